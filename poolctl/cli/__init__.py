@@ -1,0 +1,1 @@
+"""PEOPLE: one file for each command."""

@@ -1,0 +1,65 @@
+"""Apps: what answers a request."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+
+class Output(Protocol):
+    """Where an app's bytes go: the loop's side of one response."""
+
+    began: bool  # whether a byte of this response has been sent; the app's side never writes it
+    last: bool  # whether the connection ends after this response, so that the protocol can say so
+
+    def send(self, data: bytes) -> None:
+        """Send, or keep for sending, all of it; never waits for a slow client.
+
+        Raises ClientGone when nobody reads any more: let it pass, the loop takes care of it.
+        """
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an app is told about the server it runs in."""
+
+    multithread: bool  # may the same process call the app from several threads at once?
+    multiprocess: bool  # do other processes serve the same app?
+
+
+class App(ABC):
+    """A part that answers requests of the protocol it names. Made before the fork, loaded in mold or worker."""
+
+    protocol: ClassVar[str]  # the word of the protocol it speaks
+    owns_connection: ClassVar[bool] = False  # True: see ConnectionApp
+
+    @abstractmethod
+    def load(self, surroundings: Surroundings) -> None:
+        """Import the user's code. Called once in a process before the first serve.
+
+        Raises AppError with a clear message where the target is missing or of the wrong shape; an exception of the
+        user's own code passes through as it is.
+        """
+
+    @abstractmethod
+    def serve(self, request: Any, out: Output) -> bool:
+        """Answer one request; True when the connection may be kept for the next one.
+
+        Whatever the user's code raises passes through: the loop has the error boundary, and answers 500 when nothing
+        has been sent.
+        """
+
+
+class ConnectionApp(App):
+    """An app that owns the connection until it returns."""
+
+    owns_connection: ClassVar[bool] = True
+
+    @abstractmethod
+    def converse(self, sock: Any, received: bytes, idle: float, write: float) -> None:
+        """Talk with the client over ``sock`` (a socket, non-blocking or not) until the function returns.
+
+        ``received`` came before; ``idle`` and ``write`` are the timeouts in seconds of one wait for the client. The
+        caller closes the socket.
+        """

@@ -1,0 +1,39 @@
+"""A role's link with the mold that forked it: stop is an end of file, and so is the mold's death.
+
+    mold  holds the write end of one pipe for each stage of roles
+    role  holds the read end; nothing is ever written, so the only event is the end of file
+
+The loops register the read end in their poller. A worker may be stuck in the user's code when the end comes, with no loop
+that could look, and with the mold dead nobody would end it: so one thread of each role that runs user code waits for the end too, and
+ends the process when the time to drain is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+log = logging.getLogger("poolctl")
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a role is given when it starts."""
+
+    lifeline: int  # descriptor; readable, with the end of file, when it is time to drain and leave
+    drain: float  # seconds from that end to the end of the process, whatever is still in hand
+    ready: Callable[[], None]  # to be called once, when the role can serve
+
+    def enforce(self) -> None:
+        """Leave by force when draining takes too long, even if every loop of this process is stuck."""
+        threading.Thread(target=self._leave_in_time, name="lifeline", daemon=True).start()
+
+    def _leave_in_time(self) -> None:
+        os.read(self.lifeline, 1)
+        time.sleep(self.drain)
+        log.warning("still busy %g s after the stop: leaving what is in hand", self.drain)
+        os._exit(1)

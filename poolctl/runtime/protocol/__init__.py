@@ -1,0 +1,89 @@
+"""Protocols: bytes to requests, and responses to bytes. No I/O of their own, so one serves every ownership model.
+
+The worker's half of a connection is a ``Conversation``: it parses requests completely. The front's half, under
+half-sync/half-reactive, is a ``Framer``: it only has to know where a request ends.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Any, BinaryIO, ClassVar
+
+from poolctl.runtime.task import Peer
+
+
+class Conversation(ABC):
+    """One connection, seen by whoever serves it.
+
+    ``requests``  complete requests, oldest first; who serves them takes them from the left.
+    ``reply``     bytes that the protocol itself wants sent at once (100 Continue); who sends them empties it.
+    ``failure``   what was wrong with the bytes that came (an HTTP status), 0 while all is well. The requests that were
+                  complete before it are still to be answered; then ``Protocol.refusal(failure)`` and the end.
+    """
+
+    requests: deque[Any]
+    reply: bytes
+    failure: int
+
+    @abstractmethod
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere. Never raises for what a client sent."""
+
+    @abstractmethod
+    def ended(self) -> None:
+        """The client sends no more. What was begun may become a request (a last line) or be dropped."""
+
+    @property
+    @abstractmethod
+    def pending(self) -> bool:
+        """Whether a part of a request has come, so that the timeout of the head counts, not that of an idle connection."""
+
+
+class Framer(ABC):
+    """One connection, seen by a front that reads requests and lends them: where does a request end?"""
+
+    reply: bytes
+    failure: int
+
+    @abstractmethod
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere. Never raises for what a client sent."""
+
+    @abstractmethod
+    def take(self) -> bytes | BinaryIO | None:
+        """The whole bytes of the oldest complete request, and forget them. None when there is none.
+
+        What is larger than 64 KiB comes as an unnamed temporary file, positioned at its start.
+        """
+
+    @abstractmethod
+    def ended(self) -> None:
+        """The client sends no more."""
+
+    @property
+    @abstractmethod
+    def pending(self) -> bool:
+        """Whether a part of a request has come that is not complete yet."""
+
+
+class Protocol(ABC):
+    """One for a topology; makes what a connection needs."""
+
+    name: ClassVar[str]
+    marks_requests: ClassVar[bool]  # does it tell where a request ends?
+
+    @abstractmethod
+    def conversation(self, peer: Peer) -> Conversation:
+        """The worker's half of a new connection."""
+
+    @abstractmethod
+    def framer(self) -> Framer:
+        """The front's half of a new connection."""
+
+    @abstractmethod
+    def refusal(self, status: int) -> bytes:
+        """The complete last words to a client that is turned away: a status such as 400, 408, 413, 500, 502, 503.
+
+        Empty where the protocol has no way to say it.
+        """

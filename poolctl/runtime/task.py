@@ -1,0 +1,28 @@
+"""What travels: the two ends of a connection and the task that dispatch sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Peer(NamedTuple):
+    """Both ends of one connection, as text. Ports are decimal; a unix socket has its path as host and no port."""
+
+    client_host: str
+    client_port: str
+    server_host: str
+    server_port: str
+
+
+@dataclass(slots=True, frozen=True)
+class Task:
+    """The unit of dispatch: a new connection, or one ready request on a connection.
+
+    ``ticket`` tells tasks of one front apart. ``data`` is the request's bytes under half-sync/half-reactive, and empty
+    where the unit is a whole connection.
+    """
+
+    ticket: int
+    peer: Peer
+    data: bytes = b""

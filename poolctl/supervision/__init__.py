@@ -1,0 +1,1 @@
+"""PROCESSES: the supervisor, the mold, and what happens when one of them dies."""
