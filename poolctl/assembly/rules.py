@@ -23,6 +23,7 @@ from poolctl.assembly.combination import (
     SERVICES,
     Combination,
     Service,
+    complete,
 )
 
 NEEDS_FRONT = ("shared-queue", *(word for word in PUSH if word not in KERNEL))
@@ -210,8 +211,13 @@ def nearest(combination: Combination, written: Iterable[str] = ()) -> Combinatio
         if not tried.baseline:
             tried = replace(tried, size=combination.size or "auto")
         cost = _price(combination, tried, kept)
-        if (price is None or cost < price) and not fits(tried):
-            best, price = tried, cost
+        if (
+            best is None
+            or price is None
+            or (*cost, _strange(combination, tried)) < (*price, _strange(combination, best))
+        ):
+            if not fits(tried):
+                best, price = tried, cost
     assert best is not None  # half-sync/half-async with its defaults takes every service
     return best
 
@@ -224,6 +230,15 @@ def _price(given: Combination, candidate: Combination, kept: frozenset[str]) -> 
     changed = differing(given, candidate)
     asked = [axis for axis in changed if axis in kept]
     return len(asked), len(changed), sum(WEIGHTS[axis] for axis in changed)
+
+
+def _strange(given: Combination, candidate: Combination) -> int:
+    """How many of the changed axes are not what they would be by default: of two ways, the usual one."""
+    return sum(_by_default(candidate, axis) != getattr(candidate, axis) for axis in differing(given, candidate))
+
+
+def _by_default(candidate: Combination, axis: str) -> object:
+    return "process" if axis == "pool" else getattr(complete(replace(candidate, **{axis: None})), axis)
 
 
 def differing(given: Combination, candidate: Combination) -> list[str]:
