@@ -37,7 +37,7 @@ class _Call(HttpResponse):
         if exc_info is None:
             raise RuntimeError("start_response was called a second time without exc_info")
         try:
-            if self.out.began:
+            if self._headed:
                 raise exc_info[1].with_traceback(exc_info[2])
         finally:
             del exc_info  # the traceback holds this frame
@@ -62,7 +62,7 @@ class WsgiApp(App):
         """Import the application."""
         self._surroundings = surroundings
         self._reported: set[str] = set()
-        self._application = self.find()
+        self._application: Application = self.find()
 
     def serve(self, request: HttpRequest, out: Output) -> bool:
         """Call the application and send what it answers; whether the connection may be kept."""
@@ -76,7 +76,7 @@ class WsgiApp(App):
         try:
             result = self._application(environ, call.start_response)
             kind = type(result)
-            if (kind is list or kind is tuple) and call._status is not None and not out.began:
+            if (kind is list or kind is tuple) and call._status is not None and not call._headed:
                 for chunk in result:
                     if type(chunk) is not bytes:
                         _check(chunk)
@@ -105,7 +105,7 @@ def _stream(call: _Call, result: Iterable[bytes]) -> None:
             if call._status is None:
                 raise RuntimeError("the application gave a body before it called start_response")
             call.write(chunk)
-            if call.out.began and call._silent():
+            if call._headed and call._silent():
                 break
         if call._status is None:
             raise RuntimeError("the application never called start_response")
@@ -125,7 +125,9 @@ def _check(chunk: Any) -> None:
 class Wsgi(WsgiApp):
     """The WSGI callable that a module names."""
 
-    target: Annotated[str, Field(min_length=1, description="package.module:callable; a module alone means :application")]
+    target: Annotated[
+        str, Field(min_length=1, description="package.module:callable; a module alone means :application")
+    ]
 
     def find(self) -> Application:
         """The application. Raises AppError."""

@@ -25,7 +25,9 @@ class Http(Protocol):
     target: Annotated[int, Field(ge=1, description="bytes of the request target; more is 414")] = 8192
     headers: Annotated[int, Field(ge=1, description="number of headers; more is 431")] = 100
     body: Annotated[int, Field(ge=0, description="bytes of a body, decoded; more is 413")] = 16 * 1024 * 1024
-    spool: Annotated[int, Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")] = 262144
+    spool: Annotated[int, Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")] = (
+        262144
+    )
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""

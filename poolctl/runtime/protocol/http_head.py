@@ -159,9 +159,7 @@ class HeadParser:
 
 
 def _keeps(newest: bool, watched: list[tuple[int, bytes]]) -> bool:
-    tokens = {
-        token.strip().lower() for kind, value in watched if kind == CONNECTION for token in value.split(b",")
-    }
+    tokens = {token.strip().lower() for kind, value in watched if kind == CONNECTION for token in value.split(b",")}
     if b"close" in tokens:
         return False
     return newest or b"keep-alive" in tokens

@@ -1,7 +1,7 @@
 """One HTTP response on its way out: framing (RFC 9112, 6), persistence (9.3) and as few sends as it takes.
 
-    begin(status, headers) -> whole(chunks)            all of the body is known: one send while it is small
-                           -> write(chunk)* -> finish()  it comes bit by bit: each is sent when it comes, the head with the first
+begin(status, headers) -> whole(chunks)            all of the body is known: one send while it is small
+                       -> write(chunk)* -> finish()  it comes bit by bit: each is sent when it comes, the head with the first
 """
 
 from __future__ import annotations
@@ -32,12 +32,26 @@ class HttpResponse:
     ``mismatch``  what was wrong with the length the app declared, for the log; empty when it was right
     """
 
-    __slots__ = ("_bodiless", "_chunked", "_kinds", "_left", "_length", "_lines", "_status", "keep", "mismatch", "out", "request")
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_headed",
+        "_kinds",
+        "_left",
+        "_length",
+        "_lines",
+        "_status",
+        "keep",
+        "mismatch",
+        "out",
+        "request",
+    )
 
     def __init__(self, request: HttpRequest, out: Output) -> None:
         self.request = request
         self.out = out
         self._status: Status | None = None
+        self._headed = False  # whether the head has been handed to out
         self.keep = True
         self.mismatch = ""
 
@@ -97,10 +111,7 @@ class HttpResponse:
         """Send a part of the body at once, the head before it; an empty part does nothing."""
         if not chunk:
             return
-        if self.out.began:
-            head = b""
-        else:
-            head = self._head()
+        head = b"" if self._headed else self._head()
         if self._bodiless:
             if head:
                 self.out.send(head)
@@ -124,7 +135,7 @@ class HttpResponse:
 
     def finish(self) -> None:
         """The body is complete."""
-        if not self.out.began:
+        if not self._headed:
             if self._length == UNKNOWN:
                 self._length = 0
             head = self._head()
@@ -145,6 +156,7 @@ class HttpResponse:
     def _head(self) -> bytes:
         status = self._status
         assert status is not None
+        self._headed = True
         request = self.request
         kinds = self._kinds
         lines = self._lines
