@@ -1,0 +1,125 @@
+"""One choice of each axis, in words: what the rules judge, and the defaults that complete it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
+
+BASELINES = ("process-per-connection", "thread-per-connection", "iterative")
+POOLS = ("process", "thread", *BASELINES)
+REACTIVE, ASYNC, LEADER, REUSE_PORT = (
+    "half-sync/half-reactive",
+    "half-sync/half-async",
+    "leader/followers",
+    "reuse-port",
+)
+OWNERSHIPS = (REACTIVE, ASYNC, LEADER, REUSE_PORT)
+FRONTED = (REACTIVE, ASYNC)
+ACCEPTS = ("front", "worker")
+LOCKS = ("kernel", "file", "mutex")
+PUSH = ("least-loaded", "round-robin", "random", "power-of-choices")
+KERNEL = ("kernel-hash", "random", "client", "cpu")
+DISPATCHES = ("shared-queue", *PUSH, "leader", "kernel-hash", "client", "cpu")
+AFFINITIES = ("connection", "request", "client")
+
+MARKS_REQUESTS = {"http": True, "lines": True, "raw": False}
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the rules have to know of the app and its protocol."""
+
+    app: str
+    speaks: str  # the protocol that the app is for
+    protocol: str  # the one that was chosen
+    marks_requests: bool  # does the protocol tell where a request ends?
+    owns_connection: bool = False  # does the app keep the connection until it returns?
+
+    def native(self) -> Service:
+        """The same app with its own protocol."""
+        marks = MARKS_REQUESTS.get(self.speaks, self.marks_requests)
+        return replace(self, protocol=self.speaks, marks_requests=marks)
+
+
+SERVICES = {
+    "wsgi": Service("wsgi", "http", "http", marks_requests=True),
+    "demo": Service("demo", "http", "http", marks_requests=True),
+    "lines": Service("lines", "lines", "lines", marks_requests=True),
+    "echo": Service("echo", "raw", "raw", marks_requests=False),
+    "stream": Service("stream", "raw", "raw", marks_requests=False, owns_connection=True),
+}
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The words of one server. None: not chosen, or nothing to choose.
+
+    A complete one has None for ``accept`` outside half-sync/half-async, for ``lock`` outside leader/followers, and, under a
+    baseline, for everything that belongs to a pool.
+    """
+
+    service: Service
+    pool: str = "process"
+    size: int | str | None = None
+    threads: int | None = None  # in each process
+    ownership: str | None = None
+    accept: str | None = None
+    lock: str | None = None
+    dispatch: str | None = None
+    affinity: str | None = None
+    schemes: tuple[str, ...] = ("tcp",)  # of the listening addresses
+
+    @property
+    def baseline(self) -> bool:
+        return self.pool in BASELINES
+
+    @property
+    def shares_connections(self) -> bool:
+        """Whether any worker may serve any ready request, because the connection outlives a worker's hold on it."""
+        return self.ownership == REACTIVE or (
+            self.ownership == LEADER and self.pool == "thread" and self.lock == "kernel"
+        )
+
+    def written(self) -> frozenset[str]:
+        """The axes that are set."""
+        return frozenset(field.name for field in fields(self) if getattr(self, field.name) is not None)
+
+
+class Default(NamedTuple):
+    """The word that an axis takes when the file leaves it out, and when it does."""
+
+    axis: str
+    word: str | int
+    suits: Callable[[Combination], bool]
+
+
+# In this order, the first that suits; what stands below may look at what stands above.
+DEFAULTS = (
+    Default("size", "auto", lambda c: not c.baseline),
+    Default("threads", 1, lambda c: c.pool == "process"),
+    # Slow clients cost no worker, and no request waits behind another while a worker is free.
+    Default(
+        "ownership", REACTIVE, lambda c: not c.baseline and c.service.marks_requests and not c.service.owns_connection
+    ),
+    Default("ownership", ASYNC, lambda c: not c.baseline),
+    Default("accept", "front", lambda c: c.ownership == ASYNC),
+    Default("lock", "kernel", lambda c: c.ownership == LEADER),
+    Default("affinity", "request", lambda c: c.shares_connections and c.service.marks_requests),
+    Default("affinity", "connection", lambda c: True),
+    Default("dispatch", "shared-queue", lambda c: c.ownership == REACTIVE and c.affinity == "request"),
+    Default("dispatch", "shared-queue", lambda c: c.ownership == ASYNC and c.affinity == "connection"),
+    Default("dispatch", "least-loaded", lambda c: c.ownership in FRONTED),
+    Default("dispatch", "leader", lambda c: c.ownership == LEADER),
+    Default("dispatch", "client", lambda c: c.ownership == REUSE_PORT and c.affinity == "client"),
+    Default("dispatch", "kernel-hash", lambda c: c.ownership == REUSE_PORT),
+)
+
+
+def complete(given: Combination) -> Combination:
+    """The combination with every axis that is left out filled in."""
+    done = given
+    for default in DEFAULTS:
+        if getattr(done, default.axis) is None and default.suits(done):
+            done = replace(done, **{default.axis: default.word})  # type: ignore[arg-type]  # the axis knows its type
+    return done

@@ -1,0 +1,64 @@
+"""From the options of a choice to an instance of its class.
+
+Parts are plain dataclasses; pydantic judges their options here and stays out of the parts. A field says its unit in its
+annotation, ``Annotated[int, "bytes"]`` or ``Annotated[float, "seconds"]``, and takes "64KiB" or "30s" then.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from poolctl.config.choice import path_of_option, place_of_name
+from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.model import Choice
+from poolctl.config.tree import Path, Tree
+from poolctl.config.units import READERS
+from poolctl.config.wording import findings
+
+
+def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
+    """An instance of the part, or everything that is wrong with its options."""
+    try:
+        # As JSON, whose data model is that of YAML's core types: strict, and yet a list may become a tuple.
+        values = form(part).validate_json(json.dumps(choice.options))
+    except ValidationError as error:
+        located: list[tuple[Path, Any]] = [
+            (path_of_option(tree, choice, each["loc"]), each) for each in error.errors(include_url=False)
+        ]
+        return findings(tree, located, lambda path: option_names(part))
+    try:
+        return part(**values)
+    except ValueError as error:  # of a __post_init__
+        return [Diagnostic("PC204", f"{choice.path[0]} {choice.name}: {error}", place_of_name(tree, choice))]
+
+
+def option_names(part: type[Any]) -> list[str]:
+    return [field.name for field in fields(part) if field.init]
+
+
+def form(part: type[Any]) -> TypeAdapter[Any]:
+    """What the options of a part have to look like: its fields, and nothing else."""
+    hints = get_type_hints(part, include_extras=True)
+    keys: dict[str, Any] = {}
+    for field in fields(part):
+        if field.init:
+            required = field.default is MISSING and field.default_factory is MISSING
+            hint = _with_unit(hints[field.name])
+            keys[field.name] = Required[hint] if required else NotRequired[hint]
+    typed_dict: Any = TypedDict  # its keys are known at run time only
+    options = typed_dict("options", keys)
+    options.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    return TypeAdapter(options)
+
+
+def _with_unit(hint: Any) -> Any:
+    if get_origin(hint) is Annotated:
+        for mark in get_args(hint)[1:]:
+            if isinstance(mark, str) and mark in READERS:
+                return Annotated[hint, READERS[mark]]
+    return hint

@@ -1,0 +1,233 @@
+"""What fits with what: one table of rules on words. `validate` reads it, and the matrix test walks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from poolctl.assembly.combination import (
+    ACCEPTS,
+    AFFINITIES,
+    ASYNC,
+    BASELINES,
+    DISPATCHES,
+    FRONTED,
+    KERNEL,
+    LEADER,
+    LOCKS,
+    OWNERSHIPS,
+    PUSH,
+    REACTIVE,
+    REUSE_PORT,
+    SERVICES,
+    Combination,
+    Service,
+)
+
+NEEDS_FRONT = ("shared-queue", *(word for word in PUSH if word not in KERNEL))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that does not fit, and the axis that is at fault for it. The reason may name words of the combination."""
+
+    axis: str
+    refuses: Callable[[Combination], bool]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    axis: str
+    reason: str
+
+
+NO_POOL = {
+    "process-per-connection": "a new process for every client",
+    "thread-per-connection": "a new thread for every client",
+    "iterative": "one process that serves one client after the other",
+}
+
+
+def _pool_axis(axis: str, what: str) -> list[Rule]:
+    """A baseline refuses an axis of the pool, in the words of its own."""
+    return [
+        Rule(axis, lambda c, word=word: c.pool == word and getattr(c, axis) is not None, f"{model}: {what}")  # type: ignore[misc]
+        for word, model in NO_POOL.items()
+    ]
+
+
+RULES: tuple[Rule, ...] = (
+    # The app and its protocol.
+    Rule(
+        "protocol",
+        lambda c: c.service.protocol != c.service.speaks,
+        "the app {app} answers requests of the protocol {speaks}, not of {protocol}",
+    ),
+    # Baselines: no pool, so nothing that belongs to one.
+    *_pool_axis("size", "there is no pool whose size could be chosen"),
+    *_pool_axis("threads", "there is no pool whose threads could be counted"),
+    *_pool_axis("ownership", "there is no pool between which sockets could be divided"),
+    *_pool_axis("dispatch", "there is no pool from which a worker could be chosen"),
+    Rule(
+        "affinity",
+        lambda c: c.baseline and c.affinity != "connection",
+        "under {pool} whoever accepts a connection serves all of it, so the affinity is connection",
+    ),
+    # Dispatch: who is there to choose?
+    Rule(
+        "dispatch",
+        lambda c: c.ownership == LEADER and c.dispatch != "leader",
+        "under leader/followers the leader takes the task itself, no front could dispatch it by {dispatch}",
+    ),
+    Rule(
+        "dispatch",
+        lambda c: c.ownership in (*FRONTED, REUSE_PORT) and c.dispatch == "leader",
+        "only leader/followers has a leader, {ownership} has none that could take the task",
+    ),
+    Rule(
+        "dispatch",
+        lambda c: c.ownership == REUSE_PORT and c.dispatch in NEEDS_FRONT,
+        "under reuse-port the kernel chooses the worker, no front could dispatch by {dispatch}",
+    ),
+    Rule(
+        "dispatch",
+        lambda c: c.ownership in FRONTED and c.dispatch in KERNEL and c.dispatch != "random",
+        "{dispatch} is the kernel's choice between the sockets of reuse-port; {ownership} has one socket, in the front",
+    ),
+    # Affinity request: does the connection outlive the worker's hold on it?
+    Rule(
+        "affinity",
+        lambda c: c.affinity == "request" and not c.service.marks_requests,
+        "the protocol {protocol} does not mark where a request ends, so requests of a connection cannot be told apart",
+    ),
+    Rule(
+        "affinity",
+        lambda c: c.affinity == "request" and c.ownership in (ASYNC, REUSE_PORT),
+        "under {ownership} a connection belongs to its worker until it closes, so its requests cannot go elsewhere",
+    ),
+    Rule(
+        "affinity",
+        lambda c: c.affinity == "request" and c.ownership == LEADER and c.pool == "process",
+        "under leader/followers a process keeps the connections that it accepted; only threads share them",
+    ),
+    Rule(
+        "affinity",
+        lambda c: c.affinity == "request" and c.ownership == LEADER and c.pool == "thread" and c.lock != "kernel",
+        "with lock {lock} a follower keeps the connection that it accepted; only lock kernel shares them",
+    ),
+    # Affinity client: can anybody look at the address before choosing?
+    Rule(
+        "affinity",
+        lambda c: c.affinity == "client" and c.ownership == LEADER,
+        "under leader/followers nobody looks at the client's address before a worker has the connection",
+    ),
+    Rule(
+        "affinity",
+        lambda c: c.affinity == "client" and c.ownership == REUSE_PORT and c.dispatch != "client",
+        "under reuse-port only dispatch client looks at the client's address, {dispatch} does not",
+    ),
+    Rule(
+        "affinity",
+        lambda c: c.affinity == "client" and c.ownership == ASYNC and c.accept == "worker",
+        "with accept worker nobody knows the client's address before a worker has the connection",
+    ),
+    # One inbox for all cannot keep anything with one worker.
+    Rule(
+        "dispatch",
+        lambda c: c.dispatch == "shared-queue" and c.affinity == "client" and c.ownership in FRONTED,
+        "a shared queue is one inbox for all workers, it cannot keep a client with one of them",
+    ),
+    Rule(
+        "dispatch",
+        lambda c: c.dispatch == "shared-queue" and c.affinity == "connection" and c.ownership == REACTIVE,
+        "a shared queue is one inbox for all workers, it cannot keep a connection's requests with one of them",
+    ),
+    # Ownership.
+    Rule(
+        "ownership",
+        lambda c: c.ownership == REACTIVE and c.service.owns_connection,
+        "half-sync/half-reactive lends a connection for one request, and the app {app} owns it until it returns",
+    ),
+    Rule(
+        "lock",
+        lambda c: c.lock == "file" and (c.pool != "process" or (c.threads or 1) > 1),
+        "a file lock is held by a whole process, so it cannot choose between threads",
+    ),
+    Rule("lock", lambda c: c.lock == "mutex" and c.pool == "process", "a mutex chooses between threads, not processes"),
+    Rule(
+        "ownership",
+        lambda c: c.ownership == REUSE_PORT and any(scheme != "tcp" for scheme in c.schemes),
+        "reuse-port opens a socket for each worker, which is possible for tcp:// addresses only",
+    ),
+)
+
+
+def fits(combination: Combination) -> list[Refusal]:
+    """Why a complete combination cannot work; empty when it can."""
+    names = vars(combination) | vars(combination.service)
+    return [Refusal(rule.axis, rule.reason.format_map(names)) for rule in RULES if rule.refuses(combination)]
+
+
+def combinations(services: Iterable[Service] | None = None, threads: int = 2) -> Iterator[Combination]:
+    """Every combination of all words, fitting or not; ``threads`` is the number where a process has several."""
+    for service in SERVICES.values() if services is None else services:
+        for word in BASELINES:
+            yield from (Combination(service, word, affinity=affinity) for affinity in AFFINITIES)
+        pools = (("process", 1), ("process", threads), ("thread", None))
+        for (pool, number), owner, dispatch, affinity in product(pools, _owners(), DISPATCHES, AFFINITIES):
+            ownership, accept, lock = owner
+            yield Combination(service, pool, "auto", number, ownership, accept, lock, dispatch, affinity)
+
+
+def _owners() -> Iterator[tuple[str, str | None, str | None]]:
+    for ownership in OWNERSHIPS:
+        if ownership == ASYNC:
+            yield from ((ownership, accept, None) for accept in ACCEPTS)
+        elif ownership == LEADER:
+            yield from ((ownership, None, lock) for lock in LOCKS)
+        else:
+            yield ownership, None, None
+
+
+# What it costs to change an axis: the least important first.
+WEIGHTS = {"affinity": 1, "dispatch": 2, "lock": 3, "accept": 3, "ownership": 4, "threads": 5, "size": 5, "pool": 6}
+
+
+def nearest(combination: Combination, written: Iterable[str] = ()) -> Combination:
+    """The allowed combination that keeps as much as possible of what the user wrote, then changes the fewest axes.
+
+    ``written`` are the axes that the file sets; the others are defaults and cheap to change.
+    """
+    kept = frozenset(written)
+    threads = max(combination.threads or 1, 2)
+    service = combination.service.native()
+    best = _without_pool(combination, service) if combination.baseline else None
+    price = _price(combination, best, kept) if best else None
+    for candidate in combinations([service], threads):
+        tried = replace(candidate, schemes=combination.schemes)
+        if not tried.baseline:
+            tried = replace(tried, size=combination.size or "auto")
+        cost = _price(combination, tried, kept)
+        if (price is None or cost < price) and not fits(tried):
+            best, price = tried, cost
+    assert best is not None  # half-sync/half-async with its defaults takes every service
+    return best
+
+
+def _without_pool(combination: Combination, service: Service) -> Combination:
+    return Combination(service, combination.pool, affinity="connection", schemes=combination.schemes)
+
+
+def _price(given: Combination, candidate: Combination, kept: frozenset[str]) -> tuple[int, int, int]:
+    changed = differing(given, candidate)
+    asked = [axis for axis in changed if axis in kept]
+    return len(asked), len(changed), sum(WEIGHTS[axis] for axis in changed)
+
+
+def differing(given: Combination, candidate: Combination) -> list[str]:
+    """The axes in which two differ; what only one ownership has does not count when the ownership is another."""
+    changed = [axis for axis in WEIGHTS if getattr(given, axis) != getattr(candidate, axis)]
+    both = {axis for axis in changed if getattr(given, axis) is not None and getattr(candidate, axis) is not None}
+    return [axis for axis in changed if axis in both or axis not in ("lock", "accept", "threads") or given.baseline]

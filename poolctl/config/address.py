@@ -1,0 +1,78 @@
+"""Where a server listens: tcp://HOST:PORT, unix:///path or fd://3."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
+UNIX_PATH_MAX = 107  # bytes: sun_path less its zero, unix(7); 103 on macOS, where bind says so
+
+_TCP = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})")
+
+
+@dataclass(frozen=True)
+class Address:
+    """One listening address; of host, port, path and fd those are set that the scheme has."""
+
+    scheme: Literal["tcp", "unix", "fd"]
+    host: str = ""  # without brackets
+    port: int = 0  # 0: any that is free
+    path: str = ""
+    fd: int = -1
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it names one place, which cannot be taken twice."""
+        return not (self.scheme == "tcp" and self.port == 0)
+
+    def __str__(self) -> str:
+        if self.scheme == "tcp":
+            return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+        return f"unix://{self.path}" if self.scheme == "unix" else f"fd://{self.fd}"
+
+
+def parse_address(text: object) -> Address:
+    """The address a string names. Raises ValueError with what is wrong and what would be right."""
+    if not isinstance(text, str):
+        raise ValueError(  # noqa: TRY004  # pydantic takes ValueError for a finding
+            f"an address is a text of the form {FORMS}"
+        )
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in ("tcp", "unix", "fd"):
+        raise ValueError(f'"{text}" is not an address; the forms are {FORMS}')
+    if scheme == "tcp":
+        return _tcp(text, rest)
+    return _unix(text, rest) if scheme == "unix" else _fd(text, rest)
+
+
+def _tcp(text: str, rest: str) -> Address:
+    found = _TCP.fullmatch(rest)
+    if found is None:
+        mend = "all interfaces are tcp://0.0.0.0:PORT, an IPv6 address stands in brackets, tcp://[::1]:PORT"
+        raise ValueError(f'"{text}" is not of the form tcp://HOST:PORT; {mend}')
+    port = int(found[3])
+    if port > 65535:
+        raise ValueError(f'"{text}" has the port {port}; the highest is 65535')
+    if found[1] is not None:
+        try:
+            ipaddress.IPv6Address(found[1])
+        except ValueError:
+            raise ValueError(f'"{text}" has no IPv6 address in its brackets') from None
+    return Address("tcp", host=found[1] or found[2], port=port)
+
+
+def _unix(text: str, rest: str) -> Address:
+    if not rest.startswith("/") or rest.endswith("/"):
+        raise ValueError(f'"{text}" has to name a file by its absolute path, unix:///run/shop.sock')
+    if len(rest.encode()) > UNIX_PATH_MAX:
+        raise ValueError(f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, the kernel takes no more')
+    return Address("unix", path=rest)
+
+
+def _fd(text: str, rest: str) -> Address:
+    if not re.fullmatch("[0-9]{1,6}", rest) or int(rest) < 3:
+        raise ValueError(f'"{text}" has to name a descriptor that the starter left open, 3 or higher: fd://3')
+    return Address("fd", fd=int(rest))

@@ -1,0 +1,97 @@
+"""From the value of an axis to a word with its options: `thread`, {use: ..., ...}, {kind: ..., ...}, {wsgi: ...}."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from poolctl.config.diagnostic import Diagnostic, Place
+from poolctl.config.model import APP_WORDS, Choice
+from poolctl.config.tree import Tree
+from poolctl.config.wording import shown, similar
+
+DEFAULT_POOL = "process"
+
+
+def read_choice(axis: str, value: Any, tree: Tree) -> Choice | Diagnostic:
+    """The choice that the value of an axis means, or what is wrong with it."""
+    path = (axis,)
+    key = name_key(axis)
+    if isinstance(value, str) and value:
+        return Choice(value, path=path)
+    if not isinstance(value, dict):
+        message = f"{axis}: expected a name, or a mapping with its name as {key}, not {shown(value)}"
+        return Diagnostic("PC201", message, _value_or_key(tree, path, value), f"for instance {example(axis)}")
+    if key in value:
+        name = value[key]
+        if not isinstance(name, str) or not name:
+            return Diagnostic("PC204", f"{axis}.{key}: expected a name, not {shown(name)}", tree.at_value((axis, key)))
+        return Choice(name, {word: option for word, option in value.items() if word != key}, path)
+    if axis == "pool":
+        return Choice(DEFAULT_POOL, dict(value), path)
+    return _short(value, tree) if axis == "app" else _nameless(axis, key, tree)
+
+
+def _short(value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
+    """`{wsgi: shop:app}`: the key is the word, its value the target."""
+    words = [key for key in value if key in APP_WORDS]
+    if not words:
+        near = next((f'did you mean "{word}"?' for key in value if (word := similar(key, APP_WORDS))), "")
+        message = f"app: none of its keys names an app; the apps are {', '.join(APP_WORDS)}"
+        return Diagnostic(
+            "PC202", message, tree.at_key(("app", *list(value)[:1])), near or f"for instance {example('app')}"
+        )
+    if len(words) > 1:
+        message = f"app: {' and '.join(words)} are two apps, a topology has one"
+        return Diagnostic("PC204", message, tree.at_key(("app", words[1])), "keep one of them")
+    if "target" in value:
+        message = f'app: the target is there twice, as the value of "{words[0]}" and as "target"'
+        return Diagnostic("PC204", message, tree.at_key(("app", "target")), "keep one of the two")
+    options = {key: option for key, option in value.items() if key != words[0]}
+    if value[words[0]] is not None:
+        options["target"] = value[words[0]]
+    return Choice(words[0], options, ("app",))
+
+
+def _nameless(axis: str, key: str, tree: Tree) -> Diagnostic:
+    message = f'{axis}: the key "{key}", which names the component, is missing'
+    return Diagnostic("PC202", message, tree.at_key((axis,)), f"for instance {example(axis)}")
+
+
+def name_key(axis: str) -> str:
+    return "kind" if axis == "pool" else "use"
+
+
+def example(axis: str) -> str:
+    examples = {
+        "app": "app: {wsgi: shop.wsgi:application}",
+        "pool": "pool: {kind: process, size: 8}",
+        "protocol": "protocol: http",
+        "ownership": "ownership: half-sync/half-reactive",
+        "dispatch": "dispatch: {use: power-of-choices, choices: 3}",
+        "affinity": "affinity: connection",
+    }
+    return examples[axis]
+
+
+def place_of_name(tree: Tree, choice: Choice) -> Place:
+    """Where the word of a choice stands."""
+    key = name_key(choice.path[0])
+    if tree.has((*choice.path, key)):
+        return tree.at_value((*choice.path, key))
+    if tree.has((*choice.path, choice.name)):
+        return tree.at_key((*choice.path, choice.name))
+    return tree.at_value(choice.path)
+
+
+def path_of_option(tree: Tree, choice: Choice, option: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The path of an option, also where a short form has no key for it."""
+    path = (*choice.path, *option)
+    if option and option[0] == "target" and not tree.has(path) and tree.has((*choice.path, choice.name)):
+        return (*choice.path, choice.name, *option[1:])
+    return path
+
+
+def _value_or_key(tree: Tree, path: tuple[str, ...], value: Any) -> Place:
+    """An empty value has no place of its own that one could see."""
+    return tree.at_key(path) if value is None else tree.at_value(path)

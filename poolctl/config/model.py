@@ -1,0 +1,78 @@
+"""What a topology file may say: one field for each key. Words only; the classes come in assembly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
+
+from poolctl.config.address import Address, parse_address
+from poolctl.config.units import Seconds, Timeout
+
+# The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
+APP_WORDS = ("wsgi", "echo", "lines", "stream", "demo")
+AXES = ("app", "protocol", "pool", "ownership", "dispatch", "affinity")
+
+DEFAULT_LISTEN = "tcp://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component as the file names it: a word and its options, and the path of the key."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Limits(_Part):
+    """What the server takes at the most."""
+
+    connections: Annotated[int, Field(ge=1, le=10_000_000, description="connections in all")] = 10_000
+    waiting: Annotated[int, Field(ge=1, le=10_000_000, description="tasks that wait for a worker")] = 1_000
+
+
+class Timeouts(_Part):
+    """How long the server waits for a client, in seconds."""
+
+    head: Annotated[Timeout, Field(description="for the whole head of a request, from its first byte")] = 10.0
+    idle: Annotated[Timeout, Field(description="for the next request of a connection")] = 60.0
+    write: Annotated[Timeout, Field(description="for a client that does not read")] = 30.0
+    drain: Annotated[Seconds, Field(ge=0, le=86400, description="for what is in hand when the server stops")] = 30.0
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Listen = Annotated[
+    tuple[Annotated[InstanceOf[Address], BeforeValidator(parse_address)], ...],
+    BeforeValidator(_as_list),
+    Field(min_length=1, strict=False),
+]
+
+
+class Topology(_Part):
+    """One server. Axes that are None take the default that suits the others."""
+
+    name: Annotated[str, Field(pattern=r"\A[A-Za-z0-9_.-]{1,64}\z")]
+    app: InstanceOf[Choice]
+    listen: Listen = (parse_address(DEFAULT_LISTEN),)
+    protocol: InstanceOf[Choice] | None = None
+    pool: InstanceOf[Choice] | None = None
+    ownership: InstanceOf[Choice] | None = None
+    dispatch: InstanceOf[Choice] | None = None
+    affinity: InstanceOf[Choice] | None = None
+    preload: Annotated[bool, Field(description="import the app before the workers are forked")] = False
+    backlog: Annotated[int, Field(ge=1, le=65535, description="connections that the kernel keeps waiting")] = 2048
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+
+    def choices(self) -> dict[str, Choice]:
+        """The axes that the file sets."""
+        return {axis: choice for axis in AXES if (choice := getattr(self, axis)) is not None}

@@ -1,0 +1,59 @@
+"""Times and sizes as people write them: 30s, 500ms, 2m, 64KiB, 16MiB. A plain number means seconds, or bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
+
+_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)")
+
+
+def seconds(value: Any) -> float:
+    """The time in seconds: a number, or a string with one of the units ms, s, m, h.
+
+    Raises ValueError, whose text says what is accepted.
+    """
+    number, factor = _quantity(value, SECONDS, "s", 'a time such as "500ms", "30s" or "2m" (a plain number is seconds)')
+    return float(number * factor)
+
+
+def size(value: Any) -> int:
+    """The size in whole bytes: a number, or a string with one of the units B, KiB, MiB, GiB, kB, MB, GB.
+
+    Raises ValueError, whose text says what is accepted.
+    """
+    accepted = 'a size such as "64KiB" or "16MiB" (a plain number is bytes)'
+    number, factor = _quantity(value, BYTES, "B", accepted)
+    whole = number * factor
+    if whole != int(whole):
+        raise ValueError(f"expected {accepted}, and this is not a whole number of bytes")
+    return int(whole)
+
+
+def _quantity(value: Any, units: dict[str, Any], plain: str, accepted: str) -> tuple[Any, Any]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(f"expected {accepted}, not negative and not endless")
+        return value, 1
+    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"expected {accepted}")
+    number, unit = found[1], found[2] or plain
+    if unit not in units:
+        raise ValueError(f'expected {accepted}; the units are {", ".join(units)}, not "{unit}"')
+    return (float(number) if "." in number else int(number)), units[unit]
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Bytes = Annotated[int, BeforeValidator(size)]
+
+# What a part's field may say of itself, Annotated[int, "bytes"], so that the parts need not know this module.
+READERS: dict[str, Any] = {"seconds": BeforeValidator(seconds), "bytes": BeforeValidator(size)}
+
+Timeout = Annotated[Seconds, Field(gt=0, le=86400)]
