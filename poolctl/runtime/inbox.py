@@ -31,7 +31,13 @@ _fds = struct.Struct("ii")
 
 
 class Inbox(ABC):
-    """One queue, its row of the scoreboard, and the rows of the worker threads that take from it."""
+    """One queue, its row of the scoreboard, and the rows of the worker threads that take from it.
+
+    ``writer`` and ``reader``: its two ends, where it has descriptors.
+    """
+
+    writer: socket.socket
+    reader: socket.socket
 
     def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
         self.index = index
@@ -52,10 +58,6 @@ class Inbox(ABC):
     @abstractmethod
     def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
         """Add a task at the end; False when there is no room now."""
-
-    @abstractmethod
-    def fileno(self) -> int:
-        """A descriptor that is readable while something may lie in the inbox."""
 
 
 class ProcessInbox(Inbox):
@@ -90,51 +92,53 @@ class ProcessInbox(Inbox):
         message, ancillary, _, _ = self._recvmsg(MESSAGE, RIGHTS, flags)
         return message, ancillary
 
-    def fileno(self) -> int:
-        return self.reader.fileno()
-
 
 class ThreadInbox(Inbox):
-    """Between threads: any object. A socket pair rings for those who wait with a poller; others wait in ``take``."""
+    """Between threads: any object. The front's limit on waiting tasks is its bound."""
 
-    room = 65536  # tasks; the limit on waiting tasks is far below it
-
-    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool) -> None:
+    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
         super().__init__(index, row, workers)
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.take = self._items.get  # blocks; None is the end
-        self._rings = rings
-        self._lock = threading.Lock()
-        if rings:
-            self._bell, self._heard = channel()
-            self._bell.setblocking(False)
+        self.take = self._items.get  # waits; None is the end
 
     def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
-        if self._items.qsize() >= self.room:
-            return False
         self._items.put(item)
-        if self._rings:
-            try:
-                self._bell.send(b"x")
-            except BlockingIOError:
-                pass  # it rings already; who takes one looks for more
         self.row[SENT] += 1
         return True
 
-    def take_now(self) -> Any:
-        """The oldest task; raises queue.Empty where there is none. None is the end."""
-        try:
-            self._heard.recv(1, NOW)
-        except BlockingIOError:
-            pass  # another reader was faster, or its ring found no room: the queue itself tells
-        return self._items.get_nowait()
-
     def end(self) -> None:
-        """The end of file, for all who take from it, after what lies in it."""
+        """The end of file, for each who takes from it, after what lies in it."""
         for _ in range(self.capacity):
             self._items.put(None)
-            if self._rings:
-                self._bell.send(b"x")
 
-    def fileno(self) -> int:
-        return self._heard.fileno()
+
+class RingingInbox(ThreadInbox):
+    """Between threads that wait with a poller: a bell rings once for each task, and wakes one of those who wait.
+
+    ``writer`` and ``reader`` are the ends of the bell, in the roles of an inbox between processes.
+    """
+
+    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
+        super().__init__(index, row, workers)
+        self.writer, self.reader = channel()
+        self.writer.setblocking(False)
+
+    def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
+        try:
+            self.writer.send(b"x")
+        except OSError as error:
+            if error.errno in FULL:
+                return False
+            raise
+        return super().put(item)
+
+    def take_now(self) -> Any:
+        """The oldest task; raises BlockingIOError where there is none. None is the end."""
+        self.reader.recv(1, NOW)
+        return self._items.get()  # whoever rang is about to put it there
+
+    def end(self) -> None:
+        self.writer.setblocking(True)
+        super().end()
+        for _ in range(self.capacity):
+            self.writer.send(b"x")

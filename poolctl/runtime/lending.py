@@ -21,11 +21,12 @@ from typing import Any, BinaryIO
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection_loop import NEWCOMER, READ, Timeouts
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.loop import Loop
 from poolctl.runtime.outbound import Outbound, Sending
 from poolctl.runtime.parcel import ENDED, LAST, introduction
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
 from poolctl.runtime.task import Peer, Task
 
@@ -49,7 +50,7 @@ class LendingFront(Loop, ABC):
         # A front that was started again must not take its predecessor's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         self.open = 0
-        self._full: set[int] = set()  # inboxes that a Room waits for
+        self.rooms = Rooms(self, router)
 
     def welcome(self, listener: Listener, number: int) -> None:
         """Take the connections of a listener."""
@@ -90,19 +91,12 @@ class LendingFront(Loop, ABC):
                 self.drop(self.handlers[fd])
             super()._drained(quiet)
 
-    def routed(self, full: Any) -> None:
-        """``full`` is the inbox that had no room, if any: try again when it has."""
-        if full is not None and full.writer.fileno() not in self._full:
-            self._full.add(full.writer.fileno())
-            self.handle(Room(self, full.writer.fileno()))
-
     def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
         """A worker is done with a connection. Tickets of a front that died are nobody's."""
         client = self.lent.pop(ticket, None)
-        if client is not None:
+        if client is not None and client.ticket in (ticket, 0):  # 0: a thread has cleared it already
             client.returned(keep, left)
-        if self.router.waiting:
-            self.routed(self.router.retry())
+        self.rooms.retry()
 
     def died(self, ticket: int, began: bool) -> None:
         """The worker that had this ticket is dead."""
@@ -113,22 +107,6 @@ class LendingFront(Loop, ABC):
                 client.close()
             else:
                 client.turn_away(502)
-
-
-class Room(Source):
-    """Waits for room in an inbox that was full."""
-
-    mask = OUT
-
-    def __init__(self, front: LendingFront, fd: int) -> None:
-        self.front = front
-        self.fd = fd
-        front.sources.add(fd)
-
-    def on_event(self, events: int, service: Any) -> None:
-        self.front.drop(self)
-        self.front._full.discard(self.fd)
-        self.front.routed(self.front.router.retry())
 
 
 class Client(Sending):

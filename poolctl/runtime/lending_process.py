@@ -28,13 +28,13 @@ class ProcessLendingFront(LendingFront):
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if isinstance(request, bytes):
             item = HEAD.pack(ticket, flags, len(client.intro)) + client.intro + request
-            full = self.router.route(client.task(request), id(client), item, (client.fd,), client)
+            full = self.router.route(client.task(request), id(client), item, (client.fd,))
         else:
             item = HEAD.pack(ticket, flags | FILE, len(client.intro)) + client.intro
             fds = (client.fd, request.fileno())
-            full = self.router.route(client.task(request), id(client), item, fds, (client, request))
+            full = self.router.route(client.task(request), id(client), item, fds, request)
         if full is not None:
-            self.routed(full)
+            self.rooms.wait_for(full)
 
 
 class Returns(Source):

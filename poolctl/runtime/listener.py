@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime import bpf
 from poolctl.runtime.task import Peer
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where to listen: ``tcp`` with host and port (0: any free one), ``unix`` with a path, ``fd`` with a number."""
+class Address(Protocol):
+    """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number."""
 
-    kind: str
-    host: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        if self.kind == "tcp":
-            host = f"[{self.host}]" if ":" in self.host else self.host
-            return f"tcp://{host}:{self.port}"
-        return f"unix://{self.host}" if self.kind == "unix" else f"fd://{self.port}"
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def fd(self) -> int: ...
 
 
 class Listener:
@@ -65,30 +66,30 @@ class Listener:
 def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:
     """A listening socket. Raises PoolctlError with the reason and the mend when that is not possible."""
     try:
-        if address.kind == "fd":
-            sock = socket.socket(fileno=address.port)
+        if address.scheme == "fd":
+            sock = socket.socket(fileno=address.fd)
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise OSError("it is not a listening socket")
             return sock
-        if address.kind == "unix":
-            return _open_unix(address.host, backlog)
-        return _open_tcp(address, backlog, reuse_port)
+        if address.scheme == "unix":
+            return _open_unix(address.path, backlog)
+        return _open_tcp(address.host, address.port, backlog, reuse_port)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(error, address)}") from error
+        raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(error)}") from error
 
 
-def _mend(error: Exception, address: Address) -> str:
+def _mend(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "Choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE."
-    if getattr(error, "errno", None) == 98 or "in use" in str(error):
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
         return "Another server listens there: stop it, or choose another address."
     return "Check the address."
 
 
-def _open_tcp(address: Address, backlog: int, reuse_port: bool) -> socket.socket:
+def _open_tcp(host: str, port: int, backlog: int, reuse_port: bool) -> socket.socket:
     found = socket.getaddrinfo(
-        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
     family, kind, proto, _, where = found[0]
     sock = socket.socket(family, kind, proto)
@@ -114,7 +115,7 @@ def _open_unix(path: str, backlog: int) -> socket.socket:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                     probe.settimeout(1)
                     if probe.connect_ex(path) == 0:
-                        raise OSError(98, "address already in use")
+                        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
                 os.unlink(path)
         except FileNotFoundError:
             pass  # the usual case: nothing is there yet
@@ -131,17 +132,16 @@ def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.
 
     Raises PoolctlError where the address or the kernel does not allow it.
     """
-    if address.kind != "tcp":
-        raise PoolctlError(f"reuse-port needs tcp:// addresses, and {address} is none. Listen on tcp://, or choose another ownership.")
-    first = open_listener(address, backlog, reuse_port=True)
-    bound = Address("tcp", address.host, first.getsockname()[1])
-    group = [first]
+    if address.scheme != "tcp":
+        raise PoolctlError(f"reuse-port opens a socket for each worker, which is possible for tcp:// only, not for {address}")
+    group = [open_listener(address, backlog, reuse_port=True)]
+    port = group[0].getsockname()[1]
     try:
-        group += [open_listener(bound, backlog, reuse_port=True) for _ in range(size - 1)]
+        group += [_open_tcp(address.host, port, backlog, reuse_port=True) for _ in range(size - 1)]
         if program:
-            bpf.attach(first, list(program))
+            bpf.attach(group[0], list(program))
     except OSError as error:
         for sock in group:
             sock.close()
-        raise PoolctlError(f"the kernel does not take the program that chooses a worker: {error}. Use dispatch kernel-hash.") from error
+        raise PoolctlError(f"the kernel cannot choose between {size} sockets on {address}: {error}") from error
     return group

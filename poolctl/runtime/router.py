@@ -17,7 +17,7 @@ from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.task import Task
 
-Parcel = tuple[Task, int, Any, tuple[int, ...], Any]  # task, connection, item, descriptors, what keeps those open
+Parcel = tuple[Task, int, Any, tuple[int, ...], Any]  # task, connection, item, descriptors, what to close once it is placed
 
 
 class Router:
@@ -38,17 +38,23 @@ class Router:
         """Whether as many tasks wait for a worker as the topology allows."""
         return len(self.waiting) + sum(inbox.waiting for inbox in self._inboxes) >= self._limit
 
+    @property
+    def load(self) -> int:
+        """Tasks that were sent and are not done."""
+        return sum(inbox.load for inbox in self._inboxes)
+
     def route(self, task: Task, connection: int, item: Any, fds: tuple[int, ...] = (), holder: Any = None) -> Inbox | None:
         """Put the item where it belongs, or keep it until there is room; the inbox that had none, or None.
 
-        ``holder`` keeps the descriptors open while the task waits here.
+        ``holder`` has what was opened only to be sent along: it is closed when the item has left this process.
         """
+        full = None
         if not self.waiting:
             full = self._place(task, connection, item, fds)
             if full is None:
+                if holder is not None:
+                    holder.close()
                 return None
-        else:
-            full = None
         self.waiting.append((task, connection, item, fds, holder))
         return full
 
@@ -56,11 +62,13 @@ class Router:
         """There may be room again; the inbox that has none for the oldest task that still waits, or None."""
         waiting = self.waiting
         while waiting:
-            task, connection, item, fds, _ = waiting[0]
+            task, connection, item, fds, holder = waiting[0]
             full = self._place(task, connection, item, fds)
             if full is not None:
                 return full
             waiting.popleft()
+            if holder is not None:
+                holder.close()
         return None
 
     def forget(self, connection: int) -> None:

@@ -40,6 +40,11 @@ class HttpReader:
         """Whether a part of a request has come."""
         return bool(self._held) or self._body is not None
 
+    @property
+    def in_body(self) -> bool:
+        """Whether the head of what is pending is complete."""
+        return self._body is not None
+
     def ended(self) -> None:
         """The client sends no more: what was begun is dropped."""
         self._over = True
