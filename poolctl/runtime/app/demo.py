@@ -1,5 +1,7 @@
-"""The built-in demo: a WSGI application that shows who answers, and lets one try what a server does with slow, large and
-broken answers. Nothing has to be installed for it."""
+"""The built-in demo, a WSGI application that needs nothing installed.
+
+It shows who answers, and lets one try what a server does with slow, large and broken answers.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,7 @@ def _chunks(environ: Environ) -> Answer:
 
 
 def _echo(environ: Environ) -> Answer:
-    body = environ["wsgi.input"].read()
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     kind = environ.get("CONTENT_TYPE") or "application/octet-stream"
     return "200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))], [body]
 

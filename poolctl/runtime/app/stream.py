@@ -141,7 +141,7 @@ class StreamApp(ConnectionApp):
         raise TypeError("a stream app owns its connection; call converse")
 
     def converse(self, sock: Any, received: bytes, idle: float, write: float) -> None:
-        """Call the function. A timeout that it lets pass is the end of the conversation, not an error of the function."""
+        """Call the function. A timeout that it lets pass ends the conversation and is no error."""
         try:
             self._function(Stream(sock, received, idle, write))
         except StreamTimeout:

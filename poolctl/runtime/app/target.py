@@ -16,17 +16,18 @@ from poolctl.errors import AppError
 def load_callable(target: str, default: str | None = None) -> Callable[..., Any]:
     """Import the module of ``module:attribute.path`` and give the callable, looking in the working directory first.
 
-    ``default`` is the attribute where the target names only a module. Raises AppError where the target is not there or cannot
-    be called; an exception inside the module passes through.
+    ``default`` is the attribute where the target names only a module. Raises AppError where the target is not there
+    or cannot be called; an exception inside the module passes through.
     """
     name, colon, path = target.partition(":")
     path = path if colon else (default or "")
     if not name or not path or not all(part.isidentifier() for part in f"{name}.{path}".split(".")):
         raise AppError(f"{target!r} does not name a callable: write 'package.module:callable'")
-    found = _attribute(_module(name), name, path)
+    found: Any = _attribute(_module(name), name, path)
     if not callable(found):
         raise AppError(f"'{name}:{path}' cannot be called: it is a {type(found).__name__}")
-    return found
+    function: Callable[..., Any] = found
+    return function
 
 
 def _module(name: str) -> Any:

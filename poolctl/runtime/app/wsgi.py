@@ -91,14 +91,14 @@ class WsgiApp(App):
         return call.keep
 
     def _report(self, mismatch: str, request: HttpRequest) -> None:
-        kind = mismatch.partition(" Content-Length")[0].split()[-3]
+        kind = "longer" if "longer" in mismatch else "shorter"
         if kind not in self._reported:
             self._reported.add(kind)
             log.error("%s %r: %s (said once)", request.method, request.target.decode("latin-1"), mismatch)
 
 
 def _stream(call: _Call, result: Iterable[bytes]) -> None:
-    """Send the chunks as they come; each is on its way before the next is asked for (PEP 3333, "Buffering and Streaming")."""
+    """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
     try:
         for chunk in result:
             _check(chunk)

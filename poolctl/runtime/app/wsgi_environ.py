@@ -91,7 +91,7 @@ def _join(environ: dict[str, Any], key: str, value: bytes) -> None:
 
 def _unusual(environ: dict[str, Any], path: str) -> str:
     """The path of a target in absolute form, whose host counts more than the header (RFC 9112, 3.2.2), or ``*``."""
-    scheme, colon, rest = path.partition("://")
+    _, colon, rest = path.partition("://")
     if not colon:
         return path
     host, slash, path = rest.partition("/")

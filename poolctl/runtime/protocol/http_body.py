@@ -1,7 +1,7 @@
 """The body of an HTTP/1 request: where it ends, and its bytes without the chunked coding (RFC 9112, 6 and 7.1).
 
-A body takes bytes split anywhere and says how far they belong to it. It is the same for the conversation, which keeps the
-decoded bytes, and for the framer, which only needs the end and gives ``keep`` as None.
+A body takes bytes split anywhere and says how far they belong to it. It is the same for the conversation, which keeps
+the decoded bytes, and for the framer, which only needs the end and gives ``keep`` as None.
 """
 
 from __future__ import annotations
@@ -37,23 +37,34 @@ class LengthBody:
 class ChunkedBody:
     """A body in chunks.
 
-    It finds the lines (a chunk's size, a trailer) and gives them, each whole, to a parser of its own, which judges and
-    decodes them. So a line is bounded before the parser sees it, and the end is exact. Trailers are counted and dropped.
+    It finds the lines (a chunk's size, a trailer) and gives each whole to a parser of its own, which judges and decodes
+    them. So a line is bounded before the parser sees it, and the end is exact. Trailers are counted and dropped.
     """
 
-    __slots__ = ("_body", "_keep", "_left", "_line", "_lines", "_limit", "_parser", "_trailing", "_trailer", "done", "failure",
-                 "size")  # fmt: skip
+    __slots__ = (
+        "_body",
+        "_left",
+        "_limit",
+        "_line",
+        "_lines",
+        "_parser",
+        "_trailer",
+        "_trailing",
+        "done",
+        "failure",
+        "size",
+    )
 
     def __init__(self, body: int, line: int, trailers: int, keep: Keep | None) -> None:
         """Limits: ``body`` bytes decoded, ``line`` bytes of one line and of all trailers, ``trailers`` in number.
 
-        All lines together are held to ``body`` and ``line`` too, so that chunk extensions cannot make the whole endless.
+        All lines together are held to ``body`` plus ``line``, so that chunk extensions cannot make the whole endless.
         """
         self._body = body
         self._limit = line
         self._lines = body + line  # what lines may still come to
-        self._trailers_left(line, trailers)
-        self._keep = keep
+        self._trailer = (line, trailers)  # bytes and number of trailers that may still come
+        self._trailing = False  # whether the last chunk has come
         self._line = bytearray()  # an incomplete one
         self._left = 0  # bytes of the chunk under way, with the line end after its data
         self.size = 0
@@ -61,10 +72,6 @@ class ChunkedBody:
         self.failure = 0
         self._parser = HttpRequestParser(_Data(keep))
         self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-
-    def _trailers_left(self, size: int, count: int) -> None:
-        self._trailer = (size, count)
-        self._trailing = False
 
     def take(self, data: bytes, start: int) -> int:
         """Takes what is its own of ``data[start:]``; where that ends. Sets ``failure`` where it is not well formed."""

@@ -1,7 +1,7 @@
 """What a response's head is made of: status lines, header lines, the date. All checked once and remembered.
 
-A status or header that could end its line early (CR, LF, NUL) is refused where the app hands it over, so that no app can be
-made to send a second response (RFC 9112, 11.1).
+A status or header that could end its line early (CR, LF, NUL) is refused where the app hands it over, so that no app
+can be made to send a second response (RFC 9112, 11.1).
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ ORDINARY, LENGTH, DATE, SERVER = 0, 1, 2, 4
 _KINDS = {"content-length": LENGTH, "date": DATE, "server": SERVER}
 # RFC 9110, 7.6.1; an app must not send them (PEP 3333, "Other HTTP Features").
 HOP_BY_HOP = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
 )
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 

@@ -2,8 +2,9 @@
 
     blank lines | head ... \\r\\n\\r\\n | body (by length or in chunks) | blank lines | head ...
 
-The head is held back until its last byte is there, which bounds the parser's memory and makes the verdict independent of
-how the bytes were split. After a failure, and after the request that the client called its last, nothing more is read.
+The head is held back until its last byte is there, which bounds the parser's memory and makes the verdict independent
+of how the bytes were split. After a failure, and after the request that the client called its last, nothing more is
+read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from poolctl.runtime.protocol.http_body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http_head import HeadParser
-from poolctl.runtime.protocol.http_request import HttpRequest
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
@@ -22,7 +22,7 @@ END = b"\r\n\r\n"
 
 
 class HttpReader:
-    """Subclasses say what becomes of a request: ``_begin`` and ``_finish``, and ``_pass`` for its raw bytes."""
+    """Subclasses say what becomes of a request: ``_complete`` without a body, ``_begin`` and ``_finish`` with one."""
 
     def __init__(self, http: Http) -> None:
         self.failure = 0
@@ -45,21 +45,38 @@ class HttpReader:
         """Whether the head of what is pending is complete."""
         return self._body is not None
 
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere."""
+        # The usual case first: nothing under way, and exactly one head.
+        if (
+            data.find(END) == len(data) - 4
+            and data[0] > 64
+            and not (self._held or self._body or self.failure or self._over)
+            and len(data) <= self._limit
+        ):
+            self._take_head(data, True)
+        elif data and not self.failure and not self._over:
+            self._read(data)
+
     def ended(self) -> None:
         """The client sends no more: what was begun is dropped."""
         self._over = True
         self._body = None
         self._held.clear()
 
-    def _begin(self, request: HttpRequest, head: bytes) -> Keep | None:
-        """A head has come; a body follows unless ``_finish`` is called next. Where its decoded bytes go, if anywhere."""
+    def _complete(self, head: bytes) -> None:
+        """A request without a body has come."""
+        raise NotImplementedError
+
+    def _begin(self, head: bytes) -> Keep | None:
+        """The head of a request with a body has come. Where the decoded bytes go, if anywhere."""
         raise NotImplementedError
 
     def _pass(self, data: bytes, start: int, end: int) -> None:
         """``data[start:end]`` belongs to the body that is coming."""
 
     def _finish(self) -> None:
-        """The request that began last is complete."""
+        """The body is complete."""
         raise NotImplementedError
 
     def _read(self, data: bytes) -> None:
@@ -120,27 +137,22 @@ class HttpReader:
     def _take_head(self, head: bytes, alone: bool) -> None:
         """A whole head; ``alone`` says that nothing has come after it yet."""
         self._blank = 0
-        verdict = self._head.parse(head)
-        if type(verdict) is int:
-            self.failure = verdict
-            return
-        assert isinstance(verdict, HttpRequest)
         parser = self._head
-        keep = self._begin(verdict, head)
-        self._over = not verdict.keep_alive
-        if not parser.chunked and not parser.length:
-            self._finish()
+        self.failure = parser.check(head)
+        if self.failure:
             return
+        if not parser.chunked and not parser.length:
+            self._over = not parser.keep_alive
+            self._complete(head)
+            return
+        keep = self._begin(head)
         http = self._http
         if parser.chunked:
             self._body = ChunkedBody(http.body, http.head, http.headers, keep)
         else:
             self._body = LengthBody(parser.length, keep)
-        self._closing, self._over = self._over, False
         if parser.expects and alone:
             self.reply = CONTINUE
-
-    _closing = False  # whether the request whose body is coming is the last
 
     def _read_body(self, data: bytes, start: int) -> int:
         self.reply = b""  # the client did not wait for it
@@ -153,6 +165,6 @@ class HttpReader:
             self._body = None
         elif body.done:
             self._body = None
-            self._over = self._closing
+            self._over = not self._head.keep_alive
             self._finish()
         return end

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EmptyBody(io.BufferedIOBase):
-    """The body of every request that has none. Holds no state, so that all of them share one; closing it does nothing."""
+    """The body of every request that has none. Holds no state, so all share one; closing it does nothing."""
 
     def readable(self) -> bool:
         return True
@@ -80,12 +80,14 @@ class HttpRequest:
 
     __slots__ = ("body", "conversation", "headers", "keep_alive", "length", "method", "target", "version")
 
-    def __init__(self, method: str, target: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, method: str, target: bytes, version: str, headers: list[tuple[bytes, bytes]], keep_alive: bool
+    ) -> None:
         self.method = method
         self.target = target
         self.version = version
         self.headers = headers
         self.body = EMPTY
         self.length = -1
-        self.keep_alive = True
+        self.keep_alive = keep_alive
         self.conversation: HttpConversation = cast("HttpConversation", None)  # set before anyone else sees it

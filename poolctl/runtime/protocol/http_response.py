@@ -1,7 +1,7 @@
 """One HTTP response on its way out: framing (RFC 9112, 6), persistence (9.3) and as few sends as it takes.
 
-begin(status, headers) -> whole(chunks)            all of the body is known: one send while it is small
-                       -> write(chunk)* -> finish()  it comes bit by bit: each is sent when it comes, the head with the first
+``begin``, then either ``whole``, when all of the body is known: one send while it is small. Or ``write`` for each part
+as it comes, the first together with the head, and ``finish``.
 """
 
 from __future__ import annotations
