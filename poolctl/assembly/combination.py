@@ -55,8 +55,8 @@ SERVICES = {
 class Combination:
     """The words of one server. None: not chosen, or nothing to choose.
 
-    A complete one has None for ``accept`` outside half-sync/half-async, for ``lock`` outside leader/followers, and, under a
-    baseline, for everything that belongs to a pool.
+    A complete one has None for ``accept`` outside half-sync/half-async, for ``lock`` outside leader/followers, and,
+    under a baseline, for everything that belongs to a pool.
     """
 
     service: Service

@@ -133,8 +133,8 @@ class _Resolution:
         if refusals:
             better = nearest(whole, given.written())
             for number, refusal in enumerate(refusals):
-                help = "" if number else advice(whole, better)
-                self.diagnostics.append(Diagnostic("PC301", refusal.reason, self._place(refusal.axis), help))
+                mending = "" if number else advice(whole, better)
+                self.diagnostics.append(Diagnostic("PC301", refusal.reason, self._place(refusal.axis), mending))
         return whole
 
     def _given(self) -> Combination:

@@ -30,7 +30,7 @@ NEEDS_FRONT = ("shared-queue", *(word for word in PUSH if word not in KERNEL))
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that does not fit, and the axis that is at fault for it. The reason may name words of the combination."""
+    """One thing that does not fit, and the axis at fault. The reason may name words of the combination."""
 
     axis: str
     refuses: Callable[[Combination], bool]

@@ -22,8 +22,8 @@ def processes(cores: int) -> int:
 def threads(cores: int) -> int:
     """What suits work that blocks: a few more than cores, since those that wait need none.
 
-    No more than 32, because threads of one interpreter share its lock, and more of them only wait for it. The formula is
-    that of concurrent.futures.ThreadPoolExecutor since Python 3.8 (bpo-35279).
+    No more than 32, because threads of one interpreter share its lock, and more of them only wait for it. The formula
+    is that of concurrent.futures.ThreadPoolExecutor since Python 3.8 (bpo-35279).
     """
     return min(THREADS_MAX, max(1, cores) + 4)
 

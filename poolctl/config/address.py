@@ -37,9 +37,7 @@ class Address:
 def parse_address(text: object) -> Address:
     """The address a string names. Raises ValueError with what is wrong and what would be right."""
     if not isinstance(text, str):
-        raise ValueError(  # noqa: TRY004  # pydantic takes ValueError for a finding
-            f"an address is a text of the form {FORMS}"
-        )
+        raise ValueError(f"an address is a text of the form {FORMS}")
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("tcp", "unix", "fd"):
         raise ValueError(f'"{text}" is not an address; the forms are {FORMS}')

@@ -1,7 +1,7 @@
 """YAML 1.2 core types to nodes with places. What stock PyYAML takes silently is refused.
 
-A topology is composed, not constructed: every check here works on the graph of nodes, before anything is built from it, so
-a small file that expands to millions of values costs nothing.
+A topology is composed, not constructed: every check here works on the graph of nodes, before anything is built from
+it, so a small file that expands to millions of values costs nothing.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def _syntax(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
     context = f" {error.context}" if error.context else ""
     began = error.context_mark
     note = f" (begun in line {began.line + 1})" if began is not None and began.line != mark.line else ""
-    help = "indent with spaces, YAML allows no tabs there" if "a tab" in problem else ""
-    return Diagnostic(code, f"not valid YAML: {problem}{context}{note}", place, help)
+    mend = "indent with spaces, YAML allows no tabs there" if "a tab" in problem else ""
+    return Diagnostic(code, f"not valid YAML: {problem}{context}{note}", place, mend)
 
 
 def check(root: Node, source: Source) -> list[Diagnostic]:

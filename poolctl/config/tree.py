@@ -79,7 +79,8 @@ def replaced(node: Node | None, path: Sequence[ScalarNode], value: Node, names: 
     """A copy of the mapping ``node`` with another value at the path; the original stays, an alias may share it.
 
     A plain word on the way becomes a mapping that has the word under the first of ``names``, so that ``pool: thread``
-    with ``pool.size=4`` is ``{kind: thread, size: 4}``. Raises ValueError with the part of the path that cannot be entered.
+    with ``pool.size=4`` is ``{kind: thread, size: 4}``. Raises ValueError with the part of the path that cannot be
+    entered.
     """
     if not path:
         return value

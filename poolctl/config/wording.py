@@ -99,8 +99,9 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Any) -> D
     place = tree.at_key(path) if given is None else tree.at_value(path)
     own = [str(error["ctx"]["error"]) for error in errors if error["type"] == "value_error"]
     sentence = "; ".join(own) if own else f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
-    suffix = "" if code == "PC206" else f", not {shown(given)}"
-    return Diagnostic(code, f"{dotted(path)}: {sentence}{suffix}" if path else sentence, place)
+    if code == "PC206":
+        return Diagnostic(code, f"listen: {sentence}", place)
+    return Diagnostic(code, f"{dotted(path)}: {sentence}, not {shown(given)}" if path else sentence, place)
 
 
 def expected(error: ErrorDetails) -> str:

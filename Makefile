@@ -1,0 +1,40 @@
+# make run    set up .venv and serve the quickstart topology
+# make test   set up .venv and run the tests
+# make check  formatting, lint, types, imports
+# Needs Python 3.11 or newer; another one than python3: make PYTHON=python3.12 run
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOPOLOGY ?= topologies/quickstart.yaml
+
+.PHONY: run test check clean
+
+run: $(VENV)/installed
+	@exec $(BIN)/poolctl run $(TOPOLOGY)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: poolctl needs Python 3.11 or newer, $(PYTHON) is `$(PYTHON) -V 2>&1`; name another with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,34 @@
+"""What was assembled, in two lines."""
+
+from __future__ import annotations
+
+from poolctl.assembly.combination import ASYNC, LEADER, Combination
+from poolctl.assembly.resolve import Parts
+
+
+def describe(parts: Parts) -> list[str]:
+    """The pool with its axes, and the app with its addresses."""
+    service = parts.combination.service
+    addresses = ", ".join(map(str, parts.topology.listen))
+    return [
+        ", ".join(_axes(parts.combination, parts.workers)),
+        f"app {service.app}, protocol {service.protocol}, on {addresses}",
+    ]
+
+
+def _axes(chosen: Combination, workers: int) -> list[str]:
+    if chosen.baseline:
+        return [chosen.pool]
+    ownership = str(chosen.ownership)
+    if chosen.ownership == ASYNC:
+        ownership += f" (accept: {chosen.accept})"
+    if chosen.ownership == LEADER:
+        ownership += f" (lock: {chosen.lock})"
+    return [_pool(chosen, workers), ownership, f"dispatch {chosen.dispatch}", f"affinity {chosen.affinity}"]
+
+
+def _pool(chosen: Combination, workers: int) -> str:
+    plural = {"process": "processes", "thread": "threads"}[chosen.pool]
+    noun = chosen.pool if workers == 1 else plural
+    several = f" of {chosen.threads} threads" if (chosen.threads or 1) > 1 else ""
+    return f"{workers} {noun}{several}"
