@@ -1,6 +1,7 @@
 """A small server under supervision, started by the tests in a process of its own: `program.py OPTIONS`, a JSON object.
 
-It tells what happens on stdout, one line an event, written at once: "mold PID", "up NAME PID", "end NAME PID", "died NAME PID", "close_for STAGE".
+It tells what happens on stdout, one line an event, written at once: "mold PID", "up NAME PID", "end NAME PID",
+"died NAME PID", "close_for STAGE".
 Workers share one listener and take one client after another. A client sends one line and gets one:
     who          NAME PID RANDOM
     work S       the same, S seconds later

@@ -124,6 +124,9 @@ def test_a_role_holds_what_it_keeps_and_nothing_else(start: Start) -> None:
     def held(pid: int) -> dict[str, str]:
         return {entry.name: os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
 
+    def access(pid: int, number: str) -> int:
+        return int(Path(f"/proc/{pid}/fdinfo/{number}").read_text().split("flags:")[1].split()[0], 8) & os.O_ACCMODE
+
     def inode(port: int) -> str:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return next(f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")
@@ -132,7 +135,9 @@ def test_a_role_holds_what_it_keeps_and_nothing_else(start: Start) -> None:
         rest = {number: what for number, what in held(pid).items() if number not in ("0", "1", "2")}
         sockets = [what for what in rest.values() if what.startswith("socket:")]
         assert sockets == [inode(port)]
-        assert [what.startswith("pipe:") for what in rest.values() if what not in sockets] == [True]  # the lifeline
+        pipes = [number for number, what in rest.items() if what.startswith("pipe:")]
+        assert len(pipes) + len(sockets) == len(rest)
+        assert sorted(access(pid, number) for number in pipes) == [os.O_RDONLY, os.O_WRONLY]  # lifeline, presence
     socket.create_connection(("127.0.0.1", server.gate)).close()
 
 
