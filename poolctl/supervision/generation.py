@@ -1,17 +1,19 @@
-"""A generation as the supervisor sees it: the mold's pid, which is the process group of all its roles, and two links.
+"""A generation as the supervisor sees it: the mold's pid, which is the process group of its roles too, and three links.
 
-    supervisor  ==lifeline==> mold      closed by the supervisor, or by its death: drain and leave
-    supervisor <--Report----- mold      ready, or failed and why
+    supervisor  ==lifeline==> mold              closed by the supervisor, or by its death: drain and leave
+    supervisor <--Report----- mold              ready, or failed and why
+    supervisor <==presence=== mold, all roles   a pipe whose write end each of them inherits: it ends with the last one
 
 When a mold is killed its roles drain without it. They are the supervisor's grandchildren, so it cannot wait for them;
-but their group keeps the mold's pid from being given out again for as long as one of them lives, which is how it
-knows them (`Remains`).
+the end of the presence tells when they are gone. While it has not ended one of them lives, so the number of their group
+is still theirs and may be killed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -39,6 +41,7 @@ class Generation:
         self.ready: float | None = None
         self.reader, writer = channel()
         reading, self._lifeline = os.pipe()
+        self.presence, inherited = os.pipe()
 
         def become() -> int:
             os.setpgid(0, 0)
@@ -46,16 +49,19 @@ class Generation:
             let_go()
             self.reader.close()
             os.close(self._lifeline)
+            os.close(self.presence)
             return mold.main(build, writer, reading)
 
         try:
             self.pid = fork(become)
         except OSError:
             self.forget()
+            os.close(self.presence)
             raise
         finally:
             writer.close()
             os.close(reading)
+            os.close(inherited)
         with contextlib.suppress(ProcessLookupError):  # it was quick, and is dead already
             os.setpgid(self.pid, self.pid)  # here too: a kill of the group may come before the mold has run
 
@@ -75,9 +81,14 @@ class Generation:
             self._lifeline = -1
 
     def forget(self) -> None:
-        """Close this side of both links."""
+        """Close this side of the links to the mold."""
         self.end()
         self.reader.close()
+
+    def remains(self, deadline: float) -> Remains:
+        """What takes this one's place when its mold has been reaped."""
+        self.forget()
+        return Remains(self.pid, self.presence, deadline)
 
     def kill(self) -> None:
         """End the mold, which is not reaped yet, and all its roles."""
@@ -87,30 +98,20 @@ class Generation:
 
 @dataclass(frozen=True)
 class Remains:
-    """The process group of a mold that is dead and reaped."""
+    """What is left of a generation whose mold is dead and reaped."""
 
     group: int
+    presence: int
     deadline: float  # monotonic seconds; by then its roles have left by themselves, or are stuck
 
     def alive(self) -> bool:
-        """Whether one of its processes is still there."""
-        return self._signal(0)
+        """Whether one of its processes is still there. Nothing is ever written, so readable means ended."""
+        poller = select.poll()
+        poller.register(self.presence, select.POLLIN)
+        return not poller.poll(0)
 
     def kill(self) -> None:
         """End what is left of it."""
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> bool:
-        try:
-            os.kill(self.group, 0)
-        except ProcessLookupError:
-            pass  # as it has to be: its leader was the mold
-        except PermissionError:
-            return False
-        else:
-            return False  # the number was given out again, so the group was empty: these are strangers
-        try:
-            os.killpg(self.group, number)
-        except (ProcessLookupError, PermissionError):  # macOS answers EPERM when only zombies are left
-            return False
-        return True
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # the last one left, or its group, just now
+                os.killpg(self.group, signal.SIGKILL)

@@ -147,7 +147,8 @@ class Mold:
         self.early[stage] += not was_ready
         if stage not in self.proven and self.early[stage] >= EARLY_DEATHS and self.deadline is None:
             text = f"{post.name} {told}; {self.early[stage]} processes of its kind ended before any was ready"
-            return self._give_up(Report("failed", text))
+            self._give_up(Report("failed", text))
+            return
         delay = post.policy.delay(served)
         post.due = now + delay
         log.warning("%s (pid %d) %s after %.1f s; it is started again %s", post.name, pid, told, age, when(delay))

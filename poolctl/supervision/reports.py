@@ -18,7 +18,10 @@ from typing import Literal
 from poolctl.errors import PoolctlError
 
 LONGEST = 100_000  # bytes of a traceback; of a longer one the end, where the error stands
-MESSAGE = 6 * LONGEST + 1000  # JSON writes a control character as six bytes
+MESSAGE = 2 * LONGEST + 1000  # JSON writes a quote, a backslash and a line's end as two bytes
+CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"
+}  # six in JSON; and terminals obey
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def failure(error: BaseException) -> Report:
 
 
 def _shorten(text: str) -> str:
-    data = text.encode("utf-8", "backslashreplace")
+    data = text.translate(CONTROLS).encode("utf-8", "backslashreplace")
     if len(data) <= LONGEST:
         return data.decode()
     return "[the beginning is left out]\n" + data[-LONGEST:].decode("utf-8", "ignore")

@@ -1,7 +1,8 @@
 """Inside a role's process: from the fork to its last breath.
 
-Held: stdio, the role's own share of the plan's descriptors, the read end of its stage's lifeline, and until it is ready
-the channel for its report. The mold has closed everything else before it gets here.
+Held: stdio, the role's share of the plan's descriptors, the read end of its stage's lifeline, the write end of its
+generation's presence, and until it is ready the channel for its report. The mold has closed everything else before it
+gets here.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 
 from setproctitle import setproctitle
@@ -39,7 +40,6 @@ from poolctl.supervision.signals import SUPERVISED, Signals
 log = logging.getLogger("poolctl")
 
 MARGIN = 1.0  # seconds more than the drain: the mold keeps the time, this is for a mold that cannot
-GLANCE = 0.05  # seconds between looks at orphans during a stop: nobody tells a process that its grandchildren have left
 
 FORCED = 1
 BOOT_FAILED = 3
@@ -99,10 +99,10 @@ class Supervisor:
         due = [remains.deadline for remains in self.remains] + [self.deadline]
         if self.generation is None and self.verdict is None:
             due.append(self.due)
-        if self.generation is None and self.verdict is not None:
-            due.append(now + GLANCE)
-        watched = [self.generation.reader.fileno()] if self.generation else []
-        self.signals.wait([descriptor for descriptor in watched if descriptor >= 0], min(due) - now)
+        watched = [remains.presence for remains in self.remains]
+        if self.generation and self.generation.reader.fileno() >= 0:
+            watched.append(self.generation.reader.fileno())
+        self.signals.wait(watched, min(due) - now)
 
     # Signals
 
@@ -135,7 +135,7 @@ class Supervisor:
         soon = time.monotonic() + MARGIN
         for remains in self.remains:
             remains.kill()
-        self.remains = [Remains(remains.group, min(soon, remains.deadline)) for remains in self.remains]
+        self.remains = [replace(remains, deadline=min(soon, remains.deadline)) for remains in self.remains]
 
     # The dead
 
@@ -152,10 +152,10 @@ class Supervisor:
             log.error("killed: still there %g s after the stop", self.drain + MARGIN)
             self.verdict, self.deadline = FORCED, inf
             self._kill()
-        for remains in self.remains:
-            if now >= remains.deadline:
-                remains.kill()
-        self.remains = [remains for remains in self.remains if now < remains.deadline and remains.alive()]
+        for remains in [remains for remains in self.remains if now >= remains.deadline or not remains.alive()]:
+            remains.kill()
+            os.close(remains.presence)
+            self.remains.remove(remains)
 
     def _reap(self) -> list[tuple[int, int]]:
         """Every child that has ended: as the first process of a container it inherits the orphans of all others."""
@@ -184,32 +184,28 @@ class Supervisor:
 
     def _died(self, generation: Generation, status: int) -> None:
         self.generation = None
-        generation.forget()
         now = time.monotonic()
-        self.remains.append(Remains(generation.pid, now + self.drain + MARGIN))
+        late = min(now + self.drain + MARGIN, self.deadline)
+        self.remains.append(generation.remains(late if status else now))  # 0: its roles left before it did
         if self.verdict is not None:
             self._kill()
         elif self.stopping:
-            self._stopped(status)
+            self.verdict = FORCED if status else 0
+            if status < 0:
+                log.warning(
+                    "the mold of %s %s while it drained; its roles go on by themselves", self.name, cause(status)
+                )
         elif self.failure:
             self._give_up(self.failure)
         else:
             self._restart(generation, status, now)
 
-    def _stopped(self, status: int) -> None:
-        self.verdict = FORCED if status else 0
-        if status == 0:
-            self.remains.pop()  # its roles have left; what their app started and left running is not ours
-        elif status > 0:
-            self._kill()
-        else:  # killed: its roles drain by themselves
-            log.warning("the mold of %s %s while it drained", self.name, cause(status))
-
     def _restart(self, generation: Generation, status: int, now: float) -> None:
         self.early += not self.announced
         if self.early >= EARLY_DEATHS:
             text = f"its mold {cause(status)}; {self.early} of them ended before anything was ready"
-            return self._give_up(Report("failed", text))
+            self._give_up(Report("failed", text))
+            return
         delay = self.policy.delay(0.0 if generation.ready is None else now - generation.ready)
         self.due = now + delay
         told = f"mold {self.name} (generation {generation.number}, pid {generation.pid}) {cause(status)}"
@@ -223,12 +219,18 @@ class Supervisor:
 
     # The missing
 
+    def _let_go(self) -> None:
+        """In a new mold: close what belongs to the supervisor alone."""
+        self.signals.close()
+        for remains in self.remains:
+            os.close(remains.presence)
+
     def _fill(self) -> None:
         if self.generation or self.verdict is not None or time.monotonic() < self.due:
             return
         self.number += 1
         try:
-            self.generation = Generation(self.name, self.number, self.build, self.signals.close)
+            self.generation = Generation(self.name, self.number, self.build, self._let_go)
         except OSError as error:
             delay = max(self.policy.delay(0.0), self.policy.first)
             self.due = time.monotonic() + delay

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import select
 import signal
 import socket
@@ -25,19 +26,20 @@ PATIENCE = 20.0  # seconds until a test that waits for an event gives up
 class Server:
     """A running program.py."""
 
-    def __init__(self, errors: Path, **options: object) -> None:
-        self.errors = errors
+    def __init__(self, **options: object) -> None:
         self.groups: list[int] = []  # every mold that was ever started
         self.told: list[str] = []  # events that were taken
         self._events: queue.SimpleQueue[str] = queue.SimpleQueue()
         command = [sys.executable, str(Path(__file__).with_name("program.py")), json.dumps(options)]
-        with errors.open("w") as stderr:
-            self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=stderr, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True
-            )
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment, text=True)
         self.pid = self.process.pid
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        self._log = ""
+        self._logged = threading.Condition()
+        self._threads = [threading.Thread(target=what, daemon=True) for what in (self._listen, self._read_log)]
+        for thread in self._threads:
+            thread.start()
         self.port, self.gate = map(int, self.event("ports").split()[1:])
 
     def _listen(self) -> None:
@@ -47,6 +49,13 @@ class Server:
                 self.groups.append(int(line.split()[1]))
             self._events.put(line.strip())
 
+    def _read_log(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            with self._logged:
+                self._log += line
+                self._logged.notify_all()
+
     def event(self, beginning: str) -> str:
         """Take events until one begins like that."""
         end = time.monotonic() + PATIENCE
@@ -54,15 +63,16 @@ class Server:
             try:
                 event = self._events.get(timeout=max(0.01, end - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"no {beginning!r} after {self.told}; {self.log()}") from None
+                raise AssertionError(f"no {beginning!r} after {self.told}; {self._log}") from None
             self.told.append(event)
             if event.startswith(beginning):
                 return event
 
     def events_to_the_end(self) -> list[str]:
         """Everything that was told, once nobody is left who could tell."""
-        self._listener.join(PATIENCE)
-        assert not self._listener.is_alive(), "stdout is still held open"
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "stdout or stderr is still held open"
         while not self._events.empty():
             self.told.append(self._events.get())
         return self.told
@@ -74,7 +84,9 @@ class Server:
     def ready(self, *names: str) -> list[int]:
         """Wait until it serves; answers the mold's pid and those of the roles, which come up in any order."""
         self.event("serving")
-        pids = {line.rsplit(" ", 1)[0]: int(line.split()[-1]) for line in self.told if line.startswith(("up ", "mold "))}
+        pids = {
+            line.rsplit(" ", 1)[0]: int(line.split()[-1]) for line in self.told if line.startswith(("up ", "mold "))
+        }
         return [pids["mold"], *(pids[f"up {name}"] for name in names)]
 
     def ask(self, line: str, port: int | None = None) -> socket.socket:
@@ -84,8 +96,16 @@ class Server:
         return client
 
     def log(self) -> str:
-        """What is on stderr."""
-        return self.errors.read_text()
+        """What is on stderr, once nobody is left who could write there."""
+        self.events_to_the_end()
+        return self._log
+
+    def logged(self, pattern: str) -> list[str]:
+        """Wait until stderr has it; answers all of its matches."""
+        with self._logged:
+            found = self._logged.wait_for(lambda: re.findall(pattern, self._log), PATIENCE)
+            assert found, f"no {pattern!r} in {self._log}"
+            return found
 
     def wait(self) -> int:
         """The exit code."""
@@ -116,12 +136,12 @@ def watched(*pids: int) -> Iterator[Callable[[], None]]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def start() -> Iterator[Callable[..., Server]]:
     """Start a server; whatever the test does to it, its processes are gone afterwards."""
     servers: list[Server] = []
 
     def start(**options: object) -> Server:
-        servers.append(Server(tmp_path / f"stderr{len(servers)}", **options))
+        servers.append(Server(**options))
         return servers[-1]
 
     yield start
@@ -131,6 +151,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         for group in server.groups:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-        assert server.process.stdout
         server.events_to_the_end()
-        server.process.stdout.close()
+        for pipe in (server.process.stdout, server.process.stderr):
+            assert pipe
+            pipe.close()

@@ -1,6 +1,7 @@
 """A small server under supervision, started by the tests in a process of its own: `program.py OPTIONS`, a JSON object.
 
-It tells what happens on stdout, one line an event, written at once: "mold PID", "up NAME PID", "end NAME PID", "died NAME PID", "close_for STAGE".
+It tells what happens on stdout, one line an event, written at once: "mold PID", "up NAME PID", "end NAME PID",
+"died NAME PID", "close_for STAGE".
 Workers share one listener and take one client after another. A client sends one line and gets one:
     who          NAME PID RANDOM
     work S       the same, S seconds later
@@ -35,8 +36,8 @@ OPTIONS = {
     "build": "",  # "raise", "app-error" or "exit": what goes wrong in build()
     "slow": False,  # build() waits for a connection on the gate
     "broken": "",  # a path: while it exists, build() raises
+    "missing": "",  # a path: while it exists, a worker raises before it is ready
     "role": "",  # "raise", "huge", "app-error", "exit", "die": what goes wrong before a worker is ready
-    "only": "",  # the worker that `role` is about; "": all of them
     "enforce": False,  # workers call Life.enforce
     "hide": [],  # signals that are blocked when the program starts
 } | json.loads(sys.argv[1])
@@ -78,8 +79,9 @@ def front(name: str, life: Life) -> None:
 
 
 def worker(name: str, life: Life) -> None:
-    if not OPTIONS["only"] or OPTIONS["only"] == name:
-        fail(OPTIONS["role"])
+    fail(OPTIONS["role"])
+    if OPTIONS["missing"] and os.path.exists(OPTIONS["missing"]):
+        raise ValueError("no such file")
     tell("up", name, os.getpid())
     life.ready()
     if OPTIONS["enforce"]:
