@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -15,14 +14,12 @@ class Peer(NamedTuple):
     server_port: str
 
 
-@dataclass(slots=True, frozen=True)
-class Task:
+class Task(NamedTuple):
     """The unit of dispatch: a new connection, or one ready request on a connection.
 
-    ``ticket`` tells tasks of one front apart. ``data`` is the request's bytes under half-sync/half-reactive, and empty
-    where the unit is a whole connection.
+    ``data`` is the request's first bytes (64 KiB at the most) under half-sync/half-reactive, and empty where the unit is
+    a whole connection.
     """
 
-    ticket: int
     peer: Peer
     data: bytes = b""

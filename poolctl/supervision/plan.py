@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from poolctl.runtime.lifeline import Life
+from poolctl.runtime.role import Role
 
-
-@dataclass(frozen=True)
-class Role:
-    """One process below the mold."""
-
-    name: str  # "front", "worker 3": its title in ps is "poolctl: front shop", "poolctl: worker shop 3"
-    title: str  # "poolctl: worker shop 3"
-    run: Callable[[Life], None]  # serves until the lifeline ends; to return is a clean end
-    keeps: frozenset[int]  # of Plan.owned, what it needs; everything else of Plan.owned is closed in it
-    stage: int  # 0: ended first (fronts); 1: ended when all of stage 0 have left (workers)
+__all__ = ["Plan", "Role"]
 
 
 class Plan(ABC):

@@ -39,6 +39,11 @@ class Conversation(ABC):
     def pending(self) -> bool:
         """Whether a part of a request has come, so that the timeout of the head counts, not that of an idle connection."""
 
+    @property
+    def in_body(self) -> bool:
+        """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
+        return False
+
 
 class Framer(ABC):
     """One connection, seen by a front that reads requests and lends them: where does a request end?"""
@@ -65,6 +70,11 @@ class Framer(ABC):
     @abstractmethod
     def pending(self) -> bool:
         """Whether a part of a request has come that is not complete yet."""
+
+    @property
+    def in_body(self) -> bool:
+        """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
+        return False
 
 
 class Protocol(ABC):

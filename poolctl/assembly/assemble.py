@@ -1,0 +1,142 @@
+"""From parts to a running server: opens the listeners, builds the site in the mold, and runs the supervisor."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+
+from poolctl.assembly.resolve import Parts
+from poolctl.runtime.connection_loop import Timeouts
+from poolctl.runtime.dispatch import KernelDispatch
+from poolctl.runtime.listener import Listener, open_group, open_listener
+from poolctl.runtime.ownership import Ownership
+from poolctl.runtime.parcel import KEPT, RECORD
+from poolctl.runtime.scoreboard import BEGAN, TICKET, Scoreboard
+from poolctl.runtime.site import Site
+from poolctl.supervision.plan import Plan, Role
+from poolctl.supervision.supervisor import Supervisor
+
+log = logging.getLogger("poolctl")
+
+
+def serve(parts: Parts) -> int:
+    """Run the server until it is told to stop; the exit code. Raises PoolctlError when it cannot start."""
+    topology = parts.topology
+    _raise_descriptors(topology.limits.connections)
+    listeners = open_listeners(parts)
+    flat = [sock for group in listeners for sock in group]
+
+    def announce() -> None:
+        where = ", ".join(str(Listener(group[0])) for group in listeners)
+        log.info("%s serves on %s: %s", topology.name, where, describe(parts))
+
+    supervisor = Supervisor(topology.name, lambda: Server(parts, listeners), flat, topology.timeouts.drain, announce)
+    return supervisor.run()
+
+
+def open_listeners(parts: Parts) -> list[list[socket.socket]]:
+    """For each address one socket, or under reuse-port one for each worker."""
+    topology, ownership = parts.topology, parts.ownership
+    if ownership is None or not ownership.own_listeners:
+        return [[open_listener(address, topology.backlog)] for address in topology.listen]
+    workers, _ = _shape(parts)
+    assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other
+    program = parts.dispatch.program(workers)
+    return [open_group(address, topology.backlog, workers, program) for address in topology.listen]
+
+
+def describe(parts: Parts) -> str:
+    """What was assembled, in one line."""
+    chosen = parts.combination
+    if chosen.baseline:
+        return f"{chosen.pool}, {chosen.service.app} over {chosen.service.protocol}"
+    threads = f" with {chosen.threads} threads each" if (chosen.threads or 1) > 1 else ""
+    plural = {"process": "processes", "thread": "threads"}[chosen.pool] if parts.workers > 1 else chosen.pool
+    option = f" (accept: {chosen.accept})" if chosen.accept else f" (lock: {chosen.lock})" if chosen.lock else ""
+    return (
+        f"{parts.workers} {plural}{threads}, {chosen.ownership}{option}, dispatch {chosen.dispatch}, "
+        f"affinity {chosen.affinity}, {chosen.service.app} over {chosen.service.protocol}"
+    )
+
+
+def _shape(parts: Parts) -> tuple[int, int]:
+    ownership: Ownership | None = parts.ownership
+    gathers = ownership is not None and ownership.gathers(parts.affinity)
+    shape: tuple[int, int] = parts.pool.shape(parts.workers, gathers=gathers)
+    return shape
+
+
+def _raise_descriptors(connections: int) -> None:
+    """Ask for as many descriptors as the limits need, as far as this user may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + 256
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Server(Plan):
+    """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says preload."""
+
+    def __init__(self, parts: Parts, listeners: list[list[socket.socket]]) -> None:
+        topology = parts.topology
+        self.name = topology.name
+        self.drain = topology.timeouts.drain
+        self.site = site = build_site(parts, listeners)
+        if topology.preload:
+            site.load()
+        ownership: Ownership | None = parts.ownership
+        self.roles: list[Role] = parts.pool.roles(site, ownership)
+        self.owned = site.sockets() | (ownership.prepared if ownership else set())
+
+    def died(self, role: Role, pid: int) -> None:
+        """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows."""
+        for row in role.rows:
+            cells = self.site.scoreboard.worker(row)
+            if cells[TICKET]:
+                self.site.notices.writer.send(RECORD.pack(cells[TICKET] << 2 | cells[BEGAN] * KEPT))
+                cells[TICKET] = 0
+
+    def close_for(self, stage: int) -> None:
+        """The fronts have left: with their inboxes' last writer closed the workers come to the end of file."""
+        for inbox in self.site.inboxes:
+            if hasattr(inbox, "writer"):
+                self.owned.discard(inbox.writer.fileno())
+                inbox.writer.close()
+
+
+def build_site(parts: Parts, listeners: list[list[socket.socket]]) -> Site:
+    """The common ground of one generation, with its inboxes."""
+    topology, ownership = parts.topology, parts.ownership
+    workers, threads = _shape(parts)
+    medium = parts.pool.medium()
+    fronted = ownership is not None and ownership.has_front
+    queues = 0 if not fronted else 1 if parts.dispatch.pull else workers
+    scoreboard = Scoreboard(queues, workers * threads)
+    rows = [scoreboard.worker(row) for row in range(workers * threads)]
+    inboxes = []
+    for index in range(queues):
+        readers = rows if queues == 1 else rows[index * threads : (index + 1) * threads]
+        inboxes.append(medium.inbox(index, scoreboard.inbox(index), readers, rings=ownership.rings))
+    if ownership is not None:
+        ownership.prepared = ownership.prepare()
+    timeouts = topology.timeouts
+    return Site(
+        name=topology.name,
+        app=parts.app,
+        protocol=parts.protocol,
+        dispatch=parts.dispatch,
+        affinity=parts.affinity,
+        timeouts=Timeouts(timeouts.head, timeouts.idle, timeouts.write, timeouts.drain),
+        connections=topology.limits.connections,
+        waiting=topology.limits.waiting,
+        listeners=[[Listener(sock) for sock in group] for group in listeners],
+        workers=workers,
+        threads=threads,
+        multithread=parts.pool.multithread,
+        multiprocess=parts.pool.multiprocess,
+        scoreboard=scoreboard,
+        medium=medium,
+        inboxes=inboxes,
+    )

@@ -1,0 +1,17 @@
+"""request: each request goes wherever dispatch sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.task import Task
+
+
+@dataclass
+class Request(Affinity):
+    """No request is bound to a worker: a connection's requests may meet them all."""
+
+    def key(self, task: Task, connection: int) -> Hashable | None:
+        return None

@@ -1,0 +1,124 @@
+"""The built-in demo, a WSGI application that needs nothing installed.
+
+It shows who answers, and lets one try what a server does with slow, large and broken answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from poolctl.runtime.app.wsgi import Application, WsgiApp
+
+Environ = dict[str, Any]
+Answer = tuple[str, list[tuple[str, str]], Iterable[bytes]]
+PIECE = 64 * 1024
+
+
+class BadParameter(ValueError):
+    """A query parameter that is no number or out of its bounds."""
+
+
+@dataclass
+class Demo(WsgiApp):
+    """Serves the demo."""
+
+    def find(self) -> Application:
+        """The demo."""
+        return application
+
+
+def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """The demo as a WSGI callable."""
+    page = PAGES.get(environ["PATH_INFO"])
+    try:
+        status, headers, body = (
+            page(environ) if page else _text(f"no such page; try {' '.join(PAGES)}", "404 Not Found")
+        )
+    except BadParameter as error:
+        status, headers, body = _text(str(error), "400 Bad Request")
+    headers += [("X-Worker", threading.current_thread().name), ("X-Process", str(os.getpid()))]
+    start_response(status, headers)
+    return body
+
+
+def _text(text: str, status: str = "200 OK", kind: str = "text/plain; charset=utf-8") -> Answer:
+    body = f"{text}\n".encode()
+    return status, [("Content-Type", kind), ("Content-Length", str(len(body)))], [body]
+
+
+def _number(environ: Environ, name: str, default: float, most: float) -> float:
+    """A query parameter from 0 to ``most``. Raises BadParameter."""
+    word = parse_qs(environ["QUERY_STRING"], keep_blank_values=True).get(name, [str(default)])[-1]
+    try:
+        number = float(word)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= most:
+        raise BadParameter(f"{name} has to be a number from 0 to {most:g}, not {word!r}")
+    return number
+
+
+def _greet(environ: Environ) -> Answer:
+    return _text(f"poolctl is running; answered by {threading.current_thread().name} of process {os.getpid()}")
+
+
+def _pid(environ: Environ) -> Answer:
+    return _text(str(os.getpid()))
+
+
+def _sleep(environ: Environ) -> Answer:
+    seconds = _number(environ, "seconds", 0.5, 60)
+    time.sleep(seconds)
+    return _text(f"slept {seconds:g} s")
+
+
+def _bytes(environ: Environ) -> Answer:
+    count = int(_number(environ, "count", 100_000, 100_000_000))
+    headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(count))]
+    return "200 OK", headers, [b"x" * count] if count <= PIECE else _pieces(count)
+
+
+def _pieces(count: int) -> Iterator[bytes]:
+    piece = b"x" * PIECE
+    for _ in range(count // PIECE):
+        yield piece
+    yield piece[: count % PIECE]
+
+
+def _chunks(environ: Environ) -> Answer:
+    count = int(_number(environ, "count", 5, 100_000))
+    return "200 OK", [("Content-Type", "text/plain")], (b"chunk %d\n" % number for number in range(count))
+
+
+def _echo(environ: Environ) -> Answer:
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    kind = environ.get("CONTENT_TYPE") or "application/octet-stream"
+    return "200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))], [body]
+
+
+def _error(environ: Environ) -> Answer:
+    raise RuntimeError("the demo was asked for an error")
+
+
+def _environ(environ: Environ) -> Answer:
+    words = {key: value for key, value in sorted(environ.items()) if isinstance(value, str)}
+    return _text(json.dumps(words, indent=1), kind="application/json")
+
+
+PAGES: dict[str, Callable[[Environ], Answer]] = {
+    "/": _greet,
+    "/sleep": _sleep,
+    "/bytes": _bytes,
+    "/chunks": _chunks,
+    "/echo": _echo,
+    "/error": _error,
+    "/environ": _environ,
+    "/pid": _pid,
+}

@@ -1,0 +1,23 @@
+"""Sends back what came (RFC 862)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from poolctl.runtime.app import App, Output, Surroundings
+
+
+@dataclass
+class Echo(App):
+    """The echo service."""
+
+    protocol: ClassVar[str] = "raw"
+
+    def load(self, surroundings: Surroundings) -> None:
+        """Nothing to import."""
+
+    def serve(self, request: bytes, out: Output) -> bool:
+        """Send the bytes back."""
+        out.send(request)
+        return True

@@ -1,0 +1,39 @@
+"""A Python function for each line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app.target import load_callable
+
+
+@dataclass
+class LinesApp(App):
+    """Calls ``target`` with each line, as bytes without its end, and sends what it returns.
+
+    bytes or str (as UTF-8), with a line end added where it has none; None sends nothing.
+    """
+
+    protocol: ClassVar[str] = "lines"
+
+    target: Annotated[str, Field(min_length=1, description="package.module:callable, called with a line as bytes")]
+
+    def load(self, surroundings: Surroundings) -> None:
+        """Import the function."""
+        self._function = load_callable(self.target)
+
+    def serve(self, request: bytes, out: Output) -> bool:
+        """Answer one line. Raises TypeError when the function returns neither bytes, str nor None."""
+        answer: Any = self._function(request)
+        if answer is None:
+            return True
+        if isinstance(answer, str):
+            answer = answer.encode()
+        elif not isinstance(answer, bytes):
+            raise TypeError(f"{self.target} returned a {type(answer).__name__}; it may return bytes, str or None")
+        out.send(answer if answer.endswith(b"\n") else answer + b"\n")
+        return True

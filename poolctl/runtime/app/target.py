@@ -1,0 +1,70 @@
+"""Finds what a target such as ``shop.wsgi:application`` names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from poolctl.errors import AppError
+
+
+def load_callable(target: str, default: str | None = None) -> Callable[..., Any]:
+    """Import the module of ``module:attribute.path`` and give the callable, looking in the working directory first.
+
+    ``default`` is the attribute where the target names only a module. Raises AppError where the target is not there
+    or cannot be called; an exception inside the module passes through.
+    """
+    name, colon, path = target.partition(":")
+    path = path if colon else (default or "")
+    if not name or not path or not all(part.isidentifier() for part in f"{name}.{path}".split(".")):
+        raise AppError(f"{target!r} does not name a callable: write 'package.module:callable'")
+    found: Any = _attribute(_module(name), name, path)
+    if not callable(found):
+        raise AppError(f"'{name}:{path}' cannot be called: it is a {type(found).__name__}")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _module(name: str) -> Any:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # Only when it is the target, or a package around it, that is missing; what the user's module imports is theirs.
+        missing = error.name
+        if missing is None or not (name == missing or name.startswith(missing + ".")) or _is_inside(error, name):
+            raise
+        raise AppError(f"cannot import {name!r}: no module of that name in {here} or the environment") from None
+
+
+def _is_inside(error: BaseException, name: str) -> bool:
+    """Whether the error came up in code of the target's own, below the import machinery."""
+    tops = name.partition(".")[0]
+    trace = error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module == tops or module.startswith(tops + "."):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _attribute(module: Any, name: str, path: str) -> Any:
+    found = module
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            close = difflib.get_close_matches(part, [word for word in dir(found) if word[:2] != "__"], 1, 0.6)
+            where = f"module {name!r}" if found is module else f"'{name}:{path}'"
+            raise AppError(
+                f"{where} has no attribute {part!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+            ) from None
+    return found

@@ -1,0 +1,99 @@
+"""The environ of a WSGI call (PEP 3333, "environ Variables"), made from a template that is copied."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from urllib.parse import unquote_to_bytes
+from wsgiref.util import FileWrapper
+
+from poolctl.runtime.app import Surroundings
+from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
+from poolctl.runtime.task import Peer
+
+MEMO = 512  # header names remembered, in the spelling of the clients
+
+_keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a header that is dropped
+
+
+def template(peer: Peer, surroundings: Surroundings) -> dict[str, Any]:
+    """What is the same for all requests of a connection."""
+    return {
+        "SCRIPT_NAME": "",
+        "SERVER_NAME": peer.server_host,
+        "SERVER_PORT": peer.server_port,
+        "SERVER_SOFTWARE": "poolctl",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": peer.client_host,
+        "REMOTE_PORT": peer.client_port,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": EMPTY,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.multithread": surroundings.multithread,
+        "wsgi.multiprocess": surroundings.multiprocess,
+        "wsgi.run_once": False,
+    }
+
+
+def fill(environ: dict[str, Any], request: HttpRequest) -> None:
+    """Add what this request says to a copy of the template."""
+    target = request.target.decode("latin-1")
+    environ["REQUEST_METHOD"] = request.method
+    environ["RAW_URI"] = target
+    path, _, environ["QUERY_STRING"] = target.partition("?")
+    for name, value in request.headers:
+        key = _keys.get(name)
+        if key is None:
+            key = environ_key(name)
+        if not key:
+            continue
+        if key in environ:
+            _join(environ, key, value)
+        else:
+            environ[key] = value.decode("latin-1")
+    if path[:1] != "/":
+        path = _unusual(environ, path)
+    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+    if request.version != "1.1":
+        environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+    if request.length >= 0:
+        environ["wsgi.input"] = request.body
+        environ["CONTENT_LENGTH"] = str(request.length)
+        # The chunks are undone and the length is known: say so, as RFC 9112, 7.1.3 does.
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+
+
+def environ_key(name: bytes) -> str:
+    """The key of a header. Empty for those that are dropped.
+
+    A name with an underscore would pass for the one with a dash, and Proxy for the variable HTTP_PROXY (CVE-2016-5385).
+    """
+    lowered = name.lower()
+    if b"_" in name or lowered == b"proxy":
+        key = ""
+    elif lowered in (b"content-type", b"content-length"):
+        key = lowered.decode("latin-1").upper().replace("-", "_")
+    else:
+        key = "HTTP_" + lowered.decode("latin-1").upper().replace("-", "_")
+    if len(_keys) < MEMO and len(name) <= 64:
+        _keys[name] = key
+    return key
+
+
+def _join(environ: dict[str, Any], key: str, value: bytes) -> None:
+    """A header that came before (RFC 9110, 5.2; for Cookie RFC 9113, 8.2.3)."""
+    separator = "; " if key == "HTTP_COOKIE" else ","
+    environ[key] = f"{environ[key]}{separator}{value.decode('latin-1')}"
+
+
+def _unusual(environ: dict[str, Any], path: str) -> str:
+    """The path of a target in absolute form, whose host counts more than the header (RFC 9112, 3.2.2), or ``*``."""
+    _, colon, rest = path.partition("://")
+    if not colon:
+        return path
+    host, slash, path = rest.partition("/")
+    environ["HTTP_HOST"] = host.rpartition("@")[2]
+    return slash + path if slash else "/"

@@ -1,0 +1,95 @@
+"""Connections that a front hands to a connection loop, and the other way: the loop is told to accept one itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from poolctl.runtime.channel import descriptors
+from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.inbox import ProcessInbox, RingingInbox
+from poolctl.runtime.listener import Listener
+from poolctl.runtime.loop import Source
+from poolctl.runtime.parcel import ACCEPTED, HEAD, RECORD, introduced
+from poolctl.runtime.scoreboard import DONE, TAKEN
+from poolctl.runtime.service import Service
+from poolctl.runtime.task import Peer
+
+NOW = socket.MSG_DONTWAIT
+
+
+class Arrivals(Source):
+    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: where to tell that one was accepted."""
+
+    def __init__(self, loop: ConnectionLoop, reader: socket.socket, listeners: list[Listener], returns: int) -> None:
+        self.loop = loop
+        self.fd = reader.fileno()
+        self.listeners = listeners
+        self.servers = [(listener.server_host, listener.server_port) for listener in listeners]
+        self.returns = returns
+        loop.sources.add(self.fd)
+
+    def accept(self, number: int, service: Service) -> None:
+        """A connection is waiting at this listener, and it is this worker's turn to accept it."""
+        try:
+            sock, peer = self.listeners[number].accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            # The client has gone again, or another turn was taken for this one: the task is done.
+            service.row[TAKEN] += 1
+            service.row[DONE] += 1
+            os.write(self.returns, RECORD.pack(number << 2 | ACCEPTED))
+            return
+        os.write(self.returns, RECORD.pack(number << 2 | ACCEPTED))
+        self.adopt(sock, peer, service)
+
+    def adopt(self, sock: socket.socket, peer: Peer, service: Service) -> None:
+        """The connection is this loop's. In a shared loop the next thread may take the next one meanwhile."""
+        loop = self.loop
+        if loop.shared and self.fd in loop.handlers:
+            loop.poller.modify(self.fd, self.mask | loop.once)
+        loop.adopt(sock, peer, service)
+
+
+class ProcessArrivals(Arrivals):
+    """Between processes: a message with a descriptor, or without one the number of a listener."""
+
+    def __init__(self, loop: ConnectionLoop, inbox: ProcessInbox, listeners: list[Listener], returns: int) -> None:
+        super().__init__(loop, inbox.reader, listeners, returns)
+        self.take = inbox.take
+
+    def on_event(self, events: int, service: Any) -> None:
+        try:
+            message, ancillary = self.take(NOW)
+        except BlockingIOError:
+            return  # another worker was faster
+        if not message:
+            self.loop.drop(self)
+            return
+        length = HEAD.unpack_from(message)[2]
+        peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
+        fds = descriptors(ancillary)
+        if fds:
+            self.adopt(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fds[0]), peer, service)
+        else:
+            self.accept(number, service)
+
+
+class ThreadArrivals(Arrivals):
+    """Between threads: (socket, peer), or the number of a listener."""
+
+    def __init__(self, loop: ConnectionLoop, inbox: RingingInbox, listeners: list[Listener], returns: int) -> None:
+        super().__init__(loop, inbox.reader, listeners, returns)
+        self.take = inbox.take_now
+
+    def on_event(self, events: int, service: Any) -> None:
+        try:
+            item = self.take()
+        except BlockingIOError:
+            return  # another worker was faster
+        if item is None:
+            self.loop.drop(self)
+        elif isinstance(item, int):
+            self.accept(item, service)
+        else:
+            self.adopt(*item, service)

@@ -1,0 +1,41 @@
+"""Classic BPF from plain Python: the few instructions that choose a socket of a reuse-port group (linux/filter.h)."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+import sys
+
+SO_ATTACH_REUSEPORT_CBPF = 51
+LOAD_ABSOLUTE = 0x20  # BPF_LD | BPF_W | BPF_ABS
+LOAD_BYTE = 0x30  # BPF_LD | BPF_B | BPF_ABS
+MODULO = 0x94  # BPF_ALU | BPF_MOD | BPF_K
+EXCLUSIVE_OR_X = 0xAC  # BPF_ALU | BPF_XOR | BPF_X
+TO_X = 0x07  # BPF_MISC | BPF_TAX
+JUMP = 0x05  # BPF_JMP | BPF_JA
+JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+MULTIPLY = 0x24  # BPF_ALU | BPF_MUL | BPF_K
+SHIFT_RIGHT = 0x74  # BPF_ALU | BPF_RSH | BPF_K
+AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
+RETURN_A = 0x16  # BPF_RET | BPF_A
+EXTENSION = 0xFFFFF000  # SKF_AD_OFF: loads at negative offsets ask the kernel instead of the packet
+RANDOM = EXTENSION + 56  # SKF_AD_RANDOM
+CPU = EXTENSION + 36  # SKF_AD_CPU
+NETWORK = 0xFFF00000  # SKF_NET_OFF: offsets count from the network header
+
+Instruction = tuple[int, int, int, int]
+
+
+def attach(listener: socket.socket, program: list[Instruction]) -> None:
+    """Let this program choose among the sockets of the group that the listener belongs to.
+
+    Raises OSError where the kernel does not take it (Linux 4.5 or newer does).
+    """
+    if not sys.platform.startswith("linux"):
+        raise OSError("choosing a reuse-port socket by a program needs Linux")
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    memory = ctypes.create_string_buffer(code)
+    listener.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("HL", len(program), ctypes.addressof(memory))
+    )

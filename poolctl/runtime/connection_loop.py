@@ -1,0 +1,306 @@
+"""The connection loop: I own connections, from their accept to their close.
+
+    new ones come from          my own listener | a listener that all share | an inbox
+    requests are answered       at once, in this thread, by Service.answer
+
+Nothing waits for a single client: a silent one costs a descriptor until its timeout, a slow reader's bytes are kept (outbound)
+while others are served. What does make others wait is the app; how many connections share its fate is the choice of ownership.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.outbound import Sending
+from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.scoreboard import DONE, TAKEN
+from poolctl.runtime.service import Service
+from poolctl.runtime.task import Peer
+
+NOW = socket.MSG_DONTWAIT
+READ = 65536  # bytes read at once
+NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new connection,
+    to its first byte. ``idle``: between requests. ``write``: without a byte taken by the client. ``drain``: from the stop to the end."""
+
+    head: float = 10.0
+    idle: float = 60.0
+    write: float = 30.0
+    drain: float = 30.0
+
+
+class ConnectionLoop(Loop):
+    """Serves the connections it owns. ``limit``: how many at once; more are turned away with a 503."""
+
+    def __init__(self, lifeline: int, timeouts: Timeouts, limit: int, *, shared: bool = False) -> None:
+        super().__init__(lifeline, shared=shared)
+        self.timeouts = timeouts
+        self.limit = limit
+        self.open = 0
+
+    def adopt(self, sock: socket.socket, peer: Peer, service: Service) -> None:
+        """A new connection. Its first bytes have usually come with it, so they are read before anybody waits for them."""
+        service.row[TAKEN] += 1
+        if self.open >= self.limit:
+            service.row[DONE] += 1
+            self.turn_away(sock, service.protocol.refusal(503))
+            return
+        self.open += 1
+        kind = SharedConnection if self.shared else Connection
+        connection = kind(self, sock, service.protocol.conversation(peer))
+        connection.on_event(IN, service)
+        if connection.open:
+            self.handle(connection)
+            if self.draining:
+                connection.drain(service)
+
+
+class Connection(Sending):
+    """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not take."""
+
+    __slots__ = ("_recv", "conversation", "fd", "leaving", "loop", "mask", "open", "served", "since", "started")
+
+    def __init__(self, loop: ConnectionLoop, sock: socket.socket, conversation: Conversation) -> None:
+        # Sending.__init__ written out: a call is more than what all of this may cost a connection
+        self.began = False
+        self.outbound = None
+        self.last = False
+        self.loop = loop
+        self.sock = sock
+        self.fd = sock.fileno()
+        self._recv = sock.recv
+        self.conversation = conversation
+        self.mask = IN
+        self.open = True
+        self.leaving = loop.draining  # no request is taken after those that have come
+        self.served = False  # a request was answered
+        self.started = False  # a part of a request has come
+        self.since = loop.now  # when what is being waited for began
+
+    def on_event(self, events: int, service: Service) -> None:
+        if self.outbound is not None:
+            self._write(service)
+            return
+        try:
+            data = self._recv(READ, NOW)
+        except BlockingIOError:
+            self._nothing(service)
+            return
+        except OSError:
+            self.close(service)
+            return
+        if service.app.owns_connection:
+            self._give_away(data, service)
+            return
+        conversation = self.conversation
+        if data:
+            conversation.receive(data)
+        else:
+            conversation.ended()
+            self.leaving = True
+        if conversation.requests:
+            self._answer(service)
+        else:
+            self._unanswered(service)
+
+    def _nothing(self, service: Service) -> None:
+        """The event was not for bytes: the loop drains, and asks who can leave."""
+        if self.leaving:
+            if self.served and not self.started:
+                self.close(service)
+            else:
+                self.loop.want(self, IN)
+
+    def _answer(self, service: Service) -> None:
+        """All requests that have come whole, in order, until the client falls behind."""
+        conversation = self.conversation
+        requests = conversation.requests
+        while requests:
+            request = requests.popleft()
+            if self.leaving:
+                self.last = not requests and not conversation.failure
+            keep = service.answer(request, self)
+            if not keep:
+                requests.clear()
+                self.leaving = True
+            if self.outbound is not None:
+                self.loop.want(self, OUT)
+                return
+            if not keep:
+                self.close(service)
+                return
+        self.served = True
+        self.started = False
+        self.since = self.loop.now
+        if self.leaving or conversation.failure or conversation.reply or conversation.pending:
+            self._unanswered(service)
+
+    def _unanswered(self, service: Service) -> None:
+        """What has come is no complete request, and nothing complete is left."""
+        conversation = self.conversation
+        if conversation.failure:
+            self._turn_away(conversation.failure, service)
+            return
+        if self.leaving and (self.served or not conversation.pending):
+            self.close(service)
+            return
+        if conversation.reply:
+            reply, conversation.reply = conversation.reply, b""
+            try:
+                self.send(reply)
+            except ClientGone:
+                self.close(service)
+                return
+        if not self.started or conversation.in_body:
+            self.started = True
+            self.since = self.loop.now
+
+    def _write(self, service: Service) -> None:
+        """The client reads again."""
+        outbound = self.outbound
+        assert outbound is not None  # that is why the connection waits for OUT
+        before = len(outbound.memory), outbound.sent
+        try:
+            done = outbound.flush(self.sock)
+        except ClientGone:
+            self.close(service)
+            return
+        if before != (len(outbound.memory), outbound.sent):
+            self.since = self.loop.now
+        if not done:
+            return
+        outbound.close()
+        self.outbound = None
+        if self.leaving and not self.conversation.requests:
+            self.close(service)
+            return
+        self.loop.want(self, IN)
+        self._answer(service)
+
+    def expire(self, now: float, service: Service) -> None:
+        """Close it when it has kept us waiting for too long; a request that was begun is told so."""
+        timeouts, waited = self.loop.timeouts, now - self.since
+        if self.outbound is not None:
+            if waited > timeouts.write:
+                self.close(service)
+        elif self.started:
+            if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
+                self._turn_away(408, service)
+        elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
+            self.close(service)
+
+    def drain(self, service: Service) -> None:
+        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at once."""
+        self.leaving = True
+        if not self.started:
+            self.since = self.loop.now
+        if self.outbound is None:
+            self.loop.poller.modify(self.fd, IN | OUT | self.loop.once)
+
+    def close(self, service: Service) -> None:
+        """The end of the connection, and of the task that it was."""
+        if self.open:
+            self.open = False
+            self.loop.closing(self)
+            self.sock.close()
+            self._over(service)
+
+    def _turn_away(self, status: int, service: Service) -> None:
+        if self.open:
+            self.open = False
+            self.loop.drop(self)
+            self._over(service)
+            self.loop.turn_away(self.sock, service.protocol.refusal(status))
+
+    def _over(self, service: Service) -> None:
+        if self.outbound is not None:
+            self.outbound.close()
+        self.loop.open -= 1
+        service.row[DONE] += 1
+
+    def _give_away(self, data: bytes, service: Service) -> None:
+        """The app owns the connection, from its first bytes until its function returns."""
+        self.open = False
+        self.loop.drop(self)
+        if data:
+            self.loop.handle(Owned(self.loop, self.sock, data, service))
+        else:
+            self.sock.close()
+            self._over(service)
+
+
+class SharedConnection(Connection):
+    """A connection that any thread may serve: the lock is held by the one that does.
+
+    An armed descriptor wakes one thread, so the lock is free but for the moments when the sweep or the drain look at the same
+    connection.
+    """
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, loop: ConnectionLoop, sock: socket.socket, conversation: Conversation) -> None:
+        super().__init__(loop, sock, conversation)
+        self._turn = threading.Lock()
+
+    def on_event(self, events: int, service: Service) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                super().on_event(events, service)
+            finally:
+                self._turn.release()
+
+    def expire(self, now: float, service: Service) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                if self.open:
+                    super().expire(now, service)
+            finally:
+                self._turn.release()
+
+    def drain(self, service: Service) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                if self.open:
+                    super().drain(service)
+            finally:
+                self._turn.release()
+        else:
+            self.leaving = True  # whoever serves it sees this when done
+
+
+class Owned(Source):
+    """A connection whose app is a function that owns it: it runs in a thread of its own, so that a silent client stops no loop.
+
+    Limits on connections bound the threads. The thread closes its end of a pipe when it is done, and the loop does the rest.
+    """
+
+    def __init__(self, loop: ConnectionLoop, sock: socket.socket, data: bytes, service: Service) -> None:
+        self.loop = loop
+        self.sock = sock
+        self.fd, done = os.pipe()
+        threading.Thread(
+            target=self._run, args=(data, service, done), name=threading.current_thread().name, daemon=True
+        ).start()
+
+    def _run(self, data: bytes, service: Service, done: int) -> None:
+        try:
+            service.converse(self.sock, data, self.loop.timeouts.idle, self.loop.timeouts.write)
+        finally:
+            os.close(done)
+
+    def on_event(self, events: int, service: Service) -> None:
+        self.loop.drop(self)
+        os.close(self.fd)
+        self.sock.close()
+        self.loop.open -= 1
+        service.row[DONE] += 1

@@ -1,0 +1,31 @@
+"""least-loaded: whoever has the least to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.task import Task
+
+
+@dataclass
+class LeastLoaded(Dispatch):
+    """The inbox with the fewest unfinished tasks; among equals each in its turn."""
+
+    _last: int = field(default=-1, init=False, repr=False)
+
+    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+        loads = [inbox.load for inbox in inboxes]
+        least = min(loads)
+        chosen = None
+        for inbox, load in zip(inboxes, loads, strict=True):
+            if load == least:
+                if inbox.index > self._last:
+                    chosen = inbox
+                    break
+                chosen = chosen or inbox
+        assert chosen is not None  # min() is the load of one of them
+        self._last = chosen.index
+        return chosen

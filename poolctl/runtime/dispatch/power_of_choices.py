@@ -1,0 +1,24 @@
+"""power-of-choices: nearly as good as looking at everyone, at the price of looking at two."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.task import Task
+
+
+@dataclass
+class PowerOfChoices(Dispatch):
+    """The least loaded of a few inboxes drawn at random (Mitzenmacher, The Power of Two Choices, 2001)."""
+
+    choices: Annotated[int, Field(ge=1, description="inboxes to draw")] = 2
+
+    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+        return min(random.sample(inboxes, min(self.choices, len(inboxes))), key=lambda inbox: inbox.load)

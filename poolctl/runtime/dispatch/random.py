@@ -1,0 +1,23 @@
+"""random: any of them, under a front and, as a BPF program, under reuse-port."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from poolctl.runtime import bpf
+from poolctl.runtime.dispatch import KernelDispatch
+from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.task import Task
+
+
+@dataclass
+class Random(KernelDispatch):
+    """Any inbox, each as likely as the other."""
+
+    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+        return random.choice(inboxes)
+
+    def program(self, sockets: int) -> list[bpf.Instruction]:
+        return [(bpf.LOAD_ABSOLUTE, 0, 0, bpf.RANDOM), (bpf.MODULO, 0, 0, sockets), (bpf.RETURN_A, 0, 0, 0)]

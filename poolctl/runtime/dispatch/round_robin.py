@@ -1,0 +1,27 @@
+"""round-robin: each in its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.task import Task
+
+
+@dataclass
+class RoundRobin(Dispatch):
+    """Each inbox in its turn, whatever it has to do."""
+
+    # The index, not the position: an inbox that is not on offer must not shift the turns of the others.
+    _last: int = field(default=-1, init=False, repr=False)
+
+    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+        for inbox in inboxes:
+            if inbox.index > self._last:
+                break
+        else:
+            inbox = inboxes[0]
+        self._last = inbox.index
+        return inbox

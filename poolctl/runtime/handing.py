@@ -1,0 +1,139 @@
+"""The front of half-sync/half-async: it hands connections over, or tells a worker to accept one itself.
+
+    accept: front     listener -- accept --> router --> inbox, with the connection --> worker
+    accept: worker    listener -- readable -> router --> inbox, a turn -----------> worker accepts
+                         ^                                                            |
+                         +----------- looked at again when a turn was taken ----------+
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from poolctl.runtime.listener import Listener
+from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.parcel import HEAD, introduction
+from poolctl.runtime.poller import EDGE, IN
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.room import Rooms
+from poolctl.runtime.router import Router
+from poolctl.runtime.task import Peer, Task
+
+NOBODY = Peer("-", "-", "", "")  # the client of a connection that is not accepted yet
+
+
+class HandingFront(Loop, ABC):
+    """Owns the listeners and no connection. ``limit``: connections of all workers at once."""
+
+    def __init__(self, lifeline: int, protocol: Protocol, router: Router, limit: int) -> None:
+        super().__init__(lifeline)
+        self.protocol = protocol
+        self.router = router
+        self.limit = limit
+        self.rooms = Rooms(self, router)
+        self.turns = 0  # handed out and not taken yet
+
+    def hand_over(self, listener: Listener, number: int) -> None:
+        """accept: front. Accept the connections of a listener and give each to a worker."""
+
+        def on_connection(sock: socket.socket, peer: Peer, service: Any) -> None:
+            if self.router.crowded() or self.router.load >= self.limit:
+                self.turn_away(sock, self.protocol.refusal(503))
+            else:
+                self.rooms.wait_for(self._hand(sock, peer, number))
+
+        self.listen(listener, on_connection)
+
+    def give_turns(self, listener: Listener, number: int, returns: int) -> None:
+        """accept: worker. ``returns``: the pipe in which workers tell that they took a turn."""
+        turns = Turns(self, listener, number)
+        self.listening[turns.fd] = turns
+        self.sources.add(turns.fd)
+        self.handle(turns)
+        if returns not in self.handlers:
+            taken = Taken(self, returns)
+            self.sources.add(returns)
+            self.handle(taken)
+
+    @abstractmethod
+    def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
+        """Route the connection; the inbox that had no room, or None."""
+
+    @abstractmethod
+    def turn(self, number: int) -> Any:
+        """Route a turn; the inbox that had no room, or None."""
+
+    def _patience(self) -> float | None:
+        # While a worker has a turn in hand there is nothing to be seen at the listener: its record will wake us.
+        return 1.0 if self.draining and self.turns else super()._patience()
+
+    def _drained(self, quiet: bool) -> None:
+        super()._drained(quiet and not self.turns)
+        if not self.listening and not self.router.waiting:
+            for fd in list(self.sources):
+                self.drop(self.handlers[fd])
+            super()._drained(quiet)
+
+
+class ProcessHandingFront(HandingFront):
+    """Between processes: the descriptor travels."""
+
+    def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
+        intro = introduction(peer, number)
+        item = HEAD.pack(0, 0, len(intro)) + intro
+        return self.router.route(Task(peer), 0, item, (sock.fileno(),), sock)
+
+    def turn(self, number: int) -> Any:
+        intro = introduction(NOBODY, number)
+        return self.router.route(Task(NOBODY), 0, HEAD.pack(0, 0, len(intro)) + intro)
+
+
+class ThreadHandingFront(HandingFront):
+    """Between threads: the socket itself."""
+
+    def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
+        return self.router.route(Task(peer), 0, (sock, peer))
+
+    def turn(self, number: int) -> Any:
+        return self.router.route(Task(NOBODY), 0, number)
+
+
+class Turns(Source):
+    """A listener that is only watched. An edge tells of each connection; looking again tells whether more wait."""
+
+    mask = IN | EDGE
+
+    def __init__(self, front: HandingFront, listener: Listener, number: int) -> None:
+        self.front = front
+        self.fd = listener.fd
+        self.number = number
+
+    def on_event(self, events: int, service: Any) -> None:
+        self.front.turns += 1
+        self.front.rooms.wait_for(self.front.turn(self.number))
+
+
+class Taken(Source):
+    """The workers' records of the turns they took."""
+
+    def __init__(self, front: HandingFront, fd: int) -> None:
+        self.front = front
+        self.fd = fd
+
+    def on_event(self, events: int, service: Any) -> None:
+        for number in set(self._records()):
+            turns = [each for each in self.front.listening.values() if getattr(each, "number", None) == number]
+            for each in turns:
+                self.front.poller.modify(each.fd, each.mask)
+
+    def _records(self) -> Iterator[int]:
+        records = array.array("Q")
+        records.frombytes(os.read(self.fd, 65536))
+        for record in records:
+            self.front.turns -= 1
+            yield record >> 2

@@ -1,0 +1,144 @@
+"""Inboxes: the queue in front of one worker, or of all of them.
+
+Between processes an inbox is one message socket that every worker it belongs to reads: the kernel wakes exactly one, and what
+lies in it outlives its reader. Between threads it is a queue in memory.
+
+    front -- put --> [ inbox ] -- take --> worker, or whichever worker is free
+
+A strategy sees an inbox only as its index and its load.
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import socket
+import struct
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from poolctl.runtime.channel import RIGHTS, channel
+from poolctl.runtime.scoreboard import DONE, SENT, TAKEN
+
+MESSAGE = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
+FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
+NOW = socket.MSG_DONTWAIT
+LEVEL, KIND = socket.SOL_SOCKET, socket.SCM_RIGHTS
+_fd = struct.Struct("i")
+_fds = struct.Struct("ii")
+
+
+class Inbox(ABC):
+    """One queue, its row of the scoreboard, and the rows of the worker threads that take from it.
+
+    ``writer`` and ``reader``: its two ends, where it has descriptors.
+    """
+
+    writer: socket.socket
+    reader: socket.socket
+
+    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
+        self.index = index
+        self.row = row
+        self.workers = workers
+        self.capacity = len(workers)  # tasks that can be in hand at once
+
+    @property
+    def load(self) -> int:
+        """Tasks sent and not done yet."""
+        return self.row[SENT] - sum(worker[DONE] for worker in self.workers)
+
+    @property
+    def waiting(self) -> int:
+        """Tasks sent and not taken yet."""
+        return self.row[SENT] - sum(worker[TAKEN] for worker in self.workers)
+
+    @abstractmethod
+    def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
+        """Add a task at the end; False when there is no room now."""
+
+
+class ProcessInbox(Inbox):
+    """Between processes: bytes, and descriptors beside them."""
+
+    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
+        super().__init__(index, row, workers)
+        self.writer, self.reader = channel()
+        self.writer.setblocking(False)
+        self._send = self.writer.sendmsg
+        self._recvmsg = self.reader.recvmsg
+
+    def put(self, item: bytes, fds: tuple[int, ...] = ()) -> bool:
+        try:
+            if fds:
+                packed = _fd.pack(*fds) if len(fds) == 1 else _fds.pack(*fds)
+                self._send((item,), ((LEVEL, KIND, packed),))
+            else:
+                self._send((item,))
+        except OSError as error:
+            if error.errno in FULL:
+                return False
+            raise
+        self.row[SENT] += 1
+        return True
+
+    def take(self, flags: int = 0) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+        """(message, ancillary data) of the oldest task; an empty message is the end of file.
+
+        Waits, unless ``flags`` has MSG_DONTWAIT: then raises BlockingIOError where there is none.
+        """
+        message, ancillary, _, _ = self._recvmsg(MESSAGE, RIGHTS, flags)
+        return message, ancillary
+
+
+class ThreadInbox(Inbox):
+    """Between threads: any object. The front's limit on waiting tasks is its bound."""
+
+    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
+        super().__init__(index, row, workers)
+        self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.take = self._items.get  # waits; None is the end
+
+    def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
+        self._items.put(item)
+        self.row[SENT] += 1
+        return True
+
+    def end(self) -> None:
+        """The end of file, for each who takes from it, after what lies in it."""
+        for _ in range(self.capacity):
+            self._items.put(None)
+
+
+class RingingInbox(ThreadInbox):
+    """Between threads that wait with a poller: a bell rings once for each task, and wakes one of those who wait.
+
+    ``writer`` and ``reader`` are the ends of the bell, in the roles of an inbox between processes.
+    """
+
+    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
+        super().__init__(index, row, workers)
+        self.writer, self.reader = channel()
+        self.writer.setblocking(False)
+
+    def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
+        try:
+            self.writer.send(b"x")
+        except OSError as error:
+            if error.errno in FULL:
+                return False
+            raise
+        return super().put(item)
+
+    def take_now(self) -> Any:
+        """The oldest task; raises BlockingIOError where there is none. None is the end."""
+        self.reader.recv(1, NOW)
+        return self._items.get()  # whoever rang is about to put it there
+
+    def end(self) -> None:
+        self.writer.setblocking(True)
+        super().end()
+        for _ in range(self.capacity):
+            self.writer.send(b"x")

@@ -1,0 +1,308 @@
+"""The front of half-sync/half-reactive: it owns every connection and lends one with a complete request to a worker.
+
+    client -- bytes --> Client (framer) -- complete request --> router --> inbox --> worker
+      ^                    |                                                      |
+      +---- answer --------|------------------------------------------------------+
+                           +<----------- returned: kept or not, and what the client did not take
+
+The client's socket stays in the front's poller while it is lent, so a ticket marks the time in which the front only
+collects what comes. A worker that dies leaves its ticket in the scoreboard; the mold reports it, and since the front still holds
+the client it can say 502 if nothing had been sent.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from abc import ABC, abstractmethod
+from typing import Any, BinaryIO
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.connection_loop import NEWCOMER, READ, Timeouts
+from poolctl.runtime.listener import Listener
+from poolctl.runtime.loop import Loop
+from poolctl.runtime.outbound import Outbound, Sending
+from poolctl.runtime.parcel import ENDED, LAST, introduction
+from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.room import Rooms
+from poolctl.runtime.router import Router
+from poolctl.runtime.task import Peer, Task
+
+NOW = socket.MSG_DONTWAIT
+AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
+
+
+class LendingFront(Loop, ABC):
+    """Accepts, reads requests, lends. ``limit``: connections at once."""
+
+    def __init__(
+        self, lifeline: int, protocol: Protocol, router: Router, timeouts: Timeouts, limit: int, waiting: int
+    ) -> None:
+        super().__init__(lifeline)
+        self.protocol = protocol
+        self.router = router
+        self.timeouts = timeouts
+        self.limit = limit
+        self.waiting = waiting
+        self.lent: dict[int, Client] = {}
+        # A front that was started again must not take its predecessor's tickets for its own.
+        self.tickets = itertools.count(os.getpid() << 32 | 1)
+        self.open = 0
+        self.rooms = Rooms(self, router)
+
+    def welcome(self, listener: Listener, number: int) -> None:
+        """Take the connections of a listener."""
+
+        def on_connection(sock: socket.socket, peer: Peer, service: Any) -> None:
+            if self.open >= self.limit:
+                self.turn_away(sock, self.protocol.refusal(503))
+                return
+            self.open += 1
+            client = Client(self, sock, peer, number)
+            client.on_event(IN, None)
+            if client.open:
+                self.handle(client)
+
+        self.listen(listener, on_connection)
+
+    def lend(self, client: Client, request: bytes | BinaryIO) -> None:
+        """A complete request: to a worker with it, or 503 when too many wait already."""
+        lent = self.lent
+        if len(lent) >= self.waiting and self.router.crowded():
+            client.turn_away(503)
+            return
+        client.ticket = ticket = next(self.tickets)
+        lent[ticket] = client
+        flags = 0
+        if client.leaving and not client.framer.pending:
+            flags = LAST | (ENDED if client.ended else 0)
+        self._send(client, ticket, flags, request)
+
+    @abstractmethod
+    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+        """Route the request; how it travels depends on where the workers are."""
+
+    def _drained(self, quiet: bool) -> None:
+        super()._drained(quiet)
+        if not self.listening and not self.open:
+            for fd in list(self.sources):
+                self.drop(self.handlers[fd])
+            super()._drained(quiet)
+
+    def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
+        """A worker is done with a connection. Tickets of a front that died are nobody's."""
+        client = self.lent.pop(ticket, None)
+        if client is not None and client.ticket in (ticket, 0):  # 0: a thread has cleared it already
+            client.returned(keep, left)
+        self.rooms.retry()
+
+    def died(self, ticket: int, began: bool) -> None:
+        """The worker that had this ticket is dead."""
+        client = self.lent.pop(ticket, None)
+        if client is not None:
+            client.ticket = 0
+            if began:
+                client.close()
+            else:
+                client.turn_away(502)
+
+
+class Client(Sending):
+    """A connection as the front sees it."""
+
+    __slots__ = (
+        "_recv", "ahead", "conversation", "ended", "fd", "finishing", "framer", "front", "intro", "leaving", "mask", "number",
+        "open", "peer", "served", "since", "started", "ticket",
+    )  # fmt: skip
+
+    def __init__(self, front: LendingFront, sock: socket.socket, peer: Peer, number: int) -> None:
+        self.began = self.last = False
+        self.outbound = None
+        self.front = front
+        self.sock = sock
+        self.fd = sock.fileno()
+        self._recv = sock.recv
+        self.peer = peer
+        self.number = number
+        self.intro = introduction(peer, number)
+        self.framer = front.protocol.framer()
+        self.conversation: Any = None  # the worker's half, when workers are threads of this process
+        self.mask = IN
+        self.open = True
+        self.ticket = 0  # not 0: lent
+        self.ahead = 0  # bytes that came while lent
+        self.ended = False  # the client sends no more
+        self.leaving = front.draining
+        self.finishing = False  # the end comes when what is kept for it is sent
+        self.served = False
+        self.started = False
+        self.since = front.now
+
+    def on_event(self, events: int, service: Any) -> None:
+        if self.outbound is not None and not self.ticket:
+            self._write()
+            return
+        try:
+            data = self._recv(READ, NOW)
+        except BlockingIOError:
+            self._nothing()
+            return
+        except OSError:
+            self._gone()
+            return
+        if data:
+            self.framer.receive(data)
+        else:
+            self._ended()
+        if self.ticket:
+            self._ahead(len(data))
+            return
+        request = self.framer.take()
+        if request is not None:
+            self.front.lend(self, request)
+        else:
+            self._unfinished()
+
+    def _ended(self) -> None:
+        """The client sends no more; its end of file would be reported again and again."""
+        self.framer.ended()
+        self.ended = self.leaving = True
+        self.front.drop(self)
+
+    def _gone(self) -> None:
+        """The connection was reset. Who has borrowed it will find that out; nothing is read from it again."""
+        self.leaving = True
+        if self.ticket:
+            self.front.drop(self)
+        else:
+            self.close()
+
+    def _ahead(self, count: int) -> None:
+        """Bytes came while the connection is lent: enough is enough."""
+        self.ahead += count or 1
+        if self.ahead > AHEAD:
+            self.front.drop(self)
+
+    def _nothing(self) -> None:
+        if self.leaving and not self.ticket:
+            if self.served and not self.started:
+                self.close()
+            else:
+                self.front.want(self, IN)
+
+    def advance(self) -> None:
+        """The connection is not lent: lend it when the next request is complete."""
+        request = self.framer.take()
+        if request is not None:
+            self.front.lend(self, request)
+        else:
+            self._unfinished()
+        if self.open and not self.ticket and self.fd not in self.front.handlers:
+            self.front.handle(self)
+
+    def _unfinished(self) -> None:
+        framer = self.framer
+        if framer.failure:
+            self.turn_away(framer.failure)
+            return
+        if self.ended or (self.leaving and self.served and not framer.pending):
+            self.close()
+            return
+        if framer.reply:
+            reply, framer.reply = framer.reply, b""
+            try:
+                self.send(reply)
+            except ClientGone:
+                self.close()
+                return
+        if framer.pending and (not self.started or framer.in_body):
+            self.started = True
+            self.since = self.front.now
+
+    def returned(self, keep: bool, left: Outbound | None) -> None:
+        """The worker has answered, but for what the client did not take."""
+        self.ticket = self.ahead = 0
+        self.served = True
+        self.started = False
+        self.since = self.front.now
+        if not keep:
+            self.leaving = True
+        if left is not None:
+            self.outbound = left
+            self.finishing = not keep
+            self.mask = OUT
+            self.front.drop(self)
+            self.front.handle(self)
+        elif not keep:
+            self.close()
+        else:
+            self.advance()
+
+    def _write(self) -> None:
+        """The client reads again."""
+        outbound = self.outbound
+        assert outbound is not None  # that is why it waits for OUT
+        before = len(outbound.memory), outbound.sent
+        try:
+            done = outbound.flush(self.sock)
+        except ClientGone:
+            self.close()
+            return
+        if before != (len(outbound.memory), outbound.sent):
+            self.since = self.front.now
+        if done:
+            outbound.close()
+            self.outbound = None
+            if self.finishing:
+                self.close()
+                return
+            self.front.want(self, IN)
+            self.advance()
+
+    def expire(self, now: float, service: Any) -> None:
+        """Close it when it has kept us waiting for too long. While it is lent the client is not who is slow."""
+        if self.ticket:
+            return
+        timeouts, waited = self.front.timeouts, now - self.since
+        if self.outbound is not None:
+            if waited > timeouts.write:
+                self.close()
+        elif self.started:
+            if waited > (timeouts.idle if self.framer.in_body else timeouts.head):
+                self.turn_away(408)
+        elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
+            self.close()
+
+    def drain(self, service: Any) -> None:
+        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at once."""
+        self.leaving = True
+        if not self.started:
+            self.since = self.front.now
+        if not self.ticket and self.outbound is None:
+            self.front.poller.modify(self.fd, IN | OUT)
+
+    def close(self) -> None:
+        """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""
+        if self.open:
+            self._over()
+            self.sock.close()
+
+    def turn_away(self, status: int) -> None:
+        """Its last words, and the end."""
+        if self.open:
+            self._over()
+            self.front.turn_away(self.sock, self.front.protocol.refusal(status))
+
+    def _over(self) -> None:
+        self.open = False
+        self.front.drop(self)
+        self.front.open -= 1
+        self.front.router.forget(id(self))
+        if self.outbound is not None:
+            self.outbound.close()
+
+    def task(self, request: bytes | BinaryIO) -> Task:
+        """What a strategy sees of it."""
+        return Task(self.peer, request if isinstance(request, bytes) else b"")

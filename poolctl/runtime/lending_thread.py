@@ -1,0 +1,70 @@
+"""Lending between threads of one process: the client itself goes through the inbox.
+
+A connection that can simply be kept is given back without waking the front: the worker clears the ticket. The front writes
+``ahead`` before it looks at the ticket, the worker clears the ticket before it looks at ``ahead``; so one of the two sees what
+came in between. Everything else goes back through a queue with a bell.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from time import monotonic
+from typing import Any, BinaryIO
+
+from poolctl.runtime.channel import channel
+from poolctl.runtime.lending import Client, LendingFront
+from poolctl.runtime.loop import Source
+from poolctl.runtime.outbound import Outbound
+
+NOW = socket.MSG_DONTWAIT
+
+
+class ThreadLendingFront(LendingFront):
+    """The front as a thread beside its workers."""
+
+    def attend(self) -> None:
+        """Take back what was lent."""
+        self._back: deque[tuple[int, bool, Outbound | None]] = deque()
+        self._bell, heard = channel()
+        self._bell.setblocking(False)
+        back = Back(self, heard, self._back)
+        self.sources.add(back.fd)
+        self.handle(back)
+
+    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+        self.router.route(client.task(request), id(client), (client, ticket, flags, request))
+
+    def give_back(self, client: Client, ticket: int, keep: bool, left: Outbound | None) -> None:
+        """Called by the worker thread that served the client."""
+        if keep and left is None:
+            client.served = True
+            client.started = False
+            client.since = monotonic()
+            client.ticket = 0
+            if not client.ahead and not client.leaving:
+                self.lent.pop(ticket, None)
+                return
+        self._back.append((ticket, keep, left))
+        try:
+            self._bell.send(b"x")
+        except BlockingIOError:
+            return  # it rings already
+
+
+class Back(Source):
+    """The bell of the queue in which connections come back."""
+
+    def __init__(self, front: LendingFront, heard: socket.socket, back: deque[tuple[int, bool, Outbound | None]]) -> None:
+        self.front = front
+        self.heard = heard
+        self.fd = heard.fileno()
+        self.back = back
+
+    def on_event(self, events: int, service: Any) -> None:
+        try:
+            self.heard.recv(1, NOW)
+        except BlockingIOError:
+            pass  # an earlier ring has brought what this one was for
+        while self.back:
+            self.front.returned(*self.back.popleft())

@@ -1,0 +1,147 @@
+"""Listening sockets. The supervisor opens them, before anything else starts, and they outlive every generation."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from typing import Protocol
+
+from poolctl.errors import PoolctlError
+from poolctl.runtime import bpf
+from poolctl.runtime.task import Peer
+
+
+class Address(Protocol):
+    """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def fd(self) -> int: ...
+
+
+class Listener:
+    """One listening socket and what its connections are told of the server's end."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        sock.setblocking(False)
+        name = sock.getsockname()
+        self.family = int(sock.family)
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            self.server_host, self.server_port = str(name), ""
+        else:
+            self.server_host, self.server_port = str(name[0]), str(name[1])
+        # What socket.accept() does on top of this costs 3 microseconds a connection: it looks up enums for the new socket.
+        self._accept = sock._accept  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def accept(self) -> tuple[socket.socket, Peer]:
+        """A new connection, in blocking mode: callers pass MSG_DONTWAIT, which saves the system call that changes it.
+
+        Raises BlockingIOError when none waits, and OSError as accept(2) does.
+        """
+        fd, address = self._accept()
+        sock = socket.socket(self.family, socket.SOCK_STREAM, 0, fd)
+        if type(address) is tuple:
+            return sock, Peer(address[0], str(address[1]), self.server_host, self.server_port)
+        return sock, Peer("", "", self.server_host, self.server_port)
+
+    def __str__(self) -> str:
+        if not self.server_port:
+            return f"unix://{self.server_host}"
+        host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
+        return f"http://{host}:{self.server_port}"
+
+
+def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:
+    """A listening socket. Raises PoolctlError with the reason and the mend when that is not possible."""
+    try:
+        if address.scheme == "fd":
+            sock = socket.socket(fileno=address.fd)
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise OSError("it is not a listening socket")
+            return sock
+        if address.scheme == "unix":
+            return _open_unix(address.path, backlog)
+        return _open_tcp(address.host, address.port, backlog, reuse_port)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(error)}") from error
+
+
+def _mend(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "Choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE."
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        return "Another server listens there: stop it, or choose another address."
+    return "Check the address."
+
+
+def _open_tcp(host: str, port: int, backlog: int, reuse_port: bool) -> socket.socket:
+    found = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    )
+    family, kind, proto, _, where = found[0]
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: what it accepts has it too
+        sock.bind(where)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(path: str, backlog: int) -> socket.socket:
+    """A socket file left behind by a server that is gone is replaced; one that is answered, or another file, never."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                    probe.settimeout(1)
+                    if probe.connect_ex(path) == 0:
+                        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+                os.unlink(path)
+        except FileNotFoundError:
+            pass  # the usual case: nothing is there yet
+        sock.bind(path)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.Instruction]) -> list[socket.socket]:
+    """One socket a worker on the same address (SO_REUSEPORT), with a program that chooses among them, or none.
+
+    Raises PoolctlError where the address or the kernel does not allow it.
+    """
+    if address.scheme != "tcp":
+        raise PoolctlError(f"reuse-port opens a socket for each worker, which is possible for tcp:// only, not for {address}")
+    group = [open_listener(address, backlog, reuse_port=True)]
+    port = group[0].getsockname()[1]
+    try:
+        group += [_open_tcp(address.host, port, backlog, reuse_port=True) for _ in range(size - 1)]
+        if program:
+            bpf.attach(group[0], list(program))
+    except OSError as error:
+        for sock in group:
+            sock.close()
+        raise PoolctlError(f"the kernel cannot choose between {size} sockets on {address}: {error}") from error
+    return group

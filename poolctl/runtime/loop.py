@@ -1,0 +1,273 @@
+"""What every loop has in common: descriptors and who handles them, timeouts, and how a loop comes to its end.
+
+    poller -- (fd, events) --> handlers[fd].on_event(events, service)
+                               a listener, an inbox, the lifeline, a connection
+
+A loop belongs to one thread, or is *shared*: then several threads wait on one event set, every registration is for one
+event, and whoever got it arms it again when done (leader/followers with the kernel as arbiter). Nothing else differs.
+
+The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any more, its
+inboxes until their end of file, and connections are closed as they fall idle. With the last of them the loop is finished.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from time import monotonic
+from typing import Any, Protocol
+
+from poolctl.runtime.listener import Listener
+from poolctl.runtime.poller import EXCLUSIVE, IN, ONCE, Poller, SelectorsPoller, make_poller
+
+log = logging.getLogger("poolctl")
+NOW = socket.MSG_DONTWAIT
+SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
+LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
+LINGERING = 256  # connections that may linger at once
+
+
+class Handler(Protocol):
+    """What stands behind a descriptor."""
+
+    fd: int
+    mask: int
+
+    def on_event(self, events: int, service: Any) -> None:
+        """It is readable, writable, or broken: finding out is the handler's."""
+
+    def expire(self, now: float, service: Any) -> None:
+        """Twice a second: has it waited too long?"""
+
+    def drain(self, service: Any) -> None:
+        """The loop wants to end: leave when there is nothing in hand."""
+
+
+class Loop:
+    """Waits, hands events to handlers, sweeps timeouts, drains. ``shared`` when several threads run it."""
+
+    def __init__(self, lifeline: int, *, shared: bool = False) -> None:
+        self.poller: Poller = make_poller()
+        self.shared = shared
+        self.once = ONCE if shared else 0
+        self.handlers: dict[int, Handler] = {}
+        self.sources: set[int] = set()  # descriptors that keep the loop alive though nothing is in hand
+        self.listening: dict[int, Listening] = {}
+        self.draining = False
+        self.finished = False
+        self.now = monotonic()
+        self._next_sweep = 0.0
+        self._paused: list[Listening] = []
+        self.lingering = 0
+        # A thread that waits must notice that the others have finished; closing its end of this pipe is how it does.
+        self._over, self._not_over = os.pipe()
+        self.poller.register(self._over, IN)
+        # epoll forgets a closed socket by itself; the fallback has to be told
+        self._explicit = isinstance(self.poller, SelectorsPoller)
+        self.sources.add(lifeline)
+        self.handle(Lifeline(self, lifeline))
+
+    # registrations
+
+    def handle(self, handler: Handler, extra: int = 0) -> None:
+        """From now on this handler gets the events of its descriptor."""
+        self.handlers[handler.fd] = handler
+        self.poller.register(handler.fd, handler.mask | self.once | extra)
+
+    def want(self, handler: Handler, mask: int) -> None:
+        """The handler waits for something else than before. In a shared loop this counts when it is armed again."""
+        handler.mask = mask
+        if not self.shared and handler.fd in self.handlers:
+            self.poller.modify(handler.fd, mask)
+
+    def drop(self, handler: Handler) -> None:
+        """No more events for this handler; it still has its descriptor."""
+        if self.handlers.pop(handler.fd, None) is not None:
+            self.poller.unregister(handler.fd)
+        self.sources.discard(handler.fd)
+
+    def closing(self, handler: Handler) -> None:
+        """The handler is about to close its descriptor, of which no other process has a copy."""
+        if self.handlers.pop(handler.fd, None) is not None and self._explicit:
+            self.poller.unregister(handler.fd)
+
+    def listen(self, listener: Listener, on_connection: Any, lock: Any = None, extra: int = EXCLUSIVE) -> None:
+        """Take connections of this listener, one an event."""
+        handler = Listening(self, listener, on_connection, lock)
+        self.listening[handler.fd] = handler
+        self.sources.add(handler.fd)
+        self.handle(handler, 0 if self.shared else extra)  # EPOLLEXCLUSIVE and EPOLLONESHOT exclude each other
+
+    # the loop
+
+    def run(self, service: Any = None) -> None:
+        """Serve until drained. In a shared loop every thread calls this, each with its own service."""
+        poll, handlers, shared = self.poller.poll, self.handlers, self.shared
+        count = 1 if shared else 256
+        while not self.finished:
+            events = poll(self._patience(), count)
+            self.now = now = monotonic()
+            for fd, event in events:
+                handler = handlers.get(fd)
+                if handler is None:
+                    continue
+                handler.on_event(event, service)
+                if shared and handlers.get(fd) is handler:
+                    self.poller.modify(fd, handler.mask | ONCE)
+            if now >= self._next_sweep:
+                self._next_sweep = now + SWEEP
+                self._sweep(now, service)
+            if self.draining:
+                self._drained(not events)
+
+    def _patience(self) -> float | None:
+        if self.draining and self.listening:
+            return 0
+        return SWEEP if self._paused or len(self.handlers) > len(self.sources) else None
+
+    def _sweep(self, now: float, service: Any) -> None:
+        for handler in list(self.handlers.values()):
+            handler.expire(now, service)
+        paused, self._paused = self._paused, []
+        for listening in paused:
+            self.handle(listening)
+
+    def pause(self, listening: Listening) -> None:
+        """Take nobody from this listener until the next sweep."""
+        if self.handlers.pop(listening.fd, None) is not None:
+            self.poller.unregister(listening.fd)
+            self._paused.append(listening)
+
+    def turn_away(self, sock: socket.socket, words: bytes) -> None:
+        """Tell a client why it is not served, let it read that, close.
+
+        Closing with unread bytes resets the connection, and the reset can overtake the words (RFC 9112, 9.6): so they are sent,
+        our direction is closed, and what still comes is read and thrown away for a moment.
+        """
+        try:
+            if words:
+                sock.send(words, NOW)
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.close()  # gone, or so far behind that it reads no more: nothing is left to say
+            return
+        if self.lingering >= LINGERING or not words:
+            sock.close()
+            return
+        self.handle(Lingering(self, sock))
+
+    # the end
+
+    def drain(self, service: Any) -> None:
+        """The lifeline ended: take what has come, finish what is in hand, leave."""
+        if self.draining:
+            return
+        self.draining = True
+        for listening in list(self.listening.values()):
+            # Of those who share a listener only one was woken for a connection: ask the kernel anew what waits there.
+            self.drop(listening)
+            self.sources.add(listening.fd)
+            self.handle(listening)
+        for handler in list(self.handlers.values()):
+            handler.drain(service)
+
+    def _drained(self, quiet: bool) -> None:
+        if quiet:
+            for listening in list(self.listening.values()):
+                self.listening.pop(listening.fd, None)
+                self.drop(listening)
+        if not self.handlers and not self.finished:
+            self.finished = True
+            os.close(self._not_over)  # the end of file wakes every thread that still waits
+
+
+class Source:
+    """A handler that never times out and has nothing to finish."""
+
+    mask = IN
+
+    def expire(self, now: float, service: Any) -> None:
+        """A source waits as long as it takes."""
+
+    def drain(self, service: Any) -> None:
+        """A source ends at its own end of file."""
+
+
+class Lifeline(Source):
+    """The mold's way to say that it is time to leave."""
+
+    def __init__(self, loop: Loop, fd: int) -> None:
+        self.loop = loop
+        self.fd = fd
+
+    def on_event(self, events: int, service: Any) -> None:
+        self.loop.drop(self)
+        self.loop.drain(service)
+
+
+class Lingering:
+    """A client that was turned away: its last bytes are read and forgotten."""
+
+    mask = IN
+
+    def __init__(self, loop: Loop, sock: socket.socket) -> None:
+        self.loop = loop
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.until = loop.now + LINGER
+        loop.lingering += 1
+
+    def on_event(self, events: int, service: Any) -> None:
+        try:
+            if self.sock.recv(65536, NOW):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            log.debug("a client that was turned away reset the connection")
+        self._close()
+
+    def expire(self, now: float, service: Any) -> None:
+        if now > self.until:
+            self._close()
+
+    def drain(self, service: Any) -> None:
+        """It leaves in a moment by itself."""
+
+    def _close(self) -> None:
+        self.loop.lingering -= 1
+        self.loop.drop(self)
+        self.sock.close()
+
+
+class Listening(Source):
+    """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
+
+    def __init__(self, loop: Loop, listener: Listener, on_connection: Any, lock: Any = None) -> None:
+        self.loop = loop
+        self.listener = listener
+        self.fd = listener.fd
+        self.on_connection = on_connection
+        self.lock = lock
+
+    def on_event(self, events: int, service: Any) -> None:
+        lock = self.lock
+        if lock is not None and not lock.acquire(blocking=False):
+            return  # another accepts at this moment; what is left then will be reported again
+        try:
+            sock, peer = self.listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # another was faster, or the client has gone again
+        except OSError as error:
+            # No descriptor or memory is left. The pause bounds both the log and the work until something is closed.
+            log.error("cannot accept: %s; raise the limit on open files (ulimit -n) or lower limits.connections", error)
+            self.loop.pause(self)
+            return
+        finally:
+            if lock is not None:
+                lock.release()
+        if self.loop.shared:
+            # The leader has its connection: the next follower leads before this one is served.
+            self.loop.poller.modify(self.fd, IN | ONCE)
+        self.on_connection(sock, peer, service)

@@ -1,0 +1,106 @@
+"""What lies between front and workers: the borders of processes, or the memory that threads share.
+
+The only place that knows which kind of inbox, front, executor and arrival go together.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from poolctl.runtime.arrivals import Arrivals, ProcessArrivals, ThreadArrivals
+from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.handing import HandingFront, ProcessHandingFront, ThreadHandingFront
+from poolctl.runtime.inbox import Inbox, ProcessInbox, RingingInbox, ThreadInbox
+from poolctl.runtime.lending import LendingFront
+from poolctl.runtime.lending_process import ProcessLendingFront
+from poolctl.runtime.lending_thread import ThreadLendingFront
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.task_executor import ProcessTaskExecutor, ThreadTaskExecutor
+
+if TYPE_CHECKING:
+    from poolctl.runtime.site import Site
+
+
+class Medium(ABC):
+    """Makes the parts of one side or the other."""
+
+    @abstractmethod
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool) -> Inbox:
+        """An inbox; ``rings`` when its workers wait for it with a poller."""
+
+    @abstractmethod
+    def lending_front(self, site: Site, life: Life) -> LendingFront:
+        """A front that lends connections, ready to take them back."""
+
+    @abstractmethod
+    def handing_front(self, site: Site, life: Life) -> HandingFront:
+        """A front that hands connections over."""
+
+    @abstractmethod
+    def task_executor(self, site: Site, worker: int, thread: int) -> Any:
+        """The executor of one worker thread; it has ``run``."""
+
+    @abstractmethod
+    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
+        """A worker's inbox as a source of its loop."""
+
+
+class Processes(Medium):
+    """Messages and descriptors."""
+
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool) -> Inbox:
+        return ProcessInbox(index, row, workers)
+
+    def lending_front(self, site: Site, life: Life) -> LendingFront:
+        front = ProcessLendingFront(
+            life.lifeline, site.protocol, site.router(), site.timeouts, site.connections, site.waiting
+        )
+        front.attend(site.returns.reader, site.returns.left_reader, site.notices.reader)
+        return front
+
+    def handing_front(self, site: Site, life: Life) -> HandingFront:
+        return ProcessHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
+
+    def task_executor(self, site: Site, worker: int, thread: int) -> Any:
+        inbox = site.inbox(worker)
+        assert isinstance(inbox, ProcessInbox)  # made by this medium
+        returns = site.returns
+        return ProcessTaskExecutor(
+            inbox, site.service(worker, thread), site.servers, returns.writer, returns.left_writer
+        )
+
+    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
+        inbox = site.inbox(worker)
+        assert isinstance(inbox, ProcessInbox)  # made by this medium
+        return ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.writer)
+
+
+class Threads(Medium):
+    """Objects. The workers give connections back to the front that this medium made."""
+
+    _front: ThreadLendingFront
+
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool) -> Inbox:
+        return (RingingInbox if rings else ThreadInbox)(index, row, workers)
+
+    def lending_front(self, site: Site, life: Life) -> LendingFront:
+        self._front = ThreadLendingFront(
+            life.lifeline, site.protocol, site.router(), site.timeouts, site.connections, site.waiting
+        )
+        self._front.attend()
+        return self._front
+
+    def handing_front(self, site: Site, life: Life) -> HandingFront:
+        return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
+
+    def task_executor(self, site: Site, worker: int, thread: int) -> Any:
+        inbox = site.inbox(worker)
+        assert isinstance(inbox, ThreadInbox)  # made by this medium
+        return ThreadTaskExecutor(inbox, site.service(worker, thread), self._front)
+
+    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
+        inbox = site.inbox(worker)
+        assert isinstance(inbox, RingingInbox)  # made by this medium
+        return ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.writer)

@@ -1,0 +1,117 @@
+"""What a client has not read yet: a little in memory, more in an unnamed temporary file, and no more than that."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from typing import BinaryIO
+
+from poolctl.errors import ClientGone
+
+MEMORY = 256 * 1024  # bytes kept in memory for one client
+DISK = 1024 * 1024 * 1024  # bytes kept on disk for one client; who lets more pile up is cut off
+PIECE = 256 * 1024
+NOW = socket.MSG_DONTWAIT
+
+
+class Outbound:
+    """A queue of bytes for one socket. ``spool`` has what does not fit into memory, in the order of sending."""
+
+    __slots__ = ("memory", "sent", "spool", "spooled")
+
+    def __init__(self) -> None:
+        self.memory = bytearray()
+        self.spool: BinaryIO | None = None
+        self.spooled = 0  # bytes written to the spool
+        self.sent = 0  # bytes of the spool that were sent
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Keep for later. Raises ClientGone when the client is too far behind."""
+        if self.spool is None and len(self.memory) + len(data) <= MEMORY:
+            self.memory += data
+            return
+        if self.spooled - self.sent + len(data) > DISK:
+            raise ClientGone(f"more than {DISK} bytes behind")
+        if self.spool is None:
+            self.spool = tempfile.TemporaryFile(prefix="poolctl-")
+        self.spool.seek(self.spooled)
+        self.spool.write(data)
+        self.spool.flush()
+        self.spooled += len(data)
+
+    def flush(self, sock: socket.socket) -> bool:
+        """Send what the client takes now; True when all of it has gone. Raises ClientGone."""
+        try:
+            while self.memory or self.spooled > self.sent:
+                if not self.memory:
+                    assert self.spool is not None  # something is spooled
+                    self.memory += os.pread(self.spool.fileno(), PIECE, self.sent)
+                    self.sent += len(self.memory)
+                count = sock.send(self.memory, NOW)
+                del self.memory[:count]
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ClientGone(str(error)) from error
+        return True
+
+    def to_file(self) -> BinaryIO:
+        """All that is left, in a file that can be given to another process; this object is empty afterwards."""
+        spool = self.spool or tempfile.TemporaryFile(prefix="poolctl-")
+        if self.memory or self.sent:
+            rest = tempfile.TemporaryFile(prefix="poolctl-")
+            rest.write(self.memory)
+            while self.sent < self.spooled:
+                piece = os.pread(spool.fileno(), PIECE, self.sent)
+                rest.write(piece)
+                self.sent += len(piece)
+            spool.close()
+            spool = rest
+        spool.flush()
+        self.memory.clear()
+        self.spool, self.spooled, self.sent = None, 0, 0
+        return spool
+
+    @classmethod
+    def of_file(cls, fd: int) -> Outbound:
+        """What another process left in a file, which is closed with this object."""
+        outbound = cls()
+        outbound.spool = os.fdopen(fd, "r+b", buffering=0)
+        outbound.spooled = os.fstat(fd).st_size
+        return outbound
+
+    def close(self) -> None:
+        """Forget what is left."""
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
+
+
+class Sending:
+    """The side of a response that an app sees as its Output: whatever the client does not take at once is kept."""
+
+    __slots__ = ("began", "last", "outbound", "sock")
+
+    sock: socket.socket
+
+    def __init__(self) -> None:
+        self.began = False
+        self.last = False
+        self.outbound: Outbound | None = None
+
+    def send(self, data: bytes) -> None:
+        """Send, or keep, all of it. Raises ClientGone when nobody reads any more."""
+        self.began = True
+        if self.outbound is None:
+            try:
+                count = self.sock.send(data, NOW)
+            except BlockingIOError:
+                count = 0
+            except OSError as error:
+                raise ClientGone(str(error)) from error
+            if count == len(data):
+                return
+            self.outbound = Outbound()
+            data = memoryview(data)[count:]  # type: ignore[assignment]
+        self.outbound.add(data)

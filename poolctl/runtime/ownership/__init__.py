@@ -1,0 +1,51 @@
+"""Ownership: who holds the listening sockets, and who the connections.
+
+A model is written as two halves, side by side: what the front does, and what the work of one worker is. The halves say which loop
+runs on which sources; whether they run in processes or threads is the pool's part, and everything else is shared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.loop import Loop
+from poolctl.runtime.site import Site
+
+Work = Callable[[], None]
+
+
+class Ownership(ABC):
+    """A part that assembles loops. Called in the process in which they will run."""
+
+    has_front: ClassVar[bool] = False
+    rings: ClassVar[bool] = False  # do the workers wait for their inbox with a poller?
+    prepared: set[int] = frozenset()  # type: ignore[assignment]  # the descriptors that prepare() made
+    own_listeners: ClassVar[bool] = False  # does each worker have a listening socket of its own?
+
+    def front(self, site: Site, life: Life) -> Loop:
+        """The front's loop."""
+        raise TypeError(f"{type(self).__name__} has no front")
+
+    @abstractmethod
+    def work(self, site: Site, worker: int, life: Life) -> list[Work]:
+        """What each thread of one worker runs: as many as ``site.threads``."""
+
+    @abstractmethod
+    def front_keeps(self, site: Site) -> set[int]:
+        """The descriptors that a front in a process of its own needs."""
+
+    @abstractmethod
+    def work_keeps(self, site: Site, worker: int) -> set[int]:
+        """The descriptors that a worker in a process of its own needs."""
+
+    def prepare(self) -> set[int]:
+        """In the mold, before anything is forked: make what the workers share; its descriptors."""
+        return set()
+
+    def gathers(self, affinity: Affinity) -> bool:
+        """Whether the threads of a pool serve one event set together, as one worker would."""
+        return False

@@ -1,0 +1,53 @@
+"""half-sync/half-async: a connection belongs to its worker until it closes (You Shuang, ch. 8; UNP ch. 30, design 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.loop import Loop
+from poolctl.runtime.ownership import Ownership, Work
+from poolctl.runtime.poller import EXCLUSIVE
+from poolctl.runtime.site import Site
+
+Accept = Annotated[
+    Literal["front", "worker"],
+    Field(description="front: it accepts and hands the connection over; worker: it is told to accept one itself"),
+]
+
+
+@dataclass
+class HalfSyncHalfAsync(Ownership):
+    """The front gives each connection to a worker, whose own loop serves all of it."""
+
+    accept: Accept = "front"
+
+    has_front: ClassVar[bool] = True
+    rings: ClassVar[bool] = True
+
+    def front(self, site: Site, life: Life) -> Loop:
+        front = site.medium.handing_front(site, life)
+        for number, listener in enumerate(site.shared_listeners):
+            if self.accept == "front":
+                front.hand_over(listener, number)
+            else:
+                front.give_turns(listener, number, site.returns.reader)
+        return front
+
+    def work(self, site: Site, worker: int, life: Life) -> list[Work]:
+        loop = site.connection_loop(life, shared=site.threads > 1)
+        loop.handle(site.medium.arrivals(loop, site, worker), 0 if loop.shared else EXCLUSIVE)
+        return site.threads_of(loop, worker)
+
+    def front_keeps(self, site: Site) -> set[int]:
+        writers = {inbox.writer.fileno() for inbox in site.inboxes}
+        return {listener.fd for listener in site.shared_listeners} | writers | {site.returns.reader}
+
+    def work_keeps(self, site: Site, worker: int) -> set[int]:
+        keeps = {site.inbox(worker).reader.fileno()}
+        if self.accept == "worker":
+            keeps |= {listener.fd for listener in site.shared_listeners} | {site.returns.writer}
+        return keeps

@@ -1,0 +1,39 @@
+"""half-sync/half-reactive: the front owns every connection and lends it for one request (Schmidt et al., POSA2, ch. 5;
+with the reads in the front the simulated Proactor of You Shuang's book, ch. 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.loop import Loop
+from poolctl.runtime.ownership import Ownership, Work
+from poolctl.runtime.site import Site, inbox_ends
+
+
+@dataclass
+class HalfSyncHalfReactive(Ownership):
+    """Slow clients cost no worker, and no request waits behind another while a worker is free."""
+
+    has_front: ClassVar[bool] = True
+
+    def front(self, site: Site, life: Life) -> Loop:
+        front = site.medium.lending_front(site, life)
+        for number, listener in enumerate(site.shared_listeners):
+            front.welcome(listener, number)
+        return front
+
+    def work(self, site: Site, worker: int, life: Life) -> list[Work]:
+        return [
+            lambda thread=thread: site.medium.task_executor(site, worker, thread).run()  # type: ignore[misc]
+            for thread in range(site.threads)
+        ]
+
+    def front_keeps(self, site: Site) -> set[int]:
+        writers = {inbox.writer.fileno() for inbox in site.inboxes}
+        listeners = {listener.fd for listener in site.shared_listeners}
+        return listeners | writers | site.returns.ends()[0] | {site.notices.reader.fileno()}
+
+    def work_keeps(self, site: Site, worker: int) -> set[int]:
+        return {site.inbox(worker).reader.fileno()} | site.returns.ends()[1]

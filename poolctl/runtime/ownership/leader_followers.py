@@ -1,0 +1,79 @@
+"""leader/followers: all workers wait, one of them is told, and there is nobody in between (Schmidt et al., POSA2, ch. 5)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.affinity.request import Request
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.ownership import Ownership, Work
+from poolctl.runtime.site import Site
+
+Lock = Annotated[
+    Literal["kernel", "file", "mutex"],
+    Field(description="who chooses the leader: the kernel, or a lock around accept, in a file or among threads"),
+]
+
+
+@dataclass
+class LeaderFollowers(Ownership):
+    """Threads with affinity request share one event set, so any of them serves any ready request; otherwise each worker
+    shares only the listening sockets and keeps the connections it accepted."""
+
+    lock: Lock = "kernel"
+    _held: Any = field(default=None, init=False, repr=False)
+
+    has_front: ClassVar[bool] = False
+
+    def prepare(self) -> set[int]:
+        """Make the lock, before any worker is forked; its descriptors."""
+        if self.lock == "file":
+            self._held = FileLock()
+            return {self._held.fd}
+        if self.lock == "mutex":
+            self._held = threading.Lock()
+        return set()
+
+    def gathers(self, affinity: Affinity) -> bool:
+        return isinstance(affinity, Request)
+
+    def work(self, site: Site, worker: int, life: Life) -> list[Work]:
+        loop = site.connection_loop(life, shared=site.threads > 1)
+        for listener in site.shared_listeners:
+            loop.listen(listener, loop.adopt, self._held)
+        return site.threads_of(loop, worker)
+
+    def front_keeps(self, site: Site) -> set[int]:
+        return set()
+
+    def work_keeps(self, site: Site, worker: int) -> set[int]:
+        lock = {self._held.fd} if isinstance(self._held, FileLock) else set()
+        return lock | {listener.fd for listener in site.shared_listeners}
+
+
+class FileLock:
+    """A record lock (fcntl), which the kernel releases when its holder dies. It tells processes apart, not threads."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryFile(prefix="poolctl-accept-") as file:
+            self.fd = os.dup(file.fileno())
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Whether it is held now. As with threading.Lock, without blocking it may be another's."""
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let the next one in."""
+        fcntl.lockf(self.fd, fcntl.LOCK_UN)

@@ -1,0 +1,29 @@
+"""reuse-port: every worker has a listening socket of its own, and the kernel chooses (socket(7), SO_REUSEPORT)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.ownership import Ownership, Work
+from poolctl.runtime.site import Site
+
+
+@dataclass
+class ReusePort(Ownership):
+    """Nothing is shared: a worker accepts from its own socket and serves what it accepted."""
+
+    own_listeners: ClassVar[bool] = True
+
+    def work(self, site: Site, worker: int, life: Life) -> list[Work]:
+        loop = site.connection_loop(life, shared=site.threads > 1)
+        for group in site.listeners:
+            loop.listen(group[worker], loop.adopt, extra=0)
+        return site.threads_of(loop, worker)
+
+    def front_keeps(self, site: Site) -> set[int]:
+        return set()
+
+    def work_keeps(self, site: Site, worker: int) -> set[int]:
+        return {group[worker].fd for group in site.listeners}

@@ -1,0 +1,36 @@
+"""How a task travels between processes: one message, its descriptors beside it.
+
+    ticket (8 bytes) | flags (1) | length of the introduction (1) | introduction | bytes of the request
+
+The introduction says who the client is and on which listener it came ("127.0.0.1 51234 0"); it is made once a connection. The way back
+is a record of eight bytes in a pipe that all workers share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front
+reads many at once.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from poolctl.runtime.task import Peer
+
+HEAD = struct.Struct("<QBB")
+RECORD = struct.Struct("<Q")
+
+LAST = 1  # the connection ends after this answer
+ENDED = 2  # the client sends no more
+FILE = 4  # the request is in a file, the second descriptor
+
+KEPT = 1  # in a record, beside ticket << 2: the connection may be kept
+ACCEPTED = 2  # in a record, beside listener << 2: a connection of this listener was accepted, or none was left
+
+
+def introduction(peer: Peer, listener: int) -> bytes:
+    """Who the client is, in at most 255 bytes."""
+    return f"{peer.client_host} {peer.client_port} {listener}".encode()
+
+
+def introduced(words: bytes, servers: list[tuple[str, str]]) -> tuple[Peer, int]:
+    """The peer and the number of the listener, from an introduction and the (host, port) of all listeners."""
+    host, port, listener = words.decode().split(" ")
+    number = int(listener)
+    return Peer(host, port, *servers[number]), number

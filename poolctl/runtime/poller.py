@@ -1,0 +1,143 @@
+"""Waiting for many descriptors at once: epoll, and where it is missing the same over selectors.
+
+Both take and give epoll's own numbers, so the loops are written once, and on Linux they talk to select.epoll itself, with
+nothing in between.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import selectors
+import threading
+from typing import Protocol
+
+IN = 0x001
+OUT = 0x004
+ERR = 0x008
+HUP = 0x010
+EDGE = 1 << 31  # EPOLLET: only what is new
+ONCE = 1 << 30  # EPOLLONESHOT: one event, then silence until modify
+EXCLUSIVE = 1 << 28  # EPOLLEXCLUSIVE: of several pollers that wait for one descriptor, wake one
+
+
+class Poller(Protocol):
+    """What the loops use of select.epoll."""
+
+    def register(self, fd: int, eventmask: int = ..., /) -> None: ...
+    def modify(self, fd: int, eventmask: int, /) -> None: ...
+    def unregister(self, fd: int, /) -> None: ...
+    def poll(self, timeout: float | None = ..., maxevents: int = ...) -> list[tuple[int, int]]: ...
+    def close(self) -> None: ...
+
+
+def make_poller() -> Poller:
+    """The best this platform has. POOLCTL_POLLER=selectors chooses the fallback, which the tests use."""
+    if hasattr(select, "epoll") and os.environ.get("POOLCTL_POLLER") != "selectors":
+        return select.epoll()
+    return SelectorsPoller()
+
+
+class SelectorsPoller:
+    """The fallback. One thread at a time waits, a change by another thread wakes it so that it counts at once.
+
+    EDGE is done as ONCE: whoever asks for it calls modify when it has dealt with the event, which asks epoll again too.
+    EXCLUSIVE is left out: more wake than need to, and find nothing to do.
+    """
+
+    def __init__(self) -> None:
+        # Not the platform's DefaultSelector: on Linux that would be epoll once more, and the tests would prove nothing.
+        kind = getattr(selectors, "KqueueSelector", selectors.PollSelector)
+        self._selector = kind()
+        self._masks: dict[int, int] = {}
+        self._armed: dict[int, int] = {}  # what the selector knows; written by the thread that leads
+        self._changed: set[int] = set()
+        self._lock = threading.Lock()  # guards masks and changes; held for moments
+        self._leading = threading.Lock()  # held while waiting
+        self._wake, self._woken = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._woken, False)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    def register(self, fd: int, eventmask: int = IN | OUT, /) -> None:
+        with self._lock:
+            if fd in self._masks:
+                raise FileExistsError(f"descriptor {fd} is registered already")
+        self._change(fd, eventmask)
+
+    def modify(self, fd: int, eventmask: int, /) -> None:
+        with self._lock:
+            if fd not in self._masks:
+                raise FileNotFoundError(f"descriptor {fd} is not registered")
+        self._change(fd, eventmask)
+
+    def unregister(self, fd: int, /) -> None:
+        with self._lock:
+            if self._masks.pop(fd, None) is None:
+                raise FileNotFoundError(f"descriptor {fd} is not registered")
+            self._changed.add(fd)
+        self._ring()
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        wait = None if timeout is None or timeout < 0 else timeout
+        if not self._leading.acquire(timeout=-1 if wait is None else wait):
+            return []
+        try:
+            self._apply()
+            found: list[tuple[int, int]] = []
+            for key, events in self._selector.select(wait):
+                if key.fd == self._wake:
+                    os.read(self._wake, 4096)
+                elif maxevents < 0 or len(found) < maxevents:
+                    found.append((key.fd, (events & 1 and IN) | (events & 2 and OUT)))
+            return self._delivered(found)
+        finally:
+            self._leading.release()
+
+    def close(self) -> None:
+        self._selector.close()
+        os.close(self._wake)
+        os.close(self._woken)
+
+    def _change(self, fd: int, mask: int) -> None:
+        with self._lock:
+            self._masks[fd] = mask
+            self._changed.add(fd)
+        self._ring()
+
+    def _ring(self) -> None:
+        try:
+            os.write(self._woken, b"x")
+        except BlockingIOError:
+            return  # full of wake-ups: it will wake
+
+    def _apply(self) -> None:
+        """Tell the selector what changed. A descriptor may have been closed, and its number used again, in between."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            wanted = {fd: self._masks.get(fd, 0) for fd in changed}
+        for fd, mask in wanted.items():
+            if fd in self._armed:
+                del self._armed[fd]
+                try:
+                    self._selector.unregister(fd)
+                except (KeyError, ValueError, OSError):
+                    pass  # closed since: the selector has forgotten it by itself
+            events = (mask & IN and selectors.EVENT_READ) | (mask & OUT and selectors.EVENT_WRITE)
+            if events:
+                try:
+                    self._selector.register(fd, events)
+                    self._armed[fd] = mask
+                except (KeyError, ValueError, OSError):
+                    with self._lock:
+                        self._masks.pop(fd, None)
+
+    def _delivered(self, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Silence what asked for one event only; drop what was unregistered while the selector slept."""
+        with self._lock:
+            found = [(fd, events) for fd, events in found if self._masks.get(fd, 0) & (IN | OUT)]
+            for fd, _ in found:
+                if self._masks[fd] & (ONCE | EDGE):
+                    self._masks[fd] &= ~(IN | OUT)
+                    self._changed.add(fd)
+        return found

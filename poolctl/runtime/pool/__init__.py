@@ -1,0 +1,44 @@
+"""Pools: whether the workers are processes or threads, made before the first client comes, or for each client anew."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from poolctl.runtime.medium import Medium
+from poolctl.runtime.ownership import Ownership
+from poolctl.runtime.role import Role
+from poolctl.runtime.site import Site
+
+Size = Annotated[
+    Annotated[int, Field(ge=1, le=4096)] | Literal["auto"],
+    Field(description="workers; auto: what suits the number of cores"),
+]
+
+
+class Pool(ABC):
+    """A part that turns a site and an ownership model into roles."""
+
+    @property
+    def multithread(self) -> bool:
+        """May one process call the app from several threads at once?"""
+        return False
+
+    @property
+    def multiprocess(self) -> bool:
+        """May several processes serve the app at once?"""
+        return False
+
+    @abstractmethod
+    def medium(self) -> Medium:
+        """What lies between front and workers."""
+
+    @abstractmethod
+    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
+        """(workers, threads in each) of the site; ``gathers`` when threads serve one event set together."""
+
+    @abstractmethod
+    def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
+        """What the mold forks. Ownership is None for a pool that makes workers for each client."""

@@ -1,0 +1,78 @@
+"""process: workers are processes, with one thread or several in each."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.medium import Medium, Processes
+from poolctl.runtime.ownership import Ownership
+from poolctl.runtime.pool import Pool, Size
+from poolctl.runtime.role import Role
+from poolctl.runtime.site import Site
+
+
+@dataclass
+class Process(Pool):
+    """A crash or a leak of one worker is its own; every worker has an interpreter, and a core, to itself."""
+
+    size: Size = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024, description="threads in each process")] = 1
+
+    @property
+    def multithread(self) -> bool:
+        return self.threads > 1
+
+    @property
+    def multiprocess(self) -> bool:
+        return self.size != 1
+
+    def medium(self) -> Medium:
+        return Processes()
+
+    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
+        return workers, self.threads
+
+    def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
+        assert ownership is not None  # only pools without workers have none
+        roles = [self._worker(site, ownership, worker) for worker in range(site.workers)]
+        return [self._front(site, ownership), *roles] if ownership.has_front else roles
+
+    def _front(self, site: Site, ownership: Ownership) -> Role:
+        def run(life: Life) -> None:
+            front = ownership.front(site, life)
+            life.ready()
+            front.run()
+
+        return Role("front", f"poolctl: front {site.name}", run, frozenset(ownership.front_keeps(site)), stage=0)
+
+    def _worker(self, site: Site, ownership: Ownership, worker: int) -> Role:
+        def run(life: Life) -> None:
+            site.load()
+            first, *others = ownership.work(site, worker, life)
+            life.enforce()
+            threads = [
+                threading.Thread(target=work, name=f"worker {worker}.{number}")
+                for number, work in enumerate(others, start=1)
+            ]
+            if threads:
+                threading.current_thread().name = f"worker {worker}.0"
+            for thread in threads:
+                thread.start()
+            life.ready()
+            first()
+            for thread in threads:
+                thread.join()
+
+        return Role(
+            f"worker {worker}",
+            f"poolctl: worker {site.name} {worker}",
+            run,
+            frozenset(ownership.work_keeps(site, worker)),
+            stage=1,
+            rows=tuple(range(worker * site.threads, (worker + 1) * site.threads)),
+        )

@@ -1,0 +1,62 @@
+"""thread: workers are threads of one process, beside the front if there is one."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from poolctl.runtime.inbox import ThreadInbox
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.medium import Medium, Threads
+from poolctl.runtime.ownership import Ownership, Work
+from poolctl.runtime.pool import Pool, Size
+from poolctl.runtime.role import Role
+from poolctl.runtime.site import Site
+
+
+@dataclass
+class Thread(Pool):
+    """The app is in memory once; its threads take turns on one interpreter, which suits work that waits for others."""
+
+    size: Size = "auto"
+
+    @property
+    def multithread(self) -> bool:
+        return True
+
+    def medium(self) -> Medium:
+        return Threads()
+
+    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
+        return (1, workers) if gathers else (workers, 1)
+
+    def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
+        assert ownership is not None  # only pools without workers have none
+
+        def run(life: Life) -> None:
+            self._run(site, ownership, life)
+
+        keeps = frozenset(site.sockets() | ownership.prepared)
+        rows = tuple(range(site.workers * site.threads))
+        return [Role("threads", f"poolctl: threads {site.name}", run, keeps, stage=0, rows=rows)]
+
+    def _run(self, site: Site, ownership: Ownership, life: Life) -> None:
+        site.load()
+        front = ownership.front(site, life) if ownership.has_front else None
+        works: list[Work] = []
+        for worker in range(site.workers):
+            works += ownership.work(site, worker, life)
+        life.enforce()
+        threads = [
+            threading.Thread(target=work, name=f"worker {number}") for number, work in enumerate(works)
+        ]
+        for thread in threads:
+            thread.start()
+        life.ready()
+        if front is not None:
+            front.run()
+            for inbox in site.inboxes:
+                assert isinstance(inbox, ThreadInbox)  # made by this pool's medium
+                inbox.end()
+        for thread in threads:
+            thread.join()

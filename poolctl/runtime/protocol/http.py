@@ -1,0 +1,48 @@
+"""HTTP/1.1 and 1.0 (RFC 9110, RFC 9112)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.protocol.http_conversation import HttpConversation
+from poolctl.runtime.protocol.http_framer import HttpFramer
+from poolctl.runtime.task import Peer
+
+
+@dataclass
+class Http(Protocol):
+    """The limits of what a client may send."""
+
+    name: ClassVar[str] = "http"
+    marks_requests: ClassVar[bool] = True
+
+    head: Annotated[int, Field(ge=256, description="bytes of request line and headers; more is 431")] = 32768
+    target: Annotated[int, Field(ge=1, description="bytes of the request target; more is 414")] = 8192
+    headers: Annotated[int, Field(ge=1, description="number of headers; more is 431")] = 100
+    body: Annotated[int, Field(ge=0, description="bytes of a body, decoded; more is 413")] = 16 * 1024 * 1024
+    spool: Annotated[int, Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")] = (
+        262144
+    )
+
+    def conversation(self, peer: Peer) -> HttpConversation:
+        """The worker's half of a new connection."""
+        return HttpConversation(self, peer)
+
+    def framer(self) -> HttpFramer:
+        """The front's half of a new connection."""
+        return HttpFramer(self)
+
+    def refusal(self, status: int) -> bytes:
+        """A complete response that ends the connection, for any status that ``http.HTTPStatus`` knows."""
+        phrase = HTTPStatus(status).phrase
+        body = f"{status} {phrase}\n"
+        retry = "Retry-After: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+        return (
+            f"HTTP/1.1 {status} {phrase}\r\nServer: poolctl\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n{body}"
+        ).encode("ascii")

@@ -1,0 +1,130 @@
+"""The body of an HTTP/1 request: where it ends, and its bytes without the chunked coding (RFC 9112, 6 and 7.1).
+
+A body takes bytes split anywhere and says how far they belong to it. It is the same for the conversation, which keeps
+the decoded bytes, and for the framer, which only needs the end and gives ``keep`` as None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from httptools import HttpParserError, HttpRequestParser
+
+Keep = Callable[[bytes], None]
+
+
+class LengthBody:
+    """A body of a known number of bytes."""
+
+    __slots__ = ("_keep", "_left", "done", "failure")
+
+    def __init__(self, length: int, keep: Keep | None) -> None:
+        self._left = length
+        self._keep = keep
+        self.done = False
+        self.failure = 0
+
+    def take(self, data: bytes, start: int) -> int:
+        """Takes what is its own of ``data[start:]``; where that ends."""
+        end = min(start + self._left, len(data))
+        self._left -= end - start
+        if self._keep is not None:
+            self._keep(data[start:end])
+        self.done = self._left == 0
+        return end
+
+
+class ChunkedBody:
+    """A body in chunks.
+
+    It finds the lines (a chunk's size, a trailer) and gives each whole to a parser of its own, which judges and decodes
+    them. So a line is bounded before the parser sees it, and the end is exact. Trailers are counted and dropped.
+    """
+
+    __slots__ = (
+        "_body",
+        "_left",
+        "_limit",
+        "_line",
+        "_lines",
+        "_parser",
+        "_trailer",
+        "_trailing",
+        "done",
+        "failure",
+        "size",
+    )
+
+    def __init__(self, body: int, line: int, trailers: int, keep: Keep | None) -> None:
+        """Limits: ``body`` bytes decoded, ``line`` bytes of one line and of all trailers, ``trailers`` in number.
+
+        All lines together are held to ``body`` plus ``line``, so that chunk extensions cannot make the whole endless.
+        """
+        self._body = body
+        self._limit = line
+        self._lines = body + line  # what lines may still come to
+        self._trailer = (line, trailers)  # bytes and number of trailers that may still come
+        self._trailing = False  # whether the last chunk has come
+        self._line = bytearray()  # an incomplete one
+        self._left = 0  # bytes of the chunk under way, with the line end after its data
+        self.size = 0
+        self.done = False
+        self.failure = 0
+        self._parser = HttpRequestParser(_Data(keep))
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+    def take(self, data: bytes, start: int) -> int:
+        """Takes what is its own of ``data[start:]``; where that ends. Sets ``failure`` where it is not well formed."""
+        try:
+            while start < len(data) and not self.done and not self.failure:
+                start = self._take_data(data, start) if self._left else self._take_line(data, start)
+        except HttpParserError:
+            self.failure = 400
+        return start
+
+    def _take_data(self, data: bytes, start: int) -> int:
+        end = min(start + self._left, len(data))
+        self._left -= end - start
+        self._parser.feed_data(data[start:end])
+        return end
+
+    def _take_line(self, data: bytes, start: int) -> int:
+        newline = data.find(b"\n", start)
+        end = len(data) if newline < 0 else newline + 1
+        taken = end - start
+        self._lines -= taken
+        if len(self._line) + taken > self._limit or self._lines < 0:
+            self.failure = 431 if self._trailing else 413
+        elif newline < 0:
+            self._line += data[start:end]
+        else:
+            line = bytes(self._line) + data[start:end]
+            self._line.clear()
+            self._parser.feed_data(line)
+            self._read_line(line)
+        return end
+
+    def _read_line(self, line: bytes) -> None:
+        """A line that the parser found well formed."""
+        if self._trailing:
+            size, count = self._trailer
+            self._trailer = (size - len(line), count - 1)
+            self.done = line == b"\r\n"
+            if not self.done and (size < len(line) or count < 1):
+                self.failure = 431
+            return
+        size = int(line.partition(b";")[0], 16)
+        self.size += size
+        if self.size > self._body:
+            self.failure = 413
+        self._trailing = size == 0
+        self._left = size + 2 if size else 0
+
+
+class _Data:
+    """What the parser of chunks calls."""
+
+    __slots__ = ("on_body",)
+
+    def __init__(self, keep: Keep | None) -> None:
+        self.on_body = keep

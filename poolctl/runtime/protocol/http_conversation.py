@@ -1,0 +1,55 @@
+"""The worker's half of an HTTP connection."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http_body import Keep
+from poolctl.runtime.protocol.http_reader import HttpReader
+from poolctl.runtime.protocol.http_request import HttpRequest, Spool
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http import Http
+
+
+class HttpConversation(HttpReader, Conversation):
+    """Complete requests, pipelined ones included (RFC 9112, 9.3.2).
+
+    ``memo`` is for the app: what it wants to keep for the length of the connection.
+    """
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        super().__init__(http)
+        self.requests: deque[HttpRequest] = deque()
+        self.peer = peer
+        self.memo: Any = None
+        self._coming: HttpRequest | None = None
+        self._spool: Spool | None = None
+
+    def ended(self) -> None:
+        """The client sends no more: what was begun is dropped."""
+        super().ended()
+        self._coming = self._spool = None
+
+    def _complete(self, head: bytes) -> None:
+        request = self._head.request()
+        request.conversation = self
+        self.requests.append(request)
+
+    def _begin(self, head: bytes) -> Keep | None:
+        self._coming = self._head.request()
+        self._spool = Spool(self._http.spool)
+        return self._spool.write
+
+    def _finish(self) -> None:
+        request = self._coming
+        spool = self._spool
+        assert request is not None and spool is not None
+        self._coming = self._spool = None
+        request.conversation = self
+        request.length = spool.size
+        request.body = spool.file()
+        self.requests.append(request)

@@ -1,0 +1,148 @@
+"""What a response's head is made of: status lines, header lines, the date. All checked once and remembered.
+
+A status or header that could end its line early (CR, LF, NUL) is refused where the app hands it over, so that no app
+can be made to send a second response (RFC 9112, 11.1).
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from time import time
+from typing import NamedTuple
+
+MEMO = 1024  # entries of each memo; a full one is emptied, so what is used stays
+LONGEST = 256  # characters of a header that is remembered
+
+ORDINARY, LENGTH, DATE, SERVER = 0, 1, 2, 4
+_KINDS = {"content-length": LENGTH, "date": DATE, "server": SERVER}
+# RFC 9110, 7.6.1; an app must not send them (PEP 3333, "Other HTTP Features").
+HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+class Line(NamedTuple):
+    """An encoded header line with its end, and what it is."""
+
+    encoded: bytes
+    kind: int
+    length: int  # of a Content-Length, else -1
+
+
+class Status(NamedTuple):
+    """An encoded status line with its end."""
+
+    encoded: bytes
+    code: int
+    bodiless: bool  # 204 and 304 have no body, whatever the app says
+
+
+_lines: dict[tuple[str, str], Line] = {}
+_statuses: dict[str, Status] = {}
+
+
+def header_line(header: tuple[str, str]) -> Line:
+    """One header, encoded. Raises TypeError and ValueError for one that may not be sent."""
+    try:
+        line = _lines.get(header)
+    except TypeError:  # a list in place of the tuple
+        line = None
+    return line or _encode_header(header)
+
+
+def _encode_header(header: tuple[str, str]) -> Line:
+    try:
+        name, value = header
+    except (TypeError, ValueError):
+        raise TypeError(f"a response header is a tuple (name, value), not {header!r}") from None
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"a response header's name and value are str, not {header!r}")
+    if not name or not _TOKEN.issuperset(name):
+        raise ValueError(f"{name!r} is no name for a response header")
+    lowered = name.lower()
+    if lowered in HOP_BY_HOP:
+        raise ValueError(f"the response header {name!r} concerns the connection, which is the server's: leave it out")
+    encoded = f"{name}: {_text(value, f'the value of the response header {name!r}')}\r\n".encode("latin-1")
+    kind = _KINDS.get(lowered, ORDINARY)
+    line = Line(encoded, kind, _length(value) if kind == LENGTH else -1)
+    if len(encoded) <= LONGEST:
+        if len(_lines) >= MEMO:
+            _lines.clear()
+        _lines[name, value] = line
+    return line
+
+
+def status_line(status: str) -> Status:
+    """A status such as "200 OK", encoded. Raises TypeError and ValueError for one that may not be sent."""
+    known = _statuses.get(status)
+    if known is not None:
+        return known
+    if not isinstance(status, str):
+        raise TypeError(f"a response status is a str such as '200 OK', not {status!r}")
+    code = status[:3]
+    if not (code.isascii() and code.isdigit() and 200 <= int(code) <= 999 and status[3:4] in ("", " ")):
+        raise ValueError(f"a response status is three digits from 200 up, a space and a phrase, not {status!r}")
+    encoded = f"HTTP/1.1 {_text(status, 'the response status')}{'' if status[3:] else ' '}\r\n".encode("latin-1")
+    known = Status(encoded, int(code), code in ("204", "304"))
+    if len(_statuses) >= MEMO:
+        _statuses.clear()
+    _statuses[status] = known
+    return known
+
+
+def _length(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError(f"Content-Length is a number of bytes, not {value!r}")
+    return int(value)
+
+
+def _text(value: str, what: str) -> str:
+    if "\r" in value or "\n" in value or "\0" in value:
+        raise ValueError(f"{what} contains a line end or a NUL: {value!r}")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} has a character outside of latin-1: {value!r}") from None
+    return value
+
+
+class _Clock:
+    """The Server and Date lines of this second. Threads may make them twice, never wrong."""
+
+    __slots__ = ("lines", "second")
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.lines = b""
+
+    def turn(self, second: int) -> bytes:
+        lines = f"Server: poolctl\r\nDate: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
+        self.lines = lines
+        self.second = second
+        return lines
+
+
+_clock = _Clock()
+
+
+def server_and_date() -> bytes:
+    """The header lines Server and Date as they are now, made once a second (RFC 9110, 6.6.1)."""
+    second = int(time())
+    return _clock.lines if _clock.second == second else _clock.turn(second)
+
+
+def server_or_date(kinds: int) -> bytes:
+    """Of the two lines those that ``kinds``, the app's own, do not have."""
+    server, date, _ = server_and_date().split(b"\r\n")
+    return (b"" if kinds & SERVER else server + b"\r\n") + (b"" if kinds & DATE else date + b"\r\n")

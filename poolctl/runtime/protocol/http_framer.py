@@ -1,0 +1,43 @@
+"""The front's half of an HTTP connection: whole requests as raw bytes, for a worker to parse."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, BinaryIO
+
+from poolctl.runtime.protocol import Framer
+from poolctl.runtime.protocol.http_body import Keep
+from poolctl.runtime.protocol.http_reader import HttpReader
+from poolctl.runtime.protocol.http_request import Spool
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http import Http
+
+INLINE = 64 * 1024  # a larger request travels as a file
+
+
+class HttpFramer(HttpReader, Framer):
+    """Finds requests by the same reader as the conversation, and keeps their raw bytes."""
+
+    def __init__(self, http: Http) -> None:
+        super().__init__(http)
+        self._found: deque[bytes | BinaryIO] = deque()
+        self._raw = Spool(INLINE)
+
+    def take(self) -> bytes | BinaryIO | None:
+        """The whole bytes of the oldest complete request, and forget them."""
+        return self._found.popleft() if self._found else None
+
+    def _complete(self, head: bytes) -> None:
+        self._found.append(head)
+
+    def _begin(self, head: bytes) -> Keep | None:
+        self._raw = Spool(INLINE)
+        self._raw.write(head)
+        return None
+
+    def _pass(self, data: bytes, start: int, end: int) -> None:
+        self._raw.write(data[start:end])
+
+    def _finish(self) -> None:
+        self._found.append(self._raw.whole())

@@ -1,0 +1,208 @@
+"""The head of an HTTP/1 request: request line and headers, parsed by httptools, judged here.
+
+Both halves of a connection, the conversation and the framer, come to their verdict by this one class, so that they
+cannot disagree on where a request ends. A head is always given whole, from its first byte to the empty line: what the
+parser keeps inside is bounded, and how the bytes were split on their way makes no difference.
+"""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from poolctl.runtime.protocol.http_request import HttpRequest
+
+PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT = range(6)
+WATCHED = {
+    b"host": HOST,
+    b"connection": CONNECTION,
+    b"content-length": LENGTH,
+    b"transfer-encoding": ENCODING,
+    b"expect": EXPECT,
+}
+MEMO = 512  # header names remembered, in the spelling of the clients
+# Methods that the parser knows from protocols that look like HTTP (RTSP, Icecast), and the one that asks for a tunnel.
+FOREIGN = frozenset(
+    (
+        b"ANNOUNCE",
+        b"CONNECT",
+        b"DESCRIBE",
+        b"FLUSH",
+        b"GET_PARAMETER",
+        b"PAUSE",
+        b"PLAY",
+        b"RECORD",
+        b"REDIRECT",
+        b"SETUP",
+        b"SET_PARAMETER",
+        b"SOURCE",
+        b"TEARDOWN",
+    )
+)
+
+_kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO
+_methods: dict[bytes, str] = {}  # likewise; the parser knows some forty
+
+
+def kind_of(name: bytes) -> int:
+    """Which of the watched headers a name is, whatever its case; PLAIN for all others."""
+    kind = WATCHED.get(name.lower(), PLAIN)
+    if len(_kinds) < MEMO and len(name) <= 64:
+        _kinds[name] = kind
+    return kind
+
+
+class _Fields:
+    """What the parser calls. Knows neither the parser nor the connection, so that they make no reference cycle."""
+
+    __slots__ = ("headers", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, target: bytes) -> None:
+        self.target = target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value.rstrip()))  # the parser has left the white space after it
+
+
+class HeadParser:
+    """Parses the heads of one connection, one after the other.
+
+    After ``check`` found nothing wrong: ``length`` bytes of body follow (0 for none), or chunks when ``chunked``;
+    ``expects`` says that the client waits for 100 Continue before it sends them; ``keep_alive`` that this need not be
+    its last request. ``request`` makes the request, for whoever needs it.
+    """
+
+    __slots__ = (
+        "_body",
+        "_fields",
+        "_headers",
+        "_method",
+        "_parser",
+        "_target",
+        "_version",
+        "chunked",
+        "expects",
+        "keep_alive",
+        "length",
+    )
+
+    def __init__(self, target: int, headers: int, body: int) -> None:
+        self._target = target
+        self._headers = headers
+        self._body = body
+        self._fields = _Fields()
+        self._parser = HttpRequestParser(self._fields)
+
+    def check(self, head: bytes) -> int:
+        """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
+        fields = self._fields
+        headers: list[tuple[bytes, bytes]] = []
+        fields.headers = headers
+        parser = self._parser
+        try:
+            parser.feed_data(head)
+        except HttpParserUpgrade:
+            self._renew()  # served as if the client had not asked (RFC 9110, 7.8); its body is not the parser's to skip
+        except HttpParserError:
+            return 400
+        # The parser also takes RTSP, Icecast, HTTP/2.0 and HTTP/0.9, so the version is read from the bytes.
+        line = head.find(b"\r\n") - 9
+        if head.startswith(b" HTTP/1.1", line):
+            self._version = "1.1"
+        elif head.startswith(b" HTTP/1.0", line):
+            self._version = "1.0"
+        else:
+            return 505
+        if len(fields.target) > self._target:
+            return 414
+        if len(headers) > self._headers:
+            return 431
+        word = parser.get_method()
+        method = _methods.get(word)
+        if method is None:
+            if word in FOREIGN:
+                return 501
+            method = _methods[word] = word.decode("ascii")
+        self._method = method
+        self.length = 0
+        self.chunked = False
+        self.keep_alive = True
+        return self._judge(headers)
+
+    def request(self) -> HttpRequest:
+        """The request whose head was read last."""
+        fields = self._fields
+        return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive)
+
+    def _renew(self) -> None:
+        """A parser at the start of a request, as after a body that the old one was not fed."""
+        self._parser = HttpRequestParser(self._fields)
+
+    def _judge(self, headers: list[tuple[bytes, bytes]]) -> int:
+        """The rules that cross headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1)."""
+        newest = self._version == "1.1"
+        hosts = 0
+        watched = None
+        for name, value in headers:
+            kind = _kinds.get(name)
+            if kind is None:
+                kind = kind_of(name)
+            if kind:
+                if kind == HOST:
+                    hosts += 1
+                elif watched is None:
+                    watched = [(kind, value)]
+                else:
+                    watched.append((kind, value))
+        if hosts != 1 and (hosts or newest):
+            return 400
+        if watched is None:
+            self.keep_alive = newest
+            return 0
+        return self._cross(newest, watched)
+
+    def _cross(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
+        self.keep_alive = _keeps(newest, watched)
+        status = self._measure(newest, watched)
+        if status:
+            return status
+        self.expects = False
+        for kind, value in watched:
+            if kind == EXPECT and newest:
+                if value.lower() != b"100-continue":
+                    return 417
+                self.expects = True
+        if self.chunked or self.length:
+            self._renew()
+        return 0
+
+    def _measure(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
+        """Sets how much body follows; a status where that is not certain, or too much."""
+        for kind, value in watched:
+            if kind == LENGTH:
+                # The parser has refused signs, lists, duplicates, overflow and a Transfer-Encoding beside it.
+                self.length = int(value)
+            elif kind == ENCODING:
+                if not newest:
+                    return 400  # RFC 9112, 6.1: framing by a version that has no such header is faulty
+                if self.chunked or value.lower() != b"chunked":
+                    return 501
+                self.chunked = True
+        return 413 if self.length > self._body else 0
+
+
+def _keeps(newest: bool, watched: list[tuple[int, bytes]]) -> bool:
+    """Whether the connection may be kept (RFC 9112, 9.3)."""
+    keep = newest
+    for kind, value in watched:
+        if kind == CONNECTION and value != b"keep-alive":
+            tokens = [token.strip() for token in value.lower().split(b",")]
+            if b"close" in tokens:
+                return False
+            keep = keep or b"keep-alive" in tokens
+        elif kind == CONNECTION:
+            keep = True
+    return keep

@@ -1,0 +1,184 @@
+"""One HTTP response on its way out: framing (RFC 9112, 6), persistence (9.3) and as few sends as it takes.
+
+``begin``, then either ``whole``, when all of the body is known: one send while it is small. Or ``write`` for each part
+as it comes, the first together with the head, and ``finish``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from poolctl.runtime.app import Output
+from poolctl.runtime.protocol.http_encode import (
+    DATE,
+    LENGTH,
+    SERVER,
+    Status,
+    header_line,
+    server_and_date,
+    server_or_date,
+    status_line,
+)
+from poolctl.runtime.protocol.http_request import HttpRequest
+
+JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
+UNKNOWN = -1
+
+
+class HttpResponse:
+    """The answer to ``request``, sent through ``out``.
+
+    ``keep``      whether the connection may be kept; final after ``whole`` or ``finish``
+    ``mismatch``  what was wrong with the length the app declared, for the log; empty when it was right
+    """
+
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_headed",
+        "_kinds",
+        "_left",
+        "_length",
+        "_lines",
+        "_status",
+        "keep",
+        "mismatch",
+        "out",
+        "request",
+    )
+
+    def __init__(self, request: HttpRequest, out: Output) -> None:
+        self.request = request
+        self.out = out
+        self._status: Status | None = None
+        self._headed = False  # whether the head has been handed to out
+        self.keep = True
+        self.mismatch = ""
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a status, sent or not."""
+        return self._status is not None
+
+    def begin(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
+        """Take status and headers; nothing is sent yet, and a second call replaces the first.
+
+        Raises TypeError or ValueError for what may not be sent.
+        """
+        kinds = 0
+        length = UNKNOWN
+        lines = []
+        for header in headers:
+            line = header_line(header)
+            if line[1]:
+                kinds |= line[1]
+                if line[1] == LENGTH:
+                    if length not in (UNKNOWN, line[2]):
+                        raise ValueError("two Content-Length headers that differ")
+                    if length == line[2]:
+                        continue
+                    length = line[2]
+            lines.append(line[0])
+        self._kinds = kinds
+        self._length = length
+        self._lines = lines
+        self._status = status_line(status)
+
+    def whole(self, chunks: Sequence[bytes]) -> None:
+        """Send a response of which all the body is here."""
+        body = chunks[0] if len(chunks) == 1 else None
+        size = len(body) if body is not None else sum(map(len, chunks))
+        if self._length == UNKNOWN:
+            self._length = size
+        elif self._length != size and not self._silent():
+            for chunk in chunks:
+                self.write(chunk)
+            self.finish()
+            return
+        head = self._head()
+        if self._bodiless or not size:
+            self.out.send(head)
+        elif size <= JOINED:
+            self.out.send(head + body if body is not None else b"".join((head, *chunks)))
+        else:
+            self.out.send(head)
+            for chunk in chunks:
+                if chunk:
+                    self.out.send(chunk)
+        self._left = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Send a part of the body at once, the head before it; an empty part does nothing."""
+        if not chunk:
+            return
+        head = b"" if self._headed else self._head()
+        if self._bodiless:
+            if head:
+                self.out.send(head)
+            return
+        if self._chunked:
+            framed = b"%s%x\r\n%s\r\n" % (head, len(chunk), chunk)
+            self.out.send(framed)
+            return
+        if self._length != UNKNOWN:
+            if len(chunk) > self._left:
+                self.mismatch = f"the body is longer than its Content-Length of {self._length}: cut"
+                chunk = chunk[: self._left]
+            self._left -= len(chunk)
+        if head and len(chunk) <= JOINED:
+            self.out.send(head + chunk)
+            return
+        if head:
+            self.out.send(head)
+        if chunk:
+            self.out.send(chunk)
+
+    def finish(self) -> None:
+        """The body is complete."""
+        if not self._headed:
+            if self._length == UNKNOWN:
+                self._length = 0
+            head = self._head()
+            if self._chunked:
+                head += b"0\r\n\r\n"
+            self.out.send(head)
+        elif self._chunked and not self._bodiless:
+            self.out.send(b"0\r\n\r\n")
+        if self._length > 0 and self._left > 0 and not self._bodiless:
+            self.mismatch = f"the body is {self._left} bytes short of its Content-Length of {self._length}"
+            self.keep = False
+
+    def _silent(self) -> bool:
+        """Whether no body is sent, whatever the app gives (RFC 9110, 9.3.2, 15.3.5 and 15.4.5)."""
+        assert self._status is not None
+        return self._status.bodiless or self.request.method == "HEAD"
+
+    def _head(self) -> bytes:
+        status = self._status
+        assert status is not None
+        self._headed = True
+        request = self.request
+        kinds = self._kinds
+        lines = self._lines
+        length = self._length
+        newest = request.version == "1.1"
+        keep = request.keep_alive and not self.out.last
+        self._bodiless = status.bodiless or request.method == "HEAD"
+        self._chunked = False
+        self._left = length
+        if length != UNKNOWN:
+            if not kinds & LENGTH and not status.bodiless:
+                lines.append(b"Content-Length: %d\r\n" % length)
+        elif not self._bodiless:
+            if newest:
+                self._chunked = True
+                lines.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                keep = False  # the end of the connection is the end of the body
+        self.keep = keep
+        if not keep:
+            lines.append(b"Connection: close\r\n")
+        elif not newest:
+            lines.append(b"Connection: keep-alive\r\n")
+        common = server_or_date(kinds) if kinds & (SERVER | DATE) else server_and_date()
+        return b"%b%b%b\r\n" % (status.encoded, common, b"".join(lines))

@@ -1,0 +1,61 @@
+"""The scoreboard: one shared anonymous mmap that every process of a generation sees.
+
+    row of inbox 0 | row of inbox 1 | ... | row of worker thread 0 | row of worker thread 1 | ...
+
+Each row is a fixed number of 64-bit cells, and each cell has a single writer: what an inbox was sent is counted by the
+front, everything of a worker by that worker (and by its successor, who starts with squaring what the dead one left).
+Readers read cell by cell; a row as a whole is not a snapshot. Whoever dispatches, reports or supervises reads the same
+cells: there is no second truth.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+# of an inbox
+SENT = 0  # tasks put into it
+# of a worker thread
+PID = 0
+STATE = 1
+SINCE = 2  # CLOCK_MONOTONIC in ns when the request in hand began; 0: none in hand
+TAKEN = 3  # tasks taken; taken - done are in its hands
+DONE = 4  # tasks finished, well or not
+REQUESTS = 5  # requests answered
+FAILED = 6  # requests that ended in an exception of the app
+TICKET = 7  # the lent connection in hand; 0: none
+BEGAN = 8  # 1: a byte of the answer for the ticket has been sent
+STARTS = 9  # times that this worker was started
+SECONDS = 10  # first of BUCKETS cells: requests by the bit length of their duration in microseconds
+BUCKETS = 32
+ROW = 48  # cells a row, so that rows of different writers share no cache line (8 x 48 = 384 bytes)
+
+STARTING, READY, DRAINING = 0, 1, 2  # values of STATE
+
+
+class Scoreboard:
+    """``inboxes`` + ``workers`` rows of cells, all zero, shared with every process forked later."""
+
+    def __init__(self, inboxes: int, workers: int) -> None:
+        self.inboxes = inboxes
+        self.workers = workers
+        self._memory = mmap.mmap(-1, (inboxes + workers) * ROW * 8)
+        self._cells = memoryview(self._memory).cast("q")
+
+    def inbox(self, index: int) -> memoryview:
+        """The row of an inbox."""
+        return self._cells[index * ROW : (index + 1) * ROW]
+
+    def worker(self, index: int) -> memoryview:
+        """The row of a worker thread: worker number times threads in each, plus the thread's number."""
+        return self.inbox(self.inboxes + index)
+
+    def enter(self, index: int) -> memoryview:
+        """A worker thread starts: its row, with what a predecessor had in hand counted as done."""
+        row = self.worker(index)
+        row[PID] = os.getpid()
+        row[SINCE] = row[TICKET] = row[BEGAN] = 0
+        row[DONE] = row[TAKEN]
+        row[STARTS] += 1
+        row[STATE] = READY
+        return row

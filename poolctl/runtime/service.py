@@ -1,0 +1,68 @@
+"""One worker thread's service: the app, its protocol, its row of the scoreboard, and the error boundary of a request.
+
+Every ownership model answers its requests here, so what happens when an app raises is written once.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from time import monotonic_ns
+from typing import Any
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.app import App, ConnectionApp, Output
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.scoreboard import BUCKETS, FAILED, REQUESTS, SECONDS, SINCE
+
+log = logging.getLogger("poolctl")
+
+
+class Service:
+    """Answers requests, one at a time; belongs to one thread."""
+
+    def __init__(self, app: App, protocol: Protocol, row: memoryview) -> None:
+        self.app = app
+        self.protocol = protocol
+        self.row = row
+        self._serve = app.serve
+
+    def answer(self, request: Any, out: Output) -> bool:
+        """Let the app answer; True when the connection can be kept. Never raises for what the app or the client did."""
+        row = self.row
+        out.began = False
+        row[SINCE] = started = monotonic_ns()
+        try:
+            keep = self._serve(request, out)
+        except ClientGone:
+            keep = False
+        except (Exception, SystemExit):  # an app that calls sys.exit() ends its request, not the worker
+            keep = self._failed(out)
+        row[SECONDS + min(((monotonic_ns() - started) // 1000).bit_length(), BUCKETS - 1)] += 1
+        row[SINCE] = 0
+        row[REQUESTS] += 1
+        return keep
+
+    def _failed(self, out: Output) -> bool:
+        """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell."""
+        self.row[FAILED] += 1
+        log.exception("the app raised while answering a request")
+        if not out.began:
+            try:
+                out.send(self.protocol.refusal(500))
+            except ClientGone:
+                log.info("the client left before it could be told")
+        return False
+
+    def converse(self, sock: socket.socket, received: bytes, idle: float, write: float) -> None:
+        """Let an app that owns the connection talk until it returns. Never raises for what the app or the client did."""
+        row = self.row
+        assert isinstance(self.app, ConnectionApp)  # the loops ask before they give a connection away
+        try:
+            self.app.converse(sock, received, idle, write)
+        except (ClientGone, TimeoutError) as error:
+            log.info("a conversation ended: %s", error)
+        except (Exception, SystemExit):
+            row[FAILED] += 1
+            log.exception("the app raised while it owned a connection")
+        row[REQUESTS] += 1

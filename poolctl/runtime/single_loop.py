@@ -1,0 +1,42 @@
+"""A loop for one client: what the pools run that make a worker for each."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.scoreboard import ROW
+from poolctl.runtime.service import Service
+from poolctl.runtime.site import Site
+from poolctl.runtime.task import Peer
+
+
+class SingleLoop(ConnectionLoop):
+    """Serves one connection until it closes."""
+
+    def serve(self, sock: socket.socket, peer: Peer, service: Service) -> None:
+        """The whole life of the connection."""
+        self.adopt(sock, peer, service)
+        self.run(service)
+
+    def run(self, service: Service | None = None) -> None:
+        self._leave_when_done()
+        super().run(service)
+        self.poller.close()
+        os.close(self._over)
+
+    def _drained(self, quiet: bool) -> None:
+        super()._drained(quiet)
+        self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        if len(self.handlers) == len(self.sources):
+            for fd in list(self.sources):
+                self.drop(self.handlers[fd])
+            super()._drained(quiet=True)
+
+
+def passing_service(site: Site) -> Service:
+    """A service for one client; what it notes is nobody's to read, for there is no worker that would outlive it."""
+    return Service(site.app, site.protocol, memoryview(bytearray(ROW * 8)).cast("q"))

@@ -1,0 +1,139 @@
+"""The site: what the parts of one generation build on. Made in the mold, before anything is forked."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.affinity.connection import Connection
+from poolctl.runtime.affinity.request import Request
+from poolctl.runtime.app import App, Surroundings
+from poolctl.runtime.channel import channel
+from poolctl.runtime.connection_loop import ConnectionLoop, Timeouts
+from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.listener import Listener
+from poolctl.runtime.loop import Loop
+from poolctl.runtime.medium import Medium
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.router import Router
+from poolctl.runtime.scoreboard import Scoreboard
+from poolctl.runtime.service import Service
+
+
+class Returns:
+    """The way back to a front: records in a pipe, and for what a client has not read, files over a socket."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self.left_writer, self.left_reader = channel()
+
+    def ends(self) -> tuple[set[int], set[int]]:
+        """(the front's descriptors, the workers')."""
+        return {self.reader, self.left_reader.fileno()}, {self.writer, self.left_writer.fileno()}
+
+
+class Notices:
+    """The mold's word to the front that a worker has died."""
+
+    def __init__(self) -> None:
+        self.writer, self.reader = channel()
+        self.writer.setblocking(False)
+
+
+@dataclass
+class Site:
+    """One generation's common ground.
+
+    ``listeners`` has a list for each address: one listener, or under reuse-port one for each worker. A pool of ``workers``
+    with ``threads`` each has ``workers * threads`` rows in the scoreboard.
+    """
+
+    name: str
+    app: App
+    protocol: Protocol
+    dispatch: Dispatch
+    affinity: Affinity
+    timeouts: Timeouts
+    connections: int
+    waiting: int
+    listeners: list[list[Listener]]
+    workers: int
+    threads: int
+    multithread: bool
+    multiprocess: bool
+    scoreboard: Scoreboard
+    medium: Medium
+    inboxes: list[Inbox] = field(default_factory=list)
+    returns: Returns = field(default_factory=Returns)
+    notices: Notices = field(default_factory=Notices)
+    loaded: bool = False
+
+    @property
+    def shared_listeners(self) -> list[Listener]:
+        """The listener of each address."""
+        return [group[0] for group in self.listeners]
+
+    @property
+    def servers(self) -> list[tuple[str, str]]:
+        """(host, port) of each address."""
+        return [(listener.server_host, listener.server_port) for listener in self.shared_listeners]
+
+    def load(self) -> None:
+        """Import the app, once in a process (or in the mold for all, when the topology says preload)."""
+        if not self.loaded:
+            self.app.load(Surroundings(self.multithread, self.multiprocess))
+            self.loaded = True
+
+    def service(self, worker: int, thread: int = 0) -> Service:
+        """The service of one worker thread, with its row."""
+        return Service(self.app, self.protocol, self.scoreboard.enter(worker * self.threads + thread))
+
+    def inbox(self, worker: int) -> Inbox:
+        """Where this worker takes its tasks from."""
+        return self.inboxes[0 if len(self.inboxes) == 1 else worker]
+
+    def router(self, affinity: Affinity | None = None) -> Router:
+        """The router of a front."""
+        return Router(self.dispatch, affinity or self.affinity, self.inboxes, self.waiting)
+
+    @property
+    def once(self) -> Affinity:
+        """The affinity of a front that dispatches whole connections: one that is dispatched once needs no memory."""
+        return Request() if isinstance(self.affinity, Connection) else self.affinity
+
+    def share(self, of: int) -> int:
+        """An equal part of the limit on connections, rounded up."""
+        return -(-self.connections // max(of, 1))
+
+    def connection_loop(self, life: Life, *, shared: bool) -> ConnectionLoop:
+        """A loop for one worker's connections."""
+        return ConnectionLoop(life.lifeline, self.timeouts, self.share(self.workers), shared=shared)
+
+    def threads_of(self, loop: Loop, worker: int) -> list[Callable[[], None]]:
+        """The same loop for each thread of a worker."""
+        return [
+            lambda thread=thread: loop.run(self.service(worker, thread))  # type: ignore[misc]
+            for thread in range(self.threads)
+        ]
+
+    def sockets(self) -> set[int]:
+        """The descriptors of everything here."""
+        front, work = self.returns.ends()
+        found = front | work | {self.notices.writer.fileno(), self.notices.reader.fileno()}
+        for group in self.listeners:
+            found |= {listener.fd for listener in group}
+        for inbox in self.inboxes:
+            found |= inbox_ends(inbox)
+        return found
+
+
+def inbox_ends(inbox: Inbox) -> set[int]:
+    """The descriptors of an inbox; none where it lies in memory."""
+    ends: list[socket.socket] = [end for name in ("reader", "writer") if (end := getattr(inbox, name, None))]
+    return {end.fileno() for end in ends}

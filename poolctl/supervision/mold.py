@@ -1,0 +1,211 @@
+"""The mold: it makes the plan, forks every role of it, and forks a role again when it dies.
+
+    supervisor ==lifeline==> mold ==lifeline of stage 0==> fronts          ==> pipes on which nothing is ever written:
+    supervisor <--Report---- mold ==lifeline of stage 1==> workers             the end of file means leave
+                               ^---------Report------------ each role
+
+Owns: the plan with its channels, the write ends of the lifelines, the list of posts. No threads, no client's socket.
+Runs: one loop. It sleeps until the supervisor's lifeline ends, a role reports, a child dies, or something is due.
+Order: stop, the dead, the missing, the next stage.
+
+A stop (or the supervisor's death, which looks the same) goes by stages. The lifeline of stage 0 is closed; those
+roles stop taking in and leave when what they took is done, so during that time a worker that dies is still replaced.
+Then the plan closes what stage 1 has to see the end of, and the lifeline of stage 1 is closed. Who is left when the
+time to drain is over is killed.
+
+Not guaranteed: when the mold itself is killed all lifelines end at once, and the stages are not kept apart. A stop
+that comes while the plan is made (the app is imported) is seen when it is made.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from math import inf
+
+from poolctl.supervision.fork import fork, reap
+from poolctl.supervision.plan import Plan, Role
+from poolctl.supervision.post import Post
+from poolctl.supervision.reports import Report, channel, failure, receive, send
+from poolctl.supervision.restart import EARLY_DEATHS, cause, when
+from poolctl.supervision.role import play
+from poolctl.supervision.signals import Signals
+
+log = logging.getLogger("poolctl")
+
+LAST = 1  # the last stage
+FORCED = 1  # exit status: something in hand was lost
+BOOT_FAILED = 3  # exit status: reported to the supervisor
+
+
+def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int) -> int:
+    """The whole life of a mold's process; answers its exit status."""
+    try:
+        plan = build()
+    except BaseException as error:
+        send(supervisor, failure(error))
+        return BOOT_FAILED
+    if threading.active_count() > 1:
+        names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        log.warning(
+            "the app started threads when it was imported (%s); workers do not have them: use preload: false", names
+        )
+    gc.collect()
+    gc.freeze()  # what is shared with the roles stays shared: a collection writes to every object it looks at
+    return Mold(plan, supervisor, lifeline).run()
+
+
+class Mold:
+    """The loop, and the steps it goes through in fixed order."""
+
+    def __init__(self, plan: Plan, supervisor: socket.socket, lifeline: int) -> None:
+        self.plan = plan
+        self.posts = [Post(role) for role in plan.roles]
+        self.supervisor, self.lifeline = supervisor, lifeline
+        self.signals = Signals(signal.SIGCHLD)
+        self.reports, self.reporter = channel()
+        self.readers, self.writers = map(list, zip(*(os.pipe() for _ in range(LAST + 1)), strict=True))
+        self.ended = -1  # the last stage whose lifeline is closed
+        self.deadline: float | None = None  # of a stop
+        self.proven: set[int] = set()  # stages of which a role has been ready: their code can be loaded
+        self.early = [0] * (LAST + 1)  # deaths before that, by stage
+        self.announced = False
+        self.status = 0
+
+    def run(self) -> int:
+        """Keep the roles alive until it is time to leave; answers the exit status."""
+        with self.signals:
+            while self.ended < LAST or any(post.pid for post in self.posts):
+                self._sleep()
+                now = time.monotonic()
+                self._bury(now)
+                self._fill(now)
+                self._drain(now)
+        return self.status
+
+    def _sleep(self) -> None:
+        """Until something is to be done; a stop is noted here, because its event is seen here."""
+        due = [post.due for post in self.posts if self._missing(post)]
+        due.append(inf if self.deadline is None else self.deadline)
+        watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
+        events = self.signals.wait(watched, min(due) - time.monotonic())
+        self.signals.take()  # SIGCHLD only: who died is asked of the kernel, not counted
+        if self.deadline is None and self.lifeline in events:
+            self.deadline = time.monotonic() + self.plan.drain
+            self._drain(time.monotonic())
+
+    def _missing(self, post: Post) -> bool:
+        return not post.pid and post.role.stage > self.ended
+
+    # The dead
+
+    def _bury(self, now: float) -> None:
+        holders = {post.pid: post for post in self.posts if post.pid}
+        for post in holders.values():
+            post.status = reap(post.pid)
+        reports, _ = receive(self.reports)  # after the reaping: the last words of the dead are in it
+        for report in reports:
+            if report.pid not in holders:
+                log.error("process %d, which is no role's but forked by one, failed: %s", report.pid, report.text)
+            elif report.kind == "ready":
+                self._ready(holders[report.pid], now)
+            else:
+                self._failed(holders[report.pid], report)
+        for post in holders.values():
+            if post.status is not None:
+                self._died(post, post.status, now)
+
+    def _ready(self, post: Post, now: float) -> None:
+        post.ready = now
+        self.proven.add(post.role.stage)
+        if not self.announced and all(post.ready is not None for post in self.posts):
+            self.announced = True
+            send(self.supervisor, Report("ready"))
+
+    def _failed(self, post: Post, report: Report) -> None:
+        if post.role.stage in self.proven or self.deadline is not None:
+            log.error("%s (pid %d) failed before it was ready: %s", post.name, post.pid, report.text)
+        elif self.status != BOOT_FAILED:
+            self._give_up(report)
+
+    def _died(self, post: Post, status: int, now: float) -> None:
+        stage, pid, was_ready, told = post.role.stage, post.pid, post.ready is not None, cause(status)
+        age, served = post.leave(now)
+        self.plan.died(post.role, pid)
+        if stage <= self.ended:
+            if status and not self.status:
+                log.warning("%s (pid %d) %s while it drained", post.name, pid, told)
+                self.status = FORCED
+            return
+        self.early[stage] += not was_ready
+        if stage not in self.proven and self.early[stage] >= EARLY_DEATHS and self.deadline is None:
+            text = f"{post.name} {told}; {self.early[stage]} processes of its kind ended before any was ready"
+            self._give_up(Report("failed", text))
+            return
+        delay = post.policy.delay(served)
+        post.due = now + delay
+        log.warning("%s (pid %d) %s after %.1f s; it is started again %s", post.name, pid, told, age, when(delay))
+
+    def _give_up(self, report: Report) -> None:
+        """Nothing of this generation can work: tell the supervisor why, and leave nothing behind."""
+        send(self.supervisor, report)
+        self.status = BOOT_FAILED
+        self._kill()
+
+    def _kill(self) -> None:
+        self.ended = LAST
+        for post in self.posts:
+            if post.pid and post.status is None:  # not reaped: the pid is still this one's
+                os.kill(post.pid, signal.SIGKILL)
+
+    # The missing
+
+    def _fill(self, now: float) -> None:
+        for post in self.posts:
+            if self._missing(post) and post.due <= now:
+                try:
+                    post.enter(fork(partial(self._become, post.role)), now)
+                except OSError as error:
+                    delay = max(post.policy.delay(0.0), post.policy.first)
+                    post.due = now + delay
+                    log.error("%s cannot be forked: %s; tried again %s", post.name, error, when(delay))
+
+    def _become(self, role: Role) -> int:
+        """In the new process: let go of all that is not the role's."""
+        self.signals.close()
+        self.supervisor.close()
+        self.reports.close()
+        os.close(self.lifeline)
+        others = [reader for stage, reader in enumerate(self.readers) if stage != role.stage]
+        for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
+            os.close(descriptor)
+        return play(role, self.readers[role.stage], self.plan.drain, self.reporter)
+
+    # Leaving
+
+    def _drain(self, now: float) -> None:
+        """End the next stage when all before it have left, and everything when the time is over."""
+        if self.deadline is None:
+            return
+        while self.ended < LAST and not any(post.pid and post.role.stage <= self.ended for post in self.posts):
+            self.ended += 1
+            if self.ended:
+                self.plan.close_for(self.ended)
+            os.close(self.writers[self.ended])
+        if now >= self.deadline:
+            self.deadline = inf
+            self._force()
+
+    def _force(self) -> None:
+        left = [f"{post.name} (pid {post.pid})" for post in self.posts if post.pid]
+        if left and self.status != BOOT_FAILED:
+            log.warning("killed, still busy %g s after the stop: %s", self.plan.drain, ", ".join(left))
+            self.status = FORCED
+        self._kill()

@@ -1,0 +1,61 @@
+"""Inside a role's process: from the fork to its last breath.
+
+Held: stdio, the role's share of the plan's descriptors, the read end of its stage's lifeline, the write end of its
+generation's presence, and until it is ready the channel for its report. The mold has closed everything else before it
+gets here.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+
+from setproctitle import setproctitle
+
+from poolctl.runtime.lifeline import Life
+from poolctl.supervision.plan import Role
+from poolctl.supervision.reports import Report, failure, send
+
+log = logging.getLogger("poolctl")
+
+
+class Ready:
+    """Tells the mold, once, that this role can serve; its channel is closed after that."""
+
+    def __init__(self, reporter: socket.socket) -> None:
+        self._reporter = reporter
+        self.told = False
+
+    def __call__(self) -> None:
+        """Called by the role's main thread.
+
+        Raises:
+            RuntimeError: called a second time.
+        """
+        if self.told:
+            raise RuntimeError("a role is ready once: life.ready() was called before")
+        self.told = True
+        send(self._reporter, Report("ready"))  # with the mold gone the lifeline has ended as well, and says all
+        self._reporter.close()
+
+    def failed(self, error: BaseException) -> None:
+        """The mold decides what a failure means; one that comes after the start is just told to the log."""
+        report = failure(error)
+        if self.told or not send(self._reporter, report):
+            log.error("the role failed: %s", report.text)
+
+
+def play(role: Role, lifeline: int, drain: float, reporter: socket.socket) -> int:
+    """Run the role until its lifeline ends; answers its exit status."""
+    setproctitle(role.title)
+    threading.current_thread().name = role.name
+    random.seed()  # all roles are copies of one process
+    ready = Ready(reporter)
+    try:
+        role.run(Life(lifeline, drain, ready))
+    except BaseException as error:  # SystemExit too: the user's app may not end its worker unseen
+        ready.failed(error)
+        return 1
+    return 0

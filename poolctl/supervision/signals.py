@@ -1,0 +1,99 @@
+"""Signals are written down when they arrive and obeyed when the loop comes to them.
+
+    kernel -> C handler -> one byte, the signal's number, into a pipe -> Signals.wait() wakes -> Signals.take()
+
+The pipe is the record: it outlasts any race between looking and sleeping, because a byte that is in it ends the next
+sleep at once. The Python handlers do nothing. The supervisor and the mold each own one Signals; a process that was
+just forked owns none (`inherit_nothing`): until that is done its signals are held back, for a byte that it wrote
+would land in the pipe of its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from math import ceil, inf
+from types import FrameType, TracebackType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+
+SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+
+
+def nothing(number: int, frame: FrameType | None) -> None:
+    """Handle a signal that the C handler has written down, or that this process leaves to the supervisor.
+
+    A handler, not SIG_IGN: an ignored signal stays ignored in every program that the user's app starts.
+    """
+
+
+class Signals:
+    """The recording handlers of one process, in place between `with` and its end."""
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self.numbers = numbers
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.set_blocking(self.writer, False)
+        self._handlers: dict[signal.Signals, Handler] = {}
+        self._wakeup = -1
+
+    def __enter__(self) -> Signals:
+        self._wakeup = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
+        self._handlers = {number: signal.signal(number, nothing) for number in self.numbers}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)  # a mask outlives exec: the caller's may hide them
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        signal.set_wakeup_fd(self._wakeup)
+        self.close()
+
+    def close(self) -> None:
+        """Close the pipe, in a forked process that is not the one which records."""
+        os.close(self.reader)
+        os.close(self.writer)
+
+    def wait(self, descriptors: Iterable[int], seconds: float) -> set[int]:
+        """Sleep until a signal, an event on one of `descriptors` or the time; answers the descriptors that have one."""
+        poller = select.poll()  # no descriptor of its own, so none to leak into what is forked
+        for descriptor in (self.reader, *descriptors):
+            poller.register(descriptor, select.POLLIN)
+        limit = None if seconds == inf else max(0, ceil(seconds * 1000))
+        return {descriptor for descriptor, _ in poller.poll(limit)}
+
+    def take(self) -> list[signal.Signals]:
+        """What has arrived since the last time, in order."""
+        try:
+            record = os.read(self.reader, 65536)
+        except BlockingIOError:
+            return []
+        return [signal.Signals(number) for number in record if number in self.numbers]
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep signals in the kernel: around a fork, until the child has let go of its parent's pipe."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def inherit_nothing() -> None:
+    """In a forked process: record nothing; the supervisor alone decides when to end, whoever else gets the signal too.
+
+    A terminal sends SIGINT to a whole process group, systemd sends SIGTERM to every process of a unit.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, nothing)
+    signal.signal(signal.SIGINT, nothing)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

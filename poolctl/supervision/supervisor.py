@@ -1,0 +1,237 @@
+"""The supervisor: the first process, which keeps a generation alive and never runs a line of the user's.
+
+    signals --> supervisor --fork--> mold (generation 1) --fork--> roles
+                    |                mold (generation 2) ...        the next one, when a mold has died
+                    +-- listening sockets: inherited by all, closed by nobody, so no restart refuses a connection
+
+Runs: one loop, no threads. It sleeps until a signal comes, a mold reports, or something is due; then, always in this
+order: signals, the dead, the missing.
+
+Exit codes
+    0    stopped, everything in hand was answered
+    1    stopped, but something had to be killed, or died, while it drained
+    3    the first generation could not start
+    130  a second SIGINT, or 143, a second SIGTERM: killed at once
+
+The orphans of a killed mold drain by themselves while the next generation serves. They are killed when their time is
+over, and a stop waits for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import inf
+
+from setproctitle import setproctitle
+
+from poolctl.supervision.generation import Generation, Remains
+from poolctl.supervision.plan import Plan
+from poolctl.supervision.reports import Report
+from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
+from poolctl.supervision.signals import SUPERVISED, Signals
+
+log = logging.getLogger("poolctl")
+
+MARGIN = 1.0  # seconds more than the drain: the mold keeps the time, this is for a mold that cannot
+
+FORCED = 1
+BOOT_FAILED = 3
+
+
+class Supervisor:
+    """Runs a server until it is told to stop."""
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[], Plan],
+        listeners: Sequence[socket.socket],
+        drain: float,
+        announce: Callable[[], None],
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            name: the topology's, for titles and log lines.
+            build: makes a generation's plan; called in its mold, and may raise.
+            listeners: every listening socket, open; they stay open, and stop listening at a stop.
+            drain: seconds that a stop may take.
+            announce: called once, when the first generation is ready.
+        """
+        self.name, self.build, self.listeners, self.drain, self.announce = name, build, listeners, drain, announce
+        self.policy = RestartPolicy()
+        self.generation: Generation | None = None
+        self.number = 0  # of the last generation
+        self.due = 0.0  # when to start the next, while there is none
+        self.remains: list[Remains] = []
+        self.announced = False
+        self.early = 0  # deaths without a report, before anything was ready
+        self.failure: Report | None = None  # of the first generation
+        self.stopping = False
+        self.deadline = inf  # of a stop
+        self.verdict: int | None = None  # the exit code, once it is sure
+
+    def run(self) -> int:
+        """Serve until a signal says stop; answers the exit code."""
+        setproctitle(f"poolctl: supervisor {self.name}")
+        self.signals = Signals(*SUPERVISED)
+        try:
+            with self.signals:
+                while self.verdict is None or self.generation or self.remains:
+                    self._sleep()
+                    for number in self.signals.take():
+                        self._obey(number)
+                    self._bury()
+                    self._fill()
+                return self.verdict
+        finally:
+            self._kill()  # nothing is left, unless an error ends this loop
+
+    def _sleep(self) -> None:
+        now = time.monotonic()
+        due = [remains.deadline for remains in self.remains] + [self.deadline]
+        if self.generation is None and self.verdict is None:
+            due.append(self.due)
+        watched = [remains.presence for remains in self.remains]
+        if self.generation and self.generation.reader.fileno() >= 0:
+            watched.append(self.generation.reader.fileno())
+        self.signals.wait(watched, min(due) - now)
+
+    # Signals
+
+    def _obey(self, number: signal.Signals) -> None:
+        if number == signal.SIGCHLD:
+            return  # who died is asked of the kernel
+        if self.stopping:
+            log.warning("%s again: ending at once", number.name)
+            self.verdict = 128 + number
+            self._kill()
+        else:
+            log.info("%s: stopping, for at most %g s", number.name, self.drain)
+            self._stop()
+
+    def _stop(self) -> None:
+        self.stopping = True
+        self.deadline = time.monotonic() + self.drain + MARGIN
+        for listener in self.listeners:
+            listener.listen(
+                0
+            )  # newcomers do not pile up behind a server that leaves; who is in the queue already is served
+        if self.generation:
+            self.generation.end()
+        elif self.verdict is None:
+            self.verdict = 0
+
+    def _kill(self) -> None:
+        if self.generation:
+            self.generation.kill()
+        soon = time.monotonic() + MARGIN
+        for remains in self.remains:
+            remains.kill()
+        self.remains = [replace(remains, deadline=min(soon, remains.deadline)) for remains in self.remains]
+
+    # The dead
+
+    def _bury(self) -> None:
+        dead = dict(self._reap())
+        generation = self.generation
+        if generation:
+            for report in generation.reports():  # after the reaping: its last words are in it
+                self._hear(generation, report)
+            if generation.pid in dead:
+                self._died(generation, dead[generation.pid])
+        now = time.monotonic()
+        if now >= self.deadline and self.generation:
+            log.error("killed: still there %g s after the stop", self.drain + MARGIN)
+            self.verdict, self.deadline = FORCED, inf
+            self._kill()
+        for remains in [remains for remains in self.remains if now >= remains.deadline or not remains.alive()]:
+            remains.kill()
+            os.close(remains.presence)
+            self.remains.remove(remains)
+
+    def _reap(self) -> list[tuple[int, int]]:
+        """Every child that has ended: as the first process of a container it inherits the orphans of all others."""
+        dead: list[tuple[int, int]] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return dead
+            if not pid:
+                return dead
+            dead.append((pid, os.waitstatus_to_exitcode(status)))
+
+    def _hear(self, generation: Generation, report: Report) -> None:
+        if report.kind == "failed":
+            if self.announced or self.stopping:
+                log.error("generation %d of %s cannot start: %s", generation.number, self.name, report.text)
+            else:
+                self.failure = report
+            return
+        generation.ready = time.monotonic()
+        log.info("generation %d of %s is ready", generation.number, self.name)
+        if not self.announced:
+            self.announced = True
+            self.announce()
+
+    def _died(self, generation: Generation, status: int) -> None:
+        self.generation = None
+        now = time.monotonic()
+        late = min(now + self.drain + MARGIN, self.deadline)
+        self.remains.append(generation.remains(late if status else now))  # 0: its roles left before it did
+        if self.verdict is not None:
+            self._kill()
+        elif self.stopping:
+            self.verdict = FORCED if status else 0
+            if status < 0:
+                log.warning(
+                    "the mold of %s %s while it drained; its roles go on by themselves", self.name, cause(status)
+                )
+        elif self.failure:
+            self._give_up(self.failure)
+        else:
+            self._restart(generation, status, now)
+
+    def _restart(self, generation: Generation, status: int, now: float) -> None:
+        self.early += not self.announced
+        if self.early >= EARLY_DEATHS:
+            text = f"its mold {cause(status)}; {self.early} of them ended before anything was ready"
+            self._give_up(Report("failed", text))
+            return
+        delay = self.policy.delay(0.0 if generation.ready is None else now - generation.ready)
+        self.due = now + delay
+        told = f"mold {self.name} (generation {generation.number}, pid {generation.pid}) {cause(status)}"
+        log.warning("%s after %.1f s; the next generation starts %s", told, now - generation.born, when(delay))
+
+    def _give_up(self, failure: Report) -> None:
+        first = "" if failure.plain else "the app cannot be loaded:\n"
+        print(f"{first}{failure.text}", file=sys.stderr, flush=True)
+        self.verdict = BOOT_FAILED
+        self._kill()
+
+    # The missing
+
+    def _let_go(self) -> None:
+        """In a new mold: close what belongs to the supervisor alone."""
+        self.signals.close()
+        for remains in self.remains:
+            os.close(remains.presence)
+
+    def _fill(self) -> None:
+        if self.generation or self.verdict is not None or time.monotonic() < self.due:
+            return
+        self.number += 1
+        try:
+            self.generation = Generation(self.name, self.number, self.build, self._let_go)
+        except OSError as error:
+            delay = max(self.policy.delay(0.0), self.policy.first)
+            self.due = time.monotonic() + delay
+            log.error("the mold of %s cannot be forked: %s; tried again %s", self.name, error, when(delay))

@@ -1,0 +1,174 @@
+"""Echo, lines and stream."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from serving import ALONE, Sent
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.app.echo import Echo
+from poolctl.runtime.app.lines import LinesApp
+from poolctl.runtime.app.stream import Stream, StreamApp
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A module of the user's, importable as pc_user."""
+    made = types.ModuleType("pc_user")
+    monkeypatch.setitem(sys.modules, "pc_user", made)
+    return made
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A connection over TCP: the server's end and the client's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout=10)
+        server, _ = listener.accept()
+    with client, server:
+        yield server, client
+
+
+def test_echo() -> None:
+    out = Sent()
+    app = Echo()
+    app.load(ALONE)
+    assert app.serve(b"\0same\n", out)
+    assert out.sends == [b"\0same\n"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "sends"),
+    [(b"a", [b"a\n"]), (b"a\n", [b"a\n"]), ("\u00e9", [b"\xc3\xa9\n"]), (None, []), (b"", [b"\n"])],
+)
+def test_what_a_function_of_lines_returns(module: Any, answer: Any, sends: list[bytes]) -> None:
+    seen = []
+    module.answer = lambda line: seen.append(line) or answer
+    app = LinesApp("pc_user:answer")
+    app.load(ALONE)
+    out = Sent()
+    assert app.serve(b"line", out)
+    assert (seen, out.sends) == ([b"line"], sends)
+
+
+def test_a_function_of_lines_that_returns_something_else(module: Any) -> None:
+    module.answer = len
+    app = LinesApp("pc_user:answer")
+    app.load(ALONE)
+    with pytest.raises(TypeError, match="pc_user:answer returned a int"):
+        app.serve(b"line", Sent())
+
+
+@pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
+def test_a_stream_reads_what_came_before_and_after(pair: Any, timeout: float | None) -> None:
+    server, client = pair
+    server.settimeout(timeout)
+    stream = Stream(server, b"one\ntw", 10, 10)
+    client.sendall(b"o\nthree12345rest of it")
+    client.shutdown(socket.SHUT_WR)
+    assert stream.readline() == b"one\n"
+    assert stream.readline() == b"two\n"
+    assert stream.read(5) == b"three"
+    assert stream.readexactly(5) == b"12345"
+    assert stream.read(0) == b""
+    assert stream.read() == b"rest of it"
+    assert (stream.read(), stream.read(1), stream.readline()) == (b"", b"", b"")
+    with pytest.raises(EOFError, match="0 of 1"):
+        stream.readexactly(1)
+
+
+def test_a_stream_is_iterated_by_lines(pair: Any) -> None:
+    server, client = pair
+    client.sendall(b"a\n\nlast")
+    client.shutdown(socket.SHUT_WR)
+    assert list(Stream(server, b"", 10, 10)) == [b"a\n", b"\n", b"last"]
+
+
+def test_a_line_has_a_limit(pair: Any) -> None:
+    server, _ = pair
+    assert Stream(server, b"1234\n", 10, 10).readline(5) == b"1234\n"
+    for received in (b"12345\n", b"123456"):
+        with pytest.raises(ValueError, match="more than 5 bytes"):
+            Stream(server, received, 10, 10).readline(5)
+
+
+def test_a_silent_client_times_out(pair: Any) -> None:
+    server, _ = pair
+    with pytest.raises(TimeoutError, match="sent nothing for 0.05 s"):
+        Stream(server, b"", 0.05, 10).read(1)
+
+
+def test_a_client_that_does_not_read_times_out(pair: Any) -> None:
+    server, _ = pair
+    with pytest.raises(TimeoutError, match="read nothing"):
+        Stream(server, b"", 10, 0.05).write(b"x" * 50_000_000)
+
+
+def test_a_large_write_comes_through_whole(pair: Any) -> None:
+    server, client = pair
+    data = bytes(range(256)) * 20_000
+    writer = threading.Thread(target=Stream(server, b"", 10, 10).write, args=(data,))
+    writer.start()
+    received = bytearray()
+    while len(received) < len(data):
+        part = client.recv(1 << 20)
+        assert part
+        received += part
+    writer.join(10)
+    assert received == data
+
+
+@pytest.mark.parametrize("act", [lambda stream: stream.read(1), lambda stream: stream.write(b"x")])
+def test_a_reset_is_client_gone(pair: Any, act: Callable[[Stream], Any]) -> None:
+    server, client = pair
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    stream = Stream(server, b"", 10, 10)
+    with pytest.raises(ClientGone):
+        act(stream)
+
+
+def test_a_stream_knows_its_peer(pair: Any) -> None:
+    server, client = pair
+    peer = Stream(server, b"", 10, 10).peer
+    assert (peer.client_host, int(peer.client_port)) == client.getsockname()
+    assert (peer.server_host, int(peer.server_port)) == client.getpeername()
+
+
+def test_a_stream_app_runs_the_function(module: Any, pair: Any) -> None:
+    def upper(stream: Stream) -> None:
+        for line in stream:
+            stream.write(line.upper())
+
+    module.upper = upper
+    server, client = pair
+    app = StreamApp("pc_user:upper")
+    app.load(ALONE)
+    assert app.owns_connection
+    client.sendall(b"b\n")
+    client.shutdown(socket.SHUT_WR)
+    app.converse(server, b"a", 10, 10)
+    server.close()
+    assert client.recv(100) == b"AB\n"
+
+
+def test_a_timeout_ends_the_conversation_and_an_error_passes(module: Any, pair: Any) -> None:
+    server, _ = pair
+    module.wait = lambda stream: stream.read()
+    module.fail = lambda stream: {}["mine"]
+    for name in ("wait", "fail"):
+        app = StreamApp(f"pc_user:{name}")
+        app.load(ALONE)
+        if name == "wait":
+            app.converse(server, b"", 0.05, 0.05)
+        else:
+            with pytest.raises(KeyError, match="mine"):
+                app.converse(server, b"", 0.05, 0.05)

@@ -1,0 +1,62 @@
+"""What a child tells its parent."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from poolctl.errors import AppError
+from poolctl.supervision import reports
+from poolctl.supervision.reports import LONGEST, Report, channel, failure, receive, send
+
+
+def test_messages_arrive_whole_and_in_order_and_then_the_end() -> None:
+    reader, writer = channel()
+    with reader:
+        with writer:
+            sent = [Report("ready"), Report("failed", 'a\nb"\N{SNOWMAN}' * 1000, plain=True)]
+            assert all(send(writer, report) for report in sent)
+            assert receive(reader) == (sent, False)
+        assert receive(reader) == ([], True)
+    assert sent[0].pid == os.getpid()
+
+
+def test_nobody_is_left_to_read() -> None:
+    reader, writer = channel()
+    reader.close()
+    with writer:
+        assert not send(writer, Report("ready"))
+
+
+@pytest.mark.parametrize("letter", ["x", "\0", "\n", '"', "\N{SNOWMAN}", "\ud800"])
+def test_the_longest_report_fits_and_keeps_its_end(letter: str) -> None:
+    reader, writer = channel()
+    with reader, writer:
+        report = failure(AppError(letter * LONGEST + "the end"))
+        assert send(writer, report)
+        ((received,), _) = receive(reader)
+    assert received == report
+    assert received.text.endswith("the end")
+    assert len(received.text.encode()) < LONGEST + 100
+
+
+def test_only_what_was_not_foreseen_has_a_traceback() -> None:
+    assert failure(AppError("name it")) == Report("failed", "name it", plain=True)
+    try:
+        raise ValueError("why")
+    except ValueError as error:
+        report = failure(error)
+    assert not report.plain
+    assert report.text.startswith("Traceback")
+    assert report.text.endswith("ValueError: why")
+
+
+def test_datagrams_serve_where_seqpacket_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports.socket, "SOCK_SEQPACKET", 12345)
+    reader, writer = channel()
+    with reader, writer:
+        assert reader.type == socket.SOCK_DGRAM
+        assert send(writer, Report("failed", "x" * LONGEST))
+        assert [len(report.text) for report in receive(reader)[0]] == [LONGEST]

@@ -1,0 +1,41 @@
+"""When what died comes back."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from poolctl.supervision.restart import RestartPolicy, cause, when
+
+
+def test_young_deaths_in_a_row_wait_longer_and_longer() -> None:
+    policy = RestartPolicy()
+    assert [policy.delay(0.0) for _ in range(7)] == [0, 0, 0.1, 0.2, 0.4, 0.8, 1.6]
+
+
+def test_the_delay_has_a_limit_however_often() -> None:
+    policy = RestartPolicy()
+    assert max(policy.delay(1.0) for _ in range(2000)) == 10.0
+
+
+def test_a_long_life_forgives() -> None:
+    policy = RestartPolicy()
+    assert [policy.delay(served) for served in (0, 0, 0, 5.1, 0, 0, 0)] == [0, 0, 0.1, 0, 0, 0, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "left with status 0"),
+        (7, "left with status 7"),
+        (-signal.SIGKILL, "died of SIGKILL"),
+        (-(signal.SIGRTMIN + 3), f"died of signal {signal.SIGRTMIN + 3}"),
+    ],
+)
+def test_a_death_in_words(status: int, words: str) -> None:
+    assert cause(status) == words
+
+
+def test_a_delay_in_words() -> None:
+    assert (when(0.0), when(0.4), when(10.0)) == ("at once", "in 0.4 s", "in 10 s")
