@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from poolctl.assembly.combination import (
     ACCEPTS,
@@ -17,6 +18,7 @@ from poolctl.assembly.combination import (
     LEADER,
     LOCKS,
     OWNERSHIPS,
+    POOLS,
     PUSH,
     REACTIVE,
     REUSE_PORT,
@@ -204,22 +206,22 @@ def nearest(combination: Combination, written: Iterable[str] = ()) -> Combinatio
     kept = frozenset(written)
     threads = max(combination.threads or 1, 2)
     service = combination.service.native()
-    best = _without_pool(combination, service) if combination.baseline else None
-    price = _price(combination, best, kept) if best else None
-    for candidate in combinations([service], threads):
-        tried = replace(candidate, schemes=combination.schemes)
-        if not tried.baseline:
-            tried = replace(tried, size=combination.size or "auto")
+    candidates = (_with(candidate, combination) for candidate in combinations([service], threads))
+    best, price = None, None
+    for tried in (_without_pool(combination, service), *candidates) if combination.baseline else candidates:
         cost = _price(combination, tried, kept)
-        if (
-            best is None
-            or price is None
-            or (*cost, _strange(combination, tried)) < (*price, _strange(combination, best))
-        ):
-            if not fits(tried):
-                best, price = tried, cost
+        if (price is not None and cost > price) or fits(tried):
+            continue
+        if best is None or cost != price or _strange(combination, tried) < _strange(combination, best):
+            best, price = tried, cost
     assert best is not None  # half-sync/half-async with its defaults takes every service
     return best
+
+
+def _with(candidate: Combination, given: Combination) -> Combination:
+    """The candidate with what no rule could mend: the addresses and the number of workers."""
+    size = None if candidate.baseline else given.size or "auto"
+    return replace(candidate, schemes=given.schemes, size=size)
 
 
 def _without_pool(combination: Combination, service: Service) -> Combination:
@@ -238,7 +240,10 @@ def _strange(given: Combination, candidate: Combination) -> int:
 
 
 def _by_default(candidate: Combination, axis: str) -> object:
-    return "process" if axis == "pool" else getattr(complete(replace(candidate, **{axis: None})), axis)
+    if axis == "pool":
+        return POOLS[0]
+    without: dict[str, Any] = {axis: None}
+    return getattr(complete(replace(candidate, **without)), axis)
 
 
 def differing(given: Combination, candidate: Combination) -> list[str]:

@@ -55,6 +55,11 @@ def test_options_reach_their_parts(file: Path) -> None:
     assert found.combination.threads == 2
 
 
+def test_sizes_of_parts_have_units(file: Path) -> None:
+    assert parts(file, "app: demo\nprotocol: {use: http, body: 1MiB}").protocol.body == 1 << 20
+    assert parts(file, "app: {lines: a:b}\nprotocol: {use: lines, limit: 4KiB}").protocol.limit == 4096
+
+
 def test_load_and_resolve_are_the_same_as_read(file: Path) -> None:
     file.write_text("app: echo\npool: {kind: thread, size: 2}")
     assert names(resolve(load(str(file)))) == names(read(str(file)))
@@ -168,8 +173,8 @@ def test_several_reasons_and_one_advice(file: Path) -> None:
     [
         ("pool: {size: 1}", "1 process, half-sync/half-reactive, dispatch shared-queue, affinity request"),
         (
-            "pool: {size: 2, threads: 3}\nownership: half-sync/half-async",
-            "2 processes of 3 threads, half-sync/half-async (accept: front), dispatch shared-queue, affinity connection",
+            "pool: {size: 2, threads: 3}\nownership: {use: half-sync/half-async, accept: worker}\ndispatch: random",
+            "2 processes of 3 threads, half-sync/half-async (accept: worker), dispatch random, affinity connection",
         ),
         (
             "pool: {kind: thread, size: 4}\nownership: leader/followers",

@@ -1,9 +1,12 @@
-"""`run` as a process of its own. That it serves is tested where servers are."""
+"""`run` as a process of its own."""
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 
@@ -44,3 +47,20 @@ def test_help_needs_none_of_the_runtime() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npool: {size: 2}\n")
+    command = [sys.executable, "-m", "poolctl", "run", str(file), "--listen", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            address = next(found[0] for line in server.stderr if (found := re.search(r"http://[0-9.:]+[0-9]", line)))
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                assert answer.status == 200
+            server.send_signal(signal.SIGTERM)
+            server.communicate(timeout=20)
+        finally:
+            server.kill()
+    assert server.returncode == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from poolctl.config.address import Address, parse_address
@@ -39,9 +41,8 @@ def test_forms(text: str, address: Address) -> None:
     ],
 )
 def test_what_is_no_address(text: object, reason: str) -> None:
-    with pytest.raises(ValueError, match=".*") as caught:
+    with pytest.raises(ValueError, match=re.escape(reason)):
         parse_address(text)
-    assert reason in str(caught.value)
 
 
 def test_only_an_address_that_names_one_place_is_fixed() -> None:
