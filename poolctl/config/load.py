@@ -14,7 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.config.choice import example, read_choice
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
-from poolctl.config.loader import CORE, MAX_BYTES, STR, parse
+from poolctl.config.loader import CORE, MAX_BYTES, NO_TEXT, STR, parse
 from poolctl.config.model import AXES, Choice, Limits, Timeouts, Topology
 from poolctl.config.tree import Tree, replaced
 from poolctl.config.wording import findings, shown
@@ -88,7 +88,7 @@ def put_over(tree: Tree, sets: Sequence[str], listen: Sequence[str]) -> None:
             _put(tree, text)
         except Invalid as invalid:
             failed += invalid.diagnostics
-    if listen:
+    if listen and not failed:
         nodes = [_listen_node(tree, address) for address in listen]
         value = SequenceNode(CORE + "seq", nodes, nodes[0].start_mark, nodes[-1].end_mark)
         key = ScalarNode(STR, "listen", nodes[0].start_mark, nodes[0].end_mark)
@@ -100,6 +100,7 @@ def put_over(tree: Tree, sets: Sequence[str], listen: Sequence[str]) -> None:
 def _put(tree: Tree, text: str) -> None:
     source = Source(f"--set {text}", f"--set {text}", is_file=False)
     tree.sources[source.name] = source
+    _decoded(source)
     keys, separator, value = text.partition("=")
     whole = Place(source, Span(0, 6, 0, len(source.text)))
     if not separator or not all(part.strip() == part != "" for part in keys.split(".")) or "\n" in text:
@@ -129,7 +130,16 @@ def _mapping(root: Node | None) -> Node | None:
 def _listen_node(tree: Tree, address: str) -> ScalarNode:
     source = Source(f"--listen {address}", f"--listen {address}", is_file=False)
     tree.sources[source.name] = source
+    _decoded(source)
     return ScalarNode(STR, address, _mark(source, len("--listen ")), _mark(source, len(source.text)))
+
+
+def _decoded(source: Source) -> None:
+    """Bytes of the command line that are no text arrive as surrogates (PEP 383)."""
+    found = NO_TEXT.search(source.text)
+    if found:
+        message = f"{source.text.split(' ')[0]}: a byte that is not of the locale's encoding"
+        raise Invalid([Diagnostic("PC102", message, source.at(found.start()))])
 
 
 def _mark(source: Source, column: int) -> Mark:

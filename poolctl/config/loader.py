@@ -34,6 +34,7 @@ RESOLUTION = [
         list("-+.0123456789"),
     ),
 ]
+NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 PATTERNS = {tag: pattern for tag, pattern, _ in RESOLUTION}
 
 
@@ -155,7 +156,14 @@ class _Walk:
             self._tag(node, (CORE + "seq",))
             return 1 + sum(self.values(value) for value in node.value)
         self._tag(node, (NULL, BOOL, INT, FLOAT, STR))
+        self._text(node)
         return 1
+
+    def _text(self, node: Node) -> None:
+        """An escape may name what no text can have; whoever encodes it, or hands it to the kernel, would fail."""
+        if NO_TEXT.search(node.value):
+            message = "an escape here names a character that a text cannot have"
+            self.findings.append(Diagnostic("PC102", message, place_of(self.source, node), "leave it out"))
 
     def _tag(self, node: Node, known: tuple[str, ...]) -> None:
         place = place_of(self.source, node)
@@ -177,6 +185,8 @@ class _Walk:
             elif key.value == "<<" and key.style is None:
                 message = 'the merge key "<<" is not part of YAML 1.2'
                 self.findings.append(Diagnostic("PC109", message, place, "write the keys out"))
+            elif NO_TEXT.search(key.value):
+                self._text(key)
             elif key.value in seen:
                 self._twice(key, seen[key.value], place)
             else:

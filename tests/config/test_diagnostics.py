@@ -25,6 +25,8 @@ CASES = [
     Case("PC101", "app: *nobody", (0, 5, 6), "nobody"),
     Case("PC102", b"app: demo\nname: \xff", (1, 6, 7), "byte 16 is not UTF-8 (0xff)"),
     Case("PC102", "app: demo\nname: a\x07b", (1, 7, 8), "U+0007"),
+    Case("PC102", 'app: demo\nname: "a\\ud800"', (1, 6, 15), "a character that a text cannot have"),
+    Case("PC102", 'app: demo\nx-a: {"\\0": 1}', (1, 6, 10), "a character that a text cannot have"),
     Case("PC103", "#" * (MAX_BYTES + 1), (0, 0, 1), "larger than 1 MiB"),
     Case(
         "PC104", "app: demo\npool: thread\npool: process", (2, 0, 4), '"pool" is there twice, in line 2 and in line 3'
@@ -91,6 +93,13 @@ def test_a_set_that_cannot_be_applied(text: str, column: int, says: str, finding
     assert (found.code, found.place.span.column) == ("PC110", column)
     assert says in found.message
     assert str(found.place) == f"--set {text}"
+
+
+@pytest.mark.parametrize(("sets", "listen"), [(["na\udcffme=x"], []), (["name=\udcff"], []), ([], ["\udcff"])])
+def test_bytes_of_the_command_line_that_are_no_text(sets: list[str], listen: list[str], findings) -> None:
+    (found,) = findings("app: demo", sets, listen)
+    assert (found.code, found.render().count("\udcff")) == ("PC102", 0)
+    assert found.place.source.text[found.place.span.column] == "\udcff"
 
 
 def test_every_code_has_a_case() -> None:
