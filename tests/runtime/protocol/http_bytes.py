@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from poolctl.runtime.protocol.http import Http
@@ -133,7 +134,7 @@ def small() -> Http:
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """``data``, cut at the given places."""
     places = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 def told(request: Any) -> tuple[Any, ...]:
