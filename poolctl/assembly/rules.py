@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from poolctl.assembly.combination import (
     ACCEPTS,
@@ -17,12 +18,14 @@ from poolctl.assembly.combination import (
     LEADER,
     LOCKS,
     OWNERSHIPS,
+    POOLS,
     PUSH,
     REACTIVE,
     REUSE_PORT,
     SERVICES,
     Combination,
     Service,
+    complete,
 )
 
 NEEDS_FRONT = ("shared-queue", *(word for word in PUSH if word not in KERNEL))
@@ -203,17 +206,22 @@ def nearest(combination: Combination, written: Iterable[str] = ()) -> Combinatio
     kept = frozenset(written)
     threads = max(combination.threads or 1, 2)
     service = combination.service.native()
-    best = _without_pool(combination, service) if combination.baseline else None
-    price = _price(combination, best, kept) if best else None
-    for candidate in combinations([service], threads):
-        tried = replace(candidate, schemes=combination.schemes)
-        if not tried.baseline:
-            tried = replace(tried, size=combination.size or "auto")
+    candidates = (_with(candidate, combination) for candidate in combinations([service], threads))
+    best, price = None, None
+    for tried in (_without_pool(combination, service), *candidates) if combination.baseline else candidates:
         cost = _price(combination, tried, kept)
-        if (price is None or cost < price) and not fits(tried):
+        if (price is not None and cost > price) or fits(tried):
+            continue
+        if best is None or cost != price or _strange(combination, tried) < _strange(combination, best):
             best, price = tried, cost
     assert best is not None  # half-sync/half-async with its defaults takes every service
     return best
+
+
+def _with(candidate: Combination, given: Combination) -> Combination:
+    """The candidate with what no rule could mend: the addresses and the number of workers."""
+    size = None if candidate.baseline else given.size or "auto"
+    return replace(candidate, schemes=given.schemes, size=size)
 
 
 def _without_pool(combination: Combination, service: Service) -> Combination:
@@ -224,6 +232,18 @@ def _price(given: Combination, candidate: Combination, kept: frozenset[str]) -> 
     changed = differing(given, candidate)
     asked = [axis for axis in changed if axis in kept]
     return len(asked), len(changed), sum(WEIGHTS[axis] for axis in changed)
+
+
+def _strange(given: Combination, candidate: Combination) -> int:
+    """How many of the changed axes are not what they would be by default: of two ways, the usual one."""
+    return sum(_by_default(candidate, axis) != getattr(candidate, axis) for axis in differing(given, candidate))
+
+
+def _by_default(candidate: Combination, axis: str) -> object:
+    if axis == "pool":
+        return POOLS[0]
+    without: dict[str, Any] = {axis: None}
+    return getattr(complete(replace(candidate, **without)), axis)
 
 
 def differing(given: Combination, candidate: Combination) -> list[str]:

@@ -28,6 +28,11 @@ class Tree:
     def value(self) -> Any:
         return None if self.root is None else construct(self.root)
 
+    def value_at(self, path: Sequence[str | int]) -> Any:
+        """What was written there, before a unit was read."""
+        node = self.find(path)[1]
+        return None if node is None else construct(node)
+
     def find(self, path: Sequence[str | int]) -> tuple[Node | None, Node | None]:
         """The key and the value at a path; parts of the path that no node has are skipped.
 

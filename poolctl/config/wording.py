@@ -95,7 +95,7 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Any) -> D
         within = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
         return Diagnostic("PC202", f'the key "{path[-1]}" is missing{within}', tree.at_key(path[:-1]))
     code = "PC206" if path[:1] == ("listen",) and kind == "value_error" else "PC204"
-    given = errors[0]["input"]
+    given = tree.value_at(path)
     place = tree.at_key(path) if given is None else tree.at_value(path)
     own = [str(error["ctx"]["error"]) for error in errors if error["type"] == "value_error"]
     sentence = "; ".join(own) if own else f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
@@ -108,7 +108,8 @@ def expected(error: ErrorDetails) -> str:
     template = _EXPECTED.get(error["type"])
     if template is None:
         return error["msg"][0].lower() + error["msg"][1:]
-    return template.format_map(error.get("ctx", {})).replace("'", '"')
+    context = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
+    return template.format_map(context).replace("'", '"')
 
 
 def _existing(tree: Tree, path: Path) -> Path:

@@ -21,13 +21,13 @@ class Http(Protocol):
     name: ClassVar[str] = "http"
     marks_requests: ClassVar[bool] = True
 
-    head: Annotated[int, Field(ge=256, description="bytes of request line and headers; more is 431")] = 32768
-    target: Annotated[int, Field(ge=1, description="bytes of the request target; more is 414")] = 8192
+    head: Annotated[int, "bytes", Field(ge=256, description="bytes of request line and headers; more is 431")] = 32768
+    target: Annotated[int, "bytes", Field(ge=1, description="bytes of the request target; more is 414")] = 8192
     headers: Annotated[int, Field(ge=1, description="number of headers; more is 431")] = 100
-    body: Annotated[int, Field(ge=0, description="bytes of a body, decoded; more is 413")] = 16 * 1024 * 1024
-    spool: Annotated[int, Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")] = (
-        262144
-    )
+    body: Annotated[int, "bytes", Field(ge=0, description="bytes of a body, decoded; more is 413")] = 16 * 1024 * 1024
+    spool: Annotated[
+        int, "bytes", Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")
+    ] = 262144
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""

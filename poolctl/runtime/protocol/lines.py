@@ -91,7 +91,9 @@ class Lines(Protocol):
     name: ClassVar[str] = "lines"
     marks_requests: ClassVar[bool] = True
 
-    limit: Annotated[int, Field(ge=1, description="bytes of a line, without its \\n; more ends the connection")] = 65536
+    limit: Annotated[
+        int, "bytes", Field(ge=1, description="bytes of a line, without its \\n; more ends the connection")
+    ] = 65536
 
     def conversation(self, peer: Peer) -> LinesConversation:
         """The worker's half of a new connection."""

@@ -1,0 +1,236 @@
+"""Every rule refuses what it should, for its reason; and there is always a way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolctl.assembly.combination import SERVICES, Combination, complete
+from poolctl.assembly.rules import RULES, WEIGHTS, combinations, differing, fits, nearest
+
+REACTIVE, ASYNC, LEADER, REUSE = "half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"
+WSGI, ECHO, STREAM = SERVICES["wsgi"], SERVICES["echo"], SERVICES["stream"]
+ALL = list(combinations())
+
+
+class Case(NamedTuple):
+    combination: Combination
+    axis: str
+    reason: str
+
+
+BASELINES: dict[str, Any] = {
+    "process-per-connection": "a new process for every client",
+    "thread-per-connection": "a new thread for every client",
+    "iterative": "one process that serves one client after the other",
+}
+
+CASES = [
+    Case(
+        Combination(replace(WSGI, protocol="lines")),
+        "protocol",
+        "wsgi answers requests of the protocol http, not of lines",
+    ),
+    *(
+        Case(Combination(WSGI, pool, **{axis: word}), axis, f"{model}: there is no pool {lacks}")
+        for pool, model in BASELINES.items()
+        for axis, word, lacks in (
+            ("size", "auto", "whose size could be chosen"),
+            ("threads", 2, "whose threads could be counted"),
+            ("ownership", REUSE, "between which sockets could be divided"),
+            ("dispatch", "random", "from which a worker could be chosen"),
+        )
+    ),
+    Case(
+        Combination(WSGI, "iterative", affinity="client"), "affinity", "whoever accepts a connection serves all of it"
+    ),
+    Case(
+        Combination(WSGI, ownership=LEADER, dispatch="round-robin"),
+        "dispatch",
+        "no front could dispatch it by round-robin",
+    ),
+    Case(Combination(WSGI, ownership=LEADER, dispatch="kernel-hash"), "dispatch", "the leader takes the task itself"),
+    Case(Combination(WSGI, ownership=REACTIVE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
+    Case(Combination(WSGI, ownership=REUSE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
+    Case(Combination(WSGI, ownership=REUSE, dispatch="shared-queue"), "dispatch", "the kernel chooses the worker"),
+    Case(
+        Combination(WSGI, ownership=REUSE, dispatch="least-loaded"),
+        "dispatch",
+        "no front could dispatch by least-loaded",
+    ),
+    Case(Combination(WSGI, ownership=ASYNC, dispatch="cpu"), "dispatch", "cpu is the kernel's choice"),
+    Case(
+        Combination(ECHO, ownership=REACTIVE, affinity="request"), "affinity", "raw does not mark where a request ends"
+    ),
+    Case(Combination(WSGI, ownership=ASYNC, affinity="request"), "affinity", "belongs to its worker until it closes"),
+    Case(Combination(WSGI, ownership=REUSE, affinity="request"), "affinity", "belongs to its worker until it closes"),
+    Case(Combination(WSGI, ownership=LEADER, affinity="request"), "affinity", "only threads share them"),
+    Case(
+        Combination(WSGI, "thread", ownership=LEADER, lock="mutex", affinity="request"), "affinity", "only lock kernel"
+    ),
+    Case(
+        Combination(WSGI, "thread", ownership=LEADER, affinity="client"),
+        "affinity",
+        "nobody looks at the client's address",
+    ),
+    Case(
+        Combination(WSGI, ownership=REUSE, dispatch="cpu", affinity="client"),
+        "affinity",
+        "only dispatch client looks at the",
+    ),
+    Case(
+        Combination(WSGI, ownership=ASYNC, accept="worker", affinity="client"),
+        "affinity",
+        "nobody knows the client's address",
+    ),
+    Case(
+        Combination(WSGI, ownership=ASYNC, dispatch="shared-queue", affinity="client"),
+        "dispatch",
+        "cannot keep a client with",
+    ),
+    Case(
+        Combination(WSGI, ownership=REACTIVE, dispatch="shared-queue", affinity="connection"),
+        "dispatch",
+        "cannot keep a connection's requests",
+    ),
+    Case(Combination(STREAM, ownership=REACTIVE), "ownership", "the app stream owns it until it returns"),
+    Case(
+        Combination(WSGI, "thread", ownership=LEADER, lock="file", affinity="connection"),
+        "lock",
+        "held by a whole process",
+    ),
+    Case(Combination(WSGI, threads=2, ownership=LEADER, lock="file"), "lock", "held by a whole process"),
+    Case(Combination(WSGI, ownership=LEADER, lock="mutex"), "lock", "chooses between threads, not processes"),
+    Case(
+        Combination(WSGI, ownership=REUSE, schemes=("tcp", "unix")), "ownership", "possible for tcp:// addresses only"
+    ),
+    Case(Combination(WSGI, ownership=REUSE, schemes=("fd",)), "ownership", "possible for tcp:// addresses only"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.axis}: {case.reason[:40]}")
+def test_refused_for_its_reason(case: Case) -> None:
+    refusals = fits(complete(case.combination))
+    assert [case.axis] == [each.axis for each in refusals if case.reason in each.reason], refusals
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.axis}: {rule.reason[:40]}")
+def test_every_rule_has_a_case(rule) -> None:
+    assert any(rule.refuses(complete(case.combination)) for case in CASES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.axis}: {rule.reason[:40]}")
+def test_no_rule_refuses_everything(rule) -> None:
+    assert any(not rule.refuses(combination) for combination in ALL)
+
+
+def test_reasons_name_words_of_the_combination() -> None:
+    for combination in ALL:
+        for refusal in fits(combination):
+            assert "{" not in refusal.reason
+            assert "None" not in refusal.reason, (combination, refusal)
+
+
+ALLOWED = {
+    # ownership, pool, threads: what of dispatch and affinity fits for an app whose protocol marks requests
+    (REACTIVE, None): {"request": {"shared-queue", "least-loaded", "round-robin", "random", "power-of-choices"}},
+    (ASYNC, "front"): {"connection": {"shared-queue", "least-loaded", "round-robin", "random", "power-of-choices"}},
+    (ASYNC, "worker"): {"connection": {"shared-queue", "least-loaded", "round-robin", "random", "power-of-choices"}},
+    (REUSE, None): {"connection": {"kernel-hash", "random", "client", "cpu"}, "client": {"client"}},
+}
+PUSH = {"least-loaded", "round-robin", "random", "power-of-choices"}
+ALLOWED[REACTIVE, None] |= {"connection": PUSH, "client": PUSH}
+ALLOWED[ASYNC, "front"] |= {"client": PUSH}
+
+
+@pytest.mark.parametrize(("ownership", "accept"), ALLOWED)
+@pytest.mark.parametrize(("pool", "threads"), [("process", 1), ("process", 2), ("thread", None)])
+def test_what_fits_is_what_the_design_allows(
+    ownership: str, accept: str | None, pool: str, threads: int | None
+) -> None:
+    found: dict[str, set[str]] = {}
+    chosen = (WSGI, ownership, accept, pool, threads)
+    for each in ALL:
+        if (each.service, each.ownership, each.accept, each.pool, each.threads) == chosen and not fits(each):
+            found.setdefault(str(each.affinity), set()).add(str(each.dispatch))
+    assert found == ALLOWED[ownership, accept]
+
+
+def test_what_fits_with_leader_followers() -> None:
+    found = {
+        (each.pool, each.threads, each.lock, each.affinity)
+        for each in ALL
+        if each.service is WSGI and each.ownership == LEADER and not fits(each)
+    }
+    assert found == {
+        ("process", 1, "kernel", "connection"),
+        ("process", 1, "file", "connection"),
+        ("process", 2, "kernel", "connection"),
+        ("thread", None, "kernel", "connection"),
+        ("thread", None, "kernel", "request"),
+        ("thread", None, "mutex", "connection"),
+    }
+
+
+def test_every_word_is_allowed_somewhere() -> None:
+    for axis in ("pool", "ownership", "accept", "lock", "dispatch", "affinity"):
+        every = {getattr(each, axis) for each in ALL}
+        assert {getattr(each, axis) for each in ALL if not fits(each)} == every, axis
+
+
+class TestNearest:
+    @given(
+        st.sampled_from(ALL), st.frozensets(st.sampled_from(sorted(WEIGHTS))), st.sampled_from([("tcp",), ("unix",)])
+    )
+    def test_it_is_always_allowed(self, combination: Combination, written: frozenset[str], schemes) -> None:
+        given_one = replace(combination, schemes=schemes)
+        better = nearest(given_one, written)
+        assert fits(better) == []
+        assert (better.service.app, better.schemes) == (combination.service.app, schemes)
+
+    def test_what_fits_is_its_own_nearest(self) -> None:
+        for combination in ALL:
+            if not fits(combination):
+                assert nearest(combination) == combination
+
+    @given(st.sampled_from([each for each in ALL if fits(each)]))
+    def test_nothing_nearer_is_allowed(self, combination: Combination) -> None:
+        better = nearest(combination, WEIGHTS)
+        steps = len(differing(combination, better))
+        for other in combinations([combination.service]):
+            if not fits(other):
+                assert len(differing(combination, replace(other, size=combination.size))) >= steps or other.baseline
+
+    def test_defaults_give_way_before_what_was_written(self) -> None:
+        given_one = Combination(WSGI, dispatch="kernel-hash")
+        better = nearest(complete(given_one), given_one.written())
+        assert (better.ownership, better.dispatch) == (REUSE, "kernel-hash")
+
+    def test_the_less_important_axis_gives_way(self) -> None:
+        given_one = Combination(WSGI, "process", ownership=LEADER, affinity="request", dispatch="leader")
+        better = nearest(complete(given_one), given_one.written())
+        assert (better.pool, better.ownership, better.affinity) == ("process", LEADER, "connection")
+
+    def test_the_number_of_workers_and_threads_stays(self) -> None:
+        given_one = complete(Combination(WSGI, size=8, threads=5, ownership=REUSE, dispatch="least-loaded"))
+        better = nearest(given_one, given_one.written())
+        assert (better.size, better.threads, better.ownership, better.dispatch) == (8, 5, REUSE, "kernel-hash")
+
+    @pytest.mark.parametrize("axis", ["size", "dispatch", "ownership"])
+    def test_a_baseline_stays_and_loses_what_it_cannot_have(self, axis: str) -> None:
+        word = {"size": 3, "dispatch": "random", "ownership": REUSE}[axis]
+        given_one = Combination(WSGI, "iterative", **{axis: word})
+        better = nearest(complete(given_one), given_one.written())
+        assert better == Combination(WSGI, "iterative", affinity="connection")
+
+    def test_of_two_ways_the_usual_one(self) -> None:
+        given_one = Combination(WSGI, ownership=ASYNC, dispatch="leader")
+        assert nearest(complete(given_one), given_one.written()).dispatch == "shared-queue"
+
+    def test_the_app_brings_its_protocol(self) -> None:
+        wrong = complete(Combination(replace(WSGI, protocol="raw", marks_requests=False)))
+        assert nearest(wrong).service == WSGI

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from poolctl.cli.log import start_logging
+
+
+@pytest.fixture
+def log() -> Iterator[logging.Logger]:
+    found = logging.getLogger("poolctl")
+    before = (found.handlers, found.level, found.propagate)
+    yield found
+    found.handlers, found.level, found.propagate = before
+
+
+def test_lines(log: logging.Logger) -> None:
+    stream = io.StringIO()
+    start_logging(stream)
+    log.info("serving %s", "shop")
+    log.warning("slow")
+    log.debug("not shown")
+    first, second = stream.getvalue().splitlines()
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} \[{os.getpid()}\] info  serving shop", first)
+    assert second.endswith(f"[{os.getpid()}] warn  slow")
+
+
+def test_started_twice_each_line_comes_once(log: logging.Logger) -> None:
+    stream = io.StringIO()
+    start_logging(io.StringIO())
+    start_logging(stream)
+    log.error("once")
+    assert stream.getvalue().count("once") == 1

@@ -1,0 +1,66 @@
+"""`run` as a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+
+def poolctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "poolctl", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_bad_file_exits_with_78_and_the_words_of_validate(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npol: thread\n")
+    ran, validated = poolctl("run", str(file)), poolctl("validate", str(file))
+    assert (ran.returncode, ran.stdout) == (78, "")
+    assert (validated.returncode, validated.stdout) == (1, ran.stderr)
+    assert "error[PC203]" in ran.stderr
+
+
+def test_a_bad_option_exits_with_78(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\n")
+    ran = poolctl("run", str(file), "--set", "pool.size=0", "--listen", "8000")
+    assert ran.returncode == 78
+    assert "  --> --set pool.size=0\n" in ran.stderr
+    assert "  --> --listen 8000\n" in ran.stderr
+
+
+def test_a_file_that_is_not_there_exits_with_78(tmp_path: Path) -> None:
+    ran = poolctl("run", str(tmp_path / "none.yaml"))
+    assert (ran.returncode, ran.stdout) == (78, "")
+    assert "cannot be read" in ran.stderr
+
+
+def test_help_needs_none_of_the_runtime() -> None:
+    code = (
+        "import sys\nsys.argv = ['poolctl', 'run', '--help']\nfrom poolctl.cli.main import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    print([m for m in sys.modules if m.startswith(('poolctl.runtime', 'poolctl.assembly', 'yaml'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npool: {size: 2}\n")
+    command = [sys.executable, "-m", "poolctl", "run", str(file), "--listen", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            address = next(found[0] for line in server.stderr if (found := re.search(r"http://[0-9.:]+[0-9]", line)))
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                assert answer.status == 200
+            server.send_signal(signal.SIGTERM)
+            server.communicate(timeout=20)
+        finally:
+            server.kill()
+    assert server.returncode == 0

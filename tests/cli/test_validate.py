@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from poolctl import __version__
+from poolctl.cli.main import cli
+
+FULL = str(Path(__file__).parents[2] / "topologies" / "full.yaml")
+
+
+def test_a_valid_file_and_what_it_assembles() -> None:
+    done = CliRunner().invoke(cli, ["validate", FULL, "--set", "pool.size=2", "--set", "pool.threads=3"])
+    assert done.exit_code == 0
+    assert done.stdout == (
+        f"{FULL}: valid\n"
+        "  2 processes of 3 threads, half-sync/half-reactive, dispatch shared-queue, affinity request\n"
+        "  app demo, protocol http, on tcp://127.0.0.1:8000\n"
+    )
+
+
+def test_everything_that_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npol: thread\ndispatch: kernel-hash\n")
+    done = CliRunner().invoke(cli, ["validate", str(file)])
+    assert done.exit_code == 1
+    assert f"  --> {file}:2:1\n" in done.stdout
+    assert f"  --> {file}:3:11\n" in done.stdout
+    assert done.stdout.endswith(f"\n\n{file}: 2 errors\n")
+    assert done.stderr == ""
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["validate", str(tmp_path / "none.yaml")])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"error: {tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("arguments", [["validate"], ["validate", FULL, "--nonsense"], ["serve"]])
+def test_wrong_use(arguments: list[str]) -> None:
+    assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
+def test_version() -> None:
+    done = CliRunner().invoke(cli, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"poolctl {__version__}\n")
+
+
+def test_there_are_no_options_about_shell_completion() -> None:
+    assert "completion" not in CliRunner().invoke(cli, ["--help"]).stdout

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poolctl.config.address import parse_address
+from poolctl.config.diagnostic import Unreadable
+from poolctl.config.load import Document, default_name, load
+from poolctl.config.model import APP_WORDS, Choice, Limits, Timeouts, Topology
+
+GALLERY = Path(__file__).parents[2] / "topologies"
+
+
+def loaded(tmp_path: Path, text: str, *sets: str, listen: tuple[str, ...] = ()) -> Topology:
+    return document(tmp_path, text, *sets, listen=listen).topology
+
+
+def document(tmp_path: Path, text: str, *sets: str, listen: tuple[str, ...] = ()) -> Document:
+    file = tmp_path / "shop.yaml"
+    file.write_text(text)
+    return load(str(file), sets, listen)
+
+
+def test_the_shortest_file_has_the_defaults(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "app: demo")
+    assert found.name == "shop"
+    assert found.listen == (parse_address("tcp://127.0.0.1:8000"),)
+    assert found.choices() == {"app": Choice("demo", {}, ("app",))}
+    assert (found.preload, found.backlog) == (False, 2048)
+    assert found.limits == Limits(connections=10_000, waiting=1_000)
+    assert found.timeouts == Timeouts(head=10.0, idle=60.0, write=30.0, drain=30.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [
+        ("{wsgi: shop.wsgi:application}", Choice("wsgi", {"target": "shop.wsgi:application"}, ("app",))),
+        ("{use: wsgi, target: a:b}", Choice("wsgi", {"target": "a:b"}, ("app",))),
+        ("{lines: a:b, extra: 1}", Choice("lines", {"target": "a:b", "extra": 1}, ("app",))),
+        ("{echo: }", Choice("echo", {}, ("app",))),
+        ("echo", Choice("echo", {}, ("app",))),
+    ],
+)
+def test_forms_of_an_app(tmp_path: Path, text: str, choice: Choice) -> None:
+    assert loaded(tmp_path, f"app: {text}").app == choice
+
+
+def test_forms_of_a_component(tmp_path: Path) -> None:
+    text = "app: demo\npool: {kind: thread, size: 4}\ndispatch: {use: random}\naffinity: request\n"
+    found = loaded(tmp_path, text)
+    assert found.pool == Choice("thread", {"size": 4}, ("pool",))
+    assert found.dispatch == Choice("random", {}, ("dispatch",))
+    assert found.affinity == Choice("request", {}, ("affinity",))
+
+
+def test_a_pool_without_kind_is_of_processes(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "app: demo\npool: {size: 3}").pool == Choice("process", {"size": 3}, ("pool",))
+
+
+def test_units(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "app: demo\ntimeouts: {head: 500ms, idle: 2m, write: 7, drain: 0}")
+    assert found.timeouts == Timeouts(head=0.5, idle=120.0, write=7.0, drain=0.0)
+
+
+def test_keys_of_the_users_own(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "x-pool: &p {kind: thread, size: 2}\napp: demo\npool: *p")
+    assert found.pool == Choice("thread", {"size": 2}, ("pool",))
+
+
+def test_one_address_needs_no_list(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "app: demo\nlisten: fd://3").listen == (parse_address("fd://3"),)
+
+
+class TestSet:
+    def test_a_new_key(self, tmp_path: Path) -> None:
+        assert loaded(tmp_path, "app: demo", "backlog=7").backlog == 7
+
+    def test_a_value_of_the_file(self, tmp_path: Path) -> None:
+        assert loaded(tmp_path, "app: demo\nbacklog: 9", "backlog=7").backlog == 7
+
+    def test_an_option_of_a_plain_word(self, tmp_path: Path) -> None:
+        found = loaded(
+            tmp_path, "app: demo\npool: thread\ndispatch: power-of-choices", "pool.size=4", "dispatch.choices=3"
+        )
+        assert found.pool == Choice("thread", {"size": 4}, ("pool",))
+        assert found.dispatch == Choice("power-of-choices", {"choices": 3}, ("dispatch",))
+
+    def test_an_option_of_what_is_not_there(self, tmp_path: Path) -> None:
+        assert loaded(tmp_path, "app: demo", "pool.size=4").pool == Choice("process", {"size": 4}, ("pool",))
+
+    def test_a_flow_value(self, tmp_path: Path) -> None:
+        found = loaded(tmp_path, "app: demo", "timeouts={idle: 5s}", "listen=[fd://3, fd://4]", "app={wsgi: a:b}")
+        assert found.timeouts.idle == 5
+        assert [address.fd for address in found.listen] == [3, 4]
+        assert found.app.options == {"target": "a:b"}
+
+    def test_the_last_one_counts(self, tmp_path: Path) -> None:
+        assert loaded(tmp_path, "app: demo", "backlog=7", "backlog=8").backlog == 8
+
+    def test_it_fills_an_empty_file(self, tmp_path: Path) -> None:
+        assert loaded(tmp_path, "", "app=demo").app.name == "demo"
+
+    def test_what_an_alias_shares_is_set_in_one_place(self, tmp_path: Path) -> None:
+        text = "app: demo\nx-a: &a {use: random}\ndispatch: *a\nx-b: *a"
+        found = document(tmp_path, text, "dispatch.use=round-robin")
+        assert found.topology.dispatch == Choice("round-robin", {}, ("dispatch",))
+        assert found.tree.value()["x-b"] == {"use": "random"}
+
+    @pytest.mark.parametrize(
+        ("text", "code", "column"),
+        [
+            ("backlog=many", "PC204", 14),
+            ("pol.size=3", "PC203", 6),
+            ("limits.conections=3", "PC203", 13),
+            ("limits={waiting: 0}", "PC204", 23),
+            ("backlog=[", "PC101", 15),
+            ("backlog=", "PC204", 6),
+        ],
+    )
+    def test_its_errors_name_it(self, findings, text: str, code: str, column: int) -> None:
+        (found,) = findings("app: demo", [text])
+        assert (found.code, found.place.span.column, str(found.place)) == (code, column, f"--set {text}")
+        assert f" 1 | --set {text}\n" in found.render()
+
+
+class TestListen:
+    def test_it_stands_in_place_of_the_file(self, tmp_path: Path) -> None:
+        found = loaded(tmp_path, "app: demo\nlisten: fd://3", listen=("tcp://127.0.0.1:0", "unix:///a"))
+        assert list(map(str, found.listen)) == ["tcp://127.0.0.1:0", "unix:///a"]
+
+    def test_its_errors_name_it(self, findings) -> None:
+        (found,) = findings("app: demo", [], ["tcp://127.0.0.1:0", "8000"])
+        assert (found.code, str(found.place), found.place.span.column) == ("PC206", "--listen 8000", 9)
+
+
+@pytest.mark.parametrize("name", ["nothing.yaml", "."])
+def test_unreadable(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Unreadable, match=r"cannot be read: (No such file|Is a directory)"):
+        load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("a/b/shop.yaml", "shop"), ("my shop.yml", "my-shop"), ("x" * 99 + ".yaml", "x" * 64)]
+)
+def test_the_default_name_is_the_files(path: str, name: str) -> None:
+    assert default_name(path) == name
+
+
+def test_full_yaml_has_every_key_with_its_default() -> None:
+    found = load(str(GALLERY / "full.yaml"))
+    assert set(found.tree.value()) == set(Topology.model_fields)
+    assert set(found.tree.value()["limits"]) == set(Limits.model_fields)
+    assert set(found.tree.value()["timeouts"]) == set(Timeouts.model_fields)
+    plain = Topology(name="full", app=Choice("demo"))
+    for key in ("listen", "preload", "backlog", "limits", "timeouts"):
+        assert getattr(found.topology, key) == getattr(plain, key), key
+
+
+def test_the_apps_are_those_of_the_registry() -> None:
+    from poolctl.assembly.registry import words
+
+    assert set(APP_WORDS) == set(words("app"))
