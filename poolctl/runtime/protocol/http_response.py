@@ -7,8 +7,8 @@ as it comes, the first together with the head, and ``finish``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from poolctl.runtime.app import Output
 from poolctl.runtime.protocol.http_encode import (
     DATE,
     LENGTH,
@@ -20,6 +20,9 @@ from poolctl.runtime.protocol.http_encode import (
     status_line,
 )
 from poolctl.runtime.protocol.http_request import HttpRequest
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import Output
 
 JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
 UNKNOWN = -1
