@@ -55,6 +55,7 @@ class Loop:
         self.sources: set[int] = set()  # descriptors that keep the loop alive though nothing is in hand
         self.listening: dict[int, Listening] = {}
         self.draining = False
+        self.ending = False  # may finish after any event
         self.finished = False
         self.now = monotonic()
         self._next_sweep = 0.0
@@ -118,7 +119,7 @@ class Loop:
             if now >= self._next_sweep:
                 self._next_sweep = now + SWEEP
                 self._sweep(now, service)
-            if self.draining:
+            if self.ending:
                 self._drained(not events)
 
     def _patience(self) -> float | None:
@@ -163,7 +164,7 @@ class Loop:
         """The lifeline ended: take what has come, finish what is in hand, leave."""
         if self.draining:
             return
-        self.draining = True
+        self.draining = self.ending = True
         for listening in list(self.listening.values()):
             # Of those who share a listener only one was woken for a connection: ask the kernel anew what waits there.
             self.drop(listening)

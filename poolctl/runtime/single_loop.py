@@ -21,6 +21,7 @@ class SingleLoop(ConnectionLoop):
         self.run(service)
 
     def run(self, service: Service | None = None) -> None:
+        self.ending = True
         self._leave_when_done()
         super().run(service)
         self.poller.close()

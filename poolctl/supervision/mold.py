@@ -81,7 +81,7 @@ class Mold:
 
     def run(self) -> int:
         """Keep the roles alive until it is time to leave; answers the exit status."""
-        with self.signals:
+        with self.signals, self.reports, self.reporter:
             while self.ended < LAST or any(post.pid for post in self.posts):
                 self._sleep()
                 now = time.monotonic()

@@ -28,6 +28,7 @@ class Server:
 
     def __init__(self, **options: object) -> None:
         self.groups: list[int] = []  # every mold that was ever started
+        self.clients: list[socket.socket] = []
         self.told: list[str] = []  # events that were taken
         self._events: queue.SimpleQueue[str] = queue.SimpleQueue()
         command = [sys.executable, str(Path(__file__).with_name("program.py")), json.dumps(options)]
@@ -92,6 +93,7 @@ class Server:
     def ask(self, line: str, port: int | None = None) -> socket.socket:
         """Send one line on a new connection."""
         client = socket.create_connection(("127.0.0.1", port or self.port), timeout=PATIENCE)
+        self.clients.append(client)
         client.sendall(line.encode() + b"\n")
         return client
 
@@ -152,6 +154,6 @@ def start() -> Iterator[Callable[..., Server]]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
         server.events_to_the_end()
-        for pipe in (server.process.stdout, server.process.stderr):
+        for pipe in (server.process.stdout, server.process.stderr, *server.clients):
             assert pipe
             pipe.close()

@@ -132,8 +132,8 @@ class Program(Plan):
         if OPTIONS["broken"] and os.path.exists(OPTIONS["broken"]):
             raise ValueError("a bad release")
         self.drain = OPTIONS["drain"]
-        self.channel = socket.socketpair()
-        self.owned = {service.fileno(), gate.fileno(), *(end.fileno() for end in self.channel)}
+        channel = [end.detach() for end in socket.socketpair()]  # that no role keeps
+        self.owned = {service.fileno(), gate.fileno(), *channel}
         self.roles = [
             Role(f"front {number}", f"poolctl: front shop {number}", partial(front, f"front {number}"),
                  frozenset({gate.fileno()}), 0)
@@ -157,4 +157,5 @@ if __name__ == "__main__":
     ports = [listener.getsockname()[1] for listener in (service, gate)]
     tell("ports", *ports)
     supervisor = Supervisor("shop", Program, [service, gate], OPTIONS["drain"], lambda: tell("serving", *ports))
-    sys.exit(supervisor.run())
+    with service, gate:
+        sys.exit(supervisor.run())

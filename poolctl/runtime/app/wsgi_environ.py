@@ -17,11 +17,14 @@ _keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a head
 
 
 def template(peer: Peer, surroundings: Surroundings) -> dict[str, Any]:
-    """What is the same for all requests of a connection."""
+    """What is the same for all requests of a connection.
+
+    A unix socket has no name and port that a URL could have; PEP 3333 wants some.
+    """
     return {
         "SCRIPT_NAME": "",
-        "SERVER_NAME": peer.server_host,
-        "SERVER_PORT": peer.server_port,
+        "SERVER_NAME": peer.server_host if peer.server_port else "localhost",
+        "SERVER_PORT": peer.server_port or "80",
         "SERVER_SOFTWARE": "poolctl",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": peer.client_host,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from httptools import HttpParserError, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpRequestParser
 
 Keep = Callable[[bytes], None]
 
@@ -74,10 +74,15 @@ class ChunkedBody:
         self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
 
     def take(self, data: bytes, start: int) -> int:
-        """Takes what is its own of ``data[start:]``; where that ends. Sets ``failure`` where it is not well formed."""
+        """Takes what is its own of ``data[start:]``; where that ends. Sets ``failure`` where it is not well formed.
+
+        Raises what ``keep`` raises.
+        """
         try:
             while start < len(data) and not self.done and not self.failure:
                 start = self._take_data(data, start) if self._left else self._take_line(data, start)
+        except HttpParserCallbackError as error:
+            raise error.__context__ or error from None  # what ``keep`` raised
         except HttpParserError:
             self.failure = 400
         return start

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class HttpConversation(HttpReader, Conversation):
     """Complete requests, pipelined ones included (RFC 9112, 9.3.2).
 
-    ``memo`` is for the app: what it wants to keep for the length of the connection.
+    ``reply`` is to be sent after the answers to the ``requests`` that came before it. ``memo`` is for the app: what it
+    wants to keep for the length of the connection.
     """
 
     def __init__(self, http: Http, peer: Peer) -> None:

@@ -153,6 +153,8 @@ class HeadParser:
             if kind:
                 if kind == HOST:
                     hosts += 1
+                elif kind == CONNECTION and newest and value == b"keep-alive":
+                    continue  # what browsers say although it goes without saying
                 elif watched is None:
                     watched = [(kind, value)]
                 else:

@@ -9,6 +9,7 @@ read.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from poolctl.runtime.protocol.http_body import ChunkedBody, Keep, LengthBody
@@ -16,6 +17,8 @@ from poolctl.runtime.protocol.http_head import HeadParser
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
+
+log = logging.getLogger("poolctl.protocol")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END = b"\r\n\r\n"
@@ -49,7 +52,7 @@ class HttpReader:
         """Take bytes as they came from the client, split anywhere."""
         # The usual case first: nothing under way, and exactly one head.
         if (
-            data.find(END) == len(data) - 4
+            0 < data.find(END) == len(data) - 4
             and data[0] > 64
             and not (self._held or self._body or self.failure or self._over)
             and len(data) <= self._limit
@@ -158,9 +161,15 @@ class HttpReader:
         self.reply = b""  # the client did not wait for it
         body = self._body
         assert body is not None
-        end = body.take(data, start)
+        try:
+            end = body.take(data, start)
+            self._pass(data, start, end)
+        except OSError as error:  # the client can do nothing about a full disk
+            log.error("cannot keep the body of a request: %s", error)
+            self.failure = 500
+            self._body = None
+            return len(data)
         self.failure = body.failure
-        self._pass(data, start, end)
         if self.failure:
             self._body = None
         elif body.done:

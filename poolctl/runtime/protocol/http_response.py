@@ -6,9 +6,9 @@ as it comes, the first together with the head, and ``finish``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from poolctl.runtime.app import Output
 from poolctl.runtime.protocol.http_encode import (
     DATE,
     LENGTH,
@@ -20,6 +20,9 @@ from poolctl.runtime.protocol.http_encode import (
     status_line,
 )
 from poolctl.runtime.protocol.http_request import HttpRequest
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import Output
 
 JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
 UNKNOWN = -1
@@ -79,10 +82,14 @@ class HttpResponse:
                         continue
                     length = line[2]
             lines.append(line[0])
+        known = status_line(status)
+        if length != UNKNOWN and known.code == 204:  # which has none (RFC 9110, 8.6)
+            lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
+            length = UNKNOWN
         self._kinds = kinds
         self._length = length
         self._lines = lines
-        self._status = status_line(status)
+        self._status = known
 
     def whole(self, chunks: Sequence[bytes]) -> None:
         """Send a response of which all the body is here."""
@@ -102,9 +109,8 @@ class HttpResponse:
             self.out.send(head + body if body is not None else b"".join((head, *chunks)))
         else:
             self.out.send(head)
-            for chunk in chunks:
-                if chunk:
-                    self.out.send(chunk)
+            for piece in _joined(chunks):
+                self.out.send(piece)
         self._left = 0
 
     def write(self, chunk: bytes) -> None:
@@ -182,3 +188,16 @@ class HttpResponse:
             lines.append(b"Connection: keep-alive\r\n")
         common = server_or_date(kinds) if kinds & (SERVER | DATE) else server_and_date()
         return b"%b%b%b\r\n" % (status.encoded, common, b"".join(lines))
+
+
+def _joined(chunks: Sequence[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces worth a send of their own: small chunks are joined."""
+    small: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        if small and size + len(chunk) > JOINED:
+            yield b"".join(small)
+            small, size = [], 0
+        small.append(chunk)
+        size += len(chunk)
+    yield b"".join(small) if len(small) > 1 else small[0]

@@ -102,7 +102,7 @@ def test_a_line_has_a_limit(pair: Any) -> None:
 
 def test_a_silent_client_times_out(pair: Any) -> None:
     server, _ = pair
-    with pytest.raises(TimeoutError, match="sent nothing for 0.05 s"):
+    with pytest.raises(TimeoutError, match=r"sent nothing for 0\.05 s"):
         Stream(server, b"", 0.05, 10).read(1)
 
 

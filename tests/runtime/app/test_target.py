@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from serving import ALONE
 
 from poolctl.errors import AppError
 from poolctl.runtime.app.target import load_callable
 from poolctl.runtime.app.wsgi import Wsgi
-from serving import ALONE
 
 SHOP = "class Site:\n    def serve(self): pass\nsite = Site()\ndef application(environ, start): return []\nnumber = 3\n"
 
@@ -54,20 +54,20 @@ def test_a_module_that_is_not_there(name: str, project: Path) -> None:
 
 def test_an_attribute_that_is_not_there() -> None:
     with pytest.raises(
-        AppError, match="module 'pc_shop.wsgi' has no attribute 'aplication'; did you mean 'application'?"
+        AppError, match=r"module 'pc_shop.wsgi' has no attribute 'aplication'; did you mean 'application'?"
     ):
         load_callable("pc_shop.wsgi:aplication")
-    with pytest.raises(AppError, match="'pc_shop.wsgi:site.serv' has no attribute 'serv'; did you mean 'serve'?"):
+    with pytest.raises(AppError, match=r"'pc_shop.wsgi:site.serv' has no attribute 'serv'; did you mean 'serve'\?"):
         load_callable("pc_shop.wsgi:site.serv")
 
 
 def test_what_cannot_be_called() -> None:
-    with pytest.raises(AppError, match="'pc_shop.wsgi:number' cannot be called: it is a int"):
+    with pytest.raises(AppError, match=r"'pc_shop.wsgi:number' cannot be called: it is a int"):
         load_callable("pc_shop.wsgi:number")
 
 
 def test_errors_of_the_users_code_pass_through() -> None:
-    with pytest.raises(ModuleNotFoundError, match="missing_thing"):
+    with pytest.raises(ModuleNotFoundError, match=r"missing_thing"):
         load_callable("pc_shop.broken:application")
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(KeyError, match=r"mine"):
         load_callable("pc_shop.failing:application")

@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from serving import ALONE, Given, request, serve, serve_with
+from serving import ALONE, PEER, Given, Sent, request, serve, serve_with
+
+from poolctl.runtime.app.wsgi_environ import template
+from poolctl.runtime.protocol.http import Http
+from poolctl.runtime.task import Peer
 
 Start = Callable[..., Any]
 HELLO = [("Content-Type", "text/plain"), ("Content-Length", "5")]
@@ -46,7 +50,8 @@ def test_the_environ() -> None:
     )
     expected = {
         "REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": "/a b/\xc3\xa9", "QUERY_STRING": "x=%20",
-        "RAW_URI": "/a%20b/%C3%A9?x=%20", "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": "192.0.2.2", "SERVER_PORT": "8000",
+        "RAW_URI": "/a%20b/%C3%A9?x=%20", "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": "192.0.2.2",
+        "SERVER_PORT": "8000",
         "REMOTE_ADDR": "192.0.2.1", "REMOTE_PORT": "40000", "CONTENT_TYPE": "text/x", "CONTENT_LENGTH": "2",
         "HTTP_X_FOO": "bar", "HTTP_HOST": "shop", "body": b"hi", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
         "wsgi.multithread": False, "wsgi.multiprocess": True, "wsgi.run_once": False, "wsgi.input_terminated": True,
@@ -74,9 +79,6 @@ def test_a_request_leaves_nothing_behind_for_the_next() -> None:
     seen: list[dict[str, Any]] = []
     app._application = lambda environ, start: seen.append(environ) or hello(environ, start)
     conversation_data = request("/1", headers="X-A: 1\r\n", method="POST", body=b"x") + request("/2")
-    from poolctl.runtime.protocol.http import Http
-    from serving import PEER, Sent
-
     conversation = Http().conversation(PEER)
     conversation.receive(conversation_data)
     for _ in range(2):
@@ -391,3 +393,31 @@ def test_the_file_wrapper(tmp_path: Any) -> None:
 
     out, keep = serve(application, request())
     assert (out.body, keep) == (b"content" * 5000, True)
+
+
+def test_many_small_chunks_of_a_long_list_share_sends() -> None:
+    parts = [b"%05d" % number for number in range(40_000)]
+
+    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+        start("200 OK", [])
+        return parts
+
+    out, _ = serve(application, request())
+    assert out.body == b"".join(parts)
+    assert len(out.sends) == 5
+
+
+def test_no_content_has_no_length_even_when_the_app_says_so() -> None:
+    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+        start("204 No Content", [("Content-Length", "0"), ("X-A", "a")])
+        return []
+
+    out, keep = serve(application, request())
+    assert keep
+    assert "Content-Length" not in out.headers
+    assert out.headers["X-A"] == "a"
+
+
+def test_a_unix_socket_has_a_name_and_a_port() -> None:
+    environ = template(Peer("", "", "/run/shop.sock", ""), ALONE)
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("localhost", "80")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from poolctl.runtime.protocol.http import Http
@@ -53,6 +54,7 @@ BAD: dict[str, tuple[bytes, int]] = {
     "not ascii in target": (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "relative target": (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     "expects too much": (b"POST" + HOST + b"Expect: tea\r\nContent-Length: 3\r\n\r\n", 417),
+    "expects to be kept": (b"GET" + HOST + b"Expect: keep-alive\r\n\r\n", 417),
     "expects, but is too long": (b"POST" + HOST + b"Expect: 100-continue\r\nContent-Length: 1000001\r\n\r\n", 413),
     "long target": (b"GET /" + b"a" * 500 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
     "endless target": (b"GET /" + b"a" * 5000, 414),
@@ -89,6 +91,8 @@ GOOD: dict[str, tuple[bytes, int]] = {
     "close": (b"GET" + HOST + b"Connection: foo, Close\r\n\r\n" + GET, 1),
     "close with a body": (b"POST" + HOST + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc" + GET, 1),
     "close in 1.0 with keep-alive": (b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n" + GET, 1),
+    "keep and close": (b"GET" + HOST + b"Connection: keep-alive\r\nConnection: close\r\n\r\n" + GET, 1),
+    "keep": (b"GET" + HOST + b"Connection: keep-alive\r\n\r\n" + GET, 2),
     "upgrade": (b"GET" + HOST + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + GET, 2),
     "upgrade with a body": (
         b"POST"
@@ -133,7 +137,7 @@ def small() -> Http:
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """``data``, cut at the given places."""
     places = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 def told(request: Any) -> tuple[Any, ...]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from http_bytes import BAD, CHUNKED, GET, GOOD, HOST, PEER, converse, frame, pieces, small, told
+from httptools import HttpParserError, HttpRequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from poolctl.runtime.protocol.http import Http
+from poolctl.runtime.protocol.http_conversation import HttpConversation
 from poolctl.runtime.protocol.http_request import EMPTY
 
 ALL = {f"bad: {name}": case for name, case in BAD.items()} | {f"good: {name}": case for name, case in GOOD.items()}
@@ -192,3 +200,89 @@ def test_a_refusal_is_a_complete_response(status: int) -> None:
     assert b"Connection: close" in lines
     assert b"Content-Length: %d" % len(body) in lines
     assert (b"Retry-After: 1" in lines) == (status == 503)
+
+
+@pytest.mark.parametrize("cut", range(1, len(GET)))
+def test_a_head_in_two_parts(cut: int) -> None:
+    assert converse([GET[:cut], GET[cut:]]) == converse([GET])
+    assert frame([GET[:cut], GET[cut:]]) == ([GET], 0)
+
+
+@pytest.mark.parametrize("data", [b"POST" + HOST + b"Content-Length: 200000\r\n\r\n", CHUNKED + b"30d40\r\n"])
+def test_a_full_disk_is_the_servers_failure(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    for half in (small().conversation(PEER), small().framer()):
+        half.receive(data)
+        half.receive(b"a" * 100_000)
+        assert half.failure == 500
+        assert not half.pending
+
+
+def test_the_limits_are_read_as_a_part() -> None:
+    adapter = TypeAdapter(Http)
+    assert adapter.validate_python({"head": 4096}) == Http(head=4096)
+    with pytest.raises(ValidationError):
+        adapter.validate_python({"headers": 0})
+
+
+@pytest.mark.parametrize("make", [lambda: small().conversation(PEER), lambda: small().framer()])
+def test_half_a_connection_is_freed_without_the_garbage_collector(make: Callable[[], Any]) -> None:
+    gc.disable()
+    try:
+        half = make()
+        half.receive(GET)
+        half.receive(CHUNKED + b"3\r\nab")
+        gone = weakref.ref(half)
+        if isinstance(half, HttpConversation):
+            half.requests.clear()
+        del half
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+class Reference:
+    """httptools by itself, fed in one go."""
+
+    def __init__(self, data: bytes) -> None:
+        self.requests: list[tuple[bytes, bytes, bytes]] = []
+        self.parser = HttpRequestParser(self)
+        self.failed = False
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.failed = True
+
+    def on_url(self, target: bytes) -> None:
+        self.target = target
+        self.body = b""
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.requests.append((self.parser.get_method(), self.target, self.body))
+
+
+HEADERS = [b"X: y\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"X: a\n", b" fold\r\n"]
+PARTS = [b"hello", b"0\r\n\r\n", b"5\r\nhello\r\n", b"0\r\n", b"\r\n", b"1;x\r\n-\r\n", b"GET", b"5\r\n", b"\n", GET]
+LOOSE = st.tuples(
+    st.sampled_from([b"GET / HTTP/1.1\r\nHost: a\r\n", b"POST /p HTTP/1.1\r\nHost: a\r\n"]),
+    st.lists(st.sampled_from(HEADERS), max_size=2).map(b"".join),
+    st.just(b"\r\n"),
+    st.lists(st.sampled_from(PARTS), max_size=4).map(b"".join),
+).map(b"".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(LOOSE, max_size=3).map(b"".join))
+def test_what_is_accepted_means_the_same_to_the_parser_alone(data: bytes) -> None:
+    conversation = small().conversation(PEER)
+    conversation.receive(data)
+    told_here = [(request[0].encode(), request[1], request[4]) for request in map(told, conversation.requests)]
+    reference = Reference(data)
+    assert reference.requests == told_here
+    assert reference.failed == bool(conversation.failure) or conversation.pending
