@@ -56,7 +56,7 @@ class ConnectionLoop(Loop):
             self.turn_away(fd, service.protocol.refusal(503))
             return
         self.open += 1
-        kind = SharedConnection if self.shared else Connection
+        kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
         connection = kind(self, fd, service.protocol.conversation(peer))
         connection.on_event(IN, service)
         if connection.open:
@@ -96,9 +96,6 @@ class Connection(Sending):
             return
         except OSError:
             self.close(service)
-            return
-        if service.app.owns_connection:
-            self._give_away(data, service)
             return
         conversation = self.conversation
         if data:
@@ -226,16 +223,6 @@ class Connection(Sending):
         self.loop.open -= 1
         service.row[DONE] += 1
 
-    def _give_away(self, data: bytes, service: Service) -> None:
-        """The app owns the connection, from its first bytes until its function returns."""
-        self.open = False
-        self.loop.drop(self)
-        if data:
-            self.loop.handle(Owned(self.loop, self.fd, data, service))
-        else:
-            os.close(self.fd)
-            self._over(service)
-
 
 class SharedConnection(Connection):
     """A connection that any thread may serve: the lock is held by the one that does.
@@ -253,9 +240,13 @@ class SharedConnection(Connection):
     def on_event(self, events: int, service: Service) -> None:
         if self._turn.acquire(blocking=False):
             try:
-                super().on_event(events, service)
+                self._serve(service)
             finally:
                 self._turn.release()
+
+    def _serve(self, service: Service) -> None:
+        if self.open:
+            super().on_event(IN, service)
 
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):
@@ -274,6 +265,28 @@ class SharedConnection(Connection):
                 self._turn.release()
         else:
             self.leaving = True  # whoever serves it sees this when done
+
+
+class Ceded(SharedConnection):
+    """A connection that becomes its app's with the first bytes: until then it waits here, where silence costs nothing."""
+
+    __slots__ = ()
+
+    def _serve(self, service: Service) -> None:
+        try:
+            data = read(self.fd, READ)
+        except BlockingIOError:
+            self._nothing(service)
+            return
+        except OSError:
+            self.close(service)
+            return
+        if not data:
+            self.close(service)
+            return
+        self.open = False
+        self.loop.drop(self)
+        self.loop.handle(Owned(self.loop, self.fd, data, service))
 
 
 class Owned(Source):

@@ -22,6 +22,7 @@ class Ownership(ABC):
     """A part that assembles loops. Called in the process in which they will run."""
 
     has_front: ClassVar[bool] = False
+    front_yields: ClassVar[bool] = False  # may a busy worker on the same core end its round before the front looks?
     rings: ClassVar[bool] = False  # do the workers wait for their inbox with a poller?
     prepared: set[int] = frozenset()  # type: ignore[assignment]  # the descriptors that prepare() made
     own_listeners: ClassVar[bool] = False  # does each worker have a listening socket of its own?

@@ -26,6 +26,7 @@ class HalfSyncHalfAsync(Ownership):
     accept: Accept = "front"
 
     has_front: ClassVar[bool] = True
+    front_yields: ClassVar[bool] = True  # newcomers can wait for the moments that it takes
     rings: ClassVar[bool] = True
 
     def front(self, site: Site, life: Life) -> Loop:

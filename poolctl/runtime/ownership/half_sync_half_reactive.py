@@ -9,7 +9,7 @@ from typing import ClassVar
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.ownership import Ownership, Work
-from poolctl.runtime.site import Site, inbox_ends
+from poolctl.runtime.site import Site
 
 
 @dataclass

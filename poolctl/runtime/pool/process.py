@@ -12,7 +12,7 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.medium import Medium, Processes
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.pool import Pool, Size
-from poolctl.runtime.pool.yielding import yield_to_front
+from poolctl.runtime.pool.yielding import do_not_preempt
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
 
@@ -45,6 +45,8 @@ class Process(Pool):
 
     def _front(self, site: Site, ownership: Ownership) -> Role:
         def run(life: Life) -> None:
+            if ownership.front_yields:
+                do_not_preempt()
             front = ownership.front(site, life)
             life.ready()
             front.run()
@@ -55,7 +57,7 @@ class Process(Pool):
         def run(life: Life) -> None:
             site.load()
             if ownership.has_front:
-                yield_to_front()
+                do_not_preempt()
             first, *others = ownership.work(site, worker, life)
             life.enforce()
             threads = [
