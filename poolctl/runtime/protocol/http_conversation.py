@@ -36,12 +36,10 @@ class HttpConversation(HttpReader, Conversation):
         self._coming = self._spool = None
 
     def _complete(self, head: bytes) -> None:
-        request = self._head.request()
-        request.conversation = self
-        self.requests.append(request)
+        self.requests.append(self._head.request(self))
 
     def _begin(self, head: bytes) -> Keep | None:
-        self._coming = self._head.request()
+        self._coming = self._head.request(self)
         self._spool = Spool(self._http.spool)
         return self._spool.write
 
@@ -50,7 +48,6 @@ class HttpConversation(HttpReader, Conversation):
         spool = self._spool
         assert request is not None and spool is not None
         self._coming = self._spool = None
-        request.conversation = self
         request.length = spool.size
         request.body = spool.file()
         self.requests.append(request)

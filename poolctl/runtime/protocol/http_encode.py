@@ -48,20 +48,12 @@ class Status(NamedTuple):
     bodiless: bool  # 204 and 304 have no body, whatever the app says
 
 
-_lines: dict[tuple[str, str], Line] = {}
-_statuses: dict[str, Status] = {}
+known_lines: dict[tuple[str, str], Line] = {}
+known_statuses: dict[str, Status] = {}
 
 
-def header_line(header: tuple[str, str]) -> Line:
-    """One header, encoded. Raises TypeError and ValueError for one that may not be sent."""
-    try:
-        line = _lines.get(header)
-    except TypeError:  # a list in place of the tuple
-        line = None
-    return line or _encode_header(header)
-
-
-def _encode_header(header: tuple[str, str]) -> Line:
+def encode_header(header: tuple[str, str]) -> Line:
+    """One header, encoded and remembered. Raises TypeError and ValueError for one that may not be sent."""
     try:
         name, value = header
     except (TypeError, ValueError):
@@ -77,15 +69,15 @@ def _encode_header(header: tuple[str, str]) -> Line:
     kind = _KINDS.get(lowered, ORDINARY)
     line = Line(encoded, kind, _length(value) if kind == LENGTH else -1)
     if len(encoded) <= LONGEST:
-        if len(_lines) >= MEMO:
-            _lines.clear()
-        _lines[name, value] = line
+        if len(known_lines) >= MEMO:
+            known_lines.clear()
+        known_lines[name, value] = line
     return line
 
 
 def status_line(status: str) -> Status:
     """A status such as "200 OK", encoded. Raises TypeError and ValueError for one that may not be sent."""
-    known = _statuses.get(status)
+    known = known_statuses.get(status)
     if known is not None:
         return known
     if not isinstance(status, str):
@@ -95,9 +87,9 @@ def status_line(status: str) -> Status:
         raise ValueError(f"a response status is three digits from 200 up, a space and a phrase, not {status!r}")
     encoded = f"HTTP/1.1 {_text(status, 'the response status')}{'' if status[3:] else ' '}\r\n".encode("latin-1")
     known = Status(encoded, int(code), code in ("204", "304"))
-    if len(_statuses) >= MEMO:
-        _statuses.clear()
-    _statuses[status] = known
+    if len(known_statuses) >= MEMO:
+        known_statuses.clear()
+    known_statuses[status] = known
     return known
 
 

@@ -129,13 +129,25 @@ class HeadParser:
         self._method = method
         self.length = 0
         self.chunked = False
-        self.keep_alive = True
-        return self._judge(headers)
+        # Most requests have no header but Host that says anything about framing or the connection.
+        hosts = 0
+        for name, _ in headers:
+            kind = _kinds.get(name)
+            if kind is None:
+                kind = kind_of(name)
+            if kind == HOST:
+                hosts += 1
+            elif kind:
+                return self._judge(headers)
+        self.keep_alive = newest = self._version == "1.1"
+        return 0 if hosts == 1 or not (hosts or newest) else 400
 
-    def request(self) -> HttpRequest:
+    def request(self, conversation: HttpConversation) -> HttpRequest:
         """The request whose head was read last."""
         fields = self._fields
-        return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive)
+        return HttpRequest(
+            self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation
+        )
 
     def _renew(self) -> None:
         """A parser at the start of a request, as after a body that the old one was not fed."""

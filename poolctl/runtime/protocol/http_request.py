@@ -81,7 +81,13 @@ class HttpRequest:
     __slots__ = ("body", "conversation", "headers", "keep_alive", "length", "method", "target", "version")
 
     def __init__(
-        self, method: str, target: bytes, version: str, headers: list[tuple[bytes, bytes]], keep_alive: bool
+        self,
+        method: str,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        keep_alive: bool,
+        conversation: HttpConversation,
     ) -> None:
         self.method = method
         self.target = target
@@ -90,4 +96,4 @@ class HttpRequest:
         self.body = EMPTY
         self.length = -1
         self.keep_alive = keep_alive
-        self.conversation: HttpConversation = cast("HttpConversation", None)  # set before anyone else sees it
+        self.conversation = conversation

@@ -14,7 +14,9 @@ from poolctl.runtime.protocol.http_encode import (
     LENGTH,
     SERVER,
     Status,
-    header_line,
+    encode_header,
+    known_lines,
+    known_statuses,
     server_and_date,
     server_or_date,
     status_line,
@@ -72,7 +74,9 @@ class HttpResponse:
         length = UNKNOWN
         lines = []
         for header in headers:
-            line = header_line(header)
+            line = known_lines.get(header) if type(header) is tuple else None
+            if line is None:
+                line = encode_header(header)
             if line[1]:
                 kinds |= line[1]
                 if line[1] == LENGTH:
@@ -82,7 +86,7 @@ class HttpResponse:
                         continue
                     length = line[2]
             lines.append(line[0])
-        known = status_line(status)
+        known = known_statuses.get(status) or status_line(status)
         if length != UNKNOWN and known.code == 204:  # which has none (RFC 9110, 8.6)
             lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
             length = UNKNOWN
