@@ -60,7 +60,7 @@ class Listener:
         if not self.server_port:
             return f"unix://{self.server_host}"
         host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
-        return f"http://{host}:{self.server_port}"
+        return f"tcp://{host}:{self.server_port}"
 
 
 def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:
