@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,11 +30,13 @@ SLOW = 0.05  # share of the long requests
 SHARES = (0.5, 0.9, 0.99, 0.999)
 PATIENCE = 30.0  # seconds that the last answers may take
 
+_ASYNC = ("ownership=half-sync/half-async", "pool.size=8")
 OWN = [
     own("half-sync/half-reactive, 8 processes", "mixed.yaml", "pool.size=8"),
     own("half-sync/half-reactive, 8 threads", "mixed.yaml", "pool.kind=thread", "pool.size=8"),
     own("leader/followers, 8 threads", "mixed.yaml", "ownership=leader/followers", "pool.kind=thread", "pool.size=8"),
-    own("half-sync/half-async, 8 processes", "mixed.yaml", "ownership=half-sync/half-async", "pool.size=8"),
+    own("half-sync/half-async, 8 processes", "mixed.yaml", *_ASYNC),
+    own("half-sync/half-async, 8 processes, least-loaded", "mixed.yaml", *_ASYNC, "dispatch=least-loaded"),
 ]
 _GRANIAN = ("--host", "127.0.0.1", "--port", "PORT", "--no-access-log", "--interface", "wsgi")
 _GUNICORN = ("-k", "gthread", "--no-control-socket", "-b", "127.0.0.1:PORT", "mixed:wsgi")
@@ -62,6 +65,7 @@ class Generator:
         self._port = port
         self._draw = random.Random(seed)
         self._free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.result = Result()
 
     async def run(self, seconds: float) -> Result:
@@ -77,10 +81,20 @@ class Generator:
         self.result.failed += len(late)
         for task in late:
             task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(*map(self._close, list(self._writers)), return_exceptions=True)
         return self.result
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(HOST, self._port)
+        reader, writer = await asyncio.open_connection(HOST, self._port)
+        self._writers.add(writer)
+        return reader, writer
+
+    async def _close(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.close()
+        with suppress(OSError):  # it was reset
+            await writer.wait_closed()
 
     async def _request(self, slow: bool, due: float) -> None:
         reader, writer = await self._free.get()
@@ -91,7 +105,7 @@ class Generator:
             self.result.failed += 1
             keep = False
         if not keep:
-            writer.close()
+            await self._close(writer)
             reader, writer = await self._connect()
         self._free.put_nowait((reader, writer))
 
