@@ -11,8 +11,8 @@ from poolctl.runtime.connection_loop import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.parcel import KEPT, RECORD
-from poolctl.runtime.scoreboard import BEGAN, TICKET, Scoreboard
+from poolctl.runtime.parcel import RECORD
+from poolctl.runtime.scoreboard import TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
@@ -96,8 +96,9 @@ class Server(Plan):
         """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows."""
         for row in role.rows:
             cells = self.site.scoreboard.worker(row)
-            if cells[TICKET]:
-                self.site.notices.writer.send(RECORD.pack(cells[TICKET] << 2 | cells[BEGAN] * KEPT))
+            ticket, began = divmod(cells[TICKET], 2)
+            if ticket:
+                self.site.notices.writer.send(RECORD.pack(ticket << 2 | began))
                 cells[TICKET] = 0
 
     def close_for(self, stage: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import array
 import socket
+import struct
 
 # SEQPACKET tells the end of file; where a system has none between unix sockets (macOS), datagrams keep the rest.
 KIND = getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM)
-RIGHTS = socket.CMSG_SPACE(2 * array.array("i").itemsize)  # room for two descriptors
+LEVEL, RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
+_FD = struct.Struct("i")
+ROOM = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
@@ -20,8 +22,9 @@ def channel() -> tuple[socket.socket, socket.socket]:
 
 def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     """The descriptors that came along with a message."""
-    found = array.array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            found.frombytes(data[: len(data) - len(data) % found.itemsize])
-    return found.tolist()
+    return [
+        fd
+        for level, kind, data in ancillary
+        if level == LEVEL and kind == RIGHTS
+        for (fd,) in _FD.iter_unpack(data[: len(data) - len(data) % _FD.size])
+    ]

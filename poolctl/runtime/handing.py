@@ -22,7 +22,7 @@ from poolctl.runtime.poller import EDGE, IN
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
-from poolctl.runtime.task import Peer, Task
+from poolctl.runtime.task import Peer
 
 NOBODY = Peer("-", "-", "", "")  # the client of a connection that is not accepted yet
 
@@ -86,21 +86,21 @@ class ProcessHandingFront(HandingFront):
     def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
         intro = introduction(peer, number)
         item = HEAD.pack(0, 0, len(intro)) + intro
-        return self.router.route(Task(peer), 0, item, (sock.fileno(),), sock)
+        return self.router.route(peer, b"", 0, item, (sock.fileno(),), sock)
 
     def turn(self, number: int) -> Any:
         intro = introduction(NOBODY, number)
-        return self.router.route(Task(NOBODY), 0, HEAD.pack(0, 0, len(intro)) + intro)
+        return self.router.route(NOBODY, b"", 0, HEAD.pack(0, 0, len(intro)) + intro)
 
 
 class ThreadHandingFront(HandingFront):
     """Between threads: the socket itself."""
 
     def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
-        return self.router.route(Task(peer), 0, (sock, peer))
+        return self.router.route(peer, b"", 0, (sock, peer))
 
     def turn(self, number: int) -> Any:
-        return self.router.route(Task(NOBODY), 0, number)
+        return self.router.route(NOBODY, b"", 0, number)
 
 
 class Turns(Source):

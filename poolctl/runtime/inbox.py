@@ -19,15 +19,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from poolctl.runtime.channel import RIGHTS, channel
+from poolctl.runtime.channel import ROOM, channel
 from poolctl.runtime.scoreboard import DONE, SENT, TAKEN
 
 MESSAGE = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
 FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 NOW = socket.MSG_DONTWAIT
 LEVEL, KIND = socket.SOL_SOCKET, socket.SCM_RIGHTS
-_fd = struct.Struct("i")
-_fds = struct.Struct("ii")
+FD = struct.Struct("i")
+FDS = struct.Struct("ii")
 
 
 class Inbox(ABC):
@@ -73,7 +73,7 @@ class ProcessInbox(Inbox):
     def put(self, item: bytes, fds: tuple[int, ...] = ()) -> bool:
         try:
             if fds:
-                packed = _fd.pack(*fds) if len(fds) == 1 else _fds.pack(*fds)
+                packed = FD.pack(*fds) if len(fds) == 1 else FDS.pack(*fds)
                 self._send((item,), ((LEVEL, KIND, packed),))
             else:
                 self._send((item,))
@@ -89,7 +89,7 @@ class ProcessInbox(Inbox):
 
         Waits, unless ``flags`` has MSG_DONTWAIT: then raises BlockingIOError where there is none.
         """
-        message, ancillary, _, _ = self._recvmsg(MESSAGE, RIGHTS, flags)
+        message, ancillary, _, _ = self._recvmsg(MESSAGE, ROOM, flags)
         return message, ancillary
 
 

@@ -28,7 +28,7 @@ from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
-from poolctl.runtime.task import Peer, Task
+from poolctl.runtime.task import Peer
 
 NOW = socket.MSG_DONTWAIT
 AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
@@ -50,6 +50,7 @@ class LendingFront(Loop, ABC):
         # A front that was started again must not take its predecessor's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         self.open = 0
+        self.missed: set[int] = set()  # tickets whose return is waited for
         self.rooms = Rooms(self, router)
 
     def welcome(self, listener: Listener, number: int) -> None:
@@ -62,7 +63,9 @@ class LendingFront(Loop, ABC):
             self.open += 1
             client = Client(self, sock, peer, number)
             client.on_event(IN, None)
-            if client.open:
+            if client.ticket:
+                self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
+            if client.open and not client.ticket and client.fd not in self.handlers:
                 self.handle(client)
 
         self.listen(listener, on_connection)
@@ -75,6 +78,8 @@ class LendingFront(Loop, ABC):
             return
         client.ticket = ticket = next(self.tickets)
         lent[ticket] = client
+        if client.leaving:
+            self.miss(client)
         flags = 0
         if client.leaving and not client.framer.pending:
             flags = LAST | (ENDED if client.ended else 0)
@@ -91,8 +96,19 @@ class LendingFront(Loop, ABC):
                 self.drop(self.handlers[fd])
             super()._drained(quiet)
 
+    def miss(self, client: Client) -> None:
+        """Something came for a connection that is lent: from now on its return matters at once."""
+        self.missed.add(client.ticket)
+
+    def drain(self, service: Any) -> None:
+        super().drain(service)
+        for client in self.lent.values():
+            client.leaving = True
+            self.miss(client)
+
     def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
         """A worker is done with a connection. Tickets of a front that died are nobody's."""
+        self.missed.discard(ticket)
         client = self.lent.pop(ticket, None)
         if client is not None and client.ticket in (ticket, 0):  # 0: a thread has cleared it already
             client.returned(keep, left)
@@ -100,6 +116,7 @@ class LendingFront(Loop, ABC):
 
     def died(self, ticket: int, began: bool) -> None:
         """The worker that had this ticket is dead."""
+        self.missed.discard(ticket)
         client = self.lent.pop(ticket, None)
         if client is not None:
             client.ticket = 0
@@ -158,7 +175,8 @@ class Client(Sending):
             self._ended()
         if self.ticket:
             self._ahead(len(data))
-            return
+            if self.ticket:  # where workers are threads it may have come back before anybody knew that it is missed
+                return
         request = self.framer.take()
         if request is not None:
             self.front.lend(self, request)
@@ -176,12 +194,14 @@ class Client(Sending):
         self.leaving = True
         if self.ticket:
             self.front.drop(self)
+            self.front.miss(self)
         else:
             self.close()
 
     def _ahead(self, count: int) -> None:
         """Bytes came while the connection is lent: enough is enough."""
         self.ahead += count or 1
+        self.front.miss(self)
         if self.ahead > AHEAD:
             self.front.drop(self)
 
@@ -302,7 +322,3 @@ class Client(Sending):
         self.front.router.forget(id(self))
         if self.outbound is not None:
             self.outbound.close()
-
-    def task(self, request: bytes | BinaryIO) -> Task:
-        """What a strategy sees of it."""
-        return Task(self.peer, request if isinstance(request, bytes) else b"")

@@ -1,8 +1,8 @@
 """Lending between threads of one process: the client itself goes through the inbox.
 
-A connection that can simply be kept is given back without waking the front: the worker clears the ticket. The front writes
-``ahead`` before it looks at the ticket, the worker clears the ticket before it looks at ``ahead``; so one of the two sees what
-came in between. Everything else goes back through a queue with a bell.
+A connection that can simply be kept is given back without waking the front: the worker clears the ticket, then looks whether it
+is missed. The front notes that it is missed, then looks at the ticket; so one of the two sees what came in between. Everything
+else goes back through a queue with a bell.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class ThreadLendingFront(LendingFront):
         self.handle(back)
 
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
-        self.router.route(client.task(request), id(client), (client, ticket, flags, request))
+        data = request if isinstance(request, bytes) else b""
+        self.router.route(client.peer, data, id(client), (client, ticket, flags, request))
 
     def give_back(self, client: Client, ticket: int, keep: bool, left: Outbound | None) -> None:
         """Called by the worker thread that served the client."""
@@ -42,7 +43,7 @@ class ThreadLendingFront(LendingFront):
             client.started = False
             client.since = monotonic()
             client.ticket = 0
-            if not client.ahead and not client.leaving:
+            if ticket not in self.missed:
                 self.lent.pop(ticket, None)
                 return
         self._back.append((ticket, keep, left))

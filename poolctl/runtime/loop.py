@@ -109,6 +109,7 @@ class Loop:
         while not self.finished:
             events = poll(self._patience(), count)
             self.now = now = monotonic()
+            self.before_events()
             for fd, event in events:
                 handler = handlers.get(fd)
                 if handler is None:
@@ -121,6 +122,9 @@ class Loop:
                 self._sweep(now, service)
             if self.ending:
                 self._drained(not events)
+
+    def before_events(self) -> None:
+        """After each wait, before any handler is called."""
 
     def _patience(self) -> float | None:
         if self.draining and self.listening:

@@ -57,7 +57,7 @@ class Processes(Medium):
         front = ProcessLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.connections, site.waiting
         )
-        front.attend(site.returns.reader, site.returns.left_reader, site.notices.reader)
+        front.attend(site.returns, site.notices.reader)
         return front
 
     def handing_front(self, site: Site, life: Life) -> HandingFront:
@@ -66,15 +66,12 @@ class Processes(Medium):
     def task_executor(self, site: Site, worker: int, thread: int) -> Any:
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
-        returns = site.returns
-        return ProcessTaskExecutor(
-            inbox, site.service(worker, thread), site.servers, returns.writer, returns.left_writer
-        )
+        return ProcessTaskExecutor(inbox, site.service(worker, thread), site.servers, site.returns)
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
-        return ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.writer)
+        return ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)
 
 
 class Threads(Medium):
@@ -103,4 +100,4 @@ class Threads(Medium):
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)
         assert isinstance(inbox, RingingInbox)  # made by this medium
-        return ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.writer)
+        return ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)

@@ -20,8 +20,10 @@ LAST = 1  # the connection ends after this answer
 ENDED = 2  # the client sends no more
 FILE = 4  # the request is in a file, the second descriptor
 
-KEPT = 1  # in a record, beside ticket << 2: the connection may be kept
-ACCEPTED = 2  # in a record, beside listener << 2: a connection of this listener was accepted, or none was left
+# A record is a number shifted by 2, and one of these beside it.
+KEPT = 1  # ticket: the connection may be kept
+BEGAN = 1  # ticket of a dead worker: a part of the answer was sent
+ACCEPTED = 2  # listener: a connection of it was accepted, or none was left
 
 
 def introduction(peer: Peer, listener: int) -> bytes:

@@ -15,9 +15,10 @@ from typing import Any
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox import Inbox
-from poolctl.runtime.task import Task
+from poolctl.runtime.task import Peer, Task
 
-Parcel = tuple[Task, int, Any, tuple[int, ...], Any]  # task, connection, item, descriptors, what to close once it is placed
+# peer, request, connection, item, descriptors, what to close once it is placed
+Parcel = tuple[Peer, bytes, int, Any, tuple[int, ...], Any]
 
 
 class Router:
@@ -43,27 +44,29 @@ class Router:
         """Tasks that were sent and are not done."""
         return sum(inbox.load for inbox in self._inboxes)
 
-    def route(self, task: Task, connection: int, item: Any, fds: tuple[int, ...] = (), holder: Any = None) -> Inbox | None:
+    def route(
+        self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...] = (), holder: Any = None
+    ) -> Inbox | None:
         """Put the item where it belongs, or keep it until there is room; the inbox that had none, or None.
 
-        ``holder`` has what was opened only to be sent along: it is closed when the item has left this process.
+        ``connection`` tells the connections of this front apart. ``holder`` has what was opened only to be sent along: it is closed when the item has left this process.
         """
         full = None
         if not self.waiting:
-            full = self._place(task, connection, item, fds)
+            full = self._place(peer, data, connection, item, fds)
             if full is None:
                 if holder is not None:
                     holder.close()
                 return None
-        self.waiting.append((task, connection, item, fds, holder))
+        self.waiting.append((peer, data, connection, item, fds, holder))
         return full
 
     def retry(self) -> Inbox | None:
         """There may be room again; the inbox that has none for the oldest task that still waits, or None."""
         waiting = self.waiting
         while waiting:
-            task, connection, item, fds, holder = waiting[0]
-            full = self._place(task, connection, item, fds)
+            peer, data, connection, item, fds, holder = waiting[0]
+            full = self._place(peer, data, connection, item, fds)
             if full is not None:
                 return full
             waiting.popleft()
@@ -75,8 +78,8 @@ class Router:
         """The connection is closed."""
         self._chosen.pop(connection, None)
 
-    def _place(self, task: Task, connection: int, item: Any, fds: tuple[int, ...]) -> Inbox | None:
-        inbox = self._only or self._choose(task, connection)
+    def _place(self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...]) -> Inbox | None:
+        inbox = self._only or self._choose(Task(peer, data), connection)
         return None if inbox.put(item, fds) else inbox
 
     def _choose(self, task: Task, connection: int) -> Inbox:

@@ -23,12 +23,11 @@ TAKEN = 3  # tasks taken; taken - done are in its hands
 DONE = 4  # tasks finished, well or not
 REQUESTS = 5  # requests answered
 FAILED = 6  # requests that ended in an exception of the app
-TICKET = 7  # the lent connection in hand; 0: none
-BEGAN = 8  # 1: a byte of the answer for the ticket has been sent
-STARTS = 9  # times that this worker was started
-SECONDS = 10  # first of BUCKETS cells: requests by the bit length of their duration in microseconds
-BUCKETS = 32
-ROW = 48  # cells a row, so that rows of different writers share no cache line (8 x 48 = 384 bytes)
+TICKET = 7  # twice the lent connection in hand, plus 1 when a byte of its answer has been sent; 0: none in hand
+STARTS = 8  # times that this worker was started
+SECONDS = 9  # first of BUCKETS cells: requests by the bit length of their duration in units of 1.024 microseconds
+BUCKETS = 54  # as many as a 64-bit number of nanoseconds can need
+ROW = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
 STARTING, READY, DRAINING = 0, 1, 2  # values of STATE
 
@@ -54,7 +53,7 @@ class Scoreboard:
         """A worker thread starts: its row, with what a predecessor had in hand counted as done."""
         row = self.worker(index)
         row[PID] = os.getpid()
-        row[SINCE] = row[TICKET] = row[BEGAN] = 0
+        row[SINCE] = row[TICKET] = 0
         row[DONE] = row[TAKEN]
         row[STARTS] += 1
         row[STATE] = READY

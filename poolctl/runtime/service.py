@@ -13,7 +13,7 @@ from typing import Any
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import App, ConnectionApp, Output
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.scoreboard import BUCKETS, FAILED, REQUESTS, SECONDS, SINCE
+from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 
 log = logging.getLogger("poolctl")
 
@@ -38,7 +38,7 @@ class Service:
             keep = False
         except (Exception, SystemExit):  # an app that calls sys.exit() ends its request, not the worker
             keep = self._failed(out)
-        row[SECONDS + min(((monotonic_ns() - started) // 1000).bit_length(), BUCKETS - 1)] += 1
+        row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[SINCE] = 0
         row[REQUESTS] += 1
         return keep

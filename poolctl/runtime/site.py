@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,22 +19,10 @@ from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.medium import Medium
 from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.returns import Returns
 from poolctl.runtime.router import Router
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.service import Service
-
-
-class Returns:
-    """The way back to a front: records in a pipe, and for what a client has not read, files over a socket."""
-
-    def __init__(self) -> None:
-        self.reader, self.writer = os.pipe()
-        os.set_blocking(self.reader, False)
-        self.left_writer, self.left_reader = channel()
-
-    def ends(self) -> tuple[set[int], set[int]]:
-        """(the front's descriptors, the workers')."""
-        return {self.reader, self.left_reader.fileno()}, {self.writer, self.left_writer.fileno()}
 
 
 class Notices:

@@ -34,7 +34,7 @@ class HalfSyncHalfAsync(Ownership):
             if self.accept == "front":
                 front.hand_over(listener, number)
             else:
-                front.give_turns(listener, number, site.returns.reader)
+                front.give_turns(listener, number, site.returns.urgent_reader)
         return front
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
@@ -44,10 +44,10 @@ class HalfSyncHalfAsync(Ownership):
 
     def front_keeps(self, site: Site) -> set[int]:
         writers = {inbox.writer.fileno() for inbox in site.inboxes}
-        return {listener.fd for listener in site.shared_listeners} | writers | {site.returns.reader}
+        return {listener.fd for listener in site.shared_listeners} | writers | {site.returns.urgent_reader}
 
     def work_keeps(self, site: Site, worker: int) -> set[int]:
         keeps = {site.inbox(worker).reader.fileno()}
         if self.accept == "worker":
-            keeps |= {listener.fd for listener in site.shared_listeners} | {site.returns.writer}
+            keeps |= {listener.fd for listener in site.shared_listeners} | {site.returns.urgent_writer}
         return keeps

@@ -12,6 +12,7 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.medium import Medium, Processes
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.pool import Pool, Size
+from poolctl.runtime.pool.yielding import yield_to_front
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
 
@@ -53,6 +54,8 @@ class Process(Pool):
     def _worker(self, site: Site, ownership: Ownership, worker: int) -> Role:
         def run(life: Life) -> None:
             site.load()
+            if ownership.has_front:
+                yield_to_front()
             first, *others = ownership.work(site, worker, life)
             life.enforce()
             threads = [

@@ -1,0 +1,26 @@
+"""The way back: what workers tell a front of the connections it lent, or of the turns it gave."""
+
+from __future__ import annotations
+
+import os
+
+from poolctl.runtime.channel import channel
+
+
+class Returns:
+    """The way back to a front: records in a pipe that it looks into when it is awake, records in a pipe that wakes it, and
+    files over a socket, for what a client has not read."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self.urgent_reader, self.urgent_writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.set_blocking(self.urgent_reader, False)
+        self.left_writer, self.left_reader = channel()
+
+    def ends(self) -> tuple[set[int], set[int]]:
+        """(the front's descriptors, the workers')."""
+        return (
+            {self.reader, self.urgent_reader, self.left_reader.fileno()},
+            {self.writer, self.urgent_writer, self.left_writer.fileno()},
+        )
