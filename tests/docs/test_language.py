@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from poolctl.assembly.combination import ACCEPTS, LOCKS
 from poolctl.assembly.registry import REGISTRY, part_class
 from poolctl.assembly.rules import RULES
-from poolctl.config.model import Topology
+from poolctl.config.model import Choice, Topology
+from poolctl.runtime.scoreboard import BUCKETS, ROW
 
 ROOT = Path(__file__).parents[2]
 DESIGN = (ROOT / "docs" / "design.md").read_text()
@@ -78,6 +79,28 @@ def test_every_key_has_its_row(key: str) -> None:
 def test_the_table_of_keys_has_no_other() -> None:
     cells = first_cells(section("## The keys of a topology"))[2:]
     assert cells == [f"`{key}`" for key in sorted(keys(), key=[cell.strip("`") for cell in cells].index)]
+
+
+def test_every_cell_of_the_scoreboard_is_explained() -> None:
+    source = (ROOT / "poolctl" / "runtime" / "scoreboard.py").read_text()
+    cells = re.findall(r"^([A-Z]+) = \d+  # ", source.partition("BUCKETS")[0], re.MULTILINE)
+    explained = " ".join(first_cells(section("## The scoreboard")))
+    assert {"SENT", "TICKET", "SECONDS"} < set(cells)
+    assert set(re.findall(r"`([A-Z]+)`", explained)) == set(cells) | {"PID", "STATE"}
+    assert f"a row of {ROW} cells" in section("## The scoreboard")
+    assert f"{BUCKETS} cells" in section("## The scoreboard")
+
+
+def test_defaults_are_those_of_the_code() -> None:
+    rows = dict(re.findall(r"^\| `([a-z.]+)` \| ([^|]*?) \|", section("## The keys of a topology"), re.MULTILINE))
+    topology = Topology(name="shop", app=Choice("demo"))
+    for key in keys():
+        owner, _, name = key.rpartition(".")
+        value = getattr(getattr(topology, owner) if owner else topology, name)
+        if isinstance(value, bool):
+            assert rows[key] == f"`{str(value).lower()}`"
+        elif isinstance(value, int | float):
+            assert rows[key].removesuffix(" s") == f"{value:g}"
 
 
 def test_the_rules_are_those_of_the_code() -> None:
