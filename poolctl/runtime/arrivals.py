@@ -33,7 +33,7 @@ class Arrivals(Source):
     def accept(self, number: int, service: Service) -> None:
         """A connection is waiting at this listener, and it is this worker's turn to accept it."""
         try:
-            sock, peer = self.listeners[number].accept()
+            fd, peer = self.listeners[number].accept()
         except (BlockingIOError, ConnectionAbortedError):
             # The client has gone again, or another turn was taken for this one: the task is done.
             service.row[TAKEN] += 1
@@ -41,14 +41,14 @@ class Arrivals(Source):
             os.write(self.returns, RECORD.pack(number << 2 | ACCEPTED))
             return
         os.write(self.returns, RECORD.pack(number << 2 | ACCEPTED))
-        self.adopt(sock, peer, service)
+        self.adopt(fd, peer, service)
 
-    def adopt(self, sock: socket.socket, peer: Peer, service: Service) -> None:
+    def adopt(self, fd: int, peer: Peer, service: Service) -> None:
         """The connection is this loop's. In a shared loop the next thread may take the next one meanwhile."""
         loop = self.loop
         if loop.shared and self.fd in loop.handlers:
             loop.poller.modify(self.fd, self.mask | loop.once)
-        loop.adopt(sock, peer, service)
+        loop.adopt(fd, peer, service)
 
 
 class ProcessArrivals(Arrivals):
@@ -70,13 +70,13 @@ class ProcessArrivals(Arrivals):
         peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
         fds = descriptors(ancillary)
         if fds:
-            self.adopt(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fds[0]), peer, service)
+            self.adopt(fds[0], peer, service)
         else:
             self.accept(number, service)
 
 
 class ThreadArrivals(Arrivals):
-    """Between threads: (socket, peer), or the number of a listener."""
+    """Between threads: (descriptor, peer), or the number of a listener."""
 
     def __init__(self, loop: ConnectionLoop, inbox: RingingInbox, listeners: list[Listener], returns: int) -> None:
         super().__init__(loop, inbox.reader, listeners, returns)
@@ -92,4 +92,5 @@ class ThreadArrivals(Arrivals):
         elif isinstance(item, int):
             self.accept(item, service)
         else:
-            self.adopt(*item, service)
+            fd, peer = item
+            self.adopt(fd, peer, service)

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 from dataclasses import dataclass
+from os import read
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.loop import Loop, Source
@@ -23,7 +24,6 @@ from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
 from poolctl.runtime.task import Peer
 
-NOW = socket.MSG_DONTWAIT
 READ = 65536  # bytes read at once
 NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
 
@@ -48,16 +48,16 @@ class ConnectionLoop(Loop):
         self.limit = limit
         self.open = 0
 
-    def adopt(self, sock: socket.socket, peer: Peer, service: Service) -> None:
+    def adopt(self, fd: int, peer: Peer, service: Service) -> None:
         """A new connection. Its first bytes have usually come with it, so they are read before anybody waits for them."""
         service.row[TAKEN] += 1
         if self.open >= self.limit:
             service.row[DONE] += 1
-            self.turn_away(sock, service.protocol.refusal(503))
+            self.turn_away(fd, service.protocol.refusal(503))
             return
         self.open += 1
         kind = SharedConnection if self.shared else Connection
-        connection = kind(self, sock, service.protocol.conversation(peer))
+        connection = kind(self, fd, service.protocol.conversation(peer))
         connection.on_event(IN, service)
         if connection.open:
             self.handle(connection)
@@ -68,17 +68,15 @@ class ConnectionLoop(Loop):
 class Connection(Sending):
     """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not take."""
 
-    __slots__ = ("_recv", "conversation", "fd", "leaving", "loop", "mask", "open", "served", "since", "started")
+    __slots__ = ("conversation", "leaving", "loop", "mask", "open", "served", "since", "started")
 
-    def __init__(self, loop: ConnectionLoop, sock: socket.socket, conversation: Conversation) -> None:
+    def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         # Sending.__init__ written out: a call is more than what all of this may cost a connection
         self.began = False
         self.outbound = None
         self.last = False
         self.loop = loop
-        self.sock = sock
-        self.fd = sock.fileno()
-        self._recv = sock.recv
+        self.fd = fd
         self.conversation = conversation
         self.mask = IN
         self.open = True
@@ -92,7 +90,7 @@ class Connection(Sending):
             self._write(service)
             return
         try:
-            data = self._recv(READ, NOW)
+            data = read(self.fd, READ)
         except BlockingIOError:
             self._nothing(service)
             return
@@ -171,7 +169,7 @@ class Connection(Sending):
         assert outbound is not None  # that is why the connection waits for OUT
         before = len(outbound.memory), outbound.sent
         try:
-            done = outbound.flush(self.sock)
+            done = outbound.flush(self.fd)
         except ClientGone:
             self.close(service)
             return
@@ -212,7 +210,7 @@ class Connection(Sending):
         if self.open:
             self.open = False
             self.loop.closing(self)
-            self.sock.close()
+            os.close(self.fd)
             self._over(service)
 
     def _turn_away(self, status: int, service: Service) -> None:
@@ -220,7 +218,7 @@ class Connection(Sending):
             self.open = False
             self.loop.drop(self)
             self._over(service)
-            self.loop.turn_away(self.sock, service.protocol.refusal(status))
+            self.loop.turn_away(self.fd, service.protocol.refusal(status))
 
     def _over(self, service: Service) -> None:
         if self.outbound is not None:
@@ -233,9 +231,9 @@ class Connection(Sending):
         self.open = False
         self.loop.drop(self)
         if data:
-            self.loop.handle(Owned(self.loop, self.sock, data, service))
+            self.loop.handle(Owned(self.loop, self.fd, data, service))
         else:
-            self.sock.close()
+            os.close(self.fd)
             self._over(service)
 
 
@@ -248,8 +246,8 @@ class SharedConnection(Connection):
 
     __slots__ = ("_turn",)
 
-    def __init__(self, loop: ConnectionLoop, sock: socket.socket, conversation: Conversation) -> None:
-        super().__init__(loop, sock, conversation)
+    def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
+        super().__init__(loop, fd, conversation)
         self._turn = threading.Lock()
 
     def on_event(self, events: int, service: Service) -> None:
@@ -284,9 +282,9 @@ class Owned(Source):
     Limits on connections bound the threads. The thread closes its end of a pipe when it is done, and the loop does the rest.
     """
 
-    def __init__(self, loop: ConnectionLoop, sock: socket.socket, data: bytes, service: Service) -> None:
+    def __init__(self, loop: ConnectionLoop, fd: int, data: bytes, service: Service) -> None:
         self.loop = loop
-        self.sock = sock
+        self.sock = socket.socket(fileno=fd)
         self.fd, done = os.pipe()
         threading.Thread(
             target=self._run, args=(data, service, done), name=threading.current_thread().name, daemon=True

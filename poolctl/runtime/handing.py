@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import array
 import os
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -41,11 +40,11 @@ class HandingFront(Loop, ABC):
     def hand_over(self, listener: Listener, number: int) -> None:
         """accept: front. Accept the connections of a listener and give each to a worker."""
 
-        def on_connection(sock: socket.socket, peer: Peer, service: Any) -> None:
+        def on_connection(fd: int, peer: Peer, service: Any) -> None:
             if self.router.crowded() or self.router.load >= self.limit:
-                self.turn_away(sock, self.protocol.refusal(503))
+                self.turn_away(fd, self.protocol.refusal(503))
             else:
-                self.rooms.wait_for(self._hand(sock, peer, number))
+                self.rooms.wait_for(self._hand(fd, peer, number))
 
         self.listen(listener, on_connection)
 
@@ -61,7 +60,7 @@ class HandingFront(Loop, ABC):
             self.handle(taken)
 
     @abstractmethod
-    def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
+    def _hand(self, fd: int, peer: Peer, number: int) -> Any:
         """Route the connection; the inbox that had no room, or None."""
 
     @abstractmethod
@@ -83,10 +82,10 @@ class HandingFront(Loop, ABC):
 class ProcessHandingFront(HandingFront):
     """Between processes: the descriptor travels."""
 
-    def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
+    def _hand(self, fd: int, peer: Peer, number: int) -> Any:
         intro = introduction(peer, number)
         item = HEAD.pack(0, 0, len(intro)) + intro
-        return self.router.route(peer, b"", 0, item, (sock.fileno(),), sock)
+        return self.router.route(peer, b"", 0, item, (fd,), fd)
 
     def turn(self, number: int) -> Any:
         intro = introduction(NOBODY, number)
@@ -96,8 +95,8 @@ class ProcessHandingFront(HandingFront):
 class ThreadHandingFront(HandingFront):
     """Between threads: the socket itself."""
 
-    def _hand(self, sock: socket.socket, peer: Peer, number: int) -> Any:
-        return self.router.route(peer, b"", 0, (sock, peer))
+    def _hand(self, fd: int, peer: Peer, number: int) -> Any:
+        return self.router.route(peer, b"", 0, (fd, peer))
 
     def turn(self, number: int) -> Any:
         return self.router.route(NOBODY, b"", 0, number)

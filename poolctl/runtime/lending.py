@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 from abc import ABC, abstractmethod
+from os import read
 from typing import Any, BinaryIO
 
 from poolctl.errors import ClientGone
@@ -30,7 +30,6 @@ from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
 from poolctl.runtime.task import Peer
 
-NOW = socket.MSG_DONTWAIT
 AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
 
 
@@ -56,12 +55,12 @@ class LendingFront(Loop, ABC):
     def welcome(self, listener: Listener, number: int) -> None:
         """Take the connections of a listener."""
 
-        def on_connection(sock: socket.socket, peer: Peer, service: Any) -> None:
+        def on_connection(fd: int, peer: Peer, service: Any) -> None:
             if self.open >= self.limit:
-                self.turn_away(sock, self.protocol.refusal(503))
+                self.turn_away(fd, self.protocol.refusal(503))
                 return
             self.open += 1
-            client = Client(self, sock, peer, number)
+            client = Client(self, fd, peer, number)
             client.on_event(IN, None)
             if client.ticket:
                 self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
@@ -130,17 +129,15 @@ class Client(Sending):
     """A connection as the front sees it."""
 
     __slots__ = (
-        "_recv", "ahead", "conversation", "ended", "fd", "finishing", "framer", "front", "intro", "leaving", "mask", "number",
+        "ahead", "conversation", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "number",
         "open", "peer", "served", "since", "started", "ticket",
     )  # fmt: skip
 
-    def __init__(self, front: LendingFront, sock: socket.socket, peer: Peer, number: int) -> None:
+    def __init__(self, front: LendingFront, fd: int, peer: Peer, number: int) -> None:
         self.began = self.last = False
         self.outbound = None
         self.front = front
-        self.sock = sock
-        self.fd = sock.fileno()
-        self._recv = sock.recv
+        self.fd = fd
         self.peer = peer
         self.number = number
         self.intro = introduction(peer, number)
@@ -162,7 +159,7 @@ class Client(Sending):
             self._write()
             return
         try:
-            data = self._recv(READ, NOW)
+            data = read(self.fd, READ)
         except BlockingIOError:
             self._nothing()
             return
@@ -266,7 +263,7 @@ class Client(Sending):
         assert outbound is not None  # that is why it waits for OUT
         before = len(outbound.memory), outbound.sent
         try:
-            done = outbound.flush(self.sock)
+            done = outbound.flush(self.fd)
         except ClientGone:
             self.close()
             return
@@ -307,13 +304,13 @@ class Client(Sending):
         """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""
         if self.open:
             self._over()
-            self.sock.close()
+            os.close(self.fd)
 
     def turn_away(self, status: int) -> None:
         """Its last words, and the end."""
         if self.open:
             self._over()
-            self.front.turn_away(self.sock, self.front.protocol.refusal(status))
+            self.front.turn_away(self.fd, self.front.protocol.refusal(status))
 
     def _over(self) -> None:
         self.open = False

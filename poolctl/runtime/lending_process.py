@@ -44,8 +44,9 @@ class ProcessLendingFront(LendingFront):
             full = self.router.route(client.peer, request, id(client), item, (client.fd,))
         else:
             item = HEAD.pack(ticket, flags | FILE, len(client.intro)) + client.intro
-            fds = (client.fd, request.fileno())
-            full = self.router.route(client.peer, b"", id(client), item, fds, request)
+            file = os.dup(request.fileno())
+            full = self.router.route(client.peer, b"", id(client), item, (client.fd, file), file)
+            request.close()
         if full is not None:
             self.rooms.wait_for(full)
 

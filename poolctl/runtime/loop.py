@@ -144,12 +144,13 @@ class Loop:
             self.poller.unregister(listening.fd)
             self._paused.append(listening)
 
-    def turn_away(self, sock: socket.socket, words: bytes) -> None:
+    def turn_away(self, fd: int, words: bytes) -> None:
         """Tell a client why it is not served, let it read that, close.
 
         Closing with unread bytes resets the connection, and the reset can overtake the words (RFC 9112, 9.6): so they are sent,
         our direction is closed, and what still comes is read and thrown away for a moment.
         """
+        sock = socket.socket(fileno=fd)
         try:
             if words:
                 sock.send(words, NOW)
@@ -261,7 +262,7 @@ class Listening(Source):
         if lock is not None and not lock.acquire(blocking=False):
             return  # another accepts at this moment; what is left then will be reported again
         try:
-            sock, peer = self.listener.accept()
+            fd, peer = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return  # another was faster, or the client has gone again
         except OSError as error:
@@ -275,4 +276,4 @@ class Listening(Source):
         if self.loop.shared:
             # The leader has its connection: the next follower leads before this one is served.
             self.loop.poller.modify(self.fd, IN | ONCE)
-        self.on_connection(sock, peer, service)
+        self.on_connection(fd, peer, service)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 from typing import BinaryIO
 
@@ -12,11 +11,10 @@ from poolctl.errors import ClientGone
 MEMORY = 256 * 1024  # bytes kept in memory for one client
 DISK = 1024 * 1024 * 1024  # bytes kept on disk for one client; who lets more pile up is cut off
 PIECE = 256 * 1024
-NOW = socket.MSG_DONTWAIT
 
 
 class Outbound:
-    """A queue of bytes for one socket. ``spool`` has what does not fit into memory, in the order of sending."""
+    """A queue of bytes for one connection, whose descriptor does not block. ``spool`` has what does not fit into memory, in the order of sending."""
 
     __slots__ = ("memory", "sent", "spool", "spooled")
 
@@ -40,7 +38,7 @@ class Outbound:
         self.spool.flush()
         self.spooled += len(data)
 
-    def flush(self, sock: socket.socket) -> bool:
+    def flush(self, fd: int) -> bool:
         """Send what the client takes now; True when all of it has gone. Raises ClientGone."""
         try:
             while self.memory or self.spooled > self.sent:
@@ -48,7 +46,7 @@ class Outbound:
                     assert self.spool is not None  # something is spooled
                     self.memory += os.pread(self.spool.fileno(), PIECE, self.sent)
                     self.sent += len(self.memory)
-                count = sock.send(self.memory, NOW)
+                count = os.write(fd, self.memory)
                 del self.memory[:count]
         except BlockingIOError:
             return False
@@ -91,9 +89,9 @@ class Outbound:
 class Sending:
     """The side of a response that an app sees as its Output: whatever the client does not take at once is kept."""
 
-    __slots__ = ("began", "last", "outbound", "sock")
+    __slots__ = ("began", "fd", "last", "outbound")
 
-    sock: socket.socket
+    fd: int
 
     def __init__(self) -> None:
         self.began = False
@@ -105,7 +103,7 @@ class Sending:
         self.began = True
         if self.outbound is None:
             try:
-                count = self.sock.send(data, NOW)
+                count = os.write(self.fd, data)
             except BlockingIOError:
                 count = 0
             except OSError as error:

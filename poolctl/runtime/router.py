@@ -8,6 +8,7 @@ It belongs to the front and to its thread. What waits here is bounded together w
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -17,8 +18,8 @@ from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.task import Peer, Task
 
-# peer, request, connection, item, descriptors, what to close once it is placed
-Parcel = tuple[Peer, bytes, int, Any, tuple[int, ...], Any]
+# peer, request, connection, item, descriptors, which one to close once it is placed (-1: none)
+Parcel = tuple[Peer, bytes, int, Any, tuple[int, ...], int]
 
 
 class Router:
@@ -45,18 +46,18 @@ class Router:
         return sum(inbox.load for inbox in self._inboxes)
 
     def route(
-        self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...] = (), holder: Any = None
+        self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...] = (), holder: int = -1
     ) -> Inbox | None:
         """Put the item where it belongs, or keep it until there is room; the inbox that had none, or None.
 
-        ``connection`` tells the connections of this front apart. ``holder`` has what was opened only to be sent along: it is closed when the item has left this process.
+        ``connection`` tells the connections of this front apart. ``holder`` is the one of ``fds`` that was opened only to be sent along: it is closed when the item has left this process.
         """
         full = None
         if not self.waiting:
             full = self._place(peer, data, connection, item, fds)
             if full is None:
-                if holder is not None:
-                    holder.close()
+                if holder >= 0:
+                    os.close(holder)
                 return None
         self.waiting.append((peer, data, connection, item, fds, holder))
         return full
@@ -70,8 +71,8 @@ class Router:
             if full is not None:
                 return full
             waiting.popleft()
-            if holder is not None:
-                holder.close()
+            if holder >= 0:
+                os.close(holder)
         return None
 
     def forget(self, connection: int) -> None:

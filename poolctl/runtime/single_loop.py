@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.scoreboard import ROW
@@ -15,9 +14,9 @@ from poolctl.runtime.task import Peer
 class SingleLoop(ConnectionLoop):
     """Serves one connection until it closes."""
 
-    def serve(self, sock: socket.socket, peer: Peer, service: Service) -> None:
+    def serve(self, fd: int, peer: Peer, service: Service) -> None:
         """The whole life of the connection."""
-        self.adopt(sock, peer, service)
+        self.adopt(fd, peer, service)
         self.run(service)
 
     def run(self, service: Service | None = None) -> None:

@@ -10,7 +10,6 @@ and the front sends it on. Sleeping on the inbox is the only wait; its end of fi
 from __future__ import annotations
 
 import os
-import socket
 from typing import Any, BinaryIO
 
 from poolctl.errors import ClientGone
@@ -24,8 +23,6 @@ from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
 from poolctl.runtime.service import Service
 
-# The C class below socket.socket has all that is needed here, and is made and closed in a fifth of the time.
-Socket, INET, STREAM = socket.SocketType, int(socket.AF_INET), int(socket.SOCK_STREAM)
 PIECE = 65536
 KNOWN = 1024  # clients whose introduction is remembered
 
@@ -112,24 +109,23 @@ class ProcessTaskExecutor:
         else:
             (fd,) = FD.unpack(ancillary[0][2])
             data = message[start:]
-        # Whatever its family: it is only sent to, and closed.
-        out.sock = sock = Socket(INET, STREAM, 0, fd)
+        out.fd = fd
         out.outbound = None
         keep = execute(self._service, conversation, out, data, flags)
         if not keep:
             del self._known[intro]
-        self._give_back(ticket, keep, sock, out)
+        self._give_back(ticket, keep, out)
 
-    def _give_back(self, ticket: int, keep: bool, sock: socket.SocketType, out: Borrowed) -> None:
+    def _give_back(self, ticket: int, keep: bool, out: Borrowed) -> None:
         """The record comes last: when the front knows, this process has no copy of the descriptor any more."""
         returns = self._returns
         if out.outbound is not None:
             with out.outbound.to_file() as left:
                 rights = [(LEVEL, KIND, FD.pack(left.fileno()))]
                 returns.left_writer.sendmsg([RECORD.pack(ticket << 2 | keep * KEPT)], rights)
-            sock.close()
+            os.close(out.fd)
             return
-        sock.close()
+        os.close(out.fd)
         if keep:
             os.write(returns.writer, RECORD.pack(ticket << 2 | KEPT))
         else:
@@ -164,7 +160,7 @@ class ThreadTaskExecutor:
             row[TAKEN] += 1
             if client.conversation is None:
                 client.conversation = service.protocol.conversation(client.peer)
-            out.sock = client.sock
+            out.fd = client.fd
             out.outbound = None
             keep = execute(service, client.conversation, out, data, flags)
             row[DONE] += 1

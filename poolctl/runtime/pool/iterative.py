@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 
 from poolctl.runtime.connection_loop import ConnectionLoop
@@ -51,6 +50,6 @@ class OneByOne(ConnectionLoop):
         self.life = life
         self.turn: Listening | None = None
 
-    def serve_one(self, sock: socket.socket, peer: Peer, service: Service) -> None:
+    def serve_one(self, fd: int, peer: Peer, service: Service) -> None:
         """A loop of its own for this client; nothing else moves meanwhile."""
-        SingleLoop(self.life.lifeline, self.timeouts, limit=1).serve(sock, peer, service)
+        SingleLoop(self.life.lifeline, self.timeouts, limit=1).serve(fd, peer, service)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 from dataclasses import dataclass
 
@@ -43,12 +42,12 @@ class ProcessPerConnection(Pool):
             service = site.service(0)
             loop = Loop(life.lifeline)
 
-            def on_connection(sock: socket.socket, peer: Peer, service: Service) -> None:
+            def on_connection(fd: int, peer: Peer, service: Service) -> None:
                 if len(loop.handlers) - len(loop.sources) >= site.connections:
-                    loop.turn_away(sock, site.protocol.refusal(503))
+                    loop.turn_away(fd, site.protocol.refusal(503))
                 else:
                     service.row[TAKEN] += 1
-                    loop.handle(Child(loop, life, site, sock, peer))
+                    loop.handle(Child(loop, life, site, fd, peer))
 
             for listener in site.shared_listeners:
                 loop.listen(listener, on_connection)
@@ -62,32 +61,32 @@ class ProcessPerConnection(Pool):
 class Child(Source):
     """The process of one client. Its end of a pipe is closed with it, however it ends."""
 
-    def __init__(self, loop: Loop, life: Life, site: Site, sock: socket.socket, peer: Peer) -> None:
+    def __init__(self, loop: Loop, life: Life, site: Site, fd: int, peer: Peer) -> None:
         self.loop = loop
         self.fd, done = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
             try:
-                self._serve(loop, life, site, sock, peer)
+                self._serve(loop, life, site, fd, peer)
                 status = 0
             except BaseException:
                 log.exception("the process of one client failed")
             finally:
                 os._exit(status)
         os.close(done)
-        sock.close()
+        os.close(fd)
 
-    def _serve(self, loop: Loop, life: Life, site: Site, sock: socket.socket, peer: Peer) -> None:
+    def _serve(self, loop: Loop, life: Life, site: Site, fd: int, peer: Peer) -> None:
         """In the child: nothing of the parent's is needed but the lifeline and the client."""
         threading.current_thread().name = f"client {os.getpid()}"
         loop.poller.close()
-        for fd in loop.handlers:
-            if fd != life.lifeline:
-                os.close(fd)
+        for other in loop.handlers:
+            if other != life.lifeline:
+                os.close(other)
         os.close(self.fd)
         life.enforce()
-        SingleLoop(life.lifeline, site.timeouts, limit=1).serve(sock, peer, passing_service(site))
+        SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site))
 
     def on_event(self, events: int, service: Service) -> None:
         self.loop.drop(self)

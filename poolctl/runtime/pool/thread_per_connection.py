@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from dataclasses import dataclass
 
@@ -40,12 +39,12 @@ class ThreadPerConnection(Pool):
             service = site.service(0)
             loop = Loop(life.lifeline)
 
-            def on_connection(sock: socket.socket, peer: Peer, service: Service) -> None:
+            def on_connection(fd: int, peer: Peer, service: Service) -> None:
                 if len(loop.handlers) - len(loop.sources) >= site.connections:
-                    loop.turn_away(sock, site.protocol.refusal(503))
+                    loop.turn_away(fd, site.protocol.refusal(503))
                 else:
                     service.row[TAKEN] += 1
-                    loop.handle(Companion(loop, life, site, sock, peer))
+                    loop.handle(Companion(loop, life, site, fd, peer))
 
             for listener in site.shared_listeners:
                 loop.listen(listener, on_connection)
@@ -60,15 +59,15 @@ class ThreadPerConnection(Pool):
 class Companion(Source):
     """The thread of one client; it closes its end of a pipe when it is done."""
 
-    def __init__(self, loop: Loop, life: Life, site: Site, sock: socket.socket, peer: Peer) -> None:
+    def __init__(self, loop: Loop, life: Life, site: Site, fd: int, peer: Peer) -> None:
         self.loop = loop
         self.fd, self._done = os.pipe()
-        self._thread = threading.Thread(target=self._run, args=(life, site, sock, peer), name=f"client {peer.client_port}")
+        self._thread = threading.Thread(target=self._run, args=(life, site, fd, peer), name=f"client {peer.client_port}")
         self._thread.start()
 
-    def _run(self, life: Life, site: Site, sock: socket.socket, peer: Peer) -> None:
+    def _run(self, life: Life, site: Site, fd: int, peer: Peer) -> None:
         try:
-            SingleLoop(life.lifeline, site.timeouts, limit=1).serve(sock, peer, passing_service(site))
+            SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site))
         finally:
             os.close(self._done)
 
