@@ -29,6 +29,8 @@ def serve(parts: Parts) -> int:
 
     def announce() -> None:
         where = ", ".join(str(Listener(group[0])) for group in listeners)
+        if parts.protocol.name == "http":  # so that terminals and browsers take it for what it is
+            where = where.replace("tcp://", "http://")
         log.info("%s serves on %s: %s", topology.name, where, describe(parts))
 
     supervisor = Supervisor(topology.name, lambda: Server(parts, listeners), flat, topology.timeouts.drain, announce)

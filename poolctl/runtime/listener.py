@@ -61,7 +61,7 @@ class Listener:
         if not self.server_port:
             return f"unix://{self.server_host}"
         host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
-        return f"http://{host}:{self.server_port}"
+        return f"tcp://{host}:{self.server_port}"
 
 
 def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:
@@ -71,6 +71,7 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
             sock = socket.socket(fileno=address.fd)
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise OSError("it is not a listening socket")
+            sock.listen(backlog)  # its opener may hold it over many runs, and a stop has set its queue to 0
             return sock
         if address.scheme == "unix":
             return _open_unix(address.path, backlog)

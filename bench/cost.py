@@ -1,0 +1,128 @@
+"""What a request costs: CPU of the server, one core for it and one for the load.
+
+    python -m bench.cost                         the topologies of this project
+    python -m bench.cost --peers .venv-bench     and other servers, in turn, in the same run
+
+CPU microseconds a request is the figure to compare: it moves far less with the machine's mood than requests a second.
+Every server is measured once a round and each round goes over all of them; the table has the median of the rounds.
+"""
+
+# ruff: noqa: T201  # a table on stdout is what this program is for
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench import wrk
+from bench.process import NotServing, cpu_seconds, free_port, memory_mib, running, tree
+from bench.servers import Missing, Server, found, own, peer, versions
+
+OWN = [
+    own("reuse-port, 1 process", "hello.yaml", "ownership=reuse-port", "pool.size=1"),
+    own("half-sync/half-async, 1 process", "hello.yaml", "ownership=half-sync/half-async", "pool.size=1"),
+    own("leader/followers, 4 threads", "hello.yaml", "ownership=leader/followers", "pool.kind=thread", "pool.size=4"),
+    own("half-sync/half-reactive, 4 threads", "hello.yaml", "pool.kind=thread", "pool.size=4"),
+    own("half-sync/half-reactive, 4 processes", "hello.yaml", "pool.size=4"),
+]
+_GRANIAN = ("--host", "127.0.0.1", "--port", "PORT", "--no-access-log")
+_UVICORN = ("--port", "PORT", "--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools")
+_GUNICORN = ("--no-control-socket", "-b", "127.0.0.1:PORT")
+PEERS = [
+    peer("granian-wsgi", "granian", "--interface", "wsgi", "--blocking-threads", "8", *_GRANIAN, "hello:wsgi"),
+    peer("granian-asgi", "granian", "--interface", "asgi", *_GRANIAN, "hello:asgi"),
+    peer("uvicorn", "uvicorn", *_UVICORN, "hello:asgi"),
+    peer("gunicorn-gthread", "gunicorn", "-w1", "-k", "gthread", "--threads", "4", *_GUNICORN, "hello:wsgi"),
+    peer("waitress", "waitress-serve", "--listen=127.0.0.1:PORT", "hello:wsgi"),
+]
+REFERENCES = ("granian-wsgi", "uvicorn", "gunicorn-gthread")  # what the ratios are to
+KINDS = {"keep-alive": False, "a new connection each": True}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One measurement: microseconds of CPU and milliseconds of latency, over one kind of connections."""
+
+    cpu: float
+    per_second: float
+    p99: float
+    faults: str
+
+
+def measure(server: Server, seconds: float) -> tuple[dict[str, Cost], float]:
+    """The costs of each kind, and the memory in MiB after them."""
+    port = free_port()
+    with running(["taskset", "-c", "0", *server.command(port)], port) as process:
+        costs = {}
+        for kind, close in KINDS.items():
+            wrk.run(port, 1, close=close)  # warms up
+            before = cpu_seconds(tree(process.pid))
+            load = wrk.run(port, seconds, close=close)
+            spent = cpu_seconds(tree(process.pid)) - before
+            costs[kind] = Cost(spent / max(load.requests, 1) * 1e6, load.per_second, load.p99, load.faults)
+        return costs, memory_mib(tree(process.pid))
+
+
+def middle(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure; every fault there was."""
+    faults = "; ".join(cost.faults for cost in costs if cost.faults)
+    return Cost(
+        median(cost.cpu for cost in costs),
+        median(cost.per_second for cost in costs),
+        median(cost.p99 for cost in costs),
+        faults,
+    )
+
+
+def table(rows: dict[str, Cost], memory: dict[str, float]) -> str:
+    """A table in Markdown, with the ratio of CPU to each reference that was measured."""
+    references = [name for name in REFERENCES if name in rows]
+    heads = ["server", "CPU us/request", "requests/s", "p99 ms", "MiB", *(f"x {name}" for name in references)]
+    lines = [" | ".join(heads), " | ".join(["---", *["--:"] * (len(heads) - 1)])]
+    for name, cost in rows.items():
+        cells = [name, f"{cost.cpu:.1f}", f"{cost.per_second:.0f}", f"{cost.p99:.2f}", f"{memory[name]:.0f}"]
+        cells += [f"{cost.cpu / rows[reference].cpu:.2f}" for reference in references]
+        lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.cost", description="CPU of the server for each request")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="the virtual environment that has the other servers")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of load for each measurement, whole ones (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="over all servers (3)")
+    parser.add_argument("--only", metavar="WORD", help="measure the servers whose name has this word")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    options = arguments(words)
+    try:
+        wrk.need()
+        servers = [*OWN, *found(options.peers, PEERS)]
+        servers = [server for server in servers if not options.only or options.only in server.name]
+        measured: dict[str, list[tuple[dict[str, Cost], float]]] = {server.name: [] for server in servers}
+        for number in range(options.rounds):
+            for server in servers:
+                print(f"round {number + 1} of {options.rounds}: {server.name}", file=sys.stderr, flush=True)
+                measured[server.name].append(measure(server, options.seconds))
+    except (Missing, NotServing) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    memory = {name: median(mib for _, mib in found_ones) for name, found_ones in measured.items()}
+    for kind in KINDS:
+        rows = {name: middle([costs[kind] for costs, _ in found_ones]) for name, found_ones in measured.items()}
+        print(f"\n{kind}\n\n{table(rows, memory)}")
+        for name, cost in rows.items():
+            if cost.faults:
+                print(f"\n{name}: {cost.faults}")
+    print(f"\n{versions(options.peers)}; {options.rounds} rounds of {options.seconds:g} s, 32 connections")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

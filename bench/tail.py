@@ -1,0 +1,166 @@
+"""How long short requests wait behind long ones: eight workers under an open-loop Poisson load over kept connections.
+
+    python -m bench.tail                         the topologies of this project
+    python -m bench.tail --peers .venv-bench     and other servers
+
+700 requests a second over 64 connections, 5 % of them to /slow (100 ms of work), the rest 2 ms. Latency counts from
+when a request was due, so a server that stalls is charged for what it kept waiting.
+"""
+
+# ruff: noqa: T201  # a table on stdout is what this program is for
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.process import HOST, NotServing, free_port, running
+from bench.servers import Missing, Server, found, own, peer, versions
+
+RATE = 700.0  # requests a second
+CONNECTIONS = 64
+SLOW = 0.05  # share of the long requests
+SHARES = (0.5, 0.9, 0.99, 0.999)
+PATIENCE = 30.0  # seconds that the last answers may take
+
+_ASYNC = ("ownership=half-sync/half-async", "pool.size=8")
+OWN = [
+    own("half-sync/half-reactive, 8 processes", "mixed.yaml", "pool.size=8"),
+    own("half-sync/half-reactive, 8 threads", "mixed.yaml", "pool.kind=thread", "pool.size=8"),
+    own("leader/followers, 8 threads", "mixed.yaml", "ownership=leader/followers", "pool.kind=thread", "pool.size=8"),
+    own("half-sync/half-async, 8 processes", "mixed.yaml", *_ASYNC),
+    own("half-sync/half-async, 8 processes, least-loaded", "mixed.yaml", *_ASYNC, "dispatch=least-loaded"),
+]
+_GRANIAN = ("--host", "127.0.0.1", "--port", "PORT", "--no-access-log", "--interface", "wsgi")
+_GUNICORN = ("-k", "gthread", "--no-control-socket", "-b", "127.0.0.1:PORT", "mixed:wsgi")
+PEERS = [
+    peer("gunicorn gthread 8x1", "gunicorn", "-w8", "--threads", "1", *_GUNICORN),
+    peer("gunicorn gthread 2x4", "gunicorn", "-w2", "--threads", "4", *_GUNICORN),
+    peer("granian 8x1", "granian", "--workers", "8", "--blocking-threads", "1", *_GRANIAN, "mixed:wsgi"),
+    peer("granian 2x4", "granian", "--workers", "2", "--blocking-threads", "4", *_GRANIAN, "mixed:wsgi"),
+    peer("waitress, 8 threads", "waitress-serve", "--threads=8", "--listen=127.0.0.1:PORT", "mixed:wsgi"),
+]
+
+
+@dataclass
+class Result:
+    """Latencies in seconds, and how many requests failed."""
+
+    fast: list[float] = field(default_factory=list)
+    slow: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
+class Generator:
+    """Sends requests when they are due, each on a connection that is free; a connection carries one at a time."""
+
+    def __init__(self, port: int, seed: int = 1) -> None:
+        self._port = port
+        self._draw = random.Random(seed)
+        self._free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.result = Result()
+
+    async def run(self, seconds: float) -> Result:
+        for _ in range(CONNECTIONS):
+            self._free.put_nowait(await self._connect())
+        due = begun = time.perf_counter() + 0.2
+        tasks = []
+        while due < begun + seconds:
+            due += self._draw.expovariate(RATE)
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.append(asyncio.create_task(self._request(self._draw.random() < SLOW, due)))
+        _, late = await asyncio.wait(tasks, timeout=PATIENCE)
+        self.result.failed += len(late)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(*map(self._close, list(self._writers)), return_exceptions=True)
+        return self.result
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(HOST, self._port)
+        self._writers.add(writer)
+        return reader, writer
+
+    async def _close(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.close()
+        with suppress(OSError):  # it was reset
+            await writer.wait_closed()
+
+    async def _request(self, slow: bool, due: float) -> None:
+        reader, writer = await self._free.get()
+        try:
+            keep = await self._exchange(reader, writer, b"/slow" if slow else b"/fast")
+            (self.result.slow if slow else self.result.fast).append(time.perf_counter() - due)
+        except (OSError, EOFError, ValueError):
+            self.result.failed += 1
+            keep = False
+        if not keep:
+            await self._close(writer)
+            reader, writer = await self._connect()
+        self._free.put_nowait((reader, writer))
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: bytes) -> bool:
+        """One request and its answer; whether the connection is kept. Raises ValueError for any answer but a 200."""
+        writer.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        if not head.startswith(b"http/1.1 200") or b"content-length:" not in head:
+            raise ValueError(head)
+        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+        return b"connection: close" not in head
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """In milliseconds; nan of nothing."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else float("nan")
+
+
+def measure(server: Server, seconds: float) -> Result:
+    port = free_port()
+    with running(server.command(port), port):
+        time.sleep(1)  # workers that a server starts after its first answer
+        return asyncio.run(Generator(port).run(seconds))
+
+
+def row(name: str, result: Result) -> str:
+    """One line of the table, in Markdown."""
+    cells = [f"{percentile(result.fast, share):.1f}" for share in SHARES]
+    cells += [f"{percentile(result.slow, share):.0f}" for share in (0.5, 0.99)]
+    return f"| {name} | {' | '.join(cells)} | {len(result.fast) + len(result.slow)} | {result.failed} |"
+
+
+HEAD = "| server | p50 ms | p90 ms | p99 ms | p99.9 ms | long p50 ms | long p99 ms | answered | failed |"
+RULE = "| --- | --: | --: | --: | --: | --: | --: | --: | --: |"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.tail", description="how long short requests wait")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="the virtual environment that has the other servers")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of load for each server (8)")
+    parser.add_argument("--only", metavar="WORD", help="measure the servers whose name has this word")
+    options = parser.parse_args(words)
+    try:
+        servers = [*OWN, *found(options.peers, PEERS)]
+        print(f"{HEAD}\n{RULE}", flush=True)
+        for server in servers:
+            if not options.only or options.only in server.name:
+                print(row(server.name, measure(server, options.seconds)), flush=True)
+    except (Missing, NotServing) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{versions(options.peers)}; {options.seconds:g} s each")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

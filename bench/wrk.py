@@ -1,0 +1,53 @@
+"""The load of bench/cost.py: wrk on one core, and what its report says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from bench.process import HOST
+from bench.servers import Missing
+
+NEEDED = {"wrk": "wrk", "taskset": "util-linux"}  # program: Debian package
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+
+
+@dataclass(frozen=True)
+class Load:
+    """One run of wrk. ``faults`` has its lines on errors and on answers other than 2xx and 3xx, if there were any."""
+
+    requests: int
+    per_second: float
+    p99: float  # milliseconds
+    faults: str
+
+
+def need() -> None:
+    """Raises Missing with the names of the programs that are not here."""
+    missing = [program for program in NEEDED if shutil.which(program) is None]
+    if missing:
+        packages = " ".join(NEEDED[program] for program in missing)
+        raise Missing(f"{' and '.join(missing)} not found; on Debian: apt-get install {packages}")
+
+
+def run(port: int, seconds: float, *, connections: int = 32, close: bool = False) -> Load:
+    """Load http://127.0.0.1:port/ from core 1; ``close``: a new connection for each request."""
+    whole = max(1, round(seconds))  # wrk takes whole seconds only
+    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{whole}s", "--latency"]
+    command += ["-H", "Connection: close"] if close else []
+    command.append(f"http://{HOST}:{port}/")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=whole + 30, check=True)
+    return parse(done.stdout)
+
+
+def parse(report: str) -> Load:
+    """The figures of a report. Raises ValueError where it has none."""
+    requests = re.search(r"(\d+) requests in", report)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", report)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)\b", report)
+    if not (requests and rate and p99):
+        raise ValueError(f"this is no report of wrk --latency:\n{report}")
+    faults = "; ".join(line.strip() for line in re.findall(r"Socket errors:.*|Non-2xx.*", report))
+    return Load(int(requests[1]), float(rate[1]), float(p99[1]) * UNITS[p99[2]], faults)

@@ -1,0 +1,125 @@
+"""The benchmarks read reports right, name what is missing, and leave no process behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench import cost, servers, tail, wrk  # the benchmarks are no part of the package
+from bench.process import NotServing, answers, cpu_seconds, free_port, memory_mib, running, tree
+
+REPORT = """Running 3s test @ http://127.0.0.1:9100/
+  1 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   380.21us  120.11us   5.02ms   92.10%
+  Latency Distribution
+     50%  361.00us
+     99%  744.00us
+  250012 requests in 3.00s, 33.61MB read
+Requests/sec:  83311.20
+Transfer/sec:     11.20MB
+"""
+FAULTS = "  Socket errors: connect 0, read 3, write 0, timeout 1\n  Non-2xx or 3xx responses: 7\n"
+
+
+class TestWrk:
+    def test_a_report(self) -> None:
+        assert wrk.parse(REPORT) == wrk.Load(250012, 83311.20, 0.744, "")
+
+    @pytest.mark.parametrize(("p99", "milliseconds"), [("744.00us", 0.744), ("12.50ms", 12.5), ("1.20s", 1200)])
+    def test_units(self, p99: str, milliseconds: float) -> None:
+        assert wrk.parse(REPORT.replace("744.00us", p99)).p99 == pytest.approx(milliseconds)
+
+    def test_faults_are_kept(self) -> None:
+        found = wrk.parse(REPORT.replace("Requests/sec", f"{FAULTS}Requests/sec"))
+        assert found.faults == ("Socket errors: connect 0, read 3, write 0, timeout 1; Non-2xx or 3xx responses: 7")
+
+    def test_what_is_no_report(self) -> None:
+        with pytest.raises(ValueError, match="no report"):
+            wrk.parse("unable to connect to 127.0.0.1:9100 Connection refused\n")
+
+    def test_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert cost.main([]) == 2
+        assert capsys.readouterr().err == (
+            "error: wrk and taskset not found; on Debian: apt-get install wrk util-linux\n"
+        )
+
+
+class TestTables:
+    def test_the_ratios(self) -> None:
+        rows = {name: cost.Cost(cpu, 1000, 0.5, "") for name, cpu in (("poolctl a", 12.0), ("granian-wsgi", 16.0))}
+        assert cost.table(rows, dict.fromkeys(rows, 30.0)) == (
+            "| server | CPU us/request | requests/s | p99 ms | MiB | x granian-wsgi |\n"
+            "| --- | --: | --: | --: | --: | --: |\n"
+            "| poolctl a | 12.0 | 1000 | 0.50 | 30 | 0.75 |\n"
+            "| granian-wsgi | 16.0 | 1000 | 0.50 | 30 | 1.00 |"
+        )
+
+    def test_the_middle_of_the_rounds(self) -> None:
+        rounds = [cost.Cost(cpu, cpu * 10, cpu / 10, fault) for cpu, fault in ((9, ""), (50, "one 503"), (11, ""))]
+        assert cost.middle(rounds) == cost.Cost(11, 110, 1.1, "one 503")
+
+    def test_percentiles(self) -> None:
+        assert [tail.percentile([number / 1000 for number in range(100)], each) for each in (0.5, 0.99)] == [50, 99]
+
+
+class TestServers:
+    def test_a_peer_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(servers.Missing, match=r"bin/granian is missing; `make bench`"):
+            servers.found(tmp_path, tail.PEERS[2:3])
+
+    def test_without_an_environment_there_are_no_peers(self) -> None:
+        assert servers.found(None, tail.PEERS) == []
+
+    def test_its_whole_tree_is_measured_and_ended(self) -> None:
+        port = free_port()
+        with running(servers.own("two", "hello.yaml", "pool.size=2").command(port), port) as process:
+            members = tree(process.pid)
+            assert len(members) == 5  # supervisor, mold, front, two workers
+            assert cpu_seconds(members) > 0
+            assert memory_mib(members) > 1
+        assert process.returncode == 0
+        assert [pid for pid in members if Path(f"/proc/{pid}").exists()] == []
+        assert not answers(port)
+
+    def test_a_server_that_ends_is_told_with_its_words(self) -> None:
+        with pytest.raises(NotServing, match="out of order"):
+            enter([sys.executable, "-c", "raise SystemExit('out of order')"])
+
+    def test_a_stubborn_server_is_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bench.process.FAREWELL", 0.2)
+        code = (
+            "import http.server as h, signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+            "h.SimpleHTTPRequestHandler.protocol_version = 'HTTP/1.1'; "
+            "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()"
+        )
+        port = free_port()
+        begun = time.monotonic()
+        with running([sys.executable, "-c", code, str(port)], port) as process:
+            pass
+        assert process.returncode == -9
+        assert time.monotonic() - begun < 20
+        with pytest.raises(ProcessLookupError):
+            os.kill(process.pid, 0)
+
+
+def enter(command: list[str]) -> None:
+    with running(command, free_port()):
+        pass
+
+
+def test_a_short_run_of_the_tail(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tail.main(["--seconds", "0.3", "--only", "leader/followers"]) == 0
+    head, rule, row, *_ = capsys.readouterr().out.splitlines()
+    assert head.count("|") == rule.count("|") == row.count("|")
+    answered, failed = map(int, re.findall(r"\| (\d+) \| (\d+) \|$", row)[0])
+    assert answered > 100
+    assert failed == 0

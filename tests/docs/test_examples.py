@@ -1,0 +1,111 @@
+"""What the pages show is what happens: topologies are valid, commands print what they say, apps answer so."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pages
+import pytest
+
+from poolctl.assembly.resolve import read
+
+ROOT = Path(__file__).parents[2]
+CONSOLE = [block for block in pages.BLOCKS if block.language == "console"]
+YAML = [block for block in pages.BLOCKS if block.language == "yaml" and block.name != "broken.yaml"]
+TALKS = [block for block in pages.BLOCKS if block.language == "text" and block.text.startswith("> ")]
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[\d+\] ", re.MULTILINE)
+POOLCTL = [sys.executable, "-m", "poolctl"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def of(word: str) -> list[object]:
+    return [block for block in CONSOLE if block.text.startswith(f"$ {word}")]
+
+
+def test_every_console_block_is_one_that_is_run() -> None:
+    assert [*of("poolctl validate"), *of("poolctl run"), *of("curl -s ")] != []
+    assert len(CONSOLE) == len(of("poolctl validate")) + len(of("poolctl run")) + len(of("curl -s "))
+
+
+def test_every_python_and_yaml_block_has_a_name() -> None:
+    assert [str(block) for block in pages.BLOCKS if block.language in ("python", "yaml") and not block.name] == []
+
+
+@pytest.mark.parametrize("block", YAML, ids=str)
+def test_topologies_are_valid(block, tmp_path: Path) -> None:
+    file = tmp_path / block.name
+    file.write_text(block.text)
+    read(str(file))
+
+
+@pytest.mark.parametrize("block", of("poolctl validate"), ids=str)
+def test_validate_prints_what_is_shown(block, tmp_path: Path) -> None:
+    pages.write_files(block.page, tmp_path)
+    command, _, shown = block.text.partition("\n")
+    words = command.removeprefix("$ poolctl ").split()
+    done = subprocess.run(
+        [*POOLCTL, *words], check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == shown
+    assert done.returncode == ("valid\n" not in shown)
+
+
+@pytest.mark.parametrize("block", of("poolctl run"), ids=str)
+def test_run_says_what_is_shown(block, tmp_path: Path) -> None:
+    pages.write_files(block.page, tmp_path)
+    command, _, shown = block.text.partition("\n")
+    with running(command.removeprefix("$ poolctl run ").split(), tmp_path) as (port, said):
+        assert STAMP.sub("", said).replace(f":{port}:", ":8000:") == STAMP.sub("", shown)
+
+
+@pytest.mark.parametrize("block", of("curl -s "), ids=str)
+def test_curl_gets_what_is_shown(block, tmp_path: Path) -> None:
+    pages.write_files(block.page, tmp_path)
+    command, _, shown = block.text.partition("\n")
+    path = command.removeprefix("$ curl -s http://127.0.0.1:8000")
+    with running([pages.before(block), "--set", "pool.size=1"], tmp_path) as (port, _):
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10).read().decode()
+    assert answer == shown
+
+
+@pytest.mark.parametrize("block", TALKS, ids=str)
+def test_conversations_go_as_shown(block, tmp_path: Path) -> None:
+    pages.write_files(block.page, tmp_path)
+    with (
+        running([pages.before(block), "--set", "pool.size=1"], tmp_path) as (port, _),
+        socket.create_connection(("127.0.0.1", port), 10) as client,
+        client.makefile("rwb", buffering=0) as stream,
+    ):
+        for line in block.text.splitlines():
+            if line.startswith("> "):
+                stream.write(f"{line[2:]}\n".encode())
+            else:
+                assert stream.readline() == f"{line[2:]}\n".encode()
+
+
+@contextmanager
+def running(words: list[str], folder: Path) -> Iterator[tuple[int, str]]:
+    """(port, what was said until it served) of a server that is told to stop, and has to end with 0, afterwards."""
+    command = [*POOLCTL, "run", *words, "--listen", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr
+            said = ""
+            while (found := re.search(r"serves on \S+?:(\d+):", said)) is None:
+                line = server.stderr.readline()
+                assert line, f"it ended: {said}"
+                said += line
+            yield int(found[1]), said
+            server.send_signal(signal.SIGINT)
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
