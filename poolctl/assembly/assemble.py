@@ -9,6 +9,7 @@ import socket
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime.connection_loop import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
+from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.parcel import RECORD
@@ -114,14 +115,17 @@ def build_site(parts: Parts, listeners: list[list[socket.socket]]) -> Site:
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
     medium = parts.pool.medium()
-    fronted = ownership is not None and ownership.has_front
-    queues = 0 if not fronted else 1 if parts.dispatch.pull else workers
+    queues = 0
+    if ownership is not None and ownership.has_front:
+        assert parts.dispatch is not None  # only a pool without workers has none
+        queues = 1 if parts.dispatch.pull else workers
     scoreboard = Scoreboard(queues, workers * threads)
     rows = [scoreboard.worker(row) for row in range(workers * threads)]
     inboxes = []
     for index in range(queues):
         readers = rows if queues == 1 else rows[index * threads : (index + 1) * threads]
-        inboxes.append(medium.inbox(index, scoreboard.inbox(index), readers, rings=ownership.rings))
+        rings = ownership is not None and ownership.rings
+        inboxes.append(medium.inbox(index, scoreboard.inbox(index), readers, rings=rings))
     if ownership is not None:
         ownership.prepared = ownership.prepare()
     timeouts = topology.timeouts
@@ -129,7 +133,7 @@ def build_site(parts: Parts, listeners: list[list[socket.socket]]) -> Site:
         name=topology.name,
         app=parts.app,
         protocol=parts.protocol,
-        dispatch=parts.dispatch,
+        dispatch=parts.dispatch or Leader(),
         affinity=parts.affinity,
         timeouts=Timeouts(timeouts.head, timeouts.idle, timeouts.write, timeouts.drain),
         connections=topology.limits.connections,

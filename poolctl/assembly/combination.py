@@ -108,7 +108,7 @@ DEFAULTS = (
     Default("affinity", "request", lambda c: c.shares_connections and c.service.marks_requests),
     Default("affinity", "connection", lambda c: True),
     Default("dispatch", "shared-queue", lambda c: c.ownership == REACTIVE and c.affinity == "request"),
-    Default("dispatch", "shared-queue", lambda c: c.ownership == ASYNC and c.affinity == "connection"),
+    # Where a connection stays with its worker, a queue would give most of them to whoever is quickest to ask.
     Default("dispatch", "least-loaded", lambda c: c.ownership in FRONTED),
     Default("dispatch", "leader", lambda c: c.ownership == LEADER),
     Default("dispatch", "client", lambda c: c.ownership == REUSE_PORT and c.affinity == "client"),

@@ -14,8 +14,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
+from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.loop import SWEEP, Loop, Source
 from poolctl.runtime.parcel import HEAD, introduction
 from poolctl.runtime.poller import EDGE, IN
 from poolctl.runtime.protocol import Protocol
@@ -60,20 +61,25 @@ class HandingFront(Loop, ABC):
             self.handle(taken)
 
     @abstractmethod
-    def _hand(self, fd: int, peer: Peer, number: int) -> Any:
-        """Route the connection; the inbox that had no room, or None."""
+    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
+        """Route the connection; the inboxes that had no room."""
 
     @abstractmethod
-    def turn(self, number: int) -> Any:
-        """Route a turn; the inbox that had no room, or None."""
+    def turn(self, number: int) -> list[Inbox]:
+        """Route a turn; the inboxes that had no room."""
 
     def _patience(self) -> float | None:
         # While a worker has a turn in hand there is nothing to be seen at the listener: its record will wake us.
-        return 1.0 if self.draining and self.turns else super()._patience()
+        if self.draining and self.turns:
+            return 1.0
+        return SWEEP if self.router.waiting and not self.draining else super()._patience()
+
+    def before_events(self) -> None:
+        self.rooms.retry()
 
     def _drained(self, quiet: bool) -> None:
         super()._drained(quiet and not self.turns)
-        if not self.listening and not self.router.waiting:
+        if not self.listening and self.router.empty:
             for fd in list(self.sources):
                 self.drop(self.handlers[fd])
             super()._drained(quiet)
@@ -82,12 +88,12 @@ class HandingFront(Loop, ABC):
 class ProcessHandingFront(HandingFront):
     """Between processes: the descriptor travels."""
 
-    def _hand(self, fd: int, peer: Peer, number: int) -> Any:
+    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         intro = introduction(peer, number)
         item = HEAD.pack(0, 0, len(intro)) + intro
         return self.router.route(peer, b"", 0, item, (fd,), fd)
 
-    def turn(self, number: int) -> Any:
+    def turn(self, number: int) -> list[Inbox]:
         intro = introduction(NOBODY, number)
         return self.router.route(NOBODY, b"", 0, HEAD.pack(0, 0, len(intro)) + intro)
 
@@ -95,10 +101,10 @@ class ProcessHandingFront(HandingFront):
 class ThreadHandingFront(HandingFront):
     """Between threads: the socket itself."""
 
-    def _hand(self, fd: int, peer: Peer, number: int) -> Any:
+    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         return self.router.route(peer, b"", 0, (fd, peer))
 
-    def turn(self, number: int) -> Any:
+    def turn(self, number: int) -> list[Inbox]:
         return self.router.route(NOBODY, b"", 0, number)
 
 

@@ -47,7 +47,7 @@ class ProcessLendingFront(LendingFront):
             file = os.dup(request.fileno())
             full = self.router.route(client.peer, b"", id(client), item, (client.fd, file), file)
             request.close()
-        if full is not None:
+        if full:
             self.rooms.wait_for(full)
 
 

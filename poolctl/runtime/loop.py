@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from abc import ABC, abstractmethod
 from time import monotonic
 from typing import Any, Protocol
 
@@ -53,7 +54,7 @@ class Loop:
         self.once = ONCE if shared else 0
         self.handlers: dict[int, Handler] = {}
         self.sources: set[int] = set()  # descriptors that keep the loop alive though nothing is in hand
-        self.listening: dict[int, Listening] = {}
+        self.listening: dict[int, Source] = {}
         self.draining = False
         self.ending = False  # may finish after any event
         self.finished = False
@@ -188,10 +189,15 @@ class Loop:
             os.close(self._not_over)  # the end of file wakes every thread that still waits
 
 
-class Source:
+class Source(ABC):
     """A handler that never times out and has nothing to finish."""
 
+    fd: int
     mask = IN
+
+    @abstractmethod
+    def on_event(self, events: int, service: Any) -> None:
+        """It is readable, writable, or broken: finding out is the handler's."""
 
     def expire(self, now: float, service: Any) -> None:
         """A source waits as long as it takes."""

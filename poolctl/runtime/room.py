@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.loop import Loop, Source
 from poolctl.runtime.poller import OUT
 from poolctl.runtime.router import Router
@@ -16,11 +18,12 @@ class Rooms:
         self.loop = loop
         self.router = router
 
-    def wait_for(self, full: Any) -> None:
-        """``full`` is the inbox that had no room, if any: the router tries again when it has."""
-        if full is not None and full.writer.fileno() not in self.loop.handlers:
-            self.loop.sources.add(full.writer.fileno())
-            self.loop.handle(Room(self, full.writer.fileno()))
+    def wait_for(self, full: Sequence[Inbox]) -> None:
+        """The router is told when one of these has room again."""
+        for inbox in full:
+            room = Room(self, inbox)
+            self.loop.sources.add(room.fd)
+            self.loop.handle(room)
 
     def retry(self) -> None:
         """Something has changed: let what waits try again."""
@@ -33,10 +36,11 @@ class Room(Source):
 
     mask = OUT
 
-    def __init__(self, rooms: Rooms, fd: int) -> None:
+    def __init__(self, rooms: Rooms, inbox: Inbox) -> None:
         self.rooms = rooms
-        self.fd = fd
+        self.inbox = inbox
+        self.fd = inbox.writer.fileno()
 
     def on_event(self, events: int, service: Any) -> None:
         self.rooms.loop.drop(self)
-        self.rooms.retry()
+        self.rooms.wait_for(self.rooms.router.room(self.inbox.index))

@@ -1,8 +1,11 @@
 """The router: from a task to an inbox. Affinity names a key, dispatch chooses, and the first choice is remembered.
 
-    task -> affinity.key -> remembered inbox, or dispatch.pick -> inbox.put -> no room: wait here, in order
+    task -> affinity.key -> remembered inbox, or dispatch.pick of those on offer -> inbox.put
+                                 |                       |
+                                 | full: held for it     | none on offer, or the strategy abstains: waits here
 
-It belongs to the front and to its thread. What waits here is bounded together with what lies in the inboxes by
+On offer are the inboxes that have room, so one that is full stops nobody but the tasks that are bound to it. The router
+belongs to the front and to its thread. What waits here is bounded together with what lies in the inboxes by
 ``limits.waiting``: the front asks ``crowded`` before it brings another task.
 """
 
@@ -11,15 +14,22 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.task import Peer, Task
 
-# peer, request, connection, item, descriptors, which one to close once it is placed (-1: none)
-Parcel = tuple[Peer, bytes, int, Any, tuple[int, ...], int]
+
+class Parcel(NamedTuple):
+    """A task that waits, and what is to be put into an inbox. ``holder`` is closed once it is there (-1: nothing)."""
+
+    task: Task
+    connection: int
+    item: Any
+    fds: tuple[int, ...]
+    holder: int
 
 
 class Router:
@@ -33,67 +43,111 @@ class Router:
         self._only = inboxes[0] if dispatch.pull or len(inboxes) == 1 else None
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
+        self._offer = list(inboxes)
+        self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: what is bound to it
         self.waiting: deque[Parcel] = deque()
-        self.capacity = sum(inbox.capacity for inbox in inboxes)
 
     def crowded(self) -> bool:
         """Whether as many tasks wait for a worker as the topology allows."""
-        return len(self.waiting) + sum(inbox.waiting for inbox in self._inboxes) >= self._limit
+        return self._kept() + sum(inbox.waiting for inbox in self._inboxes) >= self._limit
+
+    @property
+    def empty(self) -> bool:
+        """Whether no task waits here."""
+        return not self.waiting and not self._held
 
     @property
     def load(self) -> int:
         """Tasks that were sent and are not done."""
-        return sum(inbox.load for inbox in self._inboxes)
+        return self._kept() + sum(inbox.load for inbox in self._inboxes)
 
     def route(
         self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...] = (), holder: int = -1
-    ) -> Inbox | None:
-        """Put the item where it belongs, or keep it until there is room; the inbox that had none, or None.
+    ) -> list[Inbox]:
+        """Put the item where it belongs, or keep it until there is room; the inboxes that turned out to be full.
 
-        ``connection`` tells the connections of this front apart. ``holder`` is the one of ``fds`` that was opened only to be sent along: it is closed when the item has left this process.
+        ``connection`` tells the connections of this front apart. ``holder`` is the one of ``fds`` that was opened only to
+        be sent along: it is closed when the item has left this process.
         """
-        full = None
-        if not self.waiting:
-            full = self._place(peer, data, connection, item, fds)
-            if full is None:
-                if holder >= 0:
-                    os.close(holder)
-                return None
-        self.waiting.append((peer, data, connection, item, fds, holder))
-        return full
-
-    def retry(self) -> Inbox | None:
-        """There may be room again; the inbox that has none for the oldest task that still waits, or None."""
-        waiting = self.waiting
-        while waiting:
-            peer, data, connection, item, fds, holder = waiting[0]
-            full = self._place(peer, data, connection, item, fds)
-            if full is not None:
-                return full
-            waiting.popleft()
+        only = self._only
+        if only is not None and self._offer and not self.waiting and only.put(item, fds):
             if holder >= 0:
                 os.close(holder)
-        return None
+            return NOWHERE
+        full: list[Inbox] = []
+        self._place(Parcel(Task(peer, data), connection, item, fds, holder), full)
+        return full
+
+    def room(self, index: int) -> list[Inbox]:
+        """The inbox of this index has room again; the inboxes that turned out to be full."""
+        inbox = self._inboxes[index]
+        self._offer = [each for each in self._inboxes if each is inbox or each in self._offer]
+        full: list[Inbox] = []
+        for parcel in self._held.pop(index, ()):
+            self._put(parcel, inbox, full)
+        return full + self.retry()
+
+    def retry(self) -> list[Inbox]:
+        """Something has changed: what waits tries again, in its order; the inboxes that turned out to be full."""
+        full: list[Inbox] = []
+        for _ in range(len(self.waiting)):
+            parcel = self.waiting.popleft()
+            if not self._place(parcel, full, first=True):
+                break
+        return full
 
     def forget(self, connection: int) -> None:
         """The connection is closed."""
-        self._chosen.pop(connection, None)
+        if self._remembers:
+            self._chosen.pop(connection, None)
 
-    def _place(self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...]) -> Inbox | None:
-        inbox = self._only or self._choose(Task(peer, data), connection)
-        return None if inbox.put(item, fds) else inbox
+    def _kept(self) -> int:
+        return len(self.waiting) + sum(map(len, self._held.values()))
 
-    def _choose(self, task: Task, connection: int) -> Inbox:
-        if not self._remembers:
-            return self._pick(task)
-        key = self._affinity.key(task, connection)
-        inbox = self._chosen.pop(key, None) or self._pick(task)
-        self._chosen[key] = inbox  # last in, last to be forgotten
-        if len(self._chosen) > self._remembers:
-            del self._chosen[next(iter(self._chosen))]
-        return inbox
+    def _place(self, parcel: Parcel, full: list[Inbox], *, first: bool = False) -> bool:
+        """Whether the parcel has left the queue of those that wait."""
+        key = self._affinity.key(parcel.task, parcel.connection) if self._remembers else None
+        bound = self._chosen.pop(key, None) if key is not None else None
+        if bound is not None:
+            self._chosen[key] = bound  # last in, last to be forgotten
+            self._put(parcel, bound, full)
+            return True
+        while self._offer:
+            inbox = self._dispatch.pick(parcel.task, self._offer)
+            if inbox is None:
+                break
+            if inbox.put(parcel.item, parcel.fds):
+                self._remember(key, inbox)
+                if parcel.holder >= 0:
+                    os.close(parcel.holder)
+                return True
+            self._close(inbox, full)
+        if first:
+            self.waiting.appendleft(parcel)
+        else:
+            self.waiting.append(parcel)
+        return False
 
-    def _pick(self, task: Task) -> Inbox:
-        inbox = self._dispatch.pick(task, self._inboxes)
-        # Every inbox is on offer, so there is nothing to wait for: a strategy that abstains gets the first.
-        return self._inboxes[0] if inbox is None else inbox
+    def _put(self, parcel: Parcel, inbox: Inbox, full: list[Inbox]) -> None:
+        """Into this inbox and no other."""
+        held = self._held.get(inbox.index)
+        if held is None and inbox.put(parcel.item, parcel.fds):
+            if parcel.holder >= 0:
+                os.close(parcel.holder)
+            return
+        self._held.setdefault(inbox.index, deque()).append(parcel)
+        self._close(inbox, full)
+
+    def _close(self, inbox: Inbox, full: list[Inbox]) -> None:
+        if inbox in self._offer:
+            self._offer = [each for each in self._offer if each is not inbox]
+            full.append(inbox)
+
+    def _remember(self, key: Hashable | None, inbox: Inbox) -> None:
+        if key is not None:
+            self._chosen[key] = inbox
+            if len(self._chosen) > self._remembers:
+                del self._chosen[next(iter(self._chosen))]
+
+
+NOWHERE: list[Inbox] = []  # no inbox was full; nobody adds to it

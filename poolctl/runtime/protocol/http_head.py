@@ -7,9 +7,14 @@ parser keeps inside is bounded, and how the bytes were split on their way makes 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from poolctl.runtime.protocol.http_request import HttpRequest
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http_conversation import HttpConversation
 
 PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT = range(6)
 WATCHED = {
