@@ -17,8 +17,8 @@ REACTIVE, ASYNC, LEADER, REUSE = OWNERSHIPS
         ("wsgi", REACTIVE, "shared-queue", "request"),
         ("demo", REACTIVE, "shared-queue", "request"),
         ("lines", REACTIVE, "shared-queue", "request"),
-        ("echo", ASYNC, "shared-queue", "connection"),
-        ("stream", ASYNC, "shared-queue", "connection"),
+        ("echo", ASYNC, "least-loaded", "connection"),
+        ("stream", ASYNC, "least-loaded", "connection"),
     ],
 )
 def test_with_nothing_but_an_app(app: str, ownership: str, dispatch: str, affinity: str) -> None:
@@ -33,7 +33,7 @@ def test_with_nothing_but_an_app(app: str, ownership: str, dispatch: str, affini
         ({"ownership": REACTIVE, "affinity": "connection"}, {"dispatch": "least-loaded"}),
         ({"ownership": REACTIVE, "affinity": "client"}, {"dispatch": "least-loaded"}),
         ({"ownership": REACTIVE, "dispatch": "random"}, {"affinity": "request"}),
-        ({"ownership": ASYNC}, {"accept": "front", "dispatch": "shared-queue", "affinity": "connection"}),
+        ({"ownership": ASYNC}, {"accept": "front", "dispatch": "least-loaded", "affinity": "connection"}),
         ({"ownership": ASYNC, "affinity": "client"}, {"dispatch": "least-loaded"}),
         ({"ownership": LEADER}, {"lock": "kernel", "dispatch": "leader", "affinity": "connection"}),
         ({"pool": "thread", "ownership": LEADER}, {"lock": "kernel", "affinity": "request", "threads": None}),

@@ -229,7 +229,7 @@ class TestNearest:
 
     def test_of_two_ways_the_usual_one(self) -> None:
         given_one = Combination(WSGI, ownership=ASYNC, dispatch="leader")
-        assert nearest(complete(given_one), given_one.written()).dispatch == "shared-queue"
+        assert nearest(complete(given_one), given_one.written()).dispatch == "least-loaded"
 
     def test_the_app_brings_its_protocol(self) -> None:
         wrong = complete(Combination(replace(WSGI, protocol="raw", marks_requests=False)))

@@ -1,140 +1,19 @@
-"""Starts `program.py`, listens to what it tells, and sees to it that nothing of it is left."""
+"""Makes the modules beside the tests importable, and starts servers for them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import queue
-import re
-import select
 import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0  # seconds until a test that waits for an event gives up
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-class Server:
-    """A running program.py."""
-
-    def __init__(self, **options: object) -> None:
-        self.groups: list[int] = []  # every mold that was ever started
-        self.clients: list[socket.socket] = []
-        self.told: list[str] = []  # events that were taken
-        self._events: queue.SimpleQueue[str] = queue.SimpleQueue()
-        command = [sys.executable, str(Path(__file__).with_name("program.py")), json.dumps(options)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment, text=True)
-        self.pid = self.process.pid
-        self._log = ""
-        self._logged = threading.Condition()
-        self._threads = [threading.Thread(target=what, daemon=True) for what in (self._listen, self._read_log)]
-        for thread in self._threads:
-            thread.start()
-        self.port, self.gate = map(int, self.event("ports").split()[1:])
-
-    def _listen(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith("mold "):
-                self.groups.append(int(line.split()[1]))
-            self._events.put(line.strip())
-
-    def _read_log(self) -> None:
-        assert self.process.stderr
-        for line in self.process.stderr:
-            with self._logged:
-                self._log += line
-                self._logged.notify_all()
-
-    def event(self, beginning: str) -> str:
-        """Take events until one begins like that."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                event = self._events.get(timeout=max(0.01, end - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"no {beginning!r} after {self.told}; {self._log}") from None
-            self.told.append(event)
-            if event.startswith(beginning):
-                return event
-
-    def events_to_the_end(self) -> list[str]:
-        """Everything that was told, once nobody is left who could tell."""
-        for thread in self._threads:
-            thread.join(PATIENCE)
-            assert not thread.is_alive(), "stdout or stderr is still held open"
-        while not self._events.empty():
-            self.told.append(self._events.get())
-        return self.told
-
-    def up(self, name: str) -> int:
-        """The pid of the next process of that role."""
-        return int(self.event(f"up {name} ").split()[-1])
-
-    def ready(self, *names: str) -> list[int]:
-        """Wait until it serves; answers the mold's pid and those of the roles, which come up in any order."""
-        self.event("serving")
-        pids = {
-            line.rsplit(" ", 1)[0]: int(line.split()[-1]) for line in self.told if line.startswith(("up ", "mold "))
-        }
-        return [pids["mold"], *(pids[f"up {name}"] for name in names)]
-
-    def ask(self, line: str, port: int | None = None) -> socket.socket:
-        """Send one line on a new connection."""
-        client = socket.create_connection(("127.0.0.1", port or self.port), timeout=PATIENCE)
-        self.clients.append(client)
-        client.sendall(line.encode() + b"\n")
-        return client
-
-    def log(self) -> str:
-        """What is on stderr, once nobody is left who could write there."""
-        self.events_to_the_end()
-        return self._log
-
-    def logged(self, pattern: str) -> list[str]:
-        """Wait until stderr has it; answers all of its matches."""
-        with self._logged:
-            found = self._logged.wait_for(lambda: re.findall(pattern, self._log), PATIENCE)
-            assert found, f"no {pattern!r} in {self._log}"
-            return found
-
-    def wait(self) -> int:
-        """The exit code."""
-        return self.process.wait(PATIENCE)
-
-
-def hear(client: socket.socket) -> list[str]:
-    """The words of the answer, up to the end of the connection."""
-    with client:
-        return b"".join(iter(lambda: client.recv(4096), b"")).decode().split()
-
-
-@contextlib.contextmanager
-def watched(*pids: int) -> Iterator[Callable[[], None]]:
-    """A function that waits until all of these have ended; they need not be children of this process."""
-    handles = [os.pidfd_open(pid) for pid in pids]
-
-    def gone() -> None:
-        end = time.monotonic() + PATIENCE
-        for pid, handle in zip(pids, handles, strict=True):
-            assert select.select([handle], [], [], max(0, end - time.monotonic()))[0], f"{pid} is still there"
-
-    try:
-        yield gone
-    finally:
-        for handle in handles:
-            os.close(handle)
+from supervising import PATIENCE, Server  # noqa: E402  # importable only now
 
 
 @pytest.fixture

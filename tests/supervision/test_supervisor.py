@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Server, hear, watched
+from supervising import Server, hear, watched
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and at pidfds"),

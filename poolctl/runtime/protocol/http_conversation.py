@@ -39,7 +39,7 @@ class HttpConversation(HttpReader, Conversation):
         self.requests.append(self._head.request(self))
 
     def _begin(self, head: bytes) -> Keep | None:
-        self._coming = self._head.request(self)
+        self._coming = self._head.request(None)  # not this one yet: the two would keep each other alive
         self._spool = Spool(self._http.spool)
         return self._spool.write
 
@@ -48,6 +48,7 @@ class HttpConversation(HttpReader, Conversation):
         spool = self._spool
         assert request is not None and spool is not None
         self._coming = self._spool = None
+        request.conversation = self
         request.length = spool.size
         request.body = spool.file()
         self.requests.append(request)

@@ -147,7 +147,7 @@ class HeadParser:
         self.keep_alive = newest = self._version == "1.1"
         return 0 if hosts == 1 or not (hosts or newest) else 400
 
-    def request(self, conversation: HttpConversation) -> HttpRequest:
+    def request(self, conversation: HttpConversation | None) -> HttpRequest:
         """The request whose head was read last."""
         fields = self._fields
         return HttpRequest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -32,6 +33,22 @@ class EmptyBody(io.BufferedIOBase):
 EMPTY: BinaryIO = cast(BinaryIO, EmptyBody())
 
 
+class _QuietFile(io.FileIO):
+    """Closed with its last reference, and that is how it is meant: a client may leave at any byte of a body."""
+
+    def _dealloc_warn(self, source: object) -> None:
+        """What a buffered file calls when it is dropped while open."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def temporary_file() -> BinaryIO:
+    """An unnamed temporary file to read and write."""
+    with tempfile.TemporaryFile(prefix="poolctl-") as file:
+        return io.BufferedRandom(_QuietFile(os.dup(file.fileno()), "r+b"))
+
+
 class Spool:
     """Bytes in the order they came: in memory up to a limit, past it in an unnamed temporary file."""
 
@@ -47,8 +64,7 @@ class Spool:
         before = self.size
         self.size = before + len(data)
         if self.size > self._limit >= before:
-            # The file outlives this method on purpose: its reader closes it.
-            file = tempfile.TemporaryFile(prefix="poolctl-")  # noqa: SIM115
+            file = temporary_file()
             file.write(self._file.getbuffer())
             self._file = file
         self._file.write(data)
@@ -87,7 +103,7 @@ class HttpRequest:
         version: str,
         headers: list[tuple[bytes, bytes]],
         keep_alive: bool,
-        conversation: HttpConversation,
+        conversation: HttpConversation | None,
     ) -> None:
         self.method = method
         self.target = target
@@ -96,4 +112,4 @@ class HttpRequest:
         self.body = EMPTY
         self.length = -1
         self.keep_alive = keep_alive
-        self.conversation = conversation
+        self.conversation = cast("HttpConversation", conversation)  # set before anyone else sees it
