@@ -1,0 +1,191 @@
+"""A topology as a real `poolctl run`: real processes, sockets and signals, on any free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0  # seconds after which waiting for an event is a failure
+SERVES = re.compile(r"serves on (.*?): ")
+PORT = re.compile(r"://\S*?:(\d+)")
+
+
+class Server:
+    """One running topology: a mapping, or the path of a file.
+
+    ``listen`` defaults to a free port. ``path`` is a folder of apps, put on PYTHONPATH. Leaving the context kills whatever is left
+    and checks the log for tracebacks, unless ``tracebacks`` says that they are expected.
+    """
+
+    def __init__(
+        self,
+        topology: Mapping[str, Any] | str | Path,
+        folder: Path,
+        *,
+        path: Path | None = None,
+        sets: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        tracebacks: bool = False,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        if isinstance(topology, Mapping):
+            file = folder / f"t{id(self):x}.yaml"
+            file.write_text(yaml.safe_dump(dict(topology)))
+            listen = [] if "listen" in topology else ["--listen", "tcp://127.0.0.1:0"]
+        else:
+            file, listen = Path(topology), ["--listen", "tcp://127.0.0.1:0"]
+        paths = [str(ROOT), *([str(path)] if path else []), os.environ.get("PYTHONPATH", "")]
+        options = [word for each in sets for word in ("--set", each)]
+        self.tracebacks = tracebacks
+        self.log = ""
+        self._changed = threading.Condition()
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, "-m", "poolctl", "run", str(file), *listen, *options],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            cwd=folder,
+            text=True,
+            errors="replace",
+        )
+        self.pid = self.process.pid
+        self._seen: set[int] = {self.pid}
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            with self._changed:
+                self.log += line
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.kill_all()
+        self._reader.join(PATIENCE)
+        assert self.process.stderr
+        self.process.stderr.close()
+        if raised[0] is None and not self.tracebacks:
+            assert "Traceback" not in self.log, self.log
+
+    def kill_all(self) -> None:
+        """End every process of the tree, by its pid."""
+        pids = {*self._seen, *self.tree()}
+        for pid in pids:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+        for pid in pids:
+            wait_until(lambda pid=pid: not alive(pid), f"the end of process {pid}")  # type: ignore[misc]
+
+    # events
+
+    def wait_for_log(self, pattern: str, count: int = 1) -> re.Match[str]:
+        """Wait until the log has so many matches; the last of them."""
+        end = time.monotonic() + PATIENCE
+        with self._changed:
+            while True:
+                found = list(re.finditer(pattern, self.log))
+                if len(found) >= count:
+                    return found[count - 1]
+                left = end - time.monotonic()
+                if left <= 0 or (self.process.poll() is not None and not self._reader.is_alive()):
+                    raise AssertionError(f"no {pattern!r} in the log:\n{self.log}")
+                self._changed.wait(min(left, 0.2))
+
+    def ready(self) -> Server:
+        """Wait until the server serves."""
+        self.wait_for_log(SERVES.pattern)
+        self._seen.update(self.tree())
+        return self
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports it listens on, in the order of the file."""
+        return [int(port) for port in PORT.findall(self.wait_for_log(SERVES.pattern)[1])]
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """The exit code, when it has ended."""
+        code = self.process.wait(seconds)
+        self._reader.join(PATIENCE)
+        return code
+
+    def stop(self, seconds: float = PATIENCE) -> int:
+        """SIGTERM; the exit code."""
+        self.signal()
+        return self.wait(seconds)
+
+    # the process tree
+
+    def tree(self) -> list[int]:
+        """The pids of the server and of all that descend from it, the server first."""
+        found = descendants(self.pid)
+        self._seen.update(found)
+        return found
+
+    def pids(self, role: str) -> list[int]:
+        """The pids whose title begins with "poolctl: ROLE", for instance "worker" or "front", by title."""
+        named = [(title(pid), pid) for pid in self.tree()]
+        return [pid for name, pid in sorted(named) if name.startswith(f"poolctl: {role}")]
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+                found += descendants(int(child))
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    return found
+
+
+def title(pid: int) -> str:
+    """What ps shows; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that is dead and not reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """For what gives no event (another process's state in /proc): look until it is true; what it answered."""
+    end = time.monotonic() + seconds
+    while not (answer := true()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s in vain for {what}")
+        select.select([], [], [], 0.005)
+    return answer
