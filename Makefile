@@ -1,20 +1,30 @@
 # make run    set up .venv and serve the quickstart topology
 # make test   set up .venv and run the tests
 # make check  formatting, lint, types, imports
+# make faults the long forms of the fault tests
+# make bench  cost per request and waiting behind long requests, beside peers; needs wrk and taskset
 # Needs Python 3.11 or newer; another one than python3: make PYTHON=python3.12 run
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-bench
 TOPOLOGY ?= topologies/quickstart.yaml
 
-.PHONY: run test check clean
+.PHONY: run test check faults bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2
+
+faults: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 -m slow
+
+bench: $(VENV)/installed $(PEERS)/installed
+	$(BIN)/python -m bench.cost --peers $(PEERS)
+	$(BIN)/python -m bench.tail --peers $(PEERS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -36,5 +46,10 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/installed
 
+$(PEERS)/installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet granian gunicorn uvicorn httptools uvloop waitress
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

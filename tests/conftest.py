@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness.server import Server  # noqa: E402  # importable only now
+from harness.server import Server  # importable only now
 
 
 @pytest.fixture

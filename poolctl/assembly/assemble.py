@@ -6,6 +6,7 @@ import logging
 import resource
 import socket
 
+from poolctl.assembly.describe import assembled
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime.connection_loop import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
@@ -32,7 +33,7 @@ def serve(parts: Parts) -> int:
         where = ", ".join(str(Listener(group[0])) for group in listeners)
         if parts.protocol.name == "http":  # so that terminals and browsers take it for what it is
             where = where.replace("tcp://", "http://")
-        log.info("%s serves on %s: %s", topology.name, where, describe(parts))
+        log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts)))
 
     supervisor = Supervisor(topology.name, lambda: Server(parts, listeners), flat, topology.timeouts.drain, announce)
     return supervisor.run()
@@ -47,20 +48,6 @@ def open_listeners(parts: Parts) -> list[list[socket.socket]]:
     assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other
     program = parts.dispatch.program(workers)
     return [open_group(address, topology.backlog, workers, program) for address in topology.listen]
-
-
-def describe(parts: Parts) -> str:
-    """What was assembled, in one line."""
-    chosen = parts.combination
-    if chosen.baseline:
-        return f"{chosen.pool}, {chosen.service.app} over {chosen.service.protocol}"
-    threads = f" with {chosen.threads} threads each" if (chosen.threads or 1) > 1 else ""
-    plural = {"process": "processes", "thread": "threads"}[chosen.pool] if parts.workers > 1 else chosen.pool
-    option = f" (accept: {chosen.accept})" if chosen.accept else f" (lock: {chosen.lock})" if chosen.lock else ""
-    return (
-        f"{parts.workers} {plural}{threads}, {chosen.ownership}{option}, dispatch {chosen.dispatch}, "
-        f"affinity {chosen.affinity}, {chosen.service.app} over {chosen.service.protocol}"
-    )
 
 
 def _shape(parts: Parts) -> tuple[int, int]:
@@ -80,7 +67,8 @@ def _raise_descriptors(connections: int) -> None:
 
 
 class Server(Plan):
-    """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says preload."""
+    """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says
+    preload."""
 
     def __init__(self, parts: Parts, listeners: list[list[socket.socket]]) -> None:
         topology = parts.topology

@@ -8,12 +8,15 @@ from poolctl.assembly.resolve import Parts
 
 def describe(parts: Parts) -> list[str]:
     """The pool with its axes, and the app with its addresses."""
-    service = parts.combination.service
+    *axes, app = assembled(parts)
     addresses = ", ".join(map(str, parts.topology.listen))
-    return [
-        ", ".join(_axes(parts.combination, parts.workers)),
-        f"app {service.app}, protocol {service.protocol}, on {addresses}",
-    ]
+    return [", ".join(axes), f"{app}, on {addresses}"]
+
+
+def assembled(parts: Parts) -> list[str]:
+    """One text for each axis, the app last."""
+    service = parts.combination.service
+    return [*_axes(parts.combination, parts.workers), f"app {service.app}, protocol {service.protocol}"]
 
 
 def _axes(chosen: Combination, workers: int) -> list[str]:

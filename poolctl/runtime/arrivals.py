@@ -20,7 +20,8 @@ NOW = socket.MSG_DONTWAIT
 
 
 class Arrivals(Source):
-    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: where to tell that one was accepted."""
+    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: where to tell that one was
+    accepted."""
 
     def __init__(self, loop: ConnectionLoop, reader: socket.socket, listeners: list[Listener], returns: int) -> None:
         self.loop = loop

@@ -3,8 +3,9 @@
     new ones come from          my own listener | a listener that all share | an inbox
     requests are answered       at once, in this thread, by Service.answer
 
-Nothing waits for a single client: a silent one costs a descriptor until its timeout, a slow reader's bytes are kept (outbound)
-while others are served. What does make others wait is the app; how many connections share its fate is the choice of ownership.
+Nothing waits for a single client: a silent one costs a descriptor until its timeout, a slow reader's bytes are kept
+(outbound) while others are served. What does make others wait is the app; how many connections share its fate is the
+choice of ownership.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client tha
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new connection,
-    to its first byte. ``idle``: between requests. ``write``: without a byte taken by the client. ``drain``: from the stop to the end."""
+    """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new
+    connection, to its first byte. ``idle``: between requests. ``write``: without a byte taken by the client.
+    ``drain``: from the stop to the end."""
 
     head: float = 10.0
     idle: float = 60.0
@@ -49,7 +51,8 @@ class ConnectionLoop(Loop):
         self.open = 0
 
     def adopt(self, fd: int, peer: Peer, service: Service) -> None:
-        """A new connection. Its first bytes have usually come with it, so they are read before anybody waits for them."""
+        """A new connection. Its first bytes have usually come with it, so they are read before anybody waits for
+        them."""
         service.row[TAKEN] += 1
         if self.open >= self.limit:
             service.row[DONE] += 1
@@ -66,7 +69,8 @@ class ConnectionLoop(Loop):
 
 
 class Connection(Sending):
-    """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not take."""
+    """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not
+    take."""
 
     __slots__ = ("conversation", "leaving", "loop", "mask", "open", "served", "since", "started")
 
@@ -195,7 +199,8 @@ class Connection(Sending):
             self.close(service)
 
     def drain(self, service: Service) -> None:
-        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at once."""
+        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
+        once."""
         self.leaving = True
         if not self.started:
             self.since = self.loop.now
@@ -227,8 +232,8 @@ class Connection(Sending):
 class SharedConnection(Connection):
     """A connection that any thread may serve: the lock is held by the one that does.
 
-    An armed descriptor wakes one thread, so the lock is free but for the moments when the sweep or the drain look at the same
-    connection.
+    An armed descriptor wakes one thread, so the lock is free but for the moments when the sweep or the drain look at
+    the same connection.
     """
 
     __slots__ = ("_turn",)
@@ -268,7 +273,8 @@ class SharedConnection(Connection):
 
 
 class Ceded(SharedConnection):
-    """A connection that becomes its app's with the first bytes: until then it waits here, where silence costs nothing."""
+    """A connection that becomes its app's with the first bytes: until then it waits here, where silence costs
+    nothing."""
 
     __slots__ = ()
 
@@ -290,9 +296,11 @@ class Ceded(SharedConnection):
 
 
 class Owned(Source):
-    """A connection whose app is a function that owns it: it runs in a thread of its own, so that a silent client stops no loop.
+    """A connection whose app is a function that owns it: it runs in a thread of its own, so that a silent client
+    stops no loop.
 
-    Limits on connections bound the threads. The thread closes its end of a pipe when it is done, and the loop does the rest.
+    Limits on connections bound the threads. The thread closes its end of a pipe when it is done, and the loop does
+    the rest.
     """
 
     def __init__(self, loop: ConnectionLoop, fd: int, data: bytes, service: Service) -> None:

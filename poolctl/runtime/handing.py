@@ -1,9 +1,9 @@
 """The front of half-sync/half-async: it hands connections over, or tells a worker to accept one itself.
 
-    accept: front     listener -- accept --> router --> inbox, with the connection --> worker
-    accept: worker    listener -- readable -> router --> inbox, a turn -----------> worker accepts
-                         ^                                                            |
-                         +----------- looked at again when a turn was taken ----------+
+accept: front     listener -- accept --> router --> inbox, with the connection --> worker
+accept: worker    listener -- readable -> router --> inbox, a turn -----------> worker accepts
+                     ^                                                            |
+                     +----------- looked at again when a turn was taken ----------+
 """
 
 from __future__ import annotations

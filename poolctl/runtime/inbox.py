@@ -1,7 +1,7 @@
 """Inboxes: the queue in front of one worker, or of all of them.
 
-Between processes an inbox is one message socket that every worker it belongs to reads: the kernel wakes exactly one, and what
-lies in it outlives its reader. Between threads it is a queue in memory.
+Between processes an inbox is one message socket that every worker it belongs to reads: the kernel wakes exactly one,
+and what lies in it outlives its reader. Between threads it is a queue in memory.
 
     front -- put --> [ inbox ] -- take --> worker, or whichever worker is free
 
@@ -14,7 +14,6 @@ import errno
 import queue
 import socket
 import struct
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any

@@ -6,8 +6,8 @@
                            +<----------- returned: kept or not, and what the client did not take
 
 The client's socket stays in the front's poller while it is lent, so a ticket marks the time in which the front only
-collects what comes. A worker that dies leaves its ticket in the scoreboard; the mold reports it, and since the front still holds
-the client it can say 502 if nothing had been sent.
+collects what comes. A worker that dies leaves its ticket in the scoreboard; the mold reports it, and since the front
+still holds the client it can say 502 if nothing had been sent.
 """
 
 from __future__ import annotations
@@ -293,7 +293,8 @@ class Client(Sending):
             self.close()
 
     def drain(self, service: Any) -> None:
-        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at once."""
+        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
+        once."""
         self.leaving = True
         if not self.started:
             self.since = self.front.now

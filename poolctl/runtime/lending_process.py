@@ -1,4 +1,5 @@
-"""Lending between processes: the request and the client's descriptor in one message, and a record of eight bytes back."""
+"""Lending between processes: the request and the client's descriptor in one message, and a record of eight bytes
+back."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class ProcessLendingFront(LendingFront):
             self.handle(source)
 
     def before_events(self) -> None:
-        """Take back what has come back before clients are looked at, so that a next request finds its connection free."""
+        """Take back what has come back before clients are looked at, so that a next request finds its connection
+        free."""
         self._kept.collect()
 
     def miss(self, client: Client) -> None:
@@ -54,10 +56,10 @@ class ProcessLendingFront(LendingFront):
 class Kept(Source):
     """Records of connections that come back and can be kept.
 
-    Nobody hurries to take those back: the client has its answer, and the front looks here before it looks at clients. So
-    the pipe is not even in the poller, and a front that has nothing else to do is not woken for each answer (measured: a
-    tenth of the processor time of a request). Only when something came for a connection that is still lent is the pipe
-    waited for, until nothing is missed any more.
+    Nobody hurries to take those back: the client has its answer, and the front looks here before it looks at clients.
+    So the pipe is not even in the poller, and a front that has nothing else to do is not woken for each answer
+    (measured: a tenth of the processor time of a request). Only when something came for a connection that is still
+    lent is the pipe waited for, until nothing is missed any more.
     """
 
     def __init__(self, front: LendingFront, fd: int) -> None:

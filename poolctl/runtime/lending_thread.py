@@ -1,12 +1,13 @@
 """Lending between threads of one process: the client itself goes through the inbox.
 
-A connection that can simply be kept is given back without waking the front: the worker clears the ticket, then looks whether it
-is missed. The front notes that it is missed, then looks at the ticket; so one of the two sees what came in between. Everything
-else goes back through a queue with a bell.
+A connection that can simply be kept is given back without waking the front: the worker clears the ticket, then looks
+whether it is missed. The front notes that it is missed, then looks at the ticket; so one of the two sees what came in
+between. Everything else goes back through a queue with a bell.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
 from time import monotonic
@@ -47,25 +48,23 @@ class ThreadLendingFront(LendingFront):
                 self.lent.pop(ticket, None)
                 return
         self._back.append((ticket, keep, left))
-        try:
+        with contextlib.suppress(BlockingIOError):  # it rings already
             self._bell.send(b"x")
-        except BlockingIOError:
-            return  # it rings already
 
 
 class Back(Source):
     """The bell of the queue in which connections come back."""
 
-    def __init__(self, front: LendingFront, heard: socket.socket, back: deque[tuple[int, bool, Outbound | None]]) -> None:
+    def __init__(
+        self, front: LendingFront, heard: socket.socket, back: deque[tuple[int, bool, Outbound | None]]
+    ) -> None:
         self.front = front
         self.heard = heard
         self.fd = heard.fileno()
         self.back = back
 
     def on_event(self, events: int, service: Any) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # an earlier ring has brought what this one was for
             self.heard.recv(1, NOW)
-        except BlockingIOError:
-            pass  # an earlier ring has brought what this one was for
         while self.back:
             self.front.returned(*self.back.popleft())

@@ -3,9 +3,9 @@
     mold  holds the write end of one pipe for each stage of roles
     role  holds the read end; nothing is ever written, so the only event is the end of file
 
-The loops register the read end in their poller. A worker may be stuck in the user's code when the end comes, with no loop
-that could look, and with the mold dead nobody would end it: so one thread of each role that runs user code waits for the end too, and
-ends the process when the time to drain is over.
+The loops register the read end in their poller. A worker may be stuck in the user's code when the end comes, with no
+loop that could look, and with the mold dead nobody would end it: so one thread of each role that runs user code waits
+for the end too, and ends the process when the time to drain is over.
 """
 
 from __future__ import annotations

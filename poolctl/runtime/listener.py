@@ -42,9 +42,9 @@ class Listener:
             self.server_host, self.server_port = str(name), ""
         else:
             self.server_host, self.server_port = str(name[0]), str(name[1])
-        # A connection is a bare descriptor from here on. socket.accept() would make an object of it, which costs 4 microseconds
-        # a connection, and objects cannot travel between processes anyway.
-        self._accept = sock._accept  # type: ignore[attr-defined]  # noqa: SLF001
+        # A connection is a bare descriptor from here on. socket.accept() would make an object of it, which costs 4
+        # microseconds a connection, and objects cannot travel between processes anyway.
+        self._accept = sock._accept  # type: ignore[attr-defined]
 
     def accept(self) -> tuple[int, Peer]:
         """The descriptor of a new connection, non-blocking.
@@ -135,7 +135,9 @@ def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.
     Raises PoolctlError where the address or the kernel does not allow it.
     """
     if address.scheme != "tcp":
-        raise PoolctlError(f"reuse-port opens a socket for each worker, which is possible for tcp:// only, not for {address}")
+        raise PoolctlError(
+            f"reuse-port opens a socket for each worker, which is possible for tcp:// only, not for {address}"
+        )
     group = [open_listener(address, backlog, reuse_port=True)]
     port = group[0].getsockname()[1]
     try:

@@ -6,8 +6,9 @@
 A loop belongs to one thread, or is *shared*: then several threads wait on one event set, every registration is for one
 event, and whoever got it arms it again when done (leader/followers with the kernel as arbiter). Nothing else differs.
 
-The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any more, its
-inboxes until their end of file, and connections are closed as they fall idle. With the last of them the loop is finished.
+The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any
+more, its inboxes until their end of file, and connections are closed as they fall idle. With the last of them the
+loop is finished.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ class Loop:
     def turn_away(self, fd: int, words: bytes) -> None:
         """Tell a client why it is not served, let it read that, close.
 
-        Closing with unread bytes resets the connection, and the reset can overtake the words (RFC 9112, 9.6): so they are sent,
-        our direction is closed, and what still comes is read and thrown away for a moment.
+        Closing with unread bytes resets the connection, and the reset can overtake the words (RFC 9112, 9.6): so they
+        are sent, our direction is closed, and what still comes is read and thrown away for a moment.
         """
         sock = socket.socket(fileno=fd)
         try:
@@ -199,10 +200,10 @@ class Source(ABC):
     def on_event(self, events: int, service: Any) -> None:
         """It is readable, writable, or broken: finding out is the handler's."""
 
-    def expire(self, now: float, service: Any) -> None:
+    def expire(self, now: float, service: Any) -> None:  # noqa: B027  # the usual source has nothing to do here
         """A source waits as long as it takes."""
 
-    def drain(self, service: Any) -> None:
+    def drain(self, service: Any) -> None:  # noqa: B027  # as above
         """A source ends at its own end of file."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import BinaryIO
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.temporary import temporary_file
 
 MEMORY = 256 * 1024  # bytes kept in memory for one client
 DISK = 1024 * 1024 * 1024  # bytes kept on disk for one client; who lets more pile up is cut off
@@ -14,7 +14,8 @@ PIECE = 256 * 1024
 
 
 class Outbound:
-    """A queue of bytes for one connection, whose descriptor does not block. ``spool`` has what does not fit into memory, in the order of sending."""
+    """A queue of bytes for one connection, whose descriptor does not block. ``spool`` has what does not fit into
+    memory, in the order of sending."""
 
     __slots__ = ("memory", "sent", "spool", "spooled")
 
@@ -32,7 +33,7 @@ class Outbound:
         if self.spooled - self.sent + len(data) > DISK:
             raise ClientGone(f"more than {DISK} bytes behind")
         if self.spool is None:
-            self.spool = tempfile.TemporaryFile(prefix="poolctl-")
+            self.spool = temporary_file()
         self.spool.seek(self.spooled)
         self.spool.write(data)
         self.spool.flush()
@@ -56,9 +57,9 @@ class Outbound:
 
     def to_file(self) -> BinaryIO:
         """All that is left, in a file that can be given to another process; this object is empty afterwards."""
-        spool = self.spool or tempfile.TemporaryFile(prefix="poolctl-")
+        spool = self.spool or temporary_file()
         if self.memory or self.sent:
-            rest = tempfile.TemporaryFile(prefix="poolctl-")
+            rest = temporary_file()
             rest.write(self.memory)
             while self.sent < self.spooled:
                 piece = os.pread(spool.fileno(), PIECE, self.sent)

@@ -2,9 +2,9 @@
 
     ticket (8 bytes) | flags (1) | length of the introduction (1) | introduction | bytes of the request
 
-The introduction says who the client is and on which listener it came ("127.0.0.1 51234 0"); it is made once a connection. The way back
-is a record of eight bytes in a pipe that all workers share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front
-reads many at once.
+The introduction says who the client is and on which listener it came ("127.0.0.1 51234 0"); it is made once a
+connection. The way back is a record of eight bytes in a pipe that all workers share: writes of up to PIPE_BUF bytes
+arrive whole (pipe(7)), and the front reads many at once.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Waiting for many descriptors at once: epoll, and where it is missing the same over selectors.
 
-Both take and give epoll's own numbers, so the loops are written once, and on Linux they talk to select.epoll itself, with
-nothing in between.
+Both take and give epoll's own numbers, so the loops are written once, and on Linux they talk to select.epoll itself,
+with nothing in between.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import selectors
@@ -119,10 +120,8 @@ class SelectorsPoller:
         for fd, mask in wanted.items():
             if fd in self._armed:
                 del self._armed[fd]
-                try:
+                with contextlib.suppress(KeyError, ValueError, OSError):  # closed since, and forgotten by itself
                     self._selector.unregister(fd)
-                except (KeyError, ValueError, OSError):
-                    pass  # closed since: the selector has forgotten it by itself
             events = (mask & IN and selectors.EVENT_READ) | (mask & OUT and selectors.EVENT_WRITE)
             if events:
                 try:

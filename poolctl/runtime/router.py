@@ -66,8 +66,8 @@ class Router:
     ) -> list[Inbox]:
         """Put the item where it belongs, or keep it until there is room; the inboxes that turned out to be full.
 
-        ``connection`` tells the connections of this front apart. ``holder`` is the one of ``fds`` that was opened only to
-        be sent along: it is closed when the item has left this process.
+        ``connection`` tells the connections of this front apart. ``holder`` is the one of ``fds`` that was opened
+        only to be sent along: it is closed when the item has left this process.
         """
         only = self._only
         if only is not None and self._offer and not self.waiting and only.put(item, fds):

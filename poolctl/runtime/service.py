@@ -36,7 +36,8 @@ class Service:
             keep = self._serve(request, out)
         except ClientGone:
             keep = False
-        except (Exception, SystemExit):  # an app that calls sys.exit() ends its request, not the worker
+        except (Exception, SystemExit):  # the app's; sys.exit() too ends its request, not the worker
+            log.exception("the app raised while answering a request")
             keep = self._failed(out)
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[SINCE] = 0
@@ -46,7 +47,6 @@ class Service:
     def _failed(self, out: Output) -> bool:
         """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell."""
         self.row[FAILED] += 1
-        log.exception("the app raised while answering a request")
         if not out.began:
             try:
                 out.send(self.protocol.refusal(500))
@@ -55,14 +55,15 @@ class Service:
         return False
 
     def converse(self, sock: socket.socket, received: bytes, idle: float, write: float) -> None:
-        """Let an app that owns the connection talk until it returns. Never raises for what the app or the client did."""
+        """Let an app that owns the connection talk until it returns. Never raises for what the app or the client
+        did."""
         row = self.row
         assert isinstance(self.app, ConnectionApp)  # the loops ask before they give a connection away
         try:
             self.app.converse(sock, received, idle, write)
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
-        except (Exception, SystemExit):
+        except (Exception, SystemExit):  # the app's
             row[FAILED] += 1
             log.exception("the app raised while it owned a connection")
         row[REQUESTS] += 1

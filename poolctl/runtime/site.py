@@ -37,8 +37,8 @@ class Notices:
 class Site:
     """One generation's common ground.
 
-    ``listeners`` has a list for each address: one listener, or under reuse-port one for each worker. A pool of ``workers``
-    with ``threads`` each has ``workers * threads`` rows in the scoreboard.
+    ``listeners`` has a list for each address: one listener, or under reuse-port one for each worker. A pool of
+    ``workers`` with ``threads`` each has ``workers * threads`` rows in the scoreboard.
     """
 
     name: str

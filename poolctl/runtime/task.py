@@ -17,8 +17,8 @@ class Peer(NamedTuple):
 class Task(NamedTuple):
     """The unit of dispatch: a new connection, or one ready request on a connection.
 
-    ``data`` is the request's first bytes (64 KiB at the most) under half-sync/half-reactive, and empty where the unit is
-    a whole connection.
+    ``data`` is the request's first bytes (64 KiB at the most) under half-sync/half-reactive, and empty where the unit
+    is a whole connection.
     """
 
     peer: Peer

@@ -3,8 +3,8 @@
     inbox -- take --> parse -- requests --> Service.answer -- bytes --> the client's socket
                                                               record --> the front
 
-The request has come whole, so nothing here waits for a client: what it does not read at once is given back with the connection,
-and the front sends it on. Sleeping on the inbox is the only wait; its end of file is the end.
+The request has come whole, so nothing here waits for a client: what it does not read at once is given back with the
+connection, and the front sends it on. Sleeping on the inbox is the only wait; its end of file is the end.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int) ->
     """The whole life of a mold's process; answers its exit status."""
     try:
         plan = build()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # the user's code may raise anything; it is reported
         send(supervisor, failure(error))
         return BOOT_FAILED
     if threading.active_count() > 1:

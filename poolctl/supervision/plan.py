@@ -23,4 +23,5 @@ class Plan(ABC):
 
     @abstractmethod
     def close_for(self, stage: int) -> None:
-        """In the mold, when all roles of the stages before this one have left: close what must reach its end of file."""
+        """In the mold, when all roles of the stages before this one have left: close what must reach its end of
+        file."""

@@ -55,7 +55,7 @@ def play(role: Role, lifeline: int, drain: float, reporter: socket.socket) -> in
     ready = Ready(reporter)
     try:
         role.run(Life(lifeline, drain, ready))
-    except BaseException as error:  # SystemExit too: the user's app may not end its worker unseen
+    except BaseException as error:  # noqa: BLE001  # SystemExit too: the user's app may not end its worker unseen
         ready.failed(error)
         return 1
     return 0

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import ceil, inf
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
@@ -42,7 +42,7 @@ class Signals:
         self._handlers: dict[signal.Signals, Handler] = {}
         self._wakeup = -1
 
-    def __enter__(self) -> Signals:
+    def __enter__(self) -> Self:
         self._wakeup = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         self._handlers = {number: signal.signal(number, nothing) for number in self.numbers}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)  # a mask outlives exec: the caller's may hide them

@@ -213,7 +213,8 @@ class Supervisor:
 
     def _give_up(self, failure: Report) -> None:
         first = "" if failure.plain else "the app cannot be loaded:\n"
-        print(f"{first}{failure.text}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{first}{failure.text}\n")
+        sys.stderr.flush()
         self.verdict = BOOT_FAILED
         self._kill()
 

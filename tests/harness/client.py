@@ -6,6 +6,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 PATIENCE = 10.0
 
@@ -33,7 +34,7 @@ class Client:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout, source_address=(source, 0))
         self._file = self.sock.makefile("rb")
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:

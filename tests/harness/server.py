@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -25,8 +25,8 @@ PORT = re.compile(r"://\S*?:(\d+)")
 class Server:
     """One running topology: a mapping, or the path of a file.
 
-    ``listen`` defaults to a free port. ``path`` is a folder of apps, put on PYTHONPATH. Leaving the context kills whatever is left
-    and checks the log for tracebacks, unless ``tracebacks`` says that they are expected.
+    ``listen`` defaults to a free port. ``path`` is a folder of apps, put on PYTHONPATH. Leaving the context kills
+    whatever is left and checks the log for tracebacks, unless ``tracebacks`` says that they are expected.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Server:
         with self._changed:
             self._changed.notify_all()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from supervising import PATIENCE, Server  # noqa: E402  # importable only now
+from supervising import PATIENCE, Server  # importable only now
 
 
 @pytest.fixture

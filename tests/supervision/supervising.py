@@ -8,7 +8,6 @@ import os
 import queue
 import re
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -16,8 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds until a test that waits for an event gives up

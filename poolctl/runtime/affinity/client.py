@@ -16,7 +16,9 @@ from poolctl.runtime.task import Task
 class Client(Affinity):
     """Every connection of one address meets the same worker; all clients of a unix socket count as one."""
 
-    clients: Annotated[int, Field(ge=1, description="addresses to remember; the one unused longest is forgotten")] = 65536
+    clients: Annotated[int, Field(ge=1, description="addresses to remember; the one unused longest is forgotten")] = (
+        65536
+    )
 
     @property
     def remembers(self) -> int:  # type: ignore[override]  # a class variable elsewhere, an option here

@@ -34,4 +34,5 @@ class KernelDispatch(Dispatch):
 
     @abstractmethod
     def program(self, sockets: int) -> list[tuple[int, int, int, int]]:
-        """The classic BPF program (code, jt, jf, k) that returns the number of a socket; empty for the kernel's own hash."""
+        """The classic BPF program (code, jt, jf, k) that returns the number of a socket; empty for the kernel's own
+        hash."""

@@ -1,7 +1,8 @@
 """Ownership: who holds the listening sockets, and who the connections.
 
-A model is written as two halves, side by side: what the front does, and what the work of one worker is. The halves say which loop
-runs on which sources; whether they run in processes or threads is the pool's part, and everything else is shared.
+A model is written as two halves, side by side: what the front does, and what the work of one worker is. The halves
+say which loop runs on which sources; whether they run in processes or threads is the pool's part, and everything else
+is shared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""half-sync/half-async: a connection belongs to its worker until it closes (You Shuang, ch. 8; UNP ch. 30, design 5)."""
+"""half-sync/half-async: a connection belongs to its worker until it closes (You Shuang, ch. 8; UNP ch. 30, design
+5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""leader/followers: all workers wait, one of them is told, and there is nobody in between (Schmidt et al., POSA2, ch. 5)."""
+"""leader/followers: all workers wait, one of them is told, and there is nobody in between (Schmidt et al., POSA2, ch.
+5)."""
 
 from __future__ import annotations
 

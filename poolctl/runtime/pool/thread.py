@@ -47,9 +47,7 @@ class Thread(Pool):
         for worker in range(site.workers):
             works += ownership.work(site, worker, life)
         life.enforce()
-        threads = [
-            threading.Thread(target=work, name=f"worker {number}") for number, work in enumerate(works)
-        ]
+        threads = [threading.Thread(target=work, name=f"worker {number}") for number, work in enumerate(works)]
         for thread in threads:
             thread.start()
         life.ready()

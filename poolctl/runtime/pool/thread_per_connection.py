@@ -62,7 +62,9 @@ class Companion(Source):
     def __init__(self, loop: Loop, life: Life, site: Site, fd: int, peer: Peer) -> None:
         self.loop = loop
         self.fd, self._done = os.pipe()
-        self._thread = threading.Thread(target=self._run, args=(life, site, fd, peer), name=f"client {peer.client_port}")
+        self._thread = threading.Thread(
+            target=self._run, args=(life, site, fd, peer), name=f"client {peer.client_port}"
+        )
         self._thread.start()
 
     def _run(self, life: Life, site: Site, fd: int, peer: Peer) -> None:

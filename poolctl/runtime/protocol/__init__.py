@@ -37,7 +37,8 @@ class Conversation(ABC):
     @property
     @abstractmethod
     def pending(self) -> bool:
-        """Whether a part of a request has come, so that the timeout of the head counts, not that of an idle connection."""
+        """Whether a part of a request has come, so that the timeout of the head counts, not that of an idle
+        connection."""
 
     @property
     def in_body(self) -> bool:

@@ -46,7 +46,8 @@ class HttpConversation(HttpReader, Conversation):
     def _finish(self) -> None:
         request = self._coming
         spool = self._spool
-        assert request is not None and spool is not None
+        assert request is not None
+        assert spool is not None
         self._coming = self._spool = None
         request.conversation = self
         request.length = spool.size

@@ -150,9 +150,7 @@ class HeadParser:
     def request(self, conversation: HttpConversation | None) -> HttpRequest:
         """The request whose head was read last."""
         fields = self._fields
-        return HttpRequest(
-            self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation
-        )
+        return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
 
     def _renew(self) -> None:
         """A parser at the start of a request, as after a body that the old one was not fed."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from poolctl.runtime.temporary import temporary_file
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http_conversation import HttpConversation
@@ -31,22 +31,6 @@ class EmptyBody(io.BufferedIOBase):
 
 
 EMPTY: BinaryIO = cast(BinaryIO, EmptyBody())
-
-
-class _QuietFile(io.FileIO):
-    """Closed with its last reference, and that is how it is meant: a client may leave at any byte of a body."""
-
-    def _dealloc_warn(self, source: object) -> None:
-        """What a buffered file calls when it is dropped while open."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def temporary_file() -> BinaryIO:
-    """An unnamed temporary file to read and write."""
-    with tempfile.TemporaryFile(prefix="poolctl-") as file:
-        return io.BufferedRandom(_QuietFile(os.dup(file.fileno()), "r+b"))
 
 
 class Spool:

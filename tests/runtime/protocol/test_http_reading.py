@@ -177,7 +177,8 @@ def test_a_large_request_comes_from_the_framer_as_a_file() -> None:
     data = b"POST" + HOST + b"Content-Length: 100000\r\n\r\n" + b"a" * 100000
     framer.receive(data)
     raw = framer.take()
-    assert raw is not None and not isinstance(raw, bytes)
+    assert raw is not None
+    assert not isinstance(raw, bytes)
     with raw:
         assert raw.fileno() > 2
         assert raw.read() == data
