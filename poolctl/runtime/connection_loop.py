@@ -72,7 +72,9 @@ class Connection(Sending):
     """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not
     take."""
 
-    __slots__ = ("conversation", "leaving", "loop", "mask", "open", "served", "since", "started")
+    rearm = False
+
+    __slots__ = ("again", "conversation", "leaving", "loop", "mask", "open", "served", "since", "started")
 
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         # Sending.__init__ written out: a call is more than what all of this may cost a connection
@@ -84,6 +86,7 @@ class Connection(Sending):
         self.conversation = conversation
         self.mask = IN
         self.open = True
+        self.again = False  # more may have come; where only edges are told, nobody else would say so
         self.leaving = loop.draining  # no request is taken after those that have come
         self.served = False  # a request was answered
         self.started = False  # a part of a request has come
@@ -104,6 +107,8 @@ class Connection(Sending):
         conversation = self.conversation
         if data:
             conversation.receive(data)
+            if len(data) == READ:
+                self.again = True
         else:
             conversation.ended()
             self.leaving = True
@@ -205,7 +210,7 @@ class Connection(Sending):
         if not self.started:
             self.since = self.loop.now
         if self.outbound is None:
-            self.loop.poller.modify(self.fd, IN | OUT | self.loop.once)
+            self.loop.poller.modify(self.fd, IN | OUT | self.loop.edge)
 
     def close(self, service: Service) -> None:
         """The end of the connection, and of the task that it was."""
@@ -232,8 +237,8 @@ class Connection(Sending):
 class SharedConnection(Connection):
     """A connection that any thread may serve: the lock is held by the one that does.
 
-    An armed descriptor wakes one thread, so the lock is free but for the moments when the sweep or the drain look at
-    the same connection.
+    Edges may come while it is being served. Who gets one notes it, then tries the lock; who has the lock lets go of it, then
+    looks at the note. So one of the two sees to what came in between.
     """
 
     __slots__ = ("_turn",)
@@ -243,15 +248,18 @@ class SharedConnection(Connection):
         self._turn = threading.Lock()
 
     def on_event(self, events: int, service: Service) -> None:
-        if self._turn.acquire(blocking=False):
+        turn = self._turn
+        self.again = True
+        while self.again and turn.acquire(blocking=False):
+            self.again = False
             try:
-                self._serve(service)
+                if self.open:
+                    self._serve(service)
             finally:
-                self._turn.release()
+                turn.release()
 
     def _serve(self, service: Service) -> None:
-        if self.open:
-            super().on_event(IN, service)
+        super().on_event(IN, service)
 
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):

@@ -128,6 +128,8 @@ class LendingFront(Loop, ABC):
 class Client(Sending):
     """A connection as the front sees it."""
 
+    rearm = True  # a front is never shared
+
     __slots__ = (
         "ahead", "conversation", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "number",
         "open", "peer", "served", "since", "started", "ticket",

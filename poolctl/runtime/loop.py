@@ -3,8 +3,9 @@
     poller -- (fd, events) --> handlers[fd].on_event(events, service)
                                a listener, an inbox, the lifeline, a connection
 
-A loop belongs to one thread, or is *shared*: then several threads wait on one event set, every registration is for one
-event, and whoever got it arms it again when done (leader/followers with the kernel as arbiter). Nothing else differs.
+A loop belongs to one thread, or is *shared*: then several threads wait on one event set, and the kernel wakes one of
+them for each event (leader/followers with the kernel as arbiter). A source is registered for one event, and armed again by
+whoever got it, when the next may lead. A connection is registered for edges, which saves that call, and has a lock.
 
 The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any
 more, its inboxes until their end of file, and connections are closed as they fall idle. With the last of them the
@@ -21,7 +22,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.poller import EXCLUSIVE, IN, ONCE, Poller, SelectorsPoller, make_poller
+from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, Poller, SelectorsPoller, make_poller
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -35,6 +36,7 @@ class Handler(Protocol):
 
     fd: int
     mask: int
+    rearm: bool  # in a shared loop: armed again after each event, or registered for edges?
 
     def on_event(self, events: int, service: Any) -> None:
         """It is readable, writable, or broken: finding out is the handler's."""
@@ -53,6 +55,7 @@ class Loop:
         self.poller: Poller = make_poller()
         self.shared = shared
         self.once = ONCE if shared else 0
+        self.edge = EDGE if shared else 0
         self.handlers: dict[int, Handler] = {}
         self.sources: set[int] = set()  # descriptors that keep the loop alive though nothing is in hand
         self.listening: dict[int, Source] = {}
@@ -76,13 +79,14 @@ class Loop:
     def handle(self, handler: Handler, extra: int = 0) -> None:
         """From now on this handler gets the events of its descriptor."""
         self.handlers[handler.fd] = handler
-        self.poller.register(handler.fd, handler.mask | self.once | extra)
+        once = self.once if handler.rearm else self.edge
+        self.poller.register(handler.fd, handler.mask | once | extra)
 
     def want(self, handler: Handler, mask: int) -> None:
-        """The handler waits for something else than before. In a shared loop this counts when it is armed again."""
+        """The handler waits for something else than before."""
         handler.mask = mask
-        if not self.shared and handler.fd in self.handlers:
-            self.poller.modify(handler.fd, mask)
+        if handler.fd in self.handlers:
+            self.poller.modify(handler.fd, mask | self.edge)
 
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""
@@ -106,7 +110,7 @@ class Loop:
 
     def run(self, service: Any = None) -> None:
         """Serve until drained. In a shared loop every thread calls this, each with its own service."""
-        poll, handlers, shared = self.poller.poll, self.handlers, self.shared
+        poll, handlers, shared, explicit = self.poller.poll, self.handlers, self.shared, self._explicit
         count = 1 if shared else 256
         while not self.finished:
             events = poll(self._patience(), count)
@@ -117,7 +121,7 @@ class Loop:
                 if handler is None:
                     continue
                 handler.on_event(event, service)
-                if shared and handlers.get(fd) is handler:
+                if shared and (handler.rearm or explicit) and handlers.get(fd) is handler:
                     self.poller.modify(fd, handler.mask | ONCE)
             if now >= self._next_sweep:
                 self._next_sweep = now + SWEEP
@@ -195,6 +199,7 @@ class Source(ABC):
 
     fd: int
     mask = IN
+    rearm = True
 
     @abstractmethod
     def on_event(self, events: int, service: Any) -> None:
@@ -223,6 +228,7 @@ class Lingering:
     """A client that was turned away: its last bytes are read and forgotten."""
 
     mask = IN
+    rearm = True
 
     def __init__(self, loop: Loop, sock: socket.socket) -> None:
         self.loop = loop
