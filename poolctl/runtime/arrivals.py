@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from typing import Any
@@ -39,16 +40,21 @@ class Arrivals(Source):
             # The client has gone again, or another turn was taken for this one: the task is done.
             service.row[TAKEN] += 1
             service.row[DONE] += 1
-            os.write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
+            self._tell(ticket)
             return
-        os.write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
+        self._tell(ticket)
         self.adopt(fd, peer, service)
+
+    def _tell(self, ticket: int) -> None:
+        """The turn was taken. A mold that was killed leaves nobody to start a front that would read this."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
     def adopt(self, fd: int, peer: Peer, service: Service) -> None:
         """The connection is this loop's. In a shared loop the next thread may take the next one meanwhile."""
         loop = self.loop
-        if loop.shared and self.fd in loop.handlers:
-            loop.poller.modify(self.fd, self.mask | loop.once)
+        if loop.shared:
+            loop.arm(self)
         loop.adopt(fd, peer, service)
 
 

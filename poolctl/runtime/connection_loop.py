@@ -67,6 +67,11 @@ class ConnectionLoop(Loop):
             if self.draining:
                 connection.drain(service)
 
+    def _empty(self) -> bool:
+        # A connection that is served for the first time is not among the handlers yet; where several threads run the
+        # loop the others must not leave it to a loop that has ended.
+        return not self.handlers and not self.open
+
 
 class Connection(Sending):
     """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not
@@ -248,6 +253,9 @@ class SharedConnection(Connection):
                 self._serve(service)
             finally:
                 self._turn.release()
+            if self.leaving and self.served and not self.started and self.outbound is None:
+                # The drain came while this was served, too late to be seen: have the next event ask whether to leave.
+                self.mask = IN | OUT
 
     def _serve(self, service: Service) -> None:
         if self.open:
@@ -265,6 +273,7 @@ class SharedConnection(Connection):
         if self._turn.acquire(blocking=False):
             try:
                 if self.open:
+                    self.mask = IN | OUT  # who gets the event while this is held arms it again, and must ask for it too
                     super().drain(service)
             finally:
                 self._turn.release()

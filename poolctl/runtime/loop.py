@@ -13,6 +13,7 @@ loop is finished.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -84,6 +85,13 @@ class Loop:
         if not self.shared and handler.fd in self.handlers:
             self.poller.modify(handler.fd, mask)
 
+    def arm(self, handler: Handler) -> None:
+        """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may drop
+        the handler at any moment, when the loop drains or the handler has waited too long."""
+        if self.handlers.get(handler.fd) is handler:
+            with contextlib.suppress(FileNotFoundError):
+                self.poller.modify(handler.fd, handler.mask | ONCE)
+
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""
         if self.handlers.pop(handler.fd, None) is not None:
@@ -117,8 +125,8 @@ class Loop:
                 if handler is None:
                     continue
                 handler.on_event(event, service)
-                if shared and handlers.get(fd) is handler:
-                    self.poller.modify(fd, handler.mask | ONCE)
+                if shared:
+                    self.arm(handler)
             if now >= self._next_sweep:
                 self._next_sweep = now + SWEEP
                 self._sweep(now, service)
@@ -185,9 +193,12 @@ class Loop:
             for listening in list(self.listening.values()):
                 self.listening.pop(listening.fd, None)
                 self.drop(listening)
-        if not self.handlers and not self.finished:
+        if self._empty() and not self.finished:
             self.finished = True
             os.close(self._not_over)  # the end of file wakes every thread that still waits
+
+    def _empty(self) -> bool:
+        return not self.handlers
 
 
 class Source(ABC):
@@ -282,5 +293,5 @@ class Listening(Source):
                 lock.release()
         if self.loop.shared:
             # The leader has its connection: the next follower leads before this one is served.
-            self.loop.poller.modify(self.fd, IN | ONCE)
+            self.loop.arm(self)
         self.on_connection(fd, peer, service)
