@@ -88,7 +88,8 @@ class Loop:
         """The handler waits for something else than before."""
         handler.mask = mask
         if handler.fd in self.handlers:
-            self.poller.modify(handler.fd, mask | self.edge)
+            with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
+                self.poller.modify(handler.fd, mask | self.edge)
 
     def arm(self, handler: Handler) -> None:
         """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may drop
@@ -100,7 +101,7 @@ class Loop:
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""
         if self.handlers.pop(handler.fd, None) is not None:
-            with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
+            with contextlib.suppress(FileNotFoundError):  # as above
                 self.poller.unregister(handler.fd)
         self.sources.discard(handler.fd)
 
