@@ -10,6 +10,8 @@ choice of ownership.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import socket
 import threading
@@ -25,6 +27,7 @@ from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
 from poolctl.runtime.task import Peer
 
+log = logging.getLogger("poolctl")
 READ = 65536  # bytes read at once
 NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
 
@@ -61,6 +64,7 @@ class ConnectionLoop(Loop):
         self.open += 1
         kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
         connection = kind(self, fd, service.protocol.conversation(peer))
+        self.handlers[fd] = connection  # from here on a drain waits for it
         connection.on_event(IN, service)
         if connection.open:
             self.handle(connection)
@@ -104,6 +108,9 @@ class Connection(Sending):
         except OSError:
             self.close(service)
             return
+        self._received(data, service)
+
+    def _received(self, data: bytes, service: Service) -> None:
         conversation = self.conversation
         if data:
             conversation.receive(data)
@@ -199,9 +206,24 @@ class Connection(Sending):
                 self.close(service)
         elif self.started:
             if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
-                self._turn_away(408, service)
+                self._overdue(service)
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
+            self._overdue(service)
+
+    def _overdue(self, service: Service) -> None:
+        """Its time is over, unless what it was to send has come while this thread was busy elsewhere."""
+        since = self.since
+        try:
+            self._received(read(self.fd, READ), service)
+        except BlockingIOError:
+            log.debug("a client was silent for too long")
+        except OSError:
             self.close(service)
+        if self.open and self.since == since and self.outbound is None:
+            if self.started:
+                self._turn_away(408, service)
+            else:
+                self.close(service)
 
     def drain(self, service: Service) -> None:
         """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
@@ -210,7 +232,8 @@ class Connection(Sending):
         if not self.started:
             self.since = self.loop.now
         if self.outbound is None:
-            self.loop.poller.modify(self.fd, IN | OUT | self.loop.edge)
+            with contextlib.suppress(FileNotFoundError):  # not registered yet: adopt asks once more
+                self.loop.poller.modify(self.fd, IN | OUT | self.loop.edge)
 
     def close(self, service: Service) -> None:
         """The end of the connection, and of the task that it was."""
@@ -248,8 +271,11 @@ class SharedConnection(Connection):
         self._turn = threading.Lock()
 
     def on_event(self, events: int, service: Service) -> None:
-        turn = self._turn
         self.again = True
+        self._take_turns(service)
+
+    def _take_turns(self, service: Service) -> None:
+        turn = self._turn
         while self.again and turn.acquire(blocking=False):
             self.again = False
             try:
@@ -268,6 +294,7 @@ class SharedConnection(Connection):
                     super().expire(now, service)
             finally:
                 self._turn.release()
+            self._take_turns(service)
 
     def drain(self, service: Service) -> None:
         if self._turn.acquire(blocking=False):
@@ -277,7 +304,9 @@ class SharedConnection(Connection):
             finally:
                 self._turn.release()
         else:
-            self.leaving = True  # whoever serves it sees this when done
+            self.leaving = True
+        self.again = True  # whoever serves it now looks once more when done
+        self._take_turns(service)
 
 
 class Ceded(SharedConnection):
@@ -286,15 +315,7 @@ class Ceded(SharedConnection):
 
     __slots__ = ()
 
-    def _serve(self, service: Service) -> None:
-        try:
-            data = read(self.fd, READ)
-        except BlockingIOError:
-            self._nothing(service)
-            return
-        except OSError:
-            self.close(service)
-            return
+    def _received(self, data: bytes, service: Service) -> None:
         if not data:
             self.close(service)
             return

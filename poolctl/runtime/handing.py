@@ -77,12 +77,12 @@ class HandingFront(Loop, ABC):
     def before_events(self) -> None:
         self.rooms.retry()
 
-    def _drained(self, quiet: bool) -> None:
-        super()._drained(quiet and not self.turns)
+    def _drained(self, quiet: bool, service: Any) -> None:
+        super()._drained(quiet and not self.turns, service)
         if not self.listening and self.router.empty:
             for fd in list(self.sources):
                 self.drop(self.handlers[fd])
-            super()._drained(quiet)
+            super()._drained(quiet, service)
 
 
 class ProcessHandingFront(HandingFront):

@@ -14,6 +14,7 @@ loop is finished.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -91,13 +92,15 @@ class Loop:
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""
         if self.handlers.pop(handler.fd, None) is not None:
-            self.poller.unregister(handler.fd)
+            with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
+                self.poller.unregister(handler.fd)
         self.sources.discard(handler.fd)
 
     def closing(self, handler: Handler) -> None:
         """The handler is about to close its descriptor, of which no other process has a copy."""
         if self.handlers.pop(handler.fd, None) is not None and self._explicit:
-            self.poller.unregister(handler.fd)
+            with contextlib.suppress(FileNotFoundError):  # as above
+                self.poller.unregister(handler.fd)
 
     def listen(self, listener: Listener, on_connection: Any, lock: Any = None, extra: int = EXCLUSIVE) -> None:
         """Take connections of this listener, one an event."""
@@ -122,12 +125,13 @@ class Loop:
                     continue
                 handler.on_event(event, service)
                 if shared and (handler.rearm or explicit) and handlers.get(fd) is handler:
-                    self.poller.modify(fd, handler.mask | ONCE)
+                    with contextlib.suppress(FileNotFoundError):  # dropped by another thread since
+                        self.poller.modify(fd, handler.mask | ONCE)
             if now >= self._next_sweep:
                 self._next_sweep = now + SWEEP
                 self._sweep(now, service)
             if self.ending:
-                self._drained(not events)
+                self._drained(not events, service)
 
     def before_events(self) -> None:
         """After each wait, before any handler is called."""
@@ -184,11 +188,12 @@ class Loop:
         for handler in list(self.handlers.values()):
             handler.drain(service)
 
-    def _drained(self, quiet: bool) -> None:
+    def _drained(self, quiet: bool, service: Any) -> None:
         if quiet:
             for listening in list(self.listening.values()):
-                self.listening.pop(listening.fd, None)
-                self.drop(listening)
+                if not listening.look(service):
+                    self.listening.pop(listening.fd, None)
+                    self.drop(listening)
         if not self.handlers and not self.finished:
             self.finished = True
             os.close(self._not_over)  # the end of file wakes every thread that still waits
@@ -204,6 +209,10 @@ class Source(ABC):
     @abstractmethod
     def on_event(self, events: int, service: Any) -> None:
         """It is readable, writable, or broken: finding out is the handler's."""
+
+    def look(self, service: Any) -> bool:
+        """At the end of a drain: whether there was still something to be had, which was taken."""
+        return False
 
     def expire(self, now: float, service: Any) -> None:  # noqa: B027  # the usual source has nothing to do here
         """A source waits as long as it takes."""
@@ -271,22 +280,28 @@ class Listening(Source):
         self.lock = lock
 
     def on_event(self, events: int, service: Any) -> None:
+        self.look(service)
+
+    def look(self, service: Any) -> bool:
+        """Accept one, if one waits."""
         lock = self.lock
         if lock is not None and not lock.acquire(blocking=False):
-            return  # another accepts at this moment; what is left then will be reported again
+            return True  # another accepts at this moment; what is left then will be reported again
         try:
             fd, peer = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # another was faster, or the client has gone again
+            return False  # another was faster, or the client has gone again
         except OSError as error:
             # No descriptor or memory is left. The pause bounds both the log and the work until something is closed.
             log.error("cannot accept: %s; raise the limit on open files (ulimit -n) or lower limits.connections", error)
             self.loop.pause(self)
-            return
+            return False
         finally:
             if lock is not None:
                 lock.release()
         if self.loop.shared:
             # The leader has its connection: the next follower leads before this one is served.
-            self.loop.poller.modify(self.fd, IN | ONCE)
+            with contextlib.suppress(FileNotFoundError):  # another thread has seen the end of the drain meanwhile
+                self.loop.poller.modify(self.fd, IN | ONCE)
         self.on_connection(fd, peer, service)
+        return True
