@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import select
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ class Shown:
         """round-robin: exactly."""
         with self.fresh() as talk:
             met = [talk().who().worker for _ in range(9)]
-        assert met in ([met[0], met[1]] * 4 + [met[0]], [])
+        assert met == [met[0], met[1]] * 4 + [met[0]]
         assert met[0] != met[1]
 
     def reaches_all(self) -> None:
@@ -189,6 +190,23 @@ class Shown:
                 seen.add(talk.who().worker)
         assert len(seen) == WORKERS
 
+    def takes_more(self) -> None:
+        """Where the app owns connections, a conversation that lasts keeps its worker from no other."""
+        for hold in HOLDS:
+            with self.talk() as lasting, contextlib.ExitStack() as stack:
+                lasting.ask(hold)
+                for _ in range(self.threads + 1):
+                    stack.enter_context(self.talk()).who()
+                if not select.select([lasting.client.sock], [], [], 0)[0]:
+                    return
+        raise AssertionError("new clients waited for a conversation that lasts")
+
+    def pulls(self) -> None:
+        if self.combination.service.owns_connection:
+            self.takes_more()
+        else:
+            self.avoids_the_busy()
+
     # Without a pool
 
     def has_no_pool(self) -> None:
@@ -218,8 +236,8 @@ CHECKS: dict[str, Callable[[Shown], None]] = {
     "client": Shown.looks_at_the_address,
     "least-loaded": Shown.looks_at_the_load,
     "power-of-choices": Shown.looks_at_the_load,
-    "shared-queue": Shown.avoids_the_busy,
-    "leader": Shown.avoids_the_busy,
+    "shared-queue": Shown.pulls,
+    "leader": Shown.pulls,
 }
 
 

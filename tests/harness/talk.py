@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import socket
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from harness.client import Client
 
@@ -30,7 +30,7 @@ class Talk:
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self.client = Client(port, source=source)
 
-    def __enter__(self) -> Talk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
