@@ -21,7 +21,7 @@ from os import read
 from poolctl.errors import ClientGone
 from poolctl.runtime.loop import Loop, Source
 from poolctl.runtime.outbound import Sending
-from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
@@ -29,6 +29,7 @@ from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
 READ = 65536  # bytes read at once
+ENDS = RDHUP | HUP | ERR
 NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
 
 
@@ -78,7 +79,7 @@ class Connection(Sending):
 
     rearm = False
 
-    __slots__ = ("again", "conversation", "leaving", "loop", "mask", "open", "served", "since", "started")
+    __slots__ = ("again", "conversation", "hung", "leaving", "loop", "mask", "open", "served", "since", "started")
 
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         # Sending.__init__ written out: a call is more than what all of this may cost a connection
@@ -91,6 +92,7 @@ class Connection(Sending):
         self.mask = IN
         self.open = True
         self.again = False  # more may have come; where only edges are told, nobody else would say so
+        self.hung = False  # an edge told of the end as well: it follows what has come
         self.leaving = loop.draining  # no request is taken after those that have come
         self.served = False  # a request was answered
         self.started = False  # a part of a request has come
@@ -114,7 +116,7 @@ class Connection(Sending):
         conversation = self.conversation
         if data:
             conversation.receive(data)
-            if len(data) == READ:
+            if len(data) == READ or self.hung:
                 self.again = True
         else:
             conversation.ended()
@@ -271,6 +273,8 @@ class SharedConnection(Connection):
         self._turn = threading.Lock()
 
     def on_event(self, events: int, service: Service) -> None:
+        if events & ENDS:
+            self.hung = True
         self.again = True
         self._take_turns(service)
 

@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, Poller, SelectorsPoller, make_poller
+from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, RDHUP, Poller, SelectorsPoller, make_poller
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -57,7 +57,7 @@ class Loop:
         self.poller: Poller = make_poller()
         self.shared = shared
         self.once = ONCE if shared else 0
-        self.edge = EDGE if shared else 0
+        self.edge = EDGE | RDHUP if shared else 0  # one edge may tell of bytes and of the end after them
         self.handlers: dict[int, Handler] = {}
         self.sources: set[int] = set()  # descriptors that keep the loop alive though nothing is in hand
         self.listening: dict[int, Source] = {}
