@@ -155,7 +155,9 @@ class Taken(Source):
     def on_event(self, events: int, service: Any) -> None:
         records = array.array("Q")
         records.frombytes(os.read(self.fd, 65536))
-        taken = {self.front.turns.pop(record >> 2, None) for record in records}
+        for record in records:
+            self.front.turns.pop(record >> 2, None)
         for each in list(self.front.listening.values()):
-            if isinstance(each, Turns) and (each.number in taken or None in taken):
+            # While another turn is out for it, what waits there may be that one's, and a third turn would be one too many.
+            if isinstance(each, Turns) and each.number not in self.front.turns.values():
                 each.look_again()
