@@ -16,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import socket
 from abc import ABC, abstractmethod
 from time import monotonic
 from typing import Any, Protocol
 
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.poller import EXCLUSIVE, IN, ONCE, Poller, SelectorsPoller, make_poller
+from poolctl.runtime.poller import EXCLUSIVE, IN, ONCE, OUT, Poller, SelectorsPoller, make_poller
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -91,6 +92,12 @@ class Loop:
         if self.handlers.get(handler.fd) is handler:
             with contextlib.suppress(FileNotFoundError):
                 self.poller.modify(handler.fd, handler.mask | ONCE)
+
+    def nudge(self, handler: Handler) -> None:
+        """Give a handler an event: its descriptor is idle, and so writable. In a shared loop another thread may not
+        have registered it yet; that one sees by itself that the loop drains."""
+        with contextlib.suppress(FileNotFoundError):
+            self.poller.modify(handler.fd, IN | OUT | self.once)
 
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""
@@ -191,6 +198,8 @@ class Loop:
     def _drained(self, quiet: bool) -> None:
         if quiet:
             for listening in list(self.listening.values()):
+                if readable(listening.fd):
+                    continue  # another thread is about to accept, and its event will come again only then
                 self.listening.pop(listening.fd, None)
                 self.drop(listening)
         if self._empty() and not self.finished:
@@ -199,6 +208,13 @@ class Loop:
 
     def _empty(self) -> bool:
         return not self.handlers
+
+
+def readable(fd: int) -> bool:
+    """Whether it can be read at this moment, whoever waits for it."""
+    look = select.poll()
+    look.register(fd, select.POLLIN)
+    return bool(look.poll(0))
 
 
 class Source(ABC):
