@@ -13,15 +13,32 @@ from harness.server import ROOT, Server
 
 FOLDER = ROOT / "topologies"
 FILES = sorted(FOLDER.glob("*.yaml"))
-DESIGNS = """
-unp-0-iterative unp-1-process-per-connection unp-2-prefork-accept unp-3-prefork-file-lock
-unp-5-prefork-descriptor-passing unp-6-thread-per-connection unp-7-prethread-mutex unp-8-prethread-main-accepts
-half-sync-half-reactive-processes half-sync-half-reactive-threads
-half-sync-half-async-accept-front half-sync-half-async-accept-worker
-leader-followers-processes leader-followers-threads
-reuse-port-kernel-hash reuse-port-random reuse-port-client reuse-port-cpu
-apache-prefork apache-worker nginx gunicorn-sync gunicorn-gthread puma-cluster
-""".split()
+DESIGNS = [
+    "unp-0-iterative",
+    "unp-1-process-per-connection",
+    "unp-2-prefork-accept",
+    "unp-3-prefork-file-lock",
+    "unp-5-prefork-descriptor-passing",
+    "unp-6-thread-per-connection",
+    "unp-7-prethread-mutex",
+    "unp-8-prethread-main-accepts",
+    "half-sync-half-reactive-processes",
+    "half-sync-half-reactive-threads",
+    "half-sync-half-async-accept-front",
+    "half-sync-half-async-accept-worker",
+    "leader-followers-processes",
+    "leader-followers-threads",
+    "reuse-port-kernel-hash",
+    "reuse-port-random",
+    "reuse-port-client",
+    "reuse-port-cpu",
+    "apache-prefork",
+    "apache-worker",
+    "nginx",
+    "gunicorn-sync",
+    "gunicorn-gthread",
+    "puma-cluster",
+]
 
 
 def comment(file: Path) -> str:
