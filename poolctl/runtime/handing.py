@@ -158,6 +158,6 @@ class Taken(Source):
         for record in records:
             self.front.turns.pop(record >> 2, None)
         for each in list(self.front.listening.values()):
-            # While another turn is out for it, what waits there may be that one's, and a third turn would be one too many.
+            # While another turn is out for it, what waits there may be that one's: a third turn would be too many.
             if isinstance(each, Turns) and each.number not in self.front.turns.values():
                 each.look_again()
