@@ -154,7 +154,11 @@ class Taken(Source):
 
     def on_event(self, events: int, service: Any) -> None:
         records = array.array("Q")
-        records.frombytes(os.read(self.fd, 65536))
+        data = os.read(self.fd, 65536)
+        if not data:
+            self.front.abandon()
+            return
+        records.frombytes(data)
         for record in records:
             self.front.turns.pop(record >> 2, None)
         for each in list(self.front.listening.values()):
