@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from faults.models import MODELS, Start, begin
 from harness.client import Client, get
 from harness.server import wait_until
+
+from faults.models import MODELS, Start, begin, models
 
 LISTENING = "0A"  # of /proc/net/tcp
 
@@ -95,7 +96,7 @@ def test_a_connection_is_where_the_model_says(serve: Start, name: str) -> None:
         assert {pid: after[pid] - count for pid, count in before.items() if after[pid] != count} == {owner: 1}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@models(MODELS)
 def test_supervisor_and_mold_hold_no_connection(serve: Start, name: str) -> None:
     _, server = begin(serve, name)
     pids = [server.pid, *server.pids("mold")]
@@ -153,9 +154,7 @@ def pss(pids: list[int]) -> int:
 
 
 @pytest.mark.parametrize("preload", [True, False])
-def test_workers_share_what_was_preloaded(
-    serve: Start, tmp_path: Path, preload: bool
-) -> None:
+def test_workers_share_what_was_preloaded(serve: Start, tmp_path: Path, preload: bool) -> None:
     (tmp_path / "large.py").write_text(APP)
     topology = MODELS["hshr-processes"].topology(8, preload=preload, app={"wsgi": "large:application"})
     server = serve(topology, path=tmp_path)

@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from faults.models import Start
 from harness.client import get
 from harness.server import Server, wait_until
+
+from faults.models import Start
 
 APP = """
 import os
