@@ -10,6 +10,7 @@ choice of ownership.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -19,13 +20,15 @@ from os import read
 from poolctl.errors import ClientGone
 from poolctl.runtime.loop import Loop, Source
 from poolctl.runtime.outbound import Sending
-from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
 from poolctl.runtime.task import Peer
 
+log = logging.getLogger("poolctl")
 READ = 65536  # bytes read at once
+ENDS = RDHUP | HUP | ERR
 NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
 
 
@@ -61,23 +64,21 @@ class ConnectionLoop(Loop):
         self.open += 1
         kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
         connection = kind(self, fd, service.protocol.conversation(peer))
+        self.handlers[fd] = connection  # from here on a drain waits for it
         connection.on_event(IN, service)
         if connection.open:
             self.handle(connection)
             if self.draining:
                 connection.drain(service)
 
-    def _empty(self) -> bool:
-        # A connection that is served for the first time is not among the handlers yet; where several threads run the
-        # loop the others must not leave it to a loop that has ended.
-        return not self.handlers and not self.open
-
 
 class Connection(Sending):
     """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not
     take."""
 
-    __slots__ = ("conversation", "leaving", "loop", "mask", "open", "served", "since", "started")
+    rearm = False
+
+    __slots__ = ("again", "conversation", "hung", "leaving", "loop", "mask", "open", "served", "since", "started")
 
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         # Sending.__init__ written out: a call is more than what all of this may cost a connection
@@ -89,6 +90,8 @@ class Connection(Sending):
         self.conversation = conversation
         self.mask = IN
         self.open = True
+        self.again = False  # more may have come; where only edges are told, nobody else would say so
+        self.hung = False  # an edge told of the end as well: it follows what has come
         self.leaving = loop.draining  # no request is taken after those that have come
         self.served = False  # a request was answered
         self.started = False  # a part of a request has come
@@ -106,9 +109,14 @@ class Connection(Sending):
         except OSError:
             self.close(service)
             return
+        self._received(data, service)
+
+    def _received(self, data: bytes, service: Service) -> None:
         conversation = self.conversation
         if data:
             conversation.receive(data)
+            if len(data) == READ or self.hung:
+                self.again = True
         else:
             conversation.ended()
             self.leaving = True
@@ -199,9 +207,24 @@ class Connection(Sending):
                 self.close(service)
         elif self.started:
             if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
-                self._turn_away(408, service)
+                self._overdue(service)
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
+            self._overdue(service)
+
+    def _overdue(self, service: Service) -> None:
+        """Its time is over, unless what it was to send has come while this thread was busy elsewhere."""
+        since = self.since
+        try:
+            self._received(read(self.fd, READ), service)
+        except BlockingIOError:
+            log.debug("a client was silent for too long")
+        except OSError:
             self.close(service)
+        if self.open and self.since == since and self.outbound is None:
+            if self.started:
+                self._turn_away(408, service)
+            else:
+                self.close(service)
 
     def drain(self, service: Service) -> None:
         """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
@@ -237,8 +260,8 @@ class Connection(Sending):
 class SharedConnection(Connection):
     """A connection that any thread may serve: the lock is held by the one that does.
 
-    An armed descriptor wakes one thread, so the lock is free but for the moments when the sweep or the drain look at
-    the same connection.
+    Edges may come while it is being served. Who gets one notes it, then tries the lock; who has the lock lets go of it,
+    then looks at the note. So one of the two sees to what came in between.
     """
 
     __slots__ = ("_turn",)
@@ -248,18 +271,23 @@ class SharedConnection(Connection):
         self._turn = threading.Lock()
 
     def on_event(self, events: int, service: Service) -> None:
-        if self._turn.acquire(blocking=False):
+        if events & ENDS:
+            self.hung = True
+        self.again = True
+        self._take_turns(service)
+
+    def _take_turns(self, service: Service) -> None:
+        turn = self._turn
+        while self.again and turn.acquire(blocking=False):
+            self.again = False
             try:
-                self._serve(service)
+                if self.open:
+                    self._serve(service)
             finally:
-                self._turn.release()
-            if self.leaving and self.served and not self.started and self.outbound is None:
-                # The drain came while this was served, too late to be seen: have the next event ask whether to leave.
-                self.mask = IN | OUT
+                turn.release()
 
     def _serve(self, service: Service) -> None:
-        if self.open:
-            super().on_event(IN, service)
+        super().on_event(IN, service)
 
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):
@@ -268,6 +296,7 @@ class SharedConnection(Connection):
                     super().expire(now, service)
             finally:
                 self._turn.release()
+            self._take_turns(service)
 
     def drain(self, service: Service) -> None:
         if self._turn.acquire(blocking=False):
@@ -279,7 +308,9 @@ class SharedConnection(Connection):
             finally:
                 self._turn.release()
         else:
-            self.leaving = True  # whoever serves it sees this when done
+            self.leaving = True
+        self.again = True  # whoever serves it now looks once more when done
+        self._take_turns(service)
 
 
 class Ceded(SharedConnection):
@@ -288,15 +319,7 @@ class Ceded(SharedConnection):
 
     __slots__ = ()
 
-    def _serve(self, service: Service) -> None:
-        try:
-            data = read(self.fd, READ)
-        except BlockingIOError:
-            self._nothing(service)
-            return
-        except OSError:
-            self.close(service)
-            return
+    def _received(self, data: bytes, service: Service) -> None:
         if not data:
             self.close(service)
             return

@@ -87,12 +87,12 @@ class HandingFront(Loop, ABC):
     def before_events(self) -> None:
         self.rooms.retry()
 
-    def _drained(self, quiet: bool) -> None:
-        super()._drained(quiet and not self.turns)
+    def _drained(self, quiet: bool, service: Any) -> None:
+        super()._drained(quiet and not self.turns, service)
         if not self.listening and self.router.empty:
             for fd in list(self.sources):
                 self.drop(self.handlers[fd])
-            super()._drained(quiet)
+            super()._drained(quiet, service)
 
 
 class ProcessHandingFront(HandingFront):
@@ -155,7 +155,9 @@ class Taken(Source):
     def on_event(self, events: int, service: Any) -> None:
         records = array.array("Q")
         records.frombytes(os.read(self.fd, 65536))
-        taken = {self.front.turns.pop(record >> 2, None) for record in records}
+        for record in records:
+            self.front.turns.pop(record >> 2, None)
         for each in list(self.front.listening.values()):
-            if isinstance(each, Turns) and (each.number in taken or None in taken):
+            # While another turn is out for it, what waits there may be that one's: a third turn would be too many.
+            if isinstance(each, Turns) and each.number not in self.front.turns.values():
                 each.look_again()

@@ -13,6 +13,7 @@ still holds the client it can say 502 if nothing had been sent.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from abc import ABC, abstractmethod
 from os import read
@@ -30,6 +31,7 @@ from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
 from poolctl.runtime.task import Peer
 
+log = logging.getLogger("poolctl")
 AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
 
 
@@ -88,12 +90,12 @@ class LendingFront(Loop, ABC):
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         """Route the request; how it travels depends on where the workers are."""
 
-    def _drained(self, quiet: bool) -> None:
-        super()._drained(quiet)
+    def _drained(self, quiet: bool, service: Any) -> None:
+        super()._drained(quiet, service)
         if not self.listening and not self.open:
             for fd in list(self.sources):
                 self.drop(self.handlers[fd])
-            super()._drained(quiet)
+            super()._drained(quiet, service)
 
     def miss(self, client: Client) -> None:
         """Something came for a connection that is lent: from now on its return matters at once."""
@@ -101,7 +103,7 @@ class LendingFront(Loop, ABC):
 
     def drain(self, service: Any) -> None:
         super().drain(service)
-        for client in self.lent.values():
+        for client in list(self.lent.values()):
             client.leaving = True
             self.miss(client)
 
@@ -127,6 +129,8 @@ class LendingFront(Loop, ABC):
 
 class Client(Sending):
     """A connection as the front sees it."""
+
+    rearm = True  # a front is never shared
 
     __slots__ = (
         "ahead", "conversation", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "number",
@@ -166,6 +170,9 @@ class Client(Sending):
         except OSError:
             self._gone()
             return
+        self._received(data)
+
+    def _received(self, data: bytes) -> None:
         if data:
             self.framer.receive(data)
         else:
@@ -288,9 +295,24 @@ class Client(Sending):
                 self.close()
         elif self.started:
             if waited > (timeouts.idle if self.framer.in_body else timeouts.head):
-                self.turn_away(408)
+                self._overdue()
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
-            self.close()
+            self._overdue()
+
+    def _overdue(self) -> None:
+        """Its time is over, unless what it was to send has come while the front was kept from running."""
+        since = self.since
+        try:
+            self._received(read(self.fd, READ))
+        except BlockingIOError:
+            log.debug("a client was silent for too long")
+        except OSError:
+            self._gone()
+        if self.open and not self.ticket and self.since == since and self.outbound is None:
+            if self.started:
+                self.turn_away(408)
+            else:
+                self.close()
 
     def drain(self, service: Any) -> None:
         """What has come is answered. Every idle connection is writable, so asking for that gives each an event at

@@ -27,9 +27,10 @@ class ThreadLendingFront(LendingFront):
     def attend(self) -> None:
         """Take back what was lent."""
         self._back: deque[tuple[int, bool, Outbound | None]] = deque()
-        self._bell, heard = channel()
+        # Held here too: a worker may ring after the front has taken everything back and let go of its handlers.
+        self._bell, self._heard = channel()
         self._bell.setblocking(False)
-        back = Back(self, heard, self._back)
+        back = Back(self, self._heard, self._back)
         self.sources.add(back.fd)
         self.handle(back)
 

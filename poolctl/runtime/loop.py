@@ -3,8 +3,10 @@
     poller -- (fd, events) --> handlers[fd].on_event(events, service)
                                a listener, an inbox, the lifeline, a connection
 
-A loop belongs to one thread, or is *shared*: then several threads wait on one event set, every registration is for one
-event, and whoever got it arms it again when done (leader/followers with the kernel as arbiter). Nothing else differs.
+A loop belongs to one thread, or is *shared*: then several threads wait on one event set, and the kernel wakes one of
+them for each event (leader/followers with the kernel as arbiter). A source is registered for one event, and armed
+again by whoever got it, when the next may lead. A connection is registered for edges, which saves that call, and has a
+lock.
 
 The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any
 more, its inboxes until their end of file, and connections are closed as they fall idle. With the last of them the
@@ -16,14 +18,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import socket
 from abc import ABC, abstractmethod
 from time import monotonic
 from typing import Any, Protocol
 
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.poller import EXCLUSIVE, IN, ONCE, OUT, Poller, SelectorsPoller, make_poller
+from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, OUT, RDHUP, Poller, SelectorsPoller, make_poller
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -38,6 +39,7 @@ class Handler(Protocol):
 
     fd: int
     mask: int
+    rearm: bool  # in a shared loop: armed again after each event, or registered for edges?
 
     def on_event(self, events: int, service: Any) -> None:
         """It is readable, writable, or broken: finding out is the handler's."""
@@ -56,6 +58,7 @@ class Loop:
         self.poller: Poller = make_poller()
         self.shared = shared
         self.once = ONCE if shared else 0
+        self.edge = EDGE | RDHUP if shared else 0  # one edge may tell of bytes and of the end after them
         self.handlers: dict[int, Handler] = {}
         self.sources: set[int] = set()  # descriptors that keep the loop alive though nothing is in hand
         self.listening: dict[int, Source] = {}
@@ -79,13 +82,15 @@ class Loop:
     def handle(self, handler: Handler, extra: int = 0) -> None:
         """From now on this handler gets the events of its descriptor."""
         self.handlers[handler.fd] = handler
-        self.poller.register(handler.fd, handler.mask | self.once | extra)
+        once = self.once if handler.rearm else self.edge
+        self.poller.register(handler.fd, handler.mask | once | extra)
 
     def want(self, handler: Handler, mask: int) -> None:
-        """The handler waits for something else than before. In a shared loop this counts when it is armed again."""
+        """The handler waits for something else than before."""
         handler.mask = mask
-        if not self.shared and handler.fd in self.handlers:
-            self.poller.modify(handler.fd, mask)
+        if handler.fd in self.handlers:
+            with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
+                self.poller.modify(handler.fd, mask | self.edge)
 
     def arm(self, handler: Handler) -> None:
         """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may drop
@@ -95,21 +100,23 @@ class Loop:
                 self.poller.modify(handler.fd, handler.mask | ONCE)
 
     def nudge(self, handler: Handler) -> None:
-        """Give a handler an event: its descriptor is idle, and so writable. In a shared loop another thread may not
+        """Give a connection an event: its descriptor is idle, and so writable. In a shared loop another thread may not
         have registered it yet; that one sees by itself that the loop drains."""
         with contextlib.suppress(FileNotFoundError):
-            self.poller.modify(handler.fd, IN | OUT | self.once)
+            self.poller.modify(handler.fd, IN | OUT | self.edge)
 
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""
         if self.handlers.pop(handler.fd, None) is not None:
-            self.poller.unregister(handler.fd)
+            with contextlib.suppress(FileNotFoundError):  # as above
+                self.poller.unregister(handler.fd)
         self.sources.discard(handler.fd)
 
     def closing(self, handler: Handler) -> None:
         """The handler is about to close its descriptor, of which no other process has a copy."""
         if self.handlers.pop(handler.fd, None) is not None and self._explicit:
-            self.poller.unregister(handler.fd)
+            with contextlib.suppress(FileNotFoundError):  # as above
+                self.poller.unregister(handler.fd)
 
     def listen(self, listener: Listener, on_connection: Any, lock: Any = None, extra: int = EXCLUSIVE) -> None:
         """Take connections of this listener, one an event."""
@@ -122,7 +129,7 @@ class Loop:
 
     def run(self, service: Any = None) -> None:
         """Serve until drained. In a shared loop every thread calls this, each with its own service."""
-        poll, handlers, shared = self.poller.poll, self.handlers, self.shared
+        poll, handlers, shared, explicit = self.poller.poll, self.handlers, self.shared, self._explicit
         count = 1 if shared else 256
         while not self.finished:
             events = poll(self._patience(), count)
@@ -133,13 +140,13 @@ class Loop:
                 if handler is None:
                     continue
                 handler.on_event(event, service)
-                if shared:
+                if shared and (handler.rearm or explicit):
                     self.arm(handler)
             if now >= self._next_sweep:
                 self._next_sweep = now + SWEEP
                 self._sweep(now, service)
             if self.ending:
-                self._drained(not events)
+                self._drained(not events, service)
 
     def before_events(self) -> None:
         """After each wait, before any handler is called."""
@@ -196,26 +203,15 @@ class Loop:
         for handler in list(self.handlers.values()):
             handler.drain(service)
 
-    def _drained(self, quiet: bool) -> None:
+    def _drained(self, quiet: bool, service: Any) -> None:
         if quiet:
             for listening in list(self.listening.values()):
-                if readable(listening.fd):
-                    continue  # another thread is about to accept, and its event will come again only then
-                self.listening.pop(listening.fd, None)
-                self.drop(listening)
-        if self._empty() and not self.finished:
+                if not listening.look(service):
+                    self.listening.pop(listening.fd, None)
+                    self.drop(listening)
+        if not self.handlers and not self.finished:
             self.finished = True
             os.close(self._not_over)  # the end of file wakes every thread that still waits
-
-    def _empty(self) -> bool:
-        return not self.handlers
-
-
-def readable(fd: int) -> bool:
-    """Whether it can be read at this moment, whoever waits for it."""
-    look = select.poll()
-    look.register(fd, select.POLLIN)
-    return bool(look.poll(0))
 
 
 class Source(ABC):
@@ -223,10 +219,15 @@ class Source(ABC):
 
     fd: int
     mask = IN
+    rearm = True
 
     @abstractmethod
     def on_event(self, events: int, service: Any) -> None:
         """It is readable, writable, or broken: finding out is the handler's."""
+
+    def look(self, service: Any) -> bool:
+        """At the end of a drain: whether there was still something to be had, which was taken."""
+        return False
 
     def expire(self, now: float, service: Any) -> None:  # noqa: B027  # the usual source has nothing to do here
         """A source waits as long as it takes."""
@@ -251,6 +252,7 @@ class Lingering:
     """A client that was turned away: its last bytes are read and forgotten."""
 
     mask = IN
+    rearm = True
 
     def __init__(self, loop: Loop, sock: socket.socket) -> None:
         self.loop = loop
@@ -293,18 +295,22 @@ class Listening(Source):
         self.lock = lock
 
     def on_event(self, events: int, service: Any) -> None:
+        self.look(service)
+
+    def look(self, service: Any) -> bool:
+        """Accept one, if one waits."""
         lock = self.lock
         if lock is not None and not lock.acquire(blocking=False):
-            return  # another accepts at this moment; what is left then will be reported again
+            return True  # another accepts at this moment; what is left then will be reported again
         try:
             fd, peer = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # another was faster, or the client has gone again
+            return False  # another was faster, or the client has gone again
         except OSError as error:
             # No descriptor or memory is left. The pause bounds both the log and the work until something is closed.
             log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
             self.loop.pause(self)
-            return
+            return False
         finally:
             if lock is not None:
                 lock.release()
@@ -312,3 +318,4 @@ class Listening(Source):
             # The leader has its connection: the next follower leads before this one is served.
             self.loop.arm(self)
         self.on_connection(fd, peer, service)
+        return True

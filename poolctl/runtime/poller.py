@@ -17,6 +17,7 @@ IN = 0x001
 OUT = 0x004
 ERR = 0x008
 HUP = 0x010
+RDHUP = 0x2000  # EPOLLRDHUP: the other side sends no more
 EDGE = 1 << 31  # EPOLLET: only what is new
 ONCE = 1 << 30  # EPOLLONESHOT: one event, then silence until modify
 EXCLUSIVE = 1 << 28  # EPOLLEXCLUSIVE: of several pollers that wait for one descriptor, wake one

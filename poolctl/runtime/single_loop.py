@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.scoreboard import ROW
@@ -26,15 +27,15 @@ class SingleLoop(ConnectionLoop):
         self.poller.close()
         os.close(self._over)
 
-    def _drained(self, quiet: bool) -> None:
-        super()._drained(quiet)
+    def _drained(self, quiet: bool, service: Any) -> None:
+        super()._drained(quiet, service)
         self._leave_when_done()
 
     def _leave_when_done(self) -> None:
         if len(self.handlers) == len(self.sources):
             for fd in list(self.sources):
                 self.drop(self.handlers[fd])
-            super()._drained(quiet=True)
+            super()._drained(quiet=True, service=None)
 
 
 def passing_service(site: Site) -> Service:

@@ -79,7 +79,8 @@ ALL = {**MODELS, **HYBRID, **FALLBACK}
 
 # What every run of the tests asks; the others, which are the same code put together otherwise, are for `make faults`.
 CORE = (
-    "hshr-processes", "hshr-threads", "hsha-front-processes", "hsha-worker-processes-selectors", "lf-processes", "lf-threads",
+    "hshr-processes", "hshr-threads", "hsha-front-processes", "hsha-worker-processes-selectors", "lf-processes",
+    "lf-threads",
 )  # fmt: skip
 FEW = ("hshr-processes", "hsha-front-processes", "lf-threads")
 

@@ -146,8 +146,7 @@ def test_a_server_out_of_descriptors_recovers(serve: Start, name: str) -> None:
     pids = server.tree()
     many: list[socket.socket] = []
     try:
-        for _ in range(120):
-            many.append(socket.create_connection(("127.0.0.1", server.port), 5))
+        many.extend(socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(120))
         server.wait_for_log("cannot accept")
         used = cpu(server)
         select.select([], [], [], 1.0)  # a second in which a server that spins would use one

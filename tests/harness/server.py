@@ -51,19 +51,30 @@ class Server:
         self.tracebacks = tracebacks
         self.log = ""
         self._changed = threading.Condition()
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "poolctl", "run", str(file), *listen, *options],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+        self.process = self._start(
+            ["run", str(file), *listen, *options],
+            {"PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
+            folder,
+            prefix,
+        )
+        self.pid = self.process.pid
+        self._seen: set[int] = {self.pid}
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _start(
+        self, words: list[str], environment: Mapping[str, str], folder: Path, prefix: tuple[str, ...]
+    ) -> subprocess.Popen[str]:
+        """The command as people type it."""
+        return subprocess.Popen(
+            [*prefix, sys.executable, "-m", "poolctl", *words],
+            env={**os.environ, **environment},
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             cwd=folder,
             text=True,
             errors="replace",
         )
-        self.pid = self.process.pid
-        self._seen: set[int] = {self.pid}
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr

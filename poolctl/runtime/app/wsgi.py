@@ -11,7 +11,7 @@ from pydantic import Field
 
 from poolctl.runtime.app import App, Output, Surroundings
 from poolctl.runtime.app.target import load_callable
-from poolctl.runtime.app.wsgi_environ import fill, template
+from poolctl.runtime.app.wsgi_environ import Memo
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_response import HttpResponse
 
@@ -67,11 +67,10 @@ class WsgiApp(App):
     def serve(self, request: HttpRequest, out: Output) -> bool:
         """Call the application and send what it answers; whether the connection may be kept."""
         conversation = request.conversation
-        known = conversation.memo
-        if known is None:
-            known = conversation.memo = template(conversation.peer, self._surroundings)
-        environ = known.copy()
-        fill(environ, request)
+        memo = conversation.memo
+        if memo is None:
+            memo = conversation.memo = Memo(conversation.peer, self._surroundings)
+        environ = memo.environ(request)
         call = _Call(request, out)
         try:
             result = self._application(environ, call.start_response)

@@ -41,12 +41,54 @@ def template(peer: Peer, surroundings: Surroundings) -> dict[str, Any]:
     }
 
 
-def fill(environ: dict[str, Any], request: HttpRequest) -> None:
-    """Add what this request says to a copy of the template."""
+class Memo:
+    """What is kept for the length of a connection, so that only what is new has to be put together.
+
+    The protocol gives the same list for the same headers as before, and the same target for the same target.
+    """
+
+    __slots__ = ("_filled", "_headed", "_headers", "_target", "_template")
+
+    def __init__(self, peer: Peer, surroundings: Surroundings) -> None:
+        self._template = template(peer, surroundings)
+        self._headers: object = None
+        self._target: object = None
+        self._headed: dict[str, Any] = {}  # the template with the variables of these headers
+        self._filled: dict[str, Any] = {}  # and with those of this target
+
+    def environ(self, request: HttpRequest) -> dict[str, Any]:
+        """A new environ for this request."""
+        if request.length >= 0 or request.version != "1.1":
+            environ = self._template.copy()
+            _fill_headers(environ, request)
+            _fill_line(environ, request)
+            _fill_rest(environ, request)
+            return environ
+        if request.headers is not self._headers:
+            self._headed = self._template.copy()
+            _fill_headers(self._headed, request)
+            self._headers = request.headers
+            self._target = None
+        if request.target is not self._target:
+            self._filled = self._headed.copy()
+            _fill_line(self._filled, request)
+            self._target = request.target
+        environ = self._filled.copy()
+        environ["REQUEST_METHOD"] = request.method
+        return environ
+
+
+def _fill_line(environ: dict[str, Any], request: HttpRequest) -> None:
     target = request.target.decode("latin-1")
     environ["REQUEST_METHOD"] = request.method
     environ["RAW_URI"] = target
     path, _, environ["QUERY_STRING"] = target.partition("?")
+    if path[:1] != "/":
+        path = _unusual(environ, path)
+    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+
+
+def _fill_headers(environ: dict[str, Any], request: HttpRequest) -> None:
     for name, value in request.headers:
         key = _keys.get(name)
         if key is None:
@@ -57,9 +99,9 @@ def fill(environ: dict[str, Any], request: HttpRequest) -> None:
             _join(environ, key, value)
         else:
             environ[key] = value.decode("latin-1")
-    if path[:1] != "/":
-        path = _unusual(environ, path)
-    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+
+
+def _fill_rest(environ: dict[str, Any], request: HttpRequest) -> None:
     if request.version != "1.1":
         environ["SERVER_PROTOCOL"] = "HTTP/1.0"
     if request.length >= 0:

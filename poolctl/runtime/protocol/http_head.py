@@ -24,6 +24,8 @@ WATCHED = {
     b"transfer-encoding": ENCODING,
     b"expect": EXPECT,
 }
+END = b"\r\n\r\n"
+REPEATED = 4096  # bytes of the longest head that is remembered for the next request of its connection
 MEMO = 512  # header names remembered, in the spelling of the clients
 # Methods that the parser knows from protocols that look like HTTP (RTSP, Icecast), and the one that asks for a tunnel.
 FOREIGN = frozenset(
@@ -81,9 +83,11 @@ class HeadParser:
     """
 
     __slots__ = (
+        "_block",
         "_body",
         "_fields",
         "_headers",
+        "_last",
         "_method",
         "_parser",
         "_target",
@@ -100,30 +104,38 @@ class HeadParser:
         self._body = body
         self._fields = _Fields()
         self._parser = HttpRequestParser(self._fields)
+        self._last = b""  # the last head, if it was one of the usual kind: no body, and the connection is kept
+        self._block = b""  # what follows its first line
 
     def check(self, head: bytes) -> int:
         """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
+        if head == self._last:
+            return 0  # and all that was found then still stands here
+        self._last = b""
+        end = head.find(b"\r\n")
         fields = self._fields
-        headers: list[tuple[bytes, bytes]] = []
-        fields.headers = headers
         parser = self._parser
+        # A client sends the same headers with each request of a connection, as a rule: then only the first line is new.
+        same = self._block == head[end:]
+        if not same:
+            fields.headers = []
+            self._block = b""
         try:
-            parser.feed_data(head)
+            parser.feed_data(head[:end] + END if same else head)
         except HttpParserUpgrade:
             self._renew()  # served as if the client had not asked (RFC 9110, 7.8); its body is not the parser's to skip
         except HttpParserError:
             return 400
         # The parser also takes RTSP, Icecast, HTTP/2.0 and HTTP/0.9, so the version is read from the bytes.
-        line = head.find(b"\r\n") - 9
-        if head.startswith(b" HTTP/1.1", line):
+        if head.startswith(b" HTTP/1.1", end - 9):
             self._version = "1.1"
-        elif head.startswith(b" HTTP/1.0", line):
+        elif head.startswith(b" HTTP/1.0", end - 9):
             self._version = "1.0"
         else:
             return 505
         if len(fields.target) > self._target:
             return 414
-        if len(headers) > self._headers:
+        if len(fields.headers) > self._headers:
             return 431
         word = parser.get_method()
         method = _methods.get(word)
@@ -132,20 +144,17 @@ class HeadParser:
                 return 501
             method = _methods[word] = word.decode("ascii")
         self._method = method
+        if same and self._version == "1.1":
+            self._last = head
+            return 0
         self.length = 0
         self.chunked = False
-        # Most requests have no header but Host that says anything about framing or the connection.
-        hosts = 0
-        for name, _ in headers:
-            kind = _kinds.get(name)
-            if kind is None:
-                kind = kind_of(name)
-            if kind == HOST:
-                hosts += 1
-            elif kind:
-                return self._judge(headers)
-        self.keep_alive = newest = self._version == "1.1"
-        return 0 if hosts == 1 or not (hosts or newest) else 400
+        status = self._judge(fields.headers)
+        usual = self.keep_alive and self._version == "1.1" and not self.length and not self.chunked
+        if not status and usual and len(head) <= REPEATED:
+            self._last = head
+            self._block = head[end:]
+        return status
 
     def request(self, conversation: HttpConversation | None) -> HttpRequest:
         """The request whose head was read last."""

@@ -1,0 +1,120 @@
+"""Every combination of the axes: those that fit serve and do what their words say, the others are refused with the
+reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.server import Server
+from harness.shown import WORKERS, show
+from harness.talk import APPS
+
+from poolctl.assembly.combination import SERVICES, Combination, complete
+from poolctl.assembly.resolve import read
+from poolctl.assembly.rules import combinations, fits
+from poolctl.config.diagnostic import Invalid
+
+Launch = Callable[..., Server]
+
+# wsgi is what demo is, with a target.
+SERVED = [each for each in combinations(SERVICES[app] for app in APPS) if not fits(each)]
+REFUSED = [each for each in combinations() if fits(each)]
+
+
+def words(combination: Combination) -> str:
+    """The name of a test."""
+    given = combination
+    pool = f"{given.pool}*{given.threads}" if (given.threads or 1) > 1 else given.pool
+    axes = (given.service.app, pool, given.ownership, given.accept or given.lock, given.dispatch, given.affinity)
+    return "-".join(axis.replace("/", "+") for axis in axes if axis)
+
+
+def topology(combination: Combination) -> dict[str, Any]:
+    """The file of a combination, every axis written out."""
+    target: Any = APPS.get(combination.service.app, {"wsgi": "shop:app"})
+    found: dict[str, Any] = {"app": target, "affinity": combination.affinity}
+    if combination.baseline:
+        return found | {"pool": combination.pool}
+    pool = {"kind": combination.pool, "size": WORKERS, "threads": combination.threads}
+    ownership = {"use": combination.ownership, "accept": combination.accept, "lock": combination.lock}
+    found |= {"pool": _given(pool), "ownership": _given(ownership), "dispatch": combination.dispatch}
+    return found
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+@pytest.mark.parametrize("combination", SERVED, ids=words)
+def test_what_fits_serves_as_its_words_say(combination: Combination, launch: Launch) -> None:
+    server = launch(topology(combination))
+    show(combination, server.port)
+    assert server.stop() == 0
+
+
+def by_default(combination: Combination) -> bool:
+    """Whether dispatch and affinity are what they would be if the file left them out."""
+    return complete(replace(combination, dispatch=None, affinity=None)) == combination
+
+
+SHAPES = [each for each in SERVED if each.service.app in ("demo", "stream") and by_default(each)]
+
+
+@pytest.mark.parametrize("combination", SHAPES, ids=words)
+def test_every_shape_serves_without_epoll(combination: Combination, launch: Launch) -> None:
+    server = launch(topology(combination), environment={"POOLCTL_POLLER": "selectors"})
+    show(combination, server.port)
+    assert server.stop() == 0
+
+
+def shape(combination: Combination) -> tuple[str, str, int]:
+    return combination.service.app, combination.pool, combination.threads or 1
+
+
+GROUPS = [(name, list(group)) for name, group in groupby(REFUSED, shape)]
+
+
+@pytest.mark.parametrize("group", [group for _, group in GROUPS], ids=["-".join(map(str, name)) for name, _ in GROUPS])
+def test_what_does_not_fit_is_refused_with_its_reason(group: list[Combination], tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    for combination in group:
+        file.write_text(yaml.safe_dump(topology(combination)))
+        with pytest.raises(Invalid) as caught:
+            read(str(file))
+        found = caught.value.diagnostics
+        assert {each.code for each in found} == {"PC301"}
+        reasons = sorted(refusal.reason for refusal in fits(combination))
+        assert sorted(each.message for each in found) == reasons, words(combination)
+        (advice,) = (each.help for each in found if each.help)
+        assert_followed(file, advice)
+
+
+def assert_followed(file: Path, advice: str) -> None:
+    """The mend that was shown makes a file that is valid."""
+    said = advice.removeprefix("the nearest that fits has ")
+    assert said != advice, advice
+    sets, _, dropped = said.partition("; leave out ")
+    text = yaml.safe_load(file.read_text())
+    for key in filter(None, dropped.split(", ")):
+        axis, _, option = key.partition(".")
+        if option:
+            text[axis].pop(option, None)
+        else:
+            text.pop(axis, None)
+    file.write_text(yaml.safe_dump(text))
+    read(str(file), [change.replace(": ", "=", 1) for change in sets.split(", ")])
+
+
+def test_the_matrix_is_whole() -> None:
+    """What is walked is every combination of every word, for every app."""
+    assert {each.service.app for each in [*SERVED, *REFUSED]} == set(SERVICES)
+    served = {replace(each, service=SERVICES["wsgi"]) for each in SERVED if each.service.app == "demo"}
+    assert served == {each for each in combinations([SERVICES["wsgi"]]) if not fits(each)}
+    assert len(SERVED) > 300
+    assert len(SHAPES) > 20
