@@ -12,7 +12,7 @@ from poolctl.runtime.channel import descriptors
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.inbox import ProcessInbox, RingingInbox
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import NO_DESCRIPTOR, Source
+from poolctl.runtime.loop import NO_DESCRIPTOR, SWEEP, Source
 from poolctl.runtime.parcel import ACCEPTED, HEAD, RECORD, introduced
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
@@ -32,6 +32,8 @@ class Arrivals(Source):
         self.listeners = listeners
         self.servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self.returns = returns
+        self.lost = 0  # connections for which no descriptor was left
+        self.said = 0.0  # when that was last told
         loop.sources.add(self.fd)
 
     def accept(self, number: int, ticket: int, service: Service) -> None:
@@ -93,7 +95,10 @@ class ProcessArrivals(Arrivals):
             # The kernel closes what this process has no number for (unix(7), SCM_RIGHTS).
             service.row[TAKEN] += 1
             service.row[DONE] += 1
-            log.error("lost a connection: no descriptor is left; %s", NO_DESCRIPTOR)
+            self.lost += 1
+            if self.loop.now - self.said >= SWEEP:
+                log.error("lost connections (%d so far): no descriptor is left; %s", self.lost, NO_DESCRIPTOR)
+                self.said = self.loop.now
 
 
 class ThreadArrivals(Arrivals):
