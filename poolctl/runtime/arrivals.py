@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from typing import Any
@@ -11,12 +12,13 @@ from poolctl.runtime.channel import descriptors
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.inbox import ProcessInbox, RingingInbox
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import Source
+from poolctl.runtime.loop import NO_DESCRIPTOR, SWEEP, Source
 from poolctl.runtime.parcel import ACCEPTED, HEAD, RECORD, introduced
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
 from poolctl.runtime.task import Peer
 
+log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
 
 
@@ -30,6 +32,8 @@ class Arrivals(Source):
         self.listeners = listeners
         self.servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self.returns = returns
+        self.lost = 0  # connections for which no descriptor was left
+        self.said = 0.0  # when that was last told
         loop.sources.add(self.fd)
 
     def accept(self, number: int, ticket: int, service: Service) -> None:
@@ -41,6 +45,13 @@ class Arrivals(Source):
             service.row[TAKEN] += 1
             service.row[DONE] += 1
             self._tell(ticket)
+            return
+        except OSError as error:
+            # No descriptor or memory is left. Nothing is told, so the front gives the turn again only when it is
+            # overdue: that bounds both the log and the work until something is closed.
+            service.row[TAKEN] += 1
+            service.row[DONE] += 1
+            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
             return
         self._tell(ticket)
         self.adopt(fd, peer, service)
@@ -78,8 +89,16 @@ class ProcessArrivals(Arrivals):
         fds = descriptors(ancillary)
         if fds:
             self.adopt(fds[0], peer, service)
-        else:
+        elif ticket:
             self.accept(number, ticket, service)
+        else:
+            # The kernel closes what this process has no number for (unix(7), SCM_RIGHTS).
+            service.row[TAKEN] += 1
+            service.row[DONE] += 1
+            self.lost += 1
+            if self.loop.now - self.said >= SWEEP:
+                log.error("lost connections (%d so far): no descriptor is left; %s", self.lost, NO_DESCRIPTOR)
+                self.said = self.loop.now
 
 
 class ThreadArrivals(Arrivals):

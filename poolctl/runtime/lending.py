@@ -79,7 +79,7 @@ class LendingFront(Loop, ABC):
             return
         client.ticket = ticket = next(self.tickets)
         lent[ticket] = client
-        if client.leaving:
+        if client.leaving or client.framer.ready:  # another request is here: nothing that comes will remind us of it
             self.miss(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
@@ -223,8 +223,11 @@ class Client(Sending):
             self.front.lend(self, request)
         else:
             self._unfinished()
-        if self.open and not self.ticket and self.fd not in self.front.handlers:
-            self.front.handle(self)
+        if self.open and self.fd not in self.front.handlers:
+            if self.ticket:
+                self.front.miss(self)  # nobody looks at its socket, so no next request will remind us of it
+            else:
+                self.front.handle(self)
 
     def _unfinished(self) -> None:
         framer = self.framer

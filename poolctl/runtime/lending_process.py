@@ -3,17 +3,19 @@ back."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import ROOM, descriptors
 from poolctl.runtime.lending import Client, LendingFront
-from poolctl.runtime.loop import Source
+from poolctl.runtime.loop import NO_DESCRIPTOR, Source
 from poolctl.runtime.outbound import Outbound
 from poolctl.runtime.parcel import BEGAN, FILE, HEAD, KEPT, RECORD
 from poolctl.runtime.returns import Returns
 
+log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
 
 
@@ -31,6 +33,10 @@ class ProcessLendingFront(LendingFront):
     def before_events(self) -> None:
         """Take back what has come back before clients are looked at, so that a next request finds its connection
         free."""
+        self._kept.collect()
+
+    def take_back(self) -> None:
+        """What has come back and can be kept."""
         self._kept.collect()
 
     def miss(self, client: Client) -> None:
@@ -62,21 +68,20 @@ class Kept(Source):
     lent is the pipe waited for, until nothing is missed any more.
     """
 
-    def __init__(self, front: LendingFront, fd: int) -> None:
+    def __init__(self, front: ProcessLendingFront, fd: int) -> None:
         self.front = front
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        self.collect()
-        if not self.front.missed:
+        if not self.collect() or not self.front.missed:
             self.front.drop(self)
 
-    def collect(self) -> None:
-        """All records that have come."""
+    def collect(self) -> bool:
+        """All records that have come; False at the end of file, when the mold and all workers are dead."""
         try:
             data = os.read(self.fd, 65536)
         except BlockingIOError:
-            return
+            return True
         front = self.front
         lent, missed, now = front.lent, front.missed, front.now
         for (record,) in RECORD.iter_unpack(data):
@@ -91,22 +96,30 @@ class Kept(Source):
                 client.started = False
                 client.since = now
         front.rooms.retry()
+        return bool(data)
 
 
 class Closing(Source):
     """Records of connections that come back to be closed: their clients wait for the end of file."""
 
-    def __init__(self, front: LendingFront, fd: int) -> None:
+    def __init__(self, front: ProcessLendingFront, fd: int) -> None:
         self.front = front
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
         data = os.read(self.fd, 65536)
-        if not data:
-            self.front.abandon()
-            return
         for (record,) in RECORD.iter_unpack(data):
             self.front.returned(record >> 2, False)
+        if not data:
+            self._deserted()
+
+    def _deserted(self) -> None:
+        """The mold and all workers are dead: nothing that is lent will come back, and nobody can be lent to."""
+        front = self.front
+        front.take_back()
+        for ticket in list(front.lent):
+            front.died(ticket, began=True)
+        front.abandon()
 
 
 class Leftovers(Source):
@@ -120,10 +133,15 @@ class Leftovers(Source):
     def on_event(self, events: int, service: Any) -> None:
         message, ancillary, _, _ = self.sock.recvmsg(RECORD.size, ROOM, NOW)
         if not message:
-            self.front.abandon()
+            self.front.drop(self)  # the mold and all workers are dead; the urgent pipe says so too
             return
         (record,) = RECORD.unpack(message)
-        left = Outbound.of_file(descriptors(ancillary)[0])
+        files = descriptors(ancillary)
+        if not files:
+            log.error("lost the rest of an answer: no descriptor is left; %s", NO_DESCRIPTOR)
+            self.front.died(record >> 2, began=True)
+            return
+        left = Outbound.of_file(files[0])
         if record >> 2 in self.front.lent:
             self.front.returned(record >> 2, bool(record & KEPT), left)
         else:

@@ -28,6 +28,19 @@ class Life:
     drain: float  # seconds from that end to the end of the process, whatever is still in hand
     ready: Callable[[], None]  # to be called once, when the role can serve
 
+    def thread(self, work: Callable[[], None], name: str) -> threading.Thread:
+        """A thread of the role, to be started. If it fails the process ends, and the mold starts another one: a pool
+        must not shrink unseen."""
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException:
+                log.exception("a thread of the role failed: its process ends, to be replaced")
+                os._exit(1)
+
+        return threading.Thread(target=run, name=name)
+
     def enforce(self) -> None:
         """Leave by force when draining takes too long, even if every loop of this process is stuck."""
         threading.Thread(target=self._leave_in_time, name="lifeline", daemon=True).start()

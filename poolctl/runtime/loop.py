@@ -30,6 +30,7 @@ log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
 SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
 LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
+NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
 LINGERING = 256  # connections that may linger at once
 
 
@@ -316,7 +317,7 @@ class Listening(Source):
             return False  # another was faster, or the client has gone again
         except OSError as error:
             # No descriptor or memory is left. The pause bounds both the log and the work until something is closed.
-            log.error("cannot accept: %s; raise the limit on open files (ulimit -n) or lower limits.connections", error)
+            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
             self.loop.pause(self)
             return False
         finally:

@@ -98,9 +98,11 @@ class Site:
         """An equal part of the limit on connections, rounded up."""
         return -(-self.connections // max(of, 1))
 
-    def connection_loop(self, life: Life, *, shared: bool) -> ConnectionLoop:
-        """A loop for one worker's connections."""
-        return ConnectionLoop(life.lifeline, self.timeouts, self.share(self.workers), shared=shared)
+    def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
+        """A loop for one worker's connections. ``counted``: a front has held them to the limit already, so that a
+        worker that has more than its share of them need not turn one away."""
+        limit = self.connections if counted else self.share(self.workers)
+        return ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
 
     def threads_of(self, loop: Loop, worker: int) -> list[Callable[[], None]]:
         """The same loop for each thread of a worker."""

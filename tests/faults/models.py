@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from harness.client import Client
 from harness.server import Server
 
@@ -75,6 +76,20 @@ HYBRID = {
     "lf-hybrid": Model("process", {"use": LF}, "leader", threads=2),
 }
 ALL = {**MODELS, **HYBRID, **FALLBACK}
+
+# What every run of the tests asks; the others, which are the same code put together otherwise, are for `make faults`.
+CORE = (
+    "hshr-processes", "hshr-threads", "hsha-front-processes", "hsha-worker-processes-selectors", "lf-processes",
+    "lf-threads",
+)  # fmt: skip
+FEW = ("hshr-processes", "hsha-front-processes", "lf-threads")
+
+
+def models(names: Iterable[str] = ALL, always: Iterable[str] = CORE) -> pytest.MarkDecorator:
+    """Parametrize a test by ``name``; those that are not to be run ``always`` are slow."""
+    chosen = [pytest.param(name, marks=() if name in always else pytest.mark.slow) for name in names]
+    return pytest.mark.parametrize("name", chosen)
+
 
 Start = Callable[..., Server]
 

@@ -14,7 +14,7 @@ import pytest
 from harness.client import clients, get
 from harness.server import Server
 
-from faults.models import ALL, Model, Start, begin, busy
+from faults.models import ALL, FEW, Model, Start, begin, busy, models
 
 BLOCKED = 2.0  # seconds
 QUICK = 0.5
@@ -44,14 +44,14 @@ def one_round(model: Model, server: Server) -> float:
     return took
 
 
-@pytest.mark.parametrize("name", NAMES)
+@models(NAMES, always=FEW)
 def test_nobody_waits_behind_a_blocked_worker(serve: Start, name: str) -> None:
     """Two rounds at once, each with a server of its own."""
     _rounds(serve, name, servers=2, rounds=1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@models(NAMES)
 def test_nobody_waits_behind_a_blocked_worker_in_eight_rounds_of_eight(serve: Start, name: str) -> None:
     _rounds(serve, name, servers=2, rounds=4)
 

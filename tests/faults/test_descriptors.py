@@ -10,7 +10,7 @@ import pytest
 from harness.client import Client, get
 from harness.server import wait_until
 
-from faults.models import MODELS, Start, begin
+from faults.models import MODELS, Start, begin, models
 
 LISTENING = "0A"  # of /proc/net/tcp
 
@@ -96,7 +96,7 @@ def test_a_connection_is_where_the_model_says(serve: Start, name: str) -> None:
         assert {pid: after[pid] - count for pid, count in before.items() if after[pid] != count} == {owner: 1}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@models(MODELS)
 def test_supervisor_and_mold_hold_no_connection(serve: Start, name: str) -> None:
     _, server = begin(serve, name)
     pids = [server.pid, *server.pids("mold")]

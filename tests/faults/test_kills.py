@@ -11,7 +11,7 @@ from harness.client import Client, clients, get
 from harness.server import Server, alive, wait_until
 
 from faults.hammer import Hammer
-from faults.models import ALL, Start, begin, busy
+from faults.models import ALL, FEW, Start, begin, busy, models
 
 PROCESSES = [name for name, model in ALL.items() if model.processes]
 THREADS = [name for name, model in ALL.items() if not model.processes]
@@ -32,7 +32,7 @@ def busy_worker(workers: list[int]) -> int:
     return int(wait_until(find, "a worker that sleeps"))
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@models(PROCESSES)
 def test_a_killed_worker_is_replaced_and_only_its_client_notices(serve: Start, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
@@ -61,7 +61,7 @@ def test_a_killed_worker_is_replaced_and_only_its_client_notices(serve: Start, n
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@models(PROCESSES, always=FEW)
 def test_what_waits_in_a_killed_workers_inbox_is_served_by_its_successor(serve: Start, name: str) -> None:
     model, server = begin(serve, name, 1)
     (worker,) = model.workers(server)
@@ -94,7 +94,7 @@ def queued(server: Server) -> bool:
     return len(mine) >= 7 and all(row[4].endswith(":00000000") for row in mine)
 
 
-@pytest.mark.parametrize("name", FRONTED)
+@models(FRONTED)
 def test_a_killed_front_refuses_no_connection_and_keeps_its_workers(serve: Start, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
@@ -109,7 +109,7 @@ def test_a_killed_front_refuses_no_connection_and_keeps_its_workers(serve: Start
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("name", FRONTED)
+@models(FRONTED, always=FEW)
 def test_a_front_that_is_killed_while_its_workers_are_busy(serve: Start, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
@@ -125,7 +125,7 @@ def test_a_front_that_is_killed_while_its_workers_are_busy(serve: Start, name: s
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("name", ALL)
+@models()
 def test_a_killed_mold_takes_its_roles_along_and_refuses_no_connection(serve: Start, name: str) -> None:
     _, server = begin(serve, name)
     (mold,) = server.pids("mold")
@@ -141,7 +141,7 @@ def test_a_killed_mold_takes_its_roles_along_and_refuses_no_connection(serve: St
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 def test_requests_in_hand_survive_the_mold(serve: Start, name: str) -> None:
     _, server = begin(serve, name)
     (mold,) = server.pids("mold")
@@ -154,7 +154,7 @@ def test_requests_in_hand_survive_the_mold(serve: Start, name: str) -> None:
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 @pytest.mark.parametrize("load", ["idle", "busy"])
 def test_nothing_survives_a_killed_supervisor(serve: Start, name: str, load: str) -> None:
     _, server = begin(serve, name, timeouts={"drain": "2s"})

@@ -8,7 +8,7 @@ import pytest
 from harness.client import Client, clients, get
 from harness.server import wait_until
 
-from faults.models import ALL, Start, begin
+from faults.models import FEW, Start, begin, models
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: "
 PROMPT = 0.1  # seconds
@@ -24,7 +24,7 @@ def fastest(port: int, tries: int = 3) -> float:
     return min(took)
 
 
-@pytest.mark.parametrize("name", ALL)
+@models()
 def test_a_request_is_answered_at_once_beside_sixteen_silent_clients(serve: Start, name: str) -> None:
     _, server = begin(serve, name)
     with clients(server.port, 16) as silent, clients(server.port, 16) as halves:
@@ -38,7 +38,7 @@ def test_a_request_is_answered_at_once_beside_sixteen_silent_clients(serve: Star
             assert client.get().status == 200
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 def test_a_head_that_comes_byte_by_byte_is_cut_off_with_408(serve: Start, name: str) -> None:
     _, server = begin(serve, name, 2, timeouts={"head": "1s"})
     with Client(server.port) as slow, Client(server.port) as silent:
@@ -63,7 +63,7 @@ def wait_readable(client: Client, seconds: float) -> list[object]:
     return list(select.select([client.sock], [], [], seconds)[0])
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 def test_an_idle_connection_is_closed_after_its_time(serve: Start, name: str) -> None:
     _, server = begin(serve, name, 2, timeouts={"idle": "1s"})
     with Client(server.port) as client:
@@ -73,7 +73,7 @@ def test_an_idle_connection_is_closed_after_its_time(serve: Start, name: str) ->
         assert 0.9 < time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 def test_a_client_that_does_not_read_is_cut_and_stops_nobody(serve: Start, name: str) -> None:
     _, server = begin(serve, name, 2, timeouts={"write": "1s"})
     rss = memory(server.tree())

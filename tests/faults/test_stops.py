@@ -18,7 +18,7 @@ from harness.client import Client, Response, clients
 from harness.server import ROOT, alive, wait_until
 
 from faults.hammer import Hammer
-from faults.models import ALL, Start, begin, busy
+from faults.models import ALL, FEW, Start, begin, busy, models
 
 SIZE = 4
 IN_HAND = 24
@@ -39,7 +39,7 @@ def read_all(waiting: list[Client]) -> list[object]:
     return [answer(client) for client in waiting]
 
 
-@pytest.mark.parametrize("name", ALL)
+@models()
 def test_a_stop_answers_everything_in_hand(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, IN_HAND) as waiting:
@@ -52,7 +52,7 @@ def test_a_stop_answers_everything_in_hand(serve: Start, name: str) -> None:
         assert time.monotonic() - started < IN_HAND * SECONDS + 1.5
 
 
-@pytest.mark.parametrize("name", ALL)
+@models()
 def test_a_stop_answers_those_who_connected_before_and_asked_just_after(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, IN_HAND) as waiting:
@@ -66,7 +66,7 @@ def test_a_stop_answers_those_who_connected_before_and_asked_just_after(serve: S
         assert server.wait() == 0
 
 
-@pytest.mark.parametrize("name", ALL)
+@models()
 def test_a_stop_does_not_wait_for_idle_connections(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, 16) as idle:
@@ -79,7 +79,7 @@ def test_a_stop_does_not_wait_for_idle_connections(serve: Start, name: str) -> N
         assert time.monotonic() - started < 1
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 def test_a_stop_waits_a_moment_for_those_who_never_asked(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, 4) as silent:
@@ -90,7 +90,7 @@ def test_a_stop_waits_a_moment_for_those_who_never_asked(serve: Start, name: str
         assert time.monotonic() - started < 2.5
 
 
-@pytest.mark.parametrize("name", ALL)
+@models()
 def test_a_stop_answers_the_pipelined_and_those_who_upload(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with Client(server.port) as pipelined, Client(server.port) as upload:
@@ -106,7 +106,7 @@ def test_a_stop_answers_the_pipelined_and_those_who_upload(serve: Start, name: s
         assert server.wait() == 0
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with Client(server.port) as client:
@@ -118,7 +118,7 @@ def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Start, name:
         assert server.wait() == 0
 
 
-@pytest.mark.parametrize("name", ALL)
+@models(always=FEW)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_second_signal_ends_everything_at_once(serve: Start, name: str, number: signal.Signals, code: int) -> None:
     _, server = begin(serve, name, SIZE)
@@ -217,7 +217,7 @@ def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, na
         terminal.close()
 
 
-@pytest.mark.parametrize("name", ALL)
+@models()
 def test_a_stop_comes_to_an_end_while_newcomers_knock(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with Hammer(server.port) as hammer:

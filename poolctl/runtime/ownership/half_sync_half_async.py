@@ -40,7 +40,7 @@ class HalfSyncHalfAsync(Ownership):
         return front
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
-        loop = site.connection_loop(life, shared=site.threads > 1)
+        loop = site.connection_loop(life, shared=site.threads > 1, counted=self.accept == "front")
         loop.handle(site.medium.arrivals(loop, site, worker), 0 if loop.shared else EXCLUSIVE)
         return site.threads_of(loop, worker)
 

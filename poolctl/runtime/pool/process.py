@@ -61,10 +61,7 @@ class Process(Pool):
                 do_not_preempt()
             first, *others = ownership.work(site, worker, life)
             life.enforce()
-            threads = [
-                threading.Thread(target=work, name=f"worker {worker}.{number}")
-                for number, work in enumerate(others, start=1)
-            ]
+            threads = [life.thread(work, f"worker {worker}.{number}") for number, work in enumerate(others, start=1)]
             if threads:
                 threading.current_thread().name = f"worker {worker}.0"
             for thread in threads:

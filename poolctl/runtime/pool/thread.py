@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 from poolctl.runtime.inbox import ThreadInbox
@@ -47,7 +46,7 @@ class Thread(Pool):
         for worker in range(site.workers):
             works += ownership.work(site, worker, life)
         life.enforce()
-        threads = [threading.Thread(target=work, name=f"worker {number}") for number, work in enumerate(works)]
+        threads = [life.thread(work, f"worker {number}") for number, work in enumerate(works)]
         for thread in threads:
             thread.start()
         life.ready()

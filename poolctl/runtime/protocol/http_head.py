@@ -150,11 +150,13 @@ class HeadParser:
         self.length = 0
         self.chunked = False
         status = self._judge(fields.headers)
+        if status:
+            return status  # what was judged after the mistake is not known
         usual = self.keep_alive and self._version == "1.1" and not self.length and not self.chunked
-        if not status and usual and len(head) <= REPEATED:
+        if usual and len(head) <= REPEATED:
             self._last = head
             self._block = head[end:]
-        return status
+        return 0
 
     def request(self, conversation: HttpConversation | None) -> HttpRequest:
         """The request whose head was read last."""

@@ -1,0 +1,176 @@
+"""The limits on connections, waiting tasks and descriptors: what happens past them, and that it passes."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from harness.client import Client, clients, get
+from harness.server import Server, wait_until
+
+from faults.models import ALL, FEW, MODELS, Start, begin, busy, models
+
+LENT = [name for name, model in ALL.items() if model.lends]
+
+
+def refused(client: Client) -> bool:
+    """Whether the client was turned away with the words that HTTP has for it."""
+    try:
+        response = client.answer()
+    except (EOFError, ConnectionError):
+        return False
+    assert response.status == 503
+    assert int(response.headers["retry-after"]) > 0
+    assert response.headers["connection"] == "close"
+    return client.at_end()
+
+
+@models()
+def test_connections_past_the_limit_get_a_503_and_the_others_are_served(serve: Start, name: str) -> None:
+    model, server = begin(serve, name, 2, limits={"connections": 8})
+    inside: list[Client] = []
+    outside = 0
+    try:
+        for _ in range(24):
+            client = Client(server.port)
+            client.ask()
+            response = client.answer()
+            if response.status == 200:
+                inside.append(client)
+            else:
+                assert response.status == 503
+                assert int(response.headers["retry-after"]) > 0
+                assert client.at_end()
+                client.close()
+                outside += 1
+        assert len(inside) <= 8
+        if model.front or not model.processes:
+            assert len(inside) == 8  # where each worker has a share of its own, the kernel may fill one before another
+        assert outside == 24 - len(inside)
+        assert all(client.get().status == 200 for client in inside)
+    finally:
+        for client in inside:
+            client.close()
+    wait_until(lambda: get(server.port).status == 200, "room after they have left")
+
+
+@pytest.mark.parametrize("name", ["hshr-processes", "hsha-front-processes", "lf-processes", "lf-threads"])
+def test_connections_past_the_limit_are_closed_where_the_protocol_has_no_words(serve: Start, name: str) -> None:
+    model = ALL[name]
+    affinity = "connection"
+    topology = {**model.topology(1, limits={"connections": 2}), "app": "echo", "affinity": affinity}
+    if name == "hshr-processes":
+        topology = {**topology, "app": {"lines": "builtins:bytes"}, "affinity": "request"}
+    server = serve(topology)
+    with clients(server.port, 2) as inside:
+        for client in inside:
+            client.send(b"hello\n")
+            assert client.sock.recv(5)
+        with Client(server.port) as outside:
+            assert outside.at_end()
+        for client in inside:
+            client.send(b"hello\n")
+            assert client.sock.recv(5)
+
+
+@models(LENT)
+def test_requests_past_the_limit_on_waiting_tasks_get_a_503(serve: Start, name: str) -> None:
+    model, server = begin(serve, name, 1, limits={"waiting": 4})
+    with clients(server.port, 16) as many:
+        blocking = [busy(server.port, 1) for _ in range(model.threads)]
+        time.sleep(0.1)  # they are in the workers' hands
+        for client in many:
+            client.ask("/")
+        statuses = [client.answer().status for client in many]
+        assert sorted(set(statuses)) == [200, 503]
+        assert 4 <= statuses.count(200) <= 5
+        for client in blocking:
+            assert client.answer().status == 200
+            client.close()
+    assert get(server.port).status == 200
+
+
+@pytest.mark.parametrize("name", ["hsha-front-processes", "hsha-front-threads", "hsha-hybrid"])
+def test_connections_past_the_limit_on_waiting_tasks_get_a_503(serve: Start, name: str) -> None:
+    model, server = begin(serve, name, 1, limits={"waiting": 4})
+    blocking = [busy(server.port, 1.5) for _ in range(model.threads)]
+    time.sleep(0.1)  # they are in the workers' hands
+    with clients(server.port, 16) as many:
+        for client in many:
+            client.ask("/")
+        statuses = [client.answer().status for client in many]
+        assert sorted(set(statuses)) == [200, 503]
+        assert 4 <= statuses.count(200) <= 6
+    for client in blocking:
+        assert client.answer().status == 200
+        client.close()
+    assert get(server.port).status == 200
+
+
+def resident(pids: list[int]) -> int:
+    """Their resident bytes; what they share is counted for each, so look at differences only."""
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") for pid in pids)
+
+
+@models(MODELS, always=FEW)
+def test_memory_stays_bounded_however_much_a_client_sends_ahead(serve: Start, name: str) -> None:
+    """A client that sends requests and never reads: it is stopped by its own full buffers, not by our memory."""
+    _, server = begin(serve, name, 2)
+    assert get(server.port).status == 200
+    before = resident(server.tree())
+    request = b"GET /bytes?count=60000 HTTP/1.1\r\nHost: x\r\n\r\n" * 500
+    with Client(server.port) as flood:
+        flood.sock.setblocking(False)
+        sent = 0
+        until = time.monotonic() + 1.5
+        while sent < 40_000_000 and time.monotonic() < until:
+            try:
+                sent += flood.sock.send(request)
+            except BlockingIOError:
+                select.select([], [flood.sock], [], 0.05)
+        assert get(server.port).status == 200
+        assert resident(server.tree()) - before < 40e6
+
+
+LOW = ("prlimit", "--nofile=40:40")
+
+
+@models(MODELS, always=FEW)
+def test_a_server_out_of_descriptors_recovers(serve: Start, name: str) -> None:
+    model = ALL[name]
+    server = serve(model.topology(2), environment=model.environment, prefix=LOW)
+    pids = server.tree()
+    many: list[socket.socket] = []
+    try:
+        many.extend(socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(120))
+        server.wait_for_log("cannot accept|no descriptor is left")
+        used = cpu(server)
+        select.select([], [], [], 1.0)  # a second in which a server that spins would use one
+        assert cpu(server) - used < 0.4
+        assert len(server.log) < 20_000
+    finally:
+        for sock in many:
+            sock.close()
+    wait_until(lambda: served(server.port), "an answer after they have left")
+    assert server.tree() == pids, server.log
+    assert server.stop() == 0
+
+
+def served(port: int) -> bool:
+    try:
+        return get(port, timeout=2).status == 200
+    except (OSError, EOFError):
+        return False
+
+
+def cpu(server: Server) -> float:
+    """Seconds of processor time that all of its processes have used."""
+    total = 0
+    for pid in server.tree():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
