@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from typing import Any
@@ -31,7 +32,7 @@ class Arrivals(Source):
         self.returns = returns
         loop.sources.add(self.fd)
 
-    def accept(self, number: int, service: Service) -> None:
+    def accept(self, number: int, ticket: int, service: Service) -> None:
         """A connection is waiting at this listener, and it is this worker's turn to accept it."""
         try:
             fd, peer = self.listeners[number].accept()
@@ -39,16 +40,21 @@ class Arrivals(Source):
             # The client has gone again, or another turn was taken for this one: the task is done.
             service.row[TAKEN] += 1
             service.row[DONE] += 1
-            os.write(self.returns, RECORD.pack(number << 2 | ACCEPTED))
+            self._tell(ticket)
             return
-        os.write(self.returns, RECORD.pack(number << 2 | ACCEPTED))
+        self._tell(ticket)
         self.adopt(fd, peer, service)
+
+    def _tell(self, ticket: int) -> None:
+        """The turn was taken. A mold that was killed leaves nobody to start a front that would read this."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
     def adopt(self, fd: int, peer: Peer, service: Service) -> None:
         """The connection is this loop's. In a shared loop the next thread may take the next one meanwhile."""
         loop = self.loop
-        if loop.shared and self.fd in loop.handlers:
-            loop.poller.modify(self.fd, self.mask | loop.once)
+        if loop.shared:
+            loop.arm(self)
         loop.adopt(fd, peer, service)
 
 
@@ -67,17 +73,17 @@ class ProcessArrivals(Arrivals):
         if not message:
             self.loop.drop(self)
             return
-        length = HEAD.unpack_from(message)[2]
+        ticket, _, length = HEAD.unpack_from(message)
         peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
         fds = descriptors(ancillary)
         if fds:
             self.adopt(fds[0], peer, service)
         else:
-            self.accept(number, service)
+            self.accept(number, ticket, service)
 
 
 class ThreadArrivals(Arrivals):
-    """Between threads: (descriptor, peer), or the number of a listener."""
+    """Between threads: (descriptor, peer), or for a turn (number of the listener, its ticket)."""
 
     def __init__(self, loop: ConnectionLoop, inbox: RingingInbox, listeners: list[Listener], returns: int) -> None:
         super().__init__(loop, inbox.reader, listeners, returns)
@@ -90,8 +96,9 @@ class ThreadArrivals(Arrivals):
             return  # another worker was faster
         if item is None:
             self.loop.drop(self)
-        elif isinstance(item, int):
-            self.accept(item, service)
+            return
+        first, second = item
+        if isinstance(second, int):
+            self.accept(first, second, service)
         else:
-            fd, peer = item
-            self.adopt(fd, peer, service)
+            self.adopt(first, second, service)

@@ -262,8 +262,8 @@ class Connection(Sending):
 class SharedConnection(Connection):
     """A connection that any thread may serve: the lock is held by the one that does.
 
-    Edges may come while it is being served. Who gets one notes it, then tries the lock; who has the lock lets go of it, then
-    looks at the note. So one of the two sees to what came in between.
+    Edges may come while it is being served. Who gets one notes it, then tries the lock; who has the lock lets go of it,
+    then looks at the note. So one of the two sees to what came in between.
     """
 
     __slots__ = ("_turn",)
@@ -304,6 +304,7 @@ class SharedConnection(Connection):
         if self._turn.acquire(blocking=False):
             try:
                 if self.open:
+                    self.mask = IN | OUT  # who gets the event while this is held arms it again, and must ask for it too
                     super().drain(service)
             finally:
                 self._turn.release()

@@ -9,9 +9,9 @@ accept: worker    listener -- readable -> router --> inbox, a turn -----------> 
 from __future__ import annotations
 
 import array
+import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 from poolctl.runtime.inbox import Inbox
@@ -24,6 +24,7 @@ from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
 from poolctl.runtime.task import Peer
 
+OVERDUE = 1.0  # seconds after which a turn that was not taken is given again
 NOBODY = Peer("-", "-", "", "")  # the client of a connection that is not accepted yet
 
 
@@ -36,7 +37,9 @@ class HandingFront(Loop, ABC):
         self.router = router
         self.limit = limit
         self.rooms = Rooms(self, router)
-        self.turns = 0  # handed out and not taken yet
+        self.turns: dict[int, int] = {}  # handed out and not taken yet: ticket to number of the listener
+        # Records of turns that a front gave before it was killed must not count for its successor's.
+        self.tickets = itertools.count(os.getpid() << 32 | 1)
 
     def hand_over(self, listener: Listener, number: int) -> None:
         """accept: front. Accept the connections of a listener and give each to a worker."""
@@ -64,15 +67,22 @@ class HandingFront(Loop, ABC):
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         """Route the connection; the inboxes that had no room."""
 
+    def give_turn(self, number: int) -> None:
+        """A connection waits at this listener: somebody is to accept it."""
+        ticket = next(self.tickets)
+        self.turns[ticket] = number
+        self.rooms.wait_for(self._turn(number, ticket))
+
     @abstractmethod
-    def turn(self, number: int) -> list[Inbox]:
+    def _turn(self, number: int, ticket: int) -> list[Inbox]:
         """Route a turn; the inboxes that had no room."""
 
     def _patience(self) -> float | None:
-        # While a worker has a turn in hand there is nothing to be seen at the listener: its record will wake us.
-        if self.draining and self.turns:
-            return 1.0
-        return SWEEP if self.router.waiting and not self.draining else super()._patience()
+        # While a worker has a turn in hand there is nothing to be seen at the listener: its record will wake us. That
+        # it does not come, because the worker was killed with the turn in its hands, is noticed by the sweep.
+        if self.turns or (self.router.waiting and not self.draining):
+            return SWEEP
+        return super()._patience()
 
     def before_events(self) -> None:
         self.rooms.retry()
@@ -93,9 +103,9 @@ class ProcessHandingFront(HandingFront):
         item = HEAD.pack(0, 0, len(intro)) + intro
         return self.router.route(peer, b"", 0, item, (fd,), fd)
 
-    def turn(self, number: int) -> list[Inbox]:
+    def _turn(self, number: int, ticket: int) -> list[Inbox]:
         intro = introduction(NOBODY, number)
-        return self.router.route(NOBODY, b"", 0, HEAD.pack(0, 0, len(intro)) + intro)
+        return self.router.route(NOBODY, b"", 0, HEAD.pack(ticket, 0, len(intro)) + intro)
 
 
 class ThreadHandingFront(HandingFront):
@@ -104,8 +114,8 @@ class ThreadHandingFront(HandingFront):
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         return self.router.route(peer, b"", 0, (fd, peer))
 
-    def turn(self, number: int) -> list[Inbox]:
-        return self.router.route(NOBODY, b"", 0, number)
+    def _turn(self, number: int, ticket: int) -> list[Inbox]:
+        return self.router.route(NOBODY, b"", 0, (number, ticket))
 
 
 class Turns(Source):
@@ -117,10 +127,22 @@ class Turns(Source):
         self.front = front
         self.fd = listener.fd
         self.number = number
+        self.given = 0.0  # when the last turn was given
 
     def on_event(self, events: int, service: Any) -> None:
-        self.front.turns += 1
-        self.front.rooms.wait_for(self.front.turn(self.number))
+        self.given = self.front.now
+        self.front.give_turn(self.number)
+
+    def expire(self, now: float, service: Any) -> None:
+        """A turn that nobody took for so long may have died with its worker: look again. One turn too many is
+        harmless."""
+        if self.number in self.front.turns.values() and now - self.given > OVERDUE:
+            self.front.turns = {each: number for each, number in self.front.turns.items() if number != self.number}
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Have the next event tell whether a connection waits now."""
+        self.front.poller.modify(self.fd, self.mask)
 
 
 class Taken(Source):
@@ -131,14 +153,9 @@ class Taken(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        for number in set(self._records()):
-            turns = [each for each in self.front.listening.values() if getattr(each, "number", None) == number]
-            for each in turns:
-                self.front.poller.modify(each.fd, each.mask)
-
-    def _records(self) -> Iterator[int]:
         records = array.array("Q")
         records.frombytes(os.read(self.fd, 65536))
-        for record in records:
-            self.front.turns -= 1
-            yield record >> 2
+        taken = {self.front.turns.pop(record >> 2, None) for record in records}
+        for each in list(self.front.listening.values()):
+            if isinstance(each, Turns) and (each.number in taken or None in taken):
+                each.look_again()

@@ -4,8 +4,9 @@
                                a listener, an inbox, the lifeline, a connection
 
 A loop belongs to one thread, or is *shared*: then several threads wait on one event set, and the kernel wakes one of
-them for each event (leader/followers with the kernel as arbiter). A source is registered for one event, and armed again by
-whoever got it, when the next may lead. A connection is registered for edges, which saves that call, and has a lock.
+them for each event (leader/followers with the kernel as arbiter). A source is registered for one event, and armed
+again by whoever got it, when the next may lead. A connection is registered for edges, which saves that call, and has a
+lock.
 
 The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any
 more, its inboxes until their end of file, and connections are closed as they fall idle. With the last of them the
@@ -87,12 +88,20 @@ class Loop:
         """The handler waits for something else than before."""
         handler.mask = mask
         if handler.fd in self.handlers:
-            self.poller.modify(handler.fd, mask | self.edge)
+            with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
+                self.poller.modify(handler.fd, mask | self.edge)
+
+    def arm(self, handler: Handler) -> None:
+        """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may drop
+        the handler at any moment, when the loop drains or the handler has waited too long."""
+        if self.handlers.get(handler.fd) is handler:
+            with contextlib.suppress(FileNotFoundError):
+                self.poller.modify(handler.fd, handler.mask | ONCE)
 
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""
         if self.handlers.pop(handler.fd, None) is not None:
-            with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
+            with contextlib.suppress(FileNotFoundError):  # as above
                 self.poller.unregister(handler.fd)
         self.sources.discard(handler.fd)
 
@@ -124,9 +133,8 @@ class Loop:
                 if handler is None:
                     continue
                 handler.on_event(event, service)
-                if shared and (handler.rearm or explicit) and handlers.get(fd) is handler:
-                    with contextlib.suppress(FileNotFoundError):  # dropped by another thread since
-                        self.poller.modify(fd, handler.mask | ONCE)
+                if shared and (handler.rearm or explicit):
+                    self.arm(handler)
             if now >= self._next_sweep:
                 self._next_sweep = now + SWEEP
                 self._sweep(now, service)
@@ -301,7 +309,6 @@ class Listening(Source):
                 lock.release()
         if self.loop.shared:
             # The leader has its connection: the next follower leads before this one is served.
-            with contextlib.suppress(FileNotFoundError):  # another thread has seen the end of the drain meanwhile
-                self.loop.poller.modify(self.fd, IN | ONCE)
+            self.loop.arm(self)
         self.on_connection(fd, peer, service)
         return True

@@ -150,10 +150,10 @@ class HeadParser:
         self.length = 0
         self.chunked = False
         status = self._judge(fields.headers)
-        if not status and self.keep_alive and self._version == "1.1" and not self.length and not self.chunked:
-            if len(head) <= REPEATED:
-                self._last = head
-                self._block = head[end:]
+        usual = self.keep_alive and self._version == "1.1" and not self.length and not self.chunked
+        if not status and usual and len(head) <= REPEATED:
+            self._last = head
+            self._block = head[end:]
         return status
 
     def request(self, conversation: HttpConversation | None) -> HttpRequest:

@@ -1,0 +1,1 @@
+"""What happens when clients, workers, signals and machines misbehave."""

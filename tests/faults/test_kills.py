@@ -1,0 +1,225 @@
+"""Processes that are killed: what the one in it loses, what all others must not notice, and that nothing stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from faults.models import ALL, Start, begin, busy
+from harness.client import Client, clients, get
+from harness.server import Server, alive, wait_until
+
+PROCESSES = [name for name, model in ALL.items() if model.processes]
+THREADS = [name for name, model in ALL.items() if not model.processes]
+FRONTED = [name for name, model in ALL.items() if model.front]
+
+
+class Hammer:
+    """New connections, one after the other, while something is killed: none may be refused, some may be cut."""
+
+    def __init__(self, port: int) -> None:
+        self.answered = self.cut = 0
+        self.refused: list[str] = []
+        self._port = port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                client = Client(self._port)
+            except OSError as error:
+                self.refused.append(repr(error))
+                continue
+            with client:
+                try:
+                    client.get("/", close=True)
+                    self.answered += 1
+                except (EOFError, ConnectionError):
+                    self.cut += 1
+
+    def __enter__(self) -> Hammer:
+        self._thread.start()
+        wait_until(lambda: self.answered > 5, "answers before the kill")
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+        self._thread.join(15)
+        assert not self._thread.is_alive()
+
+    def goes_on(self) -> None:
+        """Wait for more answers."""
+        before = self.answered
+        wait_until(lambda: self.answered > before + 20, "answers after the kill")
+
+
+def busy_worker(workers: list[int]) -> int:
+    """Which of them sleeps in the demo's /sleep: the one that is in clock_nanosleep."""
+
+    def find() -> int:
+        for pid in workers:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/wchan") as file:
+                    if "nanosleep" in file.read():
+                        return pid
+        return 0
+
+    return int(wait_until(find, "a worker that sleeps"))
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_killed_worker_is_replaced_and_only_its_client_notices(serve: Start, name: str) -> None:
+    model, server = begin(serve, name)
+    workers = model.workers(server)
+    with clients(server.port, 8) as idle, Client(server.port) as victim:
+        owners = [client.get("/pid").process for client in idle]
+        assert set(owners) <= set(workers)
+        victim.ask("/sleep?seconds=5")
+        killed = busy_worker(workers)
+        os.kill(killed, signal.SIGKILL)
+        started = time.monotonic()
+        if model.lends:
+            response = victim.answer()
+            assert response.status == 502
+            assert response.headers["connection"] == "close"
+        assert victim.at_end()
+        assert time.monotonic() - started < 1
+        for client, owner in zip(idle, owners, strict=True):
+            if model.lends or owner != killed:
+                assert client.get("/pid").process != killed
+            else:
+                assert client.at_end()
+        new = wait_until(lambda: set(model.workers(server)) - set(workers), "the new worker").pop()
+        assert time.monotonic() - started < 2
+        wait_until(lambda: any(get(server.port, "/pid").process == new for _ in range(16)), "an answer of the new one")
+    assert len(model.workers(server)) == 4
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_waits_in_a_killed_workers_inbox_is_served_by_its_successor(serve: Start, name: str) -> None:
+    model, server = begin(serve, name, 1)
+    (worker,) = model.workers(server)
+    victims = [busy(server.port, 5) for _ in range(model.threads)]
+    busy_worker([worker])
+    with clients(server.port, 6) as waiting:
+        for client in waiting:
+            client.ask("/pid")
+        if model.lends:
+            wait_until(lambda: queued(server), "the requests in the inbox")
+        os.kill(worker, signal.SIGKILL)
+        answers = 0
+        for client in waiting:
+            try:
+                assert client.answer().process != worker
+                answers += 1
+            except (EOFError, ConnectionError):
+                assert not model.lends
+        assert answers == 6 or name.startswith("hsha-front")
+    for victim in victims:
+        victim.close()
+
+
+def queued(server: Server) -> bool:
+    """Nothing is left unread by the front: the requests lie in the inbox."""
+    port = f":{server.port:04X}"
+    with open("/proc/net/tcp") as file:
+        rows = [line.split() for line in file if f"{port} " in line]
+    mine = [row for row in rows if row[1].endswith(port) and row[3] == "01"]
+    return len(mine) >= 7 and all(row[4].endswith(":00000000") for row in mine)
+
+
+@pytest.mark.parametrize("name", FRONTED)
+def test_a_killed_front_refuses_no_connection_and_keeps_its_workers(serve: Start, name: str) -> None:
+    model, server = begin(serve, name)
+    workers = model.workers(server)
+    (front,) = server.pids("front")
+    with Hammer(server.port) as hammer:
+        os.kill(front, signal.SIGKILL)
+        wait_until(lambda: [pid for pid in server.pids("front") if pid != front], "the new front")
+        hammer.goes_on()
+    assert hammer.refused == []
+    assert model.workers(server) == workers
+    assert all(get(server.port).status == 200 for _ in range(8))
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", FRONTED)
+def test_a_front_that_is_killed_while_its_workers_are_busy(serve: Start, name: str) -> None:
+    model, server = begin(serve, name)
+    workers = model.workers(server)
+    (front,) = server.pids("front")
+    sleepers = [busy(server.port, 1) for _ in range(2)]
+    busy_worker(workers)
+    os.kill(front, signal.SIGKILL)
+    assert all(get(server.port).status == 200 for _ in range(8))
+    for sleeper in sleepers:  # their request ends on the worker; the connection is the worker's, or the front's
+        assert sleeper.answer().status == 200
+        sleeper.close()
+    assert model.workers(server) == workers
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_killed_mold_takes_its_roles_along_and_refuses_no_connection(serve: Start, name: str) -> None:
+    _, server = begin(serve, name)
+    (mold,) = server.pids("mold")
+    old = [pid for pid in server.tree() if pid not in (server.pid, mold)]
+    with Hammer(server.port) as hammer:
+        os.kill(mold, signal.SIGKILL)
+        for pid in old:
+            wait_until(lambda pid=pid: not alive(pid), f"the end of role {pid}")  # type: ignore[misc]
+        server.wait_for_log(r"generation 2 of faults is ready")
+        hammer.goes_on()
+    assert hammer.refused == []
+    assert len(server.tree()) == len(old) + 2
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_requests_in_hand_survive_the_mold(serve: Start, name: str) -> None:
+    _, server = begin(serve, name)
+    (mold,) = server.pids("mold")
+    sleepers = [busy(server.port, 1) for _ in range(4)]
+    time.sleep(0.2)  # they are accepted by then; those that are not go to the next generation, which is as good
+    os.kill(mold, signal.SIGKILL)
+    for sleeper in sleepers:
+        with sleeper:
+            assert sleeper.answer().status == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("load", ["idle", "busy"])
+def test_nothing_survives_a_killed_supervisor(serve: Start, name: str, load: str) -> None:
+    _, server = begin(serve, name, timeouts={"drain": "2s"})
+    kept = Client(server.port)
+    assert kept.get().status == 200
+    sleepers = [busy(server.port, 1) for _ in range(3)] if load == "busy" else []
+    pids = server.tree()
+    if load == "busy":
+        busy_worker(pids)
+    os.kill(server.pid, signal.SIGKILL)
+    started = time.monotonic()
+    for pid in pids:
+        wait_until(lambda pid=pid: not alive(pid), f"the end of process {pid}")  # type: ignore[misc]
+    assert time.monotonic() - started < (2.5 if load == "busy" else 1)
+    for client in [kept, *sleepers]:
+        client.close()
+
+
+@pytest.mark.parametrize("name", ["hshr-processes", "lf-processes", "hshr-threads"])
+def test_nothing_survives_a_killed_supervisor_even_if_a_worker_is_stuck(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, timeouts={"drain": "1s"})
+    with busy(server.port, 30):
+        pids = server.tree()
+        busy_worker(pids)
+        os.kill(server.pid, signal.SIGKILL)
+        started = time.monotonic()
+        for pid in pids:
+            wait_until(lambda pid=pid: not alive(pid), f"the end of process {pid}")  # type: ignore[misc]
+        assert time.monotonic() - started < 2

@@ -1,0 +1,215 @@
+"""Stops: everything that was accepted is answered, idle connections hold nobody up, and a second signal ends it all."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from faults.models import ALL, Start, begin, busy
+from harness.client import Client, Response, clients
+from harness.server import ROOT, alive, wait_until
+
+SIZE = 4
+IN_HAND = 24
+SECONDS = 0.5
+
+
+def read_all(waiting: list[Client]) -> list[int]:
+    """The status of each one's answer, or -1."""
+
+    def answer(client: Client) -> int:
+        try:
+            response: Response = client.answer()
+            assert client.at_end()
+            return response.status
+        except (EOFError, ConnectionError):
+            return -1
+
+    return [answer(client) for client in waiting]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stop_answers_everything_in_hand(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE)
+    with clients(server.port, IN_HAND) as waiting:
+        for client in waiting:
+            client.ask(f"/sleep?seconds={SECONDS}")
+        server.signal()
+        started = time.monotonic()
+        assert read_all(waiting) == [200] * IN_HAND
+        assert server.wait() == 0
+        assert time.monotonic() - started < IN_HAND * SECONDS + 1.5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stop_answers_those_who_connected_before_and_asked_just_after(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE)
+    with clients(server.port, IN_HAND) as waiting:
+        for client in waiting[::2]:
+            client.ask("/sleep?seconds=0.2")
+        server.signal()
+        for client in waiting[1::2]:
+            time.sleep(0.005)  # this is about what comes late, by as much as 60 ms
+            client.ask("/sleep?seconds=0.2")
+        assert read_all(waiting) == [200] * IN_HAND
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stop_does_not_wait_for_idle_connections(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE)
+    with clients(server.port, 16) as idle:
+        for client in idle:
+            assert client.get().status == 200
+        started = time.monotonic()
+        server.signal()
+        assert all(client.at_end() for client in idle)
+        assert server.wait() == 0
+        assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stop_waits_a_moment_for_those_who_never_asked(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE)
+    with clients(server.port, 4) as silent:
+        started = time.monotonic()
+        server.signal()
+        assert all(client.at_end() for client in silent)
+        assert server.wait() == 0
+        assert time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stop_answers_the_pipelined_and_those_who_upload(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE)
+    with Client(server.port) as pipelined, Client(server.port) as upload:
+        pipelined.send(b"GET /sleep?seconds=0.1 HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+        upload.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50000)
+        wait_until(lambda: pipelined.sock.recv(1, 2), "the first answer")
+        server.signal()
+        upload.send(b"x" * 50000)
+        assert upload.answer().body == b"x" * 100000
+        assert [pipelined.answer().status for _ in range(5)] == [200] * 5
+        assert pipelined.at_end()
+        assert upload.at_end()
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE)
+    with Client(server.port) as client:
+        client.ask("/bytes?count=20000000")
+        wait_until(lambda: client.sock.recv(1, 2), "the first byte")
+        server.signal()
+        time.sleep(0.3)  # a slow reader
+        assert client.answer().body == b"x" * 20_000_000
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_second_signal_ends_everything_at_once(serve: Start, name: str, number: signal.Signals, code: int) -> None:
+    _, server = begin(serve, name, SIZE)
+    with busy(server.port, 20) as client:
+        time.sleep(0.1)
+        pids = server.tree()
+        server.signal(number)
+        server.wait_for_log("stopping")
+        started = time.monotonic()
+        server.signal(number)
+        assert server.wait() == code
+        assert time.monotonic() - started < 1
+        for pid in pids:
+            wait_until(lambda pid=pid: not alive(pid), f"the end of process {pid}")  # type: ignore[misc]
+        assert client.at_end()
+
+
+@pytest.mark.parametrize("name", ["hshr-processes", "hshr-threads", "lf-threads", "lf-processes"])
+def test_a_stop_ends_by_force_when_the_time_to_drain_is_over(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE, timeouts={"drain": "1s"})
+    with busy(server.port, 20), busy(server.port, 0.5) as short:
+        time.sleep(0.1)
+        started = time.monotonic()
+        server.signal()
+        assert short.answer().status == 200
+        assert server.wait() == 1
+        assert 0.9 < time.monotonic() - started < 2
+
+
+class Terminal:
+    """A server whose controlling terminal is a pty: what is typed there reaches its whole foreground group."""
+
+    def __init__(self, folder: Path, topology: dict[str, object]) -> None:
+        file = folder / "t.yaml"
+        file.write_text(yaml.safe_dump(topology))
+        command = [sys.executable, "-m", "poolctl", "run", str(file), "--listen", "tcp://127.0.0.1:0"]
+        self.keys, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            # setsid -c: a session of its own with this terminal, as a login has
+            ["setsid", "-c", *command],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        )
+        os.close(terminal)
+        self.seen = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self.keys, 4096)
+            except OSError:  # EIO: the last process has closed the terminal
+                return
+            self.seen += data.decode(errors="replace")
+
+    def port(self) -> int:
+        found = wait_until(lambda: re.search(r"serves on http://[^:]*:(\d+)", self.seen), "the server")
+        return int(found[1])
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(10)
+        os.close(self.keys)
+
+
+@pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
+def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, name: str) -> None:
+    terminal = Terminal(tmp_path, ALL[name].topology(SIZE))
+    try:
+        port = terminal.port()
+        with busy(port, 1) as client, Client(port) as idle:
+            assert idle.get().status == 200
+            os.write(terminal.keys, b"\x03")
+            assert client.answer().status == 200
+        assert terminal.process.wait(10) == 0
+        assert "Traceback" not in terminal.seen, terminal.seen
+    finally:
+        terminal.close()
+
+    terminal = Terminal(tmp_path, ALL[name].topology(SIZE))
+    try:
+        with busy(terminal.port(), 20):
+            time.sleep(0.1)
+            os.write(terminal.keys, b"\x03")
+            wait_until(lambda: "stopping" in terminal.seen, "the first Ctrl-C")
+            os.write(terminal.keys, b"\x03")
+            assert terminal.process.wait(3) == 130
+        assert "Traceback" not in terminal.seen, terminal.seen
+    finally:
+        terminal.close()
