@@ -10,7 +10,6 @@ choice of ownership.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
@@ -234,8 +233,7 @@ class Connection(Sending):
         if not self.started:
             self.since = self.loop.now
         if self.outbound is None:
-            with contextlib.suppress(FileNotFoundError):  # not registered yet: adopt asks once more
-                self.loop.poller.modify(self.fd, IN | OUT | self.loop.edge)
+            self.loop.nudge(self)
 
     def close(self, service: Service) -> None:
         """The end of the connection, and of the task that it was."""
@@ -304,7 +302,8 @@ class SharedConnection(Connection):
         if self._turn.acquire(blocking=False):
             try:
                 if self.open:
-                    self.mask = IN | OUT  # who gets the event while this is held arms it again, and must ask for it too
+                    if self.outbound is None:
+                        self.mask = IN | OUT  # who gets the event while this is held has to ask for it again
                     super().drain(service)
             finally:
                 self._turn.release()

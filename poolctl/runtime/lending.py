@@ -82,7 +82,7 @@ class LendingFront(Loop, ABC):
         if client.leaving:
             self.miss(client)
         flags = 0
-        if client.leaving and not client.framer.pending:
+        if client.leaving and not client.framer.pending and not client.framer.ready:
             flags = LAST | (ENDED if client.ended else 0)
         self._send(client, ticket, flags, request)
 
@@ -321,7 +321,7 @@ class Client(Sending):
         if not self.started:
             self.since = self.front.now
         if not self.ticket and self.outbound is None:
-            self.front.poller.modify(self.fd, IN | OUT)
+            self.front.nudge(self)
 
     def close(self) -> None:
         """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""

@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, RDHUP, Poller, SelectorsPoller, make_poller
+from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, OUT, RDHUP, Poller, SelectorsPoller, make_poller
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -97,6 +97,12 @@ class Loop:
         if self.handlers.get(handler.fd) is handler:
             with contextlib.suppress(FileNotFoundError):
                 self.poller.modify(handler.fd, handler.mask | ONCE)
+
+    def nudge(self, handler: Handler) -> None:
+        """Give a connection an event: its descriptor is idle, and so writable. In a shared loop another thread may not
+        have registered it yet; that one sees by itself that the loop drains."""
+        with contextlib.suppress(FileNotFoundError):
+            self.poller.modify(handler.fd, IN | OUT | self.edge)
 
     def drop(self, handler: Handler) -> None:
         """No more events for this handler; it still has its descriptor."""

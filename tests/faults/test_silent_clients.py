@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from faults.models import ALL, Start, begin
 from harness.client import Client, clients, get
 from harness.server import wait_until
+
+from faults.models import ALL, Start, begin
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: "
 PROMPT = 0.1  # seconds

@@ -14,25 +14,27 @@ from pathlib import Path
 
 import pytest
 import yaml
-from faults.models import ALL, Start, begin, busy
 from harness.client import Client, Response, clients
 from harness.server import ROOT, alive, wait_until
+
+from faults.hammer import Hammer
+from faults.models import ALL, Start, begin, busy
 
 SIZE = 4
 IN_HAND = 24
 SECONDS = 0.5
 
 
-def read_all(waiting: list[Client]) -> list[int]:
-    """The status of each one's answer, or -1."""
+def read_all(waiting: list[Client]) -> list[object]:
+    """The status of each one's answer, or why there was none."""
 
-    def answer(client: Client) -> int:
+    def answer(client: Client) -> object:
         try:
             response: Response = client.answer()
             assert client.at_end()
             return response.status
-        except (EOFError, ConnectionError):
-            return -1
+        except (EOFError, ConnectionError) as error:
+            return repr(error)
 
     return [answer(client) for client in waiting]
 
@@ -213,3 +215,14 @@ def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, na
         assert "Traceback" not in terminal.seen, terminal.seen
     finally:
         terminal.close()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stop_comes_to_an_end_while_newcomers_knock(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, SIZE)
+    with Hammer(server.port) as hammer:
+        server.signal()
+        started = time.monotonic()
+        assert server.wait() == 0
+        assert time.monotonic() - started < 3
+    assert hammer.answered

@@ -69,6 +69,11 @@ class Framer(ABC):
 
     @property
     @abstractmethod
+    def ready(self) -> bool:
+        """Whether ``take`` would give a request."""
+
+    @property
+    @abstractmethod
     def pending(self) -> bool:
         """Whether a part of a request has come that is not complete yet."""
 

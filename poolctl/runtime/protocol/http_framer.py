@@ -24,6 +24,11 @@ class HttpFramer(HttpReader, Framer):
         self._found: deque[bytes | BinaryIO] = deque()
         self._raw = Spool(INLINE)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a complete request is left."""
+        return bool(self._found)
+
     def take(self) -> bytes | BinaryIO | None:
         """The whole bytes of the oldest complete request, and forget them."""
         return self._found.popleft() if self._found else None

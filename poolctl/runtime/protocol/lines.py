@@ -79,6 +79,11 @@ class LinesFramer(_LineReader, Framer):
     def _take(self, line: bytes) -> None:
         self._complete.append(line)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a line is left."""
+        return bool(self._complete)
+
     def take(self) -> bytes | None:
         """The oldest line, with its end, and forget it."""
         return self._complete.popleft() if self._complete else None

@@ -39,6 +39,11 @@ class RawConversation(_Chunks, Conversation):
 class RawFramer(_Chunks, Framer):
     """Chunks as they came. They are no requests: which bytes share a chunk is the network's accident."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether a chunk is left."""
+        return bool(self.requests)
+
     def take(self) -> bytes | None:
         """The oldest chunk, and forget it."""
         return self.requests.popleft() if self.requests else None

@@ -1,0 +1,169 @@
+"""Which descriptors each process holds, from /proc, and how much of a preloaded app its workers share."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from harness.client import Client, get
+from harness.server import wait_until
+
+from faults.models import MODELS, Start, begin
+
+LISTENING = "0A"  # of /proc/net/tcp
+
+
+def listeners(port: int) -> set[str]:
+    """The inodes of the sockets that listen on a port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == LISTENING and int(row[1].partition(":")[2], 16) == port}
+
+
+def held(pid: int, port: int) -> dict[str, int]:
+    """How many descriptors of each kind a process holds beyond stdin, stdout and stderr."""
+    own, kinds = listeners(port), Counter[str]()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        if int(name) <= 2:
+            continue
+        target = os.readlink(f"/proc/{pid}/fd/{name}")
+        kind, _, inode = target.partition(":")
+        if kind == "socket":
+            kind = "listener" if inode.strip("[]") in own else "socket"
+        elif target.startswith("anon_inode"):
+            kind = target.partition(":")[2].strip("[]")
+        kinds[kind] += 1
+    return dict(kinds)
+
+
+# Every role: the lifeline and the presence. Every loop of epoll: the pipe by which its threads learn of its end.
+LOOP = {"pipe": 4, "eventpoll": 1}
+EXPECTED: dict[str, dict[str, dict[str, int]]] = {
+    # An inbox to read; three ways back: two pipes, and a socket for files. No loop, no listener.
+    "hshr-processes": {
+        "front": {**LOOP, "pipe": 6, "listener": 1, "socket": 3},
+        "worker": {"pipe": 4, "socket": 2},
+    },
+    # The front writes to an inbox, and reads what turns were taken; only that: a worker has no listener.
+    "hsha-front-processes": {
+        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 1},
+        "worker": {**LOOP, "socket": 1},
+    },
+    # As above, but a worker accepts and tells so.
+    "hsha-worker-processes": {
+        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 1},
+        "worker": {**LOOP, "pipe": 5, "listener": 1, "socket": 1},
+    },
+    "lf-processes": {"worker": {**LOOP, "listener": 1}},
+    # One listener of its own; not those of the others.
+    "reuse-port": {"worker": {**LOOP, "listener": 1}},
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_process_holds_the_descriptors_that_its_model_asks_for_and_no_other(serve: Start, name: str) -> None:
+    _, server = begin(serve, name)
+    port = server.port
+    for _ in range(8):
+        assert get(port).status == 200
+    for role, expected in EXPECTED[name].items():
+        pids = server.pids(role)
+        assert len(pids) == (1 if role == "front" else 4)
+        for pid in pids:
+            assert held(pid, port) == expected, role
+
+
+def test_workers_of_reuse_port_hold_different_listeners(serve: Start) -> None:
+    model, server = begin(serve, "reuse-port")
+    inodes = []
+    for pid in model.workers(server):
+        links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        inodes += [link[8:-1] for link in links if link.startswith("socket:")]
+    assert sorted(inodes) == sorted(listeners(server.port))
+    assert len(inodes) == 4
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_connection_is_where_the_model_says(serve: Start, name: str) -> None:
+    """Kept ones, after an answer: under half-sync/half-reactive in the front, else in the worker that answered."""
+    model, server = begin(serve, name)
+    before = {pid: held(pid, server.port).get("socket", 0) for pid in server.tree()}
+    with Client(server.port) as client:
+        answered = client.get("/pid").process
+        owner = server.pids("front")[0] if model.lends else answered
+        after = {pid: held(pid, server.port).get("socket", 0) for pid in server.tree()}
+        assert {pid: after[pid] - count for pid, count in before.items() if after[pid] != count} == {owner: 1}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_supervisor_and_mold_hold_no_connection(serve: Start, name: str) -> None:
+    _, server = begin(serve, name)
+    pids = [server.pid, *server.pids("mold")]
+    before = [held(pid, server.port) for pid in pids]
+    with Client(server.port) as client:
+        assert client.get().status == 200
+        assert [held(pid, server.port) for pid in pids] == before
+
+
+@pytest.mark.parametrize("name", ["hshr-processes", "hsha-front-processes", "hsha-worker-processes", "lf-threads"])
+def test_no_descriptor_is_left_behind_by_clients_and_deaths(serve: Start, name: str) -> None:
+    model, server = begin(serve, name, 2)
+    before = Counter[str]()
+    for pid in server.tree():
+        before += Counter(held(pid, server.port))
+    for number in range(60):
+        with Client(server.port) as client:
+            if number % 3 == 0:
+                client.ask("/bytes?count=2000000")  # and leaves without reading
+            elif number % 3 == 1:
+                client.send(b"GET / HT")
+            else:
+                assert client.get().status == 200
+        if model.processes and number in (20, 40):
+            os.kill(model.workers(server)[0], 9)
+            server.wait_for_log("is started again", number // 20)
+    assert get(server.port).status == 200
+
+    def same() -> bool:
+        now = Counter[str]()
+        for pid in server.tree():
+            now += Counter(held(pid, server.port))
+        return now == before
+
+    wait_until(same, "the end of all connections")
+
+
+APP = """
+import os
+data = [bytes([n % 251]) * 1000 for n in range(100_000)]
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2"), ("X-Process", str(os.getpid()))])
+    return [b"ok"]
+"""
+
+
+def pss(pids: list[int]) -> int:
+    """Proportional resident bytes: what n processes share counts 1/n for each."""
+    total = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
+    return total
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_workers_share_what_was_preloaded(serve: Start, tmp_path: Path, preload: bool) -> None:
+    (tmp_path / "large.py").write_text(APP)
+    topology = MODELS["hshr-processes"].topology(8, preload=preload, app={"wsgi": "large:application"})
+    server = serve(topology, path=tmp_path)
+    seen = set()
+    for _ in range(100):
+        seen.add(get(server.port).process)
+    workers = server.pids("worker")
+    assert len(workers) == 8
+    assert seen <= set(workers)
+    megabytes = round(pss(workers) / 1e6)
+    print(f"summed PSS of 8 workers of an app of 100 MB, preload {preload}: {megabytes} MB")  # noqa: T201
+    assert megabytes < 200 if preload else megabytes > 700

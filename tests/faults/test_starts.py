@@ -1,0 +1,100 @@
+"""Apps that cannot start, and workers that die young."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from harness.client import get
+from harness.server import Server, wait_until
+
+from faults.models import Start
+
+APP = """
+import os
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/die":
+        os._exit(7)
+    start_response("200 OK", [("Content-Length", "2"), ("X-Process", str(os.getpid()))])
+    return [b"ok"]
+"""
+
+
+def run(tmp_path: Path, source: str, target: str, **more: object) -> tuple[int, str, Server]:
+    (tmp_path / "shop.py").write_text(source)
+    topology = {"app": {"wsgi": target}, "pool": {"size": 4}, **more}
+    server = Server(topology, tmp_path, path=tmp_path, tracebacks=True)
+    with server:
+        code = server.wait()
+    return code, server.log, server
+
+
+@pytest.mark.parametrize("preload", [True, False])
+@pytest.mark.parametrize("kind", ["process", "thread"])
+def test_an_app_that_cannot_be_imported_ends_the_run_with_one_traceback(
+    tmp_path: Path, kind: str, preload: bool
+) -> None:
+    source = "def load():\n    raise RuntimeError('no database here')\n\nload()\n"
+    code, log, _ = run(tmp_path, source, "shop:application", pool={"kind": kind, "size": 4}, preload=preload)
+    assert code == 3
+    assert log.count("Traceback") == 1, log
+    assert log.count("RuntimeError: no database here") == 1, log
+    assert "shop.py" in log
+    assert "line 2, in load" in log
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_missing_attribute_is_said_without_a_traceback(tmp_path: Path, preload: bool) -> None:
+    code, log, _ = run(tmp_path, "app = None\n", "shop:application", preload=preload)
+    assert code == 3
+    assert "Traceback" not in log
+    assert log.count("application") == 1, log
+    assert "shop" in log
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_missing_module_is_said_without_a_traceback(tmp_path: Path, preload: bool) -> None:
+    code, log, _ = run(tmp_path, "app = None\n", "shopp:application", preload=preload)
+    assert code == 3
+    assert "Traceback" not in log
+    assert "shopp" in log
+
+
+@pytest.mark.parametrize("ending", ["os._exit(7)", "os.kill(os.getpid(), 9)", "sys.exit(0)"])
+def test_an_app_that_ends_its_process_at_import_ends_the_run(tmp_path: Path, ending: str) -> None:
+    started = time.monotonic()
+    code, log, server = run(tmp_path, f"import os, sys\n{ending}\n", "shop:application")
+    assert code == 3, log
+    assert time.monotonic() - started < 10
+    assert server.tree() == [server.pid]
+
+
+def test_workers_that_die_young_come_back_with_growing_delays(serve: Start, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    topology = {"app": {"wsgi": "shop:application"}, "pool": {"size": 1}}
+    server = serve(topology, path=tmp_path)
+    for count in range(1, 6):
+        pid = get(server.port, "/pid").process
+        assert get(server.port, "/die").status == 502
+        server.wait_for_log("is started again", count)
+        wait_until(lambda pid=pid: get(server.port).process != pid, "the successor")  # type: ignore[misc]
+    found = re.findall(r"left with status 7 after .*? s; it is started again (at once|in [\d.]+ s)", server.log)
+    assert found == ["at once", "at once", "in 0.1 s", "in 0.2 s", "in 0.4 s"]
+    assert server.stop() == 0
+
+
+def test_a_stop_does_not_wait_for_a_delayed_restart(serve: Start, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    topology = {"app": {"wsgi": "shop:application"}, "pool": {"size": 2}}
+    server = serve(topology, path=tmp_path)
+    for count in range(1, 13):
+        assert get(server.port, "/die").status == 502
+        server.wait_for_log("is started again", count)
+        if server.log.count("started again in ") >= 6:
+            break
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < 1
