@@ -67,11 +67,12 @@ class HandingFront(Loop, ABC):
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         """Route the connection; the inboxes that had no room."""
 
-    def give_turn(self, number: int) -> None:
-        """A connection waits at this listener: somebody is to accept it."""
+    def give_turn(self, number: int) -> int:
+        """A connection waits at this listener: somebody is to accept it. The turn's ticket."""
         ticket = next(self.tickets)
         self.turns[ticket] = number
         self.rooms.wait_for(self._turn(number, ticket))
+        return ticket
 
     @abstractmethod
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
@@ -119,7 +120,12 @@ class ThreadHandingFront(HandingFront):
 
 
 class Turns(Source):
-    """A listener that is only watched. An edge tells of each connection; looking again tells whether more wait."""
+    """A listener that is only watched. An edge tells of a connection, or of several that came together: when the last
+    turn that was given has been taken, looking again tells whether more wait.
+
+    When an older turn has been taken there is no need to look: the last one's connection would be seen once more, and
+    its second turn would find nobody.
+    """
 
     mask = IN | EDGE
 
@@ -128,10 +134,14 @@ class Turns(Source):
         self.fd = listener.fd
         self.number = number
         self.given = 0.0  # when the last turn was given
+        self.last = 0  # its ticket
+        self.looked = 0.0  # when it was last looked again
 
     def on_event(self, events: int, service: Any) -> None:
+        if self.looked == self.front.now:
+            return  # an event of before; what it told of will be told again
         self.given = self.front.now
-        self.front.give_turn(self.number)
+        self.last = self.front.give_turn(self.number)
 
     def expire(self, now: float, service: Any) -> None:
         """A turn that nobody took for so long may have died with its worker: look again. One turn too many is
@@ -142,6 +152,7 @@ class Turns(Source):
 
     def look_again(self) -> None:
         """Have the next event tell whether a connection waits now."""
+        self.looked = self.front.now
         self.front.poller.modify(self.fd, self.mask)
 
 
@@ -153,15 +164,14 @@ class Taken(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        records = array.array("Q")
         data = os.read(self.fd, 65536)
         if not data:
             self.front.abandon()
             return
+        records = array.array("Q")
         records.frombytes(data)
-        for record in records:
-            self.front.turns.pop(record >> 2, None)
+        tickets = [record >> 2 for record in records]
+        strange = any([self.front.turns.pop(ticket, None) is None for ticket in tickets])  # a killed front's
         for each in list(self.front.listening.values()):
-            # While another turn is out for it, what waits there may be that one's: a third turn would be too many.
-            if isinstance(each, Turns) and each.number not in self.front.turns.values():
+            if isinstance(each, Turns) and (strange or each.last in tickets):
                 each.look_again()

@@ -71,7 +71,7 @@ def test_a_file_runs_serves_and_stops(file: Path, serve: Callable[..., Server]) 
 def test_a_design_says_what_it_is_when_to_choose_it_and_where_it_comes_from(name: str) -> None:
     text = comment(FOLDER / f"{name}.yaml")
     what, *parts = re.split(r"\n(?=Choose it |From |Differs |As near as the axes get: )", text)
-    assert len(what) > 30
+    assert len(what) > 20
     assert [part.split()[0] for part in parts] in (["Choose", "From", "Differs"], ["Choose", "From", "As"])
     assert all(part.endswith(".") for part in (what, *parts))
 

@@ -1,0 +1,158 @@
+"""Strategies on real inboxes: what they choose is what their words say, for every kind of inbox."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.dispatch.client import Client
+from poolctl.runtime.dispatch.cpu import Cpu
+from poolctl.runtime.dispatch.kernel_hash import KernelHash
+from poolctl.runtime.dispatch.leader import Leader
+from poolctl.runtime.dispatch.least_loaded import LeastLoaded
+from poolctl.runtime.dispatch.power_of_choices import PowerOfChoices
+from poolctl.runtime.dispatch.random import Random
+from poolctl.runtime.dispatch.round_robin import RoundRobin
+from poolctl.runtime.dispatch.shared_queue import SharedQueue
+from poolctl.runtime.inbox import Inbox, ProcessInbox, RingingInbox, ThreadInbox
+from poolctl.runtime.scoreboard import DONE, Scoreboard
+from poolctl.runtime.task import Peer, Task
+
+TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"), b"x")
+KINDS = [ThreadInbox, ProcessInbox, RingingInbox]
+LOADS = st.lists(st.integers(0, 6), min_size=1, max_size=9)
+CHI_SQUARE = 21.1075  # 3 degrees of freedom, p = 0.0001
+
+
+@contextlib.contextmanager
+def inboxes(loads: list[int], kind: type[Inbox] = ThreadInbox) -> Iterator[list[Inbox]]:
+    """One inbox for each load, with so many tasks in it."""
+    board = Scoreboard(len(loads), len(loads))
+    made = [kind(index, board.inbox(index), [board.worker(index)]) for index in range(len(loads))]
+    try:
+        for inbox, load in zip(made, loads, strict=True):
+            for _ in range(load):
+                assert inbox.put(b"x")
+        yield made
+    finally:
+        for inbox in made:
+            for end in ("reader", "writer"):
+                if hasattr(inbox, end):
+                    getattr(inbox, end).close()
+
+
+def picks(dispatch: Dispatch, offered: list[Inbox], count: int) -> list[int]:
+    found = [dispatch.pick(TASK, offered) for _ in range(count)]
+    return [inbox.index for inbox in found if inbox is not None]
+
+
+def chi_square(met: list[int], of: int) -> float:
+    expected = len(met) / of
+    counts = Counter(met)
+    return sum((counts[index] - expected) ** 2 / expected for index in range(of))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_load_is_what_was_put_and_is_not_done(kind: type[Inbox]) -> None:
+    with inboxes([3, 0, 1], kind) as made:
+        assert [inbox.load for inbox in made] == [3, 0, 1]
+        made[0].workers[0][DONE] += 2
+        assert [inbox.load for inbox in made] == [1, 0, 1]
+
+
+class TestRoundRobin:
+    @given(LOADS)
+    def test_each_in_its_turn_whatever_it_has_to_do(self, loads: list[int]) -> None:
+        with inboxes(loads) as made:
+            assert picks(RoundRobin(), made, 3 * len(loads)) == [*range(len(loads))] * 3
+
+    def test_one_that_is_not_on_offer_does_not_shift_the_turns(self) -> None:
+        with inboxes([0] * 4) as made:
+            dispatch = RoundRobin()
+            assert picks(dispatch, made, 2) == [0, 1]
+            assert picks(dispatch, [made[0], made[1], made[3]], 1) == [3]
+            assert picks(dispatch, made, 4) == [0, 1, 2, 3]
+            assert picks(dispatch, made[:1], 2) == [0, 0]
+            assert picks(dispatch, made, 1) == [1]
+
+
+class TestRandom:
+    def test_each_is_as_likely_as_the_other(self) -> None:
+        with inboxes([9, 0, 0, 3]) as made:
+            assert chi_square(picks(Random(), made, 4000), 4) < CHI_SQUARE
+
+    def test_only_what_is_on_offer(self) -> None:
+        with inboxes([0] * 4) as made:
+            assert set(picks(Random(), made[1:3], 100)) == {1, 2}
+
+
+class TestLeastLoaded:
+    @given(LOADS)
+    def test_nobody_has_less_to_do(self, loads: list[int]) -> None:
+        with inboxes(loads) as made:
+            chosen = LeastLoaded().pick(TASK, made)
+            assert chosen is not None
+            assert chosen.load == min(loads)
+
+    @given(LOADS)
+    def test_tasks_fill_the_valleys(self, loads: list[int]) -> None:
+        with inboxes(loads) as made:
+            dispatch = LeastLoaded()
+            for _ in range(sum(max(loads) - load for load in loads)):
+                chosen = dispatch.pick(TASK, made)
+                assert chosen is not None
+                chosen.put(b"x")
+            assert {inbox.load for inbox in made} == {max(loads)}
+
+    def test_equals_have_their_turns(self) -> None:
+        with inboxes([0, 1, 0, 0]) as made:
+            assert picks(LeastLoaded(), made, 6) == [0, 2, 3, 0, 2, 3]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_what_is_done_counts_no_more(self, kind: type[Inbox]) -> None:
+        with inboxes([2, 1], kind) as made:
+            dispatch = LeastLoaded()
+            assert picks(dispatch, made, 2) == [1, 1]
+            made[0].workers[0][DONE] += 2
+            assert picks(dispatch, made, 2) == [0, 0]
+
+
+class TestPowerOfChoices:
+    @given(LOADS, st.integers(1, 12))
+    def test_of_those_drawn_the_least_loaded(self, loads: list[int], choices: int) -> None:
+        """At most len - choices of the others can have less to do."""
+        with inboxes(loads) as made:
+            chosen = PowerOfChoices(choices).pick(TASK, made)
+            assert chosen is not None
+            assert sum(load < chosen.load for load in loads) <= max(len(loads) - choices, 0)
+
+    def test_two_choices_never_take_the_fullest(self) -> None:
+        with inboxes([0, 0, 5, 1]) as made:
+            assert set(picks(PowerOfChoices(), made, 400)) == {0, 1, 3}
+
+    def test_one_choice_is_a_plain_draw(self) -> None:
+        with inboxes([9, 0, 0, 3]) as made:
+            assert chi_square(picks(PowerOfChoices(1), made, 4000), 4) < CHI_SQUARE
+
+
+def test_a_shared_queue_is_the_only_inbox() -> None:
+    assert SharedQueue.pull
+    with inboxes([4]) as made:
+        assert SharedQueue().pick(TASK, made) is made[0]
+
+
+@pytest.mark.parametrize("part", [KernelHash, Client, Cpu])
+def test_no_front_asks_the_kernel(part: Callable[[], Dispatch]) -> None:
+    with inboxes([0]) as made, pytest.raises(TypeError, match="carried out by the kernel"):
+        part().pick(TASK, made)
+
+
+def test_no_front_asks_the_leader() -> None:
+    with inboxes([0]) as made, pytest.raises(TypeError, match="no front asks"):
+        Leader().pick(TASK, made)

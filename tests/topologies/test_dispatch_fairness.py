@@ -1,0 +1,171 @@
+"""Who gets how much, in numbers, on live servers of four workers.
+
+The draws are judged by a chi-square test with three degrees of freedom at p = 0.0001: a fair server fails it once in
+ten thousand runs, one that prefers a worker by a third nearly always.
+"""
+
+from __future__ import annotations
+
+import select
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.client import Client, clients, get
+from harness.server import Server, wait_until
+
+Launch = Callable[..., Server]
+
+WORKERS = 4
+PROCESSES = {"kind": "process", "size": WORKERS}
+THREADS = {"kind": "thread", "size": WORKERS}
+REACTIVE = "half-sync/half-reactive"
+ASYNC_FRONT = {"use": "half-sync/half-async", "accept": "front"}
+ASYNC_WORKER = {"use": "half-sync/half-async", "accept": "worker"}
+STUCK = 30  # seconds: longer than any client of the tests waits for its answer
+CHI_SQUARE = 21.1075  # 3 degrees of freedom, p = 0.0001
+
+pools = pytest.mark.parametrize("pool", [PROCESSES, THREADS], ids=["processes", "threads"])
+
+
+def start(launch: Launch, pool: Any, ownership: Any, dispatch: Any, affinity: str) -> Server:
+    return launch({"app": "demo", "pool": pool, "ownership": ownership, "dispatch": dispatch, "affinity": affinity})
+
+
+def by_requests(port: int, count: int) -> list[str]:
+    """Who answered, request after request on one connection."""
+    with Client(port) as client:
+        return [client.get().worker for _ in range(count)]
+
+
+def by_connections(port: int, count: int) -> list[str]:
+    """Who answered, connection after connection."""
+    return [get(port).worker for _ in range(count)]
+
+
+def by_addresses(port: int, count: int) -> list[str]:
+    """Who answered, address after address."""
+    return [get(port, source=f"127.0.{number // 250}.{number % 250 + 2}").worker for number in range(count)]
+
+
+UNITS = [
+    pytest.param(REACTIVE, "request", by_requests, id="requests"),
+    pytest.param(REACTIVE, "connection", by_connections, id="connections-lent"),
+    pytest.param(REACTIVE, "client", by_addresses, id="addresses"),
+    pytest.param(ASYNC_FRONT, "connection", by_connections, id="connections-handed-over"),
+    pytest.param(ASYNC_WORKER, "connection", by_connections, id="connections-accepted-in-turn"),
+]
+
+
+@pools
+@pytest.mark.parametrize(("ownership", "affinity", "draw"), UNITS)
+def test_round_robin_is_exact(
+    pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], launch: Launch
+) -> None:
+    met = draw(start(launch, pool, ownership, "round-robin", affinity).port, 40)
+    assert len(set(met[:WORKERS])) == WORKERS
+    assert met == met[:WORKERS] * 10
+
+
+def test_round_robin_takes_no_heed_of_load(launch: Launch) -> None:
+    server = start(launch, PROCESSES, ASYNC_FRONT, "round-robin", "connection")
+    with clients(server.port, 10) as several:
+        met = [client.get().worker for client in several]
+    assert met == (met[:WORKERS] * 3)[:10]
+
+
+def assert_even(met: list[str]) -> None:
+    counts = Counter(met)
+    assert len(counts) == WORKERS
+    expected = len(met) / WORKERS
+    chi_square = sum((count - expected) ** 2 / expected for count in counts.values())
+    assert chi_square < CHI_SQUARE, counts
+
+
+@pools
+@pytest.mark.parametrize(("ownership", "affinity", "draw"), [UNITS[0], UNITS[2], UNITS[3]])
+def test_random_is_even(
+    pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], launch: Launch
+) -> None:
+    assert_even(draw(start(launch, pool, ownership, "random", affinity).port, 400))
+
+
+@pytest.mark.parametrize("dispatch", ["random", "kernel-hash"])
+def test_the_kernel_draws_evenly(dispatch: str, launch: Launch) -> None:
+    assert_even(by_connections(start(launch, PROCESSES, "reuse-port", dispatch, "connection").port, 400))
+
+
+def test_the_kernel_keeps_an_address_with_one_worker(launch: Launch) -> None:
+    port = start(launch, PROCESSES, "reuse-port", "client", "client").port
+    met = [{get(port, source=f"127.0.0.{host}").worker for _ in range(12)} for host in range(1, 33)]
+    assert all(len(each) == 1 for each in met)
+    assert len(set().union(*met)) == WORKERS
+
+
+@pools
+def test_least_loaded_spreads_open_connections_evenly(pool: Any, launch: Launch) -> None:
+    server = start(launch, pool, ASYNC_FRONT, "least-loaded", "connection")
+    with clients(server.port, 40) as several:
+        counts = Counter(client.get().worker for client in several)
+    assert set(counts.values()) == {10}
+
+
+def test_a_better_choice_of_two_never_takes_the_fullest(launch: Launch) -> None:
+    """The strictly fullest of four inboxes is never the better of two, so it waits until another has caught up."""
+    server = start(launch, PROCESSES, ASYNC_FRONT, "power-of-choices", "connection")
+    with clients(server.port, 40) as several:
+        counts: Counter[str] = Counter()
+        for client in several:
+            fullest = [worker for worker, count in counts.items() if count == max(counts.values())]
+            worker = client.get().worker
+            assert fullest != [worker], counts
+            counts[worker] += 1
+    assert len(counts) == WORKERS
+
+
+def asleep(pid: int) -> bool:
+    return all(
+        (task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in Path(f"/proc/{pid}/task").iterdir()
+    )
+
+
+def at_rest(server: Server) -> None:
+    """Wait until no worker is at the end of a task: its client has the answer, but the task still counts as a load."""
+    pids = server.pids("worker") or server.pids("threads")
+    wait_until(lambda: all(asleep(pid) for pid in pids), "workers that sleep")
+
+
+AROUND = [
+    pytest.param(PROCESSES, REACTIVE, "least-loaded", "request", id="least-loaded-processes"),
+    pytest.param(PROCESSES, REACTIVE, "power-of-choices", "request", id="power-of-choices-processes"),
+    pytest.param(PROCESSES, REACTIVE, "shared-queue", "request", id="shared-queue-processes"),
+    pytest.param(THREADS, REACTIVE, "least-loaded", "request", id="least-loaded-threads"),
+    pytest.param(THREADS, REACTIVE, "shared-queue", "request", id="shared-queue-threads"),
+    pytest.param({**PROCESSES, "size": 2, "threads": 2}, REACTIVE, "shared-queue", "request", id="shared-queue-2x2"),
+    pytest.param(THREADS, "leader/followers", "leader", "request", id="leader-threads"),
+    pytest.param(PROCESSES, "leader/followers", "leader", "connection", id="leader-processes"),
+    pytest.param(PROCESSES, ASYNC_FRONT, "least-loaded", "connection", id="least-loaded-handed-over"),
+    pytest.param(PROCESSES, ASYNC_FRONT, "shared-queue", "connection", id="shared-queue-handed-over"),
+]
+
+
+@pytest.mark.parametrize(("pool", "ownership", "dispatch", "affinity"), AROUND)
+def test_nobody_waits_behind_a_stuck_worker(
+    pool: Any, ownership: Any, dispatch: str, affinity: str, launch: Launch
+) -> None:
+    server = start(launch, pool, ownership, dispatch, affinity)
+    with Client(server.port) as blocker:
+        blocker.ask(f"/sleep?seconds={STUCK}")
+        answered = []
+        for _ in range(25):
+            at_rest(server)
+            answered.append(get(server.port).worker)
+        with clients(server.port, WORKERS - 1) as several:
+            for _ in range(10):
+                for client in several:
+                    at_rest(server)
+                    answered.append(client.get().worker)
+        assert not select.select([blocker.sock], [], [], 0)[0], "the stuck worker has answered: the test was too slow"
+    assert len(set(answered)) < WORKERS
