@@ -79,7 +79,7 @@ class LendingFront(Loop, ABC):
             return
         client.ticket = ticket = next(self.tickets)
         lent[ticket] = client
-        if client.leaving:
+        if client.leaving or client.framer.ready:  # another request is here: nothing that comes will remind us of it
             self.miss(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
