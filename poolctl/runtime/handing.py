@@ -154,10 +154,14 @@ class Taken(Source):
 
     def on_event(self, events: int, service: Any) -> None:
         records = array.array("Q")
-        records.frombytes(os.read(self.fd, 65536))
+        data = os.read(self.fd, 65536)
+        if not data:
+            self.front.abandon()
+            return
+        records.frombytes(data)
         for record in records:
             self.front.turns.pop(record >> 2, None)
         for each in list(self.front.listening.values()):
-            # While another turn is out for it, what waits there may be that one's, and a third turn would be one too many.
+            # While another turn is out for it, what waits there may be that one's: a third turn would be too many.
             if isinstance(each, Turns) and each.number not in self.front.turns.values():
                 each.look_again()

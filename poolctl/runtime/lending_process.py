@@ -101,7 +101,11 @@ class Closing(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        for (record,) in RECORD.iter_unpack(os.read(self.fd, 65536)):
+        data = os.read(self.fd, 65536)
+        if not data:
+            self.front.abandon()
+            return
+        for (record,) in RECORD.iter_unpack(data):
             self.front.returned(record >> 2, False)
 
 
@@ -115,6 +119,9 @@ class Leftovers(Source):
 
     def on_event(self, events: int, service: Any) -> None:
         message, ancillary, _, _ = self.sock.recvmsg(RECORD.size, ROOM, NOW)
+        if not message:
+            self.front.abandon()
+            return
         (record,) = RECORD.unpack(message)
         left = Outbound.of_file(descriptors(ancillary)[0])
         if record >> 2 in self.front.lent:

@@ -202,15 +202,24 @@ class Loop:
         for handler in list(self.handlers.values()):
             handler.drain(service)
 
+    def abandon(self) -> None:
+        """Nobody is left on the other side: mold and workers are dead, and what is in hand will never come back."""
+        log.error("all workers and the mold are gone: leaving")
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.finished:
+            self.finished = True
+            os.close(self._not_over)  # the end of file wakes every thread that still waits
+
     def _drained(self, quiet: bool, service: Any) -> None:
         if quiet:
             for listening in list(self.listening.values()):
                 if not listening.look(service):
                     self.listening.pop(listening.fd, None)
                     self.drop(listening)
-        if not self.handlers and not self.finished:
-            self.finished = True
-            os.close(self._not_over)  # the end of file wakes every thread that still waits
+        if not self.handlers:
+            self._finish()
 
 
 class Source(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Self
 
 from harness.client import Client
 from harness.server import wait_until
@@ -32,7 +33,7 @@ class Hammer:
                 except (EOFError, ConnectionError):
                     self.cut += 1
 
-    def __enter__(self) -> Hammer:
+    def __enter__(self) -> Self:
         self._thread.start()
         wait_until(lambda: self.answered > 5, "answers before the kill")
         return self

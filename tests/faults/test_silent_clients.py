@@ -75,7 +75,7 @@ def test_an_idle_connection_is_closed_after_its_time(serve: Start, name: str) ->
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_client_that_does_not_read_is_cut_and_stops_nobody(serve: Start, name: str) -> None:
-    model, server = begin(serve, name, 2, timeouts={"write": "1s"})
+    _, server = begin(serve, name, 2, timeouts={"write": "1s"})
     rss = memory(server.tree())
     with Client(server.port) as deaf:
         deaf.ask("/bytes?count=50000000")

@@ -48,6 +48,7 @@ class Process(Pool):
             if ownership.front_yields:
                 do_not_preempt()
             front = ownership.front(site, life)
+            life.enforce()
             life.ready()
             front.run()
 
