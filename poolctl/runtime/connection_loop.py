@@ -65,11 +65,9 @@ class ConnectionLoop(Loop):
         kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
         connection = kind(self, fd, service.protocol.conversation(peer))
         self.handlers[fd] = connection  # from here on a drain waits for it
-        connection.on_event(IN, service)
-        if connection.open:
-            self.handle(connection)
-            if self.draining:
-                connection.drain(service)
+        connection.begin(service)
+        if self.draining and connection.open:
+            connection.drain(service)
 
 
 class Connection(Sending):
@@ -96,6 +94,12 @@ class Connection(Sending):
         self.served = False  # a request was answered
         self.started = False  # a part of a request has come
         self.since = loop.now  # when what is being waited for began
+
+    def begin(self, service: Service) -> None:
+        """Serve what has come with it; then wait for more."""
+        self.on_event(IN, service)
+        if self.open:
+            self.loop.handle(self)
 
     def on_event(self, events: int, service: Service) -> None:
         if self.outbound is not None:
@@ -269,6 +273,14 @@ class SharedConnection(Connection):
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         super().__init__(loop, fd, conversation)
         self._turn = threading.Lock()
+
+    def begin(self, service: Service) -> None:
+        """In one turn: when the loop drains, another thread may close it as soon as nobody has the turn."""
+        with self._turn:
+            self._serve(service)
+            if self.open:
+                self.loop.handle(self)
+        self._take_turns(service)
 
     def on_event(self, events: int, service: Service) -> None:
         if events & ENDS:

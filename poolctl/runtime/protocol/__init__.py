@@ -70,7 +70,8 @@ class Framer(ABC):
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether ``take`` would give a request."""
+        """Whether what has come asks for more than waiting: ``take`` would give a request, or a failure or a reply is
+        to be told to the client."""
 
     @property
     @abstractmethod

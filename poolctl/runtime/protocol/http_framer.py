@@ -26,8 +26,8 @@ class HttpFramer(HttpReader, Framer):
 
     @property
     def ready(self) -> bool:
-        """Whether a complete request is left."""
-        return bool(self._found)
+        """Whether a complete request, a failure or a reply is left."""
+        return bool(self._found or self.failure or self.reply)
 
     def take(self) -> bytes | BinaryIO | None:
         """The whole bytes of the oldest complete request, and forget them."""

@@ -81,8 +81,8 @@ class LinesFramer(_LineReader, Framer):
 
     @property
     def ready(self) -> bool:
-        """Whether a line is left."""
-        return bool(self._complete)
+        """Whether a line is left, or a failure."""
+        return bool(self._complete or self.failure)
 
     def take(self) -> bytes | None:
         """The oldest line, with its end, and forget it."""
