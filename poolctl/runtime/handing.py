@@ -171,7 +171,7 @@ class Taken(Source):
         records = array.array("Q")
         records.frombytes(data)
         tickets = [record >> 2 for record in records]
-        strange = any([self.front.turns.pop(ticket, None) is None for ticket in tickets])  # a killed front's
+        strange = None in [self.front.turns.pop(ticket, None) for ticket in tickets]  # a killed front's
         for each in list(self.front.listening.values()):
             if isinstance(each, Turns) and (strange or each.last in tickets):
                 each.look_again()
