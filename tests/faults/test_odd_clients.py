@@ -8,7 +8,7 @@ import struct
 import time
 
 import pytest
-from harness.client import Client, get
+from harness.client import Client, clients, get
 
 from faults.models import ALL, FEW, Start, begin, models
 
@@ -192,3 +192,24 @@ def test_what_cannot_be_served_is_answered_properly(serve: Start, name: str) -> 
                 assert response.headers["connection"] == "close", case
                 assert client.at_end(), case
     assert get(server.port).status == 200
+
+
+GET = b"GET /pid HTTP/1.1\r\nHost: x\r\n\r\n"
+EXPECTING = b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+
+
+@models()
+def test_what_comes_in_one_packet_with_a_request_waits_for_no_other_packet(serve: Start, name: str) -> None:
+    _, server = begin(serve, name, 2)
+    with clients(server.port, 3, timeout=5) as (pipelined, expecting, broken):
+        for client in (pipelined, expecting, broken):
+            assert client.get().status == 200  # it is no newcomer any more
+        pipelined.send(GET * 5)
+        assert [pipelined.answer().status for _ in range(5)] == [200] * 5
+        expecting.send(GET + EXPECTING)
+        assert [expecting.answer().status for _ in range(2)] == [200, 100]
+        expecting.send(b"ok")
+        assert expecting.answer().body == b"ok"
+        broken.send(GET + b"garbage\r\n\r\n")
+        assert [broken.answer().status for _ in range(2)] == [200, 400]
+        assert broken.at_end()

@@ -23,6 +23,7 @@ from faults.models import ALL, FEW, Start, begin, busy, models
 SIZE = 4
 IN_HAND = 24
 SECONDS = 0.5
+LATE = 0.1  # seconds between the signal and the first byte of a request
 
 
 def read_all(waiting: list[Client]) -> list[object]:
@@ -226,3 +227,38 @@ def test_a_stop_comes_to_an_end_while_newcomers_knock(serve: Start, name: str) -
         assert server.wait() == 0
         assert time.monotonic() - started < 3
     assert hammer.answered
+
+
+@models()
+def test_connections_that_ask_a_tenth_of_a_second_after_the_signal_are_answered(serve: Start, name: str) -> None:
+    _, server = begin(serve, name)
+    with clients(server.port, 24) as waiting:
+        server.signal()
+        server.wait_for_log("stopping")
+        time.sleep(LATE)  # the lateness is what this is about
+        for client in waiting:
+            client.ask("/sleep?seconds=0.1")
+        assert [client.answer().status for client in waiting] == [200] * 24
+        assert all(client.at_end() for client in waiting)
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@models()
+def test_a_signal_to_every_process_at_once_drains_as_one_to_the_first(
+    serve: Start, name: str, number: signal.Signals
+) -> None:
+    """As systemd signals a unit, and a terminal its foreground group."""
+    _, server = begin(serve, name)
+    with clients(server.port, 8) as waiting:
+        for client in waiting:
+            client.ask("/sleep?seconds=0.3")
+        tree = server.tree()
+        for pid in reversed(tree):  # the workers first: nobody has told them yet what it means
+            os.kill(pid, number)
+        assert [client.answer().status for client in waiting] == [200] * 8
+        assert server.wait() == 0
+    for pid in tree:
+        wait_until(lambda pid=pid: not alive(pid), f"the end of process {pid}")  # type: ignore[misc]
+    assert "Traceback" not in server.log
+    assert "is started again" not in server.log
