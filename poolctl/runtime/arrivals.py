@@ -62,10 +62,12 @@ class Arrivals(Source):
             os.write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
     def adopt(self, fd: int, peer: Peer, service: Service) -> None:
-        """The connection is this loop's. In a shared loop the next thread may take the next one meanwhile."""
+        """The connection is this loop's. The next thread or worker may take the next one meanwhile."""
         loop = self.loop
         if loop.shared:
             loop.arm(self)
+        else:
+            loop.step_back(self)
         loop.adopt(fd, peer, service)
 
 

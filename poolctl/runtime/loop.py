@@ -79,11 +79,11 @@ class Loop:
 
     # registrations
 
-    def handle(self, handler: Handler, extra: int = 0) -> None:
+    def handle(self, handler: Handler) -> None:
         """From now on this handler gets the events of its descriptor."""
         self.handlers[handler.fd] = handler
         once = self.once if handler.rearm else self.edge
-        self.poller.register(handler.fd, handler.mask | once | extra)
+        self.poller.register(handler.fd, handler.mask | once)
 
     def want(self, handler: Handler, mask: int) -> None:
         """The handler waits for something else than before."""
@@ -118,12 +118,29 @@ class Loop:
             with contextlib.suppress(FileNotFoundError):  # as above
                 self.poller.unregister(handler.fd)
 
-    def listen(self, listener: Listener, on_connection: Any, lock: Any = None, extra: int = EXCLUSIVE) -> None:
-        """Take connections of this listener, one an event."""
+    def listen(self, listener: Listener, on_connection: Any, lock: Any = None, *, contended: bool = False) -> None:
+        """Take connections of this listener, one an event. ``contended``: other loops wait for it too."""
         handler = Listening(self, listener, on_connection, lock)
         self.listening[handler.fd] = handler
         self.sources.add(handler.fd)
-        self.handle(handler, 0 if self.shared else extra)  # EPOLLEXCLUSIVE and EPOLLONESHOT exclude each other
+        if contended:
+            self.contend(handler)
+        self.handle(handler)
+
+    def contend(self, source: Source) -> None:
+        """Other loops wait for the same descriptor: the kernel is to wake one of them for an event."""
+        if not self.shared and not self._explicit:  # EPOLLEXCLUSIVE and EPOLLONESHOT exclude each other
+            source.mask |= EXCLUSIVE
+
+    def step_back(self, source: Source) -> None:
+        """To the end of the queue of those who wait for the same descriptor.
+
+        The kernel wakes the first of them that is idle (ep_poll_callback), which would always be the same few: they
+        would take nearly all connections, and keep them. nginx steps back too (ngx_reorder_accept_events).
+        """
+        if source.mask & EXCLUSIVE and source.fd in self.handlers:
+            self.poller.unregister(source.fd)
+            self.poller.register(source.fd, source.mask)
 
     # the loop
 
@@ -152,7 +169,7 @@ class Loop:
         """After each wait, before any handler is called."""
 
     def _patience(self) -> float | None:
-        if self.draining and self.listening:
+        if self.draining and self.listening and not self._paused:
             return 0
         return SWEEP if self._paused or len(self.handlers) > len(self.sources) else None
 
@@ -194,12 +211,13 @@ class Loop:
         """The lifeline ended: take what has come, finish what is in hand, leave."""
         if self.draining:
             return
-        self.draining = self.ending = True
         for listening in list(self.listening.values()):
             # Of those who share a listener only one was woken for a connection: ask the kernel anew what waits there.
             self.drop(listening)
             self.sources.add(listening.fd)
             self.handle(listening)
+        self._paused.clear()
+        self.draining = self.ending = True  # not before: another thread may drop a listener as soon as it sees this
         for handler in list(self.handlers.values()):
             handler.drain(service)
 
@@ -214,9 +232,9 @@ class Loop:
             os.close(self._not_over)  # the end of file wakes every thread that still waits
 
     def _drained(self, quiet: bool, service: Any) -> None:
-        if quiet:
+        if quiet and not self._paused:
             for listening in list(self.listening.values()):
-                if not listening.look(service):
+                if not listening.look(service) and listening not in self._paused:
                     self.listening.pop(listening.fd, None)
                     self.drop(listening)
         if not self.handlers:
@@ -323,8 +341,10 @@ class Listening(Source):
         finally:
             if lock is not None:
                 lock.release()
+        # The leader has its connection: the next follower leads before this one is served.
         if self.loop.shared:
-            # The leader has its connection: the next follower leads before this one is served.
             self.loop.arm(self)
+        else:
+            self.loop.step_back(self)
         self.on_connection(fd, peer, service)
         return True

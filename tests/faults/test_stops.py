@@ -22,7 +22,7 @@ from faults.models import ALL, FEW, Start, begin, busy, models
 
 SIZE = 4
 IN_HAND = 24
-SECONDS = 0.5
+SECONDS = 0.5  # of each request: one worker may have them all where nobody dispatches
 LATE = 0.1  # seconds between the signal and the first byte of a request
 
 
@@ -43,7 +43,7 @@ def read_all(waiting: list[Client]) -> list[object]:
 @models()
 def test_a_stop_answers_everything_in_hand(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
-    with clients(server.port, IN_HAND) as waiting:
+    with clients(server.port, IN_HAND, timeout=IN_HAND * SECONDS + 2) as waiting:
         for client in waiting:
             client.ask(f"/sleep?seconds={SECONDS}")
         server.signal()
@@ -56,7 +56,7 @@ def test_a_stop_answers_everything_in_hand(serve: Start, name: str) -> None:
 @models()
 def test_a_stop_answers_those_who_connected_before_and_asked_just_after(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)
-    with clients(server.port, IN_HAND) as waiting:
+    with clients(server.port, IN_HAND, timeout=IN_HAND * SECONDS + 2) as waiting:
         for client in waiting[::2]:
             client.ask("/sleep?seconds=0.2")
         server.signal()

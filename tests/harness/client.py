@@ -32,6 +32,9 @@ class Client:
 
     def __init__(self, port: int, *, source: str = "127.0.0.1", timeout: float = PATIENCE) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout, source_address=(source, 0))
+        if self.sock.getsockname() == self.sock.getpeername():
+            self.sock.close()  # the port was free, and the kernel chose it for us too: connected to ourselves
+            raise ConnectionRefusedError(f"nobody listens on port {port}")
         self._file = self.sock.makefile("rb")
 
     def __enter__(self) -> Self:

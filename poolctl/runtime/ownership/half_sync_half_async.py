@@ -11,7 +11,6 @@ from pydantic import Field
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.ownership import Ownership, Work
-from poolctl.runtime.poller import EXCLUSIVE
 from poolctl.runtime.site import Site
 
 Accept = Annotated[
@@ -41,7 +40,10 @@ class HalfSyncHalfAsync(Ownership):
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1, counted=self.accept == "front")
-        loop.handle(site.medium.arrivals(loop, site, worker), 0 if loop.shared else EXCLUSIVE)
+        arrivals = site.medium.arrivals(loop, site, worker)
+        if len(site.inboxes) < site.workers:
+            loop.contend(arrivals)
+        loop.handle(arrivals)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

@@ -49,7 +49,7 @@ class LeaderFollowers(Ownership):
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
         for listener in site.shared_listeners:
-            loop.listen(listener, loop.adopt, self._held)
+            loop.listen(listener, loop.adopt, self._held, contended=site.workers > 1)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

@@ -19,7 +19,7 @@ class ReusePort(Ownership):
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
         for group in site.listeners:
-            loop.listen(group[worker], loop.adopt, extra=0)
+            loop.listen(group[worker], loop.adopt)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:
