@@ -37,6 +37,7 @@ class HandingFront(Loop, ABC):
         self.router = router
         self.limit = limit
         self.rooms = Rooms(self, router)
+        self._free = 0  # connections that may be taken without another look
         self.turns: dict[int, int] = {}  # handed out and not taken yet: ticket to number of the listener
         # Records of turns that a front gave before it was killed must not count for its successor's.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
@@ -45,7 +46,7 @@ class HandingFront(Loop, ABC):
         """accept: front. Accept the connections of a listener and give each to a worker."""
 
         def on_connection(fd: int, peer: Peer, service: Any) -> None:
-            if self.router.crowded() or self.router.load >= self.limit:
+            if self._full():
                 self.turn_away(fd, self.protocol.refusal(503))
             else:
                 self.rooms.wait_for(self._hand(fd, peer, number))
@@ -62,6 +63,16 @@ class HandingFront(Loop, ABC):
             taken = Taken(self, returns)
             self.sources.add(returns)
             self.handle(taken)
+
+    def _full(self) -> bool:
+        """Whether a connection is one too many. Only this front adds any, so what was free at the last look can be
+        taken before the next: reading all rows for each connection would cost more than handing it over."""
+        if not self._free:
+            self._free = max(min(self.router.free, self.limit - self.router.load), 0)
+            if not self._free:
+                return True
+        self._free -= 1
+        return False
 
     @abstractmethod
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:

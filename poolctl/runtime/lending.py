@@ -74,7 +74,7 @@ class LendingFront(Loop, ABC):
     def lend(self, client: Client, request: bytes | BinaryIO) -> None:
         """A complete request: to a worker with it, or 503 when too many wait already."""
         lent = self.lent
-        if len(lent) >= self.waiting and self.router.crowded():
+        if len(lent) >= self.waiting and self.router.free <= 0:
             client.turn_away(503)
             return
         client.ticket = ticket = next(self.tickets)

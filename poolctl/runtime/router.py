@@ -6,7 +6,7 @@
 
 On offer are the inboxes that have room, so one that is full stops nobody but the tasks that are bound to it. The router
 belongs to the front and to its thread. What waits here is bounded together with what lies in the inboxes by
-``limits.waiting``: the front asks ``crowded`` before it brings another task.
+``limits.waiting``: the front asks what is ``free`` before it brings another task.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ class Router:
         self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: what is bound to it
         self.waiting: deque[Parcel] = deque()
 
-    def crowded(self) -> bool:
-        """Whether as many tasks wait for a worker as the topology allows."""
-        return self._kept() + sum(inbox.waiting for inbox in self._inboxes) >= self._limit
+    @property
+    def free(self) -> int:
+        """How many more tasks the topology allows to wait for a worker."""
+        return self._limit - self._kept() - sum(inbox.waiting for inbox in self._inboxes)
 
     @property
     def empty(self) -> bool:
