@@ -69,7 +69,7 @@ class LendingFront(Loop, ABC):
             if client.open and not client.ticket and client.fd not in self.handlers:
                 self.handle(client)
 
-        self.listen(listener, on_connection)
+        self.listen(listener, on_connection, rushes=True)
 
     def lend(self, client: Client, request: bytes | BinaryIO) -> None:
         """A complete request: to a worker with it, or 503 when too many wait already."""
