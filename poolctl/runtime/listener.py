@@ -70,6 +70,7 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
         if address.scheme == "fd":
             sock = socket.socket(fileno=address.fd)
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                sock.detach()  # it stays its opener's
                 raise OSError("it is not a listening socket")
             sock.listen(backlog)  # its opener may hold it over many runs, and a stop has set its queue to 0
             return sock
