@@ -24,7 +24,7 @@ def make() -> Iterator[Make]:
 
     def inbox(kind: type[Inbox], workers: int = 1) -> Inbox:
         board = Scoreboard(1, workers)
-        made.append(kind(0, board.inbox(0), [board.worker(index) for index in range(workers)]))  # type: ignore[abstract]
+        made.append(kind(0, board.inbox(0), [board.worker(index) for index in range(workers)]))
         return made[-1]
 
     yield inbox

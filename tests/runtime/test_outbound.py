@@ -239,10 +239,9 @@ class Answer(Sending):
 
 def test_what_fits_is_sent_at_once(wire: Line) -> None:
     answer = Answer(wire.fd)
-    assert not answer.began
+    before = answer.began
     answer.send(b"hello")
-    assert answer.began
-    assert answer.outbound is None
+    assert (before, answer.began, answer.outbound) == (False, True, None)
     assert wire.rest() == b"hello"
 
 
