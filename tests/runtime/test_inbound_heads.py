@@ -234,6 +234,25 @@ def test_what_an_app_does_to_its_environ_stays_with_it(data: st.DataObject) -> N
     assert all(environ == then for environ, then in kept)  # nor does a later request reach back
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"GET / HTTP/1.1", b"HEAD / HTTP/1.1"],
+        [b"GET /a?b HTTP/1.1", b"GET /a HTTP/1.1"],
+        [b"GET http://other/a HTTP/1.1", b"GET /a HTTP/1.1"],
+        [b"GET /a HTTP/1.0", b"GET /a HTTP/1.1"],
+    ],
+    ids=["method", "query", "host of the target", "version"],
+)
+@pytest.mark.parametrize("again", [1, 2])
+def test_below_another_line_only_the_headers_stay(lines: list[bytes], again: int) -> None:
+    memo = Memo(PEER, HERE)
+    sequence = [line + KEPT for line in lines * again for _ in range(again)]
+    for whole, request in zip(sequence, received(sequence), strict=True):
+        (alone,) = received([whole])
+        assert comparable(memo.environ(request)) == comparable(Memo(PEER, HERE).environ(alone))
+
+
 def test_an_environ_that_is_cleared_is_whole_the_next_time() -> None:
     head = b"GET /a HTTP/1.1\r\n" + HOST + b"\r\n"
     memo = Memo(PEER, HERE)

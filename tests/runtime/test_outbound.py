@@ -201,7 +201,16 @@ def leave_half(outbound: Outbound, wire: Line) -> bytes:
     return whole[len(gone) :]
 
 
-@pytest.mark.parametrize("leave", [leave_nothing, leave_memory, leave_both, leave_file, leave_half])
+def leave_sent(outbound: Outbound, wire: Line) -> bytes:
+    outbound.add(NOISE)
+    assert drain(outbound, wire) == NOISE
+    return b""
+
+
+LEFT = [leave_nothing, leave_memory, leave_both, leave_file, leave_half, leave_sent]
+
+
+@pytest.mark.parametrize("leave", LEFT)
 def test_it_goes_on_from_a_file(outbound: Outbound, wire: Line, leave: Callable[[Outbound, Line], bytes]) -> None:
     left = leave(outbound, wire)
     with outbound.to_file() as file:

@@ -183,6 +183,18 @@ def test_unregister_silences(poller: Poller, pair: Pairs) -> None:
     assert len(wait(poller)) == 2
 
 
+def test_what_was_unregistered_wakes_nobody(poller: Poller, pair: Pairs) -> None:
+    """Though it is ready: a loop that woke for it would find nothing to do, again and again."""
+    ours, _ = pair()
+    poller.register(ours.fileno(), OUT)
+    assert wait(poller) == {ours.fileno(): OUT}
+    poller.unregister(ours.fileno())
+    assert silent(poller)  # by now the change is known
+    before = monotonic()
+    assert poller.poll(0.02) == []
+    assert monotonic() - before > 0.015
+
+
 def test_what_is_not_known_or_known_already_is_an_error(poller: Poller, pair: Pairs) -> None:
     fd = pair()[0].fileno()
     with pytest.raises(FileNotFoundError):
