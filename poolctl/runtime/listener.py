@@ -70,6 +70,7 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
         if address.scheme == "fd":
             sock = socket.socket(fileno=address.fd)
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                sock.detach()  # it stays its opener's
                 raise OSError("it is not a listening socket")
             sock.listen(backlog)  # its opener may hold it over many runs, and a stop has set its queue to 0
             return sock
@@ -109,14 +110,15 @@ def _open_tcp(host: str, port: int, backlog: int, reuse_port: bool) -> socket.so
 
 
 def _open_unix(path: str, backlog: int) -> socket.socket:
-    """A socket file left behind by a server that is gone is replaced; one that is answered, or another file, never."""
+    """A socket file left behind by a server that is gone is replaced; what somebody holds, or another file, never."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         try:
             if stat.S_ISSOCK(os.stat(path).st_mode):
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                     probe.settimeout(1)
-                    if probe.connect_ex(path) == 0:
+                    # Refused: nobody has it open. A full queue says EAGAIN, a socket of another kind EPROTOTYPE.
+                    if probe.connect_ex(path) != errno.ECONNREFUSED:
                         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
                 os.unlink(path)
         except FileNotFoundError:

@@ -16,13 +16,14 @@ from poolctl.runtime.protocol.http_request import HttpRequest
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http_conversation import HttpConversation
 
-PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT = range(6)
+PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT, PROXY = range(7)
 WATCHED = {
     b"host": HOST,
     b"connection": CONNECTION,
     b"content-length": LENGTH,
     b"transfer-encoding": ENCODING,
     b"expect": EXPECT,
+    b"proxy-connection": PROXY,
 }
 END = b"\r\n\r\n"
 REPEATED = 4096  # bytes of the longest head that is remembered for the next request of its connection
@@ -169,6 +170,8 @@ class HeadParser:
         status = self._judge(fields.headers)
         if status:
             return status  # what was judged after the mistake is not known
+        if same:
+            self._renew()  # of version 1.0: the parser was not fed the header that keeps the connection
         usual = self._version == "1.1" and not self.length and not self.chunked
         if usual and len(head) <= REPEATED:
             self._last = head
@@ -235,6 +238,8 @@ class HeadParser:
                 if value.lower() != b"100-continue":
                     return 417
                 self.expects = True
+            elif kind == PROXY:
+                self._renew()  # it means nothing (RFC 9112, C.2.2), but a parser that met "close" reads no more
         if self.chunked or self.length:
             self._renew()
         return 0
