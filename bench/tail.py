@@ -36,7 +36,8 @@ OWN = [
     own("half-sync/half-reactive, 8 threads", "mixed.yaml", "pool.kind=thread", "pool.size=8"),
     own("leader/followers, 8 threads", "mixed.yaml", "ownership=leader/followers", "pool.kind=thread", "pool.size=8"),
     own("half-sync/half-async, 8 processes", "mixed.yaml", *_ASYNC),
-    own("half-sync/half-async, 8 processes, least-loaded", "mixed.yaml", *_ASYNC, "dispatch=least-loaded"),
+    own("half-sync/half-async, 8 processes, shared-queue", "mixed.yaml", *_ASYNC, "dispatch=shared-queue"),
+    own("leader/followers, 8 processes", "mixed.yaml", "ownership=leader/followers", "pool.size=8"),
 ]
 _GRANIAN = ("--host", "127.0.0.1", "--port", "PORT", "--no-access-log", "--interface", "wsgi")
 _GUNICORN = ("-k", "gthread", "--no-control-socket", "-b", "127.0.0.1:PORT", "mixed:wsgi")

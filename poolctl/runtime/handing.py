@@ -51,7 +51,7 @@ class HandingFront(Loop, ABC):
             else:
                 self.rooms.wait_for(self._hand(fd, peer, number))
 
-        self.listen(listener, on_connection)
+        self.listen(listener, on_connection, rushes=True)
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
         """accept: worker. ``returns``: the pipe in which workers tell that they took a turn."""

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection_loop import NEWCOMER, READ, Timeouts
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import Loop
+from poolctl.runtime.loop import SWEEP, Loop
 from poolctl.runtime.outbound import Outbound, Sending
 from poolctl.runtime.parcel import ENDED, LAST, introduction
 from poolctl.runtime.poller import IN, OUT
@@ -64,12 +64,12 @@ class LendingFront(Loop, ABC):
             self.open += 1
             client = Client(self, fd, peer, number)
             client.on_event(IN, None)
-            if client.ticket:
+            if client.ticket and not client.framer.over:
                 self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
             if client.open and not client.ticket and client.fd not in self.handlers:
                 self.handle(client)
 
-        self.listen(listener, on_connection)
+        self.listen(listener, on_connection, rushes=True)
 
     def lend(self, client: Client, request: bytes | BinaryIO) -> None:
         """A complete request: to a worker with it, or 503 when too many wait already."""
@@ -89,6 +89,10 @@ class LendingFront(Loop, ABC):
     @abstractmethod
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         """Route the request; how it travels depends on where the workers are."""
+
+    def _patience(self) -> float | None:
+        patience = super()._patience()
+        return SWEEP if patience is None and self.lent else patience
 
     def _drained(self, quiet: bool, service: Any) -> None:
         super()._drained(quiet, service)

@@ -86,8 +86,8 @@ class Kept(Source):
         lent, missed, now = front.lent, front.missed, front.now
         for (record,) in RECORD.iter_unpack(data):
             ticket = record >> 2
-            if missed and ticket in missed:
-                front.returned(ticket, True)
+            if not record & KEPT or (missed and ticket in missed):
+                front.returned(ticket, bool(record & KEPT))
                 continue
             client = lent.pop(ticket, None)
             if client is not None:  # tickets of a front that died are nobody's
@@ -107,10 +107,7 @@ class Closing(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        data = os.read(self.fd, 65536)
-        for (record,) in RECORD.iter_unpack(data):
-            self.front.returned(record >> 2, False)
-        if not data:
+        if not os.read(self.fd, 65536):
             self._deserted()
 
     def _deserted(self) -> None:

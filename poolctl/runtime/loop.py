@@ -29,6 +29,8 @@ from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, OUT, RDHUP, Poller
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
 SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
+RUSH = 0.0002  # seconds between two events, so few that asking for another connection is cheaper than to wait for it
+BURST = 15  # connections that are then taken beyond the first
 LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
 LINGERING = 256  # connections that may linger at once
@@ -118,9 +120,12 @@ class Loop:
             with contextlib.suppress(FileNotFoundError):  # as above
                 self.poller.unregister(handler.fd)
 
-    def listen(self, listener: Listener, on_connection: Any, lock: Any = None, *, contended: bool = False) -> None:
-        """Take connections of this listener, one an event. ``contended``: other loops wait for it too."""
-        handler = Listening(self, listener, on_connection, lock)
+    def listen(
+        self, listener: Listener, on_connection: Any, lock: Any = None, *, contended: bool = False, rushes: bool = False
+    ) -> None:
+        """Take connections of this listener, one an event. ``contended``: other loops wait for it too.
+        ``rushes``: take more at once while events follow each other fast."""
+        handler = Listening(self, listener, on_connection, lock, rushes)
         self.listening[handler.fd] = handler
         self.sources.add(handler.fd)
         if contended:
@@ -314,15 +319,25 @@ class Lingering:
 class Listening(Source):
     """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
 
-    def __init__(self, loop: Loop, listener: Listener, on_connection: Any, lock: Any = None) -> None:
+    def __init__(
+        self, loop: Loop, listener: Listener, on_connection: Any, lock: Any = None, rushes: bool = False
+    ) -> None:
         self.loop = loop
+        self.rushes = rushes
+        self.last = 0.0  # when the last event came
         self.listener = listener
         self.fd = listener.fd
         self.on_connection = on_connection
         self.lock = lock
 
     def on_event(self, events: int, service: Any) -> None:
-        self.look(service)
+        more = self.look(service)
+        if self.rushes:
+            last, self.last = self.last, self.loop.now
+            if more and self.last - last < RUSH:
+                for _ in range(BURST):
+                    if not self.look(service):
+                        break
 
     def look(self, service: Any) -> bool:
         """Accept one, if one waits."""

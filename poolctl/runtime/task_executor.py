@@ -9,7 +9,9 @@ connection, and the front sends it on. Sleeping on the inbox is the only wait; i
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 from typing import Any, BinaryIO
 
 from poolctl.errors import ClientGone
@@ -23,6 +25,8 @@ from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
 from poolctl.runtime.service import Service
 
+log = logging.getLogger("poolctl")
+INET, STREAM, WRITING = int(socket.AF_INET), int(socket.SOCK_STREAM), int(socket.SHUT_WR)  # enums are slow to convert
 PIECE = 65536
 KNOWN = 1024  # clients whose introduction is remembered
 
@@ -125,11 +129,18 @@ class ProcessTaskExecutor:
                 returns.left_writer.sendmsg([RECORD.pack(ticket << 2 | keep * KEPT)], rights)
             os.close(out.fd)
             return
-        os.close(out.fd)
         if keep:
+            os.close(out.fd)
             os.write(returns.writer, RECORD.pack(ticket << 2 | KEPT))
-        else:
-            os.write(returns.urgent_writer, RECORD.pack(ticket << 2))
+            return
+        # The client gets its end of file from here, so the front need not be woken for it.
+        sock = socket.socket(INET, STREAM, 0, out.fd)
+        try:
+            sock.shutdown(WRITING)
+        except OSError:
+            log.debug("a client left before its connection was closed")
+        sock.close()
+        os.write(returns.writer, RECORD.pack(ticket << 2))
 
     def _meet(self, intro: bytes) -> Conversation:
         if len(self._known) >= KNOWN:

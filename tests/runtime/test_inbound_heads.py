@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.wsgi_environ import Memo
 from poolctl.runtime.protocol.http import Http
-from poolctl.runtime.protocol.http_head import HeadParser
+from poolctl.runtime.protocol.http_head import HeadParser, Recent
 from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.task import Peer
 
@@ -90,6 +90,11 @@ def told(request: HttpRequest) -> tuple[Any, ...]:
     return request.method, request.target, request.version, list(request.headers), request.keep_alive
 
 
+def fresh(recent: Recent | None = None) -> HeadParser:
+    """The parser of a new connection; ``recent`` is what it knows of others."""
+    return HeadParser(LIMITS["target"], LIMITS["headers"], LIMITS["body"], recent or Recent())
+
+
 def found(parser: HeadParser, head: bytes) -> tuple[Any, ...]:
     """All that a parser says of a head."""
     status = parser.check(head)
@@ -101,9 +106,9 @@ def found(parser: HeadParser, head: bytes) -> tuple[Any, ...]:
 
 def compare(sequence: list[bytes]) -> int:
     """How many heads one parser read as fresh ones did; as in the reader, a mistake or a last request ends it."""
-    parser = HeadParser(**LIMITS)
+    parser = fresh()
     for count, head in enumerate(sequence, 1):
-        alone = found(HeadParser(**LIMITS), head)
+        alone = found(fresh(), head)
         assert found(parser, head) == alone, sequence[:count]
         if alone[0] or not parser.keep_alive:
             return count
@@ -136,9 +141,9 @@ def test_one_byte_of_difference_is_seen(sequence: list[bytes], place: int, byte:
 @pytest.mark.parametrize("line", BAD_LINES)
 def test_a_bad_line_above_known_headers_is_refused(line: bytes) -> None:
     block = b"\r\n" + HOST + b"\r\n"
-    parser = HeadParser(**LIMITS)
+    parser = fresh()
     assert [parser.check(b"GET / HTTP/1.1" + block), parser.check(b"GET /a HTTP/1.1" + block)] == [0, 0]
-    alone = HeadParser(**LIMITS).check(line + block)
+    alone = fresh().check(line + block)
     assert alone >= 400
     assert parser.check(line + block) == alone
 
@@ -166,7 +171,7 @@ def test_a_connection_that_is_kept_goes_on(sequence: list[bytes]) -> None:
 
 def test_a_head_that_is_repeated_costs_no_parsing() -> None:
     """That there is something to be tested here: the same headers are the same list, the same target the same bytes."""
-    parser = HeadParser(**LIMITS)
+    parser = fresh()
     head = b"GET /long HTTP/1.1\r\n" + HOST + b"\r\n"
     requests = []
     for each in (head, head, head.replace(b"long", b"other")):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from poolctl.runtime.app import App, Output, Surroundings
 from poolctl.runtime.app.target import load_callable
-from poolctl.runtime.app.wsgi_environ import Memo
+from poolctl.runtime.app.wsgi_environ import Memo, fill, template
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_response import HttpResponse
 
@@ -68,9 +68,13 @@ class WsgiApp(App):
         """Call the application and send what it answers; whether the connection may be kept."""
         conversation = request.conversation
         memo = conversation.memo
-        if memo is None:
+        if memo is not None:
+            environ = memo.environ(request)
+        elif request.keep_alive:
             memo = conversation.memo = Memo(conversation.peer, self._surroundings)
-        environ = memo.environ(request)
+            environ = memo.environ(request)
+        else:  # the first is the last: what would be kept is never asked for
+            environ = fill(template(conversation.peer, self._surroundings), request)
         call = _Call(request, out)
         try:
             result = self._application(environ, call.start_response)

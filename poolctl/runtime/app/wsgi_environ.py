@@ -16,6 +16,10 @@ MEMO = 512  # header names remembered, in the spelling of the clients
 _keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a header that is dropped
 
 
+# One place for the last headers of any connection and their variables; replaced as a whole, so threads need no lock.
+_recent: list[tuple[list[tuple[bytes, bytes]], dict[str, str]]] = [([], {})]
+
+
 def template(peer: Peer, surroundings: Surroundings) -> dict[str, Any]:
     """What is the same for all requests of a connection.
 
@@ -59,11 +63,7 @@ class Memo:
     def environ(self, request: HttpRequest) -> dict[str, Any]:
         """A new environ for this request."""
         if request.length >= 0 or request.version != "1.1":
-            environ = self._template.copy()
-            _fill_headers(environ, request)
-            _fill_line(environ, request)
-            _fill_rest(environ, request)
-            return environ
+            return fill(self._template.copy(), request)
         if request.headers is not self._headers:
             self._headed = self._template.copy()
             _fill_headers(self._headed, request)
@@ -78,6 +78,14 @@ class Memo:
         return environ
 
 
+def fill(environ: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
+    """A template with everything of this request."""
+    _fill_headers(environ, request)
+    _fill_line(environ, request)
+    _fill_rest(environ, request)
+    return environ
+
+
 def _fill_line(environ: dict[str, Any], request: HttpRequest) -> None:
     target = request.target.decode("latin-1")
     environ["REQUEST_METHOD"] = request.method
@@ -89,16 +97,27 @@ def _fill_line(environ: dict[str, Any], request: HttpRequest) -> None:
 
 
 def _fill_headers(environ: dict[str, Any], request: HttpRequest) -> None:
-    for name, value in request.headers:
+    """The protocol gives the same list for the same headers as before, so the last ones are kept."""
+    headers, variables = _recent[0]
+    if headers is not request.headers:
+        variables = _variables(request.headers)
+        _recent[0] = request.headers, variables
+    environ.update(variables)
+
+
+def _variables(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for name, value in headers:
         key = _keys.get(name)
         if key is None:
             key = environ_key(name)
         if not key:
             continue
-        if key in environ:
-            _join(environ, key, value)
+        if key in variables:
+            _join(variables, key, value)
         else:
-            environ[key] = value.decode("latin-1")
+            variables[key] = value.decode("latin-1")
+    return variables
 
 
 def _fill_rest(environ: dict[str, Any], request: HttpRequest) -> None:
@@ -128,7 +147,7 @@ def environ_key(name: bytes) -> str:
     return key
 
 
-def _join(environ: dict[str, Any], key: str, value: bytes) -> None:
+def _join(environ: dict[str, str], key: str, value: bytes) -> None:
     """A header that came before (RFC 9110, 5.2; for Cookie RFC 9113, 8.2.3)."""
     separator = "; " if key == "HTTP_COOKIE" else ","
     environ[key] = f"{environ[key]}{separator}{value.decode('latin-1')}"

@@ -68,6 +68,11 @@ class Framer(ABC):
         """The client sends no more."""
 
     @property
+    def over(self) -> bool:
+        """Whether the client has said that what has come is its last request."""
+        return False
+
+    @property
     @abstractmethod
     def ready(self) -> bool:
         """Whether what has come asks for more than waiting: ``take`` would give a request, or a failure or a reply is

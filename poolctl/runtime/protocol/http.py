@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.http_conversation import HttpConversation
 from poolctl.runtime.protocol.http_framer import HttpFramer
+from poolctl.runtime.protocol.http_head import Recent
 from poolctl.runtime.task import Peer
 
 
@@ -28,6 +29,8 @@ class Http(Protocol):
     spool: Annotated[
         int, "bytes", Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")
     ] = 262144
+
+    recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from poolctl.runtime.protocol import Framer
 from poolctl.runtime.protocol.http_body import Keep
@@ -22,7 +22,11 @@ class HttpFramer(HttpReader, Framer):
     def __init__(self, http: Http) -> None:
         super().__init__(http)
         self._found: deque[bytes | BinaryIO] = deque()
-        self._raw = Spool(INLINE)
+        self._raw: Any = None  # the Spool of a request with a body
+
+    @property
+    def over(self) -> bool:
+        return self._over
 
     @property
     def ready(self) -> bool:

@@ -59,6 +59,19 @@ def kind_of(name: bytes) -> int:
     return kind
 
 
+class Recent:
+    """The last head that any connection sent, and what was found in it; nothing when it was not of the usual kind.
+
+    Health checks, and proxies that open a connection for each request, send the same head over and over.
+    """
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        # replaced as a whole, so that threads need no lock: head, method, target, headers, may the connection be kept
+        self.found: tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool] = (b"", "", b"", [], False)
+
+
 class _Fields:
     """What the parser calls. Knows neither the parser nor the connection, so that they make no reference cycle."""
 
@@ -91,6 +104,7 @@ class HeadParser:
         "_last",
         "_method",
         "_parser",
+        "_recent",
         "_target",
         "_version",
         "chunked",
@@ -99,23 +113,26 @@ class HeadParser:
         "length",
     )
 
-    def __init__(self, target: int, headers: int, body: int) -> None:
+    def __init__(self, target: int, headers: int, body: int, recent: Recent) -> None:
+        self._recent = recent
         self._target = target
         self._headers = headers
         self._body = body
         self._fields = _Fields()
-        self._parser = HttpRequestParser(self._fields)
-        self._last = b""  # the last head, if it was one of the usual kind: no body, and the connection is kept
+        self._parser: HttpRequestParser | None = None  # made when it is needed
+        self._last = b""  # the last head, if it was one of the usual kind: HTTP/1.1, no body
         self._block = b""  # what follows its first line
 
     def check(self, head: bytes) -> int:
         """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
         if head == self._last:
             return 0  # and all that was found then still stands here
+        if head == self._recent.found[0]:
+            return self._recall(head)
         self._last = b""
         end = head.find(b"\r\n")
         fields = self._fields
-        parser = self._parser
+        parser = self._parser or self._renew()
         # A client sends the same headers with each request of a connection, as a rule: then only the first line is new.
         same = self._block == head[end:]
         if not same:
@@ -155,10 +172,24 @@ class HeadParser:
             return status  # what was judged after the mistake is not known
         if same:
             self._renew()  # of version 1.0: the parser was not fed the header that keeps the connection
-        usual = self.keep_alive and self._version == "1.1" and not self.length and not self.chunked
+        usual = self._version == "1.1" and not self.length and not self.chunked
         if usual and len(head) <= REPEATED:
             self._last = head
             self._block = head[end:]
+            self._recent.found = head, method, fields.target, fields.headers, self.keep_alive
+        return 0
+
+    def _recall(self, head: bytes) -> int:
+        """The head of a request that another connection sent before."""
+        fields = self._fields
+        found, self._method, fields.target, fields.headers, self.keep_alive = self._recent.found
+        if found != head:  # another thread was faster
+            return self.check(head)
+        self._version = "1.1"
+        self.length = 0
+        self.chunked = False
+        self._last = head
+        self._block = head[head.find(b"\r\n") :]
         return 0
 
     def request(self, conversation: HttpConversation | None) -> HttpRequest:
@@ -166,9 +197,10 @@ class HeadParser:
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
 
-    def _renew(self) -> None:
+    def _renew(self) -> HttpRequestParser:
         """A parser at the start of a request, as after a body that the old one was not fed."""
         self._parser = HttpRequestParser(self._fields)
+        return self._parser
 
     def _judge(self, headers: list[tuple[bytes, bytes]]) -> int:
         """The rules that cross headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1)."""

@@ -32,7 +32,7 @@ class HttpReader:
         self.reply = b""
         self._http = http
         self._limit = http.head
-        self._head = HeadParser(http.target, http.headers, http.body)
+        self._head = HeadParser(http.target, http.headers, http.body, http.recent)
         self._held = bytearray()  # the head that is still coming
         self._blank = 0  # bytes of blank lines before it
         self._body: LengthBody | ChunkedBody | None = None
