@@ -79,10 +79,14 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
         return _open_tcp(address.host, address.port, backlog, reuse_port)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(error)}") from error
+        raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(address, error)}") from error
 
 
-def _mend(error: Exception) -> str:
+def _mend(address: Address, error: Exception) -> str:
+    if isinstance(error, FileExistsError):
+        return "It is not a socket and stays as it is: move it away, or choose another path."
+    if isinstance(error, PermissionError) and address.scheme == "unix":
+        return "Let this user write to its folder, or choose another path."
     if isinstance(error, PermissionError):
         return "Choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE."
     if getattr(error, "errno", None) == errno.EADDRINUSE:
@@ -114,13 +118,14 @@ def _open_unix(path: str, backlog: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         try:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                    probe.settimeout(1)
-                    # Refused: nobody has it open. A full queue says EAGAIN, a socket of another kind EPROTOTYPE.
-                    if probe.connect_ex(path) != errno.ECONNREFUSED:
-                        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-                os.unlink(path)
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(1)
+                # Refused: nobody has it open. A full queue says EAGAIN, a socket of another kind EPROTOTYPE.
+                if probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT):
+                    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            os.unlink(path)
         except FileNotFoundError:
             pass  # the usual case: nothing is there yet
         sock.bind(path)

@@ -90,6 +90,11 @@ def told(request: HttpRequest) -> tuple[Any, ...]:
     return request.method, request.target, request.version, list(request.headers), request.keep_alive
 
 
+def fresh(recent: Recent | None = None) -> HeadParser:
+    """The parser of a new connection; ``recent`` is what it knows of others."""
+    return HeadParser(LIMITS["target"], LIMITS["headers"], LIMITS["body"], recent or Recent())
+
+
 def found(parser: HeadParser, head: bytes) -> tuple[Any, ...]:
     """All that a parser says of a head."""
     status = parser.check(head)

@@ -184,7 +184,7 @@ def test_a_socket_of_another_kind_keeps_its_file(stack: ExitStack, tmp_path: Pat
 def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
-    with pytest.raises(PoolctlError, match="precious"):
+    with pytest.raises(PoolctlError, match=r"precious: File exists\. It is not a socket"):
         open_listener(Address("unix", path=str(path)), 8)
     assert path.read_text() == "data"
 
@@ -192,6 +192,19 @@ def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
 def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(PoolctlError, match=r"unix://.*/none/shop\.sock: No such file or directory"):
         open_listener(Address("unix", path=str(tmp_path / "none" / "shop.sock")), 8)
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # nobody: root may write everywhere
+    try:
+        with pytest.raises(PoolctlError, match=r"shop\.sock: Permission denied\. Let this user write to its folder"):
+            open_listener(Address("unix", path=str(tmp_path / "shop.sock")), 8)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
 
 
 def test_a_passed_descriptor_has_to_listen(stack: ExitStack) -> None:
