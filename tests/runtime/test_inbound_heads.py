@@ -91,8 +91,8 @@ def told(request: HttpRequest) -> tuple[Any, ...]:
 
 
 def fresh(recent: Recent | None = None) -> HeadParser:
-    """The parser of a new connection; ``recent`` is what it knows of others."""
-    return HeadParser(LIMITS["target"], LIMITS["headers"], LIMITS["body"], recent or Recent())
+    """The parser of a new connection; the first one of all, or one that shares with others what is recent."""
+    return HeadParser(**LIMITS, recent=recent or Recent())
 
 
 def found(parser: HeadParser, head: bytes) -> tuple[Any, ...]:
@@ -102,11 +102,6 @@ def found(parser: HeadParser, head: bytes) -> tuple[Any, ...]:
         return (status,)
     body = parser.length or parser.chunked
     return 0, parser.length, parser.chunked, body and parser.expects, told(parser.request(None))
-
-
-def fresh(recent: Recent | None = None) -> HeadParser:
-    """The parser of a new connection; the first one of all, or one that shares with others what is recent."""
-    return HeadParser(**LIMITS, recent=recent or Recent())
 
 
 def compare(sequence: list[bytes]) -> int:

@@ -5,76 +5,56 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
+from typing import ClassVar
 
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.loop import Loop, Source
-from poolctl.runtime.medium import Medium, Processes
-from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.pool import Pool
-from poolctl.runtime.role import Role
-from poolctl.runtime.scoreboard import DONE, TAKEN
-from poolctl.runtime.service import Service
+from poolctl.runtime.loop import Loop
+from poolctl.runtime.pool.baseline import PerConnection, Served
 from poolctl.runtime.single_loop import SingleLoop, passing_service
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer
 
 
 @dataclass
-class ThreadPerConnection(Pool):
+class ThreadPerConnection(PerConnection):
     """Simple, and as good as its clients are few: the price is a thread made and ended for each."""
+
+    role: ClassVar[str] = "threads"
 
     @property
     def multithread(self) -> bool:
         return True
 
-    def medium(self) -> Medium:
-        return Processes()
+    def loop(self, site: Site, life: Life) -> Loop:
+        life.enforce()
+        return super().loop(site, life)
 
-    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
-        return 1, 1
+    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer) -> Served:
+        reader, writer = os.pipe()
 
-    def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
-        def run(life: Life) -> None:
-            site.load()
-            service = site.service(0)
-            loop = Loop(life.lifeline)
+        def serve() -> None:
+            try:
+                SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site))
+            finally:
+                os.close(writer)
 
-            def on_connection(fd: int, peer: Peer, service: Service) -> None:
-                if len(loop.handlers) - len(loop.sources) >= site.connections:
-                    loop.turn_away(fd, site.protocol.refusal(503))
-                else:
-                    service.row[TAKEN] += 1
-                    loop.handle(Companion(loop, life, site, fd, peer))
-
-            for listener in site.shared_listeners:
-                loop.listen(listener, on_connection)
-            life.enforce()
-            life.ready()
-            loop.run(service)
-
-        keeps = frozenset(listener.fd for listener in site.shared_listeners)
-        return [Role("threads", f"poolctl: threads {site.name}", run, keeps, stage=0, rows=(0,))]
-
-
-class Companion(Source):
-    """The thread of one client; it closes its end of a pipe when it is done."""
-
-    def __init__(self, loop: Loop, life: Life, site: Site, fd: int, peer: Peer) -> None:
-        self.loop = loop
-        self.fd, self._done = os.pipe()
-        self._thread = threading.Thread(
-            target=self._run, args=(life, site, fd, peer), name=f"client {peer.client_port}"
-        )
-        self._thread.start()
-
-    def _run(self, life: Life, site: Site, fd: int, peer: Peer) -> None:
+        thread = threading.Thread(target=serve, name=f"client {peer.client_port}")
         try:
-            SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site))
-        finally:
-            os.close(self._done)
+            thread.start()
+        except RuntimeError:
+            os.close(reader)
+            os.close(writer)
+            raise
+        return Companion(loop, reader, thread)
 
-    def on_event(self, events: int, service: Service) -> None:
-        self.loop.drop(self)
+
+class Companion(Served):
+    """The thread of one client; it closes its end of the pipe when it is done."""
+
+    def __init__(self, loop: Loop, fd: int, thread: threading.Thread) -> None:
+        super().__init__(loop, fd)
+        self._thread = thread
+
+    def end(self) -> None:
         os.close(self.fd)
         self._thread.join()
-        service.row[DONE] += 1

@@ -1,0 +1,97 @@
+"""Baselines: no pool at all. One role accepts, and it makes what serves each client."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from typing import ClassVar
+
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.medium import Medium, Processes
+from poolctl.runtime.ownership import Ownership
+from poolctl.runtime.pool import Pool
+from poolctl.runtime.role import Role
+from poolctl.runtime.scoreboard import DONE, TAKEN
+from poolctl.runtime.service import Service
+from poolctl.runtime.site import Site
+from poolctl.runtime.task import Peer
+
+log = logging.getLogger("poolctl")
+
+
+class Baseline(Pool):
+    """``role``: the name of the one role, which accepts."""
+
+    role: ClassVar[str]
+
+    def medium(self) -> Medium:
+        return Processes()
+
+    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
+        return 1, 1
+
+    @abstractmethod
+    def loop(self, site: Site, life: Life) -> Loop:
+        """A loop that listens, and serves whom it accepts."""
+
+    def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
+        def run(life: Life) -> None:
+            site.load()
+            service = site.service(0)
+            loop = self.loop(site, life)
+            life.ready()
+            loop.run(service)
+
+        keeps = frozenset(listener.fd for listener in site.shared_listeners)
+        kind, _, number = self.role.partition(" ")
+        title = f"poolctl: {kind} {site.name} {number}".rstrip()
+        return [Role(self.role, title, run, keeps, stage=0, rows=(0,))]
+
+
+class PerConnection(Baseline):
+    """What serves one client is made for it, and ends with it; ``limits.connections`` is how many there may be."""
+
+    @abstractmethod
+    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer) -> Source:
+        """Have this client served; an event of the source is the end of it. Raises OSError or RuntimeError when the
+        system has no room for another, with the connection still open."""
+
+    def loop(self, site: Site, life: Life) -> Loop:
+        loop = Loop(life.lifeline)
+
+        def on_connection(fd: int, peer: Peer, service: Service) -> None:
+            if len(loop.handlers) - len(loop.sources) >= site.connections:
+                loop.turn_away(fd, site.protocol.refusal(503))
+                return
+            try:
+                source = self.begin(loop, site, life, fd, peer)
+            except (OSError, RuntimeError) as error:
+                log.error(
+                    "a client is turned away: %s; raise the limit on processes or lower limits.connections", error
+                )
+                loop.turn_away(fd, site.protocol.refusal(503))
+                return
+            service.row[TAKEN] += 1
+            loop.handle(source)
+
+        for listener in site.shared_listeners:
+            loop.listen(listener, on_connection)
+        return loop
+
+
+class Served(Source):
+    """One client; its pipe ends when whoever serves it does."""
+
+    def __init__(self, loop: Loop, fd: int) -> None:
+        self.loop = loop
+        self.fd = fd
+
+    def on_event(self, events: int, service: Service) -> None:
+        self.loop.drop(self)
+        self.end()
+        service.row[DONE] += 1
+
+    @abstractmethod
+    def end(self) -> None:
+        """Give back what it took to serve the client."""
