@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.wsgi_environ import Memo
 from poolctl.runtime.protocol.http import Http
-from poolctl.runtime.protocol.http_head import HeadParser, Recent
+from poolctl.runtime.protocol.http_head import Found, HeadParser, Recent
 from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.task import Peer
 
@@ -125,6 +125,64 @@ def test_each_head_is_read_as_if_it_came_alone(sequence: list[bytes]) -> None:
 @given(heads(GOOD_LINES, GOOD_HEADERS), heads(GOOD_LINES + BAD_LINES, GOOD_HEADERS + BAD_HEADERS))
 def test_so_is_a_bad_one(before: list[bytes], sequence: list[bytes]) -> None:
     compare(before + sequence)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    heads(GOOD_LINES, GOOD_HEADERS + BAD_HEADERS),
+    heads(GOOD_LINES, GOOD_HEADERS),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 15)), max_size=16),
+)
+def test_what_connections_know_of_each_other_is_not_seen_either(
+    some: list[bytes], others: list[bytes], order: list[tuple[int, int]]
+) -> None:
+    """Three connections with the same heads in any order; one that is over gives its place to a new one."""
+    drawn = some + others
+    recent = Recent()
+    parsers = [fresh(recent) for _ in range(3)]
+    told_before: list[tuple[HttpRequest, tuple[Any, ...]]] = []
+    for number, choice in order:
+        head = drawn[choice % len(drawn)]
+        parser = parsers[number]
+        alone = found(fresh(), head)
+        assert found(parser, head) == alone
+        if alone[0] == 0:
+            request = parser.request(None)
+            told_before.append((request, told(request)))
+        if alone[0] or not parser.keep_alive:
+            parsers[number] = fresh(recent)
+    assert all(told(request) == before for request, before in told_before)
+
+
+class Restless(Recent):
+    """As when another thread puts its own head there after each time that this one looks."""
+
+    __slots__ = ("now", "other")
+
+    now: Found
+    other: Found
+
+    @property  # type: ignore[override]
+    def found(self) -> Found:
+        now, self.now = self.now, self.other
+        return now
+
+    @found.setter
+    def found(self, value: Found) -> None:
+        self.now = self.other = value
+
+
+def test_a_head_that_another_thread_puts_in_between_is_not_taken_for_ours() -> None:
+    head = b"GET /%b HTTP/1.1\r\nHost: %b\r\n\r\n"
+    recent = Restless()
+    theirs = fresh(recent)
+    assert theirs.check(head % (b"theirs", b"secret")) == 0
+    other = recent.found
+    parser = fresh(recent)
+    assert parser.check(head % (b"1", b"ours")) == 0  # so its headers are known
+    assert fresh(recent).check(head % (b"2", b"ours")) == 0  # and the next head, on another connection
+    recent.other = other
+    assert found(parser, head % (b"2", b"ours")) == found(fresh(), head % (b"2", b"ours"))
 
 
 @settings(max_examples=150, deadline=None)

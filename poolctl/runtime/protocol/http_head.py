@@ -50,6 +50,9 @@ FOREIGN = frozenset(
 _kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO
 _methods: dict[bytes, str] = {}  # likewise; the parser knows some forty
 
+# head, method, target, headers, may the connection be kept
+Found = tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]
+
 
 def kind_of(name: bytes) -> int:
     """Which of the watched headers a name is, whatever its case; PLAIN for all others."""
@@ -68,8 +71,8 @@ class Recent:
     __slots__ = ("found",)
 
     def __init__(self) -> None:
-        # replaced as a whole, so that threads need no lock: head, method, target, headers, may the connection be kept
-        self.found: tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool] = (b"", "", b"", [], False)
+        # replaced as a whole, so that threads need no lock
+        self.found: Found = (b"", "", b"", [], False)
 
 
 class _Fields:
@@ -127,8 +130,9 @@ class HeadParser:
         """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
         if head == self._last:
             return 0  # and all that was found then still stands here
-        if head == self._recent.found[0]:
-            return self._recall(head)
+        recent = self._recent.found
+        if head == recent[0]:
+            return self._recall(recent)
         self._last = b""
         end = head.find(b"\r\n")
         fields = self._fields
@@ -179,12 +183,10 @@ class HeadParser:
             self._recent.found = head, method, fields.target, fields.headers, self.keep_alive
         return 0
 
-    def _recall(self, head: bytes) -> int:
-        """The head of a request that another connection sent before."""
+    def _recall(self, recent: Found) -> int:
+        """The head of a request that another connection sent before. Given, as another thread may have replaced it."""
         fields = self._fields
-        found, self._method, fields.target, fields.headers, self.keep_alive = self._recent.found
-        if found != head:  # another thread was faster
-            return self.check(head)
+        head, self._method, fields.target, fields.headers, self.keep_alive = recent
         self._version = "1.1"
         self.length = 0
         self.chunked = False
