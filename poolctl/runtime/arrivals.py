@@ -12,10 +12,11 @@ from poolctl.runtime.channel import descriptors
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.inbox import ProcessInbox, RingingInbox
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import NO_DESCRIPTOR, SWEEP, Source
+from poolctl.runtime.loop import SWEEP
 from poolctl.runtime.parcel import ACCEPTED, HEAD, RECORD, introduced
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
+from poolctl.runtime.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")

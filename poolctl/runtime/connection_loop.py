@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from os import read
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.loop import Loop
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
+from poolctl.runtime.source import Source
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")

@@ -16,12 +16,13 @@ from typing import Any
 
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import SWEEP, Loop, Source
+from poolctl.runtime.loop import SWEEP, Loop
 from poolctl.runtime.parcel import HEAD, introduction
 from poolctl.runtime.poller import EDGE, IN
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
+from poolctl.runtime.source import Source
 from poolctl.runtime.task import Peer
 
 OVERDUE = 1.0  # seconds after which a turn that was not taken is given again

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import ROOM, descriptors
 from poolctl.runtime.lending import Client, LendingFront
-from poolctl.runtime.loop import NO_DESCRIPTOR, Source
 from poolctl.runtime.outbound import Outbound
 from poolctl.runtime.parcel import BEGAN, FILE, HEAD, KEPT, RECORD
 from poolctl.runtime.returns import Returns
+from poolctl.runtime.source import NO_DESCRIPTOR, Source
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT

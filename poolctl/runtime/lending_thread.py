@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import channel
 from poolctl.runtime.lending import Client, LendingFront
-from poolctl.runtime.loop import Source
 from poolctl.runtime.outbound import Outbound
+from poolctl.runtime.source import Source
 
 NOW = socket.MSG_DONTWAIT
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolctl.runtime.inbox import Inbox
-from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.loop import Loop
 from poolctl.runtime.poller import OUT
 from poolctl.runtime.router import Router
+from poolctl.runtime.source import Source
 
 
 class Rooms:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.loop import Loop, Source
+from poolctl.runtime.loop import Loop
 from poolctl.runtime.medium import Medium, Processes
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.pool import Pool
@@ -15,6 +15,7 @@ from poolctl.runtime.role import Role
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
 from poolctl.runtime.site import Site
+from poolctl.runtime.source import Source
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")

@@ -1,0 +1,157 @@
+"""What a loop waits for besides connections: listeners, the lifeline, clients that are on their way out."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol
+
+from poolctl.runtime.listener import Listener
+from poolctl.runtime.poller import IN
+
+if TYPE_CHECKING:
+    from poolctl.runtime.loop import Loop
+
+log = logging.getLogger("poolctl")
+RUSH = 0.0002  # seconds between two events, so few that asking for another connection is cheaper than to wait for it
+BURST = 15  # connections that are then taken beyond the first
+LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
+NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
+NOW = socket.MSG_DONTWAIT
+
+
+class Handler(Protocol):
+    """What stands behind a descriptor."""
+
+    fd: int
+    mask: int
+    rearm: bool  # in a shared loop: armed again after each event, or registered for edges?
+
+    def on_event(self, events: int, service: Any) -> None:
+        """It is readable, writable, or broken: finding out is the handler's."""
+
+    def expire(self, now: float, service: Any) -> None:
+        """Twice a second: has it waited too long?"""
+
+    def drain(self, service: Any) -> None:
+        """The loop wants to end: leave when there is nothing in hand."""
+
+
+class Source(ABC):
+    """A handler that never times out and has nothing to finish."""
+
+    fd: int
+    mask = IN
+    rearm = True
+
+    @abstractmethod
+    def on_event(self, events: int, service: Any) -> None:
+        """It is readable, writable, or broken: finding out is the handler's."""
+
+    def look(self, service: Any) -> bool:
+        """At the end of a drain: whether there was still something to be had, which was taken."""
+        return False
+
+    def expire(self, now: float, service: Any) -> None:  # noqa: B027  # the usual source has nothing to do here
+        """A source waits as long as it takes."""
+
+    def drain(self, service: Any) -> None:  # noqa: B027  # as above
+        """A source ends at its own end of file."""
+
+
+class Lifeline(Source):
+    """The mold's way to say that it is time to leave."""
+
+    def __init__(self, loop: Loop, fd: int) -> None:
+        self.loop = loop
+        self.fd = fd
+
+    def on_event(self, events: int, service: Any) -> None:
+        self.loop.drop(self)
+        self.loop.drain(service)
+
+
+class Lingering:
+    """A client that was turned away: its last bytes are read and forgotten."""
+
+    mask = IN
+    rearm = True
+
+    def __init__(self, loop: Loop, sock: socket.socket) -> None:
+        self.loop = loop
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.until = loop.now + LINGER
+        loop.lingering += 1
+
+    def on_event(self, events: int, service: Any) -> None:
+        try:
+            if self.sock.recv(65536, NOW):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            log.debug("a client that was turned away reset the connection")
+        self._close()
+
+    def expire(self, now: float, service: Any) -> None:
+        if now > self.until:
+            self._close()
+
+    def drain(self, service: Any) -> None:
+        """It leaves in a moment by itself."""
+
+    def _close(self) -> None:
+        self.loop.lingering -= 1
+        self.loop.drop(self)
+        self.sock.close()
+
+
+class Listening(Source):
+    """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
+
+    def __init__(
+        self, loop: Loop, listener: Listener, on_connection: Any, lock: Any = None, rushes: bool = False
+    ) -> None:
+        self.loop = loop
+        self.rushes = rushes
+        self.last = 0.0  # when the last event came
+        self.listener = listener
+        self.fd = listener.fd
+        self.on_connection = on_connection
+        self.lock = lock
+
+    def on_event(self, events: int, service: Any) -> None:
+        more = self.look(service)
+        if self.rushes:
+            last, self.last = self.last, self.loop.now
+            if more and self.last - last < RUSH:
+                for _ in range(BURST):
+                    if not self.look(service):
+                        break
+
+    def look(self, service: Any) -> bool:
+        """Accept one, if one waits."""
+        lock = self.lock
+        if lock is not None and not lock.acquire(blocking=False):
+            return True  # another accepts at this moment; what is left then will be reported again
+        try:
+            fd, peer = self.listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False  # another was faster, or the client has gone again
+        except OSError as error:
+            # No descriptor or memory is left. The pause bounds both the log and the work until something is closed.
+            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
+            self.loop.pause(self)
+            return False
+        finally:
+            if lock is not None:
+                lock.release()
+        # The leader has its connection: the next follower leads before this one is served.
+        if self.loop.shared:
+            self.loop.arm(self)
+        else:
+            self.loop.step_back(self)
+        self.on_connection(fd, peer, service)
+        return True
