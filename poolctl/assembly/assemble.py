@@ -8,7 +8,7 @@ import socket
 
 from poolctl.assembly.describe import assembled
 from poolctl.assembly.resolve import Parts
-from poolctl.runtime.connection_loop import Timeouts
+from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listener import Listener, open_group, open_listener

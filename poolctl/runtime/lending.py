@@ -13,26 +13,21 @@ still holds the client it can say 502 if nothing had been sent.
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 from abc import ABC, abstractmethod
-from os import read
 from typing import Any, BinaryIO
 
-from poolctl.errors import ClientGone
-from poolctl.runtime.connection_loop import NEWCOMER, READ, Timeouts
+from poolctl.runtime.client import Client
+from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import SWEEP, Loop
-from poolctl.runtime.outbound import Outbound, Sending
-from poolctl.runtime.parcel import ENDED, LAST, introduction
-from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.outbound import Outbound
+from poolctl.runtime.parcel import ENDED, LAST
+from poolctl.runtime.poller import IN
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
 from poolctl.runtime.task import Peer
-
-log = logging.getLogger("poolctl")
-AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
 
 
 class LendingFront(Loop, ABC):
@@ -129,223 +124,3 @@ class LendingFront(Loop, ABC):
                 client.close()
             else:
                 client.turn_away(502)
-
-
-class Client(Sending):
-    """A connection as the front sees it."""
-
-    rearm = True  # a front is never shared
-
-    __slots__ = (
-        "ahead", "conversation", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "number",
-        "open", "peer", "served", "since", "started", "ticket",
-    )  # fmt: skip
-
-    def __init__(self, front: LendingFront, fd: int, peer: Peer, number: int) -> None:
-        self.began = self.last = False
-        self.outbound = None
-        self.front = front
-        self.fd = fd
-        self.peer = peer
-        self.number = number
-        self.intro = introduction(peer, number)
-        self.framer = front.protocol.framer()
-        self.conversation: Any = None  # the worker's half, when workers are threads of this process
-        self.mask = IN
-        self.open = True
-        self.ticket = 0  # not 0: lent
-        self.ahead = 0  # bytes that came while lent
-        self.ended = False  # the client sends no more
-        self.leaving = front.draining
-        self.finishing = False  # the end comes when what is kept for it is sent
-        self.served = False
-        self.started = False
-        self.since = front.now
-
-    def on_event(self, events: int, service: Any) -> None:
-        if self.outbound is not None and not self.ticket:
-            self._write()
-            return
-        try:
-            data = read(self.fd, READ)
-        except BlockingIOError:
-            self._nothing()
-            return
-        except OSError:
-            self._gone()
-            return
-        self._received(data)
-
-    def _received(self, data: bytes) -> None:
-        if data:
-            self.framer.receive(data)
-        else:
-            self._ended()
-        if self.ticket:
-            self._ahead(len(data))
-            if self.ticket:  # where workers are threads it may have come back before anybody knew that it is missed
-                return
-        request = self.framer.take()
-        if request is not None:
-            self.front.lend(self, request)
-        else:
-            self._unfinished()
-
-    def _ended(self) -> None:
-        """The client sends no more; its end of file would be reported again and again."""
-        self.framer.ended()
-        self.ended = self.leaving = True
-        self.front.drop(self)
-
-    def _gone(self) -> None:
-        """The connection was reset. Who has borrowed it will find that out; nothing is read from it again."""
-        self.leaving = True
-        if self.ticket:
-            self.front.drop(self)
-            self.front.miss(self)
-        else:
-            self.close()
-
-    def _ahead(self, count: int) -> None:
-        """Bytes came while the connection is lent: enough is enough."""
-        self.ahead += count or 1
-        self.front.miss(self)
-        if self.ahead > AHEAD:
-            self.front.drop(self)
-
-    def _nothing(self) -> None:
-        if self.leaving and not self.ticket:
-            if self.served and not self.started:
-                self.close()
-            else:
-                self.front.want(self, IN)
-
-    def advance(self) -> None:
-        """The connection is not lent: lend it when the next request is complete."""
-        request = self.framer.take()
-        if request is not None:
-            self.front.lend(self, request)
-        else:
-            self._unfinished()
-        if self.open and self.fd not in self.front.handlers:
-            if self.ticket:
-                self.front.miss(self)  # nobody looks at its socket, so no next request will remind us of it
-            else:
-                self.front.handle(self)
-
-    def _unfinished(self) -> None:
-        framer = self.framer
-        if framer.failure:
-            self.turn_away(framer.failure)
-            return
-        if self.ended or (self.leaving and self.served and not framer.pending):
-            self.close()
-            return
-        if framer.reply:
-            reply, framer.reply = framer.reply, b""
-            try:
-                self.send(reply)
-            except ClientGone:
-                self.close()
-                return
-        if framer.pending and (not self.started or framer.in_body):
-            self.started = True
-            self.since = self.front.now
-
-    def returned(self, keep: bool, left: Outbound | None) -> None:
-        """The worker has answered, but for what the client did not take."""
-        self.ticket = self.ahead = 0
-        self.served = True
-        self.started = False
-        self.since = self.front.now
-        if not keep:
-            self.leaving = True
-        if left is not None:
-            self.outbound = left
-            self.finishing = not keep
-            self.mask = OUT
-            self.front.drop(self)
-            self.front.handle(self)
-        elif not keep:
-            self.close()
-        else:
-            self.advance()
-
-    def _write(self) -> None:
-        """The client reads again."""
-        outbound = self.outbound
-        assert outbound is not None  # that is why it waits for OUT
-        before = len(outbound.memory), outbound.sent
-        try:
-            done = outbound.flush(self.fd)
-        except ClientGone:
-            self.close()
-            return
-        if before != (len(outbound.memory), outbound.sent):
-            self.since = self.front.now
-        if done:
-            outbound.close()
-            self.outbound = None
-            if self.finishing:
-                self.close()
-                return
-            self.front.want(self, IN)
-            self.advance()
-
-    def expire(self, now: float, service: Any) -> None:
-        """Close it when it has kept us waiting for too long. While it is lent the client is not who is slow."""
-        if self.ticket:
-            return
-        timeouts, waited = self.front.timeouts, now - self.since
-        if self.outbound is not None:
-            if waited > timeouts.write:
-                self.close()
-        elif self.started:
-            if waited > (timeouts.idle if self.framer.in_body else timeouts.head):
-                self._overdue()
-        elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
-            self._overdue()
-
-    def _overdue(self) -> None:
-        """Its time is over, unless what it was to send has come while the front was kept from running."""
-        since = self.since
-        try:
-            self._received(read(self.fd, READ))
-        except BlockingIOError:
-            log.debug("a client was silent for too long")
-        except OSError:
-            self._gone()
-        if self.open and not self.ticket and self.since == since and self.outbound is None:
-            if self.started:
-                self.turn_away(408)
-            else:
-                self.close()
-
-    def drain(self, service: Any) -> None:
-        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
-        once."""
-        self.leaving = True
-        if not self.started:
-            self.since = self.front.now
-        if not self.ticket and self.outbound is None:
-            self.front.nudge(self)
-
-    def close(self) -> None:
-        """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""
-        if self.open:
-            self._over()
-            os.close(self.fd)
-
-    def turn_away(self, status: int) -> None:
-        """Its last words, and the end."""
-        if self.open:
-            self._over()
-            self.front.turn_away(self.fd, self.front.protocol.refusal(status))
-
-    def _over(self) -> None:
-        self.open = False
-        self.front.drop(self)
-        self.front.open -= 1
-        self.front.router.forget(id(self))
-        if self.outbound is not None:
-            self.outbound.close()

@@ -9,7 +9,8 @@ import socket
 from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import ROOM, descriptors
-from poolctl.runtime.lending import Client, LendingFront
+from poolctl.runtime.client import Client
+from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.outbound import Outbound
 from poolctl.runtime.parcel import BEGAN, FILE, HEAD, KEPT, RECORD
 from poolctl.runtime.returns import Returns

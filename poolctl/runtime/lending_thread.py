@@ -14,7 +14,8 @@ from time import monotonic
 from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import channel
-from poolctl.runtime.lending import Client, LendingFront
+from poolctl.runtime.client import Client
+from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.outbound import Outbound
 from poolctl.runtime.source import Source
 

@@ -11,7 +11,8 @@ from poolctl.runtime.affinity.connection import Connection
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.channel import channel
-from poolctl.runtime.connection_loop import ConnectionLoop, Timeouts
+from poolctl.runtime.connection import Timeouts
+from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.lifeline import Life

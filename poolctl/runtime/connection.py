@@ -1,0 +1,226 @@
+"""A connection of a connection loop: its requests are answered in order, as the client takes the answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from os import read
+from typing import TYPE_CHECKING
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.outbound import Sending
+from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.scoreboard import DONE
+from poolctl.runtime.service import Service
+
+if TYPE_CHECKING:
+    from poolctl.runtime.connection_loop import ConnectionLoop
+
+log = logging.getLogger("poolctl")
+READ = 65536  # bytes read at once
+NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new
+    connection, to its first byte. ``idle``: between requests. ``write``: without a byte taken by the client.
+    ``drain``: from the stop to the end."""
+
+    head: float = 10.0
+    idle: float = 60.0
+    write: float = 30.0
+    drain: float = 30.0
+
+
+class Connection(Sending):
+    """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not
+    take."""
+
+    rearm = False
+
+    __slots__ = ("again", "conversation", "hung", "leaving", "loop", "mask", "open", "served", "since", "started")
+
+    def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
+        # Sending.__init__ written out: a call is more than what all of this may cost a connection
+        self.began = False
+        self.outbound = None
+        self.last = False
+        self.loop = loop
+        self.fd = fd
+        self.conversation = conversation
+        self.mask = IN
+        self.open = True
+        self.again = False  # more may have come; where only edges are told, nobody else would say so
+        self.hung = False  # an edge told of the end as well: it follows what has come
+        self.leaving = loop.draining  # no request is taken after those that have come
+        self.served = False  # a request was answered
+        self.started = False  # a part of a request has come
+        self.since = loop.now  # when what is being waited for began
+
+    def begin(self, service: Service) -> None:
+        """Serve what has come with it; then wait for more."""
+        self.on_event(IN, service)
+        if self.open:
+            self.loop.handle(self)
+
+    def on_event(self, events: int, service: Service) -> None:
+        if self.outbound is not None:
+            self._write(service)
+            return
+        try:
+            data = read(self.fd, READ)
+        except BlockingIOError:
+            self._nothing(service)
+            return
+        except OSError:
+            self.close(service)
+            return
+        self._received(data, service)
+
+    def _received(self, data: bytes, service: Service) -> None:
+        conversation = self.conversation
+        if data:
+            conversation.receive(data)
+            if len(data) == READ or self.hung:
+                self.again = True
+        else:
+            conversation.ended()
+            self.leaving = True
+        if conversation.requests:
+            self._answer(service)
+        else:
+            self._unanswered(service)
+
+    def _nothing(self, service: Service) -> None:
+        """The event was not for bytes: the loop drains, and asks who can leave."""
+        if self.leaving:
+            if self.served and not self.started:
+                self.close(service)
+            else:
+                self.loop.want(self, IN)
+
+    def _answer(self, service: Service) -> None:
+        """All requests that have come whole, in order, until the client falls behind."""
+        conversation = self.conversation
+        requests = conversation.requests
+        while requests:
+            request = requests.popleft()
+            if self.leaving:
+                self.last = not requests and not conversation.failure
+            keep = service.answer(request, self)
+            if not keep:
+                requests.clear()
+                self.leaving = True
+            if self.outbound is not None:
+                self.loop.want(self, OUT)
+                return
+            if not keep:
+                self.close(service)
+                return
+        self.served = True
+        self.started = False
+        self.since = self.loop.now
+        if self.leaving or conversation.failure or conversation.reply or conversation.pending:
+            self._unanswered(service)
+
+    def _unanswered(self, service: Service) -> None:
+        """What has come is no complete request, and nothing complete is left."""
+        conversation = self.conversation
+        if conversation.failure:
+            self._turn_away(conversation.failure, service)
+            return
+        if self.leaving and (self.served or not conversation.pending):
+            self.close(service)
+            return
+        if conversation.reply:
+            reply, conversation.reply = conversation.reply, b""
+            try:
+                self.send(reply)
+            except ClientGone:
+                self.close(service)
+                return
+        if not self.started or conversation.in_body:
+            self.started = True
+            self.since = self.loop.now
+
+    def _write(self, service: Service) -> None:
+        """The client reads again."""
+        outbound = self.outbound
+        assert outbound is not None  # that is why the connection waits for OUT
+        before = len(outbound.memory), outbound.sent
+        try:
+            done = outbound.flush(self.fd)
+        except ClientGone:
+            self.close(service)
+            return
+        if before != (len(outbound.memory), outbound.sent):
+            self.since = self.loop.now
+        if not done:
+            return
+        outbound.close()
+        self.outbound = None
+        if self.leaving and not self.conversation.requests:
+            self.close(service)
+            return
+        self.loop.want(self, IN)
+        self._answer(service)
+
+    def expire(self, now: float, service: Service) -> None:
+        """Close it when it has kept us waiting for too long; a request that was begun is told so."""
+        timeouts, waited = self.loop.timeouts, now - self.since
+        if self.outbound is not None:
+            if waited > timeouts.write:
+                self.close(service)
+        elif self.started:
+            if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
+                self._overdue(service)
+        elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
+            self._overdue(service)
+
+    def _overdue(self, service: Service) -> None:
+        """Its time is over, unless what it was to send has come while this thread was busy elsewhere."""
+        since = self.since
+        try:
+            self._received(read(self.fd, READ), service)
+        except BlockingIOError:
+            log.debug("a client was silent for too long")
+        except OSError:
+            self.close(service)
+        if self.open and self.since == since and self.outbound is None:
+            if self.started:
+                self._turn_away(408, service)
+            else:
+                self.close(service)
+
+    def drain(self, service: Service) -> None:
+        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
+        once."""
+        self.leaving = True
+        if not self.started:
+            self.since = self.loop.now
+        if self.outbound is None:
+            self.loop.nudge(self)
+
+    def close(self, service: Service) -> None:
+        """The end of the connection, and of the task that it was."""
+        if self.open:
+            self.open = False
+            self.loop.closing(self)
+            os.close(self.fd)
+            self._over(service)
+
+    def _turn_away(self, status: int, service: Service) -> None:
+        if self.open:
+            self.open = False
+            self.loop.drop(self)
+            self._over(service)
+            self.loop.turn_away(self.fd, service.protocol.refusal(status))
+
+    def _over(self, service: Service) -> None:
+        if self.outbound is not None:
+            self.outbound.close()
+        self.loop.open -= 1
+        service.row[DONE] += 1

@@ -1,0 +1,129 @@
+"""Connections of a loop that several threads run: any of them may serve it, one at a time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from poolctl.runtime.connection import Connection
+from poolctl.runtime.poller import ERR, HUP, IN, OUT, RDHUP
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.scoreboard import DONE
+from poolctl.runtime.service import Service
+from poolctl.runtime.source import Source
+
+if TYPE_CHECKING:
+    from poolctl.runtime.connection_loop import ConnectionLoop
+
+ENDS = RDHUP | HUP | ERR
+
+
+class SharedConnection(Connection):
+    """A connection that any thread may serve: the lock is held by the one that does.
+
+    Edges may come while it is being served. Who gets one notes it, then tries the lock; who has the lock lets go of it,
+    then looks at the note. So one of the two sees to what came in between.
+    """
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
+        super().__init__(loop, fd, conversation)
+        self._turn = threading.Lock()
+
+    def begin(self, service: Service) -> None:
+        """In one turn: when the loop drains, another thread may close it as soon as nobody has the turn."""
+        with self._turn:
+            self._serve(service)
+            if self.open:
+                self.loop.handle(self)
+        self._take_turns(service)
+
+    def on_event(self, events: int, service: Service) -> None:
+        if events & ENDS:
+            self.hung = True
+        self.again = True
+        self._take_turns(service)
+
+    def _take_turns(self, service: Service) -> None:
+        turn = self._turn
+        while self.again and turn.acquire(blocking=False):
+            self.again = False
+            try:
+                if self.open:
+                    self._serve(service)
+            finally:
+                turn.release()
+
+    def _serve(self, service: Service) -> None:
+        super().on_event(IN, service)
+
+    def expire(self, now: float, service: Service) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                if self.open:
+                    super().expire(now, service)
+            finally:
+                self._turn.release()
+            self._take_turns(service)
+
+    def drain(self, service: Service) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                if self.open:
+                    if self.outbound is None:
+                        self.mask = IN | OUT  # who gets the event while this is held has to ask for it again
+                    super().drain(service)
+            finally:
+                self._turn.release()
+        else:
+            self.leaving = True
+        self.again = True  # whoever serves it now looks once more when done
+        self._take_turns(service)
+
+
+class Ceded(SharedConnection):
+    """A connection that becomes its app's with the first bytes: until then it waits here, where silence costs
+    nothing."""
+
+    __slots__ = ()
+
+    def _received(self, data: bytes, service: Service) -> None:
+        if not data:
+            self.close(service)
+            return
+        self.open = False
+        self.loop.drop(self)
+        self.loop.handle(Owned(self.loop, self.fd, data, service))
+
+
+class Owned(Source):
+    """A connection whose app is a function that owns it: it runs in a thread of its own, so that a silent client
+    stops no loop.
+
+    Limits on connections bound the threads. The thread closes its end of a pipe when it is done, and the loop does
+    the rest.
+    """
+
+    def __init__(self, loop: ConnectionLoop, fd: int, data: bytes, service: Service) -> None:
+        self.loop = loop
+        self.sock = socket.socket(fileno=fd)
+        self.fd, done = os.pipe()
+        threading.Thread(
+            target=self._run, args=(data, service, done), name=threading.current_thread().name, daemon=True
+        ).start()
+
+    def _run(self, data: bytes, service: Service, done: int) -> None:
+        try:
+            service.converse(self.sock, data, self.loop.timeouts.idle, self.loop.timeouts.write)
+        finally:
+            os.close(done)
+
+    def on_event(self, events: int, service: Service) -> None:
+        self.loop.drop(self)
+        os.close(self.fd)
+        self.sock.close()
+        self.loop.open -= 1
+        service.row[DONE] += 1
