@@ -8,8 +8,9 @@ from poolctl.runtime.channel import channel
 
 
 class Returns:
-    """The way back to a front: records in a pipe that it looks into when it is awake, records in a pipe that wakes
-    it, and files over a socket, for what a client has not read."""
+    """The way back to a front: records of what was lent, in a pipe that it looks into when it is awake; records of
+    turns, in a pipe that wakes it and ends when no worker is left; files over a socket, for what a client has not
+    read."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
