@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import resource
 import socket
@@ -13,7 +14,7 @@ from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.parcel import RECORD
+from poolctl.runtime.parcel import IDLE, RECORD
 from poolctl.runtime.scoreboard import TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
@@ -78,6 +79,7 @@ class Server(Plan):
         if topology.preload:
             site.load()
         ownership: Ownership | None = parts.ownership
+        self.lends = ownership is not None and ownership.lends
         self.roles: list[Role] = parts.pool.roles(site, ownership)
         self.owned = site.sockets() | (ownership.prepared if ownership else set())
 
@@ -89,6 +91,10 @@ class Server(Plan):
             if ticket:
                 self.site.notices.writer.send(RECORD.pack(ticket << 2 | began))
                 cells[TICKET] = 0
+            elif self.lends and role.stage:
+                inbox = self.site.inbox(row // self.site.threads)
+                with contextlib.suppress(BlockingIOError):  # nobody reads them: then it was no front's request
+                    self.site.notices.writer.send(RECORD.pack(inbox.index << 2 | IDLE))
 
     def close_for(self, stage: int) -> None:
         """The fronts have left: with their inboxes' last writer closed the workers come to the end of file."""

@@ -11,9 +11,11 @@ A strategy sees an inbox only as its index and its load.
 from __future__ import annotations
 
 import errno
+import fcntl
 import queue
 import socket
 import struct
+import termios
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -62,6 +64,11 @@ class Inbox(ABC):
             waiting -= worker[TAKEN]
         return waiting
 
+    @property
+    @abstractmethod
+    def empty(self) -> bool:
+        """Whether all that was put into it has been taken."""
+
     @abstractmethod
     def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
         """Add a task at the end; False when there is no room now."""
@@ -76,6 +83,11 @@ class ProcessInbox(Inbox):
         self.writer.setblocking(False)
         self._send = self.writer.sendmsg
         self._recvmsg = self.reader.recvmsg
+
+    @property
+    def empty(self) -> bool:
+        (size,) = FD.unpack(fcntl.ioctl(self.writer, termios.TIOCOUTQ, bytes(FD.size)))
+        return not size  # SIOCOUTQ, unix(7): what readers have not received yet
 
     def put(self, item: bytes, fds: tuple[int, ...] = ()) -> bool:
         try:
@@ -107,6 +119,10 @@ class ThreadInbox(Inbox):
         super().__init__(index, row, workers)
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.take = self._items.get  # waits; None is the end
+
+    @property
+    def empty(self) -> bool:
+        return self._items.empty()
 
     def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
         self._items.put(item)

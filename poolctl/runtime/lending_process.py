@@ -12,7 +12,8 @@ from poolctl.runtime.channel import ROOM, descriptors
 from poolctl.runtime.client import Client
 from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.outbound import Outbound
-from poolctl.runtime.parcel import BEGAN, FILE, HEAD, KEPT, RECORD
+from poolctl.runtime.parcel import BEGAN, FILE, HEAD, IDLE, KEPT, RECORD
+from poolctl.runtime.recount import Recount
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
 
@@ -23,9 +24,12 @@ NOW = socket.MSG_DONTWAIT
 class ProcessLendingFront(LendingFront):
     """The front as a process of its own."""
 
+    recounts: list[Recount]
+
     def attend(self, returns: Returns, notices: socket.socket) -> None:
         """Take back what was lent. ``notices``: what the mold says of the dead."""
         self._records = Records(self, returns.reader)
+        self.recounts = []
         desertion = Desertion(self, returns.urgent_reader)
         for source in (desertion, Leftovers(self, returns.left_reader), Notices(self, notices)):
             self.sources.add(source.fd)
@@ -39,6 +43,11 @@ class ProcessLendingFront(LendingFront):
     def take_back(self) -> None:
         """What has come back."""
         self._records.collect()
+
+    def _sweep(self, now: float, service: Any) -> None:
+        super()._sweep(now, service)
+        if self.recounts:
+            self.recounts = [recount for recount in self.recounts if not recount.look()]
 
     def miss(self, client: Client) -> None:
         super().miss(client)
@@ -144,9 +153,9 @@ class Leftovers(Source):
 
 
 class Notices(Source):
-    """What the mold says: this ticket was in the hands of a worker that died."""
+    """What the mold says: this ticket was in the hands of a worker that died, or one of this inbox died without."""
 
-    def __init__(self, front: LendingFront, sock: socket.socket) -> None:
+    def __init__(self, front: ProcessLendingFront, sock: socket.socket) -> None:
         self.front = front
         self.sock = sock
         self.fd = sock.fileno()
@@ -155,6 +164,10 @@ class Notices(Source):
         message = self.sock.recv(RECORD.size, NOW)
         if message:
             (record,) = RECORD.unpack(message)
-            self.front.died(record >> 2, bool(record & BEGAN))
+            number = record >> 2
+            if record & IDLE:
+                self.front.recounts.append(Recount(self.front, self.front.router.inboxes[number]))
+            else:
+                self.front.died(number, bool(record & BEGAN))
         else:
             self.front.drop(self)  # the mold is dead; the lifeline says so too

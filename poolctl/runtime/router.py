@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from poolctl.runtime.affinity import Affinity
@@ -38,19 +38,20 @@ class Router:
     def __init__(self, dispatch: Dispatch, affinity: Affinity, inboxes: Sequence[Inbox], limit: int) -> None:
         self._dispatch = dispatch
         self._affinity = affinity
-        self._inboxes = inboxes
+        self.inboxes = inboxes
         self._limit = limit
         self._only = inboxes[0] if dispatch.pull or len(inboxes) == 1 else None
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
         self._offer = list(inboxes)
         self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: what is bound to it
+        self._last: dict[int, Inbox] = {}  # where the last task of a connection was put, if there is more than one
         self.waiting: deque[Parcel] = deque()
 
     @property
     def free(self) -> int:
         """How many more tasks the topology allows to wait for a worker."""
-        return self._limit - self._kept() - sum(inbox.waiting for inbox in self._inboxes)
+        return self._limit - self._kept() - sum(inbox.waiting for inbox in self.inboxes)
 
     @property
     def empty(self) -> bool:
@@ -60,7 +61,7 @@ class Router:
     @property
     def load(self) -> int:
         """Tasks that were sent and are not done."""
-        return self._kept() + sum(inbox.load for inbox in self._inboxes)
+        return self._kept() + sum(inbox.load for inbox in self.inboxes)
 
     def route(
         self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...] = (), holder: int = -1
@@ -81,8 +82,8 @@ class Router:
 
     def room(self, index: int) -> list[Inbox]:
         """The inbox of this index has room again; the inboxes that turned out to be full."""
-        inbox = self._inboxes[index]
-        self._offer = [each for each in self._inboxes if each is inbox or each in self._offer]
+        inbox = self.inboxes[index]
+        self._offer = [each for each in self.inboxes if each is inbox or each in self._offer]
         full: list[Inbox] = []
         for parcel in self._held.pop(index, ()):
             self._put(parcel, inbox, full)
@@ -97,10 +98,18 @@ class Router:
                 break
         return full
 
+    def sent_to(self, inbox: Inbox, connections: Iterable[int]) -> set[int]:
+        """Those of the connections whose last task was put into this inbox, and does not wait here."""
+        kept = {parcel.connection for parcels in (self.waiting, *self._held.values()) for parcel in parcels}
+        sent = set(connections) - kept
+        return sent if self._only is inbox else {each for each in sent if self._last.get(each) is inbox}
+
     def forget(self, connection: int) -> None:
         """The connection is closed."""
         if self._remembers:
             self._chosen.pop(connection, None)
+        if self._only is None:
+            self._last.pop(connection, None)
 
     def _kept(self) -> int:
         return len(self.waiting) + sum(map(len, self._held.values()))
@@ -117,10 +126,8 @@ class Router:
             inbox = self._dispatch.pick(parcel.task, self._offer)
             if inbox is None:
                 break
-            if inbox.put(parcel.item, parcel.fds):
+            if self._sent(parcel, inbox):
                 self._remember(key, inbox)
-                if parcel.holder >= 0:
-                    os.close(parcel.holder)
                 return True
             self._close(inbox, full)
         if first:
@@ -131,13 +138,20 @@ class Router:
 
     def _put(self, parcel: Parcel, inbox: Inbox, full: list[Inbox]) -> None:
         """Into this inbox and no other."""
-        held = self._held.get(inbox.index)
-        if held is None and inbox.put(parcel.item, parcel.fds):
-            if parcel.holder >= 0:
-                os.close(parcel.holder)
+        if inbox.index not in self._held and self._sent(parcel, inbox):
             return
         self._held.setdefault(inbox.index, deque()).append(parcel)
         self._close(inbox, full)
+
+    def _sent(self, parcel: Parcel, inbox: Inbox) -> bool:
+        """Put it there, unless it is full."""
+        if not inbox.put(parcel.item, parcel.fds):
+            return False
+        if parcel.holder >= 0:
+            os.close(parcel.holder)
+        if self._only is None:
+            self._last[parcel.connection] = inbox
+        return True
 
     def _close(self, inbox: Inbox, full: list[Inbox]) -> None:
         if inbox in self._offer:

@@ -40,8 +40,10 @@ def probe(model: Model, server: Server, blocked: int, seconds: float) -> list[fl
     with clients(server.port, 4) as kept:
         for client in kept:
             assert client.get().status == 200
-        blockers = [busy(server.port, seconds) for _ in range(blocked)]
-        wait_until(lambda: sleeping(server) == blocked, f"{blocked} blocked workers")
+        blockers = []
+        for number in range(1, blocked + 1):  # one after the other: a worker may accept two that say nothing yet
+            blockers.append(busy(server.port, seconds))
+            wait_until(lambda number=number: sleeping(server) == number, f"{number} blocked workers")
         end = time.monotonic() + seconds - 0.3
         took = []
         for client in cycle([None, *kept] if model.floats else [None]):

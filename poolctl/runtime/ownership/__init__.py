@@ -23,6 +23,7 @@ class Ownership(ABC):
     """A part that assembles loops. Called in the process in which they will run."""
 
     has_front: ClassVar[bool] = False
+    lends: ClassVar[bool] = False  # does the front lend connections, and have to hear of workers that die?
     front_yields: ClassVar[bool] = False  # may a busy worker on the same core end its round before the front looks?
     rings: ClassVar[bool] = False  # do the workers wait for their inbox with a poller?
     prepared: set[int] = frozenset()  # type: ignore[assignment]  # the descriptors that prepare() made

@@ -17,6 +17,7 @@ class HalfSyncHalfReactive(Ownership):
     """Slow clients cost no worker, and no request waits behind another while a worker is free."""
 
     has_front: ClassVar[bool] = True
+    lends: ClassVar[bool] = True
 
     def front(self, site: Site, life: Life) -> Loop:
         front = site.medium.lending_front(site, life)

@@ -1,0 +1,72 @@
+"""A worker that is killed between taking a task and writing down that it has it: its client is told all the same."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from harness.client import Client, clients, get
+from harness.server import wait_until
+
+from faults.models import ALL, FEW, Start, models
+
+APP = """
+import os, signal, pathlib
+from poolctl.runtime.app import demo
+from poolctl.runtime.inbox import ProcessInbox
+
+armed = pathlib.Path(__file__).with_name("armed")
+take = ProcessInbox.take
+
+
+def take_and_die(self, flags=0):
+    taken = take(self, flags)
+    if taken[0] and armed.exists():
+        armed.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return taken
+
+
+ProcessInbox.take = take_and_die
+application = demo.application
+"""
+LENDING = [name for name, model in ALL.items() if model.processes and model.lends]
+TOLD = 3.0  # seconds: the next generation of the worker, and three looks of the front
+
+
+@pytest.mark.parametrize("dispatch", ["shared-queue", "least-loaded"])
+@pytest.mark.parametrize("busy", [False, True], ids=["alone", "among-others"])
+@models(LENDING, always=FEW)
+def test_the_client_of_a_task_that_was_taken_by_a_dying_worker_gets_a_502(
+    serve: Start, tmp_path: Path, name: str, busy: bool, dispatch: str
+) -> None:
+    (tmp_path / "lethal.py").write_text(APP)
+    model = ALL[name]
+    server = serve(
+        model.topology(2, app={"wsgi": "lethal:application"}, dispatch=dispatch),
+        path=tmp_path,
+        environment=model.environment,
+    )
+    workers = set(model.workers(server))
+    with Client(server.port) as victim, clients(server.port, 4) as others:
+        for client in others:
+            assert client.get().status == 200
+        (tmp_path / "armed").touch()
+        victim.ask()
+        started = time.monotonic()
+        wait_until(lambda: not (tmp_path / "armed").exists(), "the death of a worker")
+        while busy and time.monotonic() - started < TOLD:
+            for client in others:
+                assert client.get().status == 200
+        response = victim.answer()
+        assert response.status == 502
+        assert victim.at_end()
+        assert time.monotonic() - started < TOLD + busy
+        for client in others:
+            assert client.get().status == 200
+    now = {get(server.port, "/pid").process for _ in range(20)}
+    if dispatch == "least-loaded":
+        assert now == set(model.workers(server))  # nobody counts the lost one as a load for ever
+    assert len(set(model.workers(server)) - workers) == 1
+    assert server.stop() == 0
