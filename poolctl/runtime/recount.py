@@ -23,20 +23,27 @@ class Recount:
     def __init__(self, front: ProcessLendingFront, inbox: Inbox) -> None:
         self.front = front
         self.inbox = inbox
-        sent = front.router.sent_to(inbox, map(id, front.lent.values()))
-        self.suspects = {ticket for ticket, client in front.lent.items() if id(client) in sent}
-        self.newest = next(front.tickets)
+        self.suspects = self._sent()
+        self.newer: set[int] = set()  # tickets that were sent later
         self.taken = False  # all that lay in the inbox at the death
+
+    def _sent(self) -> set[int]:
+        """The tickets that were put into the inbox and are not back."""
+        lent = self.front.lent
+        sent = self.front.router.sent_to(self.inbox, map(id, lent.values()))
+        return {ticket for ticket, client in lent.items() if id(client) in sent}
 
     def look(self) -> bool:
         """Once in a sweep; whether the recount is over."""
         held = {row[TICKET] >> 1 for row in self.inbox.workers}
         self.front.take_back()  # after the look at the rows: a worker gives back first, then clears its row
-        self.suspects &= self.front.lent.keys() - held
+        lent = self.front.lent
+        self.suspects &= lent.keys() - held
         if not self.suspects:
             return True
         if not self.taken:
-            self.taken = self.inbox.empty or max(held) > self.newest
+            self.taken = self.inbox.empty or any(ticket in held or ticket not in lent for ticket in self.newer)
+            self.newer = self._sent() - self.suspects - held
             return False  # who has just taken one notes it until the next look
         for ticket in self.suspects:
             self.inbox.row[SENT] -= 1  # nobody has counted it as taken
