@@ -93,8 +93,9 @@ class Shown:
         """The requests of one connection meet several workers: while one is busy, another answers."""
         seen = set()
         with self.talk() as one, self.talk() as other:
-            for _ in range(DRAWS):
-                seen.add(one.who().thread)
+            for draw in range(DRAWS):
+                for _ in range(1 + draw % 2):  # workers that take turns must not keep step with what is asked
+                    seen.add(one.who().thread)
                 other.ask(0.01)
                 seen.add(one.who().thread)
                 other.answer()
