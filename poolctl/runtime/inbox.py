@@ -10,6 +10,7 @@ A strategy sees an inbox only as its index and its load.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import queue
@@ -129,6 +130,10 @@ class ThreadInbox(Inbox):
         self.row[SENT] += 1
         return True
 
+    def renew(self) -> None:
+        """In a new process, before anybody uses it: what lay in a dead one's memory is gone."""
+        self.row[SENT] = sum(worker[TAKEN] for worker in self.workers)
+
     def end(self) -> None:
         """The end of file, for each who takes from it, after what lies in it."""
         for _ in range(self.capacity):
@@ -159,6 +164,12 @@ class RingingInbox(ThreadInbox):
         """The oldest task; raises BlockingIOError where there is none. None is the end."""
         self.reader.recv(1, NOW)
         return self._items.get()  # whoever rang is about to put it there
+
+    def renew(self) -> None:
+        super().renew()
+        with contextlib.suppress(BlockingIOError):
+            while True:  # a bell outlives its process, and would call a worker for nothing
+                self.reader.recv(1, NOW)
 
     def end(self) -> None:
         self.writer.setblocking(True)

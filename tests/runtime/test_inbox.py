@@ -53,6 +53,27 @@ def taken(inbox: Any) -> Any:
     return inbox.take()[0] if isinstance(inbox, ProcessInbox) else inbox.take()
 
 
+@pytest.mark.parametrize("kind", [ThreadInbox, RingingInbox])
+def test_a_new_process_finds_nothing_of_what_lay_in_a_dead_ones_memory(make: Make, kind: Any) -> None:
+    inbox = make(kind, workers=2)
+    pid = os.fork()
+    if not pid:
+        for _ in range(5):
+            inbox.put(b"x")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    inbox.workers[0][TAKEN] = inbox.workers[1][TAKEN] = inbox.workers[1][DONE] = 1
+    assert inbox.waiting == 3
+    inbox.renew()
+    assert inbox.waiting == 0
+    if isinstance(inbox, RingingInbox):
+        with pytest.raises(BlockingIOError):
+            inbox.take_now()
+    assert inbox.put(b"new")
+    assert inbox.waiting == 1
+    assert taken(inbox) == b"new"
+
+
 # What all have in common
 
 

@@ -41,6 +41,9 @@ class Thread(Pool):
 
     def _run(self, site: Site, ownership: Ownership, life: Life) -> None:
         site.load()
+        inboxes = [inbox for inbox in site.inboxes if isinstance(inbox, ThreadInbox)]  # all: its medium made them
+        for inbox in inboxes:
+            inbox.renew()
         front = ownership.front(site, life) if ownership.has_front else None
         works: list[Work] = []
         for worker in range(site.workers):
@@ -52,8 +55,7 @@ class Thread(Pool):
         life.ready()
         if front is not None:
             front.run()
-            for inbox in site.inboxes:
-                assert isinstance(inbox, ThreadInbox)  # made by this pool's medium
+            for inbox in inboxes:
                 inbox.end()
         for thread in threads:
             thread.join()
