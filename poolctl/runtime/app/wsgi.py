@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -54,9 +55,9 @@ class WsgiApp(App):
 
     protocol: ClassVar[str] = "http"
 
+    @abstractmethod
     def find(self) -> Application:
         """The application. Raises AppError."""
-        raise NotImplementedError
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the application."""
