@@ -25,6 +25,8 @@ class Conversation(ABC):
     requests: deque[Any]
     reply: bytes
     failure: int
+    multiplexed: ClassVar[bool] = False  # are several requests under way at once, each in a stream of its own?
+    successor: Conversation | None = None  # where ``failure`` says that the client speaks another protocol: who goes on
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
@@ -44,6 +46,10 @@ class Conversation(ABC):
     def in_body(self) -> bool:
         """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
         return False
+
+    def last_words(self, refusal: bytes) -> bytes:
+        """What to send instead of the protocol's refusal when the connection ends."""
+        return refusal
 
 
 class Framer(ABC):
