@@ -19,6 +19,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -93,6 +94,12 @@ class Loop:
                 self.poller.unregister(handler.fd)
         self.sources.discard(handler.fd)
 
+    def sleep(self, handler: Handler) -> None:
+        """No more events for this handler, which the loop still has: a drain waits for it."""
+        handler.mask = 0
+        with contextlib.suppress(FileNotFoundError):  # as above
+            self.poller.unregister(handler.fd)
+
     def closing(self, handler: Handler) -> None:
         """The handler is about to close its descriptor, of which no other process has a copy."""
         if self.handlers.pop(handler.fd, None) is not None and self._explicit:
@@ -130,24 +137,28 @@ class Loop:
 
     def run(self, service: Any = None) -> None:
         """Serve until drained. In a shared loop every thread calls this, each with its own service."""
-        poll, handlers, shared, explicit = self.poller.poll, self.handlers, self.shared, self._explicit
-        count = 1 if shared else 256
+        poll, turn = self.poller.poll, self.turn
+        count = 1 if self.shared else 256
         while not self.finished:
-            events = poll(self._patience(), count)
-            self.now = now = monotonic()
-            self.before_events()
-            for fd, event in events:
-                handler = handlers.get(fd)
-                if handler is None:
-                    continue
-                handler.on_event(event, service)
-                if shared and (handler.rearm or explicit):
-                    self.arm(handler)
-            if now >= self._next_sweep:
-                self._next_sweep = now + SWEEP
-                self._sweep(now, service)
-            if self.ending:
-                self._drained(not events, service)
+            turn(poll(self._patience(), count), service)
+
+    def turn(self, events: Sequence[tuple[int, int]], service: Any) -> None:
+        """Hand out these events, and do what is due."""
+        handlers, shared = self.handlers, self.shared
+        self.now = now = monotonic()
+        self.before_events()
+        for fd, event in events:
+            handler = handlers.get(fd)
+            if handler is None:
+                continue
+            handler.on_event(event, service)
+            if shared and (handler.rearm or self._explicit):
+                self.arm(handler)
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP
+            self._sweep(now, service)
+        if self.ending:
+            self._drained(not events, service)
 
     def before_events(self) -> None:
         """After each wait, before any handler is called."""

@@ -7,6 +7,7 @@ can be made to send a second response (RFC 9112, 11.1).
 from __future__ import annotations
 
 from email.utils import formatdate
+from http import HTTPStatus
 from time import time
 from typing import NamedTuple
 
@@ -91,6 +92,15 @@ def status_line(status: str) -> Status:
         known_statuses.clear()
     known_statuses[status] = known
     return known
+
+
+_texts = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+def status_text(code: int) -> str:
+    """A status by its number. Raises TypeError for what is no number."""
+    text = _texts.get(code)
+    return text if text is not None else f"{code:d} "
 
 
 def _length(value: str) -> int:

@@ -61,6 +61,11 @@ class HttpResponse:
         self.mismatch = ""
 
     @property
+    def headed(self) -> bool:
+        """Whether the head has been sent."""
+        return self._headed
+
+    @property
     def started(self) -> bool:
         """Whether there is a status, sent or not."""
         return self._status is not None
