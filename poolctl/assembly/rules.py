@@ -161,7 +161,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "affinity",
         lambda c: c.service.asynchronous and c.affinity == "request" and c.ownership == LEADER and c.pool == "thread",
-        "the app {app} is awaited in the event loop of one thread, and a connection stays with the one that accepted it",
+        "the app {app} is awaited in the event loop of one thread, which keeps the connections that it accepted",
     ),
     Rule(
         "threads",

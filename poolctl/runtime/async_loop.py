@@ -50,7 +50,8 @@ class AsyncConnectionLoop(ConnectionLoop):
         self._app = app
         self._timer: asyncio.Handle | None = None
         self._service: Service
-        self.lifespan = app.lifespan(self.events)
+        self._drain_over: asyncio.Future[None] = self.events.create_future()
+        self.lifespan = app.life(self.events)
         self.events.run_until_complete(self.lifespan.startup())
 
     def connection(self, fd: int, peer: Peer, service: Service) -> AsyncConnection:
@@ -65,11 +66,11 @@ class AsyncConnectionLoop(ConnectionLoop):
         try:
             if isinstance(self.poller, SelectorsPoller):
                 threading.Thread(target=self._wait, args=(self.poller,), name="poller", daemon=True).start()
-                self.events.run_forever()
+                self.events.run_until_complete(self._drain_over)
             else:
                 watched: Any = self.poller  # an epoll, which is a descriptor itself
                 self.events.add_reader(watched.fileno(), self._ready)
-                self.events.run_forever()
+                self.events.run_until_complete(self._drain_over)
                 self.events.remove_reader(watched.fileno())
             self.events.run_until_complete(self._leave())
         finally:
@@ -99,9 +100,11 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def _turn(self, events: Sequence[tuple[int, int]]) -> None:
         """One turn, and the next one when it is time."""
+        if self._drain_over.done():
+            return
         self.turn(events, self._service)
         if self.finished:
-            self.events.stop()
+            self._drain_over.set_result(None)
             return
         patience = self._patience()
         if patience == 0:

@@ -59,7 +59,7 @@ class AsyncApp(App):
     asynchronous: ClassVar[bool] = True
 
     @abstractmethod
-    def lifespan(self, events: AbstractEventLoop) -> Any:
+    def life(self, events: AbstractEventLoop) -> Any:
         """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``."""
 
     @abstractmethod

@@ -18,7 +18,6 @@ from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.protocol.http_encode import encode_header, known_lines, status_text
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_response import HttpResponse
-from poolctl.runtime.protocol.http_streaming import Inflow
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
@@ -85,6 +84,8 @@ class Exchange:
             raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start and .body can")
 
     def _start(self, status: int, headers: Any) -> None:
+        if self._connection.conversation.reply:
+            self._connection.last = True  # the client waits to be asked for the body, and will not be
         lines = []
         for header in headers:
             pair = header if type(header) is tuple else tuple(header)
@@ -135,7 +136,7 @@ class Asgi(AsyncApp):
     target: Annotated[
         str, Field(min_length=1, description="package.module:callable; a module alone means :application")
     ]
-    lifespan_events: Annotated[
+    lifespan: Annotated[
         Literal["auto", "on", "off"],
         Field(description="on: the app has to take part; auto: it may; off: it is not asked"),
     ] = "auto"
@@ -145,9 +146,9 @@ class Asgi(AsyncApp):
         self._application: Application = load_callable(self.target, "application")
         self._state: dict[str, Any] = {}
 
-    def lifespan(self, events: AbstractEventLoop) -> Lifespan:
+    def life(self, events: AbstractEventLoop) -> Lifespan:
         """The start and the end of the application in one event loop."""
-        return Lifespan(self._application, self.lifespan_events, events)
+        return Lifespan(self._application, self.lifespan, events)
 
     def serve(self, request: Any, out: Output) -> bool:
         """Raises TypeError: this app is awaited."""
@@ -157,9 +158,6 @@ class Asgi(AsyncApp):
         """Call the application; whether the connection may be kept."""
         exchange = Exchange(request, connection)
         scope = http_scope(request, connection.loop.lifespan.state)
-        body: Any = request.body
-        if isinstance(body, Inflow) and connection.conversation.reply:
-            connection.last = True  # unless the app asks for the body, the client will not send it
         await self._application(scope, exchange.receive, exchange.send)
         if not exchange.complete:
             if connection.gone:
