@@ -280,4 +280,6 @@ def differing(given: Combination, candidate: Combination) -> list[str]:
     """The axes in which two differ; what only one ownership has does not count when the ownership is another."""
     changed = [axis for axis in WEIGHTS if getattr(given, axis) != getattr(candidate, axis)]
     both = {axis for axis in changed if getattr(given, axis) is not None and getattr(candidate, axis) is not None}
+    if (given.threads or 1) > 1:
+        both.add("threads")  # which is no default
     return [axis for axis in changed if axis in both or axis not in ("lock", "accept", "threads") or given.baseline]

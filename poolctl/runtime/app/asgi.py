@@ -84,8 +84,6 @@ class Exchange:
             raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start and .body can")
 
     def _start(self, status: int, headers: Any) -> None:
-        if self._connection.conversation.reply:
-            self._connection.last = True  # the client waits to be asked for the body, and will not be
         lines = []
         for header in headers:
             pair = header if type(header) is tuple else tuple(header)
@@ -114,6 +112,8 @@ class Exchange:
         if self._connection.gone:
             raise ClientGone("the client has left")
         response = self._response
+        if self._connection.conversation.reply and not response.headed:
+            self._connection.last = True  # the client waits to be asked for the body, and has not been
         if not isinstance(body, bytes):
             body = bytes(body)
         if more:
