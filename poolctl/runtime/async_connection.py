@@ -84,10 +84,17 @@ class AsyncConnection(Connection):
     # events
 
     def _received(self, data: bytes, service: Service) -> None:
-        if self.task is None:
-            super()._received(data, service)
-            return
         conversation = self.conversation
+        if self.task is None:
+            if not data:
+                super()._received(data, service)
+                return
+            conversation.receive(data)
+            if conversation.requests:
+                self._answer(service)
+            else:
+                self._unanswered(service)
+            return
         if not data:
             conversation.ended()
             self._lost()
@@ -129,7 +136,7 @@ class AsyncConnection(Connection):
         work = self._work(request)
         events = self.loop.events
         task = asyncio.Task(work, loop=events, eager_start=True) if EAGER else asyncio.Task(work, loop=events)  # type: ignore[call-arg]
-        if not task.done():
+        if not EAGER or not task.done():
             self.task = task
 
     async def _work(self, request: HttpRequest) -> None:
@@ -137,7 +144,9 @@ class AsyncConnection(Connection):
         row = self._service.row
         started = monotonic_ns()
         try:
-            keep = await self.app.answer(request, self)
+            exchange = self.app.exchange(request, self)
+            await exchange.call()
+            keep = exchange.conclude()
         except ClientGone:
             keep = False
         except (Exception, SystemExit):  # the app's
@@ -178,9 +187,12 @@ class AsyncConnection(Connection):
             else:
                 self.close(service)
             return
+        conversation = self.conversation
         if self.outbound is not None:
             self.loop.want(self, OUT)
-        elif not self._answering:
+        elif self._answering:
+            return
+        elif conversation.requests or self.leaving or conversation.failure or conversation.pending:
             self._answer(service)
 
     def _write(self, service: Service) -> None:

@@ -16,11 +16,13 @@ import importlib.util
 import logging
 import threading
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.loop import SWEEP
 from poolctl.runtime.poller import SelectorsPoller
 from poolctl.runtime.service import Service
 from poolctl.runtime.task import Peer
@@ -102,7 +104,17 @@ class AsyncConnectionLoop(ConnectionLoop):
         """One turn, and the next one when it is time."""
         if self._drain_over.done():
             return
-        self.turn(events, self._service)
+        handlers, service = self.handlers, self._service
+        self.now = now = monotonic()
+        for fd, event in events:
+            handler = handlers.get(fd)
+            if handler is not None:
+                handler.on_event(event, service)
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP
+            self._sweep(now, service)
+        if self.ending:
+            self._drained(not events, service)
         if self.finished:
             self._drain_over.set_result(None)
             return

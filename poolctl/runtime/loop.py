@@ -19,7 +19,6 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -137,28 +136,24 @@ class Loop:
 
     def run(self, service: Any = None) -> None:
         """Serve until drained. In a shared loop every thread calls this, each with its own service."""
-        poll, turn = self.poller.poll, self.turn
-        count = 1 if self.shared else 256
+        poll, handlers, shared, explicit = self.poller.poll, self.handlers, self.shared, self._explicit
+        count = 1 if shared else 256
         while not self.finished:
-            turn(poll(self._patience(), count), service)
-
-    def turn(self, events: Sequence[tuple[int, int]], service: Any) -> None:
-        """Hand out these events, and do what is due."""
-        handlers, shared = self.handlers, self.shared
-        self.now = now = monotonic()
-        self.before_events()
-        for fd, event in events:
-            handler = handlers.get(fd)
-            if handler is None:
-                continue
-            handler.on_event(event, service)
-            if shared and (handler.rearm or self._explicit):
-                self.arm(handler)
-        if now >= self._next_sweep:
-            self._next_sweep = now + SWEEP
-            self._sweep(now, service)
-        if self.ending:
-            self._drained(not events, service)
+            events = poll(self._patience(), count)
+            self.now = now = monotonic()
+            self.before_events()
+            for fd, event in events:
+                handler = handlers.get(fd)
+                if handler is None:
+                    continue
+                handler.on_event(event, service)
+                if shared and (handler.rearm or explicit):
+                    self.arm(handler)
+            if now >= self._next_sweep:
+                self._next_sweep = now + SWEEP
+                self._sweep(now, service)
+            if self.ending:
+                self._drained(not events, service)
 
     def before_events(self) -> None:
         """After each wait, before any handler is called."""

@@ -63,8 +63,11 @@ class AsyncApp(App):
         """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``."""
 
     @abstractmethod
-    async def answer(self, request: Any, connection: Any) -> bool:
-        """Answer one request; True when the connection may be kept. Exceptions of the user's code pass through."""
+    def exchange(self, request: Any, connection: Any) -> Any:
+        """What answers one request: ``call`` is awaited, then ``conclude`` says whether the connection may be kept.
+
+        Exceptions of the user's code pass through both.
+        """
 
 
 class ConnectionApp(App):

@@ -15,40 +15,44 @@ from poolctl.runtime.app.asgi_lifespan import Lifespan
 from poolctl.runtime.app.asgi_scope import http_scope
 from poolctl.runtime.app.target import load_callable
 from poolctl.runtime.async_connection import AsyncConnection
-from poolctl.runtime.protocol.http_encode import encode_header, known_lines, status_text
+from poolctl.runtime.protocol.http_encode import encode_raw, status_text
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_response import HttpResponse
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
-OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # the server's to say
 START, BODY, END = range(3)  # what the app has to send next
 
 
 class Exchange:
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
-    __slots__ = ("_connection", "_headers", "_read", "_request", "_response", "_state")
+    __slots__ = ("_application", "_connection", "_read", "_request", "_response", "_state")
 
-    def __init__(self, request: HttpRequest, connection: AsyncConnection) -> None:
+    def __init__(self, request: HttpRequest, connection: AsyncConnection, application: Application) -> None:
+        self._application = application
         self._request = request
         self._connection = connection
         self._response = HttpResponse(request, connection)
         self._state = START
         self._read = False  # the whole body was given to the app
 
-    @property
-    def started(self) -> bool:
-        return self._state != START
+    def call(self) -> Awaitable[None]:
+        """Call the application."""
+        scope = http_scope(self._request, self._connection.loop.lifespan.state)
+        called: Awaitable[None] = self._application(scope, self.receive, self.send)
+        return called
 
-    @property
-    def complete(self) -> bool:
-        return self._state == END
-
-    @property
-    def keep(self) -> bool:
-        """Whether the connection may be kept."""
-        return self._response.keep
+    def conclude(self) -> bool:
+        """The application has returned: whether the connection may be kept. Raises RuntimeError when that is too
+        early."""
+        if self._state == END:
+            return self._response.keep
+        if self._connection.gone:
+            return False
+        if self._state == BODY:
+            raise RuntimeError("the application returned before its response was complete")
+        raise RuntimeError("the application returned without a response")
 
     async def receive(self) -> Message:
         """``http.request`` until the body is complete, then ``http.disconnect`` when the client leaves."""
@@ -84,29 +88,8 @@ class Exchange:
             raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start and .body can")
 
     def _start(self, status: int, headers: Any) -> None:
-        lines = []
-        for header in headers:
-            pair = header if type(header) is tuple else tuple(header)
-            if pair in known_lines:
-                lines.append(pair)
-            else:
-                self._learn(pair, lines)
-        self._response.begin(status_text(status), lines)
+        self._response.begin(status_text(status), headers, encode_raw)
         self._state = BODY
-
-    def _learn(self, pair: tuple[bytes, bytes], lines: list[Any]) -> None:
-        """A header that has not been sent lately. What ends the connection is taken as a wish."""
-        name, value = pair
-        lowered = name.lower()
-        if lowered in OURS:
-            if lowered == b"connection" and value.lower() == b"close":
-                self._connection.last = True
-            return
-        text = name.decode("latin-1"), value.decode("latin-1")
-        line = encode_header(text)
-        if text in known_lines:  # short enough to be remembered: by these bytes too
-            known_lines[pair] = line  # type: ignore[index]
-        lines.append(text)
 
     def _body(self, body: Any, more: bool) -> None:
         if self._connection.gone:
@@ -120,7 +103,7 @@ class Exchange:
             response.write(body)
             return
         self._state = END
-        if response.headed:
+        if response._headed:
             response.write(body)
             response.finish()
         else:
@@ -154,17 +137,6 @@ class Asgi(AsyncApp):
         """Raises TypeError: this app is awaited."""
         raise TypeError("an ASGI app is asynchronous; await answer")
 
-    async def answer(self, request: HttpRequest, connection: AsyncConnection) -> bool:
-        """Call the application; whether the connection may be kept."""
-        exchange = Exchange(request, connection)
-        scope = http_scope(request, connection.loop.lifespan.state)
-        await self._application(scope, exchange.receive, exchange.send)
-        if not exchange.complete:
-            if connection.gone:
-                return False
-            raise RuntimeError(
-                "the application returned before its response was complete"
-                if exchange.started
-                else "the application returned without a response"
-            )
-        return exchange.keep
+    def exchange(self, request: HttpRequest, connection: AsyncConnection) -> Exchange:
+        """What answers one request: await ``call``, then ask ``conclude``."""
+        return Exchange(request, connection, self._application)

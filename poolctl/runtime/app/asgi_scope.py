@@ -14,20 +14,46 @@ VERSION = {"version": "3.0", "spec_version": "2.4"}
 class Memo:
     """What is kept for the length of a connection. The protocol gives the same list for the same headers as before."""
 
-    __slots__ = ("_headers", "_lowered", "client", "server")
+    __slots__ = ("_filled", "_headers", "_lowered", "_target", "client", "server")
 
     def __init__(self, peer: Peer) -> None:
         self.client = (peer.client_host, int(peer.client_port)) if peer.client_port else None
         self.server = (peer.server_host, int(peer.server_port)) if peer.server_port else (peer.server_host, None)
         self._headers: object = None
         self._lowered: list[tuple[bytes, bytes]] = []
+        self._target: object = None
+        self._filled: dict[str, Any] = {}  # all that is the same for requests with the same target
 
-    def headers(self, request: HttpRequest) -> list[tuple[bytes, bytes]]:
-        """The headers with their names in lower case; a list of the app's own."""
+    def scope(self, request: HttpRequest) -> dict[str, Any]:
+        """A new scope, but for the method and the state. The headers, their names in lower case, are a list of its
+        own."""
         if request.headers is not self._headers:
             self._lowered = [(name.lower(), value) for name, value in request.headers]
             self._headers = request.headers
-        return self._lowered.copy()
+        if request.target is not self._target:
+            self._filled = self._fill(request)
+            self._target = request.target
+        scope = self._filled.copy()
+        scope["headers"] = self._lowered.copy()
+        return scope
+
+    def _fill(self, request: HttpRequest) -> dict[str, Any]:
+        raw, _, query = request.target.partition(b"?")
+        if raw[:1] != b"/":
+            raw = _unusual(raw)
+        path = raw.decode("latin-1")
+        return {
+            "type": "http",
+            "asgi": VERSION,
+            "http_version": request.version,
+            "scheme": "http",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw,
+            "query_string": query,
+            "root_path": "",
+            "client": self.client,
+            "server": self.server,
+        }
 
 
 def http_scope(request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
@@ -36,26 +62,10 @@ def http_scope(request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
     memo = conversation.memo
     if memo is None:
         memo = conversation.memo = Memo(conversation.peer)
-    target = request.target
-    raw, _, query = target.partition(b"?")
-    if raw[:1] != b"/":
-        raw = _unusual(raw)
-    path = raw.decode("latin-1")
-    return {
-        "type": "http",
-        "asgi": VERSION,
-        "http_version": request.version,
-        "method": request.method,
-        "scheme": "http",
-        "path": unquote(path) if "%" in path else path,
-        "raw_path": raw,
-        "query_string": query,
-        "root_path": "",
-        "headers": memo.headers(request),
-        "client": memo.client,
-        "server": memo.server,
-        "state": state.copy(),
-    }
+    scope: dict[str, Any] = memo.scope(request)
+    scope["method"] = request.method
+    scope["state"] = state.copy()
+    return scope
 
 
 def _unusual(target: bytes) -> bytes:
