@@ -8,6 +8,7 @@ import resource
 import socket
 
 from poolctl.assembly.describe import assembled
+from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
@@ -25,6 +26,11 @@ log = logging.getLogger("poolctl")
 
 def serve(parts: Parts) -> int:
     """Run the server until it is told to stop; the exit code. Raises PoolctlError when it cannot start."""
+    with settled(parts.topology) as host:
+        return _run(parts, host)
+
+
+def _run(parts: Parts, host: Host) -> int:
     topology = parts.topology
     _raise_descriptors(topology.limits.connections)
     listeners = open_listeners(parts)
@@ -36,8 +42,11 @@ def serve(parts: Parts) -> int:
             where = where.replace("tcp://", "http://")
         log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts)))
 
-    supervisor = Supervisor(topology.name, lambda: Server(parts, listeners), flat, topology.timeouts.drain, announce)
-    return supervisor.run()
+    def build() -> Server:
+        host.move_in()
+        return Server(parts, listeners)
+
+    return Supervisor(topology.name, build, flat, topology.timeouts.drain, announce).run()
 
 
 def open_listeners(parts: Parts) -> list[list[socket.socket]]:

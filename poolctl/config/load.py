@@ -14,6 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.config.choice import example, read_choice
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
+from poolctl.config.listen import Entry
 from poolctl.config.loader import CORE, MAX_BYTES, NO_TEXT, STR, parse
 from poolctl.config.model import AXES, Choice, Limits, Timeouts, Topology
 from poolctl.config.tree import Tree, replaced
@@ -175,7 +176,7 @@ def examine(tree: Tree, name: str) -> Draft:
 
 
 def _keys(path: tuple[str | int, ...]) -> list[str]:
-    parts: dict[str, type[BaseModel]] = {"limits": Limits, "timeouts": Timeouts}
+    parts: dict[str, type[BaseModel]] = {"limits": Limits, "timeouts": Timeouts, "listen": Entry}
     return list((parts[str(path[0])] if path else Topology).model_fields)
 
 

@@ -1,0 +1,53 @@
+"""The key ``listen``: an address, a mapping with an address ``at`` and what belongs to it, or a list of those."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
+
+from poolctl.config.address import Address, parse_address
+from poolctl.config.host import Account, Mode
+from poolctl.config.part import Part
+
+
+class Entry(Part):
+    """One member of the list."""
+
+    at: Annotated[InstanceOf[Address], BeforeValidator(parse_address)]
+    mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
+    owner: Annotated[Account, Field(description="its user")] = ""
+    group: Annotated[Account, Field(description="its group")] = ""
+
+    @model_validator(mode="after")
+    def _unix_only(self) -> Self:
+        for key in ("mode", "owner", "group"):
+            if key in self.model_fields_set and self.at.scheme != "unix":
+                raise ValueError(f"{key} is for unix:// only, {self.at} has no file that it could belong to")
+        return self
+
+    @property
+    def address(self) -> Address:
+        """Where to listen, with its permissions."""
+        return replace(self.at, mode=self.mode, owner=self.owner, group=self.group)
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+def _as_mapping(value: Any) -> Any:
+    return value if isinstance(value, dict | Entry) else {"at": value}
+
+
+def _addresses(entries: tuple[Entry, ...]) -> tuple[Address, ...]:
+    return tuple(entry.address for entry in entries)
+
+
+Listen = Annotated[
+    tuple[Annotated[Entry, BeforeValidator(_as_mapping)], ...],
+    BeforeValidator(_as_list),
+    Field(min_length=1, strict=False),
+    AfterValidator(_addresses),
+]
