@@ -6,6 +6,7 @@ import contextlib
 import logging
 import resource
 import socket
+from typing import TYPE_CHECKING
 
 from poolctl.assembly.describe import assembled
 from poolctl.assembly.host import Host, settled
@@ -21,6 +22,9 @@ from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from poolctl.runtime.access.log import AccessLog
+
 log = logging.getLogger("poolctl")
 
 
@@ -35,6 +39,7 @@ def _run(parts: Parts, host: Host) -> int:
     _raise_descriptors(topology.limits.connections)
     listeners = open_listeners(parts)
     flat = [sock for group in listeners for sock in group]
+    access = open_access_log(parts, host)
 
     def announce() -> None:
         where = ", ".join(str(Listener(group[0])) for group in listeners)
@@ -44,9 +49,22 @@ def _run(parts: Parts, host: Host) -> int:
 
     def build() -> Server:
         host.move_in()
-        return Server(parts, listeners)
+        return Server(parts, listeners, access)
 
-    return Supervisor(topology.name, build, flat, topology.timeouts.drain, announce).run()
+    reopen = access.reopen if access and access.path else None
+    return Supervisor(topology.name, build, flat, topology.timeouts.drain, announce, reopen).run()
+
+
+def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
+    """The log that the file asks for. Raises PoolctlError."""
+    told = parts.topology.access_log
+    if told is None:
+        return None
+    from poolctl.runtime.access.log import AccessLog
+
+    access = AccessLog(told.format, told.to, host.owner)
+    parts.protocol.witness = access.turned_away
+    return access
 
 
 def open_listeners(parts: Parts) -> list[list[socket.socket]]:
@@ -80,11 +98,14 @@ class Server(Plan):
     """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says
     preload."""
 
-    def __init__(self, parts: Parts, listeners: list[list[socket.socket]]) -> None:
+    def __init__(
+        self, parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None
+    ) -> None:
         topology = parts.topology
+        self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
         self.drain = topology.timeouts.drain
-        self.site = site = build_site(parts, listeners)
+        self.site = site = build_site(parts, listeners, access)
         if topology.preload:
             site.load()
         ownership: Ownership | None = parts.ownership
@@ -113,7 +134,7 @@ class Server(Plan):
                 inbox.writer.close()
 
 
-def build_site(parts: Parts, listeners: list[list[socket.socket]]) -> Site:
+def build_site(parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None) -> Site:
     """The common ground of one generation, with its inboxes."""
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
@@ -149,4 +170,5 @@ def build_site(parts: Parts, listeners: list[list[socket.socket]]) -> Site:
         scoreboard=scoreboard,
         medium=medium,
         inboxes=inboxes,
+        access=access,
     )

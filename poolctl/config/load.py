@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.error import Mark
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from poolctl.config.access_log import AccessLog
 from poolctl.config.choice import example, read_choice
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
 from poolctl.config.listen import Entry
@@ -176,7 +177,12 @@ def examine(tree: Tree, name: str) -> Draft:
 
 
 def _keys(path: tuple[str | int, ...]) -> list[str]:
-    parts: dict[str, type[BaseModel]] = {"limits": Limits, "timeouts": Timeouts, "listen": Entry}
+    parts: dict[str, type[BaseModel]] = {
+        "limits": Limits,
+        "timeouts": Timeouts,
+        "listen": Entry,
+        "access_log": AccessLog,
+    }
     return list((parts[str(path[0])] if path else Topology).model_fields)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import Field, InstanceOf
+from pydantic import BeforeValidator, Field, InstanceOf
 
+from poolctl.config.access_log import AccessLog, read_access_log
 from poolctl.config.address import parse_address
 from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
@@ -64,6 +65,7 @@ class Topology(Part):
     directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
     environment: Annotated[Environment, Field(description="variables for the app's processes")] = {}
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
+    access_log: Annotated[AccessLog | None, BeforeValidator(read_access_log)] = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 

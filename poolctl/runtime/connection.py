@@ -217,7 +217,7 @@ class Connection(Sending):
             self.open = False
             self.loop.drop(self)
             self._over(service)
-            self.loop.turn_away(self.fd, service.protocol.refusal(status))
+            self.loop.turn_away(self.fd, service.protocol.farewell(status, self.conversation.peer))
 
     def _over(self, service: Service) -> None:
         if self.outbound is not None:
