@@ -17,12 +17,14 @@ from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.parcel import IDLE, RECORD
+from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from poolctl.config import forwarded as config
     from poolctl.runtime.access.log import AccessLog
 
 log = logging.getLogger("poolctl")
@@ -40,6 +42,8 @@ def _run(parts: Parts, host: Host) -> int:
     listeners = open_listeners(parts)
     flat = [sock for group in listeners for sock in group]
     access = open_access_log(parts, host)
+    if topology.forwarded:
+        believe(parts.protocol, topology.forwarded)
 
     def announce() -> None:
         where = ", ".join(str(Listener(group[0])) for group in listeners)
@@ -94,13 +98,20 @@ def _raise_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def believe(protocol: Protocol, said: config.Forwarded) -> None:
+    """Have the proxies that the file names say who their clients are; the rules have seen that the protocol is http."""
+    from poolctl.runtime.protocol.http import Http
+    from poolctl.runtime.protocol.http_forwarded import Forwarded
+
+    assert isinstance(protocol, Http)
+    protocol.conversations = Forwarded(said.trust, said.header).conversation
+
+
 class Server(Plan):
     """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says
     preload."""
 
-    def __init__(
-        self, parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None
-    ) -> None:
+    def __init__(self, parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None) -> None:
         topology = parts.topology
         self.reopen = access.reopen if access and access.path else None
         self.name = topology.name

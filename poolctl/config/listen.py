@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, model_validator
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, InstanceOf, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from poolctl.config.address import Address, parse_address
 from poolctl.config.host import Account, Mode
@@ -41,13 +42,14 @@ def _as_mapping(value: Any) -> Any:
     return value if isinstance(value, dict | Entry) else {"at": value}
 
 
-def _addresses(entries: tuple[Entry, ...]) -> tuple[Address, ...]:
-    return tuple(entry.address for entry in entries)
+def _through_entry(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """An address is read as an entry, whose findings have their places."""
+    entry = handler.generate_schema(Annotated[Entry, BeforeValidator(_as_mapping)])
+    return core_schema.no_info_after_validator_function(lambda read: read.address, entry)
 
 
 Listen = Annotated[
-    tuple[Annotated[Entry, BeforeValidator(_as_mapping)], ...],
+    tuple[Annotated[Address, GetPydanticSchema(_through_entry)], ...],
     BeforeValidator(_as_list),
     Field(min_length=1, strict=False),
-    AfterValidator(_addresses),
 ]

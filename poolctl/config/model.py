@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, InstanceOf
 
 from poolctl.config.access_log import AccessLog, read_access_log
 from poolctl.config.address import parse_address
+from poolctl.config.forwarded import Forwarded
 from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part
@@ -63,9 +64,10 @@ class Topology(Part):
     group: Annotated[Account, Field(description="their group")] = ""
     umask: Annotated[Mode | None, Field(description="of all processes")] = None
     directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
-    environment: Annotated[Environment, Field(description="variables for the app's processes")] = {}
+    environment: Environment = Field(default_factory=dict, description="variables for the app's processes")
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
     access_log: Annotated[AccessLog | None, BeforeValidator(read_access_log)] = None
+    forwarded: Forwarded | None = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 

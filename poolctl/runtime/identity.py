@@ -59,10 +59,8 @@ class Identity:
             if (uid, gid) == (os.geteuid(), os.getegid()):
                 return None
             key = "user" if user else "group"
-            raise PoolctlError(
-                f"{key}: only root may become user {user or uid}, group {group or gid}: start poolctl as root, or leave "
-                f"the key out"
-            )
+            who = f"user {user or uid}, group {group or gid}"
+            raise PoolctlError(f"{key}: only root may become {who}: start poolctl as root, or leave the key out")
         if user and account is not None:
             return cls(uid, gid, account.pw_name, account.pw_dir)
         return cls(uid, gid, "", "")

@@ -61,10 +61,14 @@ def parse(text: str, *, known: bool = True) -> tuple[str, list[str], list[bytes]
     ``known``: whether there is a request. Raises ValueError with the directive that is unknown.
     """
     if text == JSON:
-        members = [each if known or each[0] not in MEMBERS_OF_THE_REQUEST else (each[0], "null", "") for each in MEMBERS]
+        members = [
+            each if known or each[0] not in MEMBERS_OF_THE_REQUEST else (each[0], "null", "") for each in MEMBERS
+        ]
         template = "{" + ", ".join(f'"{name}": {form}' for name, form, _ in members) + "}"
         return template, [part for *_, part in members if part], [b"referer", b"user-agent"]
-    template, expressions, headers, end = "", [], [], 0
+    headers: list[bytes] = []
+    expressions: list[str] = []
+    template, end = "", 0
     for found in _DIRECTIVE.finditer(text):
         template += text[end : found.start()].replace("%", "%%")
         end = found.end()

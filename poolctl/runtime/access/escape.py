@@ -7,7 +7,7 @@ from json.encoder import encode_basestring_ascii
 
 LONGEST = 1024  # bytes of a client's that are shown; lines stay below PIPE_BUF (4096), so pipes do not mix them
 
-_HARMFUL = re.compile(r'[^ !#-\[\]-~]')  # quote, backslash, controls, all that is not ASCII
+_HARMFUL = re.compile(r"[^ !#-\[\]-~]")  # quote, backslash, controls, all that is not ASCII
 
 
 def _hex(found: re.Match[str]) -> str:

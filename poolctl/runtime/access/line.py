@@ -20,7 +20,7 @@ from poolctl.runtime.access.escape import in_json, in_text
 MEMO = 1024  # targets remembered; a full memo is emptied, so what is used stays
 LONGEST = 256  # bytes of a target that is remembered
 
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 Line = Callable[[Any, Any, str, int, int, str], str]
 
@@ -55,7 +55,7 @@ def compile_line(text: str, *, known: bool = True) -> Line:
     }
     target = "target = targets.get(request.target) or targets.learn(request.target)" if known else ""
     source = _SOURCE.format(target=target, template=template + "\n", parts="".join(f"{part}, " for part in parts))
-    exec(source, names)  # noqa: S102  # expressions of the table in directives.py; the file's own text is in the template
+    exec(source, names)  # expressions of the table in directives.py; the file's own text is in the template
     line: Line = names["line"]
     return line
 

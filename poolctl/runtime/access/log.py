@@ -2,8 +2,8 @@
 
     request --> LoggedService --line--> write(2), O_APPEND --> one file for all processes
 
-Each line is one write, so lines of several processes do not mix (write(2): with O_APPEND the end is found and written in
-one step; pipe(7): up to PIPE_BUF bytes are not divided), and a worker that is killed loses none that it has written.
+Each line is one write, so lines of several processes do not mix (write(2): with O_APPEND the end is found and written
+in one step; pipe(7): up to PIPE_BUF bytes are not divided), and a worker that is killed loses none that it has written.
 
     SIGUSR1 --> supervisor --> mold --> roles      each opens the path again and puts it in the old one's place
 
@@ -39,11 +39,11 @@ class _Nothing:
 
 
 class AccessLog:
-    """Opened before anything is forked. ``format``: a word or directives; ``to``: stdout, stderr or a path."""
+    """Opened before anything is forked. ``form``: a word or directives; ``to``: stdout, stderr or a path."""
 
-    def __init__(self, format: str, to: str, owner: tuple[int, int] | None = None) -> None:
+    def __init__(self, form: str, to: str, owner: tuple[int, int] | None = None) -> None:
         """``owner``: user and group who are to have a file. Raises PoolctlError when it cannot be opened."""
-        directives = FORMATS.get(format, format)
+        directives = FORMATS.get(form, form)
         self.line = compile_line(directives)
         self._other = compile_line(directives, known=False)
         self.path = "" if to in STREAMS else os.path.abspath(to)
@@ -84,7 +84,7 @@ class AccessLog:
                 return
             reason = "a part of a line was written"
         except OSError as error:
-            reason = error.strerror
+            reason = str(error.strerror)
         self._lost += 1
         if monotonic() - self._complained >= COMPLAINT:
             log.error("access_log: %d lines are lost: %s", self._lost, reason)

@@ -19,20 +19,15 @@ class Tally:
     one request at a time.
     """
 
-    __slots__ = ("_out", "_send", "began", "size", "status")
+    __slots__ = ("_send", "began", "last", "size", "status")
 
     def follow(self, out: Output) -> None:
         """Begin anew with the response that goes to ``out``."""
-        self._out = out
         self._send = out.send
         self.began = False
+        self.last = out.last
         self.status = "-"
         self.size = 0
-
-    @property
-    def last(self) -> bool:
-        """As the Output has it."""
-        return self._out.last
 
     def send(self, data: bytes) -> None:
         """Pass it on. The first bytes are the whole head, perhaps with the beginning of the body."""

@@ -31,10 +31,13 @@ class Http(Protocol):
     ] = 262144
 
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
+    # Another maker where the file says that some clients are proxies; no option.
+    conversations: Any = field(default=HttpConversation, init=False, repr=False, compare=False)
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""
-        return HttpConversation(self, peer)
+        made: HttpConversation = self.conversations(self, peer)
+        return made
 
     def framer(self) -> HttpFramer:
         """The front's half of a new connection."""
