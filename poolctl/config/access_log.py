@@ -18,8 +18,8 @@ def _format(value: Any) -> Any:
         raise ValueError(
             f'"{value}" is no format: write off, {", ".join(FORMATS)}, or a text with directives such as "%h %s"'
         )
-    if isinstance(value, str) and not value.isprintable():
-        raise ValueError("a format is one line, without control characters")
+    if isinstance(value, str) and not (value.isprintable() and value.isascii()):
+        raise ValueError("a format is one line of ASCII, without control characters")
     return value
 
 

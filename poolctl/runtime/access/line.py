@@ -22,7 +22,7 @@ LONGEST = 256  # bytes of a target that is remembered
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
-Line = Callable[[Any, Any, str, int, int, str], str]
+Line = Callable[[Any, Any, str, int, int, str], bytes]
 
 _SOURCE = """
 def line(request, peer, status, size, nanoseconds, worker):
@@ -32,7 +32,7 @@ def line(request, peer, status, size, nanoseconds, worker):
     headers, fields = header_fields.recent
     if headers is not request.headers:
         fields = header_fields.read(request.headers)
-    return {template!r} % ({parts})
+    return ({template!r} % ({parts})).encode()
 """
 
 

@@ -76,15 +76,8 @@ class AccessLog:
         os.dup2(fd, self.fd, inheritable=False)
         os.close(fd)
 
-    def write(self, line: str) -> None:
-        """One line with its end. A file that takes nothing costs no request: what is lost is counted and logged."""
-        data = line.encode("ascii", "replace")
-        try:
-            if os.write(self.fd, data) == len(data):
-                return
-            reason = "a part of a line was written"
-        except OSError as error:
-            reason = str(error.strerror)
+    def lose(self, reason: str) -> None:
+        """A line could not be written. That costs no request; it is counted, and the log told once a minute."""
         self._lost += 1
         if monotonic() - self._complained >= COMPLAINT:
             log.error("access_log: %d lines are lost: %s", self._lost, reason)
@@ -93,8 +86,11 @@ class AccessLog:
 
     def service(self, app: App, protocol: Protocol, row: memoryview, worker: str) -> LoggedService:
         """A service that writes here."""
-        return LoggedService(app, protocol, row, self.line, self.write, worker)
+        return LoggedService(app, protocol, row, self, worker)
 
     def turned_away(self, status: int, peer: Peer) -> None:
         """The line of a client who got no further than the server: the request is not known."""
-        self.write(self._other(_Nothing, peer, str(status), 0, 0, "-"))
+        try:
+            os.write(self.fd, self._other(_Nothing, peer, str(status), 0, 0, "-"))
+        except OSError as error:
+            self.lose(str(error.strerror))
