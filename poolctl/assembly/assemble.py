@@ -104,7 +104,7 @@ def believe(protocol: Protocol, said: config.Forwarded) -> None:
     from poolctl.runtime.protocol.http_forwarded import Forwarded
 
     assert isinstance(protocol, Http)
-    protocol.conversations = Forwarded(said.trust, said.header).conversation
+    protocol.conversations = Forwarded(said.trust, said.header, protocol.conversations).conversation
 
 
 class Server(Plan):

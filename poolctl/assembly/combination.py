@@ -35,6 +35,12 @@ class Service:
     protocol: str  # the one that was chosen
     marks_requests: bool  # does the protocol tell where a request ends?
     owns_connection: bool = False  # does the app keep the connection until it returns?
+    multiplexes: bool = False  # may a connection have several requests under way at once?
+
+    @property
+    def binds_connection(self) -> bool:
+        """Whether a connection cannot be lent for one request."""
+        return self.owns_connection or self.multiplexes
 
     def native(self) -> Service:
         """The same app with its own protocol."""
@@ -100,7 +106,7 @@ DEFAULTS = (
     Default("threads", 1, lambda c: c.pool == "process"),
     # Slow clients cost no worker, and no request waits behind another while a worker is free.
     Default(
-        "ownership", REACTIVE, lambda c: not c.baseline and c.service.marks_requests and not c.service.owns_connection
+        "ownership", REACTIVE, lambda c: not c.baseline and c.service.marks_requests and not c.service.binds_connection
     ),
     Default("ownership", ASYNC, lambda c: not c.baseline),
     Default("accept", "front", lambda c: c.ownership == ASYNC),

@@ -157,7 +157,12 @@ class _Resolution:
         chosen = self.choices.get("protocol")
         protocol: type[Protocol] = part_class("protocol", chosen.name if chosen else app.protocol)
         return Service(
-            self.choices["app"].name, app.protocol, protocol.name, protocol.marks_requests, app.owns_connection
+            self.choices["app"].name,
+            app.protocol,
+            protocol.name,
+            protocol.marks_requests,
+            owns_connection=app.owns_connection,
+            multiplexes=bool(chosen and chosen.options.get("http2")),
         )
 
     def _place(self, axis: str) -> Place:

@@ -154,6 +154,11 @@ RULES: tuple[Rule, ...] = (
         "half-sync/half-reactive lends a connection for one request, and the app {app} owns it until it returns",
     ),
     Rule(
+        "ownership",
+        lambda c: c.ownership == REACTIVE and c.service.multiplexes,
+        "half-sync/half-reactive lends a connection for one request, and one of HTTP/2 has several under way at once",
+    ),
+    Rule(
         "lock",
         lambda c: c.lock == "file" and (c.pool != "process" or (c.threads or 1) > 1),
         "a file lock is held by a whole process, so it cannot choose between threads",

@@ -9,6 +9,7 @@ from os import read
 from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.multiplex import multiplex
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Conversation
@@ -97,7 +98,9 @@ class Connection(Sending):
     def _nothing(self, service: Service) -> None:
         """The event was not for bytes: the loop drains, and asks who can leave."""
         if self.leaving:
-            if self.served and not self.started:
+            if self.conversation.multiplexed:
+                multiplex(self, service)
+            elif self.served and not self.started:
                 self.close(service)
             else:
                 self.loop.want(self, IN)
@@ -129,8 +132,15 @@ class Connection(Sending):
     def _unanswered(self, service: Service) -> None:
         """What has come is no complete request, and nothing complete is left."""
         conversation = self.conversation
+        if conversation.multiplexed:
+            multiplex(self, service)
+            return
         if conversation.failure:
-            self._turn_away(conversation.failure, service)
+            if conversation.successor is not None:
+                self.conversation = conversation.successor
+                multiplex(self, service)
+            else:
+                self.turn_away(conversation.failure, service)
             return
         if self.leaving and (self.served or not conversation.pending):
             self.close(service)
@@ -162,7 +172,7 @@ class Connection(Sending):
             return
         outbound.close()
         self.outbound = None
-        if self.leaving and not self.conversation.requests:
+        if self.leaving and not self.conversation.requests and not self.conversation.multiplexed:
             self.close(service)
             return
         self.loop.want(self, IN)
@@ -191,7 +201,7 @@ class Connection(Sending):
             self.close(service)
         if self.open and self.since == since and self.outbound is None:
             if self.started:
-                self._turn_away(408, service)
+                self.turn_away(408, service)
             else:
                 self.close(service)
 
@@ -212,12 +222,17 @@ class Connection(Sending):
             os.close(self.fd)
             self._over(service)
 
-    def _turn_away(self, status: int, service: Service) -> None:
+    def turn_away(self, status: int, service: Service) -> None:
         if self.open:
             self.open = False
             self.loop.drop(self)
             self._over(service)
-            self.loop.turn_away(self.fd, service.protocol.farewell(status, self.conversation.peer))
+            conversation, protocol = self.conversation, service.protocol
+            if conversation.multiplexed:  # the status belongs to no request, and may be that of a good end
+                refusal = protocol.refusal(status)
+            else:
+                refusal = protocol.farewell(status, conversation.peer)
+            self.loop.turn_away(self.fd, conversation.last_words(refusal))
 
     def _over(self, service: Service) -> None:
         if self.outbound is not None:

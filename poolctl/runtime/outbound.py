@@ -55,6 +55,20 @@ class Outbound:
             raise ClientGone(str(error)) from error
         return True
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left."""
+        return not self.memory and self.sent >= self.spooled
+
+    def take(self, size: int) -> bytes:
+        """The next bytes, at most ``size``, for who sends them in a way of its own."""
+        if not self.memory and self.spool is not None:
+            self.memory += os.pread(self.spool.fileno(), PIECE, self.sent)
+            self.sent += len(self.memory)
+        data = bytes(self.memory[:size])
+        del self.memory[:size]
+        return data
+
     def to_file(self) -> BinaryIO:
         """All that is left, in a file that can be given to another process; this object is empty afterwards."""
         spool = self.spool or temporary_file()

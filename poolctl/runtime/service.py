@@ -37,6 +37,7 @@ class Service:
         except ClientGone:
             keep = False
         except (Exception, SystemExit):  # the app's; sys.exit() too ends its request, not the worker
+            log.exception("the app raised while answering a request")
             keep = self._failed(out)
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[SINCE] = 0
@@ -44,9 +45,7 @@ class Service:
         return keep
 
     def _failed(self, out: Output) -> bool:
-        """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell. Called where the
-        app's exception is handled."""
-        log.exception("the app raised while answering a request")
+        """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell."""
         self.row[FAILED] += 1
         if not out.began:
             try:

@@ -99,6 +99,11 @@ CASES = [
     ),
     Case(Combination(STREAM, ownership=REACTIVE), "ownership", "the app stream owns it until it returns"),
     Case(
+        Combination(replace(WSGI, multiplexes=True), ownership=REACTIVE, affinity="request"),
+        "ownership",
+        "one of HTTP/2 has several under way at once",
+    ),
+    Case(
         Combination(WSGI, "thread", ownership=LEADER, lock="file", affinity="connection"),
         "lock",
         "held by a whole process",

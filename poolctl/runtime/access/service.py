@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from os import write
 from time import monotonic_ns
@@ -16,6 +17,7 @@ from poolctl.runtime.service import Service
 if TYPE_CHECKING:
     from poolctl.runtime.access.log import AccessLog
 
+log = logging.getLogger("poolctl")
 END = b"\r\n\r\n"  # of a head
 
 
@@ -70,6 +72,7 @@ class LoggedService(Service):
         except ClientGone:
             keep = False
         except (Exception, SystemExit):
+            log.exception("the app raised while answering a request")
             keep = self._failed(tally)
         took = monotonic_ns() - started
         row[SECONDS + (took >> 10).bit_length()] += 1

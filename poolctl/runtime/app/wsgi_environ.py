@@ -122,7 +122,7 @@ def _variables(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def _fill_rest(environ: dict[str, Any], request: HttpRequest) -> None:
     if request.version != "1.1":
-        environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+        environ["SERVER_PROTOCOL"] = f"HTTP/{request.version}"
     if request.length >= 0:
         environ["wsgi.input"] = request.body
         environ["CONTENT_LENGTH"] = str(request.length)

@@ -28,6 +28,9 @@ class Conversation(ABC):
     reply: bytes
     failure: int
     peer: Peer = NOBODY
+    scheme: str = "http"  # of the URLs by which clients come
+    multiplexed: ClassVar[bool] = False  # are several requests under way at once, each in a stream of its own?
+    successor: Conversation | None = None  # where ``failure`` says that the client speaks another protocol: who goes on
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
@@ -47,6 +50,10 @@ class Conversation(ABC):
     def in_body(self) -> bool:
         """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
         return False
+
+    def last_words(self, refusal: bytes) -> bytes:
+        """What to send instead of the protocol's refusal when the connection ends."""
+        return refusal
 
 
 class Framer(ABC):

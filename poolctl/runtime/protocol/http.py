@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar
@@ -13,6 +14,12 @@ from poolctl.runtime.protocol.http_conversation import HttpConversation
 from poolctl.runtime.protocol.http_framer import HttpFramer
 from poolctl.runtime.protocol.http_head import Recent
 from poolctl.runtime.task import Peer
+
+
+def _either(http: Http, peer: Peer) -> HttpConversation:
+    from poolctl.runtime.protocol.http_either import EitherConversation  # h2 need not be there otherwise
+
+    return EitherConversation(http, peer)
 
 
 @dataclass
@@ -30,9 +37,19 @@ class Http(Protocol):
         int, "bytes", Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")
     ] = 262144
 
+    http2: Annotated[bool, Field(description="also HTTP/2, for clients that begin with it; needs the package h2")] = (
+        False
+    )
+
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
-    # Another maker where the file says that some clients are proxies; no option.
+    # Who makes conversations; another one where clients may be proxies, or begin with HTTP/2. No option.
     conversations: Any = field(default=HttpConversation, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.http2 and importlib.util.find_spec("h2") is None:
+            raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
+        if self.http2:
+            self.conversations = _either
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from poolctl.runtime.protocol.http_conversation import HttpConversation
@@ -65,13 +65,22 @@ class Origin:
 
 
 class Forwarded:
-    """Whom to believe. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``."""
+    """Whom to believe. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``.
+    ``plain``: what makes the conversations of all others."""
 
-    def __init__(self, trust: Sequence[str], header: str) -> None:
+    def __init__(
+        self, trust: Sequence[str], header: str, plain: Callable[[Http, Peer], HttpConversation] = HttpConversation
+    ) -> None:
         self._unix = "unix" in trust
         self._networks = [ipaddress.ip_network(each) for each in trust if each != "unix"]
         self._hops = _standard if header == "forwarded" else _customary
         self._known: dict[str, bool] = {}
+        self._plain = plain
+        self._believing: Callable[[Http, Peer, Forwarded], HttpConversation] = ForwardedConversation
+        if plain is not HttpConversation:
+            from poolctl.runtime.protocol.http2_forwarded import ForwardedEither  # h2 need not be there otherwise
+
+            self._believing = ForwardedEither
 
     def conversation(self, http: Http, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection: one that believes, if its other end is trusted."""
@@ -109,7 +118,7 @@ class Forwarded:
             address, port = node(client)
             peer = peer._replace(client_host=address, client_port=port)
         if host:
-            headers = [(b"Host", host.encode()), *(each for each in headers if each[0].lower() != b"host")]
+            headers = [(b"host", host.encode()), *(each for each in headers if each[0].lower() != b"host")]
         if scheme or host:
             said = host or next((value.decode("latin-1") for name, value in headers if name.lower() == b"host"), "")
             found = _HOST.fullmatch(said)

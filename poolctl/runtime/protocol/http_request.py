@@ -70,7 +70,7 @@ class HttpRequest:
 
     ``method``        as it came, upper case: "GET"
     ``target``        the request target as it came: b"/shop?item=3"
-    ``version``       "1.1" or "1.0"
+    ``version``       "1.1", "1.0" or "2"
     ``headers``       (name, value) as they came, in their order; the value without the white space around it
     ``body``          a binary file, positioned at its start
     ``length``        bytes of the body, decoded; -1 where the request announced none

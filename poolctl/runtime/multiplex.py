@@ -1,0 +1,58 @@
+"""Serving a connection on which several requests are under way at once, each in a stream of its own (HTTP/2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.scoreboard import FAILED
+from poolctl.runtime.service import Service
+
+if TYPE_CHECKING:
+    from poolctl.runtime.connection import Connection
+    from poolctl.runtime.protocol.http2_conversation import Http2Conversation
+    from poolctl.runtime.protocol.http2_stream import Http2Stream
+
+
+def multiplex(connection: Connection, service: Service) -> None:
+    """Answer the streams that are complete, until the client falls behind; end the connection when it is time."""
+    conversation = cast("Http2Conversation", connection.conversation)
+    try:
+        flush(connection, conversation)
+        while conversation.complete and connection.outbound is None:
+            _answer(conversation.complete.popleft(), connection, service)
+            connection.served = True
+            flush(connection, conversation)
+    except ClientGone:
+        connection.close(service)
+        return
+    if conversation.failure:
+        connection.turn_away(conversation.failure, service)
+        return
+    connection.started = conversation.pending
+    connection.since = connection.loop.now
+    if connection.outbound is not None:
+        connection.loop.want(connection, OUT)
+    elif conversation.over or (connection.leaving and not conversation.pending):
+        connection.turn_away(503, service)
+    elif connection.leaving:
+        connection.loop.want(connection, IN)
+
+
+def flush(connection: Connection, conversation: Http2Conversation) -> None:
+    """Send the frames that wait. Raises ClientGone."""
+    frames = conversation.frames()
+    if frames:
+        connection.send(frames)
+
+
+def _answer(stream: Http2Stream, connection: Connection, service: Service) -> None:
+    if stream.refused:
+        stream.send(service.protocol.farewell(stream.refused, stream.conversation.peer))
+        stream.end(whole=True)
+        return
+    stream.out = connection
+    failed = service.row[FAILED]
+    service.answer(stream.request, stream)
+    stream.end(whole=service.row[FAILED] == failed)

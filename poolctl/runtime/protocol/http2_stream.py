@@ -1,0 +1,182 @@
+"""One stream of an HTTP/2 connection: a request on its way in, its response on its way out.
+
+Apps answer in HTTP/1, whose head says all that there is to say. The stream is their Output: it turns the head into a
+HEADERS frame and what follows into DATA, as far as the client's windows allow; the rest is kept as for any slow client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from h2.errors import ErrorCodes
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.outbound import Outbound
+from poolctl.runtime.protocol.http_request import HttpRequest, Spool
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import Output
+    from poolctl.runtime.protocol.http2_conversation import Http2Conversation
+
+OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # of HTTP/1 only (RFC 9113, 8.2.2)
+UNKNOWN = -1
+
+
+class Http2Stream:
+    """``refused``: the status that answers the request instead of the app; 0 while nothing is wrong with it. ``out``:
+    where frames go while the app answers."""
+
+    out: Output | None = None
+
+    def __init__(self, conversation: Http2Conversation, number: int) -> None:
+        self.conversation = conversation
+        self.number = number
+        self.request: HttpRequest
+        self.refused = 0
+        self.received = False  # completely
+        self.began = False
+        self.last = False
+        self.left: Outbound | None = None  # of the response, for want of a window
+        self._spool: Spool | None = None
+        self._expected = UNKNOWN  # bytes of the response's body that are still to come
+        self._silent = False  # a response that has no body, whatever its Content-Length
+        self._done = False  # the app has given all
+        self._closed = False  # END_STREAM or RST_STREAM was sent
+
+    # in
+
+    def begin(self, headers: Iterable[tuple[Any, ...]]) -> None:
+        """The request's head: pseudo-headers, then the others, which h2 has checked (RFC 9113, 8.2 and 8.3)."""
+        pseudo: dict[bytes, bytes] = {}
+        found: list[tuple[bytes, bytes]] = []
+        for name, value in headers:
+            if name[:1] == b":":
+                pseudo[name] = value
+            else:
+                found.append((name, value))
+        if b":authority" in pseudo:
+            found = [(b"host", pseudo[b":authority"]), *(each for each in found if each[0] != b"host")]
+        target = pseudo.get(b":path", b"")
+        method = pseudo[b":method"].decode("latin-1")
+        http = self.conversation.http
+        if method == "CONNECT":
+            self.refused = 501
+        elif len(target) > http.target:
+            self.refused = 414
+        elif len(found) > http.headers:
+            self.refused = 431
+        elif not (target.startswith(b"/") or (target == b"*" and method == "OPTIONS")):
+            self.refused = 400
+        self.request = HttpRequest(method, target, "2", found, True, self.conversation)  # type: ignore[arg-type]
+
+    def receive(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        if self.refused:
+            return
+        if self._spool is None:
+            self._spool = Spool(self.conversation.http.spool)
+        try:
+            self._spool.write(data)
+        except OSError:  # the client can do nothing about a full disk
+            self.refused = 500
+        if self._spool.size > self.conversation.http.body:
+            self.refused = 413
+
+    def finish(self) -> None:
+        """The request is complete."""
+        self.received = True
+        if self._spool is not None:
+            self.request.length = self._spool.size
+            self.request.body = self._spool.file()
+
+    # out
+
+    def send(self, data: bytes) -> None:
+        """The head of a response first, then its body in pieces."""
+        if self._closed and not self._silent:
+            raise ClientGone("the stream was reset")
+        if self.began:
+            self._body(data)
+        else:
+            self.began = True
+            head, _, body = data.partition(b"\r\n\r\n")
+            self._head(head)
+            if body:
+                self._body(body)
+        if not self._closed and self.out is not None:
+            self.out.send(self.conversation.frames())  # each part goes out before the app is asked for the next
+
+    def end(self, whole: bool) -> None:
+        """The app has answered; ``whole``: without an error on the way."""
+        self._done = True
+        if self._closed:
+            self.conversation.forget(self)
+        elif not whole or self._expected > 0:
+            self._cut()
+        elif self.push():
+            self.conversation.forget(self)
+
+    def push(self) -> bool:
+        """Send what the windows allow now; whether the response is complete and out."""
+        left = self.left
+        while left is not None and not left.empty and (room := self._room()):
+            self._frame(left.take(room))
+        if left is not None and left.empty:
+            left.close()
+            left = self.left = None
+        if left is None and self._done and not self._closed:
+            self._closed = True
+            self.conversation.h2.end_stream(self.number)
+        return self._closed
+
+    def close(self) -> None:
+        """Forget what is left."""
+        self._closed = True
+        if self.left is not None:
+            self.left.close()
+            self.left = None
+
+    def _head(self, head: bytes) -> None:
+        first, *lines = head.split(b"\r\n")
+        headers = [(b":status", first[9:12])]
+        for line in lines:
+            name, _, value = line.partition(b": ")
+            lowered = name.lower()
+            if lowered == b"content-length":
+                self._expected = int(value)
+            if lowered not in OURS:
+                headers.append((lowered, value))
+        self._silent = self.request.method == "HEAD" or first[9:12] in (b"204", b"304")
+        if self._silent or self._expected == 0:
+            self._expected = 0
+            self._closed = True
+        self.conversation.h2.send_headers(self.number, headers, end_stream=self._closed)
+
+    def _body(self, data: bytes) -> None:
+        if self._silent:
+            return
+        if self._expected != UNKNOWN:
+            self._expected -= len(data)
+        view = memoryview(data)
+        while view and self.left is None and (room := self._room()):
+            self._frame(bytes(view[:room]), last=self._expected == 0 and len(view) <= room)
+            view = view[room:]
+        if view:
+            if self.left is None:
+                self.left = Outbound()
+            self.left.add(view)
+
+    def _frame(self, data: bytes, last: bool = False) -> None:
+        self._closed = last
+        self.conversation.h2.send_data(self.number, data, end_stream=last)
+
+    def _room(self) -> int:
+        """Bytes that may be sent now: what both windows and the frame size allow."""
+        h2 = self.conversation.h2
+        return max(0, min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size))
+
+    def _cut(self) -> None:
+        """So that the client can tell that the response is not whole."""
+        self.conversation.h2.reset_stream(self.number, ErrorCodes.INTERNAL_ERROR)
+        self.conversation.forget(self)

@@ -1,0 +1,48 @@
+"""HTTP/1 or HTTP/2: the client's first bytes tell (RFC 9113, 3.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poolctl.runtime.protocol.http2_conversation import PREFACE, Http2Conversation
+from poolctl.runtime.protocol.http_conversation import HttpConversation
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http import Http
+
+SWITCHED = 101
+
+
+class EitherConversation(HttpConversation):
+    """HTTP/1, unless the connection begins with the preface of HTTP/2."""
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        super().__init__(http, peer)
+        self._first: bytes | None = b""  # what has come while that is open
+
+    @property
+    def pending(self) -> bool:
+        """Whether a part of a request, or of the preface, has come."""
+        return bool(self._first) or super().pending
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere."""
+        if self._first is not None:
+            data = self._first + data
+            if PREFACE.startswith(data[: len(PREFACE)]):
+                self._begin_http2(data)
+                return
+            self._first = None
+        super().receive(data)
+
+    def _begin_http2(self, data: bytes) -> None:
+        self._first = data
+        if len(data) >= len(PREFACE):
+            self._first = None
+            self.failure = SWITCHED
+            self.successor = self._http2()
+            self.successor.receive(data)
+
+    def _http2(self) -> Http2Conversation:
+        return Http2Conversation(self._http, self.peer)
