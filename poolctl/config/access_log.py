@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from poolctl.config.host import read_path
 from poolctl.config.part import Part
 
 FORMATS = ("common", "combined", "json")
@@ -24,10 +23,9 @@ def _format(value: Any) -> Any:
 
 
 def _to(value: Any) -> str:
-    try:
-        return read_path(value)
-    except ValueError:
-        raise ValueError("expected stdout, stderr or the path of a file") from None
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("expected stdout, stderr or the path of a file")
+    return value
 
 
 class AccessLog(Part):

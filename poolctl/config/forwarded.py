@@ -36,3 +36,8 @@ class Forwarded(Part):
     header: Annotated[Literal["x-forwarded", "forwarded"], Field(description="which headers the proxies write")] = (
         "x-forwarded"
     )
+
+
+def read_forwarded(value: Any) -> Any:
+    """`off` is None."""
+    return None if value == "off" else value

@@ -21,7 +21,9 @@ def read_mode(value: Any) -> int:
 
 
 def read_account(value: Any) -> str:
-    """The name or number of a user or group, as text. Raises ValueError."""
+    """The name or number of a user or group, as text; of null "", the one there is. Raises ValueError."""
+    if value is None:
+        return ""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 - 1:
         return str(value)
     if not isinstance(value, str) or not _ACCOUNT.fullmatch(value):
@@ -30,7 +32,9 @@ def read_account(value: Any) -> str:
 
 
 def read_path(value: Any) -> str:
-    """The path of a file or folder. Raises ValueError."""
+    """The path of a file or folder; of null "", none. Raises ValueError."""
+    if value is None:
+        return ""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("expected a path")
     return value

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, InstanceOf
 
 from poolctl.config.access_log import AccessLog, read_access_log
 from poolctl.config.address import parse_address
-from poolctl.config.forwarded import Forwarded
+from poolctl.config.forwarded import Forwarded, read_forwarded
 from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part
@@ -67,7 +67,7 @@ class Topology(Part):
     environment: Environment = Field(default_factory=dict, description="variables for the app's processes")
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
     access_log: Annotated[AccessLog | None, BeforeValidator(read_access_log)] = None
-    forwarded: Forwarded | None = None
+    forwarded: Annotated[Forwarded | None, BeforeValidator(read_forwarded)] = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 

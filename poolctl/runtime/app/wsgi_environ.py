@@ -20,7 +20,7 @@ _keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a head
 _recent: list[tuple[list[tuple[bytes, bytes]], dict[str, str]]] = [([], {})]
 
 
-def template(peer: Peer, surroundings: Surroundings, scheme: str) -> dict[str, Any]:
+def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> dict[str, Any]:
     """What is the same for all requests of a connection.
 
     A unix socket has no name and port that a URL could have; PEP 3333 wants some.
