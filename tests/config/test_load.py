@@ -7,7 +7,7 @@ import pytest
 from poolctl.config.address import parse_address
 from poolctl.config.diagnostic import Unreadable
 from poolctl.config.load import Document, default_name, load
-from poolctl.config.model import APP_WORDS, Choice, Limits, Timeouts, Topology
+from poolctl.config.model import APP_WORDS, AXES, Choice, Limits, Timeouts, Topology
 
 GALLERY = Path(__file__).parents[2] / "topologies"
 

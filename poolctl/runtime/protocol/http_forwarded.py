@@ -181,7 +181,8 @@ def _at(members: list[str], from_right: int) -> str:
 
 def _members(headers: Headers, wanted: bytes) -> list[str]:
     values = [value for name, value in headers if name.lower() == wanted]
-    return [member.strip() for member in b",".join(values).decode("latin-1").split(",")] if values else []
+    members = b",".join(values).decode("latin-1").split(",")
+    return [bare for member in members if (bare := member.strip())]  # empty ones do not count (RFC 9110, 5.6.1)
 
 
 def _standard(headers: Headers) -> list[Hop]:
