@@ -24,7 +24,6 @@ from bench.servers import Missing, Server, found, own, peer, versions
 
 OWN = [
     own("reuse-port, 1 process", "hello.yaml", "ownership=reuse-port", "pool.size=1"),
-    own("reuse-port, 1 process, access log", "logged.yaml", "ownership=reuse-port", "pool.size=1"),
     own("half-sync/half-async, 1 process", "hello.yaml", "ownership=half-sync/half-async", "pool.size=1"),
     own("leader/followers, 4 threads", "hello.yaml", "ownership=leader/followers", "pool.kind=thread", "pool.size=4"),
     own("half-sync/half-reactive, 4 threads", "hello.yaml", "pool.kind=thread", "pool.size=4"),

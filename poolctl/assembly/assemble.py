@@ -66,7 +66,7 @@ def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
         return None
     from poolctl.runtime.access.log import AccessLog
 
-    access = AccessLog(told.format, told.to, host.owner)
+    access = AccessLog(told.format, told.to, host.identity)
     parts.protocol.witness = access.turned_away
     return access
 

@@ -51,11 +51,6 @@ class Host:
         self.identity = identity
         self._pid_file = pid_file
 
-    @property
-    def owner(self) -> tuple[int, int] | None:
-        """User and group of files that the roles are to open, where they are not this process's."""
-        return (self.identity.uid, self.identity.gid) if self.identity else None
-
     def move_in(self) -> None:
         """In a new mold, before anything of the app: become who the file says. Raises PoolctlError."""
         if self._pid_file:

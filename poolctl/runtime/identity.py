@@ -5,6 +5,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from poolctl.errors import PoolctlError
@@ -70,12 +72,34 @@ class Identity:
 
         Raises OSError when the system refuses.
         """
+        self._join()
+        os.setgid(self.gid)  # as root these set the saved ones too, so there is no way back
+        os.setuid(self.uid)
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """For as long as this lasts the process has its rights, and not root's own; for one thread only. What is opened
+        by a path that this user could bend with a link is opened with no more rights than the user has. Where it is
+        this process already nothing changes."""
+        if os.geteuid() != 0 or self.uid == 0:
+            yield
+            return
+        gid, groups = os.getegid(), os.getgroups()
+        self._join()
+        os.setegid(self.gid)
+        os.seteuid(self.uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(gid)
+            os.setgroups(groups)
+
+    def _join(self) -> None:
         if self.name:
             os.initgroups(self.name, self.gid)
         else:
             os.setgroups([self.gid])
-        os.setgid(self.gid)  # as root these set the saved ones too, so there is no way back
-        os.setuid(self.uid)
 
     def variables(self) -> dict[str, str]:
         """What login(1) would set of the environment."""

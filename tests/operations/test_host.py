@@ -93,6 +93,7 @@ def test_numbers_and_a_group_alone(serve: Callable[..., Server], folder: Path) -
 
 @as_root
 def test_a_log_is_the_users_also_after_a_rotation(serve: Callable[..., Server], folder: Path) -> None:
+    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
     log = folder / "access.log"
     topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "directory": str(folder), "pool": {"size": 1}}
     server = serve({**topology, "access_log": {"format": "%s", "to": str(log)}})
@@ -109,6 +110,19 @@ def test_a_log_is_the_users_also_after_a_rotation(serve: Callable[..., Server], 
     wait_until(lambda: log.read_text() == "200\n", "the line")
     assert (log.stat().st_uid, stat.S_IMODE(log.stat().st_mode) & ~0o640) == (NOBODY.pw_uid, 0)
     assert "cannot be opened again" not in server.log
+
+
+@as_root
+def test_a_log_is_opened_with_the_rights_of_the_user(folder: Path) -> None:
+    secret = folder / "secret"
+    secret.touch(mode=0o600)
+    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    (folder / "access.log").symlink_to(secret)  # as the user could do it
+    topology = {"app": "demo", "user": "nobody", "access_log": {"to": str(folder / "access.log")}}
+    with Server(topology, folder) as server:
+        assert server.wait() == 1
+        assert f"access_log: {folder}/access.log cannot be opened as user nobody: Permission denied" in server.log
+    assert (secret.stat().st_uid, secret.read_text()) == (0, "")
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

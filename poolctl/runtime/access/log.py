@@ -7,14 +7,15 @@ in one step; pipe(7): up to PIPE_BUF bytes are not divided), and a worker that i
 
     SIGUSR1 --> supervisor --> mold --> roles      each opens the path again and puts it in the old one's place
 
-The file is opened by the supervisor and inherited. It belongs to the user that roles run as, so that they can open it
-again; a reopening that fails leaves the old one in place, and is logged.
+The file is opened by the supervisor and inherited; always with the rights of the user that roles run as, for root would
+follow any link that this user has put in its place. A reopening that fails leaves the old one there, and is logged.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from contextlib import nullcontext
 from time import monotonic
 
 from poolctl.errors import PoolctlError
@@ -22,6 +23,7 @@ from poolctl.runtime.access.directives import COMBINED, COMMON
 from poolctl.runtime.access.line import compile_line
 from poolctl.runtime.access.service import LoggedService
 from poolctl.runtime.app import App
+from poolctl.runtime.identity import Identity
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.task import Peer
 
@@ -41,28 +43,28 @@ class _Nothing:
 class AccessLog:
     """Opened before anything is forked. ``form``: a word or directives; ``to``: stdout, stderr or a path."""
 
-    def __init__(self, form: str, to: str, owner: tuple[int, int] | None = None) -> None:
-        """``owner``: user and group who are to have a file. Raises PoolctlError when it cannot be opened."""
+    def __init__(self, form: str, to: str, user: Identity | None = None) -> None:
+        """``user``: who opens the file, where that is not this process. Raises PoolctlError when it cannot be."""
         directives = FORMATS.get(form, form)
         self.line = compile_line(directives)
         self._other = compile_line(directives, known=False)
         self.path = "" if to in STREAMS else os.path.abspath(to)
-        self._owner = owner
+        self._user = user
         self._lost = 0
         self._complained = -COMPLAINT
         if self.path:
             try:
                 self.fd = self._open()
             except OSError as error:
-                raise PoolctlError(f"access_log: {self.path} cannot be opened: {error.strerror}") from error
+                who = f" as user {user.name or user.uid}" if user else ""
+                reason = f"cannot be opened{who}: {error.strerror}"
+                raise PoolctlError(f"access_log: {self.path} {reason}") from error
         else:
             self.fd = STREAMS[to]
 
     def _open(self) -> int:
-        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
-        if self._owner and os.geteuid() == 0:
-            os.fchown(fd, *self._owner)
-        return fd
+        with self._user.acting() if self._user else nullcontext():
+            return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
 
     def reopen(self) -> None:
         """Go on in the file that now has the name. No line is lost: the descriptor is replaced in one step (dup2)."""

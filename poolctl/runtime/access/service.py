@@ -78,10 +78,11 @@ class LoggedService(Service):
         row[SECONDS + (took >> 10).bit_length()] += 1
         row[SINCE] = 0
         row[REQUESTS] += 1
-        self._note(request, tally, took)
+        self.note(request, tally, took)
         return keep
 
-    def _note(self, request: Any, tally: Tally, took: int) -> None:
+    def note(self, request: Any, tally: Tally, took: int) -> None:
+        """Write the line of a request; ``took``: nanoseconds."""
         peer = request.conversation.peer
         if tally.began:
             first = tally.first
