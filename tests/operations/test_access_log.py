@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from harness.client import Client
 from harness.server import Server, wait_until
@@ -211,3 +212,29 @@ def test_forwarded_clients_are_those_of_the_line(serve: Callable[..., Server], t
             )
             assert sock.makefile("rb").read().endswith(b"\r\n\r\n" + answer)
     assert lines(tmp_path, 2) == ["192.0.2.7", "127.0.0.2"]
+
+
+def test_over_http2_each_stream_has_its_line_and_its_client(serve: Callable[..., Server], tmp_path: Path) -> None:
+    (tmp_path / "logged_app.py").write_text(APP)
+    server = serve(
+        {
+            "app": {"wsgi": "logged_app:app"},
+            "protocol": {"use": "http", "http2": True},
+            "ownership": "reuse-port",
+            "pool": {"size": 1},
+            "forwarded": {"trust": "127.0.0.1", "header": "forwarded"},
+            "access_log": {"format": '%h "%r" %s %b', "to": "access.log"},
+        }
+    )
+    url = f"http://127.0.0.1:{server.port}"
+    with httpx.Client(http1=False, http2=True, base_url=url, timeout=10, trust_env=False) as client:
+        for number in (7, 8):
+            assert client.get(f"/{number}", headers={"Forwarded": f"for=192.0.2.{number}"}).status_code == 201
+    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+        assert client.get("/9", headers={"Forwarded": "for=192.0.2.9"}).status_code == 201
+    assert server.stop() == 0
+    assert lines(tmp_path, 3) == [
+        '192.0.2.7 "GET /7 HTTP/2" 201 12',
+        '192.0.2.8 "GET /8 HTTP/2" 201 12',
+        '192.0.2.9 "GET /9 HTTP/1.1" 201 12',
+    ]

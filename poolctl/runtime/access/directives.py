@@ -14,9 +14,9 @@ JSON = "json"
 
 _DIRECTIVE = re.compile(r"%(?:>?(?P<plain>[a-zA-Z%])|\{(?P<name>[^{}%\"\s]{1,64})\}(?P<kind>[a-zA-Z]))?")
 
-PARTS = {
+PARTS: dict[str, tuple[str, ...]] = {
     "h": ("%s", "peer.client_host or '-'"),
-    "l": ("-", ""),
+    "l": ("-",),
     "u": ("%s", "fields[0]"),
     "t": ("[%s]", "stamp"),
     "r": ("%s %s HTTP/%s", "request.method", "target", "request.version"),
@@ -31,7 +31,7 @@ PARTS = {
     "T": ("%d", "nanoseconds // 1000000000"),
     "p": ("%s", "peer.server_port or '-'"),
     "P": ("%d", "getpid()"),
-    "%": ("%%", ""),
+    "%": ("%%",),
 }
 OF_THE_REQUEST = frozenset("rmUqH")  # unknown where a client was turned away before there was one
 UNITS = {"s": "nanoseconds // 1000000000", "ms": "nanoseconds // 1000000", "us": "nanoseconds // 1000"}
@@ -72,9 +72,9 @@ def parse(text: str, *, known: bool = True) -> tuple[str, list[str], list[bytes]
     for found in _DIRECTIVE.finditer(text):
         template += text[end : found.start()].replace("%", "%%")
         end = found.end()
-        form, *parts = _part(found, headers) if known or found["plain"] not in OF_THE_REQUEST else ("-", "")
+        form, *parts = _part(found, headers) if known or found["plain"] not in OF_THE_REQUEST else ("-",)
         template += form
-        expressions += [part for part in parts if part]
+        expressions += parts
     return template + text[end:], expressions, headers
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import nullcontext
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime.access.directives import COMBINED, COMMON
@@ -93,6 +93,6 @@ class AccessLog:
     def turned_away(self, status: int, peer: Peer) -> None:
         """The line of a client who got no further than the server: the request is not known."""
         try:
-            os.write(self.fd, self._other(_Nothing, peer, str(status), 0, 0, "-"))
+            os.write(self.fd, self._other(_Nothing, peer, str(status), 0, 0, "-", monotonic_ns()))
         except OSError as error:
             self.lose(str(error.strerror))

@@ -74,24 +74,25 @@ class LoggedService(Service):
         except (Exception, SystemExit):
             log.exception("the app raised while answering a request")
             keep = self._failed(tally)
-        took = monotonic_ns() - started
+        ended = monotonic_ns()
+        took = ended - started
         row[SECONDS + (took >> 10).bit_length()] += 1
         row[SINCE] = 0
         row[REQUESTS] += 1
-        self.note(request, tally, took)
+        self.note(request, tally, took, ended)
         return keep
 
-    def note(self, request: Any, tally: Tally, took: int) -> None:
-        """Write the line of a request; ``took``: nanoseconds."""
+    def note(self, request: Any, tally: Tally, took: int, now: int) -> None:
+        """Write the line of a request; ``took`` and ``now``, of the monotonic clock: nanoseconds."""
         peer = request.conversation.peer
         if tally.began:
             first = tally.first
             size = len(first) - first.find(END) - 4 + tally.more
             tally.more = 0
             tally.first = b""  # it may be large
-            line = self._line(request, peer, str(first[9:12], "latin-1"), size, took, self._worker)
+            line = self._line(request, peer, str(first[9:12], "latin-1"), size, took, self._worker, now)
         else:
-            line = self._line(request, peer, "-", 0, took, self._worker)
+            line = self._line(request, peer, "-", 0, took, self._worker, now)
         try:
             if write(self._fd, line) != len(line):
                 self._access.lose("a part of a line was written")

@@ -84,9 +84,7 @@ class Forwarded:
 
     def conversation(self, http: Http, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection: one that believes, if its other end is trusted."""
-        return (
-            ForwardedConversation(http, peer, self) if self.trusts(peer.client_host) else HttpConversation(http, peer)
-        )
+        return self._believing(http, peer, self) if self.trusts(peer.client_host) else self._plain(http, peer)
 
     def trusts(self, host: str) -> bool:
         """Whether what this address says is believed; empty: a unix socket's client."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -27,7 +29,9 @@ def asked(target: bytes = b"/a?b=1", *headers: tuple[bytes, bytes]) -> HttpReque
 
 
 def line(form: str, request: HttpRequest | None = None, peer: Peer = PEER, size: int = 12, **more: Any) -> str:
-    made = compile_line(form)(request or asked(), peer, more.get("status", "200"), size, 1_234_567, "3")
+    made = compile_line(form)(
+        request or asked(), peer, more.get("status", "200"), size, 1_234_567, "3", time.monotonic_ns()
+    )
     assert made.endswith(b"\n")
     assert made.count(b"\n") == 1
     return made.decode("ascii")[:-1]
@@ -78,7 +82,7 @@ def test_a_client_without_a_request(form: str) -> None:
     class Nothing:
         headers: list[Any] = []  # noqa: RUF012
 
-    made = compile_line(form, known=False)(Nothing, PEER, "408", 0, 0, "-").decode()
+    made = compile_line(form, known=False)(Nothing, PEER, "408", 0, 0, "-", 1).decode()
     if form == JSON:
         assert [json.loads(made)[key] for key in ("method", "target", "protocol", "status")] == [None, None, None, 408]
     else:
@@ -115,11 +119,30 @@ def test_remembered_targets_are_bounded_and_right() -> None:
     for _ in range(2):
         for number in range(MEMO + 10):
             target = b"/%d" % number
-            assert made(asked(target), PEER, "200", 0, 0, "") == target + b"\n"
+            assert made(asked(target), PEER, "200", 0, 0, "", 1) == target + b"\n"
 
 
 def test_headers_of_another_request_are_not_taken_for_these() -> None:
     made = compile_line("%{A}i %u")
     for value in (b"1", b"2", b"1"):
-        assert made(asked(b"/", (b"A", value)), PEER, "200", 0, 0, "") == value + b" -\n"
-    assert made(asked(b"/"), PEER, "200", 0, 0, "") == b"- -\n"
+        assert made(asked(b"/", (b"A", value)), PEER, "200", 0, 0, "", 1) == value + b" -\n"
+    assert made(asked(b"/"), PEER, "200", 0, 0, "", 1) == b"- -\n"
+
+
+def test_the_time_is_that_of_the_wall() -> None:
+    made = compile_line("%t")
+    for _ in range(3):
+        before = time.time()
+        said = made(asked(), PEER, "200", 0, 0, "", time.monotonic_ns()).decode()
+        moment = datetime.strptime(said, "[%d/%b/%Y:%H:%M:%S %z]\n").timestamp()
+        assert int(before) <= moment <= time.time()
+
+
+def test_a_second_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = compile_line("%t")
+    first = made(asked(), PEER, "200", 0, 0, "", time.monotonic_ns())
+    later = time.time_ns() + 3_000_000_000
+    monkeypatch.setattr("poolctl.runtime.access.line.time_ns", lambda: later)
+    made_later = made(asked(), PEER, "200", 0, 0, "", time.monotonic_ns() + 1_000_000_001)
+    assert made_later != first
+    assert made(asked(), PEER, "200", 0, 0, "", time.monotonic_ns()) == made_later
