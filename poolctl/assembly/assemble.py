@@ -6,8 +6,10 @@ import contextlib
 import logging
 import resource
 import socket
+from typing import TYPE_CHECKING
 
 from poolctl.assembly.describe import assembled
+from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
@@ -15,20 +17,33 @@ from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.parcel import IDLE, RECORD
+from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from poolctl.config import forwarded as config
+    from poolctl.runtime.access.log import AccessLog
 
 log = logging.getLogger("poolctl")
 
 
 def serve(parts: Parts) -> int:
     """Run the server until it is told to stop; the exit code. Raises PoolctlError when it cannot start."""
+    with settled(parts.topology) as host:
+        return _run(parts, host)
+
+
+def _run(parts: Parts, host: Host) -> int:
     topology = parts.topology
     _raise_descriptors(topology.limits.connections)
     listeners = open_listeners(parts)
     flat = [sock for group in listeners for sock in group]
+    access = open_access_log(parts, host)
+    if topology.forwarded:
+        believe(parts.protocol, topology.forwarded)
 
     def announce() -> None:
         where = ", ".join(str(Listener(group[0])) for group in listeners)
@@ -36,8 +51,24 @@ def serve(parts: Parts) -> int:
             where = where.replace("tcp://", "http://")
         log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts)))
 
-    supervisor = Supervisor(topology.name, lambda: Server(parts, listeners), flat, topology.timeouts.drain, announce)
-    return supervisor.run()
+    def build() -> Server:
+        host.move_in()
+        return Server(parts, listeners, access)
+
+    reopen = access.reopen if access and access.path else None
+    return Supervisor(topology.name, build, flat, topology.timeouts.drain, announce, reopen).run()
+
+
+def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
+    """The log that the file asks for. Raises PoolctlError."""
+    told = parts.topology.access_log
+    if told is None:
+        return None
+    from poolctl.runtime.access.log import AccessLog
+
+    access = AccessLog(told.format, told.to, host.identity)
+    parts.protocol.witness = access.turned_away
+    return access
 
 
 def open_listeners(parts: Parts) -> list[list[socket.socket]]:
@@ -67,15 +98,25 @@ def _raise_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def believe(protocol: Protocol, said: config.Forwarded) -> None:
+    """Have the proxies that the file names say who their clients are; the rules have seen that the protocol is http."""
+    from poolctl.runtime.protocol.http import Http
+    from poolctl.runtime.protocol.http_forwarded import Forwarded
+
+    assert isinstance(protocol, Http)
+    protocol.conversations = Forwarded(said.trust, said.header, protocol.conversations).conversation
+
+
 class Server(Plan):
     """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says
     preload."""
 
-    def __init__(self, parts: Parts, listeners: list[list[socket.socket]]) -> None:
+    def __init__(self, parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None) -> None:
         topology = parts.topology
+        self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
         self.drain = topology.timeouts.drain
-        self.site = site = build_site(parts, listeners)
+        self.site = site = build_site(parts, listeners, access)
         if topology.preload:
             site.load()
         ownership: Ownership | None = parts.ownership
@@ -104,7 +145,7 @@ class Server(Plan):
                 inbox.writer.close()
 
 
-def build_site(parts: Parts, listeners: list[list[socket.socket]]) -> Site:
+def build_site(parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None) -> Site:
     """The common ground of one generation, with its inboxes."""
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
@@ -140,4 +181,5 @@ def build_site(parts: Parts, listeners: list[list[socket.socket]]) -> Site:
         scoreboard=scoreboard,
         medium=medium,
         inboxes=inboxes,
+        access=access,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from poolctl.assembly import size
 from poolctl.assembly.combination import Combination, Service, complete
+from poolctl.assembly.of_requests import of_requests
 from poolctl.assembly.options import make
 from poolctl.assembly.registry import part_class, words
 from poolctl.assembly.rules import differing, fits, nearest
@@ -71,6 +72,9 @@ class _Resolution:
             if axis in self.classes:
                 self._make(axis, choice)
         self.combination = self._fit() if self._judgeable() else None
+
+        if topology and self.combination:
+            self.diagnostics += of_requests(topology, self.combination.service.protocol, tree)
 
     def parts(self, topology: Topology) -> Parts:
         chosen = self.combination

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
@@ -22,6 +22,9 @@ class Address:
     port: int = 0  # 0: any that is free
     path: str = ""
     fd: int = -1
+    mode: int | None = field(default=None, compare=False)  # of a unix socket's file; None: what the umask leaves
+    owner: str = field(default="", compare=False)  # its user, by name or number; empty: who starts poolctl
+    group: str = field(default="", compare=False)
 
     @property
     def fixed(self) -> bool:

@@ -12,8 +12,11 @@ from pydantic import BaseModel, ValidationError
 from yaml.error import Mark
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from poolctl.config.access_log import AccessLog
 from poolctl.config.choice import example, read_choice
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
+from poolctl.config.forwarded import Forwarded
+from poolctl.config.listen import Entry
 from poolctl.config.loader import CORE, MAX_BYTES, NO_TEXT, STR, parse
 from poolctl.config.model import AXES, Choice, Limits, Timeouts, Topology
 from poolctl.config.tree import Tree, replaced
@@ -175,7 +178,13 @@ def examine(tree: Tree, name: str) -> Draft:
 
 
 def _keys(path: tuple[str | int, ...]) -> list[str]:
-    parts: dict[str, type[BaseModel]] = {"limits": Limits, "timeouts": Timeouts}
+    parts: dict[str, type[BaseModel]] = {
+        "limits": Limits,
+        "timeouts": Timeouts,
+        "listen": Entry,
+        "access_log": AccessLog,
+        "forwarded": Forwarded,
+    }
     return list((parts[str(path[0])] if path else Topology).model_fields)
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
+from pydantic import BeforeValidator, Field, InstanceOf
 
-from poolctl.config.address import Address, parse_address
+from poolctl.config.access_log import AccessLog, read_access_log
+from poolctl.config.address import parse_address
+from poolctl.config.forwarded import Forwarded, read_forwarded
+from poolctl.config.host import Account, Environment, Folder, Mode
+from poolctl.config.listen import Listen
+from poolctl.config.part import Part
 from poolctl.config.units import Seconds, Timeout
 
 # The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
@@ -26,18 +31,14 @@ class Choice:
     path: tuple[str, ...] = ()
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Limits(_Part):
+class Limits(Part):
     """What the server takes at the most."""
 
     connections: Annotated[int, Field(ge=1, le=10_000_000, description="connections in all")] = 10_000
     waiting: Annotated[int, Field(ge=1, le=10_000_000, description="tasks that wait for a worker")] = 1_000
 
 
-class Timeouts(_Part):
+class Timeouts(Part):
     """How long the server waits for a client, in seconds."""
 
     head: Annotated[Timeout, Field(description="for the whole head of a request, from its first byte")] = 10.0
@@ -46,18 +47,7 @@ class Timeouts(_Part):
     drain: Annotated[Seconds, Field(ge=0, le=86400, description="for what is in hand when the server stops")] = 30.0
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Listen = Annotated[
-    tuple[Annotated[InstanceOf[Address], BeforeValidator(parse_address)], ...],
-    BeforeValidator(_as_list),
-    Field(min_length=1, strict=False),
-]
-
-
-class Topology(_Part):
+class Topology(Part):
     """One server. Axes that are None take the default that suits the others."""
 
     name: Annotated[str, Field(pattern=r"\A[A-Za-z0-9_.-]{1,64}\z")]
@@ -70,6 +60,14 @@ class Topology(_Part):
     affinity: InstanceOf[Choice] | None = None
     preload: Annotated[bool, Field(description="import the app before the workers are forked")] = False
     backlog: Annotated[int, Field(ge=1, le=65535, description="connections that the kernel keeps waiting")] = 2048
+    user: Annotated[Account, Field(description="who mold and roles run as")] = ""
+    group: Annotated[Account, Field(description="their group")] = ""
+    umask: Annotated[Mode | None, Field(description="of all processes")] = None
+    directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
+    environment: Environment = Field(default_factory=dict, description="variables for the app's processes")
+    pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
+    access_log: Annotated[AccessLog | None, BeforeValidator(read_access_log)] = None
+    forwarded: Annotated[Forwarded | None, BeforeValidator(read_forwarded)] = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 

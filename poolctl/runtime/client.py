@@ -230,7 +230,7 @@ class Client(Sending):
         """Its last words, and the end."""
         if self.open:
             self._over()
-            self.front.turn_away(self.fd, self.front.protocol.refusal(status))
+            self.front.turn_away(self.fd, self.front.protocol.farewell(status, self.peer))
 
     def _over(self) -> None:
         self.open = False

@@ -227,7 +227,12 @@ class Connection(Sending):
             self.open = False
             self.loop.drop(self)
             self._over(service)
-            self.loop.turn_away(self.fd, self.conversation.last_words(service.protocol.refusal(status)))
+            conversation, protocol = self.conversation, service.protocol
+            if conversation.multiplexed:  # the status belongs to no request, and may be that of a good end
+                refusal = protocol.refusal(status)
+            else:
+                refusal = protocol.farewell(status, conversation.peer)
+            self.loop.turn_away(self.fd, conversation.last_words(refusal))
 
     def _over(self, service: Service) -> None:
         if self.outbound is not None:

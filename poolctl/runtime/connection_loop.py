@@ -33,7 +33,7 @@ class ConnectionLoop(Loop):
         service.row[TAKEN] += 1
         if self.open >= self.limit:
             service.row[DONE] += 1
-            self.turn_away(fd, service.protocol.refusal(503))
+            self.turn_away(fd, service.protocol.farewell(503, peer))
             return
         self.open += 1
         connection = self.connection(fd, peer, service)

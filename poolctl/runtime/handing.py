@@ -23,10 +23,9 @@ from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
 from poolctl.runtime.source import Source
-from poolctl.runtime.task import Peer
+from poolctl.runtime.task import NOBODY, Peer
 
 OVERDUE = 1.0  # seconds after which a turn that was not taken is given again
-NOBODY = Peer("-", "-", "", "")  # the client of a connection that is not accepted yet
 
 
 class HandingFront(Loop, ABC):
@@ -48,7 +47,7 @@ class HandingFront(Loop, ABC):
 
         def on_connection(fd: int, peer: Peer, service: Any) -> None:
             if self._full():
-                self.turn_away(fd, self.protocol.refusal(503))
+                self.turn_away(fd, self.protocol.farewell(503, peer))
             else:
                 self.rooms.wait_for(self._hand(fd, peer, number))
 

@@ -54,7 +54,7 @@ class LendingFront(Loop, ABC):
 
         def on_connection(fd: int, peer: Peer, service: Any) -> None:
             if self.open >= self.limit:
-                self.turn_away(fd, self.protocol.refusal(503))
+                self.turn_away(fd, self.protocol.farewell(503, peer))
                 return
             self.open += 1
             client = Client(self, fd, peer, number)

@@ -11,11 +11,15 @@ from typing import Protocol
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime import bpf
+from poolctl.runtime.identity import group_number, user_number
 from poolctl.runtime.task import Peer
 
 
 class Address(Protocol):
-    """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number."""
+    """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number.
+
+    ``mode``, ``owner`` and ``group`` are those of a unix socket's file; None or empty: as they come.
+    """
 
     @property
     def scheme(self) -> str: ...
@@ -27,6 +31,12 @@ class Address(Protocol):
     def path(self) -> str: ...
     @property
     def fd(self) -> int: ...
+    @property
+    def mode(self) -> int | None: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def group(self) -> str: ...
 
 
 class Listener:
@@ -75,7 +85,7 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
             sock.listen(backlog)  # its opener may hold it over many runs, and a stop has set its queue to 0
             return sock
         if address.scheme == "unix":
-            return _open_unix(address.path, backlog)
+            return _open_unix(address, backlog)
         return _open_tcp(address.host, address.port, backlog, reuse_port)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -85,6 +95,8 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
 def _mend(address: Address, error: Exception) -> str:
     if isinstance(error, FileExistsError):
         return "It is not a socket and stays as it is: move it away, or choose another path."
+    if isinstance(error, PermissionError) and address.scheme == "unix" and (address.owner or address.group):
+        return "Let this user write to its folder; only root may give a file to another user or group."
     if isinstance(error, PermissionError) and address.scheme == "unix":
         return "Let this user write to its folder, or choose another path."
     if isinstance(error, PermissionError):
@@ -113,8 +125,14 @@ def _open_tcp(host: str, port: int, backlog: int, reuse_port: bool) -> socket.so
     return sock
 
 
-def _open_unix(path: str, backlog: int) -> socket.socket:
-    """A socket file left behind by a server that is gone is replaced; what somebody holds, or another file, never."""
+def _open_unix(address: Address, backlog: int) -> socket.socket:
+    """A socket file left behind by a server that is gone is replaced; what somebody holds, or another file, never.
+
+    Nobody can connect before the file has its owner: until listen(2) the kernel refuses.
+    """
+    path = address.path
+    uid = user_number(address.owner, f"listen {address}: owner") if address.owner else -1
+    gid = group_number(address.group, f"listen {address}: group") if address.group else -1
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         try:
@@ -128,12 +146,26 @@ def _open_unix(path: str, backlog: int) -> socket.socket:
             os.unlink(path)
         except FileNotFoundError:
             pass  # the usual case: nothing is there yet
-        sock.bind(path)
+        _bind(sock, path, address.mode)
+        if (uid, gid) != (-1, -1):
+            os.chown(path, uid, gid, follow_symlinks=False)
         sock.listen(backlog)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _bind(sock: socket.socket, path: str, mode: int | None) -> None:
+    """The file gets its permissions as it is made; a chmod would come later, and follow a link put in its place."""
+    if mode is None:
+        sock.bind(path)
+        return
+    before = os.umask(0o777 & ~mode)  # of the whole process; the supervisor has one thread
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
 
 
 def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.Instruction]) -> list[socket.socket]:

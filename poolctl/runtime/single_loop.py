@@ -40,4 +40,4 @@ class SingleLoop(ConnectionLoop):
 
 def passing_service(site: Site) -> Service:
     """A service for one client; what it notes is nobody's to read, for there is no worker that would outlive it."""
-    return Service(site.app, site.protocol, memoryview(bytearray(ROW * 8)).cast("q"))
+    return site.serving(memoryview(bytearray(ROW * 8)).cast("q"), "-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.connection import Connection
@@ -24,6 +25,9 @@ from poolctl.runtime.returns import Returns
 from poolctl.runtime.router import Router
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.service import Service
+
+if TYPE_CHECKING:
+    from poolctl.runtime.access.log import AccessLog
 
 
 class Notices:
@@ -60,6 +64,7 @@ class Site:
     inboxes: list[Inbox] = field(default_factory=list)
     returns: Returns = field(default_factory=Returns)
     notices: Notices = field(default_factory=Notices)
+    access: AccessLog | None = None
     loaded: bool = False
 
     @property
@@ -80,7 +85,14 @@ class Site:
 
     def service(self, worker: int, thread: int = 0) -> Service:
         """The service of one worker thread, with its row."""
-        return Service(self.app, self.protocol, self.scoreboard.enter(worker * self.threads + thread))
+        name = str(worker) if self.threads == 1 else f"{worker}/{thread}"
+        return self.serving(self.scoreboard.enter(worker * self.threads + thread), name)
+
+    def serving(self, row: memoryview, name: str) -> Service:
+        """A service that notes what it does in a row; ``name``: the worker's in the access log."""
+        if self.access is None:
+            return Service(self.app, self.protocol, row)
+        return self.access.service(self.app, self.protocol, row, name)
 
     def inbox(self, worker: int) -> Inbox:
         """Where this worker takes its tasks from."""

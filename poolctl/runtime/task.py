@@ -14,6 +14,9 @@ class Peer(NamedTuple):
     server_port: str
 
 
+NOBODY = Peer("-", "-", "", "")  # a client that is not known
+
+
 class Task(NamedTuple):
     """The unit of dispatch: a new connection, or one ready request on a connection.
 

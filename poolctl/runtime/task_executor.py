@@ -66,7 +66,7 @@ def execute(service: Service, conversation: Conversation, out: Sending, data: by
     if conversation.failure:
         keep = False
         try:
-            out.send(service.protocol.refusal(conversation.failure))
+            out.send(service.protocol.farewell(conversation.failure, conversation.peer))
         except ClientGone:
             keep = False  # nobody is left to be told
     return keep and not flags & LAST

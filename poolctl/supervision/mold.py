@@ -36,7 +36,7 @@ from poolctl.supervision.post import Post
 from poolctl.supervision.reports import Report, channel, failure, receive, send
 from poolctl.supervision.restart import EARLY_DEATHS, cause, when
 from poolctl.supervision.role import play
-from poolctl.supervision.signals import Signals
+from poolctl.supervision.signals import Signals, on_reopen
 
 log = logging.getLogger("poolctl")
 
@@ -69,7 +69,7 @@ class Mold:
         self.plan = plan
         self.posts = [Post(role) for role in plan.roles]
         self.supervisor, self.lifeline = supervisor, lifeline
-        self.signals = Signals(signal.SIGCHLD)
+        self.signals = Signals(signal.SIGCHLD, signal.SIGUSR1)
         self.reports, self.reporter = channel()
         self.readers, self.writers = map(list, zip(*(os.pipe() for _ in range(LAST + 1)), strict=True))
         self.ended = -1  # the last stage whose lifeline is closed
@@ -96,10 +96,19 @@ class Mold:
         due.append(inf if self.deadline is None else self.deadline)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
         events = self.signals.wait(watched, min(due) - time.monotonic())
-        self.signals.take()  # SIGCHLD only: who died is asked of the kernel, not counted
+        if signal.SIGUSR1 in self.signals.take():  # of SIGCHLD nothing is counted: who died is asked of the kernel
+            self._reopen()
         if self.deadline is None and self.lifeline in events:
             self.deadline = time.monotonic() + self.plan.drain
             self._drain(time.monotonic())
+
+    def _reopen(self) -> None:
+        """The log's file, here and in all roles; this process first, so that what it forks has the new one."""
+        if self.plan.reopen:
+            self.plan.reopen()
+            for post in self.posts:
+                if post.pid and post.status is None:  # not reaped: the pid is still this one's
+                    os.kill(post.pid, signal.SIGUSR1)
 
     def _missing(self, post: Post) -> bool:
         return not post.pid and post.role.stage > self.ended
@@ -186,6 +195,8 @@ class Mold:
         others = [reader for stage, reader in enumerate(self.readers) if stage != role.stage]
         for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
             os.close(descriptor)
+        if self.plan.reopen:
+            on_reopen(self.plan.reopen)
         return play(role, self.readers[role.stage], self.plan.drain, self.reporter)
 
     # Leaving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from poolctl.runtime.role import Role
 
@@ -16,6 +17,7 @@ class Plan(ABC):
     roles: list[Role]
     owned: set[int]  # every descriptor that poolctl made: listeners, channels; not those of the user's app
     drain: float  # seconds
+    reopen: Callable[[], None] | None = None  # opens the log's file again, in whichever process it is called
 
     @abstractmethod
     def died(self, role: Role, pid: int) -> None:

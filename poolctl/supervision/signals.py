@@ -21,7 +21,7 @@ from typing import Any, Self
 
 Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
-SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
@@ -96,4 +96,16 @@ def inherit_nothing() -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, nothing)
     signal.signal(signal.SIGINT, nothing)
+    signal.signal(signal.SIGUSR1, nothing)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def on_reopen(reopen: Callable[[], None]) -> None:
+    """In a role: SIGUSR1 opens the log's file again, and so does this call, for one may have come before it.
+
+    The handler acts, unlike all others: roles have loops of every kind, and threads that sleep where no signal wakes
+    them. It may run between any two bytecodes of the main thread, which is safe, for it replaces a descriptor in one
+    step and writes are one step too.
+    """
+    signal.signal(signal.SIGUSR1, lambda number, frame: reopen())
+    reopen()

@@ -55,6 +55,7 @@ class Supervisor:
         listeners: Sequence[socket.socket],
         drain: float,
         announce: Callable[[], None],
+        reopen: Callable[[], None] | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -64,7 +65,9 @@ class Supervisor:
             listeners: every listening socket, open; they stay open, and stop listening at a stop.
             drain: seconds that a stop may take.
             announce: called once, when the first generation is ready.
+            reopen: called for a SIGUSR1, which the molds then get too; None where there is no file to open again.
         """
+        self.reopen = reopen
         self.name, self.build, self.listeners, self.drain, self.announce = name, build, listeners, drain, announce
         self.policy = RestartPolicy()
         self.generation: Generation | None = None
@@ -109,13 +112,24 @@ class Supervisor:
     def _obey(self, number: signal.Signals) -> None:
         if number == signal.SIGCHLD:
             return  # who died is asked of the kernel
-        if self.stopping:
+        if number == signal.SIGUSR1:
+            self._reopen()
+        elif self.stopping:
             log.warning("%s again: ending at once", number.name)
             self.verdict = 128 + number
             self._kill()
         else:
             log.info("%s: stopping, for at most %g s", number.name, self.drain)
             self._stop()
+
+    def _reopen(self) -> None:
+        """Here first: it makes the file, and gives it to the user that the others are."""
+        if self.reopen is None:
+            log.info("SIGUSR1: there is no log file that could be opened again")
+            return
+        self.reopen()
+        if self.generation:  # not reaped: the pid is still this one's
+            os.kill(self.generation.pid, signal.SIGUSR1)
 
     def _stop(self) -> None:
         self.stopping = True

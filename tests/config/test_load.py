@@ -7,7 +7,7 @@ import pytest
 from poolctl.config.address import parse_address
 from poolctl.config.diagnostic import Unreadable
 from poolctl.config.load import Document, default_name, load
-from poolctl.config.model import APP_WORDS, Choice, Limits, Timeouts, Topology
+from poolctl.config.model import APP_WORDS, AXES, Choice, Limits, Timeouts, Topology
 
 GALLERY = Path(__file__).parents[2] / "topologies"
 
@@ -153,7 +153,7 @@ def test_full_yaml_has_every_key_with_its_default() -> None:
     assert set(found.tree.value()["limits"]) == set(Limits.model_fields)
     assert set(found.tree.value()["timeouts"]) == set(Timeouts.model_fields)
     plain = Topology(name="full", app=Choice("demo"))
-    for key in ("listen", "preload", "backlog", "limits", "timeouts"):
+    for key in set(Topology.model_fields) - {"app", *AXES}:
         assert getattr(found.topology, key) == getattr(plain, key), key
 
 

@@ -72,10 +72,10 @@ class WsgiApp(App):
         if memo is not None:
             environ = memo.environ(request)
         elif request.keep_alive:
-            memo = conversation.memo = Memo(conversation.peer, self._surroundings)
+            memo = conversation.memo = Memo(conversation.peer, self._surroundings, conversation.scheme)
             environ = memo.environ(request)
         else:  # the first is the last: what would be kept is never asked for
-            environ = fill(template(conversation.peer, self._surroundings), request)
+            environ = fill(template(conversation.peer, self._surroundings, conversation.scheme), request)
         call = _Call(request, out)
         try:
             result = self._application(environ, call.start_response)

@@ -20,7 +20,7 @@ _keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a head
 _recent: list[tuple[list[tuple[bytes, bytes]], dict[str, str]]] = [([], {})]
 
 
-def template(peer: Peer, surroundings: Surroundings) -> dict[str, Any]:
+def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> dict[str, Any]:
     """What is the same for all requests of a connection.
 
     A unix socket has no name and port that a URL could have; PEP 3333 wants some.
@@ -34,7 +34,7 @@ def template(peer: Peer, surroundings: Surroundings) -> dict[str, Any]:
         "REMOTE_ADDR": peer.client_host,
         "REMOTE_PORT": peer.client_port,
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
+        "wsgi.url_scheme": scheme,
         "wsgi.input": EMPTY,
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
@@ -53,8 +53,8 @@ class Memo:
 
     __slots__ = ("_filled", "_headed", "_headers", "_target", "_template")
 
-    def __init__(self, peer: Peer, surroundings: Surroundings) -> None:
-        self._template = template(peer, surroundings)
+    def __init__(self, peer: Peer, surroundings: Surroundings, scheme: str) -> None:
+        self._template = template(peer, surroundings, scheme)
         self._headers: object = None
         self._target: object = None
         self._headed: dict[str, Any] = {}  # the template with the variables of these headers

@@ -63,7 +63,7 @@ class PerConnection(Baseline):
 
         def on_connection(fd: int, peer: Peer, service: Service) -> None:
             if len(loop.handlers) - len(loop.sources) >= site.connections:
-                loop.turn_away(fd, site.protocol.refusal(503))
+                loop.turn_away(fd, site.protocol.farewell(503, peer))
                 return
             try:
                 source = self.begin(loop, site, life, fd, peer)
@@ -71,7 +71,7 @@ class PerConnection(Baseline):
                 log.error(
                     "a client is turned away: %s; raise the limit on processes or lower limits.connections", error
                 )
-                loop.turn_away(fd, site.protocol.refusal(503))
+                loop.turn_away(fd, site.protocol.farewell(503, peer))
                 return
             service.row[TAKEN] += 1
             loop.handle(source)

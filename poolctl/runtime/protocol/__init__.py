@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar
 
-from poolctl.runtime.task import Peer
+from poolctl.runtime.task import NOBODY, Peer
 
 
 class Conversation(ABC):
@@ -19,12 +20,15 @@ class Conversation(ABC):
     ``requests``  complete requests, oldest first; who serves them takes them from the left.
     ``reply``     bytes that the protocol itself wants sent at once (100 Continue); who sends them empties it.
     ``failure``   what was wrong with the bytes that came (an HTTP status), 0 while all is well. The requests that were
-                  complete before it are still to be answered; then ``Protocol.refusal(failure)`` and the end.
+                  complete before it are still to be answered; then ``Protocol.farewell(failure)`` and the end.
+    ``peer``      both ends of the connection, where the protocol tells an app or a log of them.
     """
 
     requests: deque[Any]
     reply: bytes
     failure: int
+    peer: Peer = NOBODY
+    scheme: str = "http"  # of the URLs by which clients come
     multiplexed: ClassVar[bool] = False  # are several requests under way at once, each in a stream of its own?
     successor: Conversation | None = None  # where ``failure`` says that the client speaks another protocol: who goes on
 
@@ -95,11 +99,16 @@ class Framer(ABC):
         return False
 
 
+def _unseen(status: int, peer: Peer) -> None:
+    """Nobody wants to know who is turned away."""
+
+
 class Protocol(ABC):
     """One for a topology; makes what a connection needs."""
 
     name: ClassVar[str]
     marks_requests: ClassVar[bool]  # does it tell where a request ends?
+    witness: Callable[[int, Peer], None] = staticmethod(_unseen)  # the access log's, where there is one
 
     @abstractmethod
     def conversation(self, peer: Peer) -> Conversation:
@@ -112,6 +121,11 @@ class Protocol(ABC):
     @abstractmethod
     def framer(self) -> Framer:
         """The front's half of a new connection."""
+
+    def farewell(self, status: int, peer: Peer) -> bytes:
+        """The refusal for a client that never got as far as an app."""
+        self.witness(status, peer)
+        return self.refusal(status)
 
     @abstractmethod
     def refusal(self, status: int) -> bytes:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http_streaming import StreamingConversation
 
 
+def _either(http: Http, peer: Peer) -> HttpConversation:
+    from poolctl.runtime.protocol.http_either import EitherConversation  # h2 need not be there otherwise
+
+    return EitherConversation(http, peer)
+
+
 @dataclass
 class Http(Protocol):
     """The limits of what a client may send."""
@@ -39,18 +45,19 @@ class Http(Protocol):
     )
 
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
+    # Who makes conversations; another one where clients may be proxies, or begin with HTTP/2. No option.
+    conversations: Any = field(default=HttpConversation, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.http2 and importlib.util.find_spec("h2") is None:
             raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
+        if self.http2:
+            self.conversations = _either
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""
-        if self.http2:
-            from poolctl.runtime.protocol.http_either import EitherConversation  # h2 need not be there otherwise
-
-            return EitherConversation(self, peer)
-        return HttpConversation(self, peer)
+        made: HttpConversation = self.conversations(self, peer)
+        return made
 
     def streaming(self, peer: Peer) -> StreamingConversation:
         """As ``conversation``, for apps that read a body while it comes."""

@@ -19,8 +19,10 @@ class HttpConversation(HttpReader, Conversation):
     """Complete requests, pipelined ones included (RFC 9112, 9.3.2).
 
     ``reply`` is to be sent after the answers to the ``requests`` that came before it. ``memo`` is for the app: what it
-    wants to keep for the length of the connection.
+    wants to keep for the length of the connection. ``scheme`` is that of the URLs by which clients come.
     """
+
+    scheme: str = "http"
 
     def __init__(self, http: Http, peer: Peer) -> None:
         super().__init__(http)

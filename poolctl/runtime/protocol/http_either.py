@@ -41,5 +41,8 @@ class EitherConversation(HttpConversation):
         if len(data) >= len(PREFACE):
             self._first = None
             self.failure = SWITCHED
-            self.successor = Http2Conversation(self._http, self.peer)
+            self.successor = self._http2()
             self.successor.receive(data)
+
+    def _http2(self) -> Http2Conversation:
+        return Http2Conversation(self._http, self.peer)

@@ -1,0 +1,55 @@
+"""The key ``listen``: an address, a mapping with an address ``at`` and what belongs to it, or a list of those."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, InstanceOf, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from poolctl.config.address import Address, parse_address
+from poolctl.config.host import Account, Mode
+from poolctl.config.part import Part
+
+
+class Entry(Part):
+    """One member of the list."""
+
+    at: Annotated[InstanceOf[Address], BeforeValidator(parse_address)]
+    mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
+    owner: Annotated[Account, Field(description="its user")] = ""
+    group: Annotated[Account, Field(description="its group")] = ""
+
+    @model_validator(mode="after")
+    def _unix_only(self) -> Self:
+        for key in ("mode", "owner", "group"):
+            if key in self.model_fields_set and self.at.scheme != "unix":
+                raise ValueError(f"{key} is for unix:// only, {self.at} has no file that it could belong to")
+        return self
+
+    @property
+    def address(self) -> Address:
+        """Where to listen, with its permissions."""
+        return replace(self.at, mode=self.mode, owner=self.owner, group=self.group)
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+def _as_mapping(value: Any) -> Any:
+    return value if isinstance(value, dict | Entry) else {"at": value}
+
+
+def _through_entry(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """An address is read as an entry, whose findings have their places."""
+    entry = handler.generate_schema(Annotated[Entry, BeforeValidator(_as_mapping)])
+    return core_schema.no_info_after_validator_function(lambda read: read.address, entry)
+
+
+Listen = Annotated[
+    tuple[Annotated[Address, GetPydanticSchema(_through_entry)], ...],
+    BeforeValidator(_as_list),
+    Field(min_length=1, strict=False),
+]

@@ -1,0 +1,29 @@
+"""What clients send, made harmless for a line of a log: no byte of theirs can end a field or a line."""
+
+from __future__ import annotations
+
+import re
+from json.encoder import encode_basestring_ascii
+
+LONGEST = 1024  # bytes of a client's that are shown; lines stay below PIPE_BUF (4096), so pipes do not mix them
+
+_HARMFUL = re.compile(r"[^ !#-\[\]-~]")  # quote, backslash, controls, all that is not ASCII
+
+
+def _hex(found: re.Match[str]) -> str:
+    character = found[0]
+    return f"\\{character}" if character in '"\\' else f"\\x{ord(character):02x}"
+
+
+def in_text(value: bytes) -> str:
+    """As Apache writes it: ``\\"``, ``\\\\``, and ``\\xhh`` for every other byte that is not printable ASCII."""
+    return _HARMFUL.sub(_hex, _cut(value)) or "-"
+
+
+def in_json(value: bytes) -> str:
+    """A JSON string with its quotes, ASCII only (RFC 8259, 7); bytes past ASCII count as latin-1."""
+    return encode_basestring_ascii(_cut(value))
+
+
+def _cut(value: bytes) -> str:
+    return value.decode("latin-1") if len(value) <= LONGEST else value[:LONGEST].decode("latin-1") + "..."

@@ -1,0 +1,43 @@
+"""HTTP/2 from proxies: the same words as in HTTP/1, on each stream (see ``http_forwarded``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from h2.events import RequestReceived
+
+from poolctl.runtime.protocol.http2_conversation import Http2Conversation
+from poolctl.runtime.protocol.http_conversation import HttpConversation
+from poolctl.runtime.protocol.http_either import EitherConversation
+from poolctl.runtime.protocol.http_forwarded import Forwarded, ForwardedConversation
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http import Http
+
+
+class ForwardedEither(EitherConversation, ForwardedConversation):
+    """A connection from a trusted proxy, of either version."""
+
+    def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
+        ForwardedConversation.__init__(self, http, peer, forwarded)
+        self._first = b""
+
+    def _http2(self) -> Http2Conversation:
+        return ForwardedHttp2(self._http, self.peer, self._forwarded)
+
+
+class ForwardedHttp2(Http2Conversation):
+    """One of HTTP/2: each of its streams may come from another client."""
+
+    def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
+        super().__init__(http, peer)
+        self._forwarded = forwarded
+
+    def _begin(self, event: RequestReceived) -> None:
+        super()._begin(event)
+        request = self._streams[event.stream_id or 0].request
+        origin = self._forwarded.origin(cast(HttpConversation, self), request.headers)
+        if origin is not None:
+            request.conversation = cast(HttpConversation, origin)
+            request.headers = origin.headers
