@@ -53,7 +53,7 @@ class Memo:
 
     __slots__ = ("_filled", "_headed", "_headers", "_target", "_template")
 
-    def __init__(self, peer: Peer, surroundings: Surroundings, scheme: str) -> None:
+    def __init__(self, peer: Peer, surroundings: Surroundings, scheme: str = "http") -> None:
         self._template = template(peer, surroundings, scheme)
         self._headers: object = None
         self._target: object = None
