@@ -35,12 +35,13 @@ class Service:
     protocol: str  # the one that was chosen
     marks_requests: bool  # does the protocol tell where a request ends?
     owns_connection: bool = False  # does the app keep the connection until it returns?
+    asynchronous: bool = False  # is the app awaited?
     multiplexes: bool = False  # may a connection have several requests under way at once?
 
     @property
     def binds_connection(self) -> bool:
         """Whether a connection cannot be lent for one request."""
-        return self.owns_connection or self.multiplexes
+        return self.owns_connection or self.multiplexes or self.asynchronous
 
     def native(self) -> Service:
         """The same app with its own protocol."""
@@ -50,6 +51,7 @@ class Service:
 
 SERVICES = {
     "wsgi": Service("wsgi", "http", "http", marks_requests=True),
+    "asgi": Service("asgi", "http", "http", marks_requests=True, asynchronous=True),
     "demo": Service("demo", "http", "http", marks_requests=True),
     "lines": Service("lines", "lines", "lines", marks_requests=True),
     "echo": Service("echo", "raw", "raw", marks_requests=False),
@@ -84,7 +86,10 @@ class Combination:
     def shares_connections(self) -> bool:
         """Whether any worker may serve any ready request, because the connection outlives a worker's hold on it."""
         return self.ownership == REACTIVE or (
-            self.ownership == LEADER and self.pool == "thread" and self.lock == "kernel"
+            self.ownership == LEADER
+            and self.pool == "thread"
+            and self.lock == "kernel"
+            and not self.service.asynchronous
         )
 
     def written(self) -> frozenset[str]:

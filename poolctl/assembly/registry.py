@@ -42,6 +42,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "app": {
         "wsgi": "poolctl.runtime.app.wsgi:Wsgi",
+        "asgi": "poolctl.runtime.app.asgi:Asgi",
         "echo": "poolctl.runtime.app.echo:Echo",
         "lines": "poolctl.runtime.app.lines:LinesApp",
         "stream": "poolctl.runtime.app.stream:StreamApp",

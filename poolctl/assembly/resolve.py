@@ -162,6 +162,7 @@ class _Resolution:
             protocol.name,
             protocol.marks_requests,
             owns_connection=app.owns_connection,
+            asynchronous=app.asynchronous,
             multiplexes=bool(chosen and chosen.options.get("http2")),
         )
 

@@ -155,6 +155,31 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "ownership",
+        lambda c: c.ownership == REACTIVE and c.service.asynchronous,
+        "half-sync/half-reactive lends a connection for one request to a worker that blocks; the app {app} is awaited",
+    ),
+    Rule(
+        "affinity",
+        lambda c: c.service.asynchronous and c.affinity == "request" and c.ownership == LEADER and c.pool == "thread",
+        "the app {app} is awaited in the event loop of one thread, which keeps the connections that it accepted",
+    ),
+    Rule(
+        "threads",
+        lambda c: c.service.asynchronous and (c.threads or 1) > 1,
+        "the app {app} is awaited: one thread has many requests in hand, so further ones in its process add nothing",
+    ),
+    Rule(
+        "pool",
+        lambda c: c.service.asynchronous and c.baseline,
+        "{pool} serves each client in code that blocks, and the app {app} is awaited",
+    ),
+    Rule(
+        "protocol",
+        lambda c: c.service.asynchronous and c.service.multiplexes,
+        "HTTP/2 is served for apps that block only, and the app {app} is awaited",
+    ),
+    Rule(
+        "ownership",
         lambda c: c.ownership == REACTIVE and c.service.multiplexes,
         "half-sync/half-reactive lends a connection for one request, and one of HTTP/2 has several under way at once",
     ),
@@ -255,4 +280,6 @@ def differing(given: Combination, candidate: Combination) -> list[str]:
     """The axes in which two differ; what only one ownership has does not count when the ownership is another."""
     changed = [axis for axis in WEIGHTS if getattr(given, axis) != getattr(candidate, axis)]
     both = {axis for axis in changed if getattr(given, axis) is not None and getattr(candidate, axis) is not None}
+    if (given.threads or 1) > 1:
+        both.add("threads")  # which is no default
     return [axis for axis in changed if axis in both or axis not in ("lock", "accept", "threads") or given.baseline]

@@ -36,9 +36,13 @@ class ConnectionLoop(Loop):
             self.turn_away(fd, service.protocol.farewell(503, peer))
             return
         self.open += 1
-        kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
-        connection = kind(self, fd, service.protocol.conversation(peer))
+        connection = self.connection(fd, peer, service)
         self.handlers[fd] = connection  # from here on a drain waits for it
         connection.begin(service)
         if self.draining and connection.open:
             connection.drain(service)
+
+    def connection(self, fd: int, peer: Peer, service: Service) -> Connection:
+        """A new connection of this loop."""
+        kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
+        return kind(self, fd, service.protocol.conversation(peer))

@@ -93,6 +93,12 @@ class Loop:
                 self.poller.unregister(handler.fd)
         self.sources.discard(handler.fd)
 
+    def sleep(self, handler: Handler) -> None:
+        """No more events for this handler, which the loop still has: a drain waits for it."""
+        handler.mask = 0
+        with contextlib.suppress(FileNotFoundError):  # as above
+            self.poller.unregister(handler.fd)
+
     def closing(self, handler: Handler) -> None:
         """The handler is about to close its descriptor, of which no other process has a copy."""
         if self.handlers.pop(handler.fd, None) is not None and self._explicit:

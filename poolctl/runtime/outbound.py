@@ -56,6 +56,11 @@ class Outbound:
         return True
 
     @property
+    def left(self) -> int:
+        """Bytes that the client has not taken."""
+        return len(self.memory) + self.spooled - self.sent
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is left."""
         return not self.memory and self.sent >= self.spooled

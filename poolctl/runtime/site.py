@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.connection import Connection
 from poolctl.runtime.affinity.request import Request
-from poolctl.runtime.app import App, Surroundings
+from poolctl.runtime.app import App, AsyncApp, Surroundings
 from poolctl.runtime.channel import channel
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
@@ -115,6 +115,10 @@ class Site:
         """A loop for one worker's connections. ``counted``: a front has held them to the limit already, so that a
         worker that has more than its share of them need not turn one away."""
         limit = self.connections if counted else self.share(self.workers)
+        if isinstance(self.app, AsyncApp):
+            from poolctl.runtime.async_loop import AsyncConnectionLoop  # asyncio is slow to import
+
+            return AsyncConnectionLoop(life.lifeline, self.timeouts, limit, self.app)
         return ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
 
     def threads_of(self, loop: Loop, worker: int) -> list[Callable[[], None]]:

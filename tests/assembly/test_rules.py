@@ -13,7 +13,7 @@ from poolctl.assembly.combination import SERVICES, Combination, complete
 from poolctl.assembly.rules import RULES, WEIGHTS, combinations, differing, fits, nearest
 
 REACTIVE, ASYNC, LEADER, REUSE = "half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"
-WSGI, ECHO, STREAM = SERVICES["wsgi"], SERVICES["echo"], SERVICES["stream"]
+WSGI, ASGI, ECHO, STREAM = (SERVICES[app] for app in ("wsgi", "asgi", "echo", "stream"))
 ALL = list(combinations())
 
 
@@ -98,6 +98,15 @@ CASES = [
         "cannot keep a connection's requests",
     ),
     Case(Combination(STREAM, ownership=REACTIVE), "ownership", "the app stream owns it until it returns"),
+    Case(Combination(ASGI, ownership=REACTIVE), "ownership", "to a worker that blocks; the app asgi is awaited"),
+    Case(
+        Combination(ASGI, "thread", ownership=LEADER, affinity="request"),
+        "affinity",
+        "in the event loop of one thread, which keeps the connections",
+    ),
+    Case(Combination(ASGI, threads=2), "threads", "further ones in its process add nothing"),
+    Case(Combination(ASGI, "iterative"), "pool", "iterative serves each client in code that blocks"),
+    Case(Combination(replace(ASGI, multiplexes=True)), "protocol", "HTTP/2 is served for apps that block only"),
     Case(
         Combination(replace(WSGI, multiplexes=True), ownership=REACTIVE, affinity="request"),
         "ownership",

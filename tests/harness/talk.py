@@ -48,7 +48,7 @@ class Talk:
 
 
 class HttpTalk(Talk):
-    """With the demo app."""
+    """With the demo app, or ``who.answer``."""
 
     def ask(self, hold: float = 0, *, last: bool = False) -> None:
         self.client.ask(f"/sleep?seconds={hold}" if hold else "/", close=last)
@@ -90,5 +90,17 @@ class EchoTalk(Talk):
         return Who("", 0)
 
 
-TALKS: dict[str, type[Talk]] = {"demo": HttpTalk, "lines": LinesTalk, "stream": LinesTalk, "echo": EchoTalk}
-APPS = {"demo": "demo", "lines": {"lines": "who:line"}, "stream": {"stream": "who:talk"}, "echo": "echo"}
+TALKS: dict[str, type[Talk]] = {
+    "demo": HttpTalk,
+    "asgi": HttpTalk,
+    "lines": LinesTalk,
+    "stream": LinesTalk,
+    "echo": EchoTalk,
+}
+APPS = {
+    "demo": "demo",
+    "asgi": {"asgi": "who:answer"},
+    "lines": {"lines": "who:line"},
+    "stream": {"stream": "who:talk"},
+    "echo": "echo",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -33,6 +34,7 @@ class App(ABC):
 
     protocol: ClassVar[str]  # the word of the protocol it speaks
     owns_connection: ClassVar[bool] = False  # True: see ConnectionApp
+    asynchronous: ClassVar[bool] = False  # True: see AsyncApp
 
     @abstractmethod
     def load(self, surroundings: Surroundings) -> None:
@@ -48,6 +50,23 @@ class App(ABC):
 
         Whatever the user's code raises passes through: the loop has the error boundary, and answers 500 when nothing
         has been sent.
+        """
+
+
+class AsyncApp(App):
+    """An app that is awaited: a worker has many of its requests in hand."""
+
+    asynchronous: ClassVar[bool] = True
+
+    @abstractmethod
+    def life(self, events: AbstractEventLoop) -> Any:
+        """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``."""
+
+    @abstractmethod
+    def exchange(self, request: Any, connection: Any) -> Any:
+        """What answers one request: ``call`` is awaited, then ``conclude`` says whether the connection may be kept.
+
+        Exceptions of the user's code pass through both.
         """
 
 

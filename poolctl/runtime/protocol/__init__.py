@@ -114,6 +114,10 @@ class Protocol(ABC):
     def conversation(self, peer: Peer) -> Conversation:
         """The worker's half of a new connection."""
 
+    def streaming(self, peer: Peer) -> Any:
+        """As ``conversation``, for asynchronous apps. Raises TypeError where the protocol has none."""
+        raise TypeError(f"the protocol {self.name} serves no asynchronous apps")
+
     @abstractmethod
     def framer(self) -> Framer:
         """The front's half of a new connection."""

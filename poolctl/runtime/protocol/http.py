@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -14,6 +14,9 @@ from poolctl.runtime.protocol.http_conversation import HttpConversation
 from poolctl.runtime.protocol.http_framer import HttpFramer
 from poolctl.runtime.protocol.http_head import Recent
 from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http_streaming import StreamingConversation
 
 
 def _either(http: Http, peer: Peer) -> HttpConversation:
@@ -55,6 +58,12 @@ class Http(Protocol):
         """The worker's half of a new connection."""
         made: HttpConversation = self.conversations(self, peer)
         return made
+
+    def streaming(self, peer: Peer) -> StreamingConversation:
+        """As ``conversation``, for apps that read a body while it comes."""
+        from poolctl.runtime.protocol.http_streaming import StreamingConversation  # asyncio is slow to import
+
+        return StreamingConversation(self, peer)
 
     def framer(self) -> HttpFramer:
         """The front's half of a new connection."""

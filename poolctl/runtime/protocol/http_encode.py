@@ -6,14 +6,16 @@ can be made to send a second response (RFC 9112, 11.1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from email.utils import formatdate
+from http import HTTPStatus
 from time import time
 from typing import NamedTuple
 
 MEMO = 1024  # entries of each memo; a full one is emptied, so what is used stays
 LONGEST = 256  # characters of a header that is remembered
 
-ORDINARY, LENGTH, DATE, SERVER = 0, 1, 2, 4
+ORDINARY, LENGTH, DATE, SERVER, CLOSE = 0, 1, 2, 4, 8
 _KINDS = {"content-length": LENGTH, "date": DATE, "server": SERVER}
 # RFC 9110, 7.6.1; an app must not send them (PEP 3333, "Other HTTP Features").
 HOP_BY_HOP = frozenset(
@@ -48,7 +50,7 @@ class Status(NamedTuple):
     bodiless: bool  # 204 and 304 have no body, whatever the app says
 
 
-known_lines: dict[tuple[str, str], Line] = {}
+known_lines: dict[tuple[str, str] | tuple[bytes, bytes], Line] = {}
 known_statuses: dict[str, Status] = {}
 
 
@@ -75,6 +77,24 @@ def encode_header(header: tuple[str, str]) -> Line:
     return line
 
 
+def encode_raw(header: Sequence[bytes]) -> Line:
+    """One header of an app that gives bytes, encoded and remembered. What concerns the connection is not sent, but
+    ``close`` is taken as a wish. Raises TypeError and ValueError for one that may not be sent."""
+    try:
+        name, value = header
+        text = name.decode("latin-1"), value.decode("latin-1")
+    except (TypeError, ValueError, AttributeError):
+        raise TypeError(f"a response header is a pair of bytes (name, value), not {header!r}") from None
+    lowered = text[0].lower()
+    if lowered in ("connection", "keep-alive", "transfer-encoding"):
+        close = lowered == "connection" and text[1].lower() == "close"
+        return Line(b"", CLOSE if close else ORDINARY, -1)
+    line = encode_header(text)
+    if text in known_lines:  # short enough to be remembered: by these bytes too
+        known_lines[name, value] = line
+    return line
+
+
 def status_line(status: str) -> Status:
     """A status such as "200 OK", encoded. Raises TypeError and ValueError for one that may not be sent."""
     known = known_statuses.get(status)
@@ -91,6 +111,15 @@ def status_line(status: str) -> Status:
         known_statuses.clear()
     known_statuses[status] = known
     return known
+
+
+_texts = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+def status_text(code: int) -> str:
+    """A status by its number. Raises TypeError for what is no number."""
+    text = _texts.get(code)
+    return text if text is not None else f"{code:d} "
 
 
 def _length(value: str) -> int:

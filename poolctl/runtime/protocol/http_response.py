@@ -6,13 +6,15 @@ as it comes, the first together with the head, and ``finish``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from poolctl.runtime.protocol.http_encode import (
+    CLOSE,
     DATE,
     LENGTH,
     SERVER,
+    Line,
     Status,
     encode_header,
     known_lines,
@@ -61,12 +63,18 @@ class HttpResponse:
         self.mismatch = ""
 
     @property
+    def headed(self) -> bool:
+        """Whether the head has been sent."""
+        return self._headed
+
+    @property
     def started(self) -> bool:
         """Whether there is a status, sent or not."""
         return self._status is not None
 
-    def begin(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
-        """Take status and headers; nothing is sent yet, and a second call replaces the first.
+    def begin(self, status: str, headers: Iterable[Any], encode: Callable[[Any], Line] = encode_header) -> None:
+        """Take status and headers; nothing is sent yet, and a second call replaces the first. ``encode`` makes the line
+        of a header that is not known.
 
         Raises TypeError or ValueError for what may not be sent.
         """
@@ -76,7 +84,7 @@ class HttpResponse:
         for header in headers:
             line = known_lines.get(header) if type(header) is tuple else None
             if line is None:
-                line = encode_header(header)
+                line = encode(header)
             if line[1]:
                 kinds |= line[1]
                 if line[1] == LENGTH:
@@ -85,6 +93,8 @@ class HttpResponse:
                     if length == line[2]:
                         continue
                     length = line[2]
+                elif line[1] == CLOSE:
+                    self.out.last = True
             lines.append(line[0])
         known = known_statuses.get(status) or status_line(status)
         if length != UNKNOWN and known.code == 204:  # which has none (RFC 9110, 8.6)

@@ -1,0 +1,140 @@
+"""The connection loop for asynchronous apps: the same sources and connections, inside an event loop of asyncio.
+
+    asyncio (or uvloop) -- readable: the poller --> one turn of the connection loop --> reads, parses, starts a task
+                        -- the task goes on -------> the app awaits, sends
+
+Listeners, inboxes, timeouts and the drain are those of every connection loop; its poller is one descriptor that the
+event loop watches. So each ownership is written once. What is different is the connection: its requests are answered by
+tasks, so a worker has many in hand, and an app that awaits makes nobody wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import threading
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from poolctl.runtime.async_connection import AsyncConnection
+from poolctl.runtime.connection import Timeouts
+from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.loop import SWEEP
+from poolctl.runtime.poller import SelectorsPoller
+from poolctl.runtime.service import Service
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import AsyncApp
+
+log = logging.getLogger("poolctl")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed, asyncio's otherwise."""
+    if importlib.util.find_spec("uvloop") is not None:
+        import uvloop
+
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        return loop
+    return asyncio.new_event_loop()
+
+
+class AsyncConnectionLoop(ConnectionLoop):
+    """Serves the connections it owns; run by one thread. The app has started when this is made."""
+
+    def __init__(self, lifeline: int, timeouts: Timeouts, limit: int, app: AsyncApp) -> None:
+        super().__init__(lifeline, timeouts, limit)
+        self.events = new_event_loop()
+        self._app = app
+        self._timer: asyncio.Handle | None = None
+        self._service: Service
+        self._drain_over: asyncio.Future[None] = self.events.create_future()
+        self.lifespan = app.life(self.events)
+        self.events.run_until_complete(self.lifespan.startup())
+
+    def connection(self, fd: int, peer: Peer, service: Service) -> AsyncConnection:
+        """A new connection of this loop."""
+        return AsyncConnection(self, fd, service.protocol.streaming(peer), service)
+
+    def run(self, service: Any = None) -> None:
+        """Serve until drained, then let the app shut down."""
+        asyncio.set_event_loop(self.events)
+        self._service = service
+        self.events.call_soon(self._ready)
+        try:
+            if isinstance(self.poller, SelectorsPoller):
+                threading.Thread(target=self._wait, args=(self.poller,), name="poller", daemon=True).start()
+                self.events.run_until_complete(self._drain_over)
+            else:
+                watched: Any = self.poller  # an epoll, which is a descriptor itself
+                self.events.add_reader(watched.fileno(), self._ready)
+                self.events.run_until_complete(self._drain_over)
+                self.events.remove_reader(watched.fileno())
+            self.events.run_until_complete(self._leave())
+        finally:
+            asyncio.set_event_loop(None)
+            self.events.close()
+
+    def later(self) -> None:
+        """A connection has closed outside of a turn: the drain may be over."""
+        if self.ending:
+            self.events.call_soon(self._ready)
+
+    def _wait(self, poller: SelectorsPoller) -> None:
+        """In a thread of its own: the fallback has no descriptor that the event loop could watch."""
+        while not self.finished:
+            events = poller.poll(None, 256)
+            turned = threading.Event()
+            self.events.call_soon_threadsafe(self._told, events, turned)
+            turned.wait()
+
+    def _told(self, events: list[tuple[int, int]], turned: threading.Event) -> None:
+        self._turn(events)
+        turned.set()
+
+    def _ready(self) -> None:
+        """Hand out what has come."""
+        self._turn(() if self._explicit else self.poller.poll(0, 256))
+
+    def _turn(self, events: Sequence[tuple[int, int]]) -> None:
+        """One turn, and the next one when it is time."""
+        if self._drain_over.done():
+            return
+        handlers, service = self.handlers, self._service
+        self.now = now = monotonic()
+        for fd, event in events:
+            handler = handlers.get(fd)
+            if handler is not None:
+                handler.on_event(event, service)
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP
+            self._sweep(now, service)
+        if self.ending:
+            self._drained(not events, service)
+        if self.finished:
+            self._drain_over.set_result(None)
+            return
+        patience = self._patience()
+        if patience == 0:
+            self.events.call_soon(self._ready)
+        elif patience is not None and self._timer is None:
+            self._timer = self.events.call_later(patience, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._ready()
+
+    async def _leave(self) -> None:
+        """The app's shutdown, then the end of what it left running."""
+        await self.lifespan.shutdown()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*left, return_exceptions=True)
+        await self.events.shutdown_asyncgens()
+        await self.events.shutdown_default_executor()
