@@ -104,7 +104,9 @@ def believe(protocol: Protocol, said: config.Forwarded) -> None:
     from poolctl.runtime.protocol.http_forwarded import Forwarded
 
     assert isinstance(protocol, Http)
-    protocol.conversations = Forwarded(said.trust, said.header, protocol.conversations).conversation
+    forwarded = Forwarded(said.trust, said.header, protocol.conversations)
+    protocol.conversations = forwarded.conversation
+    protocol.streamings = forwarded.streaming
 
 
 class Server(Plan):

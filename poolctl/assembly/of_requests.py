@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from poolctl.assembly.combination import Service
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.model import Topology
 from poolctl.config.tree import Tree
@@ -14,18 +13,12 @@ ABOUT = {
 }
 
 
-def of_requests(topology: Topology, service: Service, tree: Tree) -> list[Diagnostic]:
+def of_requests(topology: Topology, protocol: str, tree: Tree) -> list[Diagnostic]:
     """What is wrong with the keys ``access_log`` and ``forwarded`` of a topology that is right otherwise."""
-    protocol = service.protocol
     found = [
         Diagnostic("PC301", f"{key}: {about}, and the protocol here is {protocol}", tree.at_key((key,)), "leave it out")
         for key, about in ABOUT.items()
         if protocol != "http" and getattr(topology, key) is not None
-    ]
-    found += [
-        Diagnostic("PC301", f"{key}: not available yet for the app {service.app}", tree.at_key((key,)), "leave it out")
-        for key in ABOUT
-        if service.asynchronous and getattr(topology, key) is not None
     ]
     access = topology.access_log
     if access is not None and "%" in access.format:

@@ -74,7 +74,7 @@ class _Resolution:
         self.combination = self._fit() if self._judgeable() else None
 
         if topology and self.combination:
-            self.diagnostics += of_requests(topology, self.combination.service, tree)
+            self.diagnostics += of_requests(topology, self.combination.service.protocol, tree)
 
     def parts(self, topology: Topology) -> Parts:
         chosen = self.combination

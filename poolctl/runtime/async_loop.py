@@ -46,10 +46,15 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 class AsyncConnectionLoop(ConnectionLoop):
     """Serves the connections it owns; run by one thread. The app has started when this is made."""
 
-    def __init__(self, lifeline: int, timeouts: Timeouts, limit: int, app: AsyncApp) -> None:
+    def __init__(self, lifeline: int, timeouts: Timeouts, limit: int, app: AsyncApp, *, logged: bool = False) -> None:
         super().__init__(lifeline, timeouts, limit)
         self.events = new_event_loop()
         self._app = app
+        self._kind = AsyncConnection
+        if logged:
+            from poolctl.runtime.access.async_connection import LoggedAsyncConnection
+
+            self._kind = LoggedAsyncConnection
         self._timer: asyncio.Handle | None = None
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
@@ -58,7 +63,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def connection(self, fd: int, peer: Peer, service: Service) -> AsyncConnection:
         """A new connection of this loop."""
-        return AsyncConnection(self, fd, service.protocol.streaming(peer), service)
+        return self._kind(self, fd, service.protocol.streaming(peer), service)
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""

@@ -58,16 +58,9 @@ def found(tmp_path: Path, app: str, text: str) -> list[str]:
     ]
 
 
-WRONG_WITH_ASGI = {
-    "access_log: common": "PC301 2:1 not available yet for the app asgi",
-    "forwarded: {trust: unix}": "PC301 2:1 not available yet for the app asgi",
-}
-
-
 @pytest.mark.parametrize(("app", "text", "expected"), [
     *(("demo", text, expected) for text, expected in WRONG.items()),
     *(("echo", text, expected) for text, expected in WRONG_WITH_ECHO.items()),
-    *(("{asgi: 'shop:app'}", text, expected) for text, expected in WRONG_WITH_ASGI.items()),
 ])  # fmt: skip
 def test_what_is_wrong(tmp_path: Path, app: str, text: str, expected: str) -> None:
     (said,) = found(tmp_path, app, text)

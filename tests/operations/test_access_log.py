@@ -240,3 +240,35 @@ def test_over_http2_each_stream_has_its_line_and_its_client(serve: Callable[...,
         '192.0.2.8 "GET /8 HTTP/2" 201 12',
         '192.0.2.9 "GET /9 HTTP/1.1" 201 12',
     ]
+
+
+def test_an_asynchronous_app(serve: Callable[..., Server], tmp_path: Path) -> None:
+    (tmp_path / "awaited.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan':\n"
+        "        raise NotImplementedError\n"
+        "    await send({'type': 'http.response.start', 'status': 202, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b'ab', 'more_body': True})\n"
+        "    await send({'type': 'http.response.body', 'body': scope['client'][0].encode()})\n"
+    )
+    server = serve(
+        {
+            "app": {"asgi": "awaited:app"},
+            "ownership": "reuse-port",
+            "pool": {"size": 1},
+            "forwarded": {"trust": "127.0.0.1"},
+            "access_log": {"format": '%h "%r" %s', "to": "access.log"},
+        }
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10, trust_env=False) as client:
+        for number in (7, 8):
+            answer = client.get(f"/{number}", headers={"X-Forwarded-For": f"192.0.2.{number}"})
+            assert (answer.status_code, answer.text) == (202, f"ab192.0.2.{number}")
+    with Client(server.port) as broken:
+        broken.send(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
+        assert broken.answer().status == 400
+    assert lines(tmp_path, 3) == [
+        '192.0.2.7 "GET /7 HTTP/1.1" 202',
+        '192.0.2.8 "GET /8 HTTP/1.1" 202',
+        '127.0.0.1 "-" 400',
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import typing
 from collections.abc import Callable
 from os import write
 from time import monotonic_ns
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("poolctl")
 END = b"\r\n\r\n"  # of a head
+
+
+class Noted(typing.Protocol):
+    """What was sent of an answer: whether any, the first bytes, and how many came after them."""
+
+    began: bool
+    first: bytes
+    more: int
 
 
 class Tally:
@@ -82,7 +91,7 @@ class LoggedService(Service):
         self.note(request, tally, took, ended)
         return keep
 
-    def note(self, request: Any, tally: Tally, took: int, now: int) -> None:
+    def note(self, request: Any, tally: Noted, took: int, now: int) -> None:
         """Write the line of a request; ``took`` and ``now``, of the monotonic clock: nanoseconds."""
         peer = request.conversation.peer
         if tally.began:

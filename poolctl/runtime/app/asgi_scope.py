@@ -17,7 +17,7 @@ class Memo:
     __slots__ = ("_filled", "_headers", "_lowered", "_target", "client", "server")
 
     def __init__(self, peer: Peer) -> None:
-        self.client = (peer.client_host, int(peer.client_port)) if peer.client_port else None
+        self.client = (peer.client_host, int(peer.client_port or 0)) if peer.client_host else None
         self.server = (peer.server_host, int(peer.server_port)) if peer.server_port else (peer.server_host, None)
         self._headers: object = None
         self._lowered: list[tuple[bytes, bytes]] = []
@@ -46,7 +46,7 @@ class Memo:
             "type": "http",
             "asgi": VERSION,
             "http_version": request.version,
-            "scheme": "http",
+            "scheme": request.conversation.scheme,
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw,
             "query_string": query,

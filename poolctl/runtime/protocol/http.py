@@ -25,6 +25,12 @@ def _either(http: Http, peer: Peer) -> HttpConversation:
     return EitherConversation(http, peer)
 
 
+def _streaming(http: Http, peer: Peer) -> StreamingConversation:
+    from poolctl.runtime.protocol.http_streaming import StreamingConversation  # asyncio is slow to import
+
+    return StreamingConversation(http, peer)
+
+
 @dataclass
 class Http(Protocol):
     """The limits of what a client may send."""
@@ -47,6 +53,7 @@ class Http(Protocol):
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
     # Who makes conversations; another one where clients may be proxies, or begin with HTTP/2. No option.
     conversations: Any = field(default=HttpConversation, init=False, repr=False, compare=False)
+    streamings: Any = field(default=_streaming, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.http2 and importlib.util.find_spec("h2") is None:
@@ -61,9 +68,8 @@ class Http(Protocol):
 
     def streaming(self, peer: Peer) -> StreamingConversation:
         """As ``conversation``, for apps that read a body while it comes."""
-        from poolctl.runtime.protocol.http_streaming import StreamingConversation  # asyncio is slow to import
-
-        return StreamingConversation(self, peer)
+        made: StreamingConversation = self.streamings(self, peer)
+        return made
 
     def framer(self) -> HttpFramer:
         """The front's half of a new connection."""

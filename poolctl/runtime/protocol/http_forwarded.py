@@ -24,6 +24,7 @@ from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
+    from poolctl.runtime.protocol.http_streaming import StreamingConversation
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -85,6 +86,15 @@ class Forwarded:
     def conversation(self, http: Http, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection: one that believes, if its other end is trusted."""
         return self._believing(http, peer, self) if self.trusts(peer.client_host) else self._plain(http, peer)
+
+    def streaming(self, http: Http, peer: Peer) -> StreamingConversation:
+        """As ``conversation``, for asynchronous apps."""
+        from poolctl.runtime.protocol.http_forwarded_streaming import ForwardedStreaming  # asyncio is slow to import
+        from poolctl.runtime.protocol.http_streaming import StreamingConversation
+
+        if self.trusts(peer.client_host):
+            return ForwardedStreaming(http, peer, self)
+        return StreamingConversation(http, peer)
 
     def trusts(self, host: str) -> bool:
         """Whether what this address says is believed; empty: a unix socket's client."""

@@ -1,0 +1,38 @@
+"""Requests of asynchronous apps from proxies: the same words (see ``http_forwarded``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from poolctl.runtime.protocol.http_body import Keep
+from poolctl.runtime.protocol.http_conversation import HttpConversation
+from poolctl.runtime.protocol.http_forwarded import Forwarded
+from poolctl.runtime.protocol.http_streaming import StreamingConversation
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http import Http
+
+
+class ForwardedStreaming(StreamingConversation):
+    """A connection from a trusted proxy: each of its requests may come from another client."""
+
+    def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
+        super().__init__(http, peer)
+        self._forwarded = forwarded
+
+    def _complete(self, head: bytes) -> None:
+        super()._complete(head)
+        self._place()
+
+    def _begin(self, head: bytes) -> Keep | None:
+        keep = super()._begin(head)
+        self._place()
+        return keep
+
+    def _place(self) -> None:
+        request = self.requests[-1]
+        origin = self._forwarded.origin(cast(HttpConversation, self), request.headers)
+        if origin is not None:
+            request.conversation = cast(HttpConversation, origin)
+            request.headers = origin.headers
