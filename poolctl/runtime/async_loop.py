@@ -109,6 +109,21 @@ class AsyncConnectionLoop(ConnectionLoop):
         """One turn, and the next one when it is time."""
         if self._drain_over.done():
             return
+        try:
+            self._serve(events)
+        except BaseException as error:  # noqa: BLE001  # an event loop would log it and go on, with a loop that is broken
+            self._drain_over.set_exception(error)
+            return
+        if self.finished:
+            self._drain_over.set_result(None)
+            return
+        patience = self._patience()
+        if patience == 0:
+            self.events.call_soon(self._ready)
+        elif patience is not None and self._timer is None:
+            self._timer = self.events.call_later(patience, self._tick)
+
+    def _serve(self, events: Sequence[tuple[int, int]]) -> None:
         handlers, service = self.handlers, self._service
         self.now = now = monotonic()
         for fd, event in events:
@@ -120,14 +135,6 @@ class AsyncConnectionLoop(ConnectionLoop):
             self._sweep(now, service)
         if self.ending:
             self._drained(not events, service)
-        if self.finished:
-            self._drain_over.set_result(None)
-            return
-        patience = self._patience()
-        if patience == 0:
-            self.events.call_soon(self._ready)
-        elif patience is not None and self._timer is None:
-            self._timer = self.events.call_later(patience, self._tick)
 
     def _tick(self) -> None:
         self._timer = None

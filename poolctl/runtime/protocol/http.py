@@ -53,13 +53,14 @@ class Http(Protocol):
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
     # Who makes conversations; another one where clients may be proxies, or begin with HTTP/2. No option.
     conversations: Any = field(default=HttpConversation, init=False, repr=False, compare=False)
-    streamings: Any = field(default=_streaming, init=False, repr=False, compare=False)
+    streamings: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.http2 and importlib.util.find_spec("h2") is None:
             raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
         if self.http2:
             self.conversations = _either
+        self.streamings = _streaming
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""
