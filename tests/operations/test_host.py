@@ -98,6 +98,7 @@ def test_a_log_is_the_users_also_after_a_rotation(serve: Callable[..., Server], 
     topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "directory": str(folder), "pool": {"size": 1}}
     server = serve({**topology, "access_log": {"format": "%s", "to": str(log)}})
     told(server.port)
+    wait_until(lambda: log.read_text() == "200\n", "the first line")  # it is written after the answer
     log.rename(folder / "old.log")
     server.signal(signal.SIGUSR1)
 
