@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from time import monotonic, monotonic_ns
-from typing import TYPE_CHECKING, cast
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection import Connection
 from poolctl.runtime.poller import IN, OUT
-from poolctl.runtime.protocol.http_request import HttpRequest
+from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_streaming import Inflow, StreamingConversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.service import Service
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("poolctl")
 FULL = 65536  # bytes of a body that wait for the app; then the client has to
 AHEAD = 64  # requests that wait for the one in hand; likewise
+NAME = "request"  # of tasks: to make one for each would cost a request more than its scope does
 EAGER = sys.version_info >= (3, 12)  # a task may begin at once, not in the next round of the event loop
 
 
@@ -131,18 +132,20 @@ class AsyncConnection(Connection):
         if self.mask == 0:
             self.loop.want(self, IN)
         row = self._service.row
-        if not row[SINCE]:
-            row[SINCE] = monotonic_ns()
-        work = self._work(request)
-        events = self.loop.events
-        task = asyncio.Task(work, loop=events, eager_start=True) if EAGER else asyncio.Task(work, loop=events)  # type: ignore[call-arg]
-        if not EAGER or not task.done():
-            self.task = task
-
-    async def _work(self, request: HttpRequest) -> None:
-        """The task: the app, its error boundary, and what comes after."""
-        row = self._service.row
         started = monotonic_ns()
+        if not row[SINCE]:
+            row[SINCE] = started
+        work = self._work(request, started)
+        events = self.loop.events
+        if EAGER:
+            task = asyncio.Task(work, loop=events, name=NAME, eager_start=True)  # type: ignore[call-arg]
+            if not task.done():
+                self.task = task
+        else:
+            self.task = asyncio.Task(work, loop=events, name=NAME)
+
+    async def _work(self, request: HttpRequest, started: int) -> None:
+        """The task: the app, its error boundary, and what comes after."""
         try:
             exchange = self.app.exchange(request, self)
             await exchange.call()
@@ -152,6 +155,7 @@ class AsyncConnection(Connection):
         except (Exception, SystemExit):  # the app's
             log.exception("the app raised while answering a request")
             keep = self._failed()
+        row = self._service.row
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         row[SINCE] = 0
@@ -167,19 +171,20 @@ class AsyncConnection(Connection):
         return False
 
     def _answered(self, keep: bool) -> None:
-        service = self._service
+        conversation = self.conversation
         self.task = None
         self.served = True
         self.started = False
-        self.since = monotonic()
-        body = self.request.body
-        if isinstance(body, Inflow) and not body.done:
+        self.since = self.loop.now
+        body: Any = self.request.body
+        if body is not EMPTY and not body.done:
             keep = False  # nobody will read the rest
-            self.conversation.inflow = None
+            conversation.inflow = None
         if not keep or self.gone:
-            self.conversation.requests.clear()
+            service = self._service
+            conversation.requests.clear()
             self.leaving = True
-            failure = self.conversation.failure
+            failure = conversation.failure
             if failure and not self.began:
                 self.turn_away(failure, service)
             elif self.outbound is not None and not self.gone:
@@ -187,13 +192,12 @@ class AsyncConnection(Connection):
             else:
                 self.close(service)
             return
-        conversation = self.conversation
         if self.outbound is not None:
             self.loop.want(self, OUT)
         elif self._answering:
             return
         elif conversation.requests or self.leaving or conversation.failure or conversation.pending:
-            self._answer(service)
+            self._answer(self._service)
 
     def _write(self, service: Service) -> None:
         if self.task is None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import AsyncApp, Output, Surroundings
 from poolctl.runtime.app.asgi_lifespan import Lifespan
-from poolctl.runtime.app.asgi_scope import http_scope
+from poolctl.runtime.app.asgi_scope import Memo
 from poolctl.runtime.app.target import load_callable
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.protocol.http_encode import encode_raw, status_text
@@ -24,22 +24,33 @@ Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callab
 START, BODY, END = range(3)  # what the app has to send next
 
 
-class Exchange:
+class Exchange(HttpResponse):
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
-    __slots__ = ("_application", "_connection", "_read", "_request", "_response", "_state")
+    __slots__ = ("_application", "_read", "_state")
+
+    out: AsyncConnection
 
     def __init__(self, request: HttpRequest, connection: AsyncConnection, application: Application) -> None:
+        # HttpResponse.__init__ written out: a call is more than what all of this may cost a request
+        self.request = request
+        self.out = connection
+        self._status = None
+        self._headed = False
+        self.keep = True
+        self.mismatch = ""
         self._application = application
-        self._request = request
-        self._connection = connection
-        self._response = HttpResponse(request, connection)
         self._state = START
         self._read = False  # the whole body was given to the app
 
     def call(self) -> Awaitable[None]:
         """Call the application."""
-        scope = http_scope(self._request, self._connection.loop.lifespan.state)
+        request = self.request
+        conversation = request.conversation
+        memo = conversation.memo
+        if memo is None:
+            memo = conversation.memo = Memo(conversation.peer)
+        scope = memo.scope(request, self.out.loop.lifespan.state)
         called: Awaitable[None] = self._application(scope, self.receive, self.send)
         return called
 
@@ -47,8 +58,8 @@ class Exchange:
         """The application has returned: whether the connection may be kept. Raises RuntimeError when that is too
         early."""
         if self._state == END:
-            return self._response.keep
-        if self._connection.gone:
+            return self.keep
+        if self.out.gone:
             return False
         if self._state == BODY:
             raise RuntimeError("the application returned before its response was complete")
@@ -57,16 +68,16 @@ class Exchange:
     async def receive(self) -> Message:
         """``http.request`` until the body is complete, then ``http.disconnect`` when the client leaves."""
         if self._state != END and not self._read:
-            body: Any = self._request.body
+            body: Any = self.request.body
             if body is EMPTY:
                 self._read = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            data = await self._connection.body(body)
+            data = await self.out.body(body)
             if data is not None:
                 self._read = body.done and not body.size
                 return {"type": "http.request", "body": data, "more_body": not self._read}
         elif self._state != END:
-            await self._connection.until_gone()
+            await self.out.until_gone()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -78,36 +89,33 @@ class Exchange:
                     f"{kind} was sent {'before' if self._state == START else 'after the end of'} a response"
                 )
             self._body(message.get("body", b""), message.get("more_body", False))
-            if self._connection.outbound is not None:
-                await self._connection.until_drained()
+            if self.out.outbound is not None:
+                await self.out.until_drained()
         elif kind == "http.response.start":
             if self._state != START:
                 raise RuntimeError("http.response.start was sent a second time")
-            self._start(message["status"], message.get("headers", ()))
+            self.begin(status_text(message["status"]), message.get("headers", ()), encode_raw)
+            self._state = BODY
         else:
             raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start and .body can")
 
-    def _start(self, status: int, headers: Any) -> None:
-        self._response.begin(status_text(status), headers, encode_raw)
-        self._state = BODY
-
     def _body(self, body: Any, more: bool) -> None:
-        if self._connection.gone:
+        out = self.out
+        if out.gone:
             raise ClientGone("the client has left")
-        response = self._response
-        if self._connection.conversation.reply and not response.headed:
-            self._connection.last = True  # the client waits to be asked for the body, and has not been
-        if not isinstance(body, bytes):
+        if type(body) is not bytes:
             body = bytes(body)
-        if more:
-            response.write(body)
-            return
-        self._state = END
-        if response._headed:
-            response.write(body)
-            response.finish()
-        else:
-            response.whole((body,))
+        if not self._headed:
+            if out.conversation.reply:
+                out.last = True  # the client waits to be asked for the body, and has not been
+            if not more:
+                self._state = END
+                self.only(body)
+                return
+        self.write(body)
+        if not more:
+            self._state = END
+            self.finish()
 
 
 @dataclass

@@ -24,9 +24,8 @@ class Memo:
         self._target: object = None
         self._filled: dict[str, Any] = {}  # all that is the same for requests with the same target
 
-    def scope(self, request: HttpRequest) -> dict[str, Any]:
-        """A new scope, but for the method and the state. The headers, their names in lower case, are a list of its
-        own."""
+    def scope(self, request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
+        """A new scope. The headers, their names in lower case, are a list of its own."""
         if request.headers is not self._headers:
             self._lowered = [(name.lower(), value) for name, value in request.headers]
             self._headers = request.headers
@@ -34,7 +33,9 @@ class Memo:
             self._filled = self._fill(request)
             self._target = request.target
         scope = self._filled.copy()
+        scope["method"] = request.method
         scope["headers"] = self._lowered.copy()
+        scope["state"] = state.copy()
         return scope
 
     def _fill(self, request: HttpRequest) -> dict[str, Any]:
@@ -54,18 +55,6 @@ class Memo:
             "client": self.client,
             "server": self.server,
         }
-
-
-def http_scope(request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
-    """A new scope for this request."""
-    conversation = request.conversation
-    memo = conversation.memo
-    if memo is None:
-        memo = conversation.memo = Memo(conversation.peer)
-    scope: dict[str, Any] = memo.scope(request)
-    scope["method"] = request.method
-    scope["state"] = state.copy()
-    return scope
 
 
 def _unusual(target: bytes) -> bytes:

@@ -13,6 +13,8 @@ from poolctl.runtime.protocol.http_encode import (
     CLOSE,
     DATE,
     LENGTH,
+    LONGEST,
+    MEMO,
     SERVER,
     Line,
     Status,
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
 UNKNOWN = -1
+FEW = 6  # headers of a response that is remembered as a whole
+
+# What ``begin`` found for a status and its headers; the same whoever fills it, a full one is emptied.
+known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes]] = {}
 
 
 class HttpResponse:
@@ -78,6 +84,18 @@ class HttpResponse:
 
         Raises TypeError or ValueError for what may not be sent.
         """
+        heads = known_heads
+        key: tuple[Any, ...] = ()
+        if type(headers) is list and len(headers) <= FEW:
+            key = (status, *headers)
+            try:
+                found = heads.get(key)
+            except TypeError:  # a header that is a list cannot be looked up
+                key = ()
+            else:
+                if found is not None:
+                    self._status, self._kinds, self._length, self._lines = found
+                    return
         kinds = 0
         length = UNKNOWN
         lines = []
@@ -102,8 +120,23 @@ class HttpResponse:
             length = UNKNOWN
         self._kinds = kinds
         self._length = length
-        self._lines = lines
+        self._lines = encoded = b"".join(lines)
         self._status = known
+        if key and not kinds & CLOSE and len(encoded) <= LONGEST:
+            if len(heads) >= MEMO:
+                heads.clear()
+            heads[key] = known, kinds, length, encoded
+
+    def only(self, body: bytes) -> None:
+        """Send a response whose body is this."""
+        size = len(body)
+        if size > JOINED or self._length not in (UNKNOWN, size):
+            self.whole((body,))
+            return
+        self._length = size
+        head = self._head()
+        self.out.send(head if self._bodiless else head + body)
+        self._left = 0
 
     def whole(self, chunks: Sequence[bytes]) -> None:
         """Send a response of which all the body is here."""
@@ -188,20 +221,20 @@ class HttpResponse:
         self._left = length
         if length != UNKNOWN:
             if not kinds & LENGTH and not status.bodiless:
-                lines.append(b"Content-Length: %d\r\n" % length)
+                lines += b"Content-Length: %d\r\n" % length
         elif not self._bodiless:
             if newest:
                 self._chunked = True
-                lines.append(b"Transfer-Encoding: chunked\r\n")
+                lines += b"Transfer-Encoding: chunked\r\n"
             else:
                 keep = False  # the end of the connection is the end of the body
         self.keep = keep
         if not keep:
-            lines.append(b"Connection: close\r\n")
+            lines += b"Connection: close\r\n"
         elif not newest:
-            lines.append(b"Connection: keep-alive\r\n")
+            lines += b"Connection: keep-alive\r\n"
         common = server_or_date(kinds) if kinds & (SERVER | DATE) else server_and_date()
-        return b"%b%b%b\r\n" % (status.encoded, common, b"".join(lines))
+        return b"%b%b%b\r\n" % (status.encoded, common, lines)
 
 
 def _joined(chunks: Sequence[bytes]) -> Iterator[bytes]:

@@ -80,9 +80,8 @@ class StreamingConversation(HttpReader, Conversation):
         self.memo: Any = None
         self.inflow: Inflow | None = None  # of the request that is coming
 
-    def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
-        super().receive(data)
+    def _read(self, data: bytes) -> None:
+        super()._read(data)
         if self.failure and self.inflow is not None:
             self.inflow.fail()
             self.inflow = None
