@@ -9,11 +9,13 @@ import socket
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.describe import assembled
+from poolctl.assembly.doors import make_doors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.dispatch.leader import Leader
+from poolctl.runtime.door import Door
 from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.parcel import IDLE, RECORD
@@ -43,20 +45,26 @@ def _run(parts: Parts, host: Host) -> int:
     flat = [sock for group in listeners for sock in group]
     access = open_access_log(parts, host)
     if topology.forwarded:
-        believe(parts.protocol, topology.forwarded)
+        for protocol in parts.protocols:
+            believe(protocol, topology.forwarded)
+    doors = make_doors(parts)
 
     def announce() -> None:
-        where = ", ".join(str(Listener(group[0])) for group in listeners)
-        if parts.protocol.name == "http":  # so that terminals and browsers take it for what it is
-            where = where.replace("tcp://", "http://")
+        where = ", ".join(_shown(Listener(group[0], door)) for group, door in zip(listeners, doors, strict=True))
         log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts)))
 
     def build() -> Server:
         host.move_in()
-        return Server(parts, listeners, access)
+        return Server(parts, listeners, doors, access)
 
     reopen = access.reopen if access and access.path else None
     return Supervisor(topology.name, build, flat, topology.timeouts.drain, announce, reopen).run()
+
+
+def _shown(listener: Listener) -> str:
+    """An address in words that terminals and browsers take for what it is."""
+    shown, door = str(listener), listener.door
+    return shown.replace("tcp://", f"{door.scheme}://") if door.protocol.name == "http" else shown
 
 
 def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
@@ -67,7 +75,8 @@ def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
     from poolctl.runtime.access.log import AccessLog
 
     access = AccessLog(told.format, told.to, host.identity)
-    parts.protocol.witness = access.turned_away
+    for protocol in parts.protocols:
+        protocol.witness = access.turned_away
     return access
 
 
@@ -113,12 +122,14 @@ class Server(Plan):
     """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says
     preload."""
 
-    def __init__(self, parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None) -> None:
+    def __init__(
+        self, parts: Parts, listeners: list[list[socket.socket]], doors: list[Door], access: AccessLog | None = None
+    ) -> None:
         topology = parts.topology
         self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
         self.drain = topology.timeouts.drain
-        self.site = site = build_site(parts, listeners, access)
+        self.site = site = build_site(parts, listeners, doors, access)
         if topology.preload:
             site.load()
         ownership: Ownership | None = parts.ownership
@@ -147,7 +158,9 @@ class Server(Plan):
                 inbox.writer.close()
 
 
-def build_site(parts: Parts, listeners: list[list[socket.socket]], access: AccessLog | None = None) -> Site:
+def build_site(
+    parts: Parts, listeners: list[list[socket.socket]], doors: list[Door], access: AccessLog | None = None
+) -> Site:
     """The common ground of one generation, with its inboxes."""
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
@@ -175,7 +188,7 @@ def build_site(parts: Parts, listeners: list[list[socket.socket]], access: Acces
         timeouts=Timeouts(timeouts.head, timeouts.idle, timeouts.write, timeouts.drain),
         connections=topology.limits.connections,
         waiting=topology.limits.waiting,
-        listeners=[[Listener(sock) for sock in group] for group in listeners],
+        listeners=[[Listener(sock, door) for sock in group] for group, door in zip(listeners, doors, strict=True)],
         workers=workers,
         threads=threads,
         multithread=parts.pool.multithread,

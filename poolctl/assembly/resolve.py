@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from poolctl.assembly import size
@@ -36,8 +36,13 @@ class Parts:
     ownership: Any | None
     dispatch: Any | None
     affinity: Any
-    protocol: Protocol
+    protocols: tuple[Protocol, ...]  # one for each address
     app: App
+
+    @property
+    def protocol(self) -> Protocol:
+        """That of the first address. All of one server are of the same class: the one that its app speaks."""
+        return self.protocols[0]
 
 
 def resolve(document: Document) -> Parts:
@@ -71,10 +76,31 @@ class _Resolution:
         for axis, choice in choices.items():
             if axis in self.classes:
                 self._make(axis, choice)
+        self.spoken = self._spoken(topology) if topology else []
         self.combination = self._fit() if self._judgeable() else None
 
         if topology and self.combination:
             self.diagnostics += of_requests(topology, self.combination.service.protocol, tree)
+
+    def _spoken(self, topology: Topology) -> list[Choice]:
+        """The protocols that addresses name for themselves."""
+        found = []
+        for index, address in enumerate(topology.listen):
+            if address.protocol is None:
+                continue
+            path = ("listen", index, "protocol") if self.tree.has(("listen", index)) else ("listen", "protocol")
+            given = address.protocol if isinstance(address.protocol, dict) else {"use": address.protocol}
+            choice = Choice(given["use"], {key: value for key, value in given.items() if key != "use"}, path)
+            known = self._class("protocol", choice)
+            if known is None:
+                continue
+            found.append(choice)
+            part = make(known, choice, self.tree)
+            if isinstance(part, list):
+                self.diagnostics += part
+            else:
+                self.made[f"listen.{index}"] = part
+        return found
 
     def parts(self, topology: Topology) -> Parts:
         chosen = self.combination
@@ -88,9 +114,13 @@ class _Resolution:
             ownership=chosen.ownership and self._part("ownership", chosen.ownership),
             dispatch=chosen.dispatch and self._part("dispatch", chosen.dispatch),
             affinity=self._part("affinity", str(chosen.affinity)),
-            protocol=self._part("protocol", chosen.service.protocol),
+            protocols=self._protocols(topology, chosen),
             app=self.made["app"],
         )
+
+    def _protocols(self, topology: Topology, chosen: Combination) -> tuple[Protocol, ...]:
+        common = self._part("protocol", chosen.service.protocol)
+        return tuple(self.made.get(f"listen.{index}", common) for index in range(len(topology.listen)))
 
     def _part(self, axis: str, word: str) -> Any:
         return self.made[axis] if axis in self.made else part_class(axis, word)()
@@ -134,6 +164,11 @@ class _Resolution:
         given = self._given()
         whole = complete(given)
         refusals = fits(whole)
+        for choice in self.spoken:
+            if choice.name != whole.service.speaks:
+                other = replace(whole, service=replace(whole.service, protocol=choice.name))
+                (reason,) = (each.reason for each in fits(other) if each.axis == "protocol")
+                self.diagnostics.append(Diagnostic("PC301", reason, place_of_name(self.tree, choice), "leave it out"))
         if refusals:
             better = nearest(whole, given.written())
             for number, refusal in enumerate(refusals):
@@ -163,7 +198,7 @@ class _Resolution:
             protocol.marks_requests,
             owns_connection=app.owns_connection,
             asynchronous=app.asynchronous,
-            multiplexes=bool(chosen and chosen.options.get("http2")),
+            multiplexes=any(each.options.get("http2") for each in (chosen, *self.spoken) if each),
         )
 
     def _place(self, axis: str) -> Place:

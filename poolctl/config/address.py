@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from poolctl.config.tls import Tls
 
 FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
 UNIX_PATH_MAX = 107  # bytes: sun_path less its zero, unix(7); 103 on macOS, where bind says so
@@ -25,6 +27,9 @@ class Address:
     mode: int | None = field(default=None, compare=False)  # of a unix socket's file; None: what the umask leaves
     owner: str = field(default="", compare=False)  # its user, by name or number; empty: who starts poolctl
     group: str = field(default="", compare=False)
+    tls: Tls | None = field(default=None, compare=False)
+    proxy_protocol: tuple[str, ...] = field(default=(), compare=False)  # who begins with the header of a proxy
+    protocol: Any = field(default=None, compare=False)  # as of the key ``protocol``; None: that one
 
     @property
     def fixed(self) -> bool:

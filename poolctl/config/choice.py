@@ -76,7 +76,7 @@ def example(axis: str) -> str:
 
 def place_of_name(tree: Tree, choice: Choice) -> Place:
     """Where the word of a choice stands."""
-    key = name_key(choice.path[0])
+    key = name_key(str(choice.path[-1]))
     if tree.has((*choice.path, key)):
         return tree.at_value((*choice.path, key))
     if tree.has((*choice.path, choice.name)):

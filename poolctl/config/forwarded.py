@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from poolctl.config.part import Part
 
 
-def _network(value: Any) -> str:
+def read_network(value: Any) -> str:
     if value == "unix":
         return "unix"
     if not isinstance(value, str):
@@ -25,14 +25,17 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+Networks = Annotated[
+    tuple[Annotated[str, BeforeValidator(read_network)], ...],
+    BeforeValidator(_as_list),
+    Field(min_length=1, max_length=1000, strict=False, description="addresses, networks, or unix"),
+]
+
+
 class Forwarded(Part):
     """Proxies that are believed, and the header that they write."""
 
-    trust: Annotated[
-        tuple[Annotated[str, BeforeValidator(_network)], ...],
-        BeforeValidator(_as_list),
-        Field(min_length=1, max_length=1000, strict=False, description="addresses, networks, or unix"),
-    ]
+    trust: Networks
     header: Annotated[Literal["x-forwarded", "forwarded"], Field(description="which headers the proxies write")] = (
         "x-forwarded"
     )

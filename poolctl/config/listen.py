@@ -9,8 +9,16 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSc
 from pydantic_core import CoreSchema, core_schema
 
 from poolctl.config.address import Address, parse_address
+from poolctl.config.forwarded import Networks
 from poolctl.config.host import Account, Mode
 from poolctl.config.part import Part
+from poolctl.config.tls import Tls
+
+
+def _protocol(value: Any) -> Any:
+    if (isinstance(value, str) and value) or (isinstance(value, dict) and isinstance(value.get("use"), str)):
+        return value
+    raise ValueError("expected a name, or a mapping with its name as use")
 
 
 class Entry(Part):
@@ -20,6 +28,9 @@ class Entry(Part):
     mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
     owner: Annotated[Account, Field(description="its user")] = ""
     group: Annotated[Account, Field(description="its group")] = ""
+    tls: Annotated[Tls | None, Field(description="speak TLS")] = None
+    proxy_protocol: Annotated[Networks | None, Field(description="proxies that say first who their client is")] = None
+    protocol: Annotated[Any, BeforeValidator(_protocol), Field(description="another one than the topology's")] = None
 
     @model_validator(mode="after")
     def _unix_only(self) -> Self:
@@ -31,7 +42,15 @@ class Entry(Part):
     @property
     def address(self) -> Address:
         """Where to listen, with its permissions."""
-        return replace(self.at, mode=self.mode, owner=self.owner, group=self.group)
+        return replace(
+            self.at,
+            mode=self.mode,
+            owner=self.owner,
+            group=self.group,
+            tls=self.tls,
+            proxy_protocol=self.proxy_protocol or (),
+            protocol=self.protocol,
+        )
 
 
 def _as_list(value: Any) -> Any:

@@ -19,6 +19,7 @@ from poolctl.config.forwarded import Forwarded
 from poolctl.config.listen import Entry
 from poolctl.config.loader import CORE, MAX_BYTES, NO_TEXT, STR, parse
 from poolctl.config.model import AXES, Choice, Limits, Timeouts, Topology
+from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.config.tree import Tree, replaced
 from poolctl.config.wording import findings, shown
 
@@ -178,14 +179,19 @@ def examine(tree: Tree, name: str) -> Draft:
 
 
 def _keys(path: tuple[str | int, ...]) -> list[str]:
-    parts: dict[str, type[BaseModel]] = {
+    found: dict[str, type[BaseModel]] = {
         "limits": Limits,
         "timeouts": Timeouts,
         "listen": Entry,
         "access_log": AccessLog,
         "forwarded": Forwarded,
     }
-    return list((parts[str(path[0])] if path else Topology).model_fields)
+    part = found[str(path[0])] if path else Topology
+    if "tls" in path:
+        (inner,) = path[path.index("tls") + 1 :][:1] or ("",)
+        within: dict[str, type[BaseModel]] = {"clients": Clients, "names": Certificate}
+        part = within.get(str(inner), Tls)
+    return list(part.model_fields)
 
 
 def _twice(topology: Topology, tree: Tree) -> list[Diagnostic]:

@@ -28,7 +28,7 @@ class Choice:
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
-    path: tuple[str, ...] = ()
+    path: tuple[str | int, ...] = ()
 
 
 class Limits(Part):

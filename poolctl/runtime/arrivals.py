@@ -55,21 +55,21 @@ class Arrivals(Source):
             log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
             return
         self._tell(ticket)
-        self.adopt(fd, peer, service)
+        self.adopt(fd, peer, service, number)
 
     def _tell(self, ticket: int) -> None:
         """The turn was taken. A mold that was killed leaves nobody to start a front that would read this."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
-    def adopt(self, fd: int, peer: Peer, service: Service) -> None:
+    def adopt(self, fd: int, peer: Peer, service: Service, number: int) -> None:
         """The connection is this loop's. The next thread or worker may take the next one meanwhile."""
         loop = self.loop
         if loop.shared:
             loop.arm(self)
         else:
             loop.step_back(self)
-        loop.adopt(fd, peer, service)
+        loop.adopt(fd, peer, service, self.listeners[number].door)
 
 
 class ProcessArrivals(Arrivals):
@@ -91,7 +91,7 @@ class ProcessArrivals(Arrivals):
         peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
         fds = descriptors(ancillary)
         if fds:
-            self.adopt(fds[0], peer, service)
+            self.adopt(fds[0], peer, service, number)
         elif ticket:
             self.accept(number, ticket, service)
         else:
@@ -105,7 +105,7 @@ class ProcessArrivals(Arrivals):
 
 
 class ThreadArrivals(Arrivals):
-    """Between threads: (descriptor, peer), or for a turn (number of the listener, its ticket)."""
+    """Between threads: (descriptor, peer, number of the listener), or for a turn (number, its ticket)."""
 
     def __init__(self, loop: ConnectionLoop, inbox: RingingInbox, listeners: list[Listener], returns: int) -> None:
         super().__init__(loop, inbox.reader, listeners, returns)
@@ -119,8 +119,9 @@ class ThreadArrivals(Arrivals):
         if item is None:
             self.loop.drop(self)
             return
-        first, second = item
-        if isinstance(second, int):
-            self.accept(first, second, service)
+        if len(item) == 2:
+            number, ticket = item
+            self.accept(number, ticket, service)
         else:
-            self.adopt(first, second, service)
+            fd, peer, number = item
+            self.adopt(fd, peer, service, number)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.door import Door
 from poolctl.runtime.loop import SWEEP
 from poolctl.runtime.poller import SelectorsPoller
 from poolctl.runtime.service import Service
@@ -61,9 +62,9 @@ class AsyncConnectionLoop(ConnectionLoop):
         self.lifespan = app.life(self.events)
         self.events.run_until_complete(self.lifespan.startup())
 
-    def connection(self, fd: int, peer: Peer, service: Service) -> AsyncConnection:
+    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> AsyncConnection:
         """A new connection of this loop."""
-        return self._kind(self, fd, service.protocol.streaming(peer), service)
+        return self._kind(self, fd, door.streaming(peer), service)
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""

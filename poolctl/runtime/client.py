@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection import NEWCOMER, READ
+from poolctl.runtime.door import Door
 from poolctl.runtime.outbound import Outbound, Sending
 from poolctl.runtime.parcel import introduction
 from poolctl.runtime.poller import IN, OUT
@@ -27,19 +28,19 @@ class Client(Sending):
     rearm = True  # a front is never shared
 
     __slots__ = (
-        "ahead", "conversation", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "number",
-        "open", "peer", "served", "since", "started", "ticket",
+        "ahead", "conversation", "door", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "open",
+        "peer", "served", "since", "started", "ticket",
     )  # fmt: skip
 
-    def __init__(self, front: LendingFront, fd: int, peer: Peer, number: int) -> None:
+    def __init__(self, front: LendingFront, fd: int, peer: Peer, door: Door) -> None:
         self.began = self.last = False
         self.outbound = None
         self.front = front
         self.fd = fd
         self.peer = peer
-        self.number = number
-        self.intro = introduction(peer, number)
-        self.framer = front.protocol.framer()
+        self.door = door
+        self.intro = introduction(peer, door.number)
+        self.framer = door.framer()
         self.conversation: Any = None  # the worker's half, when workers are threads of this process
         self.mask = IN
         self.open = True

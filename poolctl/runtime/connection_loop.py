@@ -10,7 +10,10 @@ choice of ownership.
 
 from __future__ import annotations
 
+import os
+
 from poolctl.runtime.connection import Connection, Timeouts
+from poolctl.runtime.door import Door
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
@@ -27,22 +30,32 @@ class ConnectionLoop(Loop):
         self.limit = limit
         self.open = 0
 
-    def adopt(self, fd: int, peer: Peer, service: Service) -> None:
-        """A new connection. Its first bytes have usually come with it, so they are read before anybody waits for
-        them."""
+    def adopt(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+        """A new connection."""
         service.row[TAKEN] += 1
         if self.open >= self.limit:
             service.row[DONE] += 1
             self.turn_away(fd, service.protocol.farewell(503, peer))
             return
         self.open += 1
-        connection = self.connection(fd, peer, service)
+        door.meet(self, fd, peer, service)
+
+    def take(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+        """A connection that has come through its door. Its first bytes have usually come with it, so they are read
+        before anybody waits for them."""
+        connection = self.connection(fd, peer, service, door)
         self.handlers[fd] = connection  # from here on a drain waits for it
         connection.begin(service)
         if self.draining and connection.open:
             connection.drain(service)
 
-    def connection(self, fd: int, peer: Peer, service: Service) -> Connection:
+    def lose(self, fd: int, service: Service) -> None:
+        """A connection that ended in its door."""
+        os.close(fd)
+        self.open -= 1
+        service.row[DONE] += 1
+
+    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
         """A new connection of this loop."""
         kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
-        return kind(self, fd, service.protocol.conversation(peer))
+        return kind(self, fd, door.conversation(peer))

@@ -14,6 +14,7 @@ import os
 from abc import ABC, abstractmethod
 from typing import Any
 
+from poolctl.runtime.door import Door
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import SWEEP, Loop
@@ -45,7 +46,7 @@ class HandingFront(Loop, ABC):
     def hand_over(self, listener: Listener, number: int) -> None:
         """accept: front. Accept the connections of a listener and give each to a worker."""
 
-        def on_connection(fd: int, peer: Peer, service: Any) -> None:
+        def on_connection(fd: int, peer: Peer, service: Any, door: Door) -> None:
             if self._full():
                 self.turn_away(fd, self.protocol.farewell(503, peer))
             else:
@@ -124,7 +125,7 @@ class ThreadHandingFront(HandingFront):
     """Between threads: the socket itself."""
 
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
-        return self.router.route(peer, b"", 0, (fd, peer))
+        return self.router.route(peer, b"", 0, (fd, peer, number))
 
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
         return self.router.route(NOBODY, b"", 0, (number, ticket))

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from poolctl.runtime.client import Client
 from poolctl.runtime.connection import Timeouts
+from poolctl.runtime.door import Door
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import SWEEP, Loop
 from poolctl.runtime.outbound import Outbound
@@ -49,22 +50,31 @@ class LendingFront(Loop, ABC):
         self.missed: set[int] = set()  # tickets whose return is waited for
         self.rooms = Rooms(self, router)
 
-    def welcome(self, listener: Listener, number: int) -> None:
+    def welcome(self, listener: Listener) -> None:
         """Take the connections of a listener."""
+        self.listen(listener, self.adopt, rushes=True)
 
-        def on_connection(fd: int, peer: Peer, service: Any) -> None:
-            if self.open >= self.limit:
-                self.turn_away(fd, self.protocol.farewell(503, peer))
-                return
-            self.open += 1
-            client = Client(self, fd, peer, number)
-            client.on_event(IN, None)
-            if client.ticket and not client.framer.over:
-                self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
-            if client.open and not client.ticket and client.fd not in self.handlers:
-                self.handle(client)
+    def adopt(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+        """A new connection."""
+        if self.open >= self.limit:
+            self.turn_away(fd, self.protocol.farewell(503, peer))
+            return
+        self.open += 1
+        door.meet(self, fd, peer, service)
 
-        self.listen(listener, on_connection, rushes=True)
+    def take(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+        """A connection that has come through its door."""
+        client = Client(self, fd, peer, door)
+        client.on_event(IN, None)
+        if client.ticket and not client.framer.over:
+            self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
+        if client.open and not client.ticket and client.fd not in self.handlers:
+            self.handle(client)
+
+    def lose(self, fd: int, service: Any) -> None:
+        """A connection that ended in its door."""
+        os.close(fd)
+        self.open -= 1
 
     def lend(self, client: Client, request: bytes | BinaryIO) -> None:
         """A complete request: to a worker with it, or 503 when too many wait already."""

@@ -7,12 +7,15 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime import bpf
 from poolctl.runtime.identity import group_number, user_number
 from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.door import Door
 
 
 class Address(Protocol):
@@ -40,9 +43,10 @@ class Address(Protocol):
 
 
 class Listener:
-    """One listening socket and what its connections are told of the server's end."""
+    """One listening socket and what its connections are told of the server's end. ``door``: what they go through."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, door: Door | None = None) -> None:
+        self.door = cast("Door", door)  # none only where nobody is to come in
         self.sock = sock
         self.fd = sock.fileno()
         sock.setblocking(False)

@@ -66,7 +66,7 @@ class Processes(Medium):
     def task_executor(self, site: Site, worker: int, thread: int) -> Any:
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
-        return ProcessTaskExecutor(inbox, site.service(worker, thread), site.servers, site.returns)
+        return ProcessTaskExecutor(inbox, site.service(worker, thread), site.shared_listeners, site.returns)
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)

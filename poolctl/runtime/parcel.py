@@ -1,10 +1,10 @@
 """How a task travels between processes: one message, its descriptors beside it.
 
-    ticket (8 bytes) | flags (1) | length of the introduction (1) | introduction | bytes of the request
+    ticket (8 bytes) | flags (1) | length of the introduction (2) | introduction | bytes of the request
 
-The introduction says who the client is and on which listener it came ("127.0.0.1 51234 0"); it is made once a
-connection. The way back is a record of eight bytes in a pipe that all workers share: writes of up to PIPE_BUF bytes
-arrive whole (pipe(7)), and the front reads many at once.
+The introduction says who the client is, on which listener it came, and the subject of its certificate if it has one
+("127.0.0.1 51234 0 "); it is made once a connection. The way back is a record of eight bytes in a pipe that all workers
+share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front reads many at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 
 from poolctl.runtime.task import Peer
 
-HEAD = struct.Struct("<QBB")
+HEAD = struct.Struct("<QBH")
 RECORD = struct.Struct("<Q")
 
 LAST = 1  # the connection ends after this answer
@@ -28,12 +28,12 @@ ACCEPTED = 2  # ticket of a turn: a connection was accepted, or none was left
 
 
 def introduction(peer: Peer, listener: int) -> bytes:
-    """Who the client is, in at most 255 bytes."""
-    return f"{peer.client_host} {peer.client_port} {listener}".encode()
+    """Who the client is, in a few hundred bytes; the subject of a certificate is bounded where it is read."""
+    return f"{peer.client_host} {peer.client_port} {listener} {peer.subject}".encode()
 
 
 def introduced(words: bytes, servers: list[tuple[str, str]]) -> tuple[Peer, int]:
     """The peer and the number of the listener, from an introduction and the (host, port) of all listeners."""
-    host, port, listener = words.decode().split(" ")
+    host, port, listener, subject = words.decode().split(" ", 3)
     number = int(listener)
-    return Peer(host, port, *servers[number]), number
+    return Peer(host, port, *servers[number], subject), number

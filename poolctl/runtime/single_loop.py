@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.door import Door
 from poolctl.runtime.scoreboard import ROW
 from poolctl.runtime.service import Service
 from poolctl.runtime.site import Site
@@ -15,9 +16,9 @@ from poolctl.runtime.task import Peer
 class SingleLoop(ConnectionLoop):
     """Serves one connection until it closes."""
 
-    def serve(self, fd: int, peer: Peer, service: Service) -> None:
+    def serve(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """The whole life of the connection."""
-        self.adopt(fd, peer, service)
+        self.adopt(fd, peer, service, door)
         self.run(service)
 
     def run(self, service: Service | None = None) -> None:

@@ -72,11 +72,6 @@ class Site:
         """The listener of each address."""
         return [group[0] for group in self.listeners]
 
-    @property
-    def servers(self) -> list[tuple[str, str]]:
-        """(host, port) of each address."""
-        return [(listener.server_host, listener.server_port) for listener in self.shared_listeners]
-
     def load(self) -> None:
         """Import the app, once in a process (or in the mold for all, when the topology says preload)."""
         if not self.loaded:

@@ -118,6 +118,7 @@ class Listening(Source):
         self.rushes = rushes
         self.last = 0.0  # when the last event came
         self.listener = listener
+        self.door = listener.door
         self.fd = listener.fd
         self.on_connection = on_connection
         self.lock = lock
@@ -153,5 +154,5 @@ class Listening(Source):
             self.loop.arm(self)
         else:
             self.loop.step_back(self)
-        self.on_connection(fd, peer, service)
+        self.on_connection(fd, peer, service, self.door)
         return True

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 
 class Peer(NamedTuple):
-    """Both ends of one connection, as text. Ports are decimal; a unix socket has its path as host and no port."""
+    """Both ends of one connection, as text. Ports are decimal; a unix socket has its path as host and no port.
+    ``subject``: of the certificate that the client showed (RFC 4514), empty where it showed none."""
 
     client_host: str
     client_port: str
     server_host: str
     server_port: str
+    subject: str = ""
 
 
 NOBODY = Peer("-", "-", "", "")  # a client that is not known

@@ -18,6 +18,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
 from poolctl.runtime.lending_thread import ThreadLendingFront
+from poolctl.runtime.listener import Listener
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, RECORD, introduced
 from poolctl.runtime.protocol import Conversation
@@ -73,12 +74,13 @@ def execute(service: Service, conversation: Conversation, out: Sending, data: by
 
 
 class ProcessTaskExecutor:
-    """Serves tasks of other processes' clients. ``servers``: (host, port) of each listener."""
+    """Serves tasks of other processes' clients. ``listeners``: those of all addresses."""
 
-    def __init__(self, inbox: ProcessInbox, service: Service, servers: list[tuple[str, str]], returns: Returns) -> None:
+    def __init__(self, inbox: ProcessInbox, service: Service, listeners: list[Listener], returns: Returns) -> None:
         self._inbox = inbox
         self._service = service
-        self._servers = servers
+        self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
+        self._doors = [listener.door for listener in listeners]
         self._returns = returns
         self._known: dict[bytes, Conversation] = {}
 
@@ -145,8 +147,8 @@ class ProcessTaskExecutor:
     def _meet(self, intro: bytes) -> Conversation:
         if len(self._known) >= KNOWN:
             self._known.clear()
-        peer, _ = introduced(intro, self._servers)
-        self._known[intro] = conversation = self._service.protocol.conversation(peer)
+        peer, number = introduced(intro, self._servers)
+        self._known[intro] = conversation = self._doors[number].conversation(peer)
         return conversation
 
 
@@ -170,7 +172,7 @@ class ThreadTaskExecutor:
             client, ticket, flags, data = item
             row[TAKEN] += 1
             if client.conversation is None:
-                client.conversation = service.protocol.conversation(client.peer)
+                client.conversation = client.door.conversation(client.peer)
             out.fd = client.fd
             out.outbound = None
             keep = execute(service, client.conversation, out, data, flags)

@@ -14,6 +14,7 @@ import pytest
 from poolctl.config.address import Address
 from poolctl.errors import PoolctlError
 from poolctl.runtime.listener import Listener, open_group, open_listener
+from poolctl.runtime.task import Peer
 
 LOOPBACK = Address("tcp", host="127.0.0.1")
 
@@ -76,7 +77,7 @@ def test_a_connection_is_a_bare_descriptor_that_does_not_block(stack: ExitStack,
     client = connect(stack, listener)
     server, peer = accept(stack, listener)
     host, port = client.getsockname()
-    assert peer == (host, str(port), listener.server_host, listener.server_port)
+    assert peer == Peer(host, str(port), listener.server_host, listener.server_port)
     assert not os.get_blocking(server.fileno())
     assert not os.get_inheritable(server.fileno())
     assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -97,7 +98,7 @@ def test_ipv6(stack: ExitStack, listen: Listen) -> None:
     client = connect(stack, listener)
     port = listener.sock.getsockname()[1]
     assert str(listener) == f"tcp://[::1]:{port}"
-    assert accept(stack, listener)[1] == ("::1", str(client.getsockname()[1]), "::1", str(port))
+    assert accept(stack, listener)[1] == Peer("::1", str(client.getsockname()[1]), "::1", str(port))
 
 
 def test_a_unix_socket_has_a_path_and_no_ports(stack: ExitStack, listen: Listen, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_unix_socket_has_a_path_and_no_ports(stack: ExitStack, listen: Listen,
     connect(stack, listener)
     assert str(listener) == f"unix://{path}"
     server, peer = accept(stack, listener)
-    assert peer == ("", "", path, "")
+    assert peer == Peer("", "", path, "")
     assert not os.get_blocking(server.fileno())
 
 

@@ -8,17 +8,26 @@ from urllib.parse import unquote
 from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.task import Peer
 
+# The extension of TLS 0.2; what is None is not known here.
+TLS = {
+    "server_cert": None,
+    "client_cert_chain": (),
+    "client_cert_error": None,
+    "tls_version": None,
+    "cipher_suite": None,
+}
 VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
 class Memo:
     """What is kept for the length of a connection. The protocol gives the same list for the same headers as before."""
 
-    __slots__ = ("_filled", "_headers", "_lowered", "_target", "client", "server")
+    __slots__ = ("_filled", "_headers", "_lowered", "_subject", "_target", "client", "server")
 
     def __init__(self, peer: Peer) -> None:
         self.client = (peer.client_host, int(peer.client_port or 0)) if peer.client_host else None
         self.server = (peer.server_host, int(peer.server_port)) if peer.server_port else (peer.server_host, None)
+        self._subject = peer.subject
         self._headers: object = None
         self._lowered: list[tuple[bytes, bytes]] = []
         self._target: object = None
@@ -43,7 +52,7 @@ class Memo:
         if raw[:1] != b"/":
             raw = _unusual(raw)
         path = raw.decode("latin-1")
-        return {
+        filled: dict[str, Any] = {
             "type": "http",
             "asgi": VERSION,
             "http_version": request.version,
@@ -55,6 +64,9 @@ class Memo:
             "client": self.client,
             "server": self.server,
         }
+        if request.conversation.scheme == "https":
+            filled["extensions"] = {"tls": {**TLS, "client_cert_name": self._subject or None}}
+        return filled
 
 
 def _unusual(target: bytes) -> bytes:

@@ -11,6 +11,7 @@ from poolctl.runtime.app import Surroundings
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.task import Peer
 
+PORTS = {"http": "80", "https": "443"}
 MEMO = 512  # header names remembered, in the spelling of the clients
 
 _keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a header that is dropped
@@ -23,12 +24,13 @@ _recent: list[tuple[list[tuple[bytes, bytes]], dict[str, str]]] = [([], {})]
 def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> dict[str, Any]:
     """What is the same for all requests of a connection.
 
-    A unix socket has no name and port that a URL could have; PEP 3333 wants some.
+    A unix socket has no name and port that a URL could have; PEP 3333 wants some. The variables of TLS are called as
+    mod_ssl calls them.
     """
-    return {
+    filled: dict[str, Any] = {
         "SCRIPT_NAME": "",
         "SERVER_NAME": peer.server_host if peer.server_port else "localhost",
-        "SERVER_PORT": peer.server_port or "80",
+        "SERVER_PORT": peer.server_port or PORTS[scheme],
         "SERVER_SOFTWARE": "poolctl",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": peer.client_host,
@@ -43,6 +45,12 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
         "wsgi.multiprocess": surroundings.multiprocess,
         "wsgi.run_once": False,
     }
+    if scheme == "https":
+        filled["HTTPS"] = "on"
+    if peer.subject:
+        filled["SSL_CLIENT_VERIFY"] = "SUCCESS"
+        filled["SSL_CLIENT_S_DN"] = peer.subject.encode().decode("latin-1")  # bytes in a text, as PEP 3333 has them
+    return filled
 
 
 class Memo:

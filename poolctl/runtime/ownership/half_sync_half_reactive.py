@@ -21,8 +21,8 @@ class HalfSyncHalfReactive(Ownership):
 
     def front(self, site: Site, life: Life) -> Loop:
         front = site.medium.lending_front(site, life)
-        for number, listener in enumerate(site.shared_listeners):
-            front.welcome(listener, number)
+        for listener in site.shared_listeners:
+            front.welcome(listener)
         return front
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:

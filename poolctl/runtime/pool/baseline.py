@@ -6,6 +6,7 @@ import logging
 from abc import abstractmethod
 from typing import ClassVar
 
+from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.medium import Medium, Processes
@@ -54,19 +55,19 @@ class PerConnection(Baseline):
     """What serves one client is made for it, and ends with it; ``limits.connections`` is how many there may be."""
 
     @abstractmethod
-    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer) -> Source:
+    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Source:
         """Have this client served; an event of the source is the end of it. Raises OSError or RuntimeError when the
         system has no room for another, with the connection still open."""
 
     def loop(self, site: Site, life: Life) -> Loop:
         loop = Loop(life.lifeline)
 
-        def on_connection(fd: int, peer: Peer, service: Service) -> None:
+        def on_connection(fd: int, peer: Peer, service: Service, door: Door) -> None:
             if len(loop.handlers) - len(loop.sources) >= site.connections:
                 loop.turn_away(fd, site.protocol.farewell(503, peer))
                 return
             try:
-                source = self.begin(loop, site, life, fd, peer)
+                source = self.begin(loop, site, life, fd, peer, door)
             except (OSError, RuntimeError) as error:
                 log.error(
                     "a client is turned away: %s; raise the limit on processes or lower limits.connections", error

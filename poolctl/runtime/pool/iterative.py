@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.pool.baseline import Baseline
 from poolctl.runtime.service import Service
@@ -23,9 +24,9 @@ class Iterative(Baseline):
     def loop(self, site: Site, life: Life) -> ConnectionLoop:
         loop = ConnectionLoop(life.lifeline, site.timeouts, limit=1)
 
-        def serve_one(fd: int, peer: Peer, service: Service) -> None:
+        def serve_one(fd: int, peer: Peer, service: Service, door: Door) -> None:
             """A loop of its own for this client; nothing else moves meanwhile."""
-            SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, service)
+            SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, service, door)
 
         for listener in site.shared_listeners:
             loop.listen(listener, serve_one)

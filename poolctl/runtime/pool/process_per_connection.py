@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
+from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
@@ -28,7 +29,7 @@ class ProcessPerConnection(PerConnection):
     def multiprocess(self) -> bool:
         return True
 
-    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer) -> Served:
+    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
         # No thread enforces the end in the process that accepts: it forks, and runs nothing of the user's.
         reader, writer = os.pipe()
         try:
@@ -41,7 +42,7 @@ class ProcessPerConnection(PerConnection):
             status = 1
             try:
                 os.close(reader)
-                _serve(loop, site, life, fd, peer)
+                _serve(loop, site, life, fd, peer, door)
                 status = 0
             except BaseException:
                 log.exception("the process of one client failed")
@@ -52,7 +53,7 @@ class ProcessPerConnection(PerConnection):
         return Child(loop, reader, pid)
 
 
-def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer) -> None:
+def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> None:
     """In the child: nothing of the parent's is needed but the lifeline and the client."""
     threading.current_thread().name = f"client {os.getpid()}"
     loop.poller.close()
@@ -60,7 +61,7 @@ def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer) -> None:
         if other != life.lifeline:
             os.close(other)
     life.enforce()
-    SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site))
+    SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site), door)
 
 
 class Child(Served):

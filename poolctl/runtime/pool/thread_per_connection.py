@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
+from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
@@ -29,12 +30,12 @@ class ThreadPerConnection(PerConnection):
         life.enforce()
         return super().loop(site, life)
 
-    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer) -> Served:
+    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
         reader, writer = os.pipe()
 
         def serve() -> None:
             try:
-                SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site))
+                SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site), door)
             finally:
                 os.close(writer)
 

@@ -108,6 +108,7 @@ class Protocol(ABC):
 
     name: ClassVar[str]
     marks_requests: ClassVar[bool]  # does it tell where a request ends?
+    alpn: tuple[str, ...] = ()  # its names in ALPN (RFC 7301), where a client may choose; the first is preferred
     witness: Callable[[int, Peer], None] = staticmethod(_unseen)  # the access log's, where there is one
 
     @abstractmethod

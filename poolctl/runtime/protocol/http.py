@@ -61,6 +61,7 @@ class Http(Protocol):
         if self.http2:
             self.conversations = _either
         self.streamings = _streaming
+        self.alpn = ("h2", "http/1.1") if self.http2 else ("http/1.1",)
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""

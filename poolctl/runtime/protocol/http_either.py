@@ -42,6 +42,7 @@ class EitherConversation(HttpConversation):
             self._first = None
             self.failure = SWITCHED
             self.successor = self._http2()
+            self.successor.scheme = self.scheme
             self.successor.receive(data)
 
     def _http2(self) -> Http2Conversation:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from poolctl.runtime.protocol.http_conversation import HttpConversation
 from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.task import Peer
+from poolctl.runtime.trust import Trust
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Headers = list[tuple[bytes, bytes]]
 
 HOPS = 32  # proxies in a row that are believed
-MEMO = 1024  # addresses whose trust is remembered
 PORTS = {"http": "80", "https": "443"}
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -72,10 +72,8 @@ class Forwarded:
     def __init__(
         self, trust: Sequence[str], header: str, plain: Callable[[Http, Peer], HttpConversation] = HttpConversation
     ) -> None:
-        self._unix = "unix" in trust
-        self._networks = [ipaddress.ip_network(each) for each in trust if each != "unix"]
+        self.trusts = Trust(trust).holds
         self._hops = _standard if header == "forwarded" else _customary
-        self._known: dict[str, bool] = {}
         self._plain = plain
         self._believing: Callable[[Http, Peer, Forwarded], HttpConversation] = ForwardedConversation
         if plain is not HttpConversation:
@@ -95,23 +93,6 @@ class Forwarded:
         if self.trusts(peer.client_host):
             return ForwardedStreaming(http, peer, self)
         return StreamingConversation(http, peer)
-
-    def trusts(self, host: str) -> bool:
-        """Whether what this address says is believed; empty: a unix socket's client."""
-        if not host:
-            return self._unix
-        known = self._known.get(host)
-        if known is None:
-            if len(self._known) >= MEMO:
-                self._known.clear()
-            self._known[host] = known = self._inside(host)
-        return known
-
-    def _inside(self, host: str) -> bool:
-        address = ipaddress.ip_address(host)
-        if address.version == 6 and address.ipv4_mapped:  # a socket that takes both versions shows IPv4 so
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
 
     def origin(self, conversation: HttpConversation, headers: Headers) -> Origin | None:
         """Where a request with these headers came from; None when nothing is said or none of it can be believed."""

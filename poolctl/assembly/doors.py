@@ -1,0 +1,61 @@
+"""The door of each listening address: TLS, the header of proxies, or nothing before its protocol."""
+
+from __future__ import annotations
+
+from poolctl.assembly.resolve import Parts
+from poolctl.config.address import Address
+from poolctl.config.tls import Certificate, Tls
+from poolctl.errors import PoolctlError
+from poolctl.runtime.door import Door
+from poolctl.runtime.protocol import Protocol
+
+
+def make_doors(parts: Parts) -> list[Door]:
+    """One for each address, in their order; certificates and keys are read here, before anybody gives up rights.
+
+    Raises PoolctlError.
+    """
+    pairs = zip(parts.topology.listen, parts.protocols, strict=True)
+    return [_door(address, protocol, number) for number, (address, protocol) in enumerate(pairs)]
+
+
+def _door(address: Address, protocol: Protocol, number: int) -> Door:
+    door = Door(protocol, number)
+    if address.tls:
+        door = _tls(door, address.tls)
+    if address.proxy_protocol:
+        from poolctl.runtime.proxy_door import ProxyDoor
+        from poolctl.runtime.trust import Trust
+
+        door = ProxyDoor(door, Trust(address.proxy_protocol))
+    return door
+
+
+def _tls(door: Door, said: Tls) -> Door:
+    from poolctl.runtime.tls import Identity, server_context
+    from poolctl.runtime.tls_door import TlsDoor
+
+    def identity(given: Certificate) -> Identity:
+        return Identity(given.certificate, given.key, _password(given))
+
+    context = server_context(
+        identity(said),
+        {name: identity(given) for name, given in said.names.items()},
+        minimum=said.minimum,
+        ciphers=said.ciphers,
+        authority=said.clients.authority if said.clients else "",
+        required=said.clients.required if said.clients else False,
+        protocols=door.protocol.alpn,
+    )
+    return TlsDoor(door, context)
+
+
+def _password(given: Certificate) -> str:
+    if not given.password_file:
+        return given.password
+    try:
+        with open(given.password_file, encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise PoolctlError(f"tls: cannot read {given.password_file}: {reason}") from error

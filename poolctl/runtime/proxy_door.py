@@ -1,0 +1,99 @@
+"""A door through which proxies come that say first for whom (PROXY protocol)."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+from poolctl.runtime.door import Door
+from poolctl.runtime.poller import IN
+from poolctl.runtime.protocol.proxy_header import LONGEST, ProxyHeader, read_header
+from poolctl.runtime.task import Peer
+from poolctl.runtime.trust import Trust
+
+log = logging.getLogger("poolctl")
+PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
+NOW = socket.MSG_DONTWAIT
+NEWCOMER = 1.0  # seconds that a drain waits for the header of a proxy that has just connected
+
+
+class ProxyDoor(Door):
+    """Whom the file names has to begin with the header; what anybody else sends is not looked at here."""
+
+    def __init__(self, within: Door, trust: Trust) -> None:
+        super().__init__(within.protocol, within.number)
+        self._within = within
+        self.scheme = within.scheme
+        self._trust = trust
+
+    def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
+        """A client has come: wait for its header, if it is to have one."""
+        if not self._trust.holds(peer.client_host):
+            self._within.meet(loop, fd, peer, service)
+            return
+        arrival = Announcement(loop, fd, peer, self._within)
+        loop.handle(arrival)
+        arrival.on_event(IN, service)
+
+
+class Announcement:
+    """A connection whose header is coming. No byte after the header is taken from the socket, so whoever is next finds
+    the connection as if it began there."""
+
+    mask = IN
+    rearm = True
+
+    def __init__(self, loop: Any, fd: int, peer: Peer, door: Door) -> None:
+        self.loop = loop
+        self.fd = fd
+        self.peer = peer
+        self.door = door
+        self._held = b""
+        self._until = loop.now + loop.timeouts.head
+
+    def on_event(self, events: int, service: Any) -> None:
+        """More of it has come, or the end."""
+        with socket.socket(fileno=self.fd) as sock:
+            try:
+                self._read(sock, service)
+            finally:
+                sock.detach()
+
+    def _read(self, sock: socket.socket, service: Any) -> None:
+        held = len(self._held)
+        try:
+            data = sock.recv(LONGEST - held, PEEK)
+            header = read_header(self._held + data) if data else None
+            sock.recv(header.size - held if header else len(data), NOW)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError) as error:
+            self._refuse(str(error), service)
+            return
+        if not data:
+            self._refuse("the connection ended", service)
+        elif header is None:
+            self._held += data
+        else:
+            self.loop.drop(self)
+            self.door.meet(self.loop, self.fd, self._announced(header), service)
+
+    def _announced(self, header: ProxyHeader) -> Peer:
+        if header.client is None or header.server is None:
+            return self.peer
+        return Peer(*header.client, *header.server)
+
+    def _refuse(self, reason: str, service: Any) -> None:
+        log.warning("no PROXY header from %s: %s", self.peer.client_host or "a unix socket", reason)
+        self.loop.drop(self)
+        self.loop.lose(self.fd, service)
+
+    def expire(self, now: float, service: Any) -> None:
+        """Silence ends like a wrong header."""
+        if now > self._until:
+            self._refuse("it did not come in time", service)
+
+    def drain(self, service: Any) -> None:
+        """It may have come to be served; not for long."""
+        self._until = min(self._until, self.loop.now + NEWCOMER)

@@ -1,0 +1,34 @@
+"""Whose word is believed: addresses and networks that the file names."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+MEMO = 1024  # addresses whose trust is remembered
+
+
+class Trust:
+    """``names``: addresses, networks, or ``unix`` for all clients of unix sockets."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._unix = "unix" in names
+        self._networks = [ipaddress.ip_network(each) for each in names if each != "unix"]
+        self._known: dict[str, bool] = {}
+
+    def holds(self, host: str) -> bool:
+        """Whether what this address says is believed; empty: a unix socket's client."""
+        if not host:
+            return self._unix
+        known = self._known.get(host)
+        if known is None:
+            if len(self._known) >= MEMO:
+                self._known.clear()
+            self._known[host] = known = self._inside(host)
+        return known
+
+    def _inside(self, host: str) -> bool:
+        address = ipaddress.ip_address(host)
+        if address.version == 6 and address.ipv4_mapped:  # a socket that takes both versions shows IPv4 so
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)

@@ -1,0 +1,360 @@
+"""TLS over real sockets: what is behind it, under every ownership, does not notice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from harness.client import Client, get
+from harness.server import Server, wait_until
+
+Launch = Callable[..., Server]
+SECONDS = 10.0
+WSGI: dict[str, Any] = {"wsgi": "secure:wsgi"}
+MODELS: dict[str, dict[str, Any]] = {
+    "half-sync/half-reactive": {"app": WSGI, "pool": {"size": 2}},
+    "half-sync/half-reactive threads": {"app": WSGI, "pool": {"kind": "thread", "size": 2}},
+    "half-sync/half-async": {"app": WSGI, "pool": {"size": 2}, "ownership": "half-sync/half-async"},
+    "accept worker": {
+        "app": WSGI,
+        "pool": {"size": 2},
+        "ownership": {"use": "half-sync/half-async", "accept": "worker"},
+    },
+    "half-sync/half-async threads": {
+        "app": WSGI,
+        "pool": {"kind": "thread", "size": 2},
+        "ownership": "half-sync/half-async",
+    },
+    "leader/followers": {"app": WSGI, "pool": {"size": 2}, "ownership": "leader/followers"},
+    "leader/followers threads": {"app": WSGI, "pool": {"kind": "thread", "size": 2}, "ownership": "leader/followers"},
+    "reuse-port": {"app": WSGI, "pool": {"size": 2}, "ownership": "reuse-port"},
+    "asgi": {"app": {"asgi": "secure:asgi"}, "pool": {"size": 1}, "ownership": "reuse-port"},
+    "process-per-connection": {"app": WSGI, "pool": "process-per-connection"},
+    "thread-per-connection": {"app": WSGI, "pool": "thread-per-connection"},
+    "iterative": {"app": WSGI, "pool": "iterative"},
+}
+
+
+@dataclass
+class Papers:
+    """An authority, what it has signed, and the files."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.authority = trustme.CA()
+        self.ca = self.folder / "ca.pem"
+        self.authority.cert_pem.write_to_path(str(self.ca))
+        self.server = self.issue("server", "localhost", "127.0.0.1")
+
+    def issue(self, name: str, *names: str) -> dict[str, Any]:
+        """The key ``tls`` for a certificate of these names."""
+        made = self.authority.issue_cert(*names, common_name=name, organization_name="Shop, Ltd.")
+        chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        made.private_key_pem.write_to_path(str(key))
+        chain.write_bytes(b"".join(each.bytes() for each in made.cert_chain_pems))
+        return {"certificate": str(chain), "key": str(key)}
+
+    def trusting(self, client: dict[str, Any] | None = None) -> ssl.SSLContext:
+        """A client's context, with its own certificate if it has one."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        if client:
+            context.load_cert_chain(client["certificate"], client["key"])
+        return context
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    return Papers(tmp_path_factory.mktemp("papers"))
+
+
+def listen(papers: Papers, **more: Any) -> list[dict[str, Any]]:
+    return [{"at": "tcp://127.0.0.1:0", "tls": papers.server | more}]
+
+
+def browser(server: Server, context: ssl.SSLContext, **more: Any) -> httpx.Client:
+    return httpx.Client(
+        verify=context, base_url=f"https://localhost:{server.port}", timeout=SECONDS, trust_env=False, **more
+    )
+
+
+def shake(server: Server, context: ssl.SSLContext, name: str = "localhost") -> ssl.SSLSocket:
+    sock = socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS)
+    try:
+        return context.wrap_socket(sock, server_hostname=name)
+    except BaseException:
+        sock.close()
+        raise
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_serves_over_tls(model: str, papers: Papers, launch: Launch) -> None:
+    server = launch({"name": "tls", "listen": listen(papers), **MODELS[model]})
+    assert re.search(r"serves on https://127\.0\.0\.1:", server.log)
+    sent = os.urandom(3_000_000)
+    with browser(server, papers.trusting()) as client:
+        told = client.get("/").json()
+        assert told["wsgi.url_scheme"] == "https"
+        assert told["REMOTE_ADDR"] == "127.0.0.1"
+        assert "SSL_CLIENT_S_DN" not in told
+        if "asgi" not in model:
+            assert told["HTTPS"] == "on"
+            assert told["SERVER_PORT"] == str(server.port)
+        assert client.post("/digest", content=sent).text == hashlib.sha256(sent).hexdigest()
+        large = client.get("/large?4").content
+        assert large == b"0123456789abcdef" * 65536 * 4
+    assert server.stop() == 0
+
+
+def test_requests_that_follow_without_waiting_are_all_answered(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), **MODELS["half-sync/half-reactive"]})
+    with shake(server, papers.trusting()) as sock:
+        sock.sendall(
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20 + b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 200 OK") == 21
+
+
+def test_a_stream_over_tls(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), "app": {"stream": "secure:talk"}, "pool": {"size": 1}})
+    with shake(server, papers.trusting()) as sock:
+        for _ in range(3):
+            sock.sendall(b"hello\n")
+            assert sock.recv(100) == b"HELLO\n"
+
+
+@pytest.mark.parametrize("model", ["half-sync/half-reactive", "half-sync/half-async", "asgi"])
+def test_the_subject_of_a_clients_certificate_reaches_the_app(model: str, papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers, clients={"authority": str(papers.ca)}), **MODELS[model]})
+    with browser(server, papers.trusting(papers.issue("carol", "carol@example.org"))) as client:
+        told = client.get("/", headers={"SSL-Client-S-DN": "CN=mallory"}).json()
+    assert told["SSL_CLIENT_S_DN"].startswith("CN=carol,")
+    assert "O=Shop\\, Ltd." in told["SSL_CLIENT_S_DN"]
+    with shake(server, papers.trusting()) as sock, pytest.raises(ssl.SSLError):
+        sock.recv(1)  # TLS 1.3 tells at the first read
+
+
+def test_clients_may_come_without_a_certificate_where_it_is_not_required(papers: Papers, launch: Launch) -> None:
+    asked = {"authority": str(papers.ca), "required": False}
+    server = launch({"listen": listen(papers, clients=asked), **MODELS["reuse-port"]})
+    with browser(server, papers.trusting()) as client:
+        assert "SSL_CLIENT_S_DN" not in client.get("/").json()
+    other = trustme.CA().issue_cert("mallory@example.org")
+    stranger = papers.trusting()
+    other.configure_cert(stranger)
+    with shake(server, stranger) as sock, pytest.raises(ssl.SSLError):
+        sock.recv(1)
+
+
+def test_the_certificate_is_chosen_by_the_name_that_the_client_asks_for(papers: Papers, launch: Launch) -> None:
+    names = {"shop.test": papers.issue("shop", "shop.test"), "*.wild.test": papers.issue("wild", "*.wild.test")}
+    server = launch({"listen": listen(papers, names=names), **MODELS["reuse-port"]})
+    for name, shown in (("shop.test", "shop"), ("a.wild.test", "wild"), ("localhost", "server"), ("SHOP.test", "shop")):
+        with shake(server, papers.trusting(), name) as sock:
+            subject = dict(pair for (pair,) in sock.getpeercert()["subject"])  # type: ignore[index, misc]
+            assert subject["commonName"] == shown
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(server, papers.trusting(), "a.b.wild.test")
+
+
+@pytest.mark.parametrize("model", ["half-sync/half-async", "leader/followers threads", "reuse-port"])
+def test_http2_is_agreed_on_by_alpn(model: str, papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), "protocol": {"use": "http", "http2": True}, **MODELS[model]})
+    with browser(server, papers.trusting(), http2=True) as client:
+        response = client.get("/")
+        assert response.http_version == "HTTP/2"
+        assert response.json()["wsgi.url_scheme"] == "https"
+        assert client.get("/large?2").content == b"0123456789abcdef" * 65536 * 2
+    with browser(server, papers.trusting(), http2=False) as client:
+        assert client.get("/").http_version == "HTTP/1.1"
+    found = subprocess.run(
+        ["curl", "-sS", "--http2", "--cacert", str(papers.ca), f"https://localhost:{server.port}/"],
+        capture_output=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    assert json.loads(found.stdout)["SERVER_PROTOCOL"] == "HTTP/2"
+
+
+def test_only_http_1_is_offered_where_the_file_does_not_ask_for_more(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), **MODELS["reuse-port"]})
+    context = papers.trusting()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with shake(server, context) as sock:
+        assert sock.selected_alpn_protocol() == "http/1.1"
+
+
+def test_an_old_version_is_refused(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers, minimum="1.3"), **MODELS["reuse-port"]})
+    old = papers.trusting()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError):
+        shake(server, old)
+    with shake(server, papers.trusting()) as sock:
+        assert sock.version() == "TLSv1.3"
+
+
+@pytest.mark.parametrize("model", ["half-sync/half-reactive", "reuse-port", "leader/followers threads", "asgi"])
+def test_a_client_that_does_not_shake_hands_makes_nobody_wait(model: str, papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), "timeouts": {"head": "1s"}, **MODELS[model]})
+    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) for _ in range(8)]
+    for sock in silent[4:]:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a hello
+    with browser(server, papers.trusting()) as client:
+        assert client.get("/").status_code == 200
+    for sock in silent:
+        assert sock.recv(100) == b""  # after a second
+        sock.close()
+    assert server.stop() == 0
+
+
+def test_plain_http_on_a_port_of_tls_is_told_so(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), **MODELS["reuse-port"]})
+    assert get(server.port).status == 400
+    server.wait_for_log("no TLS handshake with 127.0.0.1")
+
+
+def test_a_slow_reader_over_tls_keeps_nobody_waiting(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), **MODELS["half-sync/half-reactive"], "pool": {"size": 1}})
+    with shake(server, papers.trusting()) as slow:
+        slow.sendall(b"GET /large?48 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        with browser(server, papers.trusting()) as client:
+            assert client.get("/").status_code == 200  # the one worker is free again
+        assert peak(server.pids("front")[0]) < 120 * 1024
+        received = sum(map(len, iter(lambda: slow.recv(1 << 20), b"")))
+    assert received > 48 << 20
+
+
+def peak(pid: int) -> int:
+    """KiB of memory that a process has had at the most."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])  # type: ignore[index]
+
+
+def test_a_client_that_breaks_off_leaves_nothing_behind(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), **MODELS["reuse-port"], "pool": {"size": 1}})
+    (worker,) = server.pids("worker")
+    with browser(server, papers.trusting()) as client:
+        client.get("/")
+    before = wait_until(lambda: descriptors(worker), "the descriptors")
+    for number in range(20):
+        sock = shake(server, papers.trusting())
+        if number % 2:
+            sock.sendall(b"GET /large?4 HTTP/1.1\r\nHost: a\r\n\r\n")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not a farewell
+        sock.close()
+    wait_until(lambda: descriptors(worker) <= before, "the descriptors of those that left")
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_what_is_in_hand_is_finished_before_the_end(papers: Papers, launch: Launch) -> None:
+    server = launch({"listen": listen(papers), **MODELS["half-sync/half-async"]})
+    with shake(server, papers.trusting()) as busy, shake(server, papers.trusting()) as idle:
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+        busy.sendall(b"GET /sleep?0.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+        began = time.monotonic()
+        server.signal()
+        assert idle.recv(100) == b""
+        answer = b"".join(iter(lambda: busy.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200")
+    assert server.wait() == 0
+    assert time.monotonic() - began < 5
+
+
+def test_several_listeners_each_with_its_own_protocol(papers: Papers, launch: Launch) -> None:
+    addresses = [
+        {"at": "tcp://127.0.0.1:0", "tls": papers.server, "protocol": {"use": "http", "http2": True}},
+        {"at": "tcp://127.0.0.1:0", "protocol": {"use": "http", "head": 300}},
+        {"at": "tcp://127.0.0.1:0", "proxy_protocol": "127.0.0.1"},
+    ]
+    server = launch({"listen": addresses, **MODELS["half-sync/half-async"]})
+    first, second, third = server.ports
+    with browser(server, papers.trusting(), http2=True) as client:
+        assert client.get("/", headers={"Long": "x" * 400}).http_version == "HTTP/2"
+    with Client(second) as plain:
+        plain.send(b"GET / HTTP/1.1\r\nHost: a\r\nLong: " + b"x" * 400 + b"\r\n\r\n")
+        assert plain.answer().status == 431
+    assert first != third
+    with Client(third) as proxied:
+        proxied.send(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        told = json.loads(proxied.answer().body)
+    assert (told["REMOTE_ADDR"], told["REMOTE_PORT"], told["SERVER_PORT"]) == ("192.0.2.7", "4711", "443")
+
+
+REFUSED: list[tuple[str, Callable[[Papers], dict[str, Any]], str]] = [
+    ("no file", lambda papers: {"certificate": "/nowhere.pem"}, "tls: cannot use /nowhere.pem: No such file"),
+    ("no pem", lambda papers: {"certificate": str(papers.folder / "empty")}, "a PEM file was expected"),
+    ("other key", lambda papers: papers.server | {"key": papers.issue("x", "x.test")["key"]}, "does not belong to the"),
+    ("ciphers", lambda papers: papers.server | {"ciphers": "SECRET"}, 'no cipher is called "SECRET"'),
+    ("authority", lambda papers: papers.server | {"clients": {"authority": "/no.pem"}}, "/no.pem has no certificates"),
+    (
+        "password",
+        lambda papers: papers.server | {"key": locked(papers), "password": "wrong"},
+        "the password may not be that",
+    ),
+    ("password file", lambda papers: papers.server | {"password_file": "/no.txt"}, "tls: cannot read /no.txt"),
+]
+
+
+def locked(papers: Papers) -> str:
+    file = papers.folder / "locked.key"
+    if not file.exists():
+        command = [
+            "openssl",
+            "pkey",
+            "-aes128",
+            "-passout",
+            "pass:open",
+            "-in",
+            papers.server["key"],
+            "-out",
+            str(file),
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+    return str(file)
+
+
+@pytest.fixture
+def refuse(tmp_path: Path) -> Callable[[dict[str, Any]], str]:
+    def run(topology: dict[str, Any]) -> str:
+        with Server(topology, tmp_path) as server:
+            assert server.wait() != 0
+            return server.log
+
+    return run
+
+
+@pytest.mark.parametrize(("_", "tls", "said"), REFUSED, ids=[each[0] for each in REFUSED])
+def test_what_cannot_be_used_is_said(
+    _: str, tls: Callable[[Papers], dict[str, Any]], said: str, papers: Papers, refuse: Callable[..., str]
+) -> None:
+    (papers.folder / "empty").write_text("nothing")
+    log = refuse({"app": "demo", "listen": [{"at": "tcp://127.0.0.1:0", "tls": tls(papers)}]})
+    assert said in log, log
+    assert "Traceback" not in log
+
+
+def test_a_key_with_a_password(papers: Papers, launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("open\n")
+    for way in ({"password": "open"}, {"password_file": str(tmp_path / "password")}):
+        tls = papers.server | {"key": locked(papers)} | way
+        server = launch({"app": "demo", "listen": [{"at": "tcp://127.0.0.1:0", "tls": tls}], "pool": {"size": 1}})
+        with browser(server, papers.trusting()) as client:
+            assert client.get("/").status_code == 200
