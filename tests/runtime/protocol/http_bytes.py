@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from harness.corpus import LIMITS
+
 from poolctl.runtime.protocol.http import Http
 from poolctl.runtime.task import Peer
 
@@ -130,8 +132,8 @@ GOOD: dict[str, tuple[bytes, int]] = {
 
 
 def small() -> Http:
-    """The limits that BAD is about."""
-    return Http(head=1024, target=400, headers=10, body=1_000_000, spool=4096)
+    """The limits that BAD and the corpus are about."""
+    return Http(**LIMITS)
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import groupby
 
 import pytest
-from corpus import CASES, Case
+from harness.corpus import CASES, Case
 from http_bytes import PEER, frame, small, told
 
 from poolctl.runtime.protocol.http_conversation import HttpConversation

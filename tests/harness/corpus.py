@@ -8,8 +8,8 @@
     = more                              the bytes are no complete request yet: nothing is answered for them
     @ RFC 9112, 3.2: the reason
 
-Escapes: ``\\r \\n \\t \\0 \\\\ \\xHH``, and ``\\(TEXT*COUNT)`` for TEXT so many times. A case has a status or ``more``, or
-neither, never both. What a case says holds for the limits of ``small``.
+Escapes: ``\\r \\n \\t \\0 \\\\ \\xHH``, and ``\\(TEXT*COUNT)`` for TEXT so many times. A case has a status or ``more``,
+or neither, never both. What a case says holds for the protocol with these LIMITS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "corpus"
+FOLDER = Path(__file__).parents[1] / "runtime" / "protocol" / "corpus"
+LIMITS = {"head": 1024, "target": 400, "headers": 10, "body": 1_000_000, "spool": 4096}  # what the cases are about
 REPEAT = re.compile(r"\\\(((?:[^()\\]|\\.)*)\*(\d+)\)")
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 SIMPLE = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
