@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Iterable
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection import Connection
+from poolctl.runtime.pace import drips
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http_reader import SWITCHED
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("poolctl")
 FULL = 65536  # bytes of a body that wait for the app; then the client has to
+OVERDUE = 504
 AHEAD = 64  # requests that wait for the one in hand; likewise
 NAME = "request"  # of tasks: to make one for each would cost a request more than its scope does
 EAGER = sys.version_info >= (3, 12)  # a task may begin at once, not in the next round of the event loop
@@ -176,8 +179,9 @@ class AsyncConnection(Connection):
             keep = exchange.conclude()
         except ClientGone:
             keep = False
-        except (Exception, SystemExit):  # the app's
-            log.exception("the app raised while answering a request")
+        except (Exception, SystemExit, asyncio.CancelledError):  # the app's, or its time is over
+            if self.conversation.failure != OVERDUE:
+                log.exception("the app raised while answering a request")
             keep = self._failed()
         row = self._service.row
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
@@ -270,9 +274,26 @@ class AsyncConnection(Connection):
                 self._lost()
             return
         inflow = self.conversation.inflow
-        if inflow is not None and inflow.awaited and waited > self.loop.timeouts.idle:
+        if inflow is not None and ((inflow.awaited and waited > self.loop.timeouts.idle) or self._drips(now, inflow)):
             self.conversation.failure = 408
             self._lost()
+
+    def _drips(self, now: float, inflow: Inflow) -> bool:
+        """Whether the body comes too slowly, while the app waits for it."""
+        timeouts, body = self.loop.timeouts, self.conversation.coming
+        return bool(timeouts.body_rate) and body is not None and drips(body, now, timeouts, waiting=inflow.awaited)
+
+    @property
+    def tasks(self) -> Iterable[asyncio.Task[None]]:
+        """Those that answer requests, and so are bounded in time."""
+        return () if self.task is None else (self.task,)
+
+    def overdue(self, task: asyncio.Task[None]) -> str:
+        """The time of a task is over: it is cancelled. Which request it answers."""
+        self.conversation.failure = OVERDUE
+        self._lost()
+        task.cancel()
+        return f"{self.request.method} {self.request.target.decode('latin-1')}"
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

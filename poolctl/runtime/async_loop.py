@@ -16,6 +16,7 @@ import importlib.util
 import logging
 import threading
 from collections.abc import Sequence
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
             self._kind = LoggedAsyncConnection
         self._timer: asyncio.Handle | None = None
+        self._met: dict[asyncio.Task[None], float] = {}  # when a sweep first met it; past its time: never
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
         self.lifespan = app.life(self.events)
@@ -136,6 +138,22 @@ class AsyncConnectionLoop(ConnectionLoop):
             self._sweep(now, service)
         if self.ending:
             self._drained(not events, service)
+
+    def _sweep(self, now: float, service: Any) -> None:
+        super()._sweep(now, service)
+        if self.timeouts.request is not None:
+            self._end_overdue(now, self.timeouts.request)
+
+    def _end_overdue(self, now: float, limit: float) -> None:
+        """Cancel what takes too long. Whether a task is there is looked at here, so a request costs no more for it."""
+        connections = [each for each in self.handlers.values() if isinstance(each, AsyncConnection)]
+        holders = {task: connection for connection in connections for task in connection.tasks}
+        self._met = {task: self._met.get(task, now) for task in holders}
+        for task, since in self._met.items():
+            if now - since > limit:
+                self._met[task] = inf  # it is cancelled once
+                what = holders[task].overdue(task)
+                log.error("a request takes longer than timeouts.request (%g s), its task is cancelled: %s", limit, what)
 
     def _tick(self) -> None:
         self._timer = None

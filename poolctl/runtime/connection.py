@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from poolctl.errors import ClientGone
 from poolctl.runtime.multiplex import multiplex
 from poolctl.runtime.outbound import Sending
+from poolctl.runtime.pace import drips
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
@@ -27,13 +28,17 @@ NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client tha
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new
-    connection, to its first byte. ``idle``: between requests. ``write``: without a byte taken by the client.
-    ``drain``: from the stop to the end."""
+    connection, to its first byte. ``body``: for a body, and one more for each ``body_rate`` bytes of it; a rate of 0
+    asks for none. ``idle``: between requests. ``write``: without a byte taken by the client. ``request``: for the app
+    to answer one request; None: any time. ``drain``: from the stop to the end."""
 
     head: float = 10.0
     idle: float = 60.0
     write: float = 30.0
     drain: float = 30.0
+    body: float = 20.0
+    body_rate: int = 500
+    request: float | None = None
 
 
 class Connection(Sending):
@@ -187,6 +192,8 @@ class Connection(Sending):
         elif self.started:
             if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
                 self._overdue(service)
+            elif timeouts.body_rate and (body := self.conversation.coming) is not None and drips(body, now, timeouts):
+                self.turn_away(408, service)
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
             self._overdue(service)
 

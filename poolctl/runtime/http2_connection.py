@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from os import read
 from time import monotonic_ns
 from typing import cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.access.service import LoggedService, Tally
-from poolctl.runtime.async_connection import AsyncConnection
+from poolctl.runtime.async_connection import OVERDUE, AsyncConnection
 from poolctl.runtime.connection import READ
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http2_tasks import TasksConversation, TaskStream
@@ -27,7 +28,7 @@ class Http2Connection(AsyncConnection):
     __slots__ = ("_tasks",)
 
     conversation: TasksConversation  # type: ignore[assignment]
-    _tasks: set[asyncio.Task[None]]
+    _tasks: dict[asyncio.Task[None], TaskStream]
 
     @classmethod
     def take_over(cls, before: AsyncConnection, service: Service) -> None:
@@ -35,7 +36,7 @@ class Http2Connection(AsyncConnection):
         conversation = cast(TasksConversation, before.conversation.successor)
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
-        made._tasks = set()
+        made._tasks = {}
         made.mask = before.mask
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
@@ -59,8 +60,8 @@ class Http2Connection(AsyncConnection):
             stream.connection = self
             stream.out = self
             task = asyncio.Task(self._answer_stream(stream), loop=self.loop.events, name="request")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = stream
+            task.add_done_callback(self._tasks.pop)
         self.flush()
         for stream in conversation.streams:
             stream.wake()
@@ -133,7 +134,11 @@ class Http2Connection(AsyncConnection):
                 exchange.conclude()
         except ClientGone:
             whole = False
-        except (Exception, SystemExit):  # the app's, unless it only says that the body never came
+        except (
+            Exception,
+            SystemExit,
+            asyncio.CancelledError,
+        ):  # the app's, unless the body never came, or time is over
             if not (stream.refused or stream.gone):
                 log.exception("the app raised while answering a request")
             whole = self._failed_stream(stream)
@@ -184,6 +189,17 @@ class Http2Connection(AsyncConnection):
                 self.close(service)
         elif waited > timeouts.idle and (not streams or any(stream.awaited for stream in streams)):
             self.turn_away(408, service)
+
+    @property
+    def tasks(self) -> Iterable[asyncio.Task[None]]:
+        return self._tasks
+
+    def overdue(self, task: asyncio.Task[None]) -> str:
+        """The time of a stream is over: its task is cancelled. Which request it answers."""
+        stream = self._tasks[task]
+        stream.refused = OVERDUE
+        task.cancel()
+        return f"{stream.request.method} {stream.request.target.decode('latin-1')}"
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Iterable
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
@@ -51,6 +52,11 @@ class WebSocketConnection(AsyncConnection):
         if self.mask != IN:
             self.loop.want(self, IN)
         self.task = asyncio.Task(self._talk(), loop=self.loop.events, name="websocket")
+
+    @property
+    def tasks(self) -> Iterable[asyncio.Task[None]]:
+        """None that answers a request: a WebSocket lasts as long as both want."""
+        return ()
 
     async def _talk(self) -> None:
         """The task: the app, its error boundary, and the close."""

@@ -51,6 +51,12 @@ class Conversation(ABC):
         """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
         return False
 
+    @property
+    def coming(self) -> Any:
+        """The body that is coming, whose ``came`` says how many bytes of it have; None where there is none, or where
+        the protocol does not tell."""
+        return None
+
     def last_words(self, refusal: bytes) -> bytes:
         """What to send instead of the protocol's refusal when the connection ends."""
         return refusal
@@ -97,6 +103,11 @@ class Framer(ABC):
     def in_body(self) -> bool:
         """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
         return False
+
+    @property
+    def coming(self) -> Any:
+        """As that of a conversation."""
+        return None
 
 
 def _unseen(status: int, peer: Peer) -> None:

@@ -178,6 +178,7 @@ class HeadParser:
             return 400
         self._method = method
         if target[0] != SLASH:
+            self.upgrade = upgrade
             return self._unusual(target, method, same=same)
         if same and self._version == "1.1":
             self._last = head

@@ -49,6 +49,11 @@ class HttpReader:
         """Whether the head of what is pending is complete."""
         return self._body is not None
 
+    @property
+    def coming(self) -> LengthBody | ChunkedBody | None:
+        """The body that is coming, if one is."""
+        return self._body
+
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the client, split anywhere."""
         # The usual case first: nothing under way, and exactly one head.
