@@ -290,10 +290,12 @@ class AsyncConnection(Connection):
 
     def overdue(self, task: asyncio.Task[None]) -> str:
         """The time of a task is over: it is cancelled. Which request it answers."""
-        self.conversation.failure = OVERDUE
+        request = self.request
+        line = f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
+        self.conversation.refuse(OVERDUE, line.encode("latin-1"))
         self._lost()
         task.cancel()
-        return f"{self.request.method} {self.request.target.decode('latin-1')}"
+        return line
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

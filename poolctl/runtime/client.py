@@ -230,11 +230,14 @@ class Client(Sending):
             self._over()
             os.close(self.fd)
 
-    def turn_away(self, status: int) -> None:
-        """Its last words, and the end."""
+    def turn_away(self, status: int, line: bytes | None = None) -> None:
+        """Its last words, and the end. ``line``: that of the request which is not answered, where it is not the one
+        that is coming."""
         if self.open:
             self._over()
-            self.front.turn_away(self.fd, self.front.protocol.farewell(status, self.peer))
+            self.front.turn_away(
+                self.fd, self.front.protocol.farewell(status, self.peer, self.framer.line if line is None else line)
+            )
 
     def _over(self) -> None:
         self.open = False

@@ -238,7 +238,7 @@ class Connection(Sending):
             if conversation.multiplexed:  # the status belongs to no request, and may be that of a good end
                 refusal = protocol.refusal(status)
             else:
-                refusal = protocol.farewell(status, conversation.peer)
+                refusal = protocol.farewell(status, conversation.peer, conversation.line)
             self.loop.turn_away(self.fd, conversation.last_words(refusal))
 
     def _over(self, service: Service) -> None:

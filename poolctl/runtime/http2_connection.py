@@ -199,7 +199,7 @@ class Http2Connection(AsyncConnection):
         stream = self._tasks[task]
         stream.refused = OVERDUE
         task.cancel()
-        return f"{stream.request.method} {stream.request.target.decode('latin-1')}"
+        return f"{stream.request.method} {stream.request.target.decode('latin-1')} HTTP/2"
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

@@ -80,7 +80,7 @@ class LendingFront(Loop, ABC):
         """A complete request: to a worker with it, or 503 when too many wait already."""
         lent = self.lent
         if len(lent) >= self.waiting and self.router.free <= 0:
-            client.turn_away(503)
+            client.turn_away(503, client.framer.taken)
             return
         client.ticket = ticket = next(self.tickets)
         lent[ticket] = client
@@ -133,4 +133,4 @@ class LendingFront(Loop, ABC):
             if began:
                 client.close()
             else:
-                client.turn_away(status)
+                client.turn_away(status, client.framer.taken)

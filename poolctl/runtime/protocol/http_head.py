@@ -127,6 +127,7 @@ class HeadParser:
         self._body = body
         self._fields = _Fields()
         self._parser: HttpRequestParser | None = None  # made when it is needed
+        self._method = ""
         self._last = b""  # the last head, if it was one of the usual kind: HTTP/1.1, no body
         self._block = b""  # what follows its first line
 
@@ -226,6 +227,13 @@ class HeadParser:
         self._last = head
         self._block = head[head.find(b"\r\n") :]
         return 0
+
+    @property
+    def line(self) -> bytes:
+        """The request line that was read last; empty before the first."""
+        return (
+            b"%b %b HTTP/%b" % (self._method.encode(), self._fields.target, self._version.encode()) * bool(self._method)
+        )
 
     def request(self, conversation: HttpConversation | None) -> HttpRequest:
         """The request whose head was read last."""
