@@ -12,7 +12,7 @@ from pydantic import Field
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import ConnectionApp, Output, Surroundings
-from poolctl.runtime.app.target import load_callable
+from poolctl.runtime.app.target import load_function
 from poolctl.runtime.task import Peer
 
 CHUNK = 64 * 1024
@@ -134,7 +134,7 @@ class StreamApp(ConnectionApp):
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the function."""
-        self._function = load_callable(self.target)
+        self._function = load_function(self.target, "stream")
 
     def serve(self, request: Any, out: Output) -> bool:
         """Raises TypeError: this app is given connections, not requests."""
