@@ -57,6 +57,9 @@ SERVICES = {
     "frames": Service("frames", "frames", "frames", marks_requests=True),
     "echo": Service("echo", "raw", "raw", marks_requests=False),
     "stream": Service("stream", "raw", "raw", marks_requests=False, owns_connection=True),
+    "async-lines": Service("async-lines", "lines", "lines", marks_requests=True, asynchronous=True),
+    "async-frames": Service("async-frames", "frames", "frames", marks_requests=True, asynchronous=True),
+    "async-stream": Service("async-stream", "raw", "raw", False, owns_connection=True, asynchronous=True),
 }
 
 

@@ -48,6 +48,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "lines": "poolctl.runtime.app.lines:LinesApp",
         "frames": "poolctl.runtime.app.frames:FramesApp",
         "stream": "poolctl.runtime.app.stream:StreamApp",
+        "async-lines": "poolctl.runtime.app.async_lines:AsyncLines",
+        "async-frames": "poolctl.runtime.app.async_frames:AsyncFrames",
+        "async-stream": "poolctl.runtime.app.async_stream:AsyncStreamApp",
         "demo": "poolctl.runtime.app.demo:Demo",
     },
 }

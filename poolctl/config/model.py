@@ -16,7 +16,7 @@ from poolctl.config.part import Part
 from poolctl.config.units import Seconds, Timeout
 
 # The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
-APP_WORDS = ("wsgi", "asgi", "echo", "lines", "frames", "stream", "demo")
+APP_WORDS = ("wsgi", "asgi", "echo", "lines", "frames", "stream", "async-lines", "async-frames", "async-stream", "demo")
 AXES = ("app", "protocol", "pool", "ownership", "dispatch", "affinity")
 
 DEFAULT_LISTEN = "tcp://127.0.0.1:8000"

@@ -17,7 +17,7 @@ from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app import AsyncApp
+    from poolctl.runtime.app import ExchangeApp
     from poolctl.runtime.async_loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
@@ -40,7 +40,7 @@ class AsyncConnection(Connection):
     ) -> None:
         super().__init__(loop, fd, conversation)
         self._service = service
-        self.app = cast("AsyncApp", service.app)
+        self.app = cast("ExchangeApp", service.app)
         self.task: asyncio.Task[None] | None = None
         self.request: HttpRequest
         self.gone = False  # the client has left, or is as good as gone

@@ -28,7 +28,8 @@ def temporary_file() -> BinaryIO:
 
 
 def inline_or_file(data: bytes) -> bytes | BinaryIO:
-    """A request as it travels from a front to a worker: what is larger than 64 KiB in a file, positioned at its start."""
+    """A request as it travels from a front to a worker: in a file, positioned at its start, where it is larger than 64
+    KiB."""
     if len(data) <= INLINE:
         return data
     file = temporary_file()

@@ -18,11 +18,10 @@ def line_of(answer: Any, target: str) -> bytes:
     """
     if answer is None:
         return b""
-    if isinstance(answer, str):
-        answer = answer.encode()
-    elif not isinstance(answer, bytes):
+    line = answer.encode() if isinstance(answer, str) else answer
+    if not isinstance(line, bytes):
         raise TypeError(f"{target} returned a {type(answer).__name__}; it may return bytes, str or None")
-    return answer if answer.endswith(b"\n") else answer + b"\n"
+    return line if line.endswith(b"\n") else line + b"\n"
 
 
 @dataclass

@@ -43,7 +43,7 @@ def load_function(target: str, word: str) -> Callable[..., Any]:
 
 
 def load_async_function(target: str, word: str) -> Callable[..., Awaitable[Any]]:
-    """As ``load_callable``, of the app ``word``, whose functions are awaited. Raises AppError for one that cannot be."""
+    """As ``load_callable``, of the app ``word``, whose functions are awaited. Raises AppError for one that is not."""
     function = load_callable(target)
     if not is_async(function):
         raise AppError(

@@ -28,7 +28,7 @@ class _FrameReader:
         self.failure = 0
         self._protocol = protocol
         self._held = bytearray()
-        self._needed = protocol.size  # bytes that have to be held before more is known: a prefix, or a whole frame
+        self._needed: int = protocol.size  # bytes that have to be held before more is known: a prefix, or a whole frame
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         raise NotImplementedError
@@ -46,7 +46,7 @@ class _FrameReader:
             held.clear()
         protocol = self._protocol
         size, order = protocol.size, protocol.order
-        start, came, needed = 0, len(data), size
+        start, came, needed = 0, len(data), int(size)
         while came - start >= size:
             length = int.from_bytes(data[start : start + size], order)
             if length > protocol.limit:
