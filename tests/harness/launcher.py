@@ -131,6 +131,9 @@ def _import() -> None:
     """Everything that a server needs, apps excepted."""
     import gc
 
+    import setproctitle
+
+    setproctitle.getproctitle()  # it looks for the memory of the title once, and would not find it in a changed environment
     from poolctl.assembly.registry import REGISTRY, part_class
 
     for axis, words in REGISTRY.items():
