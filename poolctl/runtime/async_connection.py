@@ -117,6 +117,12 @@ class AsyncConnection(Connection):
         if (inflow is not None and inflow.size > FULL) or len(conversation.requests) > AHEAD:
             self.loop.want(self, 0)
 
+    def _nothing(self, service: Service) -> None:
+        if self.task is None:
+            super()._nothing(service)
+        else:
+            self.loop.want(self, IN)  # a drain asked for an event, and a request came first
+
     def _answer(self, service: Service) -> None:
         """The requests that have come, one after the other."""
         if self._answering:

@@ -133,7 +133,8 @@ def _import() -> None:
 
     import setproctitle
 
-    setproctitle.getproctitle()  # it looks for the memory of the title once, and would not find it in a changed environment
+    setproctitle.getproctitle()  # it looks for the memory of the title once, and in a changed environment in vain
+
     from poolctl.assembly.registry import REGISTRY, part_class
 
     for axis, words in REGISTRY.items():

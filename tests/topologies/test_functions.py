@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -194,6 +197,31 @@ def test_a_stop_answers_what_has_come(launch: Launch) -> None:
         assert drained(client) == b"SLEEP 0.5\nNEXT\n"
         assert idle.at_end()
         assert server.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("app", "sent"),
+    [
+        ({"async-lines": "messages:line"}, b"sleep 0.1\n"),
+        ({"asgi": "messages:page"}, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ],
+    ids=["lines", "asgi"],
+)
+def test_a_request_that_comes_with_the_stop_is_answered(launch: Launch, app: dict[str, str], sent: bytes) -> None:
+    """The loop asks its idle connections who can leave, and one is not idle any more."""
+    server = launch({"app": app, **OWNED["reuse-port"]})
+    (worker,) = server.pids("worker")
+    with Client(server.port) as client:
+        client.send(sent)
+        first = client.line()
+        os.kill(worker, signal.SIGSTOP)
+        server.signal()
+        server.wait_for_log("stopping")
+        select.select([], [], [], 0.05)  # nobody says when the mold has told the workers
+        client.send(sent)
+        os.kill(worker, signal.SIGCONT)
+        assert (first + drained(client)).lower().count(b"sleep 0.1\n") == 2
+    assert server.wait() == 0
 
 
 # Streams that are awaited

@@ -49,6 +49,15 @@ async def line(request: bytes) -> bytes | str | None:
     return request.decode().upper()
 
 
+async def page(scope: Any, receive: Any, send: Any) -> None:
+    """As an ASGI application."""
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await asyncio.sleep(0.1)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"sleep 0.1\n"})
+
+
 _gates: list[asyncio.Event] = []
 
 
