@@ -131,6 +131,10 @@ def _import() -> None:
     """Everything that a server needs, apps excepted."""
     import gc
 
+    import setproctitle
+
+    setproctitle.getproctitle()  # it looks for the memory of the title once, and in a changed environment in vain
+
     from poolctl.assembly.registry import REGISTRY, part_class
 
     for axis, words in REGISTRY.items():
