@@ -1,0 +1,19 @@
+"""The pages of the site."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+from notes import views
+
+urlpatterns = [
+    path("", views.index),
+    path("export.csv", views.export),
+    path("files/<str:name>", views.file),
+    path("fails", views.fails),
+    path("breaks", views.breaks),
+    path("who", views.who),
+    path("later", views.later),
+    path("ticks", views.ticks),
+    path("admin/", admin.site.urls),
+]
