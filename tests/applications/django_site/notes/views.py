@@ -79,6 +79,16 @@ def breaks(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+async def breaks_later(request: HttpRequest) -> StreamingHttpResponse:
+    """A coroutine's stream that breaks off."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"the first part"
+        raise ValueError("in the middle")
+
+    return StreamingHttpResponse(parts())
+
+
 def who(request: HttpRequest) -> JsonResponse:
     """Who answers, and what was asked."""
     return JsonResponse(

@@ -12,6 +12,7 @@ urlpatterns = [
     path("files/<str:name>", views.file),
     path("fails", views.fails),
     path("breaks", views.breaks),
+    path("breaks-later", views.breaks_later),
     path("who", views.who),
     path("later", views.later),
     path("ticks", views.ticks),
