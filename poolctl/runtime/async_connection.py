@@ -146,23 +146,26 @@ class AsyncConnection(Connection):
 
     async def _work(self, request: HttpRequest, started: int) -> None:
         """The task: the app, its error boundary, and what comes after."""
+        exchange = self.app.exchange(request, self)
         try:
-            exchange = self.app.exchange(request, self)
             await exchange.call()
             keep = exchange.conclude()
         except ClientGone:
             keep = False
-        except (Exception, SystemExit):  # the app's
+        except (Exception, SystemExit, asyncio.CancelledError):  # the app's: nobody else cancels this task
             log.exception("the app raised while answering a request")
-            keep = self._failed()
+            keep = self._failed(exchange)
         row = self._service.row
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         row[SINCE] = 0
         self._answered(keep)
 
-    def _failed(self) -> bool:
+    def _failed(self, exchange: Any) -> bool:
         self._service.row[FAILED] += 1
+        if exchange.ended:  # frameworks answer first and raise then, for the log
+            kept: bool = exchange.keep
+            return kept
         if not self.began and not self.conversation.failure:
             try:
                 self.send(self._service.protocol.refusal(500))
