@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from browser import Tab, load, tabs
 from curl import curl
@@ -41,12 +40,20 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield server
 
 
+@pytest.fixture(scope="module")
+def kept(shop: Server) -> Iterator[Tab]:
+    """A connection that is used once, and again when all other tests are through."""
+    with Tab(shop.port) as tab:
+        assert tab.visit("/page").status == 200
+        yield tab
+
+
 @pytest.fixture
 def url(shop: Server) -> str:
     return f"http://127.0.0.1:{shop.port}"
 
 
-def test_a_basket_and_an_upload(shop: Server, url: str) -> None:
+def test_a_basket_and_an_upload(shop: Server, url: str, kept: Tab) -> None:
     with browsing(shop, follow_redirects=True) as client:
         assert client.post("/buy/apple").json()["basket"] == ["apple"]
         answer = client.post("/buy/pear")
@@ -138,13 +145,12 @@ def test_a_browser(shop: Server) -> None:
             opened[1].go("/page", method=method)
         lengths = [opened[1].answer(head=head) for head in (True, False, True)]
         assert {answer.headers["content-length"] for answer in lengths} == {str(len(page.body))}
-        opened[2].go("/slow?seconds=0.6")  # meanwhile the others are idle
-        assert opened[2].answer().body == b"slow"
+        assert opened[2].visit("/slow?seconds=0.05").body == b"slow"
         assert {tab.visit("/page").status for tab in [*opened, ahead]} == {200}
 
 
 def test_large_cookies(shop: Server) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{shop.port}", trust_env=False) as client:
+    with browsing(shop) as client:
         assert len(client.get("/cookies").headers.get_list("set-cookie")) == 10
         assert client.get("/headers").json()["cookies"] == {f"cookie{number}": "x" * 1500 for number in range(10)}
     with Tab(shop.port) as tab:
@@ -162,3 +168,7 @@ def test_downloads_that_are_broken_off(shop: Server) -> None:
     shop.wait_for_log("the stream is closed", before + len(opened))
     with Tab(shop.port) as tab:
         assert len(tab.visit("/large?mib=4").body) == 4 * MIB
+
+
+def test_a_kept_connection_after_a_while(kept: Tab) -> None:
+    assert kept.visit("/count?to=3").body == b"0\n1\n2\n"
