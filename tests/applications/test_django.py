@@ -24,19 +24,23 @@ app: {asgi: shelf.asgi}
 directory: django_site
 environment: {DJANGO_SETTINGS_MODULE: shelf.settings, SHELF_DATA: data, SHELF_MODE: asgi}
 """
+FORWARDED = "forwarded: {trust: [127.0.0.1]}\n"
 TOPOLOGIES = {
     "wsgi half-sync/half-reactive, preload": f"{WSGI}pool: {{kind: process, size: 2}}\npreload: true\n",
-    "wsgi half-sync/half-reactive threads": f"{WSGI}pool: {{kind: thread, size: 3}}\n",
+    "wsgi half-sync/half-reactive threads, forwarded": f"{WSGI}pool: {{kind: thread, size: 3}}\n{FORWARDED}",
     "wsgi half-sync/half-async": f"{WSGI}pool: {{kind: process, size: 2}}\nownership: half-sync/half-async\n",
     "wsgi leader/followers, preload": (
         f"{WSGI}pool: {{kind: process, size: 2, threads: 2}}\nownership: leader/followers\npreload: true\n"
     ),
     "wsgi leader/followers threads": f"{WSGI}pool: {{kind: thread, size: 3}}\nownership: leader/followers\n",
-    "wsgi reuse-port": f"{WSGI}pool: {{kind: process, size: 2}}\nownership: reuse-port\n",
+    "wsgi reuse-port, forwarded": f"{WSGI}pool: {{kind: process, size: 2}}\nownership: reuse-port\n{FORWARDED}",
     "asgi half-sync/half-async, preload": (
-        f"{ASGI}pool: {{kind: process, size: 2}}\nownership: {{use: half-sync/half-async, accept: worker}}\npreload: true\n"
+        f"{ASGI}pool: {{kind: process, size: 2}}\npreload: true\n"
+        "ownership: {use: half-sync/half-async, accept: worker}\n"
     ),
-    "asgi leader/followers": f"{ASGI}pool: {{kind: process, size: 2}}\nownership: leader/followers\n",
+    "asgi leader/followers, forwarded": (
+        f"{ASGI}pool: {{kind: process, size: 2}}\nownership: leader/followers\n{FORWARDED}"
+    ),
     "asgi reuse-port": f"{ASGI}pool: {{kind: process, size: 2}}\nownership: reuse-port\n",
 }
 ENVIRONMENT = {"DJANGO_SETTINGS_MODULE": "shelf.settings", "SHELF_DATA": "data"}
@@ -62,6 +66,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(request: pytest.FixtureRequest, project: Path) -> Iterator[Server]:
     with served(TOPOLOGIES[request.param], project, tracebacks=True) as server:
         yield server
+
+
+@pytest.fixture
+def forwarded(request: pytest.FixtureRequest) -> bool:
+    """Whether the topology trusts a proxy."""
+    return "forwarded" in request.node.callspec.params["site"]
 
 
 def token(page: httpx.Response) -> str:
@@ -119,7 +129,17 @@ def test_streams_coroutines_and_conditional_requests(site: Server) -> None:
         if again.status_code == 200:  # somebody wrote a note meanwhile
             again = client.get("/later", headers={"If-None-Match": again.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
-        assert client.get("/who").json()["url"] == f"http://127.0.0.1:{site.port}/who"
+
+
+def test_a_proxy_is_believed_where_the_file_names_it(site: Server, forwarded: bool) -> None:
+    told = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "www.shelf.test"}
+    with browsing(site) as client:
+        found = client.get("/who?all=1", headers=told).json()
+        own = client.get("/who").json()
+    base = f"http://127.0.0.1:{site.port}"
+    seen = ("https://www.shelf.test/who?all=1", "203.0.113.7") if forwarded else (f"{base}/who?all=1", "127.0.0.1")
+    assert (found["url"], found["client"]) == seen
+    assert (own["url"], own["client"]) == (f"{base}/who", "127.0.0.1")
 
 
 def test_what_goes_wrong(site: Server) -> None:

@@ -16,6 +16,7 @@ from browser import Tab, load, tabs
 from curl import curl
 from harness.server import Server
 from running import browsing, copy, served
+from slow import forget_peaks, peaks, rest, slow_readers
 
 API = """
 app: {use: asgi, target: "api:app", lifespan: on}
@@ -145,3 +146,17 @@ def test_a_browser(api: Server) -> None:
     api.wait_for_log("the stream is closed", before + len(opened))
     with Tab(api.port) as tab:
         assert len(tab.visit("/large?mib=4").body) == 4 * MIB
+
+
+def test_slow_readers_hold_neither_workers_nor_memory(api: Server) -> None:
+    """The application waits for each of them, and the others do not."""
+    with browsing(api) as client:
+        assert len(client.get("/large?mib=4").content) == 4 * MIB  # what a process needs for the first time
+        before = forget_peaks(api)
+        with slow_readers(api, 3, "/large?mib=64") as readers:
+            for number in range(1, 9):
+                assert client.get(f"/items/{number}").json()["number"] == number
+            for reader in readers:
+                assert rest(reader) > 64 * MIB
+    after = peaks(api)
+    assert {pid: after[pid] - before[pid] for pid in before if after[pid] - before[pid] > 32 * 1024} == {}

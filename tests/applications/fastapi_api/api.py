@@ -1,4 +1,4 @@
-"""An API: typed bodies, dependencies, background tasks, streams, uploads, and a state that lives as long as a worker."""
+"""An API: typed bodies, dependencies, background tasks, streams, uploads, a state that lives as long as a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 
 def say(*words: object) -> None:
-    print(*words, file=sys.stderr, flush=True)
+    sys.stderr.write(" ".join(map(str, words)) + "\n")
 
 
 @asynccontextmanager

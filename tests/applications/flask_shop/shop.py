@@ -27,7 +27,7 @@ class SoldOut(Exception):
 def tidy(error: BaseException | None) -> None:
     """After the response, streamed or not, even when the client left in the middle."""
     if request.args.get("tell"):
-        print("tidied", request.path, file=sys.stderr, flush=True)
+        sys.stderr.write(f"tidied {request.path}\n")
 
 
 @app.get("/")
@@ -90,7 +90,7 @@ def large() -> Response:
             for _ in range(int(request.args["mib"])):
                 yield b"x" * MIB
         finally:
-            print("the stream is closed", file=sys.stderr, flush=True)
+            sys.stderr.write("the stream is closed\n")
 
     return Response(stream_with_context(parts()), mimetype="application/octet-stream")
 

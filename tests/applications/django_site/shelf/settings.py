@@ -8,9 +8,9 @@ from pathlib import Path
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ["SHELF_DATA"])
 
-SECRET_KEY = "not a secret: this site is for tests"  # noqa: S105
+SECRET_KEY = "not a secret: this site is for tests"
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ALLOWED_HOSTS = ["127.0.0.1", "www.shelf.test"]
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -49,7 +49,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA / "shelf.sqlite3",
-        "CONN_MAX_AGE": 60,
+        "CONN_MAX_AGE": 0 if os.environ.get("SHELF_MODE") == "asgi" else 60,
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=wal"},
     }
 }
