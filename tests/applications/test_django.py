@@ -156,6 +156,17 @@ def test_what_goes_wrong(site: Server) -> None:
     site.wait_for_log("ValueError: in the middle")
 
 
+def test_a_client_leaves_a_stream(site: Server) -> None:
+    before = site.log.count("the ticks have ended"), site.log.count("Traceback")
+    with browsing(site) as client:
+        asynchronous = client.get("/who").json()["mode"] == "asgi"
+        with client.stream("GET", "/forever-later" if asynchronous else "/forever") as answer:
+            assert next(answer.iter_bytes()).startswith(b"tick\n")
+        site.wait_for_log("the ticks have ended", before[0] + 1)
+        assert client.get("/who").status_code == 200
+    assert site.log.count("Traceback") == before[1]
+
+
 def test_the_database_under_many_clients(site: Server) -> None:
     """Each worker, and each thread, has a connection to the database of its own; what was open at the fork is not
     used."""

@@ -137,15 +137,25 @@ def test_a_browser(api: Server) -> None:
         assert [len(opened[0].answer().body) for _ in range(3)] == [14, 25, 45]  # in the order of the requests
         assert opened[1].visit("/stock", Cookie="c=" + "x" * 20_000).status == 200
         assert {tab.visit("/stock").status for tab in [*opened, ahead]} == {200}
-    before = api.log.count("the stream is closed")
+
+
+def test_clients_that_leave(api: Server) -> None:
+    before = api.log.count("the stream is closed"), api.log.count("the ticks have ended"), api.log.count("Traceback")
     with tabs(api.port) as opened:
         for tab in opened:
             tab.go("/large?mib=8")
         for tab in opened:
             assert tab.line() == b"HTTP/1.1 200 OK\r\n"
-    api.wait_for_log("the stream is closed", before + len(opened))
+    with tabs(api.port) as opened:
+        for tab in opened:
+            tab.go("/forever")
+        for tab in opened:
+            assert tab.line() == b"HTTP/1.1 200 OK\r\n"
+    api.wait_for_log("the stream is closed", before[0] + len(opened))
+    api.wait_for_log("the ticks have ended", before[1] + len(opened))
     with Tab(api.port) as tab:
         assert len(tab.visit("/large?mib=4").body) == 4 * MIB
+    assert api.log.count("Traceback") == before[2]  # that clients leave is no error of the application
 
 
 def test_slow_readers_hold_neither_workers_nor_memory(api: Server) -> None:

@@ -160,7 +160,7 @@ def test_large_cookies(shop: Server) -> None:
 
 
 def test_downloads_that_are_broken_off(shop: Server) -> None:
-    before = shop.log.count("the stream is closed")
+    before, failures = shop.log.count("the stream is closed"), shop.log.count("Traceback")
     with tabs(shop.port) as opened:
         for tab in opened:
             tab.go("/large?mib=8")
@@ -169,6 +169,7 @@ def test_downloads_that_are_broken_off(shop: Server) -> None:
     shop.wait_for_log("the stream is closed", before + len(opened))
     with Tab(shop.port) as tab:
         assert len(tab.visit("/large?mib=4").body) == 4 * MIB
+    assert shop.log.count("Traceback") == failures
 
 
 def test_slow_readers_hold_neither_workers_nor_memory(shop: Server) -> None:

@@ -100,6 +100,21 @@ async def ticks() -> StreamingResponse:
     return StreamingResponse(numbers(), media_type="text/event-stream")
 
 
+@app.get("/forever")
+async def forever() -> StreamingResponse:
+    """A stream that ends with its client."""
+
+    async def ticks() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "data: tick\n\n"
+                await asyncio.sleep(0.01)
+        finally:
+            say("the ticks have ended")
+
+    return StreamingResponse(ticks(), media_type="text/event-stream")
+
+
 @app.get("/large")
 def large(mib: int) -> StreamingResponse:
     def parts() -> Iterator[bytes]:

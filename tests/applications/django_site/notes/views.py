@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -87,6 +89,34 @@ async def breaks_later(request: HttpRequest) -> StreamingHttpResponse:
         raise ValueError("in the middle")
 
     return StreamingHttpResponse(parts())
+
+
+def forever(request: HttpRequest) -> StreamingHttpResponse:
+    """A stream that ends with its client."""
+
+    def ticks() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"tick\n"
+                time.sleep(0.01)
+        finally:
+            sys.stderr.write("the ticks have ended\n")
+
+    return StreamingHttpResponse(ticks())
+
+
+async def forever_later(request: HttpRequest) -> StreamingHttpResponse:
+    """The same of a coroutine."""
+
+    async def ticks() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"tick\n"
+                await asyncio.sleep(0.01)
+        finally:
+            sys.stderr.write("the ticks have ended\n")
+
+    return StreamingHttpResponse(ticks())
 
 
 def who(request: HttpRequest) -> JsonResponse:

@@ -13,6 +13,8 @@ urlpatterns = [
     path("fails", views.fails),
     path("breaks", views.breaks),
     path("breaks-later", views.breaks_later),
+    path("forever", views.forever),
+    path("forever-later", views.forever_later),
     path("who", views.who),
     path("later", views.later),
     path("ticks", views.ticks),
