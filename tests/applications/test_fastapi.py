@@ -17,6 +17,8 @@ from curl import curl
 from harness.server import Server
 from running import browsing, copy, served
 from slow import forget_peaks, peaks, rest, slow_readers
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 API = """
 app: {use: asgi, target: "api:app", lifespan: on}
@@ -137,6 +139,28 @@ def test_a_browser(api: Server) -> None:
         assert [len(opened[0].answer().body) for _ in range(3)] == [14, 25, 45]  # in the order of the requests
         assert opened[1].visit("/stock", Cookie="c=" + "x" * 20_000).status == 200
         assert {tab.visit("/stock").status for tab in [*opened, ahead]} == {200}
+
+
+def test_a_websocket(api: Server) -> None:
+    base = f"ws://127.0.0.1:{api.port}"
+    before = api.log.count("the talk is over"), api.log.count("a client left a WebSocket"), api.log.count("Traceback")
+    with connect(f"{base}/talk/ann", subprotocols=["talk"]) as ann, connect(f"{base}/talk/bob") as bob:
+        assert (ann.subprotocol, bob.subprotocol) == ("talk", None)
+        assert [json.loads(talker.recv(10)) for talker in (ann, bob)] == [
+            {"name": name, "apple": 3} for name in ("ann", "bob")
+        ]
+        for text in ("hello", "☃" * 10_000):
+            for talker in (ann, bob):
+                talker.send(text)
+            assert [talker.recv(10) for talker in (ann, bob)] == [f"ann: {text}", f"bob: {text}"]
+    api.wait_for_log("the talk is over", before[0] + 2)
+    with pytest.raises(InvalidStatus) as refused:  # the token is missing
+        connect(f"{base}/shout")
+    assert refused.value.response.status_code == 403
+    with connect(f"{base}/shout?token=x") as shouting:
+        assert shouting.recv(10) == b"x" * 65536
+    api.wait_for_log("a client left a WebSocket", before[1] + 1)
+    assert api.log.count("Traceback") == before[2]
 
 
 def test_clients_that_leave(api: Server) -> None:

@@ -11,7 +11,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, FastAPI, File, Form, Header, HTTPException, Request, UploadFile
+from fastapi import (
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    File,
+    Form,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+    UploadFile,
+    WebSocket,
+)
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -136,6 +148,26 @@ async def source() -> FileResponse:
 async def sleep(seconds: float) -> dict:
     await asyncio.sleep(seconds)
     return {"slept": seconds}
+
+
+@app.websocket("/talk/{name}")
+async def talk(socket: WebSocket, name: str) -> None:
+    """Answers with the name."""
+    await socket.accept(subprotocol="talk" if "talk" in socket.scope["subprotocols"] else None)
+    await socket.send_json({"name": name, **socket.state.stock})
+    try:
+        async for text in socket.iter_text():
+            await socket.send_text(f"{name}: {text}")
+    finally:
+        say("the talk is over")
+
+
+@app.websocket("/shout")
+async def shout(socket: WebSocket, token: Annotated[str, Query()]) -> None:
+    """Speaks until the client has left."""
+    await socket.accept()
+    while True:
+        await socket.send_bytes(b"x" * 65536)
 
 
 @app.get("/fails")
