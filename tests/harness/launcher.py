@@ -131,6 +131,8 @@ def _import() -> None:
     """Everything that a server needs, apps excepted."""
     import gc
 
+    import setproctitle  # noqa: F401  # it finds the place of the title by the environment, which is still as it was
+
     from poolctl.assembly.registry import REGISTRY, part_class
 
     for axis, words in REGISTRY.items():
