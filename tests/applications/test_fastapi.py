@@ -32,7 +32,7 @@ TOPOLOGIES = {
     ),
     "leader/followers": f"{API}{PROCESSES}ownership: leader/followers\n",
     "leader/followers threads": f"{API}pool: {{kind: thread, size: 2}}\nownership: leader/followers\n",
-    "reuse-port": f"{API}{PROCESSES}ownership: reuse-port\n",
+    "reuse-port, http2": f"{API}{PROCESSES}ownership: reuse-port\nprotocol: {{use: http, http2: true}}\n",
 }
 MIB = 1024 * 1024
 
@@ -139,6 +139,26 @@ def test_a_browser(api: Server) -> None:
         assert [len(opened[0].answer().body) for _ in range(3)] == [14, 25, 45]  # in the order of the requests
         assert opened[1].visit("/stock", Cookie="c=" + "x" * 20_000).status == 200
         assert {tab.visit("/stock").status for tab in [*opened, ahead]} == {200}
+
+
+@pytest.mark.parametrize("api", ["reuse-port, http2"], indirect=True)
+def test_http2(api: Server) -> None:
+    content = os.urandom(2 * MIB)
+    before = api.log.count("the ticks have ended")
+    with browsing(api, http1=False, http2=True) as client:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(client.get, [f"/items/{number}" for number in range(1, 25)]))
+        assert {answer.http_version for answer in answers} == {"HTTP/2"}
+        assert [answer.json()["number"] for answer in answers] == list(range(1, 25))
+        uploaded = client.post("/upload", files={"file": ("a.bin", content)}, data={"note": "n"}).json()
+        assert uploaded["sha256"] == hashlib.sha256(content).hexdigest()
+        assert (client.get("/fails").status_code, client.get("/nowhere").status_code) == (500, 404)
+        assert client.get("/ticks").text.count("data") == 5
+        assert len(client.get("/large?mib=4").content) == 4 * MIB
+        with client.stream("GET", "/forever") as answer:
+            assert next(answer.iter_text()).startswith("data: tick")
+        assert client.get("/stock").json()["apple"] == 3
+    api.wait_for_log("the ticks have ended", before + 1)  # httpx resets no stream, it closes the connection
 
 
 def test_a_websocket(api: Server) -> None:

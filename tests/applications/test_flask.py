@@ -29,7 +29,9 @@ TOPOLOGIES = {
     "half-sync/half-async worker": f"{SHOP}{PROCESSES}ownership: {{use: half-sync/half-async, accept: worker}}\n",
     "leader/followers": f"{SHOP}{PROCESSES}ownership: leader/followers\n",
     "leader/followers threads": f"{SHOP}{THREADS}ownership: leader/followers\n",
-    "reuse-port, preload": f"{SHOP}{PROCESSES}ownership: reuse-port\npreload: true\n",
+    "reuse-port, preload, http2": (
+        f"{SHOP}{PROCESSES}ownership: reuse-port\npreload: true\nprotocol: {{use: http, http2: true}}\n"
+    ),
 }
 MIB = 1024 * 1024
 
@@ -71,6 +73,22 @@ def test_a_basket_and_an_upload(shop: Server, url: str, kept: Tab) -> None:
         assert client.get("/count?to=1000&tell=1").text == "".join(f"{number}\n" for number in range(1000))
     shop.wait_for_log("tidied /upload")
     shop.wait_for_log("tidied /count")
+
+
+@pytest.mark.parametrize("shop", ["reuse-port, preload, http2"], indirect=True)
+def test_http2(shop: Server) -> None:
+    content = os.urandom(2 * MIB)
+    with browsing(shop, http1=False, http2=True, follow_redirects=True) as client:
+        bought = client.post("/buy/apple")
+        assert (bought.http_version, bought.json()["basket"]) == ("HTTP/2", ["apple"])
+        uploaded = client.post("/upload", files={"file": ("two.bin", content)}).json()["files"]
+        assert uploaded == {"two.bin": hashlib.sha256(content).hexdigest()}
+        part = client.get("/files/two.bin", headers={"Range": "bytes=1000-1999"})
+        assert (part.status_code, part.content) == (206, content[1000:2000])
+        page = client.get("/page")
+        assert client.get("/page", headers={"If-None-Match": page.headers["etag"]}).status_code == 304
+        assert client.get("/count?to=100").text.count("\n") == 100
+        assert (client.get("/fails").status_code, client.get("/nowhere").status_code) == (500, 404)
 
 
 def test_what_goes_wrong(shop: Server) -> None:
