@@ -8,7 +8,7 @@ import socket
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
-from poolctl.errors import ClientGone
+from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService
 from poolctl.runtime.async_connection import AHEAD, FULL, AsyncConnection
 from poolctl.runtime.poller import IN, OUT
@@ -60,9 +60,12 @@ class WebSocketConnection(AsyncConnection):
             await exchange.call()
         except ClientGone as error:
             log.debug("the app was told that the client has gone: %s", error)
-        except (Exception, SystemExit):  # the app's
-            log.exception("the app raised while it had a WebSocket")
-            self._service.row[FAILED] += 1
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the app's: nobody else cancels this task
+            if comes_of_leaving(error):
+                log.info("a client left a WebSocket, and the app raised %r", error)
+            else:
+                log.exception("the app raised while it had a WebSocket")
+                self._service.row[FAILED] += 1
             exchange.failed()
         else:
             exchange.returned()
