@@ -177,7 +177,7 @@ def test_a_websocket(api: Server) -> None:
     with pytest.raises(InvalidStatus) as refused:  # the token is missing
         connect(f"{base}/shout")
     assert refused.value.response.status_code == 403
-    with connect(f"{base}/shout?token=x") as shouting:
+    with connect(f"{base}/shout?token=x", close_timeout=0.5) as shouting:
         assert shouting.recv(10) == b"x" * 65536
     api.wait_for_log("a client left a WebSocket", before[1] + 1)
     assert api.log.count("Traceback") == before[2]
