@@ -40,9 +40,9 @@ class WebSocketConnection(AsyncConnection):
         conversation = cast(WebSocketConversation, before.conversation.successor)
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
-        made.mask = before.mask
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
+        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made._began()
 
     def _began(self) -> None:
