@@ -359,3 +359,30 @@ def test_a_stop_lets_conversations_end(launch: Launch) -> None:
         client.sock.shutdown(socket.SHUT_WR)
         assert client.at_end()
         assert server.wait() == 0
+
+
+def test_a_conversation_that_begins_with_the_stop_costs_nothing_while_it_waits(launch: Launch) -> None:
+    server = launch({"app": {"async-stream": "messages:stream"}, **OWNED["reuse-port"]})
+    (worker,) = server.pids("worker")
+    with Client(server.port) as client:
+        with Client(server.port) as later:  # whose answer says that the first was accepted
+            later.send(b"upper one\n")
+            greeted(later)
+        os.kill(worker, signal.SIGSTOP)
+        server.signal()
+        server.wait_for_log("stopping")
+        select.select([], [], [], 0.05)  # nobody says when the mold has told the workers
+        client.send(b"upper one\n")
+        os.kill(worker, signal.SIGCONT)
+        greeted(client)
+        assert client.line() == b"ONE\n"
+        before = processor_time(worker)
+        select.select([], [], [], 0.3)
+        assert processor_time(worker) - before < 0.05
+    assert server.wait() == 0
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
