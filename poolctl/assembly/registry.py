@@ -52,6 +52,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "async-frames": "poolctl.runtime.app.async_frames:AsyncFrames",
         "async-stream": "poolctl.runtime.app.async_stream:AsyncStreamApp",
         "demo": "poolctl.runtime.app.demo:Demo",
+        "cgi": "poolctl.runtime.app.cgi:Cgi",
     },
 }
 
