@@ -77,7 +77,8 @@ class ExchangeApp(AsyncApp):
     def exchange(self, request: Any, connection: Any) -> Any:
         """What answers one request: ``call`` is awaited, then ``conclude`` says whether the connection may be kept.
 
-        Exceptions of the user's code pass through both.
+        Exceptions of the user's code pass through both. After one, ``ended`` says whether the answer was complete
+        before, and if so ``keep`` whether the connection may be kept.
         """
 
     def websocket(self, conversation: Any, connection: Any) -> Any:

@@ -54,6 +54,11 @@ class Exchange(HttpResponse):
         called: Awaitable[None] = self._application(scope, self.receive, self.send)
         return called
 
+    @property
+    def ended(self) -> bool:
+        """Whether the response is complete."""
+        return self._state == END
+
     def conclude(self) -> bool:
         """The application has returned: whether the connection may be kept. Raises RuntimeError when that is too
         early."""
