@@ -27,13 +27,15 @@ ENDLESS = {
 def _request(topology: Topology, chosen: Combination, tree: Tree) -> Iterator[Diagnostic]:
     """What is wrong with ``timeouts.request``."""
     service = chosen.service
-    if topology.timeouts.request is None or service.asynchronous:
+    if topology.timeouts.request is None:
         return
-    reason = f"the app {service.app} owns its connection, and answers no requests" if service.owns_connection else ""
-    reason = reason or ENDLESS.get(chosen.pool, "")
+    reason = "" if service.asynchronous else ENDLESS.get(chosen.pool, "")
+    if service.owns_connection:
+        reason = f"the app {service.app} owns its connection, and answers no requests"
     if reason:
+        mending = "leave it out" if service.owns_connection else "leave it out, or use pool: process"
         place = tree.at_key(("timeouts", "request"))
-        yield Diagnostic("PC301", f"timeouts.request: {reason}", place, "leave it out, or use pool: process")
+        yield Diagnostic("PC301", f"timeouts.request: {reason}", place, mending)
 
 
 def of_requests(topology: Topology, chosen: Combination, tree: Tree) -> list[Diagnostic]:

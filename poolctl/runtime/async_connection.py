@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Hashable, Mapping
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
-from poolctl.errors import ClientGone
+from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.connection import Connection
+from poolctl.runtime.overdue import TOO_LATE
 from poolctl.runtime.pace import drips
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http_reader import SWITCHED
@@ -20,12 +21,11 @@ from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app import AsyncApp
+    from poolctl.runtime.app import ExchangeApp
     from poolctl.runtime.async_loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
 FULL = 65536  # bytes of a body that wait for the app; then the client has to
-OVERDUE = 504
 AHEAD = 64  # requests that wait for the one in hand; likewise
 NAME = "request"  # of tasks: to make one for each would cost a request more than its scope does
 EAGER = sys.version_info >= (3, 12)  # a task may begin at once, not in the next round of the event loop
@@ -44,7 +44,7 @@ class AsyncConnection(Connection):
     ) -> None:
         super().__init__(loop, fd, conversation)
         self._service = service
-        self.app = cast("AsyncApp", service.app)
+        self.app = cast("ExchangeApp", service.app)
         self.task: asyncio.Task[None] | None = None
         self.request: HttpRequest
         self.gone = False  # the client has left, or is as good as gone
@@ -120,6 +120,12 @@ class AsyncConnection(Connection):
         if (inflow is not None and inflow.size > FULL) or len(conversation.requests) > AHEAD:
             self.loop.want(self, 0)
 
+    def _nothing(self, service: Service) -> None:
+        if self.task is None:
+            super()._nothing(service)
+        else:
+            self.loop.want(self, IN)  # a drain asked for an event, and a request came first
+
     def _answer(self, service: Service) -> None:
         """The requests that have come, one after the other."""
         if self._answering:
@@ -173,24 +179,33 @@ class AsyncConnection(Connection):
 
     async def _work(self, request: HttpRequest, started: int) -> None:
         """The task: the app, its error boundary, and what comes after."""
+        exchange = self.app.exchange(request, self)
         try:
-            exchange = self.app.exchange(request, self)
             await exchange.call()
             keep = exchange.conclude()
         except ClientGone:
             keep = False
-        except (Exception, SystemExit, asyncio.CancelledError):  # the app's, or its time is over
-            if self.conversation.failure != OVERDUE:
-                log.exception("the app raised while answering a request")
-            keep = self._failed()
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  # the app's, and logged;
+            # nobody else cancels this task
+            keep = self._failed(exchange, error)
         row = self._service.row
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         row[SINCE] = 0
         self._answered(keep)
 
-    def _failed(self) -> bool:
+    def _failed(self, exchange: Any, error: BaseException) -> bool:
+        if self.conversation.failure == TOO_LATE:  # said in the log where it was cancelled
+            self._service.row[FAILED] += 1
+            return False
+        if comes_of_leaving(error):
+            log.info("a client left in the middle of an answer, and the app raised %r", error)
+            return False
+        log.error("the app raised while answering a request", exc_info=error)
         self._service.row[FAILED] += 1
+        if exchange.ended:  # frameworks answer first and raise then, for the log
+            kept: bool = exchange.keep
+            return kept
         if not self.began and not self.conversation.failure:
             try:
                 self.send(self._service.protocol.refusal(500))
@@ -284,15 +299,16 @@ class AsyncConnection(Connection):
         return bool(timeouts.body_rate) and body is not None and drips(body, now, timeouts, waiting=inflow.awaited)
 
     @property
-    def tasks(self) -> Iterable[asyncio.Task[None]]:
-        """Those that answer requests, and so are bounded in time."""
-        return () if self.task is None else (self.task,)
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        task = self.task
+        if task is None or self.outbound is not None:  # a client that is slow to read has a time of its own
+            return {}
+        return {task: task}
 
     def overdue(self, task: asyncio.Task[None]) -> str:
-        """The time of a task is over: it is cancelled. Which request it answers."""
         request = self.request
         line = f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
-        self.conversation.refuse(OVERDUE, line.encode("latin-1"))
+        self.conversation.refuse(TOO_LATE, line.encode("latin-1"))
         self._lost()
         task.cancel()
         return line

@@ -16,15 +16,14 @@ import importlib.util
 import logging
 import threading
 from collections.abc import Sequence
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from poolctl.runtime.async_connection import AsyncConnection
-from poolctl.runtime.connection import Timeouts
+from poolctl.runtime.connection import Connection, Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.door import Door
 from poolctl.runtime.loop import SWEEP
+from poolctl.runtime.overdue import Overdue
 from poolctl.runtime.poller import SelectorsPoller
 from poolctl.runtime.service import Service
 from poolctl.runtime.task import Peer
@@ -52,21 +51,18 @@ class AsyncConnectionLoop(ConnectionLoop):
         super().__init__(lifeline, timeouts, limit)
         self.events = new_event_loop()
         self._app = app
-        self._kind = AsyncConnection
-        if logged:
-            from poolctl.runtime.access.async_connection import LoggedAsyncConnection
-
-            self._kind = LoggedAsyncConnection
+        self._kind = app.connections(logged=logged)
         self._timer: asyncio.Handle | None = None
-        self._met: dict[asyncio.Task[None], float] = {}  # when a sweep first met it; past its time: never
+        self._late = None if timeouts.request is None else Overdue(timeouts.request)
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
         self.lifespan = app.life(self.events)
         self.events.run_until_complete(self.lifespan.startup())
 
-    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> AsyncConnection:
+    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
         """A new connection of this loop."""
-        return self._kind(self, fd, door.streaming(peer), service)
+        made: Connection = self._kind(self, fd, door.streaming(peer), service)
+        return made
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""
@@ -82,7 +78,7 @@ class AsyncConnectionLoop(ConnectionLoop):
                 self.events.add_reader(watched.fileno(), self._ready)
                 self.events.run_until_complete(self._drain_over)
                 self.events.remove_reader(watched.fileno())
-            self.events.run_until_complete(self._leave())
+            self.events.run_until_complete(leave(self.lifespan))
         finally:
             asyncio.set_event_loop(None)
             self.events.close()
@@ -141,31 +137,31 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def _sweep(self, now: float, service: Any) -> None:
         super()._sweep(now, service)
-        if self.timeouts.request is not None:
-            self._end_overdue(now, self.timeouts.request)
+        if self._late is not None:
+            self._end_overdue(now, self._late)
 
-    def _end_overdue(self, now: float, limit: float) -> None:
-        """Cancel what takes too long. Whether a task is there is looked at here, so a request costs no more for it."""
-        connections = [each for each in self.handlers.values() if isinstance(each, AsyncConnection)]
-        holders = {task: connection for connection in connections for task in connection.tasks}
-        self._met = {task: self._met.get(task, now) for task in holders}
-        for task, since in self._met.items():
-            if now - since > limit:
-                self._met[task] = inf  # it is cancelled once
-                what = holders[task].overdue(task)
-                log.error("a request takes longer than timeouts.request (%g s), its task is cancelled: %s", limit, what)
+    def _end_overdue(self, now: float, late: Overdue) -> None:
+        """Cancel what takes too long."""
+        connections = [each for each in self.handlers.values() if isinstance(each, Connection)]
+        in_hand = {key: (task, each) for each in connections for key, task in each.in_hand.items()}
+        holders = dict(in_hand.values())
+        for task in late.look({key: task for key, (task, _) in in_hand.items()}, now):
+            what = holders[task].overdue(task)
+            log.error("%s takes longer than timeouts.request (%g s): cancelled", what, late.limit)
 
     def _tick(self) -> None:
         self._timer = None
         self._ready()
 
-    async def _leave(self) -> None:
-        """The app's shutdown, then the end of what it left running."""
-        await self.lifespan.shutdown()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*left, return_exceptions=True)
-        await self.events.shutdown_asyncgens()
-        await self.events.shutdown_default_executor()
+
+async def leave(lifespan: Any) -> None:
+    """The app's shutdown, then the end of what it left running in this event loop."""
+    await lifespan.shutdown()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*left, return_exceptions=True)
+    events = asyncio.get_running_loop()
+    await events.shutdown_asyncgens()
+    await events.shutdown_default_executor()

@@ -18,6 +18,9 @@ from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Hashable, Mapping
+
     from poolctl.runtime.connection_loop import ConnectionLoop
 
 log = logging.getLogger("poolctl")
@@ -182,6 +185,15 @@ class Connection(Sending):
             return
         self.loop.want(self, IN)
         self._answer(service)
+
+    @property
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        """The tasks that answer requests, which ``timeouts.request`` bounds, by a key for each request."""
+        return {}
+
+    def overdue(self, task: asyncio.Task[None]) -> str:
+        """The time of one of them is over: cancel it. What it answers."""
+        raise NotImplementedError
 
     def expire(self, now: float, service: Service) -> None:
         """Close it when it has kept us waiting for too long; a request that was begun is told so."""

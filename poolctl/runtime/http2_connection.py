@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Hashable, Mapping
 from os import read
 from time import monotonic_ns
 from typing import cast
 
-from poolctl.errors import ClientGone
+from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService, Tally
-from poolctl.runtime.async_connection import OVERDUE, AsyncConnection
+from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.connection import READ
+from poolctl.runtime.overdue import TOO_LATE
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http2_tasks import TasksConversation, TaskStream
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS
@@ -37,7 +38,7 @@ class Http2Connection(AsyncConnection):
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
         made._tasks = {}
-        made.mask = before.mask
+        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
         made._go_on()
@@ -125,6 +126,7 @@ class Http2Connection(AsyncConnection):
         if logged:
             tally.pass_on = first
             stream.send = tally.send  # type: ignore[method-assign]
+        exchange = None
         try:
             if stream.refused:
                 stream.send(service.protocol.farewell(stream.refused, self.conversation.peer))
@@ -134,14 +136,11 @@ class Http2Connection(AsyncConnection):
                 exchange.conclude()
         except ClientGone:
             whole = False
-        except (
-            Exception,
-            SystemExit,
-            asyncio.CancelledError,
-        ):  # the app's, unless the body never came, or time is over
-            if not (stream.refused or stream.gone):
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # the app's, unless it only says that the body never came or that the client has left
+            if not (stream.refused or stream.gone or comes_of_leaving(error)):
                 log.exception("the app raised while answering a request")
-            whole = self._failed_stream(stream)
+            whole = self._failed_stream(stream, ended=exchange is not None and exchange.ended)
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         if logged:
@@ -152,8 +151,11 @@ class Http2Connection(AsyncConnection):
         self._go_on()
         self.loop.later()
 
-    def _failed_stream(self, stream: TaskStream) -> bool:
+    def _failed_stream(self, stream: TaskStream, *, ended: bool) -> bool:
+        """Whether the client has a whole answer."""
         self._service.row[FAILED] += 1
+        if ended and not stream.gone:  # frameworks answer first and raise then, for the log
+            return True
         if stream.began or stream.gone:
             return False
         try:
@@ -191,13 +193,12 @@ class Http2Connection(AsyncConnection):
             self.turn_away(408, service)
 
     @property
-    def tasks(self) -> Iterable[asyncio.Task[None]]:
-        return self._tasks
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        return {task: task for task, stream in self._tasks.items() if stream.outbound is None}
 
     def overdue(self, task: asyncio.Task[None]) -> str:
-        """The time of a stream is over: its task is cancelled. Which request it answers."""
         stream = self._tasks[task]
-        stream.refused = OVERDUE
+        stream.refused = TOO_LATE
         task.cancel()
         return f"{stream.request.method} {stream.request.target.decode('latin-1')} HTTP/2"
 

@@ -81,9 +81,39 @@ def test_a_task_that_takes_too_long_is_cancelled_and_its_client_gets_a_504(launc
         assert b"begun" in until_end(begun)
         assert streams.get(f"http://127.0.0.1:{server.port}/", timeout=8).text == "0", "the connection goes on"
     server.wait_for_log("the app was cancelled", 3)
-    server.wait_for_log(r"longer than timeouts.request \(0.7 s\), its task is cancelled: GET /hang", 2)
+    server.wait_for_log(r"GET /hang HTTP/\S+ takes longer than timeouts.request \(0.7 s\): cancelled", 2)
     assert get(server.port).status == 200
     assert server.tree() == before
+    assert server.stop() == 0
+
+
+def test_a_lent_request_of_an_awaited_app_is_cancelled(launch: Launch) -> None:
+    server = launch({**ASGI, **LIMIT, "ownership": "half-sync/half-reactive"})
+    before = server.tree()
+    with Client(server.port) as hung, Client(server.port) as begun, Client(server.port) as kept:
+        hung.ask("/hang")
+        begun.ask("/begin")
+        assert kept.get().status == 200
+        assert hung.answer().status == 504
+        assert hung.at_end()
+        assert b"begun" in until_end(begun)
+        server.wait_for_log(r"longer than timeouts.request \(0.7 s\): cancelled", 2)
+        assert kept.get().status == 200
+    assert server.tree() == before
+    assert server.stop() == 0
+
+
+def test_a_message_that_takes_too_long_ends_its_connection(launch: Launch) -> None:
+    server = launch({"app": {"async-lines": "slow:line"}, "pool": {"kind": "process", "size": 1}, **LIMIT})
+    with Client(server.port) as hung, Client(server.port) as busy:
+        hung.send(b"hang\n")
+        for _ in range(10):  # longer than the limit, all together
+            busy.send(b"0.1\n")
+            assert busy.line() == b"0.1\n"
+        assert until_end(hung) == b""
+        server.wait_for_log(r"a request takes longer than timeouts.request \(0.7 s\): cancelled")
+        busy.send(b"0\n")
+        assert busy.line() == b"0\n"
     assert server.stop() == 0
 
 

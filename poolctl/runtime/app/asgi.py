@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app import AsyncApp, Output, Surroundings
+from poolctl.runtime.app import ExchangeApp, Output, Surroundings
 from poolctl.runtime.app.asgi_lifespan import Lifespan
 from poolctl.runtime.app.asgi_scope import Memo
 from poolctl.runtime.app.target import load_callable
@@ -53,6 +53,11 @@ class Exchange(HttpResponse):
         scope = memo.scope(request, self.out.loop.lifespan.state)
         called: Awaitable[None] = self._application(scope, self.receive, self.send)
         return called
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response is complete."""
+        return self._state == END
 
     def conclude(self) -> bool:
         """The application has returned: whether the connection may be kept. Raises RuntimeError when that is too
@@ -119,7 +124,7 @@ class Exchange(HttpResponse):
 
 
 @dataclass
-class Asgi(AsyncApp):
+class Asgi(ExchangeApp):
     """The ASGI callable that a module names."""
 
     protocol: ClassVar[str] = "http"
@@ -131,6 +136,9 @@ class Asgi(AsyncApp):
         Literal["auto", "on", "off"],
         Field(description="on: the app has to take part; auto: it may; off: it is not asked"),
     ] = "auto"
+    concurrency: Annotated[
+        int, Field(ge=1, le=4096, description="requests that are lent to one worker at once (half-sync/half-reactive)")
+    ] = 100
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the application."""
@@ -140,6 +148,14 @@ class Asgi(AsyncApp):
     def life(self, events: AbstractEventLoop) -> Lifespan:
         """The start and the end of the application in one event loop."""
         return Lifespan(self._application, self.lifespan, events)
+
+    def connections(self, *, logged: bool) -> type[AsyncConnection]:
+        """Those of HTTP, with or without a line in the access log."""
+        if logged:
+            from poolctl.runtime.access.async_connection import LoggedAsyncConnection
+
+            return LoggedAsyncConnection
+        return AsyncConnection
 
     def serve(self, request: Any, out: Output) -> bool:
         """Raises TypeError: this app is awaited."""

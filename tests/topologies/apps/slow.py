@@ -52,3 +52,9 @@ async def answer_async(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] != "/begin":
         await send(START)
     await send({"type": "http.response.body", "body": b"%d" % size})
+
+
+async def line(request: bytes) -> bytes:
+    """A line's answer, after so many seconds."""
+    await asyncio.sleep(60 if request == b"hang" else float(request))
+    return request
