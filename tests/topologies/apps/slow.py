@@ -31,7 +31,7 @@ async def answer_async(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         raise NotImplementedError
     if scope["path"] == "/late":
-        await asyncio.sleep(2)
+        await asyncio.sleep(1.2)
     size, more = 0, True
     while more:
         message = await receive()
