@@ -88,13 +88,9 @@ def place_of_name(tree: Tree, choice: Choice) -> Place:
 def path_of_option(tree: Tree, choice: Choice, option: Sequence[str | int]) -> tuple[str | int, ...]:
     """The path of an option, also where a short form has no key for it."""
     path = (*choice.path, *option)
-    if (
-        option
-        and option[0] == SHORT_FOR.get(choice.name, "target")
-        and not tree.has(path)
-        and tree.has((*choice.path, choice.name))
-    ):
-        return (*choice.path, choice.name, *option[1:])
+    short = (*choice.path, choice.name)
+    if option and option[0] == SHORT_FOR.get(choice.name, "target") and not tree.has(path) and tree.has(short):
+        return (*short, *option[1:])
     return path
 
 

@@ -9,62 +9,21 @@ large file slowly costs a descriptor, no memory and no copy. The spool is such a
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections import deque
 from typing import BinaryIO
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.file_range import OF_THE_FILE, PIECE, Range, pass_range, shorter
 from poolctl.runtime.temporary import temporary_file
 
 log = logging.getLogger("poolctl")
 MEMORY = 256 * 1024  # bytes kept in memory for one client
 DISK = 1024 * 1024 * 1024  # bytes kept in the spool for one client; who lets more pile up is cut off
-PIECE = 256 * 1024
 TURN = 1024 * 1024  # bytes sent to one client before others have their turn
 FILES = 8  # files that are kept for one client
 RANGES = 256  # ranges of them; what is more is copied
-NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # not from this file, or not to this descriptor
-OF_THE_FILE = (errno.EIO, errno.EBADF, errno.EISDIR, errno.ESPIPE)  # errors that are no fault of the client
-
-
-def pass_range(fd: int, file: int, offset: int, count: int) -> int:
-    """Send up to ``count`` bytes of a regular file; how many, 0 at its end. The one place where a range becomes bytes.
-
-    Raises BlockingIOError, and OSError of either side.
-    """
-    try:
-        return os.sendfile(fd, file, offset, count)
-    except OSError as error:
-        if error.errno not in NO_SENDFILE:
-            raise
-    return os.write(fd, os.pread(file, min(count, PIECE), offset))
-
-
-class Range:
-    """A part of a file that is still to be sent."""
-
-    __slots__ = ("file", "left", "offset")
-
-    def __init__(self, file: int, offset: int, left: int) -> None:
-        self.file = file
-        self.offset = offset
-        self.left = left
-
-    def advance(self, count: int) -> None:
-        """So many bytes were sent. Raises ClientGone at the end of the file: a client that was promised more must be
-        able to tell."""
-        if not count:
-            raise shorter()
-        self.offset += count
-        self.left -= count
-
-
-def shorter() -> ClientGone:
-    """What is raised, and said, when a file ends before what was promised of it."""
-    log.warning("a file became shorter while it was sent: its client is cut off")
-    return ClientGone("the file became shorter")
 
 
 class Outbound:
@@ -99,7 +58,7 @@ class Outbound:
 
     def add_file(self, file: int, offset: int, count: int) -> None:
         """Keep a range of a regular file for later. The descriptor may be closed afterwards."""
-        kept = self._keep(file) if len(self.ranges) < RANGES else None
+        kept = self._keep(file) if count and len(self.ranges) < RANGES else None
         if kept is not None:
             self.ranges.append(Range(kept, offset, count))
             self.behind += count
