@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection import Connection
 from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.protocol.http_reader import SWITCHED
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_streaming import Inflow, StreamingConversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
@@ -47,6 +48,13 @@ class AsyncConnection(Connection):
         self._gone: asyncio.Future[None] | None = None  # who waits for that
         self._drained: asyncio.Future[None] | None = None  # who waits until the client has taken what was sent
         self._answering = False
+
+    def begin(self, service: Service) -> None:
+        """Serve what has come with it; then wait for more. Its first request may have made another connection of it."""
+        self.on_event(IN, service)
+        now = self.loop.handlers.get(self.fd)
+        if isinstance(now, AsyncConnection) and now.open:
+            self.loop.handle(now)
 
     # what the app waits for
 
@@ -101,6 +109,9 @@ class AsyncConnection(Connection):
             self._lost()
             return
         self.since = self.loop.now
+        if conversation.successor is not None:
+            conversation.successor.receive(data)
+            return
         conversation.receive(data)
         inflow = conversation.inflow
         if (inflow is not None and inflow.size > FULL) or len(conversation.requests) > AHEAD:
@@ -125,6 +136,14 @@ class AsyncConnection(Connection):
             self.loop.want(self, OUT)
         elif self.leaving or conversation.failure or conversation.pending:
             self._unanswered(service)
+
+    def _unanswered(self, service: Service) -> None:
+        if self.conversation.successor is not None:
+            from poolctl.runtime.websocket_connection import WebSocketConnection  # wsproto need not be there otherwise
+
+            WebSocketConnection.take_over(self, service)
+        else:
+            super()._unanswered(service)
 
     def _begin(self, request: HttpRequest) -> None:
         self.request = request
@@ -185,7 +204,7 @@ class AsyncConnection(Connection):
             conversation.requests.clear()
             self.leaving = True
             failure = conversation.failure
-            if failure and not self.began:
+            if failure and failure != SWITCHED and not self.began:
                 self.turn_away(failure, service)
             elif self.outbound is not None and not self.gone:
                 self.loop.want(self, OUT)

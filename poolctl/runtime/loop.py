@@ -190,10 +190,17 @@ class Loop:
         except OSError:
             sock.close()  # gone, or so far behind that it reads no more: nothing is left to say
             return
-        if self.lingering >= LINGERING or not words:
+        if words:
+            self.linger(sock)
+        else:
             sock.close()
-            return
-        self.handle(Lingering(self, sock))
+
+    def linger(self, sock: socket.socket) -> None:
+        """All is said, and our direction closed: let the client read it, then close."""
+        if self.lingering >= LINGERING:
+            sock.close()
+        else:
+            self.handle(Lingering(self, sock))
 
     # the end
 

@@ -76,6 +76,13 @@ class AsyncApp(App):
         Exceptions of the user's code pass through both.
         """
 
+    def websocket(self, conversation: Any, connection: Any) -> Any:
+        """What talks through one WebSocket: ``call`` is awaited, then it is told that it ``returned`` or ``failed``.
+
+        Raises TypeError where the app has no use for one.
+        """
+        raise TypeError(f"{type(self).__name__} serves no WebSockets")
+
 
 class ConnectionApp(App):
     """An app that owns the connection until it returns."""

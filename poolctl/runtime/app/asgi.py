@@ -174,3 +174,9 @@ class Asgi(AsyncApp):
     def exchange(self, request: HttpRequest, connection: AsyncConnection) -> Exchange:
         """What answers one request: await ``call``, then ask ``conclude``."""
         return Exchange(request, connection, self._application)
+
+    def websocket(self, conversation: Any, connection: Any) -> Any:
+        """What talks through one WebSocket: await ``call``, then tell whether it ``returned`` or ``failed``."""
+        from poolctl.runtime.app.asgi_websocket import WebSocketExchange  # wsproto need not be there otherwise
+
+        return WebSocketExchange(conversation, connection, self._application)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http_streaming import StreamingConversation
 
 
+# RFC 9110, 10.2.3 and 15.5.22; RFC 6455, 4.4
+MORE = {503: "Retry-After: 1\r\n", 426: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
+
+
 def _either(http: Http, peer: Peer) -> HttpConversation:
     from poolctl.runtime.protocol.http_either import EitherConversation  # h2 need not be there otherwise
 
@@ -49,6 +53,18 @@ class Http(Protocol):
     http2: Annotated[bool, Field(description="also HTTP/2, for clients that begin with it; needs the package h2")] = (
         False
     )
+
+    websocket_message: Annotated[
+        int, "bytes", Field(ge=1, description="bytes of a message of a WebSocket; more closes it with 1009")
+    ] = 16 * 1024 * 1024
+    websocket_ping: Annotated[
+        float,
+        "seconds",
+        Field(gt=0, le=86400, description="silence after which a client is asked whether it is there, and then has"),
+    ] = 20.0
+    websocket_deflate: Annotated[
+        bool, Field(description="compress messages (permessage-deflate), if the client can")
+    ] = True
 
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
     # Who makes conversations; another one where clients may be proxies, or begin with HTTP/2. No option.
@@ -81,8 +97,8 @@ class Http(Protocol):
         """A complete response that ends the connection, for any status that ``http.HTTPStatus`` knows."""
         phrase = HTTPStatus(status).phrase
         body = f"{status} {phrase}\n"
-        retry = "Retry-After: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+        more = MORE.get(status, "")
         return (
             f"HTTP/1.1 {status} {phrase}\r\nServer: poolctl\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n{body}"
+            f"Content-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n{body}"
         ).encode("ascii")

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from poolctl.runtime.protocol.http2_conversation import PREFACE, Http2Conversation
 from poolctl.runtime.protocol.http_conversation import HttpConversation
+from poolctl.runtime.protocol.http_reader import SWITCHED
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
-
-SWITCHED = 101
 
 
 class EitherConversation(HttpConversation):

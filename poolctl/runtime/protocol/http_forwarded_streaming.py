@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.runtime.protocol.http_body import Keep
 from poolctl.runtime.protocol.http_conversation import HttpConversation
 from poolctl.runtime.protocol.http_forwarded import Forwarded
+from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.protocol.http_streaming import StreamingConversation
 from poolctl.runtime.task import Peer
 
@@ -23,15 +24,18 @@ class ForwardedStreaming(StreamingConversation):
 
     def _complete(self, head: bytes) -> None:
         super()._complete(head)
-        self._place()
+        successor: Any = self.successor
+        if successor is not None:
+            self._place(successor.request)
+        elif not self.failure:
+            self._place(self.requests[-1])
 
     def _begin(self, head: bytes) -> Keep | None:
         keep = super()._begin(head)
-        self._place()
+        self._place(self.requests[-1])
         return keep
 
-    def _place(self) -> None:
-        request = self.requests[-1]
+    def _place(self, request: HttpRequest) -> None:
         origin = self._forwarded.origin(cast(HttpConversation, self), request.headers)
         if origin is not None:
             request.conversation = cast(HttpConversation, origin)

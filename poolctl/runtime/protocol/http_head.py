@@ -96,7 +96,8 @@ class HeadParser:
 
     After ``check`` found nothing wrong: ``length`` bytes of body follow (0 for none), or chunks when ``chunked``;
     ``expects`` says that the client waits for 100 Continue before it sends them; ``keep_alive`` that this need not be
-    its last request. ``request`` makes the request, for whoever needs it.
+    its last request; ``upgrade`` that it would rather speak another protocol. ``request`` makes the request, for
+    whoever needs it.
     """
 
     __slots__ = (
@@ -114,6 +115,7 @@ class HeadParser:
         "expects",
         "keep_alive",
         "length",
+        "upgrade",
     )
 
     def __init__(self, target: int, headers: int, body: int, recent: Recent) -> None:
@@ -139,12 +141,14 @@ class HeadParser:
         parser = self._parser or self._renew()
         # A client sends the same headers with each request of a connection, as a rule: then only the first line is new.
         same = self._block == head[end:]
+        upgrade = False
         if not same:
             fields.headers = []
             self._block = b""
         try:
             parser.feed_data(head[:end] + END if same else head)
         except HttpParserUpgrade:
+            upgrade = True
             self._renew()  # served as if the client had not asked (RFC 9110, 7.8); its body is not the parser's to skip
         except HttpParserError:
             return 400
@@ -176,7 +180,8 @@ class HeadParser:
             return status  # what was judged after the mistake is not known
         if same:
             self._renew()  # of version 1.0: the parser was not fed the header that keeps the connection
-        usual = self._version == "1.1" and not self.length and not self.chunked
+        self.upgrade = upgrade
+        usual = self._version == "1.1" and not self.length and not self.chunked and not upgrade
         if usual and len(head) <= REPEATED:
             self._last = head
             self._block = head[end:]
@@ -190,6 +195,7 @@ class HeadParser:
         self._version = "1.1"
         self.length = 0
         self.chunked = False
+        self.upgrade = False
         self._last = head
         self._block = head[head.find(b"\r\n") :]
         return 0

@@ -22,6 +22,7 @@ log = logging.getLogger("poolctl.protocol")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END = b"\r\n\r\n"
+SWITCHED = 101  # as a failure: this connection goes on in another protocol
 
 
 class HttpReader:
@@ -92,6 +93,11 @@ class HttpReader:
         position = 0
         while position < len(data) and not self.failure and not self._over:
             position = self._read_head(data, position) if self._body is None else self._read_body(data, position)
+        if self.failure == SWITCHED and position < len(data):
+            self._rest(data[position:])
+
+    def _rest(self, data: bytes) -> None:
+        """What followed a request that has ended HTTP."""
 
     def _unite(self, data: bytes) -> bytes | None:
         """The held head with what came now, once it is complete; otherwise it stays held."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import logging
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http_body import Keep
-from poolctl.runtime.protocol.http_reader import HttpReader
+from poolctl.runtime.protocol.http_reader import SWITCHED, HttpReader
 from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
+
+log = logging.getLogger("poolctl.protocol")
 
 
 class Inflow:
@@ -70,6 +75,22 @@ class Inflow:
             self._waiter.set_result(None)
 
 
+def asks_for_websocket(request: HttpRequest) -> bool:
+    """Whether a request that asks for an upgrade asks for this one (RFC 6455, 4.2.1), and it can be had."""
+    words = [value for name, value in request.headers if name.lower() == b"upgrade"]
+    if request.method != "GET" or b"websocket" not in [word.strip().lower() for word in b",".join(words).split(b",")]:
+        return False
+    if importlib.util.find_spec("wsproto") is None:
+        _say_once()
+        return False
+    return True
+
+
+@functools.cache
+def _say_once() -> None:
+    log.warning("a client asks for a WebSocket, which needs the package wsproto: pip install 'poolctl[websocket]'")
+
+
 class StreamingConversation(HttpReader, Conversation):
     """Requests as soon as their head is complete. The ``body`` of one that has a body is an Inflow."""
 
@@ -94,7 +115,25 @@ class StreamingConversation(HttpReader, Conversation):
             self.inflow = None
 
     def _complete(self, head: bytes) -> None:
-        self.requests.append(self._head.request(self))  # type: ignore[arg-type]  # the app of such requests knows
+        request = self._head.request(self)  # type: ignore[arg-type]  # the app of such requests knows
+        if self._head.upgrade and asks_for_websocket(request):
+            self._become_websocket(request)
+        else:
+            self.requests.append(request)
+
+    def _become_websocket(self, request: HttpRequest) -> None:
+        from poolctl.runtime.protocol.websocket import BadHandshake, WebSocketConversation  # wsproto need not be there
+
+        try:
+            self.successor = WebSocketConversation(self._http, request)
+            self.failure = SWITCHED
+        except BadHandshake as error:
+            self.failure = error.status
+
+    def _rest(self, data: bytes) -> None:
+        """What followed a request that has ended HTTP."""
+        if self.successor is not None:
+            self.successor.receive(data)
 
     def _begin(self, head: bytes) -> Keep | None:
         self.inflow = inflow = Inflow()

@@ -1,0 +1,251 @@
+"""A connection that has become a WebSocket: one task, messages both ways, until one side closes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from time import monotonic_ns
+from typing import TYPE_CHECKING, cast
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.access.service import LoggedService
+from poolctl.runtime.async_connection import AHEAD, FULL, AsyncConnection
+from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.protocol.websocket import ABNORMAL, WebSocketConversation
+from poolctl.runtime.scoreboard import FAILED, REQUESTS
+from poolctl.runtime.service import Service
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http import Http
+
+log = logging.getLogger("poolctl")
+FAREWELL = 5.0  # seconds that a client has to answer our close
+FAILURE, RESTART = 1011, 1012
+
+
+class WebSocketConnection(AsyncConnection):
+    """Takes over the descriptor of the connection on which the request came."""
+
+    __slots__ = ("_came", "_pinged", "_until", "first", "more")
+
+    conversation: WebSocketConversation  # type: ignore[assignment]
+
+    @classmethod
+    def take_over(cls, before: AsyncConnection, service: Service) -> None:
+        """The request that stands before it has been answered; from here on the connection is this one's."""
+        conversation = cast(WebSocketConversation, before.conversation.successor)
+        before.open = False
+        made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
+        made.mask = before.mask
+        made.leaving = before.leaving
+        before.loop.handlers[made.fd] = made
+        made._began()
+
+    def _began(self) -> None:
+        self._came: asyncio.Future[None] | None = None
+        self._pinged = False
+        self._until = 0.0  # when the wait for the client's close is over; 0: we have not closed it
+        self.first = b""
+        self.more = 0
+        if self.mask != IN:
+            self.loop.want(self, IN)
+        self.task = asyncio.Task(self._talk(), loop=self.loop.events, name="websocket")
+
+    async def _talk(self) -> None:
+        """The task: the app, its error boundary, and the close."""
+        started = monotonic_ns()
+        exchange = self.app.websocket(self.conversation, self)
+        try:
+            await exchange.call()
+        except ClientGone as error:
+            log.debug("the app was told that the client has gone: %s", error)
+        except (Exception, SystemExit):  # the app's
+            log.exception("the app raised while it had a WebSocket")
+            self._service.row[FAILED] += 1
+            exchange.failed()
+        else:
+            exchange.returned()
+        self._service.row[REQUESTS] += 1
+        if isinstance(self._service, LoggedService):
+            now = monotonic_ns()
+            self._service.note(self.conversation.request, self, now - started, now)
+        self.task = None
+        self._settle()
+
+    # what the app does
+
+    async def message(self) -> str | bytes | None:
+        """The next message; None when there will be none."""
+        conversation = self.conversation
+        while not conversation.messages:
+            if conversation.closed is not None or self.gone:
+                return None
+            self._came = self.loop.events.create_future()
+            await asyncio.shield(self._came)
+        message = conversation.take()
+        if self.mask == 0 and conversation.size <= FULL and not self.gone:
+            self.loop.want(self, IN)
+        return message
+
+    def send(self, data: bytes) -> None:
+        """Send it, noted for the log."""
+        if self.began:
+            self.more += len(data)
+        else:
+            self.first = data
+        super().send(data)
+
+    def flush(self) -> None:
+        """Send the frames that wait. Raises ClientGone."""
+        out = self.conversation.out
+        if out:
+            data = bytes(out)
+            out.clear()
+            self.send(data)
+            if self.outbound is not None:
+                self.loop.want(self, OUT)
+
+    # events
+
+    def _received(self, data: bytes, service: Service) -> None:
+        conversation = self.conversation
+        self.since = self.loop.now
+        self._pinged = False
+        if data:
+            conversation.receive(data)
+        else:
+            conversation.ended()
+        if conversation.closed is not None and conversation.closed[0] == ABNORMAL:
+            self._lost()
+        else:
+            try:
+                self.flush()
+            except ClientGone:
+                self._lost()
+        if not self.gone and (conversation.size > FULL or len(conversation.messages) > AHEAD):
+            self.loop.want(self, 0)
+        self._part()
+        self._wake()
+        self._settle()
+
+    def _write(self, service: Service) -> None:
+        outbound = self.outbound
+        assert outbound is not None  # that is why it waits for OUT
+        before = outbound.left
+        try:
+            done = outbound.flush(self.fd)
+        except ClientGone:
+            self._lost()
+            self._settle()
+            return
+        if outbound.left != before:
+            self.since = self.loop.now
+        if done:
+            outbound.close()
+            self.outbound = None
+            self.loop.want(self, IN)
+            self._part()
+            self._wake()
+            self._settle()
+
+    def _settle(self) -> None:
+        """The end, when the app has returned and there is nothing more to say or to hear."""
+        if self.task is not None or not self.open:
+            return
+        conversation = self.conversation
+        if conversation.rude and self.gone and self.outbound is None:
+            self.open = False
+            self.loop.drop(self)
+            self._over(self._service)
+            self.loop.linger(socket.socket(fileno=self.fd))  # it may still be sending, and is to read what was wrong
+            self.loop.later()
+        elif self.gone or (self.outbound is None and (conversation.over or not conversation.accepted)):
+            self.close(self._service)
+        elif not self._until:
+            self._until = self.loop.now + FAREWELL
+            if self.mask == 0:
+                self.loop.want(self, IN)
+
+    def _part(self) -> None:
+        """Both have said that it is over: it is the server that closes first (RFC 6455, 7.1.1), whatever the app does
+        meanwhile."""
+        if self.conversation.over and self.outbound is None and not self.gone:
+            sock = socket.socket(fileno=self.fd)
+            try:
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                log.debug("the client was quicker")
+            finally:
+                sock.detach()
+            self._lost()
+
+    def _lost(self) -> None:
+        if not self.gone:
+            self.gone = self.leaving = True
+            self.conversation.ended()
+            self.loop.sleep(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        conversation = self.conversation
+        came = self._came
+        if came is not None and not came.done() and (conversation.messages or conversation.closed or self.gone):
+            came.set_result(None)
+        if self.outbound is None or self.gone:
+            super()._wake()
+
+    # time
+
+    def expire(self, now: float, service: Service) -> None:
+        """A client that is silent is asked whether it is there; one that does not answer, or reads nothing, is not."""
+        if self.gone:
+            return
+        waited = now - self.since
+        if self.outbound is not None:
+            if waited > self.loop.timeouts.write:
+                self._lost()
+        elif self._until:
+            if now > self._until:
+                self._lost()
+        elif self.mask and self.conversation.accepted:
+            patience = cast("Http", service.protocol).websocket_ping
+            if self._pinged and waited > 2 * patience:
+                self.conversation.close(FAILURE, "no answer to a ping")
+                self._tell()
+                self._lost()
+            elif not self._pinged and waited > patience:
+                self._pinged = True
+                self.conversation.ping()
+                self._tell()
+        self._settle()
+
+    def _tell(self) -> None:
+        try:
+            self.flush()
+        except ClientGone:
+            self._lost()
+
+    def drain(self, service: Service) -> None:
+        """The client is told that the server goes; the app hears of it as of any close."""
+        self.leaving = True
+        self.part()
+
+    def part(self) -> None:
+        """Close it, if the server leaves."""
+        if self.leaving and not self.gone and self.conversation.accepted:
+            self.conversation.close(RESTART, "the server is restarted")
+            self._tell()
+            self._wake()
+            self._settle()
+
+    def close(self, service: Service) -> None:
+        """The end of the connection; the app's task, if there is one, ends by itself."""
+        if self.task is not None:
+            self._lost()
+        else:
+            super().close(service)
+
+    def turn_away(self, status: int, service: Service) -> None:
+        """There is no status any more."""
+        self.close(service)
