@@ -88,7 +88,7 @@ def test_what_is_no_regular_file_is_read(path: Path, tmp_path: Path) -> None:
         (lambda: io.BufferedReader(gzip.GzipFile(compressed)), BODY),
         (lambda: io.BytesIO(BODY), BODY),
         (lambda: os.fdopen(reader, "rb"), b"piped"),
-        (lambda: Path("/proc/self/comm").open("rb"), Path("/proc/self/comm").read_bytes()),
+        (lambda: io.FileIO("/proc/self/comm"), Path("/proc/self/comm").read_bytes()),
         (lambda: at(path.open("rb"), len(BODY)), b""),
     ]:
         out, _ = serve(app(open_file), request(version="1.0"))
