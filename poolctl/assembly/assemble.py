@@ -113,7 +113,7 @@ def believe(protocol: Protocol, said: config.Forwarded) -> None:
     from poolctl.runtime.protocol.http_forwarded import Forwarded
 
     assert isinstance(protocol, Http)
-    forwarded = Forwarded(said.trust, said.header, protocol.conversations)
+    forwarded = Forwarded(said.trust, said.header, protocol.conversations, protocol.streamings)
     protocol.conversations = forwarded.conversation
     protocol.streamings = forwarded.streaming
 

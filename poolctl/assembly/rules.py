@@ -174,11 +174,6 @@ RULES: tuple[Rule, ...] = (
         "{pool} serves each client in code that blocks, and the app {app} is awaited",
     ),
     Rule(
-        "protocol",
-        lambda c: c.service.asynchronous and c.service.multiplexes,
-        "HTTP/2 is served for apps that block only, and the app {app} is awaited",
-    ),
-    Rule(
         "ownership",
         lambda c: c.ownership == REACTIVE and c.service.multiplexes,
         "half-sync/half-reactive lends a connection for one request, and one of HTTP/2 has several under way at once",

@@ -138,12 +138,17 @@ class AsyncConnection(Connection):
             self._unanswered(service)
 
     def _unanswered(self, service: Service) -> None:
-        if self.conversation.successor is not None:
-            from poolctl.runtime.websocket_connection import WebSocketConnection  # wsproto need not be there otherwise
+        successor = self.conversation.successor
+        if successor is None:
+            super()._unanswered(service)
+        elif successor.multiplexed:
+            from poolctl.runtime.http2_connection import Http2Connection  # h2 need not be there otherwise
+
+            Http2Connection.take_over(self, service)
+        else:
+            from poolctl.runtime.websocket_connection import WebSocketConnection  # nor wsproto
 
             WebSocketConnection.take_over(self, service)
-        else:
-            super()._unanswered(service)
 
     def _begin(self, request: HttpRequest) -> None:
         self.request = request

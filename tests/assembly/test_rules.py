@@ -106,7 +106,6 @@ CASES = [
     ),
     Case(Combination(ASGI, threads=2), "threads", "further ones in its process add nothing"),
     Case(Combination(ASGI, "iterative"), "pool", "iterative serves each client in code that blocks"),
-    Case(Combination(replace(ASGI, multiplexes=True)), "protocol", "HTTP/2 is served for apps that block only"),
     Case(
         Combination(replace(WSGI, multiplexes=True), ownership=REACTIVE, affinity="request"),
         "ownership",

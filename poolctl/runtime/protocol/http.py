@@ -35,6 +35,12 @@ def _streaming(http: Http, peer: Peer) -> StreamingConversation:
     return StreamingConversation(http, peer)
 
 
+def _either_streaming(http: Http, peer: Peer) -> StreamingConversation:
+    from poolctl.runtime.protocol.http_either_streaming import EitherStreaming
+
+    return EitherStreaming(http, peer)
+
+
 @dataclass
 class Http(Protocol):
     """The limits of what a client may send."""
@@ -76,7 +82,7 @@ class Http(Protocol):
             raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
         if self.http2:
             self.conversations = _either
-        self.streamings = _streaming
+        self.streamings = _either_streaming if self.http2 else _streaming
         self.alpn = ("h2", "http/1.1") if self.http2 else ("http/1.1",)
 
     def conversation(self, peer: Peer) -> HttpConversation:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, cast
 from h2.events import RequestReceived
 
 from poolctl.runtime.protocol.http2_conversation import Http2Conversation
+from poolctl.runtime.protocol.http2_tasks import TasksConversation
 from poolctl.runtime.protocol.http_conversation import HttpConversation
-from poolctl.runtime.protocol.http_either import EitherConversation
+from poolctl.runtime.protocol.http_either import Either, EitherConversation
 from poolctl.runtime.protocol.http_forwarded import Forwarded, ForwardedConversation
+from poolctl.runtime.protocol.http_forwarded_streaming import ForwardedStreaming
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ class ForwardedEither(EitherConversation, ForwardedConversation):
 
     def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
         ForwardedConversation.__init__(self, http, peer, forwarded)
-        self._first = b""
 
     def _http2(self) -> Http2Conversation:
         return ForwardedHttp2(self._http, self.peer, self._forwarded)
@@ -36,8 +37,35 @@ class ForwardedHttp2(Http2Conversation):
 
     def _begin(self, event: RequestReceived) -> None:
         super()._begin(event)
-        request = self._streams[event.stream_id or 0].request
-        origin = self._forwarded.origin(cast(HttpConversation, self), request.headers)
-        if origin is not None:
-            request.conversation = cast(HttpConversation, origin)
-            request.headers = origin.headers
+        _place(self, self._forwarded, event)
+
+
+class ForwardedEitherStreaming(Either, ForwardedStreaming):
+    """As ``ForwardedEither``, for asynchronous apps."""
+
+    def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
+        ForwardedStreaming.__init__(self, http, peer, forwarded)
+
+    def _http2(self) -> TasksConversation:
+        return ForwardedTasks(self._http, self.peer, self._forwarded)
+
+
+class ForwardedTasks(TasksConversation):
+    """As ``ForwardedHttp2``, for asynchronous apps."""
+
+    def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
+        super().__init__(http, peer)
+        self._forwarded = forwarded
+
+    def _begin(self, event: RequestReceived) -> None:
+        super()._begin(event)
+        _place(self, self._forwarded, event)
+
+
+def _place(conversation: Http2Conversation, forwarded: Forwarded, event: RequestReceived) -> None:
+    """Whose request a stream has."""
+    request = conversation._streams[event.stream_id or 0].request
+    origin = forwarded.origin(cast(HttpConversation, conversation), request.headers)
+    if origin is not None:
+        request.conversation = cast(HttpConversation, origin)
+        request.headers = origin.headers

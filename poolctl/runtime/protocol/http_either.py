@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http2_conversation import PREFACE, Http2Conversation
 from poolctl.runtime.protocol.http_conversation import HttpConversation
-from poolctl.runtime.protocol.http_reader import SWITCHED
+from poolctl.runtime.protocol.http_reader import SWITCHED, HttpReader
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
 
 
-class EitherConversation(HttpConversation):
-    """HTTP/1, unless the connection begins with the preface of HTTP/2."""
+class Either(HttpReader, Conversation):
+    """HTTP/1, unless the connection begins with the preface of HTTP/2. Stands before a conversation of HTTP/1."""
 
-    def __init__(self, http: Http, peer: Peer) -> None:
-        super().__init__(http, peer)
-        self._first: bytes | None = b""  # what has come while that is open
+    _first: bytes | None = b""  # what has come while that is open
 
     @property
     def pending(self) -> bool:
@@ -43,6 +42,17 @@ class EitherConversation(HttpConversation):
             self.successor = self._http2()
             self.successor.scheme = self.scheme
             self.successor.receive(data)
+
+    def _http2(self) -> Conversation:
+        """Who goes on."""
+        raise NotImplementedError
+
+
+class EitherConversation(Either, HttpConversation):
+    """For apps that block."""
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        HttpConversation.__init__(self, http, peer)
 
     def _http2(self) -> Http2Conversation:
         return Http2Conversation(self._http, self.peer)

@@ -67,14 +67,19 @@ class Origin:
 
 class Forwarded:
     """Whom to believe. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``.
-    ``plain``: what makes the conversations of all others."""
+    ``plain``, ``plain_streaming``: what makes the conversations of all others."""
 
     def __init__(
-        self, trust: Sequence[str], header: str, plain: Callable[[Http, Peer], HttpConversation] = HttpConversation
+        self,
+        trust: Sequence[str],
+        header: str,
+        plain: Callable[[Http, Peer], HttpConversation] = HttpConversation,
+        plain_streaming: Any = None,
     ) -> None:
         self.trusts = Trust(trust).holds
         self._hops = _standard if header == "forwarded" else _customary
         self._plain = plain
+        self._plain_streaming = plain_streaming
         self._believing: Callable[[Http, Peer, Forwarded], HttpConversation] = ForwardedConversation
         if plain is not HttpConversation:
             from poolctl.runtime.protocol.http2_forwarded import ForwardedEither  # h2 need not be there otherwise
@@ -87,12 +92,16 @@ class Forwarded:
 
     def streaming(self, http: Http, peer: Peer) -> StreamingConversation:
         """As ``conversation``, for asynchronous apps."""
-        from poolctl.runtime.protocol.http_forwarded_streaming import ForwardedStreaming  # asyncio is slow to import
-        from poolctl.runtime.protocol.http_streaming import StreamingConversation
+        if not self.trusts(peer.client_host):
+            plain: StreamingConversation = self._plain_streaming(http, peer)
+            return plain
+        if http.http2:
+            from poolctl.runtime.protocol.http2_forwarded import ForwardedEitherStreaming
 
-        if self.trusts(peer.client_host):
-            return ForwardedStreaming(http, peer, self)
-        return StreamingConversation(http, peer)
+            return ForwardedEitherStreaming(http, peer, self)
+        from poolctl.runtime.protocol.http_forwarded_streaming import ForwardedStreaming  # asyncio is slow to import
+
+        return ForwardedStreaming(http, peer, self)
 
     def origin(self, conversation: HttpConversation, headers: Headers) -> Origin | None:
         """Where a request with these headers came from; None when nothing is said or none of it can be believed."""

@@ -1,0 +1,180 @@
+"""The worker's half of an HTTP/2 connection for asynchronous apps: every stream is answered by a task of its own.
+
+    bytes -> h2 -> streams that have begun -> a task each -> frames, as far as the windows allow
+
+A stream begins with its head, and its body is given to the app as it comes. What the app has taken is acknowledged, not
+what has come: so the window of a stream whose app does not read closes, and its client has to wait.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from h2.events import DataReceived, RequestReceived, StreamEnded
+from h2.exceptions import ProtocolError
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.protocol.http2_conversation import Http2Conversation
+from poolctl.runtime.protocol.http2_stream import Http2Stream
+from poolctl.runtime.protocol.http_streaming import Inflow
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.http2_connection import Http2Connection
+    from poolctl.runtime.protocol.http import Http
+
+
+class TaskStream(Http2Stream):
+    """One stream, as an app that is awaited sees its connection."""
+
+    conversation: TasksConversation
+
+    def __init__(self, conversation: TasksConversation, number: int) -> None:
+        super().__init__(conversation, number)
+        self.connection: Http2Connection  # set with the task
+        self.inflow: Inflow | None = None
+        self.gone = False  # the stream or the connection was reset
+        self._size = 0  # bytes of the body so far
+        self._gone: Future[None] | None = None
+        self._drained: Future[None] | None = None
+
+    @property
+    def loop(self) -> Any:
+        """The connection's."""
+        return self.connection.loop
+
+    @property
+    def outbound(self) -> object:
+        """Not None while the client has to take something first."""
+        return self.left or self.connection.outbound
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the app waits for more of the body."""
+        return self.inflow is not None and self.inflow.awaited
+
+    def receive(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        if self.inflow is None or self.refused:
+            return
+        self._size += len(data)
+        if self._size > self.conversation.http.body:
+            self.inflow.fail()
+            self.refused = 413
+        elif data:
+            self.inflow.feed(data)
+
+    def finish(self) -> None:
+        """The request is complete."""
+        self.received = True
+        if self.inflow is not None:
+            self.inflow.finish()
+
+    def close(self) -> None:
+        """The stream is over. What was not taken of its body no longer counts against the connection's window."""
+        super().close()
+        if self.inflow is not None and self.inflow.size:
+            self.conversation.acknowledge(self.number, len(self.inflow.take()))
+        if not self._done:
+            self.gone = True
+            if self.inflow is not None:
+                self.inflow.fail()
+        self.wake()
+
+    def wake(self) -> None:
+        """Something has changed for who waits."""
+        if self.outbound is None or self.gone:
+            self._wake(self._drained)
+        if self.gone:
+            self._wake(self._gone)
+
+    def _wake(self, waiter: Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def until_gone(self) -> None:
+        """Until the client has left, or cancelled the request."""
+        while not self.gone:
+            self._gone = self.loop.events.create_future()
+            await self._gone
+
+    async def until_drained(self) -> None:
+        """Until the client has taken what was sent. Raises ClientGone."""
+        while self.outbound is not None and not self.gone:
+            self._drained = self.loop.events.create_future()
+            await self._drained
+        if self.gone:
+            raise ClientGone("the client has left")
+
+    async def body(self, inflow: Inflow) -> bytes | None:
+        """The next bytes of the body, empty at its end; None when they never will come."""
+        if not inflow.size:
+            await inflow.more(self.loop.events)
+        if inflow.failed:
+            return None
+        data = inflow.take() if inflow.size else b""
+        if data:
+            self.conversation.acknowledge(self.number, len(data))
+            self.connection.flush()
+        return data
+
+
+class TasksConversation(Http2Conversation):
+    """``begun``: streams that have no task yet, oldest first."""
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        super().__init__(http, peer)
+        self.begun: deque[TaskStream] = deque()
+
+    @property
+    def streams(self) -> list[TaskStream]:
+        """All that are open."""
+        return list(self._streams.values())  # type: ignore[arg-type]
+
+    def acknowledge(self, number: int, size: int) -> None:
+        """The app has taken so many bytes of a stream's body: the client may send as many more."""
+        try:
+            self.h2.acknowledge_received_data(size, number)
+        except ProtocolError:
+            return  # the stream was reset meanwhile, and the connection's window with it
+
+    def ended(self) -> None:
+        """The client sends no more. Who has asked and ended its side may still be answered."""
+        self._over = True
+        for stream in self.streams:
+            if not stream.received:
+                self.forget(stream)
+
+    def _begin(self, event: RequestReceived) -> None:
+        assert event.stream_id is not None  # h2 always says which
+        assert event.headers is not None
+        stream = TaskStream(self, event.stream_id)
+        self._streams[event.stream_id] = stream
+        stream.begin(event.headers)
+        if event.stream_ended is None:
+            stream.inflow = stream.request.body = Inflow()  # type: ignore[assignment]
+        self.begun.append(stream)
+
+    def _take(self, event: Any) -> None:
+        if isinstance(event, StreamEnded):
+            stream = self._streams.get(event.stream_id or 0)
+            if stream is not None:
+                stream.finish()
+        else:
+            super()._take(event)
+
+    def _body(self, event: DataReceived) -> None:
+        number, data = event.stream_id or 0, event.data or b""
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.receive(data)
+        waits = stream is not None and not stream.refused
+        kept = len(data) if waits else 0  # acknowledged when the app has taken it
+        if (size := (event.flow_controlled_length or 0) - kept) > 0:
+            self.acknowledge(number, size)
+
+    def _drop(self) -> None:
+        self.begun.clear()
+        super()._drop()
