@@ -29,6 +29,13 @@ class Noted(typing.Protocol):
     more: int
 
 
+class Passing(typing.Protocol):
+    """Where what was noted goes on to."""
+
+    def send(self, data: bytes) -> None: ...
+    def send_file(self, file: int, offset: int, count: int) -> None: ...
+
+
 class Tally:
     """Stands between app and Output and notes what passes: the status, and the bytes after the head.
 
@@ -38,7 +45,7 @@ class Tally:
 
     __slots__ = ("began", "first", "last", "more", "out")
 
-    out: Output
+    out: Passing
     last: bool
 
     def __init__(self) -> None:
