@@ -7,6 +7,7 @@ import os
 import secrets
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from time import time
 from typing import Annotated, ClassVar
 from urllib.parse import quote, unquote_to_bytes
@@ -136,7 +137,7 @@ class Static(App):
         try:
             given = values(request.headers, CONDITIONS)
             tag, changed = f'"{status.st_size:x}-{status.st_mtime_ns:x}"', status.st_mtime_ns // 1_000_000_000
-            headers = [("ETag", tag), ("Last-Modified", formatdate(changed, usegmt=True)), ("Accept-Ranges", "bytes")]
+            headers = [("ETag", tag), ("Last-Modified", _date(changed)), ("Accept-Ranges", "bytes")]
             if self.cache:
                 headers.append(("Cache-Control", self.cache))
             code = verdict(given, tag, changed) if given else 200
@@ -228,6 +229,12 @@ def _tell(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
     text = page(code)
     response.begin(text[:-1].decode(), [TEXT, *headers])
     response.only(text)
+
+
+@lru_cache(1024)
+def _date(seconds: int) -> str:
+    """An HTTP-date (RFC 9110, 5.6.7)."""
+    return formatdate(seconds, usegmt=True)
 
 
 def _close(found: Found | None) -> None:

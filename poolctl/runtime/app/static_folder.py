@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import ExitStack
 from typing import NamedTuple
 
 LINKS = 40  # that are followed for one path, as in Linux
@@ -38,19 +37,22 @@ def find(folder: str, names: list[bytes]) -> Found | None:
 
     Raises PermissionError where it may not be read, and OSError for what is no fault of the path.
     """
-    with ExitStack() as stack:
-        try:
-            root = os.open(folder, PASSING & ~os.O_NOFOLLOW)  # each time, so that it can be replaced as a whole
-            stack.callback(os.close, root)
-            return _walk(stack, root, names)
-        except OSError as error:
-            if error.errno in ABSENT:
-                return None
-            raise
+    opened: list[int] = []
+    try:
+        opened.append(os.open(folder, PASSING & ~os.O_NOFOLLOW))  # each time, so that it can be replaced as a whole
+        return _walk(opened, names)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise
+    finally:
+        for file in opened:
+            os.close(file)
 
 
-def _walk(stack: ExitStack, root: int, names: list[bytes]) -> Found | None:
-    reached = [root]  # the folders from the root to here
+def _walk(opened: list[int], names: list[bytes]) -> Found | None:
+    """``opened`` has the folder, and gets what is opened below it, for the caller to close."""
+    reached = opened.copy()  # the folders from the top to here
     left = names[::-1]
     links = steps = 0
     while left:
@@ -73,8 +75,8 @@ def _walk(stack: ExitStack, root: int, names: list[bytes]) -> Found | None:
                 return None
             left += target.split(b"/")[::-1]
         elif stat.S_ISDIR(mode):
-            reached.append(os.open(name, PASSING, dir_fd=reached[-1]))
-            stack.callback(os.close, reached[-1])
+            opened.append(os.open(name, PASSING, dir_fd=reached[-1]))
+            reached.append(opened[-1])
         elif stat.S_ISREG(mode):
             return _open(name, READING, reached[-1]) if not left else None
         else:

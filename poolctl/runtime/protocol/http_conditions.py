@@ -3,9 +3,9 @@ change. Pure: headers in, a verdict out."""
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_tz
 
 MOST_RANGES = 16  # of one request; who asks for more gets the whole
@@ -65,7 +65,7 @@ def seconds(date: str) -> int | None:
     """An HTTP-date in any of its three forms (RFC 9110, 5.6.7) as seconds since the epoch; None for anything else."""
     try:
         parsed = parsedate_tz(date)
-        return None if parsed is None else calendar.timegm(parsed[:9]) - (parsed[9] or 0)
+        return None if parsed is None else int(datetime(*parsed[:6], tzinfo=UTC).timestamp()) - (parsed[9] or 0)
     except (ValueError, OverflowError, IndexError, TypeError):
         return None
 
