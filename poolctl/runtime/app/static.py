@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -30,10 +31,6 @@ HTML = ("Content-Type", "text/html; charset=utf-8")
 PUBLIC = b".well-known"  # the one name with a dot that is meant for everybody (RFC 8615)
 Headers = list[tuple[str, str]]
 
-Name = Annotated[str, Field(pattern=r"\A[^/\x00]+\z")]
-Ending = Annotated[str, Field(pattern=r"\A\.[^./\x00]+\z")]
-Type = Annotated[str, Field(pattern=r"\A[!-~]+/[!-~]+( [ -~]*)?\z")]
-
 
 @dataclass
 class Static(App):
@@ -42,13 +39,30 @@ class Static(App):
     protocol: ClassVar[str] = "http"
 
     folder: Annotated[str, Field(min_length=1, description="the folder, from the working directory on")]
-    index: Annotated[tuple[Name, ...], Field(description="names that stand for their folder")] = ("index.html",)
+    index: Annotated[tuple[str, ...], Field(description="names that stand for their folder")] = ("index.html",)
     listing: Annotated[bool, Field(description="show the names in a folder without an index")] = False
     hidden: Annotated[bool, Field(description="serve names that begin with a dot")] = False
-    types: Annotated[dict[Ending, Type], Field(description="media types by the ending of a name")] = field(
+    types: Annotated[dict[str, str], Field(description="media types by the ending of a name")] = field(
         default_factory=dict
     )
-    cache: Annotated[str, Field(pattern=r"\A[ -~]*\z", description="the Cache-Control of files")] = ""
+    cache: Annotated[str, Field(description="the Cache-Control of files")] = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no file or header can be."""
+        for name in self.index:
+            if not name or name in (".", "..") or "/" in name or "\0" in name:
+                raise ValueError(f"index: {name!r} is no name of a file in a folder, such as index.html")
+        for ending, kind in self.types.items():
+            if not re.fullmatch(r"\.[^./\0]+", ending):
+                raise ValueError(
+                    f"types: {ending!r} is no ending of a name: a dot and what comes after it, such as .txt"
+                )
+            if not re.fullmatch(r"[!-.0-~]+/[!-.0-~]+( *;[ -~]+)?", kind):
+                raise ValueError(
+                    f"types: {kind!r} is no media type such as text/plain or 'text/plain; charset=latin-1'"
+                )
+        if not re.fullmatch(r"[ -~]*", self.cache):
+            raise ValueError(f"cache: {self.cache!r} cannot be the Cache-Control of a response, as max-age=3600 can")
 
     def load(self, surroundings: Surroundings) -> None:
         """Look whether the folder is there. Raises AppError."""
