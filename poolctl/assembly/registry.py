@@ -47,6 +47,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "lines": "poolctl.runtime.app.lines:LinesApp",
         "stream": "poolctl.runtime.app.stream:StreamApp",
         "demo": "poolctl.runtime.app.demo:Demo",
+        "cgi": "poolctl.runtime.app.cgi:Cgi",
         "static": "poolctl.runtime.app.static:Static",
     },
 }

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from time import time
 from typing import Annotated, ClassVar
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from poolctl.errors import AppError
 from poolctl.runtime.app import App, Output, Surroundings
 from poolctl.runtime.app.static_folder import Found, find
 from poolctl.runtime.app.static_pages import listing, page
+from poolctl.runtime.app.static_path import decoded, origin, speakable
 from poolctl.runtime.app.static_types import Types
 from poolctl.runtime.protocol.http_conditions import CONDITIONS, applies, ranges, values, verdict
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
@@ -28,7 +29,6 @@ log = logging.getLogger("poolctl")
 ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
 HTML = ("Content-Type", "text/html; charset=utf-8")
-PUBLIC = b".well-known"  # the one name with a dot that is meant for everybody (RFC 8615)
 Headers = list[tuple[str, str]]
 
 
@@ -54,13 +54,9 @@ class Static(App):
                 raise ValueError(f"index: {name!r} is no name of a file in a folder, such as index.html")
         for ending, kind in self.types.items():
             if not re.fullmatch(r"\.[^./\0]+", ending):
-                raise ValueError(
-                    f"types: {ending!r} is no ending of a name: a dot and what comes after it, such as .txt"
-                )
+                raise ValueError(f"types: {ending!r} is no ending of a name, such as .txt")
             if not re.fullmatch(r"[!-.0-~]+/[!-.0-~]+( *;[ -~]+)?", kind):
-                raise ValueError(
-                    f"types: {kind!r} is no media type such as text/plain or 'text/plain; charset=latin-1'"
-                )
+                raise ValueError(f"types: {kind!r} is no media type, such as 'text/plain; charset=latin-1'")
         if not re.fullmatch(r"[ -~]*", self.cache):
             raise ValueError(f"cache: {self.cache!r} cannot be the Cache-Control of a response, as max-age=3600 can")
 
@@ -89,17 +85,17 @@ class Static(App):
         return response.keep
 
     def _get(self, request: HttpRequest, response: HttpResponse) -> None:
-        path, _, query = _origin(request.target).partition(b"?")
+        path, _, query = origin(request.target).partition(b"?")
         names = path[1:].split(b"/")
         try:
-            names = [_decoded(name) for name in names]
+            names = [decoded(name) for name in names]
         except ValueError:
             _tell(response, 400)
             return
         wants_folder = not names[-1]
         if wants_folder:
             names.pop()
-        if not all(map(self._speakable, names)):
+        if not all(speakable(name, self.hidden) for name in names):
             _tell(response, 404)
             return
         try:
@@ -119,13 +115,6 @@ class Static(App):
             if response.headed:
                 raise
             _tell(response, 403)
-
-    def _speakable(self, name: bytes) -> bool:
-        """Whether a name of a path may name a file: no step elsewhere, nothing that any system takes for a separator,
-        nothing hidden."""
-        if not name or name in (b".", b"..") or b"/" in name or b"\\" in name or b"\0" in name:
-            return False
-        return self.hidden or name[:1] != b"." or name == PUBLIC
 
     def _send_folder(self, found: Found, names: list[bytes], request: HttpRequest, response: HttpResponse) -> None:
         """Its index, or the names in it. The index is looked for from the top: links are followed as anywhere."""
@@ -214,28 +203,6 @@ def _begin(response: HttpResponse, headers: Headers) -> None:
 
 
 _KEPT = "!$&'()*+,;=:@/?%-._~"  # of a query: what it may have (RFC 3986, 3.4)
-
-
-def _origin(target: bytes) -> bytes:
-    """The path and query of a target, in origin form or absolute form (RFC 9112, 3.2)."""
-    if target[:1] == b"/":
-        return target
-    _, _, rest = target.partition(b"://")
-    _, slash, path = rest.partition(b"/")
-    return slash + path if slash else b"/"
-
-
-_HEX = frozenset(b"0123456789abcdefABCDEF")
-
-
-def _decoded(name: bytes) -> bytes:
-    """One name of a path, its %XX undone once. Raises ValueError for a malformed one (RFC 3986, 2.1)."""
-    if b"%" not in name:
-        return name
-    for part in name.split(b"%")[1:]:
-        if len(part) < 2 or not _HEX.issuperset(part[:2]):
-            raise ValueError("a percent sign without two hexadecimal digits")
-    return unquote_to_bytes(name)
 
 
 def _tell(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
