@@ -189,6 +189,7 @@ def test_the_scope_says_what_was_asked(start: Serve) -> None:
         "client": list(own),
         "server": ["127.0.0.1", server.port],
         "state": {"greeting": "hello"},
+        "extensions": {"http.response.pathsend": {}},
     }
     assert (second["path"], second["raw_path"], second["http_version"]) == ("/scope", "/sc%6Fpe", "1.0")
 
