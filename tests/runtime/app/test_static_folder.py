@@ -86,8 +86,41 @@ def test_no_descriptor_is_left_open(folder: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_what_is_replaced_between_a_look_and_its_opening_is_not_served(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write to the folder is given the best moment there is: right after the look."""
+    real = os.lstat
+
+    def replace_by_a_link(name: bytes, *, dir_fd: int) -> os.stat_result:
+        found = real(name, dir_fd=dir_fd)
+        path = Path(os.readlink(f"/proc/self/fd/{dir_fd}")) / os.fsdecode(name)
+        if name != b"secret.txt":
+            path.rename(f"{path}-away")
+            path.symlink_to(".." if name == b"a" else "../secret.txt")
+        return found
+
+    def replace_by_a_fifo(name: bytes, *, dir_fd: int) -> os.stat_result:
+        found = real(name, dir_fd=dir_fd)
+        if name == b"file":
+            os.unlink(name, dir_fd=dir_fd)
+            os.mkfifo(name, dir_fd=dir_fd)
+        return found
+
+    traps = {b"a/secret.txt": replace_by_a_link, b"file": replace_by_a_link, b"a/file": replace_by_a_fifo}
+    for path, replace in traps.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(static_folder.os, "lstat", replace)
+            (folder / "file").write_bytes(b"top")
+            assert read(folder, path) is None
+        for each in ("a", "file"):
+            if (folder / f"{each}-away").exists():
+                (folder / each).unlink()
+                (folder / f"{each}-away").rename(folder / each)
+
+
 def test_who_swaps_folders_for_links_meanwhile_gains_nothing(folder: Path) -> None:
-    """For a third of a second, a folder is by turns itself and a link to the one above."""
+    """For a fifth of a second, a folder is by turns itself and a link to the one above."""
     over = threading.Event()
 
     def swap() -> None:
@@ -101,7 +134,7 @@ def test_who_swaps_folders_for_links_meanwhile_gains_nothing(folder: Path) -> No
     swapping.start()
     seen = set()
     try:
-        end = time.monotonic() + 0.3
+        end = time.monotonic() + 0.2
         while time.monotonic() < end:
             seen |= {read(folder, b"a/file"), read(folder, b"a/secret.txt"), read(folder, b"a/public/a/file")}
     finally:
