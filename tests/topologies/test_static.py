@@ -327,6 +327,37 @@ def test_listing_types_and_hidden_names(one_launcher: Launcher, public: Path) ->
         assert server.stop() == 0
 
 
+def test_compressed_siblings(one_launcher: Launcher, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    files = {"app.js": b"plain", "app.js.gz": b"gzipped!", "app.js.br": b"brotlied"}
+    files |= {"index.html": b"index", "index.html.gz": b"gz"}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    with started(one_launcher, folder, "half-sync/half-reactive", precompressed=True) as server:
+        tags = set()
+        for encoding, body, coding in [
+            ("gzip", b"gzipped!", "gzip"),
+            ("gzip, br", b"brotlied", "br"),
+            ("br;q=0.1, gzip", b"gzipped!", "gzip"),
+            ("identity", b"plain", None),
+        ]:
+            answer = ask(server, "/app.js", Accept_Encoding=encoding)
+            assert (answer.body, answer.headers.get("content-encoding")) == (body, coding)
+            assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+            assert answer.headers["vary"] == "Accept-Encoding"
+            tag = answer.headers["etag"]
+            tags.add(tag)
+            again = ask(server, "/app.js", Accept_Encoding=encoding, If_None_Match=tag)
+            assert (again.status, again.headers["vary"]) == (304, "Accept-Encoding")
+        assert len(tags) == 3
+        part = ask(server, "/app.js", Accept_Encoding="gzip", Range="bytes=1-2")
+        assert (part.status, part.body, part.headers["content-encoding"]) == (206, b"zi", "gzip")
+        assert ask(server, "/app.js", Accept_Encoding="gzip", Range="bytes=0-0,2-2").status == 200
+        assert ask(server, "/", Accept_Encoding="gzip").body == b"gz"
+        assert ask(server, "/app.js.gz", Accept_Encoding="gzip").headers["content-type"] == "application/gzip"
+
+
 def test_a_folder_without_index_shows_nothing(server: Server) -> None:
     assert ask(server, "/empty/").status == 404
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import secrets
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
@@ -18,18 +17,20 @@ from pydantic import Field
 from poolctl.errors import AppError
 from poolctl.runtime.app import App, Output, Surroundings
 from poolctl.runtime.app.static_folder import Found, find
-from poolctl.runtime.app.static_pages import listing, page
+from poolctl.runtime.app.static_pages import listing, tell
+from poolctl.runtime.app.static_parts import send_parts
 from poolctl.runtime.app.static_path import decoded, origin, speakable
 from poolctl.runtime.app.static_types import Types
 from poolctl.runtime.protocol.http_conditions import CONDITIONS, applies, ranges, values, verdict
+from poolctl.runtime.protocol.http_encodings import accepted
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_response import HttpResponse
 
 log = logging.getLogger("poolctl")
 ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
-TEXT = ("Content-Type", "text/plain; charset=utf-8")
 HTML = ("Content-Type", "text/html; charset=utf-8")
-Headers = list[tuple[str, str]]
+ENCODING = frozenset((b"accept-encoding",))
+ENDINGS = {"br": b".br", "gzip": b".gz"}  # of files that are compressed, by content coding; the best first
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Static(App):
     types: Annotated[dict[str, str], Field(description="media types by the ending of a name")] = field(
         default_factory=dict
     )
+    precompressed: Annotated[bool, Field(description="send name.br or name.gz beside a name to who takes it")] = False
     cache: Annotated[str, Field(description="the Cache-Control of files")] = ""
 
     def __post_init__(self) -> None:
@@ -81,7 +83,7 @@ class Static(App):
             response.begin("204 No Content", [ALLOWED])
             response.only(b"")
         else:
-            _tell(response, 405, ALLOWED)
+            tell(response, 405, ALLOWED)
         return response.keep
 
     def _get(self, request: HttpRequest, response: HttpResponse) -> None:
@@ -90,31 +92,31 @@ class Static(App):
         try:
             names = [decoded(name) for name in names]
         except ValueError:
-            _tell(response, 400)
+            tell(response, 400)
             return
         wants_folder = not names[-1]
         if wants_folder:
             names.pop()
         if not all(speakable(name, self.hidden) for name in names):
-            _tell(response, 404)
+            tell(response, 404)
             return
         try:
             found = find(self._folder, names)
             if found is None or (wants_folder and not found.is_folder):
                 _close(found)
-                _tell(response, 404)
+                tell(response, 404)
             elif not found.is_folder:
-                self._send(found, names[-1], request, response)
+                self._send(found, names, request, response)
             elif not wants_folder:
                 _close(found)
                 target = "".join(f"/{quote(name)}" for name in names) + "/"
-                _tell(response, 301, ("Location", target + (f"?{quote(query, _KEPT)}" if query else "")))
+                tell(response, 301, ("Location", target + (f"?{quote(query, _KEPT)}" if query else "")))
             else:
                 self._send_folder(found, names, request, response)
         except PermissionError:
             if response.headed:
                 raise
-            _tell(response, 403)
+            tell(response, 403)
 
     def _send_folder(self, found: Found, names: list[bytes], request: HttpRequest, response: HttpResponse) -> None:
         """Its index, or the names in it. The index is looked for from the top: links are followed as anywhere."""
@@ -122,11 +124,11 @@ class Static(App):
             for name in self._index:
                 index = find(self._folder, [*names, name])
                 if index is not None and not index.is_folder:
-                    self._send(index, name, request, response)
+                    self._send(index, [*names, name], request, response)
                     return
                 _close(index)
             if not self.listing:
-                _tell(response, 404)
+                tell(response, 404)
                 return
             body = listing(found.file, b"".join(b"/" + name for name in names) + b"/", self.hidden)
             response.begin("200 OK", [HTML])
@@ -134,82 +136,62 @@ class Static(App):
         finally:
             _close(found)
 
-    def _send(self, found: Found, name: bytes, request: HttpRequest, response: HttpResponse) -> None:
+    def _send(self, found: Found, names: list[bytes], request: HttpRequest, response: HttpResponse) -> None:
         """A file, or what the conditions of the request make of it."""
+        coding = ""
+        if self.precompressed:
+            found, coding = self._encoded(found, names, request)
         file, status = found
         try:
             given = values(request.headers, CONDITIONS)
-            tag, changed = f'"{status.st_size:x}-{status.st_mtime_ns:x}"', status.st_mtime_ns // 1_000_000_000
+            tag, changed = f'"{status.st_size:x}-{status.st_mtime_ns:x}{coding}"', status.st_mtime_ns // 1_000_000_000
             headers = [("ETag", tag), ("Last-Modified", _date(changed)), ("Accept-Ranges", "bytes")]
             if self.cache:
                 headers.append(("Cache-Control", self.cache))
+            if self.precompressed:
+                headers.append(("Vary", "Accept-Encoding"))
             code = verdict(given, tag, changed) if given else 200
             if code == 304:
                 response.begin("304 Not Modified", headers)
                 response.only(b"")
                 return
             if code == 412:
-                _tell(response, 412)
+                tell(response, 412)
                 return
-            kind = self._types.of(os.fsdecode(name))
+            if coding:
+                headers.append(("Content-Encoding", coding))
+            kind = self._types.of(os.fsdecode(names[-1]))
             wanted = given.get(b"range") if request.method == "GET" else None
             parts = None
             if wanted is not None and applies(given.get(b"if-range"), tag, changed, time()):
                 parts = ranges(wanted, status.st_size)
-            _send_parts(response, file, status.st_size, kind, headers, parts)
+                if coding and parts and len(parts) > 1:
+                    parts = None  # the coding would be said of the multipart, not of its parts
+            send_parts(response, file, status.st_size, kind, headers, parts)
             if response.mismatch:
-                log.warning("%r changed while it was sent: %s", os.fsdecode(name), response.mismatch)
+                log.warning("%r changed while it was sent: %s", os.fsdecode(names[-1]), response.mismatch)
         finally:
             os.close(file)
 
-
-def _send_parts(
-    response: HttpResponse, file: int, size: int, kind: str, headers: Headers, parts: list[tuple[int, int]] | None
-) -> None:
-    """The whole file where ``parts`` is None, else these ranges (RFC 9110, 15.3.7)."""
-    if parts is None:
-        response.begin("200 OK", [*headers, ("Content-Type", kind), ("Content-Length", str(size))])
-        response.write_file(file, 0, size)
-        response.finish()
-    elif not parts:
-        _tell(response, 416, ("Content-Range", f"bytes */{size}"))
-    elif len(parts) == 1:
-        ((offset, count),) = parts
-        content = ("Content-Range", f"bytes {offset}-{offset + count - 1}/{size}")
-        _begin(response, [*headers, ("Content-Type", kind), content, ("Content-Length", str(count))])
-        response.write_file(file, offset, count)
-        response.finish()
-    else:
-        boundary = secrets.token_hex(16)
-        heads = [
-            f"\r\n--{boundary}\r\nContent-Type: {kind}\r\n"
-            f"Content-Range: bytes {offset}-{offset + count - 1}/{size}\r\n\r\n".encode("latin-1")
-            for offset, count in parts
-        ]
-        end = f"\r\n--{boundary}--\r\n".encode()
-        length = sum(map(len, heads)) + sum(count for _, count in parts) + len(end)
-        multipart = ("Content-Type", f"multipart/byteranges; boundary={boundary}")
-        _begin(response, [*headers, multipart, ("Content-Length", str(length))])
-        for head, (offset, count) in zip(heads, parts, strict=True):
-            response.write(head)
-            response.write_file(file, offset, count)
-        response.write(end)
-        response.finish()
-
-
-def _begin(response: HttpResponse, headers: Headers) -> None:
-    """A head that will hardly come again: only that of a list is remembered as a whole."""
-    response.begin("206 Partial Content", tuple(headers))
+    def _encoded(self, found: Found, names: list[bytes], request: HttpRequest) -> tuple[Found, str]:
+        """The file beside it that is the same compressed, if the client takes it, and its coding; else this one."""
+        field = values(request.headers, ENCODING).get(b"accept-encoding", "")
+        for coding in accepted(field, list(ENDINGS)):
+            try:
+                other = find(self._folder, [*names[:-1], names[-1] + ENDINGS[coding]])
+            except PermissionError:
+                continue  # as if it were not there
+            except OSError:
+                _close(found)
+                raise
+            if other is not None and not other.is_folder:
+                _close(found)
+                return other, coding
+            _close(other)
+        return found, ""
 
 
 _KEPT = "!$&'()*+,;=:@/?%-._~"  # of a query: what it may have (RFC 3986, 3.4)
-
-
-def _tell(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
-    """A small text that says the status."""
-    text = page(code)
-    response.begin(text[:-1].decode(), [TEXT, *headers])
-    response.only(text)
 
 
 @lru_cache(1024)

@@ -7,7 +7,10 @@ from html import escape
 from itertools import islice
 from urllib.parse import quote
 
+from poolctl.runtime.protocol.http_response import HttpResponse
+
 MOST = 10_000  # names in a listing
+TEXT = ("Content-Type", "text/plain; charset=utf-8")
 TEXTS = {
     301: "301 Moved Permanently",
     400: "400 Bad Request",
@@ -19,9 +22,11 @@ TEXTS = {
 }
 
 
-def page(code: int) -> bytes:
-    """The text of an answer that is no file."""
-    return f"{TEXTS[code]}\n".encode()
+def tell(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
+    """A small text that says the status."""
+    text = f"{TEXTS[code]}\n".encode()
+    response.begin(TEXTS[code], [TEXT, *headers])
+    response.only(text)
 
 
 def listing(folder: int, path: bytes, hidden: bool) -> bytes:

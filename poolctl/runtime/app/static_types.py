@@ -14,6 +14,7 @@ MORE = {
     ".bz2": "application/x-bzip2",
     ".flac": "audio/flac",
     ".gz": "application/gzip",
+    ".js": "text/javascript",
     ".jsonld": "application/ld+json",
     ".log": "text/plain",
     ".map": "application/json",
