@@ -8,7 +8,7 @@ import sys
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
-from poolctl.errors import ClientGone
+from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.connection import Connection
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http_reader import SWITCHED
@@ -18,7 +18,7 @@ from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app import AsyncApp
+    from poolctl.runtime.app import ExchangeApp
     from poolctl.runtime.async_loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
@@ -41,7 +41,7 @@ class AsyncConnection(Connection):
     ) -> None:
         super().__init__(loop, fd, conversation)
         self._service = service
-        self.app = cast("AsyncApp", service.app)
+        self.app = cast("ExchangeApp", service.app)
         self.task: asyncio.Task[None] | None = None
         self.request: HttpRequest
         self.gone = False  # the client has left, or is as good as gone
@@ -117,6 +117,12 @@ class AsyncConnection(Connection):
         if (inflow is not None and inflow.size > FULL) or len(conversation.requests) > AHEAD:
             self.loop.want(self, 0)
 
+    def _nothing(self, service: Service) -> None:
+        if self.task is None:
+            super()._nothing(service)
+        else:
+            self.loop.want(self, IN)  # a drain asked for an event, and a request came first
+
     def _answer(self, service: Service) -> None:
         """The requests that have come, one after the other."""
         if self._answering:
@@ -170,23 +176,30 @@ class AsyncConnection(Connection):
 
     async def _work(self, request: HttpRequest, started: int) -> None:
         """The task: the app, its error boundary, and what comes after."""
+        exchange = self.app.exchange(request, self)
         try:
-            exchange = self.app.exchange(request, self)
             await exchange.call()
             keep = exchange.conclude()
         except ClientGone:
             keep = False
-        except (Exception, SystemExit):  # the app's
-            log.exception("the app raised while answering a request")
-            keep = self._failed()
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  # the app's, and logged;
+            # nobody else cancels this task
+            keep = self._failed(exchange, error)
         row = self._service.row
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         row[SINCE] = 0
         self._answered(keep)
 
-    def _failed(self) -> bool:
+    def _failed(self, exchange: Any, error: BaseException) -> bool:
+        if comes_of_leaving(error):
+            log.info("a client left in the middle of an answer, and the app raised %r", error)
+            return False
+        log.error("the app raised while answering a request", exc_info=error)
         self._service.row[FAILED] += 1
+        if exchange.ended:  # frameworks answer first and raise then, for the log
+            kept: bool = exchange.keep
+            return kept
         if not self.began and not self.conversation.failure:
             try:
                 self.send(self._service.protocol.refusal(500))

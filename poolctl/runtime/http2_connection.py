@@ -9,7 +9,7 @@ from os import read
 from time import monotonic_ns
 from typing import NamedTuple, cast
 
-from poolctl.errors import ClientGone
+from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService, Tally
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.connection import READ
@@ -145,6 +145,7 @@ class Http2Connection(AsyncConnection):
             tally.out = Unlogged(stream.send, stream.send_file)
             stream.send = tally.send  # type: ignore[method-assign]
             stream.send_file = tally.send_file  # type: ignore[method-assign]
+        exchange = None
         try:
             if stream.refused:
                 stream.send(service.protocol.farewell(stream.refused, self.conversation.peer))
@@ -154,10 +155,11 @@ class Http2Connection(AsyncConnection):
                 exchange.conclude()
         except ClientGone:
             whole = False
-        except (Exception, SystemExit):  # the app's, unless it only says that the body never came
-            if not (stream.refused or stream.gone):
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # the app's, unless it only says that the body never came or that the client has left
+            if not (stream.refused or stream.gone or comes_of_leaving(error)):
                 log.exception("the app raised while answering a request")
-            whole = self._failed_stream(stream)
+            whole = self._failed_stream(stream, ended=exchange is not None and exchange.ended)
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         if logged:
@@ -168,8 +170,11 @@ class Http2Connection(AsyncConnection):
         self.go_on()
         self.loop.later()
 
-    def _failed_stream(self, stream: TaskStream) -> bool:
+    def _failed_stream(self, stream: TaskStream, *, ended: bool) -> bool:
+        """Whether the client has a whole answer."""
         self._service.row[FAILED] += 1
+        if ended and not stream.gone:  # frameworks answer first and raise then, for the log
+            return True
         if stream.began or stream.gone:
             return False
         try:

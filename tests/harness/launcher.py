@@ -131,11 +131,14 @@ def _import() -> None:
     """Everything that a server needs, apps excepted."""
     import gc
 
+    from setproctitle import getproctitle
+
     from poolctl.assembly.registry import REGISTRY, part_class
 
     for axis, words in REGISTRY.items():
         for word in words:
             part_class(axis, word)
+    getproctitle()  # finds the place of the title by that of the environment, which a server may change
     gc.freeze()
 
 

@@ -113,6 +113,17 @@ async def page_breaks(scope, receive, send):
     raise ValueError("on purpose")
 
 
+async def page_afterwards(scope, receive, send):
+    await answer(send, b"whole")
+    raise ValueError("afterwards")
+
+
+async def page_cancelled(scope, receive, send):
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+
+
 async def page_silent(scope, receive, send):
     pass
 
@@ -274,6 +285,7 @@ def test_100_continue_is_said_when_the_app_wants_the_body(start: Serve) -> None:
     ("path", "status", "says"),
     [
         ("/raises", 500, "on purpose"),
+        ("/cancelled", 500, "CancelledError"),
         ("/silent", 500, "returned without a response"),
         ("/header", 500, "contains a line end"),
         ("/nowhere", 500, "page_nowhere"),
@@ -285,6 +297,15 @@ def test_an_error_before_the_head_is_a_500(start: Serve, path: str, status: int,
         assert client.get(path).status == status
         assert client.at_end()
     server.wait_for_log(says)
+
+
+def test_an_error_after_the_end_is_only_logged(start: Serve) -> None:
+    """Frameworks answer with a 500 of their own, and raise then."""
+    server = start(tracebacks=True)
+    with Client(server.port) as client:
+        for _ in range(3):
+            assert client.get("/afterwards").body == b"whole"
+    server.wait_for_log("ValueError: afterwards", 3)
 
 
 def test_an_error_after_the_head_cuts_the_connection(start: Serve) -> None:

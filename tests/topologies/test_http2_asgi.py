@@ -73,6 +73,8 @@ def test_what_the_app_raises(launch: Launch) -> None:
     async def visit() -> None:
         async with browser(server) as client:
             assert (await client.get("/fail")).status_code == 500
+            assert (await client.get("/cancelled")).status_code == 500
+            assert (await client.get("/afterwards")).text == "whole"
             with pytest.raises(httpx.RemoteProtocolError):
                 await client.get("/late")
             assert (await client.get("/")).status_code == 200
@@ -143,7 +145,10 @@ def test_a_stream_that_is_cancelled_and_a_client_that_leaves(launch: Launch) -> 
         server.wait_for_log("told of the end")
         wire.ask("/gone")
         server.wait_for_log("waits for the end", 2)
-    server.wait_for_log("told of the end", 2)
+        wire.ask("/two-wait")
+        server.wait_for_log("waits for the end", 3)
+    server.wait_for_log("told of the end", 3)
+    server.wait_for_log(r"told of the end by \['http.disconnect', 'http.disconnect'\]")
 
 
 def test_a_window_that_stays_closed_makes_one_app_wait_and_is_bounded(launch: Launch) -> None:

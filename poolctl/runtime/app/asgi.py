@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app import AsyncApp, Output, Surroundings
+from poolctl.runtime.app import ExchangeApp, Output, Surroundings
 from poolctl.runtime.app.asgi_lifespan import Lifespan
 from poolctl.runtime.app.asgi_scope import Memo
 from poolctl.runtime.app.target import load_callable
@@ -55,6 +55,11 @@ class Exchange(HttpResponse):
         scope = memo.scope(request, self.out.loop.lifespan.state)
         called: Awaitable[None] = self._application(scope, self.receive, self.send)
         return called
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response is complete."""
+        return self._state == END
 
     def conclude(self) -> bool:
         """The application has returned: whether the connection may be kept. Raises RuntimeError when that is too
@@ -119,9 +124,9 @@ class Exchange(HttpResponse):
                 raise ValueError(f"http.response.pathsend sends regular files, and {path!r} is none")
             if out.conversation.reply:
                 out.last = True  # as for any other body
-            self._state = END
             self.write_file(file, 0, status.st_size)
             self.finish()
+            self._state = END  # not before: an error on the way leaves it incomplete
         finally:
             os.close(file)
 
@@ -145,7 +150,7 @@ class Exchange(HttpResponse):
 
 
 @dataclass
-class Asgi(AsyncApp):
+class Asgi(ExchangeApp):
     """The ASGI callable that a module names."""
 
     protocol: ClassVar[str] = "http"
@@ -166,6 +171,14 @@ class Asgi(AsyncApp):
     def life(self, events: AbstractEventLoop) -> Lifespan:
         """The start and the end of the application in one event loop."""
         return Lifespan(self._application, self.lifespan, events)
+
+    def connections(self, *, logged: bool) -> type[AsyncConnection]:
+        """Those of HTTP, with or without a line in the access log."""
+        if logged:
+            from poolctl.runtime.access.async_connection import LoggedAsyncConnection
+
+            return LoggedAsyncConnection
+        return AsyncConnection
 
     def serve(self, request: Any, out: Output) -> bool:
         """Raises TypeError: this app is awaited."""

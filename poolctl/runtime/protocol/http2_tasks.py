@@ -8,7 +8,7 @@ what has come: so the window of a stream whose app does not read closes, and its
 
 from __future__ import annotations
 
-from asyncio import Future
+from asyncio import Future, shield
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,7 @@ class TaskStream(Http2Stream):
         """Something has changed for who waits."""
         if self.outbound is None or self.gone:
             self._wake(self._drained)
+            self._drained = None
         if self.gone:
             self._wake(self._gone)
 
@@ -102,14 +103,16 @@ class TaskStream(Http2Stream):
     async def until_gone(self) -> None:
         """Until the client has left, or cancelled the request."""
         while not self.gone:
-            self._gone = self.loop.events.create_future()
-            await self._gone
+            if self._gone is None:
+                self._gone = self.loop.events.create_future()
+            await shield(self._gone)  # frameworks have several tasks wait here, and cancel some
 
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone."""
         while self.outbound is not None and not self.gone:
-            self._drained = self.loop.events.create_future()
-            await self._drained
+            if self._drained is None:
+                self._drained = self.loop.events.create_future()
+            await shield(self._drained)
         if self.gone:
             raise ClientGone("the client has left")
 

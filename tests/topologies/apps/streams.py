@@ -69,6 +69,28 @@ async def gone(scope: dict[str, Any], receive: Any, send: Any) -> None:
     log.warning("told of the end")
 
 
+async def two_wait(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Several tasks wait for the end, and one of them gives up."""
+    await receive()
+    waiting = [asyncio.ensure_future(receive()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    log.warning("waits for the end")
+    told = await asyncio.gather(waiting[0], waiting[2])
+    log.warning("told of the end by %s", [message["type"] for message in told])
+
+
+async def fail_afterwards(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    await answer(send, b"whole", 500)
+    raise RuntimeError("afterwards")
+
+
+async def cancelled(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+
+
 async def fail(scope: dict[str, Any], receive: Any, send: Any) -> None:
     raise RuntimeError("before")
 
@@ -91,6 +113,9 @@ PAGES = {
     "/echo": echo,
     "/large": large,
     "/gone": gone,
+    "/two-wait": two_wait,
+    "/cancelled": cancelled,
+    "/afterwards": fail_afterwards,
     "/fail": fail,
     "/late": fail_late,
     "/deaf": deaf,

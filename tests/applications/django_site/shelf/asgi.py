@@ -1,0 +1,13 @@
+"""The site for ASGI servers."""
+
+from __future__ import annotations
+
+from django.core.asgi import get_asgi_application
+from django.db import connections
+
+application = get_asgi_application()
+
+from notes.views import warm_up  # noqa: E402  # models can be imported only now
+
+warm_up()
+connections.close_all()  # with `preload: true` the workers are forked after this

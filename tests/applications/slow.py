@@ -1,0 +1,57 @@
+"""Clients that ask for much and read little, and what that costs the server's processes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.server import Server
+
+SECONDS = 20.0
+
+
+@contextlib.contextmanager
+def slow_readers(server: Server, count: int, target: str) -> Iterator[list[socket.socket]]:
+    """So many clients that have read the first line of the answer and no more."""
+    request = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        readers = []
+        for _ in range(count):
+            sock = stack.enter_context(socket.socket())
+            sock.settimeout(SECONDS)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)  # or the kernel would take megabytes for it
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(request)
+            readers.append(sock)
+        for sock in readers:
+            assert sock.recv(17, socket.MSG_WAITALL) == b"HTTP/1.1 200 OK\r\n"
+        yield readers
+
+
+def rest(reader: socket.socket) -> int:
+    """Read all that is left, which has to end as a chunked body does; how many bytes that was."""
+    size, end = 0, b""
+    while data := reader.recv(1 << 18):
+        size += len(data)
+        end = (end + data)[-7:]
+    assert end == b"\r\n0\r\n\r\n"
+    return size
+
+
+def forget_peaks(server: Server) -> dict[int, int]:
+    """From here on ``peaks`` is about what comes; KiB that each process has now."""
+    for pid in server.tree():
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peaks(server)
+
+
+def peaks(server: Server) -> dict[int, int]:
+    """KiB of memory that each process has had at the most (VmHWM, proc(5))."""
+    found = {}
+    for pid in server.tree():
+        status = Path(f"/proc/{pid}/status").read_text()
+        found[pid] = int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
+    return found
