@@ -197,12 +197,13 @@ def test_slow_readers_hold_neither_workers_nor_memory(shop: Server) -> None:
         closed = shop.log.count("the stream is closed")
         before = forget_peaks(shop)
         count = 5 if shop.pids("threads") else 3
-        with slow_readers(shop, count, "/large?mib=64") as readers:
+        sizes = [64, *[12] * (count - 1)]  # MiB; each is more than the kernel keeps for a client
+        with slow_readers(shop, [f"/large?mib={size}" for size in sizes]) as readers:
             for number in range(8):
                 assert client.get(f"/count?to={number}").text.count("\n") == number
             shop.wait_for_log("the stream is closed", closed + count)  # the worker has made all of it
-            for reader in readers:
-                assert rest(reader) > 64 * MIB
+            for reader, size in zip(readers, sizes, strict=True):
+                assert rest(reader) > size * MIB
     after = peaks(shop)
     assert {pid: after[pid] - before[pid] for pid in before if after[pid] - before[pid] > 32 * 1024} == {}
 
