@@ -23,7 +23,7 @@ KERNEL = ("kernel-hash", "random", "client", "cpu")
 DISPATCHES = ("shared-queue", *PUSH, "leader", "kernel-hash", "client", "cpu")
 AFFINITIES = ("connection", "request", "client")
 
-MARKS_REQUESTS = {"http": True, "lines": True, "raw": False}
+MARKS_REQUESTS = {"http": True, "lines": True, "frames": True, "raw": False}
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,14 @@ SERVICES = {
     "wsgi": Service("wsgi", "http", "http", marks_requests=True),
     "asgi": Service("asgi", "http", "http", marks_requests=True, asynchronous=True),
     "demo": Service("demo", "http", "http", marks_requests=True),
+    "cgi": Service("cgi", "http", "http", marks_requests=True),
     "lines": Service("lines", "lines", "lines", marks_requests=True),
+    "frames": Service("frames", "frames", "frames", marks_requests=True),
     "echo": Service("echo", "raw", "raw", marks_requests=False),
     "stream": Service("stream", "raw", "raw", marks_requests=False, owns_connection=True),
+    "async-lines": Service("async-lines", "lines", "lines", marks_requests=True, asynchronous=True),
+    "async-frames": Service("async-frames", "frames", "frames", marks_requests=True, asynchronous=True),
+    "async-stream": Service("async-stream", "raw", "raw", False, owns_connection=True, asynchronous=True),
 }
 
 

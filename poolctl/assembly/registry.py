@@ -38,6 +38,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     "protocol": {
         "http": "poolctl.runtime.protocol.http:Http",
         "lines": "poolctl.runtime.protocol.lines:Lines",
+        "frames": "poolctl.runtime.protocol.frames:Frames",
         "raw": "poolctl.runtime.protocol.raw:Raw",
     },
     "app": {
@@ -45,8 +46,13 @@ REGISTRY: dict[str, dict[str, str]] = {
         "asgi": "poolctl.runtime.app.asgi:Asgi",
         "echo": "poolctl.runtime.app.echo:Echo",
         "lines": "poolctl.runtime.app.lines:LinesApp",
+        "frames": "poolctl.runtime.app.frames:FramesApp",
         "stream": "poolctl.runtime.app.stream:StreamApp",
+        "async-lines": "poolctl.runtime.app.async_lines:AsyncLines",
+        "async-frames": "poolctl.runtime.app.async_frames:AsyncFrames",
+        "async-stream": "poolctl.runtime.app.async_stream:AsyncStreamApp",
         "demo": "poolctl.runtime.app.demo:Demo",
+        "cgi": "poolctl.runtime.app.cgi:Cgi",
     },
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolctl.config.diagnostic import Diagnostic, Place
-from poolctl.config.model import APP_WORDS, Choice
+from poolctl.config.model import APP_WORDS, SHORT_FOR, Choice
 from poolctl.config.tree import Tree
 from poolctl.config.wording import shown, similar
 
@@ -33,7 +33,7 @@ def read_choice(axis: str, value: Any, tree: Tree) -> Choice | Diagnostic:
 
 
 def _short(value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
-    """`{wsgi: shop:app}`: the key is the word, its value the target."""
+    """`{wsgi: shop:app}`: the key is the word, its value the target, or what SHORT_FOR says."""
     words = [key for key in value if key in APP_WORDS]
     if not words:
         near = next((f'did you mean "{word}"?' for key in value if (word := similar(key, APP_WORDS))), "")
@@ -44,12 +44,13 @@ def _short(value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
     if len(words) > 1:
         message = f"app: {' and '.join(words)} are two apps, a topology has one"
         return Diagnostic("PC204", message, tree.at_key(("app", words[1])), "keep one of them")
-    if "target" in value:
-        message = f'app: the target is there twice, as the value of "{words[0]}" and as "target"'
-        return Diagnostic("PC204", message, tree.at_key(("app", "target")), "keep one of the two")
-    options = {key: option for key, option in value.items() if key != words[0]}
+    option = SHORT_FOR.get(words[0], "target")
+    if option in value:
+        message = f'app: the {option} is there twice, as the value of "{words[0]}" and as "{option}"'
+        return Diagnostic("PC204", message, tree.at_key(("app", option)), "keep one of the two")
+    options = {key: given for key, given in value.items() if key != words[0]}
     if value[words[0]] is not None:
-        options["target"] = value[words[0]]
+        options[option] = value[words[0]]
     return Choice(words[0], options, ("app",))
 
 
@@ -87,8 +88,9 @@ def place_of_name(tree: Tree, choice: Choice) -> Place:
 def path_of_option(tree: Tree, choice: Choice, option: Sequence[str | int]) -> tuple[str | int, ...]:
     """The path of an option, also where a short form has no key for it."""
     path = (*choice.path, *option)
-    if option and option[0] == "target" and not tree.has(path) and tree.has((*choice.path, choice.name)):
-        return (*choice.path, choice.name, *option[1:])
+    short = (*choice.path, choice.name)
+    if option and option[0] == SHORT_FOR.get(choice.name, "target") and not tree.has(path) and tree.has(short):
+        return (*short, *option[1:])
     return path
 
 

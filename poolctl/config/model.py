@@ -16,7 +16,21 @@ from poolctl.config.part import Part
 from poolctl.config.units import Seconds, Timeout
 
 # The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
-APP_WORDS = ("wsgi", "asgi", "echo", "lines", "stream", "demo")
+APP_WORDS = (
+    "wsgi",
+    "asgi",
+    "echo",
+    "lines",
+    "frames",
+    "stream",
+    "async-lines",
+    "async-frames",
+    "async-stream",
+    "demo",
+    "cgi",
+)
+# What the value of that key is, where it is not the target.
+SHORT_FOR = {"cgi": "program"}
 AXES = ("app", "protocol", "pool", "ownership", "dispatch", "affinity")
 
 DEFAULT_LISTEN = "tcp://127.0.0.1:8000"

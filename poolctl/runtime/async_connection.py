@@ -18,7 +18,7 @@ from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app import AsyncApp
+    from poolctl.runtime.app import ExchangeApp
     from poolctl.runtime.async_loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
@@ -41,7 +41,7 @@ class AsyncConnection(Connection):
     ) -> None:
         super().__init__(loop, fd, conversation)
         self._service = service
-        self.app = cast("AsyncApp", service.app)
+        self.app = cast("ExchangeApp", service.app)
         self.task: asyncio.Task[None] | None = None
         self.request: HttpRequest
         self.gone = False  # the client has left, or is as good as gone
@@ -116,6 +116,12 @@ class AsyncConnection(Connection):
         inflow = conversation.inflow
         if (inflow is not None and inflow.size > FULL) or len(conversation.requests) > AHEAD:
             self.loop.want(self, 0)
+
+    def _nothing(self, service: Service) -> None:
+        if self.task is None:
+            super()._nothing(service)
+        else:
+            self.loop.want(self, IN)  # a drain asked for an event, and a request came first
 
     def _answer(self, service: Service) -> None:
         """The requests that have come, one after the other."""

@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from poolctl.runtime.async_connection import AsyncConnection
-from poolctl.runtime.connection import Timeouts
+from poolctl.runtime.connection import Connection, Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.door import Door
 from poolctl.runtime.loop import SWEEP
@@ -51,20 +50,17 @@ class AsyncConnectionLoop(ConnectionLoop):
         super().__init__(lifeline, timeouts, limit)
         self.events = new_event_loop()
         self._app = app
-        self._kind = AsyncConnection
-        if logged:
-            from poolctl.runtime.access.async_connection import LoggedAsyncConnection
-
-            self._kind = LoggedAsyncConnection
+        self._kind = app.connections(logged=logged)
         self._timer: asyncio.Handle | None = None
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
         self.lifespan = app.life(self.events)
         self.events.run_until_complete(self.lifespan.startup())
 
-    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> AsyncConnection:
+    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
         """A new connection of this loop."""
-        return self._kind(self, fd, door.streaming(peer), service)
+        made: Connection = self._kind(self, fd, door.streaming(peer), service)
+        return made
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""

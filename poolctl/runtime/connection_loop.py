@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import os
 
+from poolctl.runtime.app import ConnectionApp
 from poolctl.runtime.connection import Connection, Timeouts
 from poolctl.runtime.door import Door
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
-from poolctl.runtime.shared_connection import Ceded, SharedConnection
+from poolctl.runtime.shared_connection import Ceded, Greeted, SharedConnection
 from poolctl.runtime.task import Peer
 
 
@@ -57,5 +58,8 @@ class ConnectionLoop(Loop):
 
     def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
         """A new connection of this loop."""
-        kind = Ceded if service.app.owns_connection else SharedConnection if self.shared else Connection
+        app = service.app
+        if isinstance(app, ConnectionApp):
+            return (Greeted if app.greets else Ceded)(self, fd, door.conversation(peer))
+        kind = SharedConnection if self.shared else Connection
         return kind(self, fd, door.conversation(peer))

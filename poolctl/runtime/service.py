@@ -14,6 +14,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app import App, ConnectionApp, Output
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
+from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
 
@@ -54,13 +55,13 @@ class Service:
                 log.info("the client left before it could be told")
         return False
 
-    def converse(self, sock: socket.socket, received: bytes, idle: float, write: float) -> None:
+    def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
         """Let an app that owns the connection talk until it returns. Never raises for what the app or the client
         did."""
         row = self.row
         assert isinstance(self.app, ConnectionApp)  # the loops ask before they give a connection away
         try:
-            self.app.converse(sock, received, idle, write)
+            self.app.converse(sock, received, idle, write, peer)
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
         except (Exception, SystemExit):  # the app's

@@ -13,6 +13,7 @@ from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.service import Service
 from poolctl.runtime.source import Source
+from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.connection_loop import ConnectionLoop
@@ -94,9 +95,21 @@ class Ceded(SharedConnection):
         if not data:
             self.close(service)
             return
+        self._cede(data, service)
+
+    def _cede(self, data: bytes, service: Service) -> None:
         self.open = False
         self.loop.drop(self)
-        self.loop.handle(Owned(self.loop, self.fd, data, service))
+        self.loop.handle(Owned(self.loop, self.fd, data, service, self.conversation.peer))
+
+
+class Greeted(Ceded):
+    """A connection that becomes its app's at once, so that the app may speak first."""
+
+    __slots__ = ()
+
+    def begin(self, service: Service) -> None:
+        self._cede(b"", service)
 
 
 class Owned(Source):
@@ -107,17 +120,17 @@ class Owned(Source):
     the rest.
     """
 
-    def __init__(self, loop: ConnectionLoop, fd: int, data: bytes, service: Service) -> None:
+    def __init__(self, loop: ConnectionLoop, fd: int, data: bytes, service: Service, peer: Peer) -> None:
         self.loop = loop
         self.sock = socket.socket(fileno=fd)
         self.fd, done = os.pipe()
         threading.Thread(
-            target=self._run, args=(data, service, done), name=threading.current_thread().name, daemon=True
+            target=self._run, args=(data, service, done, peer), name=threading.current_thread().name, daemon=True
         ).start()
 
-    def _run(self, data: bytes, service: Service, done: int) -> None:
+    def _run(self, data: bytes, service: Service, done: int, peer: Peer) -> None:
         try:
-            service.converse(self.sock, data, self.loop.timeouts.idle, self.loop.timeouts.write)
+            service.converse(self.sock, data, self.loop.timeouts.idle, self.loop.timeouts.write, peer)
         finally:
             os.close(done)
 

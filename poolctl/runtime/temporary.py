@@ -18,7 +18,21 @@ class _QuietFile(io.FileIO):
         self.close()
 
 
+INLINE = 64 * 1024  # a larger request travels as a file
+
+
 def temporary_file() -> BinaryIO:
     """An unnamed temporary file to read and write."""
     with tempfile.TemporaryFile(prefix="poolctl-") as file:
         return io.BufferedRandom(_QuietFile(os.dup(file.fileno()), "r+b"))
+
+
+def inline_or_file(data: bytes) -> bytes | BinaryIO:
+    """A request as it travels from a front to a worker: in a file, positioned at its start, where it is larger than 64
+    KiB."""
+    if len(data) <= INLINE:
+        return data
+    file = temporary_file()
+    file.write(data)
+    file.seek(0)
+    return file

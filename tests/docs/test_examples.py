@@ -21,7 +21,7 @@ from poolctl.assembly.resolve import read
 ROOT = Path(__file__).parents[2]
 CONSOLE = [block for block in pages.BLOCKS if block.language == "console"]
 YAML = [block for block in pages.BLOCKS if block.language == "yaml" and block.name != "broken.yaml"]
-TALKS = [block for block in pages.BLOCKS if block.language == "text" and block.text.startswith("> ")]
+TALKS = [block for block in pages.BLOCKS if block.language == "text" and block.text.startswith(("> ", "< "))]
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[\d+\] ", re.MULTILINE)
 POOLCTL = [sys.executable, "-m", "poolctl"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -33,7 +33,8 @@ def of(word: str) -> list[object]:
 
 def test_every_console_block_is_one_that_is_run() -> None:
     assert [*of("poolctl validate"), *of("poolctl run"), *of("curl -s ")] != []
-    assert len(CONSOLE) == len(of("poolctl validate")) + len(of("poolctl run")) + len(of("curl -s "))
+    redis = of("redis-cli ")  # by test_redis
+    assert len(CONSOLE) == len(of("poolctl validate")) + len(of("poolctl run")) + len(of("curl -s ")) + len(redis)
 
 
 def test_every_python_and_yaml_block_has_a_name() -> None:
@@ -90,6 +91,14 @@ def test_conversations_go_as_shown(block, tmp_path: Path) -> None:
                 stream.write(f"{line[2:]}\n".encode())
             else:
                 assert stream.readline() == f"{line[2:]}\n".encode()
+
+
+def test_frames_are_asked_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pages.write_files(ROOT / "docs" / "apps.md", tmp_path)
+    with running(["thumbnails.yaml", "--set", "pool.size=1"], tmp_path) as (port, _):
+        asking = (tmp_path / "ask_thumbnails.py").read_text()
+        exec(asking.replace("8000", str(port)), {})
+    assert capsys.readouterr().out == '{"size": [80, 60]}\n'
 
 
 @contextmanager

@@ -40,6 +40,8 @@ DESIGNS = [
     "puma-cluster",
 ]
 
+OTHERS = ["frames"]  # that do not speak HTTP
+
 
 def comment(file: Path) -> str:
     """The lines before the first key, without their marks."""
@@ -49,7 +51,7 @@ def comment(file: Path) -> str:
     return "\n".join(line.removeprefix("#").strip() for line in lines[:first])
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [file for file in FILES if file.stem not in OTHERS], ids=lambda file: file.stem)
 def test_a_file_runs_serves_and_stops(file: Path, serve: Callable[..., Server]) -> None:
     server = serve(file)
     with Client(server.port) as client:
@@ -64,6 +66,14 @@ def test_a_file_runs_serves_and_stops(file: Path, serve: Callable[..., Server]) 
             assert [client.answer().status for client in several] == [200] * 5
     if isinstance(pool, dict) and pool.get("kind") == "process" and isinstance(pool["size"], int):
         assert len(server.pids("worker")) == pool["size"]
+    assert server.stop() == 0
+
+
+def test_frames_runs_serves_and_stops(serve: Callable[..., Server]) -> None:
+    server = serve(FOLDER / "frames.yaml")
+    with Client(server.port) as client:
+        client.send(b"\0\0\0\x06hello\n")
+        assert client.line() == b"\0\0\0\x06hello\n"
     assert server.stop() == 0
 
 
@@ -87,7 +97,7 @@ def test_a_design_needs_nothing_else_and_leaves_no_axis_open(name: str) -> None:
 
 def test_the_gallery_is_complete_and_the_table_names_every_file() -> None:
     names = {file.name for file in FILES}
-    assert names == {f"{name}.yaml" for name in [*DESIGNS, "quickstart", "full"]}
+    assert names == {f"{name}.yaml" for name in [*DESIGNS, *OTHERS, "quickstart", "full"]}
     rows = re.findall(r"^\| \[(.+?)\]\((.+?)\) \| (.+?) \| (.+?) \|$", (FOLDER / "README.md").read_text(), re.M)
     assert sorted(row[0] for row in rows) == sorted(names)
     assert all(shown == linked for shown, linked, _, _ in rows)

@@ -7,6 +7,8 @@ from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from poolctl.runtime.task import Peer
+
 
 class Output(Protocol):
     """Where an app's bytes go: the loop's side of one response."""
@@ -63,6 +65,15 @@ class AsyncApp(App):
         """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``."""
 
     @abstractmethod
+    def connections(self, *, logged: bool) -> type[Any]:
+        """The class of its connections, made with (loop, fd, conversation, service). ``logged``: requests are to have a
+        line in the access log."""
+
+
+class ExchangeApp(AsyncApp):
+    """An app that is awaited for each request of HTTP."""
+
+    @abstractmethod
     def exchange(self, request: Any, connection: Any) -> Any:
         """What answers one request: ``call`` is awaited, then ``conclude`` says whether the connection may be kept.
 
@@ -82,11 +93,12 @@ class ConnectionApp(App):
     """An app that owns the connection until it returns."""
 
     owns_connection: ClassVar[bool] = True
+    greets: bool = False  # is it called before the client's first bytes?
 
     @abstractmethod
-    def converse(self, sock: Any, received: bytes, idle: float, write: float) -> None:
+    def converse(self, sock: Any, received: bytes, idle: float, write: float, peer: Peer) -> None:
         """Talk with the client over ``sock`` (a socket, non-blocking or not) until the function returns.
 
-        ``received`` came before; ``idle`` and ``write`` are the timeouts in seconds of one wait for the client. The
-        caller closes the socket.
+        ``received`` came before; ``idle`` and ``write`` are the timeouts in seconds of one wait for the client;
+        ``peer``: both ends, as the door knows them. The caller closes the socket.
         """

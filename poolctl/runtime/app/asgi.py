@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app import AsyncApp, Output, Surroundings
+from poolctl.runtime.app import ExchangeApp, Output, Surroundings
 from poolctl.runtime.app.asgi_lifespan import Lifespan
 from poolctl.runtime.app.asgi_scope import Memo
 from poolctl.runtime.app.target import load_callable
@@ -124,7 +124,7 @@ class Exchange(HttpResponse):
 
 
 @dataclass
-class Asgi(AsyncApp):
+class Asgi(ExchangeApp):
     """The ASGI callable that a module names."""
 
     protocol: ClassVar[str] = "http"
@@ -145,6 +145,14 @@ class Asgi(AsyncApp):
     def life(self, events: AbstractEventLoop) -> Lifespan:
         """The start and the end of the application in one event loop."""
         return Lifespan(self._application, self.lifespan, events)
+
+    def connections(self, *, logged: bool) -> type[AsyncConnection]:
+        """Those of HTTP, with or without a line in the access log."""
+        if logged:
+            from poolctl.runtime.access.async_connection import LoggedAsyncConnection
+
+            return LoggedAsyncConnection
+        return AsyncConnection
 
     def serve(self, request: Any, out: Output) -> bool:
         """Raises TypeError: this app is awaited."""

@@ -8,7 +8,20 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from poolctl.runtime.app import App, Output, Surroundings
-from poolctl.runtime.app.target import load_callable
+from poolctl.runtime.app.target import load_function
+
+
+def line_of(answer: Any, target: str) -> bytes:
+    """What to send for the answer of a function: a line, or nothing for None.
+
+    Raises TypeError when it is neither bytes, str nor None.
+    """
+    if answer is None:
+        return b""
+    line = answer.encode() if isinstance(answer, str) else answer
+    if not isinstance(line, bytes):
+        raise TypeError(f"{target} returned a {type(answer).__name__}; it may return bytes, str or None")
+    return line if line.endswith(b"\n") else line + b"\n"
 
 
 @dataclass
@@ -24,16 +37,11 @@ class LinesApp(App):
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the function."""
-        self._function = load_callable(self.target)
+        self._function = load_function(self.target, "lines")
 
     def serve(self, request: bytes, out: Output) -> bool:
         """Answer one line. Raises TypeError when the function returns neither bytes, str nor None."""
-        answer: Any = self._function(request)
-        if answer is None:
-            return True
-        if isinstance(answer, str):
-            answer = answer.encode()
-        elif not isinstance(answer, bytes):
-            raise TypeError(f"{self.target} returned a {type(answer).__name__}; it may return bytes, str or None")
-        out.send(answer if answer.endswith(b"\n") else answer + b"\n")
+        sent = line_of(self._function(request), self.target)
+        if sent:
+            out.send(sent)
         return True

@@ -12,10 +12,14 @@ from pydantic import Field
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import ConnectionApp, Output, Surroundings
-from poolctl.runtime.app.target import load_callable
+from poolctl.runtime.app.target import load_function
 from poolctl.runtime.task import Peer
 
 CHUNK = 64 * 1024
+Greets = Annotated[
+    bool,
+    Field(description="call the function when a client comes, so that it may speak first; else with its first bytes"),
+]
 
 
 class StreamTimeout(TimeoutError):
@@ -29,19 +33,16 @@ class Stream:
     reads no more, raises ClientGone. The end of what the client sends is b"".
     """
 
-    def __init__(self, sock: socket.socket, received: bytes, idle: float, write: float) -> None:
-        """``received`` came before; ``idle`` and ``write`` are the seconds of one wait for the client."""
+    def __init__(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
+        """``received`` came before; ``idle`` and ``write`` are the seconds of one wait for the client; ``peer``: both
+        ends of the connection, as text."""
         sock.setblocking(False)
+        self.peer = peer
         self._sock = sock
         self._buffer = bytearray(received)
         self._idle = idle
         self._write = write
         self._ended = False
-
-    @property
-    def peer(self) -> Peer:
-        """Both ends of the connection, as text."""
-        return Peer(*_address(self._sock.getpeername()), *_address(self._sock.getsockname()))
 
     def read(self, n: int = -1) -> bytes:
         """Up to ``n`` bytes, at least one, as soon as there are any; all until the end where ``n`` is negative."""
@@ -117,13 +118,6 @@ class Stream:
             raise StreamTimeout(f"the client {what} for {seconds:g} s")
 
 
-def _address(name: Any) -> tuple[str, str]:
-    """Host and port of a socket name; a unix socket has its path and no port, and no path on the client's side."""
-    if isinstance(name, tuple):
-        return str(name[0]), str(name[1])
-    return (name.decode(errors="surrogateescape") if isinstance(name, bytes) else str(name)), ""
-
-
 @dataclass
 class StreamApp(ConnectionApp):
     """Calls ``target`` with a ``Stream`` for each connection."""
@@ -131,18 +125,19 @@ class StreamApp(ConnectionApp):
     protocol: ClassVar[str] = "raw"
 
     target: Annotated[str, Field(min_length=1, description="package.module:callable, called with a Stream")]
+    greets: Greets = False
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the function."""
-        self._function = load_callable(self.target)
+        self._function = load_function(self.target, "stream")
 
     def serve(self, request: Any, out: Output) -> bool:
         """Raises TypeError: this app is given connections, not requests."""
         raise TypeError("a stream app owns its connection; call converse")
 
-    def converse(self, sock: Any, received: bytes, idle: float, write: float) -> None:
+    def converse(self, sock: Any, received: bytes, idle: float, write: float, peer: Peer) -> None:
         """Call the function. A timeout that it lets pass ends the conversation and is no error."""
         try:
-            self._function(Stream(sock, received, idle, write))
+            self._function(Stream(sock, received, idle, write, peer))
         except StreamTimeout:
             return

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from poolctl.errors import AppError
@@ -28,6 +29,33 @@ def load_callable(target: str, default: str | None = None) -> Callable[..., Any]
         raise AppError(f"'{name}:{path}' cannot be called: it is a {type(found).__name__}")
     function: Callable[..., Any] = found
     return function
+
+
+def load_function(target: str, word: str) -> Callable[..., Any]:
+    """As ``load_callable``, of the app ``word``, whose functions are called. Raises AppError for one to be awaited."""
+    function = load_callable(target)
+    if is_async(function):
+        raise AppError(
+            f"{target!r} is an async function, which the app {word} would call and never await; "
+            f"write 'app: {{async-{word}: {target}}}'"
+        )
+    return function
+
+
+def load_async_function(target: str, word: str) -> Callable[..., Awaitable[Any]]:
+    """As ``load_callable``, of the app ``word``, whose functions are awaited. Raises AppError for one that is not."""
+    function = load_callable(target)
+    if not is_async(function):
+        raise AppError(
+            f"{target!r} is no async function, and the app {word} awaits it; make it one with 'async def', "
+            f"or write 'app: {{{word.removeprefix('async-')}: {target}}}'"
+        )
+    return function
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a call gives something to await: an ``async def`` or an object whose ``__call__`` is one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def _module(name: str) -> Any:

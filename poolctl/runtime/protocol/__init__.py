@@ -116,8 +116,8 @@ class Protocol(ABC):
         """The worker's half of a new connection."""
 
     def streaming(self, peer: Peer) -> Any:
-        """As ``conversation``, for asynchronous apps. Raises TypeError where the protocol has none."""
-        raise TypeError(f"the protocol {self.name} serves no asynchronous apps")
+        """As ``conversation``, for asynchronous apps: another one where requests may be begun before they are whole."""
+        return self.conversation(peer)
 
     @abstractmethod
     def framer(self) -> Framer:

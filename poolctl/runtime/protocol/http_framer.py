@@ -9,11 +9,10 @@ from poolctl.runtime.protocol import Framer
 from poolctl.runtime.protocol.http_body import Keep
 from poolctl.runtime.protocol.http_reader import HttpReader
 from poolctl.runtime.protocol.http_request import Spool
+from poolctl.runtime.temporary import INLINE
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
-
-INLINE = 64 * 1024  # a larger request travels as a file
 
 
 class HttpFramer(HttpReader, Framer):

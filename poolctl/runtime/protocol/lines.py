@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, BinaryIO, ClassVar
 
 from pydantic import Field
 
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
 from poolctl.runtime.task import Peer
+from poolctl.runtime.temporary import inline_or_file
 
 
 class _LineReader:
@@ -84,9 +85,9 @@ class LinesFramer(_LineReader, Framer):
         """Whether a line is left, or a failure."""
         return bool(self._complete or self.failure)
 
-    def take(self) -> bytes | None:
+    def take(self) -> bytes | BinaryIO | None:
         """The oldest line, with its end, and forget it."""
-        return self._complete.popleft() if self._complete else None
+        return inline_or_file(self._complete.popleft()) if self._complete else None
 
 
 @dataclass

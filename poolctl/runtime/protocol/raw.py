@@ -58,7 +58,9 @@ class Raw(Protocol):
 
     def conversation(self, peer: Peer) -> RawConversation:
         """The worker's half of a new connection."""
-        return RawConversation()
+        conversation = RawConversation()
+        conversation.peer = peer
+        return conversation
 
     def framer(self) -> RawFramer:
         """The front's half of a new connection."""

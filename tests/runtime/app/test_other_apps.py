@@ -1,7 +1,8 @@
-"""Echo, lines and stream."""
+"""Echo, lines, frames and stream."""
 
 from __future__ import annotations
 
+import functools
 import socket
 import struct
 import sys
@@ -11,12 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from serving import ALONE, Sent
+from serving import ALONE, PEER, Sent
 
-from poolctl.errors import ClientGone
+from poolctl.assembly.registry import part_class
+from poolctl.errors import AppError, ClientGone
 from poolctl.runtime.app.echo import Echo
+from poolctl.runtime.app.frames import FramesApp
 from poolctl.runtime.app.lines import LinesApp
 from poolctl.runtime.app.stream import Stream, StreamApp
+from poolctl.runtime.protocol.frames import Frame, Frames
 
 
 @pytest.fixture
@@ -67,11 +71,58 @@ def test_a_function_of_lines_that_returns_something_else(module: Any) -> None:
         app.serve(b"line", Sent())
 
 
+@pytest.mark.parametrize(
+    ("answer", "sends"), [(b"a", [b"\0\x01a"]), (b"", [b"\0\0"]), (None, []), (b"a" * 300, [b"\x01\x2c" + b"a" * 300])]
+)
+def test_what_a_function_of_frames_returns(module: Any, answer: Any, sends: list[bytes]) -> None:
+    seen = []
+    module.answer = lambda frame: seen.append(frame) or answer
+    app = FramesApp("pc_user:answer")
+    app.load(ALONE)
+    out = Sent()
+    assert app.serve(Frame(b"frame", Frames(size=2)), out)
+    assert (seen, out.sends) == ([b"frame"], sends)
+
+
+@pytest.mark.parametrize(("answer", "error"), [("a", TypeError), (3, TypeError), (bytes(256), ValueError)])
+def test_a_function_of_frames_that_returns_what_is_no_frame(module: Any, answer: Any, error: type[Exception]) -> None:
+    module.answer = lambda frame: answer
+    app = FramesApp("pc_user:answer")
+    app.load(ALONE)
+    with pytest.raises(error):
+        app.serve(Frame(b"", Frames(size=1)), Sent())
+
+
+class Answers:
+    """Callable objects are functions too."""
+
+    async def __call__(self, request: object) -> None:
+        """Nothing."""
+
+
+async def awaited(request: object) -> None:
+    """Nothing."""
+
+
+@pytest.mark.parametrize("function", [awaited, Answers(), functools.partial(awaited)])
+@pytest.mark.parametrize("word", ["lines", "frames", "stream"])
+def test_app_and_function_agree_on_who_waits(module: Any, word: str, function: Any) -> None:
+    module.answer = function
+    part_class("app", f"async-{word}")("pc_user:answer").load(ALONE)
+    with pytest.raises(AppError, match=rf"async function.* write 'app: \{{async-{word}: pc_user:answer\}}'"):
+        part_class("app", word)("pc_user:answer").load(ALONE)
+    for plain in (len, Answers):
+        module.answer = plain
+        part_class("app", word)("pc_user:answer").load(ALONE)
+        with pytest.raises(AppError, match=rf"no async function.* write 'app: \{{{word}: pc_user:answer\}}'"):
+            part_class("app", f"async-{word}")("pc_user:answer").load(ALONE)
+
+
 @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
 def test_a_stream_reads_what_came_before_and_after(pair: Any, timeout: float | None) -> None:
     server, client = pair
     server.settimeout(timeout)
-    stream = Stream(server, b"one\ntw", 10, 10)
+    stream = Stream(server, b"one\ntw", 10, 10, PEER)
     client.sendall(b"o\nthree12345rest of it")
     client.shutdown(socket.SHUT_WR)
     assert stream.readline() == b"one\n"
@@ -89,33 +140,33 @@ def test_a_stream_is_iterated_by_lines(pair: Any) -> None:
     server, client = pair
     client.sendall(b"a\n\nlast")
     client.shutdown(socket.SHUT_WR)
-    assert list(Stream(server, b"", 10, 10)) == [b"a\n", b"\n", b"last"]
+    assert list(Stream(server, b"", 10, 10, PEER)) == [b"a\n", b"\n", b"last"]
 
 
 def test_a_line_has_a_limit(pair: Any) -> None:
     server, _ = pair
-    assert Stream(server, b"1234\n", 10, 10).readline(5) == b"1234\n"
+    assert Stream(server, b"1234\n", 10, 10, PEER).readline(5) == b"1234\n"
     for received in (b"12345\n", b"123456"):
         with pytest.raises(ValueError, match="more than 5 bytes"):
-            Stream(server, received, 10, 10).readline(5)
+            Stream(server, received, 10, 10, PEER).readline(5)
 
 
 def test_a_silent_client_times_out(pair: Any) -> None:
     server, _ = pair
     with pytest.raises(TimeoutError, match=r"sent nothing for 0\.05 s"):
-        Stream(server, b"", 0.05, 10).read(1)
+        Stream(server, b"", 0.05, 10, PEER).read(1)
 
 
 def test_a_client_that_does_not_read_times_out(pair: Any) -> None:
     server, _ = pair
     with pytest.raises(TimeoutError, match="read nothing"):
-        Stream(server, b"", 10, 0.05).write(b"x" * 50_000_000)
+        Stream(server, b"", 10, 0.05, PEER).write(b"x" * 50_000_000)
 
 
 def test_a_large_write_comes_through_whole(pair: Any) -> None:
     server, client = pair
     data = bytes(range(256)) * 20_000
-    writer = threading.Thread(target=Stream(server, b"", 10, 10).write, args=(data,))
+    writer = threading.Thread(target=Stream(server, b"", 10, 10, PEER).write, args=(data,))
     writer.start()
     received = bytearray()
     while len(received) < len(data):
@@ -131,16 +182,14 @@ def test_a_reset_is_client_gone(pair: Any, act: Callable[[Stream], Any]) -> None
     server, client = pair
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-    stream = Stream(server, b"", 10, 10)
+    stream = Stream(server, b"", 10, 10, PEER)
     with pytest.raises(ClientGone):
         act(stream)
 
 
 def test_a_stream_knows_its_peer(pair: Any) -> None:
-    server, client = pair
-    peer = Stream(server, b"", 10, 10).peer
-    assert (peer.client_host, int(peer.client_port)) == client.getsockname()
-    assert (peer.server_host, int(peer.server_port)) == client.getpeername()
+    server, _ = pair
+    assert Stream(server, b"", 10, 10, PEER).peer == PEER
 
 
 def test_a_stream_app_runs_the_function(module: Any, pair: Any) -> None:
@@ -155,7 +204,7 @@ def test_a_stream_app_runs_the_function(module: Any, pair: Any) -> None:
     assert app.owns_connection
     client.sendall(b"b\n")
     client.shutdown(socket.SHUT_WR)
-    app.converse(server, b"a", 10, 10)
+    app.converse(server, b"a", 10, 10, PEER)
     server.close()
     assert client.recv(100) == b"AB\n"
 
@@ -168,7 +217,7 @@ def test_a_timeout_ends_the_conversation_and_an_error_passes(module: Any, pair: 
         app = StreamApp(f"pc_user:{name}")
         app.load(ALONE)
         if name == "wait":
-            app.converse(server, b"", 0.05, 0.05)
+            app.converse(server, b"", 0.05, 0.05, PEER)
         else:
             with pytest.raises(KeyError, match="mine"):
-                app.converse(server, b"", 0.05, 0.05)
+                app.converse(server, b"", 0.05, 0.05, PEER)

@@ -1,0 +1,213 @@
+"""One connection of an asynchronous app that is awaited for each message.
+
+    reads -----> conversation.requests ---> the task: app.answer(request), send, wait until the client took it
+          <--- no room: reading stops ---            next request, until none is left
+
+A connection has one task at most, so its requests are answered in order; those of different connections at the same
+time. The task lives as long as there are requests, so a burst costs one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, cast
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.connection import Connection
+from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
+from poolctl.runtime.service import Service
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app.async_function import MessageApp
+    from poolctl.runtime.async_loop import AsyncConnectionLoop
+
+log = logging.getLogger("poolctl")
+AHEAD = 65536  # bytes that are read while requests wait for the one in hand; then the client has to
+NAME = "messages"  # of tasks
+EAGER = sys.version_info >= (3, 12)  # a task may begin at once, not in the next round of the event loop
+
+
+class MessageConnection(Connection):
+    """While ``task`` answers, what comes is read ahead as far as there is room, and the end is noticed."""
+
+    __slots__ = ("_ahead", "_answer_of", "_service", "_taken", "ended", "gone", "task")
+
+    loop: AsyncConnectionLoop
+
+    def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
+        super().__init__(loop, fd, conversation)
+        self._service = service
+        self._answer_of = cast("MessageApp", service.app).answer
+        self._ahead = 0  # bytes read since the last time that no request waited
+        self._taken: asyncio.Future[None] | None = None  # the task waits until the client has taken what was sent
+        self.task: asyncio.Task[None] | None = None
+        self.ended = False  # the client sends no more
+        self.gone = False  # the client has left, or is as good as gone
+
+    # events
+
+    def on_event(self, events: int, service: Service) -> None:
+        if self.mask == 0:
+            self._lost()  # nothing was asked for, so it is the connection that broke
+        else:
+            super().on_event(events, service)
+
+    def _received(self, data: bytes, service: Service) -> None:
+        if self.task is None:
+            super()._received(data, service)
+            return
+        if data:
+            self.conversation.receive(data)
+            self._ahead += len(data)
+        else:
+            self.conversation.ended()
+            self.ended = self.leaving = True
+        self._read_on()
+
+    def _nothing(self, service: Service) -> None:
+        if self.task is None:
+            super()._nothing(service)
+        else:
+            self.loop.want(self, IN)  # a drain asked for an event, and a request came first
+
+    def _read_on(self) -> None:
+        """Wait for more where there is room for it."""
+        full = self._ahead > AHEAD and self.conversation.requests
+        mask = 0 if self.ended or full else IN
+        if mask != self.mask:
+            self.loop.want(self, mask)
+
+    def _write(self, service: Service) -> None:
+        outbound = self.outbound
+        assert outbound is not None  # that is why the connection waits for OUT
+        before = outbound.left
+        try:
+            done = outbound.flush(self.fd)
+        except ClientGone:
+            self._lost()
+            return
+        if outbound.left != before:
+            self.since = self.loop.now
+        if done:
+            outbound.close()
+            self.outbound = None
+            self._read_on()
+            self._wake()
+
+    def _lost(self) -> None:
+        """The client has left while the task answers: the connection ends with the task."""
+        self.gone = self.leaving = True
+        self.loop.sleep(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._taken is not None and not self._taken.done():
+            self._taken.set_result(None)
+
+    # the task
+
+    def _answer(self, service: Service) -> None:
+        work = self._work()
+        events = self.loop.events
+        if EAGER:
+            task = asyncio.Task(work, loop=events, name=NAME, eager_start=True)  # type: ignore[call-arg]
+            if not task.done():
+                self.task = task
+        else:
+            self.task = asyncio.Task(work, loop=events, name=NAME)
+
+    async def _work(self) -> None:
+        """Answer all requests that have come, and those that come meanwhile."""
+        requests = self.conversation.requests
+        keep = True
+        while requests and keep:
+            request = requests.popleft()
+            if not requests and self._ahead:
+                self._ahead = 0
+                if self.outbound is None:
+                    self._read_on()
+            keep = await self._one(request)
+        self._rested(keep)
+
+    async def _one(self, request: Any) -> bool:
+        """One request, and its error boundary; True when the connection may be kept."""
+        row = self._service.row
+        started = monotonic_ns()
+        if not row[SINCE]:
+            row[SINCE] = started
+        self.began = False
+        keep = True
+        try:
+            answer = await self._answer_of(request)
+            if self.gone:
+                keep = False
+            elif answer:
+                self.send(answer)
+                if self.outbound is not None:
+                    await self._until_taken()
+        except ClientGone:
+            keep = False
+        except (Exception, SystemExit, asyncio.CancelledError):  # the app's
+            if self.loop.finished:
+                raise  # the event loop ends without waiting: its front is dead
+            log.exception("the app raised while answering a request")
+            row[FAILED] += 1
+            keep = False
+        row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
+        row[REQUESTS] += 1
+        row[SINCE] = 0
+        return keep
+
+    async def _until_taken(self) -> None:
+        """Raises ClientGone."""
+        self.since = self.loop.now
+        self.loop.want(self, OUT)
+        self._taken = self.loop.events.create_future()
+        await self._taken
+        self._taken = None
+        if self.gone:
+            raise ClientGone("the client has left")
+
+    def _rested(self, keep: bool) -> None:
+        """No request is left."""
+        self.task = None
+        self.served = True
+        self.started = False
+        self.since = self.loop.now
+        if not keep or self.gone:
+            self.close(self._service)
+        elif self.leaving or self.conversation.failure or self.conversation.pending:
+            self._unanswered(self._service)
+
+    # time
+
+    def expire(self, now: float, service: Service) -> None:
+        """Close it when the client has kept us waiting for too long. How long the app takes is its own affair."""
+        if self.task is None:
+            super().expire(now, service)
+        elif self.outbound is not None and now - self.since > self.loop.timeouts.write:
+            self._lost()
+
+    def drain(self, service: Service) -> None:
+        """What has come is answered."""
+        self.leaving = True
+        if self.task is None:
+            super().drain(service)
+
+    def close(self, service: Service) -> None:
+        """The end of the connection; with a task, when that has come to its end."""
+        if self.task is not None:
+            self._lost()
+            return
+        super().close(service)
+        self.loop.later()
+
+    def turn_away(self, status: int, service: Service) -> None:
+        """The end. Only ever without a task: what was whole before a failure is answered first."""
+        super().turn_away(status, service)
+        self.loop.later()
