@@ -135,6 +135,8 @@ class Http2Connection(AsyncConnection):
         except ClientGone:
             whole = False
         except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if self.loop.finished:
+                raise  # the event loop ends without waiting: its front is dead
             # the app's, unless it only says that the body never came or that the client has left
             if not (stream.refused or stream.gone or comes_of_leaving(error)):
                 log.exception("the app raised while answering a request")
