@@ -45,7 +45,7 @@ class Http2Connection(AsyncConnection):
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
         made._tasks = set()
-        made.mask = before.mask
+        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
         made.go_on()
@@ -156,6 +156,8 @@ class Http2Connection(AsyncConnection):
         except ClientGone:
             whole = False
         except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if self.loop.finished:
+                raise  # the event loop ends without waiting: its front is dead
             # the app's, unless it only says that the body never came or that the client has left
             if not (stream.refused or stream.gone or comes_of_leaving(error)):
                 log.exception("the app raised while answering a request")

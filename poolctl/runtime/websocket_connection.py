@@ -40,9 +40,9 @@ class WebSocketConnection(AsyncConnection):
         conversation = cast(WebSocketConversation, before.conversation.successor)
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
-        made.mask = before.mask
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
+        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made._began()
 
     def _began(self) -> None:
@@ -62,7 +62,9 @@ class WebSocketConnection(AsyncConnection):
             await exchange.call()
         except ClientGone as error:
             log.debug("the app was told that the client has gone: %s", error)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the app's: nobody else cancels this task
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the app's
+            if self.loop.finished:
+                raise  # the event loop ends without waiting: its front is dead
             if comes_of_leaving(error):
                 log.info("a client left a WebSocket, and the app raised %r", error)
             else:

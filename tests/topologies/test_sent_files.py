@@ -102,6 +102,27 @@ def peak(pid: int) -> int:
     return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024  # type: ignore[index]
 
 
+@pytest.mark.parametrize("kind", ["process", "thread"])
+def test_an_awaited_worker_gives_what_is_left_of_a_file_back(one_launcher: Launcher, folder: Path, kind: str) -> None:
+    """Under half-sync/half-reactive, with one request in hand at a time: the slow reader is the front's."""
+    topology = {
+        "app": {"asgi": "paths:application", "concurrency": 1}, "pool": {"kind": kind, "size": 1},
+        "ownership": "half-sync/half-reactive", "access_log": {"format": "%s %b", "to": f"{folder}/{kind}.log"},
+    }  # fmt: skip
+    with LaunchedServer(one_launcher, topology, folder, path=APPS) as server:
+        server.ready()
+        with Client(server.port) as slow, Client(server.port) as client:
+            slow.ask(f"/?{folder}/sparse")
+            assert slow.sock.recv(1, socket.MSG_PEEK)
+            for _ in range(2):
+                assert client.get(f"/?{folder}/big.bin").body == BIG
+            assert len(slow.answer().body) == SPARSE
+            assert slow.get(f"/?{folder}/big.bin").body == BIG
+        lines = Path(f"{folder}/{kind}.log").read_text().splitlines()
+        assert sorted(lines) == [f"200 {SPARSE}"] + [f"200 {len(BIG)}"] * 3
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("server", ["asgi"], indirect=True)
 def test_what_cannot_be_sent_is_an_error(server: Server, folder: Path) -> None:
     assert get(server.port, f"/?{folder}/nowhere").status == 500

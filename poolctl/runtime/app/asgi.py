@@ -106,9 +106,7 @@ class Exchange(HttpResponse):
         elif kind == "http.response.pathsend":
             if self._state != BODY or self._headed:
                 raise RuntimeError(f"{kind} was sent without a response that it could be the whole body of")
-            self._file(message["path"])
-            if self.out.outbound is not None:
-                await self.out.until_drained()
+            self._file(message["path"])  # nobody waits for the client: what it does not take stays in the file
         else:
             raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start, .body and .pathsend can")
 
@@ -162,6 +160,9 @@ class Asgi(ExchangeApp):
         Literal["auto", "on", "off"],
         Field(description="on: the app has to take part; auto: it may; off: it is not asked"),
     ] = "auto"
+    concurrency: Annotated[
+        int, Field(ge=1, le=4096, description="requests that are lent to one worker at once (half-sync/half-reactive)")
+    ] = 100
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the application."""
