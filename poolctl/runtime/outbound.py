@@ -45,6 +45,8 @@ class Outbound:
         if not self.ranges and len(self.memory) + len(data) <= MEMORY:
             self.memory += data
             return
+        if not data:
+            return
         if self.spooled + len(data) > DISK:
             raise ClientGone(f"more than {DISK} bytes behind")
         self._spool(data)

@@ -286,6 +286,14 @@ def test_a_range_costs_a_descriptor_and_no_copy(outbound: Outbound, wire: Line, 
     assert drain(outbound, wire) == NOISE[:100_000]
 
 
+def test_nothing_leaves_nothing_between_ranges(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+    for start in (0, 10):
+        outbound.add_file(file.fileno(), start, 10)
+        outbound.add(b"")
+        outbound.add_file(file.fileno(), start, 0)
+    assert drain(outbound, wire) == NOISE[:20]
+
+
 def test_ranges_past_their_number_are_copied(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
     count = RANGES + 50
     for number in range(count):
