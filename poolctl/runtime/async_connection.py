@@ -185,8 +185,9 @@ class AsyncConnection(Connection):
             keep = exchange.conclude()
         except ClientGone:
             keep = False
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  # the app's, and logged;
-            # nobody else cancels this task
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the app's, and logged
+            if self.loop.finished:
+                raise  # the event loop ends without waiting: its front is dead
             keep = self._failed(exchange, error)
         row = self._service.row
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1

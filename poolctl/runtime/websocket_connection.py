@@ -68,7 +68,9 @@ class WebSocketConnection(AsyncConnection):
             await exchange.call()
         except ClientGone as error:
             log.debug("the app was told that the client has gone: %s", error)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the app's: nobody else cancels this task
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the app's
+            if self.loop.finished:
+                raise  # the event loop ends without waiting: its front is dead
             if comes_of_leaving(error):
                 log.info("a client left a WebSocket, and the app raised %r", error)
             else:

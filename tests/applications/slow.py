@@ -14,17 +14,17 @@ SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def slow_readers(server: Server, count: int, target: str) -> Iterator[list[socket.socket]]:
-    """So many clients that have read the first line of the answer and no more."""
-    request = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n".encode()
+def slow_readers(server: Server, targets: list[str]) -> Iterator[list[socket.socket]]:
+    """A client for each target, which has read the first line of the answer and no more."""
+    request = f"GET %s HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n"
     with contextlib.ExitStack() as stack:
         readers = []
-        for _ in range(count):
+        for target in targets:
             sock = stack.enter_context(socket.socket())
             sock.settimeout(SECONDS)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)  # or the kernel would take megabytes for it
             sock.connect(("127.0.0.1", server.port))
-            sock.sendall(request)
+            sock.sendall((request % target).encode())
             readers.append(sock)
         for sock in readers:
             assert sock.recv(17, socket.MSG_WAITALL) == b"HTTP/1.1 200 OK\r\n"

@@ -13,7 +13,6 @@ from browser import Tab, load, tabs
 from curl import curl
 from harness.server import Server
 from running import browsing, copy, served
-from slow import forget_peaks, peaks, rest, slow_readers
 
 SHOP = """
 app: {wsgi: shop:app}
@@ -188,23 +187,6 @@ def test_downloads_that_are_broken_off(shop: Server) -> None:
     with Tab(shop.port) as tab:
         assert len(tab.visit("/large?mib=4").body) == 4 * MIB
     assert shop.log.count("Traceback") == failures
-
-
-def test_slow_readers_hold_neither_workers_nor_memory(shop: Server) -> None:
-    """One more than there are workers."""
-    with browsing(shop) as client:
-        assert len(client.get("/large?mib=4").content) == 4 * MIB  # what a process needs for the first time
-        closed = shop.log.count("the stream is closed")
-        before = forget_peaks(shop)
-        count = 5 if shop.pids("threads") else 3
-        with slow_readers(shop, count, "/large?mib=64") as readers:
-            for number in range(8):
-                assert client.get(f"/count?to={number}").text.count("\n") == number
-            shop.wait_for_log("the stream is closed", closed + count)  # the worker has made all of it
-            for reader in readers:
-                assert rest(reader) > 64 * MIB
-    after = peaks(shop)
-    assert {pid: after[pid] - before[pid] for pid in before if after[pid] - before[pid] > 32 * 1024} == {}
 
 
 def test_a_kept_connection_after_a_while(kept: Tab) -> None:

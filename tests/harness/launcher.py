@@ -131,14 +131,15 @@ def _import() -> None:
     """Everything that a server needs, apps excepted."""
     import gc
 
-    from setproctitle import getproctitle
+    import setproctitle
+
+    setproctitle.getproctitle()  # it looks for the memory of the title once, and in a changed environment in vain
 
     from poolctl.assembly.registry import REGISTRY, part_class
 
     for axis, words in REGISTRY.items():
         for word in words:
             part_class(axis, word)
-    getproctitle()  # finds the place of the title by that of the environment, which a server may change
     gc.freeze()
 
 
