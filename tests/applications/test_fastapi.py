@@ -146,8 +146,8 @@ def test_http2(api: Server) -> None:
     content = os.urandom(2 * MIB)
     before = api.log.count("the ticks have ended")
     with browsing(api, http1=False, http2=True) as client:
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(client.get, [f"/items/{number}" for number in range(1, 25)]))
+        # one after the other: threads that share a connection of httpx may begin their streams out of order
+        answers = [client.get(f"/items/{number}") for number in range(1, 25)]
         assert {answer.http_version for answer in answers} == {"HTTP/2"}
         assert [answer.json()["number"] for answer in answers] == list(range(1, 25))
         uploaded = client.post("/upload", files={"file": ("a.bin", content)}, data={"note": "n"}).json()
