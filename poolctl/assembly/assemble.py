@@ -146,7 +146,7 @@ class Server(Plan):
                 self.site.notices.writer.send(RECORD.pack(ticket << 2 | began))
                 cells[TICKET] = 0
             elif self.lends and role.stage:
-                inbox = self.site.inbox(row // self.site.threads)
+                inbox = self.site.inbox(row // self.site.slots)
                 with contextlib.suppress(BlockingIOError):  # nobody reads them: then it was no front's request
                     self.site.notices.writer.send(RECORD.pack(inbox.index << 2 | IDLE))
 
@@ -169,13 +169,18 @@ def build_site(
     if ownership is not None and ownership.has_front:
         assert parts.dispatch is not None  # only a pool without workers has none
         queues = 1 if parts.dispatch.pull else workers
-    scoreboard = Scoreboard(queues, workers * threads)
-    rows = [scoreboard.worker(row) for row in range(workers * threads)]
+    awaited = ownership is not None and ownership.lends and parts.app.asynchronous
+    slots = parts.app.concurrency if awaited else threads
+    scoreboard = Scoreboard(queues, workers * slots)
+    rows = [scoreboard.worker(row) for row in range(workers * slots)]
     inboxes = []
     for index in range(queues):
-        readers = rows if queues == 1 else rows[index * threads : (index + 1) * threads]
-        rings = ownership is not None and ownership.rings
-        inboxes.append(medium.inbox(index, scoreboard.inbox(index), readers, rings=rings))
+        held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
+        rings = ownership is not None and (ownership.rings or awaited)
+        # of a worker that has many tasks in hand the first row counts them all
+        inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings)
+        inbox.slots = held
+        inboxes.append(inbox)
     if ownership is not None:
         ownership.prepared = ownership.prepare()
     timeouts = topology.timeouts
@@ -191,6 +196,7 @@ def build_site(
         listeners=[[Listener(sock, door) for sock in group] for group, door in zip(listeners, doors, strict=True)],
         workers=workers,
         threads=threads,
+        slots=slots,
         multithread=parts.pool.multithread,
         multiprocess=parts.pool.multiprocess,
         scoreboard=scoreboard,

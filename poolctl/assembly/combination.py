@@ -37,6 +37,8 @@ class Service:
     owns_connection: bool = False  # does the app keep the connection until it returns?
     asynchronous: bool = False  # is the app awaited?
     multiplexes: bool = False  # may a connection have several requests under way at once?
+    lendable: bool = True  # does the app answer a request that comes whole, on a connection that is lent to it?
+    counts: bool = False  # does the file say how many requests a worker has in hand at once?
 
     @property
     def binds_connection(self) -> bool:
@@ -58,9 +60,11 @@ SERVICES = {
     "frames": Service("frames", "frames", "frames", marks_requests=True),
     "echo": Service("echo", "raw", "raw", marks_requests=False),
     "stream": Service("stream", "raw", "raw", marks_requests=False, owns_connection=True),
-    "async-lines": Service("async-lines", "lines", "lines", marks_requests=True, asynchronous=True),
-    "async-frames": Service("async-frames", "frames", "frames", marks_requests=True, asynchronous=True),
-    "async-stream": Service("async-stream", "raw", "raw", False, owns_connection=True, asynchronous=True),
+    "async-lines": Service("async-lines", "lines", "lines", True, asynchronous=True, lendable=False),
+    "async-frames": Service("async-frames", "frames", "frames", True, asynchronous=True, lendable=False),
+    "async-stream": Service(
+        "async-stream", "raw", "raw", False, owns_connection=True, asynchronous=True, lendable=False
+    ),
 }
 
 
@@ -114,6 +118,7 @@ class Default(NamedTuple):
 DEFAULTS = (
     Default("size", "auto", lambda c: not c.baseline),
     Default("threads", 1, lambda c: c.pool == "process"),
+    Default("ownership", REACTIVE, lambda c: c.service.counts and not c.baseline),
     # Slow clients cost no worker, and no request waits behind another while a worker is free.
     Default(
         "ownership", REACTIVE, lambda c: not c.baseline and c.service.marks_requests and not c.service.binds_connection

@@ -198,6 +198,8 @@ class _Resolution:
             protocol.marks_requests,
             owns_connection=app.owns_connection,
             asynchronous=app.asynchronous,
+            lendable=app.lendable,
+            counts="concurrency" in self.choices["app"].options,
             multiplexes=any(each.options.get("http2") for each in (chosen, *self.spoken) if each),
         )
 

@@ -155,8 +155,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "ownership",
-        lambda c: c.ownership == REACTIVE and c.service.asynchronous,
+        lambda c: c.ownership == REACTIVE and c.service.asynchronous and not c.service.lendable,
         "half-sync/half-reactive lends a connection for one request to a worker that blocks; the app {app} is awaited",
+    ),
+    Rule(
+        "ownership",
+        lambda c: c.service.counts and c.ownership not in (REACTIVE, None),
+        "concurrency counts the requests that are lent to a worker at once, and {ownership} lends none",
     ),
     Rule(
         "affinity",

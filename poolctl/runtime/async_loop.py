@@ -76,7 +76,7 @@ class AsyncConnectionLoop(ConnectionLoop):
                 self.events.add_reader(watched.fileno(), self._ready)
                 self.events.run_until_complete(self._drain_over)
                 self.events.remove_reader(watched.fileno())
-            self.events.run_until_complete(self._leave())
+            self.events.run_until_complete(leave(self.lifespan))
         finally:
             asyncio.set_event_loop(None)
             self.events.close()
@@ -137,13 +137,15 @@ class AsyncConnectionLoop(ConnectionLoop):
         self._timer = None
         self._ready()
 
-    async def _leave(self) -> None:
-        """The app's shutdown, then the end of what it left running."""
-        await self.lifespan.shutdown()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*left, return_exceptions=True)
-        await self.events.shutdown_asyncgens()
-        await self.events.shutdown_default_executor()
+
+async def leave(lifespan: Any) -> None:
+    """The app's shutdown, then the end of what it left running in this event loop."""
+    await lifespan.shutdown()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*left, return_exceptions=True)
+    events = asyncio.get_running_loop()
+    await events.shutdown_asyncgens()
+    await events.shutdown_default_executor()

@@ -36,7 +36,7 @@ class Http2Connection(AsyncConnection):
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
         made._tasks = set()
-        made.mask = before.mask
+        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
         made._go_on()

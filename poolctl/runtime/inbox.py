@@ -45,7 +45,8 @@ class Inbox(ABC):
         self.index = index
         self.row = row
         self.workers = workers
-        self.capacity = len(workers)  # tasks that can be in hand at once
+        self.slots = workers  # rows of what is in hand: more than workers, where each has many tasks at once
+        self.capacity = len(workers)  # who takes from it
 
     @property
     def load(self) -> int:

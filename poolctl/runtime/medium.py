@@ -66,6 +66,11 @@ class Processes(Medium):
     def task_executor(self, site: Site, worker: int, thread: int) -> Any:
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
+        if site.app.asynchronous:
+            from poolctl.runtime.async_executor import AsyncProcessExecutor  # asyncio is slow to import
+
+            service, slots = site.service(worker), site.slots_of(worker)
+            return AsyncProcessExecutor(inbox, service, slots, site.timeouts, site.shared_listeners, site.returns)
         return ProcessTaskExecutor(inbox, site.service(worker, thread), site.shared_listeners, site.returns)
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
@@ -94,6 +99,11 @@ class Threads(Medium):
 
     def task_executor(self, site: Site, worker: int, thread: int) -> Any:
         inbox = site.inbox(worker)
+        if isinstance(inbox, RingingInbox):  # its workers wait in an event loop
+            from poolctl.runtime.async_executor import AsyncThreadExecutor  # asyncio is slow to import
+
+            service, slots = site.service(worker), site.slots_of(worker)
+            return AsyncThreadExecutor(inbox, service, slots, site.timeouts, self._front)
         assert isinstance(inbox, ThreadInbox)  # made by this medium
         return ThreadTaskExecutor(inbox, site.service(worker, thread), self._front)
 

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.connection import Connection
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.service import Service
+from poolctl.runtime.task_connection import TaskConnection
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.async_function import MessageApp
@@ -29,33 +28,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("poolctl")
 AHEAD = 65536  # bytes that are read while requests wait for the one in hand; then the client has to
 NAME = "messages"  # of tasks
-EAGER = sys.version_info >= (3, 12)  # a task may begin at once, not in the next round of the event loop
 
 
-class MessageConnection(Connection):
+class MessageConnection(TaskConnection):
     """While ``task`` answers, what comes is read ahead as far as there is room, and the end is noticed."""
 
-    __slots__ = ("_ahead", "_answer_of", "_service", "_taken", "ended", "gone", "task")
-
-    loop: AsyncConnectionLoop
+    __slots__ = ("_ahead", "_answer_of", "_taken")
 
     def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
-        super().__init__(loop, fd, conversation)
-        self._service = service
+        super().__init__(loop, fd, conversation, service)
         self._answer_of = cast("MessageApp", service.app).answer
         self._ahead = 0  # bytes read since the last time that no request waited
         self._taken: asyncio.Future[None] | None = None  # the task waits until the client has taken what was sent
-        self.task: asyncio.Task[None] | None = None
-        self.ended = False  # the client sends no more
-        self.gone = False  # the client has left, or is as good as gone
 
     # events
-
-    def on_event(self, events: int, service: Service) -> None:
-        if self.mask == 0:
-            self._lost()  # nothing was asked for, so it is the connection that broke
-        else:
-            super().on_event(events, service)
 
     def _received(self, data: bytes, service: Service) -> None:
         if self.task is None:
@@ -69,18 +55,10 @@ class MessageConnection(Connection):
             self.ended = self.leaving = True
         self._read_on()
 
-    def _nothing(self, service: Service) -> None:
-        if self.task is None:
-            super()._nothing(service)
-        else:
-            self.loop.want(self, IN)  # a drain asked for an event, and a request came first
-
     def _read_on(self) -> None:
         """Wait for more where there is room for it."""
         full = self._ahead > AHEAD and self.conversation.requests
-        mask = 0 if self.ended or full else IN
-        if mask != self.mask:
-            self.loop.want(self, mask)
+        self._wait_for(0 if self.ended or full else IN)
 
     def _write(self, service: Service) -> None:
         outbound = self.outbound
@@ -99,12 +77,6 @@ class MessageConnection(Connection):
             self._read_on()
             self._wake()
 
-    def _lost(self) -> None:
-        """The client has left while the task answers: the connection ends with the task."""
-        self.gone = self.leaving = True
-        self.loop.sleep(self)
-        self._wake()
-
     def _wake(self) -> None:
         if self._taken is not None and not self._taken.done():
             self._taken.set_result(None)
@@ -112,14 +84,7 @@ class MessageConnection(Connection):
     # the task
 
     def _answer(self, service: Service) -> None:
-        work = self._work()
-        events = self.loop.events
-        if EAGER:
-            task = asyncio.Task(work, loop=events, name=NAME, eager_start=True)  # type: ignore[call-arg]
-            if not task.done():
-                self.task = task
-        else:
-            self.task = asyncio.Task(work, loop=events, name=NAME)
+        self.start(self._work(), NAME)
 
     async def _work(self) -> None:
         """Answer all requests that have come, and those that come meanwhile."""
@@ -166,7 +131,7 @@ class MessageConnection(Connection):
     async def _until_taken(self) -> None:
         """Raises ClientGone."""
         self.since = self.loop.now
-        self.loop.want(self, OUT)
+        self._wait_for(OUT)
         self._taken = self.loop.events.create_future()
         await self._taken
         self._taken = None
@@ -192,22 +157,3 @@ class MessageConnection(Connection):
             super().expire(now, service)
         elif self.outbound is not None and now - self.since > self.loop.timeouts.write:
             self._lost()
-
-    def drain(self, service: Service) -> None:
-        """What has come is answered."""
-        self.leaving = True
-        if self.task is None:
-            super().drain(service)
-
-    def close(self, service: Service) -> None:
-        """The end of the connection; with a task, when that has come to its end."""
-        if self.task is not None:
-            self._lost()
-            return
-        super().close(service)
-        self.loop.later()
-
-    def turn_away(self, status: int, service: Service) -> None:
-        """The end. Only ever without a task: what was whole before a failure is answered first."""
-        super().turn_away(status, service)
-        self.loop.later()

@@ -35,7 +35,7 @@ class Recount:
 
     def look(self) -> bool:
         """Once in a sweep; whether the recount is over."""
-        held = {row[TICKET] >> 1 for row in self.inbox.workers}
+        held = {row[TICKET] >> 1 for row in self.inbox.slots}
         self.front.take_back()  # after the look at the rows: a worker gives back first, then clears its row
         lent = self.front.lent
         self.suspects &= lent.keys() - held

@@ -23,7 +23,7 @@ from poolctl.runtime.medium import Medium
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.router import Router
-from poolctl.runtime.scoreboard import Scoreboard
+from poolctl.runtime.scoreboard import TICKET, Scoreboard
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Site:
     """One generation's common ground.
 
     ``listeners`` has a list for each address: one listener, or under reuse-port one for each worker. A pool of
-    ``workers`` with ``threads`` each has ``workers * threads`` rows in the scoreboard.
+    ``workers`` with ``threads`` each has ``workers * slots`` rows in the scoreboard: one for each thread, or for each
+    task that a worker may have in hand.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Site:
     listeners: list[list[Listener]]
     workers: int
     threads: int
+    slots: int
     multithread: bool
     multiprocess: bool
     scoreboard: Scoreboard
@@ -81,7 +83,14 @@ class Site:
     def service(self, worker: int, thread: int = 0) -> Service:
         """The service of one worker thread, with its row."""
         name = str(worker) if self.threads == 1 else f"{worker}/{thread}"
-        return self.serving(self.scoreboard.enter(worker * self.threads + thread), name)
+        return self.serving(self.scoreboard.enter(worker * self.slots + thread), name)
+
+    def slots_of(self, worker: int) -> list[memoryview]:
+        """The rows of one worker, none of which has anything in hand."""
+        rows = [self.scoreboard.worker(worker * self.slots + slot) for slot in range(self.slots)]
+        for row in rows:
+            row[TICKET] = 0
+        return rows
 
     def serving(self, row: memoryview, name: str) -> Service:
         """A service that notes what it does in a row; ``name``: the worker's in the access log."""

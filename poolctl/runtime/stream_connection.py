@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.stream import StreamTimeout
-from poolctl.runtime.connection import READ, Connection
-from poolctl.runtime.message_connection import EAGER
+from poolctl.runtime.connection import READ
 from poolctl.runtime.poller import ERR, HUP, IN, OUT
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS
 from poolctl.runtime.service import Service
+from poolctl.runtime.task_connection import TaskConnection
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.async_stream import AsyncStreamApp
@@ -34,21 +34,15 @@ FULL = 65536  # bytes that wait for the app; then the client has to
 NAME = "stream"  # of tasks
 
 
-class StreamConnection(Connection):
-    """Reads and writes for a stream. ``received``: bytes that the app has not taken; ``ended``: no more will come."""
+class StreamConnection(TaskConnection):
+    """Reads and writes for a stream. ``received``: bytes that the app has not taken."""
 
-    __slots__ = ("_app", "_came", "_service", "_taken", "_waits_since", "ended", "gone", "received", "task")
-
-    loop: AsyncConnectionLoop
+    __slots__ = ("_app", "_came", "_taken", "_waits_since", "received")
 
     def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
-        super().__init__(loop, fd, conversation)
-        self._service = service
+        super().__init__(loop, fd, conversation, service)
         self._app = cast("AsyncStreamApp", service.app)
         self.received = bytearray()
-        self.ended = False
-        self.gone = False  # the client has left, or the conversation is over
-        self.task: asyncio.Task[None] | None = None
         self._came: asyncio.Future[bool] | None = None  # who waits for bytes; False: it waited too long
         self._waits_since = 0.0
         self._taken: asyncio.Future[bool] | None = None  # who wait until outbound is empty; likewise
@@ -110,26 +104,26 @@ class StreamConnection(Connection):
         """Serve what has come with it; then wait for more."""
         if self._app.greets:
             self.loop.handle(self)
-            self._start()
+            self.start(self._work(), NAME)
         else:
             super().begin(service)
 
     def on_event(self, events: int, service: Service) -> None:
         if self.task is None:
             super().on_event(events, service)
-        elif self.mask == 0:
-            self._lost()  # nothing was asked for, so it is the connection that broke
         else:
             if self.mask & OUT and events & (OUT | ERR | HUP):
                 self._write(service)
             if self.mask & IN and events & (IN | ERR | HUP):
                 self._read()
+            elif events & OUT and not self.mask & OUT:
+                self.loop.want(self, self.mask)  # a drain asked for an event, and the first bytes came first
 
     def _received(self, data: bytes, service: Service) -> None:
         """The first bytes."""
         if data:
             self.received += data
-            self._start()
+            self.start(self._work(), NAME)
         else:
             self.close(service)
 
@@ -151,9 +145,7 @@ class StreamConnection(Connection):
     def _ask(self) -> None:
         """Wait for what there is room for, and for what there is to send."""
         reads = not self.ended and (len(self.received) <= FULL or self._came is not None)
-        mask = (IN if reads else 0) | (OUT if self.outbound is not None else 0)
-        if mask != self.mask and not self.gone:
-            self.loop.want(self, mask)
+        self._wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
 
     def _write(self, service: Service) -> None:
         outbound = self.outbound
@@ -172,10 +164,7 @@ class StreamConnection(Connection):
             self._wake_writers()
             self._ask()
 
-    def _lost(self) -> None:
-        """The client has left: the app finds that out with its next call, and the connection ends with the task."""
-        self.gone = self.leaving = True
-        self.loop.sleep(self)
+    def _wake(self) -> None:
         self._wake_reader()
         self._wake_writers()
 
@@ -189,16 +178,6 @@ class StreamConnection(Connection):
             taken.set_result(in_time)
 
     # the task
-
-    def _start(self) -> None:
-        work = self._work()
-        events = self.loop.events
-        if EAGER:
-            task = asyncio.Task(work, loop=events, name=NAME, eager_start=True)  # type: ignore[call-arg]
-            if not task.done():
-                self.task = task
-        else:
-            self.task = asyncio.Task(work, loop=events, name=NAME)
 
     async def _work(self) -> None:
         """The conversation, and its error boundary."""
@@ -215,8 +194,7 @@ class StreamConnection(Connection):
         row[REQUESTS] += 1
         self.task = None
         self.gone = True  # for tasks of the app that have kept the stream
-        self._wake_reader()
-        self._wake_writers()
+        self._wake()
         self.close(self._service)
 
     # time
@@ -231,17 +209,3 @@ class StreamConnection(Connection):
             self._wake_reader(in_time=False)
         if self.outbound is not None and now - self.since > timeouts.write:
             self._wake_writers(in_time=False)
-
-    def drain(self, service: Service) -> None:
-        """A conversation goes on until the app ends it."""
-        self.leaving = True
-        if self.task is None:
-            super().drain(service)
-
-    def close(self, service: Service) -> None:
-        """The end of the connection; with a task, when that has come to its end."""
-        if self.task is not None:
-            self._lost()
-            return
-        super().close(service)
-        self.loop.later()

@@ -120,9 +120,9 @@ class ProcessTaskExecutor:
         keep = execute(self._service, conversation, out, data, flags)
         if not keep:
             del self._known[intro]
-        self._give_back(ticket, keep, out)
+        self.give_back(ticket, keep, out)
 
-    def _give_back(self, ticket: int, keep: bool, out: Borrowed) -> None:
+    def give_back(self, ticket: int, keep: bool, out: Sending) -> None:
         """The record comes last: when the front knows, this process has no copy of the descriptor any more."""
         returns = self._returns
         if out.outbound is not None:

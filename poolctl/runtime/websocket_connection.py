@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from os import read
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService
 from poolctl.runtime.async_connection import AHEAD, FULL, AsyncConnection
+from poolctl.runtime.connection import READ
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.websocket import ABNORMAL, WebSocketConversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
 
 log = logging.getLogger("poolctl")
+BEHIND = 1024 * 1024  # bytes that wait for the client, past which it is not read from
 FAREWELL = 5.0  # seconds that a client has to answer our close
 FAILURE, RESTART = 1011, 1012
 
@@ -37,9 +40,9 @@ class WebSocketConnection(AsyncConnection):
         conversation = cast(WebSocketConversation, before.conversation.successor)
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
-        made.mask = before.mask
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
+        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made._began()
 
     def _began(self) -> None:
@@ -48,8 +51,7 @@ class WebSocketConnection(AsyncConnection):
         self._until = 0.0  # when the wait for the client's close is over; 0: we have not closed it
         self.first = b""
         self.more = 0
-        if self.mask != IN:
-            self.loop.want(self, IN)
+        self._wait()
         self.task = asyncio.Task(self._talk(), loop=self.loop.events, name="websocket")
 
     async def _talk(self) -> None:
@@ -89,8 +91,7 @@ class WebSocketConnection(AsyncConnection):
             self._came = self.loop.events.create_future()
             await asyncio.shield(self._came)
         message = conversation.take()
-        if self.mask == 0 and conversation.size <= FULL and not self.gone:
-            self.loop.want(self, IN)
+        self._wait()
         return message
 
     def send(self, data: bytes) -> None:
@@ -108,14 +109,45 @@ class WebSocketConnection(AsyncConnection):
             data = bytes(out)
             out.clear()
             self.send(data)
-            if self.outbound is not None:
-                self.loop.want(self, OUT)
+            self._wait()
+
+    async def until_drained(self) -> None:
+        """Until the client has taken what was sent. Raises ClientGone, also when it wants no more."""
+        while self.outbound is not None and not self.gone and self.conversation.closed is None:
+            self._drained = self.loop.events.create_future()
+            await asyncio.shield(self._drained)
+        if self.gone or self.conversation.closed is not None:
+            raise ClientGone("the WebSocket is closed")
+
+    def _wait(self) -> None:
+        """Read on while bytes wait for the client, which may be about to say that it wants no more of them."""
+        conversation = self.conversation
+        outbound = self.outbound
+        full = conversation.size > FULL or len(conversation.messages) > AHEAD
+        full = full or (outbound is not None and outbound.left > BEHIND)  # by pongs, for instance
+        mask = (0 if full else IN) | (0 if outbound is None else OUT)
+        if mask != self.mask and not self.gone:
+            self.loop.want(self, mask)
 
     # events
 
+    def on_event(self, events: int, service: Service) -> None:
+        """It can be read or written, or both."""
+        if self.outbound is not None:
+            self._write(service)
+        if self.open and not self.gone and self.mask & IN:
+            try:
+                data = read(self.fd, READ)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            self._received(data, service)
+
     def _received(self, data: bytes, service: Service) -> None:
         conversation = self.conversation
-        self.since = self.loop.now
+        if self.outbound is None:  # or else it is what the client takes that counts
+            self.since = self.loop.now
         self._pinged = False
         if data:
             conversation.receive(data)
@@ -128,8 +160,7 @@ class WebSocketConnection(AsyncConnection):
                 self.flush()
             except ClientGone:
                 self._lost()
-        if not self.gone and (conversation.size > FULL or len(conversation.messages) > AHEAD):
-            self.loop.want(self, 0)
+        self._wait()
         self._part()
         self._wake()
         self._settle()
@@ -149,7 +180,7 @@ class WebSocketConnection(AsyncConnection):
         if done:
             outbound.close()
             self.outbound = None
-            self.loop.want(self, IN)
+            self._wait()
             self._part()
             self._wake()
             self._settle()
@@ -169,8 +200,9 @@ class WebSocketConnection(AsyncConnection):
             self.close(self._service)
         elif not self._until:
             self._until = self.loop.now + FAREWELL
-            if self.mask == 0:
-                self.loop.want(self, IN)
+            conversation.messages.clear()
+            conversation.size = 0
+            self._wait()
 
     def _part(self) -> None:
         """Both have said that it is over: it is the server that closes first (RFC 6455, 7.1.1), whatever the app does
@@ -197,7 +229,7 @@ class WebSocketConnection(AsyncConnection):
         came = self._came
         if came is not None and not came.done() and (conversation.messages or conversation.closed or self.gone):
             came.set_result(None)
-        if self.outbound is None or self.gone:
+        if self.outbound is None or self.gone or conversation.closed is not None:
             super()._wake()
 
     # time
@@ -207,11 +239,11 @@ class WebSocketConnection(AsyncConnection):
         if self.gone:
             return
         waited = now - self.since
-        if self.outbound is not None:
-            if waited > self.loop.timeouts.write:
-                self._lost()
-        elif self._until:
+        if self._until:
             if now > self._until:
+                self._lost()
+        elif self.outbound is not None:
+            if waited > self.loop.timeouts.write:
                 self._lost()
         elif self.mask and self.conversation.accepted:
             patience = cast("Http", service.protocol).websocket_ping

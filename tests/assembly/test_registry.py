@@ -46,7 +46,13 @@ def test_the_rules_know_the_facts_of_the_classes(app: str) -> None:
     found = part_class("app", app)
     protocol = part_class("protocol", found.protocol)
     assert SERVICES[app] == Service(
-        app, found.protocol, protocol.name, protocol.marks_requests, found.owns_connection, found.asynchronous
+        app,
+        found.protocol,
+        protocol.name,
+        protocol.marks_requests,
+        found.owns_connection,
+        found.asynchronous,
+        lendable=found.lendable,
     )
 
 

@@ -98,7 +98,12 @@ CASES = [
         "cannot keep a connection's requests",
     ),
     Case(Combination(STREAM, ownership=REACTIVE), "ownership", "the app stream owns it until it returns"),
-    Case(Combination(ASGI, ownership=REACTIVE), "ownership", "to a worker that blocks; the app asgi is awaited"),
+    Case(
+        Combination(SERVICES["async-lines"], ownership=REACTIVE),
+        "ownership",
+        "to a worker that blocks; the app async-lines is awaited",
+    ),
+    Case(Combination(replace(ASGI, counts=True), ownership=ASYNC), "ownership", "and half-sync/half-async lends none"),
     Case(
         Combination(ASGI, "thread", ownership=LEADER, affinity="request"),
         "affinity",

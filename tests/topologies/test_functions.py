@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from harness.client import Client
 from harness.launcher import LaunchedServer, Launcher
-from harness.server import Server
+from harness.server import Server, wait_until
 
 Launch = Callable[..., Server]
 Start = Callable[..., LaunchedServer]
@@ -141,6 +141,26 @@ def test_what_goes_wrong_ends_one_connection(lines: LaunchedServer, wrong: bytes
         assert drained(client) == b"SLEEP 0.01\n"
         other.send(b"still here\n")
         assert other.line() == b"STILL HERE\n"
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_what_a_client_sent_before_it_left_is_served(
+    start: Start, tmp_path: Path, family: socket.AddressFamily
+) -> None:
+    """More than is read ahead; the end of a unix socket is told of before its last bytes are read."""
+    path = tmp_path / "lines.sock"
+    listen = ["tcp://127.0.0.1:0", f"unix://{path}"]
+    server = start(app={"async-lines": "messages:line"}, listen=listen, **OWNED["accept-front"])
+    with socket.socket(family) as sender:
+        sender.connect(("127.0.0.1", server.port) if family == socket.AF_INET else str(path))
+        sender.sendall(b"note\n" * 40000)
+    with Client(server.port) as client:
+
+        def noted() -> bool:
+            client.send(b"noted\n")
+            return client.line() == b"40000\n"
+
+        wait_until(noted, "all notes")
 
 
 def test_a_client_that_reads_late_gets_everything(lines: LaunchedServer) -> None:
@@ -339,3 +359,30 @@ def test_a_stop_lets_conversations_end(launch: Launch) -> None:
         client.sock.shutdown(socket.SHUT_WR)
         assert client.at_end()
         assert server.wait() == 0
+
+
+def test_a_conversation_that_begins_with_the_stop_costs_nothing_while_it_waits(launch: Launch) -> None:
+    server = launch({"app": {"async-stream": "messages:stream"}, **OWNED["reuse-port"]})
+    (worker,) = server.pids("worker")
+    with Client(server.port) as client:
+        with Client(server.port) as later:  # whose answer says that the first was accepted
+            later.send(b"upper one\n")
+            greeted(later)
+        os.kill(worker, signal.SIGSTOP)
+        server.signal()
+        server.wait_for_log("stopping")
+        select.select([], [], [], 0.05)  # nobody says when the mold has told the workers
+        client.send(b"upper one\n")
+        os.kill(worker, signal.SIGCONT)
+        greeted(client)
+        assert client.line() == b"ONE\n"
+        before = processor_time(worker)
+        select.select([], [], [], 0.3)
+        assert processor_time(worker) - before < 0.05
+    assert server.wait() == 0
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

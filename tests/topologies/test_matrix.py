@@ -25,6 +25,7 @@ Launch = Callable[..., Server]
 # Apps for which the same combinations fit as for one that is walked, and for the same reasons.
 ALIKE = {
     "wsgi": "demo",
+    "cgi": "demo",
     "frames": "lines",
     "async-lines": "asgi",
     "async-frames": "asgi",

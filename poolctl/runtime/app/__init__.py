@@ -37,6 +37,8 @@ class App(ABC):
     protocol: ClassVar[str]  # the word of the protocol it speaks
     owns_connection: ClassVar[bool] = False  # True: see ConnectionApp
     asynchronous: ClassVar[bool] = False  # True: see AsyncApp
+    lendable: ClassVar[bool] = True  # does it answer a request that comes whole, on a connection that is lent to it?
+    concurrency: int = 1  # requests that one thread has in hand at once, where they are lent to it
 
     @abstractmethod
     def load(self, surroundings: Surroundings) -> None:
@@ -59,6 +61,7 @@ class AsyncApp(App):
     """An app that is awaited: a worker has many of its requests in hand."""
 
     asynchronous: ClassVar[bool] = True
+    lendable: ClassVar[bool] = False
 
     @abstractmethod
     def life(self, events: AbstractEventLoop) -> Any:
@@ -72,6 +75,8 @@ class AsyncApp(App):
 
 class ExchangeApp(AsyncApp):
     """An app that is awaited for each request of HTTP."""
+
+    lendable: ClassVar[bool] = True
 
     @abstractmethod
     def exchange(self, request: Any, connection: Any) -> Any:

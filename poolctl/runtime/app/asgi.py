@@ -136,6 +136,9 @@ class Asgi(ExchangeApp):
         Literal["auto", "on", "off"],
         Field(description="on: the app has to take part; auto: it may; off: it is not asked"),
     ] = "auto"
+    concurrency: Annotated[
+        int, Field(ge=1, le=4096, description="requests that are lent to one worker at once (half-sync/half-reactive)")
+    ] = 100
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the application."""

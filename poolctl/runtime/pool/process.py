@@ -77,5 +77,5 @@ class Process(Pool):
             run,
             frozenset(ownership.work_keeps(site, worker)),
             stage=1,
-            rows=tuple(range(worker * site.threads, (worker + 1) * site.threads)),
+            rows=tuple(range(worker * site.slots, (worker + 1) * site.slots)),
         )

@@ -36,7 +36,7 @@ class Thread(Pool):
             self._run(site, ownership, life)
 
         keeps = frozenset(site.sockets() | ownership.prepared)
-        rows = tuple(range(site.workers * site.threads))
+        rows = tuple(range(site.workers * site.slots))
         return [Role("threads", f"poolctl: threads {site.name}", run, keeps, stage=0, rows=rows)]
 
     def _run(self, site: Site, ownership: Ownership, life: Life) -> None:

@@ -100,6 +100,7 @@ class StreamingConversation(HttpReader, Conversation):
         self.peer = peer
         self.memo: Any = None
         self.inflow: Inflow | None = None  # of the request that is coming
+        self.upgrades = True  # may the connection become a WebSocket?
 
     def _read(self, data: bytes) -> None:
         super()._read(data)
@@ -116,7 +117,7 @@ class StreamingConversation(HttpReader, Conversation):
 
     def _complete(self, head: bytes) -> None:
         request = self._head.request(self)  # type: ignore[arg-type]  # the app of such requests knows
-        if self._head.upgrade and asks_for_websocket(request):
+        if self._head.upgrade and self.upgrades and asks_for_websocket(request):
             self._become_websocket(request)
         else:
             self.requests.append(request)

@@ -30,8 +30,15 @@ async def slow_frame(data: bytes) -> bytes | None:
 
 
 async def line(request: bytes) -> bytes | str | None:
-    """Upper case; "sleep SECONDS" first sleeps, "wait" waits for "go" of another connection, "cancel" is cancelled."""
+    """Upper case; "sleep SECONDS" first sleeps, "wait" waits for "go" of another connection, "cancel" is cancelled,
+    "note" is not answered and counted, "noted" tells the count."""
     command, _, rest = request.partition(b" ")
+    if command == b"note":
+        await asyncio.sleep(0)
+        _notes.append(request)
+        return None
+    if command == b"noted":
+        return str(len(_notes))
     if command == b"sleep":
         say("sleeps", rest.decode())
         await asyncio.sleep(float(rest))
@@ -58,6 +65,7 @@ async def page(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"sleep 0.1\n"})
 
 
+_notes: list[bytes] = []
 _gates: list[asyncio.Event] = []
 
 

@@ -1,0 +1,151 @@
+"""A connection that was lent for one request, as an app that is awaited sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.outbound import Sending
+from poolctl.runtime.parcel import ENDED, LAST
+from poolctl.runtime.protocol.http_streaming import Inflow, StreamingConversation
+from poolctl.runtime.scoreboard import TICKET
+
+if TYPE_CHECKING:
+    from poolctl.runtime.async_executor import AsyncTaskExecutor
+    from poolctl.runtime.protocol.http_request import HttpRequest
+
+PIECE = 65536
+LOOK = 0.5  # seconds between two looks whether a client has left, while an app waits for that
+
+
+class Lent(Sending):
+    """Its request is here whole; a large one in a file, of which the app is given a piece at a time."""
+
+    __slots__ = ("_data", "_flags", "_waiter", "client", "conversation", "gone", "loop", "row")
+
+    def __init__(
+        self,
+        loop: AsyncTaskExecutor,
+        fd: int,
+        row: memoryview,
+        conversation: StreamingConversation,
+        data: bytes | BinaryIO,
+        flags: int,
+        client: Any,
+    ) -> None:
+        super().__init__()
+        self.loop = loop
+        self.fd = fd
+        self.row = row
+        self.conversation = conversation
+        self.client = client  # what it goes back by
+        self.gone = False
+        self.last = bool(flags & LAST)
+        self._flags = flags
+        self._data = data
+        self._waiter: asyncio.Future[None] | None = None
+
+    def request(self) -> HttpRequest | None:
+        """The request; None when its bytes are none, which the front has made sure of."""
+        conversation = self.conversation
+        if isinstance(self._data, bytes):
+            conversation.receive(self._data)
+        else:
+            while not conversation.requests and not conversation.failure:
+                conversation.receive(self._data.read(PIECE))
+        if self._flags & ENDED and isinstance(self._data, bytes):
+            conversation.ended()
+        return conversation.requests.popleft() if conversation.requests else None
+
+    def send(self, data: bytes) -> None:
+        """Send, or keep, all of it. Noted first: a worker that dies in between must not cause a second answer."""
+        if not self.began:
+            self.row[TICKET] |= 1
+        Sending.send(self, data)
+
+    async def body(self, inflow: Inflow) -> bytes | None:
+        """The next bytes of the body, empty at its end."""
+        if isinstance(self._data, bytes):
+            return inflow.take() if inflow.size else b""
+        while not inflow.size and not inflow.done:
+            piece = self._data.read(PIECE)
+            if not piece:
+                return None
+            self.conversation.receive(piece)
+        return inflow.take() if inflow.size else b""
+
+    async def until_drained(self) -> None:
+        """Until the client has taken what was sent. Raises ClientGone, also when it takes nothing for too long."""
+        events = self.loop.events
+        while self.outbound is not None:
+            before = self.outbound.left
+            self._waiter = waiter = events.create_future()
+            events.add_writer(self.fd, self._writable)
+            try:
+                async with asyncio.timeout(self.loop.timeouts.write):
+                    await waiter
+            except TimeoutError:
+                if self.outbound is None or self.outbound.left != before:
+                    continue
+                self.gone = True
+                raise ClientGone("the client reads nothing") from None
+            finally:
+                events.remove_writer(self.fd)
+                self._waiter = None
+
+    def _writable(self) -> None:
+        outbound, waiter = self.outbound, self._waiter
+        assert outbound is not None  # that is why it is waited for
+        try:
+            if outbound.flush(self.fd):
+                outbound.close()
+                self.outbound = None
+        except ClientGone as error:
+            self.gone = True
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error)
+            return
+        if self.outbound is None and waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def until_gone(self) -> None:
+        """Until the client has left. Its bytes are the front's to read, so this only looks whether the connection was
+        broken off; who ends its own side may still wait for the answer."""
+        while not self.gone:
+            await asyncio.sleep(LOOK)
+            self.gone = broken(self.fd)
+
+    def done(self) -> bool:
+        """The app has answered. Whether its request was read to its end, so that the next one begins there."""
+        conversation = self.conversation
+        if not isinstance(self._data, bytes):
+            self._data.close()
+        return not conversation.failure and conversation.inflow is None
+
+
+class LoggedLent(Lent):
+    """Notes what it sends, as the tally of other apps does."""
+
+    __slots__ = ("first", "more")
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.first = b""
+        self.more = 0
+
+    def send(self, data: bytes) -> None:
+        """Send it, noted."""
+        if self.began:
+            self.more += len(data)
+        else:
+            self.first = data
+        super().send(data)
+
+
+def broken(fd: int) -> bool:
+    """Whether a connection was reset, or closed by both sides."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
