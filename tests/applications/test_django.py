@@ -34,6 +34,7 @@ TOPOLOGIES = {
     ),
     "wsgi leader/followers threads": f"{WSGI}pool: {{kind: thread, size: 3}}\nownership: leader/followers\n",
     "wsgi reuse-port, forwarded": f"{WSGI}pool: {{kind: process, size: 2}}\nownership: reuse-port\n{FORWARDED}",
+    "asgi half-sync/half-reactive": f"{ASGI}pool: {{kind: process, size: 2}}\nownership: half-sync/half-reactive\n",
     "asgi half-sync/half-async, preload": (
         f"{ASGI}pool: {{kind: process, size: 2}}\npreload: true\n"
         "ownership: {use: half-sync/half-async, accept: worker}\n"
