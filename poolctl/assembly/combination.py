@@ -56,6 +56,7 @@ SERVICES = {
     "asgi": Service("asgi", "http", "http", marks_requests=True, asynchronous=True),
     "demo": Service("demo", "http", "http", marks_requests=True),
     "cgi": Service("cgi", "http", "http", marks_requests=True),
+    "static": Service("static", "http", "http", marks_requests=True),
     "lines": Service("lines", "lines", "lines", marks_requests=True),
     "frames": Service("frames", "frames", "frames", marks_requests=True),
     "echo": Service("echo", "raw", "raw", marks_requests=False),

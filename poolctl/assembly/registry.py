@@ -53,6 +53,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "async-stream": "poolctl.runtime.app.async_stream:AsyncStreamApp",
         "demo": "poolctl.runtime.app.demo:Demo",
         "cgi": "poolctl.runtime.app.cgi:Cgi",
+        "static": "poolctl.runtime.app.static:Static",
     },
 }
 

@@ -28,9 +28,10 @@ APP_WORDS = (
     "async-stream",
     "demo",
     "cgi",
+    "static",
 )
 # What the value of that key is, where it is not the target.
-SHORT_FOR = {"cgi": "program"}
+SHORT_FOR = {"cgi": "program", "static": "folder"}
 AXES = ("app", "protocol", "pool", "ownership", "dispatch", "affinity")
 
 DEFAULT_LISTEN = "tcp://127.0.0.1:8000"

@@ -166,13 +166,13 @@ class Client(Sending):
         """The client reads again."""
         outbound = self.outbound
         assert outbound is not None  # that is why it waits for OUT
-        before = len(outbound.memory), outbound.sent
+        before = outbound.left
         try:
             done = outbound.flush(self.fd)
         except ClientGone:
             self.close()
             return
-        if before != (len(outbound.memory), outbound.sent):
+        if outbound.left != before:
             self.since = self.front.now
         if done:
             outbound.close()

@@ -96,11 +96,11 @@ class Connection(Sending):
             self._unanswered(service)
 
     def _nothing(self, service: Service) -> None:
-        """The event was not for bytes: the loop drains, and asks who can leave."""
-        if self.leaving:
-            if self.conversation.multiplexed:
-                multiplex(self, service)
-            elif self.served and not self.started:
+        """The event was not for bytes: the loop drains, and asks who can leave; or it is the turn of a response."""
+        if self.conversation.multiplexed:
+            multiplex(self, service)
+        elif self.leaving:
+            if self.served and not self.started:
                 self.close(service)
             else:
                 self.loop.want(self, IN)
@@ -160,15 +160,17 @@ class Connection(Sending):
         """The client reads again."""
         outbound = self.outbound
         assert outbound is not None  # that is why the connection waits for OUT
-        before = len(outbound.memory), outbound.sent
+        before = outbound.left
         try:
             done = outbound.flush(self.fd)
         except ClientGone:
             self.close(service)
             return
-        if before != (len(outbound.memory), outbound.sent):
+        if outbound.left != before:
             self.since = self.loop.now
         if not done:
+            if self.loop.shared:
+                self.loop.want(self, OUT)  # its turn may be over: where only edges are told, nobody else would say so
             return
         outbound.close()
         self.outbound = None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from os import read
 from time import monotonic_ns
-from typing import cast
+from typing import NamedTuple, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService, Tally
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.connection import READ
+from poolctl.runtime.outbound import TURN
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http2_tasks import TasksConversation, TaskStream
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS
@@ -19,6 +21,13 @@ from poolctl.runtime.service import Service
 
 log = logging.getLogger("poolctl")
 AHEAD = 1024 * 1024  # bytes that wait for the client, past which it is not read from
+
+
+class Unlogged(NamedTuple):
+    """What a stream sends with, behind the tally."""
+
+    send: Callable[[bytes], None]
+    send_file: Callable[[int, int, int], None]
 
 
 class Http2Connection(AsyncConnection):
@@ -39,16 +48,16 @@ class Http2Connection(AsyncConnection):
         made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
-        made._go_on()
+        made.go_on()
 
     def _received(self, data: bytes, service: Service) -> None:
         if not data:
             self.close(service)
             return
         self.conversation.receive(data)
-        self._go_on()
+        self.go_on()
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Begin what has come, send what waits, and end when there is nothing more."""
         if not self.open:
             return
@@ -61,7 +70,7 @@ class Http2Connection(AsyncConnection):
             task = asyncio.Task(self._answer_stream(stream), loop=self.loop.events, name="request")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        self.flush()
+        self._push()
         for stream in conversation.streams:
             stream.wake()
         if self.outbound is not None or not self.open:
@@ -70,6 +79,17 @@ class Http2Connection(AsyncConnection):
             self.turn_away(conversation.failure, self._service)
         elif conversation.over or (self.leaving and not conversation.pending):
             self.turn_away(503, self._service)
+
+    def _push(self) -> None:
+        """Send what waits, and of what waits for a window what that allows now; much of it in several turns."""
+        turn = TURN
+        self.flush()
+        while self.open and self.outbound is None and (count := self.conversation.push()):
+            self.flush()
+            turn -= count
+            if turn <= 0:
+                self.loop.events.call_soon(self.go_on)
+                return
 
     def send(self, data: bytes) -> None:
         """Send frames. Raises ClientGone, and then the connection is closed."""
@@ -120,10 +140,11 @@ class Http2Connection(AsyncConnection):
         started = monotonic_ns()
         whole = True
         logged = service if isinstance(service, LoggedService) and not stream.refused else None
-        first, tally = stream.send, Tally()
+        tally = Tally()
         if logged:
-            tally.pass_on = first
+            tally.out = Unlogged(stream.send, stream.send_file)
             stream.send = tally.send  # type: ignore[method-assign]
+            stream.send_file = tally.send_file  # type: ignore[method-assign]
         exchange = None
         try:
             if stream.refused:
@@ -148,7 +169,7 @@ class Http2Connection(AsyncConnection):
             logged.note(stream.request, tally, now - started, now)
         stream.end(whole=whole)
         self.served = True
-        self._go_on()
+        self.go_on()
         self.loop.later()
 
     def _failed_stream(self, stream: TaskStream, *, ended: bool) -> bool:
@@ -180,7 +201,7 @@ class Http2Connection(AsyncConnection):
             self.outbound = None
         self._wait()
         if done:
-            self._go_on()
+            self.go_on()
 
     def expire(self, now: float, service: Service) -> None:
         """How long the app takes is its own affair; a client that owes bytes, or does not take them, has its time."""
@@ -195,7 +216,7 @@ class Http2Connection(AsyncConnection):
     def drain(self, service: Service) -> None:
         """What has come is answered."""
         self.leaving = True
-        self._go_on()
+        self.go_on()
 
     def close(self, service: Service) -> None:
         """The end of the connection; the tasks of its streams are told, and end by themselves."""

@@ -8,17 +8,20 @@ import os
 import socket
 from typing import Any, BinaryIO
 
-from poolctl.runtime.channel import ROOM, descriptors
+from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
+from poolctl.runtime.inbox import FD
 from poolctl.runtime.lending import LendingFront
-from poolctl.runtime.outbound import Outbound
-from poolctl.runtime.parcel import BEGAN, FILE, HEAD, IDLE, KEPT, RECORD
+from poolctl.runtime.outbound import FILES, RANGES, Outbound
+from poolctl.runtime.parcel import BEGAN, FILE, HEAD, IDLE, KEPT, PART, RECORD
 from poolctl.runtime.recount import Recount
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
+MOST = RECORD.size + (RANGES + 2) * PART.size  # bytes of what comes back with files
+ROOM = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
 
 
 class ProcessLendingFront(LendingFront):
@@ -127,7 +130,7 @@ class Desertion(Source):
 
 
 class Leftovers(Source):
-    """Connections that come back with a file of what the client has not read yet."""
+    """Connections that come back with files of what the client has not read yet."""
 
     def __init__(self, front: LendingFront, sock: socket.socket) -> None:
         self.front = front
@@ -135,17 +138,19 @@ class Leftovers(Source):
         self.fd = sock.fileno()
 
     def on_event(self, events: int, service: Any) -> None:
-        message, ancillary, _, _ = self.sock.recvmsg(RECORD.size, ROOM, NOW)
+        message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, NOW)
         if not message:
             self.front.drop(self)  # the mold and all workers are dead; the urgent pipe says so too
             return
-        (record,) = RECORD.unpack(message)
+        (record,) = RECORD.unpack_from(message)
         files = descriptors(ancillary)
-        if not files:
+        if truncated & socket.MSG_CTRUNC:
+            for file in files:
+                os.close(file)
             log.error("lost the rest of an answer: no descriptor is left; %s", NO_DESCRIPTOR)
             self.front.died(record >> 2, began=True)
             return
-        left = Outbound.of_file(files[0])
+        left = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
         if record >> 2 in self.front.lent:
             self.front.returned(record >> 2, bool(record & KEPT), left)
         else:

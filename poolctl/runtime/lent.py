@@ -65,6 +65,12 @@ class Lent(Sending):
             self.row[TICKET] |= 1
         Sending.send(self, data)
 
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """As above."""
+        if not self.began:
+            self.row[TICKET] |= 1
+        Sending.send_file(self, file, offset, count)
+
     async def body(self, inflow: Inflow) -> bytes | None:
         """The next bytes of the body, empty at its end."""
         if isinstance(self._data, bytes):
@@ -142,6 +148,11 @@ class LoggedLent(Lent):
         else:
             self.first = data
         super().send(data)
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """As above; a head has gone before it."""
+        self.more += count
+        super().send_file(file, offset, count)
 
 
 def broken(fd: int) -> bool:

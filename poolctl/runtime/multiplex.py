@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.outbound import TURN
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.service import Service
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
 def multiplex(connection: Connection, service: Service) -> None:
     """Answer the streams that are complete, until the client falls behind; end the connection when it is time."""
     conversation = cast("Http2Conversation", connection.conversation)
+    turn = TURN
     try:
         flush(connection, conversation)
-        while conversation.complete and connection.outbound is None:
-            _answer(conversation.complete.popleft(), connection, service)
-            connection.served = True
+        while connection.outbound is None and turn > 0:
+            if conversation.complete:
+                _answer(conversation.complete.popleft(), connection, service)
+                connection.served = True
+            elif count := conversation.push():
+                turn -= count
+            else:
+                break
             flush(connection, conversation)
     except ClientGone:
         connection.close(service)
@@ -34,9 +41,11 @@ def multiplex(connection: Connection, service: Service) -> None:
     connection.since = connection.loop.now
     if connection.outbound is not None:
         connection.loop.want(connection, OUT)
+    elif turn <= 0:
+        connection.loop.want(connection, IN | OUT)  # more can be sent, after the others
     elif conversation.over or (connection.leaving and not conversation.pending):
         connection.turn_away(503, service)
-    elif connection.leaving:
+    elif connection.leaving or connection.mask != IN:
         connection.loop.want(connection, IN)
 
 

@@ -4,7 +4,10 @@
 
 The introduction says who the client is, on which listener it came, and the subject of its certificate if it has one
 ("127.0.0.1 51234 0 "); it is made once a connection. The way back is a record of eight bytes in a pipe that all workers
-share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front reads many at once.
+share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front reads many at once. With what the client has
+not read comes one message instead, the files beside it:
+
+    record (8 bytes) | which file (1), offset (8), bytes (8) | the next part ...
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from poolctl.runtime.task import Peer
 
 HEAD = struct.Struct("<QBH")
 RECORD = struct.Struct("<Q")
+PART = struct.Struct("<BQQ")  # of what a client has not read: which of the files beside the message, offset, bytes
 
 LAST = 1  # the connection ends after this answer
 ENDED = 2  # the client sends no more

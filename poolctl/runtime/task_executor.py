@@ -19,8 +19,8 @@ from poolctl.runtime.channel import descriptors
 from poolctl.runtime.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.outbound import Sending
-from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, RECORD, introduced
+from poolctl.runtime.outbound import Outbound, Sending
+from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, PART, RECORD, introduced
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
@@ -46,6 +46,12 @@ class Borrowed(Sending):
         if not self.began:
             self.row[TICKET] |= 1
         Sending.send(self, data)
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """As above."""
+        if not self.began:
+            self.row[TICKET] |= 1
+        Sending.send_file(self, file, offset, count)
 
 
 def execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:
@@ -126,11 +132,10 @@ class ProcessTaskExecutor:
         """The record comes last: when the front knows, this process has no copy of the descriptor any more."""
         returns = self._returns
         if out.outbound is not None:
-            with out.outbound.to_file() as left:
-                rights = [(LEVEL, KIND, FD.pack(left.fileno()))]
-                returns.left_writer.sendmsg([RECORD.pack(ticket << 2 | keep * KEPT)], rights)
-            os.close(out.fd)
-            return
+            if self._leave(ticket << 2 | keep * KEPT, out.outbound):
+                os.close(out.fd)
+                return
+            keep = False
         if keep:
             os.close(out.fd)
             os.write(returns.writer, RECORD.pack(ticket << 2 | KEPT))
@@ -143,6 +148,19 @@ class ProcessTaskExecutor:
             log.debug("a client left before its connection was closed")
         sock.close()
         os.write(returns.writer, RECORD.pack(ticket << 2))
+
+    def _leave(self, record: int, left: Outbound) -> bool:
+        """Send what the client has not read yet to the front; False when it is lost, and the client has to be cut."""
+        try:
+            parts, files = left.to_parts()
+            words = [RECORD.pack(record), *(PART.pack(*part) for part in parts)]
+            self._returns.left_writer.sendmsg(words, [(LEVEL, KIND, b"".join(map(FD.pack, files)))])
+        except OSError as error:
+            log.error("lost the rest of an answer: %s", error)
+            return False
+        finally:
+            left.close()
+        return True
 
     def _meet(self, intro: bytes) -> Conversation:
         if len(self._known) >= KNOWN:

@@ -59,6 +59,7 @@ CASES = [
     Case("PC204", "app: demo\nlisten: []", (1, 8, 10), "listen: expected at least 1 of them"),
     Case("PC204", "app: {wsgi: a:b, lines: c:d}", (0, 17, 22), "wsgi and lines are two apps"),
     Case("PC204", "app: {wsgi: a:b, target: c:d}", (0, 17, 23), "the target is there twice"),
+    Case("PC204", "app: {static: a, folder: b}", (0, 17, 23), "the folder is there twice"),
     Case("PC204", "app: demo\npool: {kind: 3}", (1, 13, 14), "pool.kind: expected a name, not 3"),
     Case("PC206", "app: demo\nlisten: [tcp://a:1, 8000]", (1, 20, 24), "listen: an address is a text"),
     Case("PC206", "app: demo\nlisten: localhost", (1, 8, 17), 'listen: "localhost" is not an address'),

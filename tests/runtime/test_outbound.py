@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 
 from poolctl.errors import ClientGone
 from poolctl.runtime import outbound as module
-from poolctl.runtime.outbound import MEMORY, Outbound, Sending
+from poolctl.runtime.file_range import PIECE, pass_range
+from poolctl.runtime.outbound import FILES, MEMORY, RANGES, Outbound, Sending
+from poolctl.runtime.temporary import temporary_file
 
 NOISE = random.Random(7).randbytes(3 * MEMORY)
 
@@ -89,6 +93,22 @@ def drain(outbound: Outbound, wire: Line, step: int = 1 << 20) -> bytes:
             return bytes(got) + wire.rest()
         got += wire.client.recv(step)  # the buffer is full, so there is something
     raise AssertionError("it never ends")
+
+
+def noise() -> BinaryIO:
+    """A regular file of NOISE."""
+    file = temporary_file()
+    file.write(NOISE)
+    file.flush()
+    return file
+
+
+def hand_over(outbound: Outbound) -> Outbound:
+    """What another process makes of it."""
+    parts, files = outbound.to_parts()
+    successor = Outbound.of_parts(parts, [os.dup(file) for file in files])
+    outbound.close()
+    return successor
 
 
 def test_nothing_to_send_is_done_at_once(outbound: Outbound, wire: Line) -> None:
@@ -207,15 +227,28 @@ def leave_sent(outbound: Outbound, wire: Line) -> bytes:
     return b""
 
 
-LEFT = [leave_nothing, leave_memory, leave_both, leave_file, leave_half, leave_sent]
+def leave_ranges(outbound: Outbound, wire: Line) -> bytes:
+    """Memory, the spool and two files, in turn."""
+    whole = b"first" + NOISE[10:MEMORY] + b"between" + NOISE[:5] + NOISE[1000:400_000] + b"end"
+    outbound.add(b"first")
+    with noise() as one, noise() as other:
+        outbound.add_file(one.fileno(), 10, MEMORY - 10)
+        outbound.add(b"between")
+        outbound.add_file(other.fileno(), 0, 5)
+        outbound.add_file(other.fileno(), 1000, 399_000)
+    outbound.add(b"end")
+    return whole
+
+
+LEFT = [leave_nothing, leave_memory, leave_both, leave_file, leave_half, leave_sent, leave_ranges]
 
 
 @pytest.mark.parametrize("leave", LEFT)
 def test_it_goes_on_from_a_file(outbound: Outbound, wire: Line, leave: Callable[[Outbound, Line], bytes]) -> None:
     left = leave(outbound, wire)
-    with outbound.to_file() as file:
-        assert os.fstat(file.fileno()).st_size == len(left)
-        successor = Outbound.of_file(os.dup(file.fileno()))
+    assert outbound.left == len(left)
+    successor = hand_over(outbound)
+    assert successor.left == len(left)
     assert outbound.flush(wire.fd)  # nothing is left in the first
     assert wire.rest() == b""
     successor.add(b"added")
@@ -226,13 +259,114 @@ def test_it_goes_on_from_a_file(outbound: Outbound, wire: Line, leave: Callable[
 def test_its_file_is_closed_with_it(wire: Line) -> None:
     outbound = Outbound()
     outbound.add(NOISE)
-    file = outbound.to_file()
-    fd = os.dup(file.fileno())
-    file.close()
-    successor = Outbound.of_file(fd)
+    parts, files = outbound.to_parts()
+    (fd,) = map(os.dup, files)
+    outbound.close()
+    successor = Outbound.of_parts(parts, [fd])
     successor.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+# Ranges of files
+
+
+@pytest.fixture
+def file() -> Iterator[BinaryIO]:
+    with noise() as made:
+        yield made
+
+
+def test_a_range_costs_a_descriptor_and_no_copy(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+    for start in range(0, 100_000, 1000):
+        outbound.add_file(file.fileno(), start, 1000)
+    parts, files = outbound.to_parts()
+    assert (outbound.spool, len(outbound.memory), len(parts), len(files)) == (None, 0, 100, 1)
+    assert files[0] != file.fileno()
+    assert drain(outbound, wire) == NOISE[:100_000]
+
+
+def test_nothing_leaves_nothing_between_ranges(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+    for start in (0, 10):
+        outbound.add_file(file.fileno(), start, 10)
+        outbound.add(b"")
+        outbound.add_file(file.fileno(), start, 0)
+    assert drain(outbound, wire) == NOISE[:20]
+
+
+def test_ranges_past_their_number_are_copied(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+    count = RANGES + 50
+    for number in range(count):
+        outbound.add_file(file.fileno(), number * 100, 100)
+    assert len(outbound.ranges) == RANGES + 1
+    assert outbound.left == count * 100
+    assert drain(outbound, wire) == NOISE[: count * 100]
+
+
+def test_files_past_their_number_are_copied(outbound: Outbound, wire: Line) -> None:
+    for number in range(FILES + 3):
+        with noise() as one:
+            outbound.add_file(one.fileno(), number, 1)
+    _, files = outbound.to_parts()
+    assert len(files) == FILES + 1
+    assert drain(outbound, wire) == NOISE[: FILES + 3]
+
+
+def test_bytes_and_ranges_are_taken_in_order(outbound: Outbound, wire: Line) -> None:
+    whole = leave_ranges(outbound, wire)
+    got = b""
+    while not outbound.empty:
+        got += outbound.take(50_000)
+        assert outbound.left == len(whole) - len(got)
+    assert got == whole
+
+
+def test_a_turn_is_bounded(outbound: Outbound, wire: Line, monkeypatch: pytest.MonkeyPatch, file: BinaryIO) -> None:
+    monkeypatch.setattr(module, "TURN", 1000)
+    outbound.add_file(file.fileno(), 0, 3000)
+    assert [outbound.flush(wire.fd), outbound.flush(wire.fd), outbound.flush(wire.fd)] == [False, False, True]
+    assert wire.rest() == NOISE[:3000]
+
+
+def test_a_file_that_became_shorter_cuts_its_client_off(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+    outbound.add_file(file.fileno(), 0, 2000)
+    os.truncate(file.fileno(), 1000)
+    with pytest.raises(ClientGone, match="shorter"):
+        drain(outbound, wire)
+    with pytest.raises(ClientGone, match="shorter"):
+        Answer(wire.fd).send_file(file.fileno(), 1000, 1)
+
+
+def test_a_file_that_sendfile_does_not_take_is_read(wire: Line) -> None:
+    """The kernel refuses this one, whose position is at its end for every write."""
+    target, path = tempfile.mkstemp()
+    os.unlink(path)
+    with noise() as source:
+        appending = os.open(f"/proc/self/fd/{target}", os.O_WRONLY | os.O_APPEND)
+        sent = pass_range(appending, source.fileno(), 5, 2 * PIECE)
+        assert sent == PIECE
+        assert os.pread(target, PIECE + 1, 0) == NOISE[5 : 5 + PIECE]
+    os.close(appending)
+    os.close(target)
+
+
+def test_a_small_file_is_sent_at_once(wire: Line, file: BinaryIO) -> None:
+    answer = Answer(wire.fd)
+    answer.send(b"head ")
+    answer.send_file(file.fileno(), 3, 10)
+    assert answer.outbound is None
+    assert wire.rest() == b"head " + NOISE[3:13]
+
+
+def test_a_descriptor_that_is_no_file_is_the_fault_of_the_app(wire: Line) -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        Answer(wire.fd).send_file(999_999, 0, 1)
+
+
+def test_a_file_for_a_client_that_left(wire: Line, file: BinaryIO) -> None:
+    wire.client.close()
+    with pytest.raises(ClientGone):
+        Answer(wire.fd).send_file(file.fileno(), 0, 1)
 
 
 # The side that an app sees
@@ -280,7 +414,7 @@ def test_sending_to_a_client_that_left(wire: Line) -> None:
 
 
 sizes = st.integers(0, 60_000) | st.integers(MEMORY - 2, MEMORY + 2)
-steps = st.lists(st.tuples(st.sampled_from(["send", "flush", "read", "hand over"]), sizes), max_size=12)
+steps = st.lists(st.tuples(st.sampled_from(["send", "send file", "flush", "read", "hand over"]), sizes), max_size=12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -289,20 +423,22 @@ def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, int]]) -> 
     wire = line()
     answer = Answer(wire.fd)
     sent, got = bytearray(), bytearray()
-    with wire.server, wire.client:
+    with wire.server, wire.client, noise() as file:
         for step, size in steps:
-            if step == "send":
+            if step.startswith("send"):
                 start = len(sent) % 1000
                 data = NOISE[start : start + size]
-                answer.send(data)
+                if step == "send":
+                    answer.send(data)
+                else:
+                    answer.send_file(file.fileno(), start, size)
                 sent += data
             elif step == "read":
                 got += wire.rest()
             elif answer.outbound is not None and step == "flush":
                 answer.outbound.flush(wire.fd)
             elif answer.outbound is not None:
-                with answer.outbound.to_file() as file:
-                    answer.outbound = Outbound.of_file(os.dup(file.fileno()))
+                answer.outbound = hand_over(answer.outbound)
         if answer.outbound is not None:
             got += drain(answer.outbound, wire)
             answer.outbound.close()

@@ -29,6 +29,11 @@ class LoggedAsyncConnection(AsyncConnection):
             self.first = data
         super().send(data)
 
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """As above; a head has gone before it."""
+        self.more += count
+        super().send_file(file, offset, count)
+
     def _answered(self, keep: bool) -> None:
         if self.began or not self.conversation.failure:  # or else it is turned away, which has a line of its own
             now = monotonic_ns()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Callable
 from os import write
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,13 @@ class Noted(typing.Protocol):
     more: int
 
 
+class Passing(typing.Protocol):
+    """Where what was noted goes on to."""
+
+    def send(self, data: bytes) -> None: ...
+    def send_file(self, file: int, offset: int, count: int) -> None: ...
+
+
 class Tally:
     """Stands between app and Output and notes what passes: the status, and the bytes after the head.
 
@@ -37,9 +43,9 @@ class Tally:
     one request at a time.
     """
 
-    __slots__ = ("began", "first", "last", "more", "pass_on")
+    __slots__ = ("began", "first", "last", "more", "out")
 
-    pass_on: Callable[[bytes], None]
+    out: Passing
     last: bool
 
     def __init__(self) -> None:
@@ -54,7 +60,12 @@ class Tally:
         else:
             self.began = True
             self.first = data
-        self.pass_on(data)
+        self.out.send(data)
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """Pass it on, uncopied; a head has gone before it."""
+        self.more += count
+        self.out.send_file(file, offset, count)
 
 
 class LoggedService(Service):
@@ -71,7 +82,7 @@ class LoggedService(Service):
     def answer(self, request: Any, out: Output) -> bool:
         """As the plain one, and a line. Written out: to call that one would cost a tenth of what a line may."""
         tally = self._tally
-        tally.pass_on = out.send
+        tally.out = out
         tally.last = out.last
         row = self.row
         tally.began = out.began = False

@@ -22,6 +22,13 @@ class Output(Protocol):
         Raises ClientGone when nobody reads any more: let it pass, the loop takes care of it.
         """
 
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """Send, or keep for sending, ``count`` bytes of a regular file from ``offset`` on, which it has; its descriptor
+        may be closed afterwards. Bytes keep the order of the calls.
+
+        Raises ClientGone as above, also when the file ends before that; OSError when the file cannot be read.
+        """
+
 
 @dataclass(frozen=True)
 class Surroundings:

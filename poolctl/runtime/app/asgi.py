@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -101,8 +103,30 @@ class Exchange(HttpResponse):
                 raise RuntimeError("http.response.start was sent a second time")
             self.begin(status_text(message["status"]), message.get("headers", ()), encode_raw)
             self._state = BODY
+        elif kind == "http.response.pathsend":
+            if self._state != BODY or self._headed:
+                raise RuntimeError(f"{kind} was sent without a response that it could be the whole body of")
+            self._file(message["path"])  # nobody waits for the client: what it does not take stays in the file
         else:
-            raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start and .body can")
+            raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start, .body and .pathsend can")
+
+    def _file(self, path: str) -> None:
+        """The body is the regular file of this path. Raises OSError when it cannot be read."""
+        out = self.out
+        if out.gone:
+            raise ClientGone("the client has left")
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError(f"http.response.pathsend sends regular files, and {path!r} is none")
+            if out.conversation.reply:
+                out.last = True  # as for any other body
+            self.write_file(file, 0, status.st_size)
+            self.finish()
+            self._state = END  # not before: an error on the way leaves it incomplete
+        finally:
+            os.close(file)
 
     def _body(self, body: Any, more: bool) -> None:
         out = self.out

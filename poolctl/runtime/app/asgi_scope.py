@@ -63,9 +63,10 @@ class Memo:
             "root_path": "",
             "client": self.client,
             "server": self.server,
+            "extensions": {"http.response.pathsend": {}},
         }
         if request.conversation.scheme == "https":
-            filled["extensions"] = {"tls": {**TLS, "client_cert_name": self._subject or None}}
+            filled["extensions"]["tls"] = {**TLS, "client_cert_name": self._subject or None}
         return filled
 
 

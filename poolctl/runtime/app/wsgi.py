@@ -13,6 +13,7 @@ from pydantic import Field
 from poolctl.runtime.app import App, Output, Surroundings
 from poolctl.runtime.app.target import load_callable
 from poolctl.runtime.app.wsgi_environ import Memo, fill, template
+from poolctl.runtime.app.wsgi_file import FileWrapper, regular
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_response import HttpResponse
 
@@ -85,8 +86,10 @@ class WsgiApp(App):
                     if type(chunk) is not bytes:
                         _check(chunk)
                 call.whole(result)  # type: ignore[arg-type]
+            elif kind is FileWrapper:
+                send_wrapped(call, result)  # type: ignore[arg-type]
             else:
-                _stream(call, result)
+                stream(call, result)
         finally:
             if request.body is not EMPTY:
                 request.body.close()
@@ -101,7 +104,20 @@ class WsgiApp(App):
             log.error("%s %r: %s (said once)", request.method, request.target.decode("latin-1"), mismatch)
 
 
-def _stream(call: _Call, result: Iterable[bytes]) -> None:
+def send_wrapped(call: _Call, wrapper: FileWrapper) -> None:
+    """Send a wrapped file without a look at its bytes, where that is possible."""
+    found = regular(wrapper.filelike) if call.started else None
+    if found is None:
+        stream(call, wrapper)
+        return
+    try:
+        call.write_file(*found)
+        call.finish()
+    finally:
+        wrapper.close()
+
+
+def stream(call: _Call, result: Iterable[bytes]) -> None:
     """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
     try:
         for chunk in result:

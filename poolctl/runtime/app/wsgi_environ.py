@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 from urllib.parse import unquote_to_bytes
-from wsgiref.util import FileWrapper
 
 from poolctl.runtime.app import Surroundings
+from poolctl.runtime.app.wsgi_file import FileWrapper
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.task import Peer
 

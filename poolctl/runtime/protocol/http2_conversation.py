@@ -20,11 +20,9 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    RemoteSettingsChanged,
     RequestReceived,
     StreamEnded,
     StreamReset,
-    WindowUpdated,
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
@@ -72,6 +70,19 @@ class Http2Conversation(Conversation):
     def frames(self) -> bytes:
         """What waits to be sent, and forget it."""
         return self.h2.data_to_send()
+
+    def push(self) -> int:
+        """Frame what the windows allow of the responses that wait for them, some of each; how many bytes."""
+        count = 0
+        for stream in list(self._streams.values()):
+            left = stream.left
+            if left is not None:
+                count += left.left
+                if stream.push():
+                    self.forget(stream)
+                else:
+                    count -= left.left
+        return count
 
     @property
     def pending(self) -> bool:
@@ -136,10 +147,6 @@ class Http2Conversation(Conversation):
                 self.complete.append(stream)
         elif isinstance(event, StreamReset):
             self._reset(event)
-        elif isinstance(event, (WindowUpdated, RemoteSettingsChanged)):
-            for stream in list(self._streams.values()):
-                if stream.left is not None and stream.push():
-                    self.forget(stream)
         elif isinstance(event, ConnectionTerminated):  # after which h2 sends nothing more
             self._over = True
             self._drop()

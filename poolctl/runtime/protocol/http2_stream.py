@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # of HTTP/1 only (RFC 9113, 8.2.2)
 UNKNOWN = -1
+TURN = 256 * 1024  # bytes of a response that are framed at once
 
 
 class Http2Stream:
@@ -107,6 +108,18 @@ class Http2Stream:
         if not self._closed and self.out is not None:
             self.out.send(self.conversation.frames())  # each part goes out before the app is asked for the next
 
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """A range of a regular file: read as the windows open."""
+        if self._closed and not self._silent:
+            raise ClientGone("the stream was reset")
+        if self._silent:
+            return
+        if self._expected != UNKNOWN:
+            self._expected -= count
+        if self.left is None:
+            self.left = Outbound()
+        self.left.add_file(file, offset, count)
+
     def end(self, whole: bool) -> None:
         """The app has answered; ``whole``: without an error on the way."""
         self._done = True
@@ -118,10 +131,15 @@ class Http2Stream:
             self.conversation.forget(self)
 
     def push(self) -> bool:
-        """Send what the windows allow now; whether the response is complete and out."""
-        left = self.left
-        while left is not None and not left.empty and (room := self._room()):
-            self._frame(left.take(room))
+        """Send what the windows allow now, or as much as its turn allows; whether the response is complete and out."""
+        left, turn = self.left, TURN
+        try:
+            while left is not None and not left.empty and turn > 0 and (room := self._room()):
+                turn -= room
+                self._frame(left.take(room))
+        except ClientGone:  # a file became shorter
+            self._cut()
+            return True
         if left is not None and left.empty:
             left.close()
             left = self.left = None

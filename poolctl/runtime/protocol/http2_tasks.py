@@ -50,6 +50,11 @@ class TaskStream(Http2Stream):
         """Not None while the client has to take something first."""
         return self.left or self.connection.outbound
 
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """A range of a regular file: the connection reads it, in the next round of its event loop."""
+        super().send_file(file, offset, count)
+        self.loop.events.call_soon(self.connection.go_on)
+
     @property
     def awaited(self) -> bool:
         """Whether the app waits for more of the body."""

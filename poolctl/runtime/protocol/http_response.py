@@ -6,6 +6,7 @@ as it comes, the first together with the head, and ``finish``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,35 @@ class HttpResponse:
             self.out.send(head)
         if chunk:
             self.out.send(chunk)
+
+    def write_file(self, file: int, offset: int, count: int) -> None:
+        """Send a part of the body that is a range of a regular file, as long as the file was a moment ago. Where no
+        length is known and nothing was sent, it is all of the body."""
+        if not self._headed:
+            if count <= JOINED and not self._silent():
+                data = os.pread(file, count, offset)  # one send with the head
+                if self._length == UNKNOWN:
+                    self._length = len(data)
+                self.write(data)
+                return
+            if self._length == UNKNOWN:
+                self._length = count
+            self.out.send(self._head())
+        if self._bodiless:
+            return
+        if self._chunked:
+            if count:
+                self.out.send(b"%x\r\n" % count)
+                self.out.send_file(file, offset, count)
+                self.out.send(b"\r\n")
+            return
+        if self._length != UNKNOWN:
+            if count > self._left:
+                self.mismatch = f"the body is longer than its Content-Length of {self._length}: cut"
+                count = self._left
+            self._left -= count
+        if count:
+            self.out.send_file(file, offset, count)
 
     def finish(self) -> None:
         """The body is complete."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,15 @@ class Sent:
         self.began = False
         self.last = last
         self.sends: list[bytes] = []
+        self.ranges = 0  # of files
 
     def send(self, data: bytes) -> None:
         self.began = True
         self.sends.append(data)
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        self.ranges += 1
+        self.send(os.pread(file, count, offset))
 
     @property
     def head(self) -> list[str]:

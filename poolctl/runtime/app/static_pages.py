@@ -1,0 +1,56 @@
+"""Pages that the app ``static`` writes itself: errors, and the listing of a folder."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from itertools import islice
+from urllib.parse import quote
+
+from poolctl.runtime.protocol.http_response import HttpResponse
+
+MOST = 10_000  # names in a listing
+TEXT = ("Content-Type", "text/plain; charset=utf-8")
+TEXTS = {
+    301: "301 Moved Permanently",
+    400: "400 Bad Request",
+    403: "403 Forbidden",
+    404: "404 Not Found",
+    405: "405 Method Not Allowed",
+    412: "412 Precondition Failed",
+    416: "416 Range Not Satisfiable",
+}
+
+
+def tell(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
+    """A small text that says the status."""
+    text = f"{TEXTS[code]}\n".encode()
+    response.begin(TEXTS[code], [TEXT, *headers])
+    response.only(text)
+
+
+def listing(folder: int, path: bytes, hidden: bool) -> bytes:
+    """The names in an open folder as HTML, in their order, folders with a slash; names with a dot in front only where
+    ``hidden``."""
+    with os.scandir(folder) as entries:
+        names = [
+            os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
+            for entry in islice(entries, MOST)
+            if hidden or not entry.name.startswith(".")
+        ]
+    title = escape(path.decode("utf-8", "replace"))
+    above = ['<li><a href="../">../</a></li>'] if path != b"/" else []
+    lines = [
+        f'<li><a href="./{quote(name)}">{escape(name.decode("utf-8", "replace"))}</a></li>' for name in sorted(names)
+    ]
+    return "\n".join(
+        [
+            "<!doctype html>",
+            f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>',
+            f"<body><h1>{title}</h1><ul>",
+            *above,
+            *lines,
+            "</ul></body></html>",
+            "",
+        ]
+    ).encode("utf-8", "replace")

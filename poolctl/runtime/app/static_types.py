@@ -1,0 +1,55 @@
+"""Media types by the ending of a name."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping
+
+UNKNOWN = "application/octet-stream"
+# What some versions of mimetypes lack, and files that are compressed: those are sent as what they are, not decoded.
+MORE = {
+    ".7z": "application/x-7z-compressed",
+    ".avif": "image/avif",
+    ".br": "application/octet-stream",
+    ".bz2": "application/x-bzip2",
+    ".flac": "audio/flac",
+    ".gz": "application/gzip",
+    ".js": "text/javascript",
+    ".jsonld": "application/ld+json",
+    ".log": "text/plain",
+    ".map": "application/json",
+    ".md": "text/markdown",
+    ".mjs": "text/javascript",
+    ".ogg": "audio/ogg",
+    ".otf": "font/otf",
+    ".ttf": "font/ttf",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xz": "application/x-xz",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".zst": "application/zstd",
+}
+
+
+class Types:
+    """Python's own table, whatever /etc/mime.types has: a server answers the same on every machine. ``own`` goes
+    first."""
+
+    def __init__(self, own: Mapping[str, str]) -> None:
+        table = mimetypes.MimeTypes()
+        found = {**table.types_map[False], **table.types_map[True], **MORE, **own}
+        self._types = {ending.lower(): _with_charset(kind) for ending, kind in found.items()}
+
+    def of(self, name: str) -> str:
+        """The Content-Type of a file of this name."""
+        stem, dot, ending = name.rpartition(".")
+        return self._types.get(f".{ending.lower()}", UNKNOWN) if dot and stem else UNKNOWN
+
+
+def _with_charset(kind: str) -> str:
+    """Texts are UTF-8, unless their type says otherwise."""
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") and "charset" not in kind.lower() else kind

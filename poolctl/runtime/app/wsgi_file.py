@@ -1,0 +1,61 @@
+"""``wsgi.file_wrapper`` (PEP 3333, "Optional Platform-Specific File Handling")."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tempfile
+from typing import Any
+
+BLOCK = 8192  # bytes, as in PEP 3333's example
+BUFFERED = (io.BufferedReader, io.BufferedRandom)
+
+
+class FileWrapper:
+    """What an app returns for a file. As any iterable it can be given to middleware; returned as it is, a regular file
+    is sent by the kernel, from its current position to its end. ``close``: the file's own, called in either case."""
+
+    def __init__(self, filelike: Any, block_size: int = BLOCK) -> None:
+        self.filelike = filelike
+        self.block_size = block_size
+
+    def __iter__(self) -> FileWrapper:
+        return self
+
+    def __next__(self) -> Any:
+        data = self.filelike.read(self.block_size)
+        if data:
+            return data
+        raise StopIteration
+
+    def close(self) -> None:
+        """Close the file, if it can be closed."""
+        close = getattr(self.filelike, "close", None)
+        if close is not None:
+            close()
+
+
+def regular(filelike: Any) -> tuple[int, int, int] | None:
+    """(descriptor, position, bytes from there to the end) of a regular file; None for anything else.
+
+    Only for files of ``io`` whose bytes are those of their descriptor: a ``GzipFile`` has a ``fileno`` too, and reads
+    something else. A file of no size, such as those of /proc, may have bytes after all, so that one is read.
+    """
+    if isinstance(filelike, tempfile._TemporaryFileWrapper):
+        filelike = filelike.file
+    kind = type(filelike)
+    if not (kind is io.FileIO or (kind in BUFFERED and type(filelike.raw) is io.FileIO)) or filelike.closed:
+        return None
+    try:
+        if kind is io.BufferedRandom:
+            filelike.flush()
+        file: int = filelike.fileno()
+        status = os.fstat(file)
+        position = filelike.tell()
+    except OSError:  # whatever it is, reading will tell
+        return None
+    if not stat.S_ISREG(status.st_mode) or not filelike.readable():
+        return None
+    size = status.st_size - position
+    return (file, position, size) if size > 0 else None
