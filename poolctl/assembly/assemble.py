@@ -6,6 +6,7 @@ import contextlib
 import logging
 import resource
 import socket
+from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.describe import assembled
@@ -18,9 +19,9 @@ from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.door import Door
 from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.parcel import IDLE, RECORD
+from poolctl.runtime.parcel import IDLE, OVERDUE, RECORD
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.scoreboard import TICKET, Scoreboard
+from poolctl.runtime.scoreboard import SINCE, TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
@@ -129,6 +130,7 @@ class Server(Plan):
         self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
         self.drain = topology.timeouts.drain
+        self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
         self.site = site = build_site(parts, listeners, doors, access)
         if topology.preload:
             site.load()
@@ -142,13 +144,20 @@ class Server(Plan):
         for row in role.rows:
             cells = self.site.scoreboard.worker(row)
             ticket, began = divmod(cells[TICKET], 2)
+            late = self.request is not None and held(cells) > self.request
+            cells[SINCE] = 0
             if ticket:
-                self.site.notices.writer.send(RECORD.pack(ticket << 2 | began))
+                self.site.notices.writer.send(RECORD.pack(ticket << 2 | (OVERDUE if late and not began else began)))
                 cells[TICKET] = 0
             elif self.lends and role.stage:
                 inbox = self.site.inbox(row // self.site.slots)
                 with contextlib.suppress(BlockingIOError):  # nobody reads them: then it was no front's request
                     self.site.notices.writer.send(RECORD.pack(inbox.index << 2 | IDLE))
+
+    def overdue(self, role: Role) -> float:
+        """Seconds that the oldest request in a role's hands has taken, where that is more than the limit."""
+        longest = max((held(self.site.scoreboard.worker(row)) for row in role.rows), default=0.0)
+        return longest if self.request is not None and longest > self.request else 0.0
 
     def close_for(self, stage: int) -> None:
         """The fronts have left: with their inboxes' last writer closed the workers come to the end of file."""
@@ -156,6 +165,12 @@ class Server(Plan):
             if hasattr(inbox, "writer"):
                 self.owned.discard(inbox.writer.fileno())
                 inbox.writer.close()
+
+
+def held(cells: memoryview) -> float:
+    """Seconds that a worker has had its request in hand; 0 where it has none."""
+    since: int = cells[SINCE]
+    return (monotonic_ns() - since) / 1e9 if since else 0.0
 
 
 def build_site(
@@ -190,7 +205,15 @@ def build_site(
         protocol=parts.protocol,
         dispatch=parts.dispatch or Leader(),
         affinity=parts.affinity,
-        timeouts=Timeouts(timeouts.head, timeouts.idle, timeouts.write, timeouts.drain),
+        timeouts=Timeouts(
+            timeouts.head,
+            timeouts.idle,
+            timeouts.write,
+            timeouts.drain,
+            timeouts.body,
+            topology.limits.body_rate,
+            timeouts.request,
+        ),
         connections=topology.limits.connections,
         waiting=topology.limits.waiting,
         listeners=[[Listener(sock, door) for sock in group] for group, door in zip(listeners, doors, strict=True)],

@@ -80,7 +80,7 @@ class _Resolution:
         self.combination = self._fit() if self._judgeable() else None
 
         if topology and self.combination:
-            self.diagnostics += of_requests(topology, self.combination.service.protocol, tree)
+            self.diagnostics += of_requests(topology, self.combination, tree)
 
     def _spoken(self, topology: Topology) -> list[Choice]:
         """The protocols that addresses name for themselves."""

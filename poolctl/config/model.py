@@ -13,7 +13,7 @@ from poolctl.config.forwarded import Forwarded, read_forwarded
 from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part
-from poolctl.config.units import Seconds, Timeout
+from poolctl.config.units import Bytes, Seconds, Timeout
 
 # The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
 APP_WORDS = (
@@ -51,14 +51,17 @@ class Limits(Part):
 
     connections: Annotated[int, Field(ge=1, le=10_000_000, description="connections in all")] = 10_000
     waiting: Annotated[int, Field(ge=1, le=10_000_000, description="tasks that wait for a worker")] = 1_000
+    body_rate: Annotated[Bytes, Field(ge=0, le=1 << 30, description="bytes a second of a body; 0: any rate")] = 500
 
 
 class Timeouts(Part):
-    """How long the server waits for a client, in seconds."""
+    """How long the server waits for a client, and for the app, in seconds."""
 
     head: Annotated[Timeout, Field(description="for the whole head of a request, from its first byte")] = 10.0
     idle: Annotated[Timeout, Field(description="for the next request of a connection")] = 60.0
     write: Annotated[Timeout, Field(description="for a client that does not read")] = 30.0
+    body: Annotated[Timeout, Field(description="for a body, before limits.body_rate is asked for")] = 20.0
+    request: Annotated[Timeout | None, Field(description="for the app to answer one request; none: any time")] = None
     drain: Annotated[Seconds, Field(ge=0, le=86400, description="for what is in hand when the server stops")] = 30.0
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Hashable, Mapping
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.connection import Connection
+from poolctl.runtime.overdue import TOO_LATE
+from poolctl.runtime.pace import drips
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http_reader import SWITCHED
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
@@ -193,6 +196,9 @@ class AsyncConnection(Connection):
         self._answered(keep)
 
     def _failed(self, exchange: Any, error: BaseException) -> bool:
+        if self.conversation.failure == TOO_LATE:  # said in the log where it was cancelled
+            self._service.row[FAILED] += 1
+            return False
         if comes_of_leaving(error):
             log.info("a client left in the middle of an answer, and the app raised %r", error)
             return False
@@ -284,9 +290,29 @@ class AsyncConnection(Connection):
                 self._lost()
             return
         inflow = self.conversation.inflow
-        if inflow is not None and inflow.awaited and waited > self.loop.timeouts.idle:
+        if inflow is not None and ((inflow.awaited and waited > self.loop.timeouts.idle) or self._drips(now, inflow)):
             self.conversation.failure = 408
             self._lost()
+
+    def _drips(self, now: float, inflow: Inflow) -> bool:
+        """Whether the body comes too slowly, while the app waits for it."""
+        timeouts, body = self.loop.timeouts, self.conversation.coming
+        return bool(timeouts.body_rate) and body is not None and drips(body, now, timeouts, waiting=inflow.awaited)
+
+    @property
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        task = self.task
+        if task is None or self.outbound is not None:  # a client that is slow to read has a time of its own
+            return {}
+        return {task: task}
+
+    def overdue(self, task: asyncio.Task[None]) -> str:
+        request = self.request
+        line = f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
+        self.conversation.refuse(TOO_LATE, line.encode("latin-1"))
+        self._lost()
+        task.cancel()
+        return line
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

@@ -17,7 +17,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
@@ -30,6 +30,8 @@ from poolctl.runtime.inbox import FD, NOW, ProcessInbox, RingingInbox
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.lent import Lent, LoggedLent
 from poolctl.runtime.listener import Listener
+from poolctl.runtime.loop import SWEEP
+from poolctl.runtime.overdue import TOO_LATE, Overdue
 from poolctl.runtime.parcel import FILE, HEAD, LAST, introduced
 from poolctl.runtime.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
 from poolctl.runtime.protocol.http_streaming import StreamingConversation
@@ -62,6 +64,7 @@ class AsyncTaskExecutor(ABC):
         self._waits = False  # for a task
         self._over: asyncio.Future[None] = self.events.create_future()
         self._caught: tuple[Any, Any]
+        self._late: set[asyncio.Task[None]] = set()  # cancelled, for their time is over
         self.events.run_until_complete(self.lifespan.startup())
 
     @abstractmethod
@@ -87,6 +90,8 @@ class AsyncTaskExecutor(ABC):
             poller.register(self._reader, IN | EXCLUSIVE)
             watched = poller.fileno()  # type: ignore[attr-defined]  # an epoll, which is a descriptor itself
         self._watched = watched
+        if self.timeouts.request is not None:
+            self._sweep(Overdue(self.timeouts.request))
         try:
             self._wait()
             self.events.run_until_complete(self._over)
@@ -112,6 +117,19 @@ class AsyncTaskExecutor(ABC):
             self._waits = False
             self.events.remove_reader(self._watched)
             self._leave_when_done()
+
+    def _sweep(self, overdue: Overdue) -> None:
+        """Cancel what takes too long; which tasks are there is asked of the event loop, so none is noted for it."""
+        tasks = asyncio.all_tasks(self.events)
+        ours = [
+            task for task in tasks if getattr(task.get_coro(), "cr_code", None) is AsyncTaskExecutor._answer.__code__
+        ]
+        self._late.intersection_update(ours)
+        for task in overdue.look({task: task for task in ours}, monotonic()):
+            log.error("a request takes longer than timeouts.request (%g s): cancelled", overdue.limit)
+            self._late.add(task)
+            task.cancel()
+        self.events.call_later(SWEEP, self._sweep, overdue)
 
     def _leave_when_done(self) -> None:
         if self._ended and not self._in_hand and not self._over.done():
@@ -158,7 +176,8 @@ class AsyncTaskExecutor(ABC):
         exchange = self._app.exchange(request, lent) if request is not None else None
         try:
             if exchange is None:
-                lent.send(service.protocol.farewell(lent.conversation.failure or 400, lent.conversation.peer))
+                conversation = lent.conversation
+                lent.send(service.protocol.farewell(conversation.failure or 400, conversation.peer, conversation.line))
             else:
                 await exchange.call()
                 keep = exchange.conclude()
@@ -185,6 +204,8 @@ class AsyncTaskExecutor(ABC):
             self._wait()
 
     def _failed(self, lent: Lent, exchange: Any, error: BaseException) -> bool:
+        if asyncio.current_task() in self._late:
+            return self._refused(lent, TOO_LATE)
         if comes_of_leaving(error):
             log.info("a client left in the middle of an answer, and the app raised %r", error)
             return False
@@ -193,9 +214,12 @@ class AsyncTaskExecutor(ABC):
         if exchange.ended:  # frameworks answer first and raise then, for the log
             kept: bool = exchange.keep
             return kept
+        return self._refused(lent, 500)
+
+    def _refused(self, lent: Lent, status: int) -> bool:
         if not lent.began:
             try:
-                lent.send(self.service.protocol.refusal(500))
+                lent.send(self.service.protocol.refusal(status))
             except ClientGone:
                 log.info("the client left before it could be told")
         return False

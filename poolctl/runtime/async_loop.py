@@ -23,6 +23,7 @@ from poolctl.runtime.connection import Connection, Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.door import Door
 from poolctl.runtime.loop import SWEEP
+from poolctl.runtime.overdue import Overdue
 from poolctl.runtime.poller import SelectorsPoller
 from poolctl.runtime.service import Service
 from poolctl.runtime.task import Peer
@@ -52,6 +53,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         self._app = app
         self._kind = app.connections(logged=logged)
         self._timer: asyncio.Handle | None = None
+        self._late = None if timeouts.request is None else Overdue(timeouts.request)
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
         self.lifespan = app.life(self.events)
@@ -132,6 +134,20 @@ class AsyncConnectionLoop(ConnectionLoop):
             self._sweep(now, service)
         if self.ending:
             self._drained(not events, service)
+
+    def _sweep(self, now: float, service: Any) -> None:
+        super()._sweep(now, service)
+        if self._late is not None:
+            self._end_overdue(now, self._late)
+
+    def _end_overdue(self, now: float, late: Overdue) -> None:
+        """Cancel what takes too long."""
+        connections = [each for each in self.handlers.values() if isinstance(each, Connection)]
+        in_hand = {key: (task, each) for each in connections for key, task in each.in_hand.items()}
+        holders = dict(in_hand.values())
+        for task in late.look({key: task for key, (task, _) in in_hand.items()}, now):
+            what = holders[task].overdue(task)
+            log.error("%s takes longer than timeouts.request (%g s): cancelled", what, late.limit)
 
     def _tick(self) -> None:
         self._timer = None

@@ -11,6 +11,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.connection import NEWCOMER, READ
 from poolctl.runtime.door import Door
 from poolctl.runtime.outbound import Outbound, Sending
+from poolctl.runtime.pace import drips
 from poolctl.runtime.parcel import introduction
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.task import Peer
@@ -194,6 +195,8 @@ class Client(Sending):
         elif self.started:
             if waited > (timeouts.idle if self.framer.in_body else timeouts.head):
                 self._overdue()
+            elif timeouts.body_rate and (body := self.framer.coming) is not None and drips(body, now, timeouts):
+                self.turn_away(408)
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
             self._overdue()
 
@@ -227,11 +230,14 @@ class Client(Sending):
             self._over()
             os.close(self.fd)
 
-    def turn_away(self, status: int) -> None:
-        """Its last words, and the end."""
+    def turn_away(self, status: int, line: bytes | None = None) -> None:
+        """Its last words, and the end. ``line``: that of the request which is not answered, where it is not the one
+        that is coming."""
         if self.open:
             self._over()
-            self.front.turn_away(self.fd, self.front.protocol.farewell(status, self.peer))
+            self.front.turn_away(
+                self.fd, self.front.protocol.farewell(status, self.peer, self.framer.line if line is None else line)
+            )
 
     def _over(self) -> None:
         self.open = False

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 from poolctl.errors import ClientGone
 from poolctl.runtime.multiplex import multiplex
 from poolctl.runtime.outbound import Sending
+from poolctl.runtime.pace import drips
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Hashable, Mapping
+
     from poolctl.runtime.connection_loop import ConnectionLoop
 
 log = logging.getLogger("poolctl")
@@ -27,13 +31,17 @@ NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client tha
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new
-    connection, to its first byte. ``idle``: between requests. ``write``: without a byte taken by the client.
-    ``drain``: from the stop to the end."""
+    connection, to its first byte. ``body``: for a body, and one more for each ``body_rate`` bytes of it; a rate of 0
+    asks for none. ``idle``: between requests. ``write``: without a byte taken by the client. ``request``: for the app
+    to answer one request; None: any time. ``drain``: from the stop to the end."""
 
     head: float = 10.0
     idle: float = 60.0
     write: float = 30.0
     drain: float = 30.0
+    body: float = 20.0
+    body_rate: int = 500
+    request: float | None = None
 
 
 class Connection(Sending):
@@ -180,6 +188,15 @@ class Connection(Sending):
         self.loop.want(self, IN)
         self._answer(service)
 
+    @property
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        """The tasks that answer requests, which ``timeouts.request`` bounds, by a key for each request."""
+        return {}
+
+    def overdue(self, task: asyncio.Task[None]) -> str:
+        """The time of one of them is over: cancel it. What it answers."""
+        raise NotImplementedError
+
     def expire(self, now: float, service: Service) -> None:
         """Close it when it has kept us waiting for too long; a request that was begun is told so."""
         timeouts, waited = self.loop.timeouts, now - self.since
@@ -189,6 +206,8 @@ class Connection(Sending):
         elif self.started:
             if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
                 self._overdue(service)
+            elif timeouts.body_rate and (body := self.conversation.coming) is not None and drips(body, now, timeouts):
+                self.turn_away(408, service)
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
             self._overdue(service)
 
@@ -233,7 +252,7 @@ class Connection(Sending):
             if conversation.multiplexed:  # the status belongs to no request, and may be that of a good end
                 refusal = protocol.refusal(status)
             else:
-                refusal = protocol.farewell(status, conversation.peer)
+                refusal = protocol.farewell(status, conversation.peer, conversation.line)
             self.loop.turn_away(self.fd, conversation.last_words(refusal))
 
     def _over(self, service: Service) -> None:

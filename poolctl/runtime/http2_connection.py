@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from os import read
 from time import monotonic_ns
 from typing import NamedTuple, cast
@@ -14,6 +14,7 @@ from poolctl.runtime.access.service import LoggedService, Tally
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.connection import READ
 from poolctl.runtime.outbound import TURN
+from poolctl.runtime.overdue import TOO_LATE
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.http2_tasks import TasksConversation, TaskStream
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS
@@ -36,7 +37,7 @@ class Http2Connection(AsyncConnection):
     __slots__ = ("_tasks",)
 
     conversation: TasksConversation  # type: ignore[assignment]
-    _tasks: set[asyncio.Task[None]]
+    _tasks: dict[asyncio.Task[None], TaskStream]
 
     @classmethod
     def take_over(cls, before: AsyncConnection, service: Service) -> None:
@@ -44,7 +45,7 @@ class Http2Connection(AsyncConnection):
         conversation = cast(TasksConversation, before.conversation.successor)
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
-        made._tasks = set()
+        made._tasks = {}
         made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made.leaving = before.leaving
         before.loop.handlers[made.fd] = made
@@ -68,8 +69,8 @@ class Http2Connection(AsyncConnection):
             stream.connection = self
             stream.out = self
             task = asyncio.Task(self._answer_stream(stream), loop=self.loop.events, name="request")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = stream
+            task.add_done_callback(self._tasks.pop)
         self._push()
         for stream in conversation.streams:
             stream.wake()
@@ -212,6 +213,16 @@ class Http2Connection(AsyncConnection):
                 self.close(service)
         elif waited > timeouts.idle and (not streams or any(stream.awaited for stream in streams)):
             self.turn_away(408, service)
+
+    @property
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        return {task: task for task, stream in self._tasks.items() if stream.outbound is None}
+
+    def overdue(self, task: asyncio.Task[None]) -> str:
+        stream = self._tasks[task]
+        stream.refused = TOO_LATE
+        task.cancel()
+        return f"{stream.request.method} {stream.request.target.decode('latin-1')} HTTP/2"
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

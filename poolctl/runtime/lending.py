@@ -80,7 +80,7 @@ class LendingFront(Loop, ABC):
         """A complete request: to a worker with it, or 503 when too many wait already."""
         lent = self.lent
         if len(lent) >= self.waiting and self.router.free <= 0:
-            client.turn_away(503)
+            client.turn_away(503, client.framer.taken)
             return
         client.ticket = ticket = next(self.tickets)
         lent[ticket] = client
@@ -124,7 +124,7 @@ class LendingFront(Loop, ABC):
             client.returned(keep, left)
         self.rooms.retry()
 
-    def died(self, ticket: int, began: bool) -> None:
+    def died(self, ticket: int, began: bool, status: int = 502) -> None:
         """The worker that had this ticket is dead."""
         self.missed.discard(ticket)
         client = self.lent.pop(ticket, None)
@@ -133,4 +133,4 @@ class LendingFront(Loop, ABC):
             if began:
                 client.close()
             else:
-                client.turn_away(502)
+                client.turn_away(status, client.framer.taken)

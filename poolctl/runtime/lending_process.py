@@ -13,7 +13,7 @@ from poolctl.runtime.client import Client
 from poolctl.runtime.inbox import FD
 from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.outbound import FILES, RANGES, Outbound
-from poolctl.runtime.parcel import BEGAN, FILE, HEAD, IDLE, KEPT, PART, RECORD
+from poolctl.runtime.parcel import BEGAN, FILE, HEAD, IDLE, KEPT, OVERDUE, PART, RECORD
 from poolctl.runtime.recount import Recount
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
@@ -158,7 +158,8 @@ class Leftovers(Source):
 
 
 class Notices(Source):
-    """What the mold says: this ticket was in the hands of a worker that died, or one of this inbox died without."""
+    """What the mold says: this ticket was in the hands of a worker that died, or was ended because it took too long,
+    or one of this inbox died without."""
 
     def __init__(self, front: ProcessLendingFront, sock: socket.socket) -> None:
         self.front = front
@@ -170,7 +171,9 @@ class Notices(Source):
         if message:
             (record,) = RECORD.unpack(message)
             number = record >> 2
-            if record & IDLE:
+            if record & OVERDUE == OVERDUE:
+                self.front.died(number, began=False, status=504)
+            elif record & IDLE:
                 self.front.recounts.append(Recount(self.front, self.front.router.inboxes[number]))
             else:
                 self.front.died(number, bool(record & BEGAN))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Hashable, Mapping
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.async_loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
+LATE = -1  # as the time of a request: it was cancelled
 AHEAD = 65536  # bytes that are read while requests wait for the one in hand; then the client has to
 NAME = "messages"  # of tasks
 
@@ -33,12 +35,13 @@ NAME = "messages"  # of tasks
 class MessageConnection(TaskConnection):
     """While ``task`` answers, what comes is read ahead as far as there is room, and the end is noticed."""
 
-    __slots__ = ("_ahead", "_answer_of", "_taken")
+    __slots__ = ("_ahead", "_answer_of", "_asked", "_taken")
 
     def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
         super().__init__(loop, fd, conversation, service)
         self._answer_of = cast("MessageApp", service.app).answer
         self._ahead = 0  # bytes read since the last time that no request waited
+        self._asked = 0  # when the app was given the request in hand (ns); 0: it has none
         self._taken: asyncio.Future[None] | None = None  # the task waits until the client has taken what was sent
 
     # events
@@ -102,13 +105,14 @@ class MessageConnection(TaskConnection):
     async def _one(self, request: Any) -> bool:
         """One request, and its error boundary; True when the connection may be kept."""
         row = self._service.row
-        started = monotonic_ns()
+        self._asked = started = monotonic_ns()
         if not row[SINCE]:
             row[SINCE] = started
         self.began = False
         keep = True
         try:
             answer = await self._answer_of(request)
+            self._asked = 0
             if self.gone:
                 keep = False
             elif answer:
@@ -120,7 +124,9 @@ class MessageConnection(TaskConnection):
         except (Exception, SystemExit, asyncio.CancelledError):  # the app's
             if self.loop.finished:
                 raise  # the event loop ends without waiting: its front is dead
-            log.exception("the app raised while answering a request")
+            if self._asked != LATE:
+                log.exception("the app raised while answering a request")
+            self._asked = 0
             row[FAILED] += 1
             keep = False
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
@@ -150,6 +156,15 @@ class MessageConnection(TaskConnection):
             self._unanswered(self._service)
 
     # time
+
+    @property
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        return {} if self.task is None or self._asked <= 0 else {(self.task, self._asked): self.task}
+
+    def overdue(self, task: asyncio.Task[None]) -> str:
+        self._asked = LATE
+        task.cancel()
+        return "a request"
 
     def expire(self, now: float, service: Service) -> None:
         """Close it when the client has kept us waiting for too long. How long the app takes is its own affair."""

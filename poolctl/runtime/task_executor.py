@@ -73,7 +73,7 @@ def execute(service: Service, conversation: Conversation, out: Sending, data: by
     if conversation.failure:
         keep = False
         try:
-            out.send(service.protocol.farewell(conversation.failure, conversation.peer))
+            out.send(service.protocol.farewell(conversation.failure, conversation.peer, conversation.line))
         except ClientGone:
             keep = False  # nobody is left to be told
     return keep and not flags & LAST

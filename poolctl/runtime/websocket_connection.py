@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Hashable, Mapping
 from os import read
 from time import monotonic_ns
 from typing import TYPE_CHECKING, cast
@@ -53,6 +54,11 @@ class WebSocketConnection(AsyncConnection):
         self.more = 0
         self._wait()
         self.task = asyncio.Task(self._talk(), loop=self.loop.events, name="websocket")
+
+    @property
+    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        """None: a WebSocket lasts as long as both want."""
+        return {}
 
     async def _talk(self) -> None:
         """The task: the app, its error boundary, and the close."""

@@ -6,7 +6,7 @@
 
 Owns: the plan with its channels, the write ends of the lifelines, the list of posts. No threads, no client's socket.
 Runs: one loop. It sleeps until the supervisor's lifeline ends, a role reports, a child dies, or something is due.
-Order: stop, the dead, the missing, the next stage.
+Order: stop, the dead, those who take too long, the missing, the next stage.
 
 A stop (or the supervisor's death, which looks the same) goes by stages. The lifeline of stage 0 is closed; those
 roles stop taking in and leave when what they took is done, so during that time a worker that dies is still replaced.
@@ -41,6 +41,7 @@ from poolctl.supervision.signals import Signals, on_reopen
 log = logging.getLogger("poolctl")
 
 LAST = 1  # the last stage
+LOOK = 0.5  # seconds between two looks at requests in hand, where they are bounded in time
 FORCED = 1  # exit status: something in hand was lost
 BOOT_FAILED = 3  # exit status: reported to the supervisor
 
@@ -86,6 +87,7 @@ class Mold:
                 self._sleep()
                 now = time.monotonic()
                 self._bury(now)
+                self._end_overdue()
                 self._fill(now)
                 self._drain(now)
         return self.status
@@ -94,6 +96,8 @@ class Mold:
         """Until something is to be done; a stop is noted here, because its event is seen here."""
         due = [post.due for post in self.posts if self._missing(post)]
         due.append(inf if self.deadline is None else self.deadline)
+        if self.plan.request is not None:
+            due.append(time.monotonic() + LOOK)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
         events = self.signals.wait(watched, min(due) - time.monotonic())
         if signal.SIGUSR1 in self.signals.take():  # of SIGCHLD nothing is counted: who died is asked of the kernel
@@ -172,6 +176,20 @@ class Mold:
         self.ended = LAST
         for post in self.posts:
             if post.pid and post.status is None:  # not reaped: the pid is still this one's
+                os.kill(post.pid, signal.SIGKILL)
+
+    # Those who take too long
+
+    def _end_overdue(self) -> None:
+        """Code that blocks cannot be interrupted, but its process can be ended; what is then told to its client is the
+        plan's affair, when it is buried."""
+        if self.plan.request is None:
+            return
+        for post in self.posts:
+            if post.pid and post.status is None and not post.ended and (seconds := self.plan.overdue(post.role)):
+                post.ended = True
+                told = f"{post.name} (pid {post.pid}) has had a request in hand for {seconds:.1f} s"
+                log.error("%s, and timeouts.request is %g s: killed", told, self.plan.request)
                 os.kill(post.pid, signal.SIGKILL)
 
     # The missing

@@ -17,11 +17,17 @@ class Plan(ABC):
     roles: list[Role]
     owned: set[int]  # every descriptor that poolctl made: listeners, channels; not those of the user's app
     drain: float  # seconds
+    request: float | None = None  # seconds for one request of a role, past which its process is ended; None: any time
     reopen: Callable[[], None] | None = None  # opens the log's file again, in whichever process it is called
 
     @abstractmethod
     def died(self, role: Role, pid: int) -> None:
         """In the mold, when a role's process has been reaped and before it is forked again."""
+
+    @abstractmethod
+    def overdue(self, role: Role) -> float:
+        """In the mold, where ``request`` is set: seconds that the oldest request in a role's hands has taken, where it
+        has taken too long; otherwise 0."""
 
     @abstractmethod
     def close_for(self, stage: int) -> None:

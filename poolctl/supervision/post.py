@@ -18,6 +18,7 @@ class Post:
     due: float = 0.0  # vacant: when to fill it
     born: float = 0.0  # held: since when
     ready: float | None = None  # held: since when it serves
+    ended: bool = False  # held, by a process that was killed because its request took too long
     status: int | None = None  # held, by a process that has ended: how
 
     @property
@@ -27,7 +28,7 @@ class Post:
 
     def enter(self, pid: int, now: float) -> None:
         """A process was forked for it."""
-        self.pid, self.born, self.ready, self.status = pid, now, None, None
+        self.pid, self.born, self.ready, self.status, self.ended = pid, now, None, None, False
 
     def leave(self, now: float) -> tuple[float, float]:
         """Its process has been reaped; answers how long that one lived, and served."""

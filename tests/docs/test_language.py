@@ -92,7 +92,7 @@ def test_every_cell_of_the_scoreboard_is_explained() -> None:
 
 
 def test_defaults_are_those_of_the_code() -> None:
-    rows = dict(re.findall(r"^\| `([a-z.]+)` \| ([^|]*?) \|", section("## The keys of a topology"), re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| ([^|]*?) \|", section("## The keys of a topology"), re.MULTILINE))
     topology = Topology(name="shop", app=Choice("demo"))
     for key in keys():
         owner, _, name = key.rpartition(".")

@@ -83,7 +83,7 @@ def test_every_model_writes_a_line_for_each_request(logged: Callable[..., Server
             '127.0.0.1 "GET /b?\\"=\\\\ HTTP/1.1" 201 12',
             '127.0.0.1 "GET /chunks HTTP/1.1" 201 27',  # b"5\r\naaaaa\r\n7\r\nbbbbbbb\r\n0\r\n\r\n"
             '127.0.0.1 "GET /raise HTTP/1.1" 500 26',
-            '127.0.0.1 "-" 400 -',
+            '127.0.0.1 "GET / HTTP/1.1" 400 -',
         ]
     )
     assert server.stop() == 0
@@ -146,17 +146,38 @@ def test_lines_of_processes_do_not_mix(logged: Callable[..., Server], tmp_path: 
 
 
 def test_who_never_reaches_the_app(logged: Callable[..., Server], tmp_path: Path) -> None:
-    server = logged("%s", pool={"size": 1}, timeouts={"head": "1s"}, limits={"connections": 1})
+    server = logged('%s "%r"', pool={"size": 1}, timeouts={"head": "1s"}, limits={"connections": 1})
     with Client(server.port) as client:
         client.send(b"GET / HTTP/1.1\r\nX: " + b"y" * 40000)
         assert client.answer().status == 431
-    assert lines(tmp_path, 1) == ["431"]
+    assert lines(tmp_path, 1) == ['431 "GET / HTTP/1.1"']
     with Client(server.port) as slow:
-        slow.send(b"GET / HT")
+        slow.send(b"GET /slow HTTP/1.1\r\nHo")
         with Client(server.port) as late:
             assert late.answer().status == 503
         assert slow.answer().status == 408
-    assert lines(tmp_path, 3) == ["431", "503", "408"]
+    assert lines(tmp_path, 3)[1:] == ['503 "-"', '408 "GET /slow HTTP/1.1"']
+    with Client(server.port) as client:
+        client.send(b"GET / HT\nTP/1.1 forged\r\n\r\n")
+        assert client.answer().status == 400
+    with Client(server.port) as client:
+        client.send(b"POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        assert client.answer().status == 413
+    assert lines(tmp_path, 5)[3:] == ['400 "-"', '413 "POST /large HTTP/1.1"']
+
+
+def test_whose_worker_died(logged: Callable[..., Server], tmp_path: Path) -> None:
+    """Whose request was lost with its worker, and whose took too long."""
+    server = logged('%s "%r"', app="demo", pool={"size": 1}, timeouts={"request": "500ms"})
+    with Client(server.port) as client:
+        assert client.get("/sleep?seconds=30").status == 504
+    with Client(server.port) as client:
+        client.ask("/sleep?seconds=29")
+        worker = wait_until(lambda: server.pids("worker"), "a worker")[0]
+        os.kill(worker, signal.SIGKILL)
+        assert client.answer().status in (502, 504)
+    assert lines(tmp_path, 2)[0] == '504 "GET /sleep?seconds=30 HTTP/1.1"'
+    assert lines(tmp_path, 2)[1][3:] == ' "GET /sleep?seconds=29 HTTP/1.1"'
 
 
 def test_a_dead_workers_client(logged: Callable[..., Server], tmp_path: Path) -> None:
@@ -270,5 +291,5 @@ def test_an_asynchronous_app(serve: Callable[..., Server], tmp_path: Path) -> No
     assert lines(tmp_path, 3) == [
         '192.0.2.7 "GET /7 HTTP/1.1" 202',
         '192.0.2.8 "GET /8 HTTP/1.1" 202',
-        '127.0.0.1 "-" 400',
+        '127.0.0.1 "GET / HTTP/1.1" 400',
     ]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from contextlib import nullcontext
 from time import monotonic, monotonic_ns
 
@@ -38,6 +39,18 @@ class _Nothing:
     """The request of a client that is turned away before there is one."""
 
     headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012  # always empty, and always the same list
+
+
+class _Line(_Nothing):
+    """A request of which the first line is all that is known."""
+
+    def __init__(self, found: re.Match[bytes]) -> None:
+        self.method = found[1].decode("ascii")
+        self.target = found[2]
+        self.version = found[3].decode("ascii")
+
+
+LINE = re.compile(rb"([A-Za-z-]{1,32}) ([^ ]+) HTTP/([0-9]\.[0-9])")
 
 
 class AccessLog:
@@ -90,9 +103,12 @@ class AccessLog:
         """A service that writes here."""
         return LoggedService(app, protocol, row, self, worker)
 
-    def turned_away(self, status: int, peer: Peer) -> None:
-        """The line of a client who got no further than the server: the request is not known."""
+    def turned_away(self, status: int, peer: Peer, line: bytes) -> None:
+        """The line of a client who got no further than the server. Of its request no more is shown than the first line,
+        where one has come that has the form of one."""
+        found = LINE.fullmatch(line)
+        make, request = (self.line, _Line(found)) if found else (self._other, _Nothing)
         try:
-            os.write(self.fd, self._other(_Nothing, peer, str(status), 0, 0, "-", monotonic_ns()))
+            os.write(self.fd, make(request, peer, str(status), 0, 0, "-", monotonic_ns()))
         except OSError as error:
             self.lose(str(error.strerror))

@@ -66,7 +66,7 @@ class Exchange(HttpResponse):
         early."""
         if self._state == END:
             return self.keep
-        if self.out.gone:
+        if self.out.gone or self.out.conversation.failure:  # it was told so by http.disconnect
             return False
         if self._state == BODY:
             raise RuntimeError("the application returned before its response was complete")

@@ -51,6 +51,17 @@ class Conversation(ABC):
         """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
         return False
 
+    @property
+    def coming(self) -> Any:
+        """The body that is coming, whose ``came`` says how many bytes of it have; None where there is none, or where
+        the protocol does not tell."""
+        return None
+
+    @property
+    def line(self) -> bytes:
+        """The first line of the request that is refused, for a log; empty where none was read."""
+        return b""
+
     def last_words(self, refusal: bytes) -> bytes:
         """What to send instead of the protocol's refusal when the connection ends."""
         return refusal
@@ -98,8 +109,23 @@ class Framer(ABC):
         """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
         return False
 
+    @property
+    def coming(self) -> Any:
+        """As that of a conversation."""
+        return None
 
-def _unseen(status: int, peer: Peer) -> None:
+    @property
+    def line(self) -> bytes:
+        """As that of a conversation."""
+        return b""
+
+    @property
+    def taken(self) -> bytes:
+        """The first line of the request that was taken last, for a log; empty where that is not certain any more."""
+        return b""
+
+
+def _unseen(status: int, peer: Peer, line: bytes) -> None:
     """Nobody wants to know who is turned away."""
 
 
@@ -109,7 +135,7 @@ class Protocol(ABC):
     name: ClassVar[str]
     marks_requests: ClassVar[bool]  # does it tell where a request ends?
     alpn: tuple[str, ...] = ()  # its names in ALPN (RFC 7301), where a client may choose; the first is preferred
-    witness: Callable[[int, Peer], None] = staticmethod(_unseen)  # the access log's, where there is one
+    witness: Callable[[int, Peer, bytes], None] = staticmethod(_unseen)  # the access log's, where there is one
 
     @abstractmethod
     def conversation(self, peer: Peer) -> Conversation:
@@ -123,9 +149,9 @@ class Protocol(ABC):
     def framer(self) -> Framer:
         """The front's half of a new connection."""
 
-    def farewell(self, status: int, peer: Peer) -> bytes:
-        """The refusal for a client that never got as far as an app."""
-        self.witness(status, peer)
+    def farewell(self, status: int, peer: Peer, line: bytes = b"") -> bytes:
+        """The refusal for a client that never got as far as an app; ``line``: the first of its request, if it came."""
+        self.witness(status, peer, line)
         return self.refusal(status)
 
     @abstractmethod

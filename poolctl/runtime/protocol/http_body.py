@@ -14,15 +14,22 @@ Keep = Callable[[bytes], None]
 
 
 class LengthBody:
-    """A body of a known number of bytes."""
+    """A body of a known number of bytes. ``looked`` and ``waited`` are notes of who judges its pace: when it was last
+    looked at, and the seconds that its client was waited for."""
 
-    __slots__ = ("_keep", "_left", "done", "failure")
+    __slots__ = ("_keep", "_left", "_length", "done", "failure", "looked", "waited")
 
     def __init__(self, length: int, keep: Keep | None) -> None:
-        self._left = length
+        self._left = self._length = length
         self._keep = keep
         self.done = False
         self.failure = 0
+        self.looked = self.waited = 0.0
+
+    @property
+    def came(self) -> int:
+        """Bytes of it that have come."""
+        return self._length - self._left
 
     def take(self, data: bytes, start: int) -> int:
         """Takes what is its own of ``data[start:]``; where that ends."""
@@ -52,7 +59,9 @@ class ChunkedBody:
         "_trailing",
         "done",
         "failure",
+        "looked",
         "size",
+        "waited",
     )
 
     def __init__(self, body: int, line: int, trailers: int, keep: Keep | None) -> None:
@@ -67,11 +76,17 @@ class ChunkedBody:
         self._trailing = False  # whether the last chunk has come
         self._line = bytearray()  # an incomplete one
         self._left = 0  # bytes of the chunk under way, with the line end after its data
+        self.looked = self.waited = 0.0  # as those of LengthBody
         self.size = 0
         self.done = False
         self.failure = 0
         self._parser = HttpRequestParser(_Data(keep))
         self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+    @property
+    def came(self) -> int:
+        """Bytes of it, decoded, that have come; up to two more where a chunk is not complete."""
+        return self.size - max(self._left - 2, 0)
 
     def take(self, data: bytes, start: int) -> int:
         """Takes what is its own of ``data[start:]``; where that ends. Sets ``failure`` where it is not well formed.

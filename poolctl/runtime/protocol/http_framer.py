@@ -32,6 +32,11 @@ class HttpFramer(HttpReader, Framer):
         """Whether a complete request, a failure or a reply is left."""
         return bool(self._found or self.failure or self.reply)
 
+    @property
+    def taken(self) -> bytes:
+        """The request line of what was taken last, unless something has come behind it."""
+        return b"" if self._found or self._held or self._body is not None or self.failure else self._head.line
+
     def take(self) -> bytes | BinaryIO | None:
         """The whole bytes of the oldest complete request, and forget them."""
         return self._found.popleft() if self._found else None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
+from poolctl.runtime.protocol.http_line import authority_of, good_hosts, known_host, refusal_of, with_host
 from poolctl.runtime.protocol.http_request import HttpRequest
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ WATCHED = {
     b"proxy-connection": PROXY,
 }
 END = b"\r\n\r\n"
+SLASH, HASH = b"/#"
 REPEATED = 4096  # bytes of the longest head that is remembered for the next request of its connection
 MEMO = 512  # header names remembered, in the spelling of the clients
 # Methods that the parser knows from protocols that look like HTTP (RTSP, Icecast), and the one that asks for a tunnel.
@@ -125,6 +127,7 @@ class HeadParser:
         self._body = body
         self._fields = _Fields()
         self._parser: HttpRequestParser | None = None  # made when it is needed
+        self._method = ""
         self._last = b""  # the last head, if it was one of the usual kind: HTTP/1.1, no body
         self._block = b""  # what follows its first line
 
@@ -150,8 +153,9 @@ class HeadParser:
         except HttpParserUpgrade:
             upgrade = True
             self._renew()  # served as if the client had not asked (RFC 9110, 7.8); its body is not the parser's to skip
-        except HttpParserError:
-            return 400
+        except HttpParserError as error:
+            unknown = isinstance(error, HttpParserInvalidMethodError) or head.partition(b" ")[0] in FOREIGN
+            return refusal_of(head, unknown=unknown)
         # The parser also takes RTSP, Icecast, HTTP/2.0 and HTTP/0.9, so the version is read from the bytes.
         if head.startswith(b" HTTP/1.1", end - 9):
             self._version = "1.1"
@@ -159,7 +163,8 @@ class HeadParser:
             self._version = "1.0"
         else:
             return 505
-        if len(fields.target) > self._target:
+        target = fields.target
+        if len(target) > self._target:
             return 414
         if len(fields.headers) > self._headers:
             return 431
@@ -169,7 +174,13 @@ class HeadParser:
             if word in FOREIGN:
                 return 501
             method = _methods[word] = word.decode("ascii")
+        # The parser takes several spaces for one, and a fragment for a part of the target (RFC 9112, 3 and 3.2).
+        if end != len(word) + len(target) + 10 or HASH in target:
+            return 400
         self._method = method
+        if target[0] != SLASH:
+            self.upgrade = upgrade
+            return self._unusual(target, method, same=same)
         if same and self._version == "1.1":
             self._last = head
             return 0
@@ -185,8 +196,25 @@ class HeadParser:
         if usual and len(head) <= REPEATED:
             self._last = head
             self._block = head[end:]
-            self._recent.found = head, method, fields.target, fields.headers, self.keep_alive
+            self._recent.found = head, method, target, fields.headers, self.keep_alive
         return 0
+
+    def _unusual(self, target: bytes, method: str, *, same: bool) -> int:
+        """Go on with a target that is no path: in asterisk form, or in absolute form, whose host counts and not that of
+        the header (RFC 9112, 3.2.2 and 3.2.4). Such a head is not remembered."""
+        authority = authority_of(target)
+        if authority is None and (target != b"*" or method != "OPTIONS"):
+            return 400
+        self._block = b""
+        self.length = 0
+        self.chunked = False
+        fields = self._fields
+        status = self._judge(fields.headers)
+        if authority is not None and not status:
+            fields.headers = with_host(fields.headers, authority)
+        if same:
+            self._renew()  # it was fed the first line only
+        return status
 
     def _recall(self, recent: Found) -> int:
         """The head of a request that another connection sent before. Given, as another thread may have replaced it."""
@@ -199,6 +227,13 @@ class HeadParser:
         self._last = head
         self._block = head[head.find(b"\r\n") :]
         return 0
+
+    @property
+    def line(self) -> bytes:
+        """The request line that was read last; empty before the first."""
+        return (
+            b"%b %b HTTP/%b" % (self._method.encode(), self._fields.target, self._version.encode()) * bool(self._method)
+        )
 
     def request(self, conversation: HttpConversation | None) -> HttpRequest:
         """The request whose head was read last."""
@@ -221,7 +256,7 @@ class HeadParser:
                 kind = kind_of(name)
             if kind:
                 if kind == HOST:
-                    hosts += 1
+                    hosts += 1 if value in good_hosts or known_host(value) else 2
                 elif kind == CONNECTION and newest and value == b"keep-alive":
                     continue  # what browsers say although it goes without saying
                 elif watched is None:
@@ -262,7 +297,7 @@ class HeadParser:
                 if not newest:
                     return 400  # RFC 9112, 6.1: framing by a version that has no such header is faulty
                 if self.chunked or value.lower() != b"chunked":
-                    return 501
+                    return 501 if value else 400
                 self.chunked = True
         return 413 if self.length > self._body else 0
 

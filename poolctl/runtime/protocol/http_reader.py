@@ -31,6 +31,7 @@ class HttpReader:
     def __init__(self, http: Http) -> None:
         self.failure = 0
         self.reply = b""
+        self._refused = b""  # the head that was refused, or its beginning
         self._http = http
         self._limit = http.head
         self._head = HeadParser(http.target, http.headers, http.body, http.recent)
@@ -48,6 +49,24 @@ class HttpReader:
     def in_body(self) -> bool:
         """Whether the head of what is pending is complete."""
         return self._body is not None
+
+    @property
+    def coming(self) -> LengthBody | ChunkedBody | None:
+        """The body that is coming, if one is."""
+        return self._body
+
+    @property
+    def line(self) -> bytes:
+        """The request line of what is refused, or late: where its head was read, or as far as it came."""
+        begun = self._refused or self._held
+        if begun:
+            return bytes(begun.partition(b"\r\n")[0])
+        return self._head.line if self.failure or self._body is not None else b""
+
+    def refuse(self, status: int, line: bytes) -> None:
+        """Refuse a request that has come as it should; ``line``: its first."""
+        self.failure = status
+        self._refused = line
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the client, split anywhere."""
@@ -121,10 +140,12 @@ class HttpReader:
         self._blank += begin - start
         if self._blank > self._limit:
             self.failure = 400
+            self._refused = b"\r\n"
         if begin == size or self.failure:
             return size
         if not 65 <= data[begin] <= 90:
             self.failure = 400  # no method begins so: a TLS handshake, perhaps; said at once, not after the timeout
+            self._refused = data[begin : begin + self._limit]
             return size
         found = data.find(END, begin, begin + self._limit)
         if found < 0:
@@ -141,6 +162,7 @@ class HttpReader:
         """``head`` is as much as a head may be, and not the end of it."""
         target = head.partition(b"\r\n")[0].split(b" ")[1:2]
         self.failure = 414 if target and len(target[0]) > self._http.target else 431
+        self._refused = head
         self._held.clear()
 
     def _take_head(self, head: bytes, alone: bool) -> None:
@@ -149,6 +171,7 @@ class HttpReader:
         parser = self._head
         self.failure = parser.check(head)
         if self.failure:
+            self._refused = head
             return
         if not parser.chunked and not parser.length:
             self._over = not parser.keep_alive

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from harness.corpus import LIMITS
+
 from poolctl.runtime.protocol.http import Http
 from poolctl.runtime.task import Peer
 
@@ -38,14 +40,14 @@ BAD: dict[str, tuple[bytes, int]] = {
     "carriage return in value": (b"GET" + HOST + b"X: a\rb\r\n\r\n", 400),
     "nul in value": (b"GET" + HOST + b"X: a\0b\r\n\r\n", 400),
     "lower case method": (b"get" + HOST + b"\r\n", 400),
-    "unknown method": (b"FROB" + HOST + b"\r\n", 400),
+    "unknown method": (b"FROB" + HOST + b"\r\n", 501),
     "connect": (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 501),
     "icecast": (b"SOURCE / ICE/1.0\r\n\r\n", 505),
     "rtsp": (b"OPTIONS / RTSP/1.0\r\n\r\n", 505),
     "0.9 without version": (b"GET /\r\n\r\n", 505),
     "0.9": (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505),
     "0.9 with another behind it": (b"GET /\r\nGET" + HOST + b"\r\n", 400),
-    "1.2": (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 400),
+    "1.2": (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
     "2.0": (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     "preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
@@ -130,8 +132,8 @@ GOOD: dict[str, tuple[bytes, int]] = {
 
 
 def small() -> Http:
-    """The limits that BAD is about."""
-    return Http(head=1024, target=400, headers=10, body=1_000_000, spool=4096)
+    """The limits that BAD and the corpus are about."""
+    return Http(**LIMITS)
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:

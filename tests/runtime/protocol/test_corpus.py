@@ -1,0 +1,125 @@
+"""The corpus over each reader of HTTP/1, whole and split: the answer is what the file says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import groupby
+
+import pytest
+from harness.corpus import CASES, Case
+from http_bytes import PEER, frame, small, told
+
+from poolctl.runtime.protocol.http_conversation import HttpConversation
+from poolctl.runtime.protocol.http_framer import HttpFramer
+from poolctl.runtime.protocol.http_request import EMPTY
+from poolctl.runtime.protocol.http_streaming import Inflow
+
+Served = tuple[tuple[str, bytes, bytes], ...]
+Answer = tuple[Served, int, bool]  # what is served, the status that refuses, whether a part of a request is left
+GROUPS = {group: list(cases) for group, cases in groupby(CASES, lambda case: case.name.partition(":")[0])}
+LONG = 2000  # bytes past which a case is not given in every possible way
+
+
+def converse(pieces: list[bytes]) -> Answer:
+    conversation = small().conversation(PEER)
+    assert isinstance(conversation, HttpConversation)
+    for piece in pieces:
+        conversation.receive(piece)
+    served = tuple((each[0], each[1], each[4]) for each in map(told, conversation.requests))
+    return served, conversation.failure, conversation.pending
+
+
+def lend(pieces: list[bytes]) -> Answer:
+    """As a front frames it and a worker then reads each request by itself."""
+    framer = small().framer()
+    assert isinstance(framer, HttpFramer)
+    for piece in pieces:
+        framer.receive(piece)
+    failure, pending = framer.failure, framer.pending
+    raw, _ = frame(pieces)
+    served: list[tuple[str, bytes, bytes]] = []
+    for one in raw:
+        read, refused, left = converse([one])
+        assert (len(read), refused, left) == (1, 0, False), one
+        served += read
+    return tuple(served), failure, pending
+
+
+def stream(pieces: list[bytes]) -> Answer:
+    """What asynchronous apps see; a request whose body does not come to its end is not served."""
+    conversation = small().streaming(PEER)
+    for piece in pieces:
+        conversation.receive(piece)
+    served = []
+    for request in conversation.requests:
+        inflow: object = request.body
+        if isinstance(inflow, Inflow):
+            if not inflow.done:
+                assert request is conversation.requests[-1]
+                assert inflow.failed == bool(conversation.failure)
+                continue
+            served.append((request.method, request.target, inflow.take() if inflow.size else b""))
+        else:
+            assert inflow is EMPTY
+            served.append((request.method, request.target, b""))
+    return tuple(served), conversation.failure, conversation.pending
+
+
+READERS: dict[str, Callable[[list[bytes]], Answer]] = {"conversation": converse, "framer": lend, "streaming": stream}
+
+
+def wrong(cases: list[Case], read: Callable[[list[bytes]], Answer], cut: Callable[[bytes], list[bytes]]) -> list[str]:
+    """The cases whose answer is another than the file's, each with what came instead."""
+    found = []
+    for case in cases:
+        served, status, pending = answer = read(cut(case.data))
+        if (served, status) != (case.served, case.status) or (pending and not case.more):
+            found.append(f"{case}: {answer}, not {case.served} {case.status}: {case.reason}")
+    return found
+
+
+def in_bytes(data: bytes) -> list[bytes]:
+    size = 1 if len(data) <= LONG else 997
+    return [data[place : place + size] for place in range(0, len(data), size)]
+
+
+def test_the_corpus_is_large_and_no_case_is_there_twice() -> None:
+    assert len(CASES) >= 300
+    assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
+    assert [data for data, count in Counter(case.data for case in CASES).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("reader", READERS)
+def test_every_case_gets_its_answer(reader: str, group: str) -> None:
+    assert wrong(GROUPS[group], READERS[reader], lambda data: [data]) == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("reader", READERS)
+def test_every_case_gets_its_answer_when_it_comes_byte_by_byte(reader: str, group: str) -> None:
+    assert wrong(GROUPS[group], READERS[reader], in_bytes) == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_case_gets_its_answer_in_any_two_parts(group: str) -> None:
+    found = []
+    for case in GROUPS[group]:
+        if len(case.data) <= 200:
+            answers = {converse([case.data[:cut], case.data[cut:]])[:2] for cut in range(1, len(case.data))}
+            if answers - {(case.served, case.status)}:
+                found.append(f"{case}: {answers}")
+    assert found == []
+
+
+def test_a_request_before_makes_no_difference() -> None:
+    """What is kept from the request before (a head that comes again, its headers) changes no verdict."""
+    before = [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /next HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"]
+    first = (("GET", b"/", b""), ("GET", b"/next", b""))
+    found = []
+    for case in CASES:
+        served, status, _ = converse([*before, case.data])
+        if (served, status) != ((*first, *case.served), case.status):
+            found.append(f"{case}: {served} {status}")
+    assert found == []
