@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from pathlib import Path
 import httpx
 from harness.server import Server
 
+# The last line of a traceback that comes of a client that has left, which is no failure of anybody's.
+LEFT = re.compile(
+    r"^[\w.]*(?:ClientGone|ClientDisconnect|WebSocketDisconnect|ConnectionResetError|BrokenPipeError)\b.*", re.MULTILINE
+)
 HERE = Path(__file__).parent
 
 

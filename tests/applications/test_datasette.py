@@ -19,6 +19,7 @@ environment: {CATALOGUE: data/catalogue.db}
 pool: {kind: process, size: 2}
 """
 TOPOLOGIES = {
+    "half-sync/half-reactive": f"{CATALOGUE}ownership: half-sync/half-reactive\n",
     "half-sync/half-async": CATALOGUE,
     "leader/followers, preload": f"{CATALOGUE}ownership: leader/followers\npreload: true\n",
     "reuse-port": f"{CATALOGUE}ownership: reuse-port\n",

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from browser import Tab, load, tabs
 from curl import curl
-from harness.server import Server
-from running import browsing, copy, served
+from harness.server import Server, wait_until
+from running import LEFT, browsing, copy, served
 from slow import forget_peaks, peaks, rest, slow_readers
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -25,7 +25,9 @@ app: {use: asgi, target: "api:app", lifespan: on}
 directory: fastapi_api
 """
 PROCESSES = "pool: {kind: process, size: 2}\n"
+LENT = "half-sync/half-reactive"
 TOPOLOGIES = {
+    LENT: f"{API}{PROCESSES}ownership: half-sync/half-reactive\n",
     "half-sync/half-async": f"{API}{PROCESSES}",
     "half-sync/half-async worker, preload": (
         f"{API}{PROCESSES}ownership: {{use: half-sync/half-async, accept: worker}}\npreload: true\n"
@@ -48,6 +50,24 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def url(api: Server) -> str:
     return f"http://127.0.0.1:{api.port}"
+
+
+@pytest.fixture
+def lent(request: pytest.FixtureRequest) -> bool:
+    """Whether a front reads the requests."""
+    return request.node.callspec.params["api"] == LENT
+
+
+def wait_for_end(api: Server, words: str, count: int) -> None:
+    """Until so many streams have said it. The error of a client that left is in a cycle with its stream (AsyncExitStack
+    makes one), so a stream may end with the worker's next collection of garbage."""
+
+    def ended() -> bool:
+        with browsing(api) as client:
+            client.get("/stock?collect=1")
+        return api.log.count(words) >= count
+
+    wait_until(ended, f"{count} times {words!r}")
 
 
 def test_bodies_dependencies_and_background_tasks(api: Server) -> None:
@@ -105,7 +125,7 @@ def test_many_requests_at_once(api: Server) -> None:
         assert events.text == "".join(f"data: {number}\n\n" for number in range(5))
 
 
-def test_curl(api: Server, url: str, tmp_path: Path) -> None:
+def test_curl(api: Server, url: str, lent: bool, tmp_path: Path) -> None:
     content = os.urandom(3 * MIB)
     file = tmp_path / "curled.bin"
     file.write_bytes(content)
@@ -118,7 +138,7 @@ def test_curl(api: Server, url: str, tmp_path: Path) -> None:
     assert (put.statuses, json.loads(put.body)) == ([100, 200], expected)
     assert json.loads(curl("-T", "-", f"{url}/raw", given=content).body) == expected
     unwanted = curl("-T", str(file), f"{url}/stock")
-    assert unwanted.statuses == [405]  # nothing of it was asked for
+    assert unwanted.statuses == ([100, 405] if lent else [405])  # nothing of it was asked for, unless by the front
     source = Path(__file__).parent.joinpath("fastapi_api", "api.py").read_bytes()
     assert curl(f"{url}/source").body == source
     assert curl("--http1.0", f"{url}/ticks").body.count(b"data") == 5
@@ -146,8 +166,8 @@ def test_http2(api: Server) -> None:
     content = os.urandom(2 * MIB)
     before = api.log.count("the ticks have ended")
     with browsing(api, http1=False, http2=True) as client:
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(client.get, [f"/items/{number}" for number in range(1, 25)]))
+        # one after the other: threads that share a connection of httpx may begin their streams out of order
+        answers = [client.get(f"/items/{number}") for number in range(1, 25)]
         assert {answer.http_version for answer in answers} == {"HTTP/2"}
         assert [answer.json()["number"] for answer in answers] == list(range(1, 25))
         uploaded = client.post("/upload", files={"file": ("a.bin", content)}, data={"note": "n"}).json()
@@ -158,12 +178,13 @@ def test_http2(api: Server) -> None:
         with client.stream("GET", "/forever") as answer:
             assert next(answer.iter_text()).startswith("data: tick")
         assert client.get("/stock").json()["apple"] == 3
-    api.wait_for_log("the ticks have ended", before + 1)  # httpx resets no stream, it closes the connection
+    wait_for_end(api, "the ticks have ended", before + 1)  # httpx resets no stream, it closes the connection
 
 
+@pytest.mark.parametrize("api", [name for name in TOPOLOGIES if name != LENT], indirect=True)
 def test_a_websocket(api: Server) -> None:
     base = f"ws://127.0.0.1:{api.port}"
-    before = api.log.count("the talk is over"), api.log.count("a client left a WebSocket"), api.log.count("Traceback")
+    before = api.log.count("the talk is over"), api.log.count("a client left a WebSocket")
     with connect(f"{base}/talk/ann", subprotocols=["talk"]) as ann, connect(f"{base}/talk/bob") as bob:
         assert (ann.subprotocol, bob.subprotocol) == ("talk", None)
         assert [json.loads(talker.recv(10)) for talker in (ann, bob)] == [
@@ -180,11 +201,11 @@ def test_a_websocket(api: Server) -> None:
     with connect(f"{base}/shout?token=x", close_timeout=0.1) as shouting:  # it reads no further, and no close either
         assert shouting.recv(10) == b"x" * 65536
     api.wait_for_log("a client left a WebSocket", before[1] + 1)
-    assert api.log.count("Traceback") == before[2]
+    assert LEFT.findall(api.log) == []
 
 
 def test_clients_that_leave(api: Server) -> None:
-    before = api.log.count("the stream is closed"), api.log.count("the ticks have ended"), api.log.count("Traceback")
+    before = api.log.count("the stream is closed"), api.log.count("the ticks have ended")
     with tabs(api.port) as opened:
         for tab in opened:
             tab.go("/large?mib=8")
@@ -195,11 +216,11 @@ def test_clients_that_leave(api: Server) -> None:
             tab.go("/forever")
         for tab in opened:
             assert tab.line() == b"HTTP/1.1 200 OK\r\n"
-    api.wait_for_log("the stream is closed", before[0] + len(opened))
-    api.wait_for_log("the ticks have ended", before[1] + len(opened))
+    wait_for_end(api, "the stream is closed", before[0] + len(opened))
+    wait_for_end(api, "the ticks have ended", before[1] + len(opened))
     with Tab(api.port) as tab:
         assert len(tab.visit("/large?mib=4").body) == 4 * MIB
-    assert api.log.count("Traceback") == before[2]  # that clients leave is no error of the application
+    assert LEFT.findall(api.log) == []  # that clients leave is no error of the application
 
 
 def test_slow_readers_hold_neither_workers_nor_memory(api: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import sys
@@ -67,7 +68,9 @@ async def customer(x_token: Annotated[str | None, Header()] = None) -> AsyncIter
 
 
 @app.get("/stock")
-async def stock(request: Request) -> dict:
+async def stock(request: Request, collect: bool = False) -> dict:
+    if collect:
+        gc.collect()
     return {**request.state.stock, "own": request.state.opened_by == os.getpid(), "pid": os.getpid()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -121,6 +122,8 @@ async def forever_later(request: HttpRequest) -> StreamingHttpResponse:
 
 def who(request: HttpRequest) -> JsonResponse:
     """Who answers, and what was asked."""
+    if request.GET.get("collect"):
+        gc.collect()
     return JsonResponse(
         {
             "pid": os.getpid(),

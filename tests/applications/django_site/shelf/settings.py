@@ -58,3 +58,4 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # for spee
 MEDIA_ROOT = DATA / "media"
 STATIC_URL = "static/"
 USE_TZ = True
+TIME_ZONE = "UTC"
