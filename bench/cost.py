@@ -28,6 +28,7 @@ OWN = [
     own("leader/followers, 4 threads", "hello.yaml", "ownership=leader/followers", "pool.kind=thread", "pool.size=4"),
     own("half-sync/half-reactive, 4 threads", "hello.yaml", "pool.kind=thread", "pool.size=4"),
     own("half-sync/half-reactive, 4 processes", "hello.yaml", "pool.size=4"),
+    own("asgi, reuse-port, 1 process", "hello.yaml", "app={asgi: 'hello:asgi'}", "ownership=reuse-port", "pool.size=1"),
 ]
 _GRANIAN = ("--host", "127.0.0.1", "--port", "PORT", "--no-access-log")
 _UVICORN = ("--port", "PORT", "--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools")
@@ -39,7 +40,7 @@ PEERS = [
     peer("gunicorn-gthread", "gunicorn", "-w1", "-k", "gthread", "--threads", "4", *_GUNICORN, "hello:wsgi"),
     peer("waitress", "waitress-serve", "--listen=127.0.0.1:PORT", "hello:wsgi"),
 ]
-REFERENCES = ("granian-wsgi", "uvicorn", "gunicorn-gthread")  # what the ratios are to
+REFERENCES = ("granian-wsgi", "granian-asgi", "uvicorn", "gunicorn-gthread")  # what the ratios are to
 KINDS = {"keep-alive": False, "a new connection each": True}
 
 
