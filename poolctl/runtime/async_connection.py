@@ -247,19 +247,13 @@ class AsyncConnection(Connection):
         if self.task is None:
             super()._write(service)
             return
-        outbound = self.outbound
-        assert outbound is not None  # that is why the connection waits for OUT
-        before = outbound.left
         try:
-            done = outbound.flush(self.fd)
+            if self.catch_up():
+                self.since = self.loop.now
         except ClientGone:
             self._lost()
             return
-        if outbound.left != before:
-            self.since = self.loop.now
-        if done:
-            outbound.close()
-            self.outbound = None
+        if self.outbound is None:
             self.loop.want(self, IN)
             self._wake()
 

@@ -165,19 +165,13 @@ class Client(Sending):
 
     def _write(self) -> None:
         """The client reads again."""
-        outbound = self.outbound
-        assert outbound is not None  # that is why it waits for OUT
-        before = outbound.left
         try:
-            done = outbound.flush(self.fd)
+            if self.catch_up():
+                self.since = self.front.now
         except ClientGone:
             self.close()
             return
-        if outbound.left != before:
-            self.since = self.front.now
-        if done:
-            outbound.close()
-            self.outbound = None
+        if self.outbound is None:
             if self.finishing:
                 self.close()
                 return

@@ -166,22 +166,16 @@ class Connection(Sending):
 
     def _write(self, service: Service) -> None:
         """The client reads again."""
-        outbound = self.outbound
-        assert outbound is not None  # that is why the connection waits for OUT
-        before = outbound.left
         try:
-            done = outbound.flush(self.fd)
+            if self.catch_up():
+                self.since = self.loop.now
         except ClientGone:
             self.close(service)
             return
-        if outbound.left != before:
-            self.since = self.loop.now
-        if not done:
+        if self.outbound is not None:
             if self.loop.shared:
                 self.loop.want(self, OUT)  # its turn may be over: where only edges are told, nobody else would say so
             return
-        outbound.close()
-        self.outbound = None
         if self.leaving and not self.conversation.requests and not self.conversation.multiplexed:
             self.close(service)
             return

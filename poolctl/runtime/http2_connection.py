@@ -187,21 +187,14 @@ class Http2Connection(AsyncConnection):
         return True
 
     def _write(self, service: Service) -> None:
-        outbound = self.outbound
-        assert outbound is not None  # that is why it waits for OUT
-        before = outbound.left
         try:
-            done = outbound.flush(self.fd)
+            if self.catch_up():
+                self.since = self.loop.now
         except ClientGone:
             self.close(service)
             return
-        if outbound.left != before:
-            self.since = self.loop.now
-        if done:
-            outbound.close()
-            self.outbound = None
         self._wait()
-        if done:
+        if self.outbound is None:
             self.go_on()
 
     def expire(self, now: float, service: Service) -> None:

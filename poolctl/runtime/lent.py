@@ -102,12 +102,9 @@ class Lent(Sending):
                 self._waiter = None
 
     def _writable(self) -> None:
-        outbound, waiter = self.outbound, self._waiter
-        assert outbound is not None  # that is why it is waited for
+        waiter = self._waiter
         try:
-            if outbound.flush(self.fd):
-                outbound.close()
-                self.outbound = None
+            self.catch_up()
         except ClientGone as error:
             self.gone = True
             if waiter is not None and not waiter.done():

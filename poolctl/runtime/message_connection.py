@@ -64,19 +64,13 @@ class MessageConnection(TaskConnection):
         self._wait_for(0 if self.ended or full else IN)
 
     def _write(self, service: Service) -> None:
-        outbound = self.outbound
-        assert outbound is not None  # that is why the connection waits for OUT
-        before = outbound.left
         try:
-            done = outbound.flush(self.fd)
+            if self.catch_up():
+                self.since = self.loop.now
         except ClientGone:
             self._lost()
             return
-        if outbound.left != before:
-            self.since = self.loop.now
-        if done:
-            outbound.close()
-            self.outbound = None
+        if self.outbound is None:
             self._read_on()
             self._wake()
 

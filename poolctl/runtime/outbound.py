@@ -213,6 +213,18 @@ class Sending:
             data = memoryview(data)[count:]  # type: ignore[assignment]
         self.outbound.add(data)
 
+    def catch_up(self) -> bool:
+        """Send what the client takes now of what was kept; whether it took any. With all of it ``outbound`` is gone.
+        Raises ClientGone."""
+        outbound = self.outbound
+        assert outbound is not None  # that is why the connection waits for OUT
+        before = outbound.left
+        if not outbound.flush(self.fd):
+            return outbound.left != before
+        outbound.close()
+        self.outbound = None
+        return True
+
     def send_file(self, file: int, offset: int, count: int) -> None:
         """Send, or keep, ``count`` bytes of a regular file; its descriptor may be closed afterwards. Raises ClientGone
         when nobody reads any more, OSError when the file cannot be read."""

@@ -148,19 +148,13 @@ class StreamConnection(TaskConnection):
         self._wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
 
     def _write(self, service: Service) -> None:
-        outbound = self.outbound
-        assert outbound is not None  # that is why the connection waits for OUT
-        before = outbound.left
         try:
-            done = outbound.flush(self.fd)
+            if self.catch_up():
+                self.since = monotonic()
         except ClientGone:
             self._lost()
             return
-        if outbound.left != before:
-            self.since = monotonic()
-        if done:
-            outbound.close()
-            self.outbound = None
+        if self.outbound is None:
             self._wake_writers()
             self._ask()
 

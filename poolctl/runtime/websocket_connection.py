@@ -172,20 +172,14 @@ class WebSocketConnection(AsyncConnection):
         self._settle()
 
     def _write(self, service: Service) -> None:
-        outbound = self.outbound
-        assert outbound is not None  # that is why it waits for OUT
-        before = outbound.left
         try:
-            done = outbound.flush(self.fd)
+            if self.catch_up():
+                self.since = self.loop.now
         except ClientGone:
             self._lost()
             self._settle()
             return
-        if outbound.left != before:
-            self.since = self.loop.now
-        if done:
-            outbound.close()
-            self.outbound = None
+        if self.outbound is None:
             self._wait()
             self._part()
             self._wake()

@@ -7,7 +7,7 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -45,12 +45,14 @@ def slow(server: Server, target: str) -> Iterator[Client]:
 def read(client: Client) -> int:
     """Read an answer to its end; the bytes of its body."""
     data = client.sock.recv(65536)
-    count = -len(data.partition(b"\r\n\r\n")[0]) - 4
-    while not data.endswith(b"\0end"):
-        count += len(data)
+    count = len(data) - len(data.partition(b"\r\n\r\n")[0]) - 4
+    end = data[-4:]
+    while end != b"\0end":
         data = client.sock.recv(1 << 20)
         assert data, f"the connection ended after {count} bytes"
-    return count + len(data)
+        count += len(data)
+        end = (end + data[-4:])[-4:]
+    return count
 
 
 def peaks(server: Server) -> dict[int, int]:
@@ -67,9 +69,10 @@ def spooled(server: Server) -> int:
     total = 0
     for pid in server.tree():
         for fd in Path(f"/proc/{pid}/fd").iterdir():
-            link = os.readlink(fd)
-            if link.startswith(tempfile.gettempdir()) and link.endswith("(deleted)"):
-                total += fd.stat().st_size
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                link = os.readlink(fd)
+                if link.startswith(tempfile.gettempdir()) and link.endswith("(deleted)"):
+                    total += fd.stat().st_size
     return total
 
 
