@@ -101,7 +101,7 @@ CASES = [
     Case(
         Combination(SERVICES["async-lines"], ownership=REACTIVE),
         "ownership",
-        "to a worker that blocks; the app async-lines is awaited",
+        "the app async-lines is awaited on connections of its own",
     ),
     Case(Combination(replace(ASGI, counts=True), ownership=ASYNC), "ownership", "and half-sync/half-async lends none"),
     Case(
