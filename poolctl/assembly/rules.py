@@ -156,7 +156,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "ownership",
         lambda c: c.ownership == REACTIVE and c.service.asynchronous and not c.service.lendable,
-        "half-sync/half-reactive lends a connection for one request, and the app {app} is awaited on connections of its own",
+        "half-sync/half-reactive lends a connection for one request, and the app {app} is awaited on connections of its"
+        " own",
     ),
     Rule(
         "ownership",
