@@ -1,6 +1,6 @@
 """The errors that poolctl raises on purpose."""
 
-CHAIN = 100  # exceptions of a chain that are looked at: one may lead back to itself
+CHAIN = 100  # exceptions of a chain that are looked at
 
 
 class PoolctlError(Exception):
@@ -15,14 +15,18 @@ class ClientGone(ConnectionError):
     """The client closed, reset or stopped reading: nobody is left to answer."""
 
 
-def comes_of_leaving(error: BaseException | None) -> bool:
-    """Whether an exception of an app has a ClientGone at its bottom: frameworks raise one of their own in its place."""
+def comes_of_leaving(error: BaseException | None, above: frozenset[int] = frozenset()) -> bool:
+    """Whether an exception of an app has a ClientGone at its bottom: frameworks raise one of their own in its place.
+
+    ``above``: those on the way to it. A chain may lead back: who raises a member of a group makes the group its context.
+    """
     for _ in range(CHAIN):
-        if error is None:
+        if error is None or id(error) in above:
             break
         if isinstance(error, ClientGone):
             return True
+        above |= {id(error)}
         if isinstance(error, BaseExceptionGroup):
-            return all(map(comes_of_leaving, error.exceptions))
+            return all(comes_of_leaving(each, above) for each in error.exceptions)
         error = error.__cause__ or error.__context__
     return False
