@@ -18,7 +18,8 @@ class ClientGone(ConnectionError):
 def comes_of_leaving(error: BaseException | None, above: frozenset[int] = frozenset()) -> bool:
     """Whether an exception of an app has a ClientGone at its bottom: frameworks raise one of their own in its place.
 
-    ``above``: those on the way to it. A chain may lead back: who raises a member of a group makes the group its context.
+    ``above``: those on the way to it. A chain may lead back: who raises a member of a group makes the group its
+    context.
     """
     for _ in range(CHAIN):
         if error is None or id(error) in above:
