@@ -4,7 +4,7 @@
 
 The loop that has the connection has the tunnel too. So whoever serves it reads and writes, lends it to another process,
 sends a file or owns it, as if the client were there itself: each is written once, and none knows of TLS. It costs a
-pass through the kernel more (some three microseconds a request), and two descriptors for each client.
+pass through the kernel more in each direction, and two descriptors for each client.
 
 Nothing here waits: the handshake is a state of the tunnel. What does not go out at once is kept, at most one read of 64
 KiB for each direction, and nothing more is read from the other side until it has gone; so a slow client is felt by
