@@ -1,7 +1,5 @@
 """The key ``access_log``: a format, or a mapping of a format and where its lines go."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field

@@ -1,7 +1,5 @@
 """The key ``forwarded``: which proxies may say who their clients are."""
 
-from __future__ import annotations
-
 import ipaddress
 from typing import Annotated, Any, Literal
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?")
+_ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?"
 
 
 def read_mode(value: Any) -> int:
@@ -26,7 +26,7 @@ def read_account(value: Any) -> str:
         return ""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 - 1:
         return str(value)
-    if not isinstance(value, str) or not _ACCOUNT.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_ACCOUNT, value):
         raise ValueError("expected the name or the number of an account")
     return value
 

@@ -1,17 +1,15 @@
 """The key ``listen``: an address, a mapping with an address ``at`` and what belongs to it, or a list of those."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, InstanceOf, model_validator
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from poolctl.config.address import Address, parse_address
 from poolctl.config.forwarded import Networks
 from poolctl.config.host import Account, Mode
-from poolctl.config.part import Part
+from poolctl.config.part import Part, instance_of
 from poolctl.config.tls import Tls
 
 
@@ -24,7 +22,7 @@ def _protocol(value: Any) -> Any:
 class Entry(Part):
     """One member of the list."""
 
-    at: Annotated[InstanceOf[Address], BeforeValidator(parse_address)]
+    at: Annotated[Address, instance_of(Address), BeforeValidator(parse_address)]
     mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
     owner: Annotated[Account, Field(description="its user")] = ""
     group: Annotated[Account, Field(description="its group")] = ""

@@ -1,7 +1,5 @@
 """The key ``tls`` of a listening address."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 
-_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)")
+_QUANTITY = r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)"
 
 
 def seconds(value: Any) -> float:
@@ -41,7 +41,7 @@ def _quantity(value: Any, units: dict[str, Any], plain: str, accepted: str) -> t
         if not math.isfinite(value) or value < 0:
             raise ValueError(f"expected {accepted}, not negative and not endless")
         return value, 1
-    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    found = re.fullmatch(_QUANTITY, value) if isinstance(value, str) else None
     if found is None:
         raise ValueError(f"expected {accepted}")
     number, unit = found[1], found[2] or plain

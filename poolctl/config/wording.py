@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -41,6 +40,8 @@ _EXPECTED = {
 
 def similar(word: str, words: Iterable[str]) -> str | None:
     """The word that was probably meant."""
+    import difflib  # only who has findings needs it
+
     found = difflib.get_close_matches(word, list(words), 1, 0.6)
     return found[0] if found else None
 
