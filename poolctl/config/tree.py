@@ -9,7 +9,7 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.config.diagnostic import Diagnostic, Place, Source, Span, in_order
-from poolctl.config.loader import construct, place_of
+from poolctl.config.loader import FLOAT, INT, construct, place_of
 
 Path = tuple[str | int, ...]
 
@@ -59,6 +59,11 @@ class Tree:
         """What was written there, before a unit was read."""
         node = self.find(path)[1]
         return None if node is None else construct(node)
+
+    def written_at(self, path: Sequence[str | int]) -> str:
+        """A number as it was written, 0022 for instance, which is 22 once it is read; empty for other values."""
+        node = self.find(path)[1]
+        return str(node.value)[:60] if isinstance(node, ScalarNode) and node.tag in (INT, FLOAT) else ""
 
     def find(self, path: Sequence[str | int]) -> tuple[Node | None, Node | None]:
         """The key and the value at a path; parts of the path that no node has are skipped.
