@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.assembly.describe import assembled
 from poolctl.assembly.doors import make_doors
+from poolctl.assembly.environment.limits import descriptors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime.connection import Timeouts
@@ -41,7 +42,7 @@ def serve(parts: Parts) -> int:
 
 def _run(parts: Parts, host: Host) -> int:
     topology = parts.topology
-    _raise_descriptors(topology.limits.connections)
+    _raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
     listeners = open_listeners(parts)
     flat = [sock for group in listeners for sock in group]
     access = open_access_log(parts, host)
@@ -99,10 +100,9 @@ def _shape(parts: Parts) -> tuple[int, int]:
     return shape
 
 
-def _raise_descriptors(connections: int) -> None:
-    """Ask for as many descriptors as the limits need, as far as this user may."""
+def _raise_descriptors(needed: int) -> None:
+    """Ask for so many descriptors, as far as this user may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + 256
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from poolctl.assembly.resolve import Parts
 from poolctl.config.address import Address
 from poolctl.config.tls import Certificate, Tls
 from poolctl.errors import PoolctlError
 from poolctl.runtime.door import Door
 from poolctl.runtime.protocol import Protocol
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 def make_doors(parts: Parts) -> list[Door]:
@@ -22,7 +28,9 @@ def make_doors(parts: Parts) -> list[Door]:
 def _door(address: Address, protocol: Protocol, number: int) -> Door:
     door = Door(protocol, number)
     if address.tls:
-        door = _tls(door, address.tls)
+        from poolctl.runtime.tls_door import TlsDoor
+
+        door = TlsDoor(door, tls_context(address.tls, door.protocol.alpn))
     if address.proxy_protocol:
         from poolctl.runtime.proxy_door import ProxyDoor
         from poolctl.runtime.trust import Trust
@@ -31,23 +39,22 @@ def _door(address: Address, protocol: Protocol, number: int) -> Door:
     return door
 
 
-def _tls(door: Door, said: Tls) -> Door:
+def tls_context(said: Tls, protocols: Sequence[str]) -> SSLContext:
+    """The context of an address. ``protocols``: of ALPN. Raises PoolctlError with the file at fault."""
     from poolctl.runtime.tls import Identity, server_context
-    from poolctl.runtime.tls_door import TlsDoor
 
     def identity(given: Certificate) -> Identity:
         return Identity(given.certificate, given.key, _password(given))
 
-    context = server_context(
+    return server_context(
         identity(said),
         {name: identity(given) for name, given in said.names.items()},
         minimum=said.minimum,
         ciphers=said.ciphers,
         authority=said.clients.authority if said.clients else "",
         required=said.clients.required if said.clients else False,
-        protocols=door.protocol.alpn,
+        protocols=protocols,
     )
-    return TlsDoor(door, context)
 
 
 def _password(given: Certificate) -> str:

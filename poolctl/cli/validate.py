@@ -59,7 +59,7 @@ def validate(
 def _report(inputs: Inputs, environment: bool) -> Report:
     from poolctl.assembly.judge import judge
     from poolctl.cli.formats import Report
-    from poolctl.config.diagnostic import Invalid
+    from poolctl.config.diagnostic import Invalid, in_order
     from poolctl.config.sources import STDIN
 
     name = STDIN if inputs.file == "-" else inputs.file
@@ -71,5 +71,10 @@ def _report(inputs: Inputs, environment: bool) -> Report:
         return Report(name, judgement.findings)
     from poolctl.assembly.describe import describe
 
+    found = judgement.findings
+    if environment:
+        from poolctl.assembly.environment import findings as of_the_host
+
+        found = in_order([*found, *of_the_host(judgement)])
     described = describe(judgement.topology, judgement.combination, judgement.workers)
-    return Report(name, judgement.findings, described)
+    return Report(name, found, described)

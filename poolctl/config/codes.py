@@ -166,6 +166,66 @@ CODES = {
         "app: demo\nlisten: [tcp://127.0.0.1:8000, tcp://127.0.0.1:8000]\n",
         "app: demo\nlisten: [tcp://127.0.0.1:8000, tcp://127.0.0.1:8001]\n",
     ),
+    "PC401": Code(
+        "an address that somebody has",
+        "Another process listens there. Its number and command line are shown where this user may see them. When it is"
+        " the same topology that runs already, this is a note: it is what one validates before a change.",
+    ),
+    "PC402": Code(
+        "an address that this user may not have",
+        "Ports below 1024 are root's, or that of who has CAP_NET_BIND_SERVICE.",
+    ),
+    "PC403": Code(
+        "an address that this host does not have",
+        "The name has no address here, or no interface of this host has the address.",
+    ),
+    "PC404": Code(
+        "a unix socket that cannot be made",
+        "Its folder is missing or not writable, or something else stands at its path, which poolctl leaves alone.",
+    ),
+    "PC405": Code(
+        "a descriptor that is no listening socket",
+        "fd://NUMBER is a socket that whoever starts poolctl has opened, a service manager for instance.",
+    ),
+    "PC410": Code(
+        "an app that is not there",
+        "The module, the attribute, the program or the folder that the file names cannot be found or used. Modules are"
+        " looked for in the working directory first.",
+    ),
+    "PC411": Code("an app that raises when it is imported", "The traceback below the finding is the app's own."),
+    "PC412": Code(
+        "an app that ends its process when it is imported",
+        "Workers would end the same way, and be started again and again.",
+    ),
+    "PC413": Code(
+        "an app that takes long to import",
+        "After 30 s the attempt was ended, and nothing is known of the app. Each worker takes as long, unless the"
+        " topology says preload.",
+    ),
+    "PC420": Code(
+        "a user or group that cannot be taken",
+        "There is no such account, or only root could become it.",
+    ),
+    "PC421": Code("a working directory that cannot be entered", "It is missing, or the file's user may not enter it."),
+    "PC422": Code(
+        "a PID file that cannot be written",
+        "Its folder is missing or not writable, or the file at its path belongs to somebody. When that is a running"
+        " poolctl, this is a note.",
+    ),
+    "PC423": Code("an access log that cannot be opened", "Its folder is missing, or the file's user may not write it."),
+    "PC424": Code("a file of TLS that cannot be read", "A certificate, key, password or authority."),
+    "PC425": Code(
+        "a certificate that cannot be used",
+        "The key belongs to another certificate, the password does not open it, a file is no PEM, or ciphers are named"
+        " that OpenSSL does not know.",
+    ),
+    "PC426": Code("a certificate that expires", "It has expired, or will within 14 days."),
+    "PC430": Code(
+        "fewer descriptors than connections",
+        "Each connection is a descriptor, behind TLS three. Past the limit of the process accept(2) fails and clients"
+        " wait.",
+    ),
+    "PC431": Code("a backlog that the kernel cuts", "listen(2) takes at most net.core.somaxconn, in silence."),
     "PC501": Code(
         "a pool that answers one request at a time",
         "While one request is slow, all others wait, those of health checks too.",

@@ -29,15 +29,15 @@ class Tree:
         self.substituted: dict[int, tuple[Node, tuple[str, ...]]] = {}
         self.unusable: dict[int, Node] = {}
 
-    def told(self, findings: Iterable[Diagnostic]) -> list[Diagnostic]:
-        """The findings in their order, with those that were made before.
+    def told(self, findings: Iterable[Diagnostic], *, earlier: bool = True) -> list[Diagnostic]:
+        """The findings in their order, with those that were made before there was a tree.
 
         What is said of a value that is not the one that was meant is left out; what is said of one that was made with
         a variable gets a note, for the value cannot be seen in the file.
         """
         unusable = {_start(node) for node in self.unusable.values()}
         made = {_start(node): names for node, names in self.substituted.values()}
-        kept = list(self.findings)
+        kept = list(self.findings) if earlier else []
         for finding in findings:
             source, span = finding.place
             start = source.name, span.line, span.column

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime import bpf
+from poolctl.runtime.bind import bind_tcp, held_by_nobody
 from poolctl.runtime.identity import group_number, user_number
 from poolctl.runtime.task import Peer
 
@@ -90,7 +91,7 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
             return sock
         if address.scheme == "unix":
             return _open_unix(address, backlog)
-        return _open_tcp(address.host, address.port, backlog, reuse_port)
+        return _listening(bind_tcp(address.host, address.port, reuse_port=reuse_port), backlog)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(address, error)}") from error
@@ -110,18 +111,9 @@ def _mend(address: Address, error: Exception) -> str:
     return "Check the address."
 
 
-def _open_tcp(host: str, port: int, backlog: int, reuse_port: bool) -> socket.socket:
-    found = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
-    )
-    family, kind, proto, _, where = found[0]
-    sock = socket.socket(family, kind, proto)
+def _listening(sock: socket.socket, backlog: int) -> socket.socket:
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: what it accepts has it too
-        sock.bind(where)
         sock.listen(backlog)
     except BaseException:
         sock.close()
@@ -142,11 +134,8 @@ def _open_unix(address: Address, backlog: int) -> socket.socket:
         try:
             if not stat.S_ISSOCK(os.stat(path).st_mode):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(1)
-                # Refused: nobody has it open. A full queue says EAGAIN, a socket of another kind EPROTOTYPE.
-                if probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT):
-                    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            if not held_by_nobody(path):
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             os.unlink(path)
         except FileNotFoundError:
             pass  # the usual case: nothing is there yet
@@ -184,7 +173,7 @@ def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.
     group = [open_listener(address, backlog, reuse_port=True)]
     port = group[0].getsockname()[1]
     try:
-        group += [_open_tcp(address.host, port, backlog, reuse_port=True) for _ in range(size - 1)]
+        group += [_listening(bind_tcp(address.host, port, reuse_port=True), backlog) for _ in range(size - 1)]
         if program:
             bpf.attach(group[0], list(program))
     except OSError as error:

@@ -12,6 +12,26 @@ from poolctl.errors import PoolctlError
 LONGEST = 32  # bytes of a PID file that is one
 
 
+def refuse_other(path: str) -> None:
+    """Only look whether a PID file could be put there. Raises PoolctlError as ``PidFile.write`` does, and OSError."""
+    old = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse_living(old, os.path.abspath(path), fcntl.LOCK_SH)
+    finally:
+        os.close(old)
+
+
+def _refuse_living(old: int, path: str, lock: int) -> None:
+    found = os.read(old, LONGEST + 1) if stat.S_ISREG(os.fstat(old).st_mode) else b"-"
+    if len(found) > LONGEST or not (found.strip().isdigit() or not found):
+        raise PoolctlError(f"pid_file: {path} is there and is no PID file: move it away, or name another")
+    try:
+        fcntl.lockf(old, lock | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        told = found.decode().strip()
+        raise PoolctlError(f"pid_file: {path} is that of process {told}, which runs: stop it first") from None
+
+
 class PidFile:
     """The file of this process, from ``write`` to ``remove``. Forked processes have no part in the lock."""
 
@@ -43,20 +63,10 @@ class PidFile:
         except FileExistsError:
             old = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                self._refuse_living(old)
+                _refuse_living(old, self.path, fcntl.LOCK_EX)
                 os.rename(temporary, self.path)  # under the old one's lock: of two starters one is refused
             finally:
                 os.close(old)
-
-    def _refuse_living(self, old: int) -> None:
-        found = os.read(old, LONGEST + 1) if stat.S_ISREG(os.fstat(old).st_mode) else b"-"
-        if len(found) > LONGEST or not (found.strip().isdigit() or not found):
-            raise PoolctlError(f"pid_file: {self.path} is there and is no PID file: move it away, or name another")
-        try:
-            fcntl.lockf(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            told = found.decode().strip()
-            raise PoolctlError(f"pid_file: {self.path} is that of process {told}, which runs: stop it first") from None
 
     def remove(self) -> None:
         """Take it away, unless another process has put its own there."""

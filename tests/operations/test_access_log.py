@@ -202,7 +202,7 @@ def test_a_full_disk_costs_no_request(serve: Callable[..., Server], tmp_path: Pa
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with Server({"app": "demo", "access_log": {"to": "/none/access.log"}}, tmp_path) as server:
         assert server.wait() == 1
-        assert "access_log: /none/access.log cannot be opened: No such file or directory" in server.log
+        assert "access_log: /none/access.log cannot be opened: there is no folder /none" in server.log
 
 
 def test_sigusr1_without_a_log_file(serve: Callable[..., Server]) -> None:

@@ -32,7 +32,8 @@ def show(reports: Sequence[Report]) -> None:
         findings(report.findings, sys.stdout)
         if report.findings:
             typer.echo()
-        typer.echo("\n  ".join([f"{printable(report.file)}: {verdict(report)}", *report.described]))
+        described = [] if report.count("error") else report.described
+        typer.echo("\n  ".join([f"{printable(report.file)}: {verdict(report)}", *described]))
     if len(reports) > 1:
         typer.echo(f"\n{len(reports)} files: {counted(reports) or 'all valid'}")
 

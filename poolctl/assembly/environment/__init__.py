@@ -1,0 +1,48 @@
+"""The third stage of validation: what this host does not give, although the topology asks for it.
+
+Nothing is left behind: sockets are bound and closed, files are opened as they are, and the app is imported in a process
+of its own. What passes here may still fail later, for a host changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from poolctl.assembly.environment import addresses
+from poolctl.config.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from poolctl.assembly.judge import Judgement
+
+NO_PLACE = ("PC420", "PC421")  # without its user or its directory an app is not loaded
+Check = Callable[["Judgement"], Iterator[Diagnostic]]
+
+
+def findings(judgement: Judgement, *, app: bool = True) -> list[Diagnostic]:
+    """What stands in the way of a topology that is right. ``app``: import the app too, which runs the user's code."""
+    found = [finding for check in _checks(judgement) for finding in check(judgement)]
+    assert judgement.combination is not None
+    if app and judgement.combination.service.needs and not any(each.code in NO_PLACE for each in found):
+        from poolctl.assembly.environment import app as of_app
+
+        found += of_app.check(judgement)
+    return judgement.tree.told(found, earlier=False)
+
+
+def _checks(judgement: Judgement) -> Iterator[Check]:
+    """Only what the topology asks for, so that nothing else is imported."""
+    topology = judgement.topology
+    assert topology is not None  # callers have looked at the errors
+    yield addresses.check
+    if topology.user or topology.group or topology.directory or topology.pid_file or topology.access_log:
+        from poolctl.assembly.environment import files
+
+        yield files.check
+    if any(address.tls for address in topology.listen):
+        from poolctl.assembly.environment import certificates
+
+        yield certificates.check
+    from poolctl.assembly.environment import limits
+
+    yield limits.check

@@ -1,0 +1,91 @@
+"""Who listens on an address: from the kernel's tables (proc(5): /proc/net) and the descriptors of processes.
+
+Without root only one's own processes can be looked into, and on other systems than Linux there is no such table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import NamedTuple
+
+from poolctl.config.address import Address
+
+LISTENING = "0A"  # net/tcp_states.h
+ACCEPTING = 0x10000  # net.h, of /proc/net/unix: __SO_ACCEPTCON
+TITLE = 60  # characters of a command line that are shown
+PROCESSES = 100_000
+
+
+class Holder(NamedTuple):
+    """``title``: its command line, which programs may set."""
+
+    pid: int
+    title: str
+
+
+def holder_of(address: Address) -> Holder | None:
+    """The process that listens there; None when it cannot be seen."""
+    try:
+        inodes = _unix(address.path) if address.scheme == "unix" else _tcp(address)
+    except OSError:
+        return None
+    return _process(inodes) if inodes else None
+
+
+def _tcp(address: Address) -> set[str]:
+    """The inodes of listening sockets on this port, whose address is the same or all of them."""
+    hosts = {found[4][0] for found in socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM)}
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(table) as file:
+            for line in file.read().splitlines()[1:]:
+                fields = line.split()
+                host, _, port = fields[1].partition(":")
+                if fields[3] == LISTENING and int(port, 16) == address.port and _meets(host, hosts):
+                    found.add(fields[9])
+    return found
+
+
+def _meets(hexadecimal: str, hosts: set[str | int]) -> bool:
+    if not hexadecimal.strip("0"):
+        return True
+    family = socket.AF_INET if len(hexadecimal) == 8 else socket.AF_INET6
+    words = [bytes.fromhex(hexadecimal[at : at + 8])[::-1] for at in range(0, len(hexadecimal), 8)]
+    shown = socket.inet_ntop(family, b"".join(words))
+    return shown in hosts or bool(hosts & {"0.0.0.0", "::"}) or shown.removeprefix("::ffff:") in hosts
+
+
+def _unix(path: str) -> set[str]:
+    found = set()
+    with open("/proc/net/unix") as file:
+        for line in file.read().splitlines()[1:]:
+            fields = line.split(None, 7)
+            if len(fields) == 8 and fields[7] == path and int(fields[3], 16) & ACCEPTING:
+                found.add(fields[6])
+    return found
+
+
+def _process(inodes: set[str]) -> Holder | None:
+    """The one that has such a socket open; of several the oldest, which opened it."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit())[:PROCESSES]:
+        with contextlib.suppress(OSError):  # it ended, or is another user's
+            folder = f"/proc/{pid}/fd"
+            if any(_link(f"{folder}/{fd}") in wanted for fd in os.listdir(folder)):
+                return Holder(pid, _title(pid))
+    return None
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""  # it was closed meanwhile
+
+
+def _title(pid: int) -> str:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        told = file.read(4096).replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return told if len(told) <= TITLE else f"{told[: TITLE - 3]}..."

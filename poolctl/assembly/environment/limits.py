@@ -1,0 +1,53 @@
+"""What the kernel allows, against what the topology asks for."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from poolctl.config.diagnostic import Diagnostic, Place
+
+if TYPE_CHECKING:
+    from poolctl.assembly.judge import Judgement
+
+SPARE = 256  # descriptors of a process that are not connections
+QUEUE = "/proc/sys/net/core/somaxconn"
+
+
+def descriptors(connections: int, tls: bool) -> int:
+    """What a process needs that may have all connections. Behind TLS each has two ends of a pair more."""
+    return connections * (3 if tls else 1) + SPARE
+
+
+def check(judgement: Judgement) -> Iterator[Diagnostic]:
+    """Descriptors and the queue of connections."""
+    topology = judgement.topology
+    assert topology is not None
+    connections = topology.limits.connections
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    written = judgement.tree.has(("limits", "connections"))  # what nobody has asked for is only a ceiling
+    needed = descriptors(connections, written and any(address.tls for address in topology.listen))
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        message = f"{connections} connections (limits.connections) need {needed} descriptors, and {hard} are allowed"
+        mend = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or lower limits.connections"
+        yield Diagnostic("PC430", message, _place(judgement, "limits.connections"), mend, severity="warning")
+    if judgement.tree.has(("backlog",)):
+        allowed = _queue()
+        if allowed is not None and topology.backlog > allowed:
+            message = f"backlog: the kernel keeps {allowed} connections waiting at the most, not {topology.backlog}"
+            mend = f"raise net.core.somaxconn, or leave backlog at {allowed}"
+            yield Diagnostic("PC431", message, _place(judgement, "backlog"), mend, severity="warning")
+
+
+def _place(judgement: Judgement, key: str) -> Place:
+    path = tuple(key.split("."))
+    return judgement.tree.at_value(path if judgement.tree.has(path) else ("app",))
+
+
+def _queue() -> int | None:
+    try:
+        with open(QUEUE) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None  # another system than Linux, or one that hides it

@@ -1,0 +1,358 @@
+"""What this host does not give, each with its place and mend; and nothing is left behind."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+
+from poolctl.assembly.environment import findings
+from poolctl.assembly.environment.app import PATIENCE
+from poolctl.assembly.judge import judge
+from poolctl.config.codes import CODES
+from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.sources import Inputs
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(text: str, *, app: bool = True) -> list[Diagnostic]:
+    Path("shop.yaml").write_text(text)
+    judgement = judge(Inputs("shop.yaml"))
+    assert judgement.errors == []
+    before = sorted(os.listdir())
+    descriptors = os.listdir("/proc/self/fd")
+    of_host = findings(judgement, app=app)
+    assert sorted(os.listdir()) == before, "nothing is left behind"
+    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+    assert {each.code for each in of_host} <= set(CODES)
+    return of_host
+
+
+def one(text: str, *, app: bool = True) -> Diagnostic:
+    (finding,) = found(text, app=app)
+    return finding
+
+
+def marked(finding: Diagnostic) -> str:
+    """The text below which the carets stand."""
+    span = finding.place.span
+    return finding.place.source.line(span.line)[span.column : span.end_column]
+
+
+def test_nothing_is_wrong(folder: Path) -> None:
+    assert found("app: demo\nlisten: [tcp://127.0.0.1:0, unix:///tmp/poolctl-not-there.sock]\n") == []
+
+
+class TestAddress:
+    def test_in_use_and_by_whom(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            finding = one(f"app: demo\nlisten:\n  - tcp://127.0.0.1:0\n  - tcp://127.0.0.1:{port}\n")
+        assert (finding.code, finding.severity) == ("PC401", "error")
+        assert f"cannot listen on tcp://127.0.0.1:{port}: process {os.getpid()} (" in finding.message
+        assert marked(finding) == f"tcp://127.0.0.1:{port}"
+        assert "stop it" in finding.help
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "[::1]", "[::]", "localhost"])
+    def test_in_use_by_a_socket_of_all_interfaces(self, folder: Path, host: str) -> None:
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as other:
+            finding = one(f"app: demo\nlisten: tcp://{host}:{other.getsockname()[1]}\n")
+        assert f"process {os.getpid()} (" in finding.message
+
+    def test_a_unix_socket_in_use(self, folder: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(folder / "s"))
+            other.listen()
+            finding = one(f"app: demo\nlisten: {{at: unix://{folder}/s}}\n")
+        assert finding.code == "PC401"
+        assert f"process {os.getpid()} (" in finding.message
+        assert marked(finding) == f"unix://{folder}/s"
+
+    def test_a_socket_that_was_left_behind_is_in_nobodys_way(self, folder: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(folder / "s"))
+        assert found(f"app: demo\nlisten: unix://{folder}/s\n") == []
+
+    def test_the_same_topology_runs_already(self, folder: Path) -> None:
+        code = (
+            "import socket, sys; from setproctitle import setproctitle; setproctitle('poolctl: supervisor shop');"
+            "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as other:
+            assert other.stdout is not None
+            port = int(other.stdout.readline())
+            finding = one(f"name: shop\napp: demo\nlisten: tcp://127.0.0.1:{port}\n")
+            stranger = one(f"name: store\napp: demo\nlisten: tcp://127.0.0.1:{port}\n")
+            other.communicate(timeout=10)
+        assert (finding.code, finding.severity) == ("PC401", "note")
+        assert f"held by the shop that runs already, process {other.pid}" in finding.message
+        assert stranger.severity == "error"
+
+    @pytest.mark.parametrize(
+        ("address", "code", "says", "mend"),
+        [
+            ("tcp://no.such.host.invalid:80", "PC403", "cannot listen on tcp://no.such", "has no address here"),
+            ("tcp://192.0.2.1:8000", "PC403", "Cannot assign", "no interface of this host"),
+            ("unix:///none/shop.sock", "PC404", "there is no folder /none", "make it first"),
+            ("unix:///dev/null", "PC404", "what is there is not a socket", "move it away"),
+            ("fd://777", "PC405", "Bad file descriptor", "leave a listening socket open"),
+            ("{at: unix:///tmp/poolctl-x.sock, owner: nobody-at-all}", "PC420", "no user", "create it"),
+            ("{at: unix:///tmp/poolctl-x.sock, group: nobody-at-all}", "PC420", "no group", "create it"),
+        ],
+    )
+    def test_cannot_be_had(self, folder: Path, address: str, code: str, says: str, mend: str) -> None:
+        finding = one(f"app: demo\nlisten: {address}\n")
+        assert (finding.code, finding.severity) == (code, "error")
+        assert says in finding.message
+        assert mend in finding.help
+        assert marked(finding) in address
+
+    def test_a_descriptor_that_does_not_listen_stays_open(self, folder: Path) -> None:
+        with socket.socket() as sock:
+            finding = one(f"app: demo\nlisten: fd://{sock.fileno()}\n")
+            assert "not a listening socket" in finding.message
+            sock.getsockname()
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may have any port")
+    def test_a_port_of_root(self, folder: Path) -> None:
+        assert one("app: demo\nlisten: tcp://127.0.0.1:79\n").code == "PC402"
+
+
+SHOP = "def application(environ, start_response): ...\nnumber = 3\n"
+
+
+class TestApp:
+    @pytest.mark.parametrize(
+        ("target", "code", "says", "mend"),
+        [
+            ("shop:aplication", "PC410", "no attribute 'aplication'", "did you mean 'application'?"),
+            ("shop:number", "PC410", "cannot be called: it is a int", "check the name"),
+            ("shp:application", "PC410", "no module of that name in", "check the name"),
+        ],
+    )
+    def test_is_not_there(self, folder: Path, target: str, code: str, says: str, mend: str) -> None:
+        (folder / "shop.py").write_text(SHOP)
+        finding = one(f"app: {{wsgi: '{target}'}}\n")
+        assert (finding.code, marked(finding)) == (code, f"'{target}'")
+        assert says in finding.message
+        assert mend in finding.help
+
+    def test_is_there_and_was_not_imported_here(self, folder: Path) -> None:
+        (folder / "shop.py").write_text(f"import os\nopen('pid', 'w').write(str(os.getpid()))\n{SHOP}")
+        Path("pid").touch()
+        assert found("app: {wsgi: shop:application}\n") == []
+        assert int(Path("pid").read_text()) != os.getpid()
+        assert "shop" not in sys.modules
+
+    def test_is_not_imported_for_who_runs_it(self, folder: Path) -> None:
+        assert found("app: {wsgi: shop:application}\n", app=False) == []
+
+    def test_raises(self, folder: Path) -> None:
+        (folder / "shop.py").write_text(
+            "print('hello')\ndef connect():\n    raise OSError('no database')\nconnect()\n"
+        )
+        finding = one("app: {use: wsgi, target: shop}\n")
+        assert (finding.code, marked(finding)) == ("PC411", "shop")
+        assert finding.message.endswith("cannot be imported: OSError: no database")
+        lines = finding.detail.splitlines()
+        assert lines[:2] == ["Traceback (most recent call last):", f'  File "{folder}/shop.py", line 4, in <module>']
+        assert lines[-2:] == ["it printed:", "hello"]
+        assert "poolctl/" not in finding.detail
+
+    def test_has_a_syntax_error(self, folder: Path) -> None:
+        (folder / "shop.py").write_text("def application(:\n    pass\n")
+        finding = one("app: {asgi: shop:application}\n")
+        assert finding.code == "PC411"
+        assert f'File "{folder}/shop.py", line 1' in finding.detail
+
+    @pytest.mark.parametrize(
+        ("code", "says"),
+        [
+            ("import sys; sys.exit(3)", "left with exit code 3"),
+            ("import os; os._exit(4)", "left with exit code 4"),
+            ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
+        ],
+    )
+    def test_ends_its_process(self, folder: Path, code: str, says: str) -> None:
+        (folder / "shop.py").write_text(code)
+        finding = one("app: {wsgi: shop}\n")
+        assert finding.code == "PC412"
+        assert says in finding.message
+
+    def test_takes_too_long(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert PATIENCE == 30
+        monkeypatch.setattr("poolctl.assembly.environment.app.PATIENCE", 0.5)
+        (folder / "shop.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
+        Path("pid").touch()
+        finding = one("app: {wsgi: shop}\n")
+        assert (finding.code, finding.severity) == ("PC413", "warning")
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(Path("pid").read_text()), 0)
+
+    def test_leaves_no_process_behind(self, folder: Path) -> None:
+        (folder / "shop.py").write_text(
+            "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\nopen('pid', 'w').write(str(child.pid))\n"
+            + SHOP
+        )
+        Path("pid").touch()
+        assert found("app: {wsgi: shop}\n") == []
+        status = Path(f"/proc/{Path('pid').read_text()}/status")
+        deadline = time.monotonic() + 10
+        while status.exists() and "\nState:\tZ" not in status.read_text():
+            assert time.monotonic() < deadline
+
+    def test_has_the_files_environment_and_directory(self, folder: Path) -> None:
+        (folder / "src").mkdir()
+        (folder / "src" / "shop.py").write_text(f"import os\nassert os.environ['MODE'] == 'test'\n{SHOP}")
+        assert found("app: {wsgi: shop}\ndirectory: src\nenvironment: {MODE: test}\n") == []
+        assert one("app: {wsgi: shop}\ndirectory: src\n").message.endswith("KeyError: 'MODE'")
+
+    @pytest.mark.parametrize(
+        ("app", "says"),
+        [
+            ("{static: ./public}", "there is no folder"),
+            ("{cgi: ./run.sh}", "neither a program nor a folder"),
+            ("{lines: 'shop:answer'}", "is an async function"),
+        ],
+    )
+    def test_of_other_kinds(self, folder: Path, app: str, says: str) -> None:
+        (folder / "shop.py").write_text("async def answer(line): ...\n")
+        finding = one(f"app: {app}\n")
+        assert finding.code == "PC410"
+        assert says in finding.message
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("text", "code", "says"),
+        [
+            ("user: nobody-at-all", "PC420", 'no user "nobody-at-all"'),
+            ("group: nobody-at-all", "PC420", 'no group "nobody-at-all"'),
+            ("directory: /none", "PC421", "there is no such folder"),
+            ("pid_file: /none/shop.pid", "PC422", "there is no folder /none"),
+            ("pid_file: other", "PC422", "is there and is no PID file"),
+            ("access_log: {to: /none/access.log}", "PC423", "there is no folder /none"),
+            ("access_log: {to: /tmp}", "PC423", "it is a folder"),
+        ],
+    )
+    def test_cannot_be_used(self, folder: Path, text: str, code: str, says: str) -> None:
+        Path("other").write_text("something else\n")
+        finding = one(f"app: demo\n{text}\n")
+        assert (finding.code, finding.severity) == (code, "error")
+        assert says in finding.message
+        assert marked(finding) in text
+
+    def test_a_log_that_is_not_there_yet_is_not_made(self, folder: Path) -> None:
+        assert found("app: demo\naccess_log: {to: access.log}\n") == []
+
+    @as_root
+    def test_with_the_rights_of_the_user(self, folder: Path) -> None:
+        folder.chmod(0o700)
+        assert [each.code for each in found(f"app: demo\nuser: nobody\ndirectory: {folder}\n")] == ["PC421"]
+        assert [each.code for each in found("app: demo\nuser: nobody\naccess_log: {to: access.log}\n")] == ["PC423"]
+        assert os.geteuid() == 0
+
+
+def pem(folder: Path, authority: trustme.CA, name: str, **more: object) -> None:
+    made = authority.issue_cert(name, **more)  # type: ignore[arg-type]
+    made.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+    made.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
+
+
+def listen(tls: str) -> str:
+    return f"app: demo\nlisten: {{at: tcp://127.0.0.1:0, tls: {{{tls}}}}}\n"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    authority = trustme.CA()
+    now = datetime.datetime.now(datetime.UTC)
+    pem(folder, authority, "shop.example")
+    pem(folder, authority, "other.example")
+    pem(folder, authority, "old.example", not_after=now - datetime.timedelta(days=1))
+    pem(folder, authority, "soon.example", not_after=now + datetime.timedelta(days=3, hours=1))
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    (folder / "text.pem").write_text("no certificate\n")
+    return folder
+
+
+class TestCertificates:
+    @pytest.mark.parametrize(
+        ("tls", "code", "says", "at"),
+        [
+            ("certificate: none.pem", "PC424", "cannot read none.pem: No such file", "none.pem"),
+            ("certificate: shop.example.pem, key: none.key", "PC424", "cannot read none.key", "none.key"),
+            ("certificate: shop.example.pem, key: other.example.key", "PC425", "does not belong", "other.example.key"),
+            ("certificate: text.pem", "PC425", "a PEM file was expected", "text.pem"),
+            ("certificate: shop.example.pem, key: shop.example.key, ciphers: NONE-1", "PC425", "no cipher", "NONE-1"),
+            (
+                "certificate: shop.example.pem, key: shop.example.key, clients: {authority: text.pem}",
+                "PC425",
+                "no certificates of an authority",
+                "text.pem",
+            ),
+            (
+                "certificate: shop.example.pem, key: shop.example.key, names: {b.example: {certificate: none.pem}}",
+                "PC424",
+                "cannot read none.pem",
+                "none.pem",
+            ),
+        ],
+    )
+    def test_cannot_be_used(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch, tls: str, code: str, says: str, at: str
+    ) -> None:
+        monkeypatch.chdir(files)
+        finding = one(listen(tls))
+        assert (finding.code, finding.severity, marked(finding)) == (code, "error", at)
+        assert says in finding.message
+
+    @pytest.mark.parametrize(("name", "says"), [("old", "has expired"), ("soon", "expires in 3 days")])
+    @pytest.mark.parametrize("more", ["", ", minimum: '1.3'"])
+    def test_expires(self, files: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str, more: str) -> None:
+        monkeypatch.chdir(files)
+        finding = one(listen(f"certificate: {name}.example.pem, key: {name}.example.key{more}"))
+        assert (finding.code, finding.severity, marked(finding)) == ("PC426", "warning", f"{name}.example.pem")
+        assert says in finding.message
+
+    def test_can_be_used(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(files)
+        assert found(listen("certificate: shop.example.pem, key: shop.example.key")) == []
+        with_clients = "certificate: shop.example.pem, key: shop.example.key, clients: {authority: ca.pem}"
+        assert found(listen(with_clients)) == []
+        assert ssl.OPENSSL_VERSION
+
+
+class TestLimits:
+    def test_descriptors(self, folder: Path) -> None:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        connections = min(hard, 9_999_999)
+        finding = one(f"app: demo\nlimits: {{connections: {connections}}}\n")
+        assert (finding.code, finding.severity, marked(finding)) == ("PC430", "warning", str(connections))
+        assert f"need {connections + 256} descriptors, and {hard} are allowed" in finding.message
+
+    def test_the_queue_of_the_kernel(self, folder: Path) -> None:
+        allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())
+        if allowed >= 65535:
+            pytest.skip("the kernel allows any backlog")
+        finding = one(f"app: demo\nbacklog: {allowed + 1}\n")
+        assert (finding.code, finding.severity, marked(finding)) == ("PC431", "warning", str(allowed + 1))
