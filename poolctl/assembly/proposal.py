@@ -1,7 +1,7 @@
 """From answers about an app to a topology with reasons. Pure: it opens, imports and asks nothing.
 
-    Answers ---> asked: which questions still decide something
-            \--> propose: Proposal, the settings of a file, each with why it was chosen and what there is instead
+    Answers -+-> asked: which questions still decide something
+             +-> propose: Proposal, the settings of a file, each with why it was chosen and what there is instead
 
 The designs that it chooses between, and when, are in ``proposal_designs``; the keys around them in ``proposal_keys``.
 """
@@ -55,7 +55,7 @@ class Answers:
     listen: str = ""  # an address; empty: the one that suits the others
     certificate: str = ""  # PEM file; empty: no TLS
     key: str = ""  # PEM file; empty: in the same file
-    large: bool = False  # a process of the app takes much memory, and may be forked once it is imported
+    preload: bool = False  # a process of the app takes much memory, and may be forked once it is imported
     cores: int = 2  # that a server may use; how many processes wait at a time is written as a number
 
     @property
@@ -139,7 +139,7 @@ def asked(answers: Answers) -> tuple[str, ...]:
         "key": answers.encrypted,
         "listen": True,
         "thread_safe": answers.kind in BLOCKING and (answers.work == "waits" or answers.one_process),
-        "large": _forks(answers),
+        "preload": _forks(answers),
     }
     return tuple(field for field, decides in decisive.items() if decides)
 

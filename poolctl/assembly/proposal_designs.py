@@ -131,8 +131,8 @@ def followers(answers: Answers, when: str = "") -> Design:
     ownership = Setting(
         "ownership",
         "leader/followers",
-        "Whoever is free takes the next request from whatever connection it comes, with nothing handed over in between: "
-        "the least work for a request that any thread may answer.",
+        "Whoever is free takes the next request, whatever connection it comes from, with nothing handed over in "
+        "between: the least work for a request that any thread may answer.",
         "whoever is free takes the next request, nothing is handed over",
     )
     affinity = Setting(

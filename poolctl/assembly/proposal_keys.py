@@ -115,7 +115,7 @@ def below(answers: Answers, chosen: Design) -> list[Setting]:
     """The keys after the axes: memory, limits and the log."""
     found = []
     processes = any(each.key == "pool" and "kind: process" in each.value for each in chosen.settings)
-    if answers.large and answers.production and answers.kind in TARGETED and processes and not answers.one_process:
+    if answers.preload and answers.production and answers.kind in TARGETED and processes and not answers.one_process:
         found.append(_PRELOAD)
     if answers.kind == "stream":
         found.append(_THREADS)

@@ -23,7 +23,10 @@ def text(proposal: Proposal, schema: str = SCHEMA) -> str:
 
 
 def _opening(proposal: Proposal) -> str:
-    return f"What is not here has its default: `poolctl config FILE` shows all of it, `poolctl explain FILE` what {proposal.name} is."
+    return (
+        "What is not here has its default: `poolctl config FILE` shows all of it, "
+        f"`poolctl explain FILE` how {proposal.name} works."
+    )
 
 
 def _last_axis(proposal: Proposal) -> Setting:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from poolctl import __version__
+from poolctl.cli.init import init
 from poolctl.cli.run import run
 from poolctl.cli.validate import validate
 
@@ -16,6 +17,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+cli.command()(init)
 cli.command()(run)
 cli.command()(validate)
 
