@@ -8,12 +8,10 @@ import typer
 
 from poolctl.cli.init_questions import QUESTIONS
 
-NO_ANSWER, USAGE, INTERRUPTED = 1, 2, 130
 
-
-def _option(field: str, *more: str) -> Any:
+def _option(field: str, metavar: str | None = None) -> Any:
     question = QUESTIONS[field]
-    return typer.Option(question.flags, *more, help=question.help, show_default=False)
+    return typer.Option(question.flags, metavar=metavar, help=question.asks, show_default=False)
 
 
 Kind = Literal[
@@ -37,11 +35,9 @@ def init(
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; -: to standard output.")
     ] = "topology.yaml",
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing, take the default of what is not given.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, take defaults for what is not given.")] = False,
     name: Annotated[str, typer.Option(metavar="NAME", help="The server's name. The default is the project's.")] = "",
-    app: Annotated[str | None, _option("app")] = None,
+    app: Annotated[str | None, _option("app", "MODULE:CALLABLE")] = None,
     kind: Annotated[Kind | None, _option("kind")] = None,
     production: Annotated[bool | None, _option("production")] = None,
     websockets: Annotated[bool | None, _option("websockets")] = None,
@@ -49,10 +45,10 @@ def init(
     mixed: Annotated[bool | None, _option("mixed")] = None,
     keeps: Annotated[Literal["nothing", "client", "shared"] | None, _option("keeps")] = None,
     proxy: Annotated[Literal["none", "unix", "tcp"] | None, _option("proxy")] = None,
-    trust: Annotated[str | None, _option("trust")] = None,
-    certificate: Annotated[str | None, _option("certificate")] = None,
-    key: Annotated[str | None, _option("key")] = None,
-    listen: Annotated[str | None, _option("listen")] = None,
+    trust: Annotated[str | None, _option("trust", "ADDRESS")] = None,
+    certificate: Annotated[str | None, _option("certificate", "FILE")] = None,
+    key: Annotated[str | None, _option("key", "FILE")] = None,
+    listen: Annotated[str | None, _option("listen", "ADDRESS")] = None,
     thread_safe: Annotated[bool | None, _option("thread_safe")] = None,
     preload: Annotated[bool | None, _option("preload")] = None,
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from poolctl.assembly.proposal import BUILT_IN, FOLDERS, Answers, asked
@@ -73,8 +74,9 @@ class Interview:
         if kind in BUILT_IN:
             return replace(start, kind=kind), None
         app = read_app(kind, candidate.app if candidate else app)
-        found = {"directory": candidate.directory, "where": candidate.why} if candidate else {}
-        return replace(start, kind=kind, app=app, **found), candidate
+        if candidate:
+            start = replace(start, directory=candidate.directory, where=candidate.why)
+        return replace(start, kind=kind, app=app), candidate
 
     def _which(self, offered: list[Candidate]) -> str:
         best = offered[0].app if offered else ""
@@ -86,7 +88,12 @@ class Interview:
         question = QUESTIONS["app"]
         self._say(question)
         if offered:
-            self._rows([(str(at), each.app, f"{each.kind} {each.why}".strip()) for at, each in enumerate(offered, 1)])
+            self._rows(
+                [
+                    (str(at), each.app, f"{each.why} ({each.kind})" if each.kind else each.why)
+                    for at, each in enumerate(offered, 1)
+                ]
+            )
             self._console.print("a number, or another one as package.module:callable or as a folder", style="dim")
         else:
             self._console.print("Found none here: a package.module:callable, or a folder", style="dim")
@@ -102,15 +109,13 @@ class Interview:
 
     def _kind(self, app: str) -> str:
         if not self._console:
-            raise Wrong(
-                f"{app} is not among what was found here, so say how it is called: --kind wsgi, --kind asgi, ..."
-            )
+            raise Wrong(f"{app} is not among what was found here, say how it is called: --kind wsgi or --kind asgi")
         return str(self._ask(QUESTIONS["kind"], "wsgi", lambda typed: read("kind", typed)))
 
     def _ask(self, question: Question, default: T, reader: Callable[[str], T]) -> T:
         self._say(question)
         self._rows([(word, meaning) for word, meaning in question.choices])
-        return self._until(reader, default, question.word(default))
+        return self._until(reader, default, question.word(default) or "none")
 
     def _until(self, reader: Callable[[str], T], default: T, shown: str) -> T:
         """Ask again until it can be read; nothing is the default, where there is one."""
@@ -138,7 +143,7 @@ class Interview:
         table.add_column(style="cyan", no_wrap=True)
         for row in rows:
             table.add_row(*(each.replace("[", r"\[") for each in row))
-        self._console.print(table)
+        self._console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _suits(candidate: Candidate, kind: str) -> bool:

@@ -15,12 +15,6 @@ class Question:
     choices: tuple[tuple[str, str], ...] = ()  # words and what they mean; none: any text, or yes and no
     values: tuple[object, ...] = ()  # what the words are in the field, where they are not that themselves
 
-    @property
-    def help(self) -> str:
-        """For --help: the choices with what they mean, or the question."""
-        meant = "; ".join(f"{word}: {meaning}" for word, meaning in self.choices)
-        return f"{self.asks} {meant[:1].upper()}{meant[1:]}{'.' if meant else ''}".strip()
-
     def value(self, word: str) -> object:
         """What a word of the choices is in the field."""
         if not self.values:

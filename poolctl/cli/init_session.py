@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from poolctl.assembly import size
@@ -97,24 +98,24 @@ class Session:
     def _tell_unanswered(self, unanswered: Unanswered) -> None:
         self._error("standard input is no terminal, so there is nobody to ask")
         best = all(default for flag, default in unanswered.flags if flag == "--app")
-        table = Table.grid(padding=(0, 2, 0, 2))
+        table = Table.grid(padding=(0, 2, 0, 0))
         for flag, default in unanswered.flags:
             table.add_row(flag, f"default {default}" if default else "" if flag != "--app" else "none found here")
         self._errors.print("Add --yes to take the defaults, or answer:" if best else "Say what the app is:")
-        self._errors.print(table)
+        self._errors.print(Padding(table, (0, 0, 0, 2)))
 
     def _tell(self, answers: Answers, proposal: Proposal, seen: Look) -> None:
         say = self._console
         if self._output != "-":
             say.print(f"\nWrote {self._output}:", style="bold", markup=False)
-        table = Table.grid(padding=(0, 2, 0, 2))
+        table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(style="cyan", no_wrap=True)
         table.add_column()
         table.add_column(style="dim")
         for each in proposal.settings:
             if each.key in ("app", "listen") or each.short:
                 table.add_row(*(cell.replace("[", r"\[") for cell in (each.key, each.value, each.short or each.why)))
-        say.print(table)
+        say.print(Padding(table, (0, 0, 0, 2)))
         for note in (*proposal.notes, *_packages(answers), *(() if sys.stdin.isatty() else seen.notes)):
             say.print(f"note: {note}", style="yellow", markup=False)
         if self._output != "-":
