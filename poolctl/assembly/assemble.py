@@ -52,7 +52,7 @@ def _run(parts: Parts, host: Host) -> int:
 
     def announce() -> None:
         where = ", ".join(_shown(Listener(group[0], door)) for group, door in zip(listeners, doors, strict=True))
-        log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts)))
+        log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts.combination, parts.workers)))
 
     def build() -> Server:
         host.move_in()

@@ -38,6 +38,7 @@ class Service:
     asynchronous: bool = False  # is the app awaited?
     multiplexes: bool = False  # may a connection have several requests under way at once?
     lendable: bool = True  # does the app answer a request that comes whole, on a connection that is lent to it?
+    needs: str = ""  # the option that the app cannot do without
     counts: bool = False  # does the file say how many requests a worker has in hand at once?
 
     @property
@@ -52,19 +53,21 @@ class Service:
 
 
 SERVICES = {
-    "wsgi": Service("wsgi", "http", "http", marks_requests=True),
-    "asgi": Service("asgi", "http", "http", marks_requests=True, asynchronous=True),
+    "wsgi": Service("wsgi", "http", "http", marks_requests=True, needs="target"),
+    "asgi": Service("asgi", "http", "http", marks_requests=True, asynchronous=True, needs="target"),
     "demo": Service("demo", "http", "http", marks_requests=True),
-    "cgi": Service("cgi", "http", "http", marks_requests=True),
-    "static": Service("static", "http", "http", marks_requests=True),
-    "lines": Service("lines", "lines", "lines", marks_requests=True),
-    "frames": Service("frames", "frames", "frames", marks_requests=True),
+    "cgi": Service("cgi", "http", "http", marks_requests=True, needs="program"),
+    "static": Service("static", "http", "http", marks_requests=True, needs="folder"),
+    "lines": Service("lines", "lines", "lines", marks_requests=True, needs="target"),
+    "frames": Service("frames", "frames", "frames", marks_requests=True, needs="target"),
     "echo": Service("echo", "raw", "raw", marks_requests=False),
-    "stream": Service("stream", "raw", "raw", marks_requests=False, owns_connection=True),
-    "async-lines": Service("async-lines", "lines", "lines", True, asynchronous=True, lendable=False),
-    "async-frames": Service("async-frames", "frames", "frames", True, asynchronous=True, lendable=False),
+    "stream": Service("stream", "raw", "raw", marks_requests=False, owns_connection=True, needs="target"),
+    "async-lines": Service("async-lines", "lines", "lines", True, asynchronous=True, lendable=False, needs="target"),
+    "async-frames": Service(
+        "async-frames", "frames", "frames", True, asynchronous=True, lendable=False, needs="target"
+    ),
     "async-stream": Service(
-        "async-stream", "raw", "raw", False, owns_connection=True, asynchronous=True, lendable=False
+        "async-stream", "raw", "raw", False, owns_connection=True, asynchronous=True, lendable=False, needs="target"
     ),
 }
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from poolctl.assembly.combination import ASYNC, LEADER, Combination
-from poolctl.assembly.resolve import Parts
+from poolctl.config.model import Topology
 
 
-def describe(parts: Parts) -> list[str]:
+def describe(topology: Topology, chosen: Combination, workers: int) -> list[str]:
     """The pool with its axes, and the app with its addresses."""
-    *axes, app = assembled(parts)
-    addresses = ", ".join(map(str, parts.topology.listen))
+    *axes, app = assembled(chosen, workers)
+    addresses = ", ".join(map(str, topology.listen))
     return [", ".join(axes), f"{app}, on {addresses}"]
 
 
-def assembled(parts: Parts) -> list[str]:
+def assembled(chosen: Combination, workers: int) -> list[str]:
     """One text for each axis, the app last."""
-    service = parts.combination.service
-    return [*_axes(parts.combination, parts.workers), f"app {service.app}, protocol {service.protocol}"]
+    service = chosen.service
+    return [*_axes(chosen, workers), f"app {service.app}, protocol {service.protocol}"]
 
 
 def _axes(chosen: Combination, workers: int) -> list[str]:

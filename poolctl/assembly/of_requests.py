@@ -8,7 +8,6 @@ from poolctl.assembly.combination import Combination
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.model import Topology
 from poolctl.config.tree import Tree
-from poolctl.runtime.access.directives import parse
 
 ABOUT = {
     "access_log": "its lines are about requests of HTTP",
@@ -50,6 +49,8 @@ def of_requests(topology: Topology, chosen: Combination, tree: Tree) -> list[Dia
     found += _request(topology, chosen, tree)
     access = topology.access_log
     if access is not None and "%" in access.format:
+        from poolctl.runtime.access.directives import parse  # few formats have directives
+
         try:
             parse(access.format)
         except ValueError as error:

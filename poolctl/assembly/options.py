@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.model import Choice
+from poolctl.config.part import without_plugins
 from poolctl.config.tree import Path, Tree
 from poolctl.config.units import READERS
 from poolctl.config.wording import findings
@@ -25,7 +26,8 @@ def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
     """An instance of the part, or everything that is wrong with its options."""
     try:
         # As JSON, whose data model is that of YAML's core types: strict, and yet a list may become a tuple.
-        values = form(part).validate_json(json.dumps(choice.options))
+        with without_plugins():
+            values = form(part).validate_json(json.dumps(choice.options))
     except ValidationError as error:
         located: list[tuple[Path, Any]] = [
             (path_of_option(tree, choice, each["loc"]), each) for each in error.errors(include_url=False)

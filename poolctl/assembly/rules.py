@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from poolctl.assembly.combination import (
     ACCEPTS,
@@ -31,8 +31,7 @@ from poolctl.assembly.combination import (
 NEEDS_FRONT = ("shared-queue", *(word for word in PUSH if word not in KERNEL))
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """One thing that does not fit, and the axis at fault. The reason may name words of the combination."""
 
     axis: str
@@ -40,10 +39,10 @@ class Rule:
     reason: str
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     axis: str
     reason: str
+    rule: Rule
 
 
 NO_POOL = {
@@ -201,7 +200,7 @@ RULES: tuple[Rule, ...] = (
 def fits(combination: Combination) -> list[Refusal]:
     """Why a complete combination cannot work; empty when it can."""
     names = vars(combination) | vars(combination.service)
-    return [Refusal(rule.axis, rule.reason.format_map(names)) for rule in RULES if rule.refuses(combination)]
+    return [Refusal(rule.axis, rule.reason.format_map(names), rule) for rule in RULES if rule.refuses(combination)]
 
 
 def combinations(services: Iterable[Service] | None = None, threads: int = 2) -> Iterator[Combination]:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="The topology.")]
+FILE = typer.Argument(metavar="FILE", help="The topology; - for standard input.")
+File = Annotated[str, FILE]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Put a value over the file's: --set pool.size=4. May be repeated."),
@@ -14,4 +15,8 @@ Sets = Annotated[
 Listen = Annotated[
     list[str] | None,
     typer.Option("--listen", metavar="ADDRESS", help="Listen here, not where the file says. May be repeated."),
+]
+Overlays = Annotated[
+    list[str] | None,
+    typer.Option("-f", "--file", metavar="FILE", help="A further file, put over the first one. May be repeated."),
 ]

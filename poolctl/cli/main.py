@@ -1,25 +1,45 @@
-"""The command poolctl. The commands import what they need when they run, so that --help is quick."""
+"""The command poolctl. A command's module is imported when it is the one that is asked for, so that each is quick."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from poolctl import __version__
-from poolctl.cli.init import init
-from poolctl.cli.run import run
-from poolctl.cli.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Each is the function of its name in the module of its name, in the order of --help.
+COMMANDS = ("init", "run", "validate")
+
+
+class Commands(TyperGroup):
+    """The commands by name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"poolctl.cli.{cmd_name}")
+        function: Callable[..., Any] = getattr(module, cmd_name)
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(cmd_name)(function)
+        return typer.main.get_command(alone)
+
 
 cli = typer.Typer(
+    cls=Commands,
     help="One YAML file chooses how a server spreads its work over a pool of processes or threads, and runs it.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-cli.command()(init)
-cli.command()(run)
-cli.command()(validate)
 
 
 def _version(wanted: bool) -> None:

@@ -1,30 +1,75 @@
-"""poolctl validate: say everything that is wrong with a topology, or what it assembles."""
+"""poolctl validate: say everything that is wrong with topologies, or what they assemble."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from poolctl.cli.arguments import File, Sets
+from poolctl.cli.arguments import Listen, Overlays, Sets
+
+if TYPE_CHECKING:
+    from poolctl.cli.formats import Report
+    from poolctl.config.sources import Inputs
 
 VALID, FINDINGS, UNREADABLE = 0, 1, 2
 
 
-def validate(file: File, sets: Sets = None) -> None:
-    """Say everything that is wrong with a topology, or what it assembles.
+class Form(StrEnum):
+    """The words of --format."""
 
-    Exits with 0 when it is valid, 1 when it is not, 2 when it cannot be read.
+    HUMAN = "human"
+    CONCISE = "concise"
+    JSON = "json"
+    GITHUB = "github"
+    SARIF = "sarif"
+
+
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Topologies; - for standard input.")],
+    overlays: Overlays = None,
+    sets: Sets = None,
+    listen: Listen = None,
+    form: Annotated[Form, typer.Option("--format", help="How findings are shown.")] = Form.HUMAN,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors.")] = False,
+    environment: Annotated[
+        bool, typer.Option("--environment/--no-environment", help="Look at this host too: ports, files, the app.")
+    ] = True,
+) -> None:
+    """Say everything that is wrong with topologies, or what they assemble.
+
+    Exits with 0 when all are valid, 1 when one is not, 2 when one cannot be read.
     """
-    from poolctl.assembly.describe import describe
-    from poolctl.assembly.resolve import read
-    from poolctl.cli.findings import closing
-    from poolctl.config.diagnostic import Invalid, Unreadable
+    from poolctl.cli.formats import show
+    from poolctl.config.sources import Inputs
 
+    if files.count("-") > 1:
+        raise typer.BadParameter("standard input can be read only once", param_hint="FILE...")
+    given = tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())
+    reports = [_report(Inputs(file, *given), environment) for file in files]
+    show(form.value)(reports)
+    found = [finding for report in reports for finding in report.findings]
+    if any(finding.code == "PC100" for finding in found):
+        raise typer.Exit(UNREADABLE)
+    severities = {finding.severity for finding in found}
+    raise typer.Exit(FINDINGS if "error" in severities or (strict and "warning" in severities) else VALID)
+
+
+def _report(inputs: Inputs, environment: bool) -> Report:
+    from poolctl.assembly.judge import judge
+    from poolctl.cli.formats import Report
+    from poolctl.config.diagnostic import Invalid
+    from poolctl.config.sources import STDIN
+
+    name = STDIN if inputs.file == "-" else inputs.file
     try:
-        parts = read(file, sets or [])
+        judgement = judge(inputs)
     except Invalid as invalid:
-        typer.echo(f"{invalid}\n\n{closing(file, invalid)}")
-        raise typer.Exit(FINDINGS) from None
-    except Unreadable as unreadable:
-        typer.echo(f"error: {unreadable}", err=True)
-        raise typer.Exit(UNREADABLE) from None
-    typer.echo("\n  ".join([f"{file}: valid", *describe(parts)]))
+        return Report(name, invalid.diagnostics)
+    if judgement.errors or judgement.topology is None or judgement.combination is None:
+        return Report(name, judgement.findings)
+    from poolctl.assembly.describe import describe
+
+    described = describe(judgement.topology, judgement.combination, judgement.workers)
+    return Report(name, judgement.findings, described)

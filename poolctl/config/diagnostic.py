@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Literal, NamedTuple
 
 from poolctl.errors import PoolctlError
 
+Severity = Literal["error", "warning", "note"]
+
+# The hundreds say the stage: 1 syntax, 2 schema, 3 what does not fit together, 4 the host, 5 advice.
 CODES = {
+    "PC100": "the file cannot be read",
     "PC101": "not valid YAML",
     "PC102": "not readable as text: not UTF-8, or a control character",
     "PC103": "the file is too large",
@@ -20,6 +24,8 @@ CODES = {
     "PC108": "too many values, or too deeply nested",
     "PC109": "a key that is not plain text, or a merge key",
     "PC110": "a --set that cannot be applied",
+    "PC111": "a variable that is not set",
+    "PC112": "not a substitution of a variable",
     "PC201": "a value of the wrong shape",
     "PC202": "a key is missing",
     "PC203": "an unknown key",
@@ -33,33 +39,39 @@ CODES = {
 
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML 1.1 parsers count as a line
+LONGEST = 500  # characters of a message or a mend: they quote what a file says, and that may be anything
 
 
-@dataclass(frozen=True)
 class Source:
-    """A text that was read: the file, or one --set or --listen of the command line."""
+    """A text that was read: a file, or one --set or --listen of the command line."""
 
-    name: str
-    text: str
-    is_file: bool = True
+    def __init__(self, name: str, text: str, is_file: bool = True) -> None:
+        self.name = name
+        self.text = text
+        self.is_file = is_file
+        self._lines: list[str] | None = None
 
-    @cached_property
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
+
+    @property
     def lines(self) -> list[str]:
-        return LINE_BREAK.split(self.text)
+        if self._lines is None:
+            self._lines = LINE_BREAK.split(self.text)
+        return self._lines
 
     def line(self, number: int) -> str:
         """The 0-based line, empty past the end."""
         return self.lines[number] if number < len(self.lines) else ""
 
-    def at(self, index: int) -> Place:
-        """The place of one character."""
+    def at(self, index: int, length: int = 1) -> Place:
+        """The place of so many characters of one line."""
         before = LINE_BREAK.split(self.text[:index])
         line, column = len(before) - 1, len(before[-1])
-        return Place(self, Span(line, column, line, column + 1))
+        return Place(self, Span(line, column, line, column + length))
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of a source, 0-based; the end is exclusive."""
 
     line: int
@@ -68,8 +80,7 @@ class Span:
     end_column: int
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     source: Source
     span: Span
 
@@ -79,6 +90,13 @@ class Place:
         return f"{self.source.name}:{self.span.line + 1}:{self.span.column + 1}"
 
 
+class Label(NamedTuple):
+    """A second place that has a part in a finding, and what it has to do with it."""
+
+    place: Place
+    text: str
+
+
 @dataclass(frozen=True)
 class Diagnostic:
     """One finding. The message stands alone: it can be understood without the lines around it."""
@@ -86,53 +104,62 @@ class Diagnostic:
     code: str
     message: str
     place: Place
-    help: str = ""
-    related: tuple[Place, ...] = ()  # other lines that have a part in it, shown before the place itself
+    help: str = ""  # how to mend it
+    related: tuple[Label, ...] = ()
+    severity: Severity = "error"
+    notes: tuple[str, ...] = ()  # what else one should know, a sentence each
+    detail: str = ""  # lines of somebody else's, a traceback for instance
+
+    def __post_init__(self) -> None:
+        for field in ("message", "help"):
+            object.__setattr__(self, field, printable(_shortened(getattr(self, field))))
+        object.__setattr__(self, "notes", tuple(printable(_shortened(note)) for note in self.notes))
+        object.__setattr__(self, "detail", "\n".join(map(printable, self.detail.splitlines())))
 
     def render(self) -> str:
-        """For people: the message, the place, the line itself with carets below, and the mend."""
-        shown = [*self.related, self.place]
-        width = max(2, *(len(str(place.span.line + 1)) for place in shown))
-        gutter = " " * width
-        lines = [f"error[{self.code}]: {_printable(self.message)}", f"{gutter}--> {_printable(str(self.place))}"]
-        lines.append(f"{gutter} |")
-        for place in shown:
-            lines += _excerpt(place, width)
-        if self.help:
-            lines.append(f"{gutter} = help: {_printable(self.help)}")
-        return "\n".join(lines)
+        """For people, without colours."""
+        from poolctl.config.human import plain  # only who has findings needs it
+
+        return plain(self)
+
+    @property
+    def concise(self) -> str:
+        """In one line."""
+        mend = f" ({self.help})" if self.help else ""
+        return f"{printable(str(self.place))}: {self.severity}[{self.code}]: {self.message}{mend}"
 
 
 class Invalid(PoolctlError):
     """A topology that cannot be used, with all that is wrong with it, in the order of the file."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = sorted(diagnostics, key=_position)
-        super().__init__("\n\n".join(each.render() for each in self.diagnostics))
+        self.diagnostics = in_order(diagnostics)
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        return "\n\n".join(each.render() for each in self.diagnostics)
 
 
-class Unreadable(PoolctlError):
+class Unreadable(Invalid):
     """The file cannot be opened or read."""
 
 
+def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """By place: the file's own lines first, then those of the command line."""
+    return sorted(diagnostics, key=_position)
+
+
 def _position(diagnostic: Diagnostic) -> tuple[bool, int, int]:
-    place = diagnostic.place
-    return (not place.source.is_file, place.span.line, place.span.column)
+    source, span = diagnostic.place
+    return (not source.is_file, span.line, span.column)
 
 
-def _excerpt(place: Place, width: int) -> list[str]:
-    span = place.span
-    text = place.source.line(span.line)
-    end = span.end_column if span.end_line == span.line else len(text.rstrip())
-    carets = "^" * max(1, min(end, len(text)) - span.column)
-    # Tabs stay tabs, so that the carets stand below what they mean.
-    lead = "".join("\t" if character == "\t" else " " for character in text[: span.column].ljust(span.column))
-    return [
-        f"{str(span.line + 1).rjust(width)} | {_printable(text.rstrip())}",
-        f"{' ' * width} | {lead}{carets}",
-    ]
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without control characters, which would reach the reader's terminal."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() or character == "\t" else "\ufffd" for character in text)

@@ -7,15 +7,17 @@ it, so a small file that expands to millions of values costs nothing.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span
+from poolctl.config.diagnostic import Diagnostic, Invalid, Label, Place, Source, Span
 
-MAX_BYTES = 1 << 20
-MAX_VALUES = 100_000
+# A topology takes a few lines, and these bounds are far above any; they keep what a file can cost below 200 ms.
+MAX_BYTES = 64 << 10
+MAX_NODES = 5_000  # values as they are written
+MAX_VALUES = 10_000  # with all aliases written out
 MAX_DEPTH = 64
 
 CORE = "tag:yaml.org,2002:"
@@ -43,50 +45,79 @@ class TopologyLoader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as the base has it
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        self.nodes += 1
         if self.depth >= MAX_DEPTH:
-            # A plain exception of the parser, so that it gets its place like the others.
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise TooDeep(None, None, f"nested more than {MAX_DEPTH} levels deep", mark)
+            raise self._too_much(f"the file is nested more than {MAX_DEPTH} levels deep")
+        if self.nodes > MAX_NODES:
+            raise self._too_much(f"the file has more than {MAX_NODES} values")
         self.depth += 1
         try:
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
 
+    def _too_much(self, problem: str) -> TooMuch:
+        """An exception like the parser's own, so that it gets its place as they do."""
+        return TooMuch(None, None, problem, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+
 
 for _tag, _pattern, _first in RESOLUTION:
     TopologyLoader.add_implicit_resolver(_tag, _pattern, _first)
 
 
-class TooDeep(yaml.MarkedYAMLError):
-    """More levels than a topology has any use for."""
+class TooMuch(yaml.MarkedYAMLError):
+    """More levels or values than a topology has any use for."""
+
+
+def resolved_tag(text: str) -> str:
+    """The tag that a plain scalar of this text has in YAML 1.2."""
+    return next((tag for tag, pattern, _ in RESOLUTION if pattern.match(text)), STR)
+
+
+class Parsed(NamedTuple):
+    """A document, what is wrong with its nodes, and those whose values are not what was meant, by their identity."""
+
+    node: Node | None
+    findings: list[Diagnostic]
+    unusable: dict[int, Node]
 
 
 def parse(source: Source, blank: int = 0) -> Node | None:
-    """The one document of a text; None when it is empty.
+    """The one document of a text; None when it is empty. Raises Invalid with all that is wrong with it."""
+    parsed = compose(source, blank)
+    if parsed.findings:
+        raise Invalid(parsed.findings)
+    return parsed.node
 
-    The first ``blank`` characters are the command line's own and no YAML. Raises Invalid.
+
+def compose(source: Source, blank: int = 0) -> Parsed:
+    """The one document of a text, with what can be read although something is wrong.
+
+    The first ``blank`` characters are the command line's own and no YAML. Raises Invalid where nothing can be read.
     """
     text = " " * blank + source.text[blank:]
     try:
         loader = TopologyLoader(text)
     except yaml.reader.ReaderError as error:
         place = source.at(error.position)
-        raise Invalid([Diagnostic("PC102", f"the character U+{error.character:04X} is not allowed", place)]) from None
+        mend = "remove it; in double quotes it is written with an escape"
+        message = f"the character U+{error.character:04X} is not allowed"
+        raise Invalid([Diagnostic("PC102", message, place, mend)]) from None
     loader.name = source.name  # every mark carries it: a node knows which text it came from
     try:
         node = _single(loader, source)
+    except TooMuch as error:
+        raise Invalid([_too_much(error, source)]) from None
     except yaml.MarkedYAMLError as error:
-        raise Invalid([_syntax(error, source)]) from None
+        from poolctl.config.syntax import diagnosis
+
+        raise Invalid([diagnosis(error, source)]) from None
     finally:
         loader.dispose()
-    if node is not None:
-        findings = check(node, source)
-        if findings:
-            raise Invalid(findings)
-    return node
+    return Parsed(None, [], {}) if node is None else check(node, source)
 
 
 def _single(loader: TopologyLoader, source: Source) -> Node | None:
@@ -102,27 +133,28 @@ def _single(loader: TopologyLoader, source: Source) -> Node | None:
     return node
 
 
-def _syntax(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
-    mark = error.problem_mark or error.context_mark
-    assert mark is not None  # the scanner, the parser and the composer give one of them, always
-    place = Place(source, Span(mark.line, mark.column, mark.line, mark.column + 1))
-    code = "PC108" if isinstance(error, TooDeep) else "PC101"
-    problem = (error.problem or "not valid YAML").replace("'\\t'", "a tab")
-    context = f" {error.context}" if error.context else ""
-    began = error.context_mark
-    note = f" (begun in line {began.line + 1})" if began is not None and began.line != mark.line else ""
-    mend = "indent with spaces, YAML allows no tabs there" if "a tab" in problem else ""
-    return Diagnostic(code, f"not valid YAML: {problem}{context}{note}", place, mend)
+def _too_much(error: TooMuch, source: Source) -> Diagnostic:
+    mark = error.problem_mark
+    assert mark is not None
+    return Diagnostic(
+        "PC108", str(error.problem), Place(source, Span(mark.line, mark.column, mark.line, mark.column + 1))
+    )
 
 
-def check(root: Node, source: Source) -> list[Diagnostic]:
-    """What the graph of nodes has that a topology must not have."""
+def check(root: Node, source: Source) -> Parsed:
+    """What the graph of nodes has that a topology must not have. What can be left out is taken out of the nodes.
+
+    Raises Invalid where values would have no end.
+    """
     walk = _Walk(source)
     values = walk.values(root)
-    if values > MAX_VALUES and not walk.cyclic:
+    if values > MAX_VALUES and not walk.endless:
         message = f"with its aliases written out the file has more than {MAX_VALUES} values"
-        walk.findings.append(Diagnostic("PC108", message, place_of(source, root), "write out what you need, once"))
-    return walk.findings
+        walk.endless = True
+        walk.say("PC108", message, root, "write out what you need, once")
+    if walk.endless:
+        raise Invalid(walk.findings)
+    return Parsed(root, walk.findings, walk.unusable)
 
 
 class _Walk:
@@ -131,15 +163,18 @@ class _Walk:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.findings: list[Diagnostic] = []
-        self.cyclic = False
+        self.unusable: dict[int, Node] = {}
+        self.endless = False
         self._counted: dict[int, int] = {}  # node to the values that it stands for
         self._open: set[int] = set()
 
+    def say(self, code: str, message: str, node: Node, mend: str = "", related: tuple[Label, ...] = ()) -> None:
+        self.findings.append(Diagnostic(code, message, place_of(self.source, node), mend, related))
+
     def values(self, node: Node) -> int:
         if id(node) in self._open:
-            self.cyclic = True
-            place = place_of(self.source, node)
-            self.findings.append(Diagnostic("PC107", "this value contains an alias of itself", place, "write it out"))
+            self.endless = True
+            self.say("PC107", "this value contains an alias of itself", node, "write it out")
             return 1
         if id(node) not in self._counted:
             self._open.add(id(node))
@@ -162,41 +197,47 @@ class _Walk:
     def _text(self, node: Node) -> None:
         """An escape may name what no text can have; whoever encodes it, or hands it to the kernel, would fail."""
         if NO_TEXT.search(node.value):
-            message = "an escape here names a character that a text cannot have"
-            self.findings.append(Diagnostic("PC102", message, place_of(self.source, node), "leave it out"))
+            self._without(node, "PC102", "an escape here names a character that a text cannot have", "leave it out")
+
+    def _without(self, node: Node, code: str, message: str, mend: str) -> None:
+        """Say what is wrong with a value, and let nobody say more of it."""
+        self.say(code, message, node, mend)
+        self.unusable[id(node)] = node
+        if isinstance(node, ScalarNode):
+            node.tag, node.value = STR, ""
 
     def _tag(self, node: Node, known: tuple[str, ...]) -> None:
-        place = place_of(self.source, node)
         if node.tag not in known:
             tag = node.tag.replace(CORE, "!!")
-            self.findings.append(Diagnostic("PC105", f'the tag "{tag}" has no meaning here', place, "leave it out"))
+            self._without(node, "PC105", f'the tag "{tag}" has no meaning here', "leave it out")
         elif isinstance(node, ScalarNode) and node.tag != STR and not PATTERNS[node.tag].match(node.value):
             message = f'"{node.value}" is not a value of the tag "{node.tag.replace(CORE, "!!")}"'
-            self.findings.append(Diagnostic("PC105", message, place, "leave the tag out"))
+            self._without(node, "PC105", message, "leave the tag out")
         elif node.tag == INT and len(node.value) > 40:
-            self.findings.append(Diagnostic("PC108", "a number of more than 40 digits", place))
+            self._without(node, "PC108", "a number of more than 40 digits", "a text of digits goes in quotes")
 
     def _keys(self, node: MappingNode) -> None:
         seen: dict[str, Node] = {}
-        for key, _ in node.value:
-            place = place_of(self.source, key)
+        kept = []
+        for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.findings.append(Diagnostic("PC109", "a key has to be plain text", place))
+                self.say("PC109", "a key has to be plain text", key, "a text with brackets or braces goes in quotes")
             elif key.value == "<<" and key.style is None:
-                message = 'the merge key "<<" is not part of YAML 1.2'
-                self.findings.append(Diagnostic("PC109", message, place, "write the keys out"))
+                self.say("PC109", 'the merge key "<<" is not part of YAML 1.2', key, "write the keys out")
             elif NO_TEXT.search(key.value):
                 self._text(key)
             elif key.value in seen:
-                self._twice(key, seen[key.value], place)
+                self._twice(key, seen[key.value])
             else:
                 seen[key.value] = key
+                kept.append((key, value))
+        node.value = kept
 
-    def _twice(self, key: ScalarNode, first: Node, place: Place) -> None:
+    def _twice(self, key: ScalarNode, first: Node) -> None:
         message = f'the key "{key.value}" is there twice, in line {first.start_mark.line + 1} and in line '
         message += f"{key.start_mark.line + 1}"
-        related = (place_of(self.source, first),) if first.start_mark.line != key.start_mark.line else ()
-        self.findings.append(Diagnostic("PC104", message, place, "keep one of the two", related))
+        related = (Label(place_of(self.source, first), "first given here"),)
+        self.say("PC104", message, key, "keep one of the two", related)
 
 
 def place_of(source: Source, node: Node) -> Place:

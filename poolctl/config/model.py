@@ -86,8 +86,8 @@ class Topology(Part):
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
     access_log: Annotated[AccessLog | None, BeforeValidator(read_access_log)] = None
     forwarded: Annotated[Forwarded | None, BeforeValidator(read_forwarded)] = None
-    limits: Limits = Limits()
-    timeouts: Timeouts = Timeouts()
+    limits: Annotated[Limits, Field(default_factory=Limits)]
+    timeouts: Annotated[Timeouts, Field(default_factory=Timeouts)]
 
     def choices(self) -> dict[str, Choice]:
         """The axes that the file sets."""

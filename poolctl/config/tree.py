@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Place, Source, Span
+from poolctl.config.diagnostic import Diagnostic, Place, Source, Span, in_order
 from poolctl.config.loader import construct, place_of
+from poolctl.config.substitution import Substituted
 
 Path = tuple[str | int, ...]
 
 
-@dataclass
 class Tree:
-    """The composed topology. ``root`` is None for an empty file."""
+    """The composed topology. ``root`` is None for an empty file.
 
-    file: Source
-    root: Node | None
-    sources: dict[str, Source] = field(default_factory=dict)
+    ``findings`` are those that were made before there was a tree. ``substituted`` says, by the identity of a node,
+    which variables its value was made with, or that it has none that was meant.
+    """
 
-    def __post_init__(self) -> None:
-        self.sources.setdefault(self.file.name, self.file)
+    def __init__(self, file: Source, root: Node | None) -> None:
+        self.file = file
+        self.root = root
+        self.sources = {file.name: file}
+        self.findings: list[Diagnostic] = []
+        self.substituted: dict[int, tuple[Node, Substituted]] = {}
+
+    def told(self, findings: Iterable[Diagnostic]) -> list[Diagnostic]:
+        """The findings in their order, with those that were made before.
+
+        What is said of a value that is not the one that was meant is left out; what is said of one that was made with
+        a variable gets a note, for the value cannot be seen in the file.
+        """
+        by_start = {self._place(node)[1][:2]: (node, found) for node, found in self.substituted.values()}
+        kept = list(self.findings)
+        for finding in findings:
+            node, found = by_start.get(finding.place.span[:2], (None, None))
+            if node is None or found is None or self.sources[node.start_mark.name] is not finding.place.source:
+                kept.append(finding)
+            elif found.whole:
+                kept.append(replace(finding, notes=(*finding.notes, _of_variables(found.names))))
+        return in_order(kept)
+
+    def variables(self, path: Sequence[str | int]) -> tuple[str, ...]:
+        """The variables of the environment that the value at a path was made with."""
+        node = self.find(path)[1]
+        _, found = self.substituted.get(id(node), (None, None))
+        return found.names if found else ()
 
     def value(self) -> Any:
         return None if self.root is None else construct(self.root)
@@ -80,30 +106,7 @@ def _step(node: Node | None, part: str | int) -> tuple[Node | None, Node] | None
     return None
 
 
-def replaced(node: Node | None, path: Sequence[ScalarNode], value: Node, names: Iterable[str]) -> Node:
-    """A copy of the mapping ``node`` with another value at the path; the original stays, an alias may share it.
-
-    A plain word on the way becomes a mapping that has the word under the first of ``names``, so that ``pool: thread``
-    with ``pool.size=4`` is ``{kind: thread, size: 4}``. Raises ValueError with the part of the path that cannot be
-    entered.
-    """
-    if not path:
-        return value
-    first, rest = path[0], path[1:]
-    entries = _entries(node, first, names)
-    below = next((child for key, child in entries if key.value == first.value), None)
-    word = {"pool": "kind"}.get(first.value, "use")
-    entry = (first, replaced(below, rest, value, [word]))
-    kept = [(key, child) for key, child in entries if key.value != first.value]
-    return MappingNode("tag:yaml.org,2002:map", [*kept, entry], first.start_mark, value.end_mark)
-
-
-def _entries(node: Node | None, first: ScalarNode, names: Iterable[str]) -> list[tuple[Any, Node]]:
-    if isinstance(node, MappingNode):
-        return list(node.value)
-    if node is None or (isinstance(node, ScalarNode) and node.value in ("", "~", "null")):
-        return []
-    if isinstance(node, ScalarNode):
-        mark = node.start_mark
-        return [(ScalarNode("tag:yaml.org,2002:str", name, mark, node.end_mark), node) for name in names]
-    raise ValueError(first.value)
+def _of_variables(names: Sequence[str]) -> str:
+    if not names:
+        return "a dollar is written $$, so this value has one dollar for each two"
+    return f"the value is made with the variable {' and '.join(dict.fromkeys(names))} of the environment"

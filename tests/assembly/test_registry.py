@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import MISSING, fields
+from typing import Any
 
 import pytest
 
@@ -53,7 +55,22 @@ def test_the_rules_know_the_facts_of_the_classes(app: str) -> None:
         found.owns_connection,
         found.asynchronous,
         lendable=found.lendable,
+        needs=" ".join(needed(found)),
     )
+
+
+def needed(part: type[Any]) -> list[str]:
+    """The options without which a part cannot be made."""
+    return [
+        field.name
+        for field in fields(part)
+        if field.init and field.default is MISSING and field.default_factory is MISSING
+    ]
+
+
+@pytest.mark.parametrize(("axis", "word"), [(axis, word) for axis in REGISTRY if axis != "app" for word in words(axis)])
+def test_only_apps_need_options(axis: str, word: str) -> None:
+    assert needed(part_class(axis, word)) == []
 
 
 @pytest.mark.parametrize("protocol", words("protocol"))

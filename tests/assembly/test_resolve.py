@@ -184,7 +184,8 @@ def test_several_reasons_and_one_advice(file: Path) -> None:
     ],
 )
 def test_description(file: Path, text: str, line: str) -> None:
-    found = describe(parts(file, f"app: demo\n{text}", "listen=[tcp://127.0.0.1:0, fd://3]"))
+    made = parts(file, f"app: demo\n{text}", "listen=[tcp://127.0.0.1:0, fd://3]")
+    found = describe(made.topology, made.combination, made.workers)
     assert found == [line, "app demo, protocol http, on tcp://127.0.0.1:0, fd://3"]
 
 

@@ -34,8 +34,10 @@ def test_everything_that_is_wrong(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "none.yaml")])
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == f"error: {tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n"
+    assert (done.exit_code, done.stderr) == (2, "")
+    assert done.stdout.startswith(
+        f"error[PC100]: {tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["validate"], ["validate", FULL, "--nonsense"], ["serve"]])

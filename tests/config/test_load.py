@@ -107,6 +107,9 @@ class TestSet:
         assert found.topology.dispatch == Choice("round-robin", {}, ("dispatch",))
         assert found.tree.value()["x-b"] == {"use": "random"}
 
+    def test_an_empty_value_brings_the_default_back(self, tmp_path: Path) -> None:
+        assert loaded(tmp_path, "app: demo\nbacklog: 9", "backlog=").backlog == 2048
+
     @pytest.mark.parametrize(
         ("text", "code", "column"),
         [
@@ -115,7 +118,7 @@ class TestSet:
             ("limits.conections=3", "PC203", 13),
             ("limits={waiting: 0}", "PC204", 23),
             ("backlog=[", "PC101", 15),
-            ("backlog=", "PC204", 6),
+            ("backlog={}", "PC204", 14),
         ],
     )
     def test_its_errors_name_it(self, findings, text: str, code: str, column: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from asyncio import AbstractEventLoop
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop  # slow to import
 
 
 class Output(Protocol):

@@ -1,0 +1,89 @@
+"""One topology put over another: JSON Merge Patch (RFC 7396) on nodes, which know where they were written.
+
+Mappings are merged key by key, anything else replaces what was there, and null takes a key away, so that its default
+holds again. A component is one thing: a mapping that names another one than the topology below replaces it whole, with
+the options that belonged to the other. ``pool: thread`` below ``pool: {size: 4}`` is ``{kind: thread, size: 4}``.
+"""
+
+from __future__ import annotations
+
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from poolctl.config.loader import CORE, NULL, STR
+from poolctl.config.model import APP_WORDS, AXES, SHORT_FOR
+
+# The key whose value a plain word stands for.
+WORD_KEY = dict.fromkeys(AXES, "use") | {"pool": "kind", "access_log": "format", "listen": "at"}
+# Where another word brings other options. A pool's size is that of any kind.
+REPLACED = frozenset(AXES) - {"pool"}
+
+Entry = tuple[Node, Node]
+
+
+def merged(below: Node | None, over: Node, path: tuple[str, ...] = ()) -> Node | None:
+    """What ``over`` makes of what is ``below`` it; None where it takes it away.
+
+    Neither of the two is changed, for aliases may share them. ``path``: where in the topology they stand.
+    """
+    if isinstance(over, ScalarNode) and over.tag == NULL and path:
+        return None
+    if not isinstance(over, MappingNode):
+        return over
+    key = path[0] if len(path) == 1 else ""
+    base = _as_mapping(below, key)
+    if key == "app" and base is not None:
+        base, over = _long(base), _long(over)
+    if base is not None and key in REPLACED and _names_another(base, over, key):
+        base = None
+    return _by_key(base, over, path)
+
+
+def _by_key(base: MappingNode | None, over: MappingNode, path: tuple[str, ...]) -> MappingNode:
+    entries: dict[str, Entry] = {name.value: (name, value) for name, value in base.value} if base else {}
+    for name, value in over.value:
+        had = entries.get(name.value)
+        found = merged(had[1] if had else None, value, (*path, name.value))
+        if found is None:
+            entries.pop(name.value, None)
+        elif had is not None and isinstance(had[1], MappingNode) and isinstance(found, MappingNode):
+            entries[name.value] = had[0], found  # its parts know which of the two they are of
+        else:
+            entries[name.value] = name, found
+    marks = base or over
+    return MappingNode(CORE + "map", list(entries.values()), marks.start_mark, marks.end_mark)
+
+
+def _as_mapping(node: Node | None, key: str) -> MappingNode | None:
+    if isinstance(node, MappingNode):
+        return node
+    if isinstance(node, ScalarNode) and node.tag == STR and key in WORD_KEY:
+        name = ScalarNode(STR, WORD_KEY[key], node.start_mark, node.end_mark)
+        return MappingNode(CORE + "map", [(name, node)], node.start_mark, node.end_mark)
+    return None
+
+
+def _long(app: MappingNode) -> MappingNode:
+    """{wsgi: a:b} as {use: wsgi, target: a:b}, so that the two forms can be put over each other."""
+    short = next((key for key, _ in app.value if key.value in APP_WORDS), None)
+    if short is None or any(key.value == "use" for key, _ in app.value):
+        return app
+    entries: list[Entry] = []
+    for key, value in app.value:
+        if key is short:
+            option = SHORT_FOR.get(key.value, "target")
+            marks = key.start_mark, key.end_mark
+            entries.append((ScalarNode(STR, "use", *marks), ScalarNode(STR, key.value, *marks)))
+            entries.append((ScalarNode(STR, option, *marks), value))
+        else:
+            entries.append((key, value))
+    return MappingNode(app.tag, entries, app.start_mark, app.end_mark)
+
+
+def _names_another(base: MappingNode, over: MappingNode, axis: str) -> bool:
+    """Whether both name a component, and not the same one."""
+    mine, its = _component(over, axis), _component(base, axis)
+    return mine is not None and its is not None and mine != its
+
+
+def _component(node: MappingNode, axis: str) -> str | None:
+    return next((str(value.value) for key, value in node.value if key.value == WORD_KEY[axis]), None)

@@ -1,0 +1,84 @@
+"""The texts that a topology is read from: files, standard input, and options of the command line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path as FilePath
+from typing import NamedTuple
+
+from yaml.error import Mark
+
+from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
+from poolctl.config.loader import MAX_BYTES, NO_TEXT
+
+STDIN = "<stdin>"
+
+
+class Inputs(NamedTuple):
+    """What a topology is made of, each put over what stands before it."""
+
+    file: str  # "-": standard input
+    overlays: tuple[str, ...] = ()  # further files, as of -f
+    sets: tuple[str, ...] = ()  # KEY=VALUE, as of --set
+    listen: tuple[str, ...] = ()  # addresses in place of the file's, as of --listen
+
+
+def read_source(path: str) -> Source:
+    """The text of a file, or with "-" of standard input; UTF-8 of at most MAX_BYTES. Raises Invalid, Unreadable."""
+    name = STDIN if path == "-" else path
+    try:
+        data = _bytes(path)
+    except OSError as error:
+        message = f"{name}: cannot be read: {error.strerror}"
+        raise Unreadable([Diagnostic("PC100", message, _start(name), _mend(error))]) from error
+    except ValueError as error:  # a NUL in the path
+        raise Unreadable([Diagnostic("PC100", f"{name}: cannot be read: {error}", _start(name))]) from error
+    if len(data) > MAX_BYTES:
+        message = f"the file is larger than {MAX_BYTES >> 10} KiB"
+        raise Invalid(
+            [Diagnostic("PC103", message, _start(name), "a topology takes a few lines: is it the right file?")]
+        )
+    try:
+        return Source(name, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        good = Source(name, data[: error.start].decode("utf-8-sig"))
+        message = f"byte {error.start} is not UTF-8 (0x{data[error.start]:02x})"
+        raise Invalid([Diagnostic("PC102", message, good.at(len(good.text)), "save the file as UTF-8")]) from None
+
+
+def _bytes(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    with open(path, "rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _start(name: str) -> Place:
+    return Place(Source(name, ""), Span(0, 0, 0, 1))
+
+
+def _mend(error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "name a file in it"
+    return "poolctl init writes one" if isinstance(error, FileNotFoundError) else ""
+
+
+def default_name(path: str) -> str:
+    """The file's stem, with what a name may not have replaced."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", FilePath(path).stem)[:64].strip("-") or "poolctl"
+
+
+def option(text: str) -> Source:
+    """An option of the command line as a source. Raises Invalid when it has bytes that are no text (PEP 383)."""
+    source = Source(text, text, is_file=False)
+    found = NO_TEXT.search(text)
+    if found:
+        message = f"{text.split(' ', maxsplit=1)[0]}: a byte that is not of the locale's encoding"
+        raise Invalid([Diagnostic("PC102", message, source.at(found.start()))])
+    return source
+
+
+def mark(source: Source, column: int) -> Mark:
+    """A place in the first line, as the parser's nodes have it."""
+    return Mark(source.name, column, 0, column, None, column)

@@ -1,0 +1,125 @@
+"""Variables of the environment in a topology: ${NAME}, ${NAME:-default}, ${NAME:?message}, and $$ for one dollar.
+
+They are put in after parsing, into values and not into keys, so nothing that a variable holds can become YAML, and
+places stay those of the file. A plain value is then what YAML 1.2 reads in it, ``size: ${SIZE}`` a number; one in
+quotes stays text. A bare $NAME is text like any other. The forms are those of POSIX's parameter expansion (IEEE Std
+1003.1, 2.6.2), of which Docker Compose and the OpenTelemetry Collector have the same part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from poolctl.config.diagnostic import Diagnostic, Place, Source
+from poolctl.config.loader import MAX_BYTES, NO_TEXT, STR, place_of, resolved_tag
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_PART = re.compile(r"\$\$|\$\{([^{}]*)(\}?)")
+_INSIDE = re.compile(rf"({_NAME})(?:(:-|:\?)(.*))?", re.DOTALL)
+FORMS = "${NAME}, ${NAME:-default} and ${NAME:?message}; a dollar is $$"
+
+
+class Substituted(NamedTuple):
+    """What was put into a value: the names of variables, in their order, and whether all of them could be."""
+
+    names: tuple[str, ...]
+    whole: bool
+
+
+class Substitution:
+    """One source's values with the variables put in. ``found`` has the values that had one, by the node's identity."""
+
+    def __init__(self, source: Source, variables: Mapping[str, str]) -> None:
+        self.source = source
+        self.variables = variables
+        self.findings: list[Diagnostic] = []
+        self.found: dict[int, tuple[Node, Substituted]] = {}
+        self._seen: set[int] = set()
+        self._room = MAX_BYTES
+
+    def visit(self, node: Node) -> None:
+        """Put variables into this node and those below it, each once however often aliases name it."""
+        if id(node) in self._seen:
+            return
+        self._seen.add(id(node))
+        if isinstance(node, MappingNode):
+            for _, value in node.value:
+                self.visit(value)
+        elif isinstance(node, SequenceNode):
+            for value in node.value:
+                self.visit(value)
+        elif isinstance(node, ScalarNode) and "$" in node.value:
+            self._scalar(node)
+
+    def _scalar(self, node: ScalarNode) -> None:
+        names: list[str] = []
+        before = len(self.findings)
+        taken: dict[str, int] = {}
+
+        def put(found: re.Match[str]) -> str:
+            if found[0] == "$$":
+                return "$"
+            nth = taken[found[0]] = taken.get(found[0], -1) + 1
+            place = self._within(node, found[0], nth)
+            return self._value(found, place, names)
+
+        text = _PART.sub(put, node.value)
+        self._room -= len(text)
+        if self._room < 0 and before == len(self.findings):
+            message = f"with its variables put in the file is larger than {MAX_BYTES >> 10} KiB"
+            self.findings.append(Diagnostic("PC108", message, place_of(self.source, node)))
+        if names or before != len(self.findings):
+            self.found[id(node)] = node, Substituted(tuple(names), before == len(self.findings))
+        if before == len(self.findings):
+            node.value = text
+            if node.tag == STR and node.style is None:
+                node.tag = resolved_tag(text)
+
+    def _value(self, found: re.Match[str], place: Place, names: list[str]) -> str:
+        inside = _INSIDE.fullmatch(found[1]) if found[2] else None
+        if inside is None:
+            return self._malformed(found, place)
+        name, form, rest = inside.groups()
+        names.append(name)
+        value = self.variables.get(name)
+        if form == ":-":
+            return value or str(rest)
+        if form == ":?" and not value:
+            return self._missing(name, f"the variable {name} is not set: {rest or 'it has to be'}", place)
+        if value is None:
+            return self._missing(name, f"the variable {name} is not set", place)
+        if NO_TEXT.search(value):
+            self.findings.append(Diagnostic("PC112", f"the variable {name} has bytes that are no text", place))
+        return value
+
+    def _missing(self, name: str, message: str, place: Place) -> str:
+        mend = f"set it, or give a default: ${{{name}:-...}}"
+        self.findings.append(Diagnostic("PC111", message, place, mend))
+        return ""
+
+    def _malformed(self, found: re.Match[str], place: Place) -> str:
+        if not found[2]:
+            nested = self._nested(found)
+            message = "a substitution cannot stand in another one" if nested else f'"{found[0]}" has no closing brace'
+        else:
+            message = f'"{found[0]}" is not a substitution'
+        self.findings.append(Diagnostic("PC112", message, place, f"the forms are {FORMS}"))
+        return ""
+
+    @staticmethod
+    def _nested(found: re.Match[str]) -> bool:
+        return found.string[found.end() : found.end() + 1] == "{"
+
+    def _within(self, node: ScalarNode, text: str, nth: int) -> Place:
+        """Where the nth of equal substitutions stands; the whole value, where escapes or line breaks hide it."""
+        start, end = node.start_mark.index, node.end_mark.index
+        index = start - 1
+        for _ in range(nth + 1):
+            index = self.source.text.find(text, index + 1, end)
+            if index < 0:
+                return place_of(self.source, node)
+        return self.source.at(index, len(text))
