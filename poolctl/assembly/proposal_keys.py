@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from poolctl.assembly.proposal import FOLDERS, HTTP, TARGETED, Answers, Otherwise, Setting
-from poolctl.assembly.proposal_designs import Design
+from poolctl.assembly.proposal_parts import Design
 
 # What every reader of YAML, 1.1 or 1.2, takes for that text without quotes, in a flow mapping too.
 _PLAIN = re.compile(r"(\./|/)?[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z_][A-Za-z0-9_.]*)?|(tcp|unix|fd)://[A-Za-z0-9_./:-]+")
@@ -18,7 +18,7 @@ def quoted(text: str) -> str:
     """A text as a YAML scalar."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and not text.endswith(":"):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")  # a dollar that names no variable
     return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + '"'
 
 
@@ -131,7 +131,7 @@ _PRELOAD = Setting(
     "Imported once and then forked, so that the processes share its memory: eight of an app with 100 MB take 129 MB in "
     "place of 900. The import must start no threads and leave no connections open, for a fork copies neither.",
     "the processes share the memory of the app",
-    (Otherwise("If it does, or a new process shall read the code again", (("preload", "false"),)),),
+    (Otherwise("If it does", (("preload", "false"),)),),
 )
 _THREADS = Setting(
     "limits",

@@ -1,26 +1,20 @@
 """Looks for the app in a folder: by names and syntax trees, nothing is imported or run.
 
-Bounded: FILES_MAX modules of at most SIZE_MAX bytes, DEPTH_MAX folders deep, and no tests, environments or caches.
+What names are bound to is read in ``proposal_source``, the files are found in ``proposal_folder``.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from dataclasses import dataclass
+from pathlib import Path
 
+from poolctl.assembly.proposal_folder import FILES_MAX, Folder, project_name, read_folder
 from poolctl.assembly.proposal_source import NAMES, Module, Object, objects, read_module
 
-FILES_MAX = 1000
-SIZE_MAX = 1 << 20  # bytes of a module
-DEPTH_MAX = 5
 OFFERED_MAX = 9
 
-_SKIPPED = {"node_modules", "site-packages", "__pycache__", "tests", "test", "migrations", "build", "venv", "env"}
-_SITES = ("public", "dist", "site", "_site", "htdocs", "www", "html")
 # Only modules that have one of these can have an application; the others are not parsed.
 _TELLING = re.compile(
     r"Flask|FastAPI|Starlette|Quart|Litestar|blacksheep|falcon|bottle|get_[aw]sgi_application|Datasette|make_wsgi_app"
@@ -52,21 +46,9 @@ class Look:
     name: str  # that of the project, fit for the name of a server
 
 
-@dataclass
-class _Folder:
-    root: Path
-    texts: dict[Path, str] = field(default_factory=dict)  # modules, relative to the root
-    sites: list[Path] = field(default_factory=list)
-    programs: list[Path] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    cut: bool = False  # were there more files than are looked at?
-
-
 def look(root: Path) -> Look:
     """What could be served from this folder."""
-    folder = _Folder(root)
-    for path in _files(folder):
-        _read(folder, path)
+    folder = read_folder(root)
     found = [*_applications(folder), *_folders(folder)]
     found.sort(key=lambda each: (-each.score, each.app))
     notes = [*folder.unreadable[:3], *_factories(folder, found)]
@@ -76,60 +58,7 @@ def look(root: Path) -> Look:
     return Look(tuple(offered[:OFFERED_MAX]), tuple(notes), project_name(root))
 
 
-def _files(folder: _Folder) -> Iterator[Path]:
-    """Python files, breadth first, so that a bound leaves out the deepest; sites and programs are noted on the way."""
-    level = [PurePath()]
-    for depth in range(DEPTH_MAX):
-        below: list[PurePath] = []
-        for inner in level:
-            entries = _entries(folder.root / inner)
-            for entry in entries:
-                path = Path(inner / entry.name)
-                if entry.is_dir(follow_symlinks=False):
-                    _note(folder, path, entry.name, depth)
-                    if _entered(entry):
-                        below.append(path)
-                elif entry.name.endswith(".py") and entry.is_file():
-                    if len(folder.texts) == FILES_MAX:
-                        folder.cut = True
-                        return
-                    yield path
-        level = below
-
-
-def _entries(path: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError:  # one that may not be read has nothing to offer
-        return []
-
-
-def _entered(entry: os.DirEntry[str]) -> bool:
-    hidden = entry.name.startswith(".") or entry.name in _SKIPPED
-    return not hidden and not os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
-
-
-def _note(folder: _Folder, path: Path, name: str, depth: int) -> None:
-    inside = folder.root / path
-    if depth < 2 and name in _SITES and (inside / "index.html").is_file():
-        folder.sites.append(path)
-    if depth < 2 and name == "cgi-bin" and any(os.access(entry.path, os.X_OK) for entry in _entries(inside)):
-        folder.programs.append(path)
-
-
-def _read(folder: _Folder, path: Path) -> None:
-    try:
-        with open(folder.root / path, "rb") as file:
-            data = file.read(SIZE_MAX + 1)
-    except OSError as error:
-        folder.unreadable.append(f"{path} cannot be read: {error.strerror}")
-        return
-    if len(data) <= SIZE_MAX:
-        folder.texts[path] = data.decode("utf-8-sig", errors="replace")
-
-
-def _applications(folder: _Folder) -> Iterator[Candidate]:
+def _applications(folder: Folder) -> Iterator[Candidate]:
     bases = {path: _base(folder, path) for path in folder.texts}
     read = _Modules(folder, bases)
     websockets = {path.parent for path, text in folder.texts.items() if "websocket" in text.lower()}
@@ -146,7 +75,7 @@ def _applications(folder: _Folder) -> Iterator[Candidate]:
 class _Modules:
     """The parsed modules of a folder, each parsed once."""
 
-    def __init__(self, folder: _Folder, bases: dict[Path, Path]) -> None:
+    def __init__(self, folder: Folder, bases: dict[Path, Path]) -> None:
         self._folder = folder
         self._bases = bases
         self._read: dict[Path, Module | None] = {}
@@ -178,7 +107,7 @@ class _Modules:
         return None
 
 
-def _base(folder: _Folder, path: Path) -> Path:
+def _base(folder: Folder, path: Path) -> Path:
     """The folder from which a module is imported: the innermost around it that is no package, for some reason."""
     base = Path()
     inner = Path()
@@ -191,7 +120,7 @@ def _base(folder: _Folder, path: Path) -> Path:
     return base
 
 
-def _sibling_imports(folder: _Folder, path: Path, inner: Path) -> bool:
+def _sibling_imports(folder: Folder, path: Path, inner: Path) -> bool:
     """Does a module import one beside it by its bare name, which only works when it is started there?"""
     if path.parent != inner:
         return False
@@ -231,7 +160,7 @@ def _candidate(path: Path, base: Path, each: Object, *, websockets: bool) -> Can
     )
 
 
-def _folders(folder: _Folder) -> Iterator[Candidate]:
+def _folders(folder: Folder) -> Iterator[Candidate]:
     for path in folder.programs:
         yield Candidate("cgi", f"./{path}", "", f"the programs in {path}", 40 - 3 * len(path.parts))
     for path in folder.sites:
@@ -240,7 +169,7 @@ def _folders(folder: _Folder) -> Iterator[Candidate]:
         yield Candidate("static", ".", "", "the files of this folder, which has an index.html", 10)
 
 
-def _factories(folder: _Folder, found: list[Candidate]) -> Iterator[str]:
+def _factories(folder: Folder, found: list[Candidate]) -> Iterator[str]:
     """Where there is no app but a function that makes one: what to write."""
     if any(each.score > 50 for each in found):
         return
@@ -253,17 +182,3 @@ def _factories(folder: _Folder, found: list[Candidate]) -> Iterator[str]:
                 line = f"from {module.name} import {each.name}; app = {each.name}()"
                 yield f"{each.name} in {path} makes an app when it is called: put `{line}` into a wsgi.py, for wsgi:app"
                 return
-
-
-def project_name(root: Path) -> str:
-    """That of pyproject.toml, else the folder's: what the key ``name`` may be."""
-    name: object = ""
-    try:
-        with open(root / "pyproject.toml", "rb") as file:
-            project = tomllib.loads(file.read(SIZE_MAX).decode("utf-8", errors="replace")).get("project", {})
-        name = project.get("name", "") if isinstance(project, dict) else ""
-    except (OSError, tomllib.TOMLDecodeError):  # a project without one, or one that its own tools will complain of
-        name = ""
-    if not isinstance(name, str) or not name:
-        name = root.resolve().name
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:64] or "app"

@@ -133,15 +133,16 @@ def _packages(answers: Answers) -> list[str]:
 
 def prove(written: str) -> None:
     """Nothing is written that `poolctl validate` would refuse. Raises Wrong with what it would say."""
-    from poolctl.assembly.resolve import read
+    from poolctl.assembly.judge import judge
     from poolctl.config.diagnostic import Invalid
+    from poolctl.config.sources import Inputs
 
     file, path = tempfile.mkstemp(suffix=".yaml")
     try:
         with os.fdopen(file, "w", encoding="utf-8") as out:
             out.write(written)
-        read(path)
-    except Invalid as invalid:
-        raise Wrong(f"these answers make no valid topology:\n\n{invalid}") from None
+        errors = judge(Inputs(path)).errors
+        if errors:
+            raise Wrong(f"these answers make no valid topology:\n\n{Invalid(errors)}")
     finally:
         os.unlink(path)
