@@ -130,11 +130,11 @@ def asked(answers: Answers) -> tuple[str, ...]:
         "app": answers.kind not in BUILT_IN,
         "production": True,
         "websockets": answers.kind == "asgi",
-        "work": answers.kind in BLOCKING or (answers.kind == "asgi" and not answers.websockets),
+        "work": _waits_or_computes(answers),
         "mixed": _computes(answers),
         "keeps": answers.kind in (*BLOCKING, *AWAITED, "stream"),
         "proxy": answers.production and answers.kind in HTTP,
-        "trust": answers.proxied and answers.proxy == "tcp",
+        "trust": answers.proxied and not answers.address.startswith("unix://"),
         "certificate": answers.production and not answers.proxied,
         "key": answers.encrypted,
         "listen": True,
@@ -144,9 +144,14 @@ def asked(answers: Answers) -> tuple[str, ...]:
     return tuple(field for field, decides in decisive.items() if decides)
 
 
+def _waits_or_computes(answers: Answers) -> bool:
+    """Whether where the time goes decides something: not for the one event loop that has all requests."""
+    awaited = answers.kind == "asgi" and not answers.websockets and not answers.one_process
+    return answers.kind in BLOCKING or awaited
+
+
 def _computes(answers: Answers) -> bool:
-    may = answers.kind in BLOCKING or (answers.kind == "asgi" and not answers.websockets)
-    return may and answers.work == "computes" and not answers.one_process
+    return _waits_or_computes(answers) and answers.work == "computes" and not answers.one_process
 
 
 def _forks(answers: Answers) -> bool:

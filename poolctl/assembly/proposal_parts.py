@@ -51,7 +51,7 @@ def followers(answers: Answers, when: str = "") -> Design:
     programs = answers.kind == "cgi"
     who = "Its workers only wait for programs" if programs else "The app waits for most of a request"
     shared = ""
-    if answers.keeps != "nothing":
+    if answers.keeps != "nothing" and not programs:
         shared = " They share one memory, so each finds what any other keeps there; it ends with the process."
     pool = Setting(
         "pool",
@@ -155,7 +155,8 @@ def single(answers: Answers) -> Design:
         + " It is gone when the process ends.",
         "one memory that all requests meet",
     )
-    return Design((pool, *_hands(answers)) if awaited or answers.kind == "stream" else (pool, _lends(answers)))
+    owns = awaited or answers.kind == "stream"
+    return Design((pool, _hands(answers)[0] if owns else _lends(answers)))
 
 
 def reuse_port(answers: Answers, when: str = "", *, client: bool = False) -> Design:
@@ -192,7 +193,7 @@ def _hands(answers: Answers) -> tuple[Setting, Setting]:
         has = "in its event loop until it closes, among many others; what is awaited makes nobody wait"
     if answers.kind == "stream":
         has = "until the function returns, which runs in a thread of its own"
-    if answers.websockets:
+    if answers.kind == "asgi" and answers.websockets:
         has += ". A WebSocket is such a connection"
     ownership = Setting(
         "ownership",
