@@ -29,7 +29,7 @@ class Folder:
     sites: list[Path] = field(default_factory=list)  # folders with an index.html
     programs: list[Path] = field(default_factory=list)  # folders of them
     unreadable: list[str] = field(default_factory=list)  # what could not be looked at, and why
-    cut: bool = False  # were there more files than are looked at?
+    cut: str = ""  # that there were more modules than are looked at
 
 
 def read_folder(root: Path) -> Folder:
@@ -55,7 +55,7 @@ def _files(folder: Folder) -> Iterator[Path]:
                         below.append(path)
                 elif entry.name.endswith(".py") and entry.is_file():
                     if len(folder.texts) == FILES_MAX:
-                        folder.cut = True
+                        folder.cut = f"only the first {FILES_MAX} modules of this folder were looked at"
                         return
                     yield path
         level = below

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolctl.assembly.proposal_folder import FILES_MAX, Folder, project_name, read_folder
+from poolctl.assembly.proposal_folder import Folder, project_name, read_folder
 from poolctl.assembly.proposal_source import NAMES, Module, Object, objects, read_module
 
 OFFERED_MAX = 9
@@ -51,9 +51,7 @@ def look(root: Path) -> Look:
     folder = read_folder(root)
     found = [*_applications(folder), *_folders(folder)]
     found.sort(key=lambda each: (-each.score, each.app))
-    notes = [*folder.unreadable[:3], *_factories(folder, found)]
-    if folder.cut:
-        notes.append(f"only the first {FILES_MAX} modules of this folder were looked at")
+    notes = [*folder.unreadable[:3], *_factories(folder, found), *([folder.cut] if folder.cut else [])]
     offered = [each for each in found if each.score > 0]
     return Look(tuple(offered[:OFFERED_MAX]), tuple(notes), project_name(root))
 

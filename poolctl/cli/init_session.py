@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 
 from poolctl.assembly import size
 from poolctl.assembly.proposal import Answers, Proposal, asked, propose
@@ -93,36 +91,34 @@ class Session:
 
     def _error(self, message: str) -> None:
         self._errors.print("error:", style="bold red", end=" ")
-        self._errors.print(message, markup=False)
+        self._errors.print(message, markup=False, soft_wrap=True)
 
     def _tell_unanswered(self, unanswered: Unanswered) -> None:
         self._error("standard input is no terminal, so there is nobody to ask")
-        best = all(default for flag, default in unanswered.flags if flag == "--app")
-        table = Table.grid(padding=(0, 2, 0, 0))
+        found = ("--app", "") not in unanswered.flags
+        say = "Add --yes to take the defaults, or answer:" if found else "No app was found here, so say what it is:"
+        self._errors.print(say, markup=False)
+        width = max(len(flag) for flag, _ in unanswered.flags)
         for flag, default in unanswered.flags:
-            table.add_row(flag, f"default {default}" if default else "" if flag != "--app" else "none found here")
-        self._errors.print("Add --yes to take the defaults, or answer:" if best else "Say what the app is:")
-        self._errors.print(Padding(table, (0, 0, 0, 2)))
+            line = f"  {flag:{width}}  default {default}" if default else f"  {flag}"
+            self._errors.print(line, markup=False, soft_wrap=True)
 
     def _tell(self, answers: Answers, proposal: Proposal, seen: Look) -> None:
+        """What was chosen and why, in short, and what to do next."""
         say = self._console
         if self._output != "-":
-            say.print(f"\nWrote {self._output}:", style="bold", markup=False)
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(style="cyan", no_wrap=True)
-        table.add_column()
-        table.add_column(style="dim")
+            say.print(f"\nWrote {self._output}:", style="bold", markup=False, soft_wrap=True)
         for each in proposal.settings:
             if each.key in ("app", "listen") or each.short:
-                table.add_row(*(cell.replace("[", r"\[") for cell in (each.key, each.value, each.short or each.why)))
-        say.print(Padding(table, (0, 0, 0, 2)))
+                say.print(f"  {each.key}: {each.value}", style="cyan", markup=False, soft_wrap=True)
+                say.print(f"      {each.short or each.why}", markup=False, soft_wrap=True)
         for note in (*proposal.notes, *_packages(answers), *(() if sys.stdin.isatty() else seen.notes)):
-            say.print(f"note: {note}", style="yellow", markup=False)
+            say.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
         if self._output != "-":
             file = shlex.quote(self._output)
             say.print("\nNext:", style="bold")
             for command in (f"poolctl validate {file}", f"poolctl run {file}", f"poolctl explain {file}"):
-                say.print(f"  {command}", markup=False)
+                say.print(f"  {command}", markup=False, soft_wrap=True)
 
 
 def _packages(answers: Answers) -> list[str]:
