@@ -13,8 +13,6 @@ from pathlib import Path
 from poolctl.assembly.proposal_folder import Folder, project_name, read_folder
 from poolctl.assembly.proposal_source import NAMES, Module, Object, objects, read_module
 
-OFFERED_MAX = 9
-
 # Only modules that have one of these can have an application; the others are not parsed.
 _TELLING = re.compile(
     r"Flask|FastAPI|Starlette|Quart|Litestar|blacksheep|falcon|bottle|get_[aw]sgi_application|Datasette|make_wsgi_app"
@@ -53,7 +51,7 @@ def look(root: Path) -> Look:
     found.sort(key=lambda each: (-each.score, each.app))
     notes = [*folder.unreadable[:3], *_factories(folder, found), *([folder.cut] if folder.cut else [])]
     offered = [each for each in found if each.score > 0]
-    return Look(tuple(offered[:OFFERED_MAX]), tuple(notes), project_name(root))
+    return Look(tuple(offered), tuple(notes), project_name(root))
 
 
 def _applications(folder: Folder) -> Iterator[Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
@@ -17,6 +18,7 @@ from poolctl.cli.init_questions import QUESTIONS, Question
 from poolctl.cli.init_reading import Wrong, read, read_app
 
 T = TypeVar("T")
+OFFERED_MAX = 9
 
 
 class Unanswered(Exception):
@@ -79,11 +81,14 @@ class Interview:
         return replace(start, kind=kind, app=app), candidate
 
     def _which(self, offered: list[Candidate]) -> str:
+        offered = offered[:OFFERED_MAX]
         best = offered[0].app if offered else ""
         if not self._console:
-            self._missing.append((QUESTIONS["app"].flags, best))
             if not best:
-                raise Unanswered(self._missing)
+                raise Wrong(
+                    "no app was found here: name it, --app MODULE:CALLABLE, or try poolctl out with --kind demo"
+                )
+            self._missing.append((QUESTIONS["app"].flags, best))
             return best
         question = QUESTIONS["app"]
         self._say(question)
@@ -152,7 +157,8 @@ def _suits(candidate: Candidate, kind: str) -> bool:
 
 def _kind_of_path(app: str) -> str:
     """``static`` or ``cgi`` where it is a path."""
-    if "/" not in app and app not in (".", ".."):
+    folder = os.path.isdir(app) and not os.path.exists(os.path.join(app, "__init__.py"))
+    if "/" not in app and not folder:
         return ""
     return "" if app.endswith(".py") else FOLDERS[1] if PurePath(app).name == "cgi-bin" else FOLDERS[0]
 

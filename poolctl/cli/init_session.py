@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ class Session:
         interview = Interview(seen, self._given, self._console if asks else None)
         answers = interview.hold(Answers("wsgi", name=name, cores=size.usable_cores()), defaults=defaults)
         self._unused(answers)
+        if answers.directory:  # from which relative paths would be looked for
+            certificate, key = (path and os.path.abspath(path) for path in (answers.certificate, answers.key))
+            answers = replace(answers, certificate=certificate, key=key)
         proposal = propose(answers)
         written = text(proposal)
         prove(written)
@@ -95,9 +99,7 @@ class Session:
 
     def _tell_unanswered(self, unanswered: Unanswered) -> None:
         self._error("standard input is no terminal, so there is nobody to ask")
-        found = ("--app", "") not in unanswered.flags
-        say = "Add --yes to take the defaults, or answer:" if found else "No app was found here, so say what it is:"
-        self._errors.print(say, markup=False)
+        self._errors.print("Add --yes to take the defaults, or answer:", markup=False)
         width = max(len(flag) for flag, _ in unanswered.flags)
         for flag, default in unanswered.flags:
             line = f"  {flag:{width}}  default {default}" if default else f"  {flag}"

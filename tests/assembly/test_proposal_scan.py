@@ -45,7 +45,7 @@ def best(folder: Path, files: dict[str, str]) -> Candidate:
         ("async def app(scope, receive, send):\n    pass", "asgi", "shop:app"),
         ("import flask, sockets\napp = flask.Flask('x')\napp = sockets.Wrapped(app)", "wsgi", "shop:app"),
         ("import flask\nfrom whitenoise import Whi\napp = Whi(flask.Flask('x'))", "wsgi", "shop:app"),
-        ("import flask\nfrom asgiref.wsgi import WsgiToAsgi as A\napp = A(flask.Flask('x'))", "asgi", "shop:app"),
+        ("import flask, asgiref.wsgi as w\napp = w.WsgiToAsgi(flask.Flask(''))", "asgi", "shop:app"),
         ("try:\n    from flask import Flask\nfinally:\n    pass\nif 1:\n    app = Flask('x')", "wsgi", "shop:app"),
         ("from flask import Flask\ndef make():\n    made = Flask('x')\n    return made\napp = make()", "wsgi", "shop:app"),
         ("def make():\n    from flask import Flask\n    return Flask('x')\napp = make()", "wsgi", "shop:app"),

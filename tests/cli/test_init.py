@@ -171,8 +171,26 @@ def test_without_a_terminal_it_goes_on_when_options_answer_everything(here: Path
 def test_no_app_is_found_and_none_is_named(here: Path) -> None:
     done = init("--yes")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "--app" in done.stderr
+    assert "no app was found here: name it, --app MODULE:CALLABLE" in done.stderr
     assert os.listdir(here) == []
+
+
+def test_files_beside_another_kind_of_app(here: Path) -> None:
+    (here / "shop.py").write_text("import flask\n" + "".join(f"a{number} = flask.Flask('x')\n" for number in range(12)))
+    (here / "public").mkdir()
+    (here / "public" / "index.html").write_text("hello")
+    for words in (["--kind", "static"], ["--app", "public"]):
+        done = init("--yes", "-o", "-", *words)
+        assert yaml.safe_load(done.stdout)["app"] == {"static": words[1] if words[0] == "--app" else "./public"}
+
+
+def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(here: Path) -> None:
+    (here / "src").mkdir()
+    (here / "src" / "shop.py").write_text(FLASK)
+    done = init("--yes", "-o", "-", "--certificate", "shop.pem")
+    read = yaml.safe_load(done.stdout)
+    assert (read["app"], read["directory"]) == ({"wsgi": "shop:app"}, "src")
+    assert read["listen"]["tls"] == {"certificate": str(here / "shop.pem")}
 
 
 @pytest.mark.parametrize(
