@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from poolctl.assembly import size
+from poolctl.assembly.advice import advice
 from poolctl.assembly.combination import MARKS_REQUESTS, SERVICES, Combination, complete
 from poolctl.assembly.of_requests import of_requests
 from poolctl.assembly.registry import part_class, words
@@ -66,6 +67,8 @@ class Judgement:
         self.combination = self._fit() if judgeable else None
         if topology and self.combination:
             self._found += of_requests(topology, self.combination, tree)
+        if not self._found and not tree.findings:
+            self._found += advice(self)
         self.findings = tree.told(self._found)
 
     @property

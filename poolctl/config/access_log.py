@@ -1,12 +1,11 @@
 """The key ``access_log``: a format, or a mapping of a format and where its lines go."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from poolctl.config.part import Part
+from poolctl.config.refused import Refused
 
 FORMATS = ("common", "combined", "json")
 
@@ -14,17 +13,19 @@ FORMATS = ("common", "combined", "json")
 def _format(value: Any) -> Any:
     """A word, or a text with directives; whether those are known is said by who reads them."""
     if isinstance(value, str) and value not in FORMATS and "%" not in value:
-        raise ValueError(
-            f'"{value}" is no format: write off, {", ".join(FORMATS)}, or a text with directives such as "%h %s"'
-        )
+        from poolctl.config.wording import similar
+
+        near = similar(value, ("off", *FORMATS))
+        forms = f'the formats are off, {", ".join(FORMATS)}, or a text with directives such as "%h %s"'
+        raise Refused(f'"{value}" is no format', f'did you mean "{near}"?' if near else forms)
     if isinstance(value, str) and not (value.isprintable() and value.isascii()):
-        raise ValueError("a format is one line of ASCII, without control characters")
+        raise Refused("a format is one line of ASCII, without control characters")
     return value
 
 
 def _to(value: Any) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("expected stdout, stderr or the path of a file")
+        raise Refused("expected stdout, stderr or the path of a file")
     return value
 
 

@@ -7,12 +7,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from poolctl.config.refused import Refused
 from poolctl.config.tls import Tls
 
 FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
 UNIX_PATH_MAX = 107  # bytes: sun_path less its zero, unix(7); 103 on macOS, where bind says so
 
-_TCP = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})")
+_TCP = r"(?:\[([^\[\]]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})"
 
 
 @dataclass(frozen=True)
@@ -45,40 +46,66 @@ class Address:
 def parse_address(text: object) -> Address:
     """The address a string names. Raises ValueError with what is wrong and what would be right."""
     if not isinstance(text, str):
-        raise ValueError(f"an address is a text of the form {FORMS}")
+        raise Refused(
+            f"expected an address of the form {FORMS}", f"for instance tcp://127.0.0.1:{text}" if _port(text) else ""
+        )
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("tcp", "unix", "fd"):
-        raise ValueError(f'"{text}" is not an address; the forms are {FORMS}')
+        raise Refused(f'"{text}" is not an address', _likely(text))
     if scheme == "tcp":
         return _tcp(text, rest)
     return _unix(text, rest) if scheme == "unix" else _fd(text, rest)
 
 
+def _port(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535
+
+
+def _likely(text: str) -> str:
+    """What was probably meant by a text that names no address."""
+    if re.fullmatch("[0-9]{1,5}", text):
+        return f"for instance tcp://127.0.0.1:{text}"
+    rest = re.sub(r"^(https?|tcp|unix):/*", "", text)
+    if text.startswith(("/", "unix:")):
+        return f'did you mean "unix:///{rest.lstrip("/")}"?'
+    if re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]/@\s]*):[0-9]{1,5}/?", rest):
+        host, _, port = rest.rstrip("/").rpartition(":")
+        return f'did you mean "tcp://{host if host not in ("", "*") else "0.0.0.0"}:{port}"?'
+    return f"the forms are {FORMS}"
+
+
 def _tcp(text: str, rest: str) -> Address:
-    found = _TCP.fullmatch(rest)
+    found = re.fullmatch(_TCP, rest)
     if found is None:
         mend = "all interfaces are tcp://0.0.0.0:PORT, an IPv6 address stands in brackets, tcp://[::1]:PORT"
-        raise ValueError(f'"{text}" is not of the form tcp://HOST:PORT; {mend}')
+        raise Refused(f'"{text}" is not of the form tcp://HOST:PORT', mend)
     port = int(found[3])
     if port > 65535:
-        raise ValueError(f'"{text}" has the port {port}; the highest is 65535')
+        raise Refused(
+            f'"{text}" has the port {port}, and the highest is 65535',
+            "choose a port from 1 to 65535; 0 is any free one",
+        )
     if found[1] is not None:
         try:
             ipaddress.IPv6Address(found[1])
         except ValueError:
-            raise ValueError(f'"{text}" has no IPv6 address in its brackets') from None
+            raise Refused(f'"{text}" has no IPv6 address in its brackets', "for instance tcp://[::1]:8000") from None
     return Address("tcp", host=found[1] or found[2], port=port)
 
 
 def _unix(text: str, rest: str) -> Address:
     if not rest.startswith("/") or rest.endswith("/"):
-        raise ValueError(f'"{text}" has to name a file by its absolute path, unix:///run/shop.sock')
+        raise Refused(f'"{text}" has to name a file by its absolute path', "with three slashes: unix:///run/shop.sock")
     if len(rest.encode()) > UNIX_PATH_MAX:
-        raise ValueError(f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, the kernel takes no more')
+        raise Refused(
+            f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, the kernel takes no more', "choose a shorter one"
+        )
     return Address("unix", path=rest)
 
 
 def _fd(text: str, rest: str) -> Address:
     if not re.fullmatch("[0-9]{1,6}", rest) or int(rest) < 3:
-        raise ValueError(f'"{text}" has to name a descriptor that the starter left open, 3 or higher: fd://3')
+        raise Refused(
+            f'"{text}" has to name a descriptor that the starter left open, 3 or higher', "for instance fd://3"
+        )
     return Address("fd", fd=int(rest))

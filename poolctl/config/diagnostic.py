@@ -35,6 +35,16 @@ CODES = {
     "PC207": "not available yet",
     "PC301": "does not fit together",
     "PC302": "the same address twice",
+    "PC501": "a pool that answers one request at a time",
+    "PC502": "an affinity that sends all clients to one worker",
+    "PC503": "a choice that changes nothing with one worker",
+    "PC504": "more threads than connections",
+    "PC505": "a stop that is shorter than a request",
+    "PC506": "a variable without braces, which is text",
+    "PC507": "clients that may say who they are",
+    "PC508": "a password in the file",
+    "PC509": "workers that no core leads to",
+    "PC510": "a queue that loads workers unevenly",
 }
 
 

@@ -1,24 +1,30 @@
 """The key ``forwarded``: which proxies may say who their clients are."""
 
-from __future__ import annotations
-
 import ipaddress
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from poolctl.config.part import Part
+from poolctl.config.refused import Refused
 
 
 def read_network(value: Any) -> str:
     if value == "unix":
         return "unix"
     if not isinstance(value, str):
-        raise ValueError("expected an address, a network such as 10.0.0.0/8, or unix")
+        raise Refused("expected an address, a network such as 10.0.0.0/8, or unix")
     try:
         return str(ipaddress.ip_network(value))
     except ValueError as error:
-        raise ValueError(f"{error}; expected an address, a network such as 10.0.0.0/8, or unix") from None
+        raise Refused("expected an address, a network such as 10.0.0.0/8, or unix", _network(value, error)) from None
+
+
+def _network(value: str, error: ValueError) -> str:
+    """A network whose address has bits of a host, which is nearly right."""
+    if "host bits" not in str(error):
+        return ""
+    return f'the network of it is "{ipaddress.ip_network(value, strict=False)}"'
 
 
 def _as_list(value: Any) -> Any:

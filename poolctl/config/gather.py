@@ -3,127 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import Node
 
-from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
-from poolctl.config.loader import CORE, NULL, STR, compose, place_of
-from poolctl.config.overlay import WORD_KEY, merged
-from poolctl.config.sources import Inputs, mark, option, read_source
-from poolctl.config.substitution import Substituted, Substitution
+from poolctl.config.diagnostic import Diagnostic, Invalid, Source, Unreadable
+from poolctl.config.loader import compose
+from poolctl.config.sources import Inputs, read_source
 from poolctl.config.tree import Tree
+
+Step = Callable[[Tree, str], None]
 
 
 def gather(inputs: Inputs) -> Tree:
     """The tree of a topology. Raises Invalid with all that could not be read or put over, and Unreadable."""
     failed: list[Diagnostic] = []
     tree = Tree(Source(inputs.file, ""), None)
-    steps: list[tuple[Callable[[Tree, str], None], tuple[str, ...]]] = [
-        (_file, (inputs.file,)),
-        (_overlay, inputs.overlays),
-        (_set, inputs.sets),
-    ]
-    for step, texts in steps:
-        for text in texts:
-            try:
-                step(tree, text)
-            except Unreadable:
-                raise
-            except Invalid as invalid:
-                failed += invalid.diagnostics
-    if not failed:
-        _listen(tree, inputs.listen)
+    _each(_file, [inputs.file], tree, failed)
+    if inputs.overlays or inputs.sets or inputs.listen:
+        from poolctl.config import put_over  # most topologies are one file
+
+        _each(put_over.overlay, inputs.overlays, tree, failed)
+        _each(put_over.option_set, inputs.sets, tree, failed)
+        if not failed:
+            put_over.listen(tree, inputs.listen)
     if failed:
         raise Invalid(failed)
     return tree
 
 
+def _each(step: Step, texts: Sequence[str], tree: Tree, failed: list[Diagnostic]) -> None:
+    for text in texts:
+        try:
+            step(tree, text)
+        except Unreadable:
+            raise
+        except Invalid as invalid:
+            failed += invalid.diagnostics
+
+
 def _file(tree: Tree, path: str) -> None:
-    source = read_source(path)
-    tree.file = source
-    tree.root = _parsed(tree, source)
+    tree.file = read_source(path)
+    tree.root = parsed(tree, tree.file)
 
 
-def _parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
+def parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
+    """The node of a source, its variables put in; what is wrong with it is kept in the tree. Raises Invalid."""
     tree.sources[source.name] = source
     node, findings, unusable = compose(source, blank)
     tree.findings += findings
-    tree.substituted |= {key: (bad, Substituted((), whole=False)) for key, bad in unusable.items()}
+    tree.unusable |= unusable
     if node is not None and "$" in source.text:
+        from poolctl.config.substitution import Substitution  # most topologies have no variables
+
         substitution = Substitution(source, os.environ)
         substitution.visit(node)
         tree.findings += substitution.findings
-        tree.substituted |= substitution.found
+        tree.substituted |= substitution.substituted
+        tree.unusable |= substitution.unusable
     return node
-
-
-def _overlay(tree: Tree, path: str) -> None:
-    source = read_source(path)
-    node = _parsed(tree, source)
-    if node is None:
-        return
-    if not isinstance(node, MappingNode):
-        message = "what is put over a topology is a mapping of keys, as a topology is"
-        raise Invalid([Diagnostic("PC201", message, place_of(source, node), "for instance limits: {connections: 500}")])
-    _put_over(tree, node)
-
-
-def _put_over(tree: Tree, over: MappingNode) -> None:
-    """A root of another shape stays, and is refused as such."""
-    if tree.root is None or isinstance(tree.root, MappingNode):
-        tree.root = merged(tree.root, over)
-
-
-def _set(tree: Tree, text: str) -> None:
-    source = option(f"--set {text}")
-    keys, separator, value = text.partition("=")
-    whole = Place(source, Span(0, 6, 0, len(source.text)))
-    parts = keys.split(".")
-    if not separator or not all(part.strip() == part != "" for part in parts) or "\n" in text:
-        message = f'"{text}" is not of the form KEY=VALUE in one line'
-        raise Invalid([Diagnostic("PC110", message, whole, "for instance --set pool.size=4")])
-    start = len(source.text) - len(value)
-    node = _parsed(tree, source, blank=start) if value.strip() else None
-    tree.sources[source.name] = source
-    if node is None:
-        end = mark(source, len(source.text))
-        node = ScalarNode(NULL, "", end, end)
-    _enterable(tree.root, parts, whole)
-    column = len("--set ") + len(keys)
-    for part in reversed(parts):
-        column -= len(part)
-        key = ScalarNode(STR, part, mark(source, column), mark(source, column + len(part)))
-        node = MappingNode(CORE + "map", [(key, node)], key.start_mark, node.end_mark)
-        column -= 1
-    assert isinstance(node, MappingNode)
-    _put_over(tree, node)
-
-
-def _enterable(node: Node | None, parts: list[str], whole: Place) -> None:
-    """A key cannot be put into a list, and not into a value that no mapping can stand for. Raises Invalid."""
-    for depth, part in enumerate(parts[:-1]):
-        if not isinstance(node, MappingNode):
-            return
-        node = next((value for key, value in node.value if key.value == part), None)
-        what = ""
-        if isinstance(node, SequenceNode):
-            what = "a list"
-        elif isinstance(node, ScalarNode) and node.tag != NULL and not (depth == 0 and part in WORD_KEY):
-            what = "one value"
-        if what:
-            there = ".".join(parts[: depth + 1])
-            message = f'"{".".join(parts)}" cannot be set: {there} is {what} and has no key "{parts[depth + 1]}"'
-            raise Invalid([Diagnostic("PC110", message, whole, f"set the whole of it: --set {there}=...")])
-
-
-def _listen(tree: Tree, addresses: tuple[str, ...]) -> None:
-    nodes: list[Node] = []
-    for address in addresses:
-        source = option(f"--listen {address}")
-        tree.sources[source.name] = source
-        nodes.append(ScalarNode(STR, address, mark(source, len("--listen ")), mark(source, len(source.text))))
-    if nodes:
-        key = ScalarNode(STR, "listen", nodes[0].start_mark, nodes[0].end_mark)
-        value = SequenceNode(CORE + "seq", nodes, nodes[0].start_mark, nodes[-1].end_mark)
-        _put_over(tree, MappingNode(CORE + "map", [(key, value)], key.start_mark, value.end_mark))

@@ -7,17 +7,25 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?")
+from poolctl.config.refused import Refused
+
+_ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?"
 
 
 def read_mode(value: Any) -> int:
     """Permission bits from octal digits. Raises ValueError; a number is refused, for YAML 1.2 reads 0660 as 660."""
     if not isinstance(value, str) or not re.fullmatch("[0-7]{3,4}", value):
-        raise ValueError('expected three or four octal digits in quotes, for instance "0660"')
+        mend = f'put it in quotes: "{value:04}"' if _digits(value) else 'for instance "0660"'
+        raise Refused("expected three or four octal digits in quotes", mend)
     bits = int(value, 8)
     if bits > 0o777:
-        raise ValueError('only the permissions of user, group and others can be set, for instance "0660"')
+        raise Refused("only the permissions of user, group and others can be set", 'for instance "0660"')
     return bits
+
+
+def _digits(value: Any) -> bool:
+    """YAML 1.2 reads 0660 as six hundred and sixty."""
+    return type(value) is int and re.fullmatch("[0-7]{1,4}", str(value)) is not None
 
 
 def read_account(value: Any) -> str:
@@ -26,8 +34,8 @@ def read_account(value: Any) -> str:
         return ""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 - 1:
         return str(value)
-    if not isinstance(value, str) or not _ACCOUNT.fullmatch(value):
-        raise ValueError("expected the name or the number of an account")
+    if not isinstance(value, str) or not re.fullmatch(_ACCOUNT, value):
+        raise Refused("expected the name or the number of an account", "for instance www-data")
     return value
 
 
@@ -36,25 +44,41 @@ def read_path(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("expected a path")
+        raise Refused("expected a path")
     return value
 
 
-def read_environment(value: Any) -> dict[str, str]:
-    """Names and values of variables. Raises ValueError with the first one that cannot be one."""
+def read_environment(value: Any) -> Any:
+    """A mapping. Raises ValueError for anything else; its names and values are read below."""
     if not isinstance(value, dict):
-        raise ValueError("expected a mapping of names to texts")
-    for name, text in value.items():
-        if not name or "=" in name or "\0" in name:
-            raise ValueError(f'"{name}" cannot be the name of a variable: it is empty or has a "=" or a NUL')
-        if not isinstance(text, str):
-            raise ValueError(f'the value of {name} is no text: put it in quotes, {name}: "..."')
-        if "\0" in text:
-            raise ValueError(f"the value of {name} has a NUL, which no variable can have")
+        raise Refused("expected a mapping of names to texts", 'for instance {SETTINGS: production, PORT: "80"}')
+    return value
+
+
+def read_variable(name: Any) -> str:
+    """The name of a variable of the environment. Raises ValueError."""
+    if not name or "=" in name or "\0" in name:
+        raise Refused(f'"{name}" cannot be the name of a variable: it is empty or has a "=" or a NUL')
+    return str(name)
+
+
+def read_text(value: Any) -> str:
+    """The value of a variable. Raises ValueError for numbers, whose digits YAML may change."""
+    if not isinstance(value, str):
+        shown = str(value).lower() if isinstance(value, bool) else value
+        mend = f'put it in quotes: "{shown}"' if isinstance(value, int | float) else "variables are texts"
+        raise Refused("expected a text", mend)
+    if "\0" in value:
+        raise Refused("it has a NUL, which no variable can have")
     return value
 
 
 Mode = Annotated[int, BeforeValidator(read_mode)]
 Account = Annotated[str, BeforeValidator(read_account)]
 Folder = Annotated[str, BeforeValidator(read_path)]
-Environment = Annotated[dict[str, str], BeforeValidator(read_environment), Field(strict=False)]
+Variable = Annotated[str, BeforeValidator(read_variable)]
+Environment = Annotated[
+    dict[Variable, Annotated[str, BeforeValidator(read_text)]],
+    BeforeValidator(read_environment),
+    Field(strict=False),
+]

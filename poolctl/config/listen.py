@@ -1,30 +1,29 @@
 """The key ``listen``: an address, a mapping with an address ``at`` and what belongs to it, or a list of those."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, InstanceOf, model_validator
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from poolctl.config.address import Address, parse_address
 from poolctl.config.forwarded import Networks
 from poolctl.config.host import Account, Mode
-from poolctl.config.part import Part
+from poolctl.config.part import Part, instance_of
+from poolctl.config.refused import Refused
 from poolctl.config.tls import Tls
 
 
 def _protocol(value: Any) -> Any:
     if (isinstance(value, str) and value) or (isinstance(value, dict) and isinstance(value.get("use"), str)):
         return value
-    raise ValueError("expected a name, or a mapping with its name as use")
+    raise Refused("expected a name, or a mapping with its name as use", "for instance {use: http, http2: true}")
 
 
 class Entry(Part):
     """One member of the list."""
 
-    at: Annotated[InstanceOf[Address], BeforeValidator(parse_address)]
+    at: Annotated[Address, instance_of(Address), BeforeValidator(parse_address)]
     mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
     owner: Annotated[Account, Field(description="its user")] = ""
     group: Annotated[Account, Field(description="its group")] = ""
@@ -36,7 +35,9 @@ class Entry(Part):
     def _unix_only(self) -> Self:
         for key in ("mode", "owner", "group"):
             if key in self.model_fields_set and self.at.scheme != "unix":
-                raise ValueError(f"{key} is for unix:// only, {self.at} has no file that it could belong to")
+                raise Refused(
+                    f"{key} is for unix:// only, {self.at} has no file that it could belong to", "leave it out"
+                )
         return self
 
     @property

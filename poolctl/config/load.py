@@ -77,20 +77,28 @@ def examine(tree: Tree, name: str) -> Draft:
     except ValidationError as error:
         details = [each for each in error.errors() if not (each["type"] == "missing" and each["loc"][0] in faulty)]
         located = [(tuple(each["loc"]), each) for each in details]
-        return Draft(tree, choices, found_in_axes + findings(tree, located, _keys), None)
+        return Draft(tree, choices, found_in_axes + findings(tree, located, _keys, _elsewhere), None)
     found = found_in_axes + _twice(topology, tree)
     return Draft(tree, choices, found, None if found or tree.findings else topology)
 
 
+NESTED: dict[str, type[BaseModel]] = {
+    "limits": Limits,
+    "timeouts": Timeouts,
+    "listen": Entry,
+    "access_log": AccessLog,
+    "forwarded": Forwarded,
+}
+
+
+def _elsewhere(key: str) -> str:
+    from poolctl.config.elsewhere import place_for  # only who has findings needs it
+
+    return place_for(key, NESTED)
+
+
 def _keys(path: tuple[str | int, ...]) -> list[str]:
-    found: dict[str, type[BaseModel]] = {
-        "limits": Limits,
-        "timeouts": Timeouts,
-        "listen": Entry,
-        "access_log": AccessLog,
-        "forwarded": Forwarded,
-    }
-    part = found[str(path[0])] if path else Topology
+    part = NESTED[str(path[0])] if path else Topology
     if "tls" in path:
         (inner,) = path[path.index("tls") + 1 :][:1] or ("",)
         within: dict[str, type[BaseModel]] = {"clients": Clients, "names": Certificate}

@@ -1,18 +1,16 @@
 """What a topology file may say: one field for each key. Words only; the classes come in assembly."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import BeforeValidator, Field
 
 from poolctl.config.access_log import AccessLog, read_access_log
 from poolctl.config.address import parse_address
 from poolctl.config.forwarded import Forwarded, read_forwarded
 from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
-from poolctl.config.part import Part
+from poolctl.config.part import Part, instance_of
 from poolctl.config.units import Bytes, Seconds, Timeout
 
 # The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
@@ -69,13 +67,13 @@ class Topology(Part):
     """One server. Axes that are None take the default that suits the others."""
 
     name: Annotated[str, Field(pattern=r"\A[A-Za-z0-9_.-]{1,64}\z")]
-    app: InstanceOf[Choice]
+    app: Annotated[Choice, instance_of(Choice)]
     listen: Listen = (parse_address(DEFAULT_LISTEN),)
-    protocol: InstanceOf[Choice] | None = None
-    pool: InstanceOf[Choice] | None = None
-    ownership: InstanceOf[Choice] | None = None
-    dispatch: InstanceOf[Choice] | None = None
-    affinity: InstanceOf[Choice] | None = None
+    protocol: Annotated[Choice, instance_of(Choice)] | None = None
+    pool: Annotated[Choice, instance_of(Choice)] | None = None
+    ownership: Annotated[Choice, instance_of(Choice)] | None = None
+    dispatch: Annotated[Choice, instance_of(Choice)] | None = None
+    affinity: Annotated[Choice, instance_of(Choice)] | None = None
     preload: Annotated[bool, Field(description="import the app before the workers are forked")] = False
     backlog: Annotated[int, Field(ge=1, le=65535, description="connections that the kernel keeps waiting")] = 2048
     user: Annotated[Account, Field(description="who mold and roles run as")] = ""

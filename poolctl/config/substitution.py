@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -23,21 +22,19 @@ _INSIDE = re.compile(rf"({_NAME})(?:(:-|:\?)(.*))?", re.DOTALL)
 FORMS = "${NAME}, ${NAME:-default} and ${NAME:?message}; a dollar is $$"
 
 
-class Substituted(NamedTuple):
-    """What was put into a value: the names of variables, in their order, and whether all of them could be."""
-
-    names: tuple[str, ...]
-    whole: bool
-
-
 class Substitution:
-    """One source's values with the variables put in. ``found`` has the values that had one, by the node's identity."""
+    """One source's values with the variables put in.
+
+    ``substituted`` has the nodes that were made with variables and their names, ``unusable`` those where one could not
+    be put in; both by the identity of the node.
+    """
 
     def __init__(self, source: Source, variables: Mapping[str, str]) -> None:
         self.source = source
         self.variables = variables
         self.findings: list[Diagnostic] = []
-        self.found: dict[int, tuple[Node, Substituted]] = {}
+        self.substituted: dict[int, tuple[Node, tuple[str, ...]]] = {}
+        self.unusable: dict[int, Node] = {}
         self._seen: set[int] = set()
         self._room = MAX_BYTES
 
@@ -72,12 +69,14 @@ class Substitution:
         if self._room < 0 and before == len(self.findings):
             message = f"with its variables put in the file is larger than {MAX_BYTES >> 10} KiB"
             self.findings.append(Diagnostic("PC108", message, place_of(self.source, node)))
-        if names or before != len(self.findings):
-            self.found[id(node)] = node, Substituted(tuple(names), before == len(self.findings))
-        if before == len(self.findings):
-            node.value = text
-            if node.tag == STR and node.style is None:
-                node.tag = resolved_tag(text)
+        if before != len(self.findings):
+            self.unusable[id(node)] = node
+            return
+        if names:
+            self.substituted[id(node)] = node, tuple(names)
+        node.value = text
+        if node.tag == STR and node.style is None:
+            node.tag = resolved_tag(text)
 
     def _value(self, found: re.Match[str], place: Place, names: list[str]) -> str:
         inside = _INSIDE.fullmatch(found[1]) if found[2] else None

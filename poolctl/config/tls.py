@@ -1,13 +1,12 @@
 """The key ``tls`` of a listening address."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from poolctl.config.host import read_path
 from poolctl.config.part import Part
+from poolctl.config.refused import Refused
 
 File = Annotated[str, BeforeValidator(read_path)]
 
@@ -23,7 +22,7 @@ class Certificate(Part):
     @model_validator(mode="after")
     def _one_password(self) -> Self:
         if self.password and self.password_file:
-            raise ValueError("password and password_file are two ways to say one thing: keep one of them")
+            raise Refused("password and password_file are two ways to say one thing", "keep one of them")
         return self
 
 
@@ -36,7 +35,7 @@ class Clients(Part):
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not value or "*" in value[1:] or (value[0] == "*" and value[1:2] != "."):
-        raise ValueError('expected the name of a host, or "*." and a name for all that have one label before it')
+        raise Refused('expected the name of a host, or "*." and a name for all that have one label before it')
     return value
 
 
@@ -55,5 +54,5 @@ class Tls(Certificate):
     clients: Annotated[Clients | None, Field(description="certificates of clients")] = None
     names: Annotated[
         dict[Annotated[str, BeforeValidator(_name)], Certificate],
-        Field(max_length=1000, description="further certificates, by the name that a client asks for"),
+        Field(max_length=500, description="further certificates, by the name that a client asks for"),
     ] = {}  # noqa: RUF012  # pydantic copies it

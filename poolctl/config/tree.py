@@ -9,8 +9,7 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.config.diagnostic import Diagnostic, Place, Source, Span, in_order
-from poolctl.config.loader import construct, place_of
-from poolctl.config.substitution import Substituted
+from poolctl.config.loader import FLOAT, INT, construct, place_of
 
 Path = tuple[str | int, ...]
 
@@ -18,8 +17,8 @@ Path = tuple[str | int, ...]
 class Tree:
     """The composed topology. ``root`` is None for an empty file.
 
-    ``findings`` are those that were made before there was a tree. ``substituted`` says, by the identity of a node,
-    which variables its value was made with, or that it has none that was meant.
+    ``findings`` are those that were made before there was a tree. ``substituted`` has the nodes whose values were made
+    with variables, ``unusable`` those whose values are not what was meant; both by the identity of the node.
     """
 
     def __init__(self, file: Source, root: Node | None) -> None:
@@ -27,7 +26,8 @@ class Tree:
         self.root = root
         self.sources = {file.name: file}
         self.findings: list[Diagnostic] = []
-        self.substituted: dict[int, tuple[Node, Substituted]] = {}
+        self.substituted: dict[int, tuple[Node, tuple[str, ...]]] = {}
+        self.unusable: dict[int, Node] = {}
 
     def told(self, findings: Iterable[Diagnostic]) -> list[Diagnostic]:
         """The findings in their order, with those that were made before.
@@ -35,21 +35,22 @@ class Tree:
         What is said of a value that is not the one that was meant is left out; what is said of one that was made with
         a variable gets a note, for the value cannot be seen in the file.
         """
-        by_start = {self._place(node)[1][:2]: (node, found) for node, found in self.substituted.values()}
+        unusable = {_start(node) for node in self.unusable.values()}
+        made = {_start(node): names for node, names in self.substituted.values()}
         kept = list(self.findings)
         for finding in findings:
-            node, found = by_start.get(finding.place.span[:2], (None, None))
-            if node is None or found is None or self.sources[node.start_mark.name] is not finding.place.source:
+            source, span = finding.place
+            start = source.name, span.line, span.column
+            if start in made:
+                kept.append(replace(finding, notes=(*finding.notes, _of_variables(made[start]))))
+            elif start not in unusable:
                 kept.append(finding)
-            elif found.whole:
-                kept.append(replace(finding, notes=(*finding.notes, _of_variables(found.names))))
         return in_order(kept)
 
     def variables(self, path: Sequence[str | int]) -> tuple[str, ...]:
         """The variables of the environment that the value at a path was made with."""
         node = self.find(path)[1]
-        _, found = self.substituted.get(id(node), (None, None))
-        return found.names if found else ()
+        return self.substituted[id(node)][1] if id(node) in self.substituted else ()
 
     def value(self) -> Any:
         return None if self.root is None else construct(self.root)
@@ -58,6 +59,11 @@ class Tree:
         """What was written there, before a unit was read."""
         node = self.find(path)[1]
         return None if node is None else construct(node)
+
+    def written_at(self, path: Sequence[str | int]) -> str:
+        """A number as it was written, 0022 for instance, which is 22 once it is read; empty for other values."""
+        node = self.find(path)[1]
+        return str(node.value)[:60] if isinstance(node, ScalarNode) and node.tag in (INT, FLOAT) else ""
 
     def find(self, path: Sequence[str | int]) -> tuple[Node | None, Node | None]:
         """The key and the value at a path; parts of the path that no node has are skipped.
@@ -106,7 +112,9 @@ def _step(node: Node | None, part: str | int) -> tuple[Node | None, Node] | None
     return None
 
 
+def _start(node: Node) -> tuple[str, int, int]:
+    return node.start_mark.name, node.start_mark.line, node.start_mark.column
+
+
 def _of_variables(names: Sequence[str]) -> str:
-    if not names:
-        return "a dollar is written $$, so this value has one dollar for each two"
     return f"the value is made with the variable {' and '.join(dict.fromkeys(names))} of the environment"

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from poolctl.config.refused import Refused
+
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 
-_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)")
+_QUANTITY = r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)"
 
 
 def seconds(value: Any) -> float:
@@ -32,21 +34,21 @@ def size(value: Any) -> int:
     number, factor = _quantity(value, BYTES, "B", accepted)
     whole = number * factor
     if whole != int(whole):
-        raise ValueError(f"expected {accepted}, and this is not a whole number of bytes")
+        raise Refused(f"expected {accepted}", "it has to be a whole number of bytes")
     return int(whole)
 
 
 def _quantity(value: Any, units: dict[str, Any], plain: str, accepted: str) -> tuple[Any, Any]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value) or value < 0:
-            raise ValueError(f"expected {accepted}, not negative and not endless")
+            raise Refused(f"expected {accepted}", "it cannot be negative or endless")
         return value, 1
-    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    found = re.fullmatch(_QUANTITY, value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError(f"expected {accepted}")
+        raise Refused(f"expected {accepted}")
     number, unit = found[1], found[2] or plain
     if unit not in units:
-        raise ValueError(f'expected {accepted}; the units are {", ".join(units)}, not "{unit}"')
+        raise Refused(f"expected {accepted}", f"the units are {', '.join(units)}")
     return (float(number) if "." in number else int(number)), units[unit]
 
 

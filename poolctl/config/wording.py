@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.refused import Refused
 from poolctl.config.tree import Path, Tree
+
+Keys = Callable[[Path], Sequence[str]]
+Elsewhere = Callable[[str], str]
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -41,6 +45,8 @@ _EXPECTED = {
 
 def similar(word: str, words: Iterable[str]) -> str | None:
     """The word that was probably meant."""
+    import difflib  # only who has findings needs it
+
     found = difflib.get_close_matches(word, list(words), 1, 0.6)
     return found[0] if found else None
 
@@ -67,16 +73,20 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:56] + '..."'
 
 
-def unknown_key(tree: Tree, path: Path, keys: Sequence[str]) -> Diagnostic:
-    """An unknown key, at the key itself. ``path`` ends with it."""
+def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewhere | None = None) -> Diagnostic:
+    """An unknown key, at the key itself. ``path`` ends with it; ``elsewhere`` says where a key belongs."""
     key = str(path[-1])
     within = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
     what = f"the keys of {dotted(path[:-1])}" if len(path) > 1 else "the keys"
-    return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), mend(key, keys, what))
+    help_ = (elsewhere and elsewhere(key)) or mend(key, keys, what)
+    return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), help_)
 
 
-def findings(tree: Tree, located: Iterable[tuple[Path, ErrorDetails]], keys: Any) -> list[Diagnostic]:
-    """One diagnostic for each place. ``keys(path)`` gives the keys that a mapping may have.
+def findings(
+    tree: Tree, located: Iterable[tuple[Path, ErrorDetails]], keys: Keys, elsewhere: Elsewhere | None = None
+) -> list[Diagnostic]:
+    """One diagnostic for each place. ``keys(path)`` gives the keys that a mapping may have, ``elsewhere(key)`` where
+    one belongs that the topology itself does not have.
 
     The members of a union complain one by one about the same value: together they are one sentence.
     """
@@ -84,24 +94,71 @@ def findings(tree: Tree, located: Iterable[tuple[Path, ErrorDetails]], keys: Any
     for path, error in located:
         real = path if error["type"] in ("missing", "extra_forbidden") else _existing(tree, path)
         groups.setdefault(real, []).append(error)
-    return [_finding(tree, path, errors, keys) for path, errors in groups.items()]
+    return [_finding(tree, path, errors, keys, elsewhere) for path, errors in groups.items()]
 
 
-def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Any) -> Diagnostic:
+def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, elsewhere: Elsewhere | None) -> Diagnostic:
     kind = errors[0]["type"]
     if kind == "extra_forbidden":
-        return unknown_key(tree, path, keys(path[:-1]))
+        return unknown_key(tree, path, keys(path[:-1]), elsewhere if len(path) == 1 else None)
     if kind == "missing":
         within = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
-        return Diagnostic("PC202", f'the key "{path[-1]}" is missing{within}', tree.at_key(path[:-1]))
-    code = "PC206" if path[:1] == ("listen",) and kind == "value_error" else "PC204"
-    given = tree.value_at(path)
-    place = tree.at_key(path) if given is None else tree.at_value(path)
-    own = [str(error["ctx"]["error"]) for error in errors if error["type"] == "value_error"]
-    sentence = "; ".join(own) if own else f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
-    if code == "PC206":
-        return Diagnostic(code, f"listen: {sentence}", place)
-    return Diagnostic(code, f"{dotted(path)}: {sentence}, not {shown(given)}" if path else sentence, place)
+        message = f'the key "{path[-1]}" is missing{within}'
+        return Diagnostic("PC202", message, tree.at_key(path[:-1]), _missing(path))
+    given, place = tree.value_at(path), tree.at_value(path)
+    if errors[0]["loc"][-1:] == ("[key]",):  # what is said of a key, not of its value
+        given, place = path[-1], tree.at_key(path)
+    elif given is None:
+        place = tree.at_key(path)
+    said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
+    sentence = "; ".join(map(str, said)) or f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
+    if sentence.startswith("expected"):
+        sentence = f"{sentence}, not {tree.written_at(path) or shown(given)}"
+    help_ = next((each.mend for each in said if isinstance(each, Refused)), "") or _meant(given, errors)
+    if not help_ and kind in _MAPPINGS and path:
+        help_ = f"its keys are {', '.join(keys(path))}"
+    if said and _is_address(path):
+        return Diagnostic("PC206", f"listen: {sentence}", place, help_)
+    return Diagnostic("PC204", f"{dotted(path)}: {sentence}" if path else sentence, place, help_)
+
+
+def _is_address(path: Path) -> bool:
+    return path[:1] == ("listen",) and (path[-1] in ("listen", "at") or isinstance(path[-1], int))
+
+
+_MAPPINGS = ("dict_type", "model_type", "dataclass_type")
+_BOOLS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
+
+
+def _missing(path: Path) -> str:
+    """An example of what has to be there."""
+    examples = {
+        "app": "app: {wsgi: shop.wsgi:application}",
+        "at": "at: tcp://0.0.0.0:8000",
+        "trust": "trust: 127.0.0.1",
+    }
+    example = examples.get(str(path[-1])) or f"{path[-1]}: ..."
+    return f"for instance {example}"
+
+
+def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
+    """What was probably meant by a value that is not accepted."""
+    kinds = {error["type"] for error in errors}
+    if "bool_type" in kinds and str(given).lower() in _BOOLS:
+        return (
+            f"write {_BOOLS[str(given).lower()]}: in YAML 1.2 {given} is a text"
+            if isinstance(given, str)
+            else (f"write {_BOOLS[str(given)]}")
+        )
+    if kinds & {"int_type", "float_type"} and isinstance(given, str) and re.fullmatch("[0-9]+", given):
+        return "leave out the quotes"
+    if "string_type" in kinds and isinstance(given, int | float):
+        return f'put it in quotes: "{given}"'
+    words = [
+        word for error in errors for word in re.findall("'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+    ]
+    near = similar(str(given), words) if words else None
+    return f'did you mean "{near}"?' if near else ""
 
 
 def expected(error: ErrorDetails) -> str:

@@ -54,7 +54,7 @@ def test_defaults_are_those_of_the_class(tmp_path: Path) -> None:
         ("target: a, _turn: 3", "PC203", "_turn", 'unknown key "_turn" in app'),
         ("body: 3", "PC202", "app", 'the key "target" is missing in app'),
         ("target: ''", "PC204", "''", 'app.target: expected a text of at least 1 characters, not ""'),
-        ("target: a, body: 5x", "PC204", "5x", "the units are B, KiB, MiB, GiB, kB, MB, GB"),
+        ("target: a, body: 5x", "PC204", "5x", 'expected a size such as "64KiB"'),
         ("target: a, body: 0B", "PC204", "0B", 'app.body: expected at least 1, not "0B"'),
         ("target: a, pause: 0", "PC204", "0", "app.pause: expected more than 0, not 0"),
         ("target: a, size: many", "PC204", "many", 'app.size: expected a whole number or "auto", not "many"'),

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from poolctl.config.address import Address, parse_address
+from poolctl.config.refused import Refused
 
 
 @pytest.mark.parametrize(
@@ -25,8 +24,8 @@ def test_forms(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("8000", "the forms are tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
-        ("http://a:80", "the forms are"),
+        ("shop", "the forms are tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
+        ("http://shop", "the forms are"),
         ("tcp://:80", "tcp://0.0.0.0:PORT"),
         ("tcp://a", "not of the form tcp://HOST:PORT"),
         ("tcp://::1:80", "an IPv6 address stands in brackets"),
@@ -37,12 +36,35 @@ def test_forms(text: str, address: Address) -> None:
         ("unix:///" + "a" * 107, "more than 107 bytes"),
         ("fd://2", "3 or higher"),
         ("fd://x", "3 or higher"),
-        (3, "an address is a text"),
+        (3, "expected an address of the form"),
     ],
 )
 def test_what_is_no_address(text: object, reason: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(reason)):
+    with pytest.raises(Refused) as raised:
         parse_address(text)
+    assert reason in f"{raised.value}: {raised.value.mend}"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("8000", "tcp://127.0.0.1:8000"),
+        (8000, "tcp://127.0.0.1:8000"),
+        (":8000", "tcp://0.0.0.0:8000"),
+        ("*:8000", "tcp://0.0.0.0:8000"),
+        ("localhost:8000", "tcp://localhost:8000"),
+        ("[::1]:80", "tcp://[::1]:80"),
+        ("http://a:80", "tcp://a:80"),
+        ("http://a:80/", "tcp://a:80"),
+        ("/run/shop.sock", "unix:///run/shop.sock"),
+        ("unix:/run/shop.sock", "unix:///run/shop.sock"),
+    ],
+)
+def test_what_was_probably_meant_is_an_address(text: object, meant: str) -> None:
+    with pytest.raises(Refused) as raised:
+        parse_address(text)
+    assert meant in raised.value.mend
+    assert str(parse_address(meant)) == meant
 
 
 def test_only_an_address_that_names_one_place_is_fixed() -> None:

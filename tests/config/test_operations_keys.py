@@ -11,9 +11,9 @@ from poolctl.config.address import Address
 from poolctl.config.diagnostic import Invalid
 
 WRONG = {
-    "listen: [{at: unix:///run/s, mode: 0660}]": "PC206 2:36 four octal digits in quotes",
-    'listen: [{at: unix:///run/s, mode: "0888"}]': "PC206 2:36 four octal digits in quotes",
-    'listen: [{at: unix:///run/s, mode: "2775"}]': "PC206 2:36 only the permissions of user, group and others",
+    "listen: [{at: unix:///run/s, mode: 0660}]": "PC204 2:36 four octal digits in quotes",
+    'listen: [{at: unix:///run/s, mode: "0888"}]': "PC204 2:36 four octal digits in quotes",
+    'listen: [{at: unix:///run/s, mode: "2775"}]': "PC204 2:36 only the permissions of user, group and others",
     'listen: [{at: unix:///run/s, mod: "0660"}]': 'PC203 2:30 unknown key "mod"',
     'listen: [{at: tcp://h:1, mode: "0660"}]': "PC206 2:10 mode is for unix:// only",
     "listen: [{at: fd://3, owner: shop}]": "PC206 2:10 owner is for unix:// only",
@@ -24,13 +24,13 @@ WRONG = {
     "listen: {at: tcp://h:1, tls: {certificate: a, kye: b}}": 'PC203 2:47 unknown key "kye" in listen.0.tls',
     "listen: {at: tcp://h:1, tls: {certificate: a, minimum: 1.1}}": 'PC204 2:56 listen.tls.minimum: expected "1.2"',
     "listen: {at: tcp://h:1, tls: {certificate: a, clients: {}}}": 'PC202 2:47 the key "authority" is missing',
-    'listen: {at: tcp://h:1, tls: {certificate: a, names: {"a.*": {certificate: x}}}}': "PC206 2:62 the name of a host",
-    "listen: {at: tcp://h:1, tls: {certificate: a, password: x, password_file: y}}": "PC206 2:30 two ways to say one",
-    "listen: {at: tcp://h:1, protocol: 7}": "PC206 2:35 expected a name, or a mapping with its name as use",
+    'listen: {at: tcp://h:1, tls: {certificate: a, names: {"a.*": {certificate: x}}}}': "PC204 2:55 the name of a host",
+    "listen: {at: tcp://h:1, tls: {certificate: a, password: x, password_file: y}}": "PC204 2:30 two ways to say one",
+    "listen: {at: tcp://h:1, protocol: 7}": "PC204 2:35 expected a name, or a mapping with its name as use",
     "listen: {at: tcp://h:1, protocol: htp}": 'PC205 2:35 protocol: there is no "htp"',
     "listen: {at: tcp://h:1, protocol: {use: http, hed: 1}}": 'PC203 2:47 unknown key "hed" in listen.protocol',
     "listen: {at: tcp://h:1, protocol: lines}": "PC301 2:35 the app demo answers requests of the protocol http, not of",
-    "listen: {at: tcp://h:1, proxy_protocol: shop}": "PC206 2:41 an address, a network such as 10.0.0.0/8, or unix",
+    "listen: {at: tcp://h:1, proxy_protocol: shop}": "PC204 2:41 an address, a network such as 10.0.0.0/8, or unix",
     "user: [shop]": "PC204 2:7 the name or the number of an account",
     "group: -1": "PC204 2:8 the name or the number of an account",
     "timeouts: {request: soon}": "PC204 2:21 timeouts.request: expected a time",
@@ -43,8 +43,8 @@ WRONG = {
     "umask: 27": "PC204 2:8 octal digits in quotes",
     "directory: 7": "PC204 2:12 expected a path",
     "pid_file: [a]": "PC204 2:11 expected a path",
-    "environment: {PORT: 80}": 'PC204 2:14 the value of PORT is no text: put it in quotes, PORT: "..."',
-    "environment: {A=B: x}": 'PC204 2:14 "A=B" cannot be the name of a variable',
+    "environment: {PORT: 80}": 'PC204 2:21 environment.PORT: expected a text, not 80: put it in quotes: "80"',
+    "environment: {A=B: x}": 'PC204 2:15 "A=B" cannot be the name of a variable',
     "environment: [A]": "PC204 2:14 expected a mapping",
     "access_log: combned": 'PC204 2:13 "combned" is no format',
     "access_log: true": "PC204 2:13 expected",
@@ -56,7 +56,7 @@ WRONG = {
     "access_log: '%h \u00e9'": "PC204 2:13 one line of ASCII",
     "forwarded: {header: forwarded}": 'PC202 2:1 the key "trust" is missing',
     "forwarded: {trust: []}": "PC204 2:20 at least 1",
-    "forwarded: {trust: 10.0.0.1/8}": "PC204 2:20 has host bits set",
+    "forwarded: {trust: 10.0.0.1/8}": 'PC204 2:20 the network of it is "10.0.0.0/8"',
     "forwarded: {trust: [localhost]}": "PC204 2:21 an address, a network such as 10.0.0.0/8, or unix",
     "forwarded: {trust: unix, header: via}": 'PC204 2:34 "x-forwarded" or "forwarded"',
 }
@@ -72,7 +72,7 @@ def found(tmp_path: Path, app: str, text: str) -> list[str]:
     with pytest.raises(Invalid) as raised:
         read(str(file))
     return [
-        f"{each.code} {each.place.span.line + 1}:{each.place.span.column + 1} {each.message}"
+        f"{each.code} {each.place.span.line + 1}:{each.place.span.column + 1} {each.message}: {each.help}"
         for each in raised.value.diagnostics
     ]
 
