@@ -144,19 +144,25 @@ def _waiting(answers: Answers) -> Setting:
 
 def single(answers: Answers) -> Design:
     """One worker, whose memory all requests meet."""
-    awaited = answers.kind in AWAITED
-    at_once = {"stream": "Each connection has a thread of its own, so locks are needed around it."}
-    at_once |= dict.fromkeys(AWAITED, "One event loop has all requests in hand, and computes on one core.")
-    pool = Setting(
-        "pool",
-        "{kind: process, size: 1}",
-        "What is kept in memory for a later request is in one process, so there is one."
-        + (" " + at_once.get(answers.kind, "It is not safe for threads, so it answers one request at a time."))
-        + " It is gone when the process ends.",
-        "one memory that all requests meet",
-    )
-    owns = awaited or answers.kind == "stream"
-    return Design((pool, _hands(answers)[0] if owns else _lends(answers)))
+    if answers.kind in AWAITED:
+        worker = "{kind: process, size: 1}"
+        how = "One event loop has all requests in hand, and computes on one core."
+    else:
+        worker = "{kind: thread, size: 1}"
+        how = "It is not safe for threads, so one thread answers one request at a time."
+    if answers.kind == "stream":
+        how = "Each connection has a thread of its own, so what they share needs locks."
+    why = f"What is kept in memory for a later request is in one process, and ends with it; so there is one. {how}"
+    pool = Setting("pool", worker, why, "one memory that all requests meet")
+    return Design((pool, _hands(answers) if answers.kind not in BLOCKING else _QUEUES))
+
+
+_QUEUES = Setting(
+    "ownership",
+    "half-sync/half-reactive",
+    "A front reads whole requests and queues them: a client that sends or reads slowly does not hold the one thread.",
+    "slow clients do not hold the one thread",
+)
 
 
 def reuse_port(answers: Answers, when: str = "", *, client: bool = False) -> Design:
@@ -184,10 +190,10 @@ def reuse_port(answers: Answers, when: str = "", *, client: bool = False) -> Des
 
 def handing(answers: Answers, when: str = "", *, client: bool = False) -> Design:
     """half-sync/half-async: a front accepts, a process has the connection until it closes."""
-    return Design((AUTO, *_hands(answers), *([_client()] if client else [])), when)
+    return Design((AUTO, _hands(answers), _LEAST, *([_client()] if client else [])), when)
 
 
-def _hands(answers: Answers) -> tuple[Setting, Setting]:
+def _hands(answers: Answers) -> Setting:
     has = "until it closes, so a request of a kept connection costs the least. A slow one makes the others wait"
     if answers.kind in AWAITED:
         has = "in its event loop until it closes, among many others; what is awaited makes nobody wait"
@@ -195,16 +201,17 @@ def _hands(answers: Answers) -> tuple[Setting, Setting]:
         has = "until the function returns, which runs in a thread of its own"
     if answers.kind == "asgi" and answers.websockets:
         has += ". A WebSocket is such a connection"
-    ownership = Setting(
+    return Setting(
         "ownership",
         "half-sync/half-async",
         f"A front accepts, and a process has the connection {has}.",
         "a process has a connection for as long as it lasts",
     )
-    dispatch = Setting(
-        "dispatch",
-        "least-loaded",
-        "Who has the fewest connections gets the next, which is even for few and long ones too.",
-        "who has the fewest connections gets the next",
-    )
-    return ownership, dispatch
+
+
+_LEAST = Setting(
+    "dispatch",
+    "least-loaded",
+    "Who has the fewest connections gets the next, which is even for few and long ones too.",
+    "who has the fewest connections gets the next",
+)

@@ -30,9 +30,7 @@ def read(field: str, value: Any) -> Any:
         if field == "listen":
             parse_address(value)
         if field == "trust":
-            read_network(value)
-            if value == "unix":
-                raise ValueError("unix is for a proxy that comes through a unix socket: --proxy unix")
+            _trusted(value)
     except ValueError as error:
         raise Wrong(str(error)) from None
     if field in ("certificate", "key"):
@@ -48,6 +46,18 @@ def _choice(field: str, typed: str) -> str:
         return meant[0]
     near = difflib.get_close_matches(typed, words, 1, 0.6)
     raise Wrong(f'"{typed}" is not one of {", ".join(words)}' + (f'; did you mean "{near[0]}"?' if near else ""))
+
+
+def _trusted(value: str) -> None:
+    """Raises ValueError for what is no network, and for everybody, who could then say anything."""
+    if value == "unix":
+        raise ValueError("unix is for a proxy that comes through a unix socket: --proxy unix")
+    try:
+        network = read_network(value)
+    except ValueError:
+        raise ValueError(f'"{value}" is no address and no network, for instance 127.0.0.1 or 10.0.0.0/8') from None
+    if network.endswith("/0"):
+        raise ValueError(f"{value} is everybody, so any client could say who it is: name the network of the proxy")
 
 
 def _path(what: str, value: str) -> str:

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolctl.assembly import size
 from poolctl.assembly.judge import Judgement, judge
 from poolctl.assembly.proposal import AXES, TARGETED, Answers, Kind, Proposal, asked, propose
 from poolctl.assembly.proposal_keys import quoted
@@ -71,6 +72,14 @@ def test_every_file_is_valid_and_without_a_warning(kind: str, tmp_path: Path) ->
         assert judged(each, tmp_path).findings == [], each
 
 
+def test_nor_is_there_one_on_a_machine_with_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size, "usable_cores", lambda: 1)
+    for answers in walk(replace(start("asgi"), cores=1)):
+        if answers.production and not answers.certificate:
+            written = text(propose(answers))
+            assert judged(written, tmp_path).findings == [], written
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_stands_there_instead_is_valid_too(kind: str, tmp_path: Path) -> None:
     """Each alternative, put over the settings as its words say."""
@@ -107,6 +116,7 @@ def test_no_baseline_and_no_word_that_is_not_known_is_chosen() -> None:
         "{kind: process, size: auto}",
         "{kind: process, size: 8}",
         "{kind: process, size: 1}",
+        "{kind: thread, size: 1}",
         "{kind: thread, size: auto}",
     }
     assert {value for axis, value in chosen if axis == "ownership"} == {
@@ -121,7 +131,8 @@ REACTIVE = {"ownership": "half-sync/half-reactive", "dispatch": "shared-queue", 
 ASYNC = {"ownership": "half-sync/half-async", "dispatch": "least-loaded"}
 KERNEL = {"ownership": "reuse-port", "dispatch": "kernel-hash"}
 THREADS = {"pool": "{kind: thread, size: auto}", "ownership": "leader/followers", "affinity": "request"}
-AUTO, ONE = {"pool": "{kind: process, size: auto}"}, {"pool": "{kind: process, size: 1}"}
+AUTO = {"pool": "{kind: process, size: auto}"}
+ONE, ONE_THREAD = {"pool": "{kind: process, size: 1}"}, {"pool": "{kind: thread, size: 1}"}
 COMPUTES = {"work": "computes", "mixed": True}
 UNIFORM = {"work": "computes", "mixed": False}
 
@@ -137,7 +148,11 @@ UNIFORM = {"work": "computes", "mixed": False}
         ("wsgi", UNIFORM | {"listen": "unix:///run/x.sock"}, AUTO | ASYNC),
         ("wsgi", UNIFORM | {"keeps": "client"}, AUTO | KERNEL | {"dispatch": "client", "affinity": "client"}),
         ("wsgi", COMPUTES | {"keeps": "client"}, AUTO | REACTIVE | {"dispatch": "least-loaded", "affinity": "client"}),
-        ("wsgi", COMPUTES | {"keeps": "client", "proxy": "unix"}, ONE | {"ownership": "half-sync/half-reactive"}),
+        (
+            "wsgi",
+            COMPUTES | {"keeps": "client", "proxy": "unix"},
+            ONE_THREAD | {"ownership": "half-sync/half-reactive"},
+        ),
         ("wsgi", COMPUTES | {"keeps": "shared", "thread_safe": True}, THREADS),
         ("wsgi", {"keeps": "client", "thread_safe": True}, THREADS),
         ("asgi", {}, AUTO | ASYNC),

@@ -47,7 +47,7 @@ def best(folder: Path, files: dict[str, str]) -> Candidate:
         ("import flask\nfrom whitenoise import Whi\napp = Whi(flask.Flask('x'))", "wsgi", "shop:app"),
         ("import flask, asgiref.wsgi as w\napp = w.WsgiToAsgi(flask.Flask(''))", "asgi", "shop:app"),
         ("try:\n    from flask import Flask\nfinally:\n    pass\nif 1:\n    app = Flask('x')", "wsgi", "shop:app"),
-        ("from flask import Flask\ndef make():\n    made = Flask('x')\n    return made\napp = make()", "wsgi", "shop:app"),
+        ("import flask\ndef make():\n    made = flask.Flask('x')\n    return made\napp = make()", "wsgi", "shop:app"),
         ("def make():\n    from flask import Flask\n    return Flask('x')\napp = make()", "wsgi", "shop:app"),
         ("from unheard import Of\napplication = Of()", "", "shop:application"),
     ],

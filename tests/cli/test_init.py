@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from harness.server import ROOT, Server
+from harness.server import ROOT, Server, wait_until
 from typer.testing import CliRunner, Result
 
 from poolctl.assembly.proposal import Answers, Kind
@@ -207,7 +207,8 @@ def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(her
         (["--kind", "demo", "--waits"], "--waits/--computes decides nothing with the other answers"),
         (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy decides nothing with the other answers"),
         (["--kind", "demo", "--listen", "8000"], '"8000" is not an address'),
-        (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], "10.0.0.300"),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is no address and no network'),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is everybody"),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "unix"], "--proxy unix"),
         (["--kind", "demo", "--name", "my shop"], '"my shop" cannot be the name of a server'),
         (["--kind", "demo", "--certificate", "a\nb"], "certificate: that cannot be the path of a file"),
@@ -248,7 +249,7 @@ def test_a_conversation(here: Path, typed: Callable[..., tuple[int, str, str]]) 
     assert "the folder /run/shop has to be there" in " ".join(out.split())
     read = yaml.safe_load((here / "topology.yaml").read_text())
     assert (read["app"], read["forwarded"]) == ({"wsgi": "shop:app"}, {"trust": "unix"})
-    assert read["pool"] == {"kind": "process", "size": 1}
+    assert read["pool"] == {"kind": "thread", "size": 1}
 
 
 def test_each_answer_is_asked_again_until_it_can_be_read(
@@ -284,6 +285,7 @@ def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
             said = until(leader, b"[production] ")
             os.write(leader, b"development\r")
             said += until(leader, b"[tcp://127.0.0.1:8000] ")
+            wait_until(lambda: state(asking.pid) == "S", "it waits for an answer")
             asking.send_signal(signal.SIGINT)
             said += until(leader, b"Nothing was written.")
             assert asking.wait(20) == 130
@@ -292,6 +294,11 @@ def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
             os.close(leader)
     assert b"Traceback" not in said
     assert os.listdir(here) == []
+
+
+def state(pid: int) -> str:
+    """Of a process, as proc(5) has it: S is one that waits."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def until(file: int, text: bytes) -> bytes:
