@@ -74,6 +74,8 @@ class Session:
             sys.stdout.write(written)
         else:
             write(self._output, written, force=self._force)
+        if asks:
+            self._console.print()
         self._tell(answers, proposal, seen)
         return WRITTEN
 
@@ -109,7 +111,7 @@ class Session:
         """What was chosen and why, in short, and what to do next."""
         say = self._console
         if self._output != "-":
-            say.print(f"\nWrote {self._output}:", style="bold", markup=False, soft_wrap=True)
+            say.print(f"Wrote {self._output}:", style="bold", markup=False, soft_wrap=True)
         for each in proposal.settings:
             if each.key in ("app", "listen") or each.short:
                 say.print(f"  {each.key}: {each.value}", style="cyan", markup=False, soft_wrap=True)

@@ -7,8 +7,11 @@ import os
 import pty
 import select
 import signal
+import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 import typing
 import urllib.request
@@ -333,6 +336,12 @@ def test_every_question_is_an_option_with_its_words() -> None:
         assert question.asks in said
 
 
+def test_the_page_has_every_question_as_it_is_asked() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    for question in QUESTIONS.values():
+        assert f"| `{question.flags}` | {question.asks} " in page
+
+
 # serving
 
 
@@ -345,3 +354,21 @@ def test_what_is_written_serves(here: Path, words: list[str]) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=10) as answer:
             assert answer.read() == b"127.0.0.1"
         assert server.stop() == 0
+
+
+def test_behind_a_proxy_the_app_sees_who_the_client_is(here: Path) -> None:
+    (here / "shop.py").write_text(WSGI)
+    with tempfile.TemporaryDirectory() as folder:  # the path of a socket is short
+        path = f"{folder}/s.sock"
+        assert init("--yes", "--proxy", "unix", "--preload", "--listen", f"unix://{path}").exit_code == 0
+        topology = yaml.safe_load((here / "topology.yaml").read_text())
+        assert topology["preload"]
+        with Server(topology, here, sets=("pool.size=2",)) as server, socket.socket(socket.AF_UNIX) as proxy:
+            server.ready()
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+            proxy.settimeout(10)
+            proxy.connect(path)
+            proxy.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+            answer = b"".join(iter(lambda: proxy.recv(65536), b""))
+            assert b"203.0.113.7" in answer
+            assert server.stop() == 0
