@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from poolctl.assembly.proposal import BUILT_IN, FOLDERS, Answers, asked
+from poolctl.assembly.proposal import BUILT_IN, FOLDERS, TARGETED, Answers, asked
 from poolctl.assembly.proposal_scan import Candidate, Look
 from poolctl.cli.init_questions import QUESTIONS, Question
 from poolctl.cli.init_reading import Wrong, read, read_app
@@ -72,7 +72,8 @@ class Interview:
             app = self._which(offered)
         candidate = next((each for each in offered if app in (each.app, each.app.partition(":")[0])), None)
         if not kind:
-            kind = (candidate.kind if candidate else "") or _kind_of_path(app) or self._kind(app)
+            known = candidate.kind if candidate else app if app in BUILT_IN else ""
+            kind = known or _kind_of_path(app) or self._kind(app)
         if kind in BUILT_IN:
             return replace(start, kind=kind), None
         app = read_app(kind, candidate.app if candidate else app)
@@ -99,23 +100,27 @@ class Interview:
                     for at, each in enumerate(offered, 1)
                 ]
             )
-            self._console.print("a number, or another one as package.module:callable or as a folder", style="dim")
+            self._console.print("A number, or another one: package.module:callable or a folder", style="dim")
         else:
-            self._console.print("Found none here: a package.module:callable, or a folder", style="dim")
+            self._console.print(
+                "Found none here: write package.module:callable or a folder, or demo to try poolctl out", style="dim"
+            )
 
         def reader(typed: str) -> str:
             if typed.isdecimal():
                 if not 1 <= int(typed) <= len(offered):
                     raise Wrong(f"there is no number {typed}")
                 return offered[int(typed) - 1].app
-            return typed if _kind_of_path(typed) else read_app("wsgi", typed)
+            return typed if _kind_of_path(typed) or typed in BUILT_IN else read_app("wsgi", typed)
 
         return self._until(reader, best, "1" if best else "")
 
     def _kind(self, app: str) -> str:
         if not self._console:
             raise Wrong(f"{app} is not among what was found here, say how it is called: --kind wsgi or --kind asgi")
-        return str(self._ask(QUESTIONS["kind"], "wsgi", lambda typed: read("kind", typed)))
+        question = QUESTIONS["kind"]
+        called = tuple(choice for choice in question.choices if choice[0] in TARGETED)  # a folder is known by its path
+        return str(self._ask(replace(question, choices=called), "wsgi", lambda typed: read("kind", typed)))
 
     def _ask(self, question: Question, default: T, reader: Callable[[str], T]) -> T:
         self._say(question)
@@ -128,8 +133,10 @@ class Interview:
         while True:
             self._console.print(f"[{shown}] " if shown else "> ", end="", style="green", markup=False)
             typed = self._console.input().strip()
-            if not typed and (shown or default == ""):
-                return default
+            if not typed:
+                if shown:
+                    return default
+                continue
             try:
                 return reader(typed)
             except Wrong as wrong:

@@ -71,7 +71,7 @@ QUESTIONS = {
     ),
     "work": Question(
         "Where does most of the time of a request go?",
-        "What waits needs no core, so there can be many of it; what computes needs one each.",
+        "Who waits needs no core, so there may be many workers; who computes needs one each.",
         "--waits/--computes",
         (
             ("waits", "for a database, for other services, for disks"),

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from poolctl.assembly import size
 from poolctl.assembly.proposal import Answers, Proposal, asked, propose
@@ -111,18 +113,26 @@ class Session:
         """What was chosen and why, in short, and what to do next."""
         say = self._console
         if self._output != "-":
-            say.print(f"Wrote {self._output}:", style="bold", markup=False, soft_wrap=True)
+            _line(say, f"Wrote {self._output}:", style="bold")
         for each in proposal.settings:
             if each.key in ("app", "listen") or each.short:
-                say.print(f"  {each.key}: {each.value}", style="cyan", markup=False, soft_wrap=True)
-                say.print(f"      {each.short or each.why}", markup=False, soft_wrap=True)
+                _line(say, f"{each.key}: {each.value}", 2, "cyan")
+                _line(say, each.short or each.why, 6)
         for note in (*proposal.notes, *_packages(answers), *(() if sys.stdin.isatty() else seen.notes)):
-            say.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+            _line(say, f"note: {note}", style="yellow")
         if self._output != "-":
             file = shlex.quote(self._output)
             say.print("\nNext:", style="bold")
             for command in (f"poolctl validate {file}", f"poolctl run {file}", f"poolctl explain {file}"):
-                say.print(f"  {command}", markup=False, soft_wrap=True)
+                _line(say, command, 2)
+
+
+def _line(say: Console, words: str, indent: int = 0, style: str = "") -> None:
+    """A line, in a terminal broken between words below where it begins; in a pipe it stays one."""
+    if say.is_terminal:
+        say.print(Padding(Text(words, style), (0, 0, 0, indent), expand=False))
+    else:
+        say.print(" " * indent + words, style=style, markup=False, soft_wrap=True)
 
 
 def _packages(answers: Answers) -> list[str]:

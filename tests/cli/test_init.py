@@ -258,7 +258,7 @@ def test_a_conversation(here: Path, typed: Callable[..., tuple[int, str, str]]) 
 def test_each_answer_is_asked_again_until_it_can_be_read(
     here: Path, typed: Callable[..., tuple[int, str, str]]
 ) -> None:
-    lines = "shop/wsgi.py\nshop.wsgi:app\nasgy\nasgi\nx\ndevelopment\ny\nclientt\nclient\n8000\n\n"
+    lines = "\nshop/wsgi.py\nshop.wsgi:app\nasgy\nasgi\nx\ndevelopment\ny\nclientt\nclient\n8000\n\n"
     code, out, err = typed(lines)
     assert code == 0, out + err
     words = " ".join(out.split())
@@ -269,6 +269,12 @@ def test_each_answer_is_asked_again_until_it_can_be_read(
     assert '"8000" is not an address' in words
     read = yaml.safe_load((here / "topology.yaml").read_text())
     assert (read["app"], read["affinity"]) == ({"asgi": "shop.wsgi:app"}, "client")
+
+
+def test_a_built_in_app_is_an_answer_too(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = typed("demo\n\n\n\n\n", "--name", "trial")
+    assert code == 0, out + err
+    assert yaml.safe_load((here / "topology.yaml").read_text())["app"] == "demo"
 
 
 def test_the_end_of_input_leaves_nothing_behind(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
