@@ -23,6 +23,7 @@ def designs(answers: Answers) -> list[Design]:
 _FEW = "If connections are few and long: spread by their number, not by a hash"
 _MIXED = "If there are slow requests between the quick ones, after all"
 _UNIFORM = "If all requests are quick, so that none waits long for another"
+_ONLY_WAIT = "If its coroutines only wait, or for WebSockets"
 _MOVED = "Once that moves to a database or cache that all processes share"
 
 
@@ -50,7 +51,7 @@ def _of_connections(answers: Answers) -> list[Design]:
         return [single(answers), handing(answers, _MOVED)]
     client = answers.keeps == "client"
     if lendable and answers.work == "computes" and answers.mixed:
-        return [lending(answers, client=client), handing(answers, "If its coroutines only wait, or for WebSockets")]
+        return [lending(answers, client=client), handing(answers, _ONLY_WAIT, client=client)]
     if lendable and answers.work == "computes" and answers.direct:
         own = reuse_port(answers, client=client)
         return [own, lending(answers, _MOVED if client else _MIXED)]

@@ -7,7 +7,8 @@ from textwrap import wrap
 
 from poolctl.assembly.proposal import AXES, Otherwise, Proposal, Setting
 
-SCHEMA = "https://poolctl.dev/schema/topology.json"
+# What the first line names for editors, beside the file: no address on the net, which may change or be gone.
+SCHEMA = "poolctl.schema.json"
 WIDTH = 110
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from poolctl.assembly import size
 from poolctl.assembly.proposal import Answers, Proposal, asked, propose
 from poolctl.assembly.proposal_scan import Look, look
-from poolctl.assembly.proposal_text import text
+from poolctl.assembly.proposal_text import SCHEMA, text
 from poolctl.cli.init_interview import Interview, Unanswered
 from poolctl.cli.init_questions import QUESTIONS
 from poolctl.cli.init_reading import Wrong, read_name
@@ -123,8 +123,9 @@ class Session:
         if self._output != "-":
             file = shlex.quote(self._output)
             say.print("\nNext:", style="bold")
-            for command in (f"poolctl validate {file}", f"poolctl run {file}", f"poolctl explain {file}"):
-                _line(say, command, 2)
+            schema = shlex.quote(os.path.join(os.path.dirname(self._output), SCHEMA))
+            for command in (f"validate {file}", f"run {file}", f"explain {file}", f"schema > {schema}"):
+                _line(say, f"poolctl {command}", 2)
 
 
 def _line(say: Console, words: str, indent: int = 0, style: str = "") -> None:

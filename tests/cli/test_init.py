@@ -82,7 +82,8 @@ def test_with_defaults_it_writes_for_the_app_that_it_finds(here: Path) -> None:
     assert read["app"] == {"wsgi": "shop:app"}
     assert read["ownership"] == "leader/followers"  # Flask's own server has run it in threads all along
     assert (
-        "poolctl validate topology.yaml\n  poolctl run topology.yaml\n  poolctl explain topology.yaml\n" in done.stdout
+        "poolctl validate topology.yaml\n  poolctl run topology.yaml\n  poolctl explain topology.yaml\n  poolctl schema > poolctl.schema.json\n"
+        in done.stdout
     )
     assert "whoever is free takes the next request" in " ".join(done.stdout.split())
     assert sorted(os.listdir(here)) == ["shop.py", "topology.yaml"]
@@ -351,7 +352,7 @@ def test_the_page_has_every_question_as_it_is_asked() -> None:
 # serving
 
 
-@pytest.mark.parametrize("words", [["--no-thread-safe"], ["--thread-safe"], ["--computes", "--uniform"]], ids=str)
+@pytest.mark.parametrize("words", [["--thread-safe"], ["--computes", "--uniform"]], ids=str)
 def test_what_is_written_serves(here: Path, words: list[str]) -> None:
     (here / "shop.py").write_text(WSGI)
     assert init("--yes", *words).exit_code == 0
