@@ -92,7 +92,13 @@ class _Modules:
 
     def objects(self, module: Module | None, base: Path) -> list[Object]:
         """The applications of a module that is started in ``base``."""
-        return objects(module, lambda name: self.named(base, name)) if module else []
+        if module is None:
+            return []
+        try:
+            return objects(module, lambda name: self.named(base, name))
+        except RecursionError:  # a.b.c... of thousands of names
+            self._folder.unreadable.append(f"{module.name} is nested too deep to be followed")
+            return []
 
     def named(self, base: Path, name: str) -> Module | None:
         """The module of a dotted name, as one that is started in ``base`` would import it."""

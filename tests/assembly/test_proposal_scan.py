@@ -154,6 +154,7 @@ def test_what_is_no_python_is_told_and_the_rest_is_found(tmp_path: Path) -> None
         "shop.py": "import flask\napp = flask.Flask('x')\n",
     }
     project(tmp_path, files)
+    (tmp_path / "long.py").write_text("app = a" + ".b" * 2000 + "()\n")
     (tmp_path / "nul.py").write_bytes(b"app = 1\0")
     seen = look(tmp_path)
     assert [each.app for each in seen.candidates] == ["shop:app"]
