@@ -88,7 +88,9 @@ class Judgement:
         if choice.name in known:
             return True
         place = place_of_name(self.tree, choice)
-        help_ = mend(choice.name, known, f"the words of {axis}")
+        from poolctl.config.elsewhere import word_for  # only who has findings needs it
+
+        help_ = word_for(axis, choice.name) or mend(choice.name, known, f"the words of {axis}")
         self._found.append(Diagnostic("PC205", f'{axis}: there is no "{choice.name}"', place, help_))
         return False
 
@@ -142,7 +144,8 @@ class Judgement:
 
     def _fit(self) -> Combination:
         given = self._given()
-        self._found += Unfit(self.tree, self.choices, self.spoken, given).findings()
+        schemes = [address.scheme for address in self.topology.listen] if self.topology else []
+        self._found += Unfit(self.tree, self.choices, self.spoken, given, schemes).findings()
         return complete(given)
 
     def _given(self) -> Combination:

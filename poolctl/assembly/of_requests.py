@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolctl.assembly.combination import Combination
-from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.diagnostic import Diagnostic, Label
 from poolctl.config.model import Topology
 from poolctl.config.tree import Tree
 
@@ -42,7 +42,13 @@ def of_requests(topology: Topology, chosen: Combination, tree: Tree) -> list[Dia
     otherwise."""
     protocol = chosen.service.protocol
     found = [
-        Diagnostic("PC301", f"{key}: {about}, and the protocol here is {protocol}", tree.at_key((key,)), "leave it out")
+        Diagnostic(
+            "PC301",
+            f"{key}: {about}, and the protocol here is {protocol}",
+            tree.at_key((key,)),
+            "leave it out",
+            (Label(tree.at_value(("app",)), f"the app is {chosen.service.app}"),),
+        )
         for key, about in ABOUT.items()
         if protocol != "http" and getattr(topology, key) is not None
     ]
@@ -54,5 +60,6 @@ def of_requests(topology: Topology, chosen: Combination, tree: Tree) -> list[Dia
         try:
             parse(access.format)
         except ValueError as error:
-            found.append(Diagnostic("PC204", f"access_log: {error}", tree.at_value(("access_log", "format"))))
+            message, _, known = str(error).partition("; ")
+            found.append(Diagnostic("PC204", f"access_log: {message}", tree.at_value(("access_log", "format")), known))
     return found

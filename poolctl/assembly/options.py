@@ -13,13 +13,14 @@ from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from poolctl.assembly.registry import part_class, words
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.model import Choice
 from poolctl.config.part import without_plugins
 from poolctl.config.tree import Path, Tree
 from poolctl.config.units import READERS
-from poolctl.config.wording import findings
+from poolctl.config.wording import findings, similar
 
 
 def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
@@ -32,11 +33,22 @@ def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
         located: list[tuple[Path, Any]] = [
             (path_of_option(tree, choice, each["loc"]), each) for each in error.errors(include_url=False)
         ]
-        return findings(tree, located, lambda path: option_names(part))
+        return findings(tree, located, lambda path: option_names(part), lambda path: _of_another(path, choice, part))
     try:
         return part(**values)
     except ValueError as error:  # of a __post_init__
         return [Diagnostic("PC204", f"{choice.path[0]} {choice.name}: {error}", place_of_name(tree, choice))]
+
+
+def _of_another(path: str, choice: Choice, part: type[Any]) -> str:
+    """Help for an option that the part does not have and another word of the axis does."""
+    axis, _, option = path.rpartition(".")
+    if choice.path != (axis,) or similar(option, option_names(part)):
+        return ""
+    others = [word for word in words(axis) if option in option_names(part_class(axis, word))]
+    if others:
+        return f"it is an option of {' and '.join(others)}, not of {choice.name}"
+    return "" if option_names(part) else f"{choice.name} has no options"
 
 
 def option_names(part: type[Any]) -> list[str]:

@@ -21,11 +21,19 @@ LABELLED = ("ownership", "affinity", "dispatch", "pool", "threads", "accept", "l
 class Unfit:
     """The combination that a file gives, and where its words stand."""
 
-    def __init__(self, tree: Tree, choices: Mapping[str, Choice], spoken: Sequence[Choice], given: Combination) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        choices: Mapping[str, Choice],
+        spoken: Sequence[Choice],
+        given: Combination,
+        schemes: Sequence[str] = (),
+    ) -> None:
         self.tree = tree
         self.choices = choices
         self.spoken = spoken
         self.given = given
+        self.schemes = schemes  # of each address
         self.whole = complete(given)
 
     def findings(self) -> Iterator[Diagnostic]:
@@ -37,9 +45,8 @@ class Unfit:
                 yield Diagnostic("PC301", reason, place_of_name(self.tree, choice), "leave it out", self._app())
         refusals = fits(self.whole)
         if refusals:
-            better = nearest(self.whole, self.given.written())
             for number, refusal in enumerate(refusals):
-                mending = "" if number else advice(self.whole, better)
+                mending = "" if number else self._advice()
                 place = self.place(refusal.axis)
                 labels = tuple(self._labels(refusal, place))
                 yield Diagnostic("PC301", refusal.reason, place, mending, labels, notes=self._notes(refusal))
@@ -73,12 +80,35 @@ class Unfit:
             if refusal.rule.refuses(complete(replace(self.given, **without))):
                 continue
             yield Label(there, f"{axis} is {getattr(self.given, axis)}")
-        if self.whole.service.app in refusal.reason.split():
+        service, words = self.whole.service, refusal.reason.replace(",", "").split()
+        if service.app in words or (service.protocol in words and "protocol" not in self.choices):
             yield from self._app(place)
+        if "concurrency" in words:
+            yield Label(self.tree.at_key(("app", "concurrency")), "which the file sets")
+        for index, scheme in enumerate(self.schemes):
+            if scheme != "tcp" and "tcp://" in words:
+                yield Label(self.tree.at_value(("listen", index)), f"this address is {scheme}://")
 
     def _app(self, but: Place | None = None) -> tuple[Label, ...]:
         place = place_of_name(self.tree, self.choices["app"])
         return () if place == but else (Label(place, f"the app is {self.whole.service.app}"),)
+
+    def _advice(self) -> str:
+        better = nearest(self.whole, self.given.written())
+        changes = [axis for axis in reversed(differing(self.whole, better)) if self._changed(better, axis)]
+        for axis in [each for each in changes if self._written(each) is None]:
+            fewer = [each for each in changes if each != axis]
+            if not fits(self._with(better, fewer)):
+                changes = fewer
+        return advice(self.whole, better, changes)
+
+    def _changed(self, better: Combination, axis: str) -> bool:
+        return bool(getattr(self.given, axis) != getattr(better, axis))
+
+    def _with(self, better: Combination, axes: Sequence[str]) -> Combination:
+        """What the file gives when some axes are changed as in a better one, and the others are left to defaults."""
+        changed: dict[str, Any] = {axis: getattr(better, axis) for axis in axes}
+        return complete(replace(self.given, service=better.service, **changed))
 
     def _notes(self, refusal: Refusal) -> tuple[str, ...]:
         """A default that has a part in it has no place to point at."""
@@ -88,13 +118,13 @@ class Unfit:
         return ()
 
 
-def advice(given: Combination, better: Combination) -> str:
+def advice(given: Combination, better: Combination, axes: Sequence[str]) -> str:
     """What to write instead, in the words of the file."""
     changes = []
     if given.service != better.service:
         changes.append(f"protocol: {better.service.protocol}")
     dropped = []
-    for axis in reversed(differing(given, better)):
+    for axis in axes:
         key = {"pool": "pool.kind", "size": "pool.size", "threads": "pool.threads"}.get(axis, axis)
         key = f"ownership.{axis}" if axis in OWNERSHIP_OPTIONS else key
         word = getattr(better, axis)

@@ -63,11 +63,15 @@ def _port(value: object) -> bool:
 
 def _likely(text: str) -> str:
     """What was probably meant by a text that names no address."""
+    if " - " in text:
+        return "a list has each of its addresses in a line of its own, below the key"
     if re.fullmatch("[0-9]{1,5}", text):
         return f"for instance tcp://127.0.0.1:{text}"
     rest = re.sub(r"^(https?|tcp|unix):/*", "", text)
-    if text.startswith(("/", "unix:")):
+    if text.startswith(("/", "unix:/")):
         return f'did you mean "unix:///{rest.lstrip("/")}"?'
+    if text.startswith("unix:"):
+        return "with its absolute path: unix:///run/shop.sock"
     if re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]/@\s]*):[0-9]{1,5}/?", rest):
         host, _, port = rest.rstrip("/").rpartition(":")
         return f'did you mean "tcp://{host if host not in ("", "*") else "0.0.0.0"}:{port}"?'
@@ -77,7 +81,8 @@ def _likely(text: str) -> str:
 def _tcp(text: str, rest: str) -> Address:
     found = re.fullmatch(_TCP, rest)
     if found is None:
-        mend = "all interfaces are tcp://0.0.0.0:PORT, an IPv6 address stands in brackets, tcp://[::1]:PORT"
+        mend = "" if " - " not in text else _likely(text)
+        mend = mend or "all interfaces are tcp://0.0.0.0:PORT, an IPv6 address stands in brackets, tcp://[::1]:PORT"
         raise Refused(f'"{text}" is not of the form tcp://HOST:PORT', mend)
     port = int(found[3])
     if port > 65535:

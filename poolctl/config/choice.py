@@ -25,7 +25,8 @@ def read_choice(axis: str, value: Any, tree: Tree) -> Choice | Diagnostic:
     if key in value:
         name = value[key]
         if not isinstance(name, str) or not name:
-            return Diagnostic("PC204", f"{axis}.{key}: expected a name, not {shown(name)}", tree.at_value((axis, key)))
+            message = f"{axis}.{key}: expected a name, not {shown(name)}"
+            return Diagnostic("PC204", message, tree.at_value((axis, key)), f"for instance {example(axis)}")
         return Choice(name, {word: option for word, option in value.items() if word != key}, path)
     if axis == "pool":
         return Choice(DEFAULT_POOL, dict(value), path)

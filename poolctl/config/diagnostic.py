@@ -11,43 +11,6 @@ from poolctl.errors import PoolctlError
 
 Severity = Literal["error", "warning", "note"]
 
-# The hundreds say the stage: 1 syntax, 2 schema, 3 what does not fit together, 4 the host, 5 advice.
-CODES = {
-    "PC100": "the file cannot be read",
-    "PC101": "not valid YAML",
-    "PC102": "not readable as text: not UTF-8, or a control character",
-    "PC103": "the file is too large",
-    "PC104": "the same key twice in one mapping",
-    "PC105": "a tag that topologies do not have",
-    "PC106": "more than one document in the file",
-    "PC107": "an alias that contains itself",
-    "PC108": "too many values, or too deeply nested",
-    "PC109": "a key that is not plain text, or a merge key",
-    "PC110": "a --set that cannot be applied",
-    "PC111": "a variable that is not set",
-    "PC112": "not a substitution of a variable",
-    "PC201": "a value of the wrong shape",
-    "PC202": "a key is missing",
-    "PC203": "an unknown key",
-    "PC204": "a value that is not accepted",
-    "PC205": "an unknown word",
-    "PC206": "not an address",
-    "PC207": "not available yet",
-    "PC301": "does not fit together",
-    "PC302": "the same address twice",
-    "PC501": "a pool that answers one request at a time",
-    "PC502": "an affinity that sends all clients to one worker",
-    "PC503": "a choice that changes nothing with one worker",
-    "PC504": "more threads than connections",
-    "PC505": "a stop that is shorter than a request",
-    "PC506": "a variable without braces, which is text",
-    "PC507": "clients that may say who they are",
-    "PC508": "a password in the file",
-    "PC509": "workers that no core leads to",
-    "PC510": "a queue that loads workers unevenly",
-}
-
-
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML 1.1 parsers count as a line
 LONGEST = 500  # characters of a message or a mend: they quote what a file says, and that may be anything
 

@@ -58,7 +58,9 @@ def read_environment(value: Any) -> Any:
 def read_variable(name: Any) -> str:
     """The name of a variable of the environment. Raises ValueError."""
     if not name or "=" in name or "\0" in name:
-        raise Refused(f'"{name}" cannot be the name of a variable: it is empty or has a "=" or a NUL')
+        raise Refused(
+            f'"{name}" cannot be the name of a variable: it is empty or has a "=" or a NUL', "for instance PORT"
+        )
     return str(name)
 
 
@@ -69,7 +71,7 @@ def read_text(value: Any) -> str:
         mend = f'put it in quotes: "{shown}"' if isinstance(value, int | float) else "variables are texts"
         raise Refused("expected a text", mend)
     if "\0" in value:
-        raise Refused("it has a NUL, which no variable can have")
+        raise Refused("it has a NUL, which no variable can have", "leave it out")
     return value
 
 

@@ -61,6 +61,8 @@ def _excerpts(diagnostic: Diagnostic) -> Iterator[list[Segment]]:
             sources.append(mark.place.source)
     for source in sources:
         here = [mark for mark in marks if mark.place.source is source]
+        if not source.text and diagnostic.code == "PC100":
+            continue  # the message has the name, and there is nothing to show
         arrow = "-->" if source is diagnostic.place.source else ":::"
         yield [Segment("gutter", f"{' ' * width}{arrow} "), Segment("source", printable(str(here[0].place)))]
         if source.text:

@@ -55,7 +55,8 @@ class Entry(Part):
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | dict) else value
+    """A number too, which is no address: what is said of it is said of an address then."""
+    return [value] if isinstance(value, str | dict | int) else value
 
 
 def _as_mapping(value: Any) -> Any:

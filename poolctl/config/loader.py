@@ -136,9 +136,8 @@ def _single(loader: TopologyLoader, source: Source) -> Node | None:
 def _too_much(error: TooMuch, source: Source) -> Diagnostic:
     mark = error.problem_mark
     assert mark is not None
-    return Diagnostic(
-        "PC108", str(error.problem), Place(source, Span(mark.line, mark.column, mark.line, mark.column + 1))
-    )
+    place = Place(source, Span(mark.line, mark.column, mark.line, mark.column + 1))
+    return Diagnostic("PC108", str(error.problem), place, "a topology needs few of them: is it the right file?")
 
 
 def check(root: Node, source: Source) -> Parsed:
@@ -209,7 +208,7 @@ class _Walk:
     def _tag(self, node: Node, known: tuple[str, ...]) -> None:
         if node.tag not in known:
             tag = node.tag.replace(CORE, "!!")
-            self._without(node, "PC105", f'the tag "{tag}" has no meaning here', "leave it out")
+            self._without(node, "PC105", f'the tag "{tag}" has no meaning here', "leave the tag out")
         elif isinstance(node, ScalarNode) and node.tag != STR and not PATTERNS[node.tag].match(node.value):
             message = f'"{node.value}" is not a value of the tag "{node.tag.replace(CORE, "!!")}"'
             self._without(node, "PC105", message, "leave the tag out")
@@ -234,8 +233,9 @@ class _Walk:
         node.value = kept
 
     def _twice(self, key: ScalarNode, first: Node) -> None:
-        message = f'the key "{key.value}" is there twice, in line {first.start_mark.line + 1} and in line '
-        message += f"{key.start_mark.line + 1}"
+        line, again = first.start_mark.line + 1, key.start_mark.line + 1
+        where = f"in line {line} and in line {again}" if line != again else f"in line {line}"
+        message = f'the key "{key.value}" is there twice, {where}'
         related = (Label(place_of(self.source, first), "first given here"),)
         self.say("PC104", message, key, "keep one of the two", related)
 

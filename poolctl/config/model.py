@@ -1,5 +1,6 @@
 """What a topology file may say: one field for each key. Words only; the classes come in assembly."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from poolctl.config.forwarded import Forwarded, read_forwarded
 from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part, instance_of
+from poolctl.config.refused import Refused
 from poolctl.config.units import Bytes, Seconds, Timeout
 
 # The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
@@ -63,10 +65,20 @@ class Timeouts(Part):
     drain: Annotated[Seconds, Field(ge=0, le=86400, description="for what is in hand when the server stops")] = 30.0
 
 
+def read_name(value: Any) -> str:
+    """The name of a topology. Raises ValueError."""
+    if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_.-]{1,64}", value):
+        likely = re.sub("[^A-Za-z0-9_.-]+", "-", str(value))[:64].strip("-")
+        raise Refused(
+            "expected 1 to 64 letters, digits, dots, dashes and underscores", f'for instance "{likely or "shop"}"'
+        )
+    return value
+
+
 class Topology(Part):
     """One server. Axes that are None take the default that suits the others."""
 
-    name: Annotated[str, Field(pattern=r"\A[A-Za-z0-9_.-]{1,64}\z")]
+    name: Annotated[str, BeforeValidator(read_name)]
     app: Annotated[Choice, instance_of(Choice)]
     listen: Listen = (parse_address(DEFAULT_LISTEN),)
     protocol: Annotated[Choice, instance_of(Choice)] | None = None

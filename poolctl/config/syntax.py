@@ -24,9 +24,24 @@ class Mistake(NamedTuple):
     mend: str
     at_start: bool = False  # whether the mistake was made where the context begins
     label: str = ""  # what the other of the two places is
+    wants: str = ""  # what has to be found in the line before the place
 
 
 MISTAKES = (
+    Mistake(
+        "but got '{'",
+        "",
+        'a "${{" without quotes cannot stand between brackets',
+        'put a text in quotes, "${{NAME}}"; for a number write the mapping with a line for each of its keys',
+        wants=r"\$\Z",
+    ),
+    Mistake(
+        "mapping values are not allowed here",
+        "",
+        "a key cannot stand here, for the line above has a value",
+        "indent it like the keys of its mapping",
+        wants=r"\A\s+[\w.-]+\Z",
+    ),
     Mistake(r"found character '\\t'", "", "a tab cannot stand here", "indent with spaces, YAML allows no tabs there"),
     Mistake(
         "found character '(?P<what>.*)' that cannot start",
@@ -108,8 +123,8 @@ MISTAKES = (
     Mistake(
         "directive|YAML document|expected '<document start>'",
         "",
-        "this line cannot stand here",
-        'a topology is one document without directives; a text that begins with "%" goes in quotes',
+        "no document can begin here",
+        'leave out lines that begin with "%"; a text that begins so goes in quotes',
     ),
     Mistake(
         "chomping or indentation|comment or a line break",
@@ -122,6 +137,7 @@ MISTAKES = (
         "(?P<what>anchor|alias)",
         'a "{sign}" that begins no {what}',
         "put the value in quotes",
+        at_start=True,
     ),
 )
 
@@ -135,7 +151,7 @@ def diagnosis(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
     for mistake in MISTAKES:
         inside = re.search(mistake.problem, problem)
         around = re.search(mistake.context, context)
-        if inside and around:
+        if inside and around and re.search(mistake.wants, source.line(here.line)[: here.column]):
             words = around.groupdict() | inside.groupdict()
             words["sign"] = "*" if words.get("what") == "alias" else "&"
             place = _place(source, began if mistake.at_start else here)

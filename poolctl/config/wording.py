@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.diagnostic import Diagnostic, Label
 from poolctl.config.refused import Refused
 from poolctl.config.tree import Path, Tree
 
@@ -34,8 +34,8 @@ _EXPECTED = {
     "greater_than": "more than {gt}",
     "less_than_equal": "at most {le}",
     "less_than": "less than {lt}",
-    "too_short": "at least {min_length} of them",
-    "too_long": "at most {max_length} of them",
+    "too_short": "at least {min_length}",
+    "too_long": "at most {max_length}",
     "string_too_short": "a text of at least {min_length} characters",
     "string_too_long": "a text of at most {max_length} characters",
     "string_pattern_mismatch": "a text that matches {pattern}",
@@ -53,7 +53,10 @@ def similar(word: str, words: Iterable[str]) -> str | None:
 
 def mend(word: str, words: Sequence[str], what: str) -> str:
     """The help for an unknown word: the likely one, else all of them."""
-    near = similar(word, words)
+    begun = [f'"{each}"' for each in words if word and each.startswith(f"{word}/")]
+    if begun:
+        return f"did you mean {' or '.join(begun)}?"
+    near = similar(word.lower(), words)
     if near:
         return f'did you mean "{near}"?'
     return f"{what} are {', '.join(words)}" if words else f"there are no {what.removeprefix('the ')}"
@@ -66,27 +69,28 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return "a mapping"
+        return "a mapping" if value else "an empty mapping"
     if isinstance(value, list | tuple):
-        return "a list"
+        return "a list" if value else "an empty list"
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else text[:56] + '..."'
 
 
 def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewhere | None = None) -> Diagnostic:
-    """An unknown key, at the key itself. ``path`` ends with it; ``elsewhere`` says where a key belongs."""
+    """An unknown key, at the key itself. ``path`` ends with it; ``elsewhere`` as below."""
     key = str(path[-1])
     within = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
     what = f"the keys of {dotted(path[:-1])}" if len(path) > 1 else "the keys"
-    help_ = (elsewhere and elsewhere(key)) or mend(key, keys, what)
+    help_ = "" if key.lower() in keys else (elsewhere and elsewhere(dotted(path)))
+    help_ = help_ or mend(key, keys, what)
     return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), help_)
 
 
 def findings(
     tree: Tree, located: Iterable[tuple[Path, ErrorDetails]], keys: Keys, elsewhere: Elsewhere | None = None
 ) -> list[Diagnostic]:
-    """One diagnostic for each place. ``keys(path)`` gives the keys that a mapping may have, ``elsewhere(key)`` where
-    one belongs that the topology itself does not have.
+    """One diagnostic for each place. ``keys(path)`` gives the keys that a mapping may have, ``elsewhere(path)``,
+    dots between its parts, where a key belongs that it does not have.
 
     The members of a union complain one by one about the same value: together they are one sentence.
     """
@@ -94,13 +98,18 @@ def findings(
     for path, error in located:
         real = path if error["type"] in ("missing", "extra_forbidden") else _existing(tree, path)
         groups.setdefault(real, []).append(error)
-    return [_finding(tree, path, errors, keys, elsewhere) for path, errors in groups.items()]
+    found = [(path, _finding(tree, path, errors, keys, elsewhere)) for path, errors in groups.items()]
+    # Who misspells a key that has to be there has made one mistake, not two.
+    meant = {
+        (*path[:-1], word) for path, each in found if each.code == "PC203" for word in re.findall(r"[\w]+", each.help)
+    }
+    return [each for path, each in found if each.code != "PC202" or path not in meant]
 
 
 def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, elsewhere: Elsewhere | None) -> Diagnostic:
     kind = errors[0]["type"]
     if kind == "extra_forbidden":
-        return unknown_key(tree, path, keys(path[:-1]), elsewhere if len(path) == 1 else None)
+        return unknown_key(tree, path, keys(path[:-1]), elsewhere)
     if kind == "missing":
         within = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
         message = f'the key "{path[-1]}" is missing{within}'
@@ -117,28 +126,34 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
     help_ = next((each.mend for each in said if isinstance(each, Refused)), "") or _meant(given, errors)
     if not help_ and kind in _MAPPINGS and path:
         help_ = f"its keys are {', '.join(keys(path))}"
-    if said and _is_address(path):
-        return Diagnostic("PC206", f"listen: {sentence}", place, help_)
-    return Diagnostic("PC204", f"{dotted(path)}: {sentence}" if path else sentence, place, help_)
+    code, subject = ("PC206", "listen") if said and _is_address(path) else ("PC204", dotted(path))
+    used = tree.at_key(path)
+    related = (Label(used, "used here"),) if used.span[:2] > place.span[:2] and used.source is place.source else ()
+    return Diagnostic(code, f"{subject}: {sentence}" if path else sentence, place, help_, related)
 
 
 def _is_address(path: Path) -> bool:
     return path[:1] == ("listen",) and (path[-1] in ("listen", "at") or isinstance(path[-1], int))
 
 
+EXAMPLES = {
+    "app": "{wsgi: shop.wsgi:application}",
+    "at": "tcp://0.0.0.0:8000",
+    "trust": "127.0.0.1",
+    "certificate": "/etc/ssl/shop.pem",
+    "authority": "/etc/ssl/clients.pem",
+    "target": "shop.wsgi:application",
+    "program": "./cgi-bin",
+    "folder": "./public",
+}
 _MAPPINGS = ("dict_type", "model_type", "dataclass_type")
 _BOOLS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
 
 
 def _missing(path: Path) -> str:
     """An example of what has to be there."""
-    examples = {
-        "app": "app: {wsgi: shop.wsgi:application}",
-        "at": "at: tcp://0.0.0.0:8000",
-        "trust": "trust: 127.0.0.1",
-    }
-    example = examples.get(str(path[-1])) or f"{path[-1]}: ..."
-    return f"for instance {example}"
+    example = EXAMPLES.get(str(path[-1]))
+    return f"for instance {path[-1]}: {example}" if example else ""
 
 
 def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
@@ -157,7 +172,7 @@ def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
     words = [
         word for error in errors for word in re.findall("'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
     ]
-    near = similar(str(given), words) if words else None
+    near = similar(given, words) if words and isinstance(given, str) else None
     return f'did you mean "{near}"?' if near else ""
 
 
@@ -166,6 +181,8 @@ def expected(error: ErrorDetails) -> str:
     if template is None:
         return error["msg"][0].lower() + error["msg"][1:]
     context = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
+    if error["type"] in ("too_short", "string_too_short") and context["min_length"] == 1:
+        return "at least one" if error["type"] == "too_short" else "a text that is not empty"
     return template.format_map(context).replace("'", '"')
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from poolctl.assembly.registry import REGISTRY, words
 from poolctl.assembly.resolve import Parts, read
 from poolctl.assembly.rules import fits
-from poolctl.config.diagnostic import CODES, Invalid
+from poolctl.config.codes import CODES
+from poolctl.config.diagnostic import Invalid
 from poolctl.config.model import Limits, Timeouts, Topology
 
 KEYS = [*Topology.model_fields, *Limits.model_fields, *Timeouts.model_fields]

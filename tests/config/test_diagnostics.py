@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from poolctl.config.diagnostic import CODES, Diagnostic, Place, Source, Span
+from poolctl.config.codes import CODES
+from poolctl.config.diagnostic import Diagnostic, Place, Source, Span
 from poolctl.config.loader import MAX_BYTES
 
 APP = "app: demo\n"
@@ -56,7 +57,7 @@ CASES = [
     Case("PC204", "app: demo\ntimeouts:\n  idle: 1d", (2, 8, 10), "expected a time such as"),
     Case("PC204", "app: demo\ntimeouts: {idle: 0}", (1, 17, 18), "timeouts.idle: expected more than 0, not 0"),
     Case("PC204", "app: demo\nname: my shop", (1, 6, 13), "name: expected"),
-    Case("PC204", "app: demo\nlisten: []", (1, 8, 10), "listen: expected at least 1 of them"),
+    Case("PC204", "app: demo\nlisten: []", (1, 8, 10), "listen: expected at least one, not an empty list"),
     Case("PC204", "app: {wsgi: a:b, lines: c:d}", (0, 17, 22), "wsgi and lines are two apps"),
     Case("PC204", "app: {wsgi: a:b, target: c:d}", (0, 17, 23), "the target is there twice"),
     Case("PC204", "app: {static: a, folder: b}", (0, 17, 23), "the folder is there twice"),

@@ -55,7 +55,7 @@ WRONG = {
     'access_log: "%h\\n"': "PC204 2:13 one line of ASCII",
     "access_log: '%h \u00e9'": "PC204 2:13 one line of ASCII",
     "forwarded: {header: forwarded}": 'PC202 2:1 the key "trust" is missing',
-    "forwarded: {trust: []}": "PC204 2:20 at least 1",
+    "forwarded: {trust: []}": "PC204 2:20 at least one",
     "forwarded: {trust: 10.0.0.1/8}": 'PC204 2:20 the network of it is "10.0.0.0/8"',
     "forwarded: {trust: [localhost]}": "PC204 2:21 an address, a network such as 10.0.0.0/8, or unix",
     "forwarded: {trust: unix, header: via}": 'PC204 2:34 "x-forwarded" or "forwarded"',

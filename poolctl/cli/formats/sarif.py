@@ -12,7 +12,8 @@ import typer
 
 from poolctl import __version__
 from poolctl.cli.formats import Report
-from poolctl.config.diagnostic import CODES, Diagnostic, Place
+from poolctl.config.codes import CODES
+from poolctl.config.diagnostic import Diagnostic, Place
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -25,7 +26,7 @@ def show(reports: Sequence[Report]) -> None:
         "name": "poolctl",
         "version": __version__,
         "semanticVersion": __version__,
-        "rules": [{"id": code, "shortDescription": {"text": CODES[code]}} for code in codes],
+        "rules": [_rule(code) for code in codes],
     }
     run = {
         "tool": {"driver": driver},
@@ -33,6 +34,11 @@ def show(reports: Sequence[Report]) -> None:
         "results": [_result(finding, codes) for finding in found],
     }
     typer.echo(json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2))
+
+
+def _rule(code: str) -> dict[str, Any]:
+    about = CODES[code]
+    return {"id": code, "shortDescription": {"text": about.title}, "fullDescription": {"text": about.why}}
 
 
 def _result(finding: Diagnostic, codes: Sequence[str]) -> dict[str, Any]:

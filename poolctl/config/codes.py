@@ -1,0 +1,234 @@
+"""Every code of a finding: what it means, why it is one, an example and its mend.
+
+The hundreds say the stage: 1 syntax, 2 schema, 3 what does not fit together, 4 the host, 5 what is legal but unwise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """``example`` is a topology that has the finding, ``mended`` the same without it; empty where a file cannot show
+    it. ``command``: the arguments of `poolctl validate` that the example needs."""
+
+    title: str
+    why: str
+    example: str = ""
+    mended: str = ""
+    command: str = ""
+
+
+STAGES = {
+    "1": "syntax: the text is no YAML, or YAML that a topology must not have",
+    "2": "schema: a key or a value is not one of the language",
+    "3": "topology: the words are right and do not fit together",
+    "4": "environment: this host does not give what the topology asks for",
+    "5": "advice: it works, and is unwise",
+}
+
+CODES = {
+    "PC100": Code(
+        "the file cannot be read", "A path that does not exist, a folder, or a file that this user may not read."
+    ),
+    "PC101": Code(
+        "not valid YAML",
+        "The parser could not make sense of the text, so nothing below this place was looked at. Most often a bracket"
+        " or a quote is not closed, the spaces before a key are not those of its neighbours, or a value begins with a"
+        " sign that means something in YAML, which quotes take away.",
+        "app: demo\nlisten: [tcp://127.0.0.1:8000\npool: thread\n",
+        "app: demo\nlisten: [tcp://127.0.0.1:8000]\npool: thread\n",
+    ),
+    "PC102": Code(
+        "not readable as text",
+        "Topologies are UTF-8 without control characters. A byte or an escape that is no text would fail later, where"
+        " it is handed to the kernel or written to a log.",
+        'app: demo\npid_file: "/run/\\0shop.pid"\n',
+        'app: demo\npid_file: "/run/shop.pid"\n',
+    ),
+    "PC103": Code(
+        "the file is too large",
+        "A topology takes a few lines. 64 KiB is more than any, and most likely another file was named.",
+    ),
+    "PC104": Code(
+        "the same key twice in one mapping",
+        "YAML leaves open which of the two counts, and most parsers take the last one in silence.",
+        "app: demo\npool: thread\npool: process\n",
+        "app: demo\npool: process\n",
+    ),
+    "PC105": Code(
+        "a tag that topologies do not have",
+        "Tags make values of other types, in some parsers any object at all. A topology has texts, numbers, true and"
+        " false, null, lists and mappings.",
+        "app: demo\nbacklog: !!int many\n",
+        "app: demo\nbacklog: 512\n",
+    ),
+    "PC106": Code(
+        "more than one document in the file",
+        "A line of three dashes begins a second document, and a topology is one.",
+        "app: demo\n---\napp: echo\n",
+        "app: demo\n",
+    ),
+    "PC107": Code(
+        "an alias that contains itself",
+        "The value would have no end.",
+        "app: demo\nx-a: &a {b: *a}\n",
+        "app: demo\nx-a: &a {b: 1}\n",
+    ),
+    "PC108": Code(
+        "too many values, or too deeply nested",
+        "A few hundred bytes of aliases can stand for millions of values. With all aliases written out a topology has"
+        " at most 10,000 values, as it is written 5,000, and 64 levels.",
+        "app: demo\nbacklog: 99999999999999999999999999999999999999999\n",
+        "app: demo\nbacklog: 9999\n",
+    ),
+    "PC109": Code(
+        "a key that is not plain text, or a merge key",
+        "Keys are names. The merge key is of YAML 1.1, and 1.2 has it no more; an anchor can be a whole value.",
+        "x-pool: &pool {kind: thread}\napp: demo\npool: {<<: *pool, size: 4}\n",
+        "app: demo\npool: {kind: thread, size: 4}\n",
+    ),
+    "PC110": Code(
+        "a --set that cannot be applied",
+        "--set takes KEY=VALUE, dots lead into mappings, and the value is YAML. No key leads into a list, which"
+        " can be set as a whole.",
+        "app: demo\nlisten: [tcp://127.0.0.1:8000]\n",
+        command="--set listen.port=80",
+    ),
+    "PC111": Code(
+        "a variable that is not set",
+        "The file says ${NAME}, and the environment has no such variable. An empty text in its place would start a"
+        " server that is not the one that was meant.",
+        "app: demo\nlisten: tcp://127.0.0.1:${NO_SUCH_PORT}\n",
+        "app: demo\nlisten: tcp://127.0.0.1:${NO_SUCH_PORT:-8000}\n",
+    ),
+    "PC112": Code(
+        "not a substitution of a variable",
+        "The forms are ${NAME}, ${NAME:-default} and ${NAME:?message}. Two dollars stand for one.",
+        "app: demo\nname: ${NAME-shop}\n",
+        "app: demo\nname: ${NAME:-shop}\n",
+    ),
+    "PC201": Code(
+        "a value of the wrong shape",
+        "A topology is a mapping, and a component is a name or a mapping with its name and options.",
+        "app: demo\ndispatch: [random]\n",
+        "app: demo\ndispatch: random\n",
+    ),
+    "PC202": Code(
+        "a key is missing",
+        "Only app has no default at the top; some mappings have a key that nothing could stand for.",
+        "name: shop\n",
+        "name: shop\napp: demo\n",
+    ),
+    "PC203": Code(
+        "an unknown key",
+        "Nothing in a file is ignored, so a key that is not of the language is a mistake: a misspelling, a key in the"
+        " wrong mapping, or the word of another server. Keys of your own begin with x-.",
+        "app: demo\ntimeouts: {idel: 75s}\n",
+        "app: demo\ntimeouts: {idle: 75s}\n",
+    ),
+    "PC204": Code(
+        "a value that is not accepted",
+        "The key is known, and its value is of another type, out of its bounds or not one of its words. Note that YAML"
+        " 1.2 reads yes, no, on and off as texts.",
+        "app: demo\npreload: yes\n",
+        "app: demo\npreload: true\n",
+    ),
+    "PC205": Code(
+        "an unknown word",
+        "The axis has no component of that name.",
+        "app: demo\ndispatch: roundrobin\n",
+        "app: demo\ndispatch: round-robin\n",
+    ),
+    "PC206": Code(
+        "not an address",
+        "Addresses are tcp://HOST:PORT, unix:///PATH or fd://NUMBER. Whether a server listens on all interfaces or on"
+        " one is written, not guessed.",
+        "app: demo\nlisten: localhost:8000\n",
+        "app: demo\nlisten: tcp://localhost:8000\n",
+    ),
+    "PC207": Code(
+        "not available yet",
+        "The language has it, and this version cannot do it.",
+        "app: demo\npool: {size: {min: 2, max: 8}}\n",
+        "app: demo\npool: {size: 8}\n",
+    ),
+    "PC301": Code(
+        "does not fit together",
+        "Each word is right, and no server can be all of them at once. The reason names what is in the way, and the"
+        " help the nearest topology that works: it keeps as much as possible of what the file says.",
+        "app: demo\npool: thread\nownership: leader/followers\ndispatch: round-robin\n",
+        "app: demo\npool: thread\nownership: leader/followers\ndispatch: leader\n",
+    ),
+    "PC302": Code(
+        "the same address twice",
+        "The second socket could not be bound.",
+        "app: demo\nlisten: [tcp://127.0.0.1:8000, tcp://127.0.0.1:8000]\n",
+        "app: demo\nlisten: [tcp://127.0.0.1:8000, tcp://127.0.0.1:8001]\n",
+    ),
+    "PC501": Code(
+        "a pool that answers one request at a time",
+        "While one request is slow, all others wait, those of health checks too.",
+        "app: demo\npool: {kind: process, size: 1}\n",
+        "app: demo\npool: {kind: process, size: 1, threads: 8}\n",
+    ),
+    "PC502": Code(
+        "an affinity that sends all clients to one worker",
+        "Affinity client keeps an address with one worker, and behind a proxy or a unix socket there is only one.",
+        "app: demo\npool: {size: 4}\naffinity: client\nlisten: unix:///run/shop.sock\n",
+        "app: demo\npool: {size: 4}\naffinity: request\nlisten: unix:///run/shop.sock\n",
+    ),
+    "PC503": Code(
+        "a choice that changes nothing with one worker",
+        "Dispatch and affinity choose between workers.",
+        "app: demo\npool: {size: 1, threads: 8}\ndispatch: least-loaded\n",
+        "app: demo\npool: {size: 4, threads: 8}\ndispatch: least-loaded\n",
+    ),
+    "PC504": Code(
+        "more threads than connections",
+        "Each connection has one request at a time, so threads beyond limits.connections never have work.",
+        "app: demo\npool: {kind: thread, size: 64}\nlimits: {connections: 50}\n",
+        "app: demo\npool: {kind: thread, size: 32}\nlimits: {connections: 50}\n",
+    ),
+    "PC505": Code(
+        "a stop that is shorter than a request",
+        "A server that stops waits timeouts.drain for what is in hand and then ends it. Requests that may take longer"
+        " are cut off by every deployment.",
+        "app: demo\ntimeouts: {request: 60s, drain: 10s}\n",
+        "app: demo\ntimeouts: {request: 60s, drain: 60s}\n",
+    ),
+    "PC506": Code(
+        "a variable without braces, which is text",
+        "Only ${NAME} is put in, so that a password may have a dollar. A name in capitals after a bare dollar looks as"
+        " if a variable was meant.",
+        "app: demo\nenvironment: {CACHE: $HOME/cache}\n",
+        'app: demo\nenvironment: {CACHE: "$$HOME/cache"}\n',
+    ),
+    "PC507": Code(
+        "clients that may say who they are",
+        "Who is trusted may name any client in a header, and a network of everybody lets every client choose its"
+        " address in logs, limits and the app.",
+        "app: demo\nforwarded: {trust: 0.0.0.0/0}\n",
+        "app: demo\nforwarded: {trust: 10.0.0.0/8}\n",
+    ),
+    "PC508": Code(
+        "a password in the file",
+        "Topologies are read by many and kept in version control.",
+        "app: demo\nlisten: {at: tcp://127.0.0.1:8443, tls: {certificate: shop.pem, password: secret}}\n",
+        "app: demo\nlisten: {at: tcp://127.0.0.1:8443, tls: {certificate: shop.pem, password_file: tls.txt}}\n",
+    ),
+    "PC509": Code(
+        "workers that no core leads to",
+        "Dispatch cpu chooses the worker by the core on which a connection came in, so with more workers than cores"
+        " some never get one.",
+        "app: demo\npool: {kind: process, size: 4096}\nownership: reuse-port\ndispatch: cpu\n",
+        "app: demo\npool: {kind: process, size: auto}\nownership: reuse-port\ndispatch: cpu\n",
+    ),
+    "PC510": Code(
+        "a queue that loads workers unevenly",
+        "Under half-sync/half-async a worker keeps the connections that it takes. From a shared queue whoever is"
+        " quickest to ask takes most of them, and has their requests for as long as they live.",
+        "app: demo\npool: {size: 4}\nownership: half-sync/half-async\ndispatch: shared-queue\n",
+        "app: demo\npool: {size: 4}\nownership: half-sync/half-async\ndispatch: least-loaded\n",
+    ),
+}

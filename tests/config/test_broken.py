@@ -1,0 +1,77 @@
+"""Broken and unwise topologies as they come, and what their authors are told.
+
+``tests/broken`` has a file for each mistake, and beside it what ``poolctl validate --no-environment`` prints of it: the
+code, the place, the lines with carets, and the mend. Leading comments may give further arguments, and variables of the
+environment. To write a new one: add the file, run this module with BROKEN_UPDATE=1, and read what it says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from poolctl.cli.main import cli
+from poolctl.config.codes import CODES
+
+FOLDER = Path(__file__).parents[1] / "broken"
+FILES = sorted(FOLDER.glob("*.yaml"))
+HEAD = re.compile(r"# (arguments|environment): (.*)\n")
+
+
+def said(file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
+    """What is printed of a file, and the exit code."""
+    told = dict(HEAD.findall(file.read_bytes().decode("latin-1")))
+    for name in re.findall(r"\$\{?(\w+)", file.read_bytes().decode("latin-1")):
+        monkeypatch.delenv(name, raising=False)
+    for assignment in shlex.split(told.get("environment", "")):
+        monkeypatch.setenv(*assignment.split("=", 1))
+    monkeypatch.chdir(FOLDER)
+    arguments = ["validate", "--no-environment", file.name, *shlex.split(told.get("arguments", ""))]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.stdout, done.exit_code
+
+
+def test_there_are_enough() -> None:
+    assert len(FILES) >= 120
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_what_is_said_of_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, status = said(file, monkeypatch)
+    if os.environ.get("BROKEN_UPDATE"):
+        file.with_suffix(".txt").write_text(shown)
+    assert shown == file.with_suffix(".txt").read_text()
+    unreadable = "PC100" in shown
+    assert status == (2 if unreadable else int("error[" in shown))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_finding_has_a_mend(file: Path) -> None:
+    """But those whose message is the mend: what was expected, or the several reasons that have one advice."""
+    text = file.with_suffix(".txt").read_text()
+    findings = re.split(r"\n\n(?=error|warning)", text.rpartition("\n\n")[0])
+    assert findings
+    for finding in findings:
+        alone = "expected" in finding or "PC301" in finding or "PC100" in finding
+        assert "= help: " in finding or alone, finding
+
+
+def test_every_code_but_those_of_the_host_is_in_it() -> None:
+    shown = "".join(file.with_suffix(".txt").read_text() for file in FILES)
+    found = set(re.findall(r"(?:error|warning|note)\[(PC\d+)\]", shown))
+    assert found | {"PC103"} == {code for code in CODES if not code.startswith("PC4")}
+
+
+def test_nothing_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    said(FILES[0], monkeypatch)
+    for file in FILES:
+        began = time.process_time()
+        said(file, monkeypatch)
+        assert time.process_time() - began < 0.2, file.name
