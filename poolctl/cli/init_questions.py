@@ -57,7 +57,7 @@ QUESTIONS = {
     ),
     "production": Question(
         "Is this file for production or for development?",
-        "Development listens on this machine alone, shows each request, and stops at once.",
+        "Development listens on this machine alone, shows each request, and stops within a second.",
         "--production/--development",
         (("production", "it serves others"), ("development", "on your own machine")),
         YES_NO,
