@@ -75,14 +75,14 @@ ADVICE = (
     Advice(
         "PC503",
         "dispatch",
-        lambda f: "dispatch" in f.written and f.workers == 1 and f.chosen.ownership in (*FRONTED, REUSE_PORT),
+        lambda f: "dispatch" in f.written and f.chosen.size == 1 and f.chosen.ownership in (*FRONTED, REUSE_PORT),
         "with one worker there is nothing to choose, so dispatch {dispatch} changes nothing",
         "leave out dispatch, or give the pool more workers",
     ),
     Advice(
         "PC503",
         "affinity",
-        lambda f: "affinity" in f.written and f.workers == 1 and f.chosen.affinity == "client",
+        lambda f: "affinity" in f.written and f.chosen.size == 1 and f.chosen.affinity == "client",
         "with one worker every client meets the same one, so affinity client changes nothing",
         "leave out affinity, or give the pool more workers",
     ),

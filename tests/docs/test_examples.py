@@ -34,7 +34,8 @@ def of(word: str) -> list[object]:
 def test_every_console_block_is_one_that_is_run() -> None:
     assert [*of("poolctl validate"), *of("poolctl run"), *of("curl -s ")] != []
     redis = of("redis-cli ")  # by test_redis
-    assert len(CONSOLE) == len(of("poolctl validate")) + len(of("poolctl run")) + len(of("curl -s ")) + len(redis)
+    run = [*of("poolctl validate"), *of("poolctl run"), *of("poolctl init"), *of("curl -s "), *redis]
+    assert len(CONSOLE) == len(run)
 
 
 def test_every_python_and_yaml_block_has_a_name() -> None:
@@ -58,6 +59,15 @@ def test_validate_prints_what_is_shown(block, tmp_path: Path) -> None:
     )
     assert done.stdout == shown
     assert done.returncode == ("valid\n" not in shown)
+
+
+@pytest.mark.parametrize("block", of("poolctl init"), ids=str)
+def test_init_writes_what_is_shown(block, tmp_path: Path) -> None:
+    pages.write_files(block.page, tmp_path)
+    command, _, shown = block.text.partition("\n")
+    words = command.removeprefix("$ poolctl ").split()
+    done = subprocess.run([*POOLCTL, *words], check=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.stdout == shown
 
 
 @pytest.mark.parametrize("block", of("poolctl run"), ids=str)

@@ -1,0 +1,379 @@
+"""`poolctl init`: what it asks, what it refuses, what it writes."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from harness.server import ROOT, Server, wait_until
+from typer.testing import CliRunner, Result
+
+from poolctl.assembly.proposal import Answers, Kind
+from poolctl.cli import init as command
+from poolctl.cli.init_questions import QUESTIONS
+from poolctl.cli.main import cli
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n\n@app.get('/')\ndef hello():\n    return 'hello'\n"
+WSGI = (
+    "def application(environ, start_response):\n"
+    "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
+    "    return [environ['REMOTE_ADDR'].encode()]\n"
+)
+
+
+class Typed(io.StringIO):
+    """A terminal at which these lines are typed, and then the end of input."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def init(*words: str) -> Result:
+    return CliRunner().invoke(cli, ["init", *words])
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run it at a terminal; (exit code, stdout, stderr)."""
+
+    def run(lines: str, *words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", Typed(lines))
+        with pytest.raises(SystemExit) as left:
+            cli(["init", *words])
+        said = capsys.readouterr()
+        return typing.cast("int", left.value.code or 0), said.out, said.err
+
+    return run
+
+
+# writing
+
+
+def test_with_defaults_it_writes_for_the_app_that_it_finds(here: Path) -> None:
+    (here / "shop.py").write_text(FLASK)
+    done = init("--yes")
+    assert done.exit_code == 0, done.output
+    read = yaml.safe_load((here / "topology.yaml").read_text())
+    assert read["name"] == "shop"
+    assert read["app"] == {"wsgi": "shop:app"}
+    assert read["ownership"] == "leader/followers"  # Flask's own server has run it in threads all along
+    commands = [f"  poolctl {word} topology.yaml\n" for word in ("validate", "run", "explain")]
+    assert done.stdout.endswith("".join(["\nNext:\n", *commands, "  poolctl schema > poolctl.schema.json\n"]))
+    assert "whoever is free takes the next request" in " ".join(done.stdout.split())
+    assert sorted(os.listdir(here)) == ["shop.py", "topology.yaml"]
+    validated = CliRunner().invoke(cli, ["validate", "--strict", "--no-environment", "topology.yaml"])
+    assert validated.exit_code == 0, validated.output
+
+
+def test_what_stands_in_the_file_goes_to_standard_output_and_the_rest_does_not(here: Path) -> None:
+    done = init("--yes", "--kind", "demo", "-o", "-")
+    assert done.exit_code == 0
+    assert yaml.safe_load(done.stdout)["app"] == "demo"
+    assert done.stdout.startswith("# yaml-language-server: $schema=")
+    assert "ownership" in done.stderr
+    assert os.listdir(here) == []
+
+
+def test_a_file_that_is_there_is_not_replaced(here: Path) -> None:
+    file = here / "topology.yaml"
+    file.write_text("app: echo\n")
+    done = init("--yes", "--kind", "demo")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "error: topology.yaml is there already: --force replaces it, --output FILE writes another\n"
+    assert file.read_text() == "app: echo\n"
+    assert init("--yes", "--kind", "demo", "--force").exit_code == 0
+    assert yaml.safe_load(file.read_text())["app"] == "demo"
+    assert os.listdir(here) == ["topology.yaml"]
+
+
+def test_one_that_comes_while_it_asks_is_not_replaced_either(
+    here: Path, typed: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Meanwhile(Typed):
+        def readline(self, *limit: Any) -> str:
+            (here / "topology.yaml").write_text("app: echo\n")
+            return super().readline(*limit)
+
+    monkeypatch.setattr(sys.modules[__name__], "Typed", Meanwhile)
+    code, _, err = typed("\n" * 9, "--kind", "demo")
+    assert code == 2
+    assert "is there already" in err
+    assert (here / "topology.yaml").read_text() == "app: echo\n"
+    assert os.listdir(here) == ["topology.yaml"]
+
+
+def test_force_replaces_what_a_link_points_to(here: Path) -> None:
+    (here / "real.yaml").write_text("app: echo\n")
+    (here / "topology.yaml").symlink_to("real.yaml")
+    assert init("--yes", "--kind", "demo").exit_code == 2
+    assert init("--yes", "--kind", "demo", "--force").exit_code == 0
+    assert (here / "topology.yaml").is_symlink()
+    assert yaml.safe_load((here / "real.yaml").read_text())["app"] == "demo"
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("none/t.yaml", "none/t.yaml cannot be written: there is no folder none"),
+        (".", ". is a folder: write --output ./topology.yaml"),
+        ("n" * 300 + ".yaml", "cannot be written: File name too long"),
+    ],
+)
+def test_where_nothing_can_be_written(here: Path, output: str, said: str) -> None:
+    done = init("--yes", "--kind", "demo", "-o", output)
+    assert done.exit_code == 2
+    assert said in done.stderr.replace("\n", "") or said in done.stderr
+    assert os.listdir(here) == []
+
+
+# refusing
+
+
+def test_without_a_terminal_it_asks_nobody_and_names_the_options(here: Path) -> None:
+    (here / "shop.py").write_text(FLASK)
+    done = init()
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "there is nobody to ask" in done.stderr
+    for flag, default in (("--app", "shop:app"), ("--waits/--computes", "waits"), ("--proxy", "none")):
+        assert f"{flag} " in done.stderr
+        assert f"default {default}" in done.stderr
+    assert os.listdir(here) == ["shop.py"]
+
+
+def test_without_a_terminal_it_goes_on_when_options_answer_everything(here: Path) -> None:
+    done = init("--kind", "static", "--app", "./public", "--development", "--listen", "tcp://127.0.0.1:8080")
+    assert done.exit_code == 0, done.output
+    assert yaml.safe_load((here / "topology.yaml").read_text())["listen"] == "tcp://127.0.0.1:8080"
+
+
+def test_no_app_is_found_and_none_is_named(here: Path) -> None:
+    done = init("--yes")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no app was found here: name it, --app MODULE:CALLABLE" in done.stderr
+    assert os.listdir(here) == []
+
+
+def test_files_beside_another_kind_of_app(here: Path) -> None:
+    (here / "shop.py").write_text("import flask\n" + "".join(f"a{number} = flask.Flask('x')\n" for number in range(12)))
+    (here / "public").mkdir()
+    (here / "public" / "index.html").write_text("hello")
+    for words in (["--kind", "static"], ["--app", "public"]):
+        done = init("--yes", "-o", "-", *words)
+        assert yaml.safe_load(done.stdout)["app"] == {"static": words[1] if words[0] == "--app" else "./public"}
+
+
+def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(here: Path) -> None:
+    (here / "src").mkdir()
+    (here / "src" / "shop.py").write_text(FLASK)
+    done = init("--yes", "-o", "-", "--certificate", "shop.pem")
+    read = yaml.safe_load(done.stdout)
+    assert (read["app"], read["directory"]) == ({"wsgi": "shop:app"}, "src")
+    assert read["listen"]["tls"] == {"certificate": str(here / "shop.pem")}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--app", "shop/wsgi.py", "--kind", "wsgi"],
+            "write the module and the name of the callable in it, shop.wsgi:app",
+        ),
+        (["--app", "a b", "--kind", "wsgi"], '"a b" does not name a callable'),
+        (["--app", "shop", "--kind", "lines"], '"shop" names a module: write shop:FUNCTION'),
+        (["--app", "shop:app"], "say how it is called: --kind wsgi or --kind asgi"),
+        (["--kind", "demo", "--app", "shop:app"], "--app names nothing with --kind demo"),
+        (["--kind", "demo", "--waits"], "--waits/--computes decides nothing with the other answers"),
+        (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy decides nothing with the other answers"),
+        (["--kind", "demo", "--listen", "8000"], '"8000" is not an address'),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is no address and no network'),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is everybody"),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "unix"], "--proxy unix"),
+        (["--kind", "demo", "--name", "my shop"], '"my shop" cannot be the name of a server'),
+        (["--kind", "demo", "--certificate", "a\nb"], "certificate: that cannot be the path of a file"),
+    ],
+)
+def test_options_that_cannot_be(here: Path, words: list[str], said: str) -> None:
+    done = init("--yes", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in " ".join(done.stderr.split())
+    assert os.listdir(here) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["a: b # c.pem", '"quoted".pem', "${HOME}/x.pem", "x'y.pem", "-", "~", "no", "1e3", "ä.pem"]
+)
+def test_odd_paths_come_through_as_they_are(here: Path, path: str) -> None:
+    from poolctl.assembly.judge import judge
+    from poolctl.config.sources import Inputs
+
+    assert init("--yes", "--kind", "demo", "--certificate", path).exit_code == 0
+    topology = judge(Inputs("topology.yaml")).topology
+    assert topology
+    assert topology.listen[0].tls
+    assert topology.listen[0].tls.certificate == path
+
+
+# asking
+
+
+def test_a_conversation(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
+    (here / "shop.py").write_text(FLASK)
+    (here / "api.py").write_text("from fastapi import FastAPI\napp = FastAPI()\n")
+    answers = ["7", "2", "", "maybe", "", "shared", "unix", "", "n"]
+    code, out, _ = typed("\n".join(answers) + "\n")
+    assert code == 0, out
+    assert "1  api:app   a FastAPI application in api.py (asgi)" in out
+    assert "there is no number 7" in out
+    assert "the folder /run/shop has to be there" in " ".join(out.split())
+    read = yaml.safe_load((here / "topology.yaml").read_text())
+    assert (read["app"], read["forwarded"]) == ({"wsgi": "shop:app"}, {"trust": "unix"})
+    assert read["pool"] == {"kind": "thread", "size": 1}
+
+
+def test_each_answer_is_asked_again_until_it_can_be_read(
+    here: Path, typed: Callable[..., tuple[int, str, str]]
+) -> None:
+    lines = "\nshop/wsgi.py\nshop.wsgi:app\nasgy\nasgi\nx\ndevelopment\ny\nclientt\nclient\n8000\n\n"
+    code, out, err = typed(lines)
+    assert code == 0, out + err
+    words = " ".join(out.split())
+    assert "write the module and the name of the callable in it, shop.wsgi:app" in words
+    assert 'did you mean "asgi"?' in words
+    assert '"x" is not one of production, development' in words
+    assert 'did you mean "client"?' in words
+    assert '"8000" is not an address' in words
+    read = yaml.safe_load((here / "topology.yaml").read_text())
+    assert (read["app"], read["affinity"]) == ({"asgi": "shop.wsgi:app"}, "client")
+
+
+def test_a_built_in_app_is_an_answer_too(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = typed("demo\n\n\n\n\n", "--name", "trial")
+    assert code == 0, out + err
+    assert yaml.safe_load((here / "topology.yaml").read_text())["app"] == "demo"
+
+
+def test_the_end_of_input_leaves_nothing_behind(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = typed("\n", "--kind", "demo")
+    assert code == 1
+    assert err == "\nThe answers ended early: nothing was written.\n"
+    assert os.listdir(here) == []
+
+
+def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
+    leader, follower = pty.openpty()
+    words = [sys.executable, "-m", "poolctl", "init", "--kind", "demo"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"}
+    with subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, env=environment) as asking:
+        try:
+            os.close(follower)
+            said = until(leader, b"[production] ")
+            os.write(leader, b"development\r")
+            said += until(leader, b"[tcp://127.0.0.1:8000] ")
+            wait_until(lambda: state(asking.pid) == "S", "it waits for an answer")
+            asking.send_signal(signal.SIGINT)
+            said += until(leader, b"Nothing was written.")
+            assert asking.wait(20) == 130
+        finally:
+            asking.kill()
+            os.close(leader)
+    assert b"Traceback" not in said
+    assert os.listdir(here) == []
+
+
+def state(pid: int) -> str:
+    """Of a process, as proc(5) has it: S is one that waits."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def until(file: int, text: bytes) -> bytes:
+    """What a terminal shows up to a text."""
+    said, end = b"", time.monotonic() + 20
+    while text not in said:
+        assert select.select([file], [], [], max(0, end - time.monotonic()))[0], said
+        said += os.read(file, 4096)
+    return said
+
+
+# the words
+
+
+def test_the_options_have_the_words_of_the_answers() -> None:
+    hints = typing.get_type_hints(Answers)
+    given = typing.get_type_hints(command.init)
+    assert hints["kind"] == Kind == command.Kind
+    for field in ("keeps", "proxy"):
+        assert hints[field] in typing.get_args(given[field])
+    for field, question in QUESTIONS.items():
+        assert field in hints
+        if question.choices and not question.values:
+            assert tuple(word for word, _ in question.choices) == typing.get_args(hints[field])
+
+
+def test_every_question_is_an_option_with_its_words() -> None:
+    said = CliRunner().invoke(cli, ["init", "--help"], env={"COLUMNS": "200"}).stdout
+    for question in QUESTIONS.values():
+        for flag in question.flags.split("/"):
+            assert flag in said
+        assert question.asks in said
+
+
+def test_the_page_has_every_question_as_it_is_asked() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    for question in QUESTIONS.values():
+        assert f"| `{question.flags}` | {question.asks} " in page
+
+
+# serving
+
+
+@pytest.mark.parametrize("words", [["--thread-safe"], ["--computes", "--uniform"]], ids=str)
+def test_what_is_written_serves(here: Path, words: list[str]) -> None:
+    (here / "shop.py").write_text(WSGI)
+    assert init("--yes", *words).exit_code == 0
+    with Server(here / "topology.yaml", here, sets=("pool.size=2",)) as server:
+        server.ready()
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=10) as answer:
+            assert answer.read() == b"127.0.0.1"
+        assert server.stop() == 0
+
+
+def test_behind_a_proxy_the_app_sees_who_the_client_is(here: Path) -> None:
+    (here / "shop.py").write_text(WSGI)
+    with tempfile.TemporaryDirectory() as folder:  # the path of a socket is short
+        path = f"{folder}/s.sock"
+        assert init("--yes", "--proxy", "unix", "--preload", "--listen", f"unix://{path}").exit_code == 0
+        topology = yaml.safe_load((here / "topology.yaml").read_text())
+        assert topology["preload"]
+        with Server(topology, here, sets=("pool.size=2",)) as server, socket.socket(socket.AF_UNIX) as proxy:
+            server.ready()
+            assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+            proxy.settimeout(10)
+            proxy.connect(path)
+            proxy.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+            answer = b"".join(iter(lambda: proxy.recv(65536), b""))
+            assert b"203.0.113.7" in answer
+            assert server.stop() == 0
