@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -199,8 +200,11 @@ RULES: tuple[Rule, ...] = (
 
 def fits(combination: Combination) -> list[Refusal]:
     """Why a complete combination cannot work; empty when it can."""
+    refusing = [rule for rule in RULES if rule.refuses(combination)]
+    if not refusing:
+        return []
     names = vars(combination) | vars(combination.service)
-    return [Refusal(rule.axis, rule.reason.format_map(names), rule) for rule in RULES if rule.refuses(combination)]
+    return [Refusal(rule.axis, rule.reason.format_map(names), rule) for rule in refusing]
 
 
 def combinations(services: Iterable[Service] | None = None, threads: int = 2) -> Iterator[Combination]:
@@ -236,16 +240,26 @@ def nearest(combination: Combination, written: Iterable[str] = ()) -> Combinatio
     kept = frozenset(written)
     threads = max(combination.threads or 1, 2)
     service = combination.service.native()
-    candidates = (_with(candidate, combination) for candidate in combinations([service], threads))
+    candidates = [_with(candidate, combination) for candidate in _allowed(service, threads, combination.schemes)]
+    alone = _without_pool(combination, service)
+    if combination.baseline and not fits(alone):
+        candidates.insert(0, alone)
     best, price = None, None
-    for tried in (_without_pool(combination, service), *candidates) if combination.baseline else candidates:
+    for tried in candidates:
         cost = _price(combination, tried, kept)
-        if (price is not None and cost > price) or fits(tried):
+        if price is not None and cost > price:
             continue
         if best is None or cost != price or _strange(combination, tried) < _strange(combination, best):
             best, price = tried, cost
     assert best is not None  # half-sync/half-async with its defaults takes every service
     return best
+
+
+@lru_cache(maxsize=64)
+def _allowed(service: Service, threads: int, schemes: tuple[str, ...]) -> tuple[Combination, ...]:
+    """The combinations that fit; how many workers a pool has makes no difference to that."""
+    found = (replace(each, schemes=schemes) for each in combinations([service], threads))
+    return tuple(each for each in found if not fits(each))
 
 
 def _with(candidate: Combination, given: Combination) -> Combination:

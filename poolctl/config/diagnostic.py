@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -12,6 +13,7 @@ from poolctl.errors import PoolctlError
 Severity = Literal["error", "warning", "note"]
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML 1.1 parsers count as a line
+MOST = 100  # findings of one kind that are told; who has more has named the wrong file, or mends these first
 LONGEST = 500  # characters of a message or a mend: they quote what a file says, and that may be anything
 
 
@@ -23,6 +25,7 @@ class Source:
         self.text = text
         self.is_file = is_file
         self._lines: list[str] | None = None
+        self._starts: list[int] | None = None  # of each line, as an index into the text
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -39,8 +42,10 @@ class Source:
 
     def at(self, index: int, length: int = 1) -> Place:
         """The place of so many characters of one line."""
-        before = LINE_BREAK.split(self.text[:index])
-        line, column = len(before) - 1, len(before[-1])
+        if self._starts is None:
+            self._starts = [0, *(found.end() for found in LINE_BREAK.finditer(self.text))]
+        line = bisect_right(self._starts, index) - 1
+        column = index - self._starts[line]
         return Place(self, Span(line, column, line, column + length))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Diagnostic, Place, Source
+from poolctl.config.diagnostic import MOST, Diagnostic, Place, Source
 from poolctl.config.loader import MAX_BYTES, NO_TEXT, STR, place_of, resolved_tag
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -39,8 +39,11 @@ class Substitution:
         self._room = MAX_BYTES
 
     def visit(self, node: Node) -> None:
-        """Put variables into this node and those below it, each once however often aliases name it."""
-        if id(node) in self._seen:
+        """Put variables into this node and those below it, each once however often aliases name it.
+
+        After MOST findings what is left stays as it is.
+        """
+        if id(node) in self._seen or len(self.findings) >= MOST:
             return
         self._seen.add(id(node))
         if isinstance(node, MappingNode):
@@ -55,13 +58,12 @@ class Substitution:
     def _scalar(self, node: ScalarNode) -> None:
         names: list[str] = []
         before = len(self.findings)
-        taken: dict[str, int] = {}
+        taken: dict[str, int] = {}  # of equal ones, where the last one ends
 
         def put(found: re.Match[str]) -> str:
             if found[0] == "$$":
                 return "$"
-            nth = taken[found[0]] = taken.get(found[0], -1) + 1
-            place = self._within(node, found[0], nth)
+            place, taken[found[0]] = self._within(node, found[0], taken.get(found[0], 0))
             return self._value(found, place, names)
 
         text = _PART.sub(put, node.value)
@@ -97,7 +99,8 @@ class Substitution:
 
     def _missing(self, name: str, message: str, place: Place) -> str:
         mend = f"set it, or give a default: ${{{name}:-...}}"
-        self.findings.append(Diagnostic("PC111", message, place, mend))
+        if len(self.findings) < MOST:
+            self.findings.append(Diagnostic("PC111", message, place, mend))
         return ""
 
     def _malformed(self, found: re.Match[str], place: Place) -> str:
@@ -113,12 +116,10 @@ class Substitution:
     def _nested(found: re.Match[str]) -> bool:
         return found.string[found.end() : found.end() + 1] == "{"
 
-    def _within(self, node: ScalarNode, text: str, nth: int) -> Place:
-        """Where the nth of equal substitutions stands; the whole value, where escapes or line breaks hide it."""
-        start, end = node.start_mark.index, node.end_mark.index
-        index = start - 1
-        for _ in range(nth + 1):
-            index = self.source.text.find(text, index + 1, end)
-            if index < 0:
-                return place_of(self.source, node)
-        return self.source.at(index, len(text))
+    def _within(self, node: ScalarNode, text: str, after: int) -> tuple[Place, int]:
+        """Where a substitution stands, past the equal ones before it, and where it ends; the whole value, where escapes
+        or line breaks hide it."""
+        index = self.source.text.find(text, max(node.start_mark.index, after), node.end_mark.index)
+        if index < 0:
+            return place_of(self.source, node), after
+        return self.source.at(index, len(text)), index + len(text)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from poolctl.config.diagnostic import Diagnostic, Label
+from poolctl.config.diagnostic import MOST, Diagnostic, Label
 from poolctl.config.refused import Refused
 from poolctl.config.tree import Path, Tree
 
@@ -95,10 +95,17 @@ def findings(
     The members of a union complain one by one about the same value: together they are one sentence.
     """
     groups: dict[Path, list[ErrorDetails]] = {}
+    left: list[Path] = []  # where more is wrong than can be told
     for path, error in located:
+        if len(groups) >= MOST:
+            left.append(path)
+            continue
         real = path if error["type"] in ("missing", "extra_forbidden") else _existing(tree, path)
         groups.setdefault(real, []).append(error)
     found = [(path, _finding(tree, path, errors, keys, elsewhere)) for path, errors in groups.items()]
+    if left:
+        message = f"{len(left)} more keys or values are not accepted, from here on"
+        found.append(((), Diagnostic("PC204", message, tree.at_value(left[0]), "mend those above first")))
     # Who misspells a key that has to be there has made one mistake, not two.
     meant = {
         (*path[:-1], word) for path, each in found if each.code == "PC203" for word in re.findall(r"[\w]+", each.help)

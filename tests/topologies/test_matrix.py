@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from harness.server import Server
 from harness.shown import WORKERS, show
 from harness.talk import APPS
 
 from poolctl.assembly.combination import SERVICES, Combination, complete
+from poolctl.assembly.judge import judge
 from poolctl.assembly.resolve import read
 from poolctl.assembly.rules import combinations, fits
-from poolctl.config.diagnostic import Invalid
+from poolctl.cli.run import EX_CONFIG, run
+from poolctl.cli.validate import validate
+from poolctl.config.diagnostic import Diagnostic, Invalid
+from poolctl.config.sources import Inputs
 
 Launch = Callable[..., Server]
 
@@ -61,7 +66,11 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("combination", SERVED, ids=words)
-def test_what_fits_serves_as_its_words_say(combination: Combination, launch: Launch) -> None:
+def test_what_fits_serves_as_its_words_say(combination: Combination, launch: Launch, tmp_path: Path) -> None:
+    """And `validate` says before that it does; the app is looked for where the server is."""
+    file = tmp_path / "valid.yaml"
+    file.write_text(yaml.safe_dump(topology(combination) | {"listen": "tcp://127.0.0.1:0"}))
+    assert judge(Inputs(str(file))).errors == []
     server = launch(topology(combination))
     show(combination, server.port)
     assert server.stop() == 0
@@ -90,18 +99,34 @@ GROUPS = [(name, list(group)) for name, group in groupby(REFUSED, shape)]
 
 
 @pytest.mark.parametrize("group", [group for _, group in GROUPS], ids=["-".join(map(str, name)) for name, _ in GROUPS])
-def test_what_does_not_fit_is_refused_with_its_reason(group: list[Combination], tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused_with_its_reason(
+    group: list[Combination], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "shop.yaml"
     for combination in group:
         file.write_text(yaml.safe_dump(topology(combination)))
         with pytest.raises(Invalid) as caught:
             read(str(file))
         found = caught.value.diagnostics
+        assert_refused_by_run(file, found, capsys)
         assert {each.code for each in found} == {"PC301"}
         reasons = sorted(refusal.reason for refusal in fits(combination))
         assert sorted(each.message for each in found) == reasons, words(combination)
         (advice,) = (each.help for each in found if each.help)
         assert_followed(file, advice)
+
+
+def assert_refused_by_run(file: Path, found: list[Diagnostic], capsys: pytest.CaptureFixture[str]) -> None:
+    """`run` says of a file what `validate` says of it, and starts nothing."""
+    with pytest.raises(typer.Exit) as left:
+        run(str(file))
+    assert left.value.exit_code == EX_CONFIG
+    out, said = capsys.readouterr()
+    with pytest.raises(typer.Exit) as left:
+        validate([str(file)])
+    assert left.value.exit_code == 1
+    assert (out, said) == ("", capsys.readouterr().out)
+    assert said.startswith("\n\n".join(each.render() for each in found))
 
 
 def assert_followed(file: Path, advice: str) -> None:

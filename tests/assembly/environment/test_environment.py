@@ -164,9 +164,7 @@ class TestApp:
         assert found("app: {wsgi: shop:application}\n", app=False) == []
 
     def test_raises(self, folder: Path) -> None:
-        (folder / "shop.py").write_text(
-            "print('hello')\ndef connect():\n    raise OSError('no database')\nconnect()\n"
-        )
+        (folder / "shop.py").write_text("print('hello')\ndef connect():\n    raise OSError('no database')\nconnect()\n")
         finding = one("app: {use: wsgi, target: shop}\n")
         assert (finding.code, marked(finding)) == ("PC411", "shop")
         assert finding.message.endswith("cannot be imported: OSError: no database")
