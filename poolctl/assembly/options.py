@@ -74,5 +74,5 @@ def _with_unit(hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         for mark in get_args(hint)[1:]:
             if isinstance(mark, str) and mark in READERS:
-                return Annotated[hint, READERS[mark]]
+                return Annotated[hint, *READERS[mark]]
     return hint

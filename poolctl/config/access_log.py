@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from poolctl.config.part import Part
 from poolctl.config.refused import Refused
 
 FORMATS = ("common", "combined", "json")
+FORMAT = {"anyOf": [{"enum": list(FORMATS)}, {"type": "string", "pattern": "^[ -~]*%[ -~]*$", "maxLength": 1000}]}
 
 
 def _format(value: Any) -> Any:
@@ -33,7 +34,10 @@ class AccessLog(Part):
     """A line for each request."""
 
     format: Annotated[
-        str, BeforeValidator(_format), Field(max_length=1000, description="common, combined, json, or directives")
+        str,
+        BeforeValidator(_format),
+        WithJsonSchema(FORMAT),
+        Field(max_length=1000, description="common, combined, json, or directives"),
     ] = "combined"
     to: Annotated[str, BeforeValidator(_to), Field(description="stdout, stderr, or a file")] = "stdout"
 

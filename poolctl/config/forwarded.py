@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from poolctl.config.part import Part
 from poolctl.config.refused import Refused
@@ -35,6 +35,19 @@ Networks = Annotated[
     tuple[Annotated[str, BeforeValidator(read_network)], ...],
     BeforeValidator(_as_list),
     Field(min_length=1, max_length=1000, strict=False, description="addresses, networks, or unix"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^(unix|[0-9a-fA-F.:]+(/[0-9.]+)?)$"},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": "^(unix|[0-9a-fA-F.:]+(/[0-9.]+)?)$"},
+                    "minItems": 1,
+                    "maxItems": 1000,
+                },
+            ]
+        }
+    ),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from poolctl.config.refused import Refused
 
@@ -75,12 +75,25 @@ def read_text(value: Any) -> str:
     return value
 
 
-Mode = Annotated[int, BeforeValidator(read_mode)]
-Account = Annotated[str, BeforeValidator(read_account)]
-Folder = Annotated[str, BeforeValidator(read_path)]
+Mode = Annotated[int, BeforeValidator(read_mode), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$"})]
+Account = Annotated[
+    str,
+    BeforeValidator(read_account),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}, {"type": "null"}]}
+    ),
+]
+Folder = Annotated[
+    str,
+    BeforeValidator(read_path),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "null"}]}),
+]
 Variable = Annotated[str, BeforeValidator(read_variable)]
 Environment = Annotated[
     dict[Variable, Annotated[str, BeforeValidator(read_text)]],
     BeforeValidator(read_environment),
     Field(strict=False),
+    WithJsonSchema(
+        {"type": "object", "propertyNames": {"pattern": "^[^=]+$"}, "additionalProperties": {"type": "string"}}
+    ),
 ]

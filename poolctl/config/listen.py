@@ -3,15 +3,21 @@
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from poolctl.config.address import Address, parse_address
 from poolctl.config.forwarded import Networks
 from poolctl.config.host import Account, Mode
-from poolctl.config.part import Part, instance_of
+from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.refused import Refused
 from poolctl.config.tls import Tls
+
+# As ``parse_address`` reads them, but for the range of ports.
+ADDRESS = {
+    "type": "string",
+    "pattern": r"^(tcp://(\[[^\[\]]+\]|[^:\[\]/@\s]+):[0-9]{1,5}|unix:///.*[^/]|fd://[0-9]{1,6})$",
+}
 
 
 def _protocol(value: Any) -> Any:
@@ -23,13 +29,21 @@ def _protocol(value: Any) -> Any:
 class Entry(Part):
     """One member of the list."""
 
-    at: Annotated[Address, instance_of(Address), BeforeValidator(parse_address)]
+    at: Annotated[
+        Address,
+        instance_of(Address),
+        BeforeValidator(parse_address),
+        WithJsonSchema(ADDRESS),
+        Field(description="where to listen: tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
+    ]
     mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
     owner: Annotated[Account, Field(description="its user")] = ""
     group: Annotated[Account, Field(description="its group")] = ""
     tls: Annotated[Tls | None, Field(description="speak TLS")] = None
     proxy_protocol: Annotated[Networks | None, Field(description="proxies that say first who their client is")] = None
-    protocol: Annotated[Any, BeforeValidator(_protocol), Field(description="another one than the topology's")] = None
+    protocol: Annotated[
+        Any, BeforeValidator(_protocol), of_axis("protocol"), Field(description="another one than the topology's")
+    ] = None
 
     @model_validator(mode="after")
     def _unix_only(self) -> Self:
@@ -72,5 +86,5 @@ def _through_entry(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 Listen = Annotated[
     tuple[Annotated[Address, GetPydanticSchema(_through_entry)], ...],
     BeforeValidator(_as_list),
-    Field(min_length=1, strict=False),
+    Field(min_length=1, strict=False, description="where to listen: one address or a list of them"),
 ]

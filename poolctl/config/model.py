@@ -4,14 +4,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from poolctl.config.access_log import AccessLog, read_access_log
 from poolctl.config.address import parse_address
 from poolctl.config.forwarded import Forwarded, read_forwarded
 from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
-from poolctl.config.part import Part, instance_of
+from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.refused import Refused
 from poolctl.config.units import Bytes, Seconds, Timeout
 
@@ -78,14 +78,44 @@ def read_name(value: Any) -> str:
 class Topology(Part):
     """One server. Axes that are None take the default that suits the others."""
 
-    name: Annotated[str, BeforeValidator(read_name)]
-    app: Annotated[Choice, instance_of(Choice)]
+    name: Annotated[
+        str,
+        BeforeValidator(read_name),
+        WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"}),
+        Field(description="shown in titles of processes and in log lines; the file's name without its ending"),
+    ]
+    app: Annotated[Choice, instance_of(Choice), of_axis("app"), Field(description="what answers a request")]
     listen: Listen = (parse_address(DEFAULT_LISTEN),)
-    protocol: Annotated[Choice, instance_of(Choice)] | None = None
-    pool: Annotated[Choice, instance_of(Choice)] | None = None
-    ownership: Annotated[Choice, instance_of(Choice)] | None = None
-    dispatch: Annotated[Choice, instance_of(Choice)] | None = None
-    affinity: Annotated[Choice, instance_of(Choice)] | None = None
+    protocol: Annotated[
+        Choice | None,
+        instance_of(Choice, or_none=True),
+        of_axis("protocol"),
+        Field(description="what turns bytes into requests; the app's own"),
+    ] = None
+    pool: Annotated[
+        Choice | None,
+        instance_of(Choice, or_none=True),
+        of_axis("pool"),
+        Field(description="who does the work: processes or threads, and how many"),
+    ] = None
+    ownership: Annotated[
+        Choice | None,
+        instance_of(Choice, or_none=True),
+        of_axis("ownership"),
+        Field(description="who holds the listening sockets, and who the connections"),
+    ] = None
+    dispatch: Annotated[
+        Choice | None,
+        instance_of(Choice, or_none=True),
+        of_axis("dispatch"),
+        Field(description="which worker gets a task"),
+    ] = None
+    affinity: Annotated[
+        Choice | None,
+        instance_of(Choice, or_none=True),
+        of_axis("affinity"),
+        Field(description="which tasks must meet the same worker"),
+    ] = None
     preload: Annotated[bool, Field(description="import the app before the workers are forked")] = False
     backlog: Annotated[int, Field(ge=1, le=65535, description="connections that the kernel keeps waiting")] = 2048
     user: Annotated[Account, Field(description="who mold and roles run as")] = ""
@@ -94,10 +124,20 @@ class Topology(Part):
     directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
     environment: Environment = Field(default_factory=dict, description="variables for the app's processes")
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
-    access_log: Annotated[AccessLog | None, BeforeValidator(read_access_log)] = None
-    forwarded: Annotated[Forwarded | None, BeforeValidator(read_forwarded)] = None
-    limits: Annotated[Limits, Field(default_factory=Limits)]
-    timeouts: Annotated[Timeouts, Field(default_factory=Timeouts)]
+    access_log: Annotated[
+        AccessLog | None,
+        BeforeValidator(read_access_log),
+        Field(description="a line for each request: off, a format, or a mapping of a format and where it goes"),
+    ] = None
+    forwarded: Annotated[
+        Forwarded | None,
+        BeforeValidator(read_forwarded),
+        Field(description="which proxies may say who their clients are; off: none"),
+    ] = None
+    limits: Annotated[Limits, Field(default_factory=Limits, description="what the server takes at the most")]
+    timeouts: Annotated[
+        Timeouts, Field(default_factory=Timeouts, description="how long the server waits, for clients and for the app")
+    ]
 
     def choices(self) -> dict[str, Choice]:
         """The axes that the file sets."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pydantic import BaseModel, ConfigDict, GetPydanticSchema
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, GetPydanticSchema, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
 
 
 class Part(BaseModel):
@@ -17,9 +17,17 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
-def instance_of(kind: type) -> GetPydanticSchema:
+def instance_of(kind: type, *, or_none: bool = False) -> GetPydanticSchema:
     """For a field whose value somebody else has made. Unlike pydantic's InstanceOf it does not look into the class."""
-    return GetPydanticSchema(lambda _source, _handler: core_schema.is_instance_schema(kind))
+    schema: CoreSchema = core_schema.is_instance_schema(kind)
+    if or_none:
+        schema = core_schema.nullable_schema(schema)
+    return GetPydanticSchema(lambda _source, _handler: schema)
+
+
+def of_axis(axis: str) -> WithJsonSchema:
+    """For a field that takes a word of an axis: what the words are is known in assembly, which fills it in."""
+    return WithJsonSchema({"x-axis": axis})
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from poolctl.config.host import read_path
 from poolctl.config.part import Part
 from poolctl.config.refused import Refused
 
-File = Annotated[str, BeforeValidator(read_path)]
+File = Annotated[str, BeforeValidator(read_path), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})]
 
 
 class Certificate(Part):
@@ -48,7 +48,10 @@ class Tls(Certificate):
     """TLS on one address."""
 
     minimum: Annotated[
-        Literal["1.2", "1.3"], BeforeValidator(_version), Field(description="oldest version that is spoken")
+        Literal["1.2", "1.3"],
+        BeforeValidator(_version),
+        WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]}),
+        Field(description="oldest version that is spoken"),
     ] = "1.2"
     ciphers: Annotated[str, Field(description="of TLS 1.2, as OpenSSL lists them")] = ""
     clients: Annotated[Clients | None, Field(description="certificates of clients")] = None

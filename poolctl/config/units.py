@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from poolctl.config.refused import Refused
 
@@ -52,10 +52,26 @@ def _quantity(value: Any, units: dict[str, Any], plain: str, accepted: str) -> t
     return (float(number) if "." in number else int(number)), units[unit]
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
-Bytes = Annotated[int, BeforeValidator(size)]
+TIME = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {"type": "string", "pattern": r"^\d{1,18}(\.\d{1,18})?\s*(ms|s|m|h)?$"},
+        ]
+    }
+)
+SIZE = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 0},
+            {"type": "string", "pattern": r"^\d{1,18}(\.\d{1,18})?\s*(B|KiB|MiB|GiB|kB|MB|GB)?$"},
+        ]
+    }
+)
+Seconds = Annotated[float, BeforeValidator(seconds), TIME]
+Bytes = Annotated[int, BeforeValidator(size), SIZE]
 
 # What a part's field may say of itself, Annotated[int, "bytes"], so that the parts need not know this module.
-READERS: dict[str, Any] = {"seconds": BeforeValidator(seconds), "bytes": BeforeValidator(size)}
+READERS: dict[str, Any] = {"seconds": (BeforeValidator(seconds), TIME), "bytes": (BeforeValidator(size), SIZE)}
 
 Timeout = Annotated[Seconds, Field(gt=0, le=86400)]

@@ -15,13 +15,18 @@ from pathlib import Path
 
 import pages
 import pytest
+from jsonschema import Draft7Validator
 
 from poolctl.assembly.resolve import read
+from poolctl.assembly.schema import topology_schema
+from poolctl.config.diagnostic import Source
+from poolctl.config.loader import construct, parse
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = [block for block in pages.BLOCKS if block.language == "console"]
 YAML = [block for block in pages.BLOCKS if block.language == "yaml" and block.name != "broken.yaml"]
 TALKS = [block for block in pages.BLOCKS if block.language == "text" and block.text.startswith(("> ", "< "))]
+SCHEMA = Draft7Validator(topology_schema())
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[\d+\] ", re.MULTILINE)
 POOLCTL = [sys.executable, "-m", "poolctl"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -47,6 +52,14 @@ def test_topologies_are_valid(block, tmp_path: Path) -> None:
     file = tmp_path / block.name
     file.write_text(block.text)
     read(str(file))
+
+
+@pytest.mark.parametrize("block", YAML, ids=str)
+def test_topologies_are_right_for_editors(block) -> None:
+    node = parse(Source(block.name, block.text))
+    found = construct(node)
+    if "app" in found:  # else it is put over one that has an app
+        assert list(SCHEMA.iter_errors(found)) == []
 
 
 @pytest.mark.parametrize("block", of("poolctl validate"), ids=str)

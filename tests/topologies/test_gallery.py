@@ -48,7 +48,8 @@ def comment(file: Path) -> str:
     lines = file.read_text().splitlines()
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     assert lines[first] == ""
-    return "\n".join(line.removeprefix("#").strip() for line in lines[:first])
+    assert lines[2] == "#"  # above it the lines for editors
+    return "\n".join(line.removeprefix("#").strip() for line in lines[3:first])
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.stem not in OTHERS], ids=lambda file: file.stem)

@@ -1,0 +1,32 @@
+"""poolctl schema: the JSON Schema of topologies, for editors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def schema(
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Write it here; - for standard output.")
+    ] = "-",
+) -> None:
+    """Print the JSON Schema of topologies, which editors complete and check with.
+
+    An editor finds it by the first line of a topology: # yaml-language-server: $schema=poolctl.schema.json
+    """
+    import json
+
+    from poolctl.assembly.schema import topology_schema
+
+    text = json.dumps(topology_schema(), indent=2) + "\n"
+    if output == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        typer.echo(f"error: {output} cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
