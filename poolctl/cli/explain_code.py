@@ -1,0 +1,53 @@
+"""What a code means: why it is a finding, an example as `validate` shows it, and its mend."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+
+from poolctl.assembly.judge import judge
+from poolctl.config.codes import CODES, STAGES, Code
+from poolctl.config.diagnostic import Diagnostic, Invalid
+from poolctl.config.sources import Inputs
+
+NAME = "example.yaml"
+
+
+def explain_code(code: str) -> str:
+    """The explanation of a code. Raises KeyError where there is none."""
+    about = CODES[code]
+    texts = [f"{code}: {about.title}", f"A finding of the stage {STAGES[code[2]]}.", about.why]
+    if about.example:
+        texts += [_indented(about.example), _shown(code, about)]
+    if about.mended:
+        texts += ["Mended:", _indented(about.mended)]
+    return "\n\n".join(texts)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.rstrip("\n").splitlines())
+
+
+def _shown(code: str, about: Code) -> str:
+    """The findings of the example, as they are told."""
+    command = f"$ poolctl validate {NAME} {about.command}".rstrip()
+    told = [finding.render() for finding in example_findings(about) if finding.code == code]
+    return _indented("\n".join([command, *told]))
+
+
+def example_findings(about: Code, text: str = "") -> list[Diagnostic]:
+    """What is found in the example of a code, or in another text in its place, without looking at the host."""
+    words = shlex.split(about.command)
+    sets = tuple(word for flag, word in zip(words[::2], words[1::2], strict=True) if flag == "--set")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / NAME
+        file.write_text(text or about.example)
+        try:
+            found = judge(Inputs(str(file), sets=sets)).findings
+        except Invalid as invalid:
+            found = invalid.diagnostics
+    for finding in found:
+        source = finding.place.source
+        source.name = source.name if not source.is_file else NAME
+    return found

@@ -1,0 +1,197 @@
+"""The forms of findings: for people in colours or none, for editors, for programs and for code hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from poolctl import __version__
+from poolctl.cli.main import cli
+
+WRONG = "app: demo\npol: thread\ndispatch: kernel-hash\n"
+UNWISE = "app: demo\npool: {size: 1}\n"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.yaml").write_text(WRONG)
+    (tmp_path / "unwise.yaml").write_text(UNWISE)
+    (tmp_path / "right.yaml").write_text("app: demo\n")
+    return tmp_path
+
+
+def validate(*words: str, stdin: str | None = None) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, ["validate", "--no-environment", *words], input=stdin)
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    return done.exit_code, done.stdout
+
+
+def test_concise(folder: Path) -> None:
+    status, shown = validate("wrong.yaml", "unwise.yaml", "--format", "concise")
+    assert status == 1
+    assert [line.partition(" ")[0] for line in shown.splitlines()] == [
+        "wrong.yaml:2:1:",
+        "wrong.yaml:3:11:",
+        "unwise.yaml:2:8:",
+    ]
+    assert 'error[PC203]: unknown key "pol" (did you mean "pool"?)' in shown
+    assert "warning[PC501]: " in shown
+
+
+def test_json(folder: Path) -> None:
+    status, shown = validate("wrong.yaml", "unwise.yaml", "--format", "json", "--set", "backlog=x")
+    found = json.loads(shown)
+    assert status == 1
+    assert (found["format_version"], found["valid"], found["error_count"], found["warning_count"]) == (
+        "1.0",
+        False,
+        4,
+        0,
+    )
+    assert found["files"] == [{"filename": "wrong.yaml", "valid": False}, {"filename": "unwise.yaml", "valid": False}]
+    first = found["diagnostics"][0]
+    assert (first["severity"], first["code"], first["help"]) == ("error", "PC203", 'did you mean "pool"?')
+    assert first["range"] == {
+        "filename": "wrong.yaml",
+        "is_file": True,
+        "start": {"line": 2, "column": 1},
+        "end": {"line": 2, "column": 4},
+    }
+    assert first["snippet"] == {"code": "pol: thread", "start_line": 2}
+    by_option = found["diagnostics"][-1]["range"]
+    assert (by_option["filename"], by_option["is_file"]) == ("--set backlog=x", False)
+    assert {frozenset(each) for each in found["diagnostics"]} == {frozenset(first)}, "every key is always there"
+
+
+def test_json_of_what_is_valid(folder: Path) -> None:
+    status, shown = validate("right.yaml", "unwise.yaml", "--format", "json")
+    found = json.loads(shown)
+    assert (status, found["valid"], found["error_count"], found["warning_count"]) == (0, True, 0, 1)
+
+
+def test_github(folder: Path) -> None:
+    status, shown = validate("wrong.yaml", "unwise.yaml", "--format", "github")
+    assert status == 1
+    lines = shown.splitlines()
+    assert lines[0] == (
+        '::error file=wrong.yaml,line=2,endLine=2,col=1,endColumn=3,title=PC203::unknown key "pol"'
+        '%0Ahelp: did you mean "pool"?'
+    )
+    assert lines[-1].startswith("::warning file=unwise.yaml,line=2,")
+
+
+def test_github_says_how_many_it_will_not_show(folder: Path) -> None:
+    (folder / "many.yaml").write_text("app: demo\n" + "".join(f"key{number}: 1\n" for number in range(23)))
+    _, shown = validate("many.yaml", "--format", "github")
+    assert shown.count("::error ") == 23
+    assert "13 more errors are in the log only: a step shows 10 annotations" in shown
+
+
+def test_github_escapes_what_would_end_a_property(folder: Path) -> None:
+    (folder / "a,b:c.yaml").write_text("app: demo\nname: 'a%b'\n")
+    _, shown = validate("a,b:c.yaml", "--format", "github")
+    assert "file=a%2Cb%3Ac.yaml," in shown
+    assert '"a%25b"' in shown
+
+
+def test_sarif(folder: Path) -> None:
+    status, shown = validate("wrong.yaml", str(folder / "unwise.yaml"), "--format", "sarif", "--set", "backlog=x")
+    found = json.loads(shown)
+    (run,) = found["runs"]
+    driver = run["tool"]["driver"]
+    assert (status, found["version"], driver["name"], driver["version"]) == (1, "2.1.0", "poolctl", __version__)
+    codes = [rule["id"] for rule in driver["rules"]]
+    assert codes == sorted(set(codes))
+    for result in run["results"]:
+        assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in ("error", "warning", "note")
+        assert result["message"]["text"]
+    physical = run["results"][0]["locations"][0]["physicalLocation"]
+    assert physical["artifactLocation"] == {"uri": "wrong.yaml"}
+    assert physical["region"] == {"startLine": 2, "startColumn": 1, "endLine": 2, "endColumn": 4}
+    options = [each for each in run["results"] if "logicalLocations" in each["locations"][0]]
+    assert options[0]["locations"][0]["logicalLocations"][0]["name"] == "--set backlog=x"
+
+
+def test_a_summary_below_several_files(folder: Path) -> None:
+    status, shown = validate("right.yaml", "unwise.yaml", "wrong.yaml")
+    assert status == 1
+    assert shown.endswith("wrong.yaml: 2 errors\n\n3 files: 2 errors, 1 warning\n")
+    assert "right.yaml: valid\n" in shown
+    assert "unwise.yaml: valid, 1 warning\n" in shown
+    assert validate("right.yaml", "right.yaml")[1].endswith("\n\n2 files: all valid\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["right.yaml"], 0),
+        (["unwise.yaml"], 0),
+        (["unwise.yaml", "--strict"], 1),
+        (["right.yaml", "--strict"], 0),
+        (["wrong.yaml"], 1),
+        (["none.yaml"], 2),
+        (["wrong.yaml", "none.yaml"], 2),
+        (["right.yaml", "--format", "xml"], 2),
+        (["-", "-"], 2),
+        ([], 2),
+    ],
+)
+def test_exit_codes(folder: Path, words: list[str], status: int) -> None:
+    assert validate(*words)[0] == status
+
+
+def test_standard_input(folder: Path) -> None:
+    status, shown = validate("-", stdin=WRONG)
+    assert status == 1
+    assert "  --> <stdin>:2:1\n" in shown
+    assert shown.endswith("<stdin>: 2 errors\n")
+    assert validate("-", "right.yaml", stdin="app: demo\n")[0] == 0
+
+
+def on_a_terminal(folder: Path, **environment: str) -> str:
+    """What a terminal is sent."""
+    ours, theirs = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    command = [sys.executable, "-m", "poolctl", "validate", "--no-environment", "wrong.yaml"]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=theirs, env=kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | environment
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:  # EIO: the other end has closed
+                break
+            if not more:
+                break
+            shown += more
+        os.close(ours)
+        assert process.wait(10) == 1
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_colours_on_a_terminal_and_only_there(folder: Path) -> None:
+    shown = on_a_terminal(folder)
+    assert "\x1b[1;31merror[PC203]\x1b[0m" in shown
+    assert "\x1b[31m^^^\x1b[0m" in shown
+    plain = validate("wrong.yaml")[1]
+    assert "\x1b" not in plain
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
+
+
+def test_no_color_is_honoured(folder: Path) -> None:
+    shown = on_a_terminal(folder, NO_COLOR="1")
+    assert "\x1b[31" not in shown
+    assert "\x1b[1;31" not in shown
