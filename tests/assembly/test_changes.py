@@ -60,10 +60,8 @@ def between(folder: Path, old: str, new: str) -> list[Change]:
         ("app: demo", "app: demo\naccess_log: json", {"access_log": "generation"}),
         ("app: demo\naccess_log: common", "app: demo\naccess_log: json", {"access_log.format": "generation"}),
         ("app: demo", "app: demo\nforwarded: {trust: unix}", {"forwarded": "generation"}),
-        ("app: demo
-environment: {A: a}", "app: demo", {"environment.A": "generation"}),
-        ("app: demo", "app: demo
-environment: {B: b}", {"environment.B": "generation"}),
+        ("app: demo\nenvironment: {A: a}", "app: demo", {"environment.A": "generation"}),
+        ("app: demo", "app: demo\nenvironment: {B: b}", {"environment.B": "generation"}),
     ],
 )
 def test_changes(tmp_path: Path, old: str, new: str, found: dict[str, str]) -> None:

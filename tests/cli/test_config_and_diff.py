@@ -82,7 +82,7 @@ def test_diff_as_json(folder: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["config", "wrong.yaml"], ["diff", "old.yaml", "wrong.yaml"], ["config", "none.yaml"]]
 )
-def test_what_is_not_valid(folder: Path, words: str) -> None:
-    status, shown, said = poolctl(*words.split())
+def test_what_is_not_valid(folder: Path, words: list[str]) -> None:
+    status, shown, said = poolctl(*words)
     assert (status, shown) == (2, "")
     assert "error[PC" in said
