@@ -51,7 +51,7 @@ RULES = (
         lambda old, new: _grouped(old) != _grouped(new),
     ),
     Rule(
-        ("pool.size", "pool.kind", "dispatch."),
+        ("pool.size", "pool.kind"),
         "restart",
         "under reuse-port there is a socket for each worker, and closing one drops the connections that wait in it",
         lambda old, new: _grouped(old) and _grouped(new),
