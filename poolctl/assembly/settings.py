@@ -204,3 +204,25 @@ def _is_secret(path: Path, value: Any) -> bool:
     inside = "environment" in map(str, path[:-1])
     named = inside and SECRET.search(str(path[-1])) is not None
     return named or (isinstance(value, str) and CREDENTIALS.search(value) is not None)
+
+
+def shown_default(field: Any) -> str:
+    """The default of a field of the model, as a person would write it."""
+    if field.is_required():
+        return "none, it has to be there" if field.default_factory is None else "see its keys"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "see its keys"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if value in (None, "", {}):
+        return "none"
+    shown = _with_unit(value, _unit(field))
+    return str(shown).lower() if isinstance(shown, bool) else str(shown)
+
+
+def shown_option(part: type[Any], name: str) -> str:
+    """The default of an option of a part, as a person would write it."""
+    (default,) = (field.default for field in fields(part) if field.name == name)
+    shown = _with_unit(default, _unit_of(get_type_hints(part, include_extras=True)[name]))
+    return str(shown).lower() if isinstance(shown, bool) else str(shown)
