@@ -54,7 +54,7 @@ def _box(box: Box, lead: str, below: str, width: int) -> Iterator[str]:
 
 def _choice(choice: Choice, width: int) -> Iterator[str]:
     axis, word, origin, gives, costs = choice
-    yield f"  {axis}: {word}  ({origin})"
+    yield from _item("  ", f"{axis}: {word}  ({origin})", width)
     yield from _item("      + ", gives, width)
     yield from _item("      - ", costs, width)
 
