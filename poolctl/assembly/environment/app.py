@@ -121,6 +121,7 @@ class _Trial:
             os.dup2(null, 0)
             os.dup2(self.output, 1)
             os.dup2(self.output, 2)
+            sys.dont_write_bytecode = True  # it only looks
             # Whatever this process had in its place, what the app prints goes there.
             sys.stdout = sys.stderr = open(1, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115  # to the end
             word = self._word()
