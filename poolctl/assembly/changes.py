@@ -102,9 +102,11 @@ def changes(old: Sequence[Setting], new: Sequence[Setting]) -> list[Change]:
 
 
 def _same(one: Setting | None, other: Setting | None) -> bool:
-    """A default on one side only belongs to something else that has changed."""
+    """A default on one side only belongs to something else that has changed. A name that neither file gives comes
+    from the file's own name, and the new file is to take the old one's place."""
     if one is not None and other is not None:
-        return bool(one.value == other.value)
+        unnamed = one.path == ("name",) and one.source == other.source == "default"
+        return unnamed or bool(one.value == other.value)
     there = one or other
     return there is not None and there.source.startswith("default") and there.value != "off"
 

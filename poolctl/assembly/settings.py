@@ -19,10 +19,11 @@ from poolctl.config.model import AXES, Choice, Topology
 from poolctl.config.tree import Path
 from poolctl.config.units import BYTES, READERS, SECONDS
 
-SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|DSN", re.IGNORECASE)
+SECRET = re.compile(r"PASS|_PWD$|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|DSN|JWT", re.IGNORECASE)
 BINARY = ("B", "KiB", "MiB", "GiB")
 EMPTY = ("password", "ciphers", "cache")  # texts that may be empty, and not null
-CREDENTIALS = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
+# What is before the @ of a URL: user:password, a token alone, and passwords with a slash that should be %2F.
+CREDENTIALS = re.compile(r"://(?:[^/@\s]+|[^/@\s:]*:[^@\s]+)@")
 
 
 class Setting(NamedTuple):
@@ -151,7 +152,10 @@ class _Settings:
         if path[-1] == "umask" and isinstance(value, int):
             shown = f"{value:04o}"
         secret = _is_secret(path, value)
-        yield Setting(path, value, shown, source or written or "default", secret)
+        source = source or written or "default"
+        if source.startswith("--set ") and (secret or "{" in source or "[" in source):
+            source = source.partition("=")[0]  # the option has the secret in it, or that of a key beside this one
+        yield Setting(path, value, shown, source, secret)
 
     def _source(self, path: Path) -> str:
         """Where a value was written; empty when it was not."""
@@ -203,7 +207,8 @@ def _is_secret(path: Path, value: Any) -> bool:
         return True
     inside = "environment" in map(str, path[:-1])
     named = inside and SECRET.search(str(path[-1])) is not None
-    return named or (isinstance(value, str) and CREDENTIALS.search(value) is not None)
+    texts = value if isinstance(value, list) else [value]
+    return named or any(isinstance(text, str) and CREDENTIALS.search(text) is not None for text in texts)
 
 
 def shown_default(field: Any) -> str:

@@ -123,6 +123,24 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert complete_file(found, show_secrets=True).count("hunter2") == 5
 
 
+@pytest.mark.parametrize(
+    "url", ["amqp://shop:hunter2@mq/", "https://hunter2@git.example/", "redis://:hunter2/x@cache/0", "a://u:hun/ter@b"]
+)
+def test_credentials_in_urls_are_masked(tmp_path: Path, url: str) -> None:
+    shown = complete_file(settings(read(tmp_path, f"app: demo\nenvironment: {{PLACE: '{url}', MYSQL_PWD: hunter2}}")))
+    assert url not in shown
+    assert shown.count(", masked") == 2
+
+
+@pytest.mark.parametrize("option", ["environment.DB_PASSWORD=hunter2", "environment={A: b, DB_PASSWORD: hunter2}"])
+def test_where_a_secret_comes_from_does_not_tell_it(tmp_path: Path, option: str) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo")
+    shown = complete_file(settings(judge(Inputs(str(file), (), (option,), ()))))
+    assert "hunter2" not in shown
+    assert "--set environment" in shown
+
+
 def test_comments_stand_below_each_other(tmp_path: Path) -> None:
     lines = complete_file(settings(read(tmp_path, "app: demo"))).splitlines()
     assert len({line.index("#") for line in lines if "#" in line}) == 1
