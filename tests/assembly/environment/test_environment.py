@@ -20,6 +20,8 @@ from poolctl.assembly.judge import judge
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.sources import Inputs
+from poolctl.runtime.bpf import Instruction
+from poolctl.runtime.dispatch.cpu import Cpu
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
@@ -211,7 +213,8 @@ class TestApp:
         [
             ("shop:aplication", "PC410", "no attribute 'aplication'", "did you mean 'application'?"),
             ("shop:number", "PC410", "cannot be called: it is a int", "check the name"),
-            ("shp:application", "PC410", "no module of that name in", "check the name"),
+            ("shp:application", "PC410", "no module of that name in", "did you mean 'shop'?"),
+            ("unlike.anything", "PC410", "no module of that name in", "check the name"),
         ],
     )
     def test_is_not_there(self, folder: Path, target: str, code: str, says: str, mend: str) -> None:
@@ -327,10 +330,17 @@ class TestApp:
             ("{static: ./public}", "there is no folder"),
             ("{cgi: ./run.sh}", "neither a program nor a folder"),
             ("{lines: 'shop:answer'}", "is an async function"),
+            ("{wsgi: 'shop:answer'}", "an ASGI application and no WSGI one"),
+            ("{wsgi: 'shop:framework'}", "an ASGI application and no WSGI one"),
+            ("{asgi: 'shop:old'}", "a WSGI application and no ASGI one"),
         ],
     )
     def test_of_other_kinds(self, folder: Path, app: str, says: str) -> None:
-        (folder / "shop.py").write_text("async def answer(line): ...\n")
+        (folder / "shop.py").write_text(
+            "async def answer(line): ...\n"
+            "class Framework:\n    async def __call__(self, scope, receive, send): ...\nframework = Framework()\n"
+            "def old(environ, start_response): ...\n"
+        )
         finding = one(f"app: {app}\n")
         assert finding.code == "PC410"
         assert says in finding.message
@@ -460,3 +470,24 @@ class TestLimits:
             pytest.skip("the kernel allows any backlog")
         finding = one(f"app: demo\nbacklog: {allowed + 1}\n")
         assert (finding.code, finding.severity, marked(finding)) == ("PC431", "warning", str(allowed + 1))
+
+    @pytest.mark.parametrize("dispatch", ["kernel-hash", "random", "client", "cpu"])
+    def test_this_kernel_takes_the_programs(self, folder: Path, dispatch: str) -> None:
+        text = "app: demo\npool: {kind: process, size: 2}\nownership: reuse-port\nlisten: tcp://127.0.0.1:0\n"
+        assert found(f"{text}dispatch: {dispatch}\n") == []
+
+    def test_a_program_that_the_kernel_does_not_take(self, folder: Path) -> None:
+        Path("shop.yaml").write_text("app: demo\nownership: reuse-port\ndispatch: cpu\nlisten: tcp://127.0.0.1:0\n")
+        judgement = judge(Inputs("shop.yaml"))
+
+        class Unknown(Cpu):
+            def program(self, sockets: int) -> list[Instruction]:
+                return [(0xFFFF, 0, 0, 0)]  # no instruction
+
+        judgement.made["dispatch"] = Unknown()
+        (finding,) = findings(judgement)
+        assert (finding.code, finding.severity, marked(finding)) == ("PC432", "error", "cpu")
+        assert finding.message == (
+            "dispatch cpu needs a kernel that lets a program choose a socket: [Errno 22] Invalid argument"
+        )
+        assert "leave dispatch out" in finding.help
