@@ -4,7 +4,7 @@ this process                     the other one, forked
 ------------                     ----------------------------------------------------------
 waits, at most 30 s       <---   becomes the file's user, goes to its directory, sets its environment, loads the app
 reads what it reports     <---   its output comes through a second pipe; the end of it is shown when it fails
-ends its process group           whatever the app has started leaves with it
+ends it and its offspring        whatever the app has started leaves with it
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
+from poolctl.assembly.environment.offspring import adopting, die_with_parent
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic
 
@@ -42,7 +43,8 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     needs = chosen.service.needs
     place = judgement.tree.at_value(path_of_option(judgement.tree, judgement.choices["app"], (needs,)))
     trial = _Trial(parts)
-    outcome = trial.outcome()
+    with adopting():
+        outcome = trial.outcome()
     printed = trial.printed.decode("utf-8", "replace").strip()
     if outcome is None:
         return
@@ -160,6 +162,7 @@ class _Trial:
             if topology.umask is not None:
                 os.umask(topology.umask)
             Host(topology, identity, None).move_in()
+            die_with_parent()
             self.parts.app.load(Surroundings(pool.multithread, pool.multiprocess))
         except PoolctlError as error:
             message, _, mend = str(error).partition("; ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -317,6 +318,35 @@ class TestApp:
         deadline = time.monotonic() + 10
         while status.exists() and "\nState:\tZ" not in status.read_text():
             assert time.monotonic() < deadline
+
+    def test_leaves_no_daemon_behind(self, folder: Path) -> None:
+        """One that has left the app's process, its session and its group."""
+        (folder / "shop.py").write_text(
+            "import os, time\nreader, writer = os.pipe()\n"
+            "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+            "        open('pid', 'w').write(str(os.getpid()))\n        os.write(writer, b'.')\n        time.sleep(60)\n"
+            "    os._exit(0)\n"
+            f"os.read(reader, 1)\nos.wait()\n{SHOP}"
+        )
+        Path("pid").touch()
+        assert found("app: {wsgi: shop}\n") == []
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(Path("pid").read_text()), 0)
+
+    def test_is_ended_with_who_looks(self, folder: Path) -> None:
+        (folder / "shop.py").write_text(
+            "import os, time\nprint('', end='')\nos.write(os.open('begun', os.O_WRONLY), b'.')\ntime.sleep(60)\n"
+        )
+        os.mkfifo("begun")
+        Path("shop.yaml").write_text("app: {wsgi: shop}\n")
+        reader = os.open("begun", os.O_RDONLY | os.O_NONBLOCK)
+        with subprocess.Popen([sys.executable, "-m", "poolctl", "validate", "shop.yaml"]) as looking:
+            select.select([reader], [], [], 10)
+            assert os.read(reader, 1) == b"."
+            looking.kill()
+        assert select.select([reader], [], [], 10)[0], "the app's process is there, and has the pipe open"
+        assert os.read(reader, 1) == b""
+        os.close(reader)
 
     def test_has_the_files_environment_and_directory(self, folder: Path) -> None:
         (folder / "src").mkdir()
