@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Each is the function of its name in the module of its name, in the order of --help.
-COMMANDS = ("init", "validate", "run", "schema")
+COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema")
 
 
 class Commands(TyperGroup):

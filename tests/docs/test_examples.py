@@ -17,6 +17,7 @@ import pages
 import pytest
 from jsonschema import Draft7Validator
 
+from poolctl.assembly.changes import RULES
 from poolctl.assembly.resolve import read
 from poolctl.assembly.schema import topology_schema
 from poolctl.config.diagnostic import Source
@@ -39,12 +40,37 @@ def of(word: str) -> list[object]:
 def test_every_console_block_is_one_that_is_run() -> None:
     assert [*of("poolctl validate"), *of("poolctl run"), *of("curl -s ")] != []
     redis = of("redis-cli ")  # by test_redis
-    run = [*of("poolctl validate"), *of("poolctl run"), *of("poolctl init"), *of("curl -s "), *redis]
+    run = [*of("poolctl validate"), *of("poolctl run"), *of("poolctl init"), *SHOWN, *of("curl -s "), *redis]
     assert len(CONSOLE) == len(run)
 
 
 def test_every_python_and_yaml_block_has_a_name() -> None:
     assert [str(block) for block in pages.BLOCKS if block.language in ("python", "yaml") and not block.name] == []
+
+
+SHOWN = [block for word in ("config", "diff", "explain") for block in of(f"poolctl {word}")]
+
+
+@pytest.mark.parametrize("block", SHOWN, ids=str)
+def test_commands_print_what_is_shown(block, tmp_path: Path) -> None:
+    """All of it, or as far as the three dots."""
+    pages.write_files(block.page, tmp_path)
+    command, _, shown = block.text.partition("\n")
+    words = command.removeprefix("$ poolctl ").split()
+    done = subprocess.run(
+        [*POOLCTL, *words], check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=30
+    )
+    if shown.endswith("\n...\n"):
+        assert done.stdout.startswith(shown.removesuffix("...\n"))
+    else:
+        assert done.stdout == shown
+
+
+def test_the_page_has_the_rules_of_changes() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    for rule in RULES:
+        keys = ", ".join(f"`{key}*`" if key.endswith(".") else f"`{key}`" for key in rule.keys)
+        assert re.search(rf"^\| {re.escape(keys)}[^|]*\| {rule.how} \| {re.escape(rule.why)} \|$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("block", YAML, ids=str)

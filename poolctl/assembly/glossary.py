@@ -1,0 +1,125 @@
+"""The words and keys of the language, explained by the model's own descriptions and the classes' own docstrings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from poolctl.assembly.combination import BASELINES, SERVICES, Combination
+from poolctl.assembly.registry import REGISTRY, part_class, words
+from poolctl.assembly.rules import combinations, fits
+from poolctl.assembly.schema import described, options_schema
+from poolctl.assembly.settings import shown_default, shown_option
+from poolctl.config.choice import example
+from poolctl.config.load import NESTED
+from poolctl.config.model import Topology
+
+FITTING = ("pool", "ownership", "dispatch", "affinity")
+APPS = ("demo", "asgi", "lines", "echo", "stream")  # those that differ in what fits
+
+
+def keys() -> list[str]:
+    """All keys that can be explained, dotted where they are nested."""
+    nested = [f"{owner}.{name}" for owner, part in NESTED.items() for name in part.model_fields]
+    return [
+        *Topology.model_fields,
+        *nested,
+        "listen.tls",
+        *(f"{axis}.{word}" for axis in REGISTRY for word in words(axis)),
+    ]
+
+
+def axes_of(word: str) -> list[str]:
+    """The axes that have a word."""
+    return [axis for axis in REGISTRY if word in words(axis)]
+
+
+def explain_key(key: str) -> str:
+    """What a key means. Raises KeyError for one that is not of the language."""
+    first, _, rest = key.partition(".")
+    if first in REGISTRY:
+        return _word(first, rest) if rest else _axis(first)
+    part: type[BaseModel] = Topology
+    path = key.split(".")
+    for name in path[:-1]:
+        part = _nested(part, name)
+    field = part.model_fields[path[-1]]
+    lines = [f"{key}: {field.description or ''}"]
+    below = _nested_or_none(part, path[-1])
+    if below is not None:
+        lines += ["", *(_field(name, inner) for name, inner in below.model_fields.items())]
+    else:
+        lines.append(f"default: {shown_default(field)}")
+    return "\n".join(lines) + "\n"
+
+
+def _nested(part: type[BaseModel], name: str) -> type[BaseModel]:
+    found = _nested_or_none(part, name)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def _nested_or_none(part: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The model of a key that is a mapping."""
+    if part is Topology and name in NESTED:
+        return NESTED[name]
+    hint: Any = part.model_fields[name].annotation
+    for candidate in (hint, *getattr(hint, "__args__", ())):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _field(name: str, field: Any) -> str:
+    return f"  {name}: {field.description or ''} (default: {shown_default(field)})"
+
+
+def _axis(axis: str) -> str:
+    lines = [f"{axis}: {Topology.model_fields[axis].description}", "", f"  {example(axis)}", ""]
+    for word in words(axis):
+        lines.append(f"{word}: {described(part_class(axis, word))}")
+        lines += [f"    {line}" for line in _options(axis, word)]
+    return "\n".join(lines) + "\n"
+
+
+def _word(axis: str, word: str) -> str:
+    if word not in words(axis):
+        raise KeyError(word)
+    lines = [f"{axis} {word}: {described(part_class(axis, word))}"]
+    options = list(_options(axis, word))
+    if options:
+        lines += ["", "options:", *(f"  {line}" for line in options)]
+    if axis in FITTING:
+        lines += ["", "fits with:", *(f"  {line}" for line in _fitting(axis, word))]
+    return "\n".join(lines) + "\n"
+
+
+def _options(axis: str, word: str) -> Iterator[str]:
+    part = part_class(axis, word)
+    for name, schema in options_schema(part).items():
+        default = f" (default: {shown_option(part, name)})" if "default" in schema else ""
+        yield f"{name}: {schema.get('description', '')}{default}"
+
+
+def _fitting(axis: str, word: str) -> Iterator[str]:
+    """The words of the other axes of which some combination with this one works."""
+    fitting = [each for each in _allowed() if _word_of(each, axis) == word]
+    for other in FITTING:
+        if other == axis:
+            continue
+        found = [each for each in words(other) if any(_word_of(one, other) == each for one in fitting)]
+        if axis == "pool" and word in BASELINES and other != "affinity":
+            found = []
+        yield f"{other}: {', '.join(found) or 'none, there is no pool'}"
+
+
+def _allowed() -> list[Combination]:
+    return [each for each in combinations(SERVICES[app] for app in APPS) if not fits(each)]
+
+
+def _word_of(combination: Combination, axis: str) -> str | None:
+    found: str | None = getattr(combination, axis)
+    return found

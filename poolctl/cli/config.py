@@ -1,0 +1,48 @@
+"""poolctl config: the complete file, with where each value comes from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from poolctl.cli.arguments import File, Listen, Overlays, Sets
+
+
+class Form(StrEnum):
+    """The words of --format."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+def config(
+    file: File,
+    overlays: Overlays = None,
+    sets: Sets = None,
+    listen: Listen = None,
+    form: Annotated[Form, typer.Option("--format", help="YAML with comments, or JSON with sources.")] = Form.YAML,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show passwords and the like too.")] = False,
+) -> None:
+    """Print the complete topology, every default filled in, and where each value comes from."""
+    import json
+
+    from poolctl.assembly.complete_file import complete_file
+    from poolctl.assembly.settings import settings
+    from poolctl.cli.judged import judged
+
+    found = settings(judged(file, overlays, sets, listen))
+    if form == Form.YAML:
+        typer.echo(complete_file(found, show_secrets=show_secrets), nl=False)
+        return
+    shown = [
+        {
+            "key": each.key,
+            "value": None if each.secret and not show_secrets else each.shown,
+            "source": each.source,
+            "masked": each.secret and not show_secrets,
+        }
+        for each in found
+    ]
+    typer.echo(json.dumps({"format_version": "1.0", "settings": shown}, indent=2))

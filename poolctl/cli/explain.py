@@ -1,0 +1,94 @@
+"""poolctl explain: what a topology is, what a finding's code means, what a key or a word is."""
+
+from __future__ import annotations
+
+import os
+import re
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from poolctl.cli.arguments import Listen, Overlays, Sets
+
+WRONG_USE = 2
+
+
+class Form(StrEnum):
+    """The words of --format."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+    SVG = "svg"
+    JSON = "json"
+
+
+def explain(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="A topology; or a code (PC301), a key (dispatch, limits.waiting), a word."),
+    ],
+    overlays: Overlays = None,
+    sets: Sets = None,
+    listen: Listen = None,
+    form: Annotated[Form, typer.Option("--format", help="How a topology is drawn.")] = Form.TEXT,
+) -> None:
+    """Explain a topology in plain words, or a code, a key or a word of the language.
+
+    Of a topology: who is there, how a request travels, what each choice gives and costs, which design it equals.
+    """
+    if re.fullmatch(r"PC\d{3}", what):
+        typer.echo(_code(what))
+    elif _is_file(what):
+        from poolctl.assembly.picture import picture
+        from poolctl.cli.draw import draw
+        from poolctl.cli.judged import judged
+
+        typer.echo(draw(form.value)(picture(judged(what, overlays, sets, listen))), nl=False)
+    else:
+        typer.echo(_language(what), nl=False)
+
+
+def _is_file(what: str) -> bool:
+    """A word of the language is never a file: write ./dispatch for one of that name."""
+    return what == "-" or what.endswith((".yaml", ".yml")) or what.startswith((".", os.sep)) or _only_a_file(what)
+
+
+def _only_a_file(what: str) -> bool:
+    from poolctl.assembly.glossary import axes_of, keys
+
+    return os.path.exists(what) and what not in keys() and not axes_of(what)
+
+
+def _code(code: str) -> str:
+    from poolctl.cli.explain_code import explain_code
+    from poolctl.config.codes import CODES
+
+    if code in CODES:
+        return explain_code(code)
+    raise _unknown(code, list(CODES))
+
+
+def _language(what: str) -> str:
+    from poolctl.assembly.glossary import axes_of, explain_key, keys
+    from poolctl.assembly.registry import REGISTRY, words
+    from poolctl.config.codes import CODES
+
+    try:
+        return explain_key(what)
+    except KeyError:
+        found = [f"{axis}.{what}" for axis in axes_of(what)] or [key for key in keys() if key.endswith(f".{what}")]
+    if found:
+        return "\n".join(map(explain_key, found))
+    raise _unknown(what, [*keys(), *(word for axis in REGISTRY for word in words(axis)), *CODES])
+
+
+def _unknown(what: str, known: list[str]) -> typer.Exit:
+    from poolctl.config.wording import similar
+
+    near = similar(what, known)
+    mend = (
+        f'did you mean "{near}"?' if near else "name a file, a code (PC301), a key (dispatch) or a word (least-loaded)"
+    )
+    typer.echo(f'error: "{what}" is neither a file nor a code, key or word of the language: {mend}', err=True)
+    return typer.Exit(WRONG_USE)

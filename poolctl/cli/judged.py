@@ -1,0 +1,41 @@
+"""A topology that a command needs valid, or the words of `validate` and the way out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from poolctl.assembly.judge import Judgement
+
+UNUSABLE = 2
+
+
+def judged(
+    file: str,
+    overlays: Sequence[str] | None = None,
+    sets: Sequence[str] | None = None,
+    listen: Sequence[str] | None = None,
+    status: int = UNUSABLE,
+) -> Judgement:
+    """The topology. Says what is wrong with it on standard error and leaves with ``status`` when it is not valid."""
+    from poolctl.assembly.judge import judge
+    from poolctl.config.diagnostic import Invalid
+    from poolctl.config.sources import Inputs
+
+    try:
+        judgement = judge(Inputs(file, tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())))
+        if not judgement.errors:
+            return judgement
+        found = judgement.errors
+    except Invalid as invalid:
+        found = invalid.diagnostics
+    from poolctl.cli.formats import Report
+    from poolctl.cli.formats.human import findings, verdict
+
+    findings(found, sys.stderr)
+    typer.echo(f"\n{file}: {verdict(Report(file, found))}", err=True)
+    raise typer.Exit(status)

@@ -1,0 +1,120 @@
+"""The picture of a topology says what is so: of every combination, and beside a server that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness.server import Server
+
+from poolctl.assembly import picture_texts as texts
+from poolctl.assembly.combination import AFFINITIES, DISPATCHES, OWNERSHIPS, POOLS
+from poolctl.assembly.judge import judge
+from poolctl.assembly.picture import Box, Picture, picture
+from poolctl.config.sources import Inputs
+
+GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
+
+
+def of(folder: Path, text: str) -> Picture:
+    file = folder / "shop.yaml"
+    file.write_text(text)
+    return picture(judge(Inputs(str(file))))
+
+
+def boxes(box: Box) -> Iterator[Box]:
+    yield box
+    for inner in box.inside:
+        yield from boxes(inner)
+
+
+@pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
+def test_every_gallery_file_has_one(file: Path) -> None:
+    found = picture(judge(Inputs(str(file))))
+    names = [box.name for top in (found.clients, *found.listeners, found.processes) for box in boxes(top)]
+    assert len(names) == len(set(names))
+    assert {name for arrow in found.arrows for name in (arrow.source, arrow.target)} <= set(names)
+    assert len(found.steps) >= 3
+    assert found.choices
+    assert all(choice.gives and choice.costs and choice.origin for choice in found.choices)
+
+
+def test_every_word_has_its_price() -> None:
+    assert set(texts.ABOUT["pool"]) == {*POOLS, "process with threads"}
+    assert set(texts.ABOUT["ownership"]) == set(OWNERSHIPS)
+    assert set(texts.ABOUT["dispatch"]) == set(DISPATCHES)
+    assert set(texts.ABOUT["affinity"]) == set(AFFINITIES)
+
+
+@pytest.mark.parametrize(
+    ("file", "design"),
+    [
+        ("unp-0-iterative", "design 0"),
+        ("unp-1-process-per-connection", "design 1"),
+        ("unp-2-prefork-accept", "design 2"),
+        ("unp-3-prefork-file-lock", "design 3"),
+        ("unp-5-prefork-descriptor-passing", "design 5"),
+        ("unp-6-thread-per-connection", "design 6"),
+        ("unp-7-prethread-mutex", "design 7"),
+        ("unp-8-prethread-main-accepts", "design 8"),
+        ("leader-followers-threads", "POSA2: Leader/Followers"),
+        ("half-sync-half-reactive-threads", "Half-Sync/Half-Reactive"),
+        ("apache-prefork", "Apache's prefork"),
+        ("gunicorn-gthread", "gunicorn's gthread"),
+        ("puma-cluster", "Puma's cluster"),
+        ("nginx", "nginx"),
+    ],
+)
+def test_the_design_that_it_equals(file: str, design: str) -> None:
+    found = picture(judge(Inputs(str(next(each for each in GALLERY if each.stem == file)))))
+    assert any(design in each for each in found.designs), found.designs
+
+
+def test_where_choices_come_from(tmp_path: Path) -> None:
+    found = of(tmp_path, "app: demo\ndispatch: random\n")
+    origins = {choice.axis: choice.origin for choice in found.choices}
+    assert origins["dispatch"] == f"{tmp_path}/shop.yaml:2"
+    assert origins["ownership"] == "default"
+
+
+def test_steps_tell_of_what_is_chosen(tmp_path: Path) -> None:
+    text = "app: demo\nlisten: {at: tcp://127.0.0.1:0, tls: {certificate: a}, proxy_protocol: unix}\naccess_log: json\n"
+    steps = " ".join(of(tmp_path, text).steps)
+    assert "the front makes the handshake" in steps
+    assert "says first who its client is" in steps
+    assert "A line goes to the access log (stdout)." in steps
+
+
+MODELS = {
+    "half-sync/half-reactive": {"pool": {"size": 2}},
+    "leader/followers": {"pool": {"size": 3}, "ownership": "leader/followers"},
+    "threads": {"pool": {"kind": "thread", "size": 2}, "ownership": "half-sync/half-async"},
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_it_is_so_in_a_server_that_runs(serve: Callable[..., Server], tmp_path: Path, model: str) -> None:
+    topology = {"name": "shop", "app": "demo", "listen": "tcp://127.0.0.1:0", **MODELS[model]}
+    server = serve(topology)
+    titles = [Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid in server.tree()]
+    file = tmp_path / "again.yaml"
+    file.write_text(__import__("json").dumps(topology))
+    found = picture(judge(Inputs(str(file))))
+    processes = [box for box in boxes(found.processes) if box.kind == "process"]
+    assert len(titles) == sum(box.number for box in processes)
+    for box in processes:
+        assert sum(f"poolctl: {box.title} shop" in title for title in titles) == box.number
+    inode = next(
+        fields[9]
+        for fields in (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        if fields[1].endswith(f":{server.port:04X}") and fields[3] == "0A"
+    )
+    holders = {pid for pid in server.tree() if f"socket:[{inode}]" in links(pid)}
+    assert server.pid in holders, "the supervisor holds the listening socket"
+
+
+def links(pid: int) -> set[str]:
+    folder = Path(f"/proc/{pid}/fd")
+    return {os.readlink(link) for link in folder.iterdir()}

@@ -1,0 +1,88 @@
+"""poolctl config and poolctl diff, as they are used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from poolctl.cli.main import cli
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("old.yaml").write_text("name: shop\napp: demo\nenvironment: {TOKEN: hunter2}\n")
+    Path("new.yaml").write_text("name: shop\napp: demo\nenvironment: {TOKEN: hunter3}\ntimeouts: {idle: 5s}\n")
+    Path("wrong.yaml").write_text("app: dmo\n")
+    return tmp_path
+
+
+def poolctl(*words: str, stdin: str | None = None) -> tuple[int, str, str]:
+    done = CliRunner().invoke(cli, words, input=stdin)
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_config(folder: Path) -> None:
+    status, shown, _ = poolctl("config", "old.yaml", "--set", "backlog=5")
+    assert status == 0
+    assert shown.startswith("name: shop")
+    assert "# old.yaml:1\n" in shown
+    assert "# --set backlog=5\n" in shown
+    assert "hunter2" not in shown
+    assert "hunter2" in poolctl("config", "old.yaml", "--show-secrets")[1]
+
+
+def test_config_as_json(folder: Path) -> None:
+    status, shown, _ = poolctl("config", "old.yaml", "--format", "json")
+    found = json.loads(shown)
+    assert (status, found["format_version"]) == (0, "1.0")
+    by_key = {each["key"]: each for each in found["settings"]}
+    assert by_key["name"] == {"key": "name", "value": "shop", "source": "old.yaml:1", "masked": False}
+    assert by_key["environment.TOKEN"] == {
+        "key": "environment.TOKEN",
+        "value": None,
+        "source": "old.yaml:3",
+        "masked": True,
+    }
+
+
+def test_diff(folder: Path) -> None:
+    status, shown, _ = poolctl("diff", "old.yaml", "new.yaml")
+    assert status == 1
+    assert shown == (
+        "environment.TOKEN: (masked) -> (masked)\n"
+        "    old.yaml:3 -> new.yaml:3\n"
+        "    generation: workers start with it\n"
+        "timeouts.idle: 1m -> 5s\n"
+        "    default -> new.yaml:4\n"
+        "    generation: processes take it with them when they start\n"
+        "\n"
+        "A running server could take this over by a new generation: no connection would be refused.\n"
+    )
+
+
+def test_diff_of_the_same(folder: Path) -> None:
+    text = Path("old.yaml").read_text()
+    assert poolctl("diff", "old.yaml", "-", stdin=text)[:2] == (0, "old.yaml and - say the same\n")
+
+
+def test_diff_as_json(folder: Path) -> None:
+    status, shown, _ = poolctl("diff", "old.yaml", "new.yaml", "--format", "json")
+    found = json.loads(shown)
+    assert (status, found["by"]) == (1, "generation")
+    assert [change["key"] for change in found["changes"]] == ["environment.TOKEN", "timeouts.idle"]
+    assert found["changes"][1]["new"] == {"value": "5s", "source": "new.yaml:4", "masked": False}
+    assert "hunter" not in shown
+
+
+@pytest.mark.parametrize(
+    "words", [["config", "wrong.yaml"], ["diff", "old.yaml", "wrong.yaml"], ["config", "none.yaml"]]
+)
+def test_what_is_not_valid(folder: Path, words: list[str]) -> None:
+    status, shown, said = poolctl(*words)
+    assert (status, shown) == (2, "")
+    assert "error[PC" in said

@@ -1,0 +1,153 @@
+"""poolctl explain, for topologies in four formats, and for every key and word of the language."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from poolctl.assembly.glossary import explain_key, keys
+from poolctl.assembly.judge import judge
+from poolctl.assembly.picture import picture
+from poolctl.assembly.registry import REGISTRY, words
+from poolctl.cli.draw import draw
+from poolctl.cli.draw.svg import LETTER
+from poolctl.cli.main import cli
+from poolctl.config.sources import Inputs
+
+GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def explain(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(cli, ["explain", *arguments])
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def drawn(file: Path, form: str) -> str:
+    return draw(form)(picture(judge(Inputs(str(file)))))
+
+
+@pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
+def test_text(file: Path) -> None:
+    text = drawn(file, "text")
+    assert all(len(line) <= 100 for line in text.splitlines())
+    headings = [line for line in text.splitlines() if line and line[0].isupper() and not line.startswith(file.stem)]
+    assert headings[:3] == ["Who is there", "How a request travels", "What was chosen"]
+
+
+@pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
+def test_mermaid(file: Path) -> None:
+    lines = drawn(file, "mermaid").splitlines()
+    assert lines[0] == "flowchart TB"
+    opened = [line for line in lines if line.strip().startswith("subgraph ")]
+    assert len(opened) == sum(line.strip() == "end" for line in lines)
+    node = r'\w+(\[/|\[\(|\(\[|\[|\()"[^"]*"(/\]|\)\]|\]\)|\]|\))'
+    for line in lines[1:]:
+        assert re.fullmatch(rf'subgraph \w+\["[^"]*"\]|end|{node}|\w+ -->\|"[^"]*"\| \w+', line.strip()), line
+
+
+@pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
+def test_json(file: Path) -> None:
+    found = json.loads(drawn(file, "json"))
+    assert (found["format_version"], found["processes"]["title"]) == ("1.0", "supervisor")
+
+
+Rectangle = tuple[float, float, float, float]
+
+
+def rectangle(element: ElementTree.Element) -> Rectangle:
+    x, y, width, height = (float(element.attrib[key]) for key in ("x", "y", "width", "height"))
+    return x, y, x + width, y + height
+
+
+def text_box(element: ElementTree.Element) -> Rectangle:
+    x, y = float(element.attrib["x"]), float(element.attrib["y"])
+    letter = LETTER * (11 / 12 if element.attrib.get("class") == "label" else 1)
+    return x, y - 10, x + letter * len(element.text or ""), y + 3
+
+
+def overlap(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+@pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
+def test_svg(file: Path) -> None:
+    """Texts stay in the drawing and do not touch each other, and boxes are apart or inside each other."""
+    root = ElementTree.fromstring(drawn(file, "svg"))
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    boxes = [rectangle(element) for element in root.iter(f"{SVG}rect")]
+    texts = [(element.text, text_box(element)) for element in root.iter(f"{SVG}text")]
+    for text, place in texts:
+        assert place[0] >= 0, text
+        assert place[1] >= 0, text
+        assert place[2] <= width, text
+        assert place[3] <= height, text
+    for number, (text, place) in enumerate(texts):
+        for other, there in texts[number + 1 :]:
+            assert not overlap(place, there), (text, other)
+    for number, one in enumerate(boxes):
+        for other in boxes[number + 1 :]:
+            inside = one[0] <= other[0] and one[1] <= other[1] and other[2] <= one[2] and other[3] <= one[3]
+            assert inside or not overlap(one, other)
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shop.yaml").write_text("app: demo\npool: {size: 2}\n")
+    status, shown, _ = explain("shop.yaml", "--set", "dispatch=random")
+    assert status == 0
+    assert shown.startswith("shop: 2 processes, half-sync/half-reactive, dispatch random")
+    assert "  dispatch: random  (--set dispatch=random)" in shown
+    assert explain("shop.yaml", "--format", "svg")[1].startswith("<svg ")
+    Path("wrong.yaml").write_text("app: dmo\n")
+    status, shown, said = explain("wrong.yaml")
+    assert (status, shown) == (2, "")
+    assert 'did you mean "demo"?' in said
+
+
+@pytest.mark.parametrize("key", keys())
+def test_every_key_is_explained(key: str) -> None:
+    text = explain_key(key)
+    component = "." in key and key.partition(".")[0] in REGISTRY
+    assert text.startswith(key.replace(".", " ", 1) if component else key)
+    first = text.splitlines()[0].partition(": ")[2]
+    assert first, "it has a description"
+
+
+@pytest.mark.parametrize(("axis", "word"), [(axis, word) for axis in REGISTRY for word in words(axis)])
+def test_every_word_is_explained(axis: str, word: str) -> None:
+    status, shown, _ = explain(word) if word not in keys() else explain(f"{axis}.{word}")
+    assert status == 0
+    assert f"{axis} {word}: " in shown
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("PC203", "PC203: an unknown key\n"),
+        ("dispatch", "choices: inboxes to draw (default: 2)"),
+        ("limits.waiting", "default: 1000"),
+        ("tls", "listen.tls: speak TLS\n"),
+        ("random", "ownership: half-sync/half-reactive, half-sync/half-async, reuse-port"),
+        ("app.cgi", "timeout: for one run of a program (default: 1m)"),
+    ],
+)
+def test_what_is_said(what: str, says: str) -> None:
+    status, shown, _ = explain(what)
+    assert status == 0
+    assert says in shown
+
+
+@pytest.mark.parametrize(
+    ("what", "mend"), [("dispach", 'did you mean "dispatch"?'), ("qqqq", "name a file"), ("PC999", "PC")]
+)
+def test_what_is_unknown(what: str, mend: str) -> None:
+    status, shown, said = explain(what)
+    assert (status, shown) == (2, "")
+    assert mend in said
