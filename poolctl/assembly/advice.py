@@ -128,7 +128,7 @@ ADVICE = (
         "choose dispatch least-loaded, or ownership half-sync/half-reactive, which lends single requests",
     ),
 )
-BARE = re.compile(r"(?<!\$)(?:\$\$)*\$([A-Z_][A-Z0-9_]*)(?![A-Za-z0-9_])")
+BARE = r"(?<!\$)(?:\$\$)*\$([A-Z_][A-Z0-9_]*)(?![A-Za-z0-9_])"
 
 
 def advice(judgement: Judgement) -> Iterator[Diagnostic]:
@@ -192,7 +192,7 @@ def _bare(judgement: Judgement) -> Iterator[Diagnostic]:
         elif isinstance(node, ScalarNode) and "$" in node.value:
             source = tree.sources[node.start_mark.name]
             written = source.text[node.start_mark.index : node.end_mark.index]
-            found = BARE.search(written)
+            found = re.search(BARE, written)
             if found:
                 message = f"${found[1]} is text: no variable is put in for it"
                 mend = f"write ${{{found[1]}}}, or $${found[1]} where the text is meant"

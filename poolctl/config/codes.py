@@ -78,7 +78,7 @@ CODES = {
     "PC108": Code(
         "too many values, or too deeply nested",
         "A few hundred bytes of aliases can stand for millions of values. With all aliases written out a topology has"
-        " at most 10,000 values, as it is written 5,000, and 64 levels.",
+        " at most 10,000 values, as it is written 3,000, and 64 levels.",
         "app: demo\nbacklog: 99999999999999999999999999999999999999999\n",
         "app: demo\nbacklog: 9999\n",
     ),

@@ -53,7 +53,7 @@ def parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
     node, findings, unusable = compose(source, blank)
     tree.findings += findings
     tree.unusable |= unusable
-    if node is not None and "$" in source.text:
+    if node is not None and ("${" in source.text or "$$" in source.text):
         from poolctl.config.substitution import Substitution  # most topologies have no variables
 
         substitution = Substitution(source, os.environ)

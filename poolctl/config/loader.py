@@ -16,7 +16,7 @@ from poolctl.config.diagnostic import Diagnostic, Invalid, Label, Place, Source,
 
 # A topology takes a few lines, and these bounds are far above any; they keep what a file can cost below 200 ms.
 MAX_BYTES = 64 << 10
-MAX_NODES = 5_000  # values as they are written
+MAX_NODES = 3_000  # values as they are written
 MAX_VALUES = 10_000  # with all aliases written out
 MAX_DEPTH = 64
 

@@ -57,5 +57,5 @@ class Tls(Certificate):
     clients: Annotated[Clients | None, Field(description="certificates of clients")] = None
     names: Annotated[
         dict[Annotated[str, BeforeValidator(_name)], Certificate],
-        Field(max_length=500, description="further certificates, by the name that a client asks for"),
+        Field(max_length=300, description="further certificates, by the name that a client asks for"),
     ] = {}  # noqa: RUF012  # pydantic copies it

@@ -8,8 +8,8 @@ import socket
 
 def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """A bound socket that does not listen yet. Port 0: any free one. Raises OSError."""
-    # As bytes, which need no tables of Unicode: those take 3 ms to import.
-    name = host.encode() if host.isascii() else host
+    # Bytes, for a text is taken for a name of the domain system, whose codec is slow to import.
+    name = host.encode("ascii") if host.isascii() else host
     found = socket.getaddrinfo(
         name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )

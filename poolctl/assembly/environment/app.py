@@ -138,6 +138,7 @@ class _Trial:
             os.dup2(null, 0)
             os.dup2(printer, 1)
             os.dup2(printer, 2)
+            sys.dont_write_bytecode = True  # it only looks
             # Whatever this process had in its place, what the app prints goes there.
             sys.stdout = sys.stderr = open(1, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115  # to the end
             words = self._words()
