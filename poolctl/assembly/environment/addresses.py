@@ -7,14 +7,16 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from poolctl.config.address import Address
-from poolctl.config.diagnostic import Diagnostic, Label, Place
+from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.runtime.bind import bind_tcp, held_by_nobody
 
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
+
+Bound = tuple[str, int, bool]  # host and port in numbers; whether it is one of all IPv6 addresses that takes IPv4 too
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
@@ -34,40 +36,16 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
         if finding is None and address.scheme == "unix":
             finding = _owner(address, tree.at_value((*path, "owner")), tree.at_value((*path, "group")))
         if finding is None and bound is not None and judgement.combination.ownership != "reuse-port":
-            finding = _met(address, bound, place, held)
+            finding = _met(address, bound, place, held) if held else None
             held.append((bound, place))
         if finding is not None:
             yield finding
 
 
-class Bound(NamedTuple):
-    """Where a socket was bound, in numbers; ``both``: one of all IPv6 addresses that takes IPv4 too."""
-
-    host: str
-    port: int
-    both: bool
-
-    def meets(self, other: Bound) -> bool:
-        """Whether the kernel lets only one of the two listen (ip(7), ipv6(7))."""
-        if self.port != other.port:
-            return False
-        same_family = (":" in self.host) == (":" in other.host)
-        if self.both or other.both:
-            return True
-        return same_family and (self.host == other.host or bool({self.host, other.host} & {"0.0.0.0", "::"}))
-
-
 def _met(address: Address, bound: Bound, place: Place, held: list[tuple[Bound, Place]]) -> Diagnostic | None:
-    """A port that an earlier address of the same file has already: both can be bound, and only one can listen."""
-    for other, where in held:
-        if bound.meets(other):
-            message = f"cannot listen on {address}: another address of this file has port {bound.port} already"
-            label = Label(where, f"this is {other.host}, port {other.port}")
-            mend = (
-                "leave one of the two out; tcp://0.0.0.0:PORT is all addresses of IPv4, tcp://[::]:PORT all there are"
-            )
-            return Diagnostic("PC401", message, place, mend, related=(label,))
-    return None
+    from poolctl.assembly.environment.same_port import met  # few topologies have several addresses
+
+    return met(address, bound, place, held)
 
 
 def _judged(address: Address, place: Place, name: str) -> tuple[Diagnostic | None, Bound | None]:
@@ -80,7 +58,7 @@ def _judged(address: Address, place: Place, name: str) -> tuple[Diagnostic | Non
     with bind_tcp(address.host, address.port) as sock:
         host, port = sock.getsockname()[:2]
         both = host == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-        return None, Bound(host, port, both) if address.port else None
+        return None, (host, port, both) if address.port else None
 
 
 def _refused(address: Address, place: Place, name: str, error: OSError | ValueError) -> Diagnostic:
