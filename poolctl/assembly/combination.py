@@ -21,6 +21,8 @@ LOCKS = ("kernel", "file", "mutex")
 PUSH = ("least-loaded", "round-robin", "random", "power-of-choices")
 KERNEL = ("kernel-hash", "random", "client", "cpu")
 DISPATCHES = ("shared-queue", *PUSH, "leader", "kernel-hash", "client", "cpu")
+POOL_OPTIONS = ("size", "threads")
+OWNERSHIP_OPTIONS = ("accept", "lock")
 AFFINITIES = ("connection", "request", "client")
 
 MARKS_REQUESTS = {"http": True, "lines": True, "frames": True, "raw": False}

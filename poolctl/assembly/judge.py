@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from poolctl.assembly import size
 from poolctl.assembly.advice import advice
-from poolctl.assembly.combination import MARKS_REQUESTS, SERVICES, Combination, complete
+from poolctl.assembly.combination import (
+    MARKS_REQUESTS,
+    OWNERSHIP_OPTIONS,
+    POOL_OPTIONS,
+    SERVICES,
+    Combination,
+    complete,
+)
 from poolctl.assembly.of_requests import of_requests
 from poolctl.assembly.registry import part_class, words
-from poolctl.assembly.unfit import OWNERSHIP_OPTIONS, POOL_OPTIONS, Unfit
+from poolctl.assembly.rules import fits
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.load import draft
@@ -144,9 +151,13 @@ class Judgement:
 
     def _fit(self) -> Combination:
         given = self._given()
-        schemes = [address.scheme for address in self.topology.listen] if self.topology else []
-        self._found += Unfit(self.tree, self.choices, self.spoken, given, schemes).findings()
-        return complete(given)
+        whole = complete(given)
+        if self.spoken or fits(whole):
+            from poolctl.assembly.unfit import Unfit  # only what does not fit needs its words
+
+            schemes = [address.scheme for address in self.topology.listen] if self.topology else []
+            self._found += Unfit(self.tree, self.choices, self.spoken, given, schemes).findings()
+        return whole
 
     def _given(self) -> Combination:
         pool = self.choices.get("pool", Choice("process"))

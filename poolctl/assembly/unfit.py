@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from poolctl.assembly.combination import Combination, complete
+from poolctl.assembly.combination import OWNERSHIP_OPTIONS, POOL_OPTIONS, Combination, complete
 from poolctl.assembly.rules import Refusal, differing, fits, nearest
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic, Label, Place
 from poolctl.config.model import Choice
 from poolctl.config.tree import Tree
 
-POOL_OPTIONS = ("size", "threads")
-OWNERSHIP_OPTIONS = ("accept", "lock")
 LABELLED = ("ownership", "affinity", "dispatch", "pool", "threads", "accept", "lock")
 
 

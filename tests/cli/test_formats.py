@@ -195,3 +195,19 @@ def test_no_color_is_honoured(folder: Path) -> None:
     shown = on_a_terminal(folder, NO_COLOR="1")
     assert "\x1b[31" not in shown
     assert "\x1b[1;31" not in shown
+
+
+def test_a_full_disk_is_no_traceback(folder: Path) -> None:
+    command = [sys.executable, "-m", "poolctl", "validate", "--no-environment", "right.yaml"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=-1,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == b"error: cannot write to standard output: No space left on device\n"
