@@ -226,6 +226,11 @@ CODES = {
         " wait.",
     ),
     "PC431": Code("a backlog that the kernel cuts", "listen(2) takes at most net.core.somaxconn, in silence."),
+    "PC432": Code(
+        "a kernel that chooses no socket",
+        "Under reuse-port the kernel spreads connections over the workers' sockets, by its own hash or by a program"
+        " that it is given. Other systems than Linux, and some sandboxes, take no program (SO_ATTACH_REUSEPORT_CBPF).",
+    ),
     "PC501": Code(
         "a pool that answers one request at a time",
         "While one request is slow, all others wait, those of health checks too.",

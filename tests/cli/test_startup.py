@@ -23,9 +23,10 @@ ENOUGH = 3  # times that a busy machine is given the benefit of the doubt
 
 def cost(command: list[str], environment: dict[str, str]) -> float:
     """Processor time of one run, in seconds: what others do meanwhile does not count."""
-    pid = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL).pid
-    _, status, used = os.wait4(pid, 0)
-    assert status == 0
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)  # or it would be taken for one that runs still
+    assert process.returncode == 0
     return used.ru_utime + used.ru_stime
 
 

@@ -16,44 +16,62 @@ from poolctl.runtime.bind import bind_tcp, held_by_nobody
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
 
+Bound = tuple[str, int, bool]  # host and port in numbers; whether it is one of all IPv6 addresses that takes IPv4 too
+
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
     """One finding for each address that cannot be had."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
+    assert judgement.combination is not None
+    held: list[tuple[Bound, Place]] = []
     for index, address in enumerate(topology.listen):
         path: tuple[str | int, ...] = ("listen", index) if tree.has(("listen", index)) else ("listen",)
-        if tree.has((*path, "at")):
-            path = (*path, "at")
-        place = tree.at_value(path) if tree.has(("listen",)) else tree.at_value(("app",))
-        finding = _judged(address, place, topology.name)
+        at = (*path, "at") if tree.has((*path, "at")) else path
+        place = tree.at_value(at) if tree.has(("listen",)) else tree.at_value(("app",))
+        try:
+            finding, bound = _judged(address, place, topology.name)
+        except (OSError, ValueError) as error:  # a name that is none raises UnicodeError
+            finding, bound = _refused(address, place, topology.name, error), None
+        if finding is None and address.scheme == "unix":
+            finding = _owner(address, tree.at_value((*path, "owner")), tree.at_value((*path, "group")))
+        if finding is None and bound is not None and judgement.combination.ownership != "reuse-port":
+            finding = _met(address, bound, place, held) if held else None
+            held.append((bound, place))
         if finding is not None:
             yield finding
 
 
-def _judged(address: Address, place: Place, name: str) -> Diagnostic | None:
-    try:
-        if address.scheme == "tcp":
-            bind_tcp(address.host, address.port).close()
-        elif address.scheme == "unix":
-            return _unix(address, place, name)
-        else:
-            _descriptor(address.fd)
-    except OSError as error:
-        return _refused(address, place, name, error)
-    return None
+def _met(address: Address, bound: Bound, place: Place, held: list[tuple[Bound, Place]]) -> Diagnostic | None:
+    from poolctl.assembly.environment.same_port import met  # few topologies have several addresses
+
+    return met(address, bound, place, held)
 
 
-def _refused(address: Address, place: Place, name: str, error: OSError) -> Diagnostic:
-    message = f"cannot listen on {address}: {error.strerror or error}"
-    if error.errno == errno.EADDRINUSE:
+def _judged(address: Address, place: Place, name: str) -> tuple[Diagnostic | None, Bound | None]:
+    """What stands in its way, and where it was bound. Raises OSError and ValueError."""
+    if address.scheme == "unix":
+        return _unix(address, place, name), None
+    if address.scheme == "fd":
+        _descriptor(address.fd)
+        return None, None
+    with bind_tcp(address.host, address.port) as sock:
+        host, port = sock.getsockname()[:2]
+        both = host == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        return None, (host, port, both) if address.port else None
+
+
+def _refused(address: Address, place: Place, name: str, error: OSError | ValueError) -> Diagnostic:
+    message = f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}"
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
         return _in_use(address, place, name)
     if isinstance(error, PermissionError):
         mend = "choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE"
         return Diagnostic("PC402", message, place, mend)
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, (socket.gaierror, ValueError)):
         return Diagnostic("PC403", message, place, f'"{address.host}" has no address here: check the name')
-    if error.errno == errno.EADDRNOTAVAIL:
+    if number == errno.EADDRNOTAVAIL:
         return Diagnostic(
             "PC403", message, place, "no interface of this host has it; all of them are tcp://0.0.0.0:PORT"
         )
@@ -71,9 +89,25 @@ def _in_use(address: Address, place: Place, name: str) -> Diagnostic:
         message = f"{address} is held by the {name} that runs already, process {holder.pid}"
         mend = "it stays where it is; a second one could not start beside it"
         return Diagnostic("PC401", message, place, mend, severity="note")
-    who = f"process {holder.pid} ({holder.title}) listens there" if holder else "another process has it"
+    if holder is None:
+        who = "another process has it"
+    elif holder.pid:
+        who = f"process {holder.pid} ({holder.title}){_of_user(holder.user)} listens there"
+    else:
+        who = f"a process{_of_user(holder.user)} listens there, which only root can see more of"
     mend = "stop it, or choose another address"
     return Diagnostic("PC401", f"cannot listen on {address}: {who}", place, mend)
+
+
+def _of_user(uid: int) -> str:
+    if uid == os.geteuid():
+        return ""
+    import pwd
+
+    try:
+        return f" of user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f" of user {uid}"
 
 
 def _unix(address: Address, place: Place, name: str) -> Diagnostic | None:
@@ -91,20 +125,27 @@ def _unix(address: Address, place: Place, name: str) -> Diagnostic | None:
             return _in_use(address, place, name)
     except FileNotFoundError:
         pass  # the usual case: nothing is there yet
-    return _owner(address, place)
+    return None
 
 
-def _owner(address: Address, place: Place) -> Diagnostic | None:
+def _owner(address: Address, owner: Place, group: Place) -> Diagnostic | None:
+    """Whom the socket's file cannot be given to."""
     if not address.owner and not address.group:
         return None
     from poolctl.errors import PoolctlError
     from poolctl.runtime.identity import group_number, user_number
 
+    place, root = owner, os.geteuid() == 0
     try:
-        if address.owner:
-            user_number(address.owner, f"listen {address}: owner")
+        if address.owner and user_number(address.owner, f"listen {address}: owner") != os.geteuid() and not root:
+            message = f"listen {address}: only root may give the socket to user {address.owner}"
+            return Diagnostic("PC420", message, owner, "start poolctl as root, or leave owner out")
+        place = group
         if address.group:
-            group_number(address.group, f"listen {address}: group")
+            gid = group_number(address.group, f"listen {address}: group")
+            if not root and gid not in (os.getegid(), *os.getgroups()):
+                message = f"listen {address}: only root may give the socket to group {address.group}"
+                return Diagnostic("PC420", message, group, "start poolctl as a member of it, or leave group out")
     except PoolctlError as error:
         return Diagnostic("PC420", str(error), place, "create it, or name another")
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -50,18 +51,25 @@ def _unreadable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnost
         places.append(((*base, "clients", "authority"), tls.clients.authority))
     for path, file in places:
         try:
-            with open(inside(judgement.topology, file), "rb"):
-                pass
+            _open(inside(judgement.topology, file))
         except OSError as error:
-            message = f"tls: cannot read {file}: {error.strerror}"
+            message = f"tls: cannot read {file}: {error.strerror or error}"
             mend = "name a file that the user who starts poolctl may read; paths begin at the working directory"
             yield Diagnostic("PC424", message, judgement.tree.at_value(path), mend)
+
+
+def _open(path: str) -> None:
+    """Raises OSError. What is no file is not opened: a named pipe would wait for somebody to write."""
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is not a file")
+    with open(path, "rb"):
+        return
 
 
 def _usable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnostic]:
     """What OpenSSL says of them: a key of another certificate, a wrong password, no PEM, ciphers that are none."""
     assert judgement.topology is not None
-    here = os.getcwd()
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)  # by its descriptor: its name may be gone
     try:
         if judgement.topology.directory:
             os.chdir(judgement.topology.directory)
@@ -73,7 +81,8 @@ def _usable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnostic]:
         yield Diagnostic("PC425", message, place, mend or "the key and the certificate have to be one pair, in PEM")
         return
     finally:
-        os.chdir(here)
+        os.fchdir(here)
+        os.close(here)
     if remaining is not None and remaining < SOON:
         when = "has expired" if remaining < 0 else f"expires in {int(remaining // DAY)} days"
         place = judgement.tree.at_value((*base, "certificate"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from typing import NamedTuple
 
 from poolctl.config.address import Address
@@ -19,32 +20,41 @@ PROCESSES = 100_000
 
 
 class Holder(NamedTuple):
-    """``title``: its command line, which programs may set."""
+    """``pid``: 0 for a process of another user, which only root can look into. ``title``: its command line, which
+    programs may set. ``user``: a number."""
 
     pid: int
     title: str
+    user: int
 
 
 def holder_of(address: Address) -> Holder | None:
-    """The process that listens there; None when it cannot be seen."""
+    """The process that listens there; None when nothing of it can be seen."""
     try:
-        inodes = _unix(address.path) if address.scheme == "unix" else _tcp(address)
+        users = _unix(address.path) if address.scheme == "unix" else _tcp(address)
     except OSError:
         return None
-    return _process(inodes) if inodes else None
+    if not users:
+        return None
+    seen = _process(set(users))
+    others = [user for user in users.values() if user != os.geteuid()]
+    return seen or (Holder(0, "", others[0]) if others else None)
 
 
-def _tcp(address: Address) -> set[str]:
-    """The inodes of listening sockets on this port, whose address is the same or all of them."""
-    hosts = {found[4][0] for found in socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM)}
-    found = set()
+def _tcp(address: Address) -> dict[str, int]:
+    """The inodes of listening sockets on this port, whose address is the same or all of them, and who opened them."""
+    numbers = socket.getaddrinfo(
+        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+    )
+    hosts = {found[4][0] for found in numbers}
+    found = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(FileNotFoundError), open(table) as file:
             for line in file.read().splitlines()[1:]:
                 fields = line.split()
                 host, _, port = fields[1].partition(":")
                 if fields[3] == LISTENING and int(port, 16) == address.port and _meets(host, hosts):
-                    found.add(fields[9])
+                    found[fields[9]] = int(fields[7])
     return found
 
 
@@ -52,30 +62,39 @@ def _meets(hexadecimal: str, hosts: set[str | int]) -> bool:
     if not hexadecimal.strip("0"):
         return True
     family = socket.AF_INET if len(hexadecimal) == 8 else socket.AF_INET6
-    words = [bytes.fromhex(hexadecimal[at : at + 8])[::-1] for at in range(0, len(hexadecimal), 8)]
+    numbers = [int(hexadecimal[at : at + 8], 16) for at in range(0, len(hexadecimal), 8)]
+    words = [number.to_bytes(4, sys.byteorder) for number in numbers]
     shown = socket.inet_ntop(family, b"".join(words))
     return shown in hosts or bool(hosts & {"0.0.0.0", "::"}) or shown.removeprefix("::ffff:") in hosts
 
 
-def _unix(path: str) -> set[str]:
-    found = set()
+def _unix(path: str) -> dict[str, int]:
+    """That table does not say whose they are; the file's owner is who made it."""
+    found, owner = {}, os.stat(path).st_uid
     with open("/proc/net/unix") as file:
         for line in file.read().splitlines()[1:]:
             fields = line.split(None, 7)
             if len(fields) == 8 and fields[7] == path and int(fields[3], 16) & ACCEPTING:
-                found.add(fields[6])
+                found[fields[6]] = owner
     return found
 
 
 def _process(inodes: set[str]) -> Holder | None:
-    """The one that has such a socket open; of several the oldest, which opened it."""
+    """The one that has such a socket open; of several the first that was started, for the others have it from that."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
+    seen = []
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit())[:PROCESSES]:
         with contextlib.suppress(OSError):  # it ended, or is another user's
             folder = f"/proc/{pid}/fd"
             if any(_link(f"{folder}/{fd}") in wanted for fd in os.listdir(folder)):
-                return Holder(pid, _title(pid))
-    return None
+                seen.append((_started(pid), Holder(pid, _title(pid), os.stat(f"/proc/{pid}").st_uid)))
+    return min(seen)[1] if seen else None
+
+
+def _started(pid: int) -> int:
+    """Ticks of the clock; numbers of processes begin anew some day (proc(5): /proc/PID/stat, field 22)."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
 
 
 def _link(path: str) -> str:

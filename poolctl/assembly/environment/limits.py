@@ -11,6 +11,7 @@ from poolctl.config.diagnostic import Diagnostic, Place
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
 
+PROBE = 2  # sockets
 SPARE = 256  # descriptors of a process that are not connections
 QUEUE = "/proc/sys/net/core/somaxconn"
 
@@ -21,7 +22,7 @@ def descriptors(connections: int, tls: bool) -> int:
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """Descriptors and the queue of connections."""
+    """Descriptors, the queue of connections, and programs that choose a socket."""
     topology = judgement.topology
     assert topology is not None
     connections = topology.limits.connections
@@ -38,6 +39,29 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
             message = f"backlog: the kernel keeps {allowed} connections waiting at the most, not {topology.backlog}"
             mend = f"raise net.core.somaxconn, or leave backlog at {allowed}"
             yield Diagnostic("PC431", message, _place(judgement, "backlog"), mend, severity="warning")
+    chosen = judgement.combination
+    assert chosen is not None
+    if chosen.ownership == "reuse-port":
+        yield from _programs(judgement)
+
+
+def _programs(judgement: Judgement) -> Iterator[Diagnostic]:
+    """Whether this kernel lets a program choose among the sockets of an address, by doing it on a free port."""
+    from poolctl.assembly.registry import part_class
+    from poolctl.config.address import Address
+    from poolctl.errors import PoolctlError
+    from poolctl.runtime.listener import open_group
+
+    assert judgement.combination is not None
+    word = str(judgement.combination.dispatch)
+    dispatch = judgement.made.get("dispatch") or part_class("dispatch", word)()
+    try:
+        for sock in open_group(Address("tcp", host="127.0.0.1"), 1, PROBE, dispatch.program(PROBE)):
+            sock.close()
+    except PoolctlError as error:
+        message = f"dispatch {word} needs a kernel that lets a program choose a socket: {error.__cause__ or error}"
+        place = judgement.tree.at_value(("dispatch",) if judgement.tree.has(("dispatch",)) else ("ownership",))
+        yield Diagnostic("PC432", message, place, "leave dispatch out, or choose another ownership than reuse-port")
 
 
 def _place(judgement: Judgement, key: str) -> Place:

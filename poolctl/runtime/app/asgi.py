@@ -15,7 +15,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp, Output, Surroundings
 from poolctl.runtime.app.asgi_lifespan import Lifespan
 from poolctl.runtime.app.asgi_scope import Memo
-from poolctl.runtime.app.target import load_callable
+from poolctl.runtime.app.target import load_asgi
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.protocol.http_encode import encode_raw, status_text
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
@@ -166,7 +166,7 @@ class Asgi(ExchangeApp):
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the application."""
-        self._application: Application = load_callable(self.target, "application")
+        self._application: Application = load_asgi(self.target)
         self._state: dict[str, Any] = {}
 
     def life(self, events: AbstractEventLoop) -> Lifespan:

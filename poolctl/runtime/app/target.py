@@ -53,6 +53,36 @@ def load_async_function(target: str, word: str) -> Callable[..., Awaitable[Any]]
     return function
 
 
+def load_wsgi(target: str) -> Callable[..., Any]:
+    """As ``load_callable``; ``application`` is the default (PEP 3333). Raises AppError for one that is awaited."""
+    function = load_callable(target, "application")
+    if is_async(function):
+        raise AppError(
+            f"{target!r} is to be awaited, which makes it an ASGI application and no WSGI one; "
+            f"write 'app: {{asgi: {target}}}'"
+        )
+    return function
+
+
+def load_asgi(target: str) -> Callable[..., Any]:
+    """As ``load_callable``; ``application`` is the default. Raises AppError for one that takes what PEP 3333 gives, by
+    its names for it; other callables may give something to await."""
+    function = load_callable(target, "application")
+    if not is_async(function) and _parameters(function)[:2] == ["environ", "start_response"]:
+        raise AppError(
+            f"{target!r} takes environ and start_response, which makes it a WSGI application and no ASGI one; "
+            f"write 'app: {{wsgi: {target}}}'"
+        )
+    return function
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []  # it was written in C, and does not say
+
+
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether a call gives something to await: an ``async def`` or an object whose ``__call__`` is one."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
@@ -69,7 +99,24 @@ def _module(name: str) -> Any:
         missing = error.name
         if missing is None or not (name == missing or name.startswith(missing + ".")) or _is_inside(error, name):
             raise
-        raise AppError(f"cannot import {name!r}: no module of that name in {here} or the environment") from None
+        raise AppError(
+            f"cannot import {name!r}: no module of that name in {here} or the environment" + _close(missing, here)
+        ) from None
+
+
+def _close(missing: str, here: str) -> str:
+    """A module beside the place where the missing one would be, whose name is nearly the same."""
+    *packages, last = missing.split(".")
+    folder = os.path.join(here, *packages)
+    try:
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name.removesuffix(".py") for entry in entries if entry.name.endswith(".py") or entry.is_dir()
+            ]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(last, [name for name in names if name.isidentifier()], 1, 0.6)
+    return f"; did you mean {'.'.join([*packages, close[0]])!r}?" if close else ""
 
 
 def _is_inside(error: BaseException, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from poolctl.runtime.app import App, Output, Surroundings
-from poolctl.runtime.app.target import load_callable
+from poolctl.runtime.app.target import load_wsgi
 from poolctl.runtime.app.wsgi_environ import Memo, fill, template
 from poolctl.runtime.app.wsgi_file import FileWrapper, regular
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
@@ -151,4 +151,4 @@ class Wsgi(WsgiApp):
 
     def find(self) -> Application:
         """The application. Raises AppError."""
-        return load_callable(self.target, "application")
+        return load_wsgi(self.target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -20,6 +21,8 @@ from poolctl.assembly.judge import judge
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.sources import Inputs
+from poolctl.runtime.bpf import Instruction
+from poolctl.runtime.dispatch.cpu import Cpu
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
@@ -123,6 +126,74 @@ class TestAddress:
         assert mend in finding.help
         assert marked(finding) in address
 
+    def test_a_name_that_cannot_be_one(self, folder: Path) -> None:
+        finding = one(f"app: demo\nlisten: tcp://{'a' * 70}.example:80\n")
+        assert (finding.code, marked(finding)) == ("PC403", f"tcp://{'a' * 70}.example:80")
+        assert "check the name" in finding.help
+
+    @pytest.mark.parametrize("other", ["localhost", "0.0.0.0", "[::]"])
+    def test_a_port_that_another_address_of_the_file_has(self, folder: Path, other: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        finding = one(f"app: demo\nlisten: [tcp://127.0.0.1:{port}, 'tcp://{other}:{port}']\n")
+        assert (finding.code, marked(finding)) == ("PC401", f"'tcp://{other}:{port}'")
+        assert f"another address of this file has port {port} already" in finding.message
+        assert [each.text for each in finding.related] == [f"this is 127.0.0.1, port {port}"]  # type: ignore[union-attr]
+
+    def test_the_same_port_of_two_addresses(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        assert (
+            found(f"app: demo\nlisten: [tcp://127.0.0.1:{port}, tcp://127.0.0.2:{port}, 'tcp://[::1]:{port}']\n") == []
+        )
+
+    def test_of_several_holders_the_first_that_was_started(self, folder: Path) -> None:
+        """The others have the socket from that one."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            code = "import sys; print(flush=True); sys.stdin.read()"
+            with subprocess.Popen(
+                [sys.executable, "-c", code], stdin=-1, stdout=-1, text=True, pass_fds=[other.fileno()]
+            ) as child:
+                assert child.stdout is not None
+                child.stdout.readline()
+                finding = one(f"app: demo\nlisten: tcp://127.0.0.1:{other.getsockname()[1]}\n")
+                child.communicate(timeout=10)
+        assert f"process {os.getpid()} (" in finding.message
+
+    @as_root
+    def test_in_use_by_another_user(self, folder: Path) -> None:
+        """Seen by root with its number and its user, and by others as far as the kernel's tables go."""
+        code = (
+            "import os, socket, sys; os.setuid(65534); s = socket.create_server(('127.0.0.1', 0));"
+            "print(s.getsockname()[1], flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as other:
+            assert other.stdout is not None
+            text = f"app: demo\nlisten: tcp://127.0.0.1:{int(other.stdout.readline())}\n"
+            seen = one(text)
+            judgement = judge(Inputs("shop.yaml"))
+            os.seteuid(65533)
+            try:
+                (unseen,) = findings(judgement)
+            finally:
+                os.seteuid(0)
+            other.communicate(timeout=10)
+        assert f"process {other.pid} (" in seen.message
+        assert seen.message.endswith(") of user nobody listens there")
+        assert unseen.message.endswith("a process of user nobody listens there, which only root can see more of")
+
+    @as_root
+    def test_a_socket_that_only_root_may_give_away(self, folder: Path) -> None:
+        Path("shop.yaml").write_text("app: demo\nlisten: {at: unix:///tmp/poolctl-x.sock, owner: nobody}\n")
+        judgement = judge(Inputs("shop.yaml"))
+        os.seteuid(65533)
+        try:
+            (finding,) = findings(judgement)
+        finally:
+            os.seteuid(0)
+        assert (finding.code, marked(finding)) == ("PC420", "nobody")
+        assert "only root may give the socket to user nobody" in finding.message
+
     def test_a_descriptor_that_does_not_listen_stays_open(self, folder: Path) -> None:
         with socket.socket() as sock:
             finding = one(f"app: demo\nlisten: fd://{sock.fileno()}\n")
@@ -143,7 +214,8 @@ class TestApp:
         [
             ("shop:aplication", "PC410", "no attribute 'aplication'", "did you mean 'application'?"),
             ("shop:number", "PC410", "cannot be called: it is a int", "check the name"),
-            ("shp:application", "PC410", "no module of that name in", "check the name"),
+            ("shp:application", "PC410", "no module of that name in", "did you mean 'shop'?"),
+            ("unlike.anything", "PC410", "no module of that name in", "check the name"),
         ],
     )
     def test_is_not_there(self, folder: Path, target: str, code: str, says: str, mend: str) -> None:
@@ -172,6 +244,38 @@ class TestApp:
         assert lines[:2] == ["Traceback (most recent call last):", f'  File "{folder}/shop.py", line 4, in <module>']
         assert lines[-2:] == ["it printed:", "hello"]
         assert "poolctl/" not in finding.detail
+
+    def test_raises_in_several_lines(self, folder: Path) -> None:
+        (folder / "shop.py").write_text(
+            "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n"
+            "    raise ValueError('two values\\nhelp: somewhere') from error\n"
+        )
+        finding = one("app: {wsgi: shop}\n")
+        assert finding.message == "app: shop cannot be imported: ValueError: two values"
+        assert finding.detail.count("Traceback (most recent call last):") == 2
+        assert finding.detail.endswith("ValueError: two values\nhelp: somewhere")
+
+    def test_raises_something_endless(self, folder: Path) -> None:
+        (folder / "shop.py").write_text("print('y' * 10**6)\nraise ValueError('x' * 10**6)\n")
+        finding = one("app: {wsgi: shop}\n")
+        assert finding.code == "PC411"
+        assert f'File "{folder}/shop.py", line 2' in finding.detail
+        assert len(finding.detail) < 30_000
+
+    def test_lacks_a_package(self, folder: Path) -> None:
+        (folder / "shop.py").write_text("import not_there_at_all.part\n")
+        finding = one("app: {wsgi: shop}\n")
+        assert finding.code == "PC411"
+        assert (
+            finding.help == f'install what has the module "not_there_at_all" for {sys.executable}, which runs poolctl'
+        )
+
+    def test_says_why_it_leaves(self, folder: Path) -> None:
+        (folder / "shop.py").write_text("import sys\nsys.exit('DATABASE_URL is not set')\n")
+        finding = one("app: {wsgi: shop}\n")
+        assert finding.code == "PC412"
+        assert finding.message.endswith("left with exit code 1: DATABASE_URL is not set")
+        assert f'File "{folder}/shop.py", line 2, in <module>' in finding.detail
 
     def test_has_a_syntax_error(self, folder: Path) -> None:
         (folder / "shop.py").write_text("def application(:\n    pass\n")
@@ -215,6 +319,35 @@ class TestApp:
         while status.exists() and "\nState:\tZ" not in status.read_text():
             assert time.monotonic() < deadline
 
+    def test_leaves_no_daemon_behind(self, folder: Path) -> None:
+        """One that has left the app's process, its session and its group."""
+        (folder / "shop.py").write_text(
+            "import os, time\nreader, writer = os.pipe()\n"
+            "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+            "        open('pid', 'w').write(str(os.getpid()))\n        os.write(writer, b'.')\n        time.sleep(60)\n"
+            "    os._exit(0)\n"
+            f"os.read(reader, 1)\nos.wait()\n{SHOP}"
+        )
+        Path("pid").touch()
+        assert found("app: {wsgi: shop}\n") == []
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(Path("pid").read_text()), 0)
+
+    def test_is_ended_with_who_looks(self, folder: Path) -> None:
+        (folder / "shop.py").write_text(
+            "import os, time\nprint('', end='')\nos.write(os.open('begun', os.O_WRONLY), b'.')\ntime.sleep(60)\n"
+        )
+        os.mkfifo("begun")
+        Path("shop.yaml").write_text("app: {wsgi: shop}\n")
+        reader = os.open("begun", os.O_RDONLY | os.O_NONBLOCK)
+        with subprocess.Popen([sys.executable, "-m", "poolctl", "validate", "shop.yaml"]) as looking:
+            select.select([reader], [], [], 10)
+            assert os.read(reader, 1) == b"."
+            looking.kill()
+        assert select.select([reader], [], [], 10)[0], "the app's process is there, and has the pipe open"
+        assert os.read(reader, 1) == b""
+        os.close(reader)
+
     def test_has_the_files_environment_and_directory(self, folder: Path) -> None:
         (folder / "src").mkdir()
         (folder / "src" / "shop.py").write_text(f"import os\nassert os.environ['MODE'] == 'test'\n{SHOP}")
@@ -227,10 +360,17 @@ class TestApp:
             ("{static: ./public}", "there is no folder"),
             ("{cgi: ./run.sh}", "neither a program nor a folder"),
             ("{lines: 'shop:answer'}", "is an async function"),
+            ("{wsgi: 'shop:answer'}", "an ASGI application and no WSGI one"),
+            ("{wsgi: 'shop:framework'}", "an ASGI application and no WSGI one"),
+            ("{asgi: 'shop:old'}", "a WSGI application and no ASGI one"),
         ],
     )
     def test_of_other_kinds(self, folder: Path, app: str, says: str) -> None:
-        (folder / "shop.py").write_text("async def answer(line): ...\n")
+        (folder / "shop.py").write_text(
+            "async def answer(line): ...\n"
+            "class Framework:\n    async def __call__(self, scope, receive, send): ...\nframework = Framework()\n"
+            "def old(environ, start_response): ...\n"
+        )
         finding = one(f"app: {app}\n")
         assert finding.code == "PC410"
         assert says in finding.message
@@ -292,6 +432,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestCertificates:
+    def test_a_pipe_is_not_waited_for(self, folder: Path) -> None:
+        os.mkfifo("pipe")
+        finding = one(listen("certificate: pipe"))
+        assert (finding.code, marked(finding)) == ("PC424", "pipe")
+        assert "it is not a file" in finding.message
+
     @pytest.mark.parametrize(
         ("tls", "code", "says", "at"),
         [
@@ -354,3 +500,24 @@ class TestLimits:
             pytest.skip("the kernel allows any backlog")
         finding = one(f"app: demo\nbacklog: {allowed + 1}\n")
         assert (finding.code, finding.severity, marked(finding)) == ("PC431", "warning", str(allowed + 1))
+
+    @pytest.mark.parametrize("dispatch", ["kernel-hash", "random", "client", "cpu"])
+    def test_this_kernel_takes_the_programs(self, folder: Path, dispatch: str) -> None:
+        text = "app: demo\npool: {kind: process, size: 2}\nownership: reuse-port\nlisten: tcp://127.0.0.1:0\n"
+        assert found(f"{text}dispatch: {dispatch}\n") == []
+
+    def test_a_program_that_the_kernel_does_not_take(self, folder: Path) -> None:
+        Path("shop.yaml").write_text("app: demo\nownership: reuse-port\ndispatch: cpu\nlisten: tcp://127.0.0.1:0\n")
+        judgement = judge(Inputs("shop.yaml"))
+
+        class Unknown(Cpu):
+            def program(self, sockets: int) -> list[Instruction]:
+                return [(0xFFFF, 0, 0, 0)]  # no instruction
+
+        judgement.made["dispatch"] = Unknown()
+        (finding,) = findings(judgement)
+        assert (finding.code, finding.severity, marked(finding)) == ("PC432", "error", "cpu")
+        assert finding.message == (
+            "dispatch cpu needs a kernel that lets a program choose a socket: [Errno 22] Invalid argument"
+        )
+        assert "leave dispatch out" in finding.help

@@ -45,11 +45,19 @@ def test_a_target_that_names_nothing(target: str) -> None:
         load_callable(target, "application")
 
 
-@pytest.mark.parametrize("name", ["pc_shopp.wsgi", "pc_shop.wsgj", "pc_shop.wsgi.more"])
-def test_a_module_that_is_not_there(name: str, project: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("pc_shopp.wsgi", "; did you mean 'pc_shop'?"),
+        ("pc_shop.wsgj", "; did you mean 'pc_shop.wsgi'?"),
+        ("pc_shop.wsgi.more", ""),
+    ],
+)
+def test_a_module_that_is_not_there(name: str, mend: str, project: Path) -> None:
     with pytest.raises(AppError) as caught:
         load_callable(f"{name}:application")
-    assert str(caught.value) == f"cannot import '{name}': no module of that name in {project} or the environment"
+    told = f"cannot import '{name}': no module of that name in {project} or the environment"
+    assert str(caught.value) == told + mend
 
 
 def test_an_attribute_that_is_not_there() -> None:
