@@ -29,6 +29,8 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     """One finding for each address whose files cannot be used, or only for some days more."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
+    if topology.directory and not (os.path.isdir(topology.directory) and os.access(topology.directory, os.X_OK)):
+        return  # paths begin there, and that it cannot be entered is said of itself
     for index, address in enumerate(topology.listen):
         if address.tls is None:
             continue
