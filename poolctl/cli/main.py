@@ -66,7 +66,7 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         cli()
     # All others end before there is anything to collect, and looking for it, and taking everything apart at the end,
-    # would take a tenth of their time (mypy leaves in the same way).
+    # would take a fifth of their time (mypy leaves in the same way).
     gc.disable()
     code = 0
     try:

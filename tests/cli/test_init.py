@@ -285,7 +285,10 @@ def test_the_end_of_input_leaves_nothing_behind(here: Path, typed: Callable[...,
 
 def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
     leader, follower = pty.openpty()
-    words = [sys.executable, "-m", "poolctl", "init", "--kind", "demo"]
+    # Who starts the tests in the background has its children ignore the signal.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    program = f"{heard} from poolctl.cli.main import main; main()"
+    words = [sys.executable, "-c", program, "init", "--kind", "demo"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"}
     with subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower, env=environment) as asking:
         try:
