@@ -54,13 +54,17 @@ def _one_address(facts: Facts) -> bool:
     return topology.forwarded is not None or all(address.scheme == "unix" for address in topology.listen)
 
 
+def _blocks(chosen: Combination) -> bool:
+    """Whether a thread has one request in hand: apps that are awaited have many, and one that owns connections has a
+    thread for each of them."""
+    return not chosen.service.asynchronous and not chosen.service.owns_connection
+
+
 ADVICE = (
     Advice(
         "PC501",
         "pool",
-        lambda f: (
-            f.chosen.pool == "process" and f.chosen.size == 1 and f.tasks == 1 and not f.chosen.service.asynchronous
-        ),
+        lambda f: f.chosen.pool == "process" and f.chosen.size == 1 and f.tasks == 1 and _blocks(f.chosen),
         "one process with one thread answers one request at a time, and while one is slow all others wait",
         "leave out pool.size, which gives a process for each core, or add pool.threads",
     ),

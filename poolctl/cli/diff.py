@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SAME, DIFFERENT = 0, 1
 CONCLUSIONS = {
     "hot": "A running server could take this over as it is.",
-    "generation": "A running server could take this over by a new generation: what listens in both would refuse nobody.",
+    "generation": "A running server could take this over by a new generation, and what listens in both refuses nobody.",
     "restart": "Only a restart takes all of this over.",
 }
 
