@@ -6,28 +6,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from poolctl.assembly.proposal import Kind  # typer reads it
 from poolctl.cli.init_questions import QUESTIONS
 
 
 def _option(field: str, metavar: str | None = None) -> Any:
     question = QUESTIONS[field]
     return typer.Option(question.flags, metavar=metavar, help=question.asks, show_default=False)
-
-
-Kind = Literal[
-    "wsgi",
-    "asgi",
-    "static",
-    "cgi",
-    "lines",
-    "frames",
-    "stream",
-    "async-lines",
-    "async-frames",
-    "async-stream",
-    "echo",
-    "demo",
-]
 
 
 def init(
