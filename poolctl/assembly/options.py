@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -57,6 +58,11 @@ def option_names(part: type[Any]) -> list[str]:
 
 def form(part: type[Any]) -> TypeAdapter[Any]:
     """What the options of a part have to look like: its fields, and nothing else."""
+    return _form(part)  # type: ignore[arg-type]  # a class is hashable, but mypy does not believe it of any class
+
+
+@lru_cache(maxsize=64)
+def _form(part: type[Any]) -> TypeAdapter[Any]:
     hints = get_type_hints(part, include_extras=True)
     keys: dict[str, Any] = {}
     for field in fields(part):

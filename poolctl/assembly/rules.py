@@ -237,7 +237,11 @@ def nearest(combination: Combination, written: Iterable[str] = ()) -> Combinatio
 
     ``written`` are the axes that the file sets; the others are defaults and cheap to change.
     """
-    kept = frozenset(written)
+    return _nearest(combination, frozenset(written))
+
+
+@lru_cache(maxsize=256)
+def _nearest(combination: Combination, kept: frozenset[str]) -> Combination:
     threads = max(combination.threads or 1, 2)
     service = combination.service.native()
     candidates = [_with(candidate, combination) for candidate in _allowed(service, threads, combination.schemes)]

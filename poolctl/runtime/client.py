@@ -94,20 +94,21 @@ class Client(Sending):
         self.leaving = True
         if self.ticket:
             self.front.drop(self)
-            self.front.miss(self)
-        else:
-            self.close()
+            if self.front.miss(self):
+                return
+        self.close()
 
     def _ahead(self, count: int) -> None:
         """Bytes came while the connection is lent: enough is enough."""
         self.ahead += count or 1
-        self.front.miss(self)
-        if self.ahead > AHEAD:
+        if self.front.miss(self) and self.ahead > AHEAD:
             self.front.drop(self)
 
     def _nothing(self) -> None:
         if self.leaving and not self.ticket:
-            if self.served and not self.started:
+            if self.framer.ready:
+                self.advance()  # a worker thread has cleared the ticket, and its return is on the way
+            elif self.served and not self.started:
                 self.close()
             else:
                 self.front.want(self, IN)
@@ -119,11 +120,10 @@ class Client(Sending):
             self.front.lend(self, request)
         else:
             self._unfinished()
-        if self.open and self.fd not in self.front.handlers:
-            if self.ticket:
-                self.front.miss(self)  # nobody looks at its socket, so no next request will remind us of it
-            else:
-                self.front.handle(self)
+        if not self.open or self.fd in self.front.handlers:
+            return
+        if not self.ticket or not self.front.miss(self):  # while nobody looks at its socket, nothing reminds us of it
+            self.front.handle(self)
 
     def _unfinished(self) -> None:
         framer = self.framer

@@ -106,21 +106,29 @@ class LendingFront(Loop, ABC):
                 self.drop(self.handlers[fd])
             super()._drained(quiet, service)
 
-    def miss(self, client: Client) -> None:
-        """Something came for a connection that is lent: from now on its return matters at once."""
-        self.missed.add(client.ticket)
+    def miss(self, client: Client) -> bool:
+        """Something came for a connection that is lent: from now on its return matters at once. False when it has come
+        back in the meantime, which a worker thread does not announce."""
+        ticket = client.ticket
+        self.missed.add(ticket)
+        if client.ticket:
+            return True
+        self.missed.discard(ticket)
+        return False
 
     def drain(self, service: Any) -> None:
         super().drain(service)
         for client in list(self.lent.values()):
             client.leaving = True
-            self.miss(client)
+            if not self.miss(client):
+                self.nudge(client)
 
     def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
         """A worker is done with a connection. Tickets of a front that died are nobody's."""
         self.missed.discard(ticket)
         client = self.lent.pop(ticket, None)
-        if client is not None and client.ticket in (ticket, 0):  # 0: a thread has cleared it already
+        # 0: a thread has cleared it already, and since then it may have been closed.
+        if client is not None and client.open and client.ticket in (ticket, 0):
             client.returned(keep, left)
         self.rooms.retry()
 

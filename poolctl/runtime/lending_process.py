@@ -52,11 +52,11 @@ class ProcessLendingFront(LendingFront):
         if self.recounts:
             self.recounts = [recount for recount in self.recounts if not recount.look()]
 
-    def miss(self, client: Client) -> None:
-        super().miss(client)
+    def miss(self, client: Client) -> bool:
         if self._records.fd not in self.handlers:
             self.sources.add(self._records.fd)
             self.handle(self._records)
+        return super().miss(client)
 
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if isinstance(request, bytes):

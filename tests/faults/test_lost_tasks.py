@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import Client, clients, get
-from harness.server import wait_until
+from harness.server import at_rest, wait_until
 
 from faults.models import ALL, FEW, Start, models
 
@@ -52,6 +52,8 @@ def test_the_client_of_a_task_that_was_taken_by_a_dying_worker_gets_a_502(
     with Client(server.port) as victim, clients(server.port, 4) as others:
         for client in others:
             assert client.get().status == 200
+        # A worker that has answered and not yet said so takes the connection along when it dies.
+        wait_until(lambda: all(map(at_rest, workers)), "workers that have nothing in hand")
         (tmp_path / "armed").touch()
         victim.ask()
         started = time.monotonic()

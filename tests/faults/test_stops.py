@@ -107,6 +107,51 @@ def test_a_stop_answers_the_pipelined_and_those_who_upload(serve: Start, name: s
         assert server.wait() == 0
 
 
+ON_ITS_WAY_BACK = """
+import pathlib, sys, time
+
+
+class Missed(set):
+    def __contains__(self, ticket):
+        front, client = FOUND
+        if not front.draining:
+            pathlib.Path("cleared").touch()
+            end = time.monotonic() + 5
+            while client.open and not (front.draining and client.ticket) and time.monotonic() < end:
+                time.sleep(0.001)
+        return super().__contains__(ticket)
+
+
+FOUND = []
+
+
+def application(environ, start_response):
+    frame = sys._getframe()
+    while "give_back" not in frame.f_locals:
+        frame = frame.f_back
+    if not FOUND:
+        front, client = frame.f_locals["give_back"].__self__, frame.f_locals["client"]
+        FOUND[:] = front, client
+        front.missed = Missed(front.missed)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def test_a_stop_between_two_pipelined_requests_ends_neither(serve: Start, tmp_path: Path) -> None:
+    # The worker thread has cleared the ticket, and the front hears of the stop before it hears of that.
+    (tmp_path / "on_its_way_back.py").write_text(ON_ITS_WAY_BACK)
+    topology = ALL["hshr-threads"].topology(1, app={"wsgi": "on_its_way_back:application"})
+    server = serve(topology, path=tmp_path)
+    with Client(server.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        wait_until((tmp_path / "cleared").exists, "the first answer")
+        server.signal()
+        assert [client.answer().status for _ in range(3)] == [200] * 3
+        assert client.at_end()
+    assert server.wait() == 0
+
+
 @models(always=FEW)
 def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Start, name: str) -> None:
     _, server = begin(serve, name, SIZE)

@@ -192,6 +192,12 @@ def alive(pid: int) -> bool:
         return False
 
 
+def at_rest(pid: int) -> bool:
+    """Whether every thread of the process sleeps."""
+    stats = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
+
+
 def wait_until(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """For what gives no event (another process's state in /proc): look until it is true; what it answered."""
     end = time.monotonic() + seconds
