@@ -114,21 +114,21 @@ class ProcessHandingFront(HandingFront):
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         intro = introduction(peer, number)
         item = HEAD.pack(0, 0, len(intro)) + intro
-        return self.router.route(peer, b"", 0, item, (fd,), fd)
+        return self.router.route(peer, self.now, 0, item, (fd,), fd)
 
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
         intro = introduction(NOBODY, number)
-        return self.router.route(NOBODY, b"", 0, HEAD.pack(ticket, 0, len(intro)) + intro)
+        return self.router.route(NOBODY, self.now, 0, HEAD.pack(ticket, 0, len(intro)) + intro)
 
 
 class ThreadHandingFront(HandingFront):
     """Between threads: the socket itself."""
 
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
-        return self.router.route(peer, b"", 0, (fd, peer, number))
+        return self.router.route(peer, self.now, 0, (fd, peer, number))
 
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
-        return self.router.route(NOBODY, b"", 0, (number, ticket))
+        return self.router.route(NOBODY, self.now, 0, (number, ticket))
 
 
 class Turns(Source):

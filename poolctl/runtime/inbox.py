@@ -5,7 +5,7 @@ and what lies in it outlives its reader. Between threads it is a queue in memory
 
     front -- put --> [ inbox ] -- take --> worker, or whichever worker is free
 
-A strategy sees an inbox only as its index and its load.
+A strategy sees an inbox as an InboxView: its index and its load.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolctl.runtime.channel import ROOM, channel
-from poolctl.runtime.scoreboard import DONE, SENT, TAKEN
+from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.scoreboard import SENT, TAKEN
 
 MESSAGE = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
 FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
@@ -47,24 +48,17 @@ class Inbox(ABC):
         self.workers = workers
         self.slots = workers  # rows of what is in hand: more than workers, where each has many tasks at once
         self.capacity = len(workers)  # who takes from it
+        self.view = InboxView(index, row, workers)  # what strategies see
 
     @property
     def load(self) -> int:
         """Tasks sent and not done yet."""
-        load = self.row[SENT]
-        for (
-            worker
-        ) in self.workers:  # a loop: sum() of a generator takes twice the time, and strategies ask at every task
-            load -= worker[DONE]
-        return load
+        return self.view.load
 
     @property
     def waiting(self) -> int:
         """Tasks sent and not taken yet."""
-        waiting = self.row[SENT]
-        for worker in self.workers:
-            waiting -= worker[TAKEN]
-        return waiting
+        return self.view.waiting
 
     @property
     @abstractmethod

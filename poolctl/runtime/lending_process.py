@@ -62,11 +62,11 @@ class ProcessLendingFront(LendingFront):
         if isinstance(request, bytes):
             intro = client.intro
             item = HEAD.pack(ticket, flags, len(intro)) + intro + request
-            full = self.router.route(client.peer, request, id(client), item, (client.fd,))
+            full = self.router.route(client.peer, self.now, id(client), item, (client.fd,))
         else:
             item = HEAD.pack(ticket, flags | FILE, len(client.intro)) + client.intro
             file = os.dup(request.fileno())
-            full = self.router.route(client.peer, b"", id(client), item, (client.fd, file), file)
+            full = self.router.route(client.peer, self.now, id(client), item, (client.fd, file), file)
             request.close()
         if full:
             self.rooms.wait_for(full)

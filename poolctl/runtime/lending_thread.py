@@ -36,8 +36,7 @@ class ThreadLendingFront(LendingFront):
         self.handle(back)
 
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
-        data = request if isinstance(request, bytes) else b""
-        self.router.route(client.peer, data, id(client), (client, ticket, flags, request))
+        self.router.route(client.peer, self.now, id(client), (client, ticket, flags, request))
 
     def give_back(self, client: Client, ticket: int, keep: bool, left: Outbound | None) -> None:
         """Called by the worker thread that served the client."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox import Inbox
-from poolctl.runtime.task import Peer, Task
+from poolctl.runtime.task import Asked, Peer, Task
 
 
 class Parcel(NamedTuple):
@@ -43,7 +43,7 @@ class Router:
         self._only = inboxes[0] if dispatch.pull or len(inboxes) == 1 else None
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
-        self._offer = list(inboxes)
+        self._offer = tuple(inbox.view for inbox in inboxes)
         self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: what is bound to it
         self._last: dict[int, Inbox] = {}  # where the last task of a connection was put, if there is more than one
         self.waiting: deque[Parcel] = deque()
@@ -64,7 +64,14 @@ class Router:
         return self._kept() + sum(inbox.load for inbox in self.inboxes)
 
     def route(
-        self, peer: Peer, data: bytes, connection: int, item: Any, fds: tuple[int, ...] = (), holder: int = -1
+        self,
+        peer: Peer,
+        arrived: float,
+        connection: int,
+        item: Any,
+        fds: tuple[int, ...] = (),
+        holder: int = -1,
+        asked: Asked | None = None,
     ) -> list[Inbox]:
         """Put the item where it belongs, or keep it until there is room; the inboxes that turned out to be full.
 
@@ -77,13 +84,13 @@ class Router:
                 os.close(holder)
             return NOWHERE
         full: list[Inbox] = []
-        self._place(Parcel(Task(peer, data), connection, item, fds, holder), full)
+        self._place(Parcel(Task(peer, arrived, asked), connection, item, fds, holder), full)
         return full
 
     def room(self, index: int) -> list[Inbox]:
         """The inbox of this index has room again; the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
-        self._offer = [each for each in self.inboxes if each is inbox or each in self._offer]
+        self._offer = tuple(each.view for each in self.inboxes if each is inbox or each.view in self._offer)
         full: list[Inbox] = []
         for parcel in self._held.pop(index, ()):
             self._put(parcel, inbox, full)
@@ -123,9 +130,10 @@ class Router:
             self._put(parcel, bound, full)
             return True
         while self._offer:
-            inbox = self._dispatch.pick(parcel.task, self._offer)
-            if inbox is None:
+            view = self._dispatch.pick(parcel.task, self._offer)
+            if view is None:
                 break
+            inbox = self.inboxes[view.index]
             if self._sent(parcel, inbox):
                 self._remember(key, inbox)
                 return True
@@ -154,8 +162,8 @@ class Router:
         return True
 
     def _close(self, inbox: Inbox, full: list[Inbox]) -> None:
-        if inbox in self._offer:
-            self._offer = [each for each in self._offer if each is not inbox]
+        if inbox.view in self._offer:
+            self._offer = tuple(each for each in self._offer if each is not inbox.view)
             full.append(inbox)
 
     def _remember(self, key: Hashable | None, inbox: Inbox) -> None:

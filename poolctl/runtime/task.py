@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
 
 class Peer(NamedTuple):
@@ -19,12 +20,66 @@ class Peer(NamedTuple):
 NOBODY = Peer("-", "-", "", "")  # a client that is not known
 
 
-class Task(NamedTuple):
-    """The unit of dispatch: a new connection, or one ready request on a connection.
+class Asked(Protocol):
+    """The head of a request, as the front has read it: ``HttpRequest`` is one."""
 
-    ``data`` is the request's first bytes (64 KiB at the most) under half-sync/half-reactive, and empty where the unit
-    is a whole connection.
+    method: str
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+class Task(NamedTuple):
+    """The unit of dispatch, which nobody can change: a new connection, or one ready request on a connection.
+
+    ``peer``     both ends of the connection
+    ``arrived``  when the front took it in, in seconds of the monotonic clock
+    ``asked``    the head of the request, where the front has read one: under half-sync/half-reactive with the protocol
+                 http, for whoever ``inspects`` it; otherwise None
     """
 
     peer: Peer
-    data: bytes = b""
+    arrived: float = 0.0
+    asked: Asked | None = None
+
+    @property
+    def client(self) -> str:
+        """The client's address: "192.0.2.7", or for a unix socket its path."""
+        return self.peer.client_host
+
+    @property
+    def method(self) -> str:
+        """The method, "GET"; empty where no request was read."""
+        return "" if self.asked is None else self.asked.method
+
+    @property
+    def path(self) -> str:
+        """The path of the target without its query, percent-decoded (RFC 3986, 3.3); empty where no request was
+        read."""
+        if self.asked is None:
+            return ""
+        target = self.asked.target
+        if not target.startswith((b"/", b"*")):  # absolute form (RFC 9112, 3.2.2)
+            _, slash, path = target.partition(b"://")[2].partition(b"/")
+            target = slash + path
+        return unquote(target.partition(b"?")[0].decode("latin-1"), "utf-8", "replace")
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, whatever the case of its name; several of one name are joined by ", " (RFC 9110,
+        5.2). None where there is none."""
+        if self.asked is None:
+            return None
+        wanted = name.lower().encode("latin-1", "replace")
+        found = [value for key, value in self.asked.headers if key.lower() == wanted]
+        return b", ".join(found).decode("latin-1") if found else None
+
+    def cookie(self, name: str) -> str | None:
+        """The value of a cookie (RFC 6265, 5.4); None where there is none, or no request was read."""
+        if self.asked is None:
+            return None
+        for key, value in self.asked.headers:
+            if key.lower() == b"cookie":
+                for pair in value.split(b";"):
+                    found, equals, text = pair.strip().partition(b"=")
+                    if equals and found == name.encode("latin-1", "replace"):
+                        return text.strip(b'"').decode("latin-1")
+        return None

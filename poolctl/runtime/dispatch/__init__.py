@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Task
+
+INTERFACE = 1  # the version of what is below; a strategy that needs another one is refused
 
 
 class Dispatch(ABC):
-    """A part that the front asks once for each task. It lives in the front's process only."""
+    """A strategy. One instance lives in the front, whose only thread calls it; after a front has died its successor
+    starts with a new one. Options are the annotated fields of its dataclass.
 
+    Only ``pick`` has to be written. What it raises, or an answer that is none, loses no task: a default strategy takes
+    it, and the fault is logged and counted.
+    """
+
+    interface: ClassVar[int] = INTERFACE  # the version that it was written for
+    like: ClassVar[str] = "least-loaded"  # the word of poolctl's own that it fits with the same other words as
     pull: ClassVar[bool] = False  # True: one inbox for all workers, who help themselves
 
-    @abstractmethod
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
-        """The inbox for this task, out of those on offer (at least one, in the order of their index).
+    @property
+    def inspects(self) -> bool:
+        """Whether it looks at what a request asks for (``task.method``, ``path``, ``header``, ``cookie``), which only
+        the front of half-sync/half-reactive has read."""
+        return False
 
-        None leaves the task waiting in the front until an inbox changes.
+    @abstractmethod
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
+        """The inbox for this task, out of those on offer (at least one, in the order of their index): those of living
+        workers that have room.
+
+        None leaves the task waiting in the front until something changes.
         """
+
+    def next(self, inbox: InboxView, waiting: tuple[Task, ...]) -> Task | None:
+        """Which of the waiting tasks (the oldest 256, oldest first) goes to this inbox, which has room. None: none of
+        them yet.
+
+        Asked only where it is overridden; without it each waiting task is picked for again, in its order.
+        """
+        return waiting[0]
+
+    def joined(self, inbox: InboxView) -> None:  # noqa: B027  # most have nothing to note
+        """A worker of this inbox is ready: at the start, and again when one that died has a successor."""
+
+    def left(self, inbox: InboxView) -> None:  # noqa: B027  # as above
+        """A worker of this inbox has died, and what it held in memory with it."""
+
+    def finished(self, task: Task, inbox: InboxView, seconds: float) -> None:  # noqa: B027  # as above
+        """A task is done, so long after it was put into the inbox. Only under half-sync/half-reactive, where the front
+        gets the connection back; a strategy that overrides this fits nowhere else."""
 
 
 class KernelDispatch(Dispatch):
@@ -29,7 +62,9 @@ class KernelDispatch(Dispatch):
     The group's sockets are numbered in the order in which they were bound, which is the order of the workers.
     """
 
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+    like: ClassVar[str] = "kernel-hash"
+
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         raise TypeError(f"{type(self).__name__} is carried out by the kernel, no front asks it")
 
     @abstractmethod

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolctl.runtime.dispatch import Dispatch
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Task
 
 
@@ -14,5 +13,5 @@ from poolctl.runtime.task import Task
 class Leader(Dispatch):
     """The leader takes what comes, and the next follower leads: there is no dispatcher in the way."""
 
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         raise TypeError("the leader takes the task itself, no front asks")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from poolctl.runtime.dispatch import Dispatch
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Task
 
 
@@ -16,7 +15,7 @@ class LeastLoaded(Dispatch):
 
     _last: int = field(default=-1, init=False, repr=False)
 
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         loads = [inbox.load for inbox in inboxes]
         least = min(loads)
         chosen = None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
 from poolctl.runtime.dispatch import Dispatch
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Task
 
 
@@ -20,5 +19,5 @@ class PowerOfChoices(Dispatch):
 
     choices: Annotated[int, Field(ge=1, description="inboxes to draw")] = 2
 
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         return min(random.sample(inboxes, min(self.choices, len(inboxes))), key=lambda inbox: inbox.load)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolctl.runtime import bpf
 from poolctl.runtime.dispatch import KernelDispatch
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Task
 
 
@@ -16,7 +15,7 @@ from poolctl.runtime.task import Task
 class Random(KernelDispatch):
     """Any inbox, each as likely as the other."""
 
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         return random.choice(inboxes)
 
     def program(self, sockets: int) -> list[bpf.Instruction]:

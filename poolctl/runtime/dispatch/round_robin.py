@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from poolctl.runtime.dispatch import Dispatch
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Task
 
 
@@ -17,7 +16,7 @@ class RoundRobin(Dispatch):
     # The index, not the position: an inbox that is not on offer must not shift the turns of the others.
     _last: int = field(default=-1, init=False, repr=False)
 
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         for inbox in inboxes:
             if inbox.index > self._last:
                 break

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from poolctl.runtime.dispatch import Dispatch
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Task
 
 
@@ -17,5 +16,5 @@ class SharedQueue(Dispatch):
 
     pull: ClassVar[bool] = True
 
-    def pick(self, task: Task, inboxes: Sequence[Inbox]) -> Inbox | None:
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         return inboxes[0]

@@ -36,7 +36,7 @@ class Ways:
     def send(self, host: str = "127.0.0.1", connection: int = 0, item: bytes = b"x") -> int | None:
         """The index of the inbox that the task went into; None where it waits in the router."""
         before = [inbox.load for inbox in self.inboxes]
-        self.router.route(peer(host), b"", connection, item)
+        self.router.route(peer(host), 0.0, connection, item)
         grown = [inbox.index for inbox, load in zip(self.inboxes, before, strict=True) if inbox.load > load]
         return grown[0] if grown else None
 

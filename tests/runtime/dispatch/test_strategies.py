@@ -24,7 +24,7 @@ from poolctl.runtime.inbox import Inbox, ProcessInbox, RingingInbox, ThreadInbox
 from poolctl.runtime.scoreboard import DONE, Scoreboard
 from poolctl.runtime.task import Peer, Task
 
-TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"), b"x")
+TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"))
 KINDS = [ThreadInbox, ProcessInbox, RingingInbox]
 LOADS = st.lists(st.integers(0, 6), min_size=1, max_size=9)
 CHI_SQUARE = 21.1075  # 3 degrees of freedom, p = 0.0001
@@ -48,7 +48,8 @@ def inboxes(loads: list[int], kind: type[Inbox] = ThreadInbox) -> Iterator[list[
 
 
 def picks(dispatch: Dispatch, offered: list[Inbox], count: int) -> list[int]:
-    found = [dispatch.pick(TASK, offered) for _ in range(count)]
+    views = tuple(inbox.view for inbox in offered)
+    found = [dispatch.pick(TASK, views) for _ in range(count)]
     return [inbox.index for inbox in found if inbox is not None]
 
 
@@ -96,7 +97,7 @@ class TestLeastLoaded:
     @given(LOADS)
     def test_nobody_has_less_to_do(self, loads: list[int]) -> None:
         with inboxes(loads) as made:
-            chosen = LeastLoaded().pick(TASK, made)
+            chosen = LeastLoaded().pick(TASK, tuple(inbox.view for inbox in made))
             assert chosen is not None
             assert chosen.load == min(loads)
 
@@ -105,7 +106,7 @@ class TestLeastLoaded:
         with inboxes(loads) as made:
             dispatch = LeastLoaded()
             for _ in range(sum(max(loads) - load for load in loads)):
-                chosen = dispatch.pick(TASK, made)
+                chosen = dispatch.pick(TASK, tuple(inbox.view for inbox in made))
                 assert chosen is not None
                 chosen.put(b"x")
             assert {inbox.load for inbox in made} == {max(loads)}
@@ -128,7 +129,7 @@ class TestPowerOfChoices:
     def test_of_those_drawn_the_least_loaded(self, loads: list[int], choices: int) -> None:
         """At most len - choices of the others can have less to do."""
         with inboxes(loads) as made:
-            chosen = PowerOfChoices(choices).pick(TASK, made)
+            chosen = PowerOfChoices(choices).pick(TASK, tuple(inbox.view for inbox in made))
             assert chosen is not None
             assert sum(load < chosen.load for load in loads) <= max(len(loads) - choices, 0)
 
@@ -144,15 +145,15 @@ class TestPowerOfChoices:
 def test_a_shared_queue_is_the_only_inbox() -> None:
     assert SharedQueue.pull
     with inboxes([4]) as made:
-        assert SharedQueue().pick(TASK, made) is made[0]
+        assert SharedQueue().pick(TASK, tuple(inbox.view for inbox in made)) is made[0].view
 
 
 @pytest.mark.parametrize("part", [KernelHash, Client, Cpu])
 def test_no_front_asks_the_kernel(part: Callable[[], Dispatch]) -> None:
     with inboxes([0]) as made, pytest.raises(TypeError, match="carried out by the kernel"):
-        part().pick(TASK, made)
+        part().pick(TASK, tuple(inbox.view for inbox in made))
 
 
 def test_no_front_asks_the_leader() -> None:
     with inboxes([0]) as made, pytest.raises(TypeError, match="no front asks"):
-        Leader().pick(TASK, made)
+        Leader().pick(TASK, tuple(inbox.view for inbox in made))

@@ -1,0 +1,63 @@
+"""An inbox as a strategy sees it: figures that it can read, and nothing that it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from poolctl.runtime.scoreboard import DONE, SENT, TAKEN
+
+Cells = Sequence[int] | memoryview
+
+
+class InboxView:
+    """The figures of one inbox, read from the scoreboard each time they are asked for.
+
+    ``index``     its number, the same for as long as the server runs: 0 is the first worker's
+    ``capacity``  who takes tasks from it: the threads of its worker
+
+    Args:
+        row: the cells that the front counts in (see scoreboard).
+        workers: the cells of each who takes from it.
+    """
+
+    __slots__ = ("_row", "_workers", "capacity", "index")
+
+    index: int
+    capacity: int
+    _row: Cells
+    _workers: Sequence[Cells]
+
+    def __init__(self, index: int, row: Cells, workers: Sequence[Cells]) -> None:
+        put = object.__setattr__
+        put(self, "index", index)
+        put(self, "capacity", len(workers))
+        put(self, "_row", row)
+        put(self, "_workers", workers)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"an inbox cannot be changed by who looks at it: {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"an inbox cannot be changed by who looks at it: {name}")
+
+    def __repr__(self) -> str:
+        return f"<inbox {self.index}, load {self.load}>"
+
+    @property
+    def load(self) -> int:
+        """Tasks sent to it and not done yet."""
+        load = self._row[SENT]
+        for (
+            worker
+        ) in self._workers:  # a loop: sum() of a generator takes twice the time, and this is asked at each task
+            load -= worker[DONE]
+        return load
+
+    @property
+    def waiting(self) -> int:
+        """Tasks sent to it that nobody has taken yet."""
+        waiting = self._row[SENT]
+        for worker in self._workers:
+            waiting -= worker[TAKEN]
+        return waiting
