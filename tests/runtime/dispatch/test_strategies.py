@@ -108,7 +108,7 @@ class TestLeastLoaded:
             for _ in range(sum(max(loads) - load for load in loads)):
                 chosen = dispatch.pick(TASK, tuple(inbox.view for inbox in made))
                 assert chosen is not None
-                chosen.put(b"x")
+                made[chosen.index].put(b"x")
             assert {inbox.load for inbox in made} == {max(loads)}
 
     def test_equals_have_their_turns(self) -> None:
