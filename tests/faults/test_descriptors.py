@@ -76,6 +76,8 @@ def test_a_process_holds_the_descriptors_that_its_model_asks_for_and_no_other(se
 
 def test_workers_of_reuse_port_hold_different_listeners(serve: Start) -> None:
     model, server = begin(serve, "reuse-port")
+    for pid in model.workers(server):  # one that has just said that it is ready closes the way it said it
+        wait_until(lambda pid=pid: held(pid, server.port) == EXPECTED["reuse-port"]["worker"], "a listener each")  # type: ignore[misc]
     inodes = []
     for pid in model.workers(server):
         links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
@@ -88,6 +90,9 @@ def test_workers_of_reuse_port_hold_different_listeners(serve: Start) -> None:
 def test_a_connection_is_where_the_model_says(serve: Start, name: str) -> None:
     """Kept ones, after an answer: under half-sync/half-reactive in the front, else in the worker that answered."""
     model, server = begin(serve, name)
+    for role, expected in EXPECTED[name].items():
+        for pid in server.pids(role):  # as above
+            wait_until(lambda pid=pid, expected=expected: held(pid, server.port) == expected, f"{expected} in a {role}")  # type: ignore[misc]
     before = {pid: held(pid, server.port).get("socket", 0) for pid in server.tree()}
     with Client(server.port) as client:
         answered = client.get("/pid").process
