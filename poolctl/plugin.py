@@ -9,8 +9,9 @@ from __future__ import annotations
 from poolctl.errors import AppError, ClientGone, PoolctlError
 from poolctl.runtime.app import App, Output, Surroundings
 from poolctl.runtime.app.target import load_callable
-from poolctl.runtime.dispatch import INTERFACE, Dispatch
+from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.protocol import Conversation, Framer, Protocol

@@ -6,11 +6,13 @@ import contextlib
 import logging
 import resource
 import socket
+from collections.abc import Sequence
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from poolctl.assembly.combination import REUSE_PORT
 from poolctl.assembly.describe import assembled
-from poolctl.assembly.doors import make_doors
+from poolctl.assembly.doors import make_doors, tls_contexts
 from poolctl.assembly.environment.limits import descriptors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
@@ -28,6 +30,8 @@ from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from poolctl.config import forwarded as config
     from poolctl.runtime.access.log import AccessLog
 
@@ -46,27 +50,25 @@ def _run(parts: Parts, host: Host) -> int:
     listeners = open_listeners(parts)
     flat = [sock for group in listeners for sock in group]
     access = open_access_log(parts, host)
-    if topology.forwarded:
-        for protocol in parts.protocols:
-            believe(protocol, topology.forwarded)
-    doors = make_doors(parts)
+    contexts = tls_contexts(parts)
 
     def announce() -> None:
-        where = ", ".join(_shown(Listener(group[0], door)) for group, door in zip(listeners, doors, strict=True))
+        where = ", ".join(_shown(group[0], parts, number) for number, group in enumerate(listeners))
         log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts.combination, parts.workers)))
 
     def build() -> Server:
         host.move_in()
-        return Server(parts, listeners, doors, access)
+        return Server(parts.here(), listeners, contexts, access)
 
     reopen = access.reopen if access and access.path else None
     return Supervisor(topology.name, build, flat, topology.timeouts.drain, announce, reopen).run()
 
 
-def _shown(listener: Listener) -> str:
+def _shown(sock: socket.socket, parts: Parts, number: int) -> str:
     """An address in words that terminals and browsers take for what it is."""
-    shown, door = str(listener), listener.door
-    return shown.replace("tcp://", f"{door.scheme}://") if door.protocol.name == "http" else shown
+    shown = str(Listener(sock))
+    scheme = "https" if parts.topology.listen[number].tls else "http"
+    return shown.replace("tcp://", f"{scheme}://") if parts.protocols[number].name == "http" else shown
 
 
 def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
@@ -76,21 +78,17 @@ def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
         return None
     from poolctl.runtime.access.log import AccessLog
 
-    access = AccessLog(told.format, told.to, host.identity)
-    for protocol in parts.protocols:
-        protocol.witness = access.turned_away
-    return access
+    return AccessLog(told.format, told.to, host.identity)
 
 
 def open_listeners(parts: Parts) -> list[list[socket.socket]]:
     """For each address one socket, or under reuse-port one for each worker."""
-    topology, ownership = parts.topology, parts.ownership
-    if ownership is None or not ownership.own_listeners:
+    topology = parts.topology
+    if parts.combination.ownership != REUSE_PORT:
         return [[open_listener(address, topology.backlog)] for address in topology.listen]
-    workers, _ = _shape(parts)
     assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other
-    program = parts.dispatch.program(workers)
-    return [open_group(address, topology.backlog, workers, program) for address in topology.listen]
+    program = parts.dispatch.program(parts.workers)
+    return [open_group(address, topology.backlog, parts.workers, program) for address in topology.listen]
 
 
 def _shape(parts: Parts) -> tuple[int, int]:
@@ -124,9 +122,20 @@ class Server(Plan):
     preload."""
 
     def __init__(
-        self, parts: Parts, listeners: list[list[socket.socket]], doors: list[Door], access: AccessLog | None = None
+        self,
+        parts: Parts,
+        listeners: list[list[socket.socket]],
+        contexts: Sequence[SSLContext | None],
+        access: AccessLog | None = None,
     ) -> None:
+        """``contexts``: of TLS, for each address."""
         topology = parts.topology
+        for protocol in parts.protocols:
+            if access:
+                protocol.witness = access.turned_away
+            if topology.forwarded:
+                believe(protocol, topology.forwarded)
+        doors = make_doors(parts, contexts)
         self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
         self.drain = topology.timeouts.drain

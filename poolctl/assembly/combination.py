@@ -92,6 +92,14 @@ class Combination:
     dispatch: str | None = None
     affinity: str | None = None
     schemes: tuple[str, ...] = ("tcp",)  # of the listening addresses
+    # A plugin stands here as the word that it is like; this is how the file calls it, by axis.
+    names: tuple[tuple[str, str], ...] = ()
+    inspects: bool = False  # does the strategy look at what a request asks for?
+    finishes: bool = False  # does the strategy want to know when a task is done?
+
+    def shown(self, axis: str) -> str:
+        """The word of an axis as the file has it."""
+        return dict(self.names).get(axis) or str(getattr(self, axis))
 
     @property
     def baseline(self) -> bool:

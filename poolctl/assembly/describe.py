@@ -22,16 +22,17 @@ def assembled(chosen: Combination, workers: int) -> list[str]:
 def _axes(chosen: Combination, workers: int) -> list[str]:
     if chosen.baseline:
         return [chosen.pool]
-    ownership = str(chosen.ownership)
+    ownership = chosen.shown("ownership")
     if chosen.ownership == ASYNC:
         ownership += f" (accept: {chosen.accept})"
     if chosen.ownership == LEADER:
         ownership += f" (lock: {chosen.lock})"
-    return [_pool(chosen, workers), ownership, f"dispatch {chosen.dispatch}", f"affinity {chosen.affinity}"]
+    return [_pool(chosen, workers), ownership, f"dispatch {chosen.shown('dispatch')}", f"affinity {chosen.affinity}"]
 
 
 def _pool(chosen: Combination, workers: int) -> str:
     plural = {"process": "processes", "thread": "threads"}[chosen.pool]
     noun = chosen.pool if workers == 1 else plural
     several = f" of {chosen.threads} threads" if (chosen.threads or 1) > 1 else ""
-    return f"{workers} {noun}{several}"
+    called = f" (pool {chosen.shown('pool')})" if chosen.shown("pool") != chosen.pool else ""
+    return f"{workers} {noun}{several}{called}"

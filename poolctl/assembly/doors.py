@@ -16,21 +16,28 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-def make_doors(parts: Parts) -> list[Door]:
-    """One for each address, in their order; certificates and keys are read here, before anybody gives up rights.
+def tls_contexts(parts: Parts) -> list[SSLContext | None]:
+    """One for each address, in their order, None where it has no TLS; certificates and keys are read here, before
+    anybody gives up rights.
 
     Raises PoolctlError.
     """
     pairs = zip(parts.topology.listen, parts.protocols, strict=True)
-    return [_door(address, protocol, number) for number, (address, protocol) in enumerate(pairs)]
+    return [tls_context(address.tls, protocol.alpn) if address.tls else None for address, protocol in pairs]
 
 
-def _door(address: Address, protocol: Protocol, number: int) -> Door:
+def make_doors(parts: Parts, contexts: Sequence[SSLContext | None]) -> list[Door]:
+    """One for each address, in their order."""
+    found = zip(parts.topology.listen, parts.protocols, contexts, strict=True)
+    return [_door(address, protocol, context, number) for number, (address, protocol, context) in enumerate(found)]
+
+
+def _door(address: Address, protocol: Protocol, context: SSLContext | None, number: int) -> Door:
     door = Door(protocol, number)
-    if address.tls:
+    if context:
         from poolctl.runtime.tls_door import TlsDoor
 
-        door = TlsDoor(door, tls_context(address.tls, door.protocol.alpn))
+        door = TlsDoor(door, context)
     if address.proxy_protocol:
         from poolctl.runtime.proxy_door import ProxyDoor
         from poolctl.runtime.trust import Trust

@@ -18,6 +18,7 @@ from poolctl.assembly.combination import (
     POOL_OPTIONS,
     SERVICES,
     Combination,
+    Service,
     complete,
 )
 from poolctl.assembly.of_requests import of_requests
@@ -28,11 +29,11 @@ from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.load import draft
 from poolctl.config.model import Choice, Topology
 from poolctl.config.sources import Inputs
-from poolctl.config.tree import Tree
+from poolctl.config.tree import Path, Tree
 from poolctl.config.wording import mend
 
 if TYPE_CHECKING:
-    from poolctl.assembly.combination import Service
+    from poolctl.assembly.plugins.plugin import Plugin
 
 
 def judge(inputs: Inputs) -> Judgement:
@@ -62,7 +63,9 @@ class Judgement:
         self.choices = choices
         self.topology = topology
         self.made: dict[str, Any] = {}
+        self.plugins: dict[str, Plugin] = {}  # those of the parts that are plugins
         self._found = list(findings)
+        self._told: set[Path] = set()  # the choices of plugins with which something is wrong
         self._sound: set[str] = set()  # the axes whose words are known and whose options are right
         known = [axis for axis, choice in choices.items() if self._known(axis, choice)]
         for axis in known:
@@ -92,17 +95,36 @@ class Judgement:
 
     def _known(self, axis: str, choice: Choice) -> bool:
         known = words(axis)
-        if choice.name in known:
+        if choice.name in known or self._chosen(axis, axis, choice):
             return True
+        if choice.path in self._told:
+            return False
         place = place_of_name(self.tree, choice)
+        from poolctl.assembly.plugins.choose import names
         from poolctl.config.elsewhere import word_for  # only who has findings needs it
 
-        help_ = word_for(axis, choice.name) or mend(choice.name, known, f"the words of {axis}")
+        help_ = word_for(axis, choice.name) or mend(choice.name, [*known, *names(axis)], f"the words of {axis}")
         self._found.append(Diagnostic("PC205", f'{axis}: there is no "{choice.name}"', place, help_))
         return False
 
+    def _chosen(self, axis: str, key: str, choice: Choice) -> bool:
+        """Whether a word that is not poolctl's own is a plugin's."""
+        from poolctl.assembly.plugins.choose import choose
+
+        plugin, found = choose(axis, choice, self.tree)
+        if found:
+            self._found += found
+            self._told.add(choice.path)
+        if plugin is not None:
+            self.made[key] = self.plugins[key] = plugin
+        return plugin is not None
+
     def _options(self, axis: str, choice: Choice) -> None:
         """Judge the options of a choice; a word that has none and needs none has nothing to be judged."""
+        if axis in self.plugins:
+            if choice.path not in self._told:
+                self._sound.add(axis)
+            return
         if axis == "pool":
             choice = self._pool(choice)
         if not choice.options and not (axis == "app" and SERVICES[choice.name].needs):
@@ -142,11 +164,14 @@ class Judgement:
             path = ("listen", index, "protocol") if self.tree.has(("listen", index)) else ("listen", "protocol")
             given = address.protocol if isinstance(address.protocol, dict) else {"use": address.protocol}
             choice = _without(Choice(given["use"], given, path), ("use",))
-            if self._known("protocol", choice):
+            key = f"listen.{index}"
+            if choice.name not in words("protocol") and self._chosen("protocol", key, choice):
+                found.append(replace(choice, name=self.plugins[key].name))
+            elif choice.path not in self._told and self._known("protocol", choice):
                 found.append(choice)
                 part = self._part("protocol", choice)
                 if part is not None:
-                    self.made[f"listen.{index}"] = part
+                    self.made[key] = part
         return found
 
     def _fit(self) -> Combination:
@@ -163,28 +188,82 @@ class Judgement:
         pool = self.choices.get("pool", Choice("process"))
         schemes = tuple(dict.fromkeys(each.scheme for each in self.topology.listen)) if self.topology else ("tcp",)
         written: dict[str, Any] = {
-            axis: self.choices[axis].name for axis in ("ownership", "dispatch", "affinity") if axis in self.choices
+            axis: self._word(axis) for axis in ("ownership", "dispatch", "affinity") if axis in self.choices
         }
         written |= {option: _scalar(pool.options.get(option)) for option in POOL_OPTIONS}
         if "ownership" in self.choices:
             written |= {option: self.choices["ownership"].options.get(option) for option in OWNERSHIP_OPTIONS}
-        return Combination(self._service(), pool.name, schemes=schemes, **written)
+        names = tuple((axis, each.name) for axis, each in self.plugins.items() if "like" in each.description.facts)
+        kind = self._word("pool") if "pool" in self.choices else pool.name
+        facts = self.plugins["dispatch"].description.facts if "dispatch" in self.plugins else {}
+        hooks = facts.get("hooks", ())
+        return Combination(
+            self._service(),
+            kind,
+            schemes=schemes,
+            names=names,
+            inspects=bool(facts.get("inspects")),
+            finishes="finished" in hooks,
+            **written,
+        )
+
+    def _word(self, axis: str) -> str:
+        """The word of a choice; of a plugin the one that it is like."""
+        plugin = self.plugins.get(axis)
+        return str(plugin.description.facts["like"]) if plugin else self.choices[axis].name
 
     def _service(self) -> Service:
         app = self.choices["app"]
         chosen = self.choices.get("protocol")
-        service = SERVICES[app.name]
-        protocol = chosen.name if chosen else service.speaks
+        service = service_of(self.plugins["app"]) if "app" in self.plugins else SERVICES[app.name]
+        protocol = service.speaks
+        if "protocol" in self.plugins:
+            protocol = self.plugins["protocol"].name
+        elif chosen:
+            protocol = chosen.name
+        elif protocol not in MARKS_REQUESTS:
+            self._by_default(protocol, app)
         return replace(
             service,
             protocol=protocol,
-            marks_requests=MARKS_REQUESTS[protocol],
+            marks_requests=self._marks_requests(protocol),
             counts="concurrency" in app.options,
             multiplexes=any(each.options.get("http2") for each in (chosen, *self.spoken) if each),
         )
 
+    def _by_default(self, protocol: str, app: Choice) -> None:
+        """The protocol of an app that is a plugin, when the file names none."""
+        from poolctl.assembly.plugins.choose import default
+
+        plugin, found = default("protocol", protocol, place_of_name(self.tree, app))
+        self._found += found
+        if plugin is not None:
+            self.made["protocol"] = self.plugins["protocol"] = plugin
+
+    def _marks_requests(self, protocol: str) -> bool:
+        if protocol in MARKS_REQUESTS and "protocol" not in self.plugins:
+            return MARKS_REQUESTS[protocol]
+        plugin = self.plugins.get("protocol")
+        return bool(plugin and plugin.description.facts.get("marks_requests"))
+
 
 _ANY = SERVICES["demo"]
+
+
+def service_of(plugin: Plugin) -> Service:
+    """What the rules have to know of an app that is a plugin."""
+    said, facts = plugin.description, plugin.description.facts
+    speaks = str(facts["protocol"])
+    return Service(
+        plugin.name,
+        speaks,
+        speaks,
+        MARKS_REQUESTS.get(speaks, False),
+        owns_connection=bool(facts["owns_connection"]),
+        asynchronous=bool(facts["asynchronous"]),
+        lendable=bool(facts["lendable"]),
+        needs=said.required[0] if said.required else "",
+    )
 
 
 def _scalar(value: Any) -> Any:

@@ -7,11 +7,13 @@ annotation, ``Annotated[int, "bytes"]`` or ``Annotated[float, "seconds"]``, and 
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from poolctl.assembly.registry import part_class, words
@@ -27,33 +29,47 @@ from poolctl.config.wording import findings, similar
 def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
     """An instance of the part, or everything that is wrong with its options."""
     try:
-        # As JSON, whose data model is that of YAML's core types: strict, and yet a list may become a tuple.
-        with without_plugins():
-            values = form(part).validate_json(json.dumps(choice.options))
+        values = values_of(part, choice.options)
     except ValidationError as error:
-        located: list[tuple[Path, Any]] = [
-            (path_of_option(tree, choice, each["loc"]), each) for each in error.errors(include_url=False)
-        ]
-        return findings(tree, located, lambda path: option_names(part), lambda path: _of_another(path, choice, part))
+        return wrong(choice, error.errors(include_url=False), option_names(part), tree)
     try:
         return part(**values)
     except ValueError as error:  # of a __post_init__
         return [Diagnostic("PC204", f"{choice.path[0]} {choice.name}: {error}", place_of_name(tree, choice))]
 
 
-def _of_another(path: str, choice: Choice, part: type[Any]) -> str:
+def values_of(part: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as the part takes them. Raises ValidationError."""
+    # As JSON, whose data model is that of YAML's core types: strict, and yet a list may become a tuple.
+    with without_plugins():
+        values: dict[str, Any] = form(part).validate_json(json.dumps(options))
+    return values
+
+
+def wrong(choice: Choice, errors: Sequence[ErrorDetails], names: list[str], tree: Tree) -> list[Diagnostic]:
+    """What pydantic found, at its places. ``names``: the options that the part has."""
+    located: list[tuple[Path, Any]] = [(path_of_option(tree, choice, each["loc"]), each) for each in errors]
+    return findings(tree, located, lambda path: names, lambda path: _of_another(path, choice, names))
+
+
+def _of_another(path: str, choice: Choice, names: list[str]) -> str:
     """Help for an option that the part does not have and another word of the axis does."""
     axis, _, option = path.rpartition(".")
-    if choice.path != (axis,) or similar(option, option_names(part)):
+    if choice.path != (axis,) or similar(option, names):
         return ""
     others = [word for word in words(axis) if option in option_names(part_class(axis, word))]
     if others:
         return f"it is an option of {' and '.join(others)}, not of {choice.name}"
-    return "" if option_names(part) else f"{choice.name} has no options"
+    return "" if names else f"{choice.name} has no options"
+
+
+def option_fields(part: type[Any]) -> list[Field[Any]]:
+    """The fields that options are for; a class that is no dataclass has none."""
+    return [each for each in fields(part) if each.init] if is_dataclass(part) else []
 
 
 def option_names(part: type[Any]) -> list[str]:
-    return [field.name for field in fields(part) if field.init]
+    return [each.name for each in option_fields(part)]
 
 
 def form(part: type[Any]) -> TypeAdapter[Any]:
@@ -65,11 +81,10 @@ def form(part: type[Any]) -> TypeAdapter[Any]:
 def _form(part: type[Any]) -> TypeAdapter[Any]:
     hints = get_type_hints(part, include_extras=True)
     keys: dict[str, Any] = {}
-    for field in fields(part):
-        if field.init:
-            required = field.default is MISSING and field.default_factory is MISSING
-            hint = _with_unit(hints[field.name])
-            keys[field.name] = Required[hint] if required else NotRequired[hint]
+    for field in option_fields(part):
+        required = field.default is MISSING and field.default_factory is MISSING
+        hint = _with_unit(hints[field.name])
+        keys[field.name] = Required[hint] if required else NotRequired[hint]
     typed_dict: Any = TypedDict  # its keys are known at run time only
     options = typed_dict("options", keys)
     options.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)

@@ -154,7 +154,7 @@ class _Scene:
             yield Arrow(listener.name, first, texts.ACCEPTS[self.chosen.ownership or self.chosen.pool])
         if self.fronted:
             unit = "a request" if self.chosen.ownership == REACTIVE else "a connection"
-            yield Arrow("front", "inbox", f"{unit}, by {self.chosen.dispatch}")
+            yield Arrow("front", "inbox", f"{unit}, by {self.chosen.shown('dispatch')}")
             yield Arrow("inbox", "worker", "takes it")
         if self.chosen.ownership == REACTIVE:
             yield Arrow("worker", "front", "gives the connection back")
@@ -175,7 +175,11 @@ def _choices(judgement: Judgement, chosen: Combination) -> Iterator[Choice]:
         gives, costs = texts.ABOUT[axis][word]
         if axis == "ownership" and word == LEADER and chosen.pool == "process":
             gives, costs = texts.LEADING_PROCESSES
-        yield Choice(axis, word, _origin(judgement, axis), gives, costs)
+        plugin = judgement.plugins.get(axis)
+        if plugin:
+            costs = f"a plugin, of {plugin.reference.origin}; it fits where {word} does"
+            gives = plugin.description.sentence or gives
+        yield Choice(axis, plugin.name if plugin else word, _origin(judgement, axis), gives, costs)
 
 
 def _origin(judgement: Judgement, axis: str) -> str:

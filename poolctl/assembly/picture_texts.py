@@ -149,8 +149,9 @@ def steps(topology: Topology, chosen: Combination) -> Iterator[str]:
 
 
 def _connect(chosen: Combination) -> str:
+    by = chosen.shown("dispatch")
     if chosen.ownership == REUSE_PORT:
-        return f"A client connects; the kernel puts the connection into the socket of a worker ({chosen.dispatch})."
+        return f"A client connects; the kernel puts the connection into the socket of a worker ({by})."
     if chosen.ownership == LEADER:
         led = {
             "kernel": "the kernel wakes one of the workers that wait",
@@ -159,9 +160,9 @@ def _connect(chosen: Combination) -> str:
         }[str(chosen.lock)]
         return f"A client connects, and {led}."
     if chosen.ownership == ASYNC and chosen.accept == "worker":
-        return f"A client connects; the front tells a worker ({chosen.dispatch}), which accepts."
+        return f"A client connects; the front tells a worker ({by}), which accepts."
     if chosen.ownership == ASYNC:
-        return f"A client connects; the front accepts and hands the connection to a worker ({chosen.dispatch})."
+        return f"A client connects; the front accepts and hands the connection to a worker ({by})."
     if chosen.ownership == REACTIVE:
         return "A client connects; the front accepts, and the connection stays with it."
     made = {"process-per-connection": "forks a process", "thread-per-connection": "starts a thread"}.get(chosen.pool)
@@ -169,13 +170,13 @@ def _connect(chosen: Combination) -> str:
 
 
 def _serving(chosen: Combination) -> Iterator[str]:
-    service = chosen.service
+    service, by = chosen.service, chosen.shown("dispatch")
     if chosen.ownership == REACTIVE:
         yield "The front reads until a request is whole, head and body."
         where = "an inbox" if chosen.dispatch != "shared-queue" else "the inbox of all workers"
         keep = {"request": "", "connection": ", where the connection's first one went", "client": ", by its address"}
         between = "its bytes and the client's descriptor go" if chosen.pool == "process" else "it goes"
-        yield f"Then {between} to {where} ({chosen.dispatch}{keep[str(chosen.affinity)]})."
+        yield f"Then {between} to {where} ({by}{keep[str(chosen.affinity)]})."
         if service.asynchronous:
             yield "A worker takes it beside the others that it has in hand, and awaits the app."
         else:

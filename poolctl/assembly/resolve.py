@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from poolctl.assembly.combination import Combination
@@ -15,7 +15,6 @@ from poolctl.config.model import Topology
 from poolctl.config.sources import Inputs
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app import App
     from poolctl.runtime.protocol import Protocol
 
 
@@ -31,7 +30,21 @@ class Parts:
     dispatch: Any | None
     affinity: Any
     protocols: tuple[Protocol, ...]  # one for each address
-    app: App
+    app: Any
+
+    def here(self) -> Parts:
+        """The same with every plugin made, in a process that may run their code. Raises PoolctlError, and whatever a
+        plugin raises."""
+        from poolctl.assembly.plugins.plugin import made
+
+        return replace(
+            self,
+            pool=made(self.pool),
+            ownership=made(self.ownership),
+            dispatch=made(self.dispatch),
+            app=made(self.app),
+            protocols=tuple(made(each) for each in self.protocols),
+        )
 
     @property
     def protocol(self) -> Protocol:
@@ -55,7 +68,7 @@ def assembled_from(judgement: Judgement) -> Parts:
     if judgement.errors or topology is None or chosen is None:
         raise Invalid(judgement.errors)
 
-    def part(axis: str, word: str) -> Any:
+    def part(axis: str, word: str) -> Any:  # a plugin stays where it is: see Parts.here
         made = judgement.made.get(axis)
         return part_class(axis, word)() if made is None else made
 

@@ -99,6 +99,17 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.ownership in FRONTED and c.dispatch in KERNEL and c.dispatch != "random",
         "{dispatch} is the kernel's choice between the sockets of reuse-port; {ownership} has one socket, in the front",
     ),
+    Rule(
+        "dispatch",
+        lambda c: c.inspects and c.ownership in FRONTED and (c.ownership != REACTIVE or c.service.protocol != "http"),
+        "{dispatch} looks at what a request asks for, which only the front of half-sync/half-reactive reads, and of the"
+        " protocol http",
+    ),
+    Rule(
+        "dispatch",
+        lambda c: c.finishes and c.ownership == ASYNC,
+        "{dispatch} has to know when a task is done, and under half-sync/half-async no front gets a connection back",
+    ),
     # Affinity request: does the connection outlive the worker's hold on it?
     Rule(
         "affinity",
@@ -203,7 +214,7 @@ def fits(combination: Combination) -> list[Refusal]:
     refusing = [rule for rule in RULES if rule.refuses(combination)]
     if not refusing:
         return []
-    names = vars(combination) | vars(combination.service)
+    names = vars(combination) | vars(combination.service) | dict(combination.names)
     return [Refusal(rule.axis, rule.reason.format_map(names), rule) for rule in refusing]
 
 
@@ -245,6 +256,8 @@ def _nearest(combination: Combination, kept: frozenset[str]) -> Combination:
     threads = max(combination.threads or 1, 2)
     service = combination.service.native()
     candidates = [_with(candidate, combination) for candidate in _allowed(service, threads, combination.schemes)]
+    if combination.inspects or combination.finishes:
+        candidates = [each for each in candidates if not fits(each)]
     alone = _without_pool(combination, service)
     if combination.baseline and not fits(alone):
         candidates.insert(0, alone)
@@ -269,7 +282,15 @@ def _allowed(service: Service, threads: int, schemes: tuple[str, ...]) -> tuple[
 def _with(candidate: Combination, given: Combination) -> Combination:
     """The candidate with what no rule could mend: the addresses and the number of workers."""
     size = None if candidate.baseline else given.size or "auto"
-    return replace(candidate, schemes=given.schemes, size=size)
+    kept = candidate.dispatch == given.dispatch  # what is asked of a strategy goes with it
+    return replace(
+        candidate,
+        schemes=given.schemes,
+        size=size,
+        names=given.names,
+        inspects=kept and given.inspects,
+        finishes=kept and given.finishes,
+    )
 
 
 def _without_pool(combination: Combination, service: Service) -> Combination:
@@ -279,7 +300,8 @@ def _without_pool(combination: Combination, service: Service) -> Combination:
 def _price(given: Combination, candidate: Combination, kept: frozenset[str]) -> tuple[int, int, int]:
     changed = differing(given, candidate)
     asked = [axis for axis in changed if axis in kept]
-    return len(asked), len(changed), sum(WEIGHTS[axis] for axis in changed)
+    own = [axis for axis, _ in given.names if axis in changed]  # who names a plugin wants it
+    return len(asked) + len(own), len(changed), sum(WEIGHTS[axis] for axis in changed)
 
 
 def _strange(given: Combination, candidate: Combination) -> int:

@@ -7,11 +7,11 @@ nothing that `validate` accepts; what does not fit together only `validate` says
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from typing import Any
 
 from poolctl.assembly.combination import SERVICES
-from poolctl.assembly.options import form
+from poolctl.assembly.options import form, option_fields
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import FORMAT
 from poolctl.config.choice import DEFAULT_POOL, name_key
@@ -126,13 +126,18 @@ def options_schema(part: type[Any]) -> Schema:
     """The options of a part by name, each with its description and default."""
     made = form(part).json_schema()
     found: Schema = {}
-    defaults = {field.name: field.default for field in fields(part) if field.default is not MISSING}
+    defaults = {each.name: each.default for each in option_fields(part) if each.default is not MISSING}
     for name, schema in made.get("properties", {}).items():
         found[name] = _filled(schema)
         default = defaults.get(name)
         if isinstance(default, str | int | float | bool):
             found[name]["default"] = default
     return found
+
+
+def required_options(part: type[Any]) -> list[str]:
+    """The options that have no default."""
+    return [each.name for each in option_fields(part) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def described(part: type[Any]) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from poolctl.assembly.combination import REACTIVE
 from poolctl.assembly.judge import Judgement
+from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.assembly.resolve import Parts, assembled_from
 from poolctl.config.address import Address
 from poolctl.config.choice import name_key, path_of_option, place_of_name
@@ -73,7 +74,7 @@ class _Settings:
         if part is None:
             return  # a baseline has no such axis
         chosen = self.parts.combination
-        word = {"app": chosen.service.app, "protocol": chosen.service.protocol}.get(axis) or str(getattr(chosen, axis))
+        word = {"app": chosen.service.app, "protocol": chosen.service.protocol}.get(axis) or chosen.shown(axis)
         choice = self.choices.get(axis)
         source = self._default_of(axis) if choice is None else self._origin(place_of_name(self.tree, choice), (axis,))
         yield Setting((axis, name_key(axis)), word, word, source)
@@ -86,6 +87,11 @@ class _Settings:
         return f"default for app {chosen.service.app}" if axis in ("protocol", "ownership") else "default"
 
     def _options(self, base: Path, part: Any, choice: Choice | None) -> Iterator[Setting]:
+        if isinstance(part, Plugin):
+            for name, value in part.description.values.items():
+                there = path_of_option(self.tree, choice, (name,)) if choice else (*base, name)
+                yield from self._value((*base, name), value, "", None, there)
+            return
         hints = get_type_hints(type(part), include_extras=True)
         for field in fields(part):
             there = path_of_option(self.tree, choice, (field.name,)) if choice else (*base, field.name)

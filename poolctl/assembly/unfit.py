@@ -77,7 +77,7 @@ class Unfit:
             without: dict[str, Any] = {axis: "process" if axis == "pool" else None}
             if refusal.rule.refuses(complete(replace(self.given, **without))):
                 continue
-            yield Label(there, f"{axis} is {getattr(self.given, axis)}")
+            yield Label(there, f"{axis} is {self.given.shown(axis)}")
         service, words = self.whole.service, refusal.reason.replace(",", "").split()
         if service.app in words or (service.protocol in words and "protocol" not in self.choices):
             yield from self._app(place)

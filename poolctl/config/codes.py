@@ -153,6 +153,20 @@ CODES = {
         "app: demo\npool: {size: {min: 2, max: 8}}\n",
         "app: demo\npool: {size: 8}\n",
     ),
+    "PC208": Code(
+        "there is no such plugin",
+        "A value that names a Python file stands for a class in it, FILE:CLASS, and the path counts from the folder of"
+        " the topology that names it; on the command line from the working directory. Other names that are not"
+        " poolctl's own are looked for among the entry points of what is installed, where each may be there once.",
+        "app: demo\ndispatch: {use: ./nowhere.py:Mine}\n",
+        "app: demo\ndispatch: least-loaded\n",
+    ),
+    "PC209": Code(
+        "the plugin cannot be used",
+        "Its code was imported in a process of its own, and raised, ended that process or took too long; or its class"
+        " is not what the axis needs: a class below the one of poolctl.plugin, with all its methods, for this version"
+        " of the interface.",
+    ),
     "PC301": Code(
         "does not fit together",
         "Each word is right, and no server can be all of them at once. The reason names what is in the way, and the"

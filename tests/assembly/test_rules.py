@@ -54,6 +54,16 @@ CASES = [
         "no front could dispatch it by round-robin",
     ),
     Case(Combination(WSGI, ownership=LEADER, dispatch="kernel-hash"), "dispatch", "the leader takes the task itself"),
+    Case(
+        Combination(WSGI, ownership=ASYNC, dispatch="least-loaded", inspects=True),
+        "dispatch",
+        "least-loaded looks at what a request asks for",
+    ),
+    Case(
+        Combination(WSGI, ownership=ASYNC, dispatch="least-loaded", finishes=True),
+        "dispatch",
+        "least-loaded has to know when a task is done",
+    ),
     Case(Combination(WSGI, ownership=REACTIVE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
     Case(Combination(WSGI, ownership=REUSE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
     Case(Combination(WSGI, ownership=REUSE, dispatch="shared-queue"), "dispatch", "the kernel chooses the worker"),

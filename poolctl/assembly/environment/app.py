@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.assembly.apart import Told, apart
 from poolctl.assembly.environment.offspring import die_with_parent
+from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic
 
@@ -52,7 +53,8 @@ class _Trial:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.named = str(getattr(parts.app, parts.combination.service.needs))
+        needs = parts.combination.service.needs
+        self.named = str(parts.app.options[needs] if isinstance(parts.app, Plugin) else getattr(parts.app, needs))
 
     def outcome(self, told: Told) -> Outcome | None:
         """What went wrong; None when nothing did."""
@@ -83,7 +85,7 @@ class _Trial:
         from poolctl.runtime.app import Surroundings
         from poolctl.runtime.identity import Identity
 
-        topology, pool = self.parts.topology, self.parts.pool
+        topology = self.parts.topology
         try:
             identity = Identity.find(topology.user, topology.group)
             if topology.directory:
@@ -92,7 +94,8 @@ class _Trial:
                 os.umask(topology.umask)
             Host(topology, identity, None).move_in()
             die_with_parent()
-            self.parts.app.load(Surroundings(pool.multithread, pool.multiprocess))
+            parts = self.parts.here()
+            parts.app.load(Surroundings(parts.pool.multithread, parts.pool.multiprocess))
         except PoolctlError as error:
             message, _, mend = str(error).partition("; ")
             return "unusable", message, mend

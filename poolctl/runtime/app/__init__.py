@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Surroundings:
 class App(ABC):
     """A part that answers requests of the protocol it names. Made before the fork, loaded in mold or worker."""
 
+    interface: ClassVar[int] = INTERFACE  # the version that it was written for
     protocol: ClassVar[str]  # the word of the protocol it speaks
     owns_connection: ClassVar[bool] = False  # True: see ConnectionApp
     asynchronous: ClassVar[bool] = False  # True: see AsyncApp

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.task import Task
-
-INTERFACE = 1  # the version of what is below; a strategy that needs another one is refused
 
 
 class Dispatch(ABC):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.site import Site
@@ -22,6 +23,8 @@ Work = Callable[[], None]
 class Ownership(ABC):
     """A part that assembles loops. Called in the process in which they will run."""
 
+    interface: ClassVar[int] = INTERFACE  # the version that it was written for
+    like: ClassVar[str] = ""  # of a plugin: the word of poolctl's own that it fits with the same other words as
     has_front: ClassVar[bool] = False
     lends: ClassVar[bool] = False  # does the front lend connections, and have to hear of workers that die?
     front_yields: ClassVar[bool] = False  # may a busy worker on the same core end its round before the front looks?

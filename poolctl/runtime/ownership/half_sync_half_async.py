@@ -23,6 +23,7 @@ Accept = Annotated[
 class HalfSyncHalfAsync(Ownership):
     """The front gives each connection to a worker, whose own loop serves all of it."""
 
+    like: ClassVar[str] = "half-sync/half-async"
     accept: Accept = "front"
 
     has_front: ClassVar[bool] = True

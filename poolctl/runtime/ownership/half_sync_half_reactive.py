@@ -16,6 +16,7 @@ from poolctl.runtime.site import Site
 class HalfSyncHalfReactive(Ownership):
     """Slow clients cost no worker, and no request waits behind another while a worker is free."""
 
+    like: ClassVar[str] = "half-sync/half-reactive"
     has_front: ClassVar[bool] = True
     lends: ClassVar[bool] = True
 

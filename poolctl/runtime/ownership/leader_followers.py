@@ -29,6 +29,7 @@ class LeaderFollowers(Ownership):
     """Threads with affinity request share one event set, so any of them serves any ready request; otherwise each worker
     shares only the listening sockets and keeps the connections it accepted."""
 
+    like: ClassVar[str] = "leader/followers"
     lock: Lock = "kernel"
     _held: Any = field(default=None, init=False, repr=False)
 

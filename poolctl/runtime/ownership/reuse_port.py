@@ -14,6 +14,7 @@ from poolctl.runtime.site import Site
 class ReusePort(Ownership):
     """Nothing is shared: a worker accepts from its own socket and serves what it accepted."""
 
+    like: ClassVar[str] = "reuse-port"
     own_listeners: ClassVar[bool] = True
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:

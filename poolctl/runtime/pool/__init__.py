@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.medium import Medium
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.role import Role
@@ -20,6 +21,9 @@ Size = Annotated[
 
 class Pool(ABC):
     """A part that turns a site and an ownership model into roles."""
+
+    interface: ClassVar[int] = INTERFACE  # the version that it was written for
+    like: ClassVar[str] = "process"  # the word of poolctl's own that it fits with the same other words as
 
     @property
     def multithread(self) -> bool:

@@ -19,6 +19,7 @@ from poolctl.runtime.task import Peer
 class Iterative(Baseline):
     """One client after the other, each until it leaves: what any pool has to be better than."""
 
+    like: ClassVar[str] = "iterative"
     role: ClassVar[str] = "worker 0"
 
     def loop(self, site: Site, life: Life) -> ConnectionLoop:

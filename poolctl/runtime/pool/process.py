@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ from poolctl.runtime.site import Site
 class Process(Pool):
     """A crash or a leak of one worker is its own; every worker has an interpreter, and a core, to itself."""
 
+    like: ClassVar[str] = "process"
     size: Size = "auto"
     threads: Annotated[int, Field(ge=1, le=1024, description="threads in each process")] = 1
 

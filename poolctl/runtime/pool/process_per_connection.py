@@ -23,6 +23,7 @@ log = logging.getLogger("poolctl")
 class ProcessPerConnection(PerConnection):
     """Every client has a process to itself, and pays for the fork: the concurrent server of inetd's days."""
 
+    like: ClassVar[str] = "process-per-connection"
     role: ClassVar[str] = "front"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from poolctl.runtime.inbox import ThreadInbox
 from poolctl.runtime.lifeline import Life
@@ -17,6 +18,7 @@ from poolctl.runtime.site import Site
 class Thread(Pool):
     """The app is in memory once; its threads take turns on one interpreter, which suits work that waits for others."""
 
+    like: ClassVar[str] = "thread"
     size: Size = "auto"
 
     @property

@@ -20,6 +20,7 @@ from poolctl.runtime.task import Peer
 class ThreadPerConnection(PerConnection):
     """Simple, and as good as its clients are few: the price is a thread made and ended for each."""
 
+    like: ClassVar[str] = "thread-per-connection"
     role: ClassVar[str] = "threads"
 
     @property

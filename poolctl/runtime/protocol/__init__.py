@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar
 
+from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.task import NOBODY, Peer
 
 
@@ -132,6 +133,7 @@ def _unseen(status: int, peer: Peer, line: bytes) -> None:
 class Protocol(ABC):
     """One for a topology; makes what a connection needs."""
 
+    interface: ClassVar[int] = INTERFACE  # the version that it was written for
     name: ClassVar[str]
     marks_requests: ClassVar[bool]  # does it tell where a request ends?
     alpn: tuple[str, ...] = ()  # its names in ALPN (RFC 7301), where a client may choose; the first is preferred

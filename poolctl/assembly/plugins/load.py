@@ -1,0 +1,148 @@
+"""From a reference to a class. This imports code of others: it is done in processes that are for it, the mold and those
+that look at a plugin, and never in the supervisor.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from dataclasses import fields, is_dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, get_origin, get_type_hints
+
+from poolctl.assembly.plugins.reference import Reference
+from poolctl.assembly.registry import words
+from poolctl.errors import PoolctlError
+from poolctl.runtime.interface import INTERFACE
+
+NO_LIKE = ("leader", "kernel-hash", "client", "cpu")  # words of dispatch without a front that could ask
+BASES = {
+    "dispatch": "poolctl.runtime.dispatch:Dispatch",
+    "app": "poolctl.runtime.app:App",
+    "protocol": "poolctl.runtime.protocol:Protocol",
+    "ownership": "poolctl.runtime.ownership:Ownership",
+    "pool": "poolctl.runtime.pool:Pool",
+}
+
+
+class PluginError(PoolctlError):
+    """A class that cannot be a part. ``mend``: what to do about it."""
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(f"{message}; {mend}" if mend else message)
+        self.message = message
+        self.mend = mend
+
+
+def load(reference: Reference) -> type[Any]:
+    """The class, checked for what can be seen without running it.
+
+    Raises PluginError; an exception of the plugin's own code passes through as it is.
+    """
+    found: Any = _module(reference)
+    for name in reference.name.split("."):
+        inside = found
+        found = getattr(inside, name, None)
+        if found is None:
+            raise _nameless(reference, inside, name)
+    check(reference, found)
+    return found  # type: ignore[no-any-return]  # it is a class now
+
+
+def _module(reference: Reference) -> Any:
+    if not reference.path:
+        return importlib.import_module(reference.module)
+    # A name of its own: two files may have the same, and one may be named like a module of the library.
+    name = f"poolctl_plugin_{Path(reference.path).stem}_{sha256(reference.path.encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, reference.path)
+    assert spec is not None  # the path ends with .py, or has been found to be a file
+    assert spec.loader is not None
+    folder = str(Path(reference.path).parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # what stands beside a plugin it may import; at the end, so that it hides nothing
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def base(axis: str) -> type[Any]:
+    """What a plugin of this axis is a class below."""
+    module, _, name = BASES[axis].partition(":")
+    found: type[Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _nameless(reference: Reference, inside: Any, name: str) -> PluginError:
+    kind = base(reference.axis)
+    own = [
+        each
+        for each, value in vars(inside).items()
+        if isinstance(value, type) and issubclass(value, kind) and value is not kind and not inspect.isabstract(value)
+    ]
+    return PluginError(
+        f"{reference.where} has no {name}", f"its classes of {reference.axis} are {', '.join(own)}" if own else ""
+    )
+
+
+def check(reference: Reference, found: Any) -> None:
+    """Raises PluginError when it cannot be a part of its axis."""
+    axis, name = reference.axis, reference.name
+    kind = base(axis)
+    if not isinstance(found, type):
+        raise PluginError(
+            f"{name} is no class, but of type {type(found).__name__}", f"write a class below {kind.__name__}"
+        )
+    if not issubclass(found, kind):
+        raise PluginError(
+            f"{name} is not below poolctl.plugin.{kind.__name__}, as a plugin of {axis} has to be",
+            f"write class {found.__name__}({kind.__name__})",
+        )
+    version = getattr(found, "interface", INTERFACE)
+    if version != INTERFACE:
+        raise PluginError(
+            f"{name} is written for version {version!r} of the interface, and this poolctl has {INTERFACE}",
+            "install a release of it that fits, or another one of poolctl",
+        )
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(f"{name} does not have {', '.join(missing)}", f"{kind.__name__} says what each has to do")
+    _check_like(axis, name, found)
+    _check_options(name, found)
+
+
+def _check_like(axis: str, name: str, found: type[Any]) -> None:
+    like = getattr(found, "like", None)
+    if axis not in ("dispatch", "pool", "ownership"):
+        return
+    known = [word for word in words(axis) if axis != "dispatch" or word not in NO_LIKE]
+    if like not in known:
+        raise PluginError(
+            f'{name} says that it fits like "{like}", which is none of the words of {axis} that a front can follow'
+            if axis == "dispatch"
+            else f'{name} says that it fits like "{like}", which is no word of {axis}',
+            f"say like: ClassVar[str] = one of {', '.join(known)}",
+        )
+
+
+def _check_options(name: str, found: type[Any]) -> None:
+    """What is annotated is an option, or says that it is none."""
+    known = {each.name for each in fields(found)} if is_dataclass(found) else set()
+    try:
+        hints = get_type_hints(found, include_extras=True)
+    except NameError as error:
+        raise PluginError(f"{name}: an annotation names what is not there: {error}", "import it") from error
+    for option in inspect.get_annotations(found):
+        classwide = hints[option] is ClassVar or get_origin(hints[option]) is ClassVar
+        if option not in known and not classwide and not option.startswith("_"):
+            message = f"{name} is no dataclass, so {option} would be no option"
+            raise PluginError(message, f"put @dataclass above class {found.__name__}")

@@ -1,0 +1,108 @@
+"""From what a topology says to where a plugin is: `./my_dispatch.py:Mine`, or the name of an entry point.
+
+Nothing is imported here: of installed distributions only the names of their entry points are read.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import NamedTuple
+
+AXES = ("dispatch", "app", "protocol", "ownership", "pool")
+OF_A_FILE = re.compile(r"\.py(:|$)|^(\.{0,2}|~)/")
+CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+class Reference(NamedTuple):
+    """Where a plugin is. ``text``: as the topology says it. A file has ``path``, which is absolute; an entry point has
+    ``module`` and the distribution that it is from, with its version."""
+
+    axis: str
+    text: str
+    name: str  # of the class, with dots for one inside another
+    path: str = ""
+    module: str = ""
+    distribution: str = ""
+
+    @property
+    def where(self) -> str:
+        """The file as the topology says it, or the module."""
+        return self.text.rpartition(":")[0] if self.path else self.module
+
+    @property
+    def origin(self) -> str:
+        """For people: the file, or the distribution."""
+        return self.path or self.distribution
+
+
+class NotFound(NamedTuple):
+    """Why there is no such plugin, and the mend."""
+
+    message: str
+    mend: str
+
+
+def group(axis: str) -> str:
+    """The group of an axis' entry points."""
+    return f"poolctl.{axis}"
+
+
+def is_file(text: str) -> bool:
+    """Whether a value of an axis means a file: a path that begins like one, or names a Python file."""
+    return bool(OF_A_FILE.search(text))
+
+
+def find(axis: str, text: str, folder: Path) -> Reference | NotFound | None:
+    """The plugin that a topology in ``folder`` means by ``text``; None when no distribution has that name."""
+    return _in_file(axis, text, folder) if is_file(text) else _installed(axis, text)
+
+
+def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
+    place, colon, name = text.rpartition(":")
+    if not colon:
+        return NotFound(f"{axis}: {text} names no class", f"for instance {text}:Mine")
+    path = (folder / Path(place).expanduser()).resolve()
+    if not path.is_file():
+        beside = sorted(each.name for each in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
+        there = f"; there are {', '.join(beside)}" if beside else ""
+        return NotFound(
+            f"{axis}: there is no file {place}", f"a path counts from the folder of the file that names it{there}"
+        )
+    if not CLASS.fullmatch(name):
+        return NotFound(f'{axis}: "{name}" is no name of a class', f"for instance {place}:Mine")
+    return Reference(axis, text, name, path=str(path))
+
+
+def _installed(axis: str, text: str) -> Reference | NotFound | None:
+    found = installed(axis).get(text, [])
+    if len(found) > 1:
+        owners = " and ".join(_owner(each) for each in found)
+        return NotFound(f'{axis}: {owners} both have a plugin "{text}"', "uninstall all but one of them")
+    return _reference(axis, found[0]) if found else None
+
+
+def _reference(axis: str, entry: EntryPoint) -> Reference:
+    return Reference(axis, entry.name, entry.attr, module=entry.module, distribution=_owner(entry))
+
+
+@lru_cache(maxsize=8)
+def installed(axis: str) -> dict[str, list[EntryPoint]]:
+    """The entry points of an axis by name; several where distributions have the same."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=group(axis)):
+        others = found.setdefault(entry.name, [])
+        if all((each.value, _owner(each)) != (entry.value, _owner(entry)) for each in others):  # on sys.path twice
+            others.append(entry)
+    return dict(sorted(found.items()))
+
+
+def references(axis: str) -> list[Reference]:
+    """All that are installed, each under its name; also those whose name is not theirs alone."""
+    return [_reference(axis, entry) for entries in installed(axis).values() for entry in entries]
+
+
+def _owner(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unnamed distribution"

@@ -1,0 +1,151 @@
+"""What is found out of a plugin without importing it here: real files, forked processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from poolctl.assembly.judge import judge
+from poolctl.assembly.plugins import inspection
+from poolctl.assembly.plugins.inspection import Description, Unusable, described
+from poolctl.assembly.plugins.plugin import Plugin
+from poolctl.assembly.plugins.reference import Reference
+from poolctl.assembly.resolve import assembled_from
+from poolctl.config.sources import Inputs
+
+HEAD = """
+from dataclasses import dataclass, field
+from typing import Annotated
+from pydantic import Field
+from poolctl.plugin import Dispatch
+"""
+MINE = """
+@dataclass
+class Mine(Dispatch):
+    '''The first
+    that is free.
+
+    More about it.
+    '''
+
+    weights: Annotated[tuple[int, ...], Field(min_length=1, description="of each worker")]
+    name: str = "x"
+    slack: Annotated[float, "seconds"] = 1.5
+    _last: int = field(default=-1, init=False)
+
+    def pick(self, task, inboxes):
+        return inboxes[0]
+
+    def joined(self, inbox):
+        self._last = inbox.index
+"""
+Look = Callable[..., Description | Unusable]
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Look:
+    def looked(code: str, options: dict[str, object] | None = None, name: str = "Mine") -> Description | Unusable:
+        file = tmp_path / "mine.py"
+        file.write_text(HEAD + code)
+        return described(Reference("dispatch", f"./mine.py:{name}", name, path=str(file)), options)
+
+    return looked
+
+
+def test_docstring_options_and_facts_come_back_and_nothing_is_imported_here(look: Look) -> None:
+    found = look(MINE, {"weights": [3, 1], "slack": "250ms"})
+    assert isinstance(found, Description)
+    assert found.sentence == "The first that is free."
+    assert found.about.endswith("More about it.")
+    assert list(found.options) == ["weights", "name", "slack"]
+    assert found.options["weights"]["description"] == "of each worker"
+    assert found.options["name"]["default"] == "x"
+    assert found.required == ("weights",)
+    assert found.values == {"weights": [3, 1], "name": "x", "slack": 0.25}
+    assert found.facts == {"like": "least-loaded", "pull": False, "inspects": False, "hooks": ["joined"]}
+    assert found.errors == ()
+    assert not any(name.startswith("poolctl_plugin_mine") for name in sys.modules)
+
+
+def test_without_options_none_are_judged(look: Look) -> None:
+    found = look(MINE)
+    assert isinstance(found, Description)
+    assert found.errors == ()
+    assert found.values == {}
+
+
+def test_all_wrong_options_are_told_at_once(look: Look) -> None:
+    found = look(MINE, {"weights": [], "name": 3, "slck": 1})
+    assert isinstance(found, Description)
+    assert {error["loc"] for error in found.errors} == {("weights",), ("name",), ("slck",)}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("print('hello'); import os; os._exit(3)", "left with exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9"),
+        ("import sys; sys.exit(4)", "ends the process that imports it: 4"),
+        ("class Mine(Dispatch): x", "cannot be imported: NameError: name 'x' is not defined"),
+        ("def f(:", "cannot be imported: SyntaxError"),
+        (
+            "@dataclass\nclass Mine(Dispatch):\n    w: 'Wight' = 3\n    def pick(self, t, i): ...",
+            "names what is not there",
+        ),
+        ("class Mine(Dispatch):\n    like = 'leader'\n    def pick(self, t, i): ...", 'fits like "leader"'),
+    ],
+)
+def test_what_it_does_when_it_is_imported_is_told(look: Look, code: str, message: str) -> None:
+    found = look(code, {})
+    assert isinstance(found, Unusable)
+    assert message in found.message
+
+
+def test_what_it_printed_is_shown(look: Look) -> None:
+    found = look("print('no database')\nraise KeyError('url')", {})
+    assert isinstance(found, Unusable)
+    assert found.detail.startswith("Traceback")
+    assert found.detail.endswith("it printed:\nno database")
+    assert "poolctl" not in found.detail
+
+
+def test_one_that_does_not_come_back_is_given_up(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "PATIENCE", 0.3)
+    found = look("import threading; threading.Event().wait()", {})
+    assert isinstance(found, Unusable)
+    assert "still being imported after 0.3 s" in found.message
+
+
+def test_a_class_without_options_needs_no_decorator(look: Look) -> None:
+    found = look("class Mine(Dispatch):\n    def pick(self, task, inboxes):\n        return inboxes[0]\n", {})
+    assert isinstance(found, Description)
+    assert found.options == {}
+    assert found.about == ""
+
+
+def test_what_stands_beside_a_plugin_it_may_import(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "weights_of_shop.py").write_text("WEIGHTS = (1, 2)\n")
+    assert isinstance(look("import weights_of_shop" + MINE, {"weights": [1]}), Description)
+
+
+def test_a_file_may_have_the_name_of_a_module_of_the_library(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text(HEAD + MINE)
+    reference = Reference("dispatch", "./random.py:Mine", "Mine", path=str(tmp_path / "random.py"))
+    assert isinstance(described(reference, {"weights": [1]}), Description)
+
+
+def test_only_who_asks_for_the_part_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HEAD + MINE)
+    file = tmp_path / "t.yaml"
+    file.write_text("app: demo\ndispatch: {use: ./mine.py:Mine, weights: [2, 1]}\n")
+    parts = assembled_from(judge(Inputs(str(file))))
+    assert isinstance(parts.dispatch, Plugin)
+    assert parts.combination.dispatch == "least-loaded"
+    assert parts.combination.shown("dispatch") == "./mine.py:Mine"
+    here = parts.here()
+    assert type(here.dispatch).__name__ == "Mine"
+    assert here.dispatch.weights == (2, 1)
+    assert here.dispatch.slack == 1.5

@@ -1,0 +1,3 @@
+"""Needs what is not installed."""
+
+import module_of_nobody  # noqa: F401
