@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import resource
 import socket
@@ -20,9 +19,10 @@ from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.door import Door
+from poolctl.runtime.inbox import Inbox, ThreadInbox
 from poolctl.runtime.listener import Listener, open_group, open_listener
+from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.parcel import IDLE, OVERDUE, RECORD
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import SINCE, TICKET, Scoreboard
 from poolctl.runtime.site import Site
@@ -145,23 +145,39 @@ class Server(Plan):
             site.load()
         ownership: Ownership | None = parts.ownership
         self.lends = ownership is not None and ownership.lends
+        # Does a front choose among inboxes, so that it has to know which of them nobody reads?
+        between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
+        self.told = between_processes and (len(site.inboxes) > 1 or bool(site.dispatch.hooks & {"joined", "left"}))
+        self.vacant: set[int] = set()  # inboxes whose workers are dead
         self.roles: list[Role] = parts.pool.roles(site, ownership)
         self.owned = site.sockets() | (ownership.prepared if ownership else set())
 
     def died(self, role: Role, pid: int) -> None:
-        """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows."""
+        """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows, and that
+        its inbox has nobody."""
+        notices = self.site.notices
         for row in role.rows:
             cells = self.site.scoreboard.worker(row)
             ticket, began = divmod(cells[TICKET], 2)
             late = self.request is not None and held(cells) > self.request
             cells[SINCE] = 0
             if ticket:
-                self.site.notices.writer.send(RECORD.pack(ticket << 2 | (OVERDUE if late and not began else began)))
+                notices.send(BEGAN if began else OVERDUE if late else LOST, ticket)
                 cells[TICKET] = 0
             elif self.lends and role.stage:
-                inbox = self.site.inbox(row // self.site.slots)
-                with contextlib.suppress(BlockingIOError):  # nobody reads them: then it was no front's request
-                    self.site.notices.writer.send(RECORD.pack(inbox.index << 2 | IDLE))
+                notices.send(IDLE, self._inbox(role).index)
+        if self.told and role.rows and role.stage:
+            notices.send(LEFT, self._inbox(role).index)
+            self.vacant.add(self._inbox(role).index)
+
+    def ready(self, role: Role) -> None:
+        """Tell the front that an inbox has somebody again."""
+        if self.vacant and role.rows and self._inbox(role).index in self.vacant:
+            self.vacant.discard(self._inbox(role).index)
+            self.site.notices.send(JOINED, self._inbox(role).index)
+
+    def _inbox(self, role: Role) -> Inbox:
+        return self.site.inbox(role.rows[0] // self.site.slots)
 
     def overdue(self, role: Role) -> float:
         """Seconds that the oldest request in a role's hands has taken, where that is more than the limit."""
@@ -203,7 +219,7 @@ def build_site(
         rings = ownership is not None and (ownership.rings or awaited)
         # of a worker that has many tasks in hand the first row counts them all
         inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings)
-        inbox.slots = held
+        inbox.hold(held)
         inboxes.append(inbox)
     if ownership is not None:
         ownership.prepared = ownership.prepare()

@@ -193,9 +193,9 @@ class AsyncTaskExecutor(ABC):
             service.note(request, lent, now - started, now)  # type: ignore[arg-type]  # a LoggedLent then
         if not lent.done():
             self.forget(lent)
+        row[DONE] += 1  # first: a front that is woken by what comes back may look for somebody with nothing to do
         self.give_back(lent, ticket, keep and not lent.gone and not flags & LAST)
         lent.row[TICKET] = 0
-        row[DONE] += 1
         self._in_hand -= 1
         self._free.append(lent.row)
         if self._ended:

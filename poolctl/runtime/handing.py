@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import itertools
 import os
+import socket
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -18,6 +19,7 @@ from poolctl.runtime.door import Door
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import SWEEP, Loop
+from poolctl.runtime.notices import JOINED, LEFT, Attention
 from poolctl.runtime.parcel import HEAD, introduction
 from poolctl.runtime.poller import EDGE, IN
 from poolctl.runtime.protocol import Protocol
@@ -96,6 +98,19 @@ class HandingFront(Loop, ABC):
         if self.turns or (self.router.waiting and not self.draining):
             return SWEEP
         return super()._patience()
+
+    def attend(self, notices: socket.socket) -> None:
+        """Hear what the mold says of the workers."""
+        attention = Attention(self, notices)
+        self.sources.add(attention.fd)
+        self.handle(attention)
+
+    def notice(self, kind: int, number: int) -> None:
+        """What the mold says of the workers; connections are theirs, so who dies takes them along."""
+        if kind == LEFT:
+            self.router.left(number)
+        elif kind == JOINED:
+            self.rooms.wait_for(self.router.joined(number))
 
     def before_events(self) -> None:
         self.rooms.retry()

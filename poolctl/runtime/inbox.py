@@ -50,6 +50,11 @@ class Inbox(ABC):
         self.capacity = len(workers)  # who takes from it
         self.view = InboxView(index, row, workers)  # what strategies see
 
+    def hold(self, slots: Sequence[memoryview]) -> None:
+        """``slots``: the rows of what can be in hand."""
+        self.slots = slots
+        self.view = InboxView(self.index, self.row, self.workers, len(slots))
+
     @property
     def load(self) -> int:
         """Tasks sent and not done yet."""

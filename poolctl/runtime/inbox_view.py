@@ -14,11 +14,13 @@ class InboxView:
     """The figures of one inbox, read from the scoreboard each time they are asked for.
 
     ``index``     its number, the same for as long as the server runs: 0 is the first worker's
-    ``capacity``  who takes tasks from it: the threads of its worker
+    ``capacity``  tasks that its worker can have in hand at once: its threads, or for an app that is awaited what
+                  ``concurrency`` says
 
     Args:
         row: the cells that the front counts in (see scoreboard).
         workers: the cells of each who takes from it.
+        capacity: as above; 0: as many as there are workers.
     """
 
     __slots__ = ("_row", "_workers", "capacity", "index")
@@ -28,10 +30,10 @@ class InboxView:
     _row: Cells
     _workers: Sequence[Cells]
 
-    def __init__(self, index: int, row: Cells, workers: Sequence[Cells]) -> None:
+    def __init__(self, index: int, row: Cells, workers: Sequence[Cells], capacity: int = 0) -> None:
         put = object.__setattr__
         put(self, "index", index)
-        put(self, "capacity", len(workers))
+        put(self, "capacity", capacity or len(workers))
         put(self, "_row", row)
         put(self, "_workers", workers)
 

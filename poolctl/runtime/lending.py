@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 from abc import ABC, abstractmethod
+from time import monotonic
 from typing import Any, BinaryIO
 
 from poolctl.runtime.client import Client
@@ -49,6 +50,7 @@ class LendingFront(Loop, ABC):
         self.open = 0
         self.missed: set[int] = set()  # tickets whose return is waited for
         self.rooms = Rooms(self, router)
+        self.tells = router.observes  # does the strategy want to know at once when a task is done?
 
     def welcome(self, listener: Listener) -> None:
         """Take the connections of a listener."""
@@ -84,7 +86,9 @@ class LendingFront(Loop, ABC):
             return
         client.ticket = ticket = next(self.tickets)
         lent[ticket] = client
-        if client.leaving or client.framer.ready:  # another request is here: nothing that comes will remind us of it
+        if (
+            self.tells or client.leaving or client.framer.ready
+        ):  # another request is here: nothing that comes will remind us of it
             self.miss(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
@@ -127,6 +131,8 @@ class LendingFront(Loop, ABC):
         """A worker is done with a connection. Tickets of a front that died are nobody's."""
         self.missed.discard(ticket)
         client = self.lent.pop(ticket, None)
+        if self.tells and client is not None:
+            self.router.finished(id(client), monotonic())
         # 0: a thread has cleared it already, and since then it may have been closed.
         if client is not None and client.open and client.ticket in (ticket, 0):
             client.returned(keep, left)
@@ -137,6 +143,8 @@ class LendingFront(Loop, ABC):
         self.missed.discard(ticket)
         client = self.lent.pop(ticket, None)
         if client is not None:
+            if self.tells:
+                self.router.finished(id(client), monotonic())
             client.ticket = 0
             if began:
                 client.close()

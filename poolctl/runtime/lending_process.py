@@ -12,8 +12,9 @@ from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
 from poolctl.runtime.inbox import FD
 from poolctl.runtime.lending import LendingFront
+from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
 from poolctl.runtime.outbound import FILES, RANGES, Outbound
-from poolctl.runtime.parcel import BEGAN, FILE, HEAD, IDLE, KEPT, OVERDUE, PART, RECORD
+from poolctl.runtime.parcel import FILE, HEAD, KEPT, PART, RECORD
 from poolctl.runtime.recount import Recount
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
@@ -34,7 +35,7 @@ class ProcessLendingFront(LendingFront):
         self._records = Records(self, returns.reader)
         self.recounts = []
         desertion = Desertion(self, returns.urgent_reader)
-        for source in (desertion, Leftovers(self, returns.left_reader), Notices(self, notices)):
+        for source in (desertion, Leftovers(self, returns.left_reader), Attention(self, notices)):
             self.sources.add(source.fd)
             self.handle(source)
 
@@ -52,11 +53,30 @@ class ProcessLendingFront(LendingFront):
         if self.recounts:
             self.recounts = [recount for recount in self.recounts if not recount.look()]
 
+    def notice(self, kind: int, number: int) -> None:
+        """What the mold says of the workers."""
+        if kind == LOST:
+            self.died(number, began=False)
+        elif kind == BEGAN:
+            self.died(number, began=True)
+        elif kind == OVERDUE:
+            self.died(number, began=False, status=504)
+        elif kind == IDLE:
+            self.recounts.append(Recount(self, self.router.inboxes[number]))
+        elif kind == LEFT:
+            self.router.left(number)
+        elif kind == JOINED:
+            self.rooms.wait_for(self.router.joined(number))
+
     def miss(self, client: Client) -> bool:
+        self._watch()
+        return super().miss(client)
+
+    def _watch(self) -> None:
+        """What comes back is to wake this front."""
         if self._records.fd not in self.handlers:
             self.sources.add(self._records.fd)
             self.handle(self._records)
-        return super().miss(client)
 
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if isinstance(request, bytes):
@@ -70,6 +90,8 @@ class ProcessLendingFront(LendingFront):
             request.close()
         if full:
             self.rooms.wait_for(full)
+        if self.router.waiting:
+            self._watch()  # who waits for a worker with less to do waits for what comes back
 
 
 class Records(Source):
@@ -87,8 +109,9 @@ class Records(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        if not self.collect() or not self.front.missed:
-            self.front.drop(self)
+        front = self.front
+        if not self.collect() or not (front.missed or front.router.waiting):
+            front.drop(self)
 
     def collect(self) -> bool:
         """All records that have come; False at the end of file, when the mold and all workers are dead."""
@@ -155,27 +178,3 @@ class Leftovers(Source):
             self.front.returned(record >> 2, bool(record & KEPT), left)
         else:
             left.close()  # of a front that died, and its client with it
-
-
-class Notices(Source):
-    """What the mold says: this ticket was in the hands of a worker that died, or was ended because it took too long,
-    or one of this inbox died without."""
-
-    def __init__(self, front: ProcessLendingFront, sock: socket.socket) -> None:
-        self.front = front
-        self.sock = sock
-        self.fd = sock.fileno()
-
-    def on_event(self, events: int, service: Any) -> None:
-        message = self.sock.recv(RECORD.size, NOW)
-        if message:
-            (record,) = RECORD.unpack(message)
-            number = record >> 2
-            if record & OVERDUE == OVERDUE:
-                self.front.died(number, began=False, status=504)
-            elif record & IDLE:
-                self.front.recounts.append(Recount(self.front, self.front.router.inboxes[number]))
-            else:
-                self.front.died(number, bool(record & BEGAN))
-        else:
-            self.front.drop(self)  # the mold is dead; the lifeline says so too

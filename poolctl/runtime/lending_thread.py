@@ -45,7 +45,7 @@ class ThreadLendingFront(LendingFront):
             client.started = False
             client.since = monotonic()
             client.ticket = 0
-            if ticket not in self.missed:
+            if ticket not in self.missed and not self.router.waiting:
                 self.lent.pop(ticket, None)
                 return
         self._back.append((ticket, keep, left))

@@ -61,7 +61,9 @@ class Processes(Medium):
         return front
 
     def handing_front(self, site: Site, life: Life) -> HandingFront:
-        return ProcessHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
+        front = ProcessHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
+        front.attend(site.notices.reader)
+        return front
 
     def task_executor(self, site: Site, worker: int, thread: int) -> Any:
         inbox = site.inbox(worker)

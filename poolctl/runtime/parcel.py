@@ -26,9 +26,6 @@ FILE = 4  # the request is in a file, the second descriptor
 
 # A record is a number shifted by 2, and one of these beside it.
 KEPT = 1  # ticket: the connection may be kept
-BEGAN = 1  # ticket of a dead worker: a part of the answer was sent
-OVERDUE = 3  # ticket of a worker that was ended because its request took too long; nothing of the answer was sent
-IDLE = 2  # index of an inbox: a worker that took from it is dead, and had noted no ticket
 ACCEPTED = 2  # ticket of a turn: a connection was accepted, or none was left
 
 

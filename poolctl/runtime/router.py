@@ -14,12 +14,18 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import islice
+from time import monotonic
 from typing import Any, NamedTuple
 
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.task import Asked, Peer, Task
+
+CHOICE = 256  # of those that wait, how many a strategy may choose from
 
 
 class Parcel(NamedTuple):
@@ -44,9 +50,19 @@ class Router:
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
         self._offer = tuple(inbox.view for inbox in inboxes)
+        self._vacant: set[int] = set()  # inboxes whose workers are dead
         self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: what is bound to it
         self._last: dict[int, Inbox] = {}  # where the last task of a connection was put, if there is more than one
         self.waiting: deque[Parcel] = deque()
+        self._hooks = dispatch.hooks
+        self._guard = dispatch if isinstance(dispatch, Guarded) else None
+        self._chooses = "next" in self._hooks
+        self.observes = "finished" in self._hooks
+        self._direct = None if self.observes else self._only  # where there is nothing to choose and nothing to note
+        self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
+        if "joined" in self._hooks:
+            for inbox in inboxes:
+                dispatch.joined(inbox.view)
 
     @property
     def free(self) -> int:
@@ -78,32 +94,92 @@ class Router:
         ``connection`` tells the connections of this front apart. ``holder`` is the one of ``fds`` that was opened
         only to be sent along: it is closed when the item has left this process.
         """
-        only = self._only
+        only = self._direct
         if only is not None and self._offer and not self.waiting and only.put(item, fds):
             if holder >= 0:
                 os.close(holder)
             return NOWHERE
         full: list[Inbox] = []
-        self._place(Parcel(Task(peer, arrived, asked), connection, item, fds, holder), full)
+        if not self._place(Parcel(Task(peer, arrived, asked), connection, item, fds, holder), full):
+            # Once more: a worker thread that was done just now looked for who waits before this one did.
+            full += self.retry()
         return full
 
     def room(self, index: int) -> list[Inbox]:
         """The inbox of this index has room again; the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
-        self._offer = tuple(each.view for each in self.inboxes if each is inbox or each.view in self._offer)
+        if index not in self._vacant:
+            self._open(inbox)
         full: list[Inbox] = []
         for parcel in self._held.pop(index, ()):
             self._put(parcel, inbox, full)
         return full + self.retry()
 
+    def left(self, index: int) -> None:
+        """All who take from this inbox are dead. What lies in it their successors will find; nothing else is sent to
+        it before they are there, but for what is bound to it."""
+        view = self.inboxes[index].view
+        self._vacant.add(index)
+        if len(self._vacant) < len(self.inboxes):
+            self._offer = tuple(each for each in self._offer if each is not view)
+        if "left" in self._hooks:
+            self._dispatch.left(view)
+
+    def joined(self, index: int) -> list[Inbox]:
+        """They have successors; the inboxes that turned out to be full."""
+        inbox = self.inboxes[index]
+        self._vacant.discard(index)
+        if "joined" in self._hooks:
+            self._dispatch.joined(inbox.view)
+        if index not in self._held:
+            self._open(inbox)
+        return self.retry()
+
+    def finished(self, connection: int, now: float) -> None:
+        """The last task of a connection is done, or lost; ``now``: seconds of the monotonic clock."""
+        found = self._under_way.pop(connection, None)
+        if found is not None:
+            task, view, began = found
+            self._dispatch.finished(task, view, now - began)
+
     def retry(self) -> list[Inbox]:
         """Something has changed: what waits tries again, in its order; the inboxes that turned out to be full."""
         full: list[Inbox] = []
-        for _ in range(len(self.waiting)):
-            parcel = self.waiting.popleft()
-            if not self._place(parcel, full, first=True):
-                break
+        if self._chooses:
+            self._let_choose(full)
+        else:
+            for _ in range(len(self.waiting)):
+                parcel = self.waiting.popleft()
+                if not self._place(parcel, full, first=True):
+                    break
         return full
+
+    def _let_choose(self, full: list[Inbox]) -> None:
+        """Ask the strategy which of those that wait an inbox takes which has room."""
+        for view in self._offer:
+            while self.waiting and view.load < view.capacity:
+                tasks = tuple(parcel.task for parcel in islice(self.waiting, CHOICE))
+                task = self._dispatch.next(view, tasks)
+                if task is None:
+                    break
+                number = next(number for number, each in enumerate(tasks) if each is task)
+                parcel = self.waiting[number]
+                inbox = self.inboxes[view.index]
+                if not self._sent(parcel, inbox):
+                    self._close(inbox, full)
+                    break
+                del self.waiting[number]
+        if self.waiting and self._guard and self._offer and self._idle:
+            parcel = self.waiting.popleft()
+            view = self._guard.abstained(parcel.task, self._offer)
+            if not self._sent(parcel, self.inboxes[view.index]):
+                self.waiting.appendleft(parcel)
+                self._close(self.inboxes[view.index], full)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no worker has anything to do: then nothing will come back, and nobody would ask again."""
+        return not any(inbox.load for inbox in self.inboxes)
 
     def sent_to(self, inbox: Inbox, connections: Iterable[int]) -> set[int]:
         """Those of the connections whose last task was put into this inbox, and does not wait here."""
@@ -117,6 +193,8 @@ class Router:
             self._chosen.pop(connection, None)
         if self._only is None:
             self._last.pop(connection, None)
+        if self.observes:
+            self._under_way.pop(connection, None)
 
     def _kept(self) -> int:
         return len(self.waiting) + sum(map(len, self._held.values()))
@@ -131,6 +209,8 @@ class Router:
             return True
         while self._offer:
             view = self._dispatch.pick(parcel.task, self._offer)
+            if view is None and self._guard and not self._chooses and self._idle:
+                view = self._guard.abstained(parcel.task, self._offer)
             if view is None:
                 break
             inbox = self.inboxes[view.index]
@@ -159,7 +239,13 @@ class Router:
             os.close(parcel.holder)
         if self._only is None:
             self._last[parcel.connection] = inbox
+        if self.observes:
+            self._under_way[parcel.connection] = parcel.task, inbox.view, monotonic()
         return True
+
+    def _open(self, inbox: Inbox) -> None:
+        """Put it on offer again."""
+        self._offer = tuple(each.view for each in self.inboxes if each is inbox or each.view in self._offer)
 
     def _close(self, inbox: Inbox, full: list[Inbox]) -> None:
         if inbox.view in self._offer:

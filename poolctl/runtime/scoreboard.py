@@ -1,6 +1,6 @@
 """The scoreboard: one shared anonymous mmap that every process of a generation sees.
 
-    row of inbox 0 | row of inbox 1 | ... | row of worker thread 0 | row of worker thread 1 | ...
+    row of the front | row of inbox 0 | row of inbox 1 | ... | row of worker thread 0 | row of worker thread 1 | ...
 
 Each row is a fixed number of 64-bit cells, and each cell has a single writer: what an inbox was sent is counted by the
 front, everything of a worker by that worker (and by its successor, who starts with squaring what the dead one left).
@@ -27,27 +27,44 @@ TICKET = 7  # twice the lent connection in hand, plus 1 when a byte of its answe
 STARTS = 8  # times that this worker was started
 SECONDS = 9  # first of BUCKETS cells: requests by the bit length of their duration in units of 1.024 microseconds
 BUCKETS = 54  # as many as a 64-bit number of nanoseconds can need
+# of the front, beside PID
+CHOOSING = 1  # CLOCK_MONOTONIC in ns since when it is in the code of a plugin; 0: it is not
+FAULTS = 2  # times that the code of a plugin raised, gave no answer or took too long
 ROW = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
 STARTING, READY, DRAINING = 0, 1, 2  # values of STATE
 
 
 class Scoreboard:
-    """``inboxes`` + ``workers`` rows of cells, all zero, shared with every process forked later."""
+    """``inboxes`` + ``workers`` + 1 rows of cells, all zero, shared with every process forked later."""
 
     def __init__(self, inboxes: int, workers: int) -> None:
         self.inboxes = inboxes
         self.workers = workers
-        self._memory = mmap.mmap(-1, (inboxes + workers) * ROW * 8)
+        self._memory = mmap.mmap(-1, (inboxes + workers + 1) * ROW * 8)
         self._cells = memoryview(self._memory).cast("q")
 
     def inbox(self, index: int) -> memoryview:
         """The row of an inbox."""
-        return self._cells[index * ROW : (index + 1) * ROW]
+        return self._row(1 + index)
 
     def worker(self, index: int) -> memoryview:
         """The row of a worker thread: worker number times threads in each, plus the thread's number."""
-        return self.inbox(self.inboxes + index)
+        return self._row(1 + self.inboxes + index)
+
+    def _row(self, number: int) -> memoryview:
+        return self._cells[number * ROW : (number + 1) * ROW]
+
+    def front(self) -> memoryview:
+        """The row of the front."""
+        return self._row(0)
+
+    def enter_front(self) -> memoryview:
+        """A front starts: its row. Faults are counted for the whole generation."""
+        row = self.front()
+        row[PID] = os.getpid()
+        row[CHOOSING] = 0
+        return row
 
     def enter(self, index: int) -> memoryview:
         """A worker thread starts: its row, with what a predecessor had in hand counted as done."""

@@ -11,15 +11,16 @@ from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.connection import Connection
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.app import App, AsyncApp, Surroundings
-from poolctl.runtime.channel import channel
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
-from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.dispatch import Dispatch, built_in
+from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.medium import Medium
+from poolctl.runtime.notices import Notices
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.router import Router
@@ -28,14 +29,6 @@ from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
     from poolctl.runtime.access.log import AccessLog
-
-
-class Notices:
-    """The mold's word to the front that a worker has died."""
-
-    def __init__(self) -> None:
-        self.writer, self.reader = channel()
-        self.writer.setblocking(False)
 
 
 @dataclass
@@ -104,7 +97,10 @@ class Site:
 
     def router(self, affinity: Affinity | None = None) -> Router:
         """The router of a front."""
-        return Router(self.dispatch, affinity or self.affinity, self.inboxes, self.waiting)
+        dispatch = self.dispatch
+        if not built_in(dispatch):
+            dispatch = Guarded(dispatch, self.scoreboard.enter_front())
+        return Router(dispatch, affinity or self.affinity, self.inboxes, self.waiting)
 
     @property
     def once(self) -> Affinity:

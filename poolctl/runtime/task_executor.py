@@ -102,7 +102,6 @@ class ProcessTaskExecutor:
             row[TAKEN] += 1
             serve(ticket, flags, message, HEAD.size + length, ancillary, out)
             row[TICKET] = 0
-            row[DONE] += 1
 
     def _serve(
         self,
@@ -126,6 +125,8 @@ class ProcessTaskExecutor:
         keep = execute(self._service, conversation, out, data, flags)
         if not keep:
             del self._known[intro]
+        # First: a front that is woken by what comes back may look for somebody with nothing to do.
+        self._service.row[DONE] += 1
         self.give_back(ticket, keep, out)
 
     def give_back(self, ticket: int, keep: bool, out: Sending) -> None:

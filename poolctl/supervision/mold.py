@@ -138,6 +138,7 @@ class Mold:
     def _ready(self, post: Post, now: float) -> None:
         post.ready = now
         self.proven.add(post.role.stage)
+        self.plan.ready(post.role)
         if not self.announced and all(post.ready is not None for post in self.posts):
             self.announced = True
             send(self.supervisor, Report("ready"))

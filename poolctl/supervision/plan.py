@@ -24,6 +24,9 @@ class Plan(ABC):
     def died(self, role: Role, pid: int) -> None:
         """In the mold, when a role's process has been reaped and before it is forked again."""
 
+    def ready(self, role: Role) -> None:  # noqa: B027  # most plans have nothing to tell
+        """In the mold, when a role's process is ready."""
+
     def overdue(self, role: Role) -> float:
         """In the mold, where ``request`` is set: seconds that the oldest request in a role's hands has taken, where it
         has taken too long; otherwise 0."""

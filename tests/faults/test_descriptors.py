@@ -45,14 +45,14 @@ EXPECTED: dict[str, dict[str, dict[str, int]]] = {
         "front": {**LOOP, "pipe": 6, "listener": 1, "socket": 3},
         "worker": {"pipe": 4, "socket": 2},
     },
-    # The front writes to an inbox, and reads what turns were taken; only that: a worker has no listener.
+    # The front writes to an inbox, and reads what turns were taken and who died; a worker has no listener.
     "hsha-front-processes": {
-        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 1},
+        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 2},
         "worker": {**LOOP, "socket": 1},
     },
     # As above, but a worker accepts and tells so.
     "hsha-worker-processes": {
-        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 1},
+        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 2},
         "worker": {**LOOP, "pipe": 5, "listener": 1, "socket": 1},
     },
     "lf-processes": {"worker": {**LOOP, "listener": 1}},

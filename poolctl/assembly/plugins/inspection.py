@@ -175,14 +175,13 @@ FACTS = {
     "ownership": ("like",),
 }
 OF_INSTANCES = {"dispatch": ("inspects",), "protocol": ("alpn",), "pool": ("multithread", "multiprocess")}
-HOOKS = ("next", "joined", "left", "finished")
 
 
 def _facts(axis: str, part: type[Any], made: Any) -> dict[str, Any]:
     names = FACTS[axis] + (OF_INSTANCES.get(axis, ()) if made is not part else ())
     found = {name: _plain(getattr(made, name, None)) for name in names}
     if axis == "dispatch":
-        from poolctl.runtime.dispatch import Dispatch
+        from poolctl.runtime.dispatch import HOOKS, Dispatch
 
         found["hooks"] = [name for name in HOOKS if getattr(part, name) is not getattr(Dispatch, name)]
     return found

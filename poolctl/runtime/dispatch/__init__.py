@@ -9,6 +9,8 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.task import Task
 
+HOOKS = ("next", "joined", "left", "finished")
+
 
 class Dispatch(ABC):
     """A strategy. One instance lives in the front, whose only thread calls it; after a front has died its successor
@@ -27,6 +29,11 @@ class Dispatch(ABC):
         """Whether it looks at what a request asks for (``task.method``, ``path``, ``header``, ``cookie``), which only
         the front of half-sync/half-reactive has read."""
         return False
+
+    @property
+    def hooks(self) -> frozenset[str]:
+        """Which of ``next``, ``joined``, ``left`` and ``finished`` it overrides: nobody calls the others."""
+        return frozenset(name for name in HOOKS if getattr(type(self), name) is not getattr(Dispatch, name))
 
     @abstractmethod
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
@@ -70,3 +77,8 @@ class KernelDispatch(Dispatch):
     def program(self, sockets: int) -> list[tuple[int, int, int, int]]:
         """The classic BPF program (code, jt, jf, k) that returns the number of a socket; empty for the kernel's own
         hash."""
+
+
+def built_in(dispatch: Dispatch) -> bool:
+    """Whether it is one of poolctl's own, which need no guard."""
+    return type(dispatch).__module__.startswith("poolctl.runtime.dispatch.")

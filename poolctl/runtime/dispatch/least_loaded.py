@@ -15,7 +15,7 @@ class LeastLoaded(Dispatch):
 
     _last: int = field(default=-1, init=False, repr=False)
 
-    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
         loads = [inbox.load for inbox in inboxes]
         least = min(loads)
         chosen = None

@@ -49,7 +49,14 @@ class HalfSyncHalfAsync(Ownership):
 
     def front_keeps(self, site: Site) -> set[int]:
         writers = {inbox.writer.fileno() for inbox in site.inboxes}
-        return {listener.fd for listener in site.shared_listeners} | writers | {site.returns.urgent_reader}
+        return (
+            {listener.fd for listener in site.shared_listeners}
+            | writers
+            | {
+                site.returns.urgent_reader,
+                site.notices.reader.fileno(),
+            }
+        )
 
     def work_keeps(self, site: Site, worker: int) -> set[int]:
         keeps = {site.inbox(worker).reader.fileno()}
