@@ -54,7 +54,7 @@ class Guarded(Dispatch):
         began = row[CHOOSING] = monotonic_ns()
         try:
             chosen = self._pick(task, inboxes)
-            known = chosen is None or chosen in self._among
+            known = chosen is None or (type(chosen) is InboxView and chosen in self._among)
         except BaseException as error:  # noqa: BLE001  # the user's code may raise anything, SystemExit too
             row[CHOOSING] = 0
             self._fault("pick", error)

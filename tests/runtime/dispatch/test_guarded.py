@@ -1,0 +1,97 @@
+"""The guard around a strategy: what it costs, and what it counts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from poolctl.runtime.dispatch import Dispatch, built_in
+from poolctl.runtime.dispatch.guarded import Guarded
+from poolctl.runtime.dispatch.least_loaded import LeastLoaded
+from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.scoreboard import CHOOSING, DONE, FAULTS, SENT, Scoreboard
+from poolctl.runtime.task import Peer, Task
+
+TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"))
+
+
+@dataclass
+class Users(Dispatch):
+    """least-loaded as a user writes it: the built-in one, word for word."""
+
+    _last: int = field(default=-1, init=False, repr=False)
+    pick = LeastLoaded.pick
+
+
+class Broken(Dispatch):
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> Any:
+        return inboxes[5]
+
+
+def views(board: Scoreboard, count: int) -> tuple[InboxView, ...]:
+    return tuple(InboxView(index, board.inbox(index), [board.worker(index)]) for index in range(count))
+
+
+def test_own_strategies_need_no_guard() -> None:
+    assert built_in(LeastLoaded())
+    assert not built_in(Users())
+
+
+def test_faults_are_counted_in_the_front_s_row_and_the_default_answers(caplog: pytest.LogCaptureFixture) -> None:
+    board = Scoreboard(3, 3)
+    row = board.enter_front()
+    guarded = Guarded(Broken(), row)
+    offered = views(board, 3)
+    board.inbox(0)[SENT] = 1
+    assert [guarded.pick(TASK, offered) for _ in range(4)] == [offered[1], offered[2], offered[1], offered[2]]
+    assert row[FAULTS] == 4
+    assert row[CHOOSING] == 0
+    assert [record.message.partition(";")[0] for record in caplog.records] == [
+        "the strategy Broken: pick raised IndexError: tuple index out of range"
+    ]
+
+
+def test_one_that_was_on_offer_before_is_not_accepted() -> None:
+    board = Scoreboard(3, 3)
+    offered = views(board, 3)
+
+    class Remembers(Dispatch):
+        first: Any = None
+
+        def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> Any:
+            self.first = self.first or inboxes[0]
+            return self.first
+
+    row = board.enter_front()
+    guarded = Guarded(Remembers(), row)
+    assert guarded.pick(TASK, offered) is offered[0]
+    assert guarded.pick(TASK, offered[1:]) is offered[1]
+    assert row[FAULTS] == 1
+
+
+def nanoseconds(dispatch: Dispatch, offered: tuple[InboxView, ...], rounds: int) -> float:
+    """The least of several runs, for one decision."""
+    pick = dispatch.pick
+    best = float("inf")
+    for _ in range(7):
+        began = time.perf_counter_ns()
+        for _ in range(rounds):
+            pick(TASK, offered)
+        best = min(best, (time.perf_counter_ns() - began) / rounds)
+    return best
+
+
+@pytest.mark.parametrize("count", [1, 8, 256])
+def test_a_user_s_strategy_costs_little_more_than_the_same_built_in(count: int) -> None:
+    board = Scoreboard(count, count)
+    offered = views(board, count)
+    for index in range(count):
+        board.inbox(index)[SENT] = 3
+        board.worker(index)[DONE] = index % 3
+    rounds = 4000 // count + 20
+    own = nanoseconds(LeastLoaded(), offered, rounds)
+    users = nanoseconds(Guarded(Users(), board.enter_front()), offered, rounds)
+    assert users - own < 1500 + own / 10  # of 256 inboxes a tenth is noise
