@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.assembly import size
-from poolctl.assembly.combination import ASYNC, FRONTED, REUSE_PORT, Combination
+from poolctl.assembly.combination import ASKED, ASYNC, FRONTED, REUSE_PORT, Combination
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.config.loader import place_of
@@ -86,8 +86,8 @@ ADVICE = (
     Advice(
         "PC503",
         "affinity",
-        lambda f: "affinity" in f.written and f.chosen.size == 1 and f.chosen.affinity == "client",
-        "with one worker every client meets the same one, so affinity client changes nothing",
+        lambda f: "affinity" in f.written and f.chosen.size == 1 and f.chosen.affinity in ("client", *ASKED),
+        "with one worker everything meets the same one, so affinity {affinity} changes nothing",
         "leave out affinity, or give the pool more workers",
     ),
     Advice(

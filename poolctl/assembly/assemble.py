@@ -24,6 +24,7 @@ from poolctl.runtime.listener import Listener, open_group, open_listener
 from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import SINCE, TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
@@ -135,6 +136,7 @@ class Server(Plan):
                 protocol.witness = access.turned_away
             if topology.forwarded:
                 believe(protocol, topology.forwarded)
+            protocol.inspected = parts.affinity.inspects or (parts.dispatch is not None and parts.dispatch.inspects)
         doors = make_doors(parts, contexts)
         self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
@@ -147,7 +149,8 @@ class Server(Plan):
         self.lends = ownership is not None and ownership.lends
         # Does a front choose among inboxes, so that it has to know which of them nobody reads?
         between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
-        self.told = between_processes and (len(site.inboxes) > 1 or bool(site.dispatch.hooks & {"joined", "left"}))
+        listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
+        self.told = between_processes and (listens or len(site.inboxes) > 1)
         self.vacant: set[int] = set()  # inboxes whose workers are dead
         self.roles: list[Role] = parts.pool.roles(site, ownership)
         self.owned = site.sockets() | (ownership.prepared if ownership else set())
@@ -230,6 +233,7 @@ def build_site(
         protocol=parts.protocol,
         dispatch=parts.dispatch or Leader(),
         affinity=parts.affinity,
+        returns=Returns(learns=parts.affinity.learns),
         timeouts=Timeouts(
             timeouts.head,
             timeouts.idle,

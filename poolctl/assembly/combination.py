@@ -23,7 +23,9 @@ KERNEL = ("kernel-hash", "random", "client", "cpu")
 DISPATCHES = ("shared-queue", *PUSH, "leader", "kernel-hash", "client", "cpu")
 POOL_OPTIONS = ("size", "threads")
 OWNERSHIP_OPTIONS = ("accept", "lock")
-AFFINITIES = ("connection", "request", "client")
+ASKED = ("header", "cookie", "path")  # affinities to what a request asks for
+AFFINITIES = ("connection", "request", "client", *ASKED)
+NEEDED = {"header": "name", "cookie": "name"}  # the option that an affinity cannot do without
 
 MARKS_REQUESTS = {"http": True, "lines": True, "frames": True, "raw": False}
 
@@ -133,6 +135,8 @@ DEFAULTS = (
     Default("size", "auto", lambda c: not c.baseline),
     Default("threads", 1, lambda c: c.pool == "process"),
     Default("ownership", REACTIVE, lambda c: c.service.counts and not c.baseline),
+    # Only there somebody knows what a request asks for, and when it is done.
+    Default("ownership", REACTIVE, lambda c: (c.inspects or c.finishes or c.affinity in ASKED) and not c.baseline),
     # Slow clients cost no worker, and no request waits behind another while a worker is free.
     Default(
         "ownership", REACTIVE, lambda c: not c.baseline and c.service.marks_requests and not c.service.binds_connection

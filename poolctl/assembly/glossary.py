@@ -117,7 +117,9 @@ def _fitting(axis: str, word: str) -> Iterator[str]:
 
 
 def _allowed() -> list[Combination]:
-    return [each for each in combinations(SERVICES[app] for app in APPS) if not fits(each)]
+    return [
+        each for each in combinations((SERVICES[app] for app in APPS), affinities=words("affinity")) if not fits(each)
+    ]
 
 
 def _word_of(combination: Combination, axis: str) -> str | None:

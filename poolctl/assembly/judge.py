@@ -14,6 +14,7 @@ from poolctl.assembly import size
 from poolctl.assembly.advice import advice
 from poolctl.assembly.combination import (
     MARKS_REQUESTS,
+    NEEDED,
     OWNERSHIP_OPTIONS,
     POOL_OPTIONS,
     SERVICES,
@@ -127,7 +128,8 @@ class Judgement:
             return
         if axis == "pool":
             choice = self._pool(choice)
-        if not choice.options and not (axis == "app" and SERVICES[choice.name].needs):
+        needs = SERVICES[choice.name].needs if axis == "app" else NEEDED.get(choice.name) if axis == "affinity" else ""
+        if not choice.options and not needs:
             self._sound.add(axis)
             return
         part = self._part(axis, choice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from poolctl.assembly.combination import ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
+from poolctl.assembly.combination import ASKED, ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
 from poolctl.assembly.describe import assembled
 from poolctl.config.model import Topology
 
@@ -121,6 +121,18 @@ ABOUT: dict[str, dict[str, Two]] = {
             "an address meets the same worker, over all its connections",
             "all clients behind one proxy meet the same worker",
         ),
+        "header": (
+            "a session meets the worker that knows it, over all its connections; a worker may begin one in an answer",
+            "a busy session waits for its worker while others are free; a worker that dies takes its sessions along",
+        ),
+        "cookie": (
+            "a session meets the worker that knows it, over all its connections; a worker may begin one in an answer",
+            "a busy session waits for its worker while others are free; a worker that dies takes its sessions along",
+        ),
+        "path": (
+            "what a path begins with meets the worker that has it in its memory",
+            "a path that everybody asks for has one worker",
+        ),
     },
 }
 
@@ -175,6 +187,7 @@ def _serving(chosen: Combination) -> Iterator[str]:
         yield "The front reads until a request is whole, head and body."
         where = "an inbox" if chosen.dispatch != "shared-queue" else "the inbox of all workers"
         keep = {"request": "", "connection": ", where the connection's first one went", "client": ", by its address"}
+        keep |= {word: f", by its {word}" for word in ASKED}
         between = "its bytes and the client's descriptor go" if chosen.pool == "process" else "it goes"
         yield f"Then {between} to {where} ({by}{keep[str(chosen.affinity)]})."
         if service.asynchronous:

@@ -34,6 +34,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "connection": "poolctl.runtime.affinity.connection:Connection",
         "request": "poolctl.runtime.affinity.request:Request",
         "client": "poolctl.runtime.affinity.client:Client",
+        "header": "poolctl.runtime.affinity.header:Header",
+        "cookie": "poolctl.runtime.affinity.cookie:Cookie",
+        "path": "poolctl.runtime.affinity.path:Path",
     },
     "protocol": {
         "http": "poolctl.runtime.protocol.http:Http",

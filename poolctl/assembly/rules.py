@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from poolctl.assembly.combination import (
     ACCEPTS,
     AFFINITIES,
+    ASKED,
     ASYNC,
     BASELINES,
     DISPATCHES,
@@ -147,6 +148,13 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.affinity == "client" and c.ownership == ASYNC and c.accept == "worker",
         "with accept worker nobody knows the client's address before a worker has the connection",
     ),
+    # Affinities to what a request asks for: has anybody read it?
+    Rule(
+        "affinity",
+        lambda c: c.affinity in ASKED and not c.baseline and (c.ownership != REACTIVE or c.service.protocol != "http"),
+        "affinity {affinity} looks at what a request asks for, which only the front of half-sync/half-reactive reads,"
+        " and of the protocol http",
+    ),
     # One inbox for all cannot keep anything with one worker.
     Rule(
         "dispatch",
@@ -157,6 +165,11 @@ RULES: tuple[Rule, ...] = (
         "dispatch",
         lambda c: c.dispatch == "shared-queue" and c.affinity == "connection" and c.ownership == REACTIVE,
         "a shared queue is one inbox for all workers, it cannot keep a connection's requests with one of them",
+    ),
+    Rule(
+        "dispatch",
+        lambda c: c.dispatch == "shared-queue" and c.affinity in ASKED and c.ownership in FRONTED,
+        "a shared queue is one inbox for all workers, it cannot keep requests of one {affinity} with one of them",
     ),
     # Ownership.
     Rule(
@@ -218,13 +231,18 @@ def fits(combination: Combination) -> list[Refusal]:
     return [Refusal(rule.axis, rule.reason.format_map(names), rule) for rule in refusing]
 
 
-def combinations(services: Iterable[Service] | None = None, threads: int = 2) -> Iterator[Combination]:
-    """Every combination of all words, fitting or not; ``threads`` is the number where a process has several."""
+def combinations(
+    services: Iterable[Service] | None = None, threads: int = 2, affinities: Sequence[str] = AFFINITIES
+) -> Iterator[Combination]:
+    """Every combination of all words, fitting or not; ``threads`` is the number where a process has several.
+
+    Affinities that cannot do without an option are left out, unless they are asked for.
+    """
     for service in SERVICES.values() if services is None else services:
         for word in BASELINES:
-            yield from (Combination(service, word, affinity=affinity) for affinity in AFFINITIES)
+            yield from (Combination(service, word, affinity=affinity) for affinity in affinities)
         pools = (("process", 1), ("process", threads), ("thread", None))
-        for (pool, number), owner, dispatch, affinity in product(pools, _owners(), DISPATCHES, AFFINITIES):
+        for (pool, number), owner, dispatch, affinity in product(pools, _owners(), DISPATCHES, affinities):
             ownership, accept, lock = owner
             yield Combination(service, pool, "auto", number, ownership, accept, lock, dispatch, affinity)
 
@@ -255,7 +273,8 @@ def nearest(combination: Combination, written: Iterable[str] = ()) -> Combinatio
 def _nearest(combination: Combination, kept: frozenset[str]) -> Combination:
     threads = max(combination.threads or 1, 2)
     service = combination.service.native()
-    candidates = [_with(candidate, combination) for candidate in _allowed(service, threads, combination.schemes)]
+    asked = combination.affinity if combination.affinity in ASKED else None
+    candidates = [_with(candidate, combination) for candidate in _allowed(service, threads, combination.schemes, asked)]
     if combination.inspects or combination.finishes:
         candidates = [each for each in candidates if not fits(each)]
     alone = _without_pool(combination, service)
@@ -273,9 +292,11 @@ def _nearest(combination: Combination, kept: frozenset[str]) -> Combination:
 
 
 @lru_cache(maxsize=64)
-def _allowed(service: Service, threads: int, schemes: tuple[str, ...]) -> tuple[Combination, ...]:
-    """The combinations that fit; how many workers a pool has makes no difference to that."""
-    found = (replace(each, schemes=schemes) for each in combinations([service], threads))
+def _allowed(service: Service, threads: int, schemes: tuple[str, ...], asked: str | None) -> tuple[Combination, ...]:
+    """The combinations that fit; how many workers a pool has makes no difference to that. ``asked``: an affinity that
+    only who wrote it can have."""
+    affinities = (*AFFINITIES, *([asked] if asked else []))
+    found = (replace(each, schemes=schemes) for each in combinations([service], threads, affinities))
     return tuple(each for each in found if not fits(each))
 
 
@@ -300,7 +321,8 @@ def _without_pool(combination: Combination, service: Service) -> Combination:
 def _price(given: Combination, candidate: Combination, kept: frozenset[str]) -> tuple[int, int, int]:
     changed = differing(given, candidate)
     asked = [axis for axis in changed if axis in kept]
-    own = [axis for axis, _ in given.names if axis in changed]  # who names a plugin wants it
+    own = [axis for axis, _ in given.names if axis in changed]  # who names a plugin wants it, and a session too
+    own += ["affinity"] if given.affinity in ASKED and "affinity" in changed else []
     return len(asked) + len(own), len(changed), sum(WEIGHTS[axis] for axis in changed)
 
 

@@ -10,7 +10,6 @@ import inspect
 from dataclasses import MISSING
 from typing import Any
 
-from poolctl.assembly.combination import SERVICES
 from poolctl.assembly.options import form, option_fields
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import FORMAT
@@ -93,7 +92,7 @@ def _forms(axis: str, word: str) -> list[Schema]:
     part = part_class(axis, word)
     about = described(part)
     options = options_schema(part)
-    needed = [SERVICES[word].needs] if axis == "app" and SERVICES[word].needs else []
+    needed = required_options(part)
     named = {"const": word, "description": about}
     key = name_key(axis)
     default = axis == "pool" and word == DEFAULT_POOL

@@ -152,6 +152,7 @@ EXAMPLES = {
     "target": "shop.wsgi:application",
     "program": "./cgi-bin",
     "folder": "./public",
+    "name": "Mcp-Session-Id",
 }
 _MAPPINGS = ("dict_type", "model_type", "dataclass_type")
 _BOOLS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}

@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -44,19 +44,22 @@ if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
 log = logging.getLogger("poolctl")
+Choose = Callable[[type[Lent]], type[Lent]]  # of what requests are answered by, one like it that does more
 EAGER = sys.version_info >= (3, 12)  # does a task know how to begin at once?
 
 
 class AsyncTaskExecutor(ABC):
     """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in hand."""
 
-    def __init__(self, reader: int, service: Service, slots: Sequence[memoryview], timeouts: Timeouts) -> None:
+    def __init__(
+        self, reader: int, service: Service, slots: Sequence[memoryview], timeouts: Timeouts, sends_by: Choose
+    ) -> None:
         self.service = service
         self.timeouts = timeouts
         self._app = cast("ExchangeApp", service.app)
         self.events = new_event_loop()
         self.lifespan: Any = self._app.life(self.events)
-        self._kind = LoggedLent if isinstance(service, LoggedService) else Lent
+        self._kind: type[Lent] = sends_by(LoggedLent if isinstance(service, LoggedService) else Lent)
         self._reader = reader
         self._free = list(slots)
         self._in_hand = 0
@@ -236,8 +239,9 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         timeouts: Timeouts,
         listeners: list[Listener],
         returns: Returns,
+        sends_by: Choose,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, sends_by)
         self._take = inbox.take
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
@@ -288,8 +292,9 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         slots: Sequence[memoryview],
         timeouts: Timeouts,
         front: ThreadLendingFront,
+        sends_by: Choose,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, sends_by)
         self._take = inbox.take_now
         self._front = front
 

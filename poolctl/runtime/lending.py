@@ -29,7 +29,7 @@ from poolctl.runtime.poller import IN
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
-from poolctl.runtime.task import Peer
+from poolctl.runtime.task import Peer, Task
 
 
 class LendingFront(Loop, ABC):
@@ -50,6 +50,7 @@ class LendingFront(Loop, ABC):
         self.open = 0
         self.missed: set[int] = set()  # tickets whose return is waited for
         self.rooms = Rooms(self, router)
+        self.refuses = router.refuses
         self.tells = router.observes  # does the strategy want to know at once when a task is done?
 
     def welcome(self, listener: Listener) -> None:
@@ -83,6 +84,9 @@ class LendingFront(Loop, ABC):
         lent = self.lent
         if len(lent) >= self.waiting and self.router.free <= 0:
             client.turn_away(503, client.framer.taken)
+            return
+        if self.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
+            client.turn_away(404, client.framer.taken)  # MCP: then its client begins a new session
             return
         client.ticket = ticket = next(self.tickets)
         lent[ticket] = client

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
 from poolctl.runtime.inbox import FD
+from poolctl.runtime.learning import INDEX, MESSAGE
 from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
 from poolctl.runtime.outbound import FILES, RANGES, Outbound
@@ -33,6 +34,7 @@ class ProcessLendingFront(LendingFront):
     def attend(self, returns: Returns, notices: socket.socket) -> None:
         """Take back what was lent. ``notices``: what the mold says of the dead."""
         self._records = Records(self, returns.reader)
+        self._sessions = returns.sessions
         self.recounts = []
         desertion = Desertion(self, returns.urgent_reader)
         for source in (desertion, Leftovers(self, returns.left_reader), Attention(self, notices)):
@@ -43,6 +45,20 @@ class ProcessLendingFront(LendingFront):
         """Take back what has come back before clients are looked at, so that a next request finds its connection
         free."""
         self._records.collect()
+        if self._sessions is not None:
+            self._learn(self._sessions)
+
+    def _learn(self, sessions: socket.socket) -> None:
+        """Whose the sessions are that have begun."""
+        while True:
+            try:
+                message = sessions.recv(MESSAGE, NOW)
+            except BlockingIOError:
+                return
+            if not message:
+                return  # the mold and all workers are dead
+            (index,) = INDEX.unpack_from(message)
+            self.router.bind(message[INDEX.size :].decode(), index)
 
     def take_back(self) -> None:
         """What has come back."""
@@ -82,11 +98,13 @@ class ProcessLendingFront(LendingFront):
         if isinstance(request, bytes):
             intro = client.intro
             item = HEAD.pack(ticket, flags, len(intro)) + intro + request
-            full = self.router.route(client.peer, self.now, id(client), item, (client.fd,))
+            full = self.router.route(client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked)
         else:
             item = HEAD.pack(ticket, flags | FILE, len(client.intro)) + client.intro
             file = os.dup(request.fileno())
-            full = self.router.route(client.peer, self.now, id(client), item, (client.fd, file), file)
+            full = self.router.route(
+                client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked
+            )
             request.close()
         if full:
             self.rooms.wait_for(full)

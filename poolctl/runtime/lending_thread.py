@@ -27,6 +27,7 @@ class ThreadLendingFront(LendingFront):
 
     def attend(self) -> None:
         """Take back what was lent."""
+        self.sessions: deque[tuple[str, int]] = deque()  # that workers have begun: key and inbox
         self._back: deque[tuple[int, bool, Outbound | None]] = deque()
         # Held here too: a worker may ring after the front has taken everything back and let go of its handlers.
         self._bell, self._heard = channel()
@@ -35,8 +36,14 @@ class ThreadLendingFront(LendingFront):
         self.sources.add(back.fd)
         self.handle(back)
 
+    def before_events(self) -> None:
+        """Learn what sessions workers have begun, before their clients are looked at."""
+        while self.sessions:
+            self.router.bind(*self.sessions.popleft())
+
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
-        self.router.route(client.peer, self.now, id(client), (client, ticket, flags, request))
+        asked = client.framer.asked
+        self.router.route(client.peer, self.now, id(client), (client, ticket, flags, request), (), -1, asked)
 
     def give_back(self, client: Client, ticket: int, keep: bool, left: Outbound | None) -> None:
         """Called by the worker thread that served the client."""

@@ -13,11 +13,13 @@ from poolctl.runtime.arrivals import Arrivals, ProcessArrivals, ThreadArrivals
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.handing import HandingFront, ProcessHandingFront, ThreadHandingFront
 from poolctl.runtime.inbox import Inbox, ProcessInbox, RingingInbox, ThreadInbox
+from poolctl.runtime.learning import learning
 from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.lending_process import ProcessLendingFront
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.task_executor import ProcessTaskExecutor, ThreadTaskExecutor
+from poolctl.runtime.outbound import Sending
+from poolctl.runtime.task_executor import Borrowed, ProcessTaskExecutor, ThreadTaskExecutor
 
 if TYPE_CHECKING:
     from poolctl.runtime.site import Site
@@ -72,8 +74,17 @@ class Processes(Medium):
             from poolctl.runtime.async_executor import AsyncProcessExecutor  # asyncio is slow to import
 
             service, slots = site.service(worker), site.slots_of(worker)
-            return AsyncProcessExecutor(inbox, service, slots, site.timeouts, site.shared_listeners, site.returns)
-        return ProcessTaskExecutor(inbox, site.service(worker, thread), site.shared_listeners, site.returns)
+            return AsyncProcessExecutor(
+                inbox,
+                service,
+                slots,
+                site.timeouts,
+                site.shared_listeners,
+                site.returns,
+                lambda kind: site.sends_by(kind, worker),
+            )
+        borrowed = site.sends_by(Borrowed, worker)
+        return ProcessTaskExecutor(inbox, site.service(worker, thread), site.shared_listeners, site.returns, borrowed)
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)
@@ -105,9 +116,19 @@ class Threads(Medium):
             from poolctl.runtime.async_executor import AsyncThreadExecutor  # asyncio is slow to import
 
             service, slots = site.service(worker), site.slots_of(worker)
-            return AsyncThreadExecutor(inbox, service, slots, site.timeouts, self._front)
+            return AsyncThreadExecutor(
+                inbox, service, slots, site.timeouts, self._front, lambda kind: self._sends_by(site, kind, worker)
+            )
         assert isinstance(inbox, ThreadInbox)  # made by this medium
-        return ThreadTaskExecutor(inbox, site.service(worker, thread), self._front)
+        sends_by = self._sends_by(site, Sending, worker)
+        return ThreadTaskExecutor(inbox, site.service(worker, thread), self._front, sends_by)
+
+    def _sends_by(self, site: Site, kind: type[Any], worker: int) -> type[Any]:
+        """As the site's, where the front shares the worker's memory."""
+        if not site.affinity.learns:
+            return kind
+        index, sessions = site.inbox(worker).index, self._front.sessions
+        return learning(kind, site.affinity, lambda key: sessions.append((key, index)))
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)

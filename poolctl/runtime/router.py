@@ -58,7 +58,11 @@ class Router:
         self._guard = dispatch if isinstance(dispatch, Guarded) else None
         self._chooses = "next" in self._hooks
         self.observes = "finished" in self._hooks
-        self._direct = None if self.observes else self._only  # where there is nothing to choose and nothing to note
+        self._sessions = affinity.inspects
+        self.refuses = affinity.refuses
+        self._direct = (
+            None if self.observes or self._sessions else self._only
+        )  # where there is nothing to choose and nothing to note
         self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
         if "joined" in self._hooks:
             for inbox in inboxes:
@@ -120,6 +124,10 @@ class Router:
         it before they are there, but for what is bound to it."""
         view = self.inboxes[index].view
         self._vacant.add(index)
+        if self._affinity.forgets:
+            gone = self.inboxes[index]
+            for key in [key for key, inbox in self._chosen.items() if inbox is gone]:
+                del self._chosen[key]
         if len(self._vacant) < len(self.inboxes):
             self._offer = tuple(each for each in self._offer if each is not view)
         if "left" in self._hooks:
@@ -187,9 +195,20 @@ class Router:
         sent = set(connections) - kept
         return sent if self._only is inbox else {each for each in sent if self._last.get(each) is inbox}
 
+    def knows(self, task: Task) -> bool:
+        """Whether a task is of a session that some worker has, or of none."""
+        key = self._affinity.key(task, 0)
+        return key is None or key in self._chosen
+
+    def bind(self, key: Hashable, index: int) -> None:
+        """A worker has begun a session."""
+        if index not in self._vacant:  # else it has died since, and the session with it
+            self._chosen.pop(key, None)
+            self._remember(key, self.inboxes[index])
+
     def forget(self, connection: int) -> None:
         """The connection is closed."""
-        if self._remembers:
+        if self._remembers and not self._sessions:
             self._chosen.pop(connection, None)
         if self._only is None:
             self._last.pop(connection, None)

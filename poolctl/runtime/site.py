@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.connection import Connection
@@ -16,6 +16,7 @@ from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.dispatch import Dispatch, built_in
 from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.learning import INDEX, learning
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import Loop
@@ -90,6 +91,14 @@ class Site:
         if self.access is None:
             return Service(self.app, self.protocol, row)
         return self.access.service(self.app, self.protocol, row, name)
+
+    def sends_by(self, kind: type[Any], worker: int) -> type[Any]:
+        """The class of what a worker of another process than the front sends by: like this one, or one that learns."""
+        told = self.returns.told
+        if told is None:
+            return kind
+        index = INDEX.pack(self.inbox(worker).index)
+        return learning(kind, self.affinity, lambda key: told.sendall(index + key.encode("utf-8", "replace")))
 
     def inbox(self, worker: int) -> Inbox:
         """Where this worker takes its tasks from."""

@@ -82,17 +82,26 @@ def execute(service: Service, conversation: Conversation, out: Sending, data: by
 class ProcessTaskExecutor:
     """Serves tasks of other processes' clients. ``listeners``: those of all addresses."""
 
-    def __init__(self, inbox: ProcessInbox, service: Service, listeners: list[Listener], returns: Returns) -> None:
+    def __init__(
+        self,
+        inbox: ProcessInbox,
+        service: Service,
+        listeners: list[Listener],
+        returns: Returns,
+        sends_by: type[Borrowed] = Borrowed,
+    ) -> None:
         self._inbox = inbox
         self._service = service
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
         self._returns = returns
+        self._sends_by = sends_by
         self._known: dict[bytes, Conversation] = {}
 
     def run(self) -> None:
         """Serve until the inbox ends."""
-        take, serve, out, row = self._inbox.take, self._serve, Borrowed(self._service.row), self._service.row
+        take, serve, row = self._inbox.take, self._serve, self._service.row
+        out = self._sends_by(row)
         while True:
             message, ancillary = take()
             if not message:
@@ -174,14 +183,17 @@ class ProcessTaskExecutor:
 class ThreadTaskExecutor:
     """Serves tasks of clients that a front in the same process holds."""
 
-    def __init__(self, inbox: ThreadInbox, service: Service, front: ThreadLendingFront) -> None:
+    def __init__(
+        self, inbox: ThreadInbox, service: Service, front: ThreadLendingFront, sends_by: type[Sending] = Sending
+    ) -> None:
         self._inbox = inbox
+        self._sends_by = sends_by
         self._service = service
         self._front = front
 
     def run(self) -> None:
         """Serve until the inbox ends."""
-        take, service, out = self._inbox.take, self._service, Sending()
+        take, service, out = self._inbox.take, self._service, self._sends_by()
         row = service.row
         give_back = self._front.give_back
         while True:

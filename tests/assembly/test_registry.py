@@ -12,6 +12,7 @@ from poolctl.assembly.combination import (
     AFFINITIES,
     DISPATCHES,
     MARKS_REQUESTS,
+    NEEDED,
     OWNERSHIPS,
     POOLS,
     SERVICES,
@@ -69,8 +70,8 @@ def needed(part: type[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(("axis", "word"), [(axis, word) for axis in REGISTRY if axis != "app" for word in words(axis)])
-def test_only_apps_need_options(axis: str, word: str) -> None:
-    assert needed(part_class(axis, word)) == []
+def test_only_apps_and_sessions_need_options(axis: str, word: str) -> None:
+    assert needed(part_class(axis, word)) == ([NEEDED[word]] if axis == "affinity" and word in NEEDED else [])
 
 
 @pytest.mark.parametrize("protocol", words("protocol"))

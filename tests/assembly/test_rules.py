@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolctl.assembly.combination import SERVICES, Combination, complete
+from poolctl.assembly.combination import AFFINITIES, ASKED, SERVICES, Combination, complete
 from poolctl.assembly.rules import RULES, WEIGHTS, combinations, differing, fits, nearest
 
 REACTIVE, ASYNC, LEADER, REUSE = "half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"
 WSGI, ASGI, ECHO, STREAM = (SERVICES[app] for app in ("wsgi", "asgi", "echo", "stream"))
-ALL = list(combinations())
+ALL = list(combinations(affinities=(*AFFINITIES, *ASKED)))
 
 
 class Case(NamedTuple):
@@ -63,6 +63,16 @@ CASES = [
         Combination(WSGI, ownership=ASYNC, dispatch="least-loaded", finishes=True),
         "dispatch",
         "least-loaded has to know when a task is done",
+    ),
+    Case(
+        Combination(WSGI, ownership=ASYNC, affinity="header"),
+        "affinity",
+        "affinity header looks at what a request asks for",
+    ),
+    Case(
+        Combination(WSGI, ownership=REACTIVE, affinity="cookie", dispatch="shared-queue"),
+        "dispatch",
+        "it cannot keep requests of one cookie with one of them",
     ),
     Case(Combination(WSGI, ownership=REACTIVE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
     Case(Combination(WSGI, ownership=REUSE, dispatch="leader"), "dispatch", "only leader/followers has a leader"),
@@ -171,7 +181,7 @@ ALLOWED = {
     (REUSE, None): {"connection": {"kernel-hash", "random", "client", "cpu"}, "client": {"client"}},
 }
 PUSH = {"least-loaded", "round-robin", "random", "power-of-choices"}
-ALLOWED[REACTIVE, None] |= {"connection": PUSH, "client": PUSH}
+ALLOWED[REACTIVE, None] |= dict.fromkeys(("connection", "client", "header", "cookie", "path"), PUSH)
 ALLOWED[ASYNC, "front"] |= {"client": PUSH}
 
 

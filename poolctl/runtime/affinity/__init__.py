@@ -12,7 +12,11 @@ from poolctl.runtime.task import Task
 class Affinity(ABC):
     """A part that the router asks for the key of a task. Pure, like a strategy of dispatch."""
 
+    learns: ClassVar[bool] = False  # are keys found in responses too? See ``named``
     remembers: ClassVar[int] = 0  # keys to remember at the most; 0: there is nothing to remember
+    inspects: ClassVar[bool] = False  # does it look at what a request asks for?
+    forgets: ClassVar[bool] = False  # are a worker's keys forgotten when it dies, with what it had in memory?
+    refuses: bool = False  # is a key refused that nobody has?
 
     @abstractmethod
     def key(self, task: Task, connection: int) -> Hashable | None:
@@ -20,3 +24,7 @@ class Affinity(ABC):
 
         ``connection`` is a number that tells the connections of one front apart.
         """
+
+    def named(self, head: bytes) -> list[str]:
+        """The keys that a response's head gives its client: from then on they belong to the worker that sent it."""
+        return []

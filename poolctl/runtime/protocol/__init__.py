@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar
 
 from poolctl.runtime.interface import INTERFACE
-from poolctl.runtime.task import NOBODY, Peer
+from poolctl.runtime.task import NOBODY, Asked, Peer
 
 
 class Conversation(ABC):
@@ -73,6 +73,7 @@ class Framer(ABC):
 
     reply: bytes
     failure: int
+    asked: Asked | None = None  # the head of the request that was taken last, where the protocol is ``inspected``
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
@@ -136,6 +137,7 @@ class Protocol(ABC):
     interface: ClassVar[int] = INTERFACE  # the version that it was written for
     name: ClassVar[str]
     marks_requests: ClassVar[bool]  # does it tell where a request ends?
+    inspected: bool = False  # do framers have to keep what was ``asked``? Set before the first is made
     alpn: tuple[str, ...] = ()  # its names in ALPN (RFC 7301), where a client may choose; the first is preferred
     witness: Callable[[int, Peer, bytes], None] = staticmethod(_unseen)  # the access log's, where there is one
 

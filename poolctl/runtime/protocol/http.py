@@ -11,7 +11,7 @@ from pydantic import Field
 
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.http_conversation import HttpConversation
-from poolctl.runtime.protocol.http_framer import HttpFramer
+from poolctl.runtime.protocol.http_framer import HttpFramer, InspectedHttpFramer
 from poolctl.runtime.protocol.http_head import Recent
 from poolctl.runtime.task import Peer
 
@@ -97,7 +97,7 @@ class Http(Protocol):
 
     def framer(self) -> HttpFramer:
         """The front's half of a new connection."""
-        return HttpFramer(self)
+        return InspectedHttpFramer(self) if self.inspected else HttpFramer(self)
 
     def refusal(self, status: int) -> bytes:
         """A complete response that ends the connection, for any status that ``http.HTTPStatus`` knows."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from poolctl.runtime.protocol import Framer
 from poolctl.runtime.protocol.http_body import Keep
 from poolctl.runtime.protocol.http_reader import HttpReader
-from poolctl.runtime.protocol.http_request import Spool
+from poolctl.runtime.protocol.http_request import HttpRequest, Spool
 from poolctl.runtime.temporary import INLINE
 
 if TYPE_CHECKING:
@@ -54,3 +54,32 @@ class HttpFramer(HttpReader, Framer):
 
     def _finish(self) -> None:
         self._found.append(self._raw.whole())
+
+
+class InspectedHttpFramer(HttpFramer):
+    """Keeps the heads too, each until its request is taken: for fronts that look at what is asked for."""
+
+    def __init__(self, http: Http) -> None:
+        super().__init__(http)
+        self._heads: deque[HttpRequest] = deque()
+        self._coming: HttpRequest | None = None  # the head of a body that is coming
+
+    def take(self) -> bytes | BinaryIO | None:
+        request = super().take()
+        if request is not None:
+            self.asked = self._heads.popleft()
+        return request
+
+    def _complete(self, head: bytes) -> None:
+        super()._complete(head)
+        self._heads.append(self._head.request(None))
+
+    def _begin(self, head: bytes) -> Keep | None:
+        self._coming = self._head.request(None)
+        return super()._begin(head)
+
+    def _finish(self) -> None:
+        super()._finish()
+        assert self._coming is not None  # its body has begun with it
+        self._heads.append(self._coming)
+        self._coming = None

@@ -1,0 +1,26 @@
+"""header: a session is what a header says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from poolctl.runtime.affinity.session import Name, Session, bounded, headers_of
+from poolctl.runtime.task import Task
+
+
+@dataclass
+class Header(Session):
+    """Requests with the same value of a header meet the same worker, the one that gave it to the client, if one did."""
+
+    name: Annotated[Name, Field(description="of the header, for instance Mcp-Session-Id")]
+
+    def key(self, task: Task, connection: int) -> Hashable | None:
+        value = task.header(self.name)
+        return bounded(value) if value else None
+
+    def named(self, head: bytes) -> list[str]:
+        return [bounded(value) for value in headers_of(head, self.name.lower().encode()) if value]

@@ -1,0 +1,78 @@
+"""What the affinities of sessions share: a worker knows a session, and everything of it has to reach that worker.
+
+A session begins in one of two ways: a client names it and the first request of that name finds a worker by dispatch; or
+a response names it (Set-Cookie; the Mcp-Session-Id that a server makes), and it belongs to the worker that sent it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from poolctl.runtime.affinity import Affinity
+
+LONGEST = 256  # characters of a key; of a longer one the hash is kept
+Unknown = Annotated[
+    Literal["dispatch", "refuse"],
+    Field(
+        description="what becomes of a session whose worker has died, or is not known: dispatch it to any worker, or"
+        " refuse it with 404"
+    ),
+]
+Keys = Annotated[int, Field(ge=1, le=10_000_000, description="keys to remember; the one unused longest is forgotten")]
+TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110, 5.6.2
+
+
+def named_rightly(name: str) -> str:
+    """The name of a header or a cookie. Raises ValueError."""
+    if len(name) > 128 or not TOKEN.match(name):
+        raise ValueError("expected a name of 1 to 128 letters, digits, dashes and underscores")
+    return name
+
+
+Name = Annotated[
+    str,
+    AfterValidator(named_rightly),
+    WithJsonSchema({"type": "string", "pattern": TOKEN.pattern, "maxLength": 128}),
+]
+
+
+@dataclass
+class Session(Affinity):
+    """By a name that client and worker know."""
+
+    inspects: ClassVar[bool] = True
+    learns: ClassVar[bool] = True
+    forgets: ClassVar[bool] = True
+
+    name: str
+    unknown: Unknown = "dispatch"
+    keys: Keys = 65536
+
+    @property
+    def remembers(self) -> int:  # type: ignore[override]  # a class variable elsewhere, an option here
+        return self.keys
+
+    @property
+    def refuses(self) -> bool:  # type: ignore[override]  # as above
+        return self.unknown == "refuse"
+
+
+def bounded(key: str) -> str:
+    """The key, or what stands for a long one."""
+    return key if len(key) <= LONGEST else sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def headers_of(head: bytes, name: bytes) -> list[str]:
+    """The values of a header in the head of a response; ``name`` in lower case."""
+    end = head.find(b"\r\n\r\n")
+    found = []
+    for line in head[: end if end >= 0 else len(head)].split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            found.append(value.strip().decode("latin-1"))
+    return found
