@@ -104,7 +104,9 @@ class Router:
                 os.close(holder)
             return NOWHERE
         full: list[Inbox] = []
-        if not self._place(Parcel(Task(peer, arrived, asked), connection, item, fds, holder), full):
+        if not self._place(
+            Parcel(Task(peer, arrived, asked, fds[0] if fds else -1), connection, item, fds, holder), full
+        ):
             # Once more: a worker thread that was done just now looked for who waits before this one did.
             full += self.retry()
         return full

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
+
+INCOMING_CPU = getattr(socket, "SO_INCOMING_CPU", 49)  # the name is new in Python 3.11
 
 
 class Peer(NamedTuple):
@@ -40,6 +43,21 @@ class Task(NamedTuple):
     peer: Peer
     arrived: float = 0.0
     asked: Asked | None = None
+    descriptor: int = -1  # of the connection, where it is a process of its own that gets it; not to be read from
+
+    @property
+    def cpu(self) -> int:
+        """The CPU on which the connection's last packet came in (SO_INCOMING_CPU, socket(7)); -1 where nobody knows:
+        between threads, behind TLS, for unix sockets, and elsewhere than on Linux."""
+        if self.descriptor < 0:
+            return -1
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self.descriptor)
+        try:
+            return sock.getsockopt(socket.SOL_SOCKET, INCOMING_CPU)
+        except OSError:
+            return -1
+        finally:
+            sock.detach()  # it stays the front's
 
     @property
     def client(self) -> str:

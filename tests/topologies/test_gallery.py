@@ -98,7 +98,7 @@ def test_a_design_needs_nothing_else_and_leaves_no_axis_open(name: str) -> None:
 
 def test_the_gallery_is_complete_and_the_table_names_every_file() -> None:
     names = {file.name for file in FILES}
-    assert names == {f"{name}.yaml" for name in [*DESIGNS, *OTHERS, "quickstart", "full", "static"]}
+    assert names == {f"{name}.yaml" for name in [*DESIGNS, *OTHERS, "quickstart", "full", "static", "sessions"]}
     rows = re.findall(r"^\| \[(.+?)\]\((.+?)\) \| (.+?) \| (.+?) \|$", (FOLDER / "README.md").read_text(), re.M)
     assert sorted(row[0] for row in rows) == sorted(names)
     assert all(shown == linked for shown, linked, _, _ in rows)

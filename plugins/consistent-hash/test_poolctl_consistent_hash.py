@@ -1,0 +1,62 @@
+"""Few keys move, none is drowned, and the contract of strategies."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+from poolctl_consistent_hash import ConsistentHash
+
+from poolctl.testing import DispatchContract
+from poolctl.testing.checks import tasks
+from poolctl.testing.world import Request, World, task
+
+
+class TestByClient(DispatchContract):
+    strategy = ConsistentHash
+    affine: ClassVar[bool] = True
+    slack: ClassVar[float] = 0.5  # of the moving clients: the ring is not perfectly even
+
+
+class TestByHeader(TestByClient):
+    make = staticmethod(lambda: ConsistentHash(by="header", name="X-Session"))
+
+
+class TestByPath(TestByClient):
+    make = staticmethod(lambda: ConsistentHash(by="path"))
+
+
+def met(world: World, of: Request) -> int:
+    """Where a task goes; it stays there."""
+    world.arrive(task("192.0.2.1", asked=of))
+    return world.under_way[-1].inbox
+
+
+def test_a_key_that_everybody_asks_for_overflows() -> None:
+    world = World(ConsistentHash(by="path", slack=0.25), 4)
+    for _ in range(100):
+        met(world, Request("GET", b"/hot", []))
+    assert max(world.given) <= 1.25 * 100 / 4 + 1
+
+
+def test_keys_come_back_to_a_successor() -> None:
+    world = World(ConsistentHash(), 5)
+
+    def owners() -> list[int]:
+        found = []
+        for each in tasks(200):
+            world.arrive(each)
+            found.append(world.under_way[-1].inbox)
+            world.finish()
+        return found
+
+    before = owners()
+    world.leave(3)
+    assert 3 not in owners()
+    world.join(3)
+    assert owners() == before
+
+
+def test_a_header_needs_a_name() -> None:
+    with pytest.raises(ValueError, match="by: header needs the name of the header"):
+        ConsistentHash(by="header")

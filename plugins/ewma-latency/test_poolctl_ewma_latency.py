@@ -1,0 +1,38 @@
+"""Bad news count at once, good ones slowly, and the contract of strategies."""
+
+from __future__ import annotations
+
+from poolctl_ewma_latency import Average, EwmaLatency
+
+from poolctl.testing import DispatchContract
+from poolctl.testing.checks import tasks
+from poolctl.testing.world import World
+
+
+class TestEwmaLatency(DispatchContract):
+    strategy = EwmaLatency
+
+
+def test_a_peak_counts_at_once_and_is_forgiven_slowly() -> None:
+    average = Average(0.010, 0.0)
+    average.observe(1.0, 0.1, decay=10)
+    assert average.cost == 1.0
+    average.observe(0.010, 0.2, decay=10)
+    assert 0.98 < average.cost < 1.0
+    assert 0.35 < average.at(10.2, decay=10) / average.cost < 0.38  # 1/e
+    average.observe(0.010, 60.2, decay=10)
+    assert average.cost < 0.013
+
+
+def test_a_slow_one_is_avoided_and_tried_again() -> None:
+    world = World(EwmaLatency(decay=5), 3)
+    for each in tasks(300):
+        world.arrive(each._replace(arrived=world.now))
+        world.finish(0, 0.5 if world.under_way[0].inbox == 1 else 0.01)
+    assert world.given[1] < 20
+    before = world.given[1]
+    world.now += 60
+    for each in tasks(10):
+        world.arrive(each._replace(arrived=world.now))
+        world.finish(0, 0.01)
+    assert world.given[1] > before

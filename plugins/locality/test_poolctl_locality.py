@@ -1,0 +1,48 @@
+"""Home first, unless it is busy; and the contract of strategies."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from poolctl_locality import Locality
+
+from poolctl.testing import DispatchContract
+from poolctl.testing.world import World
+
+
+class TestLocality(DispatchContract):
+    strategy = Locality
+
+
+class OnCpu(NamedTuple):
+    """A task, as far as this strategy looks at one."""
+
+    cpu: int
+
+
+@pytest.mark.parametrize("cpu", range(6))
+def test_it_goes_to_one_at_home(cpu: int) -> None:
+    world = World(Locality(cpus=3), 6)
+    task: Any = OnCpu(cpu)
+    met = set()
+    for _ in range(2):
+        chosen = world.strategy.pick(task, world.offer)
+        assert chosen is not None
+        met.add(chosen.index)
+        world.rows[chosen.index][0] += 1
+    assert met == {cpu % 3, cpu % 3 + 3}
+
+
+def test_home_is_not_at_any_price() -> None:
+    world = World(Locality(cpus=2, slack=2), 2)
+    task: Any = OnCpu(0)
+    world.rows[0][0] = 3
+    chosen = world.strategy.pick(task, world.offer)
+    assert chosen is world.views[1]
+
+
+def test_nobody_at_home_is_on_offer() -> None:
+    world = World(Locality(cpus=2), 2)
+    task: Any = OnCpu(1)
+    assert world.strategy.pick(task, world.views[:1]) is world.views[0]  # type: ignore[arg-type]  # a list will do here

@@ -1,0 +1,208 @@
+"""What every strategy has to keep, one function for each promise. Each takes a function that makes a strategy, and
+raises Violation."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
+from typing import Any
+
+from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.dispatch.least_loaded import LeastLoaded
+from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.scoreboard import DONE, SENT
+from poolctl.runtime.task import Task
+from poolctl.testing.violation import Violation
+from poolctl.testing.world import Request, World, task
+
+Make = Callable[[], Dispatch]
+INBOXES = 6
+TASKS = 600
+MANY = 70_000  # clients: more than the 65,536 that poolctl's own affinities remember
+LEVEL = 1.25  # times that what is kept of twice as many clients may be larger
+SPARE = 16_384  # bytes that it may grow in any case
+COSTLY = 12  # times what least-loaded takes for a decision
+FIXED = 15_000  # nanoseconds more that a decision may take in any case
+
+
+def client(number: int) -> str:
+    """The address of one of many clients."""
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def tasks(count: int, first: int = 0) -> list[Task]:
+    """Equal ones, each of another client, and of another session and path for who looks at those."""
+    return [_of(number) for number in range(first, first + count)]
+
+
+def _of(number: int) -> Task:
+    name = b"%d" % (number * 2654435761 % 2**32)  # no two neighbours alike
+    headers = [(b"cookie", b"sid=" + name + b"; sessionid=" + name), (b"X-Session", name), (b"Mcp-Session-Id", name)]
+    return task(client(number), float(number), Request("GET", b"/" + name, headers))
+
+
+def fair(make: Make, fairness: float) -> None:
+    """Of many clients' equal tasks none of the inboxes gets more than ``fairness`` times an equal share, none gets
+    nothing, and one whose worker is stuck gets no more than the others."""
+    world = World(make(), INBOXES)
+    _busy(world, TASKS, stuck=None)
+    equal = sum(world.given) / INBOXES
+    most = max(world.given)
+    if most > fairness * equal:
+        raise Violation(
+            f"inbox {world.given.index(most)} got {most} of {TASKS} equal tasks of {TASKS} clients: {world.given}",
+            "read inbox.load when you choose, not before; or give this contract a larger fairness, with the reason",
+        )
+    if not min(world.given):
+        raise Violation(
+            f"inbox {world.given.index(0)} got none of {TASKS} tasks: {world.given}",
+            "count from 0 to the number of inboxes, and look at all of them",
+        )
+    world = World(make(), INBOXES)
+    _busy(world, TASKS, stuck=2)
+    others = [given for index, given in enumerate(world.given) if index != 2]
+    if world.given[2] > 2 * sum(others) / len(others) + 5:
+        raise Violation(
+            f"the inbox of a worker that never finishes got {world.given[2]} tasks: {world.given}",
+            "read inbox.load when you choose: it grows where nothing is finished",
+        )
+
+
+def _busy(world: World, count: int, stuck: int | None) -> None:
+    """Two tasks for each worker are under way all the time; who is stuck ends none."""
+    draw = random.Random(7)
+    for each in tasks(count):
+        world.arrive(each)
+        able = [number for number, under in enumerate(world.under_way) if under.inbox != stuck]
+        if len(able) > 2 * INBOXES:
+            world.finish(draw.choice(able))
+
+
+def together(make: Make, slack: float) -> None:
+    """A client's tasks meet one inbox as long as the same ones are on offer, and when one leaves at most
+    (1 + slack)/n of the clients move."""
+    world = World(make(), INBOXES)
+    everybody = tasks(TASKS)
+    before = [_met(world, each) for each in everybody]
+    again = [_met(world, each) for each in everybody]
+    if before != again:
+        moved = sum(one != other for one, other in zip(before, again, strict=True))
+        raise Violation(f"{moved} of {TASKS} clients met another inbox the second time, with the same ones on offer")
+    world.leave(2)
+    after = [_met(world, each) for each in everybody]
+    moved = sum(one != other for one, other in zip(before, after, strict=True))
+    if moved > (1 + slack) / INBOXES * TASKS:
+        raise Violation(
+            f"{moved} of {TASKS} clients moved when one of {INBOXES} inboxes left; at most"
+            f" {(1 + slack) / INBOXES * TASKS:.0f} may",
+            "hash clients onto a ring, or by rendezvous, instead of the remainder by the number of inboxes",
+        )
+
+
+def _met(world: World, each: Task) -> int:
+    world.arrive(each)
+    index = world.under_way[-1].inbox
+    world.finish()
+    return index
+
+
+def bounded(make: Make) -> None:
+    """What it remembers does not grow with the number of clients."""
+    strategy = make()
+    world = World(strategy, 4)
+    sizes = []
+    for half in range(2):
+        for number in range(MANY):
+            world.arrive(_of(half * MANY + number))
+            world.finish()
+        sizes.append(size_of(strategy))
+    if sizes[1] > LEVEL * sizes[0] + SPARE:
+        raise Violation(
+            f"it keeps {sizes[0] >> 10} KiB after {MANY} clients and {sizes[1] >> 10} KiB after {2 * MANY}",
+            "forget the client unused longest when there are more than a few thousand",
+        )
+
+
+def size_of(thing: Any) -> int:
+    """Bytes of an object and of all that only containers and instances of it hold."""
+    seen: set[int] = set()
+    total, left = 0, [thing]
+    while left:
+        each = left.pop()
+        if id(each) in seen or isinstance(each, type | InboxView):
+            continue
+        seen.add(id(each))
+        total += sys.getsizeof(each)
+        if isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list | tuple | set | frozenset) or type(each).__name__ == "deque":
+            left += list(each)
+        else:
+            left += list(getattr(each, "__dict__", {}).values())
+            left += [getattr(each, name) for name in getattr(type(each), "__slots__", ()) if hasattr(each, name)]
+    return total
+
+
+def quick(make: Make) -> None:
+    """A decision takes at most COSTLY times what least-loaded takes, with 8 inboxes and with 256."""
+    for count in (8, 256):
+        everybody = tasks(1600 // count + 10)
+        own, users = _nanoseconds(LeastLoaded(), count, everybody), _nanoseconds(make(), count, everybody)
+        if users > COSTLY * own + FIXED:
+            raise Violation(
+                f"a decision among {count} inboxes takes {users / 1000:.0f} us, least-loaded takes {own / 1000:.1f} us",
+                "every task waits for it, and all others behind it: look at each inbox once at the most",
+            )
+
+
+def _nanoseconds(strategy: Dispatch, count: int, everybody: Sequence[Task]) -> float:
+    """The least of a few rounds, for one decision."""
+    rows = [[index % 5] + [0] * SENT for index in range(count)]
+    offer = tuple(InboxView(index, row, [[0] * (DONE + 1)]) for index, row in enumerate(rows))
+    if "joined" in strategy.hooks:
+        for view in offer:
+            strategy.joined(view)
+    best = float("inf")
+    for _ in range(3):
+        began = perf_counter_ns()
+        for each in everybody:
+            strategy.pick(each, offer)
+        best = min(best, (perf_counter_ns() - began) / len(everybody))
+        if best > 50_000_000:
+            break  # it is as good as asleep
+    return best
+
+
+def alone(make: Make) -> None:
+    """Two strategies share nothing: a front that is started again begins with a new one."""
+    strategy = make()
+    before = {name: _shown(value) for name, value in _class_state(type(strategy))}
+    world = World(strategy, 3)
+    for each in tasks(40):
+        world.arrive(each)
+        world.finish()
+    world.leave(1)
+    changed = [name for name, value in _class_state(type(strategy)) if before.get(name) != _shown(value)]
+    if changed:
+        raise Violation(
+            f"{type(strategy).__name__}.{changed[0]} belongs to the class and was changed, so all instances share it",
+            f"write {changed[0]}: ... = field(default_factory=..., init=False) in the dataclass",
+        )
+
+
+def _class_state(kind: type[Any]) -> list[tuple[str, Any]]:
+    return [
+        (name, value)
+        for each in kind.__mro__
+        if not each.__module__.startswith(("poolctl.runtime", "abc", "builtins"))
+        for name, value in vars(each).items()
+        if isinstance(value, list | dict | set | int | float | str | type(None))
+        and not name.startswith("__")
+        and not name.startswith("_abc_")
+    ]
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:10_000]

@@ -1,0 +1,96 @@
+"""A strategy decides by what it is given: no files, no sockets, no clock, no sleep, no threads. Looked at in a forked
+process, so that what it does there is undone, and one that never comes back is found."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from poolctl.assembly.apart import Words, apart
+from poolctl.testing.checks import Make, tasks
+from poolctl.testing.violation import Violation
+from poolctl.testing.world import World
+
+PATIENCE = 10.0  # seconds
+EVENTS = (
+    "open",
+    "socket.",
+    "subprocess.",
+    "os.",
+    "time.sleep",
+    "shutil.",
+    "tempfile.",
+    "urllib.",
+    "ctypes.",
+    "sqlite3.",
+)
+CLOCKS = ("sleep", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")
+PURE = "front and workers wait while it does that: decide by the task and the inboxes; task.arrived tells the time"
+
+
+def pure(make: Make) -> None:
+    """Raises Violation for what it does besides deciding."""
+    told = apart(lambda: _look(make), PATIENCE)
+    if told.words is None:
+        raise Violation(f"it has not decided after {PATIENCE:g} s", "a lock, or a queue? nobody would open it")
+    if not told.words or told.words[0] == "":
+        raise Violation(f"it ended the process in which it was asked, with code {told.ended}\n{told.printed}".rstrip())
+    if told.words[0] != "pure":
+        raise Violation(told.words[0], told.words[1])
+
+
+def _look(make: Make) -> Words:
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
+    threads = threading.active_count()
+    strategy = make()
+    if threading.active_count() > threads:
+        return "it starts a thread when it is made, and forked processes have none", "leave it out"
+    if before and len(set(os.listdir("/proc/self/fd"))) > len(before):
+        return "it opens a descriptor when it is made, which each forked process would share", "leave it out"
+    world = World(strategy, 3)
+    seen: list[str] = []
+    watching = False
+
+    def hook(event: str, arguments: Any) -> None:
+        if watching and event.startswith(EVENTS) and not seen:
+            seen.append(f"{event} {_said(arguments)}".strip())
+
+    sys.addaudithook(hook)
+    _watch_clocks(type(strategy).__module__, seen, lambda: watching)
+    for number, each in enumerate(tasks(60)):
+        watching = True
+        try:
+            world.arrive(each)
+            if number > 6:
+                world.finish()
+        except Violation as violation:
+            return violation.what, violation.mend
+        finally:
+            watching = False
+    if seen:
+        return f"it does more than decide: {seen[0]}", PURE
+    return ("pure",)
+
+
+def _watch_clocks(module: str, seen: list[str], watching: Any) -> None:
+    """Note who reads a clock or sleeps, by the module time or by a name of the strategy's own module."""
+    own = vars(sys.modules[module]) if module in sys.modules else {}
+    for name in CLOCKS:
+        real = getattr(time, name)
+
+        def read(*arguments: Any, real: Any = real, name: str = name) -> Any:
+            if watching() and not seen:
+                seen.append(f"time.{name}")
+            return real(*arguments)
+
+        for mine, value in list(own.items()):
+            if value is real:
+                own[mine] = read
+        setattr(time, name, read)
+
+
+def _said(arguments: Any) -> str:
+    return str(arguments[0])[:80] if isinstance(arguments, tuple) and arguments else ""

@@ -1,0 +1,203 @@
+"""Strategies as people write them first: each has one classic mistake, and the contract finds it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from poolctl.plugin import Dispatch, InboxView, Task
+
+Inboxes = tuple[InboxView, ...]
+
+
+class KeepsAnIndex(Dispatch):
+    """A position in the offer, kept after it has become shorter."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        chosen = inboxes[self.at]
+        self.at = (self.at + 1) % len(inboxes)
+        return chosen
+
+
+@dataclass
+class DividesByZero(Dispatch):
+    """Counts the workers itself, and takes the remainder by that number."""
+
+    workers: int = field(default=0, init=False)
+    turn: int = field(default=0, init=False)
+
+    def joined(self, inbox: InboxView) -> None:
+        self.workers += 1
+
+    def left(self, inbox: InboxView) -> None:
+        self.workers -= 1
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        self.turn = (self.turn + 1) % self.workers
+        return inboxes[self.turn % len(inboxes)]
+
+
+class RemembersEverybody(Dispatch):
+    """A dictionary with a line for each client, and nobody ever takes one out."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, int] = {}
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        index = self.of.setdefault(task.client, inboxes[len(self.of) % len(inboxes)].index)
+        return next((each for each in inboxes if each.index == index), inboxes[0])
+
+
+class StaleLoads(Dispatch):
+    """Looks at the loads when workers join, and never again."""
+
+    def __init__(self) -> None:
+        self.loads: dict[int, int] = {}
+
+    def joined(self, inbox: InboxView) -> None:
+        self.loads[inbox.index] = inbox.load
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return min(inboxes, key=lambda each: self.loads[each.index])
+
+
+class NotOnOffer(Dispatch):
+    """Remembers the inbox of each client, and gives it back although it is full, or its worker dead."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, InboxView] = {}
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        if len(self.of) > 1000:
+            self.of.clear()
+        return self.of.setdefault(task.client, min(inboxes, key=lambda each: each.load))
+
+
+class ParsesAddresses(Dispatch):
+    """Takes every client's address for four numbers: of a unix socket it is none, of IPv6 others."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return inboxes[sum(map(int, task.client.split("."))) % len(inboxes)]
+
+
+class WantsAHeader(Dispatch):
+    """Takes for granted that every request has the header."""
+
+    @property
+    def inspects(self) -> bool:
+        return True
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        session: Any = task.header("X-Session")
+        return inboxes[len(session.strip()) % len(inboxes)]
+
+
+class NeverTheFirst(Dispatch):
+    """Counts from one."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return inboxes[random.randrange(1, len(inboxes))] if len(inboxes) > 1 else inboxes[0]
+
+
+class WaitsForEver(Dispatch):
+    """Leaves tasks waiting for an inbox that is all but idle, which a single worker never is."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView | None:
+        return next((each for each in inboxes[1:] if not each.load), None)
+
+
+class ChangesTheOffer(Dispatch):
+    """Sorts what it is given."""
+
+    def pick(self, task: Task, inboxes: Any) -> InboxView:
+        inboxes.sort(key=lambda each: each.load)
+        return inboxes[0]  # type: ignore[no-any-return]
+
+
+class WritesToInboxes(Dispatch):
+    """Notes on an inbox what is nobody else's business."""
+
+    def pick(self, task: Task, inboxes: Any) -> InboxView:
+        inboxes[0].mine = task
+        return inboxes[0]  # type: ignore[no-any-return]
+
+
+class SharedByTheClass(Dispatch):
+    """A counter that belongs to the class."""
+
+    seen: ClassVar[dict[int, int]] = {}
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        chosen = min(inboxes, key=lambda each: self.seen.get(each.index, 0))
+        self.seen[chosen.index] = self.seen.get(chosen.index, 0) + 1
+        return chosen
+
+
+class Sleeps(Dispatch):
+    """Waits for better times."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        time.sleep(0.0005)
+        return inboxes[hash(task) % len(inboxes)]
+
+
+class ReadsTheClock(Dispatch):
+    """Decides by the second."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return inboxes[int(time.monotonic() * 1000) % len(inboxes)]
+
+
+class OpensAFile(Dispatch):
+    """Reads its weights from a file, for each task."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        with open("/proc/loadavg") as file:
+            return inboxes[len(file.read()) % len(inboxes)]
+
+
+class Locked(Dispatch):
+    """Takes a lock that it forgets to give back."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        self.lock.acquire()
+        return inboxes[0]
+
+
+class ComparesAllWithAll(Dispatch):
+    """Each inbox with each other one."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return max(inboxes, key=lambda one: sum(one.load <= other.load for other in inboxes))
+
+
+class CountsItself(Dispatch):
+    """A load of its own that a dead worker never gives back: in the end the dead one's successor gets nothing."""
+
+    def __init__(self) -> None:
+        self.loads: dict[int, int] = {}
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        chosen = min(inboxes, key=lambda each: self.loads.get(each.index, 0))
+        self.loads[chosen.index] = self.loads.get(chosen.index, 0) + 1
+        return chosen
+
+    def finished(self, task: Task, inbox: InboxView, seconds: float) -> None:
+        self.loads[inbox.index] -= 1
+        assert self.loads[inbox.index] > 0
+
+
+class Reshuffles(Dispatch):
+    """Says that it keeps clients together, and takes the remainder by the number of those on offer."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return inboxes[sum(task.client.encode()) % len(inboxes)]
