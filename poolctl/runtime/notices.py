@@ -57,8 +57,13 @@ class Attention(Source):
         self.fd = sock.fileno()
 
     def on_event(self, events: int, service: Any) -> None:
-        message = self.sock.recv(NOTICE.size, NOW)
-        if message:
+        """All that there is, before another task is sent to somebody who is dead."""
+        while True:
+            try:
+                message = self.sock.recv(NOTICE.size, NOW)
+            except BlockingIOError:
+                return
+            if not message:
+                self.front.drop(self)  # the mold is dead; the lifeline says so too
+                return
             self.front.notice(*NOTICE.unpack(message))
-        else:
-            self.front.drop(self)  # the mold is dead; the lifeline says so too
