@@ -9,12 +9,19 @@ from __future__ import annotations
 from poolctl.errors import AppError, ClientGone, PoolctlError
 from poolctl.runtime.app import App, Output, Surroundings
 from poolctl.runtime.app.target import load_callable
+from poolctl.runtime.app.wsgi import WsgiApp
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.interface import INTERFACE
+from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.pool import Pool, Size
+from poolctl.runtime.pool.process import Process
+from poolctl.runtime.pool.thread import Thread
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
+from poolctl.runtime.protocol.http_request import Spool
+from poolctl.runtime.role import Role
+from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer, Task
 
 __all__ = [
@@ -26,14 +33,21 @@ __all__ = [
     "Dispatch",
     "Framer",
     "InboxView",
+    "Life",
     "Output",
     "Ownership",
     "Peer",
     "Pool",
     "PoolctlError",
+    "Process",
     "Protocol",
+    "Role",
+    "Site",
     "Size",
+    "Spool",
     "Surroundings",
     "Task",
+    "Thread",
+    "WsgiApp",
     "load_callable",
 ]

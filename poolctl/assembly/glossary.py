@@ -93,7 +93,7 @@ def _word(axis: str, word: str) -> str:
     if options:
         lines += ["", "options:", *(f"  {line}" for line in options)]
     if axis in FITTING:
-        lines += ["", "fits with:", *(f"  {line}" for line in _fitting(axis, word))]
+        lines += ["", "fits with:", *(f"  {line}" for line in fitting(axis, word))]
     return "\n".join(lines) + "\n"
 
 
@@ -104,7 +104,7 @@ def _options(axis: str, word: str) -> Iterator[str]:
         yield f"{name}: {schema.get('description', '')}{default}"
 
 
-def _fitting(axis: str, word: str) -> Iterator[str]:
+def fitting(axis: str, word: str) -> Iterator[str]:
     """The words of the other axes of which some combination with this one works."""
     fitting = [each for each in _allowed() if _word_of(each, axis) == word]
     for other in FITTING:

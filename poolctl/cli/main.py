@@ -17,8 +17,8 @@ from poolctl import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Each is the function of its name in the module of its name, in the order of --help.
-COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema")
+# Each is the function, or the group, of its name in the module of its name, in the order of --help.
+COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "plugin")
 
 
 class Commands(TyperGroup):
@@ -31,7 +31,9 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"poolctl.cli.{cmd_name}")
-        function: Callable[..., Any] = getattr(module, cmd_name)
+        function: Callable[..., Any] | typer.Typer = getattr(module, cmd_name)
+        if isinstance(function, typer.Typer):  # a group of commands
+            return typer.main.get_command(function)
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         alone.command(cmd_name)(function)
         return typer.main.get_command(alone)

@@ -1,0 +1,21 @@
+"""poolctl plugin: what is installed, what a plugin is, whether it keeps its promises, and how to begin one."""
+
+from __future__ import annotations
+
+import typer
+
+from poolctl.cli.plugin_check import check
+from poolctl.cli.plugin_list import list_plugins
+from poolctl.cli.plugin_new import new
+from poolctl.cli.plugin_show import show
+
+plugin = typer.Typer(
+    help="Parts of your own: list them, show one, check it, or begin one.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+plugin.command("list")(list_plugins)
+plugin.command()(show)
+plugin.command()(check)
+plugin.command()(new)

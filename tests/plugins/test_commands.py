@@ -1,0 +1,166 @@
+"""poolctl plugin: what is listed and shown, what `new` writes works in a live server, and what `check` says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness.client import Client
+from harness.server import ROOT, Server
+from typer.testing import CliRunner
+
+from poolctl.assembly.plugins import reference
+from poolctl.cli.main import cli
+from poolctl.testing import violation
+
+WRONG = ROOT / "tests" / "testing" / "wrong" / "strategies.py"
+
+
+def run(*words: str) -> tuple[str, int]:
+    done = CliRunner().invoke(cli, ["plugin", *words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.stdout + done.stderr, done.exit_code
+
+
+def test_own_words_and_installed_plugins_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "shop_dispatch-2.1.dist-info"
+    there.mkdir()
+    (there / "METADATA").write_text("Metadata-Version: 2.1\nName: shop-dispatch\nVersion: 2.1\n")
+    (there / "entry_points.txt").write_text("[poolctl.dispatch]\nheavy-first = no_such_module:Heavy\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    reference.installed.cache_clear()
+    try:
+        shown, code = run("list")
+        assert code == 0
+        assert "dispatch   heavy-first              shop-dispatch 2.1" in shown
+        assert "dispatch   least-loaded             poolctl " in shown
+        listed = json.loads(run("list", "--format", "json")[0])
+        assert {"axis": "dispatch", "name": "heavy-first", "distribution": "shop-dispatch 2.1"} in listed
+        shown, code = run("show", "heavy-first")
+        assert (code, "No module named 'no_such_module'" in shown) == (2, True)
+    finally:
+        reference.installed.cache_clear()
+
+
+def test_a_plugin_is_shown_with_its_options_and_where_it_fits() -> None:
+    shown, code = run("show", f"{ROOT}/plugins/consistent-hash/poolctl_consistent_hash.py:ConsistentHash")
+    assert code == 0
+    assert (
+        "slack: part of the mean load that an inbox may have more (number, at least 0.05, at most 100; default: 0.5)"
+        in shown
+    )
+    assert "by: what makes the key; where there is none the client (string, client, header, cookie, path" in shown
+    assert "fits where least-loaded does:\n  pool: process, thread\n" in shown
+    assert "beside pick it has: joined" in shown
+    assert run("show", "round-robin")[0].startswith("dispatch round-robin: Each inbox in its turn")
+    assert run("show", "nobodys") == (
+        'error: there is no plugin "nobodys"\nhelp: poolctl plugin list shows what is installed\n',
+        2,
+    )
+
+
+NEW = {
+    "dispatch": ("first-free", "dispatch: ./first_free.py:FirstFree\napp: demo\n", "/"),
+    "app": ("greeter", "app: {use: ./greeter.py:Greeter, greeting: good day}\n", "/"),
+    "pool": ("gentle", "app: demo\npool: {kind: ./gentle.py:Gentle, size: 2, niceness: 7}\n", "/pid"),
+    "protocol": ("records", "app: {use: ./shout.py:Shout}\nprotocol: {use: ./records.py:Records, limit: 64}\n", ""),
+}
+SHOUT = """
+from poolctl.plugin import App
+
+
+class Shout(App):
+    protocol = "records"
+
+    def load(self, surroundings):
+        pass
+
+    def serve(self, request, out):
+        out.send(request.upper() + b"\\0")
+        return True
+"""
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_what_new_writes_keeps_its_own_tests_and_serves(
+    serve: Callable[..., Server], tmp_path: Path, kind: str
+) -> None:
+    name, text, path = NEW[kind]
+    told, code = run("new", name, "--kind", kind, "-C", str(tmp_path))
+    assert code == 0
+    assert f"wrote {tmp_path}/{name.replace('-', '_')}.py" in told
+    assert run("new", name, "--kind", kind, "-C", str(tmp_path))[1] == 2  # nothing is overwritten
+    tests = f"test_{name.replace('-', '_')}.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "-k", "not live", tests]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stdout
+    if kind == "protocol":
+        (tmp_path / "shout.py").write_text(SHOUT)
+    file = tmp_path / "t.yaml"
+    file.write_text(text)
+    server = serve(file)
+    with Client(server.port) as client:
+        if kind == "protocol":
+            for split in (b"one\0tw", b"o\0"):
+                client.send(split)
+            received = b""
+            while len(received) < 8 and (more := client.sock.recv(8)):
+                received += more
+            assert received == b"ONE\0TWO\0"
+        else:
+            response = client.get(path)
+            assert response.status == 200
+            if kind == "app":
+                assert response.body == b"good day\n"
+            if kind == "pool":
+                assert os.getpriority(os.PRIO_PROCESS, response.process) == os.getpriority(os.PRIO_PROCESS, 0) + 7
+    assert server.stop() == 0
+
+
+def test_a_package_has_an_entry_point(tmp_path: Path) -> None:
+    assert run("new", "heavy-first", "--package", "-C", str(tmp_path))[1] == 0
+    folder = tmp_path / "poolctl-heavy-first"
+    assert 'heavy-first = "poolctl_heavy_first:HeavyFirst"' in (folder / "pyproject.toml").read_text()
+    assert {file.name for file in folder.iterdir()} == {
+        "README.md",
+        "poolctl_heavy_first.py",
+        "pyproject.toml",
+        "test_poolctl_heavy_first.py",
+    }
+
+
+@pytest.mark.parametrize("name", ["First", "first free", "1st", "class", "-x", "a" * 61])
+def test_not_every_name_will_do(tmp_path: Path, name: str) -> None:
+    assert run("new", "-C", str(tmp_path), "--", name)[1] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def checked(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "poolctl", "plugin", "check", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+
+
+def test_check_says_what_is_kept_and_what_is_broken() -> None:
+    done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[2, 1]")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith(":Weighted: all kept\n")
+    assert "+ live" in done.stdout
+    done = checked(f"{WRONG}:NeverTheFirst", "--no-live")
+    assert done.returncode == 1
+    assert "x fairness\n    inbox 0 got none of 600 tasks" in done.stdout
+    assert done.stdout.endswith(":NeverTheFirst: 1 broken\n")
+    done = checked(f"{WRONG}:Reshuffles", "--no-live", "--affine")
+    assert "clients moved when one of 6 inboxes left" in done.stdout
+    assert issubclass(violation.Violation, AssertionError)
+
+
+def test_check_wants_the_options_that_are_needed() -> None:
+    done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted")
+    assert (done.returncode, done.stderr.splitlines()[1]) == (2, "help: for instance --set weights=...")
+    done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[0]")
+    assert (done.returncode, "greater than or equal to 1" in done.stdout) == (1, True)
