@@ -19,10 +19,10 @@ from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.process import Process
 from poolctl.runtime.pool.thread import Thread
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
-from poolctl.runtime.protocol.http_request import Spool
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer, Task
+from poolctl.runtime.temporary import inline_or_file
 
 __all__ = [
     "INTERFACE",
@@ -44,10 +44,10 @@ __all__ = [
     "Role",
     "Site",
     "Size",
-    "Spool",
     "Surroundings",
     "Task",
     "Thread",
     "WsgiApp",
+    "inline_or_file",
     "load_callable",
 ]

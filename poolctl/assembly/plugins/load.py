@@ -72,7 +72,16 @@ def _module(reference: Reference) -> Any:
     except BaseException:
         del sys.modules[name]
         raise
+    _also_known(Path(reference.path), module)
     return module
+
+
+def _also_known(path: Path, module: Any) -> None:
+    """Who imports the plugin's file by its own name, as the user's app may, is to get the same classes."""
+    if path.stem not in sys.modules:
+        spec = importlib.util.find_spec(path.stem)
+        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path:
+            sys.modules[path.stem] = module
 
 
 def base(axis: str) -> type[Any]:

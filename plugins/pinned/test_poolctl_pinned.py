@@ -1,0 +1,11 @@
+"""Each worker binds itself to a CPU: here what can be seen without a server, in tests/plugins the rest."""
+
+from __future__ import annotations
+
+from poolctl_pinned import Pinned
+
+
+def test_it_is_a_pool_like_process() -> None:
+    pool = Pinned(size=4, threads=2)
+    assert pool.like == "process"
+    assert pool.shape(4, gathers=False) == (4, 2)

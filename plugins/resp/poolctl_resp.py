@@ -1,0 +1,227 @@
+"""resp: the protocol of Redis (RESP2, redis.io/docs/latest/develop/reference/protocol-spec), and an app that calls a
+function with each command.
+
+    app: {use: resp, target: shop.cache:command}        # def command(*words: bytes)
+    protocol: {use: resp, limit: 64KiB}
+
+It marks where a command ends, so half-sync/half-reactive can lend it: each command of a connection goes to any worker.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, BinaryIO, ClassVar
+
+from pydantic import Field
+
+from poolctl.plugin import (
+    App,
+    Conversation,
+    Framer,
+    Output,
+    Peer,
+    Protocol,
+    Surroundings,
+    inline_or_file,
+    load_callable,
+)
+
+END = b"\r\n"
+WORDS = 1024 * 1024  # of one command, as Redis has it
+REFUSED = {503: b"-ERR max number of clients reached\r\n", 413: b"-ERR Protocol error: too large\r\n"}
+Command = list[bytes]
+
+
+class NotResp(ValueError):
+    """Bytes that are no command."""
+
+
+def command(data: bytes | bytearray, start: int, limit: int) -> tuple[Command, int] | None:
+    """The command that begins at ``start``, and where it ends; None when its end has not come. Raises NotResp."""
+    line = _line(data, start, limit)
+    if line is None:
+        return None
+    text, position = line
+    if not text.startswith(b"*"):
+        return text.split(), position  # an inline command, as people type it
+    words: Command = []
+    for _ in range(_number(text[1:], WORDS)):
+        line = _line(data, position, limit)
+        if line is None:
+            return None
+        text, begin = line
+        if not text.startswith(b"$"):
+            raise NotResp("expected a bulk string")
+        end = begin + _number(text[1:], limit)
+        if len(data) < end + 2:
+            return None
+        if data[end : end + 2] != END:
+            raise NotResp("a bulk string is longer than it says")
+        words.append(bytes(data[begin:end]))
+        position = end + 2
+    return words, position
+
+
+def _line(data: bytes | bytearray, start: int, limit: int) -> tuple[bytes, int] | None:
+    end = data.find(b"\n", start, start + limit)
+    if end < 0:
+        if len(data) - start >= limit:
+            raise NotResp("a line without an end")
+        return None
+    return bytes(data[start:end]).removesuffix(b"\r"), end + 1
+
+
+def _number(text: bytes, most: int) -> int:
+    if not text.isdigit() or len(text) > 9 or int(text) > most:
+        raise NotResp("a length that is none, or too large")
+    return int(text)
+
+
+class _Cutter:
+    """Cuts the bytes of one connection into commands; common to both halves."""
+
+    def __init__(self, limit: int) -> None:
+        self.reply = b""
+        self.failure = 0
+        self._limit = limit
+        self._held = bytearray()
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere."""
+        if not self.failure:
+            self._held += data
+            for words, raw in self._commands():
+                self._take(words, raw)
+
+    def _commands(self) -> Iterator[tuple[Command, bytes]]:
+        held, start = self._held, 0
+        try:
+            while start < len(held) and (found := command(held, start, self._limit)) is not None:
+                words, end = found
+                if words:  # an empty line is no command
+                    yield words, bytes(held[start:end])
+                start = end
+        except NotResp:
+            self.failure = 400
+            start = len(held)
+        del held[:start]
+        if len(held) > self._limit:
+            self.failure = 413
+            held.clear()
+
+    def _take(self, words: Command, raw: bytes) -> None:
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """The client sends no more: what has no end is no command."""
+        self._held.clear()
+
+    @property
+    def pending(self) -> bool:
+        """Whether a part of a command has come."""
+        return bool(self._held)
+
+
+class RespConversation(_Cutter, Conversation):
+    """``requests`` are commands: their words as bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.requests: deque[Command] = deque()
+
+    def _take(self, words: Command, raw: bytes) -> None:
+        self.requests.append(words)
+
+
+class RespFramer(_Cutter, Framer):
+    """Whole commands, as they came."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._found: deque[bytes] = deque()
+
+    def _take(self, words: Command, raw: bytes) -> None:
+        self._found.append(raw)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a command is left, or a failure."""
+        return bool(self._found or self.failure)
+
+    def take(self) -> bytes | BinaryIO | None:
+        """The oldest command, and forget it."""
+        return inline_or_file(self._found.popleft()) if self._found else None
+
+
+@dataclass
+class Resp(Protocol):
+    """The protocol of Redis, version 2: a request is a command."""
+
+    interface: ClassVar[int] = 1
+    name: ClassVar[str] = "resp"
+    marks_requests: ClassVar[bool] = True
+
+    limit: Annotated[int, "bytes", Field(ge=64, le=1 << 29, description="of a command; more ends it all")] = 1 << 20
+
+    def conversation(self, peer: Peer) -> RespConversation:
+        """The worker's half of a new connection."""
+        return RespConversation(self.limit)
+
+    def framer(self) -> RespFramer:
+        """The front's half of a new connection."""
+        return RespFramer(self.limit)
+
+    def refusal(self, status: int) -> bytes:
+        """An error reply."""
+        return REFUSED.get(status, b"-ERR Protocol error\r\n")
+
+
+class Error(Exception):
+    """What a function raises to answer with an error: Error("WRONGTYPE not a list")."""
+
+
+def encoded(value: Any) -> bytes:
+    """A value as RESP2 says it: None, bool, int, str (a simple string), bytes, Error, lists and mappings of those.
+
+    Raises TypeError for anything else.
+    """
+    if value is None:
+        return b"$-1\r\n"
+    if isinstance(value, int):
+        return b":%d\r\n" % value
+    if isinstance(value, bytes):
+        return b"$%d\r\n%b\r\n" % (len(value), value)
+    if isinstance(value, str):
+        return b"+%b\r\n" % value.replace("\r", " ").replace("\n", " ").encode()
+    if isinstance(value, Error):
+        return b"-%b\r\n" % str(value).replace("\r", " ").replace("\n", " ").encode()
+    if isinstance(value, dict):
+        value = [each for pair in value.items() for each in pair]
+    if isinstance(value, list | tuple):
+        return b"*%d\r\n%b" % (len(value), b"".join(map(encoded, value)))
+    raise TypeError(f"a {type(value).__name__} cannot be said in RESP")
+
+
+@dataclass
+class RespApp(App):
+    """Calls ``target`` with the words of each command, and sends what it returns."""
+
+    interface: ClassVar[int] = 1
+    protocol: ClassVar[str] = "resp"
+
+    target: Annotated[str, Field(min_length=1, description="package.module:callable, called with words as bytes")]
+
+    def load(self, surroundings: Surroundings) -> None:
+        """Import the function."""
+        self._function = load_callable(self.target)
+
+    def serve(self, request: Command, out: Output) -> bool:
+        """Answer one command. Raises TypeError for what RESP cannot say; the connection ends then."""
+        try:
+            answer = self._function(*request)
+        except Error as error:
+            answer = error
+        out.send(encoded(answer))
+        return request[0].upper() != b"QUIT"

@@ -1,0 +1,54 @@
+"""Commands, however they are split, and answers; the bytes are those of the specification."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from poolctl_resp import Error, Resp, encoded
+
+from poolctl.plugin import Peer
+
+PEER = Peer("127.0.0.1", "4711", "127.0.0.1", "80")
+WORDS = st.lists(st.lists(st.binary(max_size=20), min_size=1, max_size=4), max_size=5)
+
+
+@given(WORDS, st.lists(st.integers(1, 40), max_size=20))
+def test_splits_make_no_difference(commands: list[list[bytes]], sizes: list[int]) -> None:
+    data = b"".join(encoded(words) for words in commands)
+    conversation, framer = Resp().conversation(PEER), Resp().framer()
+    for size in [*sizes, len(data)]:
+        piece, data = data[:size], data[size:]
+        conversation.receive(piece)
+        framer.receive(piece)
+    assert list(conversation.requests) == commands
+    assert [framer.take() for _ in commands] == [encoded(words) for words in commands]
+    assert not conversation.pending
+
+
+def test_commands_may_be_typed() -> None:
+    conversation = Resp().conversation(PEER)
+    conversation.receive(b"\r\nPING\r\nSET  a 1\n")
+    assert list(conversation.requests) == [[b"PING"], [b"SET", b"a", b"1"]]
+
+
+@pytest.mark.parametrize(
+    "data", [b"*1\r\n:1\r\n", b"*x\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$2\r\nabc\r\n", b"*9999999999\r\n", b"x" * 70]
+)
+def test_what_is_no_command_is_refused_and_what_came_before_is_not(data: bytes) -> None:
+    conversation = Resp(limit=64).conversation(PEER)
+    conversation.receive(b"PING\r\n" + data)
+    assert conversation.failure
+    assert list(conversation.requests) == [[b"PING"]]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_borne(data: bytes) -> None:
+    Resp(limit=64).conversation(PEER).receive(data)
+
+
+def test_values_as_the_specification_has_them() -> None:
+    value = ["OK", 3, b"a\r\nb", None, Error("ERR no\r\n"), {b"k": [True]}]
+    assert encoded(value) == (b"*6\r\n+OK\r\n:3\r\n$4\r\na\r\nb\r\n$-1\r\n-ERR no  \r\n*2\r\n$1\r\nk\r\n*1\r\n:1\r\n")
+    with pytest.raises(TypeError, match="a float cannot be said"):
+        encoded(0.5)

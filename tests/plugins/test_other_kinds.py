@@ -1,0 +1,129 @@
+"""The plugins of other axes in live servers, with real clients."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from harness.client import Client
+from harness.server import ROOT, Server
+
+Launch = Callable[..., Server]
+RESP, JSONRPC, PINNED = (ROOT / "plugins" / name / f"poolctl_{name}.py" for name in ("resp", "jsonrpc", "pinned"))
+CACHE = """
+import os
+from poolctl_resp import Error
+
+VALUES = {}
+
+
+def command(word, *words):
+    word = word.upper()
+    if word == b"PING":
+        return "PONG"
+    if word == b"SET":
+        VALUES[words[0]] = words[1]
+        return "OK"
+    if word == b"GET":
+        return VALUES.get(words[0])
+    if word == b"PID":
+        return os.getpid()
+    if word in (b"CLIENT", b"HELLO", b"COMMAND", b"QUIT"):
+        return Error("ERR unknown command") if word == b"HELLO" else "OK"
+    raise Error(f"ERR unknown command {word.decode('latin-1')}")
+"""
+RPC = """
+def add(a, b):
+    return a + b
+"""
+
+
+def cache(serve: Launch, folder: Path, ownership: str, **more: Any) -> Server:
+    (folder / "cache.py").write_text(CACHE)
+    topology = {"app": {"use": f"{RESP}:RespApp", "target": "cache:command"}, "protocol": f"{RESP}:Resp"}
+    return serve(topology | {"ownership": ownership, **more}, path=folder)
+
+
+@pytest.mark.parametrize(
+    "ownership", ["half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"]
+)
+def test_redis_py_and_redis_cli_talk_to_resp(serve: Launch, tmp_path: Path, ownership: str) -> None:
+    server = cache(serve, tmp_path, ownership, pool={"kind": "process", "size": 1})
+    client = redis.Redis(port=server.port, protocol=2)
+    assert client.ping()
+    assert client.set("a", b"x" * 100_000)
+    assert client.get("a") == b"x" * 100_000
+    assert client.get("b") is None
+    with pytest.raises(redis.ResponseError, match="unknown command NOSUCH"):
+        client.execute_command("NOSUCH")
+    pipeline = client.pipeline(transaction=False)
+    for number in range(50):
+        pipeline.set(f"k{number}", number)
+    pipeline.get("k49")
+    assert pipeline.execute()[-1] == b"49"
+    client.close()
+    program = shutil.which("redis-cli")
+    if program:
+        command = [program, "-p", str(server.port), "GET", "k7"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        assert done.stdout == "7\n"
+    assert server.stop() == 0
+
+
+def test_commands_of_a_connection_are_lent_one_by_one(serve: Launch, tmp_path: Path) -> None:
+    pool = {"kind": "process", "size": 3}
+    server = cache(serve, tmp_path, "half-sync/half-reactive", pool=pool, dispatch="round-robin", affinity="request")
+    client = redis.Redis(port=server.port, protocol=2, single_connection_client=True)
+    assert {client.execute_command("PID") for _ in range(6)} == set(server.pids("worker"))
+    client.close()
+    assert server.stop() == 0
+
+
+def test_an_app_asks_for_its_protocol_by_name(serve: Launch, tmp_path: Path) -> None:
+    """As installed: the protocol is found by the name that the app speaks."""
+    (tmp_path / "cache.py").write_text(CACHE)
+    there = tmp_path / "poolctl_resp-0.1.0.dist-info"
+    there.mkdir()
+    (there / "METADATA").write_text("Metadata-Version: 2.1\nName: poolctl-resp\nVersion: 0.1.0\n")
+    entries = "[poolctl.protocol]\nresp = poolctl_resp:Resp\n[poolctl.app]\nresp = poolctl_resp:RespApp\n"
+    (there / "entry_points.txt").write_text(entries)
+    (tmp_path / "poolctl_resp.py").write_bytes(RESP.read_bytes())
+    topology = {"app": {"use": "resp", "target": "cache:command"}}
+    server = serve(topology, path=tmp_path)
+    client = redis.Redis(port=server.port, protocol=2)
+    assert client.ping()
+    client.close()
+    assert "app resp, protocol resp" in server.log
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("ownership", ["half-sync/half-reactive", "leader/followers"])
+def test_functions_are_called_by_json_rpc(serve: Launch, tmp_path: Path, ownership: str) -> None:
+    (tmp_path / "rpc.py").write_text(RPC)
+    topology = {"app": {"use": f"{JSONRPC}:JsonRpc", "functions": ["rpc:add"]}, "ownership": ownership}
+    server = serve(topology, path=tmp_path)
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+        call = {"jsonrpc": "2.0", "method": "add", "params": [2, 3], "id": 1}
+        assert client.post("/", json=call).json() == {"jsonrpc": "2.0", "result": 5, "id": 1}
+        assert client.post("/", json={"jsonrpc": "2.0", "method": "add", "params": {"a": 1, "b": 2}}).status_code == 204
+        assert client.get("/").status_code == 405
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("ownership", ["half-sync/half-reactive", "half-sync/half-async", "reuse-port"])
+def test_each_worker_of_pinned_is_bound_to_a_cpu(serve: Launch, ownership: str) -> None:
+    server = serve({"app": "demo", "pool": {"kind": f"{PINNED}:Pinned", "size": 3}, "ownership": ownership})
+    cpus = sorted(os.sched_getaffinity(0))
+    workers = server.pids("worker")
+    assert [os.sched_getaffinity(pid) for pid in workers] == [{cpus[number % len(cpus)]} for number in range(3)]
+    with Client(server.port) as client:
+        assert client.get("/pid").process in workers
+    assert f"3 processes (pool {PINNED}:Pinned)" in server.log
+    assert server.stop() == 0
