@@ -16,7 +16,7 @@ from poolctl.assembly.environment.limits import descriptors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime.connection import Timeouts
-from poolctl.runtime.dispatch import KernelDispatch
+from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.door import Door
 from poolctl.runtime.inbox import Inbox, ThreadInbox
@@ -25,7 +25,7 @@ from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.returns import Returns
-from poolctl.runtime.scoreboard import SINCE, TICKET, Scoreboard
+from poolctl.runtime.scoreboard import CHOOSING, SINCE, TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
@@ -181,6 +181,16 @@ class Server(Plan):
 
     def _inbox(self, role: Role) -> Inbox:
         return self.site.inbox(role.rows[0] // self.site.slots)
+
+    @property
+    def guards(self) -> bool:
+        """As a Plan: strategies of poolctl's own do not hang."""
+        return bool(self.site.inboxes) and not built_in(self.site.dispatch)
+
+    def hanging(self) -> float:
+        """As a Plan."""
+        since: int = self.site.scoreboard.front()[CHOOSING]
+        return (monotonic_ns() - since) / 1e9 if since else 0.0
 
     def overdue(self, role: Role) -> float:
         """Seconds that the oldest request in a role's hands has taken, where that is more than the limit."""

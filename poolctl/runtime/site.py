@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -109,6 +111,8 @@ class Site:
         dispatch = self.dispatch
         if not built_in(dispatch):
             dispatch = Guarded(dispatch, self.scoreboard.enter_front())
+            if hasattr(faulthandler, "register"):  # the mold asks a front that hangs where it is
+                faulthandler.register(signal.SIGUSR2, all_threads=True)
         return Router(dispatch, affinity or self.affinity, self.inboxes, self.waiting)
 
     @property

@@ -41,7 +41,9 @@ from poolctl.supervision.signals import Signals, on_reopen
 log = logging.getLogger("poolctl")
 
 LAST = 1  # the last stage
-LOOK = 0.5  # seconds between two looks at requests in hand, where they are bounded in time
+LOOK = 0.5  # seconds between two looks at requests in hand, where they are bounded in time, and at a plugin's code
+HUNG = 5.0  # seconds that a front may be in the code of a plugin
+SAID = 0.1  # seconds that a front has to write where it hangs
 FORCED = 1  # exit status: something in hand was lost
 BOOT_FAILED = 3  # exit status: reported to the supervisor
 
@@ -88,6 +90,7 @@ class Mold:
                 now = time.monotonic()
                 self._bury(now)
                 self._end_overdue()
+                self._end_hanging(now)
                 self._fill(now)
                 self._drain(now)
         return self.status
@@ -96,7 +99,7 @@ class Mold:
         """Until something is to be done; a stop is noted here, because its event is seen here."""
         due = [post.due for post in self.posts if self._missing(post)]
         due.append(inf if self.deadline is None else self.deadline)
-        if self.plan.request is not None:
+        if self.plan.request is not None or self.plan.guards:
             due.append(time.monotonic() + LOOK)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
         events = self.signals.wait(watched, min(due) - time.monotonic())
@@ -192,6 +195,23 @@ class Mold:
                 told = f"{post.name} (pid {post.pid}) has had a request in hand for {seconds:.1f} s"
                 log.error("%s, and timeouts.request is %g s: killed", told, self.plan.request)
                 os.kill(post.pid, signal.SIGKILL)
+
+    def _end_hanging(self, now: float) -> None:
+        """A front that does not come back from a plugin's code is asked where it is, then ended. The next generation
+        takes the clients that come, and this one finishes what its workers have in hand."""
+        if not self.plan.guards or self.deadline is not None or self.plan.hanging() < HUNG:
+            return
+        for post in self.posts:
+            if post.pid and post.status is None and post.role.stage == 0:
+                os.kill(post.pid, signal.SIGUSR2)  # it writes its traceback to the log (see faulthandler)
+                time.sleep(SAID)
+                told = (
+                    f"{post.name} (pid {post.pid}) has been in the code of its plugin for {self.plan.hanging():.1f} s"
+                )
+                send(self.supervisor, Report("hung", f"{told}: killed"))
+                os.kill(post.pid, signal.SIGKILL)
+        self.deadline = now + self.plan.drain
+        self._drain(now)
 
     # The missing
 

@@ -27,6 +27,15 @@ class Plan(ABC):
     def ready(self, role: Role) -> None:  # noqa: B027  # most plans have nothing to tell
         """In the mold, when a role's process is ready."""
 
+    @property
+    def guards(self) -> bool:
+        """Whether code of a plugin runs in a front, which could hang there."""
+        return False
+
+    def hanging(self) -> float:
+        """In the mold, where it ``guards``: seconds for which the front has been in that code; 0: it is not."""
+        return 0.0
+
     def overdue(self, role: Role) -> float:
         """In the mold, where ``request`` is set: seconds that the oldest request in a role's hands has taken, where it
         has taken too long; otherwise 0."""

@@ -26,9 +26,9 @@ CONTROLS = {
 
 @dataclass(frozen=True)
 class Report:
-    """One message; `text` and `plain` belong to a failure."""
+    """One message; `text` belongs to a failure and to a front that hangs, `plain` to a failure."""
 
-    kind: Literal["ready", "failed"]
+    kind: Literal["ready", "failed", "hung"]
     text: str = ""
     plain: bool = False  # the user can mend it, and the text says how: no traceback
     pid: int = field(default_factory=os.getpid)

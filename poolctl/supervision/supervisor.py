@@ -13,6 +13,8 @@ Exit codes
     3    the first generation could not start
     130  a second SIGINT, or 143, a second SIGTERM: killed at once
 
+A generation whose front hangs in a plugin retires: the next one starts beside it.
+
 The orphans of a killed mold drain by themselves while the next generation serves. They are killed when their time is
 over, and a stop waits for them.
 """
@@ -74,6 +76,7 @@ class Supervisor:
         self.number = 0  # of the last generation
         self.due = 0.0  # when to start the next, while there is none
         self.remains: list[Remains] = []
+        self.retiring: list[Generation] = []  # whose front hung: they finish what they have in hand
         self.announced = False
         self.early = 0  # deaths without a report, before anything was ready
         self.failure: Report | None = None  # of the first generation
@@ -87,7 +90,7 @@ class Supervisor:
         self.signals = Signals(*SUPERVISED)
         try:
             with self.signals:
-                while self.verdict is None or self.generation or self.remains:
+                while self.verdict is None or self.generation or self.remains or self.retiring:
                     self._sleep()
                     for number in self.signals.take():
                         self._obey(number)
@@ -144,8 +147,8 @@ class Supervisor:
             self.verdict = 0
 
     def _kill(self) -> None:
-        if self.generation:
-            self.generation.kill()
+        for generation in [*self.retiring, *([self.generation] if self.generation else [])]:
+            generation.kill()
         soon = time.monotonic() + MARGIN
         for remains in self.remains:
             remains.kill()
@@ -159,9 +162,13 @@ class Supervisor:
         if generation:
             for report in generation.reports():  # after the reaping: its last words are in it
                 self._hear(generation, report)
-            if generation.pid in dead:
+            if generation.pid in dead and generation is self.generation:
                 self._died(generation, dead[generation.pid])
         now = time.monotonic()
+        for retired in [each for each in self.retiring if each.pid in dead]:
+            self.retiring.remove(retired)
+            late = min(now + self.drain + MARGIN, self.deadline)
+            self.remains.append(retired.remains(late if dead[retired.pid] else now))
         if now >= self.deadline and self.generation:
             log.error("killed: still there %g s after the stop", self.drain + MARGIN)
             self.verdict, self.deadline = FORCED, inf
@@ -190,11 +197,23 @@ class Supervisor:
             else:
                 self.failure = report
             return
+        if report.kind == "hung":
+            self._retire(generation, report)
+            return
         generation.ready = time.monotonic()
         log.info("generation %d of %s is ready", generation.number, self.name)
         if not self.announced:
             self.announced = True
             self.announce()
+
+    def _retire(self, generation: Generation, report: Report) -> None:
+        """It goes on without its front until its workers are done; the next one starts."""
+        now = time.monotonic()
+        self.retiring.append(generation)
+        self.generation = None
+        delay = self.policy.delay(0.0 if generation.ready is None else now - generation.ready)
+        self.due = now + delay
+        log.error("%s; the next generation starts %s", report.text, when(delay))
 
     def _died(self, generation: Generation, status: int) -> None:
         self.generation = None

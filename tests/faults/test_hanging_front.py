@@ -1,0 +1,90 @@
+"""A strategy that never comes back: its front is ended, and the next generation serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.client import Client, get
+from harness.server import Server, wait_until
+
+from faults.test_kills_together import asleep
+
+Launch = Callable[..., Server]
+STRATEGY = """
+from poolctl.plugin import Dispatch
+from poolctl.supervision import mold
+
+mold.HUNG = 0.8  # the test has no five seconds
+
+
+class Hangs(Dispatch):
+    @property
+    def inspects(self):
+        return True
+
+    def pick(self, task, inboxes):
+        while task.path == "/hang":
+            weigh(inboxes)
+        return min(inboxes, key=lambda inbox: inbox.load)
+
+
+def weigh(inboxes):
+    return [inbox.load for inbox in inboxes]
+"""
+
+
+def start(serve: Launch, folder: Path, pool: Any) -> Server:
+    (folder / "hangs.py").write_text(STRATEGY)
+    topology = {"app": "demo", "pool": pool, "ownership": "half-sync/half-reactive", "dispatch": "./hangs.py:Hangs"}
+    return serve(topology | {"affinity": "request"})
+
+
+def test_a_front_that_hangs_is_replaced_and_what_workers_have_in_hand_is_answered(
+    serve: Launch, tmp_path: Path
+) -> None:
+    server = start(serve, tmp_path, {"kind": "process", "size": 2})
+    front = server.pids("front")
+    with Client(server.port) as slow, Client(server.port) as poison, Client(server.port, timeout=10) as late:
+        slow.ask("/sleep?seconds=2.5")
+        wait_until(lambda: any(map(asleep, server.pids("worker"))), "a worker that has it")
+        poison.ask("/hang")
+        hung = time.monotonic()
+        late.ask("/pid")  # it waits at the front that hangs, and is lost with it
+        server.wait_for_log("the next generation starts")
+        assert 0.7 < time.monotonic() - hung < 3
+        server.wait_for_log("generation 2 of")
+        assert get(server.port, "/pid").status == 200
+        assert slow.answer().status == 200
+        assert poison.at_end()
+    assert server.log.count("generation 2 of") == 1
+    assert "has been in the code of its plugin for" in server.log
+    assert 'hangs.py", line' in server.log  # where
+    wait_until(lambda: server.pids("front") not in (front, []), "its own front")
+    wait_until(lambda: len(server.pids("mold")) == 1, "the end of the first generation")
+    assert server.stop() == 0
+
+
+def test_threads_leave_with_their_front(serve: Launch, tmp_path: Path) -> None:
+    server = start(serve, tmp_path, {"kind": "thread", "size": 2})
+    with Client(server.port) as poison:
+        poison.ask("/hang")
+        server.wait_for_log("generation 2 of")
+    assert get(server.port, "/pid").status == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_stop_ends_a_generation_that_retires(serve: Launch, tmp_path: Path, when: str) -> None:
+    server = start(serve, tmp_path, {"kind": "process", "size": 2})
+    with Client(server.port) as slow, Client(server.port) as poison:
+        slow.ask("/sleep?seconds=2")
+        wait_until(lambda: any(map(asleep, server.pids("worker"))), "a worker that has it")
+        poison.ask("/hang")
+        server.wait_for_log("the next generation starts" if when == "before" else "generation 2 of")
+        server.signal()
+        assert slow.answer().status == 200
+    assert server.wait() in (0, 1)
