@@ -7,7 +7,7 @@ import resource
 import socket
 from collections.abc import Sequence
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poolctl.assembly.combination import REUSE_PORT
 from poolctl.assembly.describe import assembled
@@ -15,6 +15,7 @@ from poolctl.assembly.doors import make_doors, tls_contexts
 from poolctl.assembly.environment.limits import descriptors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
+from poolctl.assembly.status import Board
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
@@ -52,6 +53,7 @@ def _run(parts: Parts, host: Host) -> int:
     flat = [sock for group in listeners for sock in group]
     access = open_access_log(parts, host)
     contexts = tls_contexts(parts)
+    board = Board(parts)
 
     def announce() -> None:
         where = ", ".join(_shown(group[0], parts, number) for number, group in enumerate(listeners))
@@ -59,10 +61,15 @@ def _run(parts: Parts, host: Host) -> int:
 
     def build() -> Server:
         host.move_in()
-        return Server(parts.here(), listeners, contexts, access)
+        return Server(parts.here(), listeners, contexts, access, board)
 
     reopen = access.reopen if access and access.path else None
-    return Supervisor(topology.name, build, flat, topology.timeouts.drain, announce, reopen).run()
+    drain = topology.timeouts.drain
+
+    def figures() -> dict[str, Any]:
+        return {"assembly": assembled(parts.combination, parts.workers), **board.figures()}
+
+    return Supervisor(topology.name, build, flat, drain, announce, reopen, board.renew, figures).run()
 
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:
@@ -128,8 +135,9 @@ class Server(Plan):
         listeners: list[list[socket.socket]],
         contexts: Sequence[SSLContext | None],
         access: AccessLog | None = None,
+        board: Board | None = None,
     ) -> None:
-        """``contexts``: of TLS, for each address."""
+        """``contexts``: of TLS, for each address. ``board``: where the supervisor looks at the scoreboard."""
         topology = parts.topology
         for protocol in parts.protocols:
             if access:
@@ -142,7 +150,7 @@ class Server(Plan):
         self.name = topology.name
         self.drain = topology.timeouts.drain
         self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
-        self.site = site = build_site(parts, listeners, doors, access)
+        self.site = site = build_site(parts, listeners, doors, access, board)
         if topology.preload:
             site.load()
         ownership: Ownership | None = parts.ownership
@@ -212,7 +220,11 @@ def held(cells: memoryview) -> float:
 
 
 def build_site(
-    parts: Parts, listeners: list[list[socket.socket]], doors: list[Door], access: AccessLog | None = None
+    parts: Parts,
+    listeners: list[list[socket.socket]],
+    doors: list[Door],
+    access: AccessLog | None = None,
+    board: Board | None = None,
 ) -> Site:
     """The common ground of one generation, with its inboxes."""
     topology, ownership = parts.topology, parts.ownership
@@ -224,7 +236,8 @@ def build_site(
         queues = 1 if parts.dispatch.pull else workers
     awaited = ownership is not None and ownership.lends and parts.app.asynchronous
     slots = parts.app.concurrency if awaited else threads
-    scoreboard = Scoreboard(queues, workers * slots)
+    memory = board.memory if board is not None and board.fits(queues, workers * slots) else None
+    scoreboard = Scoreboard(queues, workers * slots, memory, slots)
     rows = [scoreboard.worker(row) for row in range(workers * slots)]
     inboxes = []
     for index in range(queues):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Each is the function, or the group, of its name in the module of its name, in the order of --help.
-COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "plugin")
+COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "status", "plugin")
 
 
 class Commands(TyperGroup):

@@ -30,6 +30,9 @@ BUCKETS = 54  # as many as a 64-bit number of nanoseconds can need
 # of the front, beside PID
 CHOOSING = 1  # CLOCK_MONOTONIC in ns since when it is in the code of a plugin; 0: it is not
 FAULTS = 2  # times that the code of a plugin raised, gave no answer or took too long
+INBOXES = 3  # rows of inboxes
+WORKERS = 4  # rows of workers
+SLOTS = 5  # rows of one worker
 ROW = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
 STARTING, READY, DRAINING = 0, 1, 2  # values of STATE
@@ -38,11 +41,16 @@ STARTING, READY, DRAINING = 0, 1, 2  # values of STATE
 class Scoreboard:
     """``inboxes`` + ``workers`` + 1 rows of cells, all zero, shared with every process forked later."""
 
-    def __init__(self, inboxes: int, workers: int) -> None:
+    def __init__(self, inboxes: int, workers: int, memory: mmap.mmap | None = None, slots: int = 1) -> None:
+        """``memory``: of ``size_of`` bytes or more, where somebody else is to read it too; else it is made here.
+        ``slots``: rows of one worker."""
         self.inboxes = inboxes
         self.workers = workers
-        self._memory = mmap.mmap(-1, (inboxes + workers + 1) * ROW * 8)
+        self._memory = memory or mmap.mmap(-1, size_of(inboxes, workers))
         self._cells = memoryview(self._memory).cast("q")
+        front = self.front()
+        if not front[WORKERS]:  # else it was made elsewhere, and is only read here
+            front[INBOXES], front[WORKERS], front[SLOTS] = inboxes, workers, slots
 
     def inbox(self, index: int) -> memoryview:
         """The row of an inbox."""
@@ -75,3 +83,16 @@ class Scoreboard:
         row[STARTS] += 1
         row[STATE] = READY
         return row
+
+
+def size_of(inboxes: int, workers: int) -> int:
+    """Bytes of a scoreboard."""
+    return (inboxes + workers + 1) * ROW * 8
+
+
+def read(memory: mmap.mmap) -> Scoreboard | None:
+    """The scoreboard that another process keeps in this memory; None when it has not made it yet."""
+    cells = memoryview(memory).cast("q")
+    inboxes, workers, slots = cells[INBOXES], cells[WORKERS], cells[SLOTS]
+    cells.release()
+    return Scoreboard(inboxes, workers, memory, slots) if workers else None

@@ -85,6 +85,11 @@ class Generation:
         self.end()
         self.reader.close()
 
+    def let_go(self) -> None:
+        """In another generation's mold: its links are the supervisor's."""
+        self.forget()
+        os.close(self.presence)
+
     def remains(self, deadline: float) -> Remains:
         """What takes this one's place when its mold has been reaped."""
         self.forget()

@@ -30,9 +30,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 from setproctitle import setproctitle
 
+from poolctl.supervision.control import Control
 from poolctl.supervision.generation import Generation, Remains
 from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report
@@ -58,6 +60,8 @@ class Supervisor:
         drain: float,
         announce: Callable[[], None],
         reopen: Callable[[], None] | None = None,
+        prepare: Callable[[], None] | None = None,
+        figures: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -67,10 +71,15 @@ class Supervisor:
             listeners: every listening socket, open; they stay open, and stop listening at a stop.
             drain: seconds that a stop may take.
             announce: called once, when the first generation is ready.
+            prepare: called before each generation is forked.
+            figures: what its generation is doing, for who asks at the control socket; None: there is none.
             reopen: called for a SIGUSR1, which the molds then get too; None where there is no file to open again.
         """
         self.reopen = reopen
         self.name, self.build, self.listeners, self.drain, self.announce = name, build, listeners, drain, announce
+        self.prepare, self.figures = prepare, figures
+        self.control: Control | None = None
+        self.started = time.time()
         self.policy = RestartPolicy()
         self.generation: Generation | None = None
         self.number = 0  # of the last generation
@@ -88,6 +97,7 @@ class Supervisor:
         """Serve until a signal says stop; answers the exit code."""
         setproctitle(f"poolctl: supervisor {self.name}")
         self.signals = Signals(*SUPERVISED)
+        self.control = Control(self.name, self._about) if self.figures else None
         try:
             with self.signals:
                 while self.verdict is None or self.generation or self.remains or self.retiring:
@@ -99,6 +109,22 @@ class Supervisor:
                 return self.verdict
         finally:
             self._kill()  # nothing is left, unless an error ends this loop
+            if self.control:
+                self.control.close()
+
+    def _about(self) -> dict[str, Any]:
+        """For who asks."""
+        state = "stopping" if self.stopping else "running" if self.generation and self.generation.ready else "starting"
+        assert self.figures is not None  # only then there is a control socket
+        return {
+            "name": self.name,
+            "pid": os.getpid(),
+            "state": state,
+            "generation": self.number,
+            "retiring": len(self.retiring),
+            "uptime_seconds": round(time.time() - self.started, 1),
+            **self.figures(),
+        }
 
     def _sleep(self) -> None:
         now = time.monotonic()
@@ -108,6 +134,11 @@ class Supervisor:
         watched = [remains.presence for remains in self.remains]
         if self.generation and self.generation.reader.fileno() >= 0:
             watched.append(self.generation.reader.fileno())
+        if self.control and self.control.fileno() >= 0:
+            watched.append(self.control.fileno())
+            if self.control.fileno() in self.signals.wait(watched, min(due) - now):
+                self.control.answer()
+            return
         self.signals.wait(watched, min(due) - now)
 
     # Signals
@@ -256,6 +287,10 @@ class Supervisor:
     def _let_go(self) -> None:
         """In a new mold: close what belongs to the supervisor alone."""
         self.signals.close()
+        if self.control:
+            self.control.let_go()
+        for retired in self.retiring:
+            retired.let_go()
         for remains in self.remains:
             os.close(remains.presence)
 
@@ -263,6 +298,8 @@ class Supervisor:
         if self.generation or self.verdict is not None or time.monotonic() < self.due:
             return
         self.number += 1
+        if self.prepare:
+            self.prepare()
         try:
             self.generation = Generation(self.name, self.number, self.build, self._let_go)
         except OSError as error:

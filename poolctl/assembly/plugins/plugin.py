@@ -29,6 +29,11 @@ class Plugin:
         """Of a protocol: its names in ALPN."""
         return tuple(self.description.facts.get("alpn") or ())
 
+    @property
+    def concurrency(self) -> int:
+        """Of an app: requests that one thread has in hand at once."""
+        return int(self.description.values.get("concurrency") or 1)
+
     def make(self) -> Any:
         """The part itself. Raises PoolctlError for options that it does not take any more, and PluginError; what the
         plugin's own code raises passes through."""

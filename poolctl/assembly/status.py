@@ -1,0 +1,88 @@
+"""What a running server is doing, read from the scoreboard of its generation by the supervisor.
+
+The memory is the supervisor's: it makes it before it forks a generation, which then writes to it. Nobody is asked and
+nothing is sent for it.
+"""
+
+from __future__ import annotations
+
+import mmap
+from time import monotonic_ns
+from typing import Any
+
+from poolctl.assembly.resolve import Parts
+from poolctl.runtime import scoreboard
+from poolctl.runtime.scoreboard import (
+    DONE,
+    FAILED,
+    FAULTS,
+    PID,
+    REQUESTS,
+    SENT,
+    SINCE,
+    SLOTS,
+    STARTS,
+    TAKEN,
+    Scoreboard,
+)
+
+SHOWN = 512  # workers; of more only the totals
+
+
+class Board:
+    """The memory of the current generation's scoreboard."""
+
+    def __init__(self, parts: Parts) -> None:
+        chosen = parts.combination
+        slots = max(chosen.threads or 1, _concurrency(parts.app))
+        self._size = scoreboard.size_of(max(parts.workers, 1), max(parts.workers, 1) * slots)
+        self.memory = mmap.mmap(-1, self._size)
+
+    def renew(self) -> None:
+        """Before a generation is forked. The one before keeps its own."""
+        self.memory = mmap.mmap(-1, self._size)
+
+    def fits(self, inboxes: int, workers: int) -> bool:
+        """Whether there is room for a scoreboard of so many."""
+        return scoreboard.size_of(inboxes, workers) <= self._size
+
+    def figures(self) -> dict[str, Any]:
+        """Of the current generation; empty before it has begun."""
+        board = scoreboard.read(self.memory)
+        return {} if board is None else _figures(board)
+
+
+def _concurrency(app: Any) -> int:
+    """Requests that a worker has in hand at once."""
+    return int(getattr(app, "concurrency", 1))
+
+
+def _figures(board: Scoreboard) -> dict[str, Any]:
+    now, slots = monotonic_ns(), board.front()[SLOTS]
+    rows = [board.worker(row) for row in range(board.workers)]
+    workers = [
+        _worker(number, rows[number * slots : (number + 1) * slots], now) for number in range(len(rows) // slots)
+    ]
+    inboxes = [board.inbox(index)[SENT] for index in range(board.inboxes)]
+    taken = sum(row[TAKEN] for row in rows)
+    return {
+        "requests": sum(row[REQUESTS] for row in rows),
+        "failed": sum(row[FAILED] for row in rows),
+        "in_hand": sum(row[TAKEN] - row[DONE] for row in rows),
+        "waiting": max(sum(inboxes) - taken, 0) if inboxes else 0,
+        "plugin_faults": board.front()[FAULTS],
+        "workers": workers[:SHOWN],
+    }
+
+
+def _worker(number: int, rows: list[memoryview], now: int) -> dict[str, Any]:
+    oldest = min((row[SINCE] for row in rows if row[SINCE]), default=0)
+    return {
+        "worker": number,
+        "pid": rows[0][PID],
+        "starts": max(row[STARTS] for row in rows),
+        "requests": sum(row[REQUESTS] for row in rows),
+        "failed": sum(row[FAILED] for row in rows),
+        "in_hand": sum(row[TAKEN] - row[DONE] for row in rows),
+        "busy_seconds": round((now - oldest) / 1e9, 3) if oldest else 0.0,
+    }

@@ -1,0 +1,106 @@
+"""poolctl status: which servers run, and what they are doing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE = 2.0  # seconds that a supervisor has to answer
+NOT_RUNNING = 1
+LARGEST = 1 << 22  # bytes of an answer
+
+
+class Form(StrEnum):
+    """The words of --format."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def status(
+    what: Annotated[str, typer.Argument(metavar="[NAME|TOPOLOGY]", help="A server's name, or its file.")] = "",
+    form: Annotated[Form, typer.Option("--format", help="How it is printed.")] = Form.TEXT,
+) -> None:
+    """Show the servers of this user that run, or one of them: workers, requests, what waits, faults of plugins.
+
+    Exits with 1 when there is none.
+    """
+    import json
+
+    name = _name(what)
+    found = [each for each in _servers() if not name or each["name"] == name]
+    if form is Form.JSON:
+        typer.echo(json.dumps(found, indent=2))
+    for number, each in enumerate(found if form is Form.TEXT else ()):
+        typer.echo("\n" * bool(number) + "\n".join(_lines(each)))
+    if not found:
+        typer.echo(f"{name} does not run" if name else "no server of this user runs", err=True)
+        raise typer.Exit(NOT_RUNNING)
+
+
+def _name(what: str) -> str:
+    if not what.endswith((".yaml", ".yml")):
+        return what
+    from poolctl.cli.judged import judged
+
+    topology = judged(what).topology
+    return topology.name if topology else ""
+
+
+def _servers() -> Iterator[dict[str, Any]]:
+    """Those that answer; what a dead one left behind is passed over."""
+    import json
+    import os
+    import socket
+
+    from poolctl.supervision.control import ENDING, folders
+
+    for folder in folders():
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        for path in (os.path.join(folder, each) for each in names if each.endswith(ENDING)):
+            data = b""
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                    sock.settimeout(PATIENCE)
+                    sock.connect(path)
+                    while len(data) < LARGEST and (more := sock.recv(65536)):
+                        data += more
+                yield json.loads(data)
+            except ConnectionRefusedError:
+                continue  # its server was killed
+            except (OSError, ValueError) as error:
+                typer.echo(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    up = told["uptime_seconds"]
+    yield f"{told['name']} (pid {told['pid']}): {told['state']}, generation {told['generation']}, up {_duration(up)}"
+    yield f"  {', '.join(told.get('assembly', ()))}"
+    if told["retiring"]:
+        yield f"  of the generations before it {told['retiring']} still finish what they have in hand"
+    if "requests" not in told:
+        yield "  no generation has begun"
+        return
+    figures = ("requests", "requests"), ("failed", "failed"), ("in_hand", "in hand"), ("waiting", "waiting")
+    yield f"  {', '.join(f'{told[key]} {word}' for key, word in figures)}"
+    if told["plugin_faults"]:
+        yield f"  the strategy was at fault {told['plugin_faults']} times, and least-loaded took its tasks: see the log"
+    yield "  worker      pid  starts    requests    failed  in hand  busy for"
+    for each in told["workers"]:
+        busy = _duration(each["busy_seconds"]) if each["busy_seconds"] else "-"
+        yield (
+            f"  {each['worker']:>6} {each['pid']:>8} {each['starts']:>7} {each['requests']:>11} {each['failed']:>9}"
+            f" {each['in_hand']:>8} {busy:>9}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds) // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

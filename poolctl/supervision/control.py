@@ -1,0 +1,99 @@
+"""The control socket: who connects is told what the server is doing, and that is all it does so far.
+
+    $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/poolctl, else a folder of this user in the temporary directory
+        NAME.PID.sock                                   mode 0600; gone when the supervisor is
+
+Not being able to make it is no reason not to serve.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger("poolctl")
+PATIENCE = 0.5  # seconds that a client may take to read its answer
+ROOM = 1 << 20  # bytes of an answer that the kernel keeps, so that nobody waits for its reader
+ENDING = ".sock"
+
+
+def folders() -> list[str]:
+    """Where control sockets of this user may be, the first to be used first."""
+    found = [os.environ["RUNTIME_DIRECTORY"].partition(":")[0]] if os.environ.get("RUNTIME_DIRECTORY") else []
+    if os.environ.get("XDG_RUNTIME_DIR"):
+        found.append(os.path.join(os.environ["XDG_RUNTIME_DIR"], "poolctl"))
+    return [*found, os.path.join(tempfile.gettempdir(), f"poolctl-{os.getuid()}")]
+
+
+class Control:
+    """The supervisor's end. ``about``: what is told."""
+
+    def __init__(self, name: str, about: Callable[[], dict[str, Any]]) -> None:
+        self.about = about
+        self.sock: socket.socket | None = None
+        self.path = ""
+        try:
+            self._open(name)
+        except OSError as error:
+            log.info("no control socket, so poolctl status does not see this server: %s", error)
+
+    def _open(self, name: str) -> None:
+        folder = folders()[0]
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if os.stat(folder).st_uid != os.getuid():
+            raise PermissionError(f"{folder} belongs to somebody else")
+        path = os.path.join(folder, f"{name}.{os.getpid()}{ENDING}")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # of the whole process, which has one thread
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # of a process that had this number before
+            sock.bind(path)
+        except BaseException:
+            sock.close()
+            raise
+        finally:
+            os.umask(before)
+        sock.listen(8)
+        sock.setblocking(False)
+        self.sock, self.path = sock, path
+
+    def fileno(self) -> int:
+        """-1 where there is none."""
+        return self.sock.fileno() if self.sock else -1
+
+    def answer(self) -> None:
+        """Tell all who have connected, a few at the most."""
+        if self.sock is None:
+            return
+        for _ in range(8):
+            try:
+                client, _ = self.sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                log.error("the control socket cannot accept: %s", error)
+                return
+            with client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+                client.settimeout(PATIENCE)
+                with contextlib.suppress(OSError):  # it has left, or does not read
+                    client.sendall(json.dumps(self.about()).encode())
+
+    def let_go(self) -> None:
+        """In a forked process: the socket is the supervisor's."""
+        if self.sock is not None:
+            self.sock.close()
+
+    def close(self) -> None:
+        """At the end."""
+        if self.sock is not None:
+            self.sock.close()
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)

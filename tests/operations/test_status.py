@@ -1,0 +1,114 @@
+"""poolctl status: what a live server says of itself, and what is said of servers that are gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.test_kills_together import asleep
+from harness.client import Client, get
+from harness.server import Server, wait_until
+
+Launch = Callable[..., Server]
+BROKEN = """
+from poolctl.plugin import Dispatch
+
+
+class Broken(Dispatch):
+    def pick(self, task, inboxes):
+        raise ValueError("no weights")
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "run").mkdir()
+    return {"RUNTIME_DIRECTORY": str(tmp_path / "run"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+
+
+def status(place: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "poolctl", "status", *words]
+    return subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, timeout=20, check=False)
+
+
+def told(place: dict[str, str], name: str = "shop") -> dict[str, Any]:
+    done = status(place, name, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["name"] == name
+    return found  # type: ignore[no-any-return]
+
+
+POOLS = [{"kind": "process", "size": 2, "threads": 2}, {"kind": "thread", "size": 3}, {"kind": "process", "size": 2}]
+OWNERSHIPS = ["half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+@pytest.mark.parametrize("ownership", OWNERSHIPS)
+def test_what_a_server_does_is_told(serve: Launch, place: dict[str, str], pool: Any, ownership: str) -> None:
+    server = serve({"name": "shop", "app": "demo", "pool": pool, "ownership": ownership}, environment=place)
+    for _ in range(5):
+        assert get(server.port).status == 200
+    wait_until(lambda: told(place)["in_hand"] == 0, "the last to be counted")
+    found = told(place)
+    assert (found["state"], found["generation"], found["pid"]) == ("running", 1, server.pid)
+    assert (found["requests"], found["failed"], found["waiting"], found["plugin_faults"]) == (5, 0, 0, 0)
+    pids = {each["pid"] for each in found["workers"]}
+    assert pids == set(server.pids("worker" if pool["kind"] == "process" else "threads"))
+    assert server.stop() == 0
+    assert status(place, "shop").returncode == 1
+    assert os.listdir(place["RUNTIME_DIRECTORY"]) == []
+
+
+def test_people_see_who_is_busy_and_faults_of_a_strategy(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    topology = {"name": "shop", "app": "demo", "pool": {"kind": "process", "size": 2}, "affinity": "request"}
+    topology |= {"ownership": "half-sync/half-reactive", "dispatch": "./broken.py:Broken"}
+    server = serve(topology, environment=place, tracebacks=True)
+    with Client(server.port) as slow:
+        assert get(server.port, "/error").status in (200, 404, 500)
+        slow.ask("/sleep?seconds=1")
+        wait_until(lambda: any(map(asleep, server.pids("worker"))), "a worker that has it")
+        shown = status(place).stdout
+        assert shown.startswith(f"shop (pid {server.pid}): running, generation 1, up ")
+        assert "2 processes, half-sync/half-reactive, dispatch ./broken.py:Broken, affinity request" in shown
+        assert "in hand, 0 waiting" in shown
+        assert "the strategy was at fault 2 times, and least-loaded took its tasks: see the log" in shown
+        assert slow.answer().status == 200
+    old = server.pids("worker")[0]
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: told(place)["workers"][0]["starts"] == 2, "its successor")
+    assert server.stop() == 0
+
+
+def test_the_socket_is_its_users_alone_and_a_dead_server_is_passed_over(
+    serve: Launch, tmp_path: Path, place: dict[str, str]
+) -> None:
+    server = serve({"name": "shop", "app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=place)
+    (path,) = Path(place["RUNTIME_DIRECTORY"]).iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with socket.socket(socket.AF_UNIX) as silent:  # one that does not read keeps nobody waiting
+        silent.connect(str(path))
+        assert told(place)["state"] == "running"
+    server.kill_all()
+    assert path.exists()
+    done = status(place)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "no server of this user runs\n")
+
+
+def test_a_server_runs_without_a_control_socket(serve: Launch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    environment = {"RUNTIME_DIRECTORY": str(tmp_path / "file")}
+    server = serve({"app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=environment)
+    assert get(server.port).status == 200
+    assert "no control socket, so poolctl status does not see this server" in server.log
+    assert server.stop() == 0
