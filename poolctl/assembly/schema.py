@@ -11,6 +11,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from poolctl.assembly.options import form, option_fields
+from poolctl.assembly.plugins.reference import AXES, Reference, references
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import FORMAT
 from poolctl.config.choice import DEFAULT_POOL, name_key
@@ -20,6 +21,7 @@ from poolctl.config.model import SHORT_FOR, Topology
 Schema = dict[str, Any]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
+FILE = r"\.py:[A-Za-z_][A-Za-z0-9_.]*$"
 VARIABLE: Schema = {"$ref": "#/definitions/variable"}
 MADE = r"\$[{$]"
 SCALARS = {"string", "integer", "number", "boolean"}
@@ -83,8 +85,31 @@ def axis_schema(axis: str) -> Schema:
     for word in words(axis):
         found += _forms(axis, word)
     name = name_key(axis)
+    if axis in AXES:
+        found += [form for reference in references(axis) for form in _of_plugin(axis, reference)]
+        file = {
+            "type": "string",
+            "pattern": FILE,
+            "description": f"a plugin of {axis} in a Python file, ./FILE.py:CLASS",
+        }
+        # What its options are only its file says.
+        found += [file, {"type": "object", "properties": {name: file}, "required": [name]}]
     of_variable = {"type": "object", "properties": {name: VARIABLE}, "required": [name]}
     return {"anyOf": [*found, VARIABLE, of_variable]}
+
+
+def _of_plugin(axis: str, reference: Reference) -> list[Schema]:
+    """The ways to write an installed plugin; none for one that cannot be used, which `validate` says."""
+    from poolctl.assembly.plugins.inspection import Unusable, described
+
+    found = described(reference)
+    if isinstance(found, Unusable):
+        return []
+    about = found.sentence or f"a plugin of {reference.origin}"
+    named, key = {"const": reference.text, "description": about}, name_key(axis)
+    options = {name: _filled(schema) for name, schema in found.options.items()}
+    mapping = _mapping({key: named} | options, [*found.required, key], about)
+    return [mapping] if found.required else [named, mapping]
 
 
 def _forms(axis: str, word: str) -> list[Schema]:

@@ -21,6 +21,7 @@ log = logging.getLogger("poolctl")
 PATIENCE = 0.5  # seconds that a client may take to read its answer
 ROOM = 1 << 20  # bytes of an answer that the kernel keeps, so that nobody waits for its reader
 ENDING = ".sock"
+MOST = 1000  # files that are looked at
 
 
 def folders() -> list[str]:
@@ -48,6 +49,7 @@ class Control:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if os.stat(folder).st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to somebody else")
+        _sweep(folder)
         path = os.path.join(folder, f"{name}.{os.getpid()}{ENDING}")
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # of the whole process, which has one thread
@@ -97,3 +99,17 @@ class Control:
             self.sock.close()
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
+
+
+def _sweep(folder: str) -> None:
+    """Take away what servers have left behind that were killed."""
+    for name in os.listdir(folder)[:MOST]:
+        pid = name.removesuffix(ENDING).rpartition(".")[2]
+        if name.endswith(ENDING) and pid.isdigit():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                with contextlib.suppress(OSError):  # another server was quicker
+                    os.unlink(os.path.join(folder, name))
+            except (PermissionError, OverflowError):
+                continue  # it is there, or no process at all

@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator
 from typer.testing import CliRunner
 
 from poolctl.assembly.judge import judge
+from poolctl.assembly.plugins.reference import installed
 from poolctl.assembly.registry import REGISTRY, words
 from poolctl.assembly.schema import topology_schema
 from poolctl.cli.main import cli
@@ -71,6 +72,7 @@ def refusable(file: Path) -> bool:
         "value-bytes-fraction",
         "value-size-grows",
         "value-time-endless",  # no JSON
+        *(each.stem for each in BROKEN if each.stem.startswith("plugin-option")),  # its file says what they are
     }
     made_here = "over-" in file.name or "variable" in file.name
     return (
@@ -110,6 +112,33 @@ def test_what_is_wrong_is_refused(file: Path) -> None:
 )
 def test_variables_and_own_keys_are_accepted(text: str) -> None:
     assert list(VALIDATOR.iter_errors(value(f"app: demo\n{text}"))) == []
+
+
+def test_a_plugin_in_a_file_is_accepted() -> None:
+    for text in ("./a.py:Mine", "{use: ../b.py:Mine.Inner, weight: 3}"):
+        assert list(VALIDATOR.iter_errors(value(f"app: demo\ndispatch: {text}"))) == []
+    assert list(VALIDATOR.iter_errors(value("app: {use: ./a.py:Mine}\npool: {kind: ./p.py:Mine, size: 3}"))) == []
+
+
+def test_the_options_of_installed_plugins_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "poolctl_weighted-1.0.dist-info"
+    there.mkdir()
+    (there / "METADATA").write_text("Metadata-Version: 2.1\nName: poolctl-weighted\nVersion: 1.0\n")
+    (there / "entry_points.txt").write_text(
+        "[poolctl.dispatch]\nweighted = poolctl_weighted:Weighted\nbroken = no_such_module:Broken\n"
+    )
+    (tmp_path / "poolctl_weighted.py").write_bytes((ROOT / "plugins/weighted/poolctl_weighted.py").read_bytes())
+    monkeypatch.syspath_prepend(tmp_path)
+    installed.cache_clear()
+    try:
+        validator = Draft7Validator(topology_schema())
+    finally:
+        installed.cache_clear()
+    accepted = {"app": "demo", "dispatch": {"use": "weighted", "weights": [2, 1]}}
+    assert validator.is_valid(accepted)
+    assert not VALIDATOR.is_valid(accepted)
+    assert not validator.is_valid({"app": "demo", "dispatch": {"use": "weighted", "weights": []}})
+    assert not validator.is_valid({"app": "demo", "dispatch": {"use": "weighted", "weight": [1]}})
 
 
 def test_everything_is_described() -> None:
