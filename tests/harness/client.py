@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -50,9 +50,17 @@ class Client:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
-    def ask(self, target: str = "/", *, method: str = "GET", body: bytes = b"", close: bool = False) -> None:
-        """Send a request; its response is read with ``answer``."""
-        lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
+    def ask(
+        self,
+        target: str = "/",
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        close: bool = False,
+        headers: Sequence[str] = (),
+    ) -> None:
+        """Send a request; its response is read with ``answer``. ``headers``: whole lines."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *headers]
         if body:
             lines.append(f"Content-Length: {len(body)}")
         if close:

@@ -31,6 +31,7 @@ class Shown:
 
     def __post_init__(self) -> None:
         self.addresses = (f"127.0.{net}.{host}" for net in itertools.count(1) for host in range(1, 255))
+        self.sessions = map(str, itertools.count())
 
     def talk(self, source: str = "127.0.0.1") -> Talk:
         return TALKS[self.combination.service.app](self.port, source)
@@ -68,6 +69,8 @@ class Shown:
             self.addresses_stay()
         else:
             self.requests_roam()
+        if self.combination.affinity == "header":
+            self.sessions_stay()
 
     def connections_stay(self) -> None:
         """All requests of a connection meet one worker, whatever other connections do meanwhile."""
@@ -85,6 +88,20 @@ class Shown:
             for address in addresses:
                 with self.talk(address) as talk:
                     found += [talk.who().worker, talk.who(last=True).worker]
+            rounds.append(found)
+        assert rounds == [rounds[0]] * 3
+        assert rounds[0][::2] == rounds[0][1::2]
+
+    def sessions_stay(self) -> None:
+        """All requests of a session meet one worker, over all connections."""
+        rounds = []
+        sessions = [next(self.sessions) for _ in range(3)]
+        for _ in range(3):
+            with self.talk() as one, self.talk() as other:
+                found = []
+                for one.session in sessions:
+                    other.session = one.session
+                    found += [one.who().worker, other.who().worker]
             rounds.append(found)
         assert rounds == [rounds[0]] * 3
         assert rounds[0][::2] == rounds[0][1::2]
@@ -112,7 +129,7 @@ class Shown:
     def fresh(self) -> Iterator[Callable[[], Talk]]:
         """Gives a talk whose next request is to be dispatched: what affinity says must not be bound already."""
         with contextlib.ExitStack() as stack:
-            if self.combination.affinity == "request":
+            if self.combination.affinity in ("request", "header"):  # there only what names a session is bound
                 one = stack.enter_context(self.talk())
                 yield lambda: one
             elif self.combination.affinity == "client":

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 from harness.client import Client
 
+SESSION = "Mcp-Session-Id"
 ANSWER = re.compile(r"(.+) (\d+)")
 
 
@@ -48,10 +49,13 @@ class Talk:
 
 
 class HttpTalk(Talk):
-    """With the demo app, or ``who.answer``."""
+    """With the demo app, or ``who.answer``. ``session``: the name of the one that the requests belong to."""
+
+    session = ""
 
     def ask(self, hold: float = 0, *, last: bool = False) -> None:
-        self.client.ask(f"/sleep?seconds={hold}" if hold else "/", close=last)
+        headers = [f"{SESSION}: {self.session}"] if self.session else []
+        self.client.ask(f"/sleep?seconds={hold}" if hold else "/", close=last, headers=headers)
 
     def answer(self) -> Who:
         response = self.client.answer()

@@ -3,7 +3,7 @@ reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 import yaml
 from harness.server import Server
 from harness.shown import WORKERS, show
-from harness.talk import APPS
+from harness.talk import APPS, SESSION
 
 from poolctl.assembly.combination import SERVICES, Combination, complete
 from poolctl.assembly.judge import judge
@@ -37,8 +37,16 @@ ALIKE = {
     "async-frames": "asgi",
     "async-stream": "asgi",
 }
-SERVED = [each for each in combinations(SERVICES[app] for app in APPS) if not fits(each)]
-REFUSED = [each for each in combinations(SERVICES[app] for app in [*APPS, "wsgi"]) if fits(each)]
+SESSIONS = {"cookie": "header", "path": "header"}  # affinities that differ in where a request says what it belongs to
+
+
+def walked(apps: Iterable[str]) -> list[Combination]:
+    """Every combination for these apps, without those for which another stands."""
+    return [each for each in combinations(SERVICES[app] for app in apps) if each.affinity not in SESSIONS]
+
+
+SERVED = [each for each in walked(APPS) if not fits(each)]
+REFUSED = [each for each in walked([*APPS, "wsgi"]) if fits(each)]
 
 
 def words(combination: Combination) -> str:
@@ -52,7 +60,10 @@ def words(combination: Combination) -> str:
 def topology(combination: Combination) -> dict[str, Any]:
     """The file of a combination, every axis written out."""
     target: Any = APPS.get(combination.service.app, {"wsgi": "shop:app"})
-    found: dict[str, Any] = {"app": target, "affinity": combination.affinity}
+    affinity: Any = combination.affinity
+    if affinity == "header":
+        affinity = {"use": affinity, "name": SESSION}
+    found: dict[str, Any] = {"app": target, "affinity": affinity}
     if combination.baseline:
         return found | {"pool": combination.pool}
     pool = {"kind": combination.pool, "size": WORKERS, "threads": combination.threads}
@@ -148,12 +159,16 @@ def assert_followed(file: Path, advice: str) -> None:
 def test_the_matrix_is_whole() -> None:
     """What is walked is every combination of every word, for every app or one that is alike."""
     assert {*(each.service.app for each in SERVED), *ALIKE} == set(SERVICES)
-    for app, walked in ALIKE.items():
-        alike = {replace(each, service=SERVICES[app]) for each in SERVED if each.service.app == walked}
-        assert {each for each in combinations([SERVICES[app]]) if not fits(each)} == {
+    for app, other in ALIKE.items():
+        alike = {replace(each, service=SERVICES[app]) for each in SERVED if each.service.app == other}
+        assert {each for each in walked([app]) if not fits(each)} == {
             each
             for each in alike
             if not fits(each)  # a part of them, where requests of the other may be lent
         }
+    for each in combinations(SERVICES.values()):
+        if each.affinity in SESSIONS:
+            other = replace(each, affinity=SESSIONS[each.affinity])
+            assert [refusal.rule for refusal in fits(each)] == [refusal.rule for refusal in fits(other)]
     assert len(SERVED) > 300
     assert len(SHAPES) > 20

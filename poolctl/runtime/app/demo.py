@@ -36,7 +36,7 @@ class Demo(WsgiApp):
 
 def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """The demo as a WSGI callable."""
-    page = PAGES.get(environ["PATH_INFO"])
+    page = PAGES.get("/" + environ["PATH_INFO"].lstrip("/").partition("/")[0])  # what follows may be a session's name
     try:
         status, headers, body = (
             page(environ) if page else _text(f"no such page; try {' '.join(PAGES)}", "404 Not Found")
