@@ -18,7 +18,7 @@ BROKEN = 1
 
 
 def check(
-    what: Annotated[str, typer.Argument(metavar="NAME|FILE:CLASS", help="An installed strategy, or a file's.")],
+    what: Annotated[str, typer.Argument(metavar="NAME|FILE[:CLASS]", help="An installed strategy, or a file's.")],
     options: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="OPTION=VALUE", help="An option of the strategy; may be repeated."),
@@ -34,7 +34,7 @@ def check(
     """
     from poolctl.cli.plugin_find import found, left
 
-    reference, description = found(what)
+    reference, description = found(what, ["dispatch"])
     if reference.axis != "dispatch":
         raise left(f"{what} is a plugin of {reference.axis}, and only strategies of dispatch have a contract so far")
     given = _values(options or [])

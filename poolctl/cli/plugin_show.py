@@ -16,7 +16,7 @@ LIMITS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at
 
 
 def show(
-    what: Annotated[str, typer.Argument(metavar="NAME|FILE:CLASS", help="An installed one, or a file's.")],
+    what: Annotated[str, typer.Argument(metavar="NAME|FILE[:CLASS]", help="An installed one, or a file's.")],
 ) -> None:
     """Show a plugin: its docstring, its options, its distribution, and what it fits with.
 

@@ -58,10 +58,10 @@ def _servers() -> Iterator[dict[str, Any]]:
     import os
     import socket
 
-    from poolctl.supervision.control import ENDING, folders
+    from poolctl.supervision.control import ENDING, folders, own
 
     for folder in folders():
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        names = sorted(os.listdir(folder)) if own(folder) else []
         for path in (os.path.join(folder, each) for each in names if each.endswith(ENDING)):
             data = b""
             try:

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,15 @@ def folders() -> list[str]:
     return [*found, os.path.join(tempfile.gettempdir(), f"poolctl-{os.getuid()}")]
 
 
+def own(folder: str) -> bool:
+    """Whether it is this user's. In the temporary directory anybody may have put a link there."""
+    try:
+        found = os.lstat(folder) if folder.startswith(tempfile.gettempdir()) else os.stat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
 class Control:
     """The supervisor's end. ``about``: what is told."""
 
@@ -47,8 +57,8 @@ class Control:
     def _open(self, name: str) -> None:
         folder = folders()[0]
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        if os.stat(folder).st_uid != os.getuid():
-            raise PermissionError(f"{folder} belongs to somebody else")
+        if not own(folder):
+            raise PermissionError(f"{folder} belongs to somebody else, or is a link in a folder of everybody")
         _sweep(folder)
         path = os.path.join(folder, f"{name}.{os.getpid()}{ENDING}")
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -31,8 +31,9 @@ class Broken(Dispatch):
 
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, str]:
+    """Folders of this test's own: other tests run servers too."""
     (tmp_path / "run").mkdir()
-    return {"RUNTIME_DIRECTORY": str(tmp_path / "run"), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    return dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path / "run"))
 
 
 def status(place: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -103,6 +104,16 @@ def test_the_socket_is_its_users_alone_and_a_dead_server_is_passed_over(
     assert path.exists()
     done = status(place)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "no server of this user runs\n")
+
+
+def test_a_link_that_somebody_put_there_is_not_followed(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / f"poolctl-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    environment = {"TMPDIR": place["TMPDIR"], "RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}
+    server = serve({"app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=environment)
+    assert "no control socket" in server.log
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert server.stop() == 0
 
 
 def test_a_server_runs_without_a_control_socket(serve: Launch, tmp_path: Path) -> None:

@@ -164,3 +164,18 @@ def test_check_wants_the_options_that_are_needed() -> None:
     assert (done.returncode, done.stderr.splitlines()[1]) == (2, "help: for instance --set weights=...")
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[0]")
     assert (done.returncode, "greater than or equal to 1" in done.stdout) == (1, True)
+
+
+def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:
+    assert run("new", "first-free", "-C", str(tmp_path))[1] == 0
+    file = tmp_path / "first_free.py"
+    assert run("show", str(file))[0].startswith(f"dispatch {file}:FirstFree: The first inbox")
+    with file.open("a") as more:
+        more.write("\n\nclass Last(Dispatch):\n    def pick(self, task, inboxes):\n        return inboxes[-1]\n")
+    shown, code = run("show", str(file))
+    assert (code, f"error: {file} has several plugins: FirstFree, Last\n" in shown) == (2, True)
+    nothing = run("show", str(tmp_path / "test_first_free.py"))
+    assert (nothing[1], "has no class below one of poolctl.plugin" in nothing[0]) == (2, True)
+    file.write_text("def f(:")
+    assert "cannot be imported: SyntaxError" in run("show", str(file))[0]
+    assert "there is no file" in run("show", str(tmp_path / "nowhere.py"))[0]
