@@ -15,6 +15,10 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership
+from poolctl.runtime.ownership.half_sync_half_async import HalfSyncHalfAsync
+from poolctl.runtime.ownership.half_sync_half_reactive import HalfSyncHalfReactive
+from poolctl.runtime.ownership.leader_followers import LeaderFollowers
+from poolctl.runtime.ownership.reuse_port import ReusePort
 from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.process import Process
 from poolctl.runtime.pool.thread import Thread
@@ -32,7 +36,10 @@ __all__ = [
     "Conversation",
     "Dispatch",
     "Framer",
+    "HalfSyncHalfAsync",
+    "HalfSyncHalfReactive",
     "InboxView",
+    "LeaderFollowers",
     "Life",
     "Output",
     "Ownership",
@@ -41,6 +48,7 @@ __all__ = [
     "PoolctlError",
     "Process",
     "Protocol",
+    "ReusePort",
     "Role",
     "Site",
     "Size",

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     DISPATCH = "dispatch"
     APP = "app"
     PROTOCOL = "protocol"
+    OWNERSHIP = "ownership"
     POOL = "pool"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,16 @@ if TYPE_CHECKING:
     from poolctl.assembly.plugins.inspection import Description
     from poolctl.assembly.plugins.reference import Reference
 
-LIMITS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "less than"}
+LIMITS = {
+    "minimum": "at least {:g}",
+    "exclusiveMinimum": "more than {:g}",
+    "maximum": "at most {:g}",
+    "exclusiveMaximum": "less than {:g}",
+    "minLength": "at least {} long",
+    "maxLength": "at most {} long",
+    "minItems": "at least {} of them",
+    "maxItems": "at most {} of them",
+}
 
 
 def show(
@@ -58,8 +68,28 @@ def _lines(reference: Reference, description: Description) -> Iterator[str]:
 
 def _option(name: str, schema: dict[str, Any], description: Description) -> str:
     """Its meaning, its type and limits, its default."""
-    limits = [f"{word} {schema[key]:g}" for key, word in LIMITS.items() if key in schema]
-    limits += [", ".join(map(str, schema["enum"]))] if "enum" in schema else []
-    kind = ", ".join([str(schema.get("type", "")), *limits]).strip(", ")
-    default = "has to be given" if name in description.required else f"default: {schema.get('default', 'none')}"
+    kind = ", ".join(filter(None, _kinds(schema)))
+    given = (
+        json.dumps(schema["default"]) if schema.get("default") in ("", True, False) else schema.get("default", "none")
+    )
+    default = "has to be given" if name in description.required else f"default: {given}"
     return f"{schema.get('description', '')} ({'; '.join(filter(None, [kind, default]))})"
+
+
+def _kinds(schema: dict[str, Any]) -> Iterator[str]:
+    """What a value has to be, in words."""
+    from poolctl.config.units import READERS
+
+    units = {"seconds": "a time", "bytes": "a size"}
+    of_unit = [word for unit, word in units.items() if schema.get("anyOf") == READERS[unit][1].json_schema["anyOf"]]
+    if "enum" in schema:
+        yield ", ".join(map(str, schema["enum"]))
+    elif of_unit:
+        yield of_unit[0]
+    elif "anyOf" in schema:
+        yield " or ".join(", ".join(_kinds(each)) for each in schema["anyOf"])
+    else:
+        yield str(schema.get("type", ""))
+    yield from (word.format(schema[key]) for key, word in LIMITS.items() if key in schema)
+    if isinstance(schema.get("items"), dict):
+        yield f"each {', '.join(_kinds(schema['items']))}"

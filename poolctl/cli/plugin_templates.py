@@ -84,6 +84,55 @@ def test_everybody_is_greeted() -> None:
     answer.close()
     assert told == ["200 OK"]
 '''
+OWNERSHIP = '''"""{name}: an ownership for poolctl."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from poolctl.plugin import HalfSyncHalfReactive, Life, Site, load_callable
+from pydantic import Field
+
+
+@dataclass
+class {cls}(HalfSyncHalfReactive):
+    """A front owns the connections, and each worker calls a function before it takes its first request."""
+
+    interface: ClassVar[int] = 1
+    like: ClassVar[str] = "half-sync/half-reactive"
+
+    before: Annotated[str, Field(min_length=1, description="package.module:function, which fills a cache for instance")]
+
+    def work(self, site: Site, worker: int, life: Life) -> list[Callable[[], None]]:
+        """Called in the process of the worker, in whose loops it will run."""
+        load_callable(self.before)()
+        return super().work(site, worker, life)
+'''
+OWNERSHIP_TEST = '''"""{cls} in a server."""
+
+from pathlib import Path
+from urllib.request import urlopen
+
+import {module}
+from poolctl.testing import running
+
+SHOP = """
+def warm_up():
+    with open("warm", "a") as file:
+        file.write("warm")
+"""
+
+
+def test_each_worker_is_warm_when_the_server_serves(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    ownership = {{"use": f"{{{module}.__file__}}:{cls}", "before": "shop:warm_up"}}
+    topology = {{"app": "demo", "pool": {{"kind": "process", "size": 2}}, "ownership": ownership}}
+    with running(topology, tmp_path) as server:
+        assert (tmp_path / "warm").read_text() == "warmwarm"
+        assert urlopen(f"http://127.0.0.1:{{server.port}}/").status == 200
+'''
 POOL = '''"""{name}: a pool for poolctl."""
 
 from __future__ import annotations
@@ -237,12 +286,14 @@ TEMPLATES = {
     "dispatch": (DISPATCH, DISPATCH_TEST),
     "app": (APP, APP_TEST),
     "protocol": (PROTOCOL, PROTOCOL_TEST),
+    "ownership": (OWNERSHIP, OWNERSHIP_TEST),
     "pool": (POOL, POOL_TEST),
 }
 TOPOLOGY = {
     "dispatch": "app: demo\npool: {{kind: process, size: 4}}\ndispatch: {use}\n",
     "app": "app: {{use: {use}}}\n",
     "protocol": "app: {{use: ./my_app.py:MyApp}}\nprotocol: {use}\n",
+    "ownership": "app: demo\npool: {{kind: process, size: 4}}\nownership: {{use: {use}, before: shop:warm_up}}\n",
     "pool": "app: demo\npool: {{kind: {use}, size: 4}}\n",
 }
 PYPROJECT = """[build-system]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from typing import Any
 
 from poolctl.runtime.door import Door
@@ -32,9 +33,7 @@ class ProxyDoor(Door):
         if not self._trust.holds(peer.client_host):
             self._within.meet(loop, fd, peer, service)
             return
-        arrival = Announcement(loop, fd, peer, self._within)
-        loop.handle(arrival)
-        arrival.on_event(IN, service)
+        Announcement(loop, fd, peer, self._within).begin(service)
 
 
 class Announcement:
@@ -50,10 +49,26 @@ class Announcement:
         self.peer = peer
         self.door = door
         self._held = b""
-        self._until = loop.now + loop.timeouts.head
+        self._until = loop.now + (NEWCOMER if loop.draining else loop.timeouts.head)
+        self._over = False  # somebody else has the descriptor now
+        self._turn = threading.Lock()  # several threads may run the loop
+
+    def begin(self, service: Any) -> None:
+        """Usually the header has come with the connection. Only the loop's end is to know of it before that is seen: an
+        event would bring another thread, which would read the same bytes."""
+        with self._turn:
+            self.loop.handlers[self.fd] = self
+            self._look(service)
+            if not self._over:
+                self.loop.handle(self)
 
     def on_event(self, events: int, service: Any) -> None:
         """More of it has come, or the end."""
+        with self._turn:
+            if not self._over:
+                self._look(service)
+
+    def _look(self, service: Any) -> None:
         with socket.socket(fileno=self.fd) as sock:
             try:
                 self._read(sock, service)
@@ -76,7 +91,7 @@ class Announcement:
         elif header is None:
             self._held += data
         else:
-            self.loop.drop(self)
+            self._leave()
             self.door.meet(self.loop, self.fd, self._announced(header), service)
 
     def _announced(self, header: ProxyHeader) -> Peer:
@@ -86,13 +101,21 @@ class Announcement:
 
     def _refuse(self, reason: str, service: Any) -> None:
         log.warning("no PROXY header from %s: %s", self.peer.client_host or "a unix socket", reason)
-        self.loop.drop(self)
+        self._leave()
         self.loop.lose(self.fd, service)
+
+    def _leave(self) -> None:
+        self._over = True
+        self.loop.drop(self)
 
     def expire(self, now: float, service: Any) -> None:
         """Silence ends like a wrong header."""
-        if now > self._until:
-            self._refuse("it did not come in time", service)
+        if now > self._until and self._turn.acquire(blocking=False):
+            try:
+                if not self._over:
+                    self._refuse("it did not come in time", service)
+            finally:
+                self._turn.release()
 
     def drain(self, service: Any) -> None:
         """It may have come to be served; not for long."""

@@ -103,6 +103,8 @@ class Lingering:
         """It leaves in a moment by itself."""
 
     def _close(self) -> None:
+        if self.loop.handlers.get(self.fd) is not self:
+            return  # another thread of a shared loop was faster, and the number may be somebody else's by now
         self.loop.lingering -= 1
         self.loop.drop(self)
         self.sock.close()

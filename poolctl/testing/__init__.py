@@ -8,12 +8,15 @@ one.
     class TestMine(DispatchContract):
         strategy = Mine
 
+A plugin of another axis is tested in a server: ``with running(topology) as server``.
+
 Needs the packages of the extra poolctl[testing].
 """
 
 from __future__ import annotations
 
 from poolctl.testing.contract import DispatchContract
+from poolctl.testing.running import Server, running
 from poolctl.testing.violation import Violation
 
-__all__ = ["DispatchContract", "Violation"]
+__all__ = ["DispatchContract", "Server", "Violation", "running"]

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 CONSOLE = [block for block in pages.BLOCKS if block.language == "console"]
 YAML = [block for block in pages.BLOCKS if block.language == "yaml" and not block.name.startswith("broken")]
 TALKS = [block for block in pages.BLOCKS if block.language == "text" and block.text.startswith(("> ", "< "))]
+TESTS = [block for block in pages.BLOCKS if block.name.startswith("test_")]
 SCHEMA = Draft7Validator(topology_schema())
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[\d+\] ", re.MULTILINE)
 POOLCTL = [sys.executable, "-m", "poolctl"]
@@ -40,7 +41,8 @@ def of(word: str) -> list[object]:
 def test_every_console_block_is_one_that_is_run() -> None:
     assert [*of("poolctl validate"), *of("poolctl run"), *of("curl -s ")] != []
     redis = of("redis-cli ")  # by test_redis
-    run = [*of("poolctl validate"), *of("poolctl run"), *of("poolctl init"), *SHOWN, *of("curl -s "), *redis]
+    plugins = [*of("pytest "), *of("poolctl status")]  # beside the tests that they run, and by test_plugins
+    run = [*of("poolctl validate"), *of("poolctl run"), *of("poolctl init"), *SHOWN, *of("curl -s "), *redis, *plugins]
     assert len(CONSOLE) == len(run)
 
 
@@ -48,7 +50,7 @@ def test_every_python_and_yaml_block_has_a_name() -> None:
     assert [str(block) for block in pages.BLOCKS if block.language in ("python", "yaml") and not block.name] == []
 
 
-SHOWN = [block for word in ("config", "diff", "explain") for block in of(f"poolctl {word}")]
+SHOWN = [block for word in ("config", "diff", "explain", "plugin") for block in of(f"poolctl {word}")]
 
 
 @pytest.mark.parametrize("block", SHOWN, ids=str)
@@ -60,10 +62,20 @@ def test_commands_print_what_is_shown(block, tmp_path: Path) -> None:
     done = subprocess.run(
         [*POOLCTL, *words], check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=30
     )
-    if shown.endswith("\n...\n"):
-        assert done.stdout.startswith(shown.removesuffix("...\n"))
-    else:
-        assert done.stdout == shown
+    pages.compare(done.stdout, shown)
+
+
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_tests_pass_as_shown(block, tmp_path: Path) -> None:
+    """What is printed, where the page shows it."""
+    pages.write_files(block.page, tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.name]
+    done = subprocess.run(
+        command, check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stdout
+    for console in of(f"pytest -q {block.name}\n"):
+        pages.compare(done.stdout, console.text.partition("\n")[2])
 
 
 def test_the_page_has_the_rules_of_changes() -> None:
@@ -75,9 +87,8 @@ def test_the_page_has_the_rules_of_changes() -> None:
 
 @pytest.mark.parametrize("block", YAML, ids=str)
 def test_topologies_are_valid(block, tmp_path: Path) -> None:
-    file = tmp_path / block.name
-    file.write_text(block.text)
-    read(str(file))
+    pages.write_files(block.page, tmp_path)
+    read(str(tmp_path / block.name))
 
 
 @pytest.mark.parametrize("block", YAML, ids=str)

@@ -54,7 +54,7 @@ def test_a_plugin_is_shown_with_its_options_and_where_it_fits() -> None:
         "slack: part of the mean load that an inbox may have more (number, at least 0.05, at most 100; default: 0.5)"
         in shown
     )
-    assert "by: what makes the key; where there is none the client (string, client, header, cookie, path" in shown
+    assert "by: what makes the key; where there is none the client (client, header, cookie, path" in shown
     assert "fits where least-loaded does:\n  pool: process, thread\n" in shown
     assert "beside pick it has: joined" in shown
     assert run("show", "round-robin")[0].startswith("dispatch round-robin: Each inbox in its turn")
@@ -67,6 +67,7 @@ def test_a_plugin_is_shown_with_its_options_and_where_it_fits() -> None:
 NEW = {
     "dispatch": ("first-free", "dispatch: ./first_free.py:FirstFree\napp: demo\n", "/"),
     "app": ("greeter", "app: {use: ./greeter.py:Greeter, greeting: good day}\n", "/"),
+    "ownership": ("warmed", 'app: demo\nownership: {use: ./warmed.py:Warmed, before: "time:time"}\n', "/"),
     "pool": ("gentle", "app: demo\npool: {kind: ./gentle.py:Gentle, size: 2, niceness: 7}\n", "/pid"),
     "protocol": ("records", "app: {use: ./shout.py:Shout}\nprotocol: {use: ./records.py:Records, limit: 64}\n", ""),
 }
@@ -96,7 +97,19 @@ def test_what_new_writes_keeps_its_own_tests_and_serves(
     assert f"wrote {tmp_path}/{name.replace('-', '_')}.py" in told
     assert run("new", name, "--kind", kind, "-C", str(tmp_path))[1] == 2  # nothing is overwritten
     tests = f"test_{name.replace('-', '_')}.py"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "-k", "not live", tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+        "-k",
+        "not test_live",
+        tests,
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stdout
     if kind == "protocol":

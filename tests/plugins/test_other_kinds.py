@@ -127,3 +127,52 @@ def test_each_worker_of_pinned_is_bound_to_a_cpu(serve: Launch, ownership: str) 
         assert client.get("/pid").process in workers
     assert f"3 processes (pool {PINNED}:Pinned)" in server.log
     assert server.stop() == 0
+
+
+OWNERSHIPS = {
+    "HalfSyncHalfReactive": "half-sync/half-reactive",
+    "HalfSyncHalfAsync": "half-sync/half-async",
+    "LeaderFollowers": "leader/followers",
+    "ReusePort": "reuse-port",
+}
+NOTED = """
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from poolctl.plugin import {base}, Life, Site
+from pydantic import Field
+
+
+@dataclass
+class Noted({base}):
+    interface: ClassVar[int] = 1
+    like: ClassVar[str] = "{like}"
+
+    to: Annotated[str, Field(min_length=1, description="the file in which workers are noted")] = ""
+
+    def work(self, site: Site, worker: int, life: Life):
+        with open(self.to, "a") as file:
+            file.write(f"{{worker}}\\n")
+        return super().work(site, worker, life)
+"""
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+@pytest.mark.parametrize("base", OWNERSHIPS)
+def test_an_ownership_from_a_file_serves_as_what_it_is_like(
+    serve: Launch, tmp_path: Path, base: str, pool: str
+) -> None:
+    (tmp_path / "noted.py").write_text(NOTED.format(base=base, like=OWNERSHIPS[base]))
+    topology = {
+        "app": "demo",
+        "pool": {"kind": pool, "size": 2},
+        "ownership": {"use": "./noted.py:Noted", "to": str(tmp_path / "noted")},
+    }
+    server = serve(topology, path=tmp_path)
+    for _ in range(4):
+        with Client(server.port) as client:
+            assert [client.get().status for _ in range(3)] == [200] * 3
+    gathered = (base, pool) == ("LeaderFollowers", "thread")  # the threads work as one: they share an event set
+    assert sorted((tmp_path / "noted").read_text().split()) == (["0"] if gathered else ["0", "1"])
+    assert ", ./noted.py:Noted" in server.log
+    assert server.stop() == 0

@@ -127,12 +127,20 @@ def test_a_role_holds_what_it_keeps_and_nothing_else(start: Start) -> None:
     def access(pid: int, number: str) -> int:
         return int(Path(f"/proc/{pid}/fdinfo/{number}").read_text().split("flags:")[1].split()[0], 8) & os.O_ACCMODE
 
+    def rows() -> list[list[str]]:
+        return [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+
     def inode(port: int) -> str:
-        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return next(f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")
+        return next(f"socket:[{row[9]}]" for row in rows() if row[1].endswith(f":{port:04X}") and row[3] == "0A")
+
+    def strangers() -> set[str]:
+        """Any process of this machine may connect to a port, by mistake too."""
+        return {f"socket:[{row[9]}]" for row in rows() if row[3] != "0A"}
 
     for pid, port in ((worker, server.port), (front, server.gate)):
+        among = strangers()
         rest = {number: what for number, what in held(pid).items() if number not in ("0", "1", "2")}
+        rest = {number: what for number, what in rest.items() if what not in among}
         sockets = [what for what in rest.values() if what.startswith("socket:")]
         assert sockets == [inode(port)]
         pipes = [number for number, what in rest.items() if what.startswith("pipe:")]
