@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
+# The tests wait for processes more than they compute, so three jobs are about right for two cores.
+JOBS ?= 3
 TOPOLOGY ?= topologies/quickstart.yaml
 
 .PHONY: run test check faults bench clean
@@ -17,7 +19,7 @@ run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n $(JOBS)
 
 faults: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 -m slow

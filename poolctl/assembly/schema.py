@@ -16,7 +16,7 @@ from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import FORMAT
 from poolctl.config.choice import DEFAULT_POOL, name_key
 from poolctl.config.listen import ADDRESS
-from poolctl.config.model import SHORT_FOR, Topology
+from poolctl.config.model import SHORT, Topology
 
 Schema = dict[str, Any]
 
@@ -123,14 +123,13 @@ def _forms(axis: str, word: str) -> list[Schema]:
     default = axis == "pool" and word == DEFAULT_POOL
     mapping = _mapping({key: named} | options, [*needed, *([] if default else [key])], about)
     forms = [mapping] if needed else [named, mapping]
-    if axis == "app":
-        forms.append(_short(word, needed, options, about))
+    if word in SHORT.get(axis, {}):
+        forms.append(_short(word, SHORT[axis][word], options, about))
     return forms
 
 
-def _short(word: str, needed: list[str], options: Schema, about: str) -> Schema:
+def _short(word: str, option: str, options: Schema, about: str) -> Schema:
     """{wsgi: shop:app}: the word is the key of its target."""
-    option = SHORT_FOR.get(word, "target")
     value = options.get(option, {"type": "null"})
     others = {key: schema for key, schema in options.items() if key != option}
     return _mapping({word: value | {"description": about}} | others, [word], about)

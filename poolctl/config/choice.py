@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolctl.config.diagnostic import Diagnostic, Place
-from poolctl.config.model import APP_WORDS, SHORT_FOR, Choice
+from poolctl.config.model import SHORT, Choice
 from poolctl.config.tree import Tree
 from poolctl.config.wording import shown, similar
 
 DEFAULT_POOL = "process"
+PLURAL = {"app": "apps", "affinity": "affinities"}
 
 
 def read_choice(axis: str, value: Any, tree: Tree) -> Choice | Diagnostic:
@@ -30,34 +31,37 @@ def read_choice(axis: str, value: Any, tree: Tree) -> Choice | Diagnostic:
         return Choice(name, {word: option for word, option in value.items() if word != key}, path)
     if axis == "pool":
         return Choice(DEFAULT_POOL, dict(value), path)
-    return _short(value, tree) if axis == "app" else _nameless(axis, key, tree)
+    return _short(axis, value, tree)
 
 
-def _short(value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
-    """`{wsgi: shop:app}`: the key is the word, its value the target, or what SHORT_FOR says."""
-    words = [key for key in value if key in APP_WORDS]
+def _short(axis: str, value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
+    """`{wsgi: shop:app}`: the key is the word, its value the option that SHORT says."""
+    short = SHORT.get(axis, {})
+    words = [key for key in value if key in short]
     if not words:
-        near = next((f'did you mean "{word}"?' for key in value if (word := similar(key, APP_WORDS))), "")
-        message = f"app: none of its keys names an app; the apps are {', '.join(APP_WORDS)}"
-        return Diagnostic(
-            "PC202", message, tree.at_key(("app", *list(value)[:1])), near or f"for instance {example('app')}"
-        )
+        return _nameless(axis, value, tree)
     if len(words) > 1:
-        message = f"app: {' and '.join(words)} are two apps, a topology has one"
-        return Diagnostic("PC204", message, tree.at_key(("app", words[1])), "keep one of them")
-    option = SHORT_FOR.get(words[0], "target")
+        message = f"{axis}: {' and '.join(words)} are two {PLURAL[axis]}, a topology has one"
+        return Diagnostic("PC204", message, tree.at_key((axis, words[1])), "keep one of them")
+    option = short[words[0]]
     if option in value:
-        message = f'app: the {option} is there twice, as the value of "{words[0]}" and as "{option}"'
-        return Diagnostic("PC204", message, tree.at_key(("app", option)), "keep one of the two")
+        message = f'{axis}: the {option} is there twice, as the value of "{words[0]}" and as "{option}"'
+        return Diagnostic("PC204", message, tree.at_key((axis, option)), "keep one of the two")
     options = {key: given for key, given in value.items() if key != words[0]}
     if value[words[0]] is not None:
         options[option] = value[words[0]]
-    return Choice(words[0], options, ("app",))
+    return Choice(words[0], options, (axis,))
 
 
-def _nameless(axis: str, key: str, tree: Tree) -> Diagnostic:
-    message = f'{axis}: the key "{key}", which names the component, is missing'
-    return Diagnostic("PC202", message, tree.at_key((axis,)), f"for instance {example(axis)}")
+def _nameless(axis: str, value: dict[str, Any], tree: Tree) -> Diagnostic:
+    short = list(SHORT.get(axis, ()))
+    near = next((f'did you mean "{word}"?' for key in value if (word := similar(key, short))), "")
+    mend = near or f"for instance {example(axis)}"
+    if axis == "app":
+        message = f"app: none of its keys names an app; the apps are {', '.join(short)}"
+        return Diagnostic("PC202", message, tree.at_key(("app", *list(value)[:1])), mend)
+    message = f'{axis}: the key "{name_key(axis)}", which names the component, is missing'
+    return Diagnostic("PC202", message, tree.at_key((axis,)), mend)
 
 
 def name_key(axis: str) -> str:
@@ -90,7 +94,8 @@ def path_of_option(tree: Tree, choice: Choice, option: Sequence[str | int]) -> t
     """The path of an option, also where a short form has no key for it."""
     path = (*choice.path, *option)
     short = (*choice.path, choice.name)
-    if option and option[0] == SHORT_FOR.get(choice.name, "target") and not tree.has(path) and tree.has(short):
+    shortens = SHORT.get(str(choice.path[-1]), {}).get(choice.name)
+    if option and option[0] == shortens and not tree.has(path) and tree.has(short):
         return (*short, *option[1:])
     return path
 

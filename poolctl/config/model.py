@@ -15,23 +15,24 @@ from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.refused import Refused
 from poolctl.config.units import Bytes, Seconds, Timeout
 
-# The key that may stand for the name of an app: `app: {wsgi: shop:app}`. The registry has the same words.
-APP_WORDS = (
-    "wsgi",
-    "asgi",
-    "echo",
-    "lines",
-    "frames",
-    "stream",
-    "async-lines",
-    "async-frames",
-    "async-stream",
-    "demo",
-    "cgi",
-    "static",
-)
-# What the value of that key is, where it is not the target.
-SHORT_FOR = {"cgi": "program", "static": "folder"}
+# Words that may be a key themselves, and the option that its value is then: `app: {wsgi: shop:app}`.
+SHORT = {
+    "app": {
+        "wsgi": "target",
+        "asgi": "target",
+        "echo": "target",  # it has none, which is said of what is given
+        "lines": "target",
+        "frames": "target",
+        "stream": "target",
+        "async-lines": "target",
+        "async-frames": "target",
+        "async-stream": "target",
+        "demo": "target",
+        "cgi": "program",
+        "static": "folder",
+    },
+    "affinity": {"header": "name", "cookie": "name", "path": "segments"},
+}
 AXES = ("app", "protocol", "pool", "ownership", "dispatch", "affinity")
 
 DEFAULT_LISTEN = "tcp://127.0.0.1:8000"

@@ -7,10 +7,12 @@ the options that belonged to the other. ``pool: thread`` below ``pool: {size: 4}
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from poolctl.config.loader import CORE, NULL, STR
-from poolctl.config.model import APP_WORDS, AXES, SHORT_FOR
+from poolctl.config.model import AXES, SHORT
 
 # The key whose value a plain word stands for.
 WORD_KEY = dict.fromkeys(AXES, "use") | {"pool": "kind", "access_log": "format", "listen": "at"}
@@ -31,8 +33,8 @@ def merged(below: Node | None, over: Node, path: tuple[str, ...] = ()) -> Node |
         return over
     key = path[0] if len(path) == 1 else ""
     base = _as_mapping(below, key)
-    if key == "app" and base is not None:
-        base, over = _long(base), _long(over)
+    if key in SHORT and base is not None:
+        base, over = _long(base, SHORT[key]), _long(over, SHORT[key])
     if base is not None and key in REPLACED and _names_another(base, over, key):
         base = None
     return _by_key(base, over, path)
@@ -62,21 +64,21 @@ def _as_mapping(node: Node | None, key: str) -> MappingNode | None:
     return None
 
 
-def _long(app: MappingNode) -> MappingNode:
+def _long(choice: MappingNode, words: Mapping[str, str]) -> MappingNode:
     """{wsgi: a:b} as {use: wsgi, target: a:b}, so that the two forms can be put over each other."""
-    short = next((key for key, _ in app.value if key.value in APP_WORDS), None)
-    if short is None or any(key.value == "use" for key, _ in app.value):
-        return app
+    short = next((key for key, _ in choice.value if key.value in words), None)
+    if short is None or any(key.value == "use" for key, _ in choice.value):
+        return choice
     entries: list[Entry] = []
-    for key, value in app.value:
+    for key, value in choice.value:
         if key is short:
-            option = SHORT_FOR.get(key.value, "target")
+            option = words[key.value]
             marks = key.start_mark, key.end_mark
             entries.append((ScalarNode(STR, "use", *marks), ScalarNode(STR, key.value, *marks)))
             entries.append((ScalarNode(STR, option, *marks), value))
         else:
             entries.append((key, value))
-    return MappingNode(app.tag, entries, app.start_mark, app.end_mark)
+    return MappingNode(choice.tag, entries, choice.start_mark, choice.end_mark)
 
 
 def _names_another(base: MappingNode, over: MappingNode, axis: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from poolctl.config.address import parse_address
 from poolctl.config.diagnostic import Unreadable
 from poolctl.config.load import Document, default_name, load
-from poolctl.config.model import APP_WORDS, AXES, Choice, Limits, Timeouts, Topology
+from poolctl.config.model import AXES, SHORT, Choice, Limits, Timeouts, Topology
 
 GALLERY = Path(__file__).parents[2] / "topologies"
 
@@ -163,4 +163,13 @@ def test_full_yaml_has_every_key_with_its_default() -> None:
 def test_the_apps_are_those_of_the_registry() -> None:
     from poolctl.assembly.registry import words
 
-    assert set(APP_WORDS) == set(words("app"))
+    assert set(SHORT["app"]) == set(words("app"))
+
+
+def test_what_a_short_form_stands_for_is_an_option() -> None:
+    from poolctl.assembly.options import option_names
+    from poolctl.assembly.registry import part_class
+
+    for axis, short in SHORT.items():
+        for word, option in short.items():
+            assert word in ("echo", "demo") or option in option_names(part_class(axis, word))

@@ -49,6 +49,7 @@ PROGRAMS = {
     "slow": """
         echo $$ > "$PIDS/leader"
         sh -c 'echo $$ > "$PIDS/child"; trap "" TERM; while :; do sleep 1; done' &
+        echo begun >&2
         sleep 60""",
     "late": """
         echo $$ > "$PIDS/leader"
@@ -234,6 +235,7 @@ def test_programs_end_with_their_worker(folder: Path, launch: Launch, tmp_path: 
     with Client(server.port) as client:
         client.ask("/slow")
         numbers = [pid(tmp_path, name) for name in ("leader", "child")]
+        server.wait_for_log("begun")  # the worker has told its warden by then
         (worker,) = server.pids("worker")
         os.kill(worker, signal.SIGKILL)
         assert client.answer().status == 502
