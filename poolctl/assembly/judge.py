@@ -31,7 +31,6 @@ from poolctl.config.load import draft
 from poolctl.config.model import Choice, Topology
 from poolctl.config.sources import Inputs
 from poolctl.config.tree import Path, Tree
-from poolctl.config.wording import mend
 
 if TYPE_CHECKING:
     from poolctl.assembly.plugins.plugin import Plugin
@@ -101,10 +100,10 @@ class Judgement:
         if choice.path in self._told:
             return False
         place = place_of_name(self.tree, choice)
-        from poolctl.assembly.plugins.choose import names
+        from poolctl.assembly.plugins.choose import help_for
         from poolctl.config.elsewhere import word_for  # only who has findings needs it
 
-        help_ = word_for(axis, choice.name) or mend(choice.name, [*known, *names(axis)], f"the words of {axis}")
+        help_ = word_for(axis, choice.name) or help_for(axis, choice.name)
         self._found.append(Diagnostic("PC205", f'{axis}: there is no "{choice.name}"', place, help_))
         return False
 

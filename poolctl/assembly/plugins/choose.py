@@ -7,11 +7,13 @@ from pathlib import Path
 from poolctl.assembly.options import wrong
 from poolctl.assembly.plugins.inspection import Description, Unusable, described
 from poolctl.assembly.plugins.plugin import Plugin
-from poolctl.assembly.plugins.reference import AXES, NotFound, Reference, find, installed, is_file
+from poolctl.assembly.plugins.reference import AXES, NotFound, Reference, find, installed, is_file, meant
+from poolctl.assembly.registry import words
 from poolctl.config.choice import place_of_name
 from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.config.model import Choice
 from poolctl.config.tree import Tree
+from poolctl.config.wording import mend
 
 
 def choose(axis: str, choice: Choice, tree: Tree) -> tuple[Plugin | None, list[Diagnostic]]:
@@ -50,9 +52,16 @@ def default(axis: str, word: str, place: Place) -> tuple[Plugin | None, list[Dia
     return Plugin(found, {}, description), []
 
 
-def names(axis: str) -> list[str]:
-    """Of those that are installed."""
-    return list(installed(axis)) if axis in AXES else []
+def help_for(axis: str, word: str) -> str:
+    """What to write instead of a word that neither poolctl nor a plugin has."""
+    known = words(axis)
+    if axis not in AXES:
+        return mend(word, known, f"the words of {axis}")
+    plugins = list(installed(axis))
+    found = meant(word) or mend(word, [*known, *plugins], f"the words of {axis}")
+    if plugins or not found.startswith("the words of"):
+        return found
+    return f"{found}; a plugin would have to be installed, or be named by its file"
 
 
 def _folder(place: Place) -> Path:

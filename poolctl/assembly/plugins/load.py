@@ -19,6 +19,13 @@ from poolctl.errors import PoolctlError
 from poolctl.runtime.interface import INTERFACE
 
 NO_LIKE = ("leader", "kernel-hash", "client", "cpu")  # words of dispatch without a front that could ask
+CALLED = {  # the methods of a strategy, and what they are called with
+    "pick": ("task", "inboxes"),
+    "next": ("inbox", "waiting"),
+    "joined": ("inbox",),
+    "left": ("inbox",),
+    "finished": ("task", "inbox", "seconds"),
+}
 BASES = {
     "dispatch": "poolctl.runtime.dispatch:Dispatch",
     "app": "poolctl.runtime.app:App",
@@ -127,6 +134,24 @@ def check(reference: Reference, found: Any) -> None:
         raise PluginError(f"{name} does not have {', '.join(missing)}", f"{kind.__name__} says what each has to do")
     _check_like(axis, name, found)
     _check_options(name, found)
+    if axis == "dispatch":
+        for method, arguments in CALLED.items():
+            _check_call(name, found, method, arguments)
+
+
+def _check_call(name: str, found: type[Any], method: str, arguments: tuple[str, ...]) -> None:
+    """Can it be called as a strategy is?"""
+    written = f"write def {method}(self, {', '.join(arguments)})"
+    function = inspect.getattr_static(found, method)
+    if not callable(getattr(found, method)):
+        raise PluginError(f"{name}.{method} is no method", written)
+    if inspect.iscoroutinefunction(getattr(found, method)):
+        raise PluginError(f"{name}.{method} is async, and nobody awaits it: a strategy decides at once", written)
+    whose = () if isinstance(function, staticmethod | classmethod) else ("self",)
+    try:
+        inspect.signature(getattr(found, method)).bind(*whose, *arguments)
+    except TypeError as error:
+        raise PluginError(f"{name}.{method} is called with {' and '.join(arguments)}: {error}", written) from error
 
 
 def _check_like(axis: str, name: str, found: type[Any]) -> None:

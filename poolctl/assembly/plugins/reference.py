@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 AXES = ("dispatch", "app", "protocol", "ownership", "pool")
 OF_A_FILE = re.compile(r"\.py(:|$)|^(\.{0,2}|~)/")
+OF_A_MODULE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -55,6 +56,12 @@ def is_file(text: str) -> bool:
     return bool(OF_A_FILE.search(text))
 
 
+def meant(text: str) -> str:
+    """What somebody who writes `module:Class` probably means, as help; empty where it is something else."""
+    found = OF_A_MODULE.fullmatch(text)
+    return f'a plugin is named by its file: "./{found[1].replace(".", "/")}.py:{found[2]}"' if found else ""
+
+
 def find(axis: str, text: str, folder: Path) -> Reference | NotFound | None:
     """The plugin that a topology in ``folder`` means by ``text``; None when no distribution has that name."""
     return _in_file(axis, text, folder) if is_file(text) else _installed(axis, text)
@@ -71,6 +78,8 @@ def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
         return NotFound(
             f"{axis}: there is no file {place}", f"a path counts from the folder of the file that names it{there}"
         )
+    if path.suffix != ".py":
+        return NotFound(f"{axis}: {place} is no Python file", "the file of a plugin has a name that ends with .py")
     if not CLASS.fullmatch(name):
         return NotFound(f'{axis}: "{name}" is no name of a class', f"for instance {place}:Mine")
     return Reference(axis, text, name, path=str(path))

@@ -55,6 +55,20 @@ class NoPick(Dispatch):
     """Says nothing."""
 
 
+class Bare(Dispatch):
+    """Its pick takes nothing."""
+
+    def pick(self) -> None:  # type: ignore[override]
+        return None
+
+
+class Awaited(Right):
+    """Its hook would have to be awaited."""
+
+    async def left(self, inbox: InboxView) -> None:  # type: ignore[override]
+        self.little = 1
+
+
 class Newer(Right):
     """Of tomorrow."""
 
