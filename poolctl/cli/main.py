@@ -33,7 +33,9 @@ class Commands(TyperGroup):
         module = import_module(f"poolctl.cli.{cmd_name}")
         function: Callable[..., Any] | typer.Typer = getattr(module, cmd_name)
         if isinstance(function, typer.Typer):  # a group of commands
-            return typer.main.get_command(function)
+            group = typer.main.get_command(function)
+            group.name = cmd_name  # which the list of --help shows
+            return group
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         alone.command(cmd_name)(function)
         return typer.main.get_command(alone)

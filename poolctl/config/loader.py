@@ -19,6 +19,7 @@ MAX_BYTES = 64 << 10
 MAX_NODES = 3_000  # values as they are written
 MAX_VALUES = 10_000  # with all aliases written out
 MAX_DEPTH = 64
+TOO_DEEP = f"the file is nested more than {MAX_DEPTH} levels deep"
 
 CORE = "tag:yaml.org,2002:"
 NULL, BOOL, INT, FLOAT, STR = (CORE + name for name in ("null", "bool", "int", "float", "str"))
@@ -50,7 +51,7 @@ class TopologyLoader(yaml.SafeLoader):
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         self.nodes += 1
         if self.depth >= MAX_DEPTH:
-            raise self._too_much(f"the file is nested more than {MAX_DEPTH} levels deep")
+            raise self._too_much(TOO_DEEP)
         if self.nodes > MAX_NODES:
             raise self._too_much(f"the file has more than {MAX_NODES} values")
         self.depth += 1
@@ -58,6 +59,12 @@ class TopologyLoader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        # The scanner reads ahead as long as a bracket may begin a key, and looks at all open ones for each token.
+        if self.flow_level >= MAX_DEPTH:
+            raise TooMuch(None, None, TOO_DEEP, self.get_mark())
+        super().fetch_flow_collection_start(token)
 
     def _too_much(self, problem: str) -> TooMuch:
         """An exception like the parser's own, so that it gets its place as they do."""

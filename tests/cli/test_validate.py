@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from poolctl import __version__
-from poolctl.cli.main import cli
+from poolctl.cli.main import COMMANDS, cli
 
 FULL = str(Path(__file__).parents[2] / "topologies" / "full.yaml")
 
@@ -52,3 +54,9 @@ def test_version() -> None:
 
 def test_there_are_no_options_about_shell_completion() -> None:
     assert "completion" not in CliRunner().invoke(cli, ["--help"]).stdout
+
+
+@pytest.mark.parametrize(("group", "names"), [([], COMMANDS), (["plugin"], ("list", "show", "check", "new"))])
+def test_help_lists_every_command_by_its_name(group: list[str], names: Sequence[str]) -> None:
+    shown = CliRunner().invoke(cli, [*group, "--help"], env={"COLUMNS": "120"}).stdout
+    assert re.findall(r"^│ ([a-z]+) ", shown.partition("Commands")[2], re.MULTILINE) == list(names)

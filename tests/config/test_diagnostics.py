@@ -37,7 +37,7 @@ CASES = [
     Case("PC105", APP + "x-a: !mine {}", (1, 5, 13), '"!mine"'),
     Case("PC106", "app: demo\n---\napp: echo", (1, 0, 3), "second document"),
     Case("PC107", "app: demo\nx-a: &a [*a]", (1, 5, 12), "alias of itself"),
-    Case("PC108", "a: " + "[" * 70, (0, 66, 67), "nested more than 64"),
+    Case("PC108", "a: " + "[" * 70, (0, 67, 68), "nested more than 64"),
     Case("PC108", APP + "backlog: " + "9" * 41, (1, 9, 50), "more than 40 digits"),
     Case("PC109", "app: demo\n[1]: 2", (1, 0, 3), "plain text"),
     Case("PC109", "app: demo\nx-a: {<<: {}}", (1, 6, 8), "merge key"),
