@@ -148,16 +148,18 @@ class ProcessTaskExecutor:
             keep = False
         if keep:
             os.close(out.fd)
-            os.write(returns.writer, RECORD.pack(ticket << 2 | KEPT))
-            return
-        # The client gets its end of file from here, so the front need not be woken for it.
-        sock = socket.socket(INET, STREAM, 0, out.fd)
+        else:
+            # The client gets its end of file from here, so the front need not be woken for it.
+            sock = socket.socket(INET, STREAM, 0, out.fd)
+            try:
+                sock.shutdown(WRITING)
+            except OSError:
+                log.debug("a client left before its connection was closed")
+            sock.close()
         try:
-            sock.shutdown(WRITING)
-        except OSError:
-            log.debug("a client left before its connection was closed")
-        sock.close()
-        os.write(returns.writer, RECORD.pack(ticket << 2))
+            os.write(returns.writer, RECORD.pack(ticket << 2 | keep * KEPT))
+        except BrokenPipeError:  # the mold, which outlives fronts, is dead as well: so the inbox has come to its end
+            log.debug("nobody is left to take a connection back")
 
     def _leave(self, record: int, left: Outbound) -> bool:
         """Send what the client has not read yet to the front; False when it is lost, and the client has to be cut."""

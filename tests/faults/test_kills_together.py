@@ -8,7 +8,7 @@ import time
 
 import pytest
 from harness.client import Client, clients, get
-from harness.server import Server, wait_until
+from harness.server import Server, alive, wait_until
 
 from faults.hammer import Hammer
 from faults.models import MODELS, Start, begin, busy
@@ -135,3 +135,19 @@ def test_the_whole_generation_killed_at_once_is_followed_by_the_next(serve: Star
     assert not set(old) & set(server.tree())
     assert len(server.tree()) == len(old) + 1
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", FRONTED)
+def test_workers_that_nobody_is_left_to_hear_leave_in_peace(serve: Start, name: str) -> None:
+    model, server = begin(serve, name)
+    workers = model.workers(server)
+    with busy(server.port, 0.5):
+        wait_until(lambda: any(asleep(pid) for pid in workers), "a worker that sleeps")
+        for role in ("mold", "front"):  # in this order nobody begins a new front
+            for pid in server.pids(role):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(alive(pid) for pid in workers), "the end of the workers")
+    server.wait_for_log("generation 2 of .* is ready")
+    assert server.stop() == 0
+    assert "the role failed" not in server.log
+    assert "Traceback" not in server.log
