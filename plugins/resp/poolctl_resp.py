@@ -10,7 +10,6 @@ It marks where a command ends, so half-sync/half-reactive can lend it: each comm
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, ClassVar
 
@@ -30,6 +29,8 @@ from poolctl.plugin import (
 
 END = b"\r\n"
 WORDS = 1024 * 1024  # of one command, as Redis has it
+NONE = -1  # no command has begun
+LINE = 64 * 1024  # bytes of a length, or of a command that is typed, as Redis has it
 REFUSED = {503: b"-ERR max number of clients reached\r\n", 413: b"-ERR Protocol error: too large\r\n"}
 Command = list[bytes]
 
@@ -38,36 +39,11 @@ class NotResp(ValueError):
     """Bytes that are no command."""
 
 
-def command(data: bytes | bytearray, start: int, limit: int) -> tuple[Command, int] | None:
-    """The command that begins at ``start``, and where it ends; None when its end has not come. Raises NotResp."""
-    line = _line(data, start, limit)
-    if line is None:
-        return None
-    text, position = line
-    if not text.startswith(b"*"):
-        return text.split(), position  # an inline command, as people type it
-    words: Command = []
-    for _ in range(_number(text[1:], WORDS)):
-        line = _line(data, position, limit)
-        if line is None:
-            return None
-        text, begin = line
-        if not text.startswith(b"$"):
-            raise NotResp("expected a bulk string")
-        end = begin + _number(text[1:], limit)
-        if len(data) < end + 2:
-            return None
-        if data[end : end + 2] != END:
-            raise NotResp("a bulk string is longer than it says")
-        words.append(bytes(data[begin:end]))
-        position = end + 2
-    return words, position
-
-
 def _line(data: bytes | bytearray, start: int, limit: int) -> tuple[bytes, int] | None:
-    end = data.find(b"\n", start, start + limit)
+    most = min(limit, LINE)
+    end = data.find(b"\n", start, start + most)
     if end < 0:
-        if len(data) - start >= limit:
+        if len(data) - start >= most:
             raise NotResp("a line without an end")
         return None
     return bytes(data[start:end]).removesuffix(b"\r"), end + 1
@@ -80,36 +56,73 @@ def _number(text: bytes, most: int) -> int:
 
 
 class _Cutter:
-    """Cuts the bytes of one connection into commands; common to both halves."""
+    """Cuts the bytes of one connection into commands; common to both halves.
+
+    A command that comes in pieces is read on where the last piece ended, so that many small ones cost no more than one.
+    """
+
+    keeps: ClassVar[bool] = True  # are its words wanted?
 
     def __init__(self, limit: int) -> None:
         self.reply = b""
         self.failure = 0
         self._limit = limit
-        self._held = bytearray()
+        self._held = bytearray()  # from the beginning of a command
+        self._at = 0  # so much of it is read
+        self._words: Command = []  # that were read
+        self._count = 0  # words that it has in all
+        self._left = NONE  # of them still to come
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the client, split anywhere."""
-        if not self.failure:
-            self._held += data
-            for words, raw in self._commands():
-                self._take(words, raw)
-
-    def _commands(self) -> Iterator[tuple[Command, bytes]]:
-        held, start = self._held, 0
+        if self.failure:
+            return
+        self._held += data
+        start = 0
         try:
-            while start < len(held) and (found := command(held, start, self._limit)) is not None:
-                words, end = found
-                if words:  # an empty line is no command
-                    yield words, bytes(held[start:end])
-                start = end
+            while self._whole():
+                if self._count:  # an empty line is no command
+                    self._take(self._words, bytes(self._held[start : self._at]))
+                start, self._words, self._left = self._at, [], NONE
         except NotResp:
             self.failure = 400
-            start = len(held)
-        del held[:start]
-        if len(held) > self._limit:
+            start = len(self._held)
+        del self._held[:start]
+        self._at -= start
+        if len(self._held) > self._limit:
             self.failure = 413
-            held.clear()
+            self._held.clear()
+
+    def _whole(self) -> bool:
+        """Read on; whether a command has come to its end. Raises NotResp."""
+        held, limit = self._held, self._limit
+        if self._left == NONE:
+            line = _line(held, self._at, limit)
+            if line is None:
+                return False
+            text, self._at = line
+            if not text.startswith(b"*"):
+                self._words = text.split()  # an inline command, as people type it
+                self._count = len(self._words)
+                return True
+            self._count = self._left = _number(text[1:], WORDS)
+        while self._left:
+            line = _line(held, self._at, limit)
+            if line is None:
+                return False
+            text, begin = line
+            if not text.startswith(b"$"):
+                raise NotResp("expected a bulk string")
+            end = begin + _number(text[1:], limit)
+            if len(held) < end + len(END):
+                return False
+            if held[end : end + len(END)] != END:
+                raise NotResp("a bulk string is longer than it says")
+            if self.keeps:
+                self._words.append(bytes(held[begin:end]))
+            self._at = end + len(END)
+            self._left -= 1
+        return True
 
     def _take(self, words: Command, raw: bytes) -> None:
         raise NotImplementedError
@@ -137,6 +150,8 @@ class RespConversation(_Cutter, Conversation):
 
 class RespFramer(_Cutter, Framer):
     """Whole commands, as they came."""
+
+    keeps: ClassVar[bool] = False
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,10 +28,25 @@ def test_splits_make_no_difference(commands: list[list[bytes]], sizes: list[int]
     assert not conversation.pending
 
 
+@pytest.mark.parametrize("half", ["conversation", "framer"])
+def test_many_small_words_in_pieces_cost_no_more_than_at_once(half: str) -> None:
+    data = encoded([b"RPUSH", *[b"x"] * 20_000])
+    reader = Resp().conversation(PEER) if half == "conversation" else Resp().framer()
+    began = time.process_time()
+    for start in range(0, len(data), 100):  # read from the beginning each time these would take minutes
+        reader.receive(data[start : start + 100])
+    assert time.process_time() - began < 3
+    assert not reader.pending
+    assert not reader.failure
+
+
 def test_commands_may_be_typed() -> None:
     conversation = Resp().conversation(PEER)
-    conversation.receive(b"\r\nPING\r\nSET  a 1\n")
+    framer = Resp().framer()
+    for reader in (conversation, framer):
+        reader.receive(b"\r\nPING\r\n  \r\n*0\r\nSET  a 1\n")
     assert list(conversation.requests) == [[b"PING"], [b"SET", b"a", b"1"]]
+    assert [framer.take(), framer.take(), framer.take()] == [b"PING\r\n", b"SET  a 1\n", None]
 
 
 @pytest.mark.parametrize(
