@@ -12,6 +12,12 @@ from harness.server import wait_until
 
 from faults.models import MODELS, Start, begin, models
 
+
+@pytest.fixture
+def serve(typed: Start) -> Start:
+    return typed  # what it inherits counts here
+
+
 LISTENING = "0A"  # of /proc/net/tcp
 
 

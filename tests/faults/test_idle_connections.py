@@ -15,6 +15,12 @@ from harness.server import Server
 
 from faults.models import Start
 
+
+@pytest.fixture
+def serve(typed: Start) -> Start:
+    return typed  # its memory is its own
+
+
 MOST = 8192  # bytes for each
 FIRST = 1200  # connections that are there before the measuring begins: what is remembered of some is full then
 REQUEST = (

@@ -14,6 +14,12 @@ from harness.server import Server, wait_until
 
 from faults.models import ALL, FEW, MODELS, Start, begin, busy, models
 
+
+@pytest.fixture
+def serve(typed: Start) -> Start:
+    return typed  # its limits are its own
+
+
 LENT = [name for name, model in ALL.items() if model.lends]
 
 

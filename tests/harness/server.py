@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -97,11 +98,13 @@ class Server:
             assert "Traceback" not in self.log, self.log
 
     def kill_all(self) -> None:
-        """End every process of the tree, by its pid."""
-        pids = {*self._seen, *self.tree()}
-        for pid in pids:
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+        """End every process of the tree, by its pid. All are stopped first, so that nobody has anything to say of the
+        others' end."""
+        pids = list(dict.fromkeys([*self.tree(), *self._seen]))  # parents before children
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in filter(alive, pids):
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(pid, number)
         self.process.wait(PATIENCE)
         for pid in pids:
             wait_until(lambda pid=pid: not alive(pid), f"the end of process {pid}")  # type: ignore[misc]

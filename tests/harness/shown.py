@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import select
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -174,11 +175,12 @@ class Shown:
 
     def evens_connections(self) -> None:
         """least-loaded where a connection is the task: those that are open are spread evenly."""
-        for _ in HOLDS:
+        for hold in HOLDS:
             with self.fresh() as talk:
                 met = [talk().who().worker for _ in range(6)]
             if all(met.count(worker) == 3 for worker in met):
                 return
+            time.sleep(hold)  # a worker without a core has not seen yet that the connections of before are closed
         raise AssertionError(f"six open connections are with {met}")
 
     def looks_at_the_load(self) -> None:

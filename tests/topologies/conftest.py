@@ -1,34 +1,18 @@
-"""Servers started by the hundred."""
+"""Servers whose apps are those of this folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness.launcher import LaunchedServer, Launcher, launcher
+from harness.server import Server
 
 APPS = Path(__file__).parent / "apps"
 
 
-@pytest.fixture(scope="session")
-def one_launcher() -> Iterator[Launcher]:
-    with launcher() as made:
-        yield made
-
-
 @pytest.fixture
-def launch(one_launcher: Launcher, tmp_path: Path) -> Iterator[Callable[..., LaunchedServer]]:
-    """As the fixture serve, without the start of an interpreter; the modules of ``apps`` can be imported."""
-    servers: list[LaunchedServer] = []
-
-    def start(topology: Any, **options: Any) -> LaunchedServer:
-        server = LaunchedServer(one_launcher, topology, tmp_path, path=APPS, **options)
-        servers.append(server)
-        server.ready()
-        return server
-
-    yield start
-    for server in servers:
-        server.__exit__(None, None, None)
+def launch(launch: Callable[..., Server]) -> Callable[..., Server]:
+    """The modules of ``apps`` can be imported."""
+    return partial(launch, path=APPS)

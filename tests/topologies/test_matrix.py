@@ -52,7 +52,7 @@ def by_default(combination: Combination) -> bool:
 
 FITTING = [each for each in walked(APPS) if not fits(each)]
 SERVED = [each for each in FITTING if each.service.app != "echo" or by_default(each)]  # echo does not say who answers
-REFUSED = [each for each in walked([*APPS, "wsgi"]) if fits(each)]
+REFUSED = [each for each in walked(APPS) if fits(each)]
 
 
 def words(combination: Combination) -> str:
@@ -65,7 +65,7 @@ def words(combination: Combination) -> str:
 
 def topology(combination: Combination) -> dict[str, Any]:
     """The file of a combination, every axis written out."""
-    target: Any = APPS.get(combination.service.app, {"wsgi": "shop:app"})
+    target: Any = APPS[combination.service.app]
     affinity: Any = combination.affinity
     if affinity == "header":
         affinity = {"use": affinity, "name": SESSION}
