@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.assembly import size
-from poolctl.assembly.combination import ASKED, ASYNC, FRONTED, REUSE_PORT, Combination
+from poolctl.assembly.combination import ASKED, ASYNC, FRONTED, REACTIVE, REUSE_PORT, Combination
 from poolctl.config.choice import path_of_option, place_of_name
-from poolctl.config.diagnostic import Diagnostic, Place
+from poolctl.config.diagnostic import Diagnostic, Label, Place
 from poolctl.config.loader import place_of
 from poolctl.config.model import Topology
 from poolctl.config.tree import Path
@@ -36,22 +36,35 @@ class Facts(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """One thing that is unwise. ``at``: the key it is about. The texts may name the words of the combination."""
+    """One thing that is unwise. ``at``: the key it is about. The texts may name the words of the combination.
+    ``against``: the axis that disagrees with it, whose choice is shown too."""
 
     code: str
     at: str
     applies: Callable[[Facts], bool]
     reason: str
     mend: str
+    against: str = ""
 
 
 ANYBODY = ("0.0.0.0/0", "::/0")
 
 
 def _one_address(facts: Facts) -> bool:
-    """Whether all clients come from the same address."""
+    """Whether all clients come from the same address. With the PROXY protocol each has its own, behind a proxy too."""
     topology = facts.topology
-    return topology.forwarded is not None or all(address.scheme == "unix" for address in topology.listen)
+    proxied = topology.forwarded is not None
+    return all((proxied or each.scheme == "unix") and not each.proxy_protocol for each in topology.listen)
+
+
+# What a strategy is asked for once, when a topology says with an affinity that further requests follow the first.
+ONCE = {
+    "connection": "each connection",
+    "client": "each client",
+    "header": "each session",
+    "cookie": "each session",
+    "path": "each path",
+}
 
 
 def _blocks(chosen: Combination) -> bool:
@@ -89,6 +102,15 @@ ADVICE = (
         lambda f: "affinity" in f.written and f.chosen.size == 1 and f.chosen.affinity in ("client", *ASKED),
         "with one worker everything meets the same one, so affinity {affinity} changes nothing",
         "leave out affinity, or give the pool more workers",
+    ),
+    Advice(
+        "PC511",
+        "dispatch",
+        lambda f: f.chosen.inspects and f.chosen.ownership == REACTIVE and f.chosen.affinity in ONCE and f.workers > 1,
+        "{dispatch} looks at every request, and affinity {affinity} asks it for the first of {once} only: all others"
+        " follow that one, whatever they ask for",
+        "choose affinity request, or a dispatch that does not look at requests (least-loaded)",
+        against="affinity",
     ),
     Advice(
         "PC504",
@@ -142,13 +164,22 @@ def advice(judgement: Judgement) -> Iterator[Diagnostic]:
         return
     written = frozenset(judgement.choices)
     facts = Facts(topology, chosen, judgement.workers, written, size.usable_cores())
+    words = {"once": ONCE.get(str(chosen.affinity), ""), **vars(chosen), **dict(chosen.names)}
     for each in ADVICE:
         if each.applies(facts):
-            reason = each.reason.format_map(vars(chosen))
-            yield Diagnostic(each.code, reason, _place(judgement, each.at), each.mend, severity="warning")
+            reason = each.reason.format_map(words)
+            place, related = _place(judgement, each.at), _against(judgement, chosen, each.against)
+            yield Diagnostic(each.code, reason, place, each.mend, related, severity="warning")
     yield from _passwords(judgement, topology)
     if "$" in judgement.tree.file.text:
         yield from _bare(judgement)
+
+
+def _against(judgement: Judgement, chosen: Combination, axis: str) -> tuple[Label, ...]:
+    choice = judgement.choices.get(axis)
+    if choice is None:
+        return ()
+    return (Label(place_of_name(judgement.tree, choice), f"{axis} is {chosen.shown(axis)}"),)
 
 
 def _place(judgement: Judgement, at: str) -> Place:

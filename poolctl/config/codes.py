@@ -310,4 +310,10 @@ CODES = {
         "app: demo\npool: {size: 4}\nownership: half-sync/half-async\ndispatch: shared-queue\n",
         "app: demo\npool: {size: 4}\nownership: half-sync/half-async\ndispatch: least-loaded\n",
     ),
+    "PC511": Code(
+        "a dispatch that an affinity makes useless",
+        "A strategy that looks at what requests ask for wants to be asked for each of them. With an affinity it is"
+        " asked once for each key, a connection, a client or a session, and what follows goes where the first request"
+        " went: a strategy that sends each path to a worker of its own sends a whole connection there.",
+    ),
 }

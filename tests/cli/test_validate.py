@@ -60,3 +60,18 @@ def test_there_are_no_options_about_shell_completion() -> None:
 def test_help_lists_every_command_by_its_name(group: list[str], names: Sequence[str]) -> None:
     shown = CliRunner().invoke(cli, [*group, "--help"], env={"COLUMNS": "120"}).stdout
     assert re.findall(r"^│ ([a-z]+) ", shown.partition("Commands")[2], re.MULTILINE) == list(names)
+
+
+def test_clients_that_a_proxy_names_have_addresses_of_their_own(tmp_path: Path) -> None:
+    """With the PROXY protocol affinity client knows them apart, on a unix socket and behind a proxy."""
+    file = tmp_path / "shop.yaml"
+    text = "app: demo\npool: {{size: 4}}\naffinity: client\nforwarded: {{trust: unix}}\nlisten: {}\n"
+    for listen, codes in (
+        ("{at: unix:///run/shop.sock, proxy_protocol: unix}", []),
+        ("{at: unix:///run/shop.sock}", ["PC502"]),
+        ("[{at: tcp://127.0.0.1:1, proxy_protocol: 127.0.0.1}, tcp://127.0.0.1:2]", []),
+    ):
+        file.write_text(text.format(listen))
+        done = CliRunner().invoke(cli, ["validate", str(file), "--no-environment"])
+        assert done.exit_code == 0
+        assert re.findall(r"\[(PC\d+)\]", done.stdout) == codes
