@@ -11,6 +11,18 @@ class AppError(PoolctlError):
     """The user's app cannot be used: not importable, not callable, of the wrong shape."""
 
 
+class TlsError(PoolctlError):
+    """A certificate, key, password, authority or list of ciphers that cannot be used.
+
+    ``option``: the key of the topology at fault. ``name``: of a further certificate; empty for the listener's own.
+    """
+
+    def __init__(self, message: str, option: str, name: str = "") -> None:
+        super().__init__(message)
+        self.option = option
+        self.name = name
+
+
 class ClientGone(ConnectionError):
     """The client closed, reset or stopped reading: nobody is left to answer."""
 

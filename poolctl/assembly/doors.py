@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from poolctl.assembly.resolve import Parts
 from poolctl.config.address import Address
 from poolctl.config.tls import Certificate, Tls
-from poolctl.errors import PoolctlError
+from poolctl.errors import TlsError
 from poolctl.runtime.door import Door
 from poolctl.runtime.protocol import Protocol
 
@@ -20,7 +20,7 @@ def tls_contexts(parts: Parts) -> list[SSLContext | None]:
     """One for each address, in their order, None where it has no TLS; certificates and keys are read here, before
     anybody gives up rights.
 
-    Raises PoolctlError.
+    Raises TlsError.
     """
     pairs = zip(parts.topology.listen, parts.protocols, strict=True)
     return [tls_context(address.tls, protocol.alpn) if address.tls else None for address, protocol in pairs]
@@ -47,15 +47,15 @@ def _door(address: Address, protocol: Protocol, context: SSLContext | None, numb
 
 
 def tls_context(said: Tls, protocols: Sequence[str]) -> SSLContext:
-    """The context of an address. ``protocols``: of ALPN. Raises PoolctlError with the file at fault."""
+    """The context of an address. ``protocols``: of ALPN. Raises TlsError with the option at fault."""
     from poolctl.runtime.tls import Identity, server_context
 
-    def identity(given: Certificate) -> Identity:
-        return Identity(given.certificate, given.key, _password(given))
+    def identity(given: Certificate, name: str = "") -> Identity:
+        return Identity(given.certificate, given.key, _password(given, name))
 
     return server_context(
         identity(said),
-        {name: identity(given) for name, given in said.names.items()},
+        {name: identity(given, name) for name, given in said.names.items()},
         minimum=said.minimum,
         ciphers=said.ciphers,
         authority=said.clients.authority if said.clients else "",
@@ -64,7 +64,7 @@ def tls_context(said: Tls, protocols: Sequence[str]) -> SSLContext:
     )
 
 
-def _password(given: Certificate) -> str:
+def _password(given: Certificate, name: str) -> str:
     if not given.password_file:
         return given.password
     try:
@@ -72,4 +72,4 @@ def _password(given: Certificate) -> str:
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise PoolctlError(f"tls: cannot read {given.password_file}: {reason}") from error
+        raise TlsError(f"tls: cannot read {given.password_file}: {reason}", "password_file", name) from error

@@ -6,10 +6,9 @@ import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from poolctl.errors import PoolctlError
+from poolctl.errors import TlsError
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-NO_PEM = "a PEM file was expected, with BEGIN CERTIFICATE and BEGIN ... PRIVATE KEY"
 SUBJECT = 1024  # characters of the subject of a client's certificate; more is refused
 # RFC 4514, section 3, and what is usual beside it
 SHORT = {
@@ -49,7 +48,7 @@ def server_context(
     one label. ``authority``: a file of the certificates that sign those of clients; empty: they need none.
     ``required``: whether a client without one is refused. ``protocols``: of ALPN (RFC 7301), the first is preferred.
 
-    Raises PoolctlError with the file at fault.
+    Raises TlsError with the option at fault.
     """
     context = _context(identity, minimum, ciphers)
     if protocols:
@@ -58,15 +57,16 @@ def server_context(
         try:
             context.load_verify_locations(authority)
         except (OSError, ssl.SSLError) as error:
-            raise PoolctlError(f"tls: {authority} has no certificates of an authority: {_reason(error)}") from error
+            reason = "a PEM file was expected, which has lines BEGIN CERTIFICATE"
+            raise TlsError(f"tls: {authority} has no certificates of an authority; {reason}", "authority") from error
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-    others = {name.lower(): _context(other, minimum, ciphers) for name, other in names.items()}
+    others = {name.lower(): _context(other, minimum, ciphers, name) for name, other in names.items()}
     if others:
         context.sni_callback = lambda tls, name, _: _choose(tls, name, others)
     return context
 
 
-def _context(identity: Identity, minimum: str, ciphers: str) -> ssl.SSLContext:
+def _context(identity: Identity, minimum: str, ciphers: str, name: str = "") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = VERSIONS[minimum]
     # Requests say themselves where they end: a client that leaves without a farewell truncates nothing.
@@ -75,33 +75,17 @@ def _context(identity: Identity, minimum: str, ciphers: str) -> ssl.SSLContext:
         try:
             context.set_ciphers(ciphers)
         except ssl.SSLError as error:
-            raise PoolctlError(f'tls: no cipher is called "{ciphers}"; `openssl ciphers -v` lists them') from error
+            message = f'tls: no cipher is called "{ciphers}"; `openssl ciphers -v` lists them'
+            raise TlsError(message, "ciphers") from error
     certificate, key, password = identity
     try:
         # a callable: asked on the terminal otherwise, where there is none
         context.load_cert_chain(certificate, key or None, lambda: password)
     except (OSError, ssl.SSLError) as error:
-        files = certificate if key in ("", certificate) else f"{certificate} and {key}"
-        reason = _reason(error)
-        if password and reason == NO_PEM:
-            reason += ", and the password may not be that of the key"
-        raise PoolctlError(f"tls: cannot use {files}: {reason}") from error
+        from poolctl.runtime.tls_files import refusal  # only what cannot be used is looked at
+
+        raise refusal(identity, error, name) from error
     return context
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None)
-    known = {
-        "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
-        "NO_START_LINE": NO_PEM,
-        "BAD_DECRYPT": "the password does not open the key",
-        "BAD_PASSWORD_READ": "the key needs a password",
-    }
-    if isinstance(reason, str):
-        return known.get(reason, reason.lower().replace("_", " "))
-    if isinstance(error, ssl.SSLError):
-        return NO_PEM
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _choose(tls: Any, name: str | None, others: Mapping[str, ssl.SSLContext]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from poolctl.assembly.doors import tls_context
 from poolctl.assembly.environment.files import inside
 from poolctl.config.diagnostic import Diagnostic
-from poolctl.errors import PoolctlError
+from poolctl.errors import TlsError
 
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
@@ -77,10 +77,9 @@ def _usable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnostic]:
             os.chdir(judgement.topology.directory)
         context = tls_context(tls, ())
         remaining = _remaining(context, tls.certificate)
-    except PoolctlError as error:
+    except TlsError as error:
         message, _, mend = str(error).partition("; ")
-        place = judgement.tree.at_value(_at_fault(message, tls, base))
-        yield Diagnostic("PC425", message, place, mend or "the key and the certificate have to be one pair, in PEM")
+        yield Diagnostic("PC425", message, judgement.tree.at_value(_at_fault(error, tls, base)), mend)
         return
     finally:
         os.fchdir(here)
@@ -92,17 +91,13 @@ def _usable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnostic]:
         yield Diagnostic("PC426", message, place, "renew it", severity="warning")
 
 
-def _at_fault(message: str, tls: Tls, base: Path) -> Path:
-    if "cipher" in message:
-        return (*base, "ciphers")
-    if "password" in message and tls.password:
-        return (*base, "password")
-    if tls.clients and tls.clients.authority in message:
+def _at_fault(error: TlsError, tls: Tls, base: Path) -> Path:
+    if error.option == "authority":
         return (*base, "clients", "authority")
-    for name, other in tls.names.items():
-        if other.certificate in message:
-            return (*base, "names", name, "certificate")
-    return (*base, "key") if tls.key and tls.key in message else (*base, "certificate")
+    path: Path = (*base, "names", error.name) if error.name else base
+    given = tls.names[error.name] if error.name else tls
+    option = "password_file" if error.option == "password" and given.password_file else error.option
+    return (*path, option)
 
 
 def _remaining(server: ssl.SSLContext, certificate: str) -> float | None:

@@ -428,6 +428,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pem(folder, authority, "soon.example", not_after=now + datetime.timedelta(days=3, hours=1))
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     (folder / "text.pem").write_text("no certificate\n")
+    (folder / "cipher.pem").write_text("no password\n")
+    for kind, name in (("CERTIFICATE", "torn.pem"), ("PRIVATE KEY", "torn.key")):
+        (folder / name).write_text(f"-----BEGIN {kind}-----\ntorn\n-----END {kind}-----\n")
+    lock = ["openssl", "pkey", "-aes128", "-passout", "pass:open", "-in", "shop.example.key", "-out", "locked.key"]
+    subprocess.run(lock, cwd=folder, check=True, capture_output=True, timeout=30)
     return folder
 
 
@@ -444,7 +449,37 @@ class TestCertificates:
             ("certificate: none.pem", "PC424", "cannot read none.pem: No such file", "none.pem"),
             ("certificate: shop.example.pem, key: none.key", "PC424", "cannot read none.key", "none.key"),
             ("certificate: shop.example.pem, key: other.example.key", "PC425", "does not belong", "other.example.key"),
-            ("certificate: text.pem", "PC425", "a PEM file was expected", "text.pem"),
+            ("certificate: text.pem", "PC425", "text.pem has no certificate", "text.pem"),
+            ("certificate: shop.example.pem", "PC425", "has a certificate and no private key", "shop.example.pem"),
+            ("certificate: shop.example.pem, key: text.pem", "PC425", "text.pem has no private key", "text.pem"),
+            (
+                "certificate: shop.example.key, key: shop.example.pem",
+                "PC425",
+                "shop.example.pem the certificate",
+                "shop.example.key",
+            ),
+            ("certificate: torn.pem, key: shop.example.key", "PC425", "torn.pem is damaged", "torn.pem"),
+            ("certificate: shop.example.pem, key: torn.key", "PC425", "torn.key is damaged", "torn.key"),
+            ("certificate: shop.example.pem, key: locked.key", "PC425", "no password is given", "locked.key"),
+            (
+                "certificate: shop.example.pem, key: locked.key, password: '${NONE:-no}'",
+                "PC425",
+                "the password does not open the key in locked.key",
+                "'${NONE:-no}'",
+            ),
+            (
+                "certificate: shop.example.pem, key: locked.key, password_file: text.pem",
+                "PC425",
+                "the password does not open the key in locked.key",
+                "text.pem",
+            ),
+            (
+                "certificate: shop.example.pem, key: shop.example.key, names: {b.example: {certificate: torn.pem}}",
+                "PC425",
+                "torn.pem has a certificate and no private key",
+                "torn.pem",
+            ),
+            ("certificate: cipher.pem, key: shop.example.key", "PC425", "cipher.pem has no certificate", "cipher.pem"),
             ("certificate: shop.example.pem, key: shop.example.key, ciphers: NONE-1", "PC425", "no cipher", "NONE-1"),
             (
                 "certificate: shop.example.pem, key: shop.example.key, clients: {authority: text.pem}",
