@@ -54,7 +54,7 @@ class Cgi(App):
         elif not os.path.isfile(path):
             raise AppError(f"cgi: there is neither a program nor a folder {self.program}")
         elif not os.access(path, os.X_OK):
-            raise AppError(f"cgi: {self.program} cannot be executed by this user: chmod +x {self.program}")
+            raise AppError(f"cgi: {self.program} cannot be executed by this user; chmod +x {self.program}")
         else:
             self._folder = None
         self._path = path

@@ -67,6 +67,8 @@ class Static(App):
         self._folder = os.path.abspath(self.folder)
         self._types = Types(self.types)
         self._index = [os.fsencode(name) for name in self.index]
+        if os.path.isfile(self._folder):
+            raise AppError(f"{self._folder!r} is a file, and app static serves a folder; name the folder that it is in")
         if not os.path.isdir(self._folder):
             raise AppError(f"there is no folder {self._folder!r}: the option 'folder' of app static names one")
         if not os.access(self._folder, os.X_OK):

@@ -23,10 +23,10 @@ def load_callable(target: str, default: str | None = None) -> Callable[..., Any]
     name, colon, path = target.partition(":")
     path = path if colon else (default or "")
     if not name or not path or not all(part.isidentifier() for part in f"{name}.{path}".split(".")):
-        raise AppError(f"{target!r} does not name a callable: write 'package.module:callable'")
+        raise AppError(f"{target!r} does not name a callable: write 'package.module:callable'{_meant(target)}")
     found: Any = _attribute(_module(name), name, path)
     if not callable(found):
-        raise AppError(f"'{name}:{path}' cannot be called: it is a {type(found).__name__}")
+        raise AppError(f"'{name}:{path}' cannot be called: its type is {type(found).__name__}")
     function: Callable[..., Any] = found
     return function
 
@@ -39,6 +39,7 @@ def load_function(target: str, word: str) -> Callable[..., Any]:
             f"{target!r} is an async function, which the app {word} would call and never await; "
             f"write 'app: {{async-{word}: {target}}}'"
         )
+    _takes(function, target, (f"a {'connection' if word == 'stream' else word.removesuffix('s')}",))
     return function
 
 
@@ -50,6 +51,7 @@ def load_async_function(target: str, word: str) -> Callable[..., Awaitable[Any]]
             f"{target!r} is no async function, and the app {word} awaits it; make it one with 'async def', "
             f"or write 'app: {{{word.removeprefix('async-')}: {target}}}'"
         )
+    _takes(function, target, (f"a {'connection' if word == 'async-stream' else word[6:].removesuffix('s')}",))
     return function
 
 
@@ -61,6 +63,7 @@ def load_wsgi(target: str) -> Callable[..., Any]:
             f"{target!r} is to be awaited, which makes it an ASGI application and no WSGI one; "
             f"write 'app: {{asgi: {target}}}'"
         )
+    _takes(function, target, ("environ", "start_response"))
     return function
 
 
@@ -73,7 +76,44 @@ def load_asgi(target: str) -> Callable[..., Any]:
             f"{target!r} takes environ and start_response, which makes it a WSGI application and no ASGI one; "
             f"write 'app: {{wsgi: {target}}}'"
         )
+    _takes(function, target, ("scope", "receive", "send"))
     return function
+
+
+def _takes(function: Callable[..., Any], target: str, given: tuple[str, ...]) -> None:
+    """Raises AppError for a callable that cannot be called as the app is: each request would fail. A function that
+    makes an application is the usual one, for it looks like one."""
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)  # what a decorator calls is its own affair
+    except (TypeError, ValueError):
+        return  # it was written in C, and does not say
+    why = _misfit(signature, given)
+    if not why:
+        return
+    mend = ""
+    if not _misfit(signature, ()):
+        name = target.partition(":")[2] or "application"
+        mend = f"; if it makes the app, call it in a module, 'app = {name}()', and name that: package.module:app"
+    raise AppError(f"{target!r} cannot be called with {' and '.join(given)}: {why}{mend}")
+
+
+def _misfit(signature: inspect.Signature, given: tuple[str, ...]) -> str:
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        return str(error)
+    return ""
+
+
+def _meant(target: str) -> str:
+    """The mend for targets as other tools, and files, have them."""
+    name, _, path = target.partition(":")
+    module = name.removeprefix("./").removesuffix(".py").replace("/", ".")
+    if path.endswith("()") and path[:-2].isidentifier():
+        return f"; call it in a module, 'app = {path}', and name that: package.module:app"
+    if module != name and f"{module}.{path or 'x'}".replace(".", "").isidentifier():
+        return f"; did you mean '{module}{':' * bool(path)}{path}'?"
+    return ""
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
@@ -100,8 +140,15 @@ def _module(name: str) -> Any:
         if missing is None or not (name == missing or name.startswith(missing + ".")) or _is_inside(error, name):
             raise
         raise AppError(
-            f"cannot import {name!r}: no module of that name in {here} or the environment" + _close(missing, here)
+            f"cannot import {name!r}: no module of that name in {here} or the environment"
+            + (_meant(name) or _inside(missing) or _close(missing, here))
         ) from None
+
+
+def _inside(missing: str) -> str:
+    """What is missing as a module, and is there in one."""
+    module, _, name = missing.rpartition(".")
+    return f"; did you mean '{module}:{name}'?" if hasattr(sys.modules.get(module), name) else ""
 
 
 def _close(missing: str, here: str) -> str:

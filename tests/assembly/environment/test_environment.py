@@ -213,7 +213,7 @@ class TestApp:
         ("target", "code", "says", "mend"),
         [
             ("shop:aplication", "PC410", "no attribute 'aplication'", "did you mean 'application'?"),
-            ("shop:number", "PC410", "cannot be called: it is a int", "check the name"),
+            ("shop:number", "PC410", "cannot be called: its type is int", "check the name"),
             ("shp:application", "PC410", "no module of that name in", "did you mean 'shop'?"),
             ("unlike.anything", "PC410", "no module of that name in", "check the name"),
         ],
@@ -224,6 +224,19 @@ class TestApp:
         assert (finding.code, marked(finding)) == (code, f"'{target}'")
         assert says in finding.message
         assert mend in finding.help
+
+    def test_raises_what_cannot_be_shown(self, folder: Path) -> None:
+        (folder / "shop.py").write_text(
+            "class Odd(BaseException):\n    def __str__(self):\n        raise ValueError\nraise Odd\n"
+        )
+        finding = one("app: {wsgi: shop:application}\n")
+        assert (finding.code, finding.help) == ("PC411", "mend it in the app's own code")
+        assert "line 4, in <module>" in finding.detail
+
+    def test_a_file_is_no_folder(self, folder: Path) -> None:
+        (folder / "shop.py").touch()
+        assert one("app: {static: shop.py}\n").help == "name the folder that it is in"
+        assert one("app: {cgi: shop.py}\n").help == "chmod +x shop.py"
 
     def test_is_there_and_was_not_imported_here(self, folder: Path) -> None:
         (folder / "shop.py").write_text(f"import os\nopen('pid', 'w').write(str(os.getpid()))\n{SHOP}")

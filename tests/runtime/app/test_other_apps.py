@@ -94,7 +94,10 @@ def test_a_function_of_frames_that_returns_what_is_no_frame(module: Any, answer:
 
 
 class Answers:
-    """Callable objects are functions too."""
+    """Callable objects are functions too; the class is called itself, and is to wait for nothing."""
+
+    def __init__(self, request: object = None) -> None:
+        """Nothing."""
 
     async def __call__(self, request: object) -> None:
         """Nothing."""

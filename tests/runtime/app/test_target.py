@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from serving import ALONE
 
 from poolctl.errors import AppError
-from poolctl.runtime.app.target import load_callable
+from poolctl.runtime.app.target import load_asgi, load_callable, load_function, load_wsgi
 from poolctl.runtime.app.wsgi import Wsgi
 
 SHOP = "class Site:\n    def serve(self): pass\nsite = Site()\ndef application(environ, start): return []\nnumber = 3\n"
@@ -48,6 +51,8 @@ def test_a_target_that_names_nothing(target: str) -> None:
 @pytest.mark.parametrize(
     ("name", "mend"),
     [
+        ("pc_shop.wsgi.application", "; did you mean 'pc_shop.wsgi:application'?"),
+        ("wsgi.py", "; did you mean 'wsgi'?"),
         ("pc_shopp.wsgi", "; did you mean 'pc_shop'?"),
         ("pc_shop.wsgj", "; did you mean 'pc_shop.wsgi'?"),
         ("pc_shop.wsgi.more", ""),
@@ -70,7 +75,7 @@ def test_an_attribute_that_is_not_there() -> None:
 
 
 def test_what_cannot_be_called() -> None:
-    with pytest.raises(AppError, match=r"'pc_shop.wsgi:number' cannot be called: it is a int"):
+    with pytest.raises(AppError, match=r"'pc_shop.wsgi:number' cannot be called: its type is int"):
         load_callable("pc_shop.wsgi:number")
 
 
@@ -79,3 +84,62 @@ def test_errors_of_the_users_code_pass_through() -> None:
         load_callable("pc_shop.broken:application")
     with pytest.raises(KeyError, match=r"mine"):
         load_callable("pc_shop.failing:application")
+
+
+@pytest.mark.parametrize(
+    ("target", "mend"),
+    [
+        ("./shop.py:app", "; did you mean 'shop:app'?"),
+        ("pc_shop/wsgi:application", "; did you mean 'pc_shop.wsgi:application'?"),
+        ("pc_shop/wsgi.py", "; did you mean 'pc_shop.wsgi'?"),
+        ("shop:create_app()", "; call it in a module, 'app = create_app()', and name that: package.module:app"),
+        ("a b:c", ""),
+    ],
+)
+def test_targets_as_files_and_other_servers_have_them(target: str, mend: str) -> None:
+    with pytest.raises(AppError) as caught:
+        load_callable(target, "application")
+    assert str(caught.value) == f"{target!r} does not name a callable: write 'package.module:callable'{mend}"
+
+
+CALLABLES = """
+import functools
+
+class Site:
+    def __call__(self, environ, start_response): ...
+
+class Response:
+    def __init__(self, environ, start_response): ...
+
+def decorated(function):
+    @functools.wraps(function)
+    def inner(environ, start_response): ...
+    return inner
+
+def three(scope, receive, send): ...
+site, wrapped, any_number, partial = Site(), decorated(three), print, functools.partial(three, None)
+def create_app(config=None): ...
+"""
+FACTORY = "; if it makes the app, call it in a module, 'app = create_app()', and name that: package.module:app"
+
+
+@pytest.mark.parametrize("name", ["site", "Response", "wrapped", "any_number", "partial"])
+def test_what_can_be_called_as_the_app_is(name: str, project: Path) -> None:
+    (project / "pc_shop" / "callables.py").write_text(CALLABLES)
+    load_wsgi(f"pc_shop.callables:{name}")
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "says"),
+    [
+        (load_wsgi, "three", "environ and start_response: missing a required argument: 'send'"),
+        (load_wsgi, "create_app", f"environ and start_response: too many positional arguments{FACTORY}"),
+        (load_asgi, "create_app", f"scope and receive and send: too many positional arguments{FACTORY}"),
+        (load_asgi, "site", "takes environ and start_response, which makes it a WSGI application"),
+        (partial(load_function, word="lines"), "three", "a line: missing a required argument: 'receive'"),
+    ],
+)
+def test_what_every_request_would_fail_of(load: Any, name: str, says: str, project: Path) -> None:
+    (project / "pc_shop" / "callables.py").write_text(CALLABLES)
+    with pytest.raises(AppError, match=re.escape(says)):
+        load(f"pc_shop.callables:{name}")
