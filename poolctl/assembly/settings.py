@@ -20,11 +20,15 @@ from poolctl.config.model import AXES, Choice, Topology
 from poolctl.config.tree import Path
 from poolctl.config.units import BYTES, READERS, SECONDS
 
-SECRET = re.compile(r"PASS|_PWD$|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|DSN|JWT", re.IGNORECASE)
+SECRET = re.compile(r"PASS|PWD$|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|DSN|JWT", re.IGNORECASE)
 BINARY = ("B", "KiB", "MiB", "GiB")
 EMPTY = ("password", "ciphers", "cache")  # texts that may be empty, and not null
-# What is before the @ of a URL: user:password, a token alone, and passwords with a slash that should be %2F.
-CREDENTIALS = re.compile(r"://(?:[^/@\s]+|[^/@\s:]*:[^@\s]+)@")
+# What is before the @ of a URL: user:password, a token alone, and passwords with a slash that should be %2F. And the
+# passwords of connection strings (libpq, ODBC, JDBC): host=db password=secret.
+CREDENTIALS = re.compile(
+    r"://(?:[^/@\s]+|[^/@\s:]*:[^@\s]+)@|(?<![a-z0-9])(?:ssl)?(?:password|passwd|pwd|secret|token)\s*=\s*[^\s;&]",
+    re.IGNORECASE,
+)
 
 
 class Setting(NamedTuple):
@@ -76,9 +80,16 @@ class _Settings:
         chosen = self.parts.combination
         word = {"app": chosen.service.app, "protocol": chosen.service.protocol}.get(axis) or chosen.shown(axis)
         choice = self.choices.get(axis)
-        source = self._default_of(axis) if choice is None else self._origin(place_of_name(self.tree, choice), (axis,))
+        if choice is None or (axis == "pool" and self._nameless()):
+            source = self._default_of(axis)
+        else:
+            source = self._origin(place_of_name(self.tree, choice), (axis,))
         yield Setting((axis, name_key(axis)), word, word, source)
         yield from self._options((axis,), part, choice)
+
+    def _nameless(self) -> bool:
+        """Whether the pool has options only, and its kind is the default."""
+        return isinstance(self.tree.value_at(("pool",)), dict) and not self.tree.has(("pool", "kind"))
 
     def _default_of(self, axis: str) -> str:
         chosen = self.parts.combination

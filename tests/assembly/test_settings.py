@@ -132,6 +132,29 @@ def test_credentials_in_urls_are_masked(tmp_path: Path, url: str) -> None:
     assert shown.count(", masked") == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=db password=hunter2 user=a",
+        "jdbc:x://db/a?sslpassword=hunter2",
+        "Server=db;Pwd = hunter2;",
+        "a&token=hunter2",
+    ],
+)
+def test_passwords_of_connection_strings_are_masked(tmp_path: Path, text: str) -> None:
+    shown = complete_file(settings(read(tmp_path, f"app: demo\nenvironment: {{DB: '{text}', PLAIN: password file}}")))
+    assert "hunter2" not in shown
+    assert shown.count(", masked") == 1
+
+
+@pytest.mark.parametrize(
+    ("pool", "source"), [("{size: 3}", "default"), ("{kind: process}", "shop.yaml:2"), ("process", "shop.yaml:2")]
+)
+def test_a_pool_of_options_only_has_the_default_kind(tmp_path: Path, pool: str, source: str) -> None:
+    (kind,) = (each for each in settings(read(tmp_path, f"app: demo\npool: {pool}\n")) if each.key == "pool.kind")
+    assert (kind.value, kind.source.rpartition("/")[2]) == ("process", source)
+
+
 @pytest.mark.parametrize("option", ["environment.DB_PASSWORD=hunter2", "environment={A: b, DB_PASSWORD: hunter2}"])
 def test_where_a_secret_comes_from_does_not_tell_it(tmp_path: Path, option: str) -> None:
     file = tmp_path / "shop.yaml"
