@@ -68,7 +68,9 @@ def read_text(value: Any) -> str:
     """The value of a variable. Raises ValueError for numbers, whose digits YAML may change."""
     if not isinstance(value, str):
         shown = str(value).lower() if isinstance(value, bool) else value
-        mend = f'put it in quotes: "{shown}"' if isinstance(value, int | float) else "variables are texts"
+        quoted = "" if value is None else shown
+        single = value is None or isinstance(value, int | float)
+        mend = f'put it in quotes: "{quoted}"' if single else "variables are texts"
         raise Refused("expected a text", mend)
     if "\0" in value:
         raise Refused("it has a NUL, which no variable can have", "leave it out")

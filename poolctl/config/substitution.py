@@ -17,6 +17,7 @@ from poolctl.config.diagnostic import MOST, Diagnostic, Place, Source
 from poolctl.config.loader import MAX_BYTES, NO_TEXT, STR, place_of, resolved_tag
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_IN_KEY = re.compile(r"(?<!\$)\$\{[A-Za-z_]")
 _PART = re.compile(r"\$\$|\$\{([^{}]*)(\}?)")
 _INSIDE = re.compile(rf"({_NAME})(?:(:-|:\?)(.*))?", re.DOTALL)
 FORMS = "${NAME}, ${NAME:-default} and ${NAME:?message}; a dollar is $$"
@@ -47,13 +48,23 @@ class Substitution:
             return
         self._seen.add(id(node))
         if isinstance(node, MappingNode):
-            for _, value in node.value:
+            for key, value in node.value:
+                if isinstance(key, ScalarNode) and _IN_KEY.search(key.value):
+                    self._key(key)
                 self.visit(value)
         elif isinstance(node, SequenceNode):
             for value in node.value:
                 self.visit(value)
         elif isinstance(node, ScalarNode) and "$" in node.value:
             self._scalar(node)
+
+    def _key(self, key: ScalarNode) -> None:
+        """Left as it is, it would be an odd name for a variable, or a key that nobody knows."""
+        place = place_of(self.source, key)
+        message = "variables are put into values, and not into keys"
+        if len(self.findings) < MOST:
+            self.findings.append(Diagnostic("PC112", message, place, "write the key out"))
+        self.unusable[id(key)] = key
 
     def _scalar(self, node: ScalarNode) -> None:
         names: list[str] = []

@@ -25,6 +25,7 @@ class Mistake(NamedTuple):
     at_start: bool = False  # whether the mistake was made where the context begins
     label: str = ""  # what the other of the two places is
     wants: str = ""  # what has to be found in the line before the place
+    covers: str = ""  # what is marked in the line, of which the place is a part; otherwise one character
 
 
 MISTAKES = (
@@ -34,6 +35,7 @@ MISTAKES = (
         'a "${{" without quotes cannot stand between brackets',
         'put a text in quotes, "${{NAME}}"; for a number write the mapping with a line for each of its keys',
         wants=r"\$\Z",
+        covers=r"\$\{[^}]*\}?",
     ),
     Mistake(
         "mapping values are not allowed here",
@@ -41,6 +43,7 @@ MISTAKES = (
         "a key cannot stand here, for the line above has a value",
         "indent it like the keys of its mapping",
         wants=r"\A\s+[\w.-]+\Z",
+        covers=r"[\w.-]+:",
     ),
     Mistake(r"found character '\\t'", "", "a tab cannot stand here", "indent with spaces, YAML allows no tabs there"),
     Mistake(
@@ -97,6 +100,7 @@ MISTAKES = (
         "",
         'the alias "*{what}" names no anchor',
         "an anchor, &{what}, stands before its aliases; a text that begins with * goes in quotes",
+        covers=r"\*[\w-]+",
     ),
     Mistake(
         "second occurrence",
@@ -154,7 +158,7 @@ def diagnosis(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
         if inside and around and re.search(mistake.wants, source.line(here.line)[: here.column]):
             words = around.groupdict() | inside.groupdict()
             words["sign"] = "*" if words.get("what") == "alias" else "&"
-            place = _place(source, began if mistake.at_start else here)
+            place = _place(source, began if mistake.at_start else here, mistake.covers)
             related: tuple[Label, ...] = ()
             if mistake.label and (began.line, began.column) != (here.line, here.column):
                 related = (Label(_place(source, began), mistake.label),)
@@ -166,10 +170,13 @@ def diagnosis(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
     return Diagnostic("PC101", said, _place(source, here))
 
 
-def _place(source: Source, mark: Mark) -> Place:
-    """One character; at the end of the file, the last one there is."""
+def _place(source: Source, mark: Mark, covers: str = "") -> Place:
+    """What covers the mark, or one character; at the end of the file, the last one there is."""
     line, column = mark.line, mark.column
     while line > 0 and not source.line(line).strip() and mark.line >= len(source.lines) - 1:
         line -= 1
         column = max(0, len(source.line(line).rstrip()) - 1)
+    for found in re.finditer(covers, source.line(line)) if covers else ():
+        if found.start() <= column < found.end():
+            return Place(source, Span(line, found.start(), line, found.end()))
     return Place(source, Span(line, column, line, column + 1))

@@ -65,6 +65,21 @@ class Tree:
         node = self.find(path)[1]
         return str(node.value)[:60] if isinstance(node, ScalarNode) and node.tag in (INT, FLOAT) else ""
 
+    def text_at(self, path: Sequence[str | int]) -> str:
+        """A value as it was written, before variables were put in."""
+        node = self.find(path)[1]
+        if node is None:
+            return ""
+        return self.sources[node.start_mark.name].text[node.start_mark.index : node.end_mark.index]
+
+    def named(self, path: Sequence[str | int]) -> str:
+        """A path with dots, as the file has it: pydantic counts an address that stands alone as the first of a list."""
+        kept: list[str | int] = []
+        for part in path:
+            if isinstance(part, str) or self.has((*kept, part)):
+                kept.append(part)
+        return ".".join(map(str, kept))
+
     def find(self, path: Sequence[str | int]) -> tuple[Node | None, Node | None]:
         """The key and the value at a path; parts of the path that no node has are skipped.
 

@@ -45,11 +45,23 @@ def _quantity(value: Any, units: dict[str, Any], plain: str, accepted: str) -> t
         return value, 1
     found = re.fullmatch(_QUANTITY, value) if isinstance(value, str) else None
     if found is None:
-        raise Refused(f"expected {accepted}")
+        raise Refused(f"expected {accepted}", _in_one(value, units))
     number, unit = found[1], found[2] or plain
     if unit not in units:
         raise Refused(f"expected {accepted}", f"the units are {', '.join(units)}")
     return (float(number) if "." in number else int(number)), units[unit]
+
+
+def _in_one(value: Any, units: dict[str, Any]) -> str:
+    """The mend for 1h30m: the same with the largest unit that gives a whole number."""
+    if not isinstance(value, str) or not re.fullmatch(r"(?:\d{1,9}\s*[A-Za-z]+\s*)+", value):
+        return ""
+    parts = re.findall(r"(\d+)\s*([A-Za-z]+)", value)
+    if any(unit not in units for _, unit in parts):
+        return f"the units are {', '.join(units)}"
+    total = sum(int(number) * units[unit] for number, unit in parts)
+    unit = max((unit for unit in units if (total / units[unit]).is_integer()), key=units.__getitem__, default="")
+    return f"in one unit: {total / units[unit]:g}{unit}" if unit else ""
 
 
 TIME = WithJsonSchema(

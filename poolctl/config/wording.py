@@ -79,8 +79,8 @@ def shown(value: Any) -> str:
 def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewhere | None = None) -> Diagnostic:
     """An unknown key, at the key itself. ``path`` ends with it; ``elsewhere`` as below."""
     key = str(path[-1])
-    within = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
-    what = f"the keys of {dotted(path[:-1])}" if len(path) > 1 else "the keys"
+    within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
+    what = f"the keys of {tree.named(path[:-1])}" if len(path) > 1 else "the keys"
     help_ = "" if key.lower() in keys else (elsewhere and elsewhere(dotted(path)))
     help_ = help_ or mend(key, keys, what)
     return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), help_)
@@ -118,19 +118,21 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
     if kind == "extra_forbidden":
         return unknown_key(tree, path, keys(path[:-1]), elsewhere)
     if kind == "missing":
-        within = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
+        within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
         message = f'the key "{path[-1]}" is missing{within}'
         return Diagnostic("PC202", message, tree.at_key(path[:-1]), _missing(path))
     given, place = tree.value_at(path), tree.at_value(path)
     if errors[0]["loc"][-1:] == ("[key]",):  # what is said of a key, not of its value
         given, place = path[-1], tree.at_key(path)
-    elif given is None:
+    elif given is None and not tree.variables(path):
         place = tree.at_key(path)
     said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
     sentence = "; ".join(map(str, said)) or f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
     if sentence.startswith("expected"):
         sentence = f"{sentence}, not {tree.written_at(path) or shown(given)}"
     help_ = next((each.mend for each in said if isinstance(each, Refused)), "") or _meant(given, errors)
+    if help_.startswith("put it in quotes") and tree.variables(path):
+        help_ = f'put it in quotes: "{tree.text_at(path)}"'  # the variable, and not what it is today
     if not help_ and kind in _MAPPINGS and path:
         help_ = f"its keys are {', '.join(keys(path))}"
     code, subject = ("PC206", "listen") if said and _is_address(path) else ("PC204", dotted(path))
@@ -175,6 +177,13 @@ def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
         )
     if kinds & {"int_type", "float_type"} and isinstance(given, str) and re.fullmatch("[0-9]+", given):
         return "leave out the quotes"
+    if kinds & {"int_type", "int_from_float"}:
+        if isinstance(given, float) and given.is_integer():
+            return f"as a whole number it is {int(given)}"
+        if isinstance(given, str) and re.fullmatch("[0-9]{1,3}([_, '][0-9]{3})+", given):
+            return f"write {re.sub('[^0-9]', '', given)}"
+    if kinds & {"list_type", "tuple_type"} and isinstance(given, str | int | float):
+        return f"a list of one is [{shown(given)}]"
     if "string_type" in kinds and isinstance(given, int | float):
         return f'put it in quotes: "{given}"'
     words = [

@@ -23,7 +23,7 @@ class Case(NamedTuple):
 CASES = [
     Case("PC101", "app: [demo\npool: x", (1, 4, 5), 'expected "," or "]" here'),
     Case("PC101", "app:\n\tdemo", (1, 0, 1), "a tab"),
-    Case("PC101", "app: *nobody", (0, 5, 6), "nobody"),
+    Case("PC101", "app: *nobody", (0, 5, 12), "nobody"),
     Case("PC102", b"app: demo\nname: \xff", (1, 6, 7), "byte 16 is not UTF-8 (0xff)"),
     Case("PC102", "app: demo\nname: a\x07b", (1, 7, 8), "U+0007"),
     Case("PC102", 'app: demo\nname: "a\\ud800"', (1, 6, 15), "a character that a text cannot have"),
