@@ -37,7 +37,8 @@ def run(file: File, overlays: Overlays = None, listen: Listen = None, sets: Sets
     except Invalid as invalid:
         raise _refused(file, invalid.diagnostics, EX_CONFIG) from None
     # The app is imported by those who run it; everything else is looked at before anything is opened.
-    found = in_order(_for_a_second(each) for each in [*judgement.findings, *findings(judgement, app=False)])
+    both = [*judgement.findings, *findings(judgement, app=False)]
+    found = in_order(map(_for_a_second, both), judgement.tree.sources)
     if any(each.severity == "error" for each in found):
         raise _refused(file, found, 1)
     start_logging()

@@ -75,6 +75,6 @@ def _report(inputs: Inputs, environment: bool) -> Report:
     if environment:
         from poolctl.assembly.environment import findings as of_the_host
 
-        found = in_order([*found, *of_the_host(judgement)])
+        found = in_order([*found, *of_the_host(judgement)], judgement.tree.sources)
     described = describe(judgement.topology, judgement.combination, judgement.workers)
     return Report(name, found, described)

@@ -122,14 +122,18 @@ class Unreadable(Invalid):
     """The file cannot be opened or read."""
 
 
-def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """By place: the file's own lines first, then those of the command line."""
-    return sorted(diagnostics, key=_position)
+def in_order(diagnostics: Iterable[Diagnostic], sources: Iterable[str] = ()) -> list[Diagnostic]:
+    """By place: one file after the other, then the options of the command line. ``sources``: their names in the order
+    in which they were read; otherwise as the findings have them."""
+    found = list(diagnostics)
+    names = dict.fromkeys([*sources, *(each.place.source.name for each in found)])
+    rank = {name: number for number, name in enumerate(names)}
 
+    def position(diagnostic: Diagnostic) -> tuple[bool, int, int, int]:
+        source, span = diagnostic.place
+        return (not source.is_file, rank[source.name], span.line, span.column)
 
-def _position(diagnostic: Diagnostic) -> tuple[bool, int, int]:
-    source, span = diagnostic.place
-    return (not source.is_file, span.line, span.column)
+    return sorted(found, key=position)
 
 
 def _shortened(text: str) -> str:

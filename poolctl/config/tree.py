@@ -45,7 +45,7 @@ class Tree:
                 kept.append(replace(finding, notes=(*finding.notes, _of_variables(made[start]))))
             elif start not in unusable:
                 kept.append(finding)
-        return in_order(kept)
+        return in_order(kept, self.sources)
 
     def variables(self, path: Sequence[str | int]) -> tuple[str, ...]:
         """The variables of the environment that the value at a path was made with."""
