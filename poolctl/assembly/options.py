@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from poolctl.assembly.registry import part_class, words
-from poolctl.config.choice import path_of_option, place_of_name
+from poolctl.config.choice import name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.model import Choice
 from poolctl.config.part import without_plugins
@@ -59,8 +59,10 @@ def _of_another(path: str, choice: Choice, names: list[str]) -> str:
         return ""
     others = [word for word in words(axis) if option in option_names(part_class(axis, word))]
     if others:
-        return f"it is an option of {' and '.join(others)}, not of {choice.name}"
-    return "" if names else f"{choice.name} has no options"
+        return f"it is an option of {', '.join(others)}, not of {choice.name}"
+    if similar(option, [name_key(axis)]):
+        return f'did you mean "{name_key(axis)}"?'
+    return f"the options of {choice.name} are {', '.join(names)}" if names else f"{choice.name} has no options"
 
 
 def option_fields(part: type[Any]) -> list[Field[Any]]:

@@ -54,14 +54,14 @@ def _short(axis: str, value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
 
 
 def _nameless(axis: str, value: dict[str, Any], tree: Tree) -> Diagnostic:
-    short = list(SHORT.get(axis, ()))
-    near = next((f'did you mean "{word}"?' for key in value if (word := similar(key, short))), "")
-    mend = near or f"for instance {example(axis)}"
+    short = [*SHORT.get(axis, ()), name_key(axis)]
+    meant = next(((key, word) for key in value if (word := similar(key, short))), None)
+    mend = f'did you mean "{meant[1]}"?' if meant else f"for instance {example(axis)}"
     if axis == "app":
-        message = f"app: none of its keys names an app; the apps are {', '.join(short)}"
-        return Diagnostic("PC202", message, tree.at_key(("app", *list(value)[:1])), mend)
+        message = f"app: none of its keys names an app; the apps are {', '.join(short[:-1])}"
+        return Diagnostic("PC202", message, tree.at_key(("app", *([meant[0]] if meant else list(value)[:1]))), mend)
     message = f'{axis}: the key "{name_key(axis)}", which names the component, is missing'
-    return Diagnostic("PC202", message, tree.at_key((axis,)), mend)
+    return Diagnostic("PC202", message, tree.at_key((axis, *meant[:1]) if meant else (axis,)), mend)
 
 
 def name_key(axis: str) -> str:

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from poolctl.config.diagnostic import Diagnostic, Place, Source, printable
 
 WIDEST = 160  # columns of a source line; of a longer one the part around the span is shown
-BEFORE = 50  # columns of it that stay before the span
+NARROWEST = 20
+BEFORE = 50  # columns of it that stay before the span, a third where there is little room
+DOTS = "..."
 
 
 class Segment(NamedTuple):
@@ -36,11 +38,12 @@ def plain(diagnostic: Diagnostic) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in lines(diagnostic))
 
 
-def lines(diagnostic: Diagnostic) -> Iterator[list[Segment]]:
-    """The lines of a finding."""
+def lines(diagnostic: Diagnostic, columns: int = 0) -> Iterator[list[Segment]]:
+    """The lines of a finding. ``columns``: of the terminal, in which carets stay below what they mean; 0: none."""
     code = f"[{diagnostic.code}]"
     yield [Segment(diagnostic.severity, diagnostic.severity + code), Segment("message", f": {diagnostic.message}")]
-    yield from _excerpts(diagnostic)
+    room = columns - _width(diagnostic) - len(" | ") - 2 * len(DOTS)
+    yield from _excerpts(diagnostic, max(NARROWEST, min(room, WIDEST)) if columns else WIDEST)
     pad = " " * _width(diagnostic)
     for note in diagnostic.notes:
         yield [Segment("gutter", f"{pad} = "), Segment("message", "note"), Segment("source", f": {note}")]
@@ -50,7 +53,7 @@ def lines(diagnostic: Diagnostic) -> Iterator[list[Segment]]:
         yield [Segment("gutter", f"{pad} | "), Segment("source", line)]
 
 
-def _excerpts(diagnostic: Diagnostic) -> Iterator[list[Segment]]:
+def _excerpts(diagnostic: Diagnostic, widest: int) -> Iterator[list[Segment]]:
     """The marked lines, one source after the other, that of the finding itself first."""
     marks = [_Mark(diagnostic.place, "", True)]
     marks += [_Mark(label.place, label.text, False) for label in diagnostic.related]
@@ -67,10 +70,10 @@ def _excerpts(diagnostic: Diagnostic) -> Iterator[list[Segment]]:
         yield [Segment("gutter", f"{' ' * width}{arrow} "), Segment("source", printable(str(here[0].place)))]
         if source.text:
             yield [Segment("gutter", f"{' ' * width} |")]
-            yield from _marked(source, here, width)
+            yield from _marked(source, here, width, widest)
 
 
-def _marked(source: Source, marks: list[_Mark], width: int) -> Iterator[list[Segment]]:
+def _marked(source: Source, marks: list[_Mark], width: int, widest: int) -> Iterator[list[Segment]]:
     numbers = sorted({mark.place.span.line for mark in marks})
     last = None
     for number in numbers:
@@ -79,23 +82,26 @@ def _marked(source: Source, marks: list[_Mark], width: int) -> Iterator[list[Seg
         last = number
         in_line = sorted((each for each in marks if each.place.span.line == number), key=_column)
         text = source.line(number).rstrip()
-        offset, shown = _window(text, min(mark.place.span.column for mark in in_line))
+        first = min(mark.place.span.column for mark in in_line)
+        offset, shown = _window(text, first, widest)
+        if any(map(_is_wide, shown)):
+            offset, shown = _window(text, first, widest // 2)
         yield [Segment("gutter", f"{str(number + 1).rjust(width)} | "), Segment("source", printable(shown))]
         for mark in in_line:
-            yield _carets(mark, text, offset, width)
+            yield _carets(mark, text, offset, offset + len(shown) - (len(DOTS) if offset else 0), width)
 
 
 def _column(mark: _Mark) -> int:
     return mark.place.span.column
 
 
-def _carets(mark: _Mark, text: str, offset: int, width: int) -> list[Segment]:
+def _carets(mark: _Mark, text: str, offset: int, last: int, width: int) -> list[Segment]:
     span = mark.place.span
     end = span.end_column if span.end_line == span.line else len(text)
-    end = min(end, len(text), offset + WIDEST)
+    end = min(end, len(text), last)
     lead = "".join(map(_blank, text[offset : span.column].ljust(span.column - offset)))
     if offset:
-        lead = f"   {lead}"  # below the dots that stand for what is left out
+        lead = f"{' ' * len(DOTS)}{lead}"  # below the dots that stand for what is left out
     sign = "^" if mark.primary else "-"
     stroke = sign * max(1, sum(len(_blank(character)) for character in text[span.column : end]))
     role = "mark" if mark.primary else "label"
@@ -109,16 +115,20 @@ def _blank(character: str) -> str:
         return "\t"
     if unicodedata.combining(character):
         return ""
-    return "  " if unicodedata.east_asian_width(character) in "WF" else " "
+    return "  " if _is_wide(character) else " "
 
 
-def _window(text: str, column: int) -> tuple[int, str]:
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+def _window(text: str, column: int, widest: int) -> tuple[int, str]:
     """The part of a line that is shown, and the column that it begins at."""
-    if len(text) <= WIDEST:
+    if len(text) <= widest:
         return 0, text
-    offset = max(0, column - BEFORE)
-    tail = "..." if offset + WIDEST < len(text) else ""
-    return offset, f"{'...' if offset else ''}{text[offset : offset + WIDEST]}{tail}"
+    offset = max(0, column - min(BEFORE, widest // 3))
+    tail = DOTS if offset + widest < len(text) else ""
+    return offset, f"{DOTS if offset else ''}{text[offset : offset + widest]}{tail}"
 
 
 def _width(diagnostic: Diagnostic) -> int:

@@ -191,6 +191,17 @@ def test_colours_on_a_terminal_and_only_there(folder: Path) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
 
 
+def test_lines_fit_into_a_narrow_terminal(folder: Path) -> None:
+    """So that carets stand below what they mean, where a longer line would go on in the next row."""
+    Path("wrong.yaml").write_text("app: demo\nx-a: [1]\nlimits: {connections: 4000, body_rate: 500B, wating: 10}\n")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(folder, COLUMNS="50")).splitlines()
+    line, carets = shown[3:5]
+    assert line.startswith(" 3 | ...")
+    assert len(line) <= 50
+    assert line[carets.index("^") : carets.rindex("^") + 1] == "wating"
+    assert validate("wrong.yaml")[1].splitlines()[3].startswith(" 3 | limits:")
+
+
 def test_no_color_is_honoured(folder: Path) -> None:
     shown = on_a_terminal(folder, NO_COLOR="1")
     assert "\x1b[31" not in shown

@@ -73,7 +73,7 @@ def _in_colours(stream: TextIO) -> Callable[[Diagnostic], None]:
     console = Console(file=stream, highlight=False, soft_wrap=True)
 
     def show_one(finding: Diagnostic) -> None:
-        for line in lines(finding):
+        for line in lines(finding, console.width):
             text = Text()
             for segment in line:
                 style = MARKS[finding.severity] if segment.role == "mark" else STYLES.get(segment.role, "")
