@@ -86,9 +86,8 @@ class Interview:
         best = offered[0].app if offered else ""
         if not self._console:
             if not best:
-                raise Wrong(
-                    "no app was found here: name it, --app MODULE:CALLABLE, or try poolctl out with --kind demo"
-                )
+                why = "no app was found here: name it, --app MODULE:CALLABLE, or try poolctl out with --kind demo"
+                raise Wrong("\n".join([why, *self._look.notes]))  # a factory, or a file that is no Python
             self._missing.append((QUESTIONS["app"].flags, best))
             return best
         question = QUESTIONS["app"]

@@ -32,7 +32,8 @@ def read(field: str, value: Any) -> Any:
         if field == "trust":
             _trusted(value)
     except ValueError as error:
-        raise Wrong(str(error)) from None
+        mend = getattr(error, "mend", "")
+        raise Wrong(f"{error}: {mend}" if mend else str(error)) from None
     if field in ("certificate", "key"):
         return _path(field, value)
     return value

@@ -186,6 +186,16 @@ def test_files_beside_another_kind_of_app(here: Path) -> None:
         assert yaml.safe_load(done.stdout)["app"] == {"static": words[1] if words[0] == "--app" else "./public"}
 
 
+def test_what_was_seen_is_told_where_no_app_was_found(here: Path) -> None:
+    (here / "web.py").write_text("from flask import Flask\ndef create_app():\n    return Flask(__name__)\n")
+    (here / "bad.py").write_text("from flask import Flask\ndef :\n")
+    done = init("--yes")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no app was found here" in done.stderr
+    assert "put `from web import create_app; app = create_app()` into a wsgi.py" in done.stderr
+    assert "bad.py:2 is no Python: invalid syntax" in done.stderr
+
+
 def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(here: Path) -> None:
     (here / "src").mkdir()
     (here / "src" / "shop.py").write_text(FLASK)
@@ -208,7 +218,7 @@ def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(her
         (["--kind", "demo", "--app", "shop:app"], "--app names nothing with --kind demo"),
         (["--kind", "demo", "--waits"], "--waits/--computes decides nothing with the other answers"),
         (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy decides nothing with the other answers"),
-        (["--kind", "demo", "--listen", "8000"], '"8000" is not an address'),
+        (["--kind", "demo", "--listen", "8000"], '"8000" is not an address: for instance tcp://127.0.0.1:8000'),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is no address and no network'),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is everybody"),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "unix"], "--proxy unix"),
