@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,11 +12,12 @@ from poolctl.assembly.registry import REGISTRY, part_class, words
 from poolctl.assembly.rules import combinations, fits
 from poolctl.assembly.schema import described, options_schema
 from poolctl.assembly.settings import shown_default, shown_option
-from poolctl.config.choice import example
+from poolctl.config.choice import example, name_key
 from poolctl.config.load import NESTED
 from poolctl.config.model import Topology
 
 FITTING = ("pool", "ownership", "dispatch", "affinity")
+DERIVED = {"name": "that of the file"}  # what the model has no default for
 APPS = ("demo", "asgi", "lines", "echo", "stream")  # those that differ in what fits
 
 
@@ -36,11 +37,21 @@ def axes_of(word: str) -> list[str]:
     return [axis for axis in REGISTRY if word in words(axis)]
 
 
+def options() -> list[str]:
+    """The options of components, each below its axis, whichever of its words has it."""
+    every = (f"{axis}.{name}" for axis in REGISTRY for word in words(axis) for name in _names(axis, word))
+    return list(dict.fromkeys(every))
+
+
+def _names(axis: str, word: str) -> Iterable[str]:
+    return options_schema(part_class(axis, word))
+
+
 def explain_key(key: str) -> str:
     """What a key means. Raises KeyError for one that is not of the language."""
     first, _, rest = key.partition(".")
     if first in REGISTRY:
-        return _word(first, rest) if rest else _axis(first)
+        return _below(first, rest) if rest else _axis(first)
     part: type[BaseModel] = Topology
     path = key.split(".")
     for name in path[:-1]:
@@ -51,7 +62,7 @@ def explain_key(key: str) -> str:
     if below is not None:
         lines += ["", *(_field(name, inner) for name, inner in below.model_fields.items())]
     else:
-        lines.append(f"default: {shown_default(field)}")
+        lines.append(f"default: {DERIVED.get(key) or shown_default(field)}")
     return "\n".join(lines) + "\n"
 
 
@@ -85,9 +96,20 @@ def _axis(axis: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _below(axis: str, rest: str) -> str:
+    """A word of an axis, or an option: `dispatch.random`, `dispatch.choices`, `protocol.http.body`, `pool.kind`."""
+    if rest in words(axis):
+        return _word(axis, rest)
+    word, _, option = rest.rpartition(".")
+    if option == name_key(axis) and not word:
+        return _axis(axis)
+    found = [f"  {each}: {text}" for each in words(axis) if word in ("", each) for text in _options(axis, each, option)]
+    if not found:
+        raise KeyError(rest)
+    return "\n".join([f"{axis}.{option}, an option of", "", *found]) + "\n"
+
+
 def _word(axis: str, word: str) -> str:
-    if word not in words(axis):
-        raise KeyError(word)
     lines = [f"{axis} {word}: {described(part_class(axis, word))}"]
     options = list(_options(axis, word))
     if options:
@@ -97,11 +119,16 @@ def _word(axis: str, word: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _options(axis: str, word: str) -> Iterator[str]:
+def _options(axis: str, word: str, only: str = "") -> Iterator[str]:
+    """What each option means; of one alone without its name."""
     part = part_class(axis, word)
     for name, schema in options_schema(part).items():
         default = f" (default: {shown_option(part, name)})" if "default" in schema else ""
-        yield f"{name}: {schema.get('description', '')}{default}"
+        text = f"{schema.get('description', '')}{default}"
+        if name == only:
+            yield text
+        elif not only:
+            yield f"{name}: {text}"
 
 
 def fitting(axis: str, word: str) -> Iterator[str]:

@@ -37,8 +37,8 @@ def explain(
 
     Of a topology: who is there, how a request travels, what each choice gives and costs, which design it equals.
     """
-    if re.fullmatch(r"PC\d{3}", what):
-        typer.echo(_code(what))
+    if re.fullmatch(r"PC\d{3}", what, re.IGNORECASE):
+        typer.echo(_code(what.upper()))
     elif _is_file(what):
         from poolctl.assembly.picture import picture
         from poolctl.cli.draw import draw
@@ -70,17 +70,20 @@ def _code(code: str) -> str:
 
 
 def _language(what: str) -> str:
-    from poolctl.assembly.glossary import axes_of, explain_key, keys
+    from poolctl.assembly.glossary import axes_of, explain_key, keys, options
     from poolctl.assembly.registry import REGISTRY, words
     from poolctl.config.codes import CODES
 
+    what = re.sub(r"\.\d+(?=\.|\Z)", "", what)  # findings say listen.0.tls, of the first of a list
     try:
         return explain_key(what)
     except KeyError:
-        found = [f"{axis}.{what}" for axis in axes_of(what)] or [key for key in keys() if key.endswith(f".{what}")]
+        found = [f"{axis}.{what}" for axis in axes_of(what)]
+        found = found or [key for key in [*keys(), *options()] if key.endswith(f".{what}")]
     if found:
         return "\n".join(map(explain_key, found))
-    raise _unknown(what, [*keys(), *(word for axis in REGISTRY for word in words(axis)), *CODES])
+    inner = [each.rpartition(".")[2] for each in [*keys(), *options()]]
+    raise _unknown(what, [*keys(), *options(), *inner, *(word for axis in REGISTRY for word in words(axis)), *CODES])
 
 
 def _unknown(what: str, known: list[str]) -> typer.Exit:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from poolctl.assembly.glossary import explain_key, keys
+from poolctl.assembly.glossary import explain_key, keys, options
 from poolctl.assembly.judge import judge
 from poolctl.assembly.picture import picture
 from poolctl.assembly.registry import REGISTRY, words
@@ -120,6 +120,13 @@ def test_every_key_is_explained(key: str) -> None:
     assert first, "it has a description"
 
 
+@pytest.mark.parametrize("option", options())
+def test_every_option_is_explained(option: str) -> None:
+    text = explain_key(option)
+    assert text.startswith(f"{option}, an option of\n\n  ")
+    assert not text.endswith(": \n"), "it has a description"
+
+
 @pytest.mark.parametrize(("axis", "word"), [(axis, word) for axis in REGISTRY for word in words(axis)])
 def test_every_word_is_explained(axis: str, word: str) -> None:
     status, shown, _ = explain(word) if word not in keys() else explain(f"{axis}.{word}")
@@ -135,6 +142,13 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
         ("limits.waiting", "default: 1000"),
         ("tls", "listen.tls: speak TLS\n"),
         ("random", "ownership: half-sync/half-reactive, half-sync/half-async, reuse-port"),
+        ("pc203", "PC203: an unknown key\n"),
+        ("pool.kind", "pool: who does the work"),
+        ("dispatch.choices", "dispatch.choices, an option of\n\n  power-of-choices: inboxes to draw (default: 2)\n"),
+        ("protocol.http.body", "  http: bytes of a body, decoded; more is 413 (default: 16MiB)\n"),
+        ("size", "protocol.size, an option of\n\n  frames: bytes of the prefix"),
+        ("listen.0.tls", "listen.tls: speak TLS\n"),
+        ("name", "default: that of the file\n"),
         ("app.cgi", "timeout: for one run of a program (default: 1m)"),
     ],
 )
@@ -145,7 +159,15 @@ def test_what_is_said(what: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "mend"), [("dispach", 'did you mean "dispatch"?'), ("qqqq", "name a file"), ("PC999", "PC")]
+    ("what", "mend"),
+    [
+        ("dispach", 'did you mean "dispatch"?'),
+        ("qqqq", "name a file"),
+        ("PC999", "PC"),
+        ("idel", '"idle"'),
+        ("pool.sise", '"pool.size"'),
+        ("pool.http.body", ""),
+    ],
 )
 def test_what_is_unknown(what: str, mend: str) -> None:
     status, shown, said = explain(what)
