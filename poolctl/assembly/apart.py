@@ -108,7 +108,7 @@ class _Apart:
             os.dup2(printer, 2)
             sys.dont_write_bytecode = True  # it only looks
             # Whatever this process had in its place, what the user's code prints goes there.
-            sys.stdout = sys.stderr = open(1, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115  # to the end
+            sys.stdout = sys.stderr = open(1, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115  # to the end
             words = self.work()
             sys.stdout.flush()
             word = "\0".join(each.replace("\0", "") for each in words).encode("utf-8", "backslashreplace") + END

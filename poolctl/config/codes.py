@@ -213,8 +213,8 @@ CODES = {
     ),
     "PC413": Code(
         "an app that takes long to import",
-        "After 30 s the attempt was ended, and nothing is known of the app. Each worker takes as long, unless the"
-        " topology says preload.",
+        "After 30 s the attempt was ended, and nothing is known of the app but where it waited. Each worker takes as"
+        " long, unless the topology says preload.",
     ),
     "PC420": Code(
         "a user or group that cannot be taken",

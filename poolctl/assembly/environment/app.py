@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.assembly.apart import Told, apart
 from poolctl.assembly.environment.offspring import die_with_parent
+from poolctl.assembly.environment.where_it_waits import WhereItWaits
 from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic
@@ -32,15 +33,15 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     parts = assembled_from(judgement)
     needs = chosen.service.needs
     place = judgement.tree.at_value(path_of_option(judgement.tree, judgement.choices["app"], (needs,)))
-    trial = _Trial(parts)
-    told = apart(trial.words, PATIENCE)
-    outcome = trial.outcome(told)
-    printed = told.printed
+    with WhereItWaits() as waits:
+        trial = _Trial(parts, waits)
+        told = apart(trial.words, PATIENCE)
+        outcome = trial.outcome(told)
     if outcome is None:
         return
     code, message, mend, detail = outcome
-    if printed and code != "PC410":
-        detail = f"{detail}\n\nit printed:\n{printed}".strip()
+    if told.printed and code != "PC410":
+        detail = f"{detail}\n\nit printed:\n{told.printed}".strip()
     severity = "warning" if code == "PC413" else "error"
     yield Diagnostic(code, message, place, mend, severity=severity, detail=detail)  # type: ignore[arg-type]  # of the two
 
@@ -49,10 +50,11 @@ Outcome = tuple[str, str, str, str]  # code, message, mend, detail
 
 
 class _Trial:
-    """One try to load the app."""
+    """One try to load the app. ``waits``: hears where it stands when it takes too long."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, waits: WhereItWaits) -> None:
         self.parts = parts
+        self.waits = waits
         needs = parts.combination.service.needs
         self.named = str(parts.app.options[needs] if isinstance(parts.app, Plugin) else getattr(parts.app, needs))
 
@@ -60,7 +62,8 @@ class _Trial:
         """What went wrong; None when nothing did."""
         if told.words is None:
             message = f"app: {self.named} is still being imported after {PATIENCE:g} s"
-            return "PC413", message, "what takes long belongs into the first request, or into its own process", ""
+            mend = "what takes long belongs into the first request, or into its own process"
+            return "PC413", message, mend, self.waits.told(__file__)
         kind, message, mend, detail = [*told.words, "", "", "", ""][:4]
         if kind == "loaded":
             return None
@@ -77,7 +80,11 @@ class _Trial:
     def words(self) -> tuple[str, ...]:
         """In the other process, what became of it: loaded; unusable, raised or left, with a message, a mend and a
         traceback."""
-        return tuple(_shortened(each) for each in self._words())
+        self.waits.tell_in_time(PATIENCE)
+        try:
+            return tuple(_shortened(each) for each in self._words())
+        finally:
+            self.waits.need_not()
 
     def _words(self) -> tuple[str, ...]:
         from poolctl.assembly.host import Host

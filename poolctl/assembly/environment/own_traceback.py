@@ -39,5 +39,10 @@ def _shorten(shown: traceback.TracebackException | None) -> None:
         shown = shown.__context__
 
 
+def is_own(filename: str) -> bool:
+    """Whether a frame is neither poolctl's nor of the import machinery."""
+    return not _above(filename)
+
+
 def _above(filename: str) -> bool:
     return filename.startswith((_FROZEN, _IMPORTLIB, _POOLCTL))

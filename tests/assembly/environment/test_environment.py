@@ -313,10 +313,24 @@ class TestApp:
     def test_takes_too_long(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert PATIENCE == 30
         monkeypatch.setattr("poolctl.assembly.environment.app.PATIENCE", 0.5)
-        (folder / "shop.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
+        (folder / "shop.py").write_text(
+            "import os, threading, time\nopen('pid', 'w').write(str(os.getpid()))\nprint('connecting')\n"
+            "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+            "def connect():\n    time.sleep(60)\nconnect()\n"
+        )
         Path("pid").touch()
         finding = one("app: {wsgi: shop}\n")
         assert (finding.code, finding.severity) == ("PC413", "warning")
+        assert finding.detail.splitlines() == [
+            "it waits here:",
+            f'  File "{folder}/shop.py", line 7, in <module>',
+            "    connect()",
+            f'  File "{folder}/shop.py", line 6, in connect',
+            "    time.sleep(60)",
+            "",
+            "it printed:",
+            "connecting",
+        ]
         with pytest.raises(ProcessLookupError):
             os.kill(int(Path("pid").read_text()), 0)
 
