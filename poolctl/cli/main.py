@@ -65,8 +65,24 @@ def options(
     """What stands before the command; its callback has done all there is to do."""
 
 
+STREAMS = ("stdin", "stdout", "stderr")  # by their descriptors
+
+
+def open_what_is_closed() -> None:
+    """Put /dev/null in the place of standard streams that whoever starts poolctl has closed (`>&-`): otherwise a socket
+    gets their number, and is written to."""
+    for number, name in enumerate(STREAMS):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115  # to the end
+
+
 def main() -> None:
     """The program."""
+    open_what_is_closed()
     if sys.argv[1:2] == ["run"]:
         cli()
     # All others end before there is anything to collect, and looking for it, and taking everything apart at the end,

@@ -44,7 +44,7 @@ def validate(
     from poolctl.cli.formats import show
     from poolctl.config.sources import Inputs
 
-    if files.count("-") > 1:
+    if files.count("-") > 1 or (len(files) > 1 and "-" in (overlays or ())):  # which each of the files would read
         raise typer.BadParameter("standard input can be read only once", param_hint="FILE...")
     given = tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())
     reports = [_report(Inputs(file, *given), environment) for file in files]

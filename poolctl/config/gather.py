@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from yaml.nodes import Node
 
-from poolctl.config.diagnostic import Diagnostic, Invalid, Source, Unreadable
+from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
 from poolctl.config.loader import compose
-from poolctl.config.sources import Inputs, read_source
+from poolctl.config.sources import STDIN, Inputs, read_source
 from poolctl.config.tree import Tree
 
 Step = Callable[[Tree, str], None]
@@ -18,6 +18,10 @@ Step = Callable[[Tree, str], None]
 def gather(inputs: Inputs) -> Tree:
     """The tree of a topology. Raises Invalid with all that could not be read or put over, and Unreadable."""
     failed: list[Diagnostic] = []
+    if [inputs.file, *inputs.overlays].count("-") > 1:
+        place = Place(Source(STDIN, ""), Span(0, 0, 0, 1))
+        message = f"{STDIN}: can be read only once"
+        raise Unreadable([Diagnostic("PC100", message, place, "name a file instead of one of them")])
     tree = Tree(Source(inputs.file, ""), None)
     _each(_file, [inputs.file], tree, failed)
     if inputs.overlays or inputs.sets or inputs.listen:

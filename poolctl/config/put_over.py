@@ -14,7 +14,7 @@ from poolctl.config.tree import Tree
 
 def overlay(tree: Tree, path: str) -> None:
     """A further file, as of -f. Raises Invalid, Unreadable."""
-    source = read_source(path)
+    source = read_source(path, "-f names a file that is put over the first one")
     node = parsed(tree, source)
     if node is None:
         return

@@ -24,14 +24,15 @@ class Inputs(NamedTuple):
     listen: tuple[str, ...] = ()  # addresses in place of the file's, as of --listen
 
 
-def read_source(path: str) -> Source:
-    """The text of a file, or with "-" of standard input; UTF-8 of at most MAX_BYTES. Raises Invalid, Unreadable."""
+def read_source(path: str, otherwise: str = "poolctl init writes one") -> Source:
+    """The text of a file, or with "-" of standard input; UTF-8 of at most MAX_BYTES. ``otherwise``: the mend for a file
+    that is not there. Raises Invalid, Unreadable."""
     name = STDIN if path == "-" else path
     try:
         data = _bytes(path)
     except OSError as error:
         message = f"{name}: cannot be read: {error.strerror}"
-        raise Unreadable([Diagnostic("PC100", message, _start(name), _mend(error))]) from error
+        raise Unreadable([Diagnostic("PC100", message, _start(name), _mend(error, otherwise))]) from error
     except ValueError as error:  # a NUL in the path
         raise Unreadable([Diagnostic("PC100", f"{name}: cannot be read: {error}", _start(name))]) from error
     if len(data) > MAX_BYTES:
@@ -58,10 +59,24 @@ def _start(name: str) -> Place:
     return Place(Source(name, ""), Span(0, 0, 0, 1))
 
 
-def _mend(error: OSError) -> str:
+def _mend(error: OSError, otherwise: str) -> str:
     if isinstance(error, IsADirectoryError):
         return "name a file in it"
-    return "poolctl init writes one" if isinstance(error, FileNotFoundError) else ""
+    if isinstance(error, PermissionError):
+        return "let the user who starts poolctl read it"
+    return _beside(FilePath(str(error.filename))) or otherwise if isinstance(error, FileNotFoundError) else ""
+
+
+def _beside(path: FilePath) -> str:
+    """The file that was probably meant."""
+    from poolctl.config.wording import similar  # only who has findings needs it
+
+    try:
+        names = {each.stem: each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")}
+    except OSError:
+        return ""
+    near = similar(path.stem, names)  # without what all of them have
+    return f'did you mean "{path.with_name(names[near])}"?' if near else ""
 
 
 def default_name(path: str) -> str:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,3 +78,28 @@ def test_clients_that_a_proxy_names_have_addresses_of_their_own(tmp_path: Path) 
         done = CliRunner().invoke(cli, ["validate", str(file), "--no-environment"])
         assert done.exit_code == 0
         assert re.findall(r"\[(PC\d+)\]", done.stdout) == codes
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["validate -", "validate none.yaml", "explain -", "config none.yaml"])
+def test_streams_that_are_closed_are_no_traceback(tmp_path: Path, words: str, redirection: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m poolctl {words} {redirection}"
+    done = subprocess.run(["sh", "-c", command], check=False, cwd=tmp_path, input=b"", capture_output=True, timeout=20)
+    assert done.returncode in (1, 2)
+    assert b"Traceback" not in done.stderr
+
+
+def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(cli, ["validate", "-", "-f", "-"], input="app: demo\n")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (2, "error[PC100]: <stdin>: can be read only once")
+    done = CliRunner().invoke(cli, ["validate", FULL, FULL, "-f", "-"], input="pool: {size: 2}\n")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "standard input can be read only once" in done.stderr
+
+
+def test_the_file_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("app: demo\n")
+    done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shpo.yaml")])
+    assert f'= help: did you mean "{tmp_path / "shop.yaml"}"?\n' in done.stdout
+    done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shop.yaml"), "-f", str(tmp_path / "x" / "y.yaml")])
+    assert "= help: -f names a file that is put over the first one\n" in done.stdout
