@@ -22,6 +22,8 @@ def explain_code(code: str) -> str:
         texts += [_indented(about.example), _shown(code, about)]
     if about.mended:
         texts += ["Mended:", _indented(about.mended)]
+    if about.how:
+        texts.append(f"How to mend it: {about.how}")
     return "\n\n".join(texts)
 
 

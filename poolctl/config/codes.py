@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 class Code(NamedTuple):
     """``example`` is a topology that has the finding, ``mended`` the same without it; empty where a file cannot show
-    it. ``command``: the arguments of `poolctl validate` that the example needs."""
+    it. ``command``: the arguments of `poolctl validate` that the example needs. ``how``: how to mend what no file
+    shows."""
 
     title: str
     why: str
     example: str = ""
     mended: str = ""
     command: str = ""
+    how: str = ""
 
 
 STAGES = {
@@ -29,7 +31,11 @@ STAGES = {
 
 CODES = {
     "PC100": Code(
-        "the file cannot be read", "A path that does not exist, a folder, or a file that this user may not read."
+        "the file cannot be read",
+        "A path that does not exist, a folder, or a file that this user may not read.",
+        how=(
+            "Name a file that is there and that this user may read; `poolctl init` writes one, and - is standard input."
+        ),
     ),
     "PC101": Code(
         "not valid YAML",
@@ -49,6 +55,7 @@ CODES = {
     "PC103": Code(
         "the file is too large",
         "A topology takes a few lines. 64 KiB is more than any, and most likely another file was named.",
+        how="Name the topology; long lists, of networks for instance, go into a few lines, or into the proxy.",
     ),
     "PC104": Code(
         "the same key twice in one mapping",
@@ -166,6 +173,11 @@ CODES = {
         "Its code was imported in a process of its own, and raised, ended that process or took too long; or its class"
         " is not what the axis needs: a class below the one of poolctl.plugin, with all its methods, for this version"
         " of the interface.",
+        how=(
+            "The finding says what is missing, or has the traceback of the plugin's own code. `poolctl plugin "
+            "check FILE:CLASS` holds a strategy against its contract, and `poolctl plugin new` writes one that is "
+            "right."
+        ),
     ),
     "PC301": Code(
         "does not fit together",
@@ -184,66 +196,136 @@ CODES = {
         "an address that somebody has",
         "Another process listens there. Its number and command line are shown where this user may see them. When it is"
         " the same topology that runs already, this is a note: it is what one validates before a change.",
+        how=(
+            "Stop the other process (the finding has its number), or listen on another port: --listen "
+            "tcp://127.0.0.1:8001. Port 0 is any free one."
+        ),
     ),
     "PC402": Code(
         "an address that this user may not have",
         "Ports below 1024 are root's, or that of who has CAP_NET_BIND_SERVICE.",
+        how=(
+            "Choose a port from 1024 on, or let the service manager open it: systemd passes a socket, fd://3. "
+            "`setcap cap_net_bind_service` on the interpreter, or sysctl net.ipv4.ip_unprivileged_port_start, "
+            "allow it to who is not root."
+        ),
     ),
     "PC403": Code(
         "an address that this host does not have",
         "The name has no address here, or no interface of this host has the address.",
+        how=(
+            "`ip address` lists the addresses of this host. All of them are tcp://0.0.0.0:PORT, and with IPv6 "
+            "tcp://[::]:PORT."
+        ),
     ),
     "PC404": Code(
         "a unix socket that cannot be made",
         "Its folder is missing or not writable, or something else stands at its path, which poolctl leaves alone.",
+        how=(
+            "Make the folder (RuntimeDirectory= of a systemd unit does), let the file's user write it, or choose "
+            "another path."
+        ),
     ),
     "PC405": Code(
         "a descriptor that is no listening socket",
         "fd://NUMBER is a socket that whoever starts poolctl has opened, a service manager for instance.",
+        how="Start poolctl from what opens the socket: a systemd socket unit passes the first one as 3.",
     ),
     "PC410": Code(
         "an app that is not there",
         "The module, the attribute, the program or the folder that the file names cannot be found or used. Modules are"
         " looked for in the working directory first.",
+        how=(
+            "Name a module that can be imported from the working directory, or set directory to where it is: app: "
+            "{wsgi: shop.wsgi:application}. What is named has to be the application itself; a factory is called "
+            "in a module of its own."
+        ),
     ),
-    "PC411": Code("an app that raises when it is imported", "The traceback below the finding is the app's own."),
+    "PC411": Code(
+        "an app that raises when it is imported",
+        "The traceback below the finding is the app's own.",
+        how=(
+            'Start at the last line of the traceback, and try it alone: python -c "import shop.wsgi". What is '
+            "missing has to be installed for the interpreter that runs poolctl."
+        ),
+    ),
     "PC412": Code(
         "an app that ends its process when it is imported",
         "Workers would end the same way, and be started again and again.",
+        how=(
+            "Look for sys.exit and os._exit at the top level of the module and of what it imports: it has to "
+            "return. A signal says that an extension crashed, or that memory ran out."
+        ),
     ),
     "PC413": Code(
         "an app that takes long to import",
         "After 30 s the attempt was ended, and nothing is known of the app but where it waited. Each worker takes as"
         " long, unless the topology says preload.",
+        how=(
+            "What connects, or loads much, belongs into the first request or under a time limit of its own. "
+            "preload: true imports once for all workers."
+        ),
     ),
     "PC420": Code(
         "a user or group that cannot be taken",
         "There is no such account, or only root could become it.",
+        how="Create the account (useradd --system shop), name another, or start as root, who may become any.",
     ),
-    "PC421": Code("a working directory that cannot be entered", "It is missing, or the file's user may not enter it."),
+    "PC421": Code(
+        "a working directory that cannot be entered",
+        "It is missing, or the file's user may not enter it.",
+        how="Make the folder, or let the file's user enter it: chmod o+x for each folder on the way.",
+    ),
     "PC422": Code(
         "a PID file that cannot be written",
         "Its folder is missing or not writable, or the file at its path belongs to somebody. When that is a running"
         " poolctl, this is a note.",
+        how="Make the folder, or leave pid_file out: systemd and `poolctl status` need none.",
     ),
-    "PC423": Code("an access log that cannot be opened", "Its folder is missing, or the file's user may not write it."),
-    "PC424": Code("a file of TLS that cannot be read", "A certificate, key, password or authority."),
+    "PC423": Code(
+        "an access log that cannot be opened",
+        "Its folder is missing, or the file's user may not write it.",
+        how=(
+            "Make the folder and let the file's user write it, or write to stdout and let the service manager keep it."
+        ),
+    ),
+    "PC424": Code(
+        "a file of TLS that cannot be read",
+        "A certificate, key, password or authority.",
+        how="Name files that the user who starts poolctl may read; paths begin at the working directory.",
+    ),
     "PC425": Code(
         "a certificate that cannot be used",
         "The key belongs to another certificate, the password does not open it, a file is no PEM, or ciphers are named"
         " that OpenSSL does not know.",
+        how=(
+            "The certificate comes first in its file, then its chain; the key is that of the first. openssl x509 "
+            "-noout -pubkey -in CERTIFICATE and openssl pkey -pubout -in KEY print the same for a pair."
+        ),
     ),
-    "PC426": Code("a certificate that expires", "It has expired, or will within 14 days."),
+    "PC426": Code(
+        "a certificate that expires",
+        "It has expired, or will within 14 days.",
+        how="Renew it, and restart the server, which reads certificates when it starts.",
+    ),
     "PC430": Code(
         "fewer descriptors than connections",
         "Each connection is a descriptor, behind TLS three. Past the limit of the process accept(2) fails and clients"
         " wait.",
+        how="Raise the limit (LimitNOFILE= of a systemd unit, ulimit -n of a shell), or lower limits.connections.",
     ),
-    "PC431": Code("a backlog that the kernel cuts", "listen(2) takes at most net.core.somaxconn, in silence."),
+    "PC431": Code(
+        "a backlog that the kernel cuts",
+        "listen(2) takes at most net.core.somaxconn, in silence.",
+        how="sysctl -w net.core.somaxconn=NUMBER, or a smaller backlog.",
+    ),
     "PC432": Code(
         "a kernel that chooses no socket",
         "Under reuse-port the kernel spreads connections over the workers' sockets, by its own hash or by a program"
         " that it is given. Other systems than Linux, and some sandboxes, take no program (SO_ATTACH_REUSEPORT_CBPF).",
+        how=(
+            "Choose another dispatch of reuse-port (kernel-hash needs no program), or ownership half-sync/half- async."
+        ),
     ),
     "PC501": Code(
         "a pool that answers one request at a time",
@@ -315,5 +397,6 @@ CODES = {
         "A strategy that looks at what requests ask for wants to be asked for each of them. With an affinity it is"
         " asked once for each key, a connection, a client or a session, and what follows goes where the first request"
         " went: a strategy that sends each path to a worker of its own sends a whole connection there.",
+        how="Choose affinity request, or a dispatch that does not look at requests, such as least-loaded.",
     ),
 }

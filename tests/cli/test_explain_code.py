@@ -26,6 +26,14 @@ def test_its_mend_takes_it_away(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
+def test_it_says_how_it_is_mended(code: str) -> None:
+    """By an example without it, by words, or by the help below the example."""
+    text = explain_code(code)
+    assert ("How to mend it: " in text) == (code not in SHOWN)
+    assert "\nMended:\n" in text or "How to mend it: " in text or "= help: " in text
+
+
+@pytest.mark.parametrize("code", CODES)
 def test_it_is_explained(code: str) -> None:
     text = explain_code(code)
     assert text.startswith(f"{code}: {CODES[code].title}\n")
