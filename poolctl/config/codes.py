@@ -311,7 +311,7 @@ CODES = {
     "PC430": Code(
         "fewer descriptors than connections",
         "Each connection is a descriptor, behind TLS three. Past the limit of the process accept(2) fails and clients"
-        " wait.",
+        " wait. Where not even the channels of the workers can be made it is an error.",
         how="Raise the limit (LimitNOFILE= of a systemd unit, ulimit -n of a shell), or lower limits.connections.",
     ),
     "PC431": Code(
@@ -324,7 +324,7 @@ CODES = {
         "Under reuse-port the kernel spreads connections over the workers' sockets, by its own hash or by a program"
         " that it is given. Other systems than Linux, and some sandboxes, take no program (SO_ATTACH_REUSEPORT_CBPF).",
         how=(
-            "Choose another dispatch of reuse-port (kernel-hash needs no program), or ownership half-sync/half- async."
+            "Choose another dispatch of reuse-port (kernel-hash needs no program), or ownership half-sync/half-async."
         ),
     ),
     "PC501": Code(

@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from poolctl.assembly.combination import FRONTED, REUSE_PORT
 from poolctl.config.diagnostic import Diagnostic, Place
 
 if TYPE_CHECKING:
@@ -13,12 +14,28 @@ if TYPE_CHECKING:
 
 PROBE = 2  # sockets
 SPARE = 256  # descriptors of a process that are not connections
+START = 32  # descriptors of the mold before any channel is made
 QUEUE = "/proc/sys/net/core/somaxconn"
 
 
 def descriptors(connections: int, tls: bool) -> int:
     """What a process needs that may have all connections. Behind TLS each has two ends of a pair more."""
     return connections * (3 if tls else 1) + SPARE
+
+
+def to_start(judgement: Judgement) -> int:
+    """What the mold needs before the first client comes: two ends of each worker's inbox, or its socket of each
+    address under reuse-port. Measured with 2 to 128 workers."""
+    topology, chosen = judgement.topology, judgement.combination
+    assert topology is not None
+    assert chosen is not None
+    addresses = len(topology.listen)
+    if chosen.pool != "process":
+        return START + addresses
+    if chosen.ownership == REUSE_PORT:
+        return START + addresses * judgement.workers
+    own = chosen.ownership in FRONTED and chosen.dispatch != "shared-queue"
+    return START + addresses + (2 * judgement.workers if own else 0)
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
@@ -29,7 +46,11 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     written = judgement.tree.has(("limits", "connections"))  # what nobody has asked for is only a ceiling
     needed = descriptors(connections, written and any(address.tls for address in topology.listen))
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    if hard != resource.RLIM_INFINITY and hard < to_start(judgement):
+        message = f"the server needs {to_start(judgement)} descriptors to start, and {hard} are allowed"
+        mend = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or make the pool smaller"
+        yield Diagnostic("PC430", message, _place(judgement, "pool"), mend)
+    elif hard != resource.RLIM_INFINITY and hard < needed:
         message = f"{connections} connections (limits.connections) need {needed} descriptors, and {hard} are allowed"
         mend = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or lower limits.connections"
         yield Diagnostic("PC430", message, _place(judgement, "limits.connections"), mend, severity="warning")

@@ -556,6 +556,33 @@ class TestLimits:
         assert (finding.code, finding.severity, marked(finding)) == ("PC430", "warning", str(connections))
         assert f"need {connections + 256} descriptors, and {hard} are allowed" in finding.message
 
+    @pytest.mark.parametrize(
+        ("more", "needed"),
+        [
+            ("dispatch: least-loaded", 32 + 1 + 2 * 64),
+            ("ownership: reuse-port", 32 + 64),
+            ("dispatch: shared-queue", 33),
+        ],
+    )
+    def test_too_few_descriptors_to_start(self, folder: Path, more: str, needed: int) -> None:
+        """One less is an error of both commands, and with as many a server of them starts."""
+        Path("shop.yaml").write_text(
+            f"app: demo\nlisten: tcp://127.0.0.1:0\npool: {{kind: process, size: 64}}\n{more}\n"
+        )
+        says = f"error[PC430]: the server needs {needed} descriptors to start, and {needed - 1} are allowed"
+        for words, status in (("validate", 1), ("run", 1)):
+            command = f"ulimit -n {needed - 1}; exec {sys.executable} -m poolctl {words} shop.yaml"
+            done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=20)
+            assert done.returncode == status
+            assert says in done.stdout + done.stderr
+        command = f"ulimit -n {needed}; exec {sys.executable} -m poolctl run shop.yaml"
+        with subprocess.Popen(["sh", "-c", command], stderr=-1, text=True) as server:
+            assert server.stderr is not None
+            said = next((line for line in server.stderr if " serves on " in line or "rror" in line), "")
+            server.terminate()
+            assert " serves on " in said
+            assert server.wait(20) == 0
+
     def test_the_queue_of_the_kernel(self, folder: Path) -> None:
         allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())
         if allowed >= 65535:
