@@ -117,6 +117,10 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
     kind = errors[0]["type"]
     if kind == "extra_forbidden":
         return unknown_key(tree, path, keys(path[:-1]), elsewhere)
+    if kind == "missing" and tree.has(path):  # {wsgi: }, whose value stands for an option
+        example = EXAMPLES.get(str(errors[0]["loc"][-1]), "")
+        help_ = f"for instance {path[-1]}: {example}" if example else ""
+        return Diagnostic("PC204", f"{tree.named(path)}: expected a value, not nothing", tree.at_key(path), help_)
     if kind == "missing":
         within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
         message = f'the key "{path[-1]}" is missing{within}'

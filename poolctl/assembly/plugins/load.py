@@ -115,9 +115,11 @@ def check(reference: Reference, found: Any) -> None:
     axis, name = reference.axis, reference.name
     kind = base(axis)
     if not isinstance(found, type):
-        raise PluginError(
-            f"{name} is no class, but of type {type(found).__name__}", f"write a class below {kind.__name__}"
-        )
+        mend = f"write a class below {kind.__name__}"
+        if axis == "app" and callable(found):
+            module = reference.where.removeprefix("./").removesuffix(".py").replace("/", ".")
+            mend = f"an application is app: {{wsgi: {module}:{name}}}, or {{asgi: {module}:{name}}}"
+        raise PluginError(f"{name} is no class, but of type {type(found).__name__}", mend)
     if not issubclass(found, kind):
         raise PluginError(
             f"{name} is not below poolctl.plugin.{kind.__name__}, as a plugin of {axis} has to be",

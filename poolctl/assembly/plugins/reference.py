@@ -70,7 +70,9 @@ def find(axis: str, text: str, folder: Path) -> Reference | NotFound | None:
 def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
     place, colon, name = text.rpartition(":")
     if not colon:
-        return NotFound(f"{axis}: {text} names no class", f"for instance {text}:Mine")
+        module = text.removeprefix("./").removesuffix(".py").replace("/", ".")
+        instead = f"; an application is app: {{wsgi: {module}:application}}" if axis == "app" else ""
+        return NotFound(f"{axis}: {text} names no class", f"a plugin is {text}:CLASS{instead}")
     path = (folder / Path(place).expanduser()).resolve()
     if not path.is_file():
         beside = sorted(each.name for each in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
