@@ -72,6 +72,45 @@ def test_one_that_was_on_offer_before_is_not_accepted() -> None:
     assert row[FAULTS] == 1
 
 
+class Nameless(type):
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__name__":
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+
+class CannotBeShown(Exception, metaclass=Nameless):
+    def __str__(self) -> str:
+        raise RuntimeError("no message")
+
+
+class Shy(Dispatch):
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> Any:
+        raise CannotBeShown
+
+
+def test_an_exception_that_cannot_be_shown_is_a_fault_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    board = Scoreboard(2, 2)
+    row, offered = board.enter_front(), views(board, 2)
+    guarded = Guarded(Shy(), row)
+    assert [guarded.pick(TASK, offered) for _ in range(2)] == [offered[0], offered[1]]
+    assert row[FAULTS] == 2
+    (record,) = caplog.records
+    assert "pick raised CannotBeShown: (it cannot be shown" in record.message
+    assert "test_guarded.py" in record.message  # where it was raised
+
+
+def test_an_endless_message_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    class Talks(Dispatch):
+        def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> Any:
+            raise ValueError("x" * 10_000_000)
+
+    board = Scoreboard(2, 2)
+    offered = views(board, 2)
+    assert Guarded(Talks(), board.enter_front()).pick(TASK, offered) is offered[0]
+    assert len(caplog.records[0].message) < 25_000
+
+
 def nanoseconds(dispatch: Dispatch, offered: tuple[InboxView, ...], rounds: int) -> float:
     """The least of several runs, for one decision."""
     pick = dispatch.pick
