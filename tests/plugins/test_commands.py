@@ -179,6 +179,17 @@ def test_check_wants_the_options_that_are_needed() -> None:
     assert (done.returncode, "greater than or equal to 1" in done.stdout) == (1, True)
 
 
+def test_a_strategy_that_ends_the_process_has_kept_nothing(tmp_path: Path) -> None:
+    """Its exit code is its own affair."""
+    source = (
+        "import os\nfrom poolctl.plugin import Dispatch\nclass Ends(Dispatch):\n    def pick(self, task, inboxes):\n"
+    )
+    (tmp_path / "ends.py").write_text(f"{source}        os._exit(0)\n")
+    done = checked(f"{tmp_path}/ends.py", "--no-live")
+    assert done.returncode == 1
+    assert "left with 0 at 'any history'" in done.stderr
+
+
 def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:
     assert run("new", "first-free", "-C", str(tmp_path))[1] == 0
     file = tmp_path / "first_free.py"
