@@ -153,6 +153,21 @@ def test_not_every_name_will_do(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["json"], "there is a module json already"),
+        (["poolctl"], "there is a module poolctl already"),
+        (["least-loaded", "--package"], "is a word of poolctl's own"),
+        (["process", "--package", "--kind", "pool"], "is a word of poolctl's own"),
+    ],
+)
+def test_a_name_that_means_something_else_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    shown, code = run("new", "-C", str(tmp_path), *words)
+    assert (code, said in shown) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def checked(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "poolctl", "plugin", "check", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
