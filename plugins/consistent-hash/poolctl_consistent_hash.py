@@ -33,7 +33,9 @@ class ConsistentHash(Dispatch):
         0.5
     )
     points: Annotated[int, Field(ge=1, le=1000, description="of each inbox on the ring")] = 128
-    _ring: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)  # position and index, sorted
+    _ring: list[float] = field(default_factory=list, init=False, repr=False)  # positions of points, sorted
+    _new: list[float] = field(default_factory=list, init=False, repr=False)  # those that are not in it yet
+    _at: dict[float, int] = field(default_factory=dict, init=False, repr=False)  # the inbox of each point
     _known: set[int] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,18 +50,28 @@ class ConsistentHash(Dispatch):
         # One that left stays on the ring and is passed over, so its keys come back to its successor.
         if inbox.index not in self._known:
             self._known.add(inbox.index)
-            own = ((_hash(f"{inbox.index}/{number}"), inbox.index) for number in range(self.points))
-            self._ring = sorted([*self._ring, *own])
+            for number in range(self.points):
+                point = _hash(f"{inbox.index}/{number}")
+                self._at[point] = inbox.index
+                self._new.append(point)
+            if len(self._new) > len(self._ring):
+                self._settle()  # at each doubling, so that thousands of workers join in seconds and no task waits long
+
+    def _settle(self) -> None:
+        self._ring = sorted(self._ring + self._new)
+        self._new = []
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
         offered = {inbox.index: inbox for inbox in inboxes}
         loads = {index: inbox.load for index, inbox in offered.items()}
         most = ceil((1 + self.slack) * (sum(loads.values()) + 1) / len(loads))
+        if self._new:
+            self._settle()
         ring = self._ring
-        start = bisect(ring, (_hash(self._key(task)), -1))
+        start = bisect(ring, _hash(self._key(task)))
         passed: set[int] = set()
         for step in range(len(ring)):
-            index = ring[(start + step) % len(ring)][1]
+            index = self._at[ring[(start + step) % len(ring)]]
             if index in passed:
                 continue
             if index in offered and loads[index] < most:
@@ -79,6 +91,6 @@ class ConsistentHash(Dispatch):
         return task.client
 
 
-def _hash(key: str) -> int:
-    """The same in all processes, unlike hash()."""
-    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+def _hash(key: str) -> float:
+    """From 0 to 1, and the same in all processes, unlike hash(). Floats, because nothing is sorted faster."""
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") / 2**64

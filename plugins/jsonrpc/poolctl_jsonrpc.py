@@ -11,8 +11,10 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -43,9 +45,14 @@ class JsonRpc(WsgiApp):
     ]
     batch: Annotated[int, Field(ge=1, le=10_000, description="calls of one batch; more are refused")] = 100
 
+    def __post_init__(self) -> None:
+        twice = [name for name, count in Counter(map(_name, self.functions)).items() if count > 1]
+        if twice:
+            raise ValueError(f"two functions have the name {twice[0]}, by which clients call them")
+
     def find(self) -> Callable[..., Iterable[bytes]]:
         """The functions, imported, behind a WSGI application."""
-        functions = {target.rpartition(":")[2].rpartition(".")[2]: load_callable(target) for target in self.functions}
+        functions = {_name(target): load_callable(target) for target in self.functions}
         signatures = {name: inspect.signature(function) for name, function in functions.items()}
 
         def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -67,7 +74,7 @@ class JsonRpc(WsgiApp):
     ) -> Answer | list[Answer] | None:
         """What the client is told; None where it asked for nothing (specification, 4.1 and 6)."""
         try:
-            asked = json.loads(body)
+            asked = json.loads(body, parse_constant=_no_number)
         except (ValueError, RecursionError):
             return _error(PARSE, None)
         if not isinstance(asked, list):
@@ -76,6 +83,16 @@ class JsonRpc(WsgiApp):
             return _error(REQUEST, None)
         answers = [answer for each in asked if (answer := _call(each, functions, signatures)) is not None]
         return answers or None
+
+
+def _name(target: str) -> str:
+    """By which clients call it."""
+    return target.rpartition(":")[2].rpartition(".")[2]
+
+
+def _no_number(text: str) -> Any:
+    """NaN and Infinity are JavaScript and no JSON (RFC 8259, 6)."""
+    raise ValueError(text)
 
 
 def _call(
@@ -96,7 +113,7 @@ def _call(
         return _error(PARAMS, number) if wants else None
     try:
         result = function(*by_place, **by_name)
-        json.dumps(result)
+        json.dumps(result, allow_nan=False)
     except Exception:
         log.exception("the function %s raised", asked["method"])
         return _error(INTERNAL, number) if wants else None
@@ -110,8 +127,15 @@ def _well_formed(asked: Any) -> bool:
         and asked.get("jsonrpc") == "2.0"
         and isinstance(asked.get("method"), str)
         and isinstance(asked.get("params", []), list | dict)
-        and isinstance(asked.get("id"), str | int | float | type(None))
+        and _identifies(asked.get("id"))
     )
+
+
+def _identifies(number: Any) -> bool:
+    """A text, a number or null. In Python true is a number, and 1e999 is one that JSON cannot say."""
+    if isinstance(number, float):
+        return isfinite(number)
+    return isinstance(number, str | int | type(None)) and not isinstance(number, bool)
 
 
 def _error(code: int, number: Any) -> Answer:

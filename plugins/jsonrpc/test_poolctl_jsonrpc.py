@@ -23,6 +23,7 @@ FUNCTIONS = {
     "sum": lambda *numbers: sum(numbers),
     "get_data": lambda: ["hello", 5],
     "fails": fails,
+    "endless": lambda: float("inf"),
     "update": lambda *numbers: None,
     "notify_hello": lambda number: None,
 }
@@ -67,8 +68,17 @@ INVALID = error(-32600, "Invalid Request")
         ),
         ('[{"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}]', None),
         (json.dumps([{"jsonrpc": "2.0", "method": "sum", "id": 1}] * 101), INVALID),
+        ('{"jsonrpc": "2.0", "method": "get_data", "id": true}', INVALID),  # a text, a number or null (4)
+        ('{"jsonrpc": "2.0", "method": "get_data", "id": 1e999}', INVALID),
+        ('{"jsonrpc": "2.0", "method": "sum", "params": [NaN], "id": 1}', error(-32700, "Parse error")),
+        ('{"jsonrpc": "2.0", "method": "endless", "id": 6}', error(-32603, "Internal error", 6)),
         ("[" * 100_000, error(-32700, "Parse error")),
     ],
 )
 def test_what_is_answered(asked: str, answer: Any) -> None:
     assert JsonRpc(functions=("shop:add",)).answer(asked.encode(), FUNCTIONS, SIGNATURES) == answer
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two functions have the name add"):
+        JsonRpc(functions=("shop:add", "bakery:add"))

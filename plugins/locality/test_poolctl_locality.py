@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import pytest
@@ -32,6 +33,23 @@ def test_it_goes_to_one_at_home(cpu: int) -> None:
         met.add(chosen.index)
         world.rows[chosen.index][0] += 1
     assert met == {cpu % 3, cpu % 3 + 3}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="there is no affinity of processes")
+def test_home_is_the_cpu_that_a_pinned_worker_has_where_not_all_may_be_used() -> None:
+    before = os.sched_getaffinity(0)
+    last = max(before)
+    os.sched_setaffinity(0, {last})
+    try:
+        strategy = Locality()
+    finally:
+        os.sched_setaffinity(0, before)
+    world = World(strategy, 2)
+    task: Any = OnCpu(last)
+    world.rows[0][0] = 1
+    assert strategy.pick(task, world.offer) is world.views[1]  # both are at home there, and it has less to do
+    task = OnCpu(last + 1)  # where none is at home
+    assert strategy.pick(task, world.offer) is world.views[1]
 
 
 def test_home_is_not_at_any_price() -> None:

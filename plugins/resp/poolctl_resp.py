@@ -9,6 +9,7 @@ It marks where a command ends, so half-sync/half-reactive can lend it: each comm
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, ClassVar
@@ -27,11 +28,19 @@ from poolctl.plugin import (
     load_callable,
 )
 
+log = logging.getLogger("poolctl.app")
 END = b"\r\n"
 WORDS = 1024 * 1024  # of one command, as Redis has it
 NONE = -1  # no command has begun
 LINE = 64 * 1024  # bytes of a length, or of a command that is typed, as Redis has it
-REFUSED = {503: b"-ERR max number of clients reached\r\n", 413: b"-ERR Protocol error: too large\r\n"}
+REFUSED = {
+    400: b"-ERR Protocol error\r\n",
+    413: b"-ERR Protocol error: too large\r\n",
+    502: b"-ERR the process that had this command has died\r\n",
+    503: b"-ERR max number of clients reached\r\n",
+    504: b"-ERR this command took too long\r\n",
+}
+HTTP = (b"post", b"host:")  # words that no command begins with, and that browsers send; Redis hangs up on them as well
 Command = list[bytes]
 
 
@@ -81,6 +90,8 @@ class _Cutter:
         start = 0
         try:
             while self._whole():
+                if self._at - start > self._limit:
+                    break  # however it was split
                 if self._count:  # an empty line is no command
                     self._take(self._words, bytes(self._held[start : self._at]))
                 start, self._words, self._left = self._at, [], NONE
@@ -104,8 +115,10 @@ class _Cutter:
             if not text.startswith(b"*"):
                 self._words = text.split()  # an inline command, as people type it
                 self._count = len(self._words)
+                if self._count and self._words[0].lower() in HTTP:
+                    raise NotResp("a browser")
                 return True
-            self._count = self._left = _number(text[1:], WORDS)
+            self._count = self._left = 0 if text == b"*-1" else _number(text[1:], WORDS)
         while self._left:
             line = _line(held, self._at, limit)
             if line is None:
@@ -190,7 +203,7 @@ class Resp(Protocol):
 
     def refusal(self, status: int) -> bytes:
         """An error reply."""
-        return REFUSED.get(status, b"-ERR Protocol error\r\n")
+        return REFUSED.get(status, b"-ERR internal error\r\n")
 
 
 class Error(Exception):
@@ -233,10 +246,14 @@ class RespApp(App):
         self._function = load_callable(self.target)
 
     def serve(self, request: Command, out: Output) -> bool:
-        """Answer one command. Raises TypeError for what RESP cannot say; the connection ends then."""
+        """Answer one command. What the function raises, or RESP cannot say, is an error reply, with a traceback in the
+        log."""
         try:
-            answer = self._function(*request)
+            answer = encoded(self._function(*request))
         except Error as error:
-            answer = error
-        out.send(encoded(answer))
+            answer = encoded(error)
+        except Exception:
+            log.exception("the function raised, for the command %s", request[0][:40].decode("latin-1"))
+            answer = encoded(Error("ERR internal error"))
+        out.send(answer)
         return request[0].upper() != b"QUIT"

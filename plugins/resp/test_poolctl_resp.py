@@ -50,12 +50,37 @@ def test_commands_may_be_typed() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"*1\r\n:1\r\n", b"*x\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$2\r\nabc\r\n", b"*9999999999\r\n", b"x" * 70]
+    "data",
+    [
+        b"*1\r\n:1\r\n",
+        b"*x\r\n",
+        b"*1\r\n$-1\r\n",
+        b"*1\r\n$2\r\nabc\r\n",
+        b"*9999999999\r\n",
+        b"x" * 70,
+        b"POST / HTTP/1.1\r\n",
+    ],
 )
 def test_what_is_no_command_is_refused_and_what_came_before_is_not(data: bytes) -> None:
     conversation = Resp(limit=64).conversation(PEER)
     conversation.receive(b"PING\r\n" + data)
     assert conversation.failure
+    assert list(conversation.requests) == [[b"PING"]]
+
+
+@pytest.mark.parametrize("size", [7, 1000])
+def test_a_command_that_is_too_large_is_refused_however_it_is_split(size: int) -> None:
+    conversation = Resp(limit=64).conversation(PEER)
+    data = encoded([b"SET", b"k" * 40, b"v" * 40])
+    for start in range(0, len(data), size):
+        conversation.receive(data[start : start + size])
+    assert conversation.failure == 413
+    assert not conversation.requests
+
+
+def test_no_words_at_all_are_no_command() -> None:
+    conversation = Resp().conversation(PEER)
+    conversation.receive(b"*-1\r\n*0\r\n" + encoded([b"PING"]))
     assert list(conversation.requests) == [[b"PING"]]
 
 

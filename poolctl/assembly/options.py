@@ -7,10 +7,11 @@ annotation, ``Annotated[int, "bytes"]`` or ``Annotated[float, "seconds"]``, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
-from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -49,7 +50,13 @@ def values_of(part: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
 def wrong(choice: Choice, errors: Sequence[ErrorDetails], names: list[str], tree: Tree) -> list[Diagnostic]:
     """What pydantic found, at its places. ``names``: the options that the part has."""
     located: list[tuple[Path, Any]] = [(path_of_option(tree, choice, each["loc"]), each) for each in errors]
-    return findings(tree, located, lambda path: names, lambda path: _of_another(path, choice, names))
+    # Which keys a mapping inside an option has is not known here.
+    return findings(
+        tree,
+        located,
+        lambda path: names if len(path) <= len(choice.path) else [],
+        lambda path: _of_another(path, choice, names),
+    )
 
 
 def _of_another(path: str, choice: Choice, names: list[str]) -> str:
@@ -94,8 +101,15 @@ def _form(part: type[Any]) -> TypeAdapter[Any]:
 
 
 def _with_unit(hint: Any) -> Any:
-    if get_origin(hint) is Annotated:
-        for mark in get_args(hint)[1:]:
-            if isinstance(mark, str) and mark in READERS:
-                return Annotated[hint, *READERS[mark]]
-    return hint
+    """With the reader of the unit that an annotation says, also inside lists, mappings and unions."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        base, *marks = inner
+        readers = [reader for mark in marks if isinstance(mark, str) and mark in READERS for reader in READERS[mark]]
+        return Annotated[(_with_unit(base), *marks, *readers)]
+    if origin in (None, Literal, Callable):
+        return hint
+    read = tuple(map(_with_unit, inner))
+    if read == inner:
+        return hint
+    return Union[read] if origin in (Union, UnionType) else origin[read]  # noqa: UP007  # made of a tuple

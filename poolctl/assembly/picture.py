@@ -13,7 +13,10 @@ from typing import Literal, NamedTuple
 
 from poolctl.assembly import picture_texts as texts
 from poolctl.assembly.combination import ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
+from poolctl.assembly.complete_file import value
 from poolctl.assembly.judge import Judgement
+from poolctl.assembly.settings import settings
+from poolctl.config.choice import name_key
 from poolctl.config.model import Topology
 
 Kind = Literal["client", "process", "thread", "socket", "queue"]
@@ -37,13 +40,15 @@ class Arrow(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """``origin``: where the file says it, or why it is the default."""
+    """``origin``: where the file says it, or why it is the default. ``options``: those of a plugin, which no page of
+    poolctl's own explains."""
 
     axis: str
     word: str
     origin: str
     gives: str
     costs: str
+    options: tuple[str, ...] = ()
 
 
 class Picture(NamedTuple):
@@ -179,7 +184,26 @@ def _choices(judgement: Judgement, chosen: Combination) -> Iterator[Choice]:
         if plugin:
             costs = f"a plugin, of {plugin.reference.origin}; it fits where {word} does"
             gives = plugin.description.sentence or gives
-        yield Choice(axis, plugin.name if plugin else word, _origin(judgement, axis), gives, costs)
+            yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
+        else:
+            yield Choice(axis, word, _origin(judgement, axis), gives, costs)
+    for axis in ("app", "protocol"):  # of which only plugins need to be explained
+        plugin = judgement.plugins.get(axis)
+        if plugin:
+            costs = f"a plugin, of {plugin.reference.origin}"
+            gives = plugin.description.sentence or "it has no docstring"
+            yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
+
+
+def _options(judgement: Judgement, axis: str) -> tuple[str, ...]:
+    """Each with what counts, written or not."""
+    own = [
+        each for each in settings(judgement) if each.path[0] == axis and each.path[1:] not in ((), (name_key(axis),))
+    ]
+    return tuple(
+        f"{'.'.join(map(str, each.path[1:]))}: {'(masked)' if each.secret else value(each.shown)}  ({each.source})"
+        for each in own
+    )
 
 
 def _origin(judgement: Judgement, axis: str) -> str:

@@ -7,7 +7,8 @@ nothing that `validate` accepts; what does not fit together only `validate` says
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING
+from dataclasses import MISSING, Field
+from enum import Enum
 from typing import Any
 
 from poolctl.assembly.options import form, option_fields
@@ -24,6 +25,7 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 FILE = r"\.py:[A-Za-z_][A-Za-z0-9_.]*$"
 VARIABLE: Schema = {"$ref": "#/definitions/variable"}
 MADE = r"\$[{$]"
+PLAIN = (str, int, float, bool)
 SCALARS = {"string", "integer", "number", "boolean"}
 
 
@@ -148,14 +150,39 @@ def _mapping(properties: Schema, required: list[str], about: str) -> Schema:
 def options_schema(part: type[Any]) -> Schema:
     """The options of a part by name, each with its description and default."""
     made = form(part).json_schema()
-    found: Schema = {}
-    defaults = {each.name: each.default for each in option_fields(part) if each.default is not MISSING}
-    for name, schema in made.get("properties", {}).items():
-        found[name] = _filled(schema)
-        default = defaults.get(name)
-        if isinstance(default, str | int | float | bool):
-            found[name]["default"] = default
+    shared = made.get("$defs", {})
+    found: Schema = {name: _filled(_inlined(key, shared)) for name, key in made.get("properties", {}).items()}
+    for each in option_fields(part):
+        default = _plain_default(each)
+        if default is not None:
+            found[each.name]["default"] = default
     return found
+
+
+def _plain_default(option: Field[Any]) -> Any:
+    """As a file would say it; None where it could not, or need not."""
+    if option.default_factory in (list, tuple, set, frozenset):
+        return []
+    if option.default_factory is dict:
+        return {}
+    default = option.default.value if isinstance(option.default, Enum) else option.default
+    if isinstance(default, tuple | list):
+        return list(default) if all(isinstance(each, PLAIN) for each in default) else None
+    return default if isinstance(default, PLAIN) else None
+
+
+def _inlined(schema: Any, shared: Schema, within: tuple[str, ...] = ()) -> Any:
+    """A schema whose references to what pydantic has shared (enumerations, dataclasses) are what they refer to, so that
+    it can stand anywhere. What contains itself is anything from there on."""
+    if isinstance(schema, list):
+        return [_inlined(each, shared, within) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    rest = {key: _inlined(value, shared, within) for key, value in schema.items() if key != "$ref"}
+    if not isinstance(schema.get("$ref"), str):
+        return rest
+    name = schema["$ref"].rpartition("/")[2]
+    return rest if name in within else _inlined(shared.get(name, {}), shared, (*within, name)) | rest
 
 
 def required_options(part: type[Any]) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 120.0  # seconds for all checks together
 BROKEN = 1
+OVER = "over"
 
 
 def check(
@@ -45,7 +47,8 @@ def check(
         import hypothesis  # noqa: F401  # is it there?
     except ModuleNotFoundError:
         raise left("the checks need hypothesis", "pip install 'poolctl[testing]'") from None
-    code = _apart(lambda: _run(reference, given, {"affine": affine, "fairness": fairness, "live": live}))
+    promises = {"affine": affine, "fairness": fairness, "live": live}
+    code = _apart(lambda begins: _run(reference, given, promises, begins))
     raise typer.Exit(code)
 
 
@@ -69,38 +72,63 @@ def _values(options: list[str]) -> dict[str, Any]:
     return found
 
 
-def _apart(work: Callable[[], int]) -> int:
-    """In a process of its own: the strategy may hang or leave."""
+def _apart(work: Callable[[Callable[[str], None]], int]) -> int:
+    """In a process of its own: the strategy may hang or leave. The work says which check it begins, and nothing at its
+    end: a process that left in the middle of one has not kept it, whatever its exit code is."""
     from poolctl.assembly.environment.offspring import adopting
 
     sys.stdout.flush()
-    with adopting():
+    reader, writer = os.pipe()
+    with adopting(), os.fdopen(reader) as begun:
         pid = os.fork()
         if pid == 0:
             code = BROKEN
             try:
-                code = work()
+                code = work(lambda name: _note(writer, name))
                 sys.stdout.flush()
+                _note(writer, OVER)
             finally:
                 os._exit(code)
+        os.close(writer)
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                code = os.waitstatus_to_exitcode(status)
-                return code if code in (0, BROKEN) else _ended(f"ended with {code}")
+                code, last = os.waitstatus_to_exitcode(status), _last(begun)
+                return code if last == OVER else _ended(last, f"left with {code}")
             time.sleep(0.02)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-        return _ended(f"is not over after {PATIENCE:g} s")
+        return _ended(_last(begun), f"was not over after {PATIENCE:g} s")
 
 
-def _ended(how: str) -> int:
-    typer.echo(f"error: the process with the checks {how}", err=True)
+def _note(writer: int, name: str) -> None:
+    os.write(writer, f"{name}\n".encode())
+
+
+def _last(begun: TextIO) -> str:
+    """What the process, which has ended, noted last; what it started may still have the pipe open."""
+    os.set_blocking(begun.fileno(), False)
+    data = b""
+    while more := _read(begun.fileno()):
+        data += more
+    return data.decode().rstrip("\n").rpartition("\n")[2]
+
+
+def _read(reader: int) -> bytes:
+    try:
+        return os.read(reader, 4096)
+    except BlockingIOError:
+        return b""
+
+
+def _ended(check: str, how: str) -> int:
+    at = f" at {check.replace('_', ' ')!r}" if check else ""
+    typer.echo(f"error: the process with the checks {how}{at}", err=True)
     return BROKEN
 
 
-def _run(reference: Reference, given: dict[str, Any], promises: dict[str, Any]) -> int:
+def _run(reference: Reference, given: dict[str, Any], promises: dict[str, Any], begins: Callable[[str], None]) -> int:
     """A line for each check; how many are broken."""
     from pydantic import ValidationError
     from rich.console import Console
@@ -122,7 +150,11 @@ def _run(reference: Reference, given: dict[str, Any], promises: dict[str, Any]) 
     contract.make = staticmethod(lambda: kind(**values))  # type: ignore[attr-defined]
     contract.affine, contract.fairness = promises["affine"], promises["fairness"]  # type: ignore[attr-defined]
     chosen = [name for name in names() if promises["live"] or name != "live"]
-    broken = [name for name in chosen if not _checked(console, contract(), name)]
+    broken = []
+    for name in chosen:
+        begins(name)
+        if not _checked(console, contract(), name):
+            broken.append(name)
     console.print(f"{reference.text}: {f'{len(broken)} broken' if broken else 'all kept'}", markup=False)
     return BROKEN if broken else 0
 
@@ -142,6 +174,10 @@ def _checked(console: Any, contract: Any, name: str) -> bool:
         console.print(f"[red]x[/] {name.replace('_', ' ')}")
         for line in str(violation).splitlines():
             console.print(f"    {line}", markup=False)
+        return False
+    except Exception:  # noqa: BLE001  # what no check foresees is shown as it is
+        console.print(f"[red]x[/] {name.replace('_', ' ')}")
+        console.print(traceback.format_exc().rstrip(), markup=False)
         return False
     console.print(f"[green]+[/] {name.replace('_', ' ')} [dim]{time.perf_counter() - began:.1f} s[/]")
     return True

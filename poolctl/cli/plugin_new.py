@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +47,7 @@ def new(
     there = [base / file for file in files if (base / file).exists()]
     if there:
         raise left(f"{there[0]} is there already", "take another name, or -C another folder")
+    _free(name, kind.value, package)
     try:
         base.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():
@@ -55,6 +57,24 @@ def new(
     for file in files:
         typer.echo(f"wrote {base / file}")
     typer.echo(f"\n{_next(base, name, kind.value, package)}")
+
+
+def _free(name: str, kind: str, package: bool) -> None:
+    """Leaves where a plugin of this name could not be used: a word of poolctl's own always means poolctl's, and of two
+    modules with one name Python finds the other."""
+    from importlib.util import find_spec
+
+    from poolctl.assembly.registry import words
+    from poolctl.cli.plugin_find import left
+
+    if package and name in words(kind):
+        raise left(
+            f'"{name}" is a word of poolctl\'s own, and always means that', f"take another, for instance my-{name}"
+        )
+    module = _named(name)[0]
+    if not package and (module in sys.stdlib_module_names or find_spec(module) is not None):
+        mend = f"take another name, for instance my-{name}; or --package, where it is poolctl_{module}"
+        raise left(f"there is a module {module} already, which tests of {module}.py would import instead", mend)
 
 
 def _named(name: str) -> tuple[str, str]:

@@ -69,11 +69,10 @@ def _lines(reference: Reference, description: Description) -> Iterator[str]:
 def _option(name: str, schema: dict[str, Any], description: Description) -> str:
     """Its meaning, its type and limits, its default."""
     kind = ", ".join(filter(None, _kinds(schema)))
-    given = (
-        json.dumps(schema["default"]) if schema.get("default") in ("", True, False) else schema.get("default", "none")
-    )
+    value = schema.get("default", "none")
+    given = json.dumps(value) if value == "" or isinstance(value, bool | list | dict) else value
     default = "has to be given" if name in description.required else f"default: {given}"
-    return f"{schema.get('description', '')} ({'; '.join(filter(None, [kind, default]))})"
+    return f"{schema.get('description', '')} ({'; '.join(filter(None, [kind, default]))})".strip()
 
 
 def _kinds(schema: dict[str, Any]) -> Iterator[str]:
@@ -88,8 +87,10 @@ def _kinds(schema: dict[str, Any]) -> Iterator[str]:
         yield of_unit[0]
     elif "anyOf" in schema:
         yield " or ".join(", ".join(_kinds(each)) for each in schema["anyOf"])
+    elif "properties" in schema:
+        yield f"a mapping of {', '.join(schema['properties'])}"
     else:
-        yield str(schema.get("type", ""))
+        yield str(schema.get("const") or schema.get("type") or "anything")
     yield from (word.format(schema[key]) for key, word in LIMITS.items() if key in schema)
     if isinstance(schema.get("items"), dict):
         yield f"each {', '.join(_kinds(schema['items']))}"

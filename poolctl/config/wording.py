@@ -40,6 +40,7 @@ _EXPECTED = {
     "string_too_long": "a text of at most {max_length} characters",
     "string_pattern_mismatch": "a text that matches {pattern}",
     "literal_error": "{expected}",
+    "enum": "{expected}",
 }
 
 
@@ -82,7 +83,7 @@ def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewher
     within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
     what = f"the keys of {tree.named(path[:-1])}" if len(path) > 1 else "the keys"
     help_ = "" if key.lower() in keys else (elsewhere and elsewhere(dotted(path)))
-    help_ = help_ or mend(key, keys, what)
+    help_ = help_ or (mend(key, keys, what) if keys else "")
     return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), help_)
 
 
@@ -100,7 +101,7 @@ def findings(
         if len(groups) >= MOST:
             left.append(path)
             continue
-        real = path if error["type"] in ("missing", "extra_forbidden") else _existing(tree, path)
+        real = path if error["type"] in ("missing", *UNKNOWN) else _existing(tree, path)
         groups.setdefault(real, []).append(error)
     found = [(path, _finding(tree, path, errors, keys, elsewhere)) for path, errors in groups.items()]
     if left:
@@ -115,7 +116,7 @@ def findings(
 
 def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, elsewhere: Elsewhere | None) -> Diagnostic:
     kind = errors[0]["type"]
-    if kind == "extra_forbidden":
+    if kind in UNKNOWN:
         return unknown_key(tree, path, keys(path[:-1]), elsewhere)
     if kind == "missing" and tree.has(path):  # {wsgi: }, whose value stands for an option
         example = EXAMPLES.get(str(errors[0]["loc"][-1]), "")
@@ -137,7 +138,7 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
     help_ = next((each.mend for each in said if isinstance(each, Refused)), "") or _meant(given, errors)
     if help_.startswith("put it in quotes") and tree.variables(path):
         help_ = f'put it in quotes: "{tree.text_at(path)}"'  # the variable, and not what it is today
-    if not help_ and kind in _MAPPINGS and path:
+    if not help_ and kind in _MAPPINGS and path and keys(path):
         help_ = f"its keys are {', '.join(keys(path))}"
     code, subject = ("PC206", "listen") if said and _is_address(path) else ("PC204", dotted(path))
     used = tree.at_key(path)
@@ -160,6 +161,7 @@ EXAMPLES = {
     "folder": "./public",
     "name": "Mcp-Session-Id",
 }
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # the second is of a dataclass in an option
 _MAPPINGS = ("dict_type", "model_type", "dataclass_type")
 _BOOLS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
 

@@ -98,6 +98,6 @@ class Task(NamedTuple):
             if key.lower() == b"cookie":
                 for pair in value.split(b";"):
                     found, equals, text = pair.strip().partition(b"=")
-                    if equals and found == name.encode("latin-1", "replace"):
-                        return text.strip(b'"').decode("latin-1")
+                    if equals and found.rstrip() == name.encode("latin-1", "replace"):
+                        return text.strip().strip(b'"').decode("latin-1")
         return None

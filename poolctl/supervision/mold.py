@@ -198,20 +198,32 @@ class Mold:
 
     def _end_hanging(self, now: float) -> None:
         """A front that does not come back from a plugin's code is asked where it is, then ended. The next generation
-        takes the clients that come, and this one finishes what its workers have in hand."""
-        if not self.plan.guards or self.deadline is not None or self.plan.hanging() < HUNG:
+        takes the clients that come, and this one finishes what its workers have in hand.
+
+        During a stop too, which would wait for it; but threads that are beside it have the time to drain.
+        """
+        if not self.plan.guards or self.plan.hanging() < HUNG:
             return
+        stopping = self.deadline is not None
         for post in self.posts:
-            if post.pid and post.status is None and post.role.stage == 0:
-                os.kill(post.pid, signal.SIGUSR2)  # it writes its traceback to the log (see faulthandler)
-                time.sleep(SAID)
-                told = (
-                    f"{post.name} (pid {post.pid}) has been in the code of its plugin for {self.plan.hanging():.1f} s"
-                )
-                send(self.supervisor, Report("hung", f"{told}: killed"))
-                os.kill(post.pid, signal.SIGKILL)
-        self.deadline = now + self.plan.drain
-        self._drain(now)
+            front = post.role.stage == 0 and not (stopping and post.role.rows)
+            if front and post.pid and post.status is None and not post.ended:
+                self._end_front(post, stopping)
+        if not stopping:
+            self.deadline = now + self.plan.drain
+            self._drain(now)
+
+    def _end_front(self, post: Post, stopping: bool) -> None:
+        post.ended = True
+        os.kill(post.pid, signal.SIGUSR2)  # it writes its traceback to the log (see faulthandler)
+        time.sleep(SAID)
+        seconds = self.plan.hanging()
+        told = f"{post.name} (pid {post.pid}) has been in the code of its plugin for {seconds:.1f} s: killed"
+        if stopping:
+            log.error("%s", told)
+        else:
+            send(self.supervisor, Report("hung", told))
+        os.kill(post.pid, signal.SIGKILL)
 
     # The missing
 

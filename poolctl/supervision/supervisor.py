@@ -36,6 +36,7 @@ from setproctitle import setproctitle
 
 from poolctl.supervision.control import Control
 from poolctl.supervision.generation import Generation, Remains
+from poolctl.supervision.mold import HUNG
 from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
@@ -238,11 +239,19 @@ class Supervisor:
             self.announce()
 
     def _retire(self, generation: Generation, report: Report) -> None:
-        """It goes on without its front until its workers are done; the next one starts."""
+        """It goes on without its front until its workers are done; the next one starts.
+
+        The time that its front hung is none of service: one whose every front hangs dies young each time.
+        """
         now = time.monotonic()
         self.retiring.append(generation)
         self.generation = None
-        delay = self.policy.delay(0.0 if generation.ready is None else now - generation.ready)
+        self.early += not self.announced
+        if self.early >= EARLY_DEATHS and not self.stopping:
+            text = f"{report.text}; {self.early} generations ended before anything was ready"
+            self._give_up(Report("failed", text, plain=True))
+            return
+        delay = self.policy.delay(0.0 if generation.ready is None else max(0.0, now - generation.ready - HUNG))
         self.due = now + delay
         log.error("%s; the next generation starts %s", report.text, when(delay))
 

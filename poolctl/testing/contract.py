@@ -15,7 +15,8 @@ class DispatchContract:
 
     ``strategy``  the class
     ``make``      how to make one, where the defaults of its options will not do: ``make = staticmethod(lambda: ...)``
-    ``fairness``  times an equal share that one inbox may get of many clients' equal tasks
+    ``fairness``  times an equal share that one inbox may get of many clients' equal tasks, and hundreds of tasks that
+                  may be taken before an older one
     ``affine``    does it keep a client's tasks together? Then at most (1 + ``slack``)/n of the clients move when
                   one of n inboxes leaves
     ``budget``    microseconds that a decision among 8 inboxes may take; None: 12 times as many as least-loaded and
@@ -47,7 +48,10 @@ class DispatchContract:
     def test_affinity(self) -> None:
         if not self.affine:
             raise SkipTest("it does not promise to keep a client's tasks together")
+        from poolctl.testing.elsewhere import steady
+
         checks.together(self._made, self.slack)
+        steady(self._made, self.use)
 
     def test_memory(self) -> None:
         checks.bounded(self._made)
@@ -56,7 +60,9 @@ class DispatchContract:
         checks.quick(self._made, self.budget)
 
     def test_instances(self) -> None:
-        checks.alone(self._made)
+        from poolctl.testing.shared import alone
+
+        alone(self._made)
 
     def test_purity(self) -> None:
         from poolctl.testing.purity import pure

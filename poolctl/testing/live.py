@@ -9,10 +9,10 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
-from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from poolctl.assembly.options import form, option_fields
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.testing.checks import Make
 from poolctl.testing.running import PATIENCE, Server, running
@@ -39,8 +39,10 @@ def topology(strategy: Dispatch, use: str = "") -> dict[str, Any]:
                 f"{kind.__qualname__} is defined inside a function, where no server finds it", "move it out"
             )
         use = f"{Path(source).resolve()}:{kind.__qualname__}"
-    named: tuple[Field[Any], ...] = fields(strategy) if is_dataclass(strategy) else ()
-    options = {each.name: getattr(strategy, each.name) for each in named if each.init}
+    given = {each.name: getattr(strategy, each.name) for each in option_fields(kind)}
+    options = form(kind).dump_python(
+        given, mode="json", warnings=False
+    )  # enumerations and dataclasses as files say them
     return {
         "name": "contract",
         "app": "demo",

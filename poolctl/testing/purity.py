@@ -17,6 +17,7 @@ from poolctl.testing.world import World
 PATIENCE = 10.0  # seconds
 EVENTS = (
     "open",
+    "_thread.",
     "socket.",
     "subprocess.",
     "os.",
@@ -40,6 +41,8 @@ def pure(make: Make) -> None:
         raise Violation(f"it ended the process in which it was asked, with code {told.ended}\n{told.printed}".rstrip())
     if told.words[0] != "pure":
         raise Violation(told.words[0], told.words[1])
+    if told.printed:
+        raise Violation(f"it prints or logs, for each task: {told.printed.splitlines()[0][:80]}", PURE)
 
 
 def _look(make: Make) -> Words:
@@ -78,6 +81,7 @@ def _look(make: Make) -> Words:
 def _watch_clocks(module: str, seen: list[str], watching: Any) -> None:
     """Note who reads a clock or sleeps, by the module time or by a name of the strategy's own module."""
     own = vars(sys.modules[module]) if module in sys.modules else {}
+    _watch_threads(seen, watching)
     for name in CLOCKS:
         real = getattr(time, name)
 
@@ -90,6 +94,18 @@ def _watch_clocks(module: str, seen: list[str], watching: Any) -> None:
             if value is real:
                 own[mine] = read
         setattr(time, name, read)
+
+
+def _watch_threads(seen: list[str], watching: Any) -> None:
+    """Of the start of a thread there is no event before Python 3.12."""
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if watching() and not seen:
+            seen.append("threading.Thread.start")
+        real(thread)
+
+    threading.Thread.start = start  # type: ignore[assignment,method-assign]  # in a process that ends with the check
 
 
 def _said(arguments: Any) -> str:

@@ -17,6 +17,7 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import DONE, SENT, TAKEN
 from poolctl.runtime.task import Peer, Task
 from poolctl.testing.violation import Violation
+from poolctl.testing.watch import PATIENCE, Hang, in_time
 
 REMEMBERED = 14  # steps that a message tells
 HANG = "answer for every task: what is not foreseen can go to the inbox with the least load"
@@ -60,6 +61,7 @@ class World:
         self.under_way: list[UnderWay] = []
         self.given = [0] * count  # tasks that each inbox has had
         self.history: deque[str] = deque(maxlen=REMEMBERED)
+        self.found: list[Violation] = []  # all that was raised
         for view in self.views:
             self._tell("joined", view)
 
@@ -192,8 +194,13 @@ class World:
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         try:
-            return getattr(self.strategy, method)(*arguments)
-        except Exception as error:
+            return in_time(getattr(self.strategy, method), *arguments)
+        except Hang:
+            mend = "every task waits for it: neither loop without an end, nor sleep, nor wait for a lock"
+            raise Hang(self.violation(f"{method} has not come back after {PATIENCE:g} s", mend)) from None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: the guard of a server catches it as well
             raise self.violation(
                 f"{method} raised {type(error).__name__}: {error}", HANG if method == "pick" else ""
             ) from error
@@ -201,4 +208,5 @@ class World:
     def violation(self, what: str, mend: str = "") -> Violation:
         """With the steps that led to it."""
         steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(self.history, start=1))
-        return Violation(f"{what}\nafter these steps, the last of them:{steps}" if steps else what, mend)
+        self.found.append(Violation(f"{what}\nafter these steps, the last of them:{steps}" if steps else what, mend))
+        return self.found[-1]

@@ -118,3 +118,17 @@ def test_it_is_so_in_a_server_that_runs(serve: Callable[..., Server], tmp_path: 
 def links(pid: int) -> set[str]:
     folder = Path(f"/proc/{pid}/fd")
     return {os.readlink(link) for link in folder.iterdir()}
+
+
+def test_a_plugin_is_explained_with_its_options(tmp_path: Path) -> None:
+    plugins = Path(__file__).parents[2] / "plugins"
+    found = of(
+        tmp_path,
+        f"app: {{use: '{plugins}/jsonrpc/poolctl_jsonrpc.py:JsonRpc', functions: ['shop:add']}}\n"
+        f"dispatch: {{use: '{plugins}/ewma-latency/poolctl_ewma_latency.py:EwmaLatency', decay: 500ms}}\n",
+    )
+    options = {choice.axis: choice.options for choice in found.choices if choice.options}
+    assert options == {
+        "dispatch": (f"decay: 500ms  ({tmp_path}/shop.yaml:2)",),
+        "app": (f"functions: [shop:add]  ({tmp_path}/shop.yaml:1)", "batch: 100  (default)"),
+    }

@@ -88,3 +88,54 @@ def test_a_stop_ends_a_generation_that_retires(serve: Launch, tmp_path: Path, wh
         server.signal()
         assert slow.answer().status == 200
     assert server.wait() in (0, 1)
+
+
+def hanging(folder: Path, method: str, arguments: str) -> dict[str, Any]:
+    (folder / "hangs.py").write_text(
+        f"""
+import time
+from poolctl.plugin import Dispatch
+from poolctl.supervision import mold
+
+mold.HUNG = 0.3
+
+
+class Hangs(Dispatch):
+    def pick(self, task, inboxes):
+        return inboxes[0]
+
+    def {method}(self, {arguments}):
+        time.sleep(1000)
+"""
+    )
+    return {"app": "demo", "pool": {"kind": "process", "size": 2}, "dispatch": "./hangs.py:Hangs"}
+
+
+def test_one_whose_fronts_hang_before_they_serve_is_given_up(tmp_path: Path) -> None:
+    with Server(hanging(tmp_path, "joined", "inbox"), tmp_path) as server:
+        assert server.wait() == 3
+        assert server.log.count("the next generation starts") == 4
+        assert "5 generations ended before anything was ready" in server.log
+
+
+def test_one_whose_every_front_hangs_comes_back_slower_and_slower(serve: Launch, tmp_path: Path) -> None:
+    server = serve(hanging(tmp_path, "pick", "task, inboxes"))
+    for number in range(1, 5):
+        server.wait_for_log(f"generation {number} of")
+        with Client(server.port) as client:
+            client.ask("/pid")
+            server.wait_for_log("the next generation starts", number)
+    assert "the next generation starts in 0.2 s" in server.log
+    server.stop()
+
+
+def test_a_stop_does_not_wait_for_a_front_that_hangs(serve: Launch, tmp_path: Path) -> None:
+    server = serve(hanging(tmp_path, "pick", "task, inboxes"))
+    with Client(server.port) as client:
+        client.ask("/pid")
+        time.sleep(0.1)  # it hangs now, and not long enough for the next generation
+        began = time.monotonic()
+        server.signal()
+        assert server.wait() == 1
+    assert time.monotonic() - began < 5  # the drain has 30 s
+    assert "has been in the code of its plugin for" in server.log

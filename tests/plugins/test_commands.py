@@ -153,6 +153,21 @@ def test_not_every_name_will_do(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["json"], "there is a module json already"),
+        (["poolctl"], "there is a module poolctl already"),
+        (["least-loaded", "--package"], "is a word of poolctl's own"),
+        (["process", "--package", "--kind", "pool"], "is a word of poolctl's own"),
+    ],
+)
+def test_a_name_that_means_something_else_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    shown, code = run("new", "-C", str(tmp_path), *words)
+    assert (code, said in shown) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def checked(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "poolctl", "plugin", "check", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
@@ -177,6 +192,17 @@ def test_check_wants_the_options_that_are_needed() -> None:
     assert (done.returncode, done.stderr.splitlines()[1]) == (2, "help: for instance --set weights=...")
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[0]")
     assert (done.returncode, "greater than or equal to 1" in done.stdout) == (1, True)
+
+
+def test_a_strategy_that_ends_the_process_has_kept_nothing(tmp_path: Path) -> None:
+    """Its exit code is its own affair."""
+    source = (
+        "import os\nfrom poolctl.plugin import Dispatch\nclass Ends(Dispatch):\n    def pick(self, task, inboxes):\n"
+    )
+    (tmp_path / "ends.py").write_text(f"{source}        os._exit(0)\n")
+    done = checked(f"{tmp_path}/ends.py", "--no-live")
+    assert done.returncode == 1
+    assert "left with 0 at 'any history'" in done.stderr
 
 
 def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:

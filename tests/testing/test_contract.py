@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import pytest
 
-from poolctl.plugin import Dispatch
+from poolctl.plugin import Dispatch, InboxView, Task
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.dispatch.power_of_choices import PowerOfChoices
 from poolctl.runtime.dispatch.random import Random
 from poolctl.runtime.dispatch.round_robin import RoundRobin
-from poolctl.testing import DispatchContract, Violation, checks, purity
+from poolctl.testing import DispatchContract, Violation, checks, purity, shared, watch, world
 from poolctl.testing.contract import names
+from poolctl.testing.elsewhere import steady
 from poolctl.testing.machine import any_history
 
 sys.path.insert(0, str(Path(__file__).parent / "wrong"))
@@ -32,13 +38,24 @@ FOUND: list[tuple[type[Dispatch], Callable[..., None], str]] = [
     (wrong.WaitsForEver, any_history, "although no worker has anything to do"),
     (wrong.ChangesTheOffer, any_history, "'tuple' object has no attribute 'sort'"),
     (wrong.WritesToInboxes, any_history, "cannot be changed by who looks at it"),
-    (wrong.SharedByTheClass, checks.alone, "SharedByTheClass.seen belongs to the class"),
+    (wrong.SharedByTheClass, shared.alone, "SharedByTheClass.seen belongs to the class"),
     (wrong.Sleeps, purity.pure, "it does more than decide: time.sleep"),
     (wrong.ReadsTheClock, purity.pure, "it does more than decide: time.monotonic"),
     (wrong.OpensAFile, purity.pure, "it does more than decide: open /proc/loadavg"),
     (wrong.Locked, purity.pure, "it has not decided after"),
     (wrong.ComparesAllWithAll, checks.quick, "a decision among 256 inboxes takes"),
     (wrong.CountsItself, any_history, "finished raised AssertionError"),
+    (wrong.NewestFirst, checks.fair, "a task has waited while 300 that came later were taken"),
+    (wrong.RemembersInTheModule, checks.bounded, "objects more after 70000 clients"),
+    (wrong.RemembersInTheModule, shared.alone, "SEEN belongs to the module and was changed"),
+    (wrong.CachesWithoutABound, checks.bounded, "objects more after 70000 clients"),
+    (wrong.CountsInADefault, shared.alone, "a default value of counted() was changed"),
+    (wrong.Leaves, any_history, "pick raised SystemExit: no workers"),
+    (wrong.Loops, any_history, "pick has not come back after 0.2 s"),
+    (wrong.DrawsTooMany, any_history, "pick raised ValueError: Sample larger than population"),
+    (wrong.Prints, purity.pure, "it prints or logs, for each task: goes to"),
+    (wrong.StartsThreads, purity.pure, "it does more than decide: threading.Thread.start"),
+    (wrong.HashesTexts, steady, "clients meet another inbox in another process"),
 ]
 
 
@@ -54,6 +71,9 @@ def test_it_finds(
     strategy: type[Dispatch], check: Callable[..., None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purity, "PATIENCE", 1.0)
+    if strategy is wrong.Loops:
+        monkeypatch.setattr(watch, "PATIENCE", 0.2)
+        monkeypatch.setattr(world, "PATIENCE", 0.2)
     with pytest.raises(Violation) as caught:
         run(check, strategy)
     assert said in str(caught.value)
@@ -68,13 +88,62 @@ def test_it_finds_clients_that_move() -> None:
 def test_a_violation_tells_the_steps_that_led_to_it() -> None:
     with pytest.raises(Violation) as caught:
         any_history(wrong.WaitsForEver)
-    assert caught.value.what.endswith("\n  2. a task of 192.0.2.1 comes (a connection)")
+    assert caught.value.what.endswith("\n  1. a task of 192.0.2.1 comes (a connection)")
 
 
 def test_every_wrong_strategy_is_found() -> None:
     found = {strategy.__name__ for strategy, _, _ in FOUND} | {"Reshuffles"}
     own = [each for each in vars(wrong).values() if isinstance(each, type) and each.__module__ == wrong.__name__]
     assert found == {each.__name__ for each in own}
+
+
+class DrawsItsOwn(Dispatch):
+    """Right, and never the same again: hypothesis does not see its numbers."""
+
+    def __init__(self) -> None:
+        self.random = random.SystemRandom()
+
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
+        return min(self.random.sample(inboxes, min(2, len(inboxes))), key=lambda inbox: inbox.load)
+
+
+def test_a_strategy_may_draw_numbers_of_its_own() -> None:
+    any_history(DrawsItsOwn)
+
+
+def test_what_a_test_runner_has_set_for_the_alarm_is_put_back() -> None:
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    try:
+        checks.fair(LeastLoaded, 3.0)
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60
+        os.kill(os.getpid(), signal.SIGALRM)
+        assert rung
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Speed(Enum):
+    SLOW = "slow"
+    FAST = "fast"
+
+
+@dataclass
+class HasOptions(Dispatch):
+    """Options that JSON does not know by itself."""
+
+    speed: Speed = Speed.FAST
+    only: frozenset[int] = frozenset()
+
+    def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
+        return min(inboxes, key=lambda inbox: inbox.load)
+
+
+class TestHasOptions(DispatchContract):
+    strategy = HasOptions
+    make = staticmethod(lambda: HasOptions(Speed.SLOW, frozenset((1, 2))))
 
 
 class TestLeastLoaded(DispatchContract):

@@ -52,6 +52,10 @@ class Description:
         return " ".join(self.about.split("\n\n")[0].split())
 
 
+class NotMade(Exception):
+    """The constructor raised; why is its cause."""
+
+
 @dataclass(frozen=True)
 class Unusable:
     """Why a class is no plugin. ``detail``: the traceback of its own code, and what it printed."""
@@ -103,15 +107,20 @@ def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
     except BaseException as error:  # noqa: BLE001  # whatever the plugin's code raises is shown to the user
         from poolctl.assembly.environment.own_traceback import in_a_line, own_traceback
 
+        what = "imported"
+        if isinstance(error, NotMade) and error.__cause__:
+            what, error = "made", error.__cause__
         return (
             "unusable",
-            f"{reference.text} cannot be imported: {in_a_line(error)}",
-            _mend(error),
+            f"{reference.text} cannot be {what}: {in_a_line(error)}",
+            _mend(error, what),
             _end(own_traceback(error)),
         )
 
 
-def _mend(error: BaseException) -> str:
+def _mend(error: BaseException, what: str) -> str:
+    if what == "made" and isinstance(error, TypeError) and "argument" in str(error):
+        return "options are the annotated fields of a dataclass, and its constructor is called with nothing else"
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f'install what has the module "{error.name.partition(".")[0]}" for {sys.executable}, which runs poolctl'
     return "mend it in the plugin's own code"
@@ -137,11 +146,15 @@ def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) ->
     if options is None:
         return found
     try:
-        made = part(**values_of(part, options))
+        values = values_of(part, options)
     except ValidationError as error:
         return found | {"errors": [_portable(each) for each in error.errors(include_url=False)]}
+    try:
+        made = part(**values)
     except ValueError as error:  # of a __post_init__
         return found | {"refused": [str(error), getattr(error, "mend", "")]}
+    except Exception as error:
+        raise NotMade from error
     values = {each.name: getattr(made, each.name, None) for each in option_fields(part)}
     return found | {
         "facts": _facts(axis, part, made),

@@ -8,13 +8,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import KW_ONLY, Field, InitVar, fields, is_dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from poolctl.assembly.plugins.reference import Reference
 from poolctl.assembly.registry import words
+from poolctl.config.choice import name_key
 from poolctl.errors import PoolctlError
 from poolctl.runtime.interface import INTERFACE
 
@@ -50,6 +51,12 @@ def load(reference: Reference) -> type[Any]:
     Raises PluginError; an exception of the plugin's own code passes through as it is.
     """
     found: Any = _module(reference)
+    if not reference.name:
+        raise PluginError(
+            f'the entry point {reference.text} of {reference.distribution} names the module "{reference.module}" and no'
+            " class",
+            f'write {reference.text} = "{reference.module}:Mine" in its pyproject.toml, and install it again',
+        )
     for name in reference.name.split("."):
         inside = found
         found = getattr(inside, name, None)
@@ -135,7 +142,7 @@ def check(reference: Reference, found: Any) -> None:
     if missing:
         raise PluginError(f"{name} does not have {', '.join(missing)}", f"{kind.__name__} says what each has to do")
     _check_like(axis, name, found)
-    _check_options(name, found)
+    _check_options(axis, name, found)
     if axis == "dispatch":
         for method, arguments in CALLED.items():
             _check_call(name, found, method, arguments)
@@ -170,15 +177,52 @@ def _check_like(axis: str, name: str, found: type[Any]) -> None:
         )
 
 
-def _check_options(name: str, found: type[Any]) -> None:
-    """What is annotated is an option, or says that it is none."""
-    known = {each.name for each in fields(found)} if is_dataclass(found) else set()
+def _check_options(axis: str, name: str, found: type[Any]) -> None:
+    """What is annotated is an option, or says that it is none; and files can say what each is."""
     try:
         hints = get_type_hints(found, include_extras=True)
     except NameError as error:
         raise PluginError(f"{name}: an annotation names what is not there: {error}", "import it") from error
+    except (SyntaxError, TypeError) as error:
+        raise PluginError(f"{name}: an annotation is no type: {error}", "write for instance weight: int = 3") from error
+    known = {each.name: each for each in fields(found)} if is_dataclass(found) else {}
     for option in inspect.get_annotations(found):
+        if isinstance(hints[option], InitVar):
+            raise PluginError(f"{name}.{option} is an InitVar, which no topology can give", "make it a field")
         classwide = hints[option] is ClassVar or get_origin(hints[option]) is ClassVar
-        if option not in known and not classwide and not option.startswith("_"):
+        if option not in known and not classwide and not option.startswith("_") and hints[option] is not KW_ONLY:
             message = f"{name} is no dataclass, so {option} would be no option"
             raise PluginError(message, f"put @dataclass above class {found.__name__}")
+    for option, field in known.items():
+        if field.init:
+            _check_option(axis, name, field, hints[option])
+
+
+def _type(hint: Any) -> str:
+    """As it is written, nearly."""
+    return str(hint) if get_args(hint) else getattr(hint, "__qualname__", str(hint))
+
+
+def _check_option(axis: str, name: str, field: Field[Any], hint: Any) -> None:
+    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+    from pydantic.fields import FieldInfo
+
+    option = field.name
+    if option == name_key(axis):
+        raise PluginError(f"{name} has an option {option}, the key that names the plugin itself", "name it otherwise")
+    if isinstance(field.default, FieldInfo):
+        said = _type(hint)
+        raise PluginError(
+            f"{name}.{option} = Field(...) would be its value: this is a dataclass, and no model of pydantic",
+            f"write {option}: Annotated[{said}, Field(...)] = its default",
+        )
+    try:
+        TypeAdapter(hint).json_schema()
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
+        said = _type(hint)
+        raise PluginError(
+            f"{name}.{option}: no topology can say a value of the type {said}",
+            "numbers, texts, lists, mappings, enumerations and dataclasses of those can be read;"
+            " what is no option has field(init=False)",
+        ) from error

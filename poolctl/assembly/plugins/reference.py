@@ -16,6 +16,8 @@ OF_A_FILE = re.compile(r"\.py(:|$)|^(\.{0,2}|~)/")
 OF_A_MODULE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
+LONGEST = 200  # characters of a path in a message
+
 
 class Reference(NamedTuple):
     """Where a plugin is. ``text``: as the topology says it. A file has ``path``, which is absolute; an entry point has
@@ -73,12 +75,18 @@ def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
         module = text.removeprefix("./").removesuffix(".py").replace("/", ".")
         instead = f"; an application is app: {{wsgi: {module}:application}}" if axis == "app" else ""
         return NotFound(f"{axis}: {text} names no class", f"a plugin is {text}:CLASS{instead}")
-    path = (folder / Path(place).expanduser()).resolve()
-    if not path.is_file():
+    try:
+        path = (folder / Path(place).expanduser()).resolve()
+        there = path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a home of nobody, links in a circle, not allowed, too long
+        why = (isinstance(error, OSError) and error.strerror) or error
+        shown = place if len(place) <= LONGEST else f"{place[:LONGEST]}..."
+        return NotFound(f"{axis}: {shown} cannot be looked up: {why}", "a path is absolute, or counts from the file")
+    if not there:
         beside = sorted(each.name for each in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
-        there = f"; there are {', '.join(beside)}" if beside else ""
+        others = f"; there are {', '.join(beside)}" if beside else ""
         return NotFound(
-            f"{axis}: there is no file {place}", f"a path counts from the folder of the file that names it{there}"
+            f"{axis}: there is no file {place}", f"a path counts from the folder of the file that names it{others}"
         )
     if path.suffix != ".py":
         return NotFound(f"{axis}: {place} is no Python file", "the file of a plugin has a name that ends with .py")
@@ -96,7 +104,7 @@ def _installed(axis: str, text: str) -> Reference | NotFound | None:
 
 
 def _reference(axis: str, entry: EntryPoint) -> Reference:
-    return Reference(axis, entry.name, entry.attr, module=entry.module, distribution=_owner(entry))
+    return Reference(axis, entry.name, entry.attr or "", module=entry.module, distribution=_owner(entry))
 
 
 @lru_cache(maxsize=8)

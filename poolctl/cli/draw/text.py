@@ -53,8 +53,10 @@ def _box(box: Box, lead: str, below: str, width: int) -> Iterator[str]:
 
 
 def _choice(choice: Choice, width: int) -> Iterator[str]:
-    axis, word, origin, gives, costs = choice
+    axis, word, origin, gives, costs, options = choice
     yield from _item("  ", f"{axis}: {word}  ({origin})", width)
+    for option in options:
+        yield from _item("      * ", option, width)
     yield from _item("      + ", gives, width)
     yield from _item("      - ", costs, width)
 

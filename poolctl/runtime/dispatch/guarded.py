@@ -10,6 +10,7 @@ comes back.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
@@ -22,6 +23,8 @@ from poolctl.runtime.task import Task
 
 log = logging.getLogger("poolctl")
 SLOW = 100_000_000  # nanoseconds that one call may take
+MESSAGE = 500  # characters of what an exception says
+TRACEBACK = 20_000  # characters of a traceback, the last ones
 
 
 class Guarded(Dispatch):
@@ -113,20 +116,39 @@ class Guarded(Dispatch):
     def _fault(self, name: str, error: BaseException | None, what: str = "") -> None:
         """Count it; log it if it is the first of its kind."""
         self._row[FAULTS] += 1
-        kind = f"{name} raised {type(error).__name__}" if error else f"{name} {what.split(' ', maxsplit=1)[0]}"
+        raised = type.__getattribute__(type(error), "__name__")  # the class may have a metaclass of the user's
+        kind = f"{name} raised {raised}" if error else f"{name} {what.split(' ', maxsplit=1)[0]}"
         if kind in self._told:
             return
         self._told.add(kind)
-        said = f"raised {type(error).__name__}: {error}" if error else what
+        said, shown = (f"raised {raised}: {_said(error)}", _traceback(error)) if error else (what, "")
         default = "; least-loaded takes the task" if name == "pick" else "; the oldest task is taken"
         log.error(
-            "the strategy %s: %s %s%s (told once, counted each time)",
+            "the strategy %s: %s %s%s (told once, counted each time)%s",
             self._name,
             name,
             said,
             default if name in ("pick", "next") else "",
-            exc_info=error,
+            shown,
         )
+
+
+def _said(error: BaseException) -> str:
+    """The message of an exception, which is code of the user's too: it may raise, or be endless."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001  # as above
+        return "(it cannot be shown: its __str__ raises)"
+    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}..."
+
+
+def _traceback(error: BaseException) -> str:
+    """Where it was raised. A message that cannot be shown must not hide the place."""
+    try:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    except BaseException:  # noqa: BLE001  # as above: the traceback asks each exception for its message
+        text = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    return f"\n{text if len(text) <= TRACEBACK else f'...{text[-TRACEBACK:]}'}"
 
 
 def _short(answer: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,35 @@ class Mine(Dispatch):
     def joined(self, inbox):
         self._last = inbox.index
 """
+PICK = """
+    def pick(self, task, inboxes):
+        return inboxes[0]
+"""
+OPTION = f"""
+from dataclasses import InitVar
+@dataclass
+class Mine(Dispatch):
+    {{}}
+{PICK}"""
+NESTED = f"""
+from enum import Enum
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+@dataclass
+class Side:
+    width: int
+    of: list["Side"] = field(default_factory=list)
+
+@dataclass
+class Mine(Dispatch):
+    colour: Colour = Colour.RED
+    sides: tuple[Side, ...] = ()
+    pauses: list[Annotated[float, "seconds"]] = field(default_factory=list)
+    limits: dict[str, Annotated[int, "bytes"] | None] | None = None
+{PICK}"""
 Look = Callable[..., Description | Unusable]
 
 
@@ -95,6 +125,13 @@ def test_all_wrong_options_are_told_at_once(look: Look) -> None:
             "@dataclass\nclass Mine(Dispatch):\n    w: 'Wight' = 3\n    def pick(self, t, i): ...",
             "names what is not there",
         ),
+        (OPTION.format("a: int = Field(default=3, ge=1)"), "Mine.a = Field(...) would be its value"),
+        (OPTION.format("a: object | None = None\n    b: Dispatch | None = None"), "can say a value of the type"),
+        (OPTION.format("a: 3 = 3"), "Mine.a: no topology can say a value of the type 3"),
+        (OPTION.format("a: 'int |' = 3"), "an annotation is no type"),
+        (OPTION.format("use: str = ''"), "has an option use, the key that names the plugin"),
+        (OPTION.format("a: InitVar[int] = 3"), "Mine.a is an InitVar"),
+        (f"class Mine(Dispatch):\n    def __init__(self, weight): ...\n{PICK}", "cannot be made: TypeError"),
         ("class Mine(Dispatch):\n    like = 'leader'\n    def pick(self, t, i): ...", 'fits like "leader"'),
     ],
 )
@@ -102,6 +139,32 @@ def test_what_it_does_when_it_is_imported_is_told(look: Look, code: str, message
     found = look(code, {})
     assert isinstance(found, Unusable)
     assert message in found.message
+
+
+def test_enumerations_dataclasses_and_units_within_lists_are_options(look: Look) -> None:
+    given = {"colour": "blue", "sides": [{"width": 1}], "pauses": ["1s", "20ms"], "limits": {"a": "1KiB", "b": None}}
+    found = look(NESTED, given)
+    assert isinstance(found, Description)
+    assert found.errors == ()
+    assert found.values["pauses"] == [1.0, 0.02]
+    assert found.values["limits"] == {"a": 1024, "b": None}
+    assert found.options["colour"] == {"enum": ["red", "blue"], "type": "string", "default": "red"}
+    assert list(found.options["sides"]["items"]["properties"]) == ["width", "of"]
+    assert "$ref" not in json.dumps(found.options)
+    wrong = look(NESTED, {"colour": "green", "sides": [{"width": 1, "height": 2}], "pauses": ["1x"]})
+    assert isinstance(wrong, Description)
+    assert {error["loc"][0] for error in wrong.errors} == {"colour", "sides", "pauses"}
+
+
+def test_an_unknown_key_inside_an_option_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HEAD + NESTED)
+    file = tmp_path / "t.yaml"
+    file.write_text("app: demo\ndispatch: {use: ./mine.py:Mine, sides: [{width: 1, height: 2}], colour: green}\n")
+    found = judge(Inputs(str(file)))
+    assert {(each.code, each.message, each.help) for each in found.findings} == {
+        ("PC204", 'dispatch.colour: expected "red" or "blue", not "green"', ""),
+        ("PC203", 'unknown key "height" in dispatch.sides.0', ""),
+    }
 
 
 def test_what_it_printed_is_shown(look: Look) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from poolctl.assembly.plugins import reference
+from poolctl.assembly.plugins.load import PluginError, load
 from poolctl.assembly.plugins.reference import NotFound, Reference, find, is_file
 
 
@@ -76,3 +77,21 @@ def test_a_distribution_that_is_on_the_path_twice_is_one(site: Path, monkeypatch
     distribution(site / "again", "one", "[poolctl.dispatch]\nmine = one:A\n")
     monkeypatch.syspath_prepend(site / "again")
     assert isinstance(find("dispatch", "mine", Path()), Reference)
+
+
+def test_a_path_that_cannot_be_looked_up_is_said(tmp_path: Path) -> None:
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    for path in ("~nobody-of-this-name/a.py", "./loop.py", f"./{'a' * 5000}.py"):
+        found = find("dispatch", f"{path}:A", tmp_path)
+        assert isinstance(found, NotFound)
+        assert "cannot be looked up" in found.message
+        assert len(found.message) < 400
+
+
+def test_an_entry_point_without_a_class_is_said(site: Path) -> None:
+    distribution(site, "one", "[poolctl.dispatch]\nmine = one\n")
+    (site / "one.py").write_text("")
+    found = find("dispatch", "mine", Path())
+    assert isinstance(found, Reference)
+    with pytest.raises(PluginError, match=r'names the module "one" and no class; write mine = "one:Mine"'):
+        load(found)

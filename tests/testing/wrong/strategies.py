@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from poolctl.plugin import Dispatch, InboxView, Task
@@ -201,3 +203,105 @@ class Reshuffles(Dispatch):
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return inboxes[sum(task.client.encode()) % len(inboxes)]
+
+
+class NewestFirst(Dispatch):
+    """Whoever came last is the first; who came first waits for as long as others come."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView | None:
+        least = min(inboxes, key=lambda each: each.load)
+        return least if least.load < least.capacity else None
+
+    def next(self, inbox: InboxView, waiting: tuple[Task, ...]) -> Task:
+        return waiting[-1]
+
+
+SEEN: dict[str, int] = {}
+
+
+class RemembersInTheModule(Dispatch):
+    """A line for each client, where nobody looks for what an instance keeps."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        SEEN[task.client] = SEEN.get(task.client, 0) + 1
+        return min(inboxes, key=lambda each: each.load)
+
+
+class CachesWithoutABound(Dispatch):
+    """The same, in a cache of a function."""
+
+    def __init__(self) -> None:
+        self.hashed = lru_cache(maxsize=None)(str.upper)
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        self.hashed(task.client)
+        return min(inboxes, key=lambda each: each.load)
+
+
+def counted(numbers: list[int] = [0]) -> int:  # noqa: B006  # that is the mistake
+    numbers[0] += 1
+    return numbers[0]
+
+
+class CountsInADefault(Dispatch):
+    """Takes turns by a number that all share."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return inboxes[counted() % len(inboxes)]
+
+
+class Leaves(Dispatch):
+    """Ends the process when things look bad."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        if len(inboxes) == 1:
+            sys.exit("no workers")
+        return min(inboxes, key=lambda each: each.load)
+
+
+class Loops(Dispatch):
+    """Looks for one that is not there."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        index = 0
+        while inboxes[index % len(inboxes)].load:
+            index += 1
+        return inboxes[index % len(inboxes)]
+
+
+class DrawsTooMany(Dispatch):
+    """Two of those on offer, which may be one; by numbers that nobody can draw again."""
+
+    def __init__(self) -> None:
+        self.random = random.SystemRandom()
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        if self.random.random() < 0.5:
+            return inboxes[0]
+        return min(self.random.sample(inboxes, 2), key=lambda each: each.load)
+
+
+class Prints(Dispatch):
+    """Says what it does."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        least = min(inboxes, key=lambda each: each.load)
+        sys.stdout.write(f"goes to {least.index}\n")
+        return least
+
+
+class StartsThreads(Dispatch):
+    """Asks somebody else."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+        return min(inboxes, key=lambda each: each.load)
+
+
+class HashesTexts(Dispatch):
+    """Keeps clients together by hash(), which the next process has another one of."""
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        return max(inboxes, key=lambda each: hash((task.client, each.index)))
