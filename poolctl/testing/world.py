@@ -195,7 +195,9 @@ class World:
     def _ask(self, method: str, *arguments: Any) -> Any:
         try:
             return in_time(getattr(self.strategy, method), *arguments)
-        except Hang:
+        except Hang as hang:
+            if hang.violation:
+                raise
             mend = "every task waits for it: neither loop without an end, nor sleep, nor wait for a lock"
             raise Hang(self.violation(f"{method} has not come back after {PATIENCE:g} s", mend)) from None
         except KeyboardInterrupt:

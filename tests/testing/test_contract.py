@@ -80,6 +80,12 @@ def test_it_finds(
     assert caught.value.mend or check is any_history
 
 
+def test_a_check_of_many_slow_decisions_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "WHOLE", 0.5)
+    with pytest.raises(Violation, match=r"so slow that the check is not over after 0\.5 s"):
+        checks.bounded(wrong.Sleeps)  # 140,000 times a part of a second
+
+
 def test_it_finds_clients_that_move() -> None:
     with pytest.raises(Violation, match=r"clients moved when one of 6 inboxes left"):
         checks.together(wrong.Reshuffles, 0.5)
