@@ -9,8 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
-# The tests wait for processes more than they compute, so three jobs are about right for two cores.
-JOBS ?= 3
+# The tests wait for processes more than they compute, so four jobs are about right for two cores.
+JOBS ?= 4
 # They start hundreds of servers: those keep what they have compiled, whatever the environment says.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml
@@ -21,7 +21,7 @@ run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS)
+	$(PYTEST) -n $(JOBS) --dist worksteal
 
 faults: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m slow

@@ -10,6 +10,7 @@ from pathlib import Path
 from select import select
 
 import pytest
+from harness.ports import quiet_port
 
 from poolctl.config.address import Address
 from poolctl.errors import PoolctlError
@@ -135,11 +136,11 @@ def test_an_address_of_another_machine(listen: Listen) -> None:
 
 
 def test_a_port_is_free_again_while_old_connections_linger(stack: ExitStack) -> None:
-    with closing(open_listener(LOOPBACK, 8)) as first:
+    port = quiet_port()
+    with closing(open_listener(Address("tcp", host="127.0.0.1", port=port), 8)) as first:
         listener = Listener(first)
         client = connect(stack, listener)
         server, _ = accept(stack, listener)
-        port = first.getsockname()[1]
     server.close()  # closes first, so its end stays behind in TIME_WAIT
     assert client.recv(1) == b""
     client.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from harness.ports import quiet_port
 
 from poolctl.assembly.environment import findings
 from poolctl.assembly.environment.app import PATIENCE
@@ -133,16 +134,14 @@ class TestAddress:
 
     @pytest.mark.parametrize("other", ["localhost", "0.0.0.0", "[::]"])
     def test_a_port_that_another_address_of_the_file_has(self, folder: Path, other: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = quiet_port()
         finding = one(f"app: demo\nlisten: [tcp://127.0.0.1:{port}, 'tcp://{other}:{port}']\n")
         assert (finding.code, marked(finding)) == ("PC401", f"'tcp://{other}:{port}'")
         assert f"another address of this file has port {port} already" in finding.message
         assert [each.text for each in finding.related] == [f"this is 127.0.0.1, port {port}"]  # type: ignore[union-attr]
 
     def test_the_same_port_of_two_addresses(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = quiet_port()
         assert (
             found(f"app: demo\nlisten: [tcp://127.0.0.1:{port}, tcp://127.0.0.2:{port}, 'tcp://[::1]:{port}']\n") == []
         )
