@@ -45,12 +45,8 @@ class Watch:
 
     def look(self, number: int, frame: Any) -> None:
         """At each tick. Raises Hang, and again at the next tick for who has caught it."""
-        now = monotonic()
-        if self.call and now - self.call > PATIENCE:
+        if self.call and monotonic() - self.call > PATIENCE:
             raise Hang
-        if now - self.check > WHOLE:
-            mend = "every task waits for each decision: it should take microseconds"
-            raise Hang(Violation(f"its decisions are so slow that the check is not over after {WHOLE:g} s", mend))
 
 
 WATCH = Watch()
@@ -81,10 +77,14 @@ def watched(check: Callable[Given, None]) -> Callable[Given, None]:
 
 
 def in_time(method: Callable[..., Any], *arguments: Any) -> Any:
-    """What the method answers. Raises Hang when it does not."""
+    """What the method answers. Raises Hang when it does not, and Violation when the check has taken too long."""
     if not WATCH.check or threading.get_ident() != MAIN:
         return method(*arguments)
-    WATCH.call = monotonic()
+    now = monotonic()
+    if now - WATCH.check > WHOLE:
+        mend = "every task waits for each decision: it should take microseconds"
+        raise Violation(f"its decisions are so slow that the check is not over after {WHOLE:g} s", mend)
+    WATCH.call = now
     try:
         return method(*arguments)
     finally:

@@ -195,12 +195,10 @@ class World:
     def _ask(self, method: str, *arguments: Any) -> Any:
         try:
             return in_time(getattr(self.strategy, method), *arguments)
-        except Hang as hang:
-            if hang.violation:
-                raise
+        except Hang:
             mend = "every task waits for it: neither loop without an end, nor sleep, nor wait for a lock"
             raise Hang(self.violation(f"{method} has not come back after {PATIENCE:g} s", mend)) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Violation):
             raise
         except BaseException as error:  # SystemExit too: the guard of a server catches it as well
             raise self.violation(
