@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 AXES = ("dispatch", "app", "protocol", "ownership", "pool")
@@ -77,7 +78,7 @@ def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
         return NotFound(f"{axis}: {text} names no class", f"a plugin is {text}:CLASS{instead}")
     try:
         path = (folder / Path(place).expanduser()).resolve()
-        there = path.is_file()
+        there = _is_file(path)
     except (OSError, RuntimeError, ValueError) as error:  # a home of nobody, links in a circle, not allowed, too long
         why = (isinstance(error, OSError) and error.strerror) or error
         shown = place if len(place) <= LONGEST else f"{place[:LONGEST]}..."
@@ -93,6 +94,14 @@ def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
     if not CLASS.fullmatch(name):
         return NotFound(f'{axis}: "{name}" is no name of a class', f"for instance {place}:Mine")
     return Reference(axis, text, name, path=str(path))
+
+
+def _is_file(path: Path) -> bool:
+    """Path.is_file takes links in a circle for none. Raises OSError."""
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _installed(axis: str, text: str) -> Reference | NotFound | None:
