@@ -1,7 +1,7 @@
 """How slow this machine is, so that upper bounds on time mean the same everywhere.
 
-A test states what a quiet, fast machine needs; `within` scales it by what this one takes for a fixed piece of work. That
-is measured once in a run, in elapsed time, so other load counts as slowness too.
+A test states what a quiet, fast machine needs; `within` scales it by what this one takes for a fixed piece of work.
+That is measured once in a run, in elapsed time, so other load counts as slowness too.
 """
 
 from __future__ import annotations
