@@ -16,6 +16,7 @@ from poolctl.assembly.environment.limits import descriptors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
+from poolctl.runtime import forked
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
@@ -50,7 +51,9 @@ def _run(parts: Parts, host: Host) -> int:
     topology = parts.topology
     _raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
     listeners = open_listeners(parts)
-    flat = [sock for group in listeners for sock in group]
+    # Those that were handed to this process are their owner's: who waits there is served by whoever comes next.
+    own = [sock for sock, address in zip(listeners, topology.listen, strict=True) if address.scheme != "fd"]
+    flat = [sock for group in own for sock in group]
     access = open_access_log(parts, host)
     contexts = tls_contexts(parts)
     board = Board(parts)
@@ -151,9 +154,14 @@ class Server(Plan):
         self.drain = topology.timeouts.drain
         self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
         self.site = site = build_site(parts, listeners, doors, access, board)
+        ownership: Ownership | None = parts.ownership
+        self.owned = site.sockets() | (ownership.prepared if ownership else set())
+        forked.hold(self.owned)
+        for group in listeners:
+            for sock in group:
+                forked.register_listener(sock)
         if topology.preload:
             site.load()
-        ownership: Ownership | None = parts.ownership
         self.lends = ownership is not None and ownership.lends
         # Does a front choose among inboxes, so that it has to know which of them nobody reads?
         between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
@@ -161,7 +169,6 @@ class Server(Plan):
         self.told = between_processes and (listens or len(site.inboxes) > 1)
         self.vacant: set[int] = set()  # inboxes whose workers are dead
         self.roles: list[Role] = parts.pool.roles(site, ownership)
-        self.owned = site.sockets() | (ownership.prepared if ownership else set())
 
     def died(self, role: Role, pid: int) -> None:
         """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows, and that
@@ -268,7 +275,10 @@ def build_site(
         ),
         connections=topology.limits.connections,
         waiting=topology.limits.waiting,
-        listeners=[[Listener(sock, door) for sock in group] for group, door in zip(listeners, doors, strict=True)],
+        listeners=[
+            [Listener(sock, door, kept_outside=address.scheme == "fd") for sock in group]
+            for group, door, address in zip(listeners, doors, topology.listen, strict=True)
+        ],
         workers=workers,
         threads=threads,
         slots=slots,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -10,7 +11,7 @@ from typing import Any
 
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.connection_loop import ConnectionLoop
-from poolctl.runtime.inbox import ProcessInbox, RingingInbox
+from poolctl.runtime.inbox import NOW, ProcessInbox, RingingInbox
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import SWEEP
 from poolctl.runtime.parcel import ACCEPTED, HEAD, RECORD, introduced
@@ -20,7 +21,6 @@ from poolctl.runtime.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-NOW = socket.MSG_DONTWAIT
 
 
 class Arrivals(Source):
@@ -43,11 +43,12 @@ class Arrivals(Source):
             fd, peer = self.listeners[number].accept()
         except (BlockingIOError, ConnectionAbortedError):
             # The client has gone again, or another turn was taken for this one: the task is done.
-            service.row[TAKEN] += 1
-            service.row[DONE] += 1
-            self._tell(ticket)
+            self._none(ticket, service)
             return
         except OSError as error:
+            if error.errno == errno.EINVAL:  # the listener was shut: this server stops
+                self._none(ticket, service)
+                return
             # No descriptor or memory is left. Nothing is told, so the front gives the turn again only when it is
             # overdue: that bounds both the log and the work until something is closed.
             service.row[TAKEN] += 1
@@ -56,6 +57,11 @@ class Arrivals(Source):
             return
         self._tell(ticket)
         self.adopt(fd, peer, service, number)
+
+    def _none(self, ticket: int, service: Service) -> None:
+        service.row[TAKEN] += 1
+        service.row[DONE] += 1
+        self._tell(ticket)
 
     def _tell(self, ticket: int) -> None:
         """The turn was taken. A mold that was killed leaves nobody to start a front that would read this."""

@@ -30,7 +30,7 @@ class Client(Sending):
 
     __slots__ = (
         "ahead", "conversation", "door", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "open",
-        "peer", "served", "since", "started", "ticket",
+        "peer", "served", "since", "started", "ticket", "watched",
     )  # fmt: skip
 
     def __init__(self, front: LendingFront, fd: int, peer: Peer, door: Door) -> None:
@@ -45,6 +45,7 @@ class Client(Sending):
         self.conversation: Any = None  # the worker's half, when workers are threads of this process
         self.mask = IN
         self.open = True
+        self.watched = False
         self.ticket = 0  # not 0: lent
         self.ahead = 0  # bytes that came while lent
         self.ended = False  # the client sends no more
@@ -223,6 +224,16 @@ class Client(Sending):
         if self.open:
             self._over()
             os.close(self.fd)
+
+    def broken(self, service: Any) -> None:
+        """Something raised: the end. While it is lent a worker thread may be writing to its descriptor, so then the end
+        comes with its return."""
+        if self.ticket:
+            self.leaving = True
+            self.front.drop(self)
+            if self.front.miss(self):
+                return
+        self.close()
 
     def turn_away(self, status: int, line: bytes | None = None) -> None:
         """Its last words, and the end. ``line``: that of the request which is not answered, where it is not the one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from os import read
 from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
+from poolctl.runtime import forked
 from poolctl.runtime.multiplex import multiplex
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.pace import drips
@@ -50,7 +52,9 @@ class Connection(Sending):
 
     rearm = False
 
-    __slots__ = ("again", "conversation", "hung", "leaving", "loop", "mask", "open", "served", "since", "started")
+    __slots__ = (
+        "again", "conversation", "hung", "leaving", "loop", "mask", "open", "served", "since", "started", "watched",
+    )  # fmt: skip
 
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         # Sending.__init__ written out: a call is more than what all of this may cost a connection
@@ -62,6 +66,7 @@ class Connection(Sending):
         self.conversation = conversation
         self.mask = IN
         self.open = True
+        self.watched = False  # the poller knows it, or did
         self.again = False  # more may have come; where only edges are told, nobody else would say so
         self.hung = False  # an edge told of the end as well: it follows what has come
         self.leaving = loop.draining  # no request is taken after those that have come
@@ -233,9 +238,20 @@ class Connection(Sending):
         """The end of the connection, and of the task that it was."""
         if self.open:
             self.open = False
-            self.loop.closing(self)
-            os.close(self.fd)
-            self._over(service)
+            try:
+                self.loop.closing(self)
+                self._over(service)
+            finally:
+                if forked.seen():
+                    forked.shut(self.fd)
+                os.close(self.fd)
+
+    def broken(self, service: Service) -> None:
+        """Something raised: the end, however far it had come."""
+        if self.open and not self.began:
+            with contextlib.suppress(ClientGone):
+                self.send(service.protocol.refusal(500))
+        self.close(service)
 
     def turn_away(self, status: int, service: Service) -> None:
         if self.open:
@@ -250,7 +266,7 @@ class Connection(Sending):
             self.loop.turn_away(self.fd, conversation.last_words(refusal))
 
     def _over(self, service: Service) -> None:
-        if self.outbound is not None:
-            self.outbound.close()
         self.loop.open -= 1
         service.row[DONE] += 1
+        if self.outbound is not None:
+            self.outbound.close()

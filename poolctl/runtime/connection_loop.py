@@ -10,8 +10,6 @@ choice of ownership.
 
 from __future__ import annotations
 
-import os
-
 from poolctl.runtime.app import ConnectionApp
 from poolctl.runtime.connection import Connection, Timeouts
 from poolctl.runtime.door import Door
@@ -39,22 +37,28 @@ class ConnectionLoop(Loop):
             self.turn_away(fd, service.protocol.farewell(503, peer))
             return
         self.open += 1
-        door.meet(self, fd, peer, service)
+        try:
+            door.meet(self, fd, peer, service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
 
     def take(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """A connection that has come through its door. Its first bytes have usually come with it, so they are read
         before anybody waits for them."""
-        connection = self.connection(fd, peer, service, door)
-        self.handlers[fd] = connection  # from here on a drain waits for it
-        connection.begin(service)
-        if self.draining and connection.open:
-            connection.drain(service)
+        try:
+            connection = self.connection(fd, peer, service, door)
+            self.handlers[fd] = connection  # from here on a drain waits for it
+            connection.begin(service)
+            if self.draining and connection.open:
+                connection.drain(service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
 
-    def lose(self, fd: int, service: Service) -> None:
+    def lose(self, fd: int, service: Service, words: bytes = b"") -> None:
         """A connection that ended in its door."""
-        os.close(fd)
         self.open -= 1
         service.row[DONE] += 1
+        super().lose(fd, service, words)
 
     def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
         """A new connection of this loop."""

@@ -22,8 +22,8 @@ class Taker(Protocol):
     def take(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A new connection, counted already."""
 
-    def lose(self, fd: int, service: Any) -> None:
-        """One that was counted, and ended in its door: close it."""
+    def lose(self, fd: int, service: Any, words: bytes = b"") -> None:
+        """One that was counted, and ended in its door: close it, after these words."""
 
 
 class Door:

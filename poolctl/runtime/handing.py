@@ -158,7 +158,9 @@ class Turns(Source):
 
     def __init__(self, front: HandingFront, listener: Listener, number: int) -> None:
         self.front = front
+        self.listener = listener
         self.fd = listener.fd
+        self.kept_outside = listener.kept_outside
         self.number = number
         self.given = 0.0  # when the last turn was given
         self.last = 0  # its ticket
@@ -167,6 +169,10 @@ class Turns(Source):
     def on_event(self, events: int, service: Any) -> None:
         if self.looked == self.front.now:
             return  # an event of before; what it told of will be told again
+        if self.front.draining and self.listener.shut:
+            self.front.listening.pop(self.fd, None)
+            self.front.drop(self)
+            return
         self.given = self.front.now
         self.last = self.front.give_turn(self.number)
 

@@ -27,7 +27,8 @@ from poolctl.runtime.scoreboard import SENT, TAKEN
 
 MESSAGE = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
 FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
-NOW = socket.MSG_DONTWAIT
+CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # what comes along is not for programs that the app starts
+NOW = socket.MSG_DONTWAIT | CLOEXEC
 LEVEL, KIND = socket.SOL_SOCKET, socket.SCM_RIGHTS
 FD = struct.Struct("i")
 FDS = struct.Struct("ii")
@@ -104,10 +105,10 @@ class ProcessInbox(Inbox):
         self.row[SENT] += 1
         return True
 
-    def take(self, flags: int = 0) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    def take(self, flags: int = CLOEXEC) -> tuple[bytes, list[tuple[int, int, bytes]]]:
         """(message, ancillary data) of the oldest task; an empty message is the end of file.
 
-        Waits, unless ``flags`` has MSG_DONTWAIT: then raises BlockingIOError where there is none.
+        Waits, unless ``flags`` are NOW: then raises BlockingIOError where there is none.
         """
         message, ancillary, _, _ = self._recvmsg(MESSAGE, ROOM, flags)
         return message, ancillary

@@ -63,21 +63,32 @@ class LendingFront(Loop, ABC):
             self.turn_away(fd, self.protocol.farewell(503, peer))
             return
         self.open += 1
-        door.meet(self, fd, peer, service)
+        try:
+            door.meet(self, fd, peer, service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
 
     def take(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A connection that has come through its door."""
-        client = Client(self, fd, peer, door)
-        client.on_event(IN, None)
+        try:
+            client = Client(self, fd, peer, door)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
+            return
+        self.deliver(client, IN, None)
         if client.ticket and not client.framer.over:
             self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
         if client.open and not client.ticket and client.fd not in self.handlers:
             self.handle(client)
 
-    def lose(self, fd: int, service: Any) -> None:
+    def lose(self, fd: int, service: Any, words: bytes = b"") -> None:
         """A connection that ended in its door."""
-        os.close(fd)
         self.open -= 1
+        super().lose(fd, service, words)
+
+    def descriptors(self) -> set[int]:
+        """Those of lent connections too, which nobody may be looking at."""
+        return super().descriptors() | {client.fd for client in list(self.lent.values())}
 
     def lend(self, client: Client, request: bytes | BinaryIO) -> None:
         """A complete request: to a worker with it, or 503 when too many wait already."""
@@ -97,7 +108,12 @@ class LendingFront(Loop, ABC):
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
             flags = LAST | (ENDED if client.ended else 0)
-        self._send(client, ticket, flags, request)
+        try:
+            self._send(client, ticket, flags, request)
+        except BaseException:  # nobody has it, so nothing would come back
+            del lent[ticket]
+            client.ticket = 0
+            raise
 
     @abstractmethod
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
@@ -139,7 +155,10 @@ class LendingFront(Loop, ABC):
             self.router.finished(id(client), monotonic())
         # 0: a thread has cleared it already, and since then it may have been closed.
         if client is not None and client.open and client.ticket in (ticket, 0):
-            client.returned(keep, left)
+            try:
+                client.returned(keep, left)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.break_off(client, None, error)
         self.rooms.retry()
 
     def died(self, ticket: int, began: bool, status: int = 502) -> None:

@@ -15,7 +15,7 @@ from poolctl.runtime.learning import INDEX, MESSAGE
 from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
 from poolctl.runtime.outbound import FILES, RANGES, Outbound
-from poolctl.runtime.parcel import FILE, HEAD, KEPT, PART, RECORD
+from poolctl.runtime.parcel import FILE, HEAD, KEPT, MISSED, PART, RECORD
 from poolctl.runtime.recount import Recount
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
@@ -142,7 +142,10 @@ class Records(Source):
         for (record,) in RECORD.iter_unpack(data):
             ticket = record >> 2
             if not record & KEPT or (missed and ticket in missed):
-                front.returned(ticket, bool(record & KEPT))
+                if record & MISSED:
+                    front.died(ticket, began=False, status=503)
+                else:
+                    front.returned(ticket, bool(record & KEPT))
                 continue
             client = lent.pop(ticket, None)
             if client is not None:  # tickets of a front that died are nobody's

@@ -11,11 +11,12 @@ for the end too, and ends the process when the time to drain is over.
 from __future__ import annotations
 
 import logging
-import os
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import _exit, read
+from time import sleep
+
+from poolctl.runtime import forked, threads
 
 log = logging.getLogger("poolctl")
 
@@ -28,25 +29,27 @@ class Life:
     drain: float  # seconds from that end to the end of the process, whatever is still in hand
     ready: Callable[[], None]  # to be called once, when the role can serve
 
-    def thread(self, work: Callable[[], None], name: str) -> threading.Thread:
-        """A thread of the role, to be started. If it fails the process ends, and the mold starts another one: a pool
-        must not shrink unseen."""
+    def thread(self, work: Callable[[], None], name: str) -> threads.Started:
+        """Start a thread of the role. If it fails the process ends, and the mold starts another one: a pool must not
+        shrink unseen."""
 
         def run() -> None:
             try:
                 work()
             except BaseException:
+                forked.leave()
                 log.exception("a thread of the role failed: its process ends, to be replaced")
-                os._exit(1)
+                _exit(1)
 
-        return threading.Thread(target=run, name=name)
+        return threads.start(run, name, daemon=False)
 
     def enforce(self) -> None:
-        """Leave by force when draining takes too long, even if every loop of this process is stuck."""
-        threading.Thread(target=self._leave_in_time, name="lifeline", daemon=True).start()
+        """Leave by force when draining takes too long, even if every loop of this process is stuck. Called before the
+        app is imported, which may be what does not come to an end."""
+        threads.start(self._leave_in_time, "lifeline")
 
     def _leave_in_time(self) -> None:
-        os.read(self.lifeline, 1)
-        time.sleep(self.drain)
-        log.warning("still busy %g s after the stop: leaving what is in hand", self.drain)
-        os._exit(1)
+        read(self.lifeline, 1)
+        sleep(self.drain)
+        log.warning("still busy %g s after the stop: leaving unfinished work", self.drain)
+        _exit(1)

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
+from select import poll
 from typing import TYPE_CHECKING, Protocol, cast
 
 from poolctl.errors import PoolctlError
@@ -46,7 +47,9 @@ class Address(Protocol):
 class Listener:
     """One listening socket and what its connections are told of the server's end. ``door``: what they go through."""
 
-    def __init__(self, sock: socket.socket, door: Door | None = None) -> None:
+    def __init__(self, sock: socket.socket, door: Door | None = None, *, kept_outside: bool = False) -> None:
+        """``kept_outside``: whoever started this server holds the socket too, and goes on listening."""
+        self.kept_outside = kept_outside
         self.door = cast("Door", door)  # none only where nobody is to come in
         self.sock = sock
         self.fd = sock.fileno()
@@ -64,13 +67,20 @@ class Listener:
     def accept(self) -> tuple[int, Peer]:
         """The descriptor of a new connection, non-blocking.
 
-        Raises BlockingIOError when none waits, and OSError as accept(2) does.
+        Raises BlockingIOError when none waits, and OSError as accept(2) does: with EINVAL when it has been shut.
         """
         fd, address = self._accept()
         os.set_blocking(fd, False)
         if type(address) is tuple:
             return fd, Peer(address[0], str(address[1]), self.server_host, self.server_port)
         return fd, Peer("", "", self.server_host, self.server_port)
+
+    @property
+    def shut(self) -> bool:
+        """Whether it takes nobody any more, because the server stops."""
+        poller = poll()
+        poller.register(self.fd, 0)  # a hang-up is told in any case
+        return bool(poller.poll(0))
 
     def __str__(self) -> str:
         if not self.server_port:

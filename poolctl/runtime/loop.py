@@ -8,9 +8,16 @@ them for each event (leader/followers with the kernel as arbiter). A source is r
 again by whoever got it, when the next may lead. A connection is registered for edges, which saves that call, and has a
 lock.
 
+What a handler raises ends what that handler stands for, and nothing else: it is logged, counted, and the handler gives
+back what it held (``Handler.broken``). A turn that fails outside of any handler is logged, and the loop goes on.
+
+Descriptors are closed by whoever drops their handler, after that. In a shared loop one lock makes "still there? then
+arm it" and "gone from here on" one step each; so no thread arms a number that another has closed, which may be
+somebody else's by then.
+
 The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any
-more, its inboxes until their end of file, and connections are closed as they fall idle. With the last of them the
-loop is finished.
+more (the supervisor shuts them when that is so), its inboxes are read until their end of file, and connections are
+closed as they fall idle. With the last of them the loop is finished.
 """
 
 from __future__ import annotations
@@ -19,17 +26,33 @@ import contextlib
 import logging
 import os
 import socket
+from socket import socket as Socket
+from threading import Lock
 from time import monotonic
 from typing import Any
 
+from poolctl.runtime import forked
 from poolctl.runtime.listener import Listener
-from poolctl.runtime.poller import EDGE, EXCLUSIVE, IN, ONCE, OUT, RDHUP, Poller, SelectorsPoller, make_poller
+from poolctl.runtime.poller import (
+    EDGE,
+    EXCLUSIVE,
+    IN,
+    ONCE,
+    OUT,
+    RDHUP,
+    Poller,
+    SelectorsPoller,
+    make_poller,
+    own_descriptors,
+)
+from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.source import Handler, Lifeline, Lingering, Listening, Source
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
 SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
 LINGERING = 256  # connections that may linger at once
+STUMBLES = 100  # turns that may fail one after the other; a loop that cannot do one any more has to be replaced
 
 
 class Loop:
@@ -47,8 +70,11 @@ class Loop:
         self.ending = False  # may finish after any event
         self.finished = False
         self.now = monotonic()
+        self._next_look = 0.0  # when to sweep, or at once when a listener that is paused can go on
         self._next_sweep = 0.0
         self._paused: list[Listening] = []
+        self._stumbles = 0
+        self._registry = Lock()  # held while a handler is armed, and while one is taken out
         self.lingering = 0
         # A thread that waits must notice that the others have finished; closing its end of this pipe is how it does.
         self._over, self._not_over = os.pipe()
@@ -57,12 +83,20 @@ class Loop:
         self._explicit = isinstance(self.poller, SelectorsPoller)
         self.sources.add(lifeline)
         self.handle(Lifeline(self, lifeline))
+        forked.register(self)
+
+    def descriptors(self) -> set[int]:
+        """All that belong to this loop."""
+        held = {self._over, self._not_over, *self.handlers} | own_descriptors(self.poller)
+        more = [each for each in list(self.handlers.values()) if isinstance(each, forked.Holder)]
+        return held.union(*(each.descriptors() for each in more))
 
     # registrations
 
     def handle(self, handler: Handler) -> None:
         """From now on this handler gets the events of its descriptor."""
         self.handlers[handler.fd] = handler
+        handler.watched = True
         once = self.once if handler.rearm else self.edge
         self.poller.register(handler.fd, handler.mask | once)
 
@@ -74,11 +108,12 @@ class Loop:
                 self.poller.modify(handler.fd, mask | self.edge)
 
     def arm(self, handler: Handler) -> None:
-        """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may drop
-        the handler at any moment, when the loop drains or the handler has waited too long."""
-        if self.handlers.get(handler.fd) is handler:
-            with contextlib.suppress(FileNotFoundError):
-                self.poller.modify(handler.fd, handler.mask | ONCE)
+        """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may have
+        dropped the handler meanwhile, when the loop drains or the handler has waited too long."""
+        with self._registry:
+            if self.handlers.get(handler.fd) is handler:
+                with contextlib.suppress(FileNotFoundError):
+                    self.poller.modify(handler.fd, handler.mask | ONCE)
 
     def nudge(self, handler: Handler) -> None:
         """Give a connection an event: its descriptor is idle, and so writable. In a shared loop another thread may not
@@ -86,12 +121,18 @@ class Loop:
         with contextlib.suppress(FileNotFoundError):
             self.poller.modify(handler.fd, IN | OUT | self.edge)
 
-    def drop(self, handler: Handler) -> None:
-        """No more events for this handler; it still has its descriptor."""
-        if self.handlers.pop(handler.fd, None) is not None:
-            with contextlib.suppress(FileNotFoundError):  # as above
-                self.poller.unregister(handler.fd)
-        self.sources.discard(handler.fd)
+    def drop(self, handler: Handler) -> bool:
+        """No more events for this handler; it still has its descriptor. False when another thread was first."""
+        with self._registry:
+            here = self.handlers.get(handler.fd) is handler
+            if here:
+                del self.handlers[handler.fd]
+                with contextlib.suppress(FileNotFoundError):  # as above
+                    self.poller.unregister(handler.fd)
+                self.sources.discard(handler.fd)
+        if self._paused:
+            self._next_look = 0.0  # its descriptor is about to be free
+        return here
 
     def sleep(self, handler: Handler) -> None:
         """No more events for this handler, which the loop still has: a drain waits for it."""
@@ -100,10 +141,14 @@ class Loop:
             self.poller.unregister(handler.fd)
 
     def closing(self, handler: Handler) -> None:
-        """The handler is about to close its descriptor, of which no other process has a copy."""
-        if self.handlers.pop(handler.fd, None) is not None and self._explicit:
-            with contextlib.suppress(FileNotFoundError):  # as above
-                self.poller.unregister(handler.fd)
+        """The handler is about to close its descriptor. The poller is told, for epoll forgets a descriptor only with
+        its last copy, and a process that the app has started may have one."""
+        with self._registry:
+            if self.handlers.pop(handler.fd, None) is not None and handler.watched:
+                with contextlib.suppress(FileNotFoundError):  # as above
+                    self.poller.unregister(handler.fd)
+        if self._paused:
+            self._next_look = 0.0  # its descriptor is about to be free
 
     def listen(
         self, listener: Listener, on_connection: Any, lock: Any = None, *, contended: bool = False, rushes: bool = False
@@ -136,6 +181,21 @@ class Loop:
 
     def run(self, service: Any = None) -> None:
         """Serve until drained. In a shared loop every thread calls this, each with its own service."""
+        while not self.finished:
+            try:
+                self._turns(service)
+            except BaseException as error:  # noqa: BLE001  # an app's signal handler, for instance, may raise anywhere
+                self.stumble(error)
+
+    def stumble(self, error: BaseException) -> None:
+        """A turn failed, outside of any handler: go on. Raises the error when turns do nothing but fail."""
+        forked.leave()
+        self._stumbles += 1
+        if self._stumbles > STUMBLES:
+            raise error
+        log.error("a turn of the loop failed; the loop goes on", exc_info=error)
+
+    def _turns(self, service: Any) -> None:
         poll, handlers, shared, explicit = self.poller.poll, self.handlers, self.shared, self._explicit
         count = 1 if shared else 256
         while not self.finished:
@@ -146,14 +206,38 @@ class Loop:
                 handler = handlers.get(fd)
                 if handler is None:
                     continue
-                handler.on_event(event, service)
-                if shared and (handler.rearm or explicit):
+                try:
+                    handler.on_event(event, service)
+                except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                    self.break_off(handler, service, error)
+                if shared and (handler.rearm or (explicit and handler.rearm is False)):
                     self.arm(handler)
-            if now >= self._next_sweep:
-                self._next_sweep = now + SWEEP
-                self._sweep(now, service)
+            if now >= self._next_look:
+                self._look_after(now, service)
             if self.ending:
                 self._drained(not events, service)
+            self._stumbles = 0
+
+    def deliver(self, handler: Handler, event: int, service: Any) -> None:
+        """Give a handler an event that did not come from the poller."""
+        try:
+            handler.on_event(event, service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.break_off(handler, service, error)
+
+    def break_off(self, handler: Handler, service: Any, error: BaseException) -> None:
+        """A handler raised: log it, count it, and end what the handler stands for."""
+        forked.leave()
+        log.error("%s failed, and is closed: %r", handler, error, exc_info=error)
+        if service is not None:
+            service.row[FAILED] += 1
+        try:
+            handler.broken(service)
+        except BaseException:
+            log.exception("%s could not be closed as it should be", handler)
+            if self.drop(handler):
+                with contextlib.suppress(OSError):  # which may be why it failed
+                    os.close(handler.fd)
 
     def before_events(self) -> None:
         """After each wait, before any handler is called."""
@@ -163,18 +247,47 @@ class Loop:
             return 0
         return SWEEP if self._paused or len(self.handlers) > len(self.sources) else None
 
-    def _sweep(self, now: float, service: Any) -> None:
-        for handler in list(self.handlers.values()):
-            handler.expire(now, service)
-        paused, self._paused = self._paused, []
+    def _look_after(self, now: float, service: Any) -> None:
+        """Sweep when it is time, and take newcomers again where a descriptor is free."""
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP
+            self._sweep(now, service)
+        self._next_look = self._next_sweep
+        with self._registry:
+            paused, self._paused = self._paused, []
         for listening in paused:
             self.handle(listening)
 
+    def _sweep(self, now: float, service: Any) -> None:
+        for handler in list(self.handlers.values()):
+            try:
+                handler.expire(now, service)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.break_off(handler, service, error)
+
     def pause(self, listening: Listening) -> None:
-        """Take nobody from this listener until the next sweep."""
-        if self.handlers.pop(listening.fd, None) is not None:
-            self.poller.unregister(listening.fd)
-            self._paused.append(listening)
+        """Take nobody from this listener until a descriptor is free again, or the next sweep."""
+        with self._registry:
+            if self.handlers.pop(listening.fd, None) is not None:
+                self.poller.unregister(listening.fd)
+                self._paused.append(listening)
+
+    def broke(self, fd: int, service: Any, error: BaseException) -> None:
+        """A new connection could not be served because something raised: end it."""
+        handler = self.handlers.get(fd)
+        if handler is not None:
+            self.break_off(handler, service, error)
+            return
+        forked.leave()
+        log.error("a new connection failed, and is closed: %r", error, exc_info=error)
+        self.lose(fd, service)
+
+    def lose(self, fd: int, service: Any, words: bytes = b"") -> None:
+        """A connection that ended before it was served. ``words``: what it is told."""
+        if words:
+            self.turn_away(fd, words)
+        else:
+            os.close(fd)
 
     def turn_away(self, fd: int, words: bytes) -> None:
         """Tell a client why it is not served, let it read that, close.
@@ -182,8 +295,9 @@ class Loop:
         Closing with unread bytes resets the connection, and the reset can overtake the words (RFC 9112, 9.6): so they
         are sent, our direction is closed, and what still comes is read and thrown away for a moment.
         """
-        sock = socket.socket(fileno=fd)
+        sock = Socket(fileno=fd)
         try:
+            sock.setblocking(False)  # the app may have chosen another default
             if words:
                 sock.send(words, NOW)
             sock.shutdown(socket.SHUT_WR)
@@ -211,12 +325,18 @@ class Loop:
         for listening in list(self.listening.values()):
             # Of those who share a listener only one was woken for a connection: ask the kernel anew what waits there.
             self.drop(listening)
+            if listening.kept_outside:  # who waits there is served by whoever its owner starts next
+                del self.listening[listening.fd]
+                continue
             self.sources.add(listening.fd)
             self.handle(listening)
         self._paused.clear()
         self.draining = self.ending = True  # not before: another thread may drop a listener as soon as it sees this
         for handler in list(self.handlers.values()):
-            handler.drain(service)
+            try:
+                handler.drain(service)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.break_off(handler, service, error)
 
     def abandon(self) -> None:
         """Nobody is left on the other side: mold and workers are dead, and what is in hand will never come back."""
@@ -226,7 +346,8 @@ class Loop:
     def _finish(self) -> None:
         if not self.finished:
             self.finished = True
-            os.close(self._not_over)  # the end of file wakes every thread that still waits
+            over, self._not_over = self._not_over, -1
+            os.close(over)  # the end of file wakes every thread that still waits
 
     def _drained(self, quiet: bool, service: Any) -> None:
         if quiet and not self._paused:

@@ -26,6 +26,7 @@ FILE = 4  # the request is in a file, the second descriptor
 
 # A record is a number shifted by 2, and one of these beside it.
 KEPT = 1  # ticket: the connection may be kept
+MISSED = 2  # ticket: the connection did not arrive, for the worker had no descriptor left
 ACCEPTED = 2  # ticket of a turn: a connection was accepted, or none was left
 
 

@@ -10,8 +10,8 @@ import contextlib
 import os
 import select
 import selectors
-import threading
-from typing import Protocol
+from threading import Lock
+from typing import Any, Protocol
 
 IN = 0x001
 OUT = 0x004
@@ -21,6 +21,8 @@ RDHUP = 0x2000  # EPOLLRDHUP: the other side sends no more
 EDGE = 1 << 31  # EPOLLET: only what is new
 ONCE = 1 << 30  # EPOLLONESHOT: one event, then silence until modify
 EXCLUSIVE = 1 << 28  # EPOLLEXCLUSIVE: of several pollers that wait for one descriptor, wake one
+
+epoll: Any = getattr(select, "epoll", None)  # taken here: gevent's monkey patches remove it
 
 
 class Poller(Protocol):
@@ -35,9 +37,15 @@ class Poller(Protocol):
 
 def make_poller() -> Poller:
     """The best this platform has. POOLCTL_POLLER=selectors chooses the fallback, which the tests use."""
-    if hasattr(select, "epoll") and os.environ.get("POOLCTL_POLLER") != "selectors":
-        return select.epoll()
+    if epoll is not None and os.environ.get("POOLCTL_POLLER") != "selectors":
+        made: Poller = epoll()
+        return made
     return SelectorsPoller()
+
+
+def own_descriptors(poller: Any) -> set[int]:
+    """Those that belong to a poller itself."""
+    return set(poller.own) if isinstance(poller, SelectorsPoller) else {poller.fileno()}
 
 
 class SelectorsPoller:
@@ -54,12 +62,13 @@ class SelectorsPoller:
         self._masks: dict[int, int] = {}
         self._armed: dict[int, int] = {}  # what the selector knows; written by the thread that leads
         self._changed: set[int] = set()
-        self._lock = threading.Lock()  # guards masks and changes; held for moments
-        self._leading = threading.Lock()  # held while waiting
+        self._lock = Lock()  # guards masks and changes; held for moments
+        self._leading = Lock()  # held while waiting
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._woken, False)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        self.own: tuple[int, ...] = (self._wake, self._woken)
 
     def register(self, fd: int, eventmask: int = IN | OUT, /) -> None:
         with self._lock:
@@ -97,6 +106,7 @@ class SelectorsPoller:
             self._leading.release()
 
     def close(self) -> None:
+        self.own = ()
         self._selector.close()
         os.close(self._wake)
         os.close(self._woken)

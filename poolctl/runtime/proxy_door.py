@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import socket
-import threading
+from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import socket as Socket
+from threading import Lock
 from typing import Any
 
 from poolctl.runtime.door import Door
@@ -14,8 +15,8 @@ from poolctl.runtime.task import Peer
 from poolctl.runtime.trust import Trust
 
 log = logging.getLogger("poolctl")
-PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
-NOW = socket.MSG_DONTWAIT
+NOW = int(MSG_DONTWAIT)
+PEEK = MSG_PEEK | NOW
 NEWCOMER = 1.0  # seconds that a drain waits for the header of a proxy that has just connected
 
 
@@ -42,6 +43,7 @@ class Announcement:
 
     mask = IN
     rearm = True
+    watched = False
 
     def __init__(self, loop: Any, fd: int, peer: Peer, door: Door) -> None:
         self.loop = loop
@@ -51,7 +53,7 @@ class Announcement:
         self._held = b""
         self._until = loop.now + (NEWCOMER if loop.draining else loop.timeouts.head)
         self._over = False  # somebody else has the descriptor now
-        self._turn = threading.Lock()  # several threads may run the loop
+        self._turn = Lock()  # several threads may run the loop
 
     def begin(self, service: Any) -> None:
         """Usually the header has come with the connection. Only the loop's end is to know of it before that is seen: an
@@ -69,13 +71,14 @@ class Announcement:
                 self._look(service)
 
     def _look(self, service: Any) -> None:
-        with socket.socket(fileno=self.fd) as sock:
+        with Socket(fileno=self.fd) as sock:
             try:
+                sock.setblocking(False)  # the app may have chosen another default
                 self._read(sock, service)
             finally:
                 sock.detach()
 
-    def _read(self, sock: socket.socket, service: Any) -> None:
+    def _read(self, sock: Socket, service: Any) -> None:
         held = len(self._held)
         try:
             data = sock.recv(LONGEST - held, PEEK)
@@ -92,7 +95,10 @@ class Announcement:
             self._held += data
         else:
             self._leave()
-            self.door.meet(self.loop, self.fd, self._announced(header), service)
+            try:
+                self.door.meet(self.loop, self.fd, self._announced(header), service)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.loop.broke(self.fd, service, error)
 
     def _announced(self, header: ProxyHeader) -> Peer:
         if header.client is None or header.server is None:
@@ -103,6 +109,13 @@ class Announcement:
         log.warning("no PROXY header from %s: %s", self.peer.client_host or "a unix socket", reason)
         self._leave()
         self.loop.lose(self.fd, service)
+
+    def broken(self, service: Any) -> None:
+        """Something raised: the end, unless the connection is with the next one already."""
+        with self._turn:
+            if not self._over:
+                self._leave()
+                self.loop.lose(self.fd, service)
 
     def _leave(self) -> None:
         self._over = True

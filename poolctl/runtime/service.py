@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextvars import Context, copy_context
 from time import monotonic_ns
 from typing import Any
 
 from poolctl.errors import ClientGone
+from poolctl.runtime import forked
 from poolctl.runtime.app import App, ConnectionApp, Output
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
@@ -20,13 +22,15 @@ log = logging.getLogger("poolctl")
 
 
 class Service:
-    """Answers requests, one at a time; belongs to one thread."""
+    """Answers requests, one at a time; belongs to one thread. ``context``: the context variables as the app's start
+    left them; each request begins with a copy (PEP 567), so that it finds nothing of another one's."""
 
-    def __init__(self, app: App, protocol: Protocol, row: memoryview) -> None:
+    def __init__(self, app: App, protocol: Protocol, row: memoryview, context: Context | None = None) -> None:
         self.app = app
         self.protocol = protocol
         self.row = row
         self._serve = app.serve
+        self._context = (context or copy_context()).copy
 
     def answer(self, request: Any, out: Output) -> bool:
         """Let the app answer; True when the connection can be kept. Never raises for what the app or the client did."""
@@ -34,10 +38,10 @@ class Service:
         out.began = False
         row[SINCE] = started = monotonic_ns()
         try:
-            keep = self._serve(request, out)
+            keep = self._context().run(self._serve, request, out)
         except ClientGone:
             keep = False
-        except (Exception, SystemExit):  # the app's; sys.exit() too ends its request, not the worker
+        except BaseException:  # whatever the app raised ends its request, not the worker
             log.exception("the app raised while answering a request")
             keep = self._failed(out)
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
@@ -47,6 +51,7 @@ class Service:
 
     def _failed(self, out: Output) -> bool:
         """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell."""
+        forked.leave()
         self.row[FAILED] += 1
         if not out.began:
             try:
@@ -61,10 +66,11 @@ class Service:
         row = self.row
         assert isinstance(self.app, ConnectionApp)  # the loops ask before they give a connection away
         try:
-            self.app.converse(sock, received, idle, write, peer)
+            self._context().run(self.app.converse, sock, received, idle, write, peer)
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
-        except (Exception, SystemExit):  # the app's
+        except BaseException:  # the app's
+            forked.leave()
             row[FAILED] += 1
             log.exception("the app raised while it owned a connection")
         row[REQUESTS] += 1

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import socket
 import threading
+from socket import socket as Socket
+from threading import Lock
 from typing import TYPE_CHECKING
 
+from poolctl.runtime import forked, threads
 from poolctl.runtime.connection import Connection
 from poolctl.runtime.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.service import Service
-from poolctl.runtime.source import Source
+from poolctl.runtime.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.connection_loop import ConnectionLoop
 
+log = logging.getLogger("poolctl")
 ENDS = RDHUP | HUP | ERR
 
 
@@ -32,7 +36,7 @@ class SharedConnection(Connection):
 
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         super().__init__(loop, fd, conversation)
-        self._turn = threading.Lock()
+        self._turn = Lock()
 
     def begin(self, service: Service) -> None:
         """In one turn: when the loop drains, another thread may close it as soon as nobody has the turn."""
@@ -59,13 +63,19 @@ class SharedConnection(Connection):
                 turn.release()
 
     def _serve(self, service: Service) -> None:
-        super().on_event(IN, service)
+        """In one's turn, so that nobody else serves a connection that is broken."""
+        try:
+            super().on_event(IN, service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.loop.break_off(self, service, error)
 
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):
             try:
                 if self.open:
                     super().expire(now, service)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.loop.break_off(self, service, error)
             finally:
                 self._turn.release()
             self._take_turns(service)
@@ -77,6 +87,8 @@ class SharedConnection(Connection):
                     if self.outbound is None:
                         self.mask = IN | OUT  # who gets the event while this is held has to ask for it again
                     super().drain(service)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.loop.break_off(self, service, error)
             finally:
                 self._turn.release()
         else:
@@ -98,9 +110,16 @@ class Ceded(SharedConnection):
         self._cede(data, service)
 
     def _cede(self, data: bytes, service: Service) -> None:
+        try:
+            owned = Owned(self.loop, self.fd)
+        except OSError as error:
+            log.error("a connection is closed: %s; %s", error, NO_DESCRIPTOR)
+            self.close(service)
+            return
         self.open = False
         self.loop.drop(self)
-        self.loop.handle(Owned(self.loop, self.fd, data, service, self.conversation.peer))
+        self.loop.handle(owned)
+        owned.start(data, service, self.conversation.peer)
 
 
 class Greeted(Ceded):
@@ -120,23 +139,41 @@ class Owned(Source):
     the rest.
     """
 
-    def __init__(self, loop: ConnectionLoop, fd: int, data: bytes, service: Service, peer: Peer) -> None:
+    def __init__(self, loop: ConnectionLoop, fd: int) -> None:
+        """Raises OSError where there is no descriptor for the pipe; then nothing has changed."""
         self.loop = loop
-        self.sock = socket.socket(fileno=fd)
-        self.fd, done = os.pipe()
-        threading.Thread(
-            target=self._run, args=(data, service, done, peer), name=threading.current_thread().name, daemon=True
-        ).start()
+        self.fd, self._done = os.pipe()
+        os.set_blocking(self.fd, False)
+        self.sock = Socket(fileno=fd)
 
-    def _run(self, data: bytes, service: Service, done: int, peer: Peer) -> None:
+    def start(self, data: bytes, service: Service, peer: Peer) -> None:
+        """Let the app talk. Where the system has no thread for it, that is the end."""
+        try:
+            threads.start(lambda: self._run(data, service, peer), threading.current_thread().name)
+        except RuntimeError as error:
+            log.error("a connection is closed: %s; raise the limit on processes or lower limits.connections", error)
+            os.close(self._done)
+
+    def _run(self, data: bytes, service: Service, peer: Peer) -> None:
         try:
             service.converse(self.sock, data, self.loop.timeouts.idle, self.loop.timeouts.write, peer)
         finally:
-            os.close(done)
+            forked.leave()
+            os.close(self._done)
+
+    def descriptors(self) -> set[int]:
+        """Both ends of the pipe, and the connection."""
+        return {self.fd, self._done, self.sock.fileno()}
 
     def on_event(self, events: int, service: Service) -> None:
-        self.loop.drop(self)
-        os.close(self.fd)
-        self.sock.close()
-        self.loop.open -= 1
-        service.row[DONE] += 1
+        try:
+            os.read(self.fd, 1)
+        except BlockingIOError:
+            return  # the event was another's, who had this number before
+        if self.loop.drop(self):
+            os.close(self.fd)
+            if forked.seen():
+                forked.shut(self.sock.fileno())
+            self.sock.close()
+            self.loop.open -= 1
+            service.row[DONE] += 1

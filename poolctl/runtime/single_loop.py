@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from poolctl.runtime import forked
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.door import Door
 from poolctl.runtime.scoreboard import ROW
@@ -25,6 +26,7 @@ class SingleLoop(ConnectionLoop):
         self.ending = True
         self._leave_when_done()
         super().run(service)
+        forked.forget(self)
         self.poller.close()
         os.close(self._over)
 

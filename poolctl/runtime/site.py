@@ -6,9 +6,11 @@ import faulthandler
 import signal
 import socket
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from poolctl.runtime import forked
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.connection import Connection
 from poolctl.runtime.affinity.request import Request
@@ -64,6 +66,7 @@ class Site:
     notices: Notices = field(default_factory=Notices)
     access: AccessLog | None = None
     loaded: bool = False
+    context: Context | None = None  # the context variables as the app's import left them
 
     @property
     def shared_listeners(self) -> list[Listener]:
@@ -75,11 +78,14 @@ class Site:
         if not self.loaded:
             self.app.load(Surroundings(self.multithread, self.multiprocess))
             self.loaded = True
+            self.context = copy_context()
 
     def service(self, worker: int, thread: int = 0) -> Service:
         """The service of one worker thread, with its row."""
         name = str(worker) if self.threads == 1 else f"{worker}/{thread}"
-        return self.serving(self.scoreboard.enter(worker * self.slots + thread), name)
+        row = self.scoreboard.enter(worker * self.slots + thread)
+        forked.register_row(row)
+        return self.serving(row, name)
 
     def slots_of(self, worker: int) -> list[memoryview]:
         """The rows of one worker, none of which has anything in hand."""
@@ -91,8 +97,8 @@ class Site:
     def serving(self, row: memoryview, name: str) -> Service:
         """A service that notes what it does in a row; ``name``: the worker's in the access log."""
         if self.access is None:
-            return Service(self.app, self.protocol, row)
-        return self.access.service(self.app, self.protocol, row, name)
+            return Service(self.app, self.protocol, row, self.context)
+        return self.access.service(self.app, self.protocol, row, name, self.context)
 
     def sends_by(self, kind: type[Any], worker: int) -> type[Any]:
         """The class of what a worker of another process than the front sends by: like this one, or one that learns."""

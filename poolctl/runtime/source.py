@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("poolctl")
 RUSH = 0.0002  # seconds between two events, so few that asking for another connection is cheaper than to wait for it
 BURST = 15  # connections that are then taken beyond the first
+COMPLAINT = 5.0  # seconds between two lines that no descriptor is left
 LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
 NOW = socket.MSG_DONTWAIT
@@ -26,7 +28,12 @@ class Handler(Protocol):
 
     fd: int
     mask: int
-    rearm: bool  # in a shared loop: armed again after each event, or registered for edges?
+    watched: bool  # the poller knows it, or did; set by the loop
+
+    @property
+    def rearm(self) -> bool | None:
+        """In a shared loop: True, it gets one event and is armed again after that; False, it is registered for edges;
+        None, it gets one event and arms itself."""
 
     def on_event(self, events: int, service: Any) -> None:
         """It is readable, writable, or broken: finding out is the handler's."""
@@ -37,6 +44,9 @@ class Handler(Protocol):
     def drain(self, service: Any) -> None:
         """The loop wants to end: leave when there is nothing in hand."""
 
+    def broken(self, service: Any) -> None:
+        """One of the above raised: give back everything, the descriptor included."""
+
 
 class Source(ABC):
     """A handler that never times out and has nothing to finish."""
@@ -44,6 +54,8 @@ class Source(ABC):
     fd: int
     mask = IN
     rearm = True
+    watched = False
+    kept_outside = False  # of a listener: whoever started this server has it, and goes on listening
 
     @abstractmethod
     def on_event(self, events: int, service: Any) -> None:
@@ -58,6 +70,9 @@ class Source(ABC):
 
     def drain(self, service: Any) -> None:  # noqa: B027  # as above
         """A source ends at its own end of file."""
+
+    def broken(self, service: Any) -> None:  # noqa: B027  # as above
+        """A source goes on: the loop is of no use without it."""
 
 
 class Lifeline(Source):
@@ -77,6 +92,7 @@ class Lingering:
 
     mask = IN
     rearm = True
+    watched = False
 
     def __init__(self, loop: Loop, sock: socket.socket) -> None:
         self.loop = loop
@@ -93,21 +109,22 @@ class Lingering:
             return
         except OSError:
             log.debug("a client that was turned away reset the connection")
-        self._close()
+        self.close()
 
     def expire(self, now: float, service: Any) -> None:
         if now > self.until:
-            self._close()
+            self.close()
 
     def drain(self, service: Any) -> None:
         """It leaves in a moment by itself."""
 
-    def _close(self) -> None:
-        if self.loop.handlers.get(self.fd) is not self:
-            return  # another thread of a shared loop was faster, and the number may be somebody else's by now
-        self.loop.lingering -= 1
-        self.loop.drop(self)
-        self.sock.close()
+    def close(self, service: Any = None) -> None:
+        """The end, unless another thread of a shared loop was faster."""
+        if self.loop.drop(self):
+            self.loop.lingering -= 1
+            self.sock.close()
+
+    broken = close
 
 
 class Listening(Source):
@@ -122,6 +139,8 @@ class Listening(Source):
         self.listener = listener
         self.door = listener.door
         self.fd = listener.fd
+        self.kept_outside = listener.kept_outside
+        self.complained = 0.0  # when it was last said that no descriptor is left
         self.on_connection = on_connection
         self.lock = lock
 
@@ -144,9 +163,7 @@ class Listening(Source):
         except (BlockingIOError, ConnectionAbortedError):
             return False  # another was faster, or the client has gone again
         except OSError as error:
-            # No descriptor or memory is left. The pause bounds both the log and the work until something is closed.
-            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
-            self.loop.pause(self)
+            self._failed(error)
             return False
         finally:
             if lock is not None:
@@ -156,5 +173,19 @@ class Listening(Source):
             self.loop.arm(self)
         else:
             self.loop.step_back(self)
-        self.on_connection(fd, peer, service, self.door)
+        try:
+            self.on_connection(fd, peer, service, self.door)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.loop.broke(fd, service, error)
         return True
+
+    def _failed(self, error: OSError) -> None:
+        """No connection can be had: for ever, when the listener was shut, or until a descriptor is free."""
+        if error.errno == errno.EINVAL:
+            self.loop.listening.pop(self.fd, None)
+            self.loop.drop(self)
+            return
+        if self.loop.now - self.complained >= COMPLAINT:
+            self.complained = self.loop.now
+            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
+        self.loop.pause(self)

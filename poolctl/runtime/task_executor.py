@@ -9,25 +9,30 @@ connection, and the front sends it on. Sleeping on the inbox is the only wait; i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import socket
+import struct
+from socket import AF_INET, SHUT_WR, SOCK_STREAM
+from socket import socket as Socket
 from typing import Any, BinaryIO
 
 from poolctl.errors import ClientGone
+from poolctl.runtime import forked
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.outbound import Outbound, Sending
-from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, PART, RECORD, introduced
+from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, MISSED, PART, RECORD, introduced
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.returns import Returns
-from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
+from poolctl.runtime.scoreboard import DONE, FAILED, TAKEN, TICKET
 from poolctl.runtime.service import Service
+from poolctl.runtime.source import NO_DESCRIPTOR
 
 log = logging.getLogger("poolctl")
-INET, STREAM, WRITING = int(socket.AF_INET), int(socket.SOCK_STREAM), int(socket.SHUT_WR)  # enums are slow to convert
+INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
 PIECE = 65536
 KNOWN = 1024  # clients whose introduction is remembered
 
@@ -35,11 +40,17 @@ KNOWN = 1024  # clients whose introduction is remembered
 class Borrowed(Sending):
     """The borrowed connection, as the app's Output. ``row``: where it is noted that a byte was sent."""
 
-    __slots__ = ("row",)
+    __slots__ = ("__weakref__", "row")
 
     def __init__(self, row: memoryview) -> None:
         super().__init__()
         self.row = row
+        self.fd = -1  # nothing is borrowed
+        forked.register(self)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """That of the connection, while it is here."""
+        return (self.fd,)
 
     def send(self, data: bytes) -> None:
         """Send, or keep, all of it. Noted first: a worker that dies in between must not cause a second answer."""
@@ -55,7 +66,22 @@ class Borrowed(Sending):
 
 
 def execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:
-    """Serve what came; True when the connection may be kept."""
+    """Serve what came; True when the connection may be kept. Never raises: what does is logged, counted, and answered
+    with 500 where nothing was sent."""
+    try:
+        return _execute(service, conversation, out, data, flags)
+    except BaseException as error:
+        forked.leave()
+        log.error("a request failed, and its connection is closed: %r", error, exc_info=error)
+        service.row[FAILED] += 1
+        conversation.requests.clear()
+        if not out.began:
+            with contextlib.suppress(ClientGone, OSError):
+                out.send(service.protocol.refusal(500))
+        return False
+
+
+def _execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:
     if isinstance(data, bytes):
         conversation.receive(data)
     else:
@@ -121,43 +147,61 @@ class ProcessTaskExecutor:
         ancillary: list[tuple[int, int, bytes]],
         out: Borrowed,
     ) -> None:
-        intro = message[HEAD.size : start]
-        conversation = self._known.get(intro) or self._meet(intro)
-        if flags & FILE:
-            fd, file = descriptors(ancillary)
-            data: Any = os.fdopen(file, "rb")
-        else:
-            (fd,) = FD.unpack(ancillary[0][2])
-            data = message[start:]
+        try:
+            if flags & FILE:
+                fd, file = descriptors(ancillary)
+                data: Any = os.fdopen(file, "rb")
+            else:
+                (fd,) = FD.unpack(ancillary[0][2])
+                data = message[start:]
+        except (ValueError, IndexError, struct.error):  # the kernel closes what this process has no number for
+            self._miss(ticket, ancillary)
+            return
         out.fd = fd
         out.outbound = None
+        out.began = False
+        intro = message[HEAD.size : start]
+        conversation = self._known.get(intro) or self._meet(intro)
         keep = execute(self._service, conversation, out, data, flags)
         if not keep:
-            del self._known[intro]
+            self._known.pop(intro, None)
         # First: a front that is woken by what comes back may look for somebody with nothing to do.
         self._service.row[DONE] += 1
         self.give_back(ticket, keep, out)
 
+    def _miss(self, ticket: int, ancillary: list[tuple[int, int, bytes]]) -> None:
+        """The connection did not arrive (unix(7), SCM_RIGHTS): the front, which has it, is to say so."""
+        for fd in descriptors(ancillary):
+            os.close(fd)
+        self._service.row[FAILED] += 1
+        self._service.row[DONE] += 1
+        log.error("a request cannot be served: out of file descriptors; %s", NO_DESCRIPTOR)
+        self._tell(ticket << 2 | MISSED)
+
     def give_back(self, ticket: int, keep: bool, out: Sending) -> None:
         """The record comes last: when the front knows, this process has no copy of the descriptor any more."""
-        returns = self._returns
         if out.outbound is not None:
             if self._leave(ticket << 2 | keep * KEPT, out.outbound):
                 os.close(out.fd)
+                out.fd = -1
                 return
             keep = False
         if keep:
             os.close(out.fd)
         else:
             # The client gets its end of file from here, so the front need not be woken for it.
-            sock = socket.socket(INET, STREAM, 0, out.fd)
+            sock = Socket(INET, STREAM, 0, out.fd)
             try:
                 sock.shutdown(WRITING)
             except OSError:
                 log.debug("a client left before its connection was closed")
             sock.close()
+        out.fd = -1
+        self._tell(ticket << 2 | keep * KEPT)
+
+    def _tell(self, record: int) -> None:
         try:
-            os.write(returns.writer, RECORD.pack(ticket << 2 | keep * KEPT))
+            os.write(self._returns.writer, RECORD.pack(record))
         except BrokenPipeError:  # the mold, which outlives fronts, is dead as well: so the inbox has come to its end
             log.debug("nobody is left to take a connection back")
 
@@ -208,6 +252,7 @@ class ThreadTaskExecutor:
                 client.conversation = client.door.conversation(client.peer)
             out.fd = client.fd
             out.outbound = None
+            out.began = False
             keep = execute(service, client.conversation, out, data, flags)
             row[DONE] += 1
             give_back(client, ticket, keep, out.outbound)

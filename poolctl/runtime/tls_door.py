@@ -9,18 +9,23 @@ pass through the kernel more in each direction, and two descriptors for each cli
 Nothing here waits: the handshake is a state of the tunnel. What does not go out at once is kept, at most one read of 64
 KiB for each direction, and nothing more is read from the other side until it has gone; so a slow client is felt by
 whoever serves it, as without TLS.
+
+Several threads may run the loop. The lock of a tunnel is held by the one that moves it; only that one arms its ends,
+drops and closes them. So no thread arms a descriptor that another one has closed.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
 import ssl
-import threading
 from os import read, write
+from socket import SHUT_WR, SOCK_STREAM
+from socket import socket as Socket
+from threading import Lock
 from typing import Any
 
+from poolctl.runtime.channel import pair
 from poolctl.runtime.door import Door
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Conversation
@@ -56,7 +61,7 @@ class TlsDoor(Door):
     def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
         """A client has come: its handshake begins."""
         tunnel = Tunnel(loop, fd, peer, self, self._context)
-        loop.handle(tunnel.outer)
+        tunnel.outer.begin()
         tunnel.turn(service)
 
 
@@ -64,15 +69,24 @@ class End:
     """One of the two descriptors of a tunnel. While it waits for nothing the poller does not have it: it would tell of
     a hang-up again and again."""
 
-    rearm = True
+    rearm = None  # the tunnel does it, in its turn
+    watched = True
 
     def __init__(self, tunnel: Tunnel, fd: int) -> None:
         self.tunnel = tunnel
         self.fd = fd
         self.mask = IN
+        self.armed = True  # it has not had an event that silenced it
+
+    def begin(self) -> None:
+        """The loop has it from now on."""
+        loop = self.tunnel.loop
+        loop.handlers[self.fd] = self
+        loop.poller.register(self.fd, self.mask | loop.once)
 
     def on_event(self, events: int, service: Any) -> None:
         """Either end can move."""
+        self.armed = not self.tunnel.loop.shared
         self.tunnel.turn(service)
 
     def expire(self, now: float, service: Any) -> None:
@@ -83,12 +97,17 @@ class End:
         """The tunnel knows."""
         self.tunnel.drain()
 
+    def broken(self, service: Any) -> None:
+        """Something raised: the whole tunnel ends."""
+        self.tunnel.broken(service)
+
     def want(self, mask: int) -> None:
-        """Wait for this."""
+        """Wait for this. In a shared loop an event silences the descriptor until that is said again."""
         before, self.mask = self.mask, mask
         loop = self.tunnel.loop
-        if mask == before or self.fd not in loop.handlers:
+        if (mask == before and (self.armed or not mask)) or loop.handlers.get(self.fd) is not self:
             return
+        self.armed = True
         if not mask:
             loop.poller.unregister(self.fd)
         elif not before:
@@ -115,7 +134,7 @@ class Tunnel:
         self._app_ended = False
         self._taken = False  # the loop has the connection behind the pair
         self._over = False
-        self._turn = threading.Lock()  # several threads may run the loop
+        self._turn = Lock()
         self._served_by: Any = None  # the handler behind the pair, where it is in this loop
         self._behind = -1  # its descriptor
         self._since = loop.now  # of the handshake, then of the last byte that the client took
@@ -131,7 +150,7 @@ class Tunnel:
         elif self._passed and self._served_by is not None and not self.loop.shared:
             # who serves it need not wait for the poller to say so
             if self.loop.handlers.get(self._behind) is self._served_by:
-                self._served_by.on_event(IN, service)
+                self.loop.deliver(self._served_by, IN, service)
         else:
             return
         with self._turn:
@@ -184,12 +203,12 @@ class Tunnel:
             self._flush()
             return False
         self.peer = self.peer._replace(subject=subject(self._tls.getpeercert()))
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours, theirs = pair(int(SOCK_STREAM))
         ours.setblocking(False)
         theirs.setblocking(False)
         self._behind = theirs.detach()
         self.inner = End(self, ours.detach())
-        self.loop.handle(self.inner)
+        self.inner.begin()
         self._flush()
         return True
 
@@ -223,9 +242,9 @@ class Tunnel:
                 return
 
     def _shut(self, fd: int) -> None:
-        sock = socket.socket(fileno=fd)
+        sock = Socket(fileno=fd)
         try:
-            sock.shutdown(socket.SHUT_WR)
+            sock.shutdown(SHUT_WR)
         except OSError:
             log.debug("a connection was closed from both of its ends")
         finally:
@@ -312,17 +331,23 @@ class Tunnel:
         log.info("no TLS handshake with %s: %s", self.peer.client_host or "a unix socket", error)
         if getattr(error, "reason", "") == "HTTP_REQUEST":
             words = self.door.protocol.farewell(400, self.peer)
-        copy = os.dup(fd)
-        self.loop.lose(fd, service)
-        self.loop.turn_away(copy, words)
+        self.loop.lose(fd, service, words)
+
+    def broken(self, service: Any) -> None:
+        """Something raised: both ends are closed, and whoever serves it finds the connection closed."""
+        with self._turn:
+            self._fail(OSError("the tunnel failed"), service)
 
     def expire(self, now: float, service: Any) -> None:
         """A handshake has the time of a head, bytes on their way to the client that of a write."""
-        timeouts = self.loop.timeouts
-        waited = now - self._since
-        if (self.inner is None and waited > timeouts.head) or (self._cipher and waited > timeouts.write):
+        if self._late(now):
             with self._turn:
-                self._fail(TimeoutError("it took too long"), service)
+                if self._late(now):  # still: another thread may have moved it, or ended it
+                    self._fail(TimeoutError("it took too long"), service)
+
+    def _late(self, now: float) -> bool:
+        timeouts, waited = self.loop.timeouts, now - self._since
+        return (self.inner is None and waited > timeouts.head) or (bool(self._cipher) and waited > timeouts.write)
 
     def drain(self) -> None:
         """A client in its handshake may have come to be served; not for long. Any other is drained by who serves it."""

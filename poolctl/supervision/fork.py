@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from os import WNOHANG, _exit, waitpid
 
+from poolctl.runtime import forked
 from poolctl.supervision.signals import held_back, inherit_nothing
 
 log = logging.getLogger("poolctl")
@@ -23,7 +25,7 @@ def fork(run: Callable[[], int]) -> int:
     """
     flush()  # or the child writes again what is still in the buffers
     with held_back():
-        pid = os.fork()
+        pid = forked.fork()
         if pid == 0:
             inherit_nothing()
     if pid:
@@ -32,12 +34,13 @@ def fork(run: Callable[[], int]) -> int:
     try:
         status = run()
     except BaseException:
+        forked.leave()
         log.exception("process %d failed", os.getpid())
     finally:
         try:
             flush()
         finally:
-            os._exit(status)
+            _exit(status)
 
 
 def flush() -> None:
@@ -54,5 +57,5 @@ def reap(pid: int) -> int | None:
 
     Asks for this one child: others may belong to the user's app, which waits for them itself.
     """
-    found, status = os.waitpid(pid, os.WNOHANG)
+    found, status = waitpid(pid, WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from select import POLLIN, poll
 
 from setproctitle import setproctitle
 
@@ -50,7 +50,7 @@ class Generation:
             self.reader.close()
             os.close(self._lifeline)
             os.close(self.presence)
-            return mold.main(build, writer, reading)
+            return mold.main(build, writer, reading, inherited)
 
         try:
             self.pid = fork(become)
@@ -111,8 +111,8 @@ class Remains:
 
     def alive(self) -> bool:
         """Whether one of its processes is still there. Nothing is ever written, so readable means ended."""
-        poller = select.poll()
-        poller.register(self.presence, select.POLLIN)
+        poller = poll()
+        poller.register(self.presence, POLLIN)
         return not poller.poll(0)
 
     def kill(self) -> None:

@@ -29,7 +29,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from time import sleep
 
+from poolctl.runtime import forked
+from poolctl.supervision.finish import begin, finish
 from poolctl.supervision.fork import fork, reap
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.post import Post
@@ -48,8 +51,10 @@ FORCED = 1  # exit status: something in hand was lost
 BOOT_FAILED = 3  # exit status: reported to the supervisor
 
 
-def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int) -> int:
+def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int, presence: int) -> int:
     """The whole life of a mold's process; answers its exit status."""
+    begin()
+    forked.hold({supervisor.fileno(), lifeline, presence}, only=True)
     try:
         plan = build()
     except BaseException as error:  # noqa: BLE001  # the user's code may raise anything; it is reported
@@ -62,14 +67,17 @@ def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int) ->
         )
     gc.collect()
     gc.freeze()  # what is shared with the roles stays shared: a collection writes to every object it looks at
-    return Mold(plan, supervisor, lifeline).run()
+    mold = Mold(plan, supervisor, lifeline, presence)
+    status = mold.run()
+    return finish(status, max(mold.left(), SAID))
 
 
 class Mold:
     """The loop, and the steps it goes through in fixed order."""
 
-    def __init__(self, plan: Plan, supervisor: socket.socket, lifeline: int) -> None:
+    def __init__(self, plan: Plan, supervisor: socket.socket, lifeline: int, presence: int) -> None:
         self.plan = plan
+        self.presence = presence
         self.posts = [Post(role) for role in plan.roles]
         self.supervisor, self.lifeline = supervisor, lifeline
         self.signals = Signals(signal.SIGCHLD, signal.SIGUSR1)
@@ -77,10 +85,16 @@ class Mold:
         self.readers, self.writers = map(list, zip(*(os.pipe() for _ in range(LAST + 1)), strict=True))
         self.ended = -1  # the last stage whose lifeline is closed
         self.deadline: float | None = None  # of a stop
+        self.forced = False  # it is over, and everything was killed
         self.proven: set[int] = set()  # stages of which a role has been ready: their code can be loaded
         self.early = [0] * (LAST + 1)  # deaths before that, by stage
         self.announced = False
         self.status = 0
+        forked.hold({self.reports.fileno(), self.reporter.fileno(), *self.readers, *self.writers})
+
+    def left(self) -> float:
+        """Seconds that are left of a stop."""
+        return 0.0 if self.deadline is None else self.deadline - time.monotonic()
 
     def run(self) -> int:
         """Keep the roles alive until it is time to leave; answers the exit status."""
@@ -98,7 +112,7 @@ class Mold:
     def _sleep(self) -> None:
         """Until something is to be done; a stop is noted here, because its event is seen here."""
         due = [post.due for post in self.posts if self._missing(post)]
-        due.append(inf if self.deadline is None else self.deadline)
+        due.append(inf if self.deadline is None or self.forced else self.deadline)
         if self.plan.request is not None or self.plan.guards:
             due.append(time.monotonic() + LOOK)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
@@ -216,7 +230,7 @@ class Mold:
     def _end_front(self, post: Post, stopping: bool) -> None:
         post.ended = True
         os.kill(post.pid, signal.SIGUSR2)  # it writes its traceback to the log (see faulthandler)
-        time.sleep(SAID)
+        sleep(SAID)
         seconds = self.plan.hanging()
         told = f"{post.name} (pid {post.pid}) has been in the code of its plugin for {seconds:.1f} s: killed"
         if stopping:
@@ -248,7 +262,9 @@ class Mold:
             os.close(descriptor)
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
-        return play(role, self.readers[role.stage], self.plan.drain, self.reporter)
+        reader = self.readers[role.stage]
+        forked.hold({*role.keeps, reader, self.reporter.fileno(), self.presence}, only=True)
+        return play(role, reader, self.plan.drain, self.reporter)
 
     # Leaving
 
@@ -261,8 +277,8 @@ class Mold:
             if self.ended:
                 self.plan.close_for(self.ended)
             os.close(self.writers[self.ended])
-        if now >= self.deadline:
-            self.deadline = inf
+        if now >= self.deadline and not self.forced:
+            self.forced = True
             self._force()
 
     def _force(self) -> None:

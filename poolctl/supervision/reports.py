@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from poolctl.errors import PoolctlError
+from poolctl.runtime.channel import channel as messages
 
 LONGEST = 100_000  # bytes of a traceback; of a longer one the end, where the error stands
 MESSAGE = 2 * LONGEST + 1000  # JSON writes a quote, a backslash and a line's end as two bytes
@@ -50,10 +51,7 @@ def _shorten(text: str) -> str:
 
 def channel() -> tuple[socket.socket, socket.socket]:
     """The reading and the writing end. Messages have borders; DGRAM serves where SEQPACKET is missing (macOS)."""
-    try:
-        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    except OSError:
-        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    writer, reader = messages()
     for end, option in ((reader, socket.SO_RCVBUF), (writer, socket.SO_SNDBUF)):
         end.setsockopt(socket.SOL_SOCKET, option, 2 * LONGEST)  # macOS lets a datagram of 2 KB through, unasked
     return reader, writer

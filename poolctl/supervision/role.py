@@ -14,11 +14,14 @@ import threading
 
 from setproctitle import setproctitle
 
+from poolctl.runtime import forked
 from poolctl.runtime.lifeline import Life
+from poolctl.supervision.finish import begin, finish
 from poolctl.supervision.plan import Role
 from poolctl.supervision.reports import Report, failure, send
 
 log = logging.getLogger("poolctl")
+FAILED = 5.0  # seconds that a role which failed has for its end: somebody is to take its place
 
 
 class Ready:
@@ -38,6 +41,7 @@ class Ready:
             raise RuntimeError("a role is ready once: life.ready() was called before")
         self.told = True
         send(self._reporter, Report("ready"))  # with the mold gone the lifeline has ended as well, and says all
+        forked.release({self._reporter.fileno()})
         self._reporter.close()
 
     def failed(self, error: BaseException) -> None:
@@ -52,10 +56,12 @@ def play(role: Role, lifeline: int, drain: float, reporter: socket.socket) -> in
     setproctitle(role.title)
     threading.current_thread().name = role.name
     random.seed()  # all roles are copies of one process
+    begin()
     ready = Ready(reporter)
     try:
         role.run(Life(lifeline, drain, ready))
     except BaseException as error:  # noqa: BLE001  # SystemExit too: the user's app may not end its worker unseen
+        forked.leave()
         ready.failed(error)
-        return 1
-    return 0
+        return finish(1, min(drain, FAILED))
+    return finish(0, drain)  # at most: the lifeline has ended before, and its time is over first

@@ -11,17 +11,26 @@ would land in the pipe of its parent.
 from __future__ import annotations
 
 import os
-import select
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import ceil, inf
+from select import POLLIN, poll
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from poolctl.runtime import forked
+
 Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
-SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
+# Signals that other servers know and this one does not yet: what each is for.
+UNUSED = {
+    signal.SIGHUP: "a reload is not available yet: restart the server to apply a changed file",
+    signal.SIGUSR2: "an upgrade without a restart is not available yet",
+    signal.SIGTTIN: "a pool cannot be resized yet while it runs: change pool.size and restart the server",
+    signal.SIGTTOU: "a pool cannot be resized yet while it runs: change pool.size and restart the server",
+}
+SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, *UNUSED)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
@@ -31,12 +40,18 @@ def nothing(number: int, frame: FrameType | None) -> None:
     """
 
 
+def ignored_from_now_on(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTTOU: who writes to a terminal from the background, where it stops that, gets one for every attempt."""
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+
 class Signals:
     """The recording handlers of one process, in place between `with` and its end."""
 
     def __init__(self, *numbers: signal.Signals) -> None:
         self.numbers = numbers
         self.reader, self.writer = os.pipe()
+        forked.hold({self.reader, self.writer})
         os.set_blocking(self.reader, False)
         os.set_blocking(self.writer, False)
         self._handlers: dict[signal.Signals, Handler] = {}
@@ -44,7 +59,11 @@ class Signals:
 
     def __enter__(self) -> Self:
         self._wakeup = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
-        self._handlers = {number: signal.signal(number, nothing) for number in self.numbers}
+        for number in self.numbers:
+            if number in UNUSED and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # nohup, for instance, has decided
+            handler = ignored_from_now_on if number == signal.SIGTTOU else nothing
+            self._handlers[number] = signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)  # a mask outlives exec: the caller's may hide them
         return self
 
@@ -63,9 +82,9 @@ class Signals:
 
     def wait(self, descriptors: Iterable[int], seconds: float) -> set[int]:
         """Sleep until a signal, an event on one of `descriptors` or the time; answers the descriptors that have one."""
-        poller = select.poll()  # no descriptor of its own, so none to leak into what is forked
+        poller = poll()  # no descriptor of its own, so none to leak into what is forked
         for descriptor in (self.reader, *descriptors):
-            poller.register(descriptor, select.POLLIN)
+            poller.register(descriptor, POLLIN)
         limit = None if seconds == inf else max(0, ceil(seconds * 1000))
         return {descriptor for descriptor, _ in poller.poll(limit)}
 
@@ -91,13 +110,15 @@ def held_back() -> Iterator[None]:
 def inherit_nothing() -> None:
     """In a forked process: record nothing; the supervisor alone decides when to end, whoever else gets the signal too.
 
-    A terminal sends SIGINT to a whole process group, systemd sends SIGTERM to every process of a unit.
+    A terminal sends SIGINT to a whole process group, systemd sends SIGTERM to every process of a unit, and people send
+    SIGHUP to every process of a name. The signals of terminals keep their meaning: a debugger in an app reads there.
     """
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, nothing)
-    signal.signal(signal.SIGINT, nothing)
-    signal.signal(signal.SIGUSR1, nothing)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, nothing)
+    for number in (signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def on_reopen(reopen: Callable[[], None]) -> None:
@@ -107,5 +128,13 @@ def on_reopen(reopen: Callable[[], None]) -> None:
     them. It may run between any two bytecodes of the main thread, which is safe, for it replaces a descriptor in one
     step and writes are one step too.
     """
-    signal.signal(signal.SIGUSR1, lambda number, frame: reopen())
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        reopen()
+
+    forked.OWN_SIGNALS.add(handler)
+    signal.signal(signal.SIGUSR1, handler)
     reopen()
+
+
+forked.OWN_SIGNALS.update((nothing, ignored_from_now_on))  # a child of the app ends by SIGTERM, as any program does

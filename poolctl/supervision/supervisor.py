@@ -21,6 +21,7 @@ over, and a stop waits for them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
+from select import POLLIN, poll
 from typing import Any
 
 from setproctitle import setproctitle
@@ -40,14 +42,17 @@ from poolctl.supervision.mold import HUNG
 from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
-from poolctl.supervision.signals import SUPERVISED, Signals
+from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
 
 log = logging.getLogger("poolctl")
 
 MARGIN = 1.0  # seconds more than the drain: the mold keeps the time, this is for a mold that cannot
+PEEK = 0.01  # seconds between two looks whether somebody waits at a listening socket, after a stop
+CROWD = 0.5  # seconds after which the kernel is to admit nobody more where somebody still waits
 
 FORCED = 1
 BOOT_FAILED = 3
+ENDS = {0: (logging.INFO, "%s stopped"), FORCED: (logging.WARNING, "%s stopped; unfinished requests were cut off")}
 
 
 class Supervisor:
@@ -69,7 +74,7 @@ class Supervisor:
         Args:
             name: the topology's, for titles and log lines.
             build: makes a generation's plan; called in its mold, and may raise.
-            listeners: every listening socket, open; they stay open, and stop listening at a stop.
+            listeners: listening sockets, open; they stay open, and after a stop each is shut when nobody waits there.
             drain: seconds that a stop may take.
             announce: called once, when the first generation is ready.
             prepare: called before each generation is forked.
@@ -91,6 +96,8 @@ class Supervisor:
         self.early = 0  # deaths without a report, before anything was ready
         self.failure: Report | None = None  # of the first generation
         self.stopping = False
+        self.crowded = inf  # after a stop: until when whoever still comes may join those who wait
+        self.admitting: list[socket.socket] = []  # after a stop: listening sockets that are not shut yet
         self.deadline = inf  # of a stop
         self.verdict: int | None = None  # the exit code, once it is sure
 
@@ -106,7 +113,10 @@ class Supervisor:
                     for number in self.signals.take():
                         self._obey(number)
                     self._bury()
+                    self._shut()
                     self._fill()
+                if self.verdict in ENDS:  # a failed start has given its reason, a second signal waits for nothing
+                    log.log(*ENDS[self.verdict], self.name)
                 return self.verdict
         finally:
             self._kill()  # nothing is left, unless an error ends this loop
@@ -132,6 +142,8 @@ class Supervisor:
         due = [remains.deadline for remains in self.remains] + [self.deadline]
         if self.generation is None and self.verdict is None:
             due.append(self.due)
+        if self.admitting:
+            due.append(now + PEEK)
         watched = [remains.presence for remains in self.remains]
         if self.generation and self.generation.reader.fileno() >= 0:
             watched.append(self.generation.reader.fileno())
@@ -149,12 +161,14 @@ class Supervisor:
             return  # who died is asked of the kernel
         if number == signal.SIGUSR1:
             self._reopen()
+        elif number in UNUSED:
+            log.warning("%s: %s; nothing was changed", number.name, UNUSED[number])
         elif self.stopping:
             log.warning("%s again: ending at once", number.name)
             self.verdict = 128 + number
             self._kill()
         else:
-            log.info("%s: stopping, for at most %g s", number.name, self.drain)
+            log.info("%s: draining for up to %g s", number.name, self.drain)
             self._stop()
 
     def _reopen(self) -> None:
@@ -168,15 +182,32 @@ class Supervisor:
 
     def _stop(self) -> None:
         self.stopping = True
-        self.deadline = time.monotonic() + self.drain + MARGIN
-        for listener in self.listeners:
-            listener.listen(
-                0
-            )  # newcomers do not pile up behind a server that leaves; who is in the queue already is served
+        now = time.monotonic()
+        self.deadline = now + self.drain + MARGIN
+        self.crowded = now + CROWD
+        self.admitting = list(self.listeners)
         if self.generation:
             self.generation.end()
         elif self.verdict is None:
             self.verdict = 0
+
+    def _shut(self) -> None:
+        """After a stop: refuse newcomers at every listening socket where nobody waits any more.
+
+        Whoever has connected is still served, and a socket that was shut would cut them off. Where the workers come to
+        take them only after a while, the kernel admits nobody more (listen(2)); it lets those try again.
+        """
+        for listener in list(self.admitting):
+            poller = poll()
+            poller.register(listener, POLLIN)
+            if not poller.poll(0):
+                self.admitting.remove(listener)
+                with contextlib.suppress(OSError):  # whoever else has it was first
+                    listener.shutdown(socket.SHUT_RDWR)
+            elif time.monotonic() >= self.crowded:
+                listener.listen(0)
+        if time.monotonic() >= self.crowded:
+            self.crowded = inf
 
     def _kill(self) -> None:
         for generation in [*self.retiring, *([self.generation] if self.generation else [])]:

@@ -172,7 +172,7 @@ def test_a_second_signal_ends_everything_at_once(serve: Start, name: str, number
         time.sleep(0.1)
         pids = server.tree()
         server.signal(number)
-        server.wait_for_log("stopping")
+        server.wait_for_log("draining")
         started = time.monotonic()
         server.signal(number)
         assert server.wait() == code
@@ -255,7 +255,7 @@ def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, na
         with busy(terminal.port(), 20):
             time.sleep(0.1)
             os.write(terminal.keys, b"\x03")
-            wait_until(lambda: "stopping" in terminal.seen, "the first Ctrl-C")
+            wait_until(lambda: "draining" in terminal.seen, "the first Ctrl-C")
             os.write(terminal.keys, b"\x03")
             assert terminal.process.wait(3) == 130
         assert "Traceback" not in terminal.seen, terminal.seen
@@ -279,7 +279,7 @@ def test_connections_that_ask_a_tenth_of_a_second_after_the_signal_are_answered(
     _, server = begin(serve, name)
     with clients(server.port, 24) as waiting:
         server.signal()
-        server.wait_for_log("stopping")
+        server.wait_for_log("draining")
         time.sleep(LATE)  # the lateness is what this is about
         for client in waiting:
             client.ask("/sleep?seconds=0.1")

@@ -12,6 +12,7 @@ Fronts (stage 0) take one connection on the gate when their lifeline has ended, 
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -89,20 +90,20 @@ def worker(name: str, life: Life) -> None:
     ended = False
     while True:
         found, _, _ = select.select([service] if ended else [service, life.lifeline], [], [], 0 if ended else None)
-        if service in found:
-            answer(name)
-        elif ended:
+        if service in found and answer(name):
+            continue
+        if ended:
             return
         if life.lifeline in found:
             tell("end", name, os.getpid())
             ended = True
 
 
-def answer(name: str) -> None:
+def answer(name: str) -> bool:
     try:
         client, _ = service.accept()
-    except BlockingIOError:
-        return
+    except OSError as error:
+        return error.errno != errno.EINVAL  # the supervisor has shut it; otherwise another worker was faster
     with client:
         client.settimeout(5)
         match client.makefile().readline().split():
@@ -119,6 +120,7 @@ def answer(name: str) -> None:
                 raise ValueError("a role that crashes")
         thread = threading.current_thread().name.replace(" ", "_")
         client.sendall(f"{name.replace(' ', '_')} {os.getpid()} {random.random()} {thread}\n".encode())
+    return True
 
 
 class Program(Plan):
@@ -156,6 +158,6 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, OPTIONS["hide"])
     ports = [listener.getsockname()[1] for listener in (service, gate)]
     tell("ports", *ports)
-    supervisor = Supervisor("shop", Program, [service, gate], OPTIONS["drain"], lambda: tell("serving", *ports))
+    supervisor = Supervisor("shop", Program, [service], OPTIONS["drain"], lambda: tell("serving", *ports))
     with service, gate:
         sys.exit(supervisor.run())

@@ -72,11 +72,13 @@ def test_a_role_that_cannot_start_any_more_is_no_boot_failure(start: Start, tmp_
 def test_a_stop_goes_by_stages_and_a_worker_is_replaced_while_the_front_drains(start: Start) -> None:
     server = start(workers=1, fronts=1)
     _, front, pid = server.ready("front 0", "worker 0")
+    os.kill(pid, signal.SIGSTOP)  # so that the client waits for the successor
+    client = server.ask("who")
     server.process.send_signal(signal.SIGTERM)
     server.event("end front 0")
     os.kill(pid, signal.SIGKILL)
     successor = server.up("worker 0")
-    assert int(hear(server.ask("who"))[1]) == successor
+    assert int(hear(client)[1]) == successor
     socket.create_connection(("127.0.0.1", server.gate)).close()
     assert server.wait() == 0
     events = server.events_to_the_end()

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from poolctl.errors import AppError
-from poolctl.supervision import reports
+from poolctl.runtime import channel as messages
 from poolctl.supervision.reports import LONGEST, Report, channel, failure, receive, send
 
 
@@ -54,7 +54,7 @@ def test_only_what_was_not_foreseen_has_a_traceback() -> None:
 
 
 def test_datagrams_serve_where_seqpacket_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports.socket, "SOCK_SEQPACKET", 12345)
+    monkeypatch.setattr(messages, "KIND", 12345)
     reader, writer = channel()
     with reader, writer:
         assert reader.type == socket.SOCK_DGRAM

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness.server import wait_until
 from supervising import Server, hear, watched
 
 pytestmark = [
@@ -111,25 +112,27 @@ def test_a_stop_finishes_what_is_in_hand_and_what_is_accepted(start: Start, numb
     assert server.events_to_the_end()
 
 
-def test_a_stopped_server_listens_no_more(start: Start) -> None:
+def test_a_stopped_server_refuses_newcomers_at_once_and_serves_who_waits(start: Start) -> None:
     server = start(workers=1)
-    server.ready()
-    busy = server.ask("work 1")
+    _, pid = server.ready("worker 0")
+    busy = server.ask("work 0.5")
     assert busy.recv(8) == b"working "
+    waiting = [server.ask("work 0.5"), server.ask("stick")]
     server.process.send_signal(signal.SIGTERM)
-    server.event("close_for 1")
-    waiting: list[socket.socket] = []
-
-    def wait_in_line() -> None:
-        for _ in range(3):
-            waiting.append(socket.create_connection(("127.0.0.1", server.port), timeout=0.2))  # noqa: PERF401
-
-    with pytest.raises(TimeoutError):  # a queue of 0 holds one
-        wait_in_line()
     assert len(hear(busy)) == 4
-    for client in waiting:
-        client.close()
-    assert server.wait() == 0
+    assert waiting[0].recv(8) == b"working "  # who is the last that waited, but one
+    assert waiting[1].recv(6) == b"stuck\n"  # so nobody waits any more, and the worker has no time for a newcomer
+    wait_until(lambda: not listens(server.port), "the end of listening")
+    with pytest.raises(ConnectionRefusedError):
+        server.ask("who")
+    os.kill(pid, signal.SIGKILL)
+    assert server.wait() == 1
+
+
+def listens(port: int) -> bool:
+    """Whether a socket listens at this port of 127.0.0.1 (proc(5), /proc/net/tcp: state 0A)."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[1] == f"0100007F:{port:04X}" and line.split()[3] == "0A" for line in lines)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -236,7 +236,7 @@ def test_a_request_that_comes_with_the_stop_is_answered(launch: Launch, app: dic
         first = client.line()
         os.kill(worker, signal.SIGSTOP)
         server.signal()
-        server.wait_for_log("stopping")
+        server.wait_for_log("draining")
         select.select([], [], [], 0.05)  # nobody says when the mold has told the workers
         client.send(sent)
         os.kill(worker, signal.SIGCONT)
@@ -353,7 +353,7 @@ def test_a_stop_lets_conversations_end(launch: Launch) -> None:
         client.send(b"upper one\n")
         greeted(client)
         server.signal()
-        server.wait_for_log("stopping")
+        server.wait_for_log("draining")
         client.send(b"upper two\n")
         assert [client.line(), client.line()] == [b"ONE\n", b"TWO\n"]
         client.sock.shutdown(socket.SHUT_WR)
@@ -370,7 +370,7 @@ def test_a_conversation_that_begins_with_the_stop_costs_nothing_while_it_waits(l
             greeted(later)
         os.kill(worker, signal.SIGSTOP)
         server.signal()
-        server.wait_for_log("stopping")
+        server.wait_for_log("draining")
         select.select([], [], [], 0.05)  # nobody says when the mold has told the workers
         client.send(b"upper one\n")
         os.kill(worker, signal.SIGCONT)

@@ -17,6 +17,7 @@ import logging
 import os
 import re
 from contextlib import nullcontext
+from contextvars import Context
 from time import monotonic, monotonic_ns
 
 from poolctl.errors import PoolctlError
@@ -99,9 +100,11 @@ class AccessLog:
             self._complained = monotonic()
             self._lost = 0
 
-    def service(self, app: App, protocol: Protocol, row: memoryview, worker: str) -> LoggedService:
+    def service(
+        self, app: App, protocol: Protocol, row: memoryview, worker: str, context: Context | None = None
+    ) -> LoggedService:
         """A service that writes here."""
-        return LoggedService(app, protocol, row, self, worker)
+        return LoggedService(app, protocol, row, self, worker, context)
 
     def turned_away(self, status: int, peer: Peer, line: bytes) -> None:
         """The line of a client who got no further than the server. Of its request no more is shown than the first line,

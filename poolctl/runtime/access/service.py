@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import typing
+from contextvars import Context
 from os import write
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -71,8 +72,16 @@ class Tally:
 class LoggedService(Service):
     """``worker``: its name in the lines."""
 
-    def __init__(self, app: App, protocol: Protocol, row: memoryview, access: AccessLog, worker: str) -> None:
-        super().__init__(app, protocol, row)
+    def __init__(
+        self,
+        app: App,
+        protocol: Protocol,
+        row: memoryview,
+        access: AccessLog,
+        worker: str,
+        context: Context | None = None,
+    ) -> None:
+        super().__init__(app, protocol, row, context)
         self._tally = Tally()
         self._access = access
         self._line = access.line
@@ -88,10 +97,10 @@ class LoggedService(Service):
         tally.began = out.began = False
         row[SINCE] = started = monotonic_ns()
         try:
-            keep = self._serve(request, tally)
+            keep = self._context().run(self._serve, request, tally)
         except ClientGone:
             keep = False
-        except (Exception, SystemExit):
+        except BaseException:
             log.exception("the app raised while answering a request")
             keep = self._failed(tally)
         ended = monotonic_ns()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from select import POLLIN, POLLOUT, poll
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -86,7 +86,7 @@ class Stream:
             try:
                 view = view[self._sock.send(view) :]
             except BlockingIOError:
-                self._wait(select.POLLOUT, self._write)
+                self._wait(POLLOUT, self._write)
             except ConnectionError as error:
                 raise ClientGone(str(error)) from None
 
@@ -101,7 +101,7 @@ class Stream:
             try:
                 data = self._sock.recv(CHUNK)
             except BlockingIOError:
-                self._wait(select.POLLIN, self._idle)
+                self._wait(POLLIN, self._idle)
             except ConnectionError as error:
                 raise ClientGone(str(error)) from None
             else:
@@ -111,10 +111,10 @@ class Stream:
         return False
 
     def _wait(self, event: int, seconds: float) -> None:
-        poll = select.poll()
-        poll.register(self._sock, event)
-        if not poll.poll(seconds * 1000):
-            what = "sent nothing" if event == select.POLLIN else "read nothing"
+        poller = poll()
+        poller.register(self._sock, event)
+        if not poller.poll(seconds * 1000):
+            what = "sent nothing" if event == POLLIN else "read nothing"
             raise StreamTimeout(f"the client {what} for {seconds:g} s")
 
 

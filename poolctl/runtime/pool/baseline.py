@@ -26,6 +26,7 @@ class Baseline(Pool):
     """``role``: the name of the one role, which accepts."""
 
     role: ClassVar[str]
+    forks: ClassVar[bool] = False  # does the role fork what serves a client? Then it runs nothing of the user's
 
     def medium(self) -> Medium:
         return Processes()
@@ -39,6 +40,8 @@ class Baseline(Pool):
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
         def run(life: Life) -> None:
+            if not self.forks:  # a process that forks has one thread
+                life.enforce()
             site.load()
             service = site.service(0)
             loop = self.loop(site, life)

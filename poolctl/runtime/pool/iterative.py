@@ -31,5 +31,4 @@ class Iterative(Baseline):
 
         for listener in site.shared_listeners:
             loop.listen(listener, serve_one)
-        life.enforce()
         return loop

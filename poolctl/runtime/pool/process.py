@@ -57,16 +57,14 @@ class Process(Pool):
 
     def _worker(self, site: Site, ownership: Ownership, worker: int) -> Role:
         def run(life: Life) -> None:
+            life.enforce()
             site.load()
             if ownership.has_front:
                 do_not_preempt()
             first, *others = ownership.work(site, worker, life)
-            life.enforce()
-            threads = [life.thread(work, f"worker {worker}.{number}") for number, work in enumerate(others, start=1)]
-            if threads:
+            if others:
                 threading.current_thread().name = f"worker {worker}.0"
-            for thread in threads:
-                thread.start()
+            threads = [life.thread(work, f"worker {worker}.{number}") for number, work in enumerate(others, start=1)]
             life.ready()
             first()
             for thread in threads:

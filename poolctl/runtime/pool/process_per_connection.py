@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
+from poolctl.runtime import forked
 from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
@@ -25,16 +26,16 @@ class ProcessPerConnection(PerConnection):
 
     like: ClassVar[str] = "process-per-connection"
     role: ClassVar[str] = "front"
+    forks: ClassVar[bool] = True
 
     @property
     def multiprocess(self) -> bool:
         return True
 
     def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
-        # No thread enforces the end in the process that accepts: it forks, and runs nothing of the user's.
         reader, writer = os.pipe()
         try:
-            pid = os.fork()
+            pid = forked.fork()
         except OSError:
             os.close(reader)
             os.close(writer)
@@ -43,9 +44,11 @@ class ProcessPerConnection(PerConnection):
             status = 1
             try:
                 os.close(reader)
+                forked.hold({life.lifeline, writer}, only=True)
                 _serve(loop, site, life, fd, peer, door)
                 status = 0
             except BaseException:
+                forked.leave()
                 log.exception("the process of one client failed")
             finally:
                 os._exit(status)

@@ -42,6 +42,7 @@ class Thread(Pool):
         return [Role("threads", f"poolctl: threads {site.name}", run, keeps, stage=0, rows=rows)]
 
     def _run(self, site: Site, ownership: Ownership, life: Life) -> None:
+        life.enforce()
         site.load()
         inboxes = [inbox for inbox in site.inboxes if isinstance(inbox, ThreadInbox)]  # all: its medium made them
         for inbox in inboxes:
@@ -50,10 +51,7 @@ class Thread(Pool):
         works: list[Work] = []
         for worker in range(site.workers):
             works += ownership.work(site, worker, life)
-        life.enforce()
         threads = [life.thread(work, f"worker {number}") for number, work in enumerate(works)]
-        for thread in threads:
-            thread.start()
         life.ready()
         if front is not None:
             front.run()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
+from poolctl.runtime import forked, threads
 from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
@@ -14,6 +15,8 @@ from poolctl.runtime.pool.baseline import PerConnection, Served
 from poolctl.runtime.single_loop import SingleLoop, passing_service
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer
+
+log = logging.getLogger("poolctl")
 
 
 @dataclass
@@ -27,35 +30,38 @@ class ThreadPerConnection(PerConnection):
     def multithread(self) -> bool:
         return True
 
-    def loop(self, site: Site, life: Life) -> Loop:
-        life.enforce()
-        return super().loop(site, life)
-
     def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
         reader, writer = os.pipe()
 
         def serve() -> None:
             try:
                 SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site), door)
+            except BaseException:
+                forked.leave()
+                log.exception("the thread of a client failed")
             finally:
                 os.close(writer)
 
-        thread = threading.Thread(target=serve, name=f"client {peer.client_port}")
         try:
-            thread.start()
+            thread = threads.start(serve, f"client {peer.client_port}", daemon=False)
         except RuntimeError:
             os.close(reader)
             os.close(writer)
             raise
-        return Companion(loop, reader, thread)
+        return Companion(loop, reader, writer, thread)
 
 
 class Companion(Served):
     """The thread of one client; it closes its end of the pipe when it is done."""
 
-    def __init__(self, loop: Loop, fd: int, thread: threading.Thread) -> None:
+    def __init__(self, loop: Loop, fd: int, writer: int, thread: threads.Started) -> None:
         super().__init__(loop, fd)
+        self._writer = writer
         self._thread = thread
+
+    def descriptors(self) -> set[int]:
+        """Both ends of the pipe."""
+        return {self.fd, self._writer}
 
     def end(self) -> None:
         os.close(self.fd)
