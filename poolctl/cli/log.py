@@ -21,8 +21,31 @@ class Lines(logging.Formatter):
         return super().format(record)
 
 
+class Steadfast(logging.Logger):
+    """A logger that an app does not switch off by a configuration that does not name it: dictConfig and fileConfig
+    disable all loggers that there were before, and logging.disable() all that there are."""
+
+    @property
+    def disabled(self) -> bool:
+        """Never."""
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        """Whoever wants silence sets a level."""
+
+    def isEnabledFor(self, level: int) -> bool:  # the name is logging's
+        """By its own level alone."""
+        return level >= self.getEffectiveLevel()
+
+
+LOGGERS = ("poolctl", "poolctl.app", "poolctl.protocol")
+
+
 def start_logging(stream: TextIO | None = None) -> None:
     """Give the logger "poolctl" its place; the user's own loggers stay the user's business."""
+    for name in LOGGERS:
+        logging.getLogger(name).__class__ = Steadfast
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(Lines())
     log = logging.getLogger("poolctl")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from os import read
+from os import close, read
 from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
@@ -223,7 +222,7 @@ class Client(Sending):
         """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""
         if self.open:
             self._over()
-            os.close(self.fd)
+            close(self.fd)
 
     def broken(self, service: Any) -> None:
         """Something raised: the end. While it is lent a worker thread may be writing to its descriptor, so then the end

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from dataclasses import dataclass
-from os import read
+from os import close, read
 from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
@@ -244,7 +243,7 @@ class Connection(Sending):
             finally:
                 if forked.seen():
                     forked.shut(self.fd)
-                os.close(self.fd)
+                close(self.fd)
 
     def broken(self, service: Service) -> None:
         """Something raised: the end, however far it had come."""

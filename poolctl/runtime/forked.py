@@ -25,6 +25,9 @@ import stat
 from collections.abc import Callable, Iterable
 from os import _exit, close, dup2, fstat, listdir
 from os import fork as _fork
+from signal import getsignal as handler_of
+from signal import set_wakeup_fd
+from signal import signal as set_handler
 from socket import AF_INET, AF_INET6, AF_UNIX, SHUT_RDWR, getdefaulttimeout, setdefaulttimeout
 from socket import socket as Socket
 from threading import get_ident
@@ -139,10 +142,10 @@ def _let_go() -> None:
     _void(found)
     for row in _held.rows:
         row.release()
-    signal.set_wakeup_fd(-1)
+    set_wakeup_fd(-1)
     for number in signal.valid_signals():
-        if signal.getsignal(number) in OWN_SIGNALS:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if handler_of(number) in OWN_SIGNALS:
+            set_handler(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     _held.fixed.clear()
     _held.holders.clear()
     _held.rows.clear()

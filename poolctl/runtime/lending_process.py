@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from os import close
 from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import descriptors
@@ -190,7 +191,7 @@ class Leftovers(Source):
         files = descriptors(ancillary)
         if truncated & socket.MSG_CTRUNC:
             for file in files:
-                os.close(file)
+                close(file)
             log.error("lost the rest of an answer: no descriptor is left; %s", NO_DESCRIPTOR)
             self.front.died(record >> 2, began=True)
             return

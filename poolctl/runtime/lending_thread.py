@@ -36,6 +36,10 @@ class ThreadLendingFront(LendingFront):
         self.sources.add(back.fd)
         self.handle(back)
 
+    def descriptors(self) -> set[int]:
+        """The bell too."""
+        return super().descriptors() | {self._bell.fileno()}
+
     def before_events(self) -> None:
         """Learn what sessions workers have begun, before their clients are looked at."""
         while self.sessions:

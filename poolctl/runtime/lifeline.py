@@ -46,7 +46,7 @@ class Life:
     def enforce(self) -> None:
         """Leave by force when draining takes too long, even if every loop of this process is stuck. Called before the
         app is imported, which may be what does not come to an end."""
-        threads.start(self._leave_in_time, "lifeline")
+        threads.watch(self._leave_in_time, "lifeline")
 
     def _leave_in_time(self) -> None:
         read(self.lifeline, 1)

@@ -26,6 +26,7 @@ import contextlib
 import logging
 import os
 import socket
+from os import close
 from socket import socket as Socket
 from threading import Lock
 from time import monotonic
@@ -237,7 +238,7 @@ class Loop:
             log.exception("%s could not be closed as it should be", handler)
             if self.drop(handler):
                 with contextlib.suppress(OSError):  # which may be why it failed
-                    os.close(handler.fd)
+                    close(handler.fd)
 
     def before_events(self) -> None:
         """After each wait, before any handler is called."""
@@ -287,7 +288,7 @@ class Loop:
         if words:
             self.turn_away(fd, words)
         else:
-            os.close(fd)
+            close(fd)
 
     def turn_away(self, fd: int, words: bytes) -> None:
         """Tell a client why it is not served, let it read that, close.
@@ -347,7 +348,7 @@ class Loop:
         if not self.finished:
             self.finished = True
             over, self._not_over = self._not_over, -1
-            os.close(over)  # the end of file wakes every thread that still waits
+            close(over)  # the end of file wakes every thread that still waits
 
     def _drained(self, quiet: bool, service: Any) -> None:
         if quiet and not self._paused:

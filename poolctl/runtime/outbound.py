@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from os import close
 from typing import BinaryIO
 
 from poolctl.errors import ClientGone
@@ -148,7 +149,7 @@ class Outbound:
             self.spool.close()
             self.spool = None
         for file in self._files:
-            os.close(file)
+            close(file)
         self._files = []
 
     def _spool(self, data: bytes | bytearray | memoryview) -> None:

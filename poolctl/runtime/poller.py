@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import selectors
+from os import close
 from threading import Lock
 from typing import Any, Protocol
 
@@ -108,8 +109,8 @@ class SelectorsPoller:
     def close(self) -> None:
         self.own = ()
         self._selector.close()
-        os.close(self._wake)
-        os.close(self._woken)
+        close(self._wake)
+        close(self._woken)
 
     def _change(self, fd: int, mask: int) -> None:
         with self._lock:

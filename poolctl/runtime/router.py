@@ -11,10 +11,10 @@ belongs to the front and to its thread. What waits here is bounded together with
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice
+from os import close
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -101,7 +101,7 @@ class Router:
         only = self._direct
         if only is not None and self._offer and not self.waiting and only.put(item, fds):
             if holder >= 0:
-                os.close(holder)
+                close(holder)
             return NOWHERE
         full: list[Inbox] = []
         if not self._place(
@@ -257,7 +257,7 @@ class Router:
         if not inbox.put(parcel.item, parcel.fds):
             return False
         if parcel.holder >= 0:
-            os.close(parcel.holder)
+            close(parcel.holder)
         if self._only is None:
             self._last[parcel.connection] = inbox
         if self.observes:

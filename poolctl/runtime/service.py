@@ -42,6 +42,7 @@ class Service:
         except ClientGone:
             keep = False
         except BaseException:  # whatever the app raised ends its request, not the worker
+            forked.leave()
             log.exception("the app raised while answering a request")
             keep = self._failed(out)
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
@@ -51,7 +52,6 @@ class Service:
 
     def _failed(self, out: Output) -> bool:
         """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell."""
-        forked.leave()
         self.row[FAILED] += 1
         if not out.began:
             try:

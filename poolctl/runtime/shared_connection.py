@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from os import close
 from socket import socket as Socket
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -152,14 +153,14 @@ class Owned(Source):
             threads.start(lambda: self._run(data, service, peer), threading.current_thread().name)
         except RuntimeError as error:
             log.error("a connection is closed: %s; raise the limit on processes or lower limits.connections", error)
-            os.close(self._done)
+            close(self._done)
 
     def _run(self, data: bytes, service: Service, peer: Peer) -> None:
         try:
             service.converse(self.sock, data, self.loop.timeouts.idle, self.loop.timeouts.write, peer)
         finally:
             forked.leave()
-            os.close(self._done)
+            close(self._done)
 
     def descriptors(self) -> set[int]:
         """Both ends of the pipe, and the connection."""
@@ -171,7 +172,7 @@ class Owned(Source):
         except BlockingIOError:
             return  # the event was another's, who had this number before
         if self.loop.drop(self):
-            os.close(self.fd)
+            close(self.fd)
             if forked.seen():
                 forked.shut(self.sock.fileno())
             self.sock.close()

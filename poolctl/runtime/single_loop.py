@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from os import close
 from typing import Any
 
 from poolctl.runtime import forked
@@ -28,7 +28,7 @@ class SingleLoop(ConnectionLoop):
         super().run(service)
         forked.forget(self)
         self.poller.close()
-        os.close(self._over)
+        close(self._over)
 
     def _drained(self, quiet: bool, service: Any) -> None:
         super()._drained(quiet, service)

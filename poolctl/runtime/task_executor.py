@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import struct
+from os import close
 from socket import AF_INET, SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
 from typing import Any, BinaryIO
@@ -172,7 +173,7 @@ class ProcessTaskExecutor:
     def _miss(self, ticket: int, ancillary: list[tuple[int, int, bytes]]) -> None:
         """The connection did not arrive (unix(7), SCM_RIGHTS): the front, which has it, is to say so."""
         for fd in descriptors(ancillary):
-            os.close(fd)
+            close(fd)
         self._service.row[FAILED] += 1
         self._service.row[DONE] += 1
         log.error("a request cannot be served: out of file descriptors; %s", NO_DESCRIPTOR)
@@ -182,12 +183,12 @@ class ProcessTaskExecutor:
         """The record comes last: when the front knows, this process has no copy of the descriptor any more."""
         if out.outbound is not None:
             if self._leave(ticket << 2 | keep * KEPT, out.outbound):
-                os.close(out.fd)
+                close(out.fd)
                 out.fd = -1
                 return
             keep = False
         if keep:
-            os.close(out.fd)
+            close(out.fd)
         else:
             # The client gets its end of file from here, so the front need not be woken for it.
             sock = Socket(INET, STREAM, 0, out.fd)

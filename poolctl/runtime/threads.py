@@ -35,20 +35,28 @@ def start(work: Callable[[], None], name: str, *, daemon: bool = True) -> Starte
     return _Plain(work, name)
 
 
-class _Plain:
-    """One that the threading module, which has been patched, did not start."""
+def watch(work: Callable[[], None], name: str) -> None:
+    """Run it beside the app in a thread that nobody waits for and that the threading module does not know: libraries
+    look there whether they are alone in their process before they change it."""
+    _Plain(work, name, known=False)
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
+
+class _Plain:
+    """One that the threading module did not start."""
+
+    def __init__(self, work: Callable[[], None], name: str, *, known: bool = True) -> None:
         self._work = work
         self._name = name
+        self._known = known
         self._running = allocate_lock()
         self._running.acquire()
         start_new_thread(self._run, ())
 
     def _run(self) -> None:
         try:
-            with contextlib.suppress(Exception):  # a patched module may have none for it
-                threading.current_thread().name = self._name
+            if self._known:
+                with contextlib.suppress(Exception):  # a patched module may have none for it
+                    threading.current_thread().name = self._name
             self._work()
         except BaseException:
             log.exception("a thread failed: %s", self._name)

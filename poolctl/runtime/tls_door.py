@@ -17,9 +17,8 @@ drops and closes them. So no thread arms a descriptor that another one has close
 from __future__ import annotations
 
 import logging
-import os
 import ssl
-from os import read, write
+from os import close, read, write
 from socket import SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
 from threading import Lock
@@ -313,7 +312,7 @@ class Tunnel:
         self.loop.drop(self.outer)
         if self.inner is not None:
             self.loop.drop(self.inner)
-            os.close(self.inner.fd)
+            close(self.inner.fd)
 
     def _fail(self, error: Exception, service: Any) -> None:
         """The client broke off, or broke the rules. An alert may say why; who serves it finds the connection closed."""
@@ -327,7 +326,7 @@ class Tunnel:
             self.loop.turn_away(fd, words)
             return
         if self._behind >= 0:
-            os.close(self._behind)
+            close(self._behind)
         log.info("no TLS handshake with %s: %s", self.peer.client_host or "a unix socket", error)
         if getattr(error, "reason", "") == "HTTP_REQUEST":
             words = self.door.protocol.farewell(400, self.peer)

@@ -47,7 +47,7 @@ def begin() -> None:
 
 def finish(status: int, seconds: float) -> int:
     """Do it, for so many seconds; the exit status. After them the process ends with 1."""
-    threads.start(lambda: _leave(max(0.0, seconds)), "finish")
+    threads.watch(lambda: _leave(max(0.0, seconds)), "finish")
     shutdown: Any = vars(threading)["_shutdown"]  # what Py_FinalizeEx calls: it ends the threads of executors too
     try:
         shutdown()

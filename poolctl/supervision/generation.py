@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import close
 from select import POLLIN, poll
 
 from setproctitle import setproctitle
@@ -48,20 +49,20 @@ class Generation:
             setproctitle(f"poolctl: mold {name} (generation {number})")
             let_go()
             self.reader.close()
-            os.close(self._lifeline)
-            os.close(self.presence)
+            close(self._lifeline)
+            close(self.presence)
             return mold.main(build, writer, reading, inherited)
 
         try:
             self.pid = fork(become)
         except OSError:
             self.forget()
-            os.close(self.presence)
+            close(self.presence)
             raise
         finally:
             writer.close()
-            os.close(reading)
-            os.close(inherited)
+            close(reading)
+            close(inherited)
         with contextlib.suppress(ProcessLookupError):  # it was quick, and is dead already
             os.setpgid(self.pid, self.pid)  # here too: a kill of the group may come before the mold has run
 
@@ -77,7 +78,7 @@ class Generation:
     def end(self) -> None:
         """Tell the mold to drain and leave."""
         if self._lifeline >= 0:
-            os.close(self._lifeline)
+            close(self._lifeline)
             self._lifeline = -1
 
     def forget(self) -> None:
@@ -88,7 +89,7 @@ class Generation:
     def let_go(self) -> None:
         """In another generation's mold: its links are the supervisor's."""
         self.forget()
-        os.close(self.presence)
+        close(self.presence)
 
     def remains(self, deadline: float) -> Remains:
         """What takes this one's place when its mold has been reaped."""

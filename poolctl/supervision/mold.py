@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from os import close
 from time import sleep
 
 from poolctl.runtime import forked
@@ -256,10 +257,10 @@ class Mold:
         self.signals.close()
         self.supervisor.close()
         self.reports.close()
-        os.close(self.lifeline)
+        close(self.lifeline)
         others = [reader for stage, reader in enumerate(self.readers) if stage != role.stage]
         for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
-            os.close(descriptor)
+            close(descriptor)
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
         reader = self.readers[role.stage]
@@ -276,7 +277,7 @@ class Mold:
             self.ended += 1
             if self.ended:
                 self.plan.close_for(self.ended)
-            os.close(self.writers[self.ended])
+            close(self.writers[self.ended])
         if now >= self.deadline and not self.forced:
             self.forced = True
             self._force()

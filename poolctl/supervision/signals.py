@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import ceil, inf
 from select import POLLIN, poll
+from signal import getsignal as handler_of
+from signal import set_wakeup_fd
+from signal import signal as set_handler
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -42,7 +45,7 @@ def nothing(number: int, frame: FrameType | None) -> None:
 
 def ignored_from_now_on(number: int, frame: FrameType | None) -> None:
     """Handle SIGTTOU: who writes to a terminal from the background, where it stops that, gets one for every attempt."""
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    set_handler(signal.SIGTTOU, signal.SIG_IGN)
 
 
 class Signals:
@@ -58,12 +61,12 @@ class Signals:
         self._wakeup = -1
 
     def __enter__(self) -> Self:
-        self._wakeup = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
+        self._wakeup = set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         for number in self.numbers:
-            if number in UNUSED and signal.getsignal(number) == signal.SIG_IGN:
+            if number in UNUSED and handler_of(number) == signal.SIG_IGN:
                 continue  # nohup, for instance, has decided
             handler = ignored_from_now_on if number == signal.SIGTTOU else nothing
-            self._handlers[number] = signal.signal(number, handler)
+            self._handlers[number] = set_handler(number, handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)  # a mask outlives exec: the caller's may hide them
         return self
 
@@ -71,8 +74,8 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._handlers.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        signal.set_wakeup_fd(self._wakeup)
+            set_handler(number, handler if handler is not None else signal.SIG_DFL)
+        set_wakeup_fd(self._wakeup)
         self.close()
 
     def close(self) -> None:
@@ -113,12 +116,12 @@ def inherit_nothing() -> None:
     A terminal sends SIGINT to a whole process group, systemd sends SIGTERM to every process of a unit, and people send
     SIGHUP to every process of a name. The signals of terminals keep their meaning: a debugger in an app reads there.
     """
-    signal.set_wakeup_fd(-1)
+    set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, nothing)
+        if handler_of(number) != signal.SIG_IGN:
+            set_handler(number, nothing)
     for number in (signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU):
-        signal.signal(number, signal.SIG_DFL)
+        set_handler(number, signal.SIG_DFL)
 
 
 def on_reopen(reopen: Callable[[], None]) -> None:
@@ -133,7 +136,7 @@ def on_reopen(reopen: Callable[[], None]) -> None:
         reopen()
 
     forked.OWN_SIGNALS.add(handler)
-    signal.signal(signal.SIGUSR1, handler)
+    set_handler(signal.SIGUSR1, handler)
     reopen()
 
 

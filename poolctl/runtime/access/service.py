@@ -10,6 +10,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
+from poolctl.runtime import forked
 from poolctl.runtime.app import App, Output
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import REQUESTS, SECONDS, SINCE
@@ -101,6 +102,7 @@ class LoggedService(Service):
         except ClientGone:
             keep = False
         except BaseException:
+            forked.leave()
             log.exception("the app raised while answering a request")
             keep = self._failed(tally)
         ended = monotonic_ns()

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
+from os import close
 from typing import ClassVar
 
 from poolctl.runtime import forked
@@ -37,13 +38,13 @@ class ProcessPerConnection(PerConnection):
         try:
             pid = forked.fork()
         except OSError:
-            os.close(reader)
-            os.close(writer)
+            close(reader)
+            close(writer)
             raise
         if pid == 0:
             status = 1
             try:
-                os.close(reader)
+                close(reader)
                 forked.hold({life.lifeline, writer}, only=True)
                 _serve(loop, site, life, fd, peer, door)
                 status = 0
@@ -52,8 +53,8 @@ class ProcessPerConnection(PerConnection):
                 log.exception("the process of one client failed")
             finally:
                 os._exit(status)
-        os.close(writer)
-        os.close(fd)
+        close(writer)
+        close(fd)
         return Child(loop, reader, pid)
 
 
@@ -63,7 +64,7 @@ def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) 
     loop.poller.close()
     for other in loop.handlers:
         if other != life.lifeline:
-            os.close(other)
+            close(other)
     life.enforce()
     SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site), door)
 
@@ -76,5 +77,5 @@ class Child(Served):
         self.pid = pid
 
     def end(self) -> None:
-        os.close(self.fd)
+        close(self.fd)
         os.waitpid(self.pid, 0)

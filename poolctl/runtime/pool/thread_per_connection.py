@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from os import close
 from typing import ClassVar
 
 from poolctl.runtime import forked, threads
@@ -40,13 +41,13 @@ class ThreadPerConnection(PerConnection):
                 forked.leave()
                 log.exception("the thread of a client failed")
             finally:
-                os.close(writer)
+                close(writer)
 
         try:
             thread = threads.start(serve, f"client {peer.client_port}", daemon=False)
         except RuntimeError:
-            os.close(reader)
-            os.close(writer)
+            close(reader)
+            close(writer)
             raise
         return Companion(loop, reader, writer, thread)
 
@@ -64,5 +65,5 @@ class Companion(Served):
         return {self.fd, self._writer}
 
     def end(self) -> None:
-        os.close(self.fd)
+        close(self.fd)
         self._thread.join()
