@@ -2,6 +2,7 @@
 # make test   set up .venv and run the tests
 # make check  formatting, lint, types, imports
 # make faults the long forms of the fault tests
+# make speed  what has a bar on a quiet machine: validate, the guard around plugins
 # make bench  cost per request and waiting behind long requests, beside peers; needs wrk and taskset
 # Needs Python 3.11 or newer; another one than python3: make PYTHON=python3.12 run
 
@@ -15,7 +16,7 @@ JOBS ?= 4
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml
 
-.PHONY: run test check faults bench clean
+.PHONY: run test check faults speed bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
@@ -25,6 +26,10 @@ test: $(VENV)/installed-dev
 
 faults: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m slow
+
+speed: $(VENV)/installed-dev
+	$(BIN)/python -m bench.validate
+	$(BIN)/python -m bench.guard
 
 bench: $(VENV)/installed $(PEERS)/installed
 	$(BIN)/python -m bench.cost --peers $(PEERS)

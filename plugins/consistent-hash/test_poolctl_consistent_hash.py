@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 import pytest
@@ -58,11 +57,10 @@ def test_keys_come_back_to_a_successor() -> None:
     assert owners() == before
 
 
-def test_thousands_of_workers_join_in_seconds() -> None:
-    began = time.process_time()
-    world = World(ConsistentHash(), 1500)
+def test_thousands_of_workers_join_before_the_test_times_out() -> None:
+    """Sorted anew at each of them it takes minutes."""
+    world = World(ConsistentHash(), 3000)
     world.arrive(task("192.0.2.1"))
-    assert time.process_time() - began < 5  # sorted anew at each of them it takes a minute
 
 
 def test_a_header_needs_a_name() -> None:

@@ -29,6 +29,7 @@ SPARE = 16_384  # bytes that it may grow in any case
 OBJECTS = 8_192  # that may be more in any case
 STARVED = 100  # tasks that came later and were taken first, for each time of ``fairness``
 COSTLY = 12  # times what least-loaded takes for a decision
+TRIES = 5  # to measure what a decision costs: the machine may have been busy with others
 FIXED = 15_000  # nanoseconds more that a decision may take in any case
 
 
@@ -191,13 +192,16 @@ def quick(make: Make, budget: float | None = None) -> None:
     what least-loaded takes; the latter holds among 256 in any case."""
     for count in (8, 256):
         everybody = tasks(1600 // count + 10)
-        own = _nanoseconds(LeastLoaded(), count, everybody)
-        try:
-            users = in_time(_nanoseconds, make(), count, everybody)
-        except (Exception, SystemExit) as error:
-            raise Violation(f"it raised {type(error).__name__}: {error}, with {count} inboxes on offer") from error
-        most = budget * 1000 if budget is not None and count == 8 else COSTLY * own + FIXED
-        if users > most:
+        for _ in range(TRIES):
+            own = _nanoseconds(LeastLoaded(), count, everybody)
+            try:
+                users = in_time(_nanoseconds, make(), count, everybody)
+            except (Exception, SystemExit) as error:
+                raise Violation(f"it raised {type(error).__name__}: {error}, with {count} inboxes on offer") from error
+            most = budget * 1000 if budget is not None and count == 8 else COSTLY * own + FIXED
+            if users <= most:
+                break
+        else:
             raise Violation(
                 f"a decision among {count} inboxes takes {users / 1000:.1f} us, and {most / 1000:.1f} are its budget;"
                 f" least-loaded takes {own / 1000:.1f}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 
+from harness.machine import within
+
 
 @dataclass(frozen=True)
 class Curled:
@@ -34,7 +36,7 @@ def curl(*words: str, given: bytes = b"") -> Curled:
         input=given,
         check=False,
         capture_output=True,
-        timeout=30,
+        timeout=within(30),
     )
     trace = done.stderr.decode("latin-1")
     assert done.returncode == 0, trace

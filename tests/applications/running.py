@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
+from harness.machine import PATIENCE, within
 from harness.server import Server
 
 # The last line of a traceback that comes of a client that has left, which is no failure of anybody's.
@@ -32,7 +33,9 @@ def copy(project: str, folder: Path) -> Path:
 def command(project: Path, *words: str, environment: Mapping[str, str]) -> None:
     """Run a command of the project, as its user would before the server. Raises CalledProcessError."""
     variables = {**os.environ, **environment}
-    subprocess.run([sys.executable, *words], cwd=project, env=variables, check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        [sys.executable, *words], cwd=project, env=variables, check=True, capture_output=True, timeout=within(60)
+    )
 
 
 @contextlib.contextmanager
@@ -50,5 +53,5 @@ def browsing(server: Server, **options: object) -> Iterator[httpx.Client]:
     """A client that keeps its connections and cookies. Without ``verify`` it reads no list of authorities, which would
     take longer than most of its requests."""
     base = f"http://127.0.0.1:{server.port}"
-    with httpx.Client(base_url=base, verify=False, trust_env=False, timeout=20, **options) as client:  # type: ignore[arg-type]
+    with httpx.Client(base_url=base, verify=False, trust_env=False, timeout=PATIENCE, **options) as client:  # type: ignore[arg-type]
         yield client

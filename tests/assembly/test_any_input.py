@@ -40,7 +40,7 @@ sensible = st.fixed_dictionaries(
     optional={axis: st.sampled_from([*words(axis), "nothing"]) for axis in REGISTRY if axis != "app"}
     | {"listen": st.sampled_from(["unix:///a", ["tcp://127.0.0.1:0", "fd://3"], "x"])},
 )
-relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
 
 
 def judged(file: Path, text: str, *sets: str) -> Parts | None:

@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
+from harness.machine import within
 
 from poolctl.assembly.combination import (
     AFFINITIES,
@@ -85,5 +86,5 @@ def test_nothing_is_imported_before_it_is_chosen() -> None:
         "import sys, poolctl.assembly.registry as r, poolctl.assembly.rules; r.words('app');"
         "print([m for m in sys.modules if m.startswith('poolctl.runtime')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=within(30), check=True)
     assert done.stdout.strip() == "[]"

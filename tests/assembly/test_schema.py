@@ -194,7 +194,7 @@ sensible = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(sensible)
 def test_what_validate_accepts_is_accepted(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"

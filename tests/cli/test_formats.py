@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.machine import PATIENCE, within
 from typer.testing import CliRunner
 
 from poolctl import __version__
@@ -178,7 +179,7 @@ def on_a_terminal(folder: Path, **environment: str) -> str:
                 break
             shown += more
         os.close(ours)
-        assert process.wait(10) == 1
+        assert process.wait(PATIENCE) == 1
     return shown.decode().replace("\r\n", "\n")
 
 
@@ -217,7 +218,7 @@ def test_a_full_disk_is_no_traceback(folder: Path) -> None:
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=full,
             stderr=-1,
-            timeout=30,
+            timeout=within(30),
             check=False,
         )
     assert done.returncode == 2

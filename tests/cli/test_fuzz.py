@@ -1,12 +1,11 @@
-"""Whatever a file says, its author gets findings with places inside it: no traceback, in every format, in 200 ms."""
+"""Whatever a file says, its author gets findings with places inside it: no traceback, in every format."""
 
 from __future__ import annotations
 
 import json
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -17,13 +16,15 @@ from poolctl.assembly.judge import judge
 from poolctl.cli.validate import Form, validate
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic, Invalid
-from poolctl.config.loader import MAX_BYTES
 from poolctl.config.sources import Inputs
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench.large import large  # the benchmarks are no part of the package
 
 ROOT = Path(__file__).parents[2]
 GALLERY = [file.read_text() for file in sorted((ROOT / "topologies").glob("*.yaml"))]
 BROKEN = [file.read_bytes().decode("latin-1") for file in sorted((ROOT / "tests" / "broken").glob("*.yaml"))]
-LONGEST = 0.2  # seconds of processor time for one file
 relaxed = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=120
 )
@@ -76,24 +77,17 @@ def mutations(draw: st.DrawFn) -> Mutation:
     return mutate
 
 
-def judged(file: Path) -> tuple[list[Diagnostic], float]:
-    """(what is found, seconds of this process that it took to find and write it)."""
-    began = time.process_time()
+def judged(file: Path) -> list[Diagnostic]:
+    """What is found."""
     try:
-        found = judge(Inputs(str(file))).findings
+        return judge(Inputs(str(file))).findings
     except Invalid as invalid:
-        found = invalid.diagnostics
-    for each in found:
-        each.render()
-    return found, time.process_time() - began
+        return invalid.diagnostics
 
 
 def said(file: Path) -> list[Diagnostic]:
-    """The findings of a file, which have to be there soon and inside it."""
-    found, took = judged(file)
-    if took > LONGEST:  # it may have collected garbage
-        took = min(judged(file)[1] for _ in range(3))
-    assert took < LONGEST
+    """The findings of a file, which have to be inside it."""
+    found = judged(file)
     texts = [each.render() for each in found]
     for each, text in zip(found, texts, strict=True):
         assert each.code in CODES
@@ -150,38 +144,11 @@ def test_every_format(
         json.loads(out)
 
 
-LARGE: dict[str, Any] = {
-    "keys": "".join(f"key_{number}: 1\n" for number in range(4_900)),
-    "entries of a list": "x-a:\n" + "- b\n" * 16_000,
-    "a list in one line": "x-a: [" + "a," * 32_000 + "a]",
-    "brackets": "x-a: " + "[" * 60_000,
-    "braces": "x-a: " + "{a: " * 15_000,
-    "brackets with keys": "x-a: " + "[a: " * 15_000,
-    "dashes": "x-a:\n" + "- " * 30_000,
-    "question marks": "? " * 30_000,
-    "a long text": "name: " + "shop " * 13_000,
-    "escapes": 'name: "' + "\\n" * 32_000 + '"',
-    "anchors": "".join(f"x-{number}: &a{number} 1\n" for number in range(3_500)),
-    "aliases": "x-a: &a [1, 2, 3]\nx-b: [" + "*a," * 4_000 + "]",
-    "variables": "name: " + "${NOT_SET_AT_ALL}" * 3_500,
-    "dollars": "name: " + "$$" * 32_000,
-    "addresses": "app: demo\nlisten:\n" + "- 8000\n" * 4_000,
-    "misspelled limits": "app: demo\nlimits: {" + ", ".join(f"connection{n}: 1" for n in range(2_400)) + "}",
-    "variables of the environment": "app: demo\nenvironment:\n" + "".join(f"  N{n}: 1\n" for n in range(2_400)),
-    "comments": "# comment\n" * 6_500,
-    "empty lines": "\n" * 65_000,
-    "tabs": "\t" * 65_000,
-}
-
-
-@pytest.mark.parametrize("name", LARGE)
-def test_large_files(file: Path, name: str) -> None:
-    text = LARGE[name][: MAX_BYTES - 10]
-    file.write_text(f"app: demo\n{text}" if "app" not in text[:4] else text)
-    spent = []
-    for _ in range(3):  # the first one imports, and others on this machine have an influence on processor time too
-        began = time.process_time()
-        with pytest.raises(typer.Exit):
-            validate([str(file)], environment=False)
-        spent.append(time.process_time() - began)
-    assert min(spent) < LONGEST
+@pytest.mark.parametrize("name", large())
+def test_large_files(file: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """How quickly is measured by ``python -m bench.validate``."""
+    file.write_text(large()[name])
+    with pytest.raises(typer.Exit) as left:
+        validate([str(file)], environment=False)
+    out, err = capsys.readouterr()
+    assert (left.value.exit_code in (0, 1), bool(out), err) == (True, True, "")

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
+from harness.machine import PATIENCE
 from harness.server import ROOT, Server, wait_until
 from typer.testing import CliRunner, Result
 
@@ -311,7 +312,7 @@ def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
             while not select.select([leader], [], [], 1)[0]:  # it came before the wait for a key had begun
                 asking.send_signal(signal.SIGINT)
             said += until(leader, b"Nothing was written.")
-            assert asking.wait(20) == 130
+            assert asking.wait(PATIENCE) == 130
         finally:
             asking.kill()
             os.close(leader)
@@ -371,7 +372,7 @@ def test_what_is_written_serves(here: Path, words: list[str]) -> None:
     assert init("--yes", *words).exit_code == 0
     with Server(here / "topology.yaml", here, sets=("pool.size=2",)) as server:
         server.ready()
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=PATIENCE) as answer:
             assert answer.read() == b"127.0.0.1"
         assert server.stop() == 0
 
@@ -386,7 +387,7 @@ def test_behind_a_proxy_the_app_sees_who_the_client_is(here: Path) -> None:
         with Server(topology, here, sets=("pool.size=2",)) as server, socket.socket(socket.AF_UNIX) as proxy:
             server.ready()
             assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
-            proxy.settimeout(10)
+            proxy.settimeout(PATIENCE)
             proxy.connect(path)
             proxy.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
             answer = b"".join(iter(lambda: proxy.recv(65536), b""))

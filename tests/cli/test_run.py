@@ -9,10 +9,12 @@ import sys
 import urllib.request
 from pathlib import Path
 
+from harness.machine import PATIENCE, within
+
 
 def poolctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "poolctl", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=within(30), check=False)
 
 
 def test_a_bad_file_exits_with_78_and_the_words_of_validate(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_help_needs_none_of_the_runtime() -> None:
         "try:\n    main()\nfinally:\n"
         "    print([m for m in sys.modules if m.startswith(('poolctl.runtime', 'poolctl.assembly', 'yaml'))])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=within(30), check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -57,10 +59,10 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         try:
             assert server.stderr is not None
             address = next(found[0] for line in server.stderr if (found := re.search(r"http://[0-9.:]+[0-9]", line)))
-            with urllib.request.urlopen(address, timeout=10) as answer:
+            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
                 assert answer.status == 200
             server.send_signal(signal.SIGTERM)
-            server.communicate(timeout=20)
+            server.communicate(timeout=PATIENCE)
         finally:
             server.kill()
     assert server.returncode == 0

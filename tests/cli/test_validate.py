@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from harness.machine import PATIENCE
 from typer.testing import CliRunner
 
 from poolctl import __version__
@@ -84,7 +85,9 @@ def test_clients_that_a_proxy_names_have_addresses_of_their_own(tmp_path: Path) 
 @pytest.mark.parametrize("words", ["validate -", "validate none.yaml", "explain -", "config none.yaml"])
 def test_streams_that_are_closed_are_no_traceback(tmp_path: Path, words: str, redirection: str) -> None:
     command = f"{shlex.quote(sys.executable)} -m poolctl {words} {redirection}"
-    done = subprocess.run(["sh", "-c", command], check=False, cwd=tmp_path, input=b"", capture_output=True, timeout=20)
+    done = subprocess.run(
+        ["sh", "-c", command], check=False, cwd=tmp_path, input=b"", capture_output=True, timeout=PATIENCE
+    )
     assert done.returncode in (1, 2)
     assert b"Traceback" not in done.stderr
 

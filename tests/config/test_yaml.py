@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from harness.machine import within
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,7 +77,7 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     began = time.perf_counter()
     with pytest.raises(Invalid, match=f"more than {MAX_VALUES} values"):
         parse(Source("t", text))
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < within(1)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 10_000, "\n".join("  " * n + "a:" for n in range(500))])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pages
 import pytest
+from harness.machine import PATIENCE, within
 from jsonschema import Draft7Validator
 
 from poolctl.assembly.changes import RULES
@@ -60,7 +61,13 @@ def test_commands_print_what_is_shown(block, tmp_path: Path) -> None:
     command, _, shown = block.text.partition("\n")
     words = command.removeprefix("$ poolctl ").split()
     done = subprocess.run(
-        [*POOLCTL, *words], check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=30
+        [*POOLCTL, *words],
+        check=False,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=within(30),
     )
     pages.compare(done.stdout, shown)
 
@@ -71,7 +78,7 @@ def test_tests_pass_as_shown(block, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.name]
     done = subprocess.run(
-        command, check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=50
+        command, check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=within(50)
     )
     assert done.returncode == 0, done.stdout
     for console in of(f"pytest -q {block.name}\n"):
@@ -105,7 +112,13 @@ def test_validate_prints_what_is_shown(block, tmp_path: Path) -> None:
     command, _, shown = block.text.partition("\n")
     words = command.removeprefix("$ poolctl ").split()
     done = subprocess.run(
-        [*POOLCTL, *words], check=False, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=30
+        [*POOLCTL, *words],
+        check=False,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=within(30),
     )
     assert done.stdout == shown
     assert done.returncode == ("error[" in shown)
@@ -134,7 +147,7 @@ def test_curl_gets_what_is_shown(block, tmp_path: Path) -> None:
     command, _, shown = block.text.partition("\n")
     path = command.removeprefix("$ curl -s http://127.0.0.1:8000")
     with running([pages.before(block), "--set", "pool.size=1"], tmp_path) as (port, _):
-        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10).read().decode()
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE).read().decode()
     assert answer.removesuffix("\n") == shown.removesuffix("\n")  # a page cannot show that there is none
 
 
@@ -143,7 +156,7 @@ def test_conversations_go_as_shown(block, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
     with (
         running([pages.before(block), "--set", "pool.size=1"], tmp_path) as (port, _),
-        socket.create_connection(("127.0.0.1", port), 10) as client,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as client,
         client.makefile("rwb", buffering=0) as stream,
     ):
         for line in block.text.splitlines():
@@ -175,6 +188,6 @@ def running(words: list[str], folder: Path) -> Iterator[tuple[int, str]]:
                 said += line
             yield int(found[1]), said
             server.send_signal(signal.SIGINT)
-            assert server.wait(20) == 0
+            assert server.wait(PATIENCE) == 0
         finally:
             server.kill()

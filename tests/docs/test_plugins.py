@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pages
 from harness.client import get
+from harness.machine import PATIENCE
 from harness.server import ROOT, Server
 
 from poolctl.runtime.dispatch.guarded import SLOW
@@ -38,14 +39,16 @@ def test_the_fault_of_a_strategy_is_told_as_shown(serve: Callable[..., Server], 
     assert "Traceback" in server.log
     block = one("console", "$ poolctl status turns\n")
     command = [sys.executable, "-m", "poolctl", "status", "turns"]
-    done = subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **place}, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     pages.compare(done.stdout, block.partition("\n")[2])
     assert server.stop() == 0
 
 
 def test_a_package_has_the_project_that_is_shown(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "poolctl", "plugin", "new", "heavy-first", "--package", "-C", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     shown = one("toml", "# poolctl-heavy-first/pyproject.toml\n").partition("\n")[2]
     assert (tmp_path / "poolctl-heavy-first" / "pyproject.toml").read_text() == shown
 

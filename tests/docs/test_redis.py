@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import pages
 import pytest
 import redis
+from harness.machine import PATIENCE, within
+from harness.server import wait_until
 from test_examples import running
 
 HELLO = (
@@ -36,7 +37,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(params=[2, 3])
 def client(port: int, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A client for each version of the protocol, that finds no keys."""
-    with redis.Redis(port=port, socket_timeout=10, protocol=request.param) as made:
+    with redis.Redis(port=port, socket_timeout=PATIENCE, protocol=request.param) as made:
         made.delete("shop", "none", "visits", "minute", "moment")
         yield made
 
@@ -61,14 +62,11 @@ def test_commands(client: Any) -> None:
 def test_keys_expire(client: Any) -> None:
     client.set("minute", "a", ex=60)
     client.set("moment", "b", px=1)
-    end = time.monotonic() + 10
-    while client.get("moment") is not None:
-        assert time.monotonic() < end
+    wait_until(lambda: client.get("moment") is None, "the end of a moment")
     assert client.get("minute") == b"a"
     client.set("moment", 1, px=200)
     client.incr("moment")  # which keeps the end
-    while client.exists("moment"):
-        assert time.monotonic() < end
+    wait_until(lambda: not client.exists("moment"), "the end of the next moment")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_all_threads_share_the_keys(port: int) -> None:
     """With the library's defaults."""
 
     def count() -> None:
-        with redis.Redis(port=port, socket_timeout=10) as mine:
+        with redis.Redis(port=port, socket_timeout=PATIENCE) as mine:
             for _ in range(200):
                 mine.incr("shared")
 
@@ -112,21 +110,21 @@ def test_all_threads_share_the_keys(port: int) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
-    with redis.Redis(port=port, socket_timeout=10) as client:
+        thread.join(within(30))
+    with redis.Redis(port=port, socket_timeout=PATIENCE) as client:
         assert client.get("shared") == b"1600"
 
 
 @pytest.mark.parametrize("sent", [b"*1\r\n:4\r\n", b"*2000\r\n", b"*1\r\n$9999999\r\n", b"*1\r\n$-1\r\n", b"*x\r\n"])
 def test_what_is_no_command(port: int, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", port), 10) as client, client.makefile("rb") as answers:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client, client.makefile("rb") as answers:
         client.sendall(b"PING typed\r\n" + sent)
         assert answers.read().startswith(b"$5\r\ntyped\r\n-ERR Protocol error: expected ")
 
 
 def test_quit_and_half_a_command(port: int) -> None:
     for sent, answer in [(b"hello 2\r\nQUIT\r\nPING\r\n", HELLO + b"+OK\r\n"), (b"\r\n*2\r\n$3\r\nGET\r\n", b"")]:
-        with socket.create_connection(("127.0.0.1", port), 10) as client, client.makefile("rb") as answers:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client, client.makefile("rb") as answers:
             client.sendall(sent)
             client.shutdown(socket.SHUT_WR)
             assert answers.read() == answer
@@ -143,7 +141,7 @@ def test_redis_cli_prints_what_is_shown(port: int) -> None:
             check=True,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=within(30),
             env=os.environ | {"FAKETTY": "1"},
         )
         assert done.stdout == answer

@@ -6,7 +6,7 @@ import threading
 from typing import Self
 
 from harness.client import Client
-from harness.server import wait_until
+from harness.server import PATIENCE, wait_until
 
 
 class Hammer:
@@ -40,7 +40,7 @@ class Hammer:
 
     def __exit__(self, *raised: object) -> None:
         self._over.set()
-        self._thread.join(15)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def goes_on(self) -> None:

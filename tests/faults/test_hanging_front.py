@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from harness.client import Client, get
+from harness.machine import PATIENCE, within
 from harness.server import Server, wait_until
-
-from faults.test_kills_together import asleep
 
 Launch = Callable[..., Server]
 STRATEGY = """
@@ -48,14 +47,14 @@ def test_a_front_that_hangs_is_replaced_and_what_workers_have_in_hand_is_answere
 ) -> None:
     server = start(serve, tmp_path, {"kind": "process", "size": 2})
     front = server.pids("front")
-    with Client(server.port) as slow, Client(server.port) as poison, Client(server.port, timeout=10) as late:
-        slow.ask("/sleep?seconds=2.5")
-        wait_until(lambda: any(map(asleep, server.pids("worker"))), "a worker that has it")
+    with Client(server.port) as slow, Client(server.port) as poison, Client(server.port, timeout=PATIENCE) as late:
+        slow.ask("/sleep?seconds=4")
+        server.wait_until_busy()
         poison.ask("/hang")
         hung = time.monotonic()
         late.ask("/pid")  # it waits at the front that hangs, and is lost with it
         server.wait_for_log("the next generation starts")
-        assert 0.7 < time.monotonic() - hung < 3
+        assert 0.7 < time.monotonic() - hung < within(3)
         server.wait_for_log("generation 2 of")
         assert get(server.port, "/pid").status == 200
         assert slow.answer().status == 200
@@ -82,7 +81,7 @@ def test_a_stop_ends_a_generation_that_retires(serve: Launch, tmp_path: Path, wh
     server = start(serve, tmp_path, {"kind": "process", "size": 2})
     with Client(server.port) as slow, Client(server.port) as poison:
         slow.ask("/sleep?seconds=2")
-        wait_until(lambda: any(map(asleep, server.pids("worker"))), "a worker that has it")
+        server.wait_until_busy()
         poison.ask("/hang")
         server.wait_for_log("the next generation starts" if when == "before" else "generation 2 of")
         server.signal()
@@ -90,14 +89,14 @@ def test_a_stop_ends_a_generation_that_retires(serve: Launch, tmp_path: Path, wh
     assert server.wait() in (0, 1)
 
 
-def hanging(folder: Path, method: str, arguments: str) -> dict[str, Any]:
+def hanging(folder: Path, method: str, arguments: str, hung: float = 0.3) -> dict[str, Any]:
     (folder / "hangs.py").write_text(
         f"""
-import time
+import pathlib, time
 from poolctl.plugin import Dispatch
 from poolctl.supervision import mold
 
-mold.HUNG = 0.3
+mold.HUNG = {hung}
 
 
 class Hangs(Dispatch):
@@ -105,6 +104,7 @@ class Hangs(Dispatch):
         return inboxes[0]
 
     def {method}(self, {arguments}):
+        pathlib.Path(__file__).with_name("hangs").touch()
         time.sleep(1000)
 """
     )
@@ -133,9 +133,9 @@ def test_a_stop_does_not_wait_for_a_front_that_hangs(serve: Launch, tmp_path: Pa
     server = serve(hanging(tmp_path, "pick", "task, inboxes"))
     with Client(server.port) as client:
         client.ask("/pid")
-        time.sleep(0.1)  # it hangs now, and not long enough for the next generation
+        wait_until((tmp_path / "hangs").exists, "a front in the code of its plugin")
         began = time.monotonic()
         server.signal()
         assert server.wait() == 1
-    assert time.monotonic() - began < 5  # the drain has 30 s
+    assert time.monotonic() - began < within(5)  # the drain has 30 s
     assert "has been in the code of its plugin for" in server.log

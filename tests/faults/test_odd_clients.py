@@ -9,6 +9,7 @@ import time
 
 import pytest
 from harness.client import Client, clients, get
+from harness.machine import within
 
 from faults.models import ALL, FEW, Start, begin, models
 
@@ -88,7 +89,7 @@ def test_clients_that_reset_in_the_middle_harm_nobody(serve: Start, name: str) -
     assert model.workers(server) == workers
     started = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < within(2)
 
 
 def chunked(data: bytes, piece: int) -> bytes:
@@ -140,11 +141,8 @@ def test_a_hundred_megabytes_reach_a_slow_reader_whole(serve: Start, name: str, 
         client.ask("/bytes?count=100000000")
         if slow:
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-            started, answered = time.monotonic(), 0
-            while time.monotonic() - started < 0.5:
+            for _ in range(11):
                 assert get(server.port).status == 200
-                answered += 1
-            assert answered > 10
         response = client.answer()
         assert len(response.body) == 100_000_000
         assert response.body.count(b"x") == 100_000_000
@@ -201,7 +199,7 @@ EXPECTING = b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-
 @models()
 def test_what_comes_in_one_packet_with_a_request_waits_for_no_other_packet(serve: Start, name: str) -> None:
     _, server = begin(serve, name, 2)
-    with clients(server.port, 3, timeout=5) as (pipelined, expecting, broken):
+    with clients(server.port, 3) as (pipelined, expecting, broken):
         for client in (pipelined, expecting, broken):
             assert client.get().status == 200  # it is no newcomer any more
         pipelined.send(GET * 5)

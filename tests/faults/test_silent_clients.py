@@ -6,6 +6,7 @@ import time
 
 import pytest
 from harness.client import Client, clients, get
+from harness.machine import within
 from harness.server import wait_until
 
 from faults.models import FEW, Start, begin, models
@@ -30,7 +31,7 @@ def test_a_request_is_answered_at_once_beside_sixteen_silent_clients(serve: Star
     with clients(server.port, 16) as silent, clients(server.port, 16) as halves:
         for client in halves:
             client.send(HALF)
-        assert fastest(server.port) < PROMPT
+        assert fastest(server.port) < within(PROMPT)
         for client in halves:  # none of them was forgotten
             client.send(b"done\r\n\r\n")
             assert client.answer().status == 200
@@ -51,7 +52,7 @@ def test_a_head_that_comes_byte_by_byte_is_cut_off_with_408(serve: Start, name: 
             if slow.sock in wait_readable(slow, 0.05):
                 break
         assert slow.answer().status == 408
-        assert 0.9 < time.monotonic() - started < 3
+        assert 0.9 < time.monotonic() - started < within(3)
         assert slow.at_end()
         assert silent.at_end()
         assert get(server.port).status == 200
@@ -70,7 +71,7 @@ def test_an_idle_connection_is_closed_after_its_time(serve: Start, name: str) ->
         assert client.get().status == 200
         started = time.monotonic()
         assert client.at_end()
-        assert 0.9 < time.monotonic() - started < 3
+        assert 0.9 < time.monotonic() - started < within(3)
 
 
 @models(always=FEW)
@@ -80,17 +81,26 @@ def test_a_client_that_does_not_read_is_cut_and_stops_nobody(serve: Start, name:
     with Client(server.port) as deaf:
         deaf.ask("/bytes?count=50000000")
         wait_until(lambda: deaf.sock.recv(1, 2), "the first byte")  # MSG_PEEK
-        started = time.monotonic()
-        worst = peak = 0.0
-        while time.monotonic() - started < 2.2:
-            one = time.monotonic()
-            assert get(server.port).status == 200
-            worst = max(worst, time.monotonic() - one)
+        peak = 0.0
+
+        def cut() -> bool:
+            nonlocal peak
+            assert get(server.port, timeout=within(0.5)).status == 200
             peak = max(peak, memory(server.tree()) - rss)
+            return not established(deaf)
+
+        wait_until(cut, "the end of the one that does not read")
         with pytest.raises(EOFError):
             deaf.answer()
-    assert worst < 0.5
     assert peak < 20e6
+
+
+def established(client: Client) -> bool:
+    """Whether the server's end of a connection is open still; the client's would not know before it has read all."""
+    (_, ours), (_, theirs) = client.sock.getpeername(), client.sock.getsockname()
+    with open("/proc/net/tcp") as file:
+        rows = [line.split() for line in file]
+    return any(row[1].endswith(f":{ours:04X}") and row[2].endswith(f":{theirs:04X}") and row[3] == "01" for row in rows)
 
 
 def memory(pids: list[int]) -> float:

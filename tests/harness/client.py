@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-PATIENCE = 10.0
+from harness.machine import PATIENCE
 
 
 @dataclass

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from harness.server import ROOT, Server
+from harness.server import PATIENCE, ROOT, Server
 
 REQUEST = 65536  # bytes, at the most
 
@@ -84,7 +84,7 @@ class Launcher:
 
     def close(self) -> None:
         self._sock.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
 
 class LaunchedServer(Server):

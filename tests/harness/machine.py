@@ -34,3 +34,6 @@ def _seconds() -> float:
 def within(seconds: float) -> float:
     """The upper bound, in seconds, for what takes at most ``seconds`` on a quiet, fast machine."""
     return seconds * scale()
+
+
+PATIENCE = within(20)  # seconds after which waiting for an event is a failure

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,8 +19,10 @@ from typing import Any, Self
 
 import yaml
 
+from harness.machine import PATIENCE
+from poolctl.supervision import control
+
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0  # seconds after which waiting for an event is a failure
 SERVES = re.compile(r"serves on (.*?): ")
 PORT = re.compile(r"://\S*?:(\d+)")
 
@@ -50,6 +54,7 @@ class Server:
         paths = [str(ROOT), *([str(path)] if path else []), os.environ.get("PYTHONPATH", "")]
         options = [word for each in sets for word in ("--set", each)]
         self.tracebacks = tracebacks
+        self.environment = {**os.environ, **(environment or {})}
         self.log = ""
         self._changed = threading.Condition()
         self.process = self._start(
@@ -165,6 +170,25 @@ class Server:
         """The pids whose title begins with "poolctl: ROLE", for instance "worker" or "front", by title."""
         named = [(title(pid), pid) for pid in self.tree()]
         return [pid for name, pid in sorted(named) if name.startswith(f"poolctl: {role}")]
+
+    # what it says of itself
+
+    def status(self) -> dict[str, Any]:
+        """What its supervisor tells `poolctl status`."""
+        folder = self.environment.get("RUNTIME_DIRECTORY") or control.folders()[0]
+        (path,) = Path(folder).glob(f"*.{self.pid}{control.ENDING}")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(str(path))
+            return json.loads(b"".join(iter(lambda: sock.recv(65536), b"")))  # type: ignore[no-any-return]
+
+    def busy(self) -> list[int]:
+        """The pid of each process in which a worker has begun a request and not ended it."""
+        return [each["pid"] for each in self.status()["workers"] if each["busy_seconds"]]
+
+    def wait_until_busy(self, count: int = 1) -> list[int]:
+        """Wait until workers of so many processes are busy; what ``busy`` answers."""
+        return wait_until(lambda: len(found := self.busy()) >= count and found, f"{count} busy workers")  # type: ignore[no-any-return]
 
 
 def descendants(pid: int) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from harness.client import Client
+from harness.machine import PATIENCE
 from harness.server import Server, wait_until
 
 APP = """
@@ -250,10 +251,10 @@ def test_over_http2_each_stream_has_its_line_and_its_client(serve: Callable[...,
         }
     )
     url = f"http://127.0.0.1:{server.port}"
-    with httpx.Client(http1=False, http2=True, base_url=url, timeout=10, trust_env=False) as client:
+    with httpx.Client(http1=False, http2=True, base_url=url, timeout=PATIENCE, trust_env=False) as client:
         for number in (7, 8):
             assert client.get(f"/{number}", headers={"Forwarded": f"for=192.0.2.{number}"}).status_code == 201
-    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) as client:
         assert client.get("/9", headers={"Forwarded": "for=192.0.2.9"}).status_code == 201
     assert server.stop() == 0
     assert lines(tmp_path, 3) == [
@@ -281,7 +282,7 @@ def test_an_asynchronous_app(serve: Callable[..., Server], tmp_path: Path) -> No
             "access_log": {"format": '%h "%r" %s', "to": "access.log"},
         }
     )
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE, trust_env=False) as client:
         for number in (7, 8):
             answer = client.get(f"/{number}", headers={"X-Forwarded-For": f"192.0.2.{number}"})
             assert (answer.status_code, answer.text) == (202, f"ab192.0.2.{number}")

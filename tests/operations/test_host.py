@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client
+from harness.machine import PATIENCE, within
 from harness.server import Server, title, wait_until
 
 from poolctl.errors import PoolctlError
@@ -180,7 +181,7 @@ def test_who_is_not_root_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_not_root_for_real(folder: Path) -> None:
     prefix = ("setpriv", "--reuid=nobody", f"--regid={NOBODY.pw_gid}", "--clear-groups")
     tried = subprocess.run(
-        [*prefix, sys.executable, "-c", "import poolctl"], check=False, capture_output=True, timeout=30
+        [*prefix, sys.executable, "-c", "import poolctl"], check=False, capture_output=True, timeout=within(30)
     )
     if tried.returncode:
         pytest.skip("nobody may not run this interpreter")
@@ -201,7 +202,7 @@ def test_the_file_of_a_unix_socket(serve: Callable[..., Server], tmp_path: Path,
     if os.geteuid() == 0:
         assert (found.st_uid, found.st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid)
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         sock.connect(str(path))
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.test_kills_together import asleep
 from harness.client import Client, get
+from harness.machine import PATIENCE
 from harness.server import Server, wait_until
 
 Launch = Callable[..., Server]
@@ -38,7 +38,9 @@ def place(tmp_path: Path) -> dict[str, str]:
 
 def status(place: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "poolctl", "status", *words]
-    return subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(
+        command, env={**os.environ, **place}, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 def told(place: dict[str, str], name: str = "shop") -> dict[str, Any]:
@@ -78,7 +80,7 @@ def test_people_see_who_is_busy_and_faults_of_a_strategy(serve: Launch, tmp_path
     with Client(server.port) as slow:
         assert get(server.port, "/error").status in (200, 404, 500)
         slow.ask("/sleep?seconds=1")
-        wait_until(lambda: any(map(asleep, server.pids("worker"))), "a worker that has it")
+        server.wait_until_busy()
         shown = status(place).stdout
         assert shown.startswith(f"shop (pid {server.pid}): running, generation 1, up ")
         assert "2 processes, half-sync/half-reactive, dispatch ./broken.py:Broken, affinity request" in shown

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import Client
+from harness.machine import within
 from harness.server import ROOT, Server
 from typer.testing import CliRunner
 
@@ -110,7 +111,7 @@ def test_what_new_writes_keeps_its_own_tests_and_serves(
         "not test_live",
         tests,
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=within(50), check=False)
     assert done.returncode == 0, done.stdout
     if kind == "protocol":
         (tmp_path / "shout.py").write_text(SHOUT)
@@ -170,7 +171,7 @@ def test_a_name_that_means_something_else_is_refused(tmp_path: Path, words: list
 
 def checked(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "poolctl", "plugin", "check", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=within(50), check=False)
 
 
 def test_check_says_what_is_kept_and_what_is_broken() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client, clients
+from harness.machine import within
 from harness.server import ROOT, Server, wait_until
 
 Launch = Callable[..., Server]
@@ -150,7 +151,9 @@ def test_all_are_installed_by_their_entry_points(serve: Launch, tmp_path: Path) 
         folders.append(str(copy))
     options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(site), *folders], check=True, timeout=50
+        [sys.executable, "-m", "pip", "install", *options, "--target", str(site), *folders],
+        check=True,
+        timeout=within(50),
     )
     topology = {"app": "demo", "pool": {"kind": "process", "size": 3}, "ownership": "half-sync/half-reactive"}
     topology |= {"dispatch": {"use": "weighted", "weights": [2, 1, 1]}, "affinity": "request"}

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import redis
 from harness.client import Client
+from harness.machine import PATIENCE
 from harness.server import ROOT, Server
 
 Launch = Callable[..., Server]
@@ -72,7 +73,7 @@ def test_redis_py_and_redis_cli_talk_to_resp(serve: Launch, tmp_path: Path, owne
     program = shutil.which("redis-cli")
     if program:
         command = [program, "-p", str(server.port), "GET", "k7"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.stdout == "7\n"
     assert server.stop() == 0
 

@@ -115,19 +115,19 @@ def compare(sequence: list[bytes]) -> int:
     return len(sequence)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(heads(GOOD_LINES, GOOD_HEADERS))
 def test_each_head_is_read_as_if_it_came_alone(sequence: list[bytes]) -> None:
     compare(sequence)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(heads(GOOD_LINES, GOOD_HEADERS), heads(GOOD_LINES + BAD_LINES, GOOD_HEADERS + BAD_HEADERS))
 def test_so_is_a_bad_one(before: list[bytes], sequence: list[bytes]) -> None:
     compare(before + sequence)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     heads(GOOD_LINES, GOOD_HEADERS + BAD_HEADERS),
     heads(GOOD_LINES, GOOD_HEADERS),
@@ -185,7 +185,7 @@ def test_a_head_that_another_thread_puts_in_between_is_not_taken_for_ours() -> N
     assert found(parser, head % (b"2", b"ours")) == found(fresh(), head % (b"2", b"ours"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(heads(GOOD_LINES[:2], GOOD_HEADERS[:5]), st.integers(0, 500), st.integers(0, 255))
 def test_one_byte_of_difference_is_seen(sequence: list[bytes], place: int, byte: int) -> None:
     """The last head once more, with another byte in one place; what makes it two heads the reader would have cut."""
@@ -196,7 +196,7 @@ def test_one_byte_of_difference_is_seen(sequence: list[bytes], place: int, byte:
         compare([*sequence, other, sequence[-1]])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     heads(GOOD_LINES + BAD_LINES, GOOD_HEADERS + BAD_HEADERS),
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), max_size=24),

@@ -10,6 +10,7 @@ from select import POLLIN, POLLOUT, poll, select
 from typing import Any
 
 import pytest
+from harness.machine import PATIENCE
 
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.inbox import MESSAGE, NOW, Inbox, ProcessInbox, RingingInbox, ThreadInbox
@@ -258,7 +259,7 @@ def test_each_task_meets_one_thread_and_each_thread_the_end(make: Make, kind: ty
     sent = [number for number in range(200) if inbox.put(number)]
     inbox.end()
     for worker in workers:
-        worker.join(10)
+        worker.join(PATIENCE)
     assert not any(worker.is_alive() for worker in workers)
     assert sorted(done) == sent
     assert len(sent) > 0

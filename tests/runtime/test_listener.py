@@ -10,6 +10,7 @@ from pathlib import Path
 from select import select
 
 import pytest
+from harness.machine import PATIENCE
 from harness.ports import quiet_port
 
 from poolctl.config.address import Address
@@ -47,7 +48,7 @@ def listen(stack: ExitStack) -> Listen:
 
 def connect(stack: ExitStack, listener: Listener) -> socket.socket:
     client = stack.enter_context(socket.socket(listener.family))
-    client.settimeout(5)
+    client.settimeout(PATIENCE)
     client.connect(listener.sock.getsockname())
     return client
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.machine import PATIENCE
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime.pid_file import PidFile
@@ -52,7 +53,7 @@ def test_that_of_a_living_process_is_refused_and_that_of_a_dead_one_replaced(tmp
             assert os.listdir(tmp_path) == ["shop.pid"]
         finally:
             other.kill()
-            other.wait(10)
+            other.wait(PATIENCE)
     file = PidFile(str(path))
     file.write()
     assert path.read_text() == f"{os.getpid()}\n"

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 
 import pytest
+from harness.machine import PATIENCE
 
 from poolctl.runtime.poller import EDGE, EXCLUSIVE, HUP, IN, ONCE, OUT, RDHUP, Poller, SelectorsPoller, make_poller
 
@@ -43,11 +44,11 @@ def pair() -> Iterator[Pairs]:
 
 def wait(poller: Poller, maxevents: int = -1) -> dict[int, int]:
     """The next events, by descriptor. A poll may end without any, when it was told of a change."""
-    end = monotonic() + 5
+    end = monotonic() + PATIENCE
     while monotonic() < end:
-        if events := poller.poll(5, maxevents):
+        if events := poller.poll(PATIENCE, maxevents):
             return dict(events)
-    raise AssertionError("no event within five seconds")
+    raise AssertionError(f"no event within {PATIENCE} seconds")
 
 
 def silent(poller: Poller) -> bool:
@@ -151,7 +152,7 @@ def test_the_time_is_kept(poller: Poller) -> None:
     before = monotonic()
     assert poller.poll(0) == []
     assert poller.poll(0.02) == []
-    assert 0.015 < monotonic() - before < 5
+    assert 0.015 < monotonic() - before < PATIENCE
 
 
 # Changes
@@ -293,11 +294,11 @@ def test_a_listener_of_several_pollers_wakes_one_for_each_client(make: Callable[
         for thread in threads:
             thread.start()
         with socket.create_connection(listener.getsockname()):
-            assert woken.get(timeout=5) == IN
+            assert woken.get(timeout=PATIENCE) == IN
             with socket.create_connection(listener.getsockname()):  # the first was not taken
-                assert woken.get(timeout=5) == IN
+                assert woken.get(timeout=PATIENCE) == IN
         for thread in threads:
-            thread.join(5)
+            thread.join(PATIENCE)
     for poller in pollers:
         poller.close()
 
@@ -320,8 +321,8 @@ def test_a_change_by_another_thread_counts_at_once(poller: Poller, pair: Pairs) 
     thread.start()
     poller.register(ours.fileno(), ONCE)  # asks for nothing yet
     poller.modify(ours.fileno(), IN | ONCE)
-    assert found.get(timeout=5) == {ours.fileno(): IN}
-    thread.join(5)
+    assert found.get(timeout=PATIENCE) == {ours.fileno(): IN}
+    thread.join(PATIENCE)
 
 
 def test_of_several_threads_one_gets_the_event(poller: Poller, pair: Pairs) -> None:
@@ -346,14 +347,14 @@ def test_of_several_threads_one_gets_the_event(poller: Poller, pair: Pairs) -> N
         theirs.send(b"x")
     fds = sorted(ours.fileno() for ours, _ in pairs)
     for _ in range(20):
-        assert sorted(found.get(timeout=5) for _ in fds) == fds
+        assert sorted(found.get(timeout=PATIENCE) for _ in fds) == fds
         assert found.empty()
         for fd in fds:
             poller.modify(fd, IN | ONCE)
-    assert sorted(found.get(timeout=5) for _ in fds) == fds
+    assert sorted(found.get(timeout=PATIENCE) for _ in fds) == fds
     os.write(writer, b"x")
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert found.empty()
     os.close(writer)

@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from harness.machine import PATIENCE
+
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0  # seconds until a test that waits for an event gives up
 
 
 class Server:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from harness.machine import PATIENCE
 from harness.server import Server
 
 Serve = Callable[..., Server]
@@ -94,7 +95,7 @@ def test_starlette(serve: Serve, tmp_path: Path, model: dict[str, Any]) -> None:
     (tmp_path / "shop.py").write_text(APP)
     server = serve({"app": {"use": "asgi", "target": "shop:app", "lifespan": "on"}, **model}, path=tmp_path)
     base = f"http://127.0.0.1:{server.port}"
-    with httpx.Client(base_url=base, trust_env=False, timeout=10) as client:
+    with httpx.Client(base_url=base, trust_env=False, timeout=PATIENCE) as client:
         for _ in range(2):
             response = client.get("/shelf?all=1")
             assert response.json() == {"apples": 3, "client": "127.0.0.1", "url": f"{base}/shelf?all=1"}

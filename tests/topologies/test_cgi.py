@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client, Response, get
+from harness.machine import within
 from harness.server import Server, alive, wait_until
 
 Launch = Callable[..., Server]
@@ -267,7 +268,7 @@ def test_git_clones_and_pushes(launch: Launch, tmp_path: Path) -> None:
     def git(*words: str, folder: Path = tmp_path) -> str:
         options = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "http.postBuffer=70000"]
         found = subprocess.run(
-            ["git", *options, *words], cwd=folder, capture_output=True, text=True, timeout=30, check=False
+            ["git", *options, *words], cwd=folder, capture_output=True, text=True, timeout=within(30), check=False
         )
         assert found.returncode == 0, found.stderr
         return found.stdout

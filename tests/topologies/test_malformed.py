@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from harness.client import Client
 from harness.corpus import CASES, LIMITS, Case
+from harness.machine import PATIENCE
 from harness.server import Server
 
 BATCH = 150
@@ -33,7 +34,7 @@ HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 
 def sent(port: int, case: Case) -> socket.socket:
     """A connection on which the case was sent; what is refused has another request behind it."""
-    sock = socket.create_connection(("127.0.0.1", port), 10)
+    sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused, and over, before all of it was sent
         sock.sendall(case.data + (SMUGGLED if case.status else b""))
     return sock

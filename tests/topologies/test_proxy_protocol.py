@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client, get
+from harness.machine import PATIENCE
 from harness.server import Server
 
 Launch = Callable[..., Server]
@@ -84,14 +85,14 @@ def test_a_unix_socket_and_curl(launch: Launch, tmp_path: Path) -> None:
     ]
     server = launch({"listen": listen, **MODELS["half-sync/half-reactive"]})
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         sock.connect(str(path))
         sock.sendall(HEADER + REQUEST)
         assert b'"REMOTE_ADDR": "192.0.2.7"' in sock.recv(65536)
     found = subprocess.run(
         ["curl", "-sS", "--haproxy-protocol", f"http://127.0.0.1:{server.ports[0]}/"],
         capture_output=True,
-        timeout=10,
+        timeout=PATIENCE,
         check=True,
     )
     assert json.loads(found.stdout)["REMOTE_ADDR"] == "127.0.0.1"

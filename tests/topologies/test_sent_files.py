@@ -16,6 +16,7 @@ from h2.events import DataReceived, StreamEnded, WindowUpdated
 from h2.settings import SettingCodes
 from harness.client import Client, get
 from harness.launcher import LaunchedServer, Launcher
+from harness.machine import PATIENCE
 from harness.server import Server
 
 APPS = Path(__file__).parent / "apps"
@@ -54,7 +55,7 @@ def test_a_file_over_both_protocols_and_in_the_log(server: Server, target: Calla
     with Client(server.port) as client:
         assert client.get(target("big.bin")).body == BIG
         assert client.get(target("big.bin")).body == BIG
-    with httpx.Client(http1=False, http2=True, timeout=10, trust_env=False) as browser:
+    with httpx.Client(http1=False, http2=True, timeout=PATIENCE, trust_env=False) as browser:
         for _ in range(2):
             answer = browser.get(f"http://127.0.0.1:{server.port}{target('big.bin')}")
             assert (answer.http_version, answer.content == BIG) == ("HTTP/2", True)
@@ -80,7 +81,7 @@ def test_a_window_as_large_as_the_file_fills_no_memory(server: Server, target: C
     h2.increment_flow_control_window(2**31 - 1 - 65535)
     headers = [(":method", "GET"), (":path", target("sparse")), (":scheme", "http"), (":authority", "shop.test")]
     h2.send_headers(1, headers, end_stream=True)
-    with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as sock:
         sock.sendall(h2.data_to_send())
         assert sock.recv(1, socket.MSG_PEEK)
         for _ in range(3):

@@ -15,6 +15,7 @@ from random import Random
 import pytest
 from harness.client import Client, Response
 from harness.launcher import LaunchedServer, Launcher
+from harness.machine import PATIENCE
 from harness.served import MODELS
 from harness.server import Server
 
@@ -215,7 +216,7 @@ def test_curl_goes_on_where_a_download_broke_off(server: Server, tmp_path: Path)
     part = tmp_path / "part"
     part.write_bytes(BIG[:1_234_567])
     url = f"http://127.0.0.1:{server.port}/big.bin"
-    subprocess.run(["curl", "-sS", "-C", "-", "-o", str(part), url], check=True, timeout=20)
+    subprocess.run(["curl", "-sS", "-C", "-", "-o", str(part), url], check=True, timeout=PATIENCE)
     assert part.read_bytes() == BIG
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import struct
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -16,7 +15,8 @@ from typing import Any
 
 import pytest
 from harness.client import Client, get
-from harness.server import Server
+from harness.machine import PATIENCE
+from harness.server import Server, wait_until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -38,7 +38,9 @@ def start(launch: Launch, model: str = "reuse-port", **more: Any) -> Server:
 
 
 def open_(server: Server, path: str = "/", **more: Any) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{server.port}{path}", open_timeout=10, close_timeout=5, max_size=None, **more)
+    return connect(
+        f"ws://127.0.0.1:{server.port}{path}", open_timeout=PATIENCE, close_timeout=PATIENCE, max_size=None, **more
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -54,7 +56,7 @@ def test_messages_come_back_whole(model: str, launch: Launch) -> None:
                 assert client.recv(10) == message
             client.send(iter(["in ", "parts, ", "", "one"]))
             assert client.recv(10) == "in parts, one"
-            assert client.ping().wait(5)
+            assert client.ping().wait(PATIENCE)
     server.wait_for_log("disconnected 1000 ''", 2)
     assert get(server.port).body == b"plain"
     assert server.stop() == 0
@@ -175,7 +177,7 @@ def test_an_app_that_does_not_receive_stops_its_client(launch: Launch) -> None:
 
 def raw(server: Server, path: bytes = b"/", more: bytes = b"") -> socket.socket:
     """A connection whose handshake is done; ``more`` was sent with it."""
-    sock = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    sock = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
     sock.sendall(UPGRADE % path + more)
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -312,9 +314,5 @@ def test_a_line_in_the_access_log(launch: Launch, tmp_path: Path) -> None:
         client.send("12345")
         client.recv(10)
     server.wait_for_log("disconnected 1000")
-    end = time.monotonic() + 5
-    while not log.read_text() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert re.search(r'"GET / HTTP/1.1" 101 11\n', log.read_text()), (
-        log.read_text()
-    )  # a frame of 7 bytes, and the close
+    said = wait_until(log.read_text, "a line")
+    assert re.search(r'"GET / HTTP/1.1" 101 11\n', said), said  # a frame of 7 bytes, and the close

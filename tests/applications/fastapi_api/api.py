@@ -7,6 +7,7 @@ import gc
 import hashlib
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -151,6 +152,16 @@ async def source() -> FileResponse:
 async def sleep(seconds: float) -> dict:
     await asyncio.sleep(seconds)
     return {"slept": seconds}
+
+
+@app.get("/meet")
+async def meet(folder: str, count: int) -> dict:
+    """Answers when so many are in hand, in all processes together."""
+    handle, _ = tempfile.mkstemp(dir=folder)
+    os.close(handle)
+    while len(os.listdir(folder)) < count:  # noqa: ASYNC110  # other processes set no event here
+        await asyncio.sleep(0.01)
+    return {"met": count}
 
 
 @app.websocket("/talk/{name}")

@@ -9,15 +9,16 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import trustme
+from harness.machine import PATIENCE, within
 from harness.ports import quiet_port
+from harness.server import wait_until
 
 from poolctl.assembly.environment import findings
-from poolctl.assembly.environment.app import PATIENCE
+from poolctl.assembly.environment.app import PATIENCE as LOOKING
 from poolctl.assembly.judge import judge
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic
@@ -103,7 +104,7 @@ class TestAddress:
             port = int(other.stdout.readline())
             finding = one(f"name: shop\napp: demo\nlisten: tcp://127.0.0.1:{port}\n")
             stranger = one(f"name: store\napp: demo\nlisten: tcp://127.0.0.1:{port}\n")
-            other.communicate(timeout=10)
+            other.communicate(timeout=PATIENCE)
         assert (finding.code, finding.severity) == ("PC401", "note")
         assert f"held by the shop that runs already, process {other.pid}" in finding.message
         assert stranger.severity == "error"
@@ -156,7 +157,7 @@ class TestAddress:
                 assert child.stdout is not None
                 child.stdout.readline()
                 finding = one(f"app: demo\nlisten: tcp://127.0.0.1:{other.getsockname()[1]}\n")
-                child.communicate(timeout=10)
+                child.communicate(timeout=PATIENCE)
         assert f"process {os.getpid()} (" in finding.message
 
     @as_root
@@ -176,7 +177,7 @@ class TestAddress:
                 (unseen,) = findings(judgement)
             finally:
                 os.seteuid(0)
-            other.communicate(timeout=10)
+            other.communicate(timeout=PATIENCE)
         assert f"process {other.pid} (" in seen.message
         assert seen.message.endswith(") of user nobody listens there")
         assert unseen.message.endswith("a process of user nobody listens there, which only root can see more of")
@@ -310,8 +311,8 @@ class TestApp:
         assert says in finding.message
 
     def test_takes_too_long(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert PATIENCE == 30
-        monkeypatch.setattr("poolctl.assembly.environment.app.PATIENCE", 0.5)
+        assert LOOKING == 30
+        monkeypatch.setattr("poolctl.assembly.environment.app.PATIENCE", within(0.5))
         (folder / "shop.py").write_text(
             "import os, threading, time\nopen('pid', 'w').write(str(os.getpid()))\nprint('connecting')\n"
             "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
@@ -341,9 +342,7 @@ class TestApp:
         Path("pid").touch()
         assert found("app: {wsgi: shop}\n") == []
         status = Path(f"/proc/{Path('pid').read_text()}/status")
-        deadline = time.monotonic() + 10
-        while status.exists() and "\nState:\tZ" not in status.read_text():
-            assert time.monotonic() < deadline
+        wait_until(lambda: not status.exists() or "\nState:\tZ" in status.read_text(), "the end of the child")
 
     def test_leaves_no_daemon_behind(self, folder: Path) -> None:
         """One that has left the app's process, its session and its group."""
@@ -458,7 +457,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, name in (("CERTIFICATE", "torn.pem"), ("PRIVATE KEY", "torn.key")):
         (folder / name).write_text(f"-----BEGIN {kind}-----\ntorn\n-----END {kind}-----\n")
     lock = ["openssl", "pkey", "-aes128", "-passout", "pass:open", "-in", "shop.example.key", "-out", "locked.key"]
-    subprocess.run(lock, cwd=folder, check=True, capture_output=True, timeout=30)
+    subprocess.run(lock, cwd=folder, check=True, capture_output=True, timeout=within(30))
     return folder
 
 
@@ -571,7 +570,7 @@ class TestLimits:
         says = f"error[PC430]: the server needs {needed} descriptors to start, and {needed - 1} are allowed"
         for words, status in (("validate", 1), ("run", 1)):
             command = f"ulimit -n {needed - 1}; exec {sys.executable} -m poolctl {words} shop.yaml"
-            done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=20)
+            done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=PATIENCE)
             assert done.returncode == status
             assert says in done.stdout + done.stderr
         command = f"ulimit -n {needed}; exec {sys.executable} -m poolctl run shop.yaml"
@@ -580,7 +579,7 @@ class TestLimits:
             said = next((line for line in server.stderr if " serves on " in line or "rror" in line), "")
             server.terminate()
             assert " serves on " in said
-            assert server.wait(20) == 0
+            assert server.wait(PATIENCE) == 0
 
     def test_the_queue_of_the_kernel(self, folder: Path) -> None:
         allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())

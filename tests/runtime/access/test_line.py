@@ -141,7 +141,8 @@ def test_the_time_is_that_of_the_wall() -> None:
 def test_a_second_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     made = compile_line("%t")
     first = made(asked(), PEER, "200", 0, 0, "", time.monotonic_ns())
-    later = time.time_ns() + 3_000_000_000
+    three_seconds = 3_000_000_000
+    later = time.time_ns() + three_seconds
     monkeypatch.setattr("poolctl.runtime.access.line.time_ns", lambda: later)
     made_later = made(asked(), PEER, "200", 0, 0, "", time.monotonic_ns() + 1_000_000_001)
     assert made_later != first

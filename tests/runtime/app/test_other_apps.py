@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from harness.machine import PATIENCE
 from serving import ALONE, PEER, Sent
 
 from poolctl.assembly.registry import part_class
@@ -35,7 +36,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """A connection over TCP: the server's end and the client's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname(), timeout=10)
+        client = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
         server, _ = listener.accept()
     with client, server:
         yield server, client
@@ -176,7 +177,7 @@ def test_a_large_write_comes_through_whole(pair: Any) -> None:
         part = client.recv(1 << 20)
         assert part
         received += part
-    writer.join(10)
+    writer.join(PATIENCE)
     assert received == data
 
 

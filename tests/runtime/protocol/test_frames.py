@@ -96,7 +96,7 @@ def test_a_large_frame_travels_as_a_file() -> None:
     assert [file.read() for file in large] == frames[1:]  # type: ignore[union-attr]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     shapes,
     st.lists(st.binary(max_size=10), max_size=6),

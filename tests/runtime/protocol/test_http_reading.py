@@ -83,7 +83,7 @@ def test_bodies_come_through(bodies: list[bytes], cuts: list[int]) -> None:
     assert b"".join(frame(pieces(data, cuts))[0]) == data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4))
 def test_garbage_never_raises_and_is_judged_alike(data: bytes, cuts: list[int]) -> None:
     requests, failure = converse(pieces(data, cuts))
@@ -278,7 +278,7 @@ LOOSE = st.tuples(
 ).map(b"".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(LOOSE, max_size=3).map(b"".join))
 def test_what_is_accepted_means_the_same_to_the_parser_alone(data: bytes) -> None:
     conversation = small().conversation(PEER)

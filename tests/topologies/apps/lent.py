@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 log = logging.getLogger("lent")
+barriers: dict[int, asyncio.Barrier] = {}
 count = {"now": 0, "most": 0}
 
 
@@ -48,6 +49,13 @@ async def wait(scope: dict[str, Any], receive: Any, send: Any) -> None:
     log.warning("waits")
     await asyncio.sleep(float(scope["query_string"]))
     await answer(send, b"waited")
+
+
+async def meet(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answers when as many are in hand as the query says."""
+    count = int(scope["query_string"])
+    await barriers.setdefault(count, asyncio.Barrier(count)).wait()
+    await answer(send, b"met")
 
 
 async def digest(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -90,6 +98,7 @@ async def late(scope: dict[str, Any], receive: Any, send: Any) -> None:
 PAGES = {
     "/": about,
     "/wait": wait,
+    "/meet": meet,
     "/digest": digest,
     "/large": large,
     "/gone": gone,

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 log = logging.getLogger("streams")
+barriers: dict[int, asyncio.Barrier] = {}
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -26,8 +27,16 @@ async def about(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def wait(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    log.warning("waits")
     await asyncio.sleep(float(scope["query_string"]))
     await answer(send, b"waited")
+
+
+async def meet(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answers when as many are in hand as the query says."""
+    count = int(scope["query_string"])
+    await barriers.setdefault(count, asyncio.Barrier(count)).wait()
+    await answer(send, b"met")
 
 
 async def digest(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -109,6 +118,7 @@ async def deaf(scope: dict[str, Any], receive: Any, send: Any) -> None:
 PAGES = {
     "/": about,
     "/wait": wait,
+    "/meet": meet,
     "/digest": digest,
     "/echo": echo,
     "/large": large,
