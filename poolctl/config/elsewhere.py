@@ -383,6 +383,8 @@ def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = No
     known = INSIDE.get((inside, plain))
     if known is None and plain == "workerclass":
         return _worker_class(value)
+    if ANSWERS.get(plain) is _ONE and isinstance(value, str | int):
+        known = "name"
     if known is None and plain in ANSWERS and not (plain in ("body", "head", "use") and inside):
         return ANSWERS[plain]
     if known is None and not owner:

@@ -87,7 +87,7 @@ class _Reader:
             number += 1
             below: list[Entry] = []
             if key.value in owners and _is_empty(value):
-                while number < len(entries) and self._strange(entries[number][0], key, known):
+                while number < len(entries) and self._strange(entries[number][0], key, path, known):
                     below.append(entries[number])
                     number += 1
             if not below:
@@ -96,13 +96,14 @@ class _Reader:
             self._say(key, below, path)
             yield key, MappingNode(CORE + "map", below, below[0][0].start_mark, below[-1][1].end_mark)
 
-    def _strange(self, key: Node, owner: Node, known: Collection[str]) -> bool:
+    def _strange(self, key: Node, owner: Node, path: Path, known: Collection[str]) -> bool:
+        inner = self.shape.keys((*path, owner.value)) or ()
         return (
             key.value not in known
             and not key.value.startswith("x-")
             and key.start_mark.name == owner.start_mark.name
             and key.start_mark.column == owner.start_mark.column
-            and similar(key.value, known) is None
+            and (key.value in inner or similar(key.value, known) is None)
         )
 
     def _say(self, owner: Node, below: list[Entry], path: Path) -> None:

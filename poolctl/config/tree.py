@@ -143,10 +143,10 @@ def _with_braces(finding: Diagnostic) -> Diagnostic:
     if found is None or finding.code not in ("PC204", "PC205", "PC206"):
         return finding
     name = next(filter(None, found.groups()))
-    help_ = f"a variable of the environment is ${{{name}}}"
+    help_ = f"write ${{{name}}} for the variable of the environment"
     before = line[: span.column]
     if before.count("{") > before.count("}") or before.count("[") > before.count("]"):
-        help_ += ", and its key stands in a line of its own then"
+        help_ += ", and give the key a line of its own: between brackets YAML takes the brace"
     return replace(finding, help=help_)
 
 

@@ -94,8 +94,8 @@ def _unit_meant(number: str, unit: str, units: dict[str, Any]) -> str:
     meant = unit.lower() if unit.lower() in units else _ALIKE.get(unit.lower(), "")
     if meant in units:
         return f"write {number}{meant}"
-    if "h" in units and unit.lower() in ("d", "day", "days"):
-        return f"write {float(number) * 24:g}h" if len(number) < 6 else "the units are ms, s, m, h"
+    if "h" in units and unit.lower() in ("d", "day", "days") and float(number) * 3600 * 24 <= LONGEST:
+        return f"write {float(number) * 24:g}h"
     return f"the units are {', '.join(units)}"
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -13,7 +15,8 @@ from typer.testing import CliRunner
 from poolctl import __version__
 from poolctl.cli.main import COMMANDS, cli
 
-FULL = str(Path(__file__).parents[2] / "topologies" / "full.yaml")
+ROOT = Path(__file__).parents[2]
+FULL = str(ROOT / "topologies" / "full.yaml")
 
 
 def test_a_valid_file_and_what_it_assembles() -> None:
@@ -101,3 +104,40 @@ def test_the_file_that_was_meant(tmp_path: Path) -> None:
     assert f'= help: did you mean "{tmp_path / "shop.yaml"}"?\n' in done.stdout
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shop.yaml"), "-f", str(tmp_path / "x" / "y.yaml")])
     assert "= help: -f names a file whose keys replace those of the first one\n" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["human", "concise", "json", "github", "sarif"])
+def test_any_encoding_of_the_output_will_do(form: str, tmp_path: Path) -> None:
+    """A key may have any character, and a terminal or a pipe may not have it."""
+    file = tmp_path / "l\u00e4den.yaml"
+    file.write_text("app: demo\nn\u00e4me: \U0001f600\n", encoding="utf-8")
+    for command in (["validate", "--no-environment", "--format", form], ["run"], ["config"], ["explain"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "poolctl", *command, str(file)],
+            env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        shown = (done.stdout + done.stderr).decode()  # click writes UTF-8 by itself
+        assert done.returncode in (1, 2, 78)
+        assert "Traceback" not in shown
+        assert re.search(r"n(ä|\\xe4|\\u00e4)me", shown)
+
+
+def test_what_strict_says_is_what_it_means(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npool: {size: 1}\n")
+    arguments = ["validate", "--no-environment", str(file)]
+    done = CliRunner().invoke(cli, arguments)
+    assert (done.exit_code, f"{file}: valid, 1 warning\n" in done.stdout) == (0, True)
+    strict = CliRunner().invoke(cli, [*arguments, "--strict"])
+    assert strict.exit_code == 1
+    assert strict.stdout.endswith(f"{file}: 1 warning, and --strict counts warnings as errors\n")
+    told = [
+        json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json", *more]).stdout)
+        for more in ([], ["--strict"])
+    ]
+    assert [(each["valid"], each["files"][0]["valid"]) for each in told] == [(True, True), (False, False)]
+    file.write_text("app: demo\npool: {size: 2}\n")
+    assert CliRunner().invoke(cli, [*arguments, "--strict"]).stdout.startswith(f"{file}: valid\n")
