@@ -43,7 +43,7 @@ class Advice(NamedTuple):
     at: str
     applies: Callable[[Facts], bool]
     reason: str
-    mend: str
+    help: str
     against: str = ""
 
 
@@ -68,7 +68,7 @@ ONCE = {
 
 
 def _blocks(chosen: Combination) -> bool:
-    """Whether a thread has one request in hand: apps that are awaited have many, and one that owns connections has a
+    """Whether a thread serves one request at a time: async apps serve many, and one that owns connections has a
     thread for each of them."""
     return not chosen.service.asynchronous and not chosen.service.owns_connection
 
@@ -78,8 +78,8 @@ ADVICE = (
         "PC501",
         "pool",
         lambda f: f.chosen.pool == "process" and f.chosen.size == 1 and f.tasks == 1 and _blocks(f.chosen),
-        "one process with one thread answers one request at a time, and while one is slow all others wait",
-        "leave out pool.size, which gives a process for each core, or add pool.threads",
+        "one process with one thread answers one request at a time: a slow one makes all others wait",
+        "leave out pool.size for one process per core, or add pool.threads",
     ),
     Advice(
         "PC502",
@@ -93,21 +93,21 @@ ADVICE = (
         "PC503",
         "dispatch",
         lambda f: "dispatch" in f.written and f.chosen.size == 1 and f.chosen.ownership in (*FRONTED, REUSE_PORT),
-        "with one worker there is nothing to choose, so dispatch {dispatch} changes nothing",
+        "with one worker there is nothing to choose: dispatch {dispatch} has no effect",
         "leave out dispatch, or give the pool more workers",
     ),
     Advice(
         "PC503",
         "affinity",
         lambda f: "affinity" in f.written and f.chosen.size == 1 and f.chosen.affinity in ("client", *ASKED),
-        "with one worker everything meets the same one, so affinity {affinity} changes nothing",
+        "with one worker everything goes to the same one: affinity {affinity} has no effect",
         "leave out affinity, or give the pool more workers",
     ),
     Advice(
         "PC511",
         "dispatch",
         lambda f: f.chosen.inspects and f.chosen.ownership == REACTIVE and f.chosen.affinity in ONCE and f.workers > 1,
-        "{dispatch} looks at every request, and affinity {affinity} asks it for the first of {once} only: all others"
+        "{dispatch} looks at every request, and affinity {affinity} asks it only for the first of {once}: all others"
         " follow that one, whatever they ask for",
         "choose affinity request, or a dispatch that does not look at requests (least-loaded)",
         against="affinity",
@@ -116,29 +116,29 @@ ADVICE = (
         "PC504",
         "limits.connections",
         lambda f: f.tasks > f.topology.limits.connections,
-        "the pool has more threads than there may be connections, and those that are left over never have work",
+        "the pool has more threads than limits.connections allows connections: the rest never have work",
         "make the pool smaller, or raise limits.connections",
     ),
     Advice(
         "PC505",
         "timeouts.drain",
         lambda f: f.topology.timeouts.request is not None and f.topology.timeouts.drain < f.topology.timeouts.request,
-        "a request may take longer than a stop waits for it, so a stop may cut off requests that are within their time",
+        "a request may take longer than the drain: a stop may cut off requests that are within their time",
         "make timeouts.drain at least as long as timeouts.request",
     ),
     Advice(
         "PC507",
         "forwarded",
         lambda f: f.topology.forwarded is not None and any(net in ANYBODY for net in f.topology.forwarded.trust),
-        "every client may say who it is, and what the app and the access log are told of clients means nothing",
+        "every client may claim any address: those in the access log and in the app mean nothing",
         "trust the addresses of your proxies only",
     ),
     Advice(
         "PC509",
         "dispatch",
         lambda f: f.chosen.dispatch == "cpu" and f.workers > f.cores,
-        "there are more workers than cores here, and dispatch cpu gives those that are left over no connections",
-        "make the pool as large as the machine (size: auto), or choose dispatch kernel-hash",
+        "there are more workers than cores here: dispatch cpu gives the rest no connections",
+        "write pool: {size: auto}, which is one per core, or choose dispatch kernel-hash",
     ),
     Advice(
         "PC510",
@@ -149,8 +149,7 @@ ADVICE = (
             and f.chosen.dispatch == "shared-queue"
             and f.workers > 1
         ),
-        "whoever is quickest to ask takes most connections from a shared queue and keeps them, so workers have"
-        " more or less to do",
+        "the workers that ask first take most connections from a shared queue and keep them: the load is uneven",
         "choose dispatch least-loaded, or ownership half-sync/half-reactive, which lends single requests",
     ),
 )
@@ -169,7 +168,7 @@ def advice(judgement: Judgement) -> Iterator[Diagnostic]:
         if each.applies(facts):
             reason = each.reason.format_map(words)
             place, related = _place(judgement, each.at), _against(judgement, chosen, each.against)
-            yield Diagnostic(each.code, reason, place, each.mend, related, severity="warning")
+            yield Diagnostic(each.code, reason, place, each.help, related, severity="warning")
     yield from _passwords(judgement, topology)
     if "$" in judgement.tree.file.text:
         yield from _bare(judgement)
@@ -204,9 +203,9 @@ def _passwords(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]
         keys = [(*base, "password"), *((*base, "names", name, "password") for name in address.tls.names)]
         for path in keys:
             if tree.has(path) and tree.value_at(path) and not tree.variables(path):
-                message = "a password stands in the file, for all who may read it"
-                mend = "keep it in a file of its own (password_file), or in a variable: ${TLS_PASSWORD}"
-                yield Diagnostic("PC508", message, tree.at_key(path), mend, severity="warning")
+                message = "a password in the file can be read by everyone who can read the file"
+                help_ = "put it into a file of its own (password_file), or into a variable: ${TLS_PASSWORD}"
+                yield Diagnostic("PC508", message, tree.at_key(path), help_, severity="warning")
 
 
 def _bare(judgement: Judgement) -> Iterator[Diagnostic]:
@@ -229,8 +228,8 @@ def _bare(judgement: Judgement) -> Iterator[Diagnostic]:
             written = source.text[node.start_mark.index : node.end_mark.index]
             found = re.search(BARE, written)
             if found:
-                message = f"${found[1]} is text: no variable is put in for it"
-                mend = f"write ${{{found[1]}}}, or $${found[1]} where the text is meant"
-                yield Diagnostic("PC506", message, place_of(source, node), mend, severity="warning")
+                message = f"${found[1]} is text: without braces no variable is substituted"
+                help_ = f"write ${{{found[1]}}} for the variable, or $${found[1]} for the text"
+                yield Diagnostic("PC506", message, place_of(source, node), help_, severity="warning")
 
     yield from visit(tree.root)

@@ -43,7 +43,7 @@ class Service:
     multiplexes: bool = False  # may a connection have several requests under way at once?
     lendable: bool = True  # does the app answer a request that comes whole, on a connection that is lent to it?
     needs: str = ""  # the option that the app cannot do without
-    counts: bool = False  # does the file say how many requests a worker has in hand at once?
+    counts: bool = False  # does the file say how many requests a worker serves at once?
 
     @property
     def binds_connection(self) -> bool:
@@ -135,7 +135,7 @@ DEFAULTS = (
     Default("size", "auto", lambda c: not c.baseline),
     Default("threads", 1, lambda c: c.pool == "process"),
     Default("ownership", REACTIVE, lambda c: c.service.counts and not c.baseline),
-    # Only there somebody knows what a request asks for, and when it is done.
+    # Only there the front knows what a request asks for, and when it is done.
     Default("ownership", REACTIVE, lambda c: (c.inspects or c.finishes or c.affinity in ASKED) and not c.baseline),
     # Slow clients cost no worker, and no request waits behind another while a worker is free.
     Default(

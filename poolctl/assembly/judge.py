@@ -13,22 +13,28 @@ from typing import TYPE_CHECKING, Any
 from poolctl.assembly import size
 from poolctl.assembly.advice import advice
 from poolctl.assembly.combination import (
+    ACCEPTS,
+    AFFINITIES,
+    DISPATCHES,
+    LOCKS,
     MARKS_REQUESTS,
     NEEDED,
     OWNERSHIP_OPTIONS,
+    OWNERSHIPS,
     POOL_OPTIONS,
+    POOLS,
     SERVICES,
     Combination,
     Service,
     complete,
 )
-from poolctl.assembly.of_requests import of_requests
+from poolctl.assembly.of_requests import is_faulty, of_requests
 from poolctl.assembly.registry import part_class, words
 from poolctl.assembly.rules import fits
-from poolctl.config.choice import path_of_option, place_of_name
+from poolctl.config.choice import OF_THE_APP, given_name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.load import draft
-from poolctl.config.model import Choice, Topology
+from poolctl.config.model import AXES, Choice, Topology
 from poolctl.config.sources import Inputs
 from poolctl.config.tree import Path, Tree
 
@@ -60,23 +66,22 @@ class Judgement:
         findings: Sequence[Diagnostic] = (),
     ) -> None:
         self.tree = tree
-        self.choices = choices
+        self.choices = dict(choices)
         self.topology = topology
         self.made: dict[str, Any] = {}
         self.plugins: dict[str, Plugin] = {}  # those of the parts that are plugins
         self._found = list(findings)
         self._told: set[Path] = set()  # the choices of plugins with which something is wrong
         self._sound: set[str] = set()  # the axes whose words are known and whose options are right
-        known = [axis for axis, choice in choices.items() if self._known(axis, choice)]
-        for axis in known:
-            self._options(axis, choices[axis])
-        self.spoken = self._spoken(topology) if topology else []
-        judgeable = (
-            len(known) == len(choices) and "app" in choices and {"pool", "ownership"} & choices.keys() <= self._sound
-        )
-        self.combination = self._fit() if judgeable else None
-        if topology and self.combination:
-            self._found += of_requests(topology, self.combination, tree)
+        self._understood = {axis for axis in choices if self._understand(axis)}
+        for axis in choices:
+            if axis in self._understood:
+                self._options(axis, self.choices[axis])
+        self.spoken = self._spoken()
+        self.combination = self._fit()
+        if "app" in self._understood:
+            pool = self.choices.get("pool", Choice("process")).name if self._known_pool else None
+            self._found += list(of_requests(tree, self._service(), pool, self._found))
         if not self._found and not tree.findings:
             self._found += advice(self)
         self.findings = tree.told(self._found)
@@ -93,6 +98,32 @@ class Judgement:
         assert chosen is not None  # callers have looked at the errors
         return 0 if chosen.size is None else size.workers(chosen.pool, chosen.size)
 
+    @property
+    def _known_pool(self) -> bool:
+        """Whether the file leaves the pool out or says which one it is."""
+        return "pool" in self._understood or not self.tree.has(("pool",))
+
+    def _understand(self, axis: str) -> bool:
+        """Whether the word of an axis is known. A protocol that is not named is the one that the app speaks."""
+        choice = self.choices[axis]
+        if choice.name == OF_THE_APP:
+            if "app" not in self.choices or not self._is_app(self.choices["app"]):
+                return False
+            choice = self.choices[axis] = replace(choice, name=self._speaks())
+        return self._known(axis, choice)
+
+    def _is_app(self, choice: Choice) -> bool:
+        return "app" in self.plugins or choice.name in SERVICES
+
+    def _speaks(self) -> str:
+        """The protocol that the app is for."""
+        app = self.choices["app"]
+        return (
+            str(self.plugins["app"].description.facts["protocol"])
+            if "app" in self.plugins
+            else SERVICES[app.name].speaks
+        )
+
     def _known(self, axis: str, choice: Choice) -> bool:
         known = words(axis)
         if choice.name in known or self._chosen(axis, axis, choice):
@@ -101,10 +132,10 @@ class Judgement:
             return False
         place = place_of_name(self.tree, choice)
         from poolctl.assembly.plugins.choose import help_for
-        from poolctl.config.elsewhere import word_for  # only who has findings needs it
+        from poolctl.config.elsewhere import word_for  # only findings need it
 
         help_ = word_for(axis, choice.name) or help_for(axis, choice.name)
-        self._found.append(Diagnostic("PC205", f'{axis}: there is no "{choice.name}"', place, help_))
+        self._found.append(Diagnostic("PC205", f'unknown {axis} "{choice.name}"', place, help_))
         return False
 
     def _chosen(self, axis: str, key: str, choice: Choice) -> bool:
@@ -156,15 +187,17 @@ class Judgement:
             return _without(choice, ("size",))
         return choice
 
-    def _spoken(self, topology: Topology) -> list[Choice]:
+    def _spoken(self) -> list[Choice]:
         """The protocols that addresses name for themselves."""
         found = []
-        for index, address in enumerate(topology.listen):
-            if address.protocol is None:
+        for index, entry in enumerate(_entries(self.tree)):
+            given = entry.get("protocol") if isinstance(entry, dict) else None
+            if not given or not isinstance(given, str | dict):
                 continue
-            path = ("listen", index, "protocol") if self.tree.has(("listen", index)) else ("listen", "protocol")
-            given = address.protocol if isinstance(address.protocol, dict) else {"use": address.protocol}
-            choice = _without(Choice(given["use"], given, path), ("use",))
+            path: Path = ("listen", index, "protocol") if self.tree.has(("listen", index)) else ("listen", "protocol")
+            choice = self._spoken_there(given, path)
+            if choice is None:
+                continue
             key = f"listen.{index}"
             if choice.name not in words("protocol") and self._chosen("protocol", key, choice):
                 found.append(replace(choice, name=self.plugins[key].name))
@@ -175,33 +208,79 @@ class Judgement:
                     self.made[key] = part
         return found
 
-    def _fit(self) -> Combination:
-        given = self._given()
+    def _spoken_there(self, given: str | dict[str, Any], path: Path) -> Choice | None:
+        """What one address says; None where that cannot be known."""
+        if isinstance(given, str):
+            return Choice(given, {}, path)
+        key = given_name_key("protocol", given)
+        if key in given:
+            name = given[key]
+            return _without(Choice(name, given, path), (key,)) if isinstance(name, str) and name else None
+        return Choice(self._speaks(), given, path) if "app" in self._understood else None
+
+    def _fit(self) -> Combination | None:
+        """The combination that the file means, where it can be known; what does not fit is said as far as it can be."""
+        undecided = self._undecided()
+        if "app" in undecided and not self._understood:
+            return None
+        given = self._given(undecided)
+        from poolctl.assembly.unfit import Unfit, whatever_else  # only what does not fit needs its words
+
+        if undecided:
+            choices = {axis: choice for axis, choice in self.choices.items() if axis in self._understood}
+            found = whatever_else(given, undecided)
+            if found is not None:
+                likely, rules = found
+                self._found += Unfit(self.tree, choices, (), likely, self._schemes(), rules).findings()
+            return None
         whole = complete(given)
         if self.spoken or fits(whole):
-            from poolctl.assembly.unfit import Unfit  # only what does not fit needs its words
-
-            schemes = [address.scheme for address in self.topology.listen] if self.topology else []
-            self._found += Unfit(self.tree, self.choices, self.spoken, given, schemes).findings()
+            self._found += Unfit(self.tree, self.choices, self.spoken, given, self._schemes()).findings()
         return whole
 
-    def _given(self) -> Combination:
-        pool = self.choices.get("pool", Choice("process"))
-        schemes = tuple(dict.fromkeys(each.scheme for each in self.topology.listen)) if self.topology else ("tcp",)
-        written: dict[str, Any] = {
-            axis: self._word(axis) for axis in ("ownership", "dispatch", "affinity") if axis in self.choices
+    def _undecided(self) -> dict[str, Sequence[Any]]:
+        """What the file says, but not so that it could be understood; with all that might be meant."""
+        written = {axis for axis in AXES if self.tree.has((axis,))} | {"app"}
+        found: dict[str, Sequence[Any]] = {
+            axis: MEANT[axis] for axis in MEANT if axis in AXES and axis in written - self._understood
         }
-        written |= {option: _scalar(pool.options.get(option)) for option in POOL_OPTIONS}
-        if "ownership" in self.choices:
-            written |= {option: self.choices["ownership"].options.get(option) for option in OWNERSHIP_OPTIONS}
+        for axis, options in (("pool", POOL_OPTIONS), ("ownership", OWNERSHIP_OPTIONS)):
+            if axis in self._understood - self._sound:
+                found |= {option: MEANT[option] for option in options if self._is_faulty(axis, option)}
+        return found
+
+    def _is_faulty(self, axis: str, option: str) -> bool:
+        path = path_of_option(self.tree, self.choices[axis], (option,))
+        return self.tree.has(path) and is_faulty(self.tree, path, self._found)
+
+    def _schemes(self) -> list[str]:
+        """Of each address, as far as they are readable."""
+        found = []
+        for entry in _entries(self.tree):
+            at = entry.get("at") if isinstance(entry, dict) else entry
+            scheme, separator, _ = at.partition("://") if isinstance(at, str) else ("", "", "")
+            found.append(scheme if separator and scheme in ("tcp", "unix", "fd") else "tcp")
+        return found or ["tcp"]
+
+    def _given(self, undecided: Mapping[str, Sequence[Any]]) -> Combination:
+        """What the file says; what is undecided is left out."""
+        choices = {axis: choice for axis, choice in self.choices.items() if axis in self._understood}
+        pool = choices.get("pool", Choice("process"))
+        written: dict[str, Any] = {
+            axis: self._word(axis) for axis in ("ownership", "dispatch", "affinity") if axis in choices
+        }
+        written |= {option: _scalar(pool.options.get(option)) for option in POOL_OPTIONS if option not in undecided}
+        if "ownership" in choices:
+            options = choices["ownership"].options
+            written |= {option: options.get(option) for option in OWNERSHIP_OPTIONS if option not in undecided}
         names = tuple((axis, each.name) for axis, each in self.plugins.items() if "like" in each.description.facts)
-        kind = self._word("pool") if "pool" in self.choices else pool.name
+        kind = self._word("pool") if "pool" in choices else pool.name
         facts = self.plugins["dispatch"].description.facts if "dispatch" in self.plugins else {}
         hooks = facts.get("hooks", ())
         return Combination(
-            self._service(),
+            _ANY if "app" in undecided else self._service(),
             kind,
-            schemes=schemes,
+            schemes=tuple(dict.fromkeys(self._schemes())),
             names=names,
             inspects=bool(facts.get("inspects")),
             finishes="finished" in hooks,
@@ -215,7 +294,7 @@ class Judgement:
 
     def _service(self) -> Service:
         app = self.choices["app"]
-        chosen = self.choices.get("protocol")
+        chosen = self.choices.get("protocol") if "protocol" in self._understood else None
         service = service_of(self.plugins["app"]) if "app" in self.plugins else SERVICES[app.name]
         protocol = service.speaks
         if "protocol" in self.plugins:
@@ -249,6 +328,24 @@ class Judgement:
 
 
 _ANY = SERVICES["demo"]
+# What might be meant by something that could not be understood.
+MEANT: dict[str, Sequence[Any]] = {
+    "app": tuple(SERVICES[word] for word in ("demo", "asgi", "lines", "echo", "stream", "async-lines", "async-stream")),
+    "pool": POOLS,
+    "ownership": OWNERSHIPS,
+    "dispatch": DISPATCHES,
+    "affinity": AFFINITIES,
+    "size": ("auto",),
+    "threads": (1, 2),
+    "accept": ACCEPTS,
+    "lock": LOCKS,
+}
+
+
+def _entries(tree: Tree) -> list[Any]:
+    """What the key ``listen`` has, as a list; one address is as good as a list of one."""
+    value = tree.value_at(("listen",)) if tree.has(("listen",)) else []
+    return value if isinstance(value, list) else [value]
 
 
 def service_of(plugin: Plugin) -> Service:

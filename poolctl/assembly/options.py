@@ -18,13 +18,13 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from poolctl.assembly.registry import part_class, words
-from poolctl.config.choice import name_key, path_of_option, place_of_name
+from poolctl.config.choice import is_target, name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.model import Choice
 from poolctl.config.part import without_plugins
 from poolctl.config.tree import Path, Tree
 from poolctl.config.units import READERS
-from poolctl.config.wording import findings, similar
+from poolctl.config.wording import expected, findings, similar
 
 
 def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
@@ -36,7 +36,16 @@ def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
     try:
         return part(**values)
     except ValueError as error:  # of a __post_init__
-        return [Diagnostic("PC204", f"{choice.path[0]} {choice.name}: {error}", place_of_name(tree, choice))]
+        help_ = getattr(error, "help", "") or f"poolctl explain {choice.path[0]}.{choice.name} has its options"
+        message = f"{choice.path[0]} {choice.name}: {plainly(error)}"
+        return [Diagnostic("PC204", message, place_of_name(tree, choice), help_)]
+
+
+def plainly(error: ValueError) -> str:
+    """What an exception says, without the frame that pydantic puts around it."""
+    if isinstance(error, ValidationError):
+        return "; ".join(expected(each) for each in error.errors(include_url=False, include_input=False))
+    return str(error)
 
 
 def values_of(part: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,21 +64,33 @@ def wrong(choice: Choice, errors: Sequence[ErrorDetails], names: list[str], tree
         tree,
         located,
         lambda path: names if len(path) <= len(choice.path) else [],
-        lambda path: _of_another(path, choice, names),
+        lambda path, around: _of_another(path, around, choice, names),
     )
 
 
-def _of_another(path: str, choice: Choice, names: list[str]) -> str:
-    """Help for an option that the part does not have and another word of the axis does."""
+def _of_another(path: str, around: Any, choice: Choice, names: list[str]) -> str:
+    """Help for an option that the part does not have: another word has it, or another key, or there is none."""
     axis, _, option = path.rpartition(".")
-    if choice.path != (axis,) or similar(option, names):
+    axis = axis.partition(".")[0] if choice.path[0] != "listen" else "protocol"
+    if ".".join(map(str, choice.path)) != path.rpartition(".")[0] or similar(option, names):
         return ""
     others = [word for word in words(axis) if option in option_names(part_class(axis, word))]
     if others:
         return f"it is an option of {', '.join(others)}, not of {choice.name}"
-    if similar(option, [name_key(axis)]):
-        return f'did you mean "{name_key(axis)}"?'
+    if option in ("use", "kind") or similar(option, [name_key(axis)]):
+        return f'did you mean "{name_key(axis)}"?' if option not in ("use", "kind") else _named_twice(choice)
+    from poolctl.config.elsewhere import place_for
+
+    if place := place_for(path, {}, around):
+        return place
+    given = around.get(option) if isinstance(around, dict) else None
+    if axis == "app" and "target" in names and is_target(given):
+        return f"write target: {given}"
     return f"the options of {choice.name} are {', '.join(names)}" if names else f"{choice.name} has no options"
+
+
+def _named_twice(choice: Choice) -> str:
+    return f"leave it out: {choice.name} is the name already"
 
 
 def option_fields(part: type[Any]) -> list[Field[Any]]:

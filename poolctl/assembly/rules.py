@@ -48,16 +48,16 @@ class Refusal(NamedTuple):
 
 
 NO_POOL = {
-    "process-per-connection": "a new process for every client",
-    "thread-per-connection": "a new thread for every client",
-    "iterative": "one process that serves one client after the other",
+    "process-per-connection": "process-per-connection starts a process for each client",
+    "thread-per-connection": "thread-per-connection starts a thread for each client",
+    "iterative": "iterative serves one client after the other in one process",
 }
 
 
 def _pool_axis(axis: str, what: str) -> list[Rule]:
     """A baseline refuses an axis of the pool, in the words of its own."""
     return [
-        Rule(axis, lambda c, word=word: c.pool == word and getattr(c, axis) is not None, f"{model}: {what}")  # type: ignore[misc]
+        Rule(axis, lambda c, word=word: c.pool == word and getattr(c, axis) is not None, f"{model}, {what}")  # type: ignore[misc]
         for word, model in NO_POOL.items()
     ]
 
@@ -67,33 +67,33 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "protocol",
         lambda c: c.service.protocol != c.service.speaks,
-        "the app {app} answers requests of the protocol {speaks}, not of {protocol}",
+        "the app {app} speaks the protocol {speaks}, not {protocol}",
     ),
     # Baselines: no pool, so nothing that belongs to one.
-    *_pool_axis("size", "there is no pool whose size could be chosen"),
-    *_pool_axis("threads", "there is no pool whose threads could be counted"),
-    *_pool_axis("ownership", "there is no pool between which sockets could be divided"),
-    *_pool_axis("dispatch", "there is no pool from which a worker could be chosen"),
+    *_pool_axis("size", "so it has no pool size"),
+    *_pool_axis("threads", "so it has no pool threads"),
+    *_pool_axis("ownership", "so it has no workers to divide sockets between"),
+    *_pool_axis("dispatch", "so it has no workers to choose from"),
     Rule(
         "affinity",
         lambda c: c.baseline and c.affinity != "connection",
-        "under {pool} whoever accepts a connection serves all of it, so the affinity is connection",
+        "under {pool} the worker that accepts a connection serves all of it, so the affinity is connection",
     ),
-    # Dispatch: who is there to choose?
+    # Dispatch: is there anything to choose from?
     Rule(
         "dispatch",
         lambda c: c.ownership == LEADER and c.dispatch != "leader",
-        "under leader/followers the leader takes the task itself, no front could dispatch it by {dispatch}",
+        "under leader/followers the leader takes each task itself, so no front can dispatch by {dispatch}",
     ),
     Rule(
         "dispatch",
         lambda c: c.ownership in (*FRONTED, REUSE_PORT) and c.dispatch == "leader",
-        "only leader/followers has a leader, {ownership} has none that could take the task",
+        "only leader/followers has a leader; {ownership} has none to take the task",
     ),
     Rule(
         "dispatch",
         lambda c: c.ownership == REUSE_PORT and c.dispatch in NEEDS_FRONT,
-        "under reuse-port the kernel chooses the worker, no front could dispatch by {dispatch}",
+        "under reuse-port the kernel chooses the worker, so no front can dispatch by {dispatch}",
     ),
     Rule(
         "dispatch",
@@ -103,13 +103,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "dispatch",
         lambda c: c.inspects and c.ownership in FRONTED and (c.ownership != REACTIVE or c.service.protocol != "http"),
-        "{dispatch} looks at what a request asks for, which only the front of half-sync/half-reactive reads, and of the"
-        " protocol http",
+        "{dispatch} looks at what a request asks for, which only the front of half-sync/half-reactive reads, and only"
+        " for the protocol http",
     ),
     Rule(
         "dispatch",
         lambda c: c.finishes and c.ownership == ASYNC,
-        "{dispatch} has to know when a task is done, and under half-sync/half-async no front gets a connection back",
+        "{dispatch} needs to know when a task is done, but under half-sync/half-async the front never gets a"
+        " connection back",
     ),
     # Affinity request: does the connection outlive the worker's hold on it?
     Rule(
@@ -130,83 +131,83 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "affinity",
         lambda c: c.affinity == "request" and c.ownership == LEADER and c.pool == "thread" and c.lock != "kernel",
-        "with lock {lock} a follower keeps the connection that it accepted; only lock kernel shares them",
+        "with lock {lock} a follower keeps the connections that it accepted; only lock kernel shares them",
     ),
     # Affinity client: can anybody look at the address before choosing?
     Rule(
         "affinity",
         lambda c: c.affinity == "client" and c.ownership == LEADER,
-        "under leader/followers nobody looks at the client's address before a worker has the connection",
+        "under leader/followers nothing reads the client's address before a worker has the connection",
     ),
     Rule(
         "affinity",
         lambda c: c.affinity == "client" and c.ownership == REUSE_PORT and c.dispatch != "client",
-        "under reuse-port only dispatch client looks at the client's address, {dispatch} does not",
+        "under reuse-port only dispatch client looks at the client's address; {dispatch} does not",
     ),
     Rule(
         "affinity",
         lambda c: c.affinity == "client" and c.ownership == ASYNC and c.accept == "worker",
-        "with accept worker nobody knows the client's address before a worker has the connection",
+        "with accept worker nothing reads the client's address before a worker has the connection",
     ),
     # Affinities to what a request asks for: has anybody read it?
     Rule(
         "affinity",
         lambda c: c.affinity in ASKED and not c.baseline and (c.ownership != REACTIVE or c.service.protocol != "http"),
         "affinity {affinity} looks at what a request asks for, which only the front of half-sync/half-reactive reads,"
-        " and of the protocol http",
+        " and only for the protocol http",
     ),
     # One inbox for all cannot keep anything with one worker.
     Rule(
         "dispatch",
         lambda c: c.dispatch == "shared-queue" and c.affinity == "client" and c.ownership in FRONTED,
-        "a shared queue is one inbox for all workers, it cannot keep a client with one of them",
+        "a shared queue is one inbox for all workers, so it cannot keep a client with one of them",
     ),
     Rule(
         "dispatch",
         lambda c: c.dispatch == "shared-queue" and c.affinity == "connection" and c.ownership == REACTIVE,
-        "a shared queue is one inbox for all workers, it cannot keep a connection's requests with one of them",
+        "a shared queue is one inbox for all workers, so it cannot keep a connection's requests with one of them",
     ),
     Rule(
         "dispatch",
         lambda c: c.dispatch == "shared-queue" and c.affinity in ASKED and c.ownership in FRONTED,
-        "a shared queue is one inbox for all workers, it cannot keep requests of one {affinity} with one of them",
+        "a shared queue is one inbox for all workers, so it cannot keep requests of one {affinity} with one of them",
     ),
     # Ownership.
     Rule(
         "ownership",
         lambda c: c.ownership == REACTIVE and c.service.owns_connection,
-        "half-sync/half-reactive lends a connection for one request, and the app {app} owns it until it returns",
+        "half-sync/half-reactive lends a connection for one request, but the app {app} owns it until it returns",
     ),
     Rule(
         "ownership",
         lambda c: c.ownership == REACTIVE and c.service.asynchronous and not c.service.lendable,
-        "half-sync/half-reactive lends a connection for one request, and the app {app} is awaited on connections of its"
-        " own",
+        "half-sync/half-reactive lends a connection for one request, but the app {app} is async and keeps its"
+        " connections",
     ),
     Rule(
         "ownership",
         lambda c: c.service.counts and c.ownership not in (REACTIVE, None),
-        "concurrency counts the requests that are lent to a worker at once, and {ownership} lends none",
+        "concurrency counts the requests that are lent to a worker at once, but {ownership} lends none",
     ),
     Rule(
         "affinity",
         lambda c: c.service.asynchronous and c.affinity == "request" and c.ownership == LEADER and c.pool == "thread",
-        "the app {app} is awaited in the event loop of one thread, which keeps the connections that it accepted",
+        "the app {app} is async: it runs in the event loop of one thread, which keeps the connections that it accepted",
     ),
     Rule(
         "threads",
         lambda c: c.service.asynchronous and (c.threads or 1) > 1,
-        "the app {app} is awaited: one thread has many requests in hand, so further ones in its process add nothing",
+        "the app {app} is async: one thread serves many requests at once, so more threads in its process add nothing",
     ),
     Rule(
         "pool",
         lambda c: c.service.asynchronous and c.baseline,
-        "{pool} serves each client in code that blocks, and the app {app} is awaited",
+        "{pool} serves each client in blocking code, but the app {app} is async",
     ),
     Rule(
         "ownership",
         lambda c: c.ownership == REACTIVE and c.service.multiplexes,
-        "half-sync/half-reactive lends a connection for one request, and one of HTTP/2 has several under way at once",
+        "half-sync/half-reactive lends a connection for one request, but HTTP/2 has several in flight on one",
     ),
     Rule(
         "lock",
@@ -217,7 +218,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "ownership",
         lambda c: c.ownership == REUSE_PORT and any(scheme != "tcp" for scheme in c.schemes),
-        "reuse-port opens a socket for each worker, which is possible for tcp:// addresses only",
+        "reuse-port opens a socket for each worker, which only tcp:// addresses allow",
     ),
 )
 
@@ -294,14 +295,14 @@ def _nearest(combination: Combination, kept: frozenset[str]) -> Combination:
 @lru_cache(maxsize=64)
 def _allowed(service: Service, threads: int, schemes: tuple[str, ...], asked: str | None) -> tuple[Combination, ...]:
     """The combinations that fit; how many workers a pool has makes no difference to that. ``asked``: an affinity that
-    only who wrote it can have."""
+    needs an option, which only the file can give."""
     affinities = (*AFFINITIES, *([asked] if asked else []))
     found = (replace(each, schemes=schemes) for each in combinations([service], threads, affinities))
     return tuple(each for each in found if not fits(each))
 
 
 def _with(candidate: Combination, given: Combination) -> Combination:
-    """The candidate with what no rule could mend: the addresses and the number of workers."""
+    """The candidate with what no rule changes: the addresses and the number of workers."""
     size = None if candidate.baseline else given.size or "auto"
     kept = candidate.dispatch == given.dispatch  # what is asked of a strategy goes with it
     return replace(
@@ -321,7 +322,7 @@ def _without_pool(combination: Combination, service: Service) -> Combination:
 def _price(given: Combination, candidate: Combination, kept: frozenset[str]) -> tuple[int, int, int]:
     changed = differing(given, candidate)
     asked = [axis for axis in changed if axis in kept]
-    own = [axis for axis, _ in given.names if axis in changed]  # who names a plugin wants it, and a session too
+    own = [axis for axis, _ in given.names if axis in changed]  # a file that names a plugin wants it, and a session too
     own += ["affinity"] if given.affinity in ASKED and "affinity" in changed else []
     return len(asked) + len(own), len(changed), sum(WEIGHTS[axis] for axis in changed)
 

@@ -7,6 +7,7 @@ nothing that `validate` accepts; what does not fit together only `validate` says
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import MISSING, Field
 from enum import Enum
 from typing import Any
@@ -15,7 +16,7 @@ from poolctl.assembly.options import form, option_fields
 from poolctl.assembly.plugins.reference import AXES, Reference, references
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import FORMAT
-from poolctl.config.choice import DEFAULT_POOL, name_key
+from poolctl.config.choice import DEFAULT_POOL, name_key, other_name_key
 from poolctl.config.listen import ADDRESS
 from poolctl.config.model import SHORT, Topology
 
@@ -86,7 +87,6 @@ def axis_schema(axis: str) -> Schema:
     found: list[Schema] = []
     for word in words(axis):
         found += _forms(axis, word)
-    name = name_key(axis)
     if axis in AXES:
         found += [form for reference in references(axis) for form in _of_plugin(axis, reference)]
         file = {
@@ -95,9 +95,18 @@ def axis_schema(axis: str) -> Schema:
             "description": f"a plugin of {axis} in a Python file, ./FILE.py:CLASS",
         }
         # What its options are only its file says.
-        found += [file, {"type": "object", "properties": {name: file}, "required": [name]}]
-    of_variable = {"type": "object", "properties": {name: VARIABLE}, "required": [name]}
-    return {"anyOf": [*found, VARIABLE, of_variable]}
+        found += [file, *_open_mappings(axis, file)]
+    return {"anyOf": [*found, VARIABLE, *_open_mappings(axis, VARIABLE)]}
+
+
+def _open_mappings(axis: str, word: Schema) -> list[Schema]:
+    """Mappings with a name of which the schema does not know the options, by either of the keys that name it."""
+    return [{"type": "object", "properties": {key: word}, "required": [key]} for key in _name_keys(axis)]
+
+
+def _name_keys(axis: str) -> tuple[str, str]:
+    """The key that names a component, and the one that will do too."""
+    return name_key(axis), other_name_key(axis)
 
 
 def _of_plugin(axis: str, reference: Reference) -> list[Schema]:
@@ -108,9 +117,9 @@ def _of_plugin(axis: str, reference: Reference) -> list[Schema]:
     if isinstance(found, Unusable):
         return []
     about = found.sentence or f"a plugin of {reference.origin}"
-    named, key = {"const": reference.text, "description": about}, name_key(axis)
+    named = {"const": reference.text, "description": about}
     options = {name: _filled(schema) for name, schema in found.options.items()}
-    mapping = _mapping({key: named} | options, [*found.required, key], about)
+    mapping = _named(axis, named, options, found.required, about)
     return [mapping] if found.required else [named, mapping]
 
 
@@ -121,9 +130,8 @@ def _forms(axis: str, word: str) -> list[Schema]:
     options = options_schema(part)
     needed = required_options(part)
     named = {"const": word, "description": about}
-    key = name_key(axis)
-    default = axis == "pool" and word == DEFAULT_POOL
-    mapping = _mapping({key: named} | options, [*needed, *([] if default else [key])], about)
+    default = axis == "protocol" or (axis == "pool" and word == DEFAULT_POOL)
+    mapping = _named(axis, named, options, needed, about, default)
     forms = [mapping] if needed else [named, mapping]
     if word in SHORT.get(axis, {}):
         forms.append(_short(word, SHORT[axis][word], options, about))
@@ -135,6 +143,16 @@ def _short(word: str, option: str, options: Schema, about: str) -> Schema:
     value = options.get(option, {"type": "null"})
     others = {key: schema for key, schema in options.items() if key != option}
     return _mapping({word: value | {"description": about}} | others, [word], about)
+
+
+def _named(
+    axis: str, named: Schema, options: Schema, needed: Sequence[str], about: str, default: bool = False
+) -> Schema:
+    """The word as a mapping with its options; ``default``: the name may be left out."""
+    first, other = _name_keys(axis)
+    keys = {first: named} | ({} if other in options else {other: named})
+    mapping = _mapping(keys | options, list(needed), about)
+    return mapping if default else mapping | {"anyOf": [{"required": [key]} for key in keys]}
 
 
 def _mapping(properties: Schema, required: list[str], about: str) -> Schema:

@@ -14,7 +14,7 @@ from poolctl.assembly.judge import Judgement
 from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.assembly.resolve import Parts, assembled_from
 from poolctl.config.address import Address
-from poolctl.config.choice import name_key, path_of_option, place_of_name
+from poolctl.config.choice import given_name_key, name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Place
 from poolctl.config.model import AXES, Choice, Topology
 from poolctl.config.tree import Path
@@ -80,16 +80,17 @@ class _Settings:
         chosen = self.parts.combination
         word = {"app": chosen.service.app, "protocol": chosen.service.protocol}.get(axis) or chosen.shown(axis)
         choice = self.choices.get(axis)
-        if choice is None or (axis == "pool" and self._nameless()):
+        if choice is None or (axis in ("pool", "protocol") and self._nameless(axis)):
             source = self._default_of(axis)
         else:
             source = self._origin(place_of_name(self.tree, choice), (axis,))
         yield Setting((axis, name_key(axis)), word, word, source)
         yield from self._options((axis,), part, choice)
 
-    def _nameless(self) -> bool:
-        """Whether the pool has options only, and its kind is the default."""
-        return isinstance(self.tree.value_at(("pool",)), dict) and not self.tree.has(("pool", "kind"))
+    def _nameless(self, axis: str) -> bool:
+        """Whether the file has options only, and the word is the default."""
+        given = self.tree.value_at((axis,))
+        return isinstance(given, dict) and given_name_key(axis, given) not in given
 
     def _default_of(self, axis: str) -> str:
         chosen = self.parts.combination

@@ -1,13 +1,14 @@
-"""What does not fit together in one topology, at the places where it was written and with the nearest that fits."""
+"""What does not fit together in one topology, at the places where it was written, with the closest valid choice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from poolctl.assembly.combination import OWNERSHIP_OPTIONS, POOL_OPTIONS, Combination, complete
-from poolctl.assembly.rules import Refusal, differing, fits, nearest
+from poolctl.assembly.rules import Refusal, Rule, differing, fits, nearest
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic, Label, Place
 from poolctl.config.model import Choice
@@ -26,28 +27,36 @@ class Unfit:
         spoken: Sequence[Choice],
         given: Combination,
         schemes: Sequence[str] = (),
+        only: Collection[Rule] | None = None,
     ) -> None:
         self.tree = tree
         self.choices = choices
         self.spoken = spoken
         self.given = given
         self.schemes = schemes  # of each address
+        self.only = only  # the rules that count; None: all
         self.whole = complete(given)
 
     def findings(self) -> Iterator[Diagnostic]:
-        """One for each rule that refuses the combination; the first has the mend, which is one for all."""
+        """One for each rule that refuses the combination; the first has the help, which is one for all."""
         for choice in self.spoken:
             if choice.name != self.whole.service.speaks:
                 other = replace(self.whole, service=replace(self.whole.service, protocol=choice.name))
                 (reason,) = (each.reason for each in fits(other) if each.axis == "protocol")
                 yield Diagnostic("PC301", reason, place_of_name(self.tree, choice), "leave it out", self._app())
-        refusals = fits(self.whole)
-        if refusals:
-            for number, refusal in enumerate(refusals):
-                mending = "" if number else self._advice()
-                place = self.place(refusal.axis)
-                labels = tuple(self._labels(refusal, place))
-                yield Diagnostic("PC301", refusal.reason, place, mending, labels, notes=self._notes(refusal))
+        for number, refusal in enumerate(self._refusals()):
+            help_ = "" if number else self._advice()
+            place = self.place(refusal.axis)
+            labels = tuple(self._labels(refusal, place))
+            yield Diagnostic("PC301", refusal.reason, place, help_, labels, notes=self._notes(refusal))
+
+    def _refusals(self) -> list[Refusal]:
+        """The first of each axis: the others are about the same word, and there is one advice for all of them."""
+        first: dict[str, Refusal] = {}
+        for refusal in fits(self.whole):
+            if self.only is None or (refusal.rule in self.only and self._written(refusal.axis)):
+                first.setdefault(refusal.axis, refusal)
+        return list(first.values())
 
     def place(self, axis: str) -> Place:
         """Where an axis stands; that of a default is the word it follows from."""
@@ -57,7 +66,7 @@ class Unfit:
         for other in ("pool" if axis in POOL_OPTIONS else "ownership", "dispatch", "ownership", "affinity", "pool"):
             if other in self.choices:
                 return place_of_name(self.tree, self.choices[other])
-        return place_of_name(self.tree, self.choices["app"])
+        return self.tree.at_key(("app",))
 
     def _written(self, axis: str) -> Place | None:
         """Where the file says it, None where it does not."""
@@ -82,12 +91,14 @@ class Unfit:
         if service.app in words or (service.protocol in words and "protocol" not in self.choices):
             yield from self._app(place)
         if "concurrency" in words:
-            yield Label(self.tree.at_key(("app", "concurrency")), "which the file sets")
+            yield Label(self.tree.at_key(("app", "concurrency")), "set here")
         for index, scheme in enumerate(self.schemes):
             if scheme != "tcp" and "tcp://" in words:
                 yield Label(self.tree.at_value(("listen", index)), f"this address is {scheme}://")
 
     def _app(self, but: Place | None = None) -> tuple[Label, ...]:
+        if "app" not in self.choices:
+            return ()
         place = place_of_name(self.tree, self.choices["app"])
         return () if place == but else (Label(place, f"the app is {self.whole.service.app}"),)
 
@@ -98,6 +109,10 @@ class Unfit:
             fewer = [each for each in changes if each != axis]
             if not fits(self._with(better, fewer)):
                 changes = fewer
+        if self.only is not None:
+            changes = [axis for axis in changes if self._written(axis) and getattr(self.given, axis) is not None]
+            if not changes:
+                return "leave it out"
         return advice(self.whole, better, changes)
 
     def _changed(self, better: Combination, axis: str) -> bool:
@@ -112,8 +127,33 @@ class Unfit:
         """A default that has a part in it has no place to point at."""
         word = self.whole.ownership
         if self.given.ownership is None and word and refusal.axis != "ownership" and word in refusal.reason:
-            return (f"the file leaves ownership out, and its default here is {word}",)
+            return (f"ownership is left out, and its default here is {word}",)
         return ()
+
+
+MOST_MEANINGS = 500  # combinations that are looked at; whoever has more undecided corrects that first
+
+
+def whatever_else(given: Combination, undecided: Mapping[str, Sequence[Any]]) -> tuple[Combination, set[Rule]] | None:
+    """The rules that refuse what is given whatever the undecided axes mean, and the meaning that is refused least.
+
+    None where there is no such rule, and so nothing that can be said for certain.
+    """
+    axes = [("service" if axis == "app" else axis, meanings) for axis, meanings in undecided.items()]
+    always: set[Rule] | None = None
+    likely, fewest = given, len(axes) * 1000
+    for number, meant in enumerate(product(*(meanings for _, meanings in axes))):
+        if number == MOST_MEANINGS:
+            return None
+        changed: dict[str, Any] = dict(zip((axis for axis, _ in axes), meant, strict=True))
+        candidate = replace(given, **changed)
+        rules = {refusal.rule for refusal in fits(complete(candidate))}
+        always = rules if always is None else always & rules
+        if not always:
+            return None
+        if len(rules) < fewest:
+            likely, fewest = candidate, len(rules)
+    return (likely, always) if always else None
 
 
 def advice(given: Combination, better: Combination, axes: Sequence[str]) -> str:
@@ -127,6 +167,6 @@ def advice(given: Combination, better: Combination, axes: Sequence[str]) -> str:
         key = f"ownership.{axis}" if axis in OWNERSHIP_OPTIONS else key
         word = getattr(better, axis)
         dropped.append(key) if word is None else changes.append(f"{key}: {word}")
-    sentences = [f"the nearest that fits has {', '.join(changes)}"] if changes else []
+    sentences = [f"closest valid choice: {', '.join(changes)}"] if changes else []
     sentences += [f"leave out {', '.join(dropped)}"] if dropped else []
     return "; ".join(sentences)

@@ -1,4 +1,4 @@
-"""What a code means: why it is a finding, an example as `validate` shows it, and its mend."""
+"""What a code means: why it is a finding, an example as `validate` shows it, and its fix."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def explain_code(code: str) -> str:
     texts = [f"{code}: {about.title}", f"A finding of the stage {STAGES[code[2]]}.", about.why]
     if about.example:
         texts += [_indented(about.example), _shown(code, about)]
-    if about.mended:
-        texts += ["Mended:", _indented(about.mended)]
+    if about.fixed:
+        texts += ["Fixed:", _indented(about.fixed)]
     if about.how:
-        texts.append(f"How to mend it: {about.how}")
+        texts.append(f"How to fix it: {about.how}")
     return "\n\n".join(texts)
 
 
@@ -32,7 +32,7 @@ def _indented(text: str) -> str:
 
 
 def _shown(code: str, about: Code) -> str:
-    """The findings of the example, as they are told."""
+    """The findings of the example, as `validate` prints them."""
     command = f"$ poolctl validate {NAME} {about.command}".rstrip()
     told = [finding.render() for finding in example_findings(about) if finding.code == code]
     return _indented("\n".join([command, *told]))

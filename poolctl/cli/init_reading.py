@@ -32,7 +32,7 @@ def read(field: str, value: Any) -> Any:
         if field == "trust":
             _trusted(value)
     except ValueError as error:
-        mend = getattr(error, "mend", "")
+        mend = getattr(error, "help", "")
         raise Wrong(f"{error}: {mend}" if mend else str(error)) from None
     if field in ("certificate", "key"):
         return _path(field, value)

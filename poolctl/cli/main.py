@@ -85,6 +85,8 @@ def main() -> None:
     open_what_is_closed()
     if sys.argv[1:2] == ["run"]:
         cli()
+    # What is printed may have any character, and the encoding of the terminal or the pipe not have it.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the stream of the start
     # All others end before there is anything to collect, and looking for it, and taking everything apart at the end,
     # would take a fifth of their time (mypy leaves in the same way).
     gc.disable()

@@ -62,12 +62,12 @@ def _plugin(what: str) -> Found | None:
         if reference is None:
             continue
         if isinstance(reference, NotFound):
-            raise left(reference.message, reference.mend)
+            raise left(reference.message, reference.help)
         description = described(reference)
         if isinstance(description, Description):
             return reference, description
         if "is not below poolctl.plugin" not in description.message:  # it is of this axis, and cannot be used
-            raise left(description.message, description.mend, description.detail)
+            raise left(description.message, description.help, description.detail)
     return None
 
 

@@ -1,4 +1,4 @@
-"""poolctl validate: say everything that is wrong with topologies, or what they assemble."""
+"""poolctl validate: print everything that is wrong with topologies, or what they assemble."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def validate(
     sets: Sets = None,
     listen: Listen = None,
     form: Annotated[Form, typer.Option("--format", help="How findings are shown.")] = Form.HUMAN,
-    strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
     environment: Annotated[
-        bool, typer.Option("--environment/--no-environment", help="Look at this host too: ports, files, the app.")
+        bool, typer.Option("--environment/--no-environment", help="Check this host too: ports, files, the app.")
     ] = True,
 ) -> None:
-    """Say everything that is wrong with topologies, or what they assemble.
+    """Check topologies: print every finding with its location and a fix, or what a valid one assembles.
 
     Exits with 0 when all are valid, 1 when one is not, 2 when one cannot be read.
     """
@@ -47,13 +47,11 @@ def validate(
     if files.count("-") > 1 or (len(files) > 1 and "-" in (overlays or ())):  # which each of the files would read
         raise typer.BadParameter("standard input can be read only once", param_hint="FILE...")
     given = tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())
-    reports = [_report(Inputs(file, *given), environment) for file in files]
+    reports = [_report(Inputs(file, *given), environment)._replace(strict=strict) for file in files]
     show(form.value)(reports)
-    found = [finding for report in reports for finding in report.findings]
-    if any(finding.code == "PC100" for finding in found):
+    if any(finding.code == "PC100" for report in reports for finding in report.findings):
         raise typer.Exit(UNREADABLE)
-    severities = {finding.severity for finding in found}
-    raise typer.Exit(FINDINGS if "error" in severities or (strict and "warning" in severities) else VALID)
+    raise typer.Exit(VALID if all(report.valid for report in reports) else FINDINGS)
 
 
 def _report(inputs: Inputs, environment: bool) -> Report:

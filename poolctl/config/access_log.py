@@ -12,21 +12,35 @@ FORMAT = {"anyOf": [{"enum": list(FORMATS)}, {"type": "string", "pattern": "^[ -
 
 
 def _format(value: Any) -> Any:
-    """A word, or a text with directives; whether those are known is said by who reads them."""
+    """A word, or a text with directives; whether those are known is checked where they are compiled."""
     if isinstance(value, str) and value not in FORMATS and "%" not in value:
         from poolctl.config.wording import similar
 
         near = similar(value, ("off", *FORMATS))
-        forms = f'the formats are off, {", ".join(FORMATS)}, or a text with directives such as "%h %s"'
-        raise Refused(f'"{value}" is no format', f'did you mean "{near}"?' if near else forms)
+        help_ = f'did you mean "{near}"?' if near else _meant(value)
+        raise Refused(f'unknown format "{value}"', help_)
     if isinstance(value, str) and not (value.isprintable() and value.isascii()):
-        raise Refused("a format is one line of ASCII, without control characters")
+        raise Refused("a format is one line of ASCII, without control characters", "leave out the others")
     return value
+
+
+def _meant(value: str) -> str:
+    """What to write instead of a word that is no format."""
+    plain = value.lower()
+    if plain in ("on", "yes", "true", "enabled", "default"):
+        return f"name a format: {', '.join(FORMATS)}"
+    if plain in ("no", "none", "false", "disabled", "null"):
+        return "write off"
+    if plain in ("stdout", "stderr", "-"):
+        return f"write {{to: {'stdout' if plain == '-' else plain}}}"
+    if "/" in value or plain.endswith((".log", ".txt")):
+        return f"write {{to: {value}}}"
+    return f'the formats are off, {", ".join(FORMATS)}, or a text with directives such as "%h %s"'
 
 
 def _to(value: Any) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise Refused("expected stdout, stderr or the path of a file")
+        raise Refused("expected stdout, stderr or the path of a file", "for instance /var/log/shop.log")
     return value
 
 
@@ -43,7 +57,9 @@ class AccessLog(Part):
 
 
 def read_access_log(value: Any) -> Any:
-    """`off` is None, and a text the format of a mapping."""
+    """`off` is None, and a text the format of a mapping. Raises ValueError for true and false."""
     if value == "off":
         return None
+    if isinstance(value, bool | int | list):
+        raise Refused("expected a format, a mapping of keys, or off", _meant(str(value).lower()))
     return {"format": value} if isinstance(value, str) else value

@@ -11,6 +11,7 @@ from poolctl.config.refused import Refused
 from poolctl.config.tls import Tls
 
 FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
+LONGEST_GUESS = 500  # characters of a text in which an address is looked for
 UNIX_PATH_MAX = 107  # bytes: sun_path less its zero, unix(7); 103 on macOS, where bind says so
 
 _TCP = r"(?:\[([^\[\]]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})"
@@ -26,10 +27,10 @@ class Address:
     path: str = ""
     fd: int = -1
     mode: int | None = field(default=None, compare=False)  # of a unix socket's file; None: what the umask leaves
-    owner: str = field(default="", compare=False)  # its user, by name or number; empty: who starts poolctl
+    owner: str = field(default="", compare=False)  # its user, by name or number; empty: that of the process
     group: str = field(default="", compare=False)
     tls: Tls | None = field(default=None, compare=False)
-    proxy_protocol: tuple[str, ...] = field(default=(), compare=False)  # who begins with the header of a proxy
+    proxy_protocol: tuple[str, ...] = field(default=(), compare=False)  # networks of proxies that send the header
     protocol: Any = field(default=None, compare=False)  # as of the key ``protocol``; None: that one
 
     @property
@@ -46,48 +47,68 @@ class Address:
 def parse_address(text: object) -> Address:
     """The address a string names. Raises ValueError with what is wrong and what would be right."""
     if not isinstance(text, str):
-        raise Refused(
-            f"expected an address of the form {FORMS}", f"for instance tcp://127.0.0.1:{text}" if _port(text) else ""
-        )
+        raise Refused(f"expected an address of the form {FORMS}", _help(text))
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("tcp", "unix", "fd"):
-        raise Refused(f'"{text}" is not an address', _likely(text))
+        raise Refused(f'"{text}" is not an address', _help(text))
     if scheme == "tcp":
         return _tcp(text, rest)
     return _unix(text, rest) if scheme == "unix" else _fd(text, rest)
 
 
-def _port(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535
+def likely_address(value: object) -> str:
+    """The address that was probably meant by something that is none; empty when that cannot be guessed."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"tcp://127.0.0.1:{value}" if 0 <= value <= 65535 else ""
+    if not isinstance(value, str) or len(value) > LONGEST_GUESS:
+        return ""
+    if re.fullmatch("[0-9]{1,5}", value):
+        return f"tcp://127.0.0.1:{value}"
+    prefixed = re.match(r"([A-Za-z]{2,5}):/*(?=\D|/|\d+\.|[0-9]{1,6}\Z)", value)
+    scheme = prefixed[1].lower() if prefixed else ""
+    if scheme not in ("http", "https", "tcp", "unix", "fd"):
+        scheme = ""
+    rest = value[prefixed.end() :] if prefixed and scheme else value
+    if (scheme == "unix" and "/" in value) or (not scheme and value.startswith("/")):
+        return "" if value.endswith("/") else f"unix:///{rest.lstrip('/')}"
+    if scheme == "fd":
+        return f"fd://{rest}" if re.fullmatch("[0-9]{1,6}", rest) else ""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.*-]*)(?::([0-9]{1,5}))?/?", rest)
+    if found is None or not (
+        found[2] or scheme in ("http", "https") or re.fullmatch(r"[0-9]+\.[0-9.]+|localhost", rest)
+    ):
+        return ""
+    host = found[1] if found[1] not in ("", "*") else "0.0.0.0"
+    return f"tcp://{host}:{found[2] or {'http': '80', 'https': '443'}.get(scheme, '8000')}"
 
 
-def _likely(text: str) -> str:
-    """What was probably meant by a text that names no address."""
-    if " - " in text:
-        return "a list has each of its addresses in a line of its own, below the key"
-    if re.fullmatch("[0-9]{1,5}", text):
-        return f"for instance tcp://127.0.0.1:{text}"
-    rest = re.sub(r"^(https?|tcp|unix):/*", "", text)
-    if text.startswith(("/", "unix:/")):
-        return f'did you mean "unix:///{rest.lstrip("/")}"?'
-    if text.startswith("unix:"):
-        return "with its absolute path: unix:///run/shop.sock"
-    if re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]/@\s]*):[0-9]{1,5}/?", rest):
-        host, _, port = rest.rstrip("/").rpartition(":")
-        return f'did you mean "tcp://{host if host not in ("", "*") else "0.0.0.0"}:{port}"?'
-    return f"the forms are {FORMS}"
+def _help(value: object) -> str:
+    """What to write instead of what is no address."""
+    if isinstance(value, str):
+        if re.match(r"-\S", value):
+            return "write a space after each dash that begins an entry of a list"
+        several = [each for each in re.split(r"[\s,;]+-?", value[:LONGEST_GUESS]) if each]
+        if len(several) > 1 and all(likely_address(each) or re.match("(unix|fd)://", each) for each in several):
+            return f"a list needs brackets: [{', '.join(likely_address(each) or each for each in several)}]"
+        if re.match(r"unix:[^/]|\.{0,2}/?[\w.-]+\.sock\Z", value):
+            return "a unix socket is named by its absolute path: unix:///run/shop.sock"
+        if value.lower() in ("systemd", "fd", "socket-activation"):
+            return "the first socket that systemd passes is fd://3"
+    meant = likely_address(value)
+    if not meant:
+        return f"the forms are {FORMS}"
+    tls = isinstance(value, str) and value.lower().startswith("https:")
+    return f"write {{at: {meant}, tls: {{certificate: PATH, key: PATH}}}}" if tls else f"write {meant}"
 
 
 def _tcp(text: str, rest: str) -> Address:
     found = re.fullmatch(_TCP, rest)
-    if found is None:
-        mend = "" if " - " not in text else _likely(text)
-        mend = mend or "all interfaces are tcp://0.0.0.0:PORT, an IPv6 address stands in brackets, tcp://[::1]:PORT"
-        raise Refused(f'"{text}" is not of the form tcp://HOST:PORT', mend)
+    if found is None or "*" in rest:
+        raise Refused(f'"{text}" is not of the form tcp://HOST:PORT', _help_of_tcp(text, rest))
     port = int(found[3])
     if port > 65535:
         raise Refused(
-            f'"{text}" has the port {port}, and the highest is 65535',
+            f'"{text}" has port {port}, and the highest is 65535',
             "choose a port from 1 to 65535; 0 is any free one",
         )
     if found[1] is not None:
@@ -98,19 +119,30 @@ def _tcp(text: str, rest: str) -> Address:
     return Address("tcp", host=found[1] or found[2], port=port)
 
 
+def _help_of_tcp(text: str, rest: str) -> str:
+    if re.fullmatch(r"[\w.*-]*:[0-9]{1,5}/?|localhost|[0-9.]+", rest):
+        return f"write {likely_address(rest)}"
+    if re.search(r"[\s,;]", text):
+        return _help(text)
+    if re.fullmatch(r".*:[a-z]+", rest):
+        return "a port is a number: 80 for http, 443 for https"
+    return "all interfaces are tcp://0.0.0.0:PORT, and an IPv6 address needs brackets: tcp://[::1]:PORT"
+
+
 def _unix(text: str, rest: str) -> Address:
     if not rest.startswith("/") or rest.endswith("/"):
-        raise Refused(f'"{text}" has to name a file by its absolute path', "with three slashes: unix:///run/shop.sock")
+        raise Refused(
+            f'"{text}" does not name a file by its absolute path', "write three slashes: unix:///run/shop.sock"
+        )
     if len(rest.encode()) > UNIX_PATH_MAX:
         raise Refused(
-            f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, the kernel takes no more', "choose a shorter one"
+            f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, and the kernel takes no more',
+            "choose a shorter one",
         )
     return Address("unix", path=rest)
 
 
 def _fd(text: str, rest: str) -> Address:
     if not re.fullmatch("[0-9]{1,6}", rest) or int(rest) < 3:
-        raise Refused(
-            f'"{text}" has to name a descriptor that the starter left open, 3 or higher', "for instance fd://3"
-        )
+        raise Refused(f'"{text}" does not name an inherited descriptor, which is 3 or higher', "for instance fd://3")
     return Address("fd", fd=int(rest))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poolctl.config.diagnostic import Diagnostic, Place
@@ -11,18 +12,18 @@ from poolctl.config.tree import Tree
 from poolctl.config.wording import shown, similar
 
 DEFAULT_POOL = "process"
-PLURAL = {"app": "apps", "affinity": "affinities"}
+OF_THE_APP = ""  # the name of a protocol whose options are given and whose name is not: the one that the app speaks
 
 
 def read_choice(axis: str, value: Any, tree: Tree) -> Choice | Diagnostic:
     """The choice that the value of an axis means, or what is wrong with it."""
     path = (axis,)
-    key = name_key(axis)
     if isinstance(value, str) and value:
         return Choice(value, path=path)
     if not isinstance(value, dict):
-        message = f"{axis}: expected a name, or a mapping with its name as {key}, not {shown(value)}"
-        return Diagnostic("PC201", message, _value_or_key(tree, path, value), f"for instance {example(axis)}")
+        message = f'{axis}: expected a name or a mapping with the key "{name_key(axis)}", not {shown(value)}'
+        return Diagnostic("PC201", message, _value_or_key(tree, path, value), _shaped(axis, value))
+    key = given_name_key(axis, value)
     if key in value:
         name = value[key]
         if not isinstance(name, str) or not name:
@@ -31,7 +32,16 @@ def read_choice(axis: str, value: Any, tree: Tree) -> Choice | Diagnostic:
         return Choice(name, {word: option for word, option in value.items() if word != key}, path)
     if axis == "pool":
         return Choice(DEFAULT_POOL, dict(value), path)
+    if axis == "protocol":
+        return Choice(OF_THE_APP, dict(value), path)
     return _short(axis, value, tree)
+
+
+def _shaped(axis: str, value: Any) -> str:
+    """The help for a value that is no name and no mapping."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        return f"leave out the dashes: {axis} is one mapping, and not a list"
+    return f"for instance {example(axis)}"
 
 
 def _short(axis: str, value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
@@ -41,11 +51,11 @@ def _short(axis: str, value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
     if not words:
         return _nameless(axis, value, tree)
     if len(words) > 1:
-        message = f"{axis}: {' and '.join(words)} are two {PLURAL[axis]}, a topology has one"
+        message = f"{axis}: {' and '.join(words)} exclude each other: a topology has one {axis}"
         return Diagnostic("PC204", message, tree.at_key((axis, words[1])), "keep one of them")
     option = short[words[0]]
     if option in value:
-        message = f'{axis}: the {option} is there twice, as the value of "{words[0]}" and as "{option}"'
+        message = f'{axis}: duplicate {option}: the value of "{words[0]}" and of "{option}"'
         return Diagnostic("PC204", message, tree.at_key((axis, option)), "keep one of the two")
     options = {key: given for key, given in value.items() if key != words[0]}
     if value[words[0]] is not None:
@@ -56,16 +66,37 @@ def _short(axis: str, value: dict[str, Any], tree: Tree) -> Choice | Diagnostic:
 def _nameless(axis: str, value: dict[str, Any], tree: Tree) -> Diagnostic:
     short = [*SHORT.get(axis, ()), name_key(axis)]
     meant = next(((key, word) for key in value if (word := similar(key, short))), None)
-    mend = f'did you mean "{meant[1]}"?' if meant else f"for instance {example(axis)}"
+    help_ = f'did you mean "{meant[1]}"?' if meant else f"for instance {example(axis)}"
     if axis == "app":
+        target = next((key for key, given in value.items() if is_target(given)), None)
+        if target is not None and not meant:
+            help_ = f"write app: {{wsgi: {value[target]}}}, or app: {{asgi: {value[target]}}}"
         message = f"app: none of its keys names an app; the apps are {', '.join(short[:-1])}"
-        return Diagnostic("PC202", message, tree.at_key(("app", *([meant[0]] if meant else list(value)[:1]))), mend)
-    message = f'{axis}: the key "{name_key(axis)}", which names the component, is missing'
-    return Diagnostic("PC202", message, tree.at_key((axis, *meant[:1]) if meant else (axis,)), mend)
+        first = [meant[0]] if meant else [target] if target is not None else list(value)[:1]
+        return Diagnostic("PC202", message, tree.at_key(("app", *first)), help_)
+    message = f'{axis}: missing key "{name_key(axis)}", which names the component'
+    return Diagnostic("PC202", message, tree.at_key((axis, *meant[:1]) if meant else (axis,)), help_)
+
+
+def is_target(value: Any) -> bool:
+    """Whether a value looks like MODULE:CALLABLE."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_][\w.]{0,200}", value) is not None
 
 
 def name_key(axis: str) -> str:
+    """The key that names the component in a mapping, as poolctl writes it."""
     return "kind" if axis == "pool" else "use"
+
+
+def other_name_key(axis: str) -> str:
+    """The key that other axes have for it, which will do."""
+    return "use" if axis == "pool" else "kind"
+
+
+def given_name_key(axis: str, value: Mapping[str, Any]) -> str:
+    """The same, as a mapping has it: the other of the two words will do where nothing else is the name."""
+    key, other = name_key(axis), other_name_key(axis)
+    return other if key not in value and other in value and not (SHORT.get(axis, {}).keys() & value.keys()) else key
 
 
 def example(axis: str) -> str:
@@ -82,7 +113,8 @@ def example(axis: str) -> str:
 
 def place_of_name(tree: Tree, choice: Choice) -> Place:
     """Where the word of a choice stands."""
-    key = name_key(str(choice.path[-1]))
+    value = tree.value_at(choice.path) if tree.has(choice.path) else None
+    key = given_name_key(str(choice.path[-1]), value) if isinstance(value, dict) else name_key(str(choice.path[-1]))
     if tree.has((*choice.path, key)):
         return tree.at_value((*choice.path, key))
     if tree.has((*choice.path, choice.name)):

@@ -1,4 +1,4 @@
-"""What is wrong with a topology, where, and how to mend it."""
+"""What is wrong with a topology, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from poolctl.errors import PoolctlError
 Severity = Literal["error", "warning", "note"]
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML 1.1 parsers count as a line
-MOST = 100  # findings of one kind that are told; who has more has named the wrong file, or mends these first
-LONGEST = 500  # characters of a message or a mend: they quote what a file says, and that may be anything
+MOST = 100  # findings of one kind that are shown; a file with more is the wrong one, or is corrected step by step
+LONGEST = 500  # characters of a message or a help: they quote what a file says, and that may be anything
 
 
 class Source:
@@ -82,11 +82,11 @@ class Diagnostic:
     code: str
     message: str
     place: Place
-    help: str = ""  # how to mend it
+    help: str = ""  # how to fix it
     related: tuple[Label, ...] = ()
     severity: Severity = "error"
     notes: tuple[str, ...] = ()  # what else one should know, a sentence each
-    detail: str = ""  # lines of somebody else's, a traceback for instance
+    detail: str = ""  # lines that are not poolctl's, a traceback for instance
 
     def __post_init__(self) -> None:
         for field in ("message", "help"):
@@ -96,15 +96,15 @@ class Diagnostic:
 
     def render(self) -> str:
         """For people, without colours."""
-        from poolctl.config.human import plain  # only who has findings needs it
+        from poolctl.config.human import plain  # only findings need it
 
         return plain(self)
 
     @property
     def concise(self) -> str:
         """In one line."""
-        mend = f" ({self.help})" if self.help else ""
-        return f"{printable(str(self.place))}: {self.severity}[{self.code}]: {self.message}{mend}"
+        fix = f" ({self.help})" if self.help else ""
+        return f"{printable(str(self.place))}: {self.severity}[{self.code}]: {self.message}{fix}"
 
 
 class Invalid(PoolctlError):
@@ -134,6 +134,11 @@ def in_order(diagnostics: Iterable[Diagnostic], sources: Iterable[str] = ()) -> 
         return (not source.is_file, rank[source.name], span.line, span.column)
 
     return sorted(found, key=position)
+
+
+def number_of(count: int, one: str, several: str = "") -> str:
+    """A number with its noun: 1 error, 2 errors."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
 
 
 def _shortened(text: str) -> str:

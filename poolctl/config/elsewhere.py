@@ -1,142 +1,481 @@
-"""Keys that people write where poolctl has another word or another place for them.
+"""Keys and words that other servers have, and what poolctl has in their place: another key, or an honest "not yet".
 
-``FOREIGN`` are the words of gunicorn, uvicorn, granian, hypercorn, uWSGI and nginx, spelled without dashes and
-underscores.
+The words are those of gunicorn, uvicorn, granian, hypercorn, waitress, uWSGI, Puma and nginx, spelled without dashes
+and underscores. ``KEYS`` says where the same thing is set here, ``ANSWERS`` what is true of things that no key sets.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel
 
-FOREIGN = {
+from poolctl.config.address import likely_address
+
+KEYS = {
     "workers": "pool.size",
     "processes": "pool.size",
     "numworkers": "pool.size",
     "workerprocesses": "pool.size",
-    "threads": "pool.threads",
-    "blockingthreads": "pool.threads",
+    "workercount": "pool.size",
+    "replicas": "pool.size",
+    "instances": "pool.size",
     "size": "pool.size",
+    "threads": "pool.threads",
+    "workerthreads": "pool.threads",
+    "numthreads": "pool.threads",
+    "blockingthreads": "pool.threads",
     "kind": "pool.kind",
-    "workerclass": "ownership and pool",
-    "worker": "pool",
+    "worker": "pool.kind",
     "accept": "ownership.accept",
     "lock": "ownership.lock",
     "bind": "listen",
+    "binds": "listen",
     "host": "listen",
+    "hosts": "listen",
+    "hostname": "listen",
     "port": "listen",
     "address": "listen",
+    "addresses": "listen",
+    "addr": "listen",
     "socket": "listen",
-    "uds": "listen (unix:///PATH)",
-    "fd": "listen (fd://NUMBER)",
+    "sockets": "listen",
+    "httpsocket": "listen",
+    "unixsocket": "listen",
+    "uds": "listen",
+    "fd": "listen",
     "at": "listen",
-    "wsgi": "app",
-    "asgi": "app",
-    "wsgiapp": "app",
-    "module": "app",
-    "target": "app.target",
+    "url": "listen",
+    "tcp": "listen",
+    "unix": "listen",
+    "unixsocketperms": "listen.mode",
+    "chmodsocket": "listen.mode",
+    "udspermissions": "listen.mode",
+    "wsgi": "app.wsgi",
+    "asgi": "app.asgi",
+    "wsgiapp": "app.wsgi",
+    "asgiapp": "app.asgi",
+    "application": "app.wsgi",
+    "callable": "app.wsgi",
+    "module": "app.wsgi",
+    "wsgimodule": "app.wsgi",
+    "target": "app.wsgi",
+    "static": "app.static",
+    "cgi": "app.cgi",
+    "lifespan": "app.lifespan",
     "timeout": "timeouts.request",
+    "requesttimeout": "timeouts.request",
+    "workertimeout": "timeouts.request",
     "harakiri": "timeouts.request",
     "keepalive": "timeouts.idle",
     "keepalivetimeout": "timeouts.idle",
     "timeoutkeepalive": "timeouts.idle",
+    "persistenttimeout": "timeouts.idle",
+    "idletimeout": "timeouts.idle",
+    "channeltimeout": "timeouts.idle",
     "gracefultimeout": "timeouts.drain",
+    "graceperiod": "timeouts.drain",
     "shutdowntimeout": "timeouts.drain",
+    "workershutdowntimeout": "timeouts.drain",
     "timeoutgracefulshutdown": "timeouts.drain",
+    "firstdatatimeout": "timeouts.head",
+    "clientheadertimeout": "timeouts.head",
+    "headertimeout": "timeouts.head",
+    "clientbodytimeout": "timeouts.body",
+    "sendtimeout": "timeouts.write",
+    "writetimeout": "timeouts.write",
     "workerconnections": "limits.connections",
     "maxconnections": "limits.connections",
+    "connectionlimit": "limits.connections",
     "limitconcurrency": "limits.connections",
     "queue": "limits.waiting",
+    "queuesize": "limits.waiting",
     "backpressure": "limits.waiting",
+    "listenbacklog": "backlog",
+    "somaxconn": "backlog",
     "limitrequestline": "protocol.target",
     "limitrequestfields": "protocol.headers",
+    "maxrequestheadersize": "protocol.head",
+    "h11maxincompleteeventsize": "protocol.head",
+    "buffersize": "protocol.head",
+    "headers": "protocol.headers",
+    "spool": "protocol.spool",
+    "maxbody": "protocol.body",
+    "maxbodysize": "protocol.body",
+    "bodysize": "protocol.body",
     "clientmaxbodysize": "protocol.body",
+    "maxrequestbodysize": "protocol.body",
+    "limitpost": "protocol.body",
+    "maxuploadsize": "protocol.body",
     "http2": "protocol.http2",
-    "reuseport": "ownership: reuse-port",
+    "h2": "protocol.http2",
+    "wsmaxsize": "protocol.websocket_message",
+    "websocketmaxmessagesize": "protocol.websocket_message",
+    "wspinginterval": "protocol.websocket_ping",
+    "websocketpinginterval": "protocol.websocket_ping",
+    "wspermessagedeflate": "protocol.websocket_deflate",
+    "reuseport": "ownership",
     "preloadapp": "preload",
     "chdir": "directory",
-    "workingdirectory": "directory",
     "cwd": "directory",
+    "workingdirectory": "directory",
+    "workdir": "directory",
+    "appdir": "directory",
+    "pythonpath": "directory",
+    "dir": "directory",
     "env": "environment",
+    "environ": "environment",
+    "envs": "environment",
     "rawenv": "environment",
+    "variables": "environment",
     "pidfile": "pid_file",
     "pid": "pid_file",
     "uid": "user",
     "gid": "group",
     "procname": "name",
+    "title": "name",
+    "tag": "name",
+    "proto": "protocol",
     "accesslog": "access_log",
-    "accesslogformat": "access_log.format",
+    "accesslogs": "access_log",
     "accesslogfile": "access_log.to",
+    "logrequests": "access_log",
+    "accesslogformat": "access_log.format",
+    "accesslogfmt": "access_log.format",
+    "logformat": "access_log.format",
     "forwardedallowips": "forwarded.trust",
-    "proxyheaders": "forwarded",
     "trustedproxies": "forwarded.trust",
+    "trustedproxy": "forwarded.trust",
+    "trustedhosts": "forwarded.trust",
+    "proxyallowips": "forwarded.trust",
+    "proxyheaders": "forwarded",
+    "tls": "listen.tls",
+    "ssl": "listen.tls",
+    "https": "listen.tls",
+    "certificate": "listen.tls.certificate",
     "certfile": "listen.tls.certificate",
     "cert": "listen.tls.certificate",
     "crt": "listen.tls.certificate",
     "sslcertfile": "listen.tls.certificate",
     "sslcertificate": "listen.tls.certificate",
+    "key": "listen.tls.key",
     "keyfile": "listen.tls.key",
     "sslkeyfile": "listen.tls.key",
     "sslcertificatekey": "listen.tls.key",
-    "ssl": "listen.tls",
+    "keyfilepassword": "listen.tls.password",
+    "sslkeyfilepassword": "listen.tls.password",
+    "ciphers": "listen.tls.ciphers",
+    "sslciphers": "listen.tls.ciphers",
     "cacerts": "listen.tls.clients.authority",
+    "sslcacerts": "listen.tls.clients.authority",
+    "sslca": "listen.tls.clients.authority",
     "proxyprotocol": "listen.proxy_protocol",
     "strategy": "dispatch",
     "loadbalancing": "dispatch",
+    "balance": "dispatch",
+    "scheduler": "dispatch",
+    "routing": "dispatch",
     "sticky": "affinity",
+    "session": "affinity",
+    "sessions": "affinity",
 }
 
+_RELOAD = (
+    "poolctl does not reload code yet: restart it after a change; while you develop, let a watcher do that, for"
+    " instance watchfiles 'poolctl run FILE' ."
+)
+_METRICS = (
+    "poolctl exports no metrics yet: `poolctl status --format json` has the counters of a running server, and"
+    " access_log writes a line for each request"
+)
+_RECYCLING = (
+    "poolctl does not recycle workers yet: a worker lives as long as the server; where an app leaks memory, restart the"
+    " service from time to time"
+)
+_LOGGING = (
+    "poolctl's own log goes to standard error, and has no level or format to choose yet; access_log is for requests,"
+    " and the app sets up its own logging"
+)
+_HEALTH = "poolctl has no health endpoint yet: let the app answer one; `poolctl status` says which servers run"
+_HOOKS = "poolctl calls no hooks: put the code into the app's module, or into the lifespan of an ASGI app"
+_PREFIX = (
+    "poolctl serves one app, at /: set the prefix in the app (root_path of FastAPI, FORCE_SCRIPT_NAME of Django), or"
+    " let the proxy strip it"
+)
+_FOREGROUND = "poolctl stays in the foreground: let a service manager such as systemd start it and keep it running"
+_ONE = "a file is one topology, whose keys stand at the top: leave this key out, and indent what is below it less"
+
+ANSWERS = {
+    **dict.fromkeys(
+        ("reload", "autoreload", "reloader", "reloaddir", "reloaddirs", "reloadengine", "reloadextrafiles"), _RELOAD
+    ),
+    **dict.fromkeys(("reloadincludes", "reloaddelay", "watch", "hotreload", "usereloader", "pyautoreload"), _RELOAD),
+    **dict.fromkeys(("touchreload", "debug", "dev"), _RELOAD),
+    **dict.fromkeys(
+        ("metrics", "prometheus", "statsd", "statsdhost", "statsdprefix", "stats", "statsserver"), _METRICS
+    ),
+    **dict.fromkeys(
+        ("dogstatsdtags", "telemetry", "opentelemetry", "otel", "tracing", "admin", "monitoring"), _METRICS
+    ),
+    **dict.fromkeys(("maxrequests", "maxrequestsjitter", "limitmaxrequests", "maxworkerlifetime"), _RECYCLING),
+    **dict.fromkeys(("workerslifetime", "workersmaxrss", "reloadonrss", "reloadonas", "evilreloadonrss"), _RECYCLING),
+    **dict.fromkeys(("workerreloadmercy", "recycle", "recycling", "lifetime", "maxmemory", "memorylimit"), _RECYCLING),
+    **dict.fromkeys(("log", "logs", "logger", "logging", "loglevel", "logconfig", "logconfigdict"), _LOGGING),
+    **dict.fromkeys(("logconfigjson", "errorlog", "logfile", "logto", "syslog", "captureoutput", "verbose"), _LOGGING),
+    **dict.fromkeys(("loggerclass", "disablelogging", "quiet", "logstdout"), _LOGGING),
+    **dict.fromkeys(("health", "healthcheck", "healthchecks", "livez", "readyz", "readiness", "liveness"), _HEALTH),
+    **dict.fromkeys(("hooks", "onstarting", "onreload", "whenready", "prefork", "postfork", "beforefork"), _HOOKS),
+    **dict.fromkeys(("postworkerinit", "workerint", "workerabort", "preexec", "prerequest", "postrequest"), _HOOKS),
+    **dict.fromkeys(("onexit", "workerexit", "childexit", "onworkerboot", "onworkershutdown"), _HOOKS),
+    **dict.fromkeys(("rootpath", "scriptname", "urlprefix", "prefix", "mountpoint", "basepath"), _PREFIX),
+    **dict.fromkeys(("mount", "mounts", "routes", "location", "locations", "upstream", "upstreams"), _PREFIX),
+    **dict.fromkeys(("daemon", "daemonize", "background", "detach", "restart", "supervisor"), _FOREGROUND),
+    **dict.fromkeys(("server", "servers", "service", "services", "poolctl", "topology", "config", "settings"), _ONE),
+    **dict.fromkeys(
+        ("cpuaffinity", "affinitycpu", "pin", "pinning", "numa"),
+        "poolctl pins no process to a core; systemd does for a whole service (CPUAffinity=)",
+    ),
+    **dict.fromkeys(
+        ("gzip", "compress", "compression", "brotli"),
+        "poolctl compresses nothing: let the app or the proxy do it; precompressed: true of app static sends .gz files",
+    ),
+    **dict.fromkeys(
+        ("http3", "quic", "quicbind", "h3"), "poolctl speaks HTTP/1.1 and HTTP/2, and not HTTP/3: let a proxy do that"
+    ),
+    **dict.fromkeys(
+        ("factory", "appfactory", "createapp"),
+        "name the application itself: call the factory in a module of its own, app = create_app(), and name that",
+    ),
+    **dict.fromkeys(
+        ("virtualenv", "venv", "home", "pyhome", "python"),
+        "the app runs with the Python that runs poolctl: install both in one virtual environment",
+    ),
+    **dict.fromkeys(
+        ("include", "includes", "extends", "import", "imports"),
+        "a file cannot name another one: put it over this one on the command line, -f OTHER",
+    ),
+    **dict.fromkeys(
+        ("envfile", "dotenv"), "poolctl reads no such file: a service manager does (EnvironmentFile= of systemd)"
+    ),
+    **dict.fromkeys(("version", "apiversion"), "topologies have no version: leave it out"),
+    **dict.fromkeys(("plugin", "plugins"), "a plugin is named where its word would stand: dispatch: ./FILE.py:CLASS"),
+    **dict.fromkeys(
+        ("loop", "eventloop", "uvloop"), "there is nothing to choose: uvloop is used where it is installed"
+    ),
+    **dict.fromkeys(
+        ("ws", "websocket", "websockets"), "WebSocket is a part of protocol http, and always on for ASGI apps"
+    ),
+    **dict.fromkeys(
+        ("web", "command", "cmd", "exec", "execstart", "run"),
+        "poolctl starts no command: it serves an application, app: {wsgi: MODULE:CALLABLE}",
+    ),
+    **dict.fromkeys(
+        ("min", "minsize", "minworkers", "max", "maxsize", "maxworkers", "cheaper", "spareworkers", "autoscale"),
+        "a pool that grows and shrinks is not available yet: pool: {size: 8}, or {size: auto} for the cores",
+    ),
+    "body": "its size is protocol: {body: ...}, the time that it may take timeouts: {body: ...}",
+    "head": "its size is protocol: {head: ...}, the time that it may take timeouts: {head: ...}",
+    "concurrency": "of one worker it is app: {asgi: MODULE:CALLABLE, concurrency: 50}; workers are pool: {size: 8}",
+    "interface": "write app: {wsgi: MODULE:CALLABLE}, or app: {asgi: MODULE:CALLABLE}",
+    "use": "it names a component inside its mapping: dispatch: {use: random}",
+    "workertmpdir": "poolctl needs no such folder: leave it out",
+    "checkconfig": "poolctl validate does that",
+    "workerclass": "",  # depends on its value: _worker_class
+}
+
+# Keys that mean something else in one mapping than at the top.
+INSIDE = {
+    ("limits", "body"): "protocol.body",
+    ("limits", "head"): "protocol.head",
+    ("limits", "headers"): "protocol.headers",
+    ("limits", "requests"): "limits.waiting",
+    ("limits", "time"): "timeouts.request",
+    ("limits", "timeout"): "timeouts.request",
+    ("timeouts", "read"): "timeouts.body",
+    ("timeouts", "response"): "timeouts.request",
+    ("timeouts", "shutdown"): "timeouts.drain",
+    ("timeouts", "stop"): "timeouts.drain",
+    ("timeouts", "graceful"): "timeouts.drain",
+    ("timeouts", "send"): "timeouts.write",
+    ("access_log", "file"): "access_log.to",
+    ("access_log", "path"): "access_log.to",
+    ("forwarded", "trusted"): "forwarded.trust",
+    ("forwarded", "proxies"): "forwarded.trust",
+    ("forwarded", "from"): "forwarded.trust",
+    ("listen", "user"): "listen.owner",
+    ("listen", "permissions"): "listen.mode",
+    ("listen", "certificate"): "listen.tls.certificate",
+    ("listen", "key"): "listen.tls.key",
+    ("pool", "count"): "pool.size",
+    ("pool", "type"): "pool.kind",
+    ("pool", "number"): "pool.size",
+}
+
+WORKER_CLASSES = {
+    "sync": "write pool: process",
+    "gthread": "write pool: {threads: 4}, for processes of 4 threads each",
+    "gevent": "poolctl has no green threads: pool: {threads: 16} has threads for requests that wait",
+    "eventlet": "poolctl has no green threads: pool: {threads: 16} has threads for requests that wait",
+    "tornado": "poolctl serves no Tornado apps: it has WSGI and ASGI",
+}
 
 # Words that other servers have for a component, by axis.
 WORDS = {
     "app": {
-        **dict.fromkeys(("flask", "django", "bottle", "pyramid", "falcon"), "{wsgi: package.module:callable}"),
-        **dict.fromkeys(
-            ("fastapi", "starlette", "quart", "litestar", "sanic", "uvicorn"), "{asgi: package.module:callable}"
-        ),
+        **dict.fromkeys(("flask", "django", "bottle", "pyramid", "falcon"), "{wsgi: MODULE:CALLABLE}"),
+        **dict.fromkeys(("fastapi", "starlette", "quart", "litestar", "sanic", "uvicorn"), "{asgi: MODULE:CALLABLE}"),
+        "gunicorn": "{wsgi: MODULE:CALLABLE}",
         "files": "{static: ./public}",
     },
-    "pool": {"prefork": "process", "fork": "process", "gthread": "thread", "sync": "process", "none": "iterative"},
+    "pool": {
+        **dict.fromkeys(("prefork", "fork", "sync", "multiprocessing", "forked", "worker"), "process"),
+        **dict.fromkeys(("gthread", "threading", "threadpool", "thread-pool"), "thread"),
+        "none": "iterative",
+        "single": "iterative",
+    },
     "ownership": {"so-reuseport": "reuse-port", "reuseport": "reuse-port", "accept-mutex": "leader/followers"},
     "dispatch": {
         "least-connections": "least-loaded",
         "least-conn": "least-loaded",
         "leastconn": "least-loaded",
+        "least-busy": "least-loaded",
         "rr": "round-robin",
         "p2c": "power-of-choices",
         "fifo": "shared-queue",
         "queue": "shared-queue",
-        "ip-hash": "affinity: client",
+        "hash": "kernel-hash",
     },
     "affinity": {"sticky": "client", "ip": "client", "ip-hash": "client", "session": "client", "none": "request"},
-    "protocol": {
-        "https": "http, with tls at the address: listen: {at: ..., tls: ...}",
-        "http2": "{use: http, http2: true}",
-    },
+    "protocol": {"http1": "http", "http/1.1": "http", "http/1.0": "http", "tcp": "raw", "line": "lines"},
+}
+# What no single word answers.
+OTHERWISE = {
+    ("protocol", "https"): "write protocol: http, and tls at the address: listen: {at: ..., tls: ...}",
+    ("protocol", "http2"): "write protocol: {use: http, http2: true}",
+    ("protocol", "h2"): "write protocol: {use: http, http2: true}",
+    ("protocol", "http/2"): "write protocol: {use: http, http2: true}",
+    ("protocol", "websocket"): "WebSocket is a part of protocol http: write protocol: http",
+    ("protocol", "ws"): "WebSocket is a part of protocol http: write protocol: http",
+    ("protocol", "http3"): "poolctl speaks HTTP/1.1 and HTTP/2, and not HTTP/3",
+    ("dispatch", "ip-hash"): "an affinity keeps a client with its worker: write affinity: client",
+    ("dispatch", "sticky"): "an affinity keeps a client with its worker: write affinity: client",
+    ("pool", "gevent"): WORKER_CLASSES["gevent"],
+    ("pool", "eventlet"): WORKER_CLASSES["eventlet"],
+    ("pool", "async"): "an app that is async needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
+    ("pool", "asyncio"): "an app that is async needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
 }
 
 
-def place_for(path: str, nested: Mapping[str, type[BaseModel]]) -> str:
-    """Where a key that is unknown belongs, as help; empty when that is not known. ``path``: dots between its parts."""
+def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = None) -> str:
+    """Where a key that is unknown belongs, or why there is none, as help; empty when that is not known.
+
+    ``path``: dots between its parts. ``around``: the mapping that it stands in, whose values the help repeats.
+    """
     owner, _, key = path.rpartition(".")
-    if not owner:
-        for name, part in nested.items():
-            if key in part.model_fields:
-                return f"it belongs into {name}: {name}: {{{key}: ...}}"
-    word = FOREIGN.get(key.lower().replace("-", "").replace("_", ""), "")
+    around = around if isinstance(around, dict) else {}
+    value = around.get(key)
     inside = re.sub(r"\.[0-9]+", "", owner)
-    if inside and not word.startswith(f"{inside}."):
+    plain = re.sub("[-_ ]", "", key.lower())
+    if not owner and isinstance(value, dict) and plain in ("timeout", "limit"):
+        return f'did you mean "{plain}s"?'
+    known = INSIDE.get((inside, plain))
+    if known is None and plain == "workerclass":
+        return _worker_class(value)
+    if ANSWERS.get(plain) is _ONE and isinstance(value, str | int):
+        known = "name"
+    if known is None and plain in ANSWERS and not (plain in ("body", "head", "use") and inside):
+        return ANSWERS[plain]
+    if known is None and not owner:
+        known = next((f"{name}.{key}" for name, part in nested.items() if key in part.model_fields), None)
+    known = known or KEYS.get(plain)
+    if known is None or (known == inside and known != "listen"):
         return ""
-    return f"poolctl's word for it is {word.removeprefix(f'{inside}.') if inside else word}" if word else ""
+    if plain == "fd" and isinstance(value, int):
+        value = f"fd://{value}"
+    if known == "listen" and "host" in around and "port" in around:
+        value = f"{around['host']}:{around['port']}"
+    return f"write {_written(known, value, inside)}"
+
+
+def _worker_class(value: Any) -> str:
+    word = value.rpartition(".")[2].lower() if isinstance(value, str) else ""
+    if "uvicorn" in word or word in ("asgi", "asyncio"):
+        return "write app: {asgi: MODULE:CALLABLE}: poolctl awaits ASGI apps by itself"
+    return WORKER_CLASSES.get(word, "pool, ownership and app say together what it says: poolctl init asks for each")
+
+
+def _written(known: str, value: Any, inside: str) -> str:
+    """The key with its value, in braces below its owner; from the mapping on that it already stands in."""
+    if known == "ownership":
+        return "ownership: reuse-port"
+    text = _fitting(known, value)
+    if known in ("listen", "listen.at"):
+        address = _addresses(value)
+        return f"at: {address}" if inside == "listen" else f"listen: {address}"
+    if known == "app.lifespan":
+        known = "app.asgi"
+        text = f"MODULE:CALLABLE, lifespan: {text}"
+    parts = known.split(".")
+    if known.startswith("listen.") and not inside.startswith("listen"):
+        text = _braces(parts[1:], text)
+        return f"listen: {{at: tcp://HOST:PORT, {text}}}"
+    within = inside.split(".") if inside else []
+    while within and parts[:1] == within[:1] and len(parts) > 1:
+        parts, within = parts[1:], within[1:]
+    return _braces(parts, text)
+
+
+def _braces(parts: list[str], text: str) -> str:
+    for part in reversed(parts[1:]):
+        text = f"{{{part}: {text}}}"
+    return f"{parts[0]}: {text}"
+
+
+def _addresses(value: Any) -> str:
+    if isinstance(value, list) and value and all(map(likely_address, value[:20])):
+        return f"[{', '.join(map(likely_address, value[:20]))}]"
+    return likely_address(value) or "tcp://HOST:PORT"
+
+
+def _fitting(known: str, value: Any) -> str:
+    """The value as the key takes it, where other servers have another form of it."""
+    switch = isinstance(value, bool) or value is None
+    if known == "listen.tls" and not isinstance(value, dict):
+        return "{certificate: PATH, key: PATH}"
+    if known == "forwarded" and switch:
+        return "{trust: 127.0.0.1}, with the addresses of your proxies" if value else "off"
+    if known == "access_log" and (switch or value == "-" or "/" in str(value)):
+        return "{to: stdout}" if value == "-" else "combined" if switch else f"{{to: {_shown(value)}}}"
+    if known == "timeouts.request" and not value:
+        return "off"
+    if known == "affinity" and switch:
+        return "client"
+    return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """A value that can be written again as it is, otherwise dots."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\w./][\w./:-]{0,59}", value)):
+        return str(value)
+    return "..."
 
 
 def word_for(axis: str, name: str) -> str:
     """What a word of another server, or a target without its app, is here, as help; empty when that is not known."""
-    if axis == "app" and re.fullmatch(r"[\w.]+:[\w.]+", name):
-        return f"did you mean app: {{wsgi: {name}}}, or {{asgi: {name}}}?"
-    if re.fullmatch(r"(use|kind):\S+", name):
-        return f'write a space after the colon: "{name.replace(":", ": ", 1)}"'
-    word = WORDS.get(axis, {}).get(name.lower().replace("_", "-"))
-    return f"poolctl's word for it is {word}" if word else ""
+    if axis == "app":
+        found = re.fullmatch(r"(wsgi|asgi|static|cgi|lines|frames|stream)[:= ]+(\S+)", name)
+        if found:
+            return f"write app: {{{found[1]}: {found[2]}}}"
+        if re.fullmatch(r"[\w.]+:[\w.]+", name):
+            return f"write app: {{wsgi: {name}}}, or app: {{asgi: {name}}}"
+        if name in ("python", "app", "application", "main") or re.fullmatch(r"[\w/]+\.wsgi|\w+(\.\w+)+", name):
+            return f"name the application in its module: app: {{wsgi: {name}:application}}, or {{asgi: {name}:app}}"
+    plain = re.sub("[_ ]", "-", name.lower())
+    if (axis, plain) in OTHERWISE:
+        return OTHERWISE[axis, plain]
+    word = WORDS.get(axis, {}).get(plain)
+    return f"write {axis}: {word}" if word else ""

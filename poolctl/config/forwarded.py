@@ -1,6 +1,7 @@
-"""The key ``forwarded``: which proxies may say who their clients are."""
+"""The key ``forwarded``: which proxies may name their clients."""
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -8,23 +9,38 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from poolctl.config.part import Part
 from poolctl.config.refused import Refused
 
+EXPECTED = "expected an address, a network such as 10.0.0.0/8, or unix"
+EVERYBODY = ("*", "all", "any", "everybody", "everyone", "0.0.0.0", "::")
+
 
 def read_network(value: Any) -> str:
+    """The network as text, or unix. Raises ValueError with what is wrong and what would be right."""
     if value == "unix":
         return "unix"
     if not isinstance(value, str):
-        raise Refused("expected an address, a network such as 10.0.0.0/8, or unix")
+        raise Refused(EXPECTED, "for instance 127.0.0.1")
     try:
-        return str(ipaddress.ip_network(value))
+        found = str(ipaddress.ip_network(value))
     except ValueError as error:
-        raise Refused("expected an address, a network such as 10.0.0.0/8, or unix", _network(value, error)) from None
+        raise Refused(EXPECTED, _network(value, error)) from None
+    return found
 
 
 def _network(value: str, error: ValueError) -> str:
-    """A network whose address has bits of a host, which is nearly right."""
-    if "host bits" not in str(error):
-        return ""
-    return f'the network of it is "{ipaddress.ip_network(value, strict=False)}"'
+    """What was probably meant by what is no network."""
+    if "host bits" in str(error):  # nearly right
+        return f'the network of it is "{ipaddress.ip_network(value, strict=False)}"'
+    if value.lower() in EVERYBODY:
+        return "name the addresses of your proxies; 0.0.0.0/0 and ::/0 let every client claim any address"
+    if value.lower() == "localhost":
+        return "write 127.0.0.1, and ::1 where the proxy connects by IPv6"
+    if re.fullmatch(r"[0-9a-fA-F.:/]+([\s,;]+[0-9a-fA-F.:/]+)+", value[:500]):
+        return f"a list needs brackets: [{', '.join(re.split(r'[ ,;]+', value))}]"
+    found = re.fullmatch(r"(\d{1,3})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(?:\.\*){1,3}", value)
+    if found:
+        octets = [each for each in found.groups() if each]
+        return f"write {'.'.join(octets + ['0'] * (4 - len(octets)))}/{8 * len(octets)}"
+    return "names are not looked up: write the address, for instance 127.0.0.1"
 
 
 def _as_list(value: Any) -> Any:
@@ -61,5 +77,22 @@ class Forwarded(Part):
 
 
 def read_forwarded(value: Any) -> Any:
-    """`off` is None."""
-    return None if value == "off" else value
+    """`off` is None. Raises ValueError for what is no mapping."""
+    if value is None or value == "off":
+        return None
+    if isinstance(value, dict | Forwarded):
+        return value
+    if value is False or (isinstance(value, str) and value.lower() in ("no", "none", "false")):
+        help_ = "write off"
+    else:
+        text = str(value) if isinstance(value, str) and _is_network(value) else "127.0.0.1"
+        help_ = f"write forwarded: {{trust: {text}}}, with the addresses of your proxies"
+    raise Refused("expected a mapping of keys, or off", help_)
+
+
+def _is_network(value: str) -> bool:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        return False
+    return True

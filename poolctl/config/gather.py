@@ -20,8 +20,8 @@ def gather(inputs: Inputs) -> Tree:
     failed: list[Diagnostic] = []
     if [inputs.file, *inputs.overlays].count("-") > 1:
         place = Place(Source(STDIN, ""), Span(0, 0, 0, 1))
-        message = f"{STDIN}: can be read only once"
-        raise Unreadable([Diagnostic("PC100", message, place, "name a file instead of one of them")])
+        message = f"{STDIN} can be read only once"
+        raise Unreadable([Diagnostic("PC100", message, place, "name a file for one of the two")])
     tree = Tree(Source(inputs.file, ""), None)
     _each(_file, [inputs.file], tree, failed)
     if inputs.overlays or inputs.sets or inputs.listen:
@@ -54,7 +54,15 @@ def _file(tree: Tree, path: str) -> None:
 def parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
     """The node of a source, its variables put in; what is wrong with it is kept in the tree. Raises Invalid."""
     tree.sources[source.name] = source
-    node, findings, unusable = compose(source, blank)
+    try:
+        node, findings, unusable = compose(source, blank)
+    except Invalid:
+        from poolctl.config.other_kinds import other_kind  # few are of another kind
+
+        other = other_kind(source) if source.is_file else None
+        if other is None:
+            raise
+        raise Invalid([other]) from None
     tree.findings += findings
     tree.unusable |= unusable
     if node is not None and ("${" in source.text or "$$" in source.text):

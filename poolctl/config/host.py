@@ -15,8 +15,8 @@ _ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?"
 def read_mode(value: Any) -> int:
     """Permission bits from octal digits. Raises ValueError; a number is refused, for YAML 1.2 reads 0660 as 660."""
     if not isinstance(value, str) or not re.fullmatch("[0-7]{3,4}", value):
-        mend = f'put it in quotes: "{value:04}"' if _digits(value) else 'for instance "0660"'
-        raise Refused("expected three or four octal digits in quotes", mend)
+        help_ = f'put it in quotes: "{value:04}"' if _digits(value) else 'for instance "0660"'
+        raise Refused("expected three or four octal digits in quotes", help_)
     bits = int(value, 8)
     if bits > 0o777:
         raise Refused("only the permissions of user, group and others can be set", 'for instance "0660"')
@@ -35,7 +35,9 @@ def read_account(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 - 1:
         return str(value)
     if not isinstance(value, str) or not re.fullmatch(_ACCOUNT, value):
-        raise Refused("expected the name or the number of an account", "for instance www-data")
+        pair = re.fullmatch(r"([\w.-]+):([\w.-]+)", value) if isinstance(value, str) else None
+        help_ = f"write user: {pair[1]}, and group: {pair[2]}" if pair else "for instance www-data"
+        raise Refused("expected the name or the number of an account", help_)
     return value
 
 
@@ -44,22 +46,33 @@ def read_path(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise Refused("expected a path")
+        raise Refused("expected a path", "for instance /srv/shop")
     return value
 
 
 def read_environment(value: Any) -> Any:
     """A mapping. Raises ValueError for anything else; its names and values are read below."""
     if not isinstance(value, dict):
-        raise Refused("expected a mapping of names to texts", 'for instance {SETTINGS: production, PORT: "80"}')
+        raise Refused("expected a mapping of names to texts", _assignments(value))
     return value
+
+
+def _assignments(value: Any) -> str:
+    """The same as a mapping, for a list as of Docker Compose."""
+    given = value if isinstance(value, list) else [value]
+    if given and all(isinstance(each, dict) for each in given):
+        return "leave out the dashes: the names are keys of one mapping"
+    if given and all(isinstance(each, str) and re.fullmatch(r"\w+=[\w./:-]*", each) for each in given[:20]):
+        pairs = ", ".join('{}: "{}"'.format(*each.split("=", 1)) for each in given[:20])
+        return f"write {{{pairs}}}"
+    return 'for instance {SETTINGS: production, PORT: "80"}'
 
 
 def read_variable(name: Any) -> str:
     """The name of a variable of the environment. Raises ValueError."""
     if not name or "=" in name or "\0" in name:
         raise Refused(
-            f'"{name}" cannot be the name of a variable: it is empty or has a "=" or a NUL', "for instance PORT"
+            f'"{name}" cannot be the name of a variable: it is empty, or has a "=" or a NUL', "for instance PORT"
         )
     return str(name)
 
@@ -70,10 +83,10 @@ def read_text(value: Any) -> str:
         shown = str(value).lower() if isinstance(value, bool) else value
         quoted = "" if value is None else shown
         single = value is None or isinstance(value, int | float)
-        mend = f'put it in quotes: "{quoted}"' if single else "variables are texts"
-        raise Refused("expected a text", mend)
+        help_ = f'put it in quotes: "{quoted}"' if single else "write a text: variables have no other values"
+        raise Refused("expected a text", help_)
     if "\0" in value:
-        raise Refused("it has a NUL, which no variable can have", "leave it out")
+        raise Refused("a variable cannot have a NUL", "leave it out")
     return value
 
 

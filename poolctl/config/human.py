@@ -1,4 +1,4 @@
-"""A finding as people read it: the message, the place, the lines themselves with carets below, and the mend.
+"""A finding as people read it: the message, the place, the lines themselves with carets below, and the fix.
 
 The form is that of rustc and ruff. It is made as segments, a text and the role that it has, so that a pipe gets the
 texts and a terminal gets colours by the roles.
@@ -39,18 +39,43 @@ def plain(diagnostic: Diagnostic) -> str:
 
 
 def lines(diagnostic: Diagnostic, columns: int = 0) -> Iterator[list[Segment]]:
-    """The lines of a finding. ``columns``: of the terminal, in which carets stay below what they mean; 0: none."""
+    """The lines of a finding. ``columns``: of the terminal, at which sentences are wrapped between words, and in which
+    carets stay below what they mean; 0: none."""
     code = f"[{diagnostic.code}]"
-    yield [Segment(diagnostic.severity, diagnostic.severity + code), Segment("message", f": {diagnostic.message}")]
+    label = Segment(diagnostic.severity, diagnostic.severity + code)
+    yield from _wrapped([label], "message", f": {diagnostic.message}", columns, "  ")
     room = columns - _width(diagnostic) - len(" | ") - 2 * len(DOTS)
     yield from _excerpts(diagnostic, max(NARROWEST, min(room, WIDEST)) if columns else WIDEST)
     pad = " " * _width(diagnostic)
-    for note in diagnostic.notes:
-        yield [Segment("gutter", f"{pad} = "), Segment("message", "note"), Segment("source", f": {note}")]
-    if diagnostic.help:
-        yield [Segment("gutter", f"{pad} = "), Segment("help", "help"), Segment("source", f": {diagnostic.help}")]
+    for role, word, text in (
+        *(("message", "note", note) for note in diagnostic.notes),
+        *((("help", "help", diagnostic.help),) if diagnostic.help else ()),
+    ):
+        before = [Segment("gutter", f"{pad} = "), Segment(role, word)]
+        yield from _wrapped(before, "source", f": {text}", columns, " " * (len(pad) + len(" = help: ")))
     for line in diagnostic.detail.splitlines():
         yield [Segment("gutter", f"{pad} | "), Segment("source", line)]
+
+
+def _wrapped(before: list[Segment], role: str, text: str, columns: int, indent: str) -> Iterator[list[Segment]]:
+    """A sentence behind its label, in lines that a terminal need not break; a word that is longer stays whole."""
+    if not columns:
+        yield [*before, Segment(role, text)]
+        return
+    import textwrap  # only for terminals
+
+    used = sum(len(segment.text) for segment in before)
+    first, *others = textwrap.wrap(
+        "x" * used + text,
+        max(columns, NARROWEST),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    yield [*before, Segment(role, first[used:])]
+    for other in others:
+        yield [Segment(role, other)]
 
 
 def _excerpts(diagnostic: Diagnostic, widest: int) -> Iterator[list[Segment]]:

@@ -21,9 +21,9 @@ ADDRESS = {
 
 
 def _protocol(value: Any) -> Any:
-    if (isinstance(value, str) and value) or (isinstance(value, dict) and isinstance(value.get("use"), str)):
+    if isinstance(value, str | dict) and value:
         return value
-    raise Refused("expected a name, or a mapping with its name as use", "for instance {use: http, http2: true}")
+    raise Refused("expected a name or a mapping of options", "for instance {use: http, http2: true}")
 
 
 class Entry(Part):
@@ -40,7 +40,9 @@ class Entry(Part):
     owner: Annotated[Account, Field(description="its user")] = ""
     group: Annotated[Account, Field(description="its group")] = ""
     tls: Annotated[Tls | None, Field(description="speak TLS")] = None
-    proxy_protocol: Annotated[Networks | None, Field(description="proxies that say first who their client is")] = None
+    proxy_protocol: Annotated[
+        Networks | None, Field(description="proxies whose connections begin with a PROXY header")
+    ] = None
     protocol: Annotated[
         Any, BeforeValidator(_protocol), of_axis("protocol"), Field(description="another one than the topology's")
     ] = None
@@ -49,9 +51,7 @@ class Entry(Part):
     def _unix_only(self) -> Self:
         for key in ("mode", "owner", "group"):
             if key in self.model_fields_set and self.at.scheme != "unix":
-                raise Refused(
-                    f"{key} is for unix:// only, {self.at} has no file that it could belong to", "leave it out"
-                )
+                raise Refused(f"{key} is for unix:// addresses, and {self.at} is not one", "leave it out")
         return self
 
     @property
@@ -70,7 +70,11 @@ class Entry(Part):
 
 def _as_list(value: Any) -> Any:
     """A number too, which is no address: what is said of it is said of an address then."""
-    return [value] if isinstance(value, str | dict | int) else value
+    if isinstance(value, str | dict | int):
+        return [value]
+    if not isinstance(value, list | tuple):
+        raise Refused("expected an address or a list of them", "for instance tcp://127.0.0.1:8000")
+    return value
 
 
 def _as_mapping(value: Any) -> Any:

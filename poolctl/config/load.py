@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from poolctl.config.access_log import AccessLog
-from poolctl.config.choice import example, read_choice
+from poolctl.config.choice import example, is_target, read_choice
 from poolctl.config.diagnostic import Diagnostic, Invalid, Label
 from poolctl.config.forwarded import Forwarded
 from poolctl.config.gather import gather
 from poolctl.config.listen import Entry
-from poolctl.config.model import AXES, Choice, Limits, Timeouts, Topology
+from poolctl.config.model import AXES, SHORT, Choice, Limits, Timeouts, Topology
 from poolctl.config.part import without_plugins
+from poolctl.config.slips import Shape, read_as_meant
 from poolctl.config.sources import Inputs, default_name
 from poolctl.config.tls import Certificate, Clients, Tls
-from poolctl.config.tree import Tree
+from poolctl.config.tree import Path, Tree
 from poolctl.config.wording import findings, shown
 
 
@@ -40,7 +41,7 @@ class Draft(NamedTuple):
 def load(path: str, sets: Sequence[str] = (), listen: Sequence[str] = (), overlays: Sequence[str] = ()) -> Document:
     """The topology of a file. ``sets`` are KEY=VALUE as of --set, ``listen`` addresses in place of the file's.
 
-    Raises Invalid with everything that is wrong, Unreadable when there is no such file.
+    Raises Invalid with everything that is wrong, Unreadable when the file does not exist.
     """
     read = draft(Inputs(path, tuple(overlays), tuple(sets), tuple(listen)))
     if read.topology is None:
@@ -55,11 +56,20 @@ def draft(inputs: Inputs) -> Draft:
 
 def examine(tree: Tree, name: str) -> Draft:
     """Everything that can be said of the words alone."""
+    read_as_meant(tree, Shape(_keys_of, _owners_of))
     value = tree.value()
+    if not isinstance(value, dict) or not value.keys() & Topology.model_fields.keys():
+        from poolctl.config.other_kinds import other_kind  # few are of another kind
+
+        other = other_kind(tree.file, "PC201")
+        if other is not None:
+            tree.findings.clear()
+            return Draft(tree, {}, [other], None)
     if not isinstance(value, dict):
         message = f"a topology is a mapping of keys, not {shown(value)}"
-        shape = Diagnostic("PC201", message, tree.at_value(()), f"the shortest one is {example('app')}")
-        return Draft(tree, {}, [shape], None)
+        message = "the file is empty, and a topology has at least an app" if tree.root is None else message
+        help_ = f"write {_app_meant(value)}"
+        return Draft(tree, {}, [Diagnostic("PC201", message, tree.at_value(()), help_)], None)
     data: dict[str, Any] = {"name": name} | {key: part for key, part in value.items() if not key.startswith("x-")}
     choices: dict[str, Choice] = {}
     found_in_axes: list[Diagnostic] = []
@@ -82,6 +92,15 @@ def examine(tree: Tree, name: str) -> Draft:
     return Draft(tree, choices, found, None if found or tree.findings else topology)
 
 
+def _app_meant(value: Any) -> str:
+    """The shortest topology, with the app that was named alone."""
+    if isinstance(value, str) and is_target(value):
+        return f"app: {{wsgi: {value}}}"
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        return "the keys without the dashes"
+    return example("app")
+
+
 NESTED: dict[str, type[BaseModel]] = {
     "limits": Limits,
     "timeouts": Timeouts,
@@ -91,10 +110,36 @@ NESTED: dict[str, type[BaseModel]] = {
 }
 
 
-def _elsewhere(key: str) -> str:
-    from poolctl.config.elsewhere import place_for  # only who has findings needs it
+MAPPINGS = (*AXES, *NESTED, "environment")
+# What a mapping of an axis may have at its beginning, whatever its word is.
+INSIDE = {axis: {"use", "kind", *SHORT.get(axis, ())} for axis in AXES} | {"pool": {"use", "kind", "size", "threads"}}
 
-    return place_for(key, NESTED)
+
+OWNERS: dict[Path, Collection[str]] = {
+    (): MAPPINGS,
+    ("listen",): ("tls", "protocol"),
+    ("listen", "tls"): ("clients", "names"),
+}
+
+
+def _keys_of(path: Path) -> Collection[str] | None:
+    """The keys of a mapping, as far as they are known before anything else of it is."""
+    if len(path) == 1 and path[0] in INSIDE:
+        return INSIDE[str(path[0])]
+    if not path or path[0] in NESTED:
+        return _keys(path) if len(path) < 2 or path[:2] == ("listen", "tls") else None
+    return None
+
+
+def _owners_of(path: Path) -> Collection[str]:
+    """Those of them that hold a mapping."""
+    return OWNERS.get(path, ())
+
+
+def _elsewhere(key: str, around: Any) -> str:
+    from poolctl.config.elsewhere import place_for  # only findings need it
+
+    return place_for(key, NESTED, around)
 
 
 def _keys(path: tuple[str | int, ...]) -> list[str]:
@@ -111,7 +156,7 @@ def _twice(topology: Topology, tree: Tree) -> list[Diagnostic]:
     first: dict[object, int] = {}
     for index, address in enumerate(topology.listen):
         if address.fixed and address in first:
-            message = f"listen: {address} is there twice"
+            message = f"listen: duplicate address {address}"
             related = (Label(tree.at_value(("listen", first[address])), "first given here"),)
             found.append(Diagnostic("PC302", message, tree.at_value(("listen", index)), "keep one of the two", related))
         first.setdefault(address, index)

@@ -38,6 +38,7 @@ RESOLUTION = [
     ),
 ]
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+ODD = re.compile("[\u00a0-\u00bb\u1680\u2000-\u2060\u3000\ufeff]")  # among them all that config.invisible knows
 PATTERNS = {tag: pattern for tag, pattern, _ in RESOLUTION}
 
 
@@ -106,16 +107,27 @@ def compose(source: Source, blank: int = 0) -> Parsed:
     The first ``blank`` characters are the command line's own and no YAML. Raises Invalid where nothing can be read.
     """
     text = " " * blank + source.text[blank:]
+    if ODD.search(text):
+        from poolctl.config import invisible  # most texts have nothing of the kind
+
+        node, found = invisible.compose(source, text, lambda text: _read(source, text))
+    else:
+        node, found = _read(source, text), []
+    parsed = Parsed(None, [], {}) if node is None else check(node, source)
+    return parsed._replace(findings=[*found, *parsed.findings])
+
+
+def _read(source: Source, text: str) -> Node | None:
     try:
         loader = TopologyLoader(text)
     except yaml.reader.ReaderError as error:
         place = source.at(error.position)
-        mend = "remove it; in double quotes it is written with an escape"
         message = f"the character U+{error.character:04X} is not allowed"
-        raise Invalid([Diagnostic("PC102", message, place, mend)]) from None
+        help_ = "remove it; in double quotes it is written as an escape"
+        raise Invalid([Diagnostic("PC102", message, place, help_)]) from None
     loader.name = source.name  # every mark carries it: a node knows which text it came from
     try:
-        node = _single(loader, source)
+        return _single(loader, source)
     except TooMuch as error:
         raise Invalid([_too_much(error, source)]) from None
     except yaml.MarkedYAMLError as error:
@@ -124,7 +136,6 @@ def compose(source: Source, blank: int = 0) -> Parsed:
         raise Invalid([diagnosis(error, source)]) from None
     finally:
         loader.dispose()
-    return Parsed(None, [], {}) if node is None else check(node, source)
 
 
 def _single(loader: TopologyLoader, source: Source) -> Node | None:
@@ -135,8 +146,8 @@ def _single(loader: TopologyLoader, source: Source) -> Node | None:
     if not loader.check_event(yaml.StreamEndEvent):
         mark = loader.peek_event().start_mark  # type: ignore[no-untyped-call]
         place = Place(source, Span(mark.line, mark.column, mark.line, mark.column + 3))
-        mend = "keep one topology in a file"
-        raise Invalid([Diagnostic("PC106", "a second document begins here; a topology is one document", place, mend)])
+        message = "a second document begins here, and a topology is one document"
+        raise Invalid([Diagnostic("PC106", message, place, "keep one topology in a file")])
     return node
 
 
@@ -144,7 +155,7 @@ def _too_much(error: TooMuch, source: Source) -> Diagnostic:
     mark = error.problem_mark
     assert mark is not None
     place = Place(source, Span(mark.line, mark.column, mark.line, mark.column + 1))
-    return Diagnostic("PC108", str(error.problem), place, "a topology needs few of them: is it the right file?")
+    return Diagnostic("PC108", str(error.problem), place, "check that this is the right file: a topology needs few")
 
 
 def check(root: Node, source: Source) -> Parsed:
@@ -157,7 +168,7 @@ def check(root: Node, source: Source) -> Parsed:
     if values > MAX_VALUES and not walk.endless:
         message = f"with its aliases written out the file has more than {MAX_VALUES} values"
         walk.endless = True
-        walk.say("PC108", message, root, "write out what you need, once")
+        walk.say("PC108", message, root, "use fewer aliases")
     if walk.endless:
         raise Invalid(walk.findings)
     return Parsed(root, walk.findings, walk.unusable)
@@ -174,13 +185,13 @@ class _Walk:
         self._counted: dict[int, int] = {}  # node to the values that it stands for
         self._open: set[int] = set()
 
-    def say(self, code: str, message: str, node: Node, mend: str = "", related: tuple[Label, ...] = ()) -> None:
-        self.findings.append(Diagnostic(code, message, place_of(self.source, node), mend, related))
+    def say(self, code: str, message: str, node: Node, help_: str = "", related: tuple[Label, ...] = ()) -> None:
+        self.findings.append(Diagnostic(code, message, place_of(self.source, node), help_, related))
 
     def values(self, node: Node) -> int:
         if id(node) in self._open:
             self.endless = True
-            self.say("PC107", "this value contains an alias of itself", node, "write it out")
+            self.say("PC107", "this value contains an alias of itself", node, "write the value instead of the alias")
             return 1
         if id(node) not in self._counted:
             self._open.add(id(node))
@@ -203,11 +214,11 @@ class _Walk:
     def _text(self, node: Node) -> None:
         """An escape may name what no text can have; whoever encodes it, or hands it to the kernel, would fail."""
         if NO_TEXT.search(node.value):
-            self._without(node, "PC102", "an escape here names a character that a text cannot have", "leave it out")
+            self._without(node, "PC102", "an escape here names a character that a text cannot have", "remove it")
 
-    def _without(self, node: Node, code: str, message: str, mend: str) -> None:
-        """Say what is wrong with a value, and let nobody say more of it."""
-        self.say(code, message, node, mend)
+    def _without(self, node: Node, code: str, message: str, help_: str) -> None:
+        """Say what is wrong with a value, and let nothing else be said of it."""
+        self.say(code, message, node, help_)
         self.unusable[id(node)] = node
         if isinstance(node, ScalarNode):
             node.tag, node.value = STR, ""
@@ -220,16 +231,16 @@ class _Walk:
             message = f'"{node.value}" is not a value of the tag "{node.tag.replace(CORE, "!!")}"'
             self._without(node, "PC105", message, "leave the tag out")
         elif node.tag == INT and len(node.value) > 40:
-            self._without(node, "PC108", "a number of more than 40 digits", "a text of digits goes in quotes")
+            self._without(node, "PC108", "a number of more than 40 digits", "put a text of digits in quotes")
 
     def _keys(self, node: MappingNode) -> None:
         seen: dict[str, Node] = {}
         kept = []
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.say("PC109", "a key has to be plain text", key, "a text with brackets or braces goes in quotes")
+                self._no_key(node, key)
             elif key.value == "<<" and key.style is None:
-                self.say("PC109", 'the merge key "<<" is not part of YAML 1.2', key, "write the keys out")
+                self.say("PC109", 'the merge key "<<" is not part of YAML 1.2', key, "write its keys here")
             elif NO_TEXT.search(key.value):
                 self._text(key)
             elif key.value in seen:
@@ -239,10 +250,19 @@ class _Walk:
                 kept.append((key, value))
         node.value = kept
 
+    def _no_key(self, node: MappingNode, key: Node) -> None:
+        """A list or a mapping where a key should be; two braces are those of a template."""
+        if isinstance(key, MappingNode) and len(node.value) == 1 and node.flow_style and key.flow_style:
+            self.unusable[id(node)] = node
+            message, help_ = "braces in braces", "write one pair of braces; a variable of the environment is ${NAME}"
+            self.say("PC109", message, node, help_)
+            return
+        self.say("PC109", "a key is not plain text", key, "put a text with brackets or braces in quotes")
+
     def _twice(self, key: ScalarNode, first: Node) -> None:
         line, again = first.start_mark.line + 1, key.start_mark.line + 1
-        where = f"in line {line} and in line {again}" if line != again else f"in line {line}"
-        message = f'the key "{key.value}" is there twice, {where}'
+        where = f"lines {line} and {again}" if line != again else f"line {line}"
+        message = f'duplicate key "{key.value}" ({where})'
         related = (Label(place_of(self.source, first), "first given here"),)
         self.say("PC104", message, key, "keep one of the two", related)
 

@@ -13,7 +13,7 @@ from poolctl.config.host import Account, Environment, Folder, Mode
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.refused import Refused
-from poolctl.config.units import Bytes, Seconds, Timeout
+from poolctl.config.units import Bytes, Seconds, Timeout, TimeoutOrOff
 
 # Words that may be a key themselves, and the option that its value is then: `app: {wsgi: shop:app}`.
 SHORT = {
@@ -48,7 +48,7 @@ class Choice:
 
 
 class Limits(Part):
-    """What the server takes at the most."""
+    """The most that the server takes."""
 
     connections: Annotated[int, Field(ge=1, le=10_000_000, description="connections in all")] = 10_000
     waiting: Annotated[int, Field(ge=1, le=10_000_000, description="tasks that wait for a worker")] = 1_000
@@ -62,8 +62,8 @@ class Timeouts(Part):
     idle: Annotated[Timeout, Field(description="for the next request of a connection")] = 60.0
     write: Annotated[Timeout, Field(description="for a client that does not read")] = 30.0
     body: Annotated[Timeout, Field(description="for a body, before limits.body_rate is asked for")] = 20.0
-    request: Annotated[Timeout | None, Field(description="for the app to answer one request; none: any time")] = None
-    drain: Annotated[Seconds, Field(ge=0, le=86400, description="for what is in hand when the server stops")] = 30.0
+    request: Annotated[TimeoutOrOff, Field(description="for the app to answer one request; off: any time")] = None
+    drain: Annotated[Seconds, Field(ge=0, le=86400, description="for requests in flight when the server stops")] = 30.0
 
 
 def read_name(value: Any) -> str:
@@ -97,13 +97,13 @@ class Topology(Part):
         Choice | None,
         instance_of(Choice, or_none=True),
         of_axis("pool"),
-        Field(description="who does the work: processes or threads, and how many"),
+        Field(description="what does the work: processes or threads, and how many"),
     ] = None
     ownership: Annotated[
         Choice | None,
         instance_of(Choice, or_none=True),
         of_axis("ownership"),
-        Field(description="who holds the listening sockets, and who the connections"),
+        Field(description="which processes hold the listening sockets and the connections"),
     ] = None
     dispatch: Annotated[
         Choice | None,
@@ -119,8 +119,8 @@ class Topology(Part):
     ] = None
     preload: Annotated[bool, Field(description="import the app before the workers are forked")] = False
     backlog: Annotated[int, Field(ge=1, le=65535, description="connections that the kernel keeps waiting")] = 2048
-    user: Annotated[Account, Field(description="who mold and roles run as")] = ""
-    group: Annotated[Account, Field(description="their group")] = ""
+    user: Annotated[Account, Field(description="user that the processes run as")] = ""
+    group: Annotated[Account, Field(description="group that the processes run as")] = ""
     umask: Annotated[Mode | None, Field(description="of all processes")] = None
     directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
     environment: Environment = Field(default_factory=dict, description="variables for the app's processes")
@@ -133,9 +133,9 @@ class Topology(Part):
     forwarded: Annotated[
         Forwarded | None,
         BeforeValidator(read_forwarded),
-        Field(description="which proxies may say who their clients are; off: none"),
+        Field(description="which proxies may name their clients; off: none"),
     ] = None
-    limits: Annotated[Limits, Field(default_factory=Limits, description="what the server takes at the most")]
+    limits: Annotated[Limits, Field(default_factory=Limits, description="the most that the server takes")]
     timeouts: Annotated[
         Timeouts, Field(default_factory=Timeouts, description="how long the server waits, for clients and for the app")
     ]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from yaml.nodes import MappingNode, Node, ScalarNode
 
+from poolctl.config.choice import given_name_key
 from poolctl.config.loader import CORE, NULL, STR
 from poolctl.config.model import AXES, SHORT
 
@@ -33,6 +34,8 @@ def merged(below: Node | None, over: Node, path: tuple[str, ...] = ()) -> Node |
         return over
     key = path[0] if len(path) == 1 else ""
     base = _as_mapping(below, key)
+    if key in AXES:
+        base, over = _named_as_usual(base, key) if base else None, _named_as_usual(over, key)
     if key in SHORT and base is not None:
         base, over = _long(base, SHORT[key]), _long(over, SHORT[key])
     if base is not None and key in REPLACED and _names_another(base, over, key):
@@ -78,6 +81,20 @@ def _long(choice: MappingNode, words: Mapping[str, str]) -> MappingNode:
             entries.append((ScalarNode(STR, option, *marks), value))
         else:
             entries.append((key, value))
+    return MappingNode(choice.tag, entries, choice.start_mark, choice.end_mark)
+
+
+def _named_as_usual(choice: MappingNode, axis: str) -> MappingNode:
+    """{kind: random} as {use: random}, and the other way round for a pool, so that the two can be put over each
+    other."""
+    keys = [key.value for key, _ in choice.value]
+    usual, given = WORD_KEY[axis], given_name_key(axis, dict.fromkeys(keys))
+    if given == usual or given not in keys:
+        return choice
+    entries: list[Entry] = [
+        (ScalarNode(STR, usual, key.start_mark, key.end_mark) if key.value == given else key, value)
+        for key, value in choice.value
+    ]
     return MappingNode(choice.tag, entries, choice.start_mark, choice.end_mark)
 
 

@@ -18,7 +18,7 @@ class Part(BaseModel):
 
 
 def instance_of(kind: type, *, or_none: bool = False) -> GetPydanticSchema:
-    """For a field whose value somebody else has made. Unlike pydantic's InstanceOf it does not look into the class."""
+    """For a field whose value is made elsewhere. Unlike pydantic's InstanceOf it does not look into the class."""
     schema: CoreSchema = core_schema.is_instance_schema(kind)
     if or_none:
         schema = core_schema.nullable_schema(schema)

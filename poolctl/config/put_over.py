@@ -14,12 +14,12 @@ from poolctl.config.tree import Tree
 
 def overlay(tree: Tree, path: str) -> None:
     """A further file, as of -f. Raises Invalid, Unreadable."""
-    source = read_source(path, "-f names a file that is put over the first one")
+    source = read_source(path, "-f names a file whose keys replace those of the first one")
     node = parsed(tree, source)
     if node is None:
         return
     if not isinstance(node, MappingNode):
-        message = "what is put over a topology is a mapping of keys, as a topology is"
+        message = "an overlay is a mapping of keys, as a topology is"
         raise Invalid([Diagnostic("PC201", message, place_of(source, node), "for instance limits: {connections: 500}")])
     _put_over(tree, node)
 
@@ -70,7 +70,7 @@ def _enterable(node: Node | None, parts: list[str], whole: Place) -> None:
         if what:
             there = ".".join(parts[: depth + 1])
             message = f'"{".".join(parts)}" cannot be set: {there} is {what} and has no key "{parts[depth + 1]}"'
-            raise Invalid([Diagnostic("PC110", message, whole, f"set the whole of it: --set {there}=...")])
+            raise Invalid([Diagnostic("PC110", message, whole, f"set all of it: --set {there}=...")])
 
 
 def listen(tree: Tree, addresses: tuple[str, ...]) -> None:

@@ -25,20 +25,24 @@ class Inputs(NamedTuple):
 
 
 def read_source(path: str, otherwise: str = "poolctl init writes one") -> Source:
-    """The text of a file, or with "-" of standard input; UTF-8 of at most MAX_BYTES. ``otherwise``: the mend for a file
-    that is not there. Raises Invalid, Unreadable."""
+    """The text of a file, or with "-" of standard input; UTF-8 of at most MAX_BYTES. ``otherwise``: the help for a file
+    that does not exist. Raises Invalid, Unreadable."""
     name = STDIN if path == "-" else path
     try:
         data = _bytes(path)
     except OSError as error:
-        message = f"{name}: cannot be read: {error.strerror}"
-        raise Unreadable([Diagnostic("PC100", message, _start(name), _mend(error, otherwise))]) from error
+        message = f"cannot read {name}: {error.strerror}"
+        raise Unreadable([Diagnostic("PC100", message, _start(name), _help(error, otherwise))]) from error
     except ValueError as error:  # a NUL in the path
-        raise Unreadable([Diagnostic("PC100", f"{name}: cannot be read: {error}", _start(name))]) from error
+        raise Unreadable([Diagnostic("PC100", f"cannot read {name}: {error}", _start(name), "name a file")]) from error
     if len(data) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES >> 10} KiB"
         raise Invalid(
-            [Diagnostic("PC103", message, _start(name), "a topology takes a few lines: is it the right file?")]
+            [
+                Diagnostic(
+                    "PC103", message, _start(name), "check that this is the right file: a topology takes a few lines"
+                )
+            ]
         )
     try:
         return Source(name, data.decode("utf-8-sig"))
@@ -59,17 +63,17 @@ def _start(name: str) -> Place:
     return Place(Source(name, ""), Span(0, 0, 0, 1))
 
 
-def _mend(error: OSError, otherwise: str) -> str:
+def _help(error: OSError, otherwise: str) -> str:
     if isinstance(error, IsADirectoryError):
         return "name a file in it"
     if isinstance(error, PermissionError):
-        return "let the user who starts poolctl read it"
+        return "let the user that starts poolctl read it"
     return _beside(FilePath(str(error.filename))) or otherwise if isinstance(error, FileNotFoundError) else ""
 
 
 def _beside(path: FilePath) -> str:
     """The file that was probably meant."""
-    from poolctl.config.wording import similar  # only who has findings needs it
+    from poolctl.config.wording import similar  # only findings need it
 
     try:
         names = {each.stem: each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")}
@@ -89,9 +93,15 @@ def option(text: str) -> Source:
     source = Source(text, text, is_file=False)
     found = NO_TEXT.search(text)
     if found:
-        message = f"{text.split(' ', maxsplit=1)[0]}: a byte that is not of the locale's encoding"
-        raise Invalid([Diagnostic("PC102", message, source.at(found.start()))])
+        message = f"{text.split(' ', maxsplit=1)[0]}: a byte that is not in the locale's encoding"
+        raise Invalid([Diagnostic("PC102", message, source.at(found.start()), "write it in the locale's encoding")])
     return source
+
+
+def mark_at(source: Source, index: int) -> Mark:
+    """A place of the text, as the parser's nodes have it."""
+    span = source.at(index).span
+    return Mark(source.name, index, span.line, span.column, None, index)
 
 
 def mark(source: Source, column: int) -> Mark:

@@ -59,11 +59,11 @@ class Substitution:
             self._scalar(node)
 
     def _key(self, key: ScalarNode) -> None:
-        """Left as it is, it would be an odd name for a variable, or a key that nobody knows."""
+        """Left as it is, it would be an odd name for a variable, or an unknown key."""
         place = place_of(self.source, key)
-        message = "variables are put into values, and not into keys"
+        message = "variables are substituted in values, not in keys"
         if len(self.findings) < MOST:
-            self.findings.append(Diagnostic("PC112", message, place, "write the key out"))
+            self.findings.append(Diagnostic("PC112", message, place, "write the key itself"))
         self.unusable[id(key)] = key
 
     def _scalar(self, node: ScalarNode) -> None:
@@ -80,8 +80,8 @@ class Substitution:
         text = _PART.sub(put, node.value)
         self._room -= len(text)
         if self._room < 0 and before == len(self.findings):
-            message = f"with its variables put in the file is larger than {MAX_BYTES >> 10} KiB"
-            self.findings.append(Diagnostic("PC108", message, place_of(self.source, node)))
+            message = f"with its variables substituted the file is larger than {MAX_BYTES >> 10} KiB"
+            self.findings.append(Diagnostic("PC108", message, place_of(self.source, node), "shorten the variables"))
         if before != len(self.findings):
             self.unusable[id(node)] = node
             return
@@ -101,23 +101,25 @@ class Substitution:
         if form == ":-":
             return value or str(rest)
         if form == ":?" and not value:
-            return self._missing(name, f"the variable {name} is not set: {rest or 'it has to be'}", place)
+            return self._missing(name, f"the variable {name} is not set: {rest or 'it is required'}", place)
         if value is None:
             return self._missing(name, f"the variable {name} is not set", place)
         if NO_TEXT.search(value):
-            self.findings.append(Diagnostic("PC112", f"the variable {name} has bytes that are no text", place))
+            self.findings.append(
+                Diagnostic("PC112", f"the variable {name} has bytes that are not UTF-8", place, "set it to a text")
+            )
         return value
 
     def _missing(self, name: str, message: str, place: Place) -> str:
-        mend = f"set it, or give a default: ${{{name}:-...}}"
+        help_ = f"set it, or give a default: ${{{name}:-...}}"
         if len(self.findings) < MOST:
-            self.findings.append(Diagnostic("PC111", message, place, mend))
+            self.findings.append(Diagnostic("PC111", message, place, help_))
         return ""
 
     def _malformed(self, found: re.Match[str], place: Place) -> str:
         if not found[2]:
             nested = self._nested(found)
-            message = "a substitution cannot stand in another one" if nested else f'"{found[0]}" has no closing brace'
+            message = "substitutions cannot be nested" if nested else f'"{found[0]}" has no closing brace'
         else:
             message = f'"{found[0]}" is not a substitution'
         self.findings.append(Diagnostic("PC112", message, place, f"the forms are {FORMS}"))

@@ -22,7 +22,7 @@ class Certificate(Part):
     @model_validator(mode="after")
     def _one_password(self) -> Self:
         if self.password and self.password_file:
-            raise Refused("password and password_file are two ways to say one thing", "keep one of them")
+            raise Refused("password and password_file exclude each other", "keep one of them")
         return self
 
 
@@ -35,7 +35,7 @@ class Clients(Part):
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not value or "*" in value[1:] or (value[0] == "*" and value[1:2] != "."):
-        raise Refused('expected the name of a host, or "*." and a name for all that have one label before it')
+        raise Refused('expected the name of a host, or "*." and a name', 'for instance "*.example.org"')
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,7 @@ class Tree:
         unusable = {_start(node) for node in self.unusable.values()}
         made = {_start(node): names for node, names in self.substituted.values()}
         kept = list(self.findings) if earlier else []
-        for finding in findings:
+        for finding in map(_with_braces, findings):
             source, span = finding.place
             start = source.name, span.line, span.column
             if start in made:
@@ -131,5 +132,25 @@ def _start(node: Node) -> tuple[str, int, int]:
     return node.start_mark.name, node.start_mark.line, node.start_mark.column
 
 
+_BARE = re.compile(r"(?<!\$)(?:\$\$)*\$([A-Za-z_]\w*)|%([A-Za-z_]\w*)%|\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+
+
+def _with_braces(finding: Diagnostic) -> Diagnostic:
+    """What is wrong with a value that has a variable as shells or templates write it is the way it is written."""
+    source, span = finding.place
+    line = source.line(span.line)
+    found = _BARE.search(line, span.column, span.end_column if span.end_line == span.line else len(line))
+    if found is None or finding.code not in ("PC204", "PC205", "PC206"):
+        return finding
+    name = next(filter(None, found.groups()))
+    help_ = f"write ${{{name}}} for the variable of the environment"
+    before = line[: span.column]
+    if before.count("{") > before.count("}") or before.count("[") > before.count("]"):
+        help_ += ", and give the key a line of its own: between brackets YAML takes the brace"
+    return replace(finding, help=help_)
+
+
 def _of_variables(names: Sequence[str]) -> str:
-    return f"the value is made with the variable {' and '.join(dict.fromkeys(names))} of the environment"
+    several = list(dict.fromkeys(names))
+    variables = f"variable {several[0]}" if len(several) == 1 else f"variables {' and '.join(several)}"
+    return f"the value comes from the {variables} of the environment"

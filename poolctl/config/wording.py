@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from poolctl.config.diagnostic import MOST, Diagnostic, Label
+from poolctl.config.diagnostic import MOST, Diagnostic, Label, number_of
 from poolctl.config.refused import Refused
 from poolctl.config.tree import Path, Tree
 
 Keys = Callable[[Path], Sequence[str]]
-Elsewhere = Callable[[str], str]
+Elsewhere = Callable[[str, Any], str]
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -45,19 +45,54 @@ _EXPECTED = {
 
 
 def similar(word: str, words: Iterable[str]) -> str | None:
-    """The word that was probably meant."""
-    import difflib  # only who has findings needs it
+    """The word that was probably meant: the same but for a slip or two, and for capitals, dashes and underscores.
 
-    found = difflib.get_close_matches(word, list(words), 1, 0.6)
-    return found[0] if found else None
+    A suggestion that is wrong leads astray, so there is none where more than that would have to change.
+    """
+    given = _plain(word)
+    best, least = None, LONGEST_SLIP + 1
+    for each in words:
+        known = _plain(each)
+        shorter, longer = sorted((len(given), len(known)))
+        most = min(1 if shorter <= 5 else LONGEST_SLIP, longer // 3)
+        swapped = sorted(given) == sorted(known)
+        if not swapped and (given[:1] != known[:1] or longer <= 3 == shorter):
+            continue  # reload is not preload, and api not app: slips seldom are at the beginning
+        if longer - shorter > most:
+            continue
+        slips = _slips(given, known)
+        if slips <= most and slips < least:
+            best, least = each, slips
+    return best
 
 
-def mend(word: str, words: Sequence[str], what: str) -> str:
+LONGEST_SLIP = 2
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[-_ /.]", "", word.lower())
+
+
+def _slips(first: str, second: str) -> int:
+    """How many letters are wrong, missing, too many, or in the place of their neighbour (optimal string alignment)."""
+    before: list[int] = []
+    row = list(range(len(second) + 1))
+    for i, mine in enumerate(first, 1):
+        earlier, before, row = before, row, [i]
+        for j, other in enumerate(second, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (mine != other))
+            if i > 1 and j > 1 and mine == second[j - 2] and first[i - 2] == other:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
+
+
+def closest(word: str, words: Sequence[str], what: str) -> str:
     """The help for an unknown word: the likely one, else all of them."""
     begun = [f'"{each}"' for each in words if word and each.startswith(f"{word}/")]
     if begun:
         return f"did you mean {' or '.join(begun)}?"
-    near = similar(word.lower(), words)
+    near = similar(word, words)
     if near:
         return f'did you mean "{near}"?'
     return f"{what} are {', '.join(words)}" if words else f"there are no {what.removeprefix('the ')}"
@@ -82,16 +117,39 @@ def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewher
     key = str(path[-1])
     within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
     what = f"the keys of {tree.named(path[:-1])}" if len(path) > 1 else "the keys"
-    help_ = "" if key.lower() in keys else (elsewhere and elsewhere(dotted(path)))
-    help_ = help_ or (mend(key, keys, what) if keys else "")
+    help_ = _of_a_list(tree, path)
+    help_ = help_ or (
+        "" if key.lower() in keys else (elsewhere(dotted(path), tree.value_at(path[:-1])) if elsewhere else "")
+    )
+    help_ = help_ or (closest(key, keys, what) if keys else "")
     return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), help_)
+
+
+def _of_a_list(tree: Tree, path: Path) -> str:
+    """The help for {trust: 10.0.0.1, 10.0.0.2}, which YAML reads as two keys, and for {idle: 1,5s}."""
+    around = tree.value_at(path[:-1])
+    if not isinstance(around, dict) or around.get(path[-1], "") is not None:
+        return ""
+    names = list(around)
+    number = names.index(path[-1])
+    before = next((name for name in reversed(names[:number]) if around[name] is not None), "")
+    first = around.get(before)
+    if isinstance(first, int) and re.fullmatch(r"\d+\s*[A-Za-z]*", str(path[-1])):
+        return f"a fraction has a point: {before}: {first}.{path[-1]}"
+    if before in LISTS and isinstance(first, str):
+        key = before if before != "at" else "listen"
+        return f"a list needs brackets: {key}: [{', '.join([first, *names[names.index(before) + 1 : number + 1]])}]"
+    return ""
+
+
+LISTS = ("trust", "proxy_protocol", "at", "listen")  # keys that may have several values
 
 
 def findings(
     tree: Tree, located: Iterable[tuple[Path, ErrorDetails]], keys: Keys, elsewhere: Elsewhere | None = None
 ) -> list[Diagnostic]:
-    """One diagnostic for each place. ``keys(path)`` gives the keys that a mapping may have, ``elsewhere(path)``,
-    dots between its parts, where a key belongs that it does not have.
+    """One diagnostic for each place. ``keys(path)`` gives the keys that a mapping may have, ``elsewhere(path, around)``
+    where a key belongs that it does not have: dots between the parts of its path, and the mapping that it stands in.
 
     The members of a union complain one by one about the same value: together they are one sentence.
     """
@@ -105,13 +163,20 @@ def findings(
         groups.setdefault(real, []).append(error)
     found = [(path, _finding(tree, path, errors, keys, elsewhere)) for path, errors in groups.items()]
     if left:
-        message = f"{len(left)} more keys or values are not accepted, from here on"
-        found.append(((), Diagnostic("PC204", message, tree.at_value(left[0]), "mend those above first")))
-    # Who misspells a key that has to be there has made one mistake, not two.
-    meant = {
-        (*path[:-1], word) for path, each in found if each.code == "PC203" for word in re.findall(r"[\w]+", each.help)
-    }
+        message = f"{number_of(len(left), 'more key or value', 'more keys or values')} not accepted, from here on"
+        found.append(((), Diagnostic("PC204", message, tree.at_value(left[0]), "correct those above first")))
+    meant = {key for path, each in found if each.code == "PC203" for key in _meant_keys(tree, path, each)}
     return [each for path, each in found if each.code != "PC202" or path not in meant]
+
+
+def _meant_keys(tree: Tree, path: Path, unknown: Diagnostic) -> Iterator[Path]:
+    """The keys that an unknown one stands for: a misspelled key that is required is one mistake, not two."""
+    word = re.match(r'(?:write|did you mean) "?([\w-]+)', unknown.help)
+    if word:
+        yield (*path[:-1], word[1])
+    inside = tree.value_at(path)
+    if isinstance(inside, dict):  # which are there, and at the wrong level
+        yield from ((*path[:-1], key) for key in inside)
 
 
 def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, elsewhere: Elsewhere | None) -> Diagnostic:
@@ -124,8 +189,7 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
         return Diagnostic("PC204", f"{tree.named(path)}: expected a value, not nothing", tree.at_key(path), help_)
     if kind == "missing":
         within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
-        message = f'the key "{path[-1]}" is missing{within}'
-        return Diagnostic("PC202", message, tree.at_key(path[:-1]), _missing(path))
+        return Diagnostic("PC202", f'missing key "{path[-1]}"{within}', tree.at_key(path[:-1]), _missing(tree, path))
     given, place = tree.value_at(path), tree.at_value(path)
     if errors[0]["loc"][-1:] == ("[key]",):  # what is said of a key, not of its value
         given, place = path[-1], tree.at_key(path)
@@ -135,15 +199,45 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
     sentence = "; ".join(map(str, said)) or f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
     if sentence.startswith("expected"):
         sentence = f"{sentence}, not {tree.written_at(path) or shown(given)}"
-    help_ = next((each.mend for each in said if isinstance(each, Refused)), "") or _meant(given, errors)
-    if help_.startswith("put it in quotes") and tree.variables(path):
-        help_ = f'put it in quotes: "{tree.text_at(path)}"'  # the variable, and not what it is today
-    if not help_ and kind in _MAPPINGS and path and keys(path):
-        help_ = f"its keys are {', '.join(keys(path))}"
+    help_ = _help(tree, path, errors, keys)
     code, subject = ("PC206", "listen") if said and _is_address(path) else ("PC204", dotted(path))
     used = tree.at_key(path)
     related = (Label(used, "used here"),) if used.span[:2] > place.span[:2] and used.source is place.source else ()
     return Diagnostic(code, f"{subject}: {sentence}" if path else sentence, place, help_, related)
+
+
+def _help(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys) -> str:
+    """What to write instead of a value that is not accepted."""
+    given = path[-1] if errors[0]["loc"][-1:] == ("[key]",) else tree.value_at(path)
+    said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
+    help_ = next((each.help for each in said if isinstance(each, Refused)), "")
+    if given is None and path and not tree.variables(path) and not help_.startswith("put it in quotes"):
+        return f"leave out the key, or give it a value{_such_as(path)}"
+    help_ = help_ or _meant(given, errors)
+    if help_.startswith("put it in quotes") and tree.variables(path):
+        return f'put it in quotes: "{tree.text_at(path)}"'  # the variable, and not what it is today
+    if not help_ and errors[0]["type"] in _MAPPINGS and path and keys(path):
+        glued = re.fullmatch(r"([\w-]+):(\S.*)", given, re.DOTALL) if isinstance(given, str) else None
+        if glued and glued[1] in keys(path):
+            return f'write a space after the colon: "{glued[1]}: {glued[2]}"'
+        return f"its keys are {', '.join(keys(path))}"
+    return help_ or _bounds(path, given, errors)
+
+
+def _such_as(path: Path) -> str:
+    example = EXAMPLES.get(str(path[-1]), "")
+    return f", for instance {example}" if example else ""
+
+
+def _bounds(path: Path, given: Any, errors: Sequence[ErrorDetails]) -> str:
+    """The help for a value that says itself what is wrong with it: too small, too large, or no number."""
+    words = [word for error in errors for word in _words(error)]
+    if path[-1:] == ("size",) and "auto" in words:
+        return "write a number, or auto for as many as the machine has cores"
+    if words and isinstance(given, str | int | float):
+        return f"choose one of {', '.join(words)}" if len(words) > 1 else f"write {words[0]}"
+    example = EXAMPLES.get(str(path[-1]), "") if path else ""
+    return f"for instance {example}" if example else ""
 
 
 def _is_address(path: Path) -> bool:
@@ -157,52 +251,98 @@ EXAMPLES = {
     "certificate": "/etc/ssl/shop.pem",
     "authority": "/etc/ssl/clients.pem",
     "target": "shop.wsgi:application",
+    "wsgi": "shop.wsgi:application",
+    "asgi": "shop.asgi:application",
+    "cgi": "./cgi-bin",
+    "static": "./public",
     "program": "./cgi-bin",
     "folder": "./public",
     "name": "Mcp-Session-Id",
+    "header": "Mcp-Session-Id",
+    "cookie": "session",
+    "listen": "tcp://0.0.0.0:8000",
+    "pool": "{kind: process, size: 8}",
+    "limits": "{connections: 500}",
+    "timeouts": "{idle: 75s}",
+    "preload": "true",
+    "backlog": "2048",
+    "user": "www-data",
+    "tls": "{certificate: /etc/ssl/shop.pem}",
+    "connections": "500",
+    "concurrency": "50",
+    "waiting": "100",
+    "size": "8",
+    "threads": "4",
+    "choices": "2",
+    "minimum": "1.3",
+    "proxy_protocol": "10.0.0.0/8",
+    "body_rate": "1KiB",
+    "names": '{"*.example.org": {certificate: wild.pem}}',
 }
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # the second is of a dataclass in an option
 _MAPPINGS = ("dict_type", "model_type", "dataclass_type")
 _BOOLS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false", "0": "false"}
 
 
-def _missing(path: Path) -> str:
-    """An example of what has to be there."""
+def _missing(tree: Tree, path: Path) -> str:
+    """An example of a key that is required."""
     example = EXAMPLES.get(str(path[-1]))
+    word = tree.value_at(path[:-1]) if len(path) > 1 else None
+    if example and isinstance(word, str) and path[-1] in ("target", "folder", "program", "name"):
+        return f"write {path[-2]}: {{{word}: {example}}}"
     return f"for instance {path[-1]}: {example}" if example else ""
+
+
+def _words(error: ErrorDetails) -> list[str]:
+    """The words that a value may be."""
+    return re.findall("'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
 
 
 def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
     """What was probably meant by a value that is not accepted."""
     kinds = {error["type"] for error in errors}
-    if "bool_type" in kinds and str(given).lower() in _BOOLS:
-        return (
-            f"write {_BOOLS[str(given).lower()]}: in YAML 1.2 {given} is a text"
-            if isinstance(given, str)
-            else (f"write {_BOOLS[str(given)]}")
-        )
-    if kinds & {"int_type", "float_type"} and isinstance(given, str) and re.fullmatch("[0-9]+", given):
+    text = given.strip() if isinstance(given, str) else ""
+    if "bool_type" in kinds:
+        return _as_bool(given)
+    if kinds & {"int_type", "float_type"} and re.fullmatch("-?[0-9]+", text):
         return "leave out the quotes"
     if kinds & {"int_type", "int_from_float"}:
         if isinstance(given, float) and given.is_integer():
             return f"as a whole number it is {int(given)}"
-        if isinstance(given, str) and re.fullmatch("[0-9]{1,3}([_, '][0-9]{3})+", given):
-            return f"write {re.sub('[^0-9]', '', given)}"
+        if re.fullmatch("[0-9]{1,3}([_, '][0-9]{3})+", text):
+            return f"write {re.sub('[^0-9]', '', text)}"
     if kinds & {"list_type", "tuple_type"} and isinstance(given, str | int | float):
+        parts = [part for part in re.split(r"\s*[,;]\s*", text) if part]
+        if len(parts) > 1:
+            return f"a list needs brackets: [{', '.join(map(shown, parts))}]"
         return f"a list of one is [{shown(given)}]"
-    if "string_type" in kinds and isinstance(given, int | float):
-        return f'put it in quotes: "{given}"'
-    words = [
-        word for error in errors for word in re.findall("'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
-    ]
+    if "string_type" in kinds:
+        return f'put it in quotes: "{_spelled(given)}"' if isinstance(given, int | float) else ""
+    words = [word for error in errors for word in _words(error)]
+    if isinstance(given, bool) and ("on" if given else "off") in words:
+        return f"write {'on' if given else 'off'}"
     near = similar(given, words) if words and isinstance(given, str) else None
     return f'did you mean "{near}"?' if near else ""
+
+
+def _as_bool(given: Any) -> str:
+    text = str(given).strip().lower()
+    if isinstance(given, str) and text in ("true", "false"):
+        return "leave out the quotes"
+    if text in _BOOLS:
+        return f"write {_BOOLS[text]}" + (f": in YAML 1.2 {given} is a text" if isinstance(given, str) else "")
+    return "write true or false"
+
+
+def _spelled(given: Any) -> str:
+    return str(given).lower() if isinstance(given, bool) else str(given)
 
 
 def expected(error: ErrorDetails) -> str:
     template = _EXPECTED.get(error["type"])
     if template is None:
-        return error["msg"][0].lower() + error["msg"][1:]
+        message = re.sub("^(Value error|Assertion failed), ", "", error["msg"])  # pydantic's own words
+        return message[:1].lower() + message[1:]
     context = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
     if error["type"] in ("too_short", "string_too_short") and context["min_length"] == 1:
         return "at least one" if error["type"] == "too_short" else "a text that is not empty"

@@ -52,7 +52,7 @@ def test_defaults_are_those_of_the_class(tmp_path: Path) -> None:
     [
         ("target: a, bodi: 3", "PC203", "bodi", 'unknown key "bodi" in app'),
         ("target: a, _turn: 3", "PC203", "_turn", 'unknown key "_turn" in app'),
-        ("body: 3", "PC202", "app", 'the key "target" is missing in app'),
+        ("body: 3", "PC202", "app", 'missing key "target" in app'),
         ("target: ''", "PC204", "''", 'app.target: expected a text that is not empty, not ""'),
         ("target: a, body: 5x", "PC204", "5x", 'expected a size such as "64KiB"'),
         ("target: a, body: 0B", "PC204", "0B", 'app.body: expected at least 1, not "0B"'),

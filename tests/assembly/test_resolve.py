@@ -74,15 +74,15 @@ def test_a_baseline_has_neither_ownership_nor_dispatch(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "column", "message", "mend"),
     [
-        ("pool: {kind: thrad}", 13, 'pool: there is no "thrad"', 'did you mean "thread"?'),
-        ("dispatch: rond-robin", 10, 'dispatch: there is no "rond-robin"', 'did you mean "round-robin"?'),
+        ("pool: {kind: thrad}", 13, 'unknown pool "thrad"', 'did you mean "thread"?'),
+        ("dispatch: rond-robin", 10, 'unknown dispatch "rond-robin"', 'did you mean "round-robin"?'),
         (
             "ownership: {use: x}",
             17,
-            'ownership: there is no "x"',
+            'unknown ownership "x"',
             "the words of ownership are half-sync/half-reactive,",
         ),
-        ("protocol: htp", 10, 'protocol: there is no "htp"', 'did you mean "http"?'),
+        ("protocol: htp", 10, 'unknown protocol "htp"', 'did you mean "http"?'),
     ],
 )
 def test_unknown_words(file: Path, text: str, column: int, message: str, mend: str) -> None:
@@ -115,12 +115,17 @@ def test_a_pool_that_grows_is_not_available_yet(file: Path, text: str) -> None:
             "dispatch: kernel-hash",
         ),
         ("ownership: {use: leader/followers, lock: mutex}", "lock", "not processes", "ownership.lock: kernel"),
-        ("pool: {kind: iterative, size: 3}", "size", "no pool whose size could be chosen", "leave out pool.size"),
-        ("pool: {kind: iterative, threads: 3}", "threads", "no pool whose threads", "leave out pool.threads"),
-        ("pool: iterative\ndispatch: random", "random", "no pool from which", "leave out dispatch"),
-        ("protocol: raw", "raw", "answers requests of the protocol http, not of raw", "protocol: http"),
+        ("pool: {kind: iterative, size: 3}", "size", "so it has no pool size", "leave out pool.size"),
+        ("pool: {kind: iterative, threads: 3}", "threads", "so it has no pool threads", "leave out pool.threads"),
+        ("pool: iterative\ndispatch: random", "random", "so it has no workers to choose from", "leave out dispatch"),
+        ("protocol: raw", "raw", "speaks the protocol http, not raw", "protocol: http"),
         ("dispatch: kernel-hash", "kernel-hash", "the kernel's choice", "ownership: reuse-port"),
-        ("ownership: reuse-port\nlisten: unix:///a", "reuse-port", "tcp:// addresses only", "ownership: half-sync"),
+        (
+            "ownership: reuse-port\nlisten: unix:///a",
+            "reuse-port",
+            "only tcp:// addresses allow",
+            "ownership: half-sync",
+        ),
     ],
 )
 def test_what_does_not_fit_has_place_reason_and_mend(
@@ -139,7 +144,7 @@ def test_what_does_not_fit_has_place_reason_and_mend(
 )
 def test_the_advice_can_be_followed(file: Path, text: str) -> None:
     found = only(file, f"app: demo\n{text}")
-    changes = found.help.removeprefix("the nearest that fits has ").split(", ")
+    changes = found.help.removeprefix("closest valid choice: ").split(", ")
     parts(file, f"app: demo\n{text}", *(change.replace(": ", "=") for change in changes))
 
 

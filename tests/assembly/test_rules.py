@@ -24,36 +24,38 @@ class Case(NamedTuple):
 
 
 BASELINES: dict[str, Any] = {
-    "process-per-connection": "a new process for every client",
-    "thread-per-connection": "a new thread for every client",
-    "iterative": "one process that serves one client after the other",
+    "process-per-connection": "process-per-connection starts a process for each client",
+    "thread-per-connection": "thread-per-connection starts a thread for each client",
+    "iterative": "iterative serves one client after the other in one process",
 }
 
 CASES = [
     Case(
         Combination(replace(WSGI, protocol="lines")),
         "protocol",
-        "wsgi answers requests of the protocol http, not of lines",
+        "wsgi speaks the protocol http, not lines",
     ),
     *(
-        Case(Combination(WSGI, pool, **{axis: word}), axis, f"{model}: there is no pool {lacks}")
+        Case(Combination(WSGI, pool, **{axis: word}), axis, f"{model}, so it has no {lacks}")
         for pool, model in BASELINES.items()
         for axis, word, lacks in (
-            ("size", "auto", "whose size could be chosen"),
-            ("threads", 2, "whose threads could be counted"),
-            ("ownership", REUSE, "between which sockets could be divided"),
-            ("dispatch", "random", "from which a worker could be chosen"),
+            ("size", "auto", "pool size"),
+            ("threads", 2, "pool threads"),
+            ("ownership", REUSE, "workers to divide sockets between"),
+            ("dispatch", "random", "workers to choose from"),
         )
     ),
     Case(
-        Combination(WSGI, "iterative", affinity="client"), "affinity", "whoever accepts a connection serves all of it"
+        Combination(WSGI, "iterative", affinity="client"),
+        "affinity",
+        "the worker that accepts a connection serves all of it",
     ),
     Case(
         Combination(WSGI, ownership=LEADER, dispatch="round-robin"),
         "dispatch",
-        "no front could dispatch it by round-robin",
+        "no front can dispatch by round-robin",
     ),
-    Case(Combination(WSGI, ownership=LEADER, dispatch="kernel-hash"), "dispatch", "the leader takes the task itself"),
+    Case(Combination(WSGI, ownership=LEADER, dispatch="kernel-hash"), "dispatch", "the leader takes each task itself"),
     Case(
         Combination(WSGI, ownership=ASYNC, dispatch="least-loaded", inspects=True),
         "dispatch",
@@ -62,7 +64,7 @@ CASES = [
     Case(
         Combination(WSGI, ownership=ASYNC, dispatch="least-loaded", finishes=True),
         "dispatch",
-        "least-loaded has to know when a task is done",
+        "least-loaded needs to know when a task is done",
     ),
     Case(
         Combination(WSGI, ownership=ASYNC, affinity="header"),
@@ -80,7 +82,7 @@ CASES = [
     Case(
         Combination(WSGI, ownership=REUSE, dispatch="least-loaded"),
         "dispatch",
-        "no front could dispatch by least-loaded",
+        "no front can dispatch by least-loaded",
     ),
     Case(Combination(WSGI, ownership=ASYNC, dispatch="cpu"), "dispatch", "cpu is the kernel's choice"),
     Case(
@@ -95,7 +97,7 @@ CASES = [
     Case(
         Combination(WSGI, "thread", ownership=LEADER, affinity="client"),
         "affinity",
-        "nobody looks at the client's address",
+        "nothing reads the client's address",
     ),
     Case(
         Combination(WSGI, ownership=REUSE, dispatch="cpu", affinity="client"),
@@ -105,7 +107,7 @@ CASES = [
     Case(
         Combination(WSGI, ownership=ASYNC, accept="worker", affinity="client"),
         "affinity",
-        "nobody knows the client's address",
+        "nothing reads the client's address",
     ),
     Case(
         Combination(WSGI, ownership=ASYNC, dispatch="shared-queue", affinity="client"),
@@ -121,20 +123,20 @@ CASES = [
     Case(
         Combination(SERVICES["async-lines"], ownership=REACTIVE),
         "ownership",
-        "the app async-lines is awaited on connections of its own",
+        "the app async-lines is async and keeps its connections",
     ),
-    Case(Combination(replace(ASGI, counts=True), ownership=ASYNC), "ownership", "and half-sync/half-async lends none"),
+    Case(Combination(replace(ASGI, counts=True), ownership=ASYNC), "ownership", "but half-sync/half-async lends none"),
     Case(
         Combination(ASGI, "thread", ownership=LEADER, affinity="request"),
         "affinity",
         "in the event loop of one thread, which keeps the connections",
     ),
-    Case(Combination(ASGI, threads=2), "threads", "further ones in its process add nothing"),
-    Case(Combination(ASGI, "iterative"), "pool", "iterative serves each client in code that blocks"),
+    Case(Combination(ASGI, threads=2), "threads", "more threads in its process add nothing"),
+    Case(Combination(ASGI, "iterative"), "pool", "iterative serves each client in blocking code"),
     Case(
         Combination(replace(WSGI, multiplexes=True), ownership=REACTIVE, affinity="request"),
         "ownership",
-        "one of HTTP/2 has several under way at once",
+        "HTTP/2 has several in flight on one",
     ),
     Case(
         Combination(WSGI, "thread", ownership=LEADER, lock="file", affinity="connection"),
@@ -143,10 +145,8 @@ CASES = [
     ),
     Case(Combination(WSGI, threads=2, ownership=LEADER, lock="file"), "lock", "held by a whole process"),
     Case(Combination(WSGI, ownership=LEADER, lock="mutex"), "lock", "chooses between threads, not processes"),
-    Case(
-        Combination(WSGI, ownership=REUSE, schemes=("tcp", "unix")), "ownership", "possible for tcp:// addresses only"
-    ),
-    Case(Combination(WSGI, ownership=REUSE, schemes=("fd",)), "ownership", "possible for tcp:// addresses only"),
+    Case(Combination(WSGI, ownership=REUSE, schemes=("tcp", "unix")), "ownership", "which only tcp:// addresses allow"),
+    Case(Combination(WSGI, ownership=REUSE, schemes=("fd",)), "ownership", "which only tcp:// addresses allow"),
 ]
 
 

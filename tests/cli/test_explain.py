@@ -143,7 +143,7 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
         ("tls", "listen.tls: speak TLS\n"),
         ("random", "ownership: half-sync/half-reactive, half-sync/half-async, reuse-port"),
         ("pc203", "PC203: an unknown key\n"),
-        ("pool.kind", "pool: who does the work"),
+        ("pool.kind", "pool: what does the work"),
         ("dispatch.choices", "dispatch.choices, an option of\n\n  power-of-choices: inboxes to draw (default: 2)\n"),
         ("protocol.http.body", "  http: bytes of a body, decoded; more is 413 (default: 16MiB)\n"),
         ("size", "protocol.size, an option of\n\n  frames: bytes of the prefix"),

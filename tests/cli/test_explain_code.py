@@ -1,4 +1,4 @@
-"""Every code is explained, by an example that has it and a mend that takes it away."""
+"""Every code is explained, by an example that has it and a fix that takes it away."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def test_its_example_has_it_and_nothing_else(code: str) -> None:
     assert {finding.code for finding in example_findings(CODES[code])} == {code}
 
 
-@pytest.mark.parametrize("code", [code for code in SHOWN if CODES[code].mended])
-def test_its_mend_takes_it_away(code: str) -> None:
-    assert example_findings(CODES[code], CODES[code].mended) == []
+@pytest.mark.parametrize("code", [code for code in SHOWN if CODES[code].fixed])
+def test_its_fix_takes_it_away(code: str) -> None:
+    assert example_findings(CODES[code], CODES[code].fixed) == []
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_it_says_how_it_is_mended(code: str) -> None:
+def test_it_says_how_it_is_fixed(code: str) -> None:
     """By an example without it, by words, or by the help below the example."""
     text = explain_code(code)
-    assert ("How to mend it: " in text) == (code not in SHOWN)
-    assert "\nMended:\n" in text or "How to mend it: " in text or "= help: " in text
+    assert ("How to fix it: " in text) == (code not in SHOWN)
+    assert "\nFixed:\n" in text or "How to fix it: " in text or "= help: " in text
 
 
 @pytest.mark.parametrize("code", CODES)

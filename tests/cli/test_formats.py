@@ -95,7 +95,7 @@ def test_github_says_how_many_it_will_not_show(folder: Path) -> None:
     (folder / "many.yaml").write_text("app: demo\n" + "".join(f"key{number}: 1\n" for number in range(23)))
     _, shown = validate("many.yaml", "--format", "github")
     assert shown.count("::error ") == 23
-    assert "13 more errors are in the log only: a step shows 10 annotations" in shown
+    assert "13 more errors in the log only: a step shows 10 annotations" in shown
 
 
 def test_github_escapes_what_would_end_a_property(folder: Path) -> None:
@@ -189,7 +189,21 @@ def test_colours_on_a_terminal_and_only_there(folder: Path) -> None:
     assert "\x1b[31m^^^\x1b[0m" in shown
     plain = validate("wrong.yaml")[1]
     assert "\x1b" not in plain
-    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
+    wide = on_a_terminal(folder, COLUMNS="200")
+    assert re.sub(r"\x1b\[[0-9;]*m", "", wide) == plain
+
+
+def test_sentences_are_wrapped_between_words(folder: Path) -> None:
+    """A terminal would break them anywhere."""
+    text = "app: demo\nownership: leader/followers\ndispatch: round-robin\nmax_requests: 5\nx: {}\n"
+    Path("wrong.yaml").write_text(text)
+    plain = validate("wrong.yaml")[1]
+    words = {word for line in plain.splitlines() if not re.match(r" *\d* \|", line) for word in line.split()}
+    for columns in (50, 72):
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(folder, COLUMNS=str(columns)))
+        sentences = [line for line in shown.splitlines() if not re.match(r" *\d* \|", line)]
+        assert max(map(len, sentences)) <= columns, shown
+        assert words <= set(shown.split())
 
 
 def test_lines_fit_into_a_narrow_terminal(folder: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,7 +16,8 @@ from typer.testing import CliRunner
 from poolctl import __version__
 from poolctl.cli.main import COMMANDS, cli
 
-FULL = str(Path(__file__).parents[2] / "topologies" / "full.yaml")
+ROOT = Path(__file__).parents[2]
+FULL = str(ROOT / "topologies" / "full.yaml")
 
 
 def test_a_valid_file_and_what_it_assembles() -> None:
@@ -41,9 +44,7 @@ def test_everything_that_is_wrong(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "none.yaml")])
     assert (done.exit_code, done.stderr) == (2, "")
-    assert done.stdout.startswith(
-        f"error[PC100]: {tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n"
-    )
+    assert done.stdout.startswith(f"error[PC100]: cannot read {tmp_path / 'none.yaml'}: No such file or directory\n")
 
 
 @pytest.mark.parametrize("arguments", [["validate"], ["validate", FULL, "--nonsense"], ["serve"]])
@@ -94,7 +95,7 @@ def test_streams_that_are_closed_are_no_traceback(tmp_path: Path, words: str, re
 
 def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(cli, ["validate", "-", "-f", "-"], input="app: demo\n")
-    assert (done.exit_code, done.stdout.splitlines()[0]) == (2, "error[PC100]: <stdin>: can be read only once")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (2, "error[PC100]: <stdin> can be read only once")
     done = CliRunner().invoke(cli, ["validate", FULL, FULL, "-f", "-"], input="pool: {size: 2}\n")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "standard input can be read only once" in done.stderr
@@ -105,4 +106,41 @@ def test_the_file_that_was_meant(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shpo.yaml")])
     assert f'= help: did you mean "{tmp_path / "shop.yaml"}"?\n' in done.stdout
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shop.yaml"), "-f", str(tmp_path / "x" / "y.yaml")])
-    assert "= help: -f names a file that is put over the first one\n" in done.stdout
+    assert "= help: -f names a file whose keys replace those of the first one\n" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["human", "concise", "json", "github", "sarif"])
+def test_any_encoding_of_the_output_will_do(form: str, tmp_path: Path) -> None:
+    """A key may have any character, and a terminal or a pipe may not have it."""
+    file = tmp_path / "l\u00e4den.yaml"
+    file.write_text("app: demo\nn\u00e4me: \U0001f600\n", encoding="utf-8")
+    for command in (["validate", "--no-environment", "--format", form], ["run"], ["config"], ["explain"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "poolctl", *command, str(file)],
+            env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        shown = (done.stdout + done.stderr).decode()  # click writes UTF-8 by itself
+        assert done.returncode in (1, 2, 78)
+        assert "Traceback" not in shown
+        assert re.search(r"n(ä|\\xe4|\\u00e4)me", shown)
+
+
+def test_what_strict_says_is_what_it_means(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npool: {size: 1}\n")
+    arguments = ["validate", "--no-environment", str(file)]
+    done = CliRunner().invoke(cli, arguments)
+    assert (done.exit_code, f"{file}: valid, 1 warning\n" in done.stdout) == (0, True)
+    strict = CliRunner().invoke(cli, [*arguments, "--strict"])
+    assert strict.exit_code == 1
+    assert strict.stdout.endswith(f"{file}: 1 warning, and --strict counts warnings as errors\n")
+    told = [
+        json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json", *more]).stdout)
+        for more in ([], ["--strict"])
+    ]
+    assert [(each["valid"], each["files"][0]["valid"]) for each in told] == [(True, True), (False, False)]
+    file.write_text("app: demo\npool: {size: 2}\n")
+    assert CliRunner().invoke(cli, [*arguments, "--strict"]).stdout.startswith(f"{file}: valid\n")

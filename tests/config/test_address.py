@@ -25,14 +25,14 @@ def test_forms(text: str, address: Address) -> None:
     ("text", "reason"),
     [
         ("shop", "the forms are tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
-        ("http://shop", "the forms are"),
-        ("tcp://:80", "tcp://0.0.0.0:PORT"),
+        ("http://shop", "write tcp://shop:80"),
+        ("tcp://:80", "write tcp://0.0.0.0:80"),
         ("tcp://a", "not of the form tcp://HOST:PORT"),
-        ("tcp://::1:80", "an IPv6 address stands in brackets"),
+        ("tcp://::1:80", "an IPv6 address needs brackets"),
         ("tcp://[x]:80", "no IPv6 address in its brackets"),
         ("tcp://a:65536", "the highest is 65535"),
         ("unix://shop.sock", "absolute path"),
-        ("unix:///run/", "has to name a file"),
+        ("unix:///run/", "does not name a file"),
         ("unix:///" + "a" * 107, "more than 107 bytes"),
         ("fd://2", "3 or higher"),
         ("fd://x", "3 or higher"),
@@ -42,7 +42,7 @@ def test_forms(text: str, address: Address) -> None:
 def test_what_is_no_address(text: object, reason: str) -> None:
     with pytest.raises(Refused) as raised:
         parse_address(text)
-    assert reason in f"{raised.value}: {raised.value.mend}"
+    assert reason in f"{raised.value}: {raised.value.help}"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_no_address(text: object, reason: str) -> None:
 def test_what_was_probably_meant_is_an_address(text: object, meant: str) -> None:
     with pytest.raises(Refused) as raised:
         parse_address(text)
-    assert meant in raised.value.mend
+    assert meant in raised.value.help
     assert str(parse_address(meant)) == meant
 
 

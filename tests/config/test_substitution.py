@@ -92,7 +92,7 @@ def marked(finding: Diagnostic) -> str:
         ("${A", "PC112", "${A", "no closing brace"),
         ("${A-b}", "PC112", "${A-b}", "is not a substitution"),
         ("${}", "PC112", "${}", "is not a substitution"),
-        ("'${A:-${N}}'", "PC112", "${A:-$", "cannot stand in another one"),
+        ("'${A:-${N}}'", "PC112", "${A:-$", "cannot be nested"),
         ('"\\t${UNSET}"', "PC111", "${UNSET}", "is not set"),
     ],
 )

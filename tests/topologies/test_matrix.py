@@ -145,7 +145,7 @@ def assert_refused_by_run(file: Path, found: list[Diagnostic], capsys: pytest.Ca
 
 def assert_followed(file: Path, advice: str) -> None:
     """The mend that was shown makes a file that is valid."""
-    said = advice.removeprefix("the nearest that fits has ")
+    said = advice.removeprefix("closest valid choice: ")
     assert said != advice, advice
     sets, _, dropped = said.partition("; leave out ")
     text = json.loads(file.read_text())

@@ -68,7 +68,7 @@ class _Trial:
         if kind == "loaded":
             return None
         if kind == "unusable":
-            return "PC410", f"app: {message}", mend or "check the name, which is that of the file's app", ""
+            return "PC410", f"app: {message}", mend or "fix it in the app's own code", ""
         if kind == "raised":
             return "PC411", f"app: {self.named} cannot be imported: {message}", mend, detail
         if kind == "left":
@@ -130,9 +130,9 @@ def _mend(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if package in sys.modules:
-            return "mend it in the app's own code: the package is there, and has no such module"
+            return "fix it in the app's own code: the package is there, but has no such module"
         return f'install what has the module "{package}" for {sys.executable}, which runs poolctl'
-    return "mend it in the app's own code"
+    return "fix it in the app's own code"
 
 
 def _shortened(text: str) -> str:

@@ -13,22 +13,22 @@ from poolctl.config.choice import place_of_name
 from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.config.model import Choice
 from poolctl.config.tree import Tree
-from poolctl.config.wording import mend
+from poolctl.config.wording import closest
 
 
 def choose(axis: str, choice: Choice, tree: Tree) -> tuple[Plugin | None, list[Diagnostic]]:
-    """The plugin, which may have wrong options; without one and without findings there is no such word."""
+    """The plugin, which may have wrong options; without one and without findings the word is unknown."""
     place = place_of_name(tree, choice)
     if axis not in AXES:
         if not is_file(choice.name):
             return None, []
-        message = f"{axis}: there are no plugins for this axis"
+        message = f"{axis}: this axis takes no plugins"
         return None, [Diagnostic("PC205", message, place, f"the axes that take plugins are {', '.join(AXES)}")]
     found = find(axis, choice.name, _folder(place))
     if found is None:
         return None, []
     if isinstance(found, NotFound):
-        return None, [Diagnostic("PC208", found.message, place, found.mend)]
+        return None, [Diagnostic("PC208", found.message, place, found.help)]
     description = described(found, choice.options)
     if isinstance(description, Unusable):
         return None, [_unusable(axis, description, place)]
@@ -39,13 +39,13 @@ def default(axis: str, word: str, place: Place) -> tuple[Plugin | None, list[Dia
     """The plugin that another one asks for by its name, as an app does for its protocol."""
     found = find(axis, word, Path())
     if not isinstance(found, Reference):
-        message = f"{axis}: the app speaks {word}, and no part of this name is installed"
-        mend = (
-            found.mend
+        message = f"{axis}: the app speaks {word}, but no part of this name is installed"
+        help_ = (
+            found.help
             if isinstance(found, NotFound)
-            else f"say where it is, for instance {axis}: {{use: ./{word}.py:Mine}}"
+            else f"name its file, for instance {axis}: {{use: ./{word}.py:Mine}}"
         )
-        return None, [Diagnostic("PC208", message, place, mend)]
+        return None, [Diagnostic("PC208", message, place, help_)]
     description = described(found, {})
     if isinstance(description, Unusable):
         return None, [_unusable(axis, description, place)]
@@ -56,12 +56,14 @@ def help_for(axis: str, word: str) -> str:
     """What to write instead of a word that neither poolctl nor a plugin has."""
     known = words(axis)
     if axis not in AXES:
-        return mend(word, known, f"the words of {axis}")
+        return closest(word, known, f"the words of {axis}")
     plugins = list(installed(axis))
-    found = meant(word) or mend(word, [*known, *plugins], f"the words of {axis}")
+    found = meant(word) or closest(word, [*known, *plugins], f"the words of {axis}")
     if plugins or not found.startswith("the words of"):
         return found
-    return f"{found}; a plugin would have to be installed, or be named by its file"
+    if axis == "app":
+        return f"an application is app: {{wsgi: MODULE:CALLABLE}} or {{asgi: MODULE:CALLABLE}}; {found}"
+    return f"{found}; a plugin is named by its file, ./FILE.py:CLASS"
 
 
 def _folder(place: Place) -> Path:
@@ -71,12 +73,12 @@ def _folder(place: Place) -> Path:
 
 
 def _unusable(axis: str, why: Unusable, place: Place) -> Diagnostic:
-    return Diagnostic("PC209", f"{axis}: {why.message}", place, why.mend, detail=why.detail)
+    return Diagnostic("PC209", f"{axis}: {why.message}", place, why.help, detail=why.detail)
 
 
 def _wrong(choice: Choice, description: Description, tree: Tree) -> list[Diagnostic]:
     if description.refused:
-        said, mend = description.refused
-        mend = mend or f"poolctl plugin show {choice.name} says what its options are"
-        return [Diagnostic("PC204", f"{choice.path[0]} {choice.name}: {said}", place_of_name(tree, choice), mend)]
+        said, help_ = description.refused
+        help_ = help_ or f"poolctl plugin show {choice.name} lists its options"
+        return [Diagnostic("PC204", f"{choice.path[0]} {choice.name}: {said}", place_of_name(tree, choice), help_)]
     return wrong(choice, description.errors, list(description.options), tree)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PATIENCE = 10.0  # seconds that the import of a plugin may take
-ONLY = "a plugin only defines a class"
+ONLY = "let the module only define the class"
 LONGEST = 20_000  # characters of a traceback, and of a docstring
 
 
@@ -35,7 +35,7 @@ class Description:
     ``facts``     what rules and commands ask of the axis' parts, by the names of their attributes
     ``values``    of each option: as given, or the default
     ``errors``    of pydantic about the options that were given
-    ``refused``   what its constructor said of them, and the mend
+    ``refused``   what its constructor said of them, and the help
     """
 
     about: str = ""
@@ -61,7 +61,7 @@ class Unusable:
     """Why a class is no plugin. ``detail``: the traceback of its own code, and what it printed."""
 
     message: str
-    mend: str = ""
+    help: str = ""
     detail: str = ""
 
 
@@ -73,17 +73,15 @@ def described(reference: Reference, options: Mapping[str, Any] | None = None) ->
     kind, *rest = told.words
     if kind == "described":
         return _read(json.loads(rest[0]))
-    message, mend, detail = [*rest, "", ""][:3]
+    message, help_, detail = [*rest, "", ""][:3]
     if told.printed:
         detail = f"{detail}\n\nit printed:\n{told.printed}".strip()
-    return Unusable(message, mend, detail)
+    return Unusable(message, help_, detail)
 
 
 def _without_a_word(reference: Reference, told: Told) -> Unusable:
     if told.words is None:
-        return Unusable(
-            f"{reference.text} is still being imported after {PATIENCE:g} s", "a plugin only defines a class"
-        )
+        return Unusable(f"{reference.text} is still being imported after {PATIENCE:g} s", ONLY)
     how = f"was ended by signal {-told.ended}" if told.ended < 0 else f"left with exit code {told.ended}"
     return Unusable(f"the process that imported {reference.text} {how}", ONLY, told.printed)
 
@@ -92,7 +90,7 @@ def _without_a_word(reference: Reference, told: Told) -> Unusable:
 
 
 def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
-    """described with JSON; or unusable with a message, a mend and a traceback."""
+    """described with JSON; or unusable with a message, a help and a traceback."""
     from poolctl.assembly.environment.offspring import die_with_parent
     from poolctl.assembly.plugins.load import PluginError, load
 
@@ -101,7 +99,7 @@ def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
         part = load(reference)
         return "described", json.dumps(_described(reference.axis, part, options))
     except PluginError as error:
-        return "unusable", error.message, error.mend
+        return "unusable", error.message, error.help
     except SystemExit as error:
         return "unusable", f"{reference.text} ends the process that imports it: {error.code}", ONLY
     except BaseException as error:  # noqa: BLE001  # whatever the plugin's code raises is shown to the user
@@ -122,8 +120,9 @@ def _mend(error: BaseException, what: str) -> str:
     if what == "made" and isinstance(error, TypeError) and "argument" in str(error):
         return "options are the annotated fields of a dataclass, and its constructor is called with nothing else"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f'install what has the module "{error.name.partition(".")[0]}" for {sys.executable}, which runs poolctl'
-    return "mend it in the plugin's own code"
+        module = error.name.partition(".")[0]
+        return f'install the package that has the module "{module}" for {sys.executable}, which runs poolctl'
+    return "fix it in the plugin's own code"
 
 
 def _end(text: str) -> str:
@@ -133,7 +132,7 @@ def _end(text: str) -> str:
 def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
     from pydantic import ValidationError
 
-    from poolctl.assembly.options import option_fields, values_of
+    from poolctl.assembly.options import option_fields, plainly, values_of
     from poolctl.assembly.schema import options_schema, required_options
 
     own = "" if _written_by_dataclass(part) else inspect.cleandoc(part.__doc__ or "")  # not what it inherits
@@ -152,7 +151,7 @@ def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) ->
     try:
         made = part(**values)
     except ValueError as error:  # of a __post_init__
-        return found | {"refused": [str(error), getattr(error, "mend", "")]}
+        return found | {"refused": [plainly(error), getattr(error, "help", "")]}
     except Exception as error:
         raise NotMade from error
     values = {each.name: getattr(made, each.name, None) for each in option_fields(part)}
@@ -173,10 +172,10 @@ def _plain(value: Any) -> Any:
 
 
 def _portable(error: Any) -> dict[str, Any]:
-    """Pydantic's word about one value, without objects: an exception becomes its text and mend."""
+    """Pydantic's word about one value, without objects: an exception becomes its text and help."""
     context = dict(error.get("ctx", {}))
     if isinstance(context.get("error"), Exception):
-        context["error"] = {"said": str(context["error"]), "mend": getattr(context["error"], "mend", "")}
+        context["error"] = {"said": str(context["error"]), "help": getattr(context["error"], "help", "")}
     return _plain({**error, "ctx": context})  # type: ignore[no-any-return]  # it is a mapping
 
 
@@ -222,5 +221,5 @@ def _restored(error: dict[str, Any]) -> Any:
 
     context = error["ctx"]
     if isinstance(context.get("error"), dict):
-        context["error"] = Refused(context["error"]["said"], context["error"]["mend"])
+        context["error"] = Refused(context["error"]["said"], context["error"]["help"])
     return {**error, "loc": tuple(error["loc"])}

@@ -37,12 +37,12 @@ BASES = {
 
 
 class PluginError(PoolctlError):
-    """A class that cannot be a part. ``mend``: what to do about it."""
+    """A class that cannot be a part. ``help``: what to do about it."""
 
-    def __init__(self, message: str, mend: str = "") -> None:
-        super().__init__(f"{message}; {mend}" if mend else message)
+    def __init__(self, message: str, help: str = "") -> None:  # noqa: A002  # as the field of a finding is called
+        super().__init__(f"{message}; {help}" if help else message)
         self.message = message
-        self.mend = mend
+        self.help = help
 
 
 def load(reference: Reference) -> type[Any]:
@@ -122,25 +122,25 @@ def check(reference: Reference, found: Any) -> None:
     axis, name = reference.axis, reference.name
     kind = base(axis)
     if not isinstance(found, type):
-        mend = f"write a class below {kind.__name__}"
+        help_ = f"write a subclass of {kind.__name__}"
         if axis == "app" and callable(found):
             module = reference.where.removeprefix("./").removesuffix(".py").replace("/", ".")
-            mend = f"an application is app: {{wsgi: {module}:{name}}}, or {{asgi: {module}:{name}}}"
-        raise PluginError(f"{name} is no class, but of type {type(found).__name__}", mend)
+            help_ = f"an application is app: {{wsgi: {module}:{name}}}, or {{asgi: {module}:{name}}}"
+        raise PluginError(f"{name} is not a class: its type is {type(found).__name__}", help_)
     if not issubclass(found, kind):
         raise PluginError(
-            f"{name} is not below poolctl.plugin.{kind.__name__}, as a plugin of {axis} has to be",
+            f"{name} is not a subclass of poolctl.plugin.{kind.__name__}",
             f"write class {found.__name__}({kind.__name__})",
         )
     version = getattr(found, "interface", INTERFACE)
     if version != INTERFACE:
         raise PluginError(
-            f"{name} is written for version {version!r} of the interface, and this poolctl has {INTERFACE}",
-            "install a release of it that fits, or another one of poolctl",
+            f"{name} is written for version {version!r} of the interface, but this poolctl has {INTERFACE}",
+            "install a release of it for this version, or another poolctl",
         )
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        raise PluginError(f"{name} does not have {', '.join(missing)}", f"{kind.__name__} says what each has to do")
+        raise PluginError(f"{name} does not have {', '.join(missing)}", f"{kind.__name__} documents what each must do")
     _check_like(axis, name, found)
     _check_options(axis, name, found)
     if axis == "dispatch":
@@ -153,9 +153,9 @@ def _check_call(name: str, found: type[Any], method: str, arguments: tuple[str, 
     written = f"write def {method}(self, {', '.join(arguments)})"
     function = inspect.getattr_static(found, method)
     if not callable(getattr(found, method)):
-        raise PluginError(f"{name}.{method} is no method", written)
+        raise PluginError(f"{name}.{method} is not a method", written)
     if inspect.iscoroutinefunction(getattr(found, method)):
-        raise PluginError(f"{name}.{method} is async, and nobody awaits it: a strategy decides at once", written)
+        raise PluginError(f"{name}.{method} is async, but a strategy decides at once", written)
     whose = () if isinstance(function, staticmethod | classmethod) else ("self",)
     try:
         inspect.signature(getattr(found, method)).bind(*whose, *arguments)
@@ -170,9 +170,9 @@ def _check_like(axis: str, name: str, found: type[Any]) -> None:
     known = [word for word in words(axis) if axis != "dispatch" or word not in NO_LIKE]
     if like not in known:
         raise PluginError(
-            f'{name} says that it fits like "{like}", which is none of the words of {axis} that a front can follow'
+            f'{name} says that it fits like "{like}", which is not a word of {axis} that a front can follow'
             if axis == "dispatch"
-            else f'{name} says that it fits like "{like}", which is no word of {axis}',
+            else f'{name} says that it fits like "{like}", which is not a word of {axis}',
             f"say like: ClassVar[str] = one of {', '.join(known)}",
         )
 
@@ -182,16 +182,18 @@ def _check_options(axis: str, name: str, found: type[Any]) -> None:
     try:
         hints = get_type_hints(found, include_extras=True)
     except NameError as error:
-        raise PluginError(f"{name}: an annotation names what is not there: {error}", "import it") from error
+        raise PluginError(f"{name}: an annotation uses an unknown name: {error}", "import it") from error
     except (SyntaxError, TypeError) as error:
-        raise PluginError(f"{name}: an annotation is no type: {error}", "write for instance weight: int = 3") from error
+        raise PluginError(
+            f"{name}: an annotation is not a type: {error}", "write for instance weight: int = 3"
+        ) from error
     known = {each.name: each for each in fields(found)} if is_dataclass(found) else {}
     for option in inspect.get_annotations(found):
         if isinstance(hints[option], InitVar):
-            raise PluginError(f"{name}.{option} is an InitVar, which no topology can give", "make it a field")
+            raise PluginError(f"{name}.{option} is an InitVar, which no topology can set", "make it a field")
         classwide = hints[option] is ClassVar or get_origin(hints[option]) is ClassVar
         if option not in known and not classwide and not option.startswith("_") and hints[option] is not KW_ONLY:
-            message = f"{name} is no dataclass, so {option} would be no option"
+            message = f"{name} is not a dataclass, so {option} is not an option"
             raise PluginError(message, f"put @dataclass above class {found.__name__}")
     for option, field in known.items():
         if field.init:
@@ -210,11 +212,11 @@ def _check_option(axis: str, name: str, field: Field[Any], hint: Any) -> None:
 
     option = field.name
     if option == name_key(axis):
-        raise PluginError(f"{name} has an option {option}, the key that names the plugin itself", "name it otherwise")
+        raise PluginError(f"{name} has an option {option}, the key that names the plugin itself", "rename it")
     if isinstance(field.default, FieldInfo):
         said = _type(hint)
         raise PluginError(
-            f"{name}.{option} = Field(...) would be its value: this is a dataclass, and no model of pydantic",
+            f"{name}.{option} = Field(...) would be its value: this is a dataclass, not a model of pydantic",
             f"write {option}: Annotated[{said}, Field(...)] = its default",
         )
     try:
@@ -222,7 +224,7 @@ def _check_option(axis: str, name: str, field: Field[Any], hint: Any) -> None:
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
         said = _type(hint)
         raise PluginError(
-            f"{name}.{option}: no topology can say a value of the type {said}",
+            f"{name}.{option}: no topology can hold a value of type {said}",
             "numbers, texts, lists, mappings, enumerations and dataclasses of those can be read;"
-            " what is no option has field(init=False)",
+            " a field that is not an option has field(init=False)",
         ) from error

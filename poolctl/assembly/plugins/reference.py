@@ -43,10 +43,10 @@ class Reference(NamedTuple):
 
 
 class NotFound(NamedTuple):
-    """Why there is no such plugin, and the mend."""
+    """Why there is no such plugin, and what to do about it."""
 
     message: str
-    mend: str
+    help: str
 
 
 def group(axis: str) -> str:
@@ -82,17 +82,17 @@ def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
     except (OSError, RuntimeError, ValueError) as error:  # a home of nobody, links in a circle, not allowed, too long
         why = (isinstance(error, OSError) and error.strerror) or error
         shown = place if len(place) <= LONGEST else f"{place[:LONGEST]}..."
-        return NotFound(f"{axis}: {shown} cannot be looked up: {why}", "a path is absolute, or counts from the file")
+        return NotFound(f"{axis}: {shown} cannot be found: {why}", "name it from the folder of the file")
     if not there:
         beside = sorted(each.name for each in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
         others = f"; there are {', '.join(beside)}" if beside else ""
         return NotFound(
-            f"{axis}: there is no file {place}", f"a path counts from the folder of the file that names it{others}"
+            f"{axis}: no such file: {place}", f"a path is relative to the folder of the file that names it{others}"
         )
     if path.suffix != ".py":
-        return NotFound(f"{axis}: {place} is no Python file", "the file of a plugin has a name that ends with .py")
+        return NotFound(f"{axis}: {place} is not a Python file", "name a file that ends in .py")
     if not CLASS.fullmatch(name):
-        return NotFound(f'{axis}: "{name}" is no name of a class', f"for instance {place}:Mine")
+        return NotFound(f'{axis}: "{name}" is not the name of a class', f"for instance {place}:Mine")
     return Reference(axis, text, name, path=str(path))
 
 

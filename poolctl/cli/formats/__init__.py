@@ -6,17 +6,22 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Literal, NamedTuple
 
-from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.diagnostic import Diagnostic, number_of
 
 Format = Literal["human", "concise", "json", "github", "sarif"]
 
 
 class Report(NamedTuple):
-    """What was found in one topology, and what it assembles when it is valid."""
+    """What was found in one topology, and what it assembles when it is valid. ``strict``: warnings count as errors."""
 
     file: str
     findings: Sequence[Diagnostic]
     described: Sequence[str] = ()
+    strict: bool = False
+
+    @property
+    def valid(self) -> bool:
+        return not self.count("error") and not (self.strict and self.count("warning"))
 
     def count(self, severity: str) -> int:
         return sum(finding.severity == severity for finding in self.findings)
@@ -33,9 +38,5 @@ def show(form: Format) -> Show:
 
 def counted(reports: Sequence[Report]) -> str:
     """How many of each severity there are, in words; empty when there is nothing."""
-    texts = []
-    for severity in ("error", "warning", "note"):
-        count = sum(report.count(severity) for report in reports)
-        if count:
-            texts.append(f"{count} {severity}{'' if count == 1 else 's'}")
-    return ", ".join(texts)
+    counts = {severity: sum(report.count(severity) for report in reports) for severity in ("error", "warning", "note")}
+    return ", ".join(number_of(count, severity) for severity, count in counts.items() if count)

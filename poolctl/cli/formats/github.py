@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from poolctl.cli.formats import Report
-from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.diagnostic import Diagnostic, number_of
 
 SHOWN = 10
 COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -25,7 +25,8 @@ def show(reports: Sequence[Report]) -> None:
         for finding in these:
             typer.echo(_annotation(command, finding))
         if len(these) > SHOWN:
-            typer.echo(f"{len(these) - SHOWN} more {severity}s are in the log only: a step shows {SHOWN} annotations")
+            more = number_of(len(these) - SHOWN, f"more {severity}")
+            typer.echo(f"{more} in the log only: a step shows {SHOWN} annotations")
 
 
 def _annotation(command: str, finding: Diagnostic) -> str:

@@ -11,7 +11,7 @@ import typer
 from poolctl.cli.formats import Report, counted
 from poolctl.config.diagnostic import Diagnostic, printable
 
-MOST = 50  # findings of a file that are shown; whoever has more mends these first
+MOST = 50  # findings of a file that are shown; whoever has more corrects these first
 STYLES = {
     "error": "bold red",
     "warning": "bold yellow",
@@ -25,14 +25,14 @@ MARKS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def show(reports: Sequence[Report]) -> None:
-    """Each report, and below several of them what they come to."""
+    """Each report, and below several of them their sum."""
     for number, report in enumerate(reports):
         if number:
             typer.echo()
         findings(report.findings, sys.stdout)
         if report.findings:
             typer.echo()
-        described = [] if report.count("error") else report.described
+        described = report.described if report.valid else ()
         typer.echo("\n  ".join([f"{printable(report.file)}: {verdict(report)}", *described]))
     if len(reports) > 1:
         typer.echo(f"\n{len(reports)} files: {counted(reports) or 'all valid'}")
@@ -43,6 +43,8 @@ def verdict(report: Report) -> str:
     found = counted([report])
     if report.count("error"):
         return found
+    if not report.valid:
+        return f"{found}, and --strict counts warnings as errors"
     return f"valid, {found}" if found else "valid"
 
 

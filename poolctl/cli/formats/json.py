@@ -26,10 +26,10 @@ def show(reports: Sequence[Report]) -> None:
         json.dumps(
             {
                 "format_version": FORMAT_VERSION,
-                "valid": errors == 0,
+                "valid": all(report.valid for report in reports),
                 "error_count": errors,
                 "warning_count": sum(report.count("warning") for report in reports),
-                "files": [{"filename": each.file, "valid": not each.count("error")} for each in reports],
+                "files": [{"filename": each.file, "valid": each.valid} for each in reports],
                 "diagnostics": [finding(each) for report in reports for each in report.findings],
             },
             indent=2,

@@ -52,7 +52,7 @@ class Cgi(App):
         if os.path.isdir(path):
             self._folder: bytes | None = path
         elif not os.path.isfile(path):
-            raise AppError(f"cgi: there is neither a program nor a folder {self.program}")
+            raise AppError(f"cgi: there is neither a program nor a folder {self.program}; create it, or name another")
         elif not os.access(path, os.X_OK):
             raise AppError(f"cgi: {self.program} cannot be executed by this user; chmod +x {self.program}")
         else:

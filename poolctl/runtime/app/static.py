@@ -68,11 +68,13 @@ class Static(App):
         self._types = Types(self.types)
         self._index = [os.fsencode(name) for name in self.index]
         if os.path.isfile(self._folder):
-            raise AppError(f"{self._folder!r} is a file, and app static serves a folder; name the folder that it is in")
+            raise AppError(f"{self._folder!r} is a file, but app static serves a folder; name the folder that it is in")
         if not os.path.isdir(self._folder):
-            raise AppError(f"there is no folder {self._folder!r}: the option 'folder' of app static names one")
+            raise AppError(f"there is no folder {self._folder!r}; create it, or name another")
         if not os.access(self._folder, os.X_OK):
-            raise AppError(f"the folder {self._folder!r} cannot be entered by the user that serves it")
+            raise AppError(
+                f"the folder {self._folder!r} cannot be entered by the user that serves it; chmod o+x {self._folder}"
+            )
 
     def serve(self, request: HttpRequest, out: Output) -> bool:
         """Answer one request; whether the connection may be kept."""

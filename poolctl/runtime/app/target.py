@@ -26,7 +26,9 @@ def load_callable(target: str, default: str | None = None) -> Callable[..., Any]
         raise AppError(f"{target!r} does not name a callable: write 'package.module:callable'{_meant(target)}")
     found: Any = _attribute(_module(name), name, path)
     if not callable(found):
-        raise AppError(f"'{name}:{path}' cannot be called: its type is {type(found).__name__}")
+        raise AppError(
+            f"'{name}:{path}' cannot be called: its type is {type(found).__name__}; name the application itself"
+        )
     function: Callable[..., Any] = found
     return function
 
@@ -36,7 +38,7 @@ def load_function(target: str, word: str) -> Callable[..., Any]:
     function = load_callable(target)
     if is_async(function):
         raise AppError(
-            f"{target!r} is an async function, which the app {word} would call and never await; "
+            f"{target!r} is async, but the app {word} calls it without awaiting; "
             f"write 'app: {{async-{word}: {target}}}'"
         )
     _takes(function, target, (f"a {'connection' if word == 'stream' else word.removesuffix('s')}",))
@@ -48,7 +50,7 @@ def load_async_function(target: str, word: str) -> Callable[..., Awaitable[Any]]
     function = load_callable(target)
     if not is_async(function):
         raise AppError(
-            f"{target!r} is no async function, and the app {word} awaits it; make it one with 'async def', "
+            f"{target!r} is not async, but the app {word} awaits it; make it one with 'async def', "
             f"or write 'app: {{{word.removeprefix('async-')}: {target}}}'"
         )
     _takes(function, target, (f"a {'connection' if word == 'async-stream' else word[6:].removesuffix('s')}",))
@@ -59,10 +61,7 @@ def load_wsgi(target: str) -> Callable[..., Any]:
     """As ``load_callable``; ``application`` is the default (PEP 3333). Raises AppError for one that is awaited."""
     function = load_callable(target, "application")
     if is_async(function):
-        raise AppError(
-            f"{target!r} is to be awaited, which makes it an ASGI application and no WSGI one; "
-            f"write 'app: {{asgi: {target}}}'"
-        )
+        raise AppError(f"{target!r} is async: an ASGI application, not WSGI; write 'app: {{asgi: {target}}}'")
     _takes(function, target, ("environ", "start_response"))
     return function
 
@@ -73,7 +72,7 @@ def load_asgi(target: str) -> Callable[..., Any]:
     function = load_callable(target, "application")
     if not is_async(function) and _parameters(function)[:2] == ["environ", "start_response"]:
         raise AppError(
-            f"{target!r} takes environ and start_response, which makes it a WSGI application and no ASGI one; "
+            f"{target!r} takes environ and start_response: a WSGI application, not ASGI; "
             f"write 'app: {{wsgi: {target}}}'"
         )
     _takes(function, target, ("scope", "receive", "send"))
@@ -141,7 +140,7 @@ def _module(name: str) -> Any:
             raise
         raise AppError(
             f"cannot import {name!r}: no module of that name in {here} or the environment"
-            + (_meant(name) or _inside(missing) or _close(missing, here))
+            + (_meant(name) or _inside(missing) or _close(missing, here) or "; check the name of the module")
         ) from None
 
 
@@ -187,6 +186,7 @@ def _attribute(module: Any, name: str, path: str) -> Any:
             close = difflib.get_close_matches(part, [word for word in dir(found) if word[:2] != "__"], 1, 0.6)
             where = f"module {name!r}" if found is module else f"'{name}:{path}'"
             raise AppError(
-                f"{where} has no attribute {part!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+                f"{where} has no attribute {part!r}"
+                + (f"; did you mean {close[0]!r}?" if close else "; check the name")
             ) from None
     return found

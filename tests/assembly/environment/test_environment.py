@@ -213,9 +213,9 @@ class TestApp:
         ("target", "code", "says", "mend"),
         [
             ("shop:aplication", "PC410", "no attribute 'aplication'", "did you mean 'application'?"),
-            ("shop:number", "PC410", "cannot be called: its type is int", "check the name"),
+            ("shop:number", "PC410", "cannot be called: its type is int", "name the application itself"),
             ("shp:application", "PC410", "no module of that name in", "did you mean 'shop'?"),
-            ("unlike.anything", "PC410", "no module of that name in", "check the name"),
+            ("unlike.anything", "PC410", "no module of that name in", "check the name of the module"),
         ],
     )
     def test_is_not_there(self, folder: Path, target: str, code: str, says: str, mend: str) -> None:
@@ -230,8 +230,16 @@ class TestApp:
             "class Odd(BaseException):\n    def __str__(self):\n        raise ValueError\nraise Odd\n"
         )
         finding = one("app: {wsgi: shop:application}\n")
-        assert (finding.code, finding.help) == ("PC411", "mend it in the app's own code")
+        assert (finding.code, finding.help) == ("PC411", "fix it in the app's own code")
         assert "line 4, in <module>" in finding.detail
+
+    @pytest.mark.parametrize(
+        ("app", "fix"),
+        [("static: ./public", "create it, or name another"), ("cgi: ./run.sh", "create it, or name another")],
+    )
+    def test_the_fix_is_that_of_its_kind(self, folder: Path, app: str, fix: str) -> None:
+        """A missing folder has no name of an app to check."""
+        assert one(f"app: {{{app}}}\n").help == fix
 
     def test_a_file_is_no_folder(self, folder: Path) -> None:
         (folder / "shop.py").touch()
@@ -384,10 +392,10 @@ class TestApp:
         [
             ("{static: ./public}", "there is no folder"),
             ("{cgi: ./run.sh}", "neither a program nor a folder"),
-            ("{lines: 'shop:answer'}", "is an async function"),
-            ("{wsgi: 'shop:answer'}", "an ASGI application and no WSGI one"),
-            ("{wsgi: 'shop:framework'}", "an ASGI application and no WSGI one"),
-            ("{asgi: 'shop:old'}", "a WSGI application and no ASGI one"),
+            ("{lines: 'shop:answer'}", "calls it without awaiting"),
+            ("{wsgi: 'shop:answer'}", "an ASGI application, not WSGI"),
+            ("{wsgi: 'shop:framework'}", "an ASGI application, not WSGI"),
+            ("{asgi: 'shop:old'}", "a WSGI application, not ASGI"),
         ],
     )
     def test_of_other_kinds(self, folder: Path, app: str, says: str) -> None:

@@ -123,12 +123,12 @@ def test_all_wrong_options_are_told_at_once(look: Look) -> None:
         ("def f(:", "cannot be imported: SyntaxError"),
         (
             "@dataclass\nclass Mine(Dispatch):\n    w: 'Wight' = 3\n    def pick(self, t, i): ...",
-            "names what is not there",
+            "uses an unknown name",
         ),
         (OPTION.format("a: int = Field(default=3, ge=1)"), "Mine.a = Field(...) would be its value"),
-        (OPTION.format("a: object | None = None\n    b: Dispatch | None = None"), "can say a value of the type"),
-        (OPTION.format("a: 3 = 3"), "Mine.a: no topology can say a value of the type 3"),
-        (OPTION.format("a: 'int |' = 3"), "an annotation is no type"),
+        (OPTION.format("a: object | None = None\n    b: Dispatch | None = None"), "can hold a value of type"),
+        (OPTION.format("a: 3 = 3"), "Mine.a: no topology can hold a value of type 3"),
+        (OPTION.format("a: 'int |' = 3"), "an annotation is not a type"),
         (OPTION.format("use: str = ''"), "has an option use, the key that names the plugin"),
         (OPTION.format("a: InitVar[int] = 3"), "Mine.a is an InitVar"),
         (f"class Mine(Dispatch):\n    def __init__(self, weight): ...\n{PICK}", "cannot be made: TypeError"),
@@ -162,7 +162,7 @@ def test_an_unknown_key_inside_an_option_is_one(tmp_path: Path) -> None:
     file.write_text("app: demo\ndispatch: {use: ./mine.py:Mine, sides: [{width: 1, height: 2}], colour: green}\n")
     found = judge(Inputs(str(file)))
     assert {(each.code, each.message, each.help) for each in found.findings} == {
-        ("PC204", 'dispatch.colour: expected "red" or "blue", not "green"', ""),
+        ("PC204", 'dispatch.colour: expected "red" or "blue", not "green"', "choose one of red, blue"),
         ("PC203", 'unknown key "height" in dispatch.sides.0', ""),
     }
 

@@ -84,7 +84,7 @@ def test_a_path_that_cannot_be_looked_up_is_said(tmp_path: Path) -> None:
     for path in ("~nobody-of-this-name/a.py", "./loop.py", f"./{'a' * 5000}.py"):
         found = find("dispatch", f"{path}:A", tmp_path)
         assert isinstance(found, NotFound)
-        assert "cannot be looked up" in found.message
+        assert "cannot be found" in found.message
         assert len(found.message) < 400
 
 

@@ -55,7 +55,7 @@ def test_a_target_that_names_nothing(target: str) -> None:
         ("wsgi.py", "; did you mean 'wsgi'?"),
         ("pc_shopp.wsgi", "; did you mean 'pc_shop'?"),
         ("pc_shop.wsgj", "; did you mean 'pc_shop.wsgi'?"),
-        ("pc_shop.wsgi.more", ""),
+        ("pc_shop.wsgi.more", "; check the name of the module"),
     ],
 )
 def test_a_module_that_is_not_there(name: str, mend: str, project: Path) -> None:
@@ -135,7 +135,7 @@ def test_what_can_be_called_as_the_app_is(name: str, project: Path) -> None:
         (load_wsgi, "three", "environ and start_response: missing a required argument: 'send'"),
         (load_wsgi, "create_app", f"environ and start_response: too many positional arguments{FACTORY}"),
         (load_asgi, "create_app", f"scope and receive and send: too many positional arguments{FACTORY}"),
-        (load_asgi, "site", "takes environ and start_response, which makes it a WSGI application"),
+        (load_asgi, "site", "takes environ and start_response: a WSGI application, not ASGI"),
         (partial(load_function, word="lines"), "three", "a line: missing a required argument: 'receive'"),
     ],
 )

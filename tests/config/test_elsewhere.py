@@ -1,0 +1,125 @@
+"""Keys of other servers get a true answer, and a word is suggested only where it is right."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from poolctl.assembly.registry import part_class, words
+from poolctl.config.access_log import AccessLog
+from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS, place_for
+from poolctl.config.forwarded import Forwarded
+from poolctl.config.listen import Entry
+from poolctl.config.model import AXES, SHORT, Limits, Timeouts, Topology
+from poolctl.config.tls import Certificate, Clients, Tls
+from poolctl.config.wording import similar
+
+NESTED = {"limits": Limits, "timeouts": Timeouts, "listen": Entry, "access_log": AccessLog, "forwarded": Forwarded}
+ASTRAY = (
+    "reload reloads log logs mounts server cpu_affinity metrics log_level api map port host time node mode root path"
+    " list env proto pull tag cert ssl size cache uploads group_id blog dialog tool cool debug type"
+)
+
+
+@pytest.mark.parametrize("word", ASTRAY.split())
+def test_what_is_no_slip_is_not_suggested(word: str) -> None:
+    assert similar(word, list(Topology.model_fields)) is None
+    found = [similar(word, [each for each in words(axis) if each != word]) for axis in AXES]
+    assert found == [None] * len(AXES)
+
+
+def test_what_means_something_else_inside_is_not_suggested() -> None:
+    assert similar("body", list(Limits.model_fields)) is None
+    assert similar("name", words("app")) is None
+    assert similar("reject", ["dispatch", "refuse"]) is None
+
+
+@pytest.mark.parametrize("word", [*Topology.model_fields, *(word for axis in AXES for word in words(axis))])
+def test_every_slip_of_one_letter_is_understood(word: str) -> None:
+    """Two letters in the wrong order, one missing, one too many; capitals and dashes do not count at all."""
+    known = [*Topology.model_fields, *(each for axis in AXES for each in words(axis))]
+    slips = {word.upper(), word.replace("-", "_"), f"{word}s", word[:-2] + word[-1] + word[-2], word[:-1]}
+    for slip in slips - set(known):
+        if len(word) > 4 or len(slip) >= len(word):
+            found = similar(slip, known)
+            assert found == word or (found is not None and abs(len(found) - len(slip)) <= 1), slip
+
+
+def test_every_answer_leads_to_a_key_that_is() -> None:
+    options = {axis: set(SHORT.get(axis, ())) | {"use", "lifespan"} for axis in AXES}
+    options["pool"] = {"kind", "size", "threads"}
+    options["ownership"] = {"use", "accept", "lock"}
+    options["protocol"] = {field.name for field in fields(part_class("protocol", "http"))}
+    for known in (*KEYS.values(), *INSIDE.values()):
+        first, *rest = known.split(".")
+        assert first in Topology.model_fields, known
+        if first in options:
+            assert set(rest) <= options[first], known
+        elif rest:
+            part = {"tls": Tls, "clients": Clients, "names": Certificate}.get(
+                rest[-2] if len(rest) > 1 else "", NESTED[first]
+            )
+            assert rest[-1] in part.model_fields, known
+
+
+@pytest.mark.parametrize("key", [key for key in Topology.model_fields if key not in AXES])
+def test_no_key_of_a_topology_is_foreign(key: str) -> None:
+    plain = re.sub("[-_]", "", key)
+    assert KEYS.get(plain, key) in (key, "access_log")
+    assert plain not in ANSWERS
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("workers", 4, "write pool: {size: 4}"),
+        ("worker-processes", 4, "write pool: {size: 4}"),
+        ("threads", 8, "write pool: {threads: 8}"),
+        ("bind", "0.0.0.0:8000", "write listen: tcp://0.0.0.0:8000"),
+        ("bind", ["127.0.0.1:1", "unix:/run/a"], "write listen: [tcp://127.0.0.1:1, unix:///run/a]"),
+        ("port", 8000, "write listen: tcp://127.0.0.1:8000"),
+        ("uds", "/run/a.sock", "write listen: unix:///run/a.sock"),
+        ("fd", 3, "write listen: fd://3"),
+        ("worker_class", "gthread", "write pool: {threads: 4}"),
+        ("worker_class", "uvicorn.workers.UvicornWorker", "write app: {asgi: "),
+        ("worker_class", "gevent", "no green threads"),
+        ("timeout", 30, "write timeouts: {request: 30}"),
+        ("timeout", 0, "write timeouts: {request: off}"),
+        ("timeout", {"idle": 3}, 'did you mean "timeouts"?'),
+        ("graceful_timeout", 10, "write timeouts: {drain: 10}"),
+        ("keepalive", 5, "write timeouts: {idle: 5}"),
+        ("accesslog", "-", "write access_log: {to: stdout}"),
+        ("accesslog", "/var/log/a.log", "write access_log: {to: /var/log/a.log}"),
+        ("proxy_headers", True, "write forwarded: {trust: 127.0.0.1}"),
+        ("ssl_certfile", "a.pem", "write listen: {at: tcp://HOST:PORT, tls: {certificate: a.pem}}"),
+        ("wsgi_app", "shop:app", "write app: {wsgi: shop:app}"),
+        ("lifespan", "off", "write app: {asgi: MODULE:CALLABLE, lifespan: off}"),
+        ("reload", True, "does not reload code yet"),
+        ("reload_dirs", ["."], "does not reload code yet"),
+        ("max_requests", 1000, "does not recycle workers yet"),
+        ("max_requests_jitter", 50, "does not recycle workers yet"),
+        ("workers_lifetime", 60, "does not recycle workers yet"),
+        ("metrics", True, "exports no metrics yet"),
+        ("statsd_host", "localhost:8125", "exports no metrics yet"),
+        ("log_level", "debug", "no level or format to choose yet"),
+        ("errorlog", "-", "no level or format to choose yet"),
+        ("root_path", "/api", "serves one app, at /"),
+        ("mounts", {}, "serves one app, at /"),
+        ("server", {"app": "demo"}, "keys stand at the top"),
+        ("server", "shop", "write name: shop"),
+        ("cpu_affinity", True, "CPUAffinity="),
+        ("daemon", True, "stays in the foreground"),
+        ("pool.workers", 4, "write size: 4"),
+        ("pool.max_requests", 4, "does not recycle workers yet"),
+        ("limits.body", "1MiB", "write protocol: {body: 1MiB}"),
+        ("listen.ssl", True, "write tls: {certificate: PATH, key: PATH}"),
+        ("listen.0.port", 80, "write at: tcp://127.0.0.1:80"),
+        ("qqq", 1, ""),
+    ],
+)
+def test_what_other_servers_have(key: str, value: object, says: str) -> None:
+    name = key.rpartition(".")[2]
+    found = place_for(key, NESTED, {name: value})
+    assert says in found if says else found == ""
