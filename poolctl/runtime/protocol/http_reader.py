@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.runtime.protocol.http_body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http_head import HeadParser
+from poolctl.runtime.protocol.http_line import TOKEN, broken
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
@@ -124,7 +125,9 @@ class HttpReader:
         searched = max(0, len(held) - 3)
         held += data
         if held.find(END, searched, self._limit) < 0:
-            if len(held) >= self._limit:
+            if broken(held, searched, self._limit):
+                self._refuse_at_once(bytes(held[: self._limit]))
+            elif len(held) >= self._limit:
                 self._too_large(bytes(held[: self._limit]))
             return None
         whole = bytes(held)
@@ -143,13 +146,14 @@ class HttpReader:
             self._refused = b"\r\n"
         if begin == size or self.failure:
             return size
-        if not 65 <= data[begin] <= 90:
-            self.failure = 400  # no method begins so: a TLS handshake, perhaps; said at once, not after the timeout
-            self._refused = data[begin : begin + self._limit]
+        if data[begin] not in TOKEN:  # no method begins so: a TLS handshake, perhaps
+            self._refuse_at_once(data[begin : begin + self._limit])
             return size
         found = data.find(END, begin, begin + self._limit)
         if found < 0:
-            if size - begin >= self._limit:
+            if broken(data, begin, begin + self._limit):
+                self._refuse_at_once(data[begin : begin + self._limit])
+            elif size - begin >= self._limit:
                 self._too_large(data[begin : begin + self._limit])
             else:
                 self._held += data[begin:]
@@ -157,6 +161,12 @@ class HttpReader:
         end = found + 4
         self._take_head(data[begin:end], end == size)
         return end
+
+    def _refuse_at_once(self, head: bytes) -> None:
+        """``head`` is the beginning of what cannot become a request: said now, not after the timeout."""
+        self.failure = 400
+        self._refused = head
+        self._held.clear()
 
     def _too_large(self, head: bytes) -> None:
         """``head`` is as much as a head may be, and not the end of it."""

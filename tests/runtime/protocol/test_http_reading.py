@@ -285,5 +285,10 @@ def test_what_is_accepted_means_the_same_to_the_parser_alone(data: bytes) -> Non
     conversation.receive(data)
     told_here = [(request[0].encode(), request[1], request[4]) for request in map(told, conversation.requests)]
     reference = Reference(data)
-    assert reference.requests == told_here
-    assert reference.failed == bool(conversation.failure) or conversation.pending
+    known = [each for each in told_here if each[0] in (b"GET", b"POST")]  # any other it does not know, and stops there
+    if len(known) == len(told_here):
+        assert reference.requests == told_here
+        assert reference.failed == bool(conversation.failure) or conversation.pending
+    else:
+        assert reference.requests == told_here[: len(reference.requests)]
+        assert reference.failed
