@@ -208,7 +208,7 @@ class AsyncTaskExecutor(ABC):
 
     def _failed(self, lent: Lent, exchange: Any, error: BaseException) -> bool:
         if asyncio.current_task() in self._late:
-            return self._refused(lent, TOO_LATE)
+            return self._refused(lent, exchange.request, TOO_LATE)
         if comes_of_leaving(error):
             log.info("a client left in the middle of an answer, and the app raised %r", error)
             return False
@@ -217,12 +217,12 @@ class AsyncTaskExecutor(ABC):
         if exchange.ended:  # frameworks answer first and raise then, for the log
             kept: bool = exchange.keep
             return kept
-        return self._refused(lent, 500)
+        return self._refused(lent, exchange.request, 500)
 
-    def _refused(self, lent: Lent, status: int) -> bool:
+    def _refused(self, lent: Lent, request: Any, status: int) -> bool:
         if not lent.began:
             try:
-                lent.send(self.service.protocol.refusal(status))
+                lent.send(self.service.protocol.refusal_of(request, status))
             except ClientGone:
                 log.info("the client left before it could be told")
         return False

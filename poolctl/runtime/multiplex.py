@@ -58,7 +58,7 @@ def flush(connection: Connection, conversation: Http2Conversation) -> None:
 
 def _answer(stream: Http2Stream, connection: Connection, service: Service) -> None:
     if stream.refused:
-        stream.send(service.protocol.farewell(stream.refused, stream.conversation.peer))
+        stream.send(service.protocol.farewell(stream.refused, stream.conversation.peer, stream.line))
         stream.end(whole=True)
         return
     stream.out = connection

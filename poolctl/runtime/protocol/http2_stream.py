@@ -71,6 +71,11 @@ class Http2Stream:
             self.refused = 400
         self.request = HttpRequest(method, target, "2", found, True, self.conversation)  # type: ignore[arg-type]
 
+    @property
+    def line(self) -> bytes:
+        """What would be the request line in HTTP/1."""
+        return b"%b %b HTTP/2" % (self.request.method.encode("latin-1"), self.request.target)
+
     def receive(self, data: bytes) -> None:
         """A piece of the request's body."""
         if self.refused:
