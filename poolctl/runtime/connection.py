@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import dataclass
 from os import read
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
@@ -14,7 +15,8 @@ from poolctl.runtime import forked
 from poolctl.runtime.multiplex import multiplex
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.pace import drips
-from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.parcel import WAITED
+from poolctl.runtime.poller import IN, OUT, broken
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.service import Service
@@ -134,6 +136,9 @@ class Connection(Sending):
                 self.loop.want(self, OUT)
                 return
             if not keep:
+                self.close(service)
+                return
+            if requests and monotonic() - self.loop.now > WAITED and broken(self.fd):
                 self.close(service)
                 return
         self.served = True

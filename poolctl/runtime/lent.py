@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.parcel import ENDED, LAST
+from poolctl.runtime.poller import broken
 from poolctl.runtime.protocol.http_streaming import Inflow, StreamingConversation
 from poolctl.runtime.scoreboard import TICKET
 
@@ -150,10 +150,3 @@ class LoggedLent(Lent):
         """As above; a head has gone before it."""
         self.more += count
         super().send_file(file, offset, count)
-
-
-def broken(fd: int) -> bool:
-    """Whether a connection was reset, or closed by both sides."""
-    poll = select.poll()
-    poll.register(fd, 0)
-    return bool(poll.poll(0))

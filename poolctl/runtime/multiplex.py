@@ -25,6 +25,9 @@ def multiplex(connection: Connection, service: Service) -> None:
         while connection.outbound is None and turn > 0:
             if conversation.complete:
                 _answer(conversation.complete.popleft(), connection, service)
+                if conversation.lost:
+                    connection.close(service)
+                    return
                 connection.served = True
             elif count := conversation.push():
                 turn -= count

@@ -55,6 +55,7 @@ class Http2Conversation(Conversation):
         self._streams: dict[int, Http2Stream] = {}
         self._resets = 0
         self._over = False
+        self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
         self.h2.local_settings = Settings(
             client=False,

@@ -111,7 +111,15 @@ class Http2Stream:
             if body:
                 self._body(body)
         if not self._closed and self.out is not None:
-            self.out.send(self.conversation.frames())  # each part goes out before the app is asked for the next
+            self._send_on(self.out)
+
+    def _send_on(self, out: Output) -> None:
+        """Each part goes out before the app is asked for the next."""
+        try:
+            out.send(self.conversation.frames())
+        except ClientGone:
+            self.conversation.lost = True
+            raise
 
     def send_file(self, file: int, offset: int, count: int) -> None:
         """A range of a regular file: read as the windows open."""

@@ -35,7 +35,7 @@ def known_host(value: bytes) -> bool:
     return True
 
 
-def broken(data: bytes | bytearray, start: int, end: int) -> bool:
+def malformed(data: bytes | bytearray, start: int, end: int) -> bool:
     """Whether ``data[start:end]``, a part of a head, has what no head may have. The byte before ``start`` counts."""
     return _SOUND.fullmatch(data, start, end) is None
 
@@ -50,7 +50,7 @@ def refusal_of(head: bytes) -> int:
     """The status for a head that the parser refused: 501 for a method and 505 for a version that are well formed and
     not served (RFC 9110, 9.1 and 15.6.6; RFC 9112, 3 for a method that is too long), otherwise 400."""
     line = _LINE.match(head)
-    if line is None or broken(head, 0, len(head)):
+    if line is None or malformed(head, 0, len(head)):
         return 400
     if line[2] not in (b"1.1", b"1.0"):
         return 505

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.runtime.protocol.http_body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http_head import HeadParser
-from poolctl.runtime.protocol.http_line import TOKEN, broken
+from poolctl.runtime.protocol.http_line import TOKEN, malformed
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
@@ -125,7 +125,7 @@ class HttpReader:
         searched = max(0, len(held) - 3)
         held += data
         if held.find(END, searched, self._limit) < 0:
-            if broken(held, searched, self._limit):
+            if malformed(held, searched, self._limit):
                 self._refuse_at_once(bytes(held[: self._limit]))
             elif len(held) >= self._limit:
                 self._too_large(bytes(held[: self._limit]))
@@ -151,7 +151,7 @@ class HttpReader:
             return size
         found = data.find(END, begin, begin + self._limit)
         if found < 0:
-            if broken(data, begin, begin + self._limit):
+            if malformed(data, begin, begin + self._limit):
                 self._refuse_at_once(data[begin : begin + self._limit])
             elif size - begin >= self._limit:
                 self._too_large(data[begin : begin + self._limit])
