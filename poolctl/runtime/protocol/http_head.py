@@ -304,9 +304,11 @@ class HeadParser:
         self.expects = False
         for kind, value in watched:
             if kind == EXPECT and newest:
-                if value.lower() != b"100-continue":
-                    return 417
-                self.expects = True
+                for member in value.lower().split(b","):
+                    if member.strip() == b"100-continue":
+                        self.expects = True
+                    elif member.strip():  # empty ones do not count (RFC 9110, 5.6.1)
+                        return 417
             elif kind == PROXY:
                 self._renew()  # it means nothing (RFC 9112, C.2.2), but a parser that met "close" reads no more
         if self.chunked or self.length:
