@@ -156,7 +156,7 @@ class Http2Conversation(Conversation):
         assert event.stream_id is not None  # h2 always says which
         assert event.headers is not None
         stream = self._streams[event.stream_id] = Http2Stream(self, event.stream_id)
-        stream.begin(event.headers)
+        stream.begin(event.headers, ended=event.stream_ended is not None)
 
     def _body(self, event: DataReceived) -> None:
         number = event.stream_id or 0
