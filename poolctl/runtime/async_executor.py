@@ -27,12 +27,13 @@ from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.inbox import FD, NOW, ProcessInbox, RingingInbox
+from poolctl.runtime.leaving import WAITED
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.lent import Lent, LoggedLent
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import SWEEP
 from poolctl.runtime.overdue import TOO_LATE, Overdue
-from poolctl.runtime.parcel import FILE, HEAD, LAST, WAITED, introduced
+from poolctl.runtime.parcel import FILE, HEAD, LAST, introduced
 from poolctl.runtime.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
 from poolctl.runtime.protocol.http_streaming import StreamingConversation
 from poolctl.runtime.returns import Returns
@@ -149,7 +150,7 @@ class AsyncTaskExecutor(ABC):
         client: Any,
     ) -> None:
         """A task was taken; its request is complete."""
-        if monotonic() - sent > WAITED and left_early(self.service, fd, conversation.peer, data):
+        if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
             self._forsake(self._kind(self, fd, self.service.row, conversation, b"", flags, client), ticket)
             return
         row = self._free.pop()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection import NEWCOMER, READ
 from poolctl.runtime.door import Door
+from poolctl.runtime.leaving import BROKEN, left
 from poolctl.runtime.outbound import Outbound, Sending
 from poolctl.runtime.pace import drips
 from poolctl.runtime.parcel import introduction
@@ -57,6 +58,9 @@ class Client(Sending):
         self.since = self.came = front.now  # came: when the last bytes did
 
     def on_event(self, events: int, service: Any) -> None:
+        if events & BROKEN and self.framer.forgets and left(events, self.peer):
+            self._gone()
+            return
         if self.outbound is not None and not self.ticket:
             self._write()
             return
@@ -95,7 +99,8 @@ class Client(Sending):
     def _gone(self) -> None:
         """The connection was reset. Who has borrowed it will find that out; nothing is read from it again, and what has
         come is not served."""
-        self.gone = self.leaving = True
+        self.gone = self.framer.forgets
+        self.leaving = True
         if self.ticket:
             self.front.drop(self)
             if self.front.miss(self):

@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.leaving import state
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.parcel import ENDED, LAST
-from poolctl.runtime.poller import broken
 from poolctl.runtime.protocol.http_streaming import Inflow, StreamingConversation
 from poolctl.runtime.scoreboard import TICKET
 
@@ -118,7 +118,7 @@ class Lent(Sending):
         broken off; who ends its own side may still wait for the answer."""
         while not self.gone:
             await asyncio.sleep(LOOK)
-            self.gone = broken(self.fd)
+            self.gone = bool(state(self.fd))
 
     def done(self) -> bool:
         """The app has answered. Whether its request was read to its end, so that the next one begins there."""

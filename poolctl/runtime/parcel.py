@@ -25,9 +25,6 @@ LAST = 1  # the connection ends after this answer
 ENDED = 2  # the client sends no more
 FILE = 4  # the request is in a file, the second descriptor
 
-WAITED = 0.02  # seconds that a request waits before it is worth a system call to see whether its client is still there
-LEFT_EARLY = 499  # in the access log, of a client that left while its request waited; as nginx has it
-
 # A record is a number shifted by 2, and one of these beside it.
 KEPT = 1  # ticket: the connection may be kept
 MISSED = 2  # ticket: the connection did not arrive, for the worker had no descriptor left

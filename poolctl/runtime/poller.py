@@ -48,14 +48,6 @@ def own_descriptors(poller: Any) -> set[int]:
     return set(poller.own) if isinstance(poller, SelectorsPoller) else {poller.fileno()}
 
 
-def broken(fd: int) -> bool:
-    """Whether a connection was reset, or closed by both sides. One whose client only sends no more is not: that client
-    may wait for its answer."""
-    poll = select.poll()
-    poll.register(fd, 0)  # an error and a hang-up are reported unasked (poll(2))
-    return bool(poll.poll(0))
-
-
 class SelectorsPoller:
     """The fallback. One thread at a time waits, a change by another thread wakes it so that it counts at once.
 

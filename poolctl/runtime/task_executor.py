@@ -22,17 +22,16 @@ from poolctl.errors import ClientGone
 from poolctl.runtime import forked
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
+from poolctl.runtime.leaving import LEFT_EARLY, WAITED, left, state
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.outbound import Outbound, Sending
-from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, LEFT_EARLY, MISSED, PART, RECORD, WAITED, introduced
-from poolctl.runtime.poller import broken
+from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, MISSED, PART, RECORD, introduced
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, FAILED, TAKEN, TICKET
 from poolctl.runtime.service import Service
 from poolctl.runtime.source import NO_DESCRIPTOR
-from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
@@ -108,16 +107,16 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
     return keep and not flags & LAST
 
 
-def left_early(service: Service, fd: int, peer: Peer, data: bytes | BinaryIO) -> bool:
+def left_early(service: Service, fd: int, conversation: Conversation, data: bytes | BinaryIO) -> bool:
     """Whether a client has left while its request waited; if so the request is forgotten, but for the access log."""
-    if not broken(fd):
+    if not (conversation.forgets and left(state(fd), conversation.peer)):
         return False
     if isinstance(data, bytes):
         line = data.partition(b"\r\n")[0]
     else:
         with data:
             line = data.readline(PIECE).rstrip(b"\r\n")
-    service.protocol.witness(LEFT_EARLY, peer, line)
+    service.protocol.witness(LEFT_EARLY, conversation.peer, line)
     return True
 
 
@@ -179,7 +178,7 @@ class ProcessTaskExecutor:
         out.began = False
         intro = message[HEAD.size : start]
         conversation = self._known.get(intro) or self._meet(intro)
-        if monotonic() - sent > WAITED and left_early(self._service, fd, conversation.peer, data):
+        if monotonic() - sent > WAITED and left_early(self._service, fd, conversation, data):
             keep = False
         else:
             keep = execute(self._service, conversation, out, data, flags)
@@ -273,7 +272,7 @@ class ThreadTaskExecutor:
             out.fd = client.fd
             out.outbound = None
             out.began = False
-            if monotonic() - sent > WAITED and left_early(service, client.fd, client.peer, data):
+            if monotonic() - sent > WAITED and left_early(service, client.fd, client.conversation, data):
                 keep = False
             else:
                 keep = execute(service, client.conversation, out, data, flags)

@@ -30,6 +30,7 @@ class Conversation(ABC):
     failure: int
     peer: Peer = NOBODY
     scheme: str = "http"  # of the URLs by which clients come
+    forgets: ClassVar[bool] = False  # is what was asked for dropped when the client leaves by a reset?
     multiplexed: ClassVar[bool] = False  # are several requests under way at once, each in a stream of its own?
     successor: Conversation | None = None  # where ``failure`` says that the client speaks another protocol: who goes on
 
@@ -73,6 +74,7 @@ class Framer(ABC):
 
     reply: bytes
     failure: int
+    forgets: ClassVar[bool] = False  # as that of a conversation
     asked: Asked | None = None  # the head of the request that was taken last, where the protocol is ``inspected``
 
     @abstractmethod

@@ -42,6 +42,7 @@ RESETS = 1000  # streams that a client may cancel on one connection; who wants m
 class Http2Conversation(Conversation):
     """One connection. ``complete`` has the streams that are to be answered, oldest first."""
 
+    forgets = True
     multiplexed = True
 
     def __init__(self, http: Http, peer: Peer) -> None:

@@ -10,7 +10,7 @@ read.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from poolctl.runtime.protocol.http_body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http_head import HeadParser
@@ -28,6 +28,8 @@ SWITCHED = 101  # as a failure: this connection goes on in another protocol
 
 class HttpReader:
     """Subclasses say what becomes of a request: ``_complete`` without a body, ``_begin`` and ``_finish`` with one."""
+
+    forgets: ClassVar[bool] = True  # who has reset its connection awaits no answer
 
     def __init__(self, http: Http) -> None:
         self.failure = 0
