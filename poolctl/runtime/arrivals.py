@@ -93,7 +93,7 @@ class ProcessArrivals(Arrivals):
         if not message:
             self.loop.drop(self)
             return
-        ticket, _, length = HEAD.unpack_from(message)
+        ticket, _, length, _ = HEAD.unpack_from(message)
         peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
         fds = descriptors(ancillary)
         if fds:

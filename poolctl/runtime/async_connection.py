@@ -209,7 +209,7 @@ class AsyncConnection(Connection):
             return kept
         if not self.began and not self.conversation.failure:
             try:
-                self.send(self._service.protocol.refusal(500))
+                self.send(self._service.protocol.refusal_of(self.request, 500))
             except ClientGone:
                 log.info("the client left before it could be told")
         return False

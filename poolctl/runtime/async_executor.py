@@ -27,6 +27,7 @@ from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.inbox import FD, NOW, ProcessInbox, RingingInbox
+from poolctl.runtime.leaving import WAITED
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.lent import Lent, LoggedLent
 from poolctl.runtime.listener import Listener
@@ -38,7 +39,7 @@ from poolctl.runtime.protocol.http_streaming import StreamingConversation
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, SECONDS, SINCE, TAKEN, TICKET
 from poolctl.runtime.service import Service
-from poolctl.runtime.task_executor import KNOWN, ProcessTaskExecutor
+from poolctl.runtime.task_executor import KNOWN, ProcessTaskExecutor, left_early
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
@@ -139,15 +140,31 @@ class AsyncTaskExecutor(ABC):
             self._over.set_result(None)
 
     def begin(
-        self, conversation: StreamingConversation, fd: int, ticket: int, flags: int, data: bytes | BinaryIO, client: Any
+        self,
+        conversation: StreamingConversation,
+        fd: int,
+        ticket: int,
+        flags: int,
+        sent: float,
+        data: bytes | BinaryIO,
+        client: Any,
     ) -> None:
         """A task was taken; its request is complete."""
+        if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
+            self._forsake(self._kind(self, fd, self.service.row, conversation, b"", flags, client), ticket)
+            return
         row = self._free.pop()
         row[TICKET] = ticket << 1
         self.service.row[TAKEN] += 1
         self._in_hand += 1
         lent = self._kind(self, fd, row, conversation, data, flags, client)
         self._start(self._answer(lent, ticket, flags))
+
+    def _forsake(self, lent: Lent, ticket: int) -> None:
+        """The client has left while its request waited."""
+        self.service.row[TAKEN] += 1
+        self.service.row[DONE] += 1
+        self.give_back(lent, ticket, False)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin a task at once. Before Python 3.12 a task asks its loop to call its first step soon
@@ -208,7 +225,7 @@ class AsyncTaskExecutor(ABC):
 
     def _failed(self, lent: Lent, exchange: Any, error: BaseException) -> bool:
         if asyncio.current_task() in self._late:
-            return self._refused(lent, TOO_LATE)
+            return self._refused(lent, exchange.request, TOO_LATE)
         if comes_of_leaving(error):
             log.info("a client left in the middle of an answer, and the app raised %r", error)
             return False
@@ -217,12 +234,12 @@ class AsyncTaskExecutor(ABC):
         if exchange.ended:  # frameworks answer first and raise then, for the log
             kept: bool = exchange.keep
             return kept
-        return self._refused(lent, 500)
+        return self._refused(lent, exchange.request, 500)
 
-    def _refused(self, lent: Lent, status: int) -> bool:
+    def _refused(self, lent: Lent, request: Any, status: int) -> bool:
         if not lent.began:
             try:
-                lent.send(self.service.protocol.refusal(status))
+                lent.send(self.service.protocol.refusal_of(request, status))
             except ClientGone:
                 log.info("the client left before it could be told")
         return False
@@ -252,16 +269,16 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         message, ancillary = self._take(NOW)
         if not message:
             return False
-        ticket, flags, length = HEAD.unpack_from(message)
+        ticket, flags, length, sent = HEAD.unpack_from(message)
         start = HEAD.size + length
         intro = message[HEAD.size : start]
         conversation = self._known.get(intro) or self._meet(intro)
         if flags & FILE:
             fd, file = descriptors(ancillary)
-            self.begin(conversation, fd, ticket, flags, os.fdopen(file, "rb"), intro)
+            self.begin(conversation, fd, ticket, flags, sent, os.fdopen(file, "rb"), intro)
         else:
             (fd,) = FD.unpack(ancillary[0][2])
-            self.begin(conversation, fd, ticket, flags, message[start:], intro)
+            self.begin(conversation, fd, ticket, flags, sent, message[start:], intro)
         return True
 
     def _meet(self, intro: bytes) -> StreamingConversation:
@@ -302,11 +319,11 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         item = self._take()
         if item is None:
             return False
-        client, ticket, flags, data = item
+        client, ticket, flags, sent, data = item
         if client.conversation is None:
             client.conversation = client.door.streaming(client.peer)
             client.conversation.upgrades = False
-        self.begin(client.conversation, client.fd, ticket, flags, data, client)
+        self.begin(client.conversation, client.fd, ticket, flags, sent, data, client)
         return True
 
     def forget(self, lent: Lent) -> None:

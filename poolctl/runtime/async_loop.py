@@ -124,6 +124,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def _serve(self, events: Sequence[tuple[int, int]]) -> None:
         handlers, service = self.handlers, self._service
+        self.before = self.now
         self.now = now = monotonic()
         for fd, event in events:
             handler = handlers.get(fd)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection import NEWCOMER, READ
 from poolctl.runtime.door import Door
+from poolctl.runtime.leaving import BROKEN, left
 from poolctl.runtime.outbound import Outbound, Sending
 from poolctl.runtime.pace import drips
 from poolctl.runtime.parcel import introduction
@@ -28,8 +29,8 @@ class Client(Sending):
     rearm = True  # a front is never shared
 
     __slots__ = (
-        "ahead", "conversation", "door", "ended", "finishing", "framer", "front", "intro", "leaving", "mask", "open",
-        "peer", "served", "since", "started", "ticket", "watched",
+        "ahead", "came", "conversation", "door", "ended", "finishing", "framer", "front", "gone", "intro", "leaving",
+        "mask", "open", "peer", "served", "since", "started", "ticket", "watched",
     )  # fmt: skip
 
     def __init__(self, front: LendingFront, fd: int, peer: Peer, door: Door) -> None:
@@ -48,13 +49,17 @@ class Client(Sending):
         self.ticket = 0  # not 0: lent
         self.ahead = 0  # bytes that came while lent
         self.ended = False  # the client sends no more
+        self.gone = False  # the connection was reset
         self.leaving = front.draining
         self.finishing = False  # the end comes when what is kept for it is sent
         self.served = False
         self.started = False
-        self.since = front.now
+        self.since = self.came = front.now  # came: when the last bytes did
 
     def on_event(self, events: int, service: Any) -> None:
+        if events & BROKEN and self.framer.forgets and left(events, self.peer):
+            self._gone()
+            return
         if self.outbound is not None and not self.ticket:
             self._write()
             return
@@ -70,6 +75,7 @@ class Client(Sending):
 
     def _received(self, data: bytes) -> None:
         if data:
+            self.came = self.front.now
             self.framer.receive(data)
         else:
             self._ended()
@@ -90,7 +96,9 @@ class Client(Sending):
         self.front.drop(self)
 
     def _gone(self) -> None:
-        """The connection was reset. Who has borrowed it will find that out; nothing is read from it again."""
+        """The connection was reset. Who has borrowed it will find that out; nothing is read from it again, and what has
+        come is not served."""
+        self.gone = self.framer.forgets
         self.leaving = True
         if self.ticket:
             self.front.drop(self)
@@ -152,7 +160,11 @@ class Client(Sending):
         self.since = self.front.now
         if not keep:
             self.leaving = True
-        if left is not None:
+        if self.gone:
+            if left is not None:
+                left.close()
+            self.close()
+        elif left is not None:
             self.outbound = left
             self.finishing = not keep
             self.mask = OUT

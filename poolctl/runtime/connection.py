@@ -6,10 +6,12 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from os import close, read
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
 from poolctl.runtime import forked
+from poolctl.runtime.leaving import BROKEN, WAITED, left, state
 from poolctl.runtime.multiplex import multiplex
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.pace import drips
@@ -79,7 +81,14 @@ class Connection(Sending):
         if self.open:
             self.loop.handle(self)
 
+    def lost(self, events: int) -> bool:
+        """Whether the client has left by a reset, so that nobody waits for what it has asked for."""
+        return self.conversation.forgets and left(events, self.conversation.peer)
+
     def on_event(self, events: int, service: Service) -> None:
+        if events & BROKEN and self.lost(events):
+            self.close(service)
+            return
         if self.outbound is not None:
             self._write(service)
             return
@@ -133,6 +142,9 @@ class Connection(Sending):
                 self.loop.want(self, OUT)
                 return
             if not keep:
+                self.close(service)
+                return
+            if requests and monotonic() - self.loop.now > WAITED and self.lost(state(self.fd)):
                 self.close(service)
                 return
         self.served = True

@@ -13,6 +13,7 @@ from __future__ import annotations
 from poolctl.runtime.app import ConnectionApp
 from poolctl.runtime.connection import Connection, Timeouts
 from poolctl.runtime.door import Door
+from poolctl.runtime.leaving import WAITED, state
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.service import Service
@@ -28,6 +29,8 @@ class ConnectionLoop(Loop):
         self.timeouts = timeouts
         self.limit = limit
         self.open = 0
+        # Until when newcomers may have waited while this loop was busy: for as long again as it was away.
+        self._wary = 0.0
 
     def adopt(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """A new connection."""
@@ -48,6 +51,12 @@ class ConnectionLoop(Loop):
         try:
             connection = self.connection(fd, peer, service, door)
             self.handlers[fd] = connection  # from here on a drain waits for it
+            away = self.now - self.before
+            if away > WAITED:
+                self._wary = self.now + away
+            if self.now <= self._wary and connection.lost(state(fd)):
+                connection.close(service)
+                return
             connection.begin(service)
             if self.draining and connection.open:
                 connection.drain(service)

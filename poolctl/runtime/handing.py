@@ -128,12 +128,12 @@ class ProcessHandingFront(HandingFront):
 
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         intro = introduction(peer, number)
-        item = HEAD.pack(0, 0, len(intro)) + intro
+        item = HEAD.pack(0, 0, len(intro), self.now) + intro
         return self.router.route(peer, self.now, 0, item, (fd,), fd)
 
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
         intro = introduction(NOBODY, number)
-        return self.router.route(NOBODY, self.now, 0, HEAD.pack(ticket, 0, len(intro)) + intro)
+        return self.router.route(NOBODY, self.now, 0, HEAD.pack(ticket, 0, len(intro), self.now) + intro)
 
 
 class ThreadHandingFront(HandingFront):

@@ -149,7 +149,7 @@ class Http2Connection(AsyncConnection):
         exchange = None
         try:
             if stream.refused:
-                stream.send(service.protocol.farewell(stream.refused, self.conversation.peer))
+                stream.send(service.protocol.farewell(stream.refused, self.conversation.peer, stream.line))
             else:
                 exchange = self.app.exchange(stream.request, stream)
                 await exchange.call()
@@ -181,7 +181,7 @@ class Http2Connection(AsyncConnection):
         if stream.began or stream.gone:
             return False
         try:
-            stream.send(self._service.protocol.refusal(stream.refused or 500))
+            stream.send(self._service.protocol.refusal_of(stream.request, stream.refused or 500))
         except ClientGone:
             return False
         return True
@@ -215,7 +215,7 @@ class Http2Connection(AsyncConnection):
         stream = self._tasks[task]
         stream.refused = TOO_LATE
         task.cancel()
-        return f"{stream.request.method} {stream.request.target.decode('latin-1')} HTTP/2"
+        return stream.line.decode("latin-1")
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

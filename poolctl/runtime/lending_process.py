@@ -98,10 +98,10 @@ class ProcessLendingFront(LendingFront):
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if isinstance(request, bytes):
             intro = client.intro
-            item = HEAD.pack(ticket, flags, len(intro)) + intro + request
+            item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request
             full = self.router.route(client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked)
         else:
-            item = HEAD.pack(ticket, flags | FILE, len(client.intro)) + client.intro
+            item = HEAD.pack(ticket, flags | FILE, len(client.intro), client.came) + client.intro
             file = os.dup(request.fileno())
             full = self.router.route(
                 client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked

@@ -47,7 +47,8 @@ class ThreadLendingFront(LendingFront):
 
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         asked = client.framer.asked
-        self.router.route(client.peer, self.now, id(client), (client, ticket, flags, request), (), -1, asked)
+        item = client, ticket, flags, client.came, request
+        self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
 
     def give_back(self, client: Client, ticket: int, keep: bool, left: Outbound | None) -> None:
         """Called by the worker thread that served the client."""

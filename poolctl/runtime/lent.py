@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.leaving import state
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.parcel import ENDED, LAST
 from poolctl.runtime.protocol.http_streaming import Inflow, StreamingConversation
@@ -118,7 +118,7 @@ class Lent(Sending):
         broken off; who ends its own side may still wait for the answer."""
         while not self.gone:
             await asyncio.sleep(LOOK)
-            self.gone = broken(self.fd)
+            self.gone = bool(state(self.fd))
 
     def done(self) -> bool:
         """The app has answered. Whether its request was read to its end, so that the next one begins there."""
@@ -150,10 +150,3 @@ class LoggedLent(Lent):
         """As above; a head has gone before it."""
         self.more += count
         super().send_file(file, offset, count)
-
-
-def broken(fd: int) -> bool:
-    """Whether a connection was reset, or closed by both sides."""
-    poll = select.poll()
-    poll.register(fd, 0)
-    return bool(poll.poll(0))

@@ -70,7 +70,7 @@ class Loop:
         self.draining = False
         self.ending = False  # may finish after any event
         self.finished = False
-        self.now = monotonic()
+        self.now = self.before = monotonic()  # when the last wait ended, and the one before it
         self._next_look = 0.0  # when to sweep, or at once when a listener that is paused can go on
         self._next_sweep = 0.0
         self._paused: list[Listening] = []
@@ -201,6 +201,7 @@ class Loop:
         count = 1 if shared else 256
         while not self.finished:
             events = poll(self._patience(), count)
+            self.before = self.now
             self.now = now = monotonic()
             self.before_events()
             for fd, event in events:

@@ -25,6 +25,9 @@ def multiplex(connection: Connection, service: Service) -> None:
         while connection.outbound is None and turn > 0:
             if conversation.complete:
                 _answer(conversation.complete.popleft(), connection, service)
+                if conversation.lost:
+                    connection.close(service)
+                    return
                 connection.served = True
             elif count := conversation.push():
                 turn -= count
@@ -58,7 +61,7 @@ def flush(connection: Connection, conversation: Http2Conversation) -> None:
 
 def _answer(stream: Http2Stream, connection: Connection, service: Service) -> None:
     if stream.refused:
-        stream.send(service.protocol.farewell(stream.refused, stream.conversation.peer))
+        stream.send(service.protocol.farewell(stream.refused, stream.conversation.peer, stream.line))
         stream.end(whole=True)
         return
     stream.out = connection

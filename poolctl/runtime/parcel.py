@@ -1,11 +1,12 @@
 """How a task travels between processes: one message, its descriptors beside it.
 
-    ticket (8 bytes) | flags (1) | length of the introduction (2) | introduction | bytes of the request
+    ticket (8 bytes) | flags (1) | length of the introduction (2) | when (8) | introduction | bytes of the request
 
 The introduction says who the client is, on which listener it came, and the subject of its certificate if it has one
-("127.0.0.1 51234 0 "); it is made once a connection. The way back is a record of eight bytes in a pipe that all workers
-share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front reads many at once. With what the client has
-not read comes one message instead, the files beside it:
+("127.0.0.1 51234 0 "); it is made once a connection. When is the moment at which the task was complete, in seconds of
+the monotonic clock, which all processes share: who takes it learns how long it has waited. The way back is a record of
+eight bytes in a pipe that all workers share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front reads
+many at once. With what the client has not read comes one message instead, the files beside it:
 
     record (8 bytes) | which file (1), offset (8), bytes (8) | the next part ...
 """
@@ -16,7 +17,7 @@ import struct
 
 from poolctl.runtime.task import Peer
 
-HEAD = struct.Struct("<QBH")
+HEAD = struct.Struct("<QBHd")
 RECORD = struct.Struct("<Q")
 PART = struct.Struct("<BQQ")  # of what a client has not read: which of the files beside the message, offset, bytes
 

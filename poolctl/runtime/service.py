@@ -44,18 +44,18 @@ class Service:
         except BaseException:  # whatever the app raised ends its request, not the worker
             forked.leave()
             log.exception("the app raised while answering a request")
-            keep = self._failed(out)
+            keep = self._failed(request, out)
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[SINCE] = 0
         row[REQUESTS] += 1
         return keep
 
-    def _failed(self, out: Output) -> bool:
+    def _failed(self, request: Any, out: Output) -> bool:
         """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell."""
         self.row[FAILED] += 1
         if not out.began:
             try:
-                out.send(self.protocol.refusal(500))
+                out.send(self.protocol.refusal_of(request, 500))
             except ClientGone:
                 log.info("the client left before it could be told")
         return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.runtime import forked, threads
 from poolctl.runtime.connection import Connection
+from poolctl.runtime.leaving import BROKEN
 from poolctl.runtime.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
@@ -33,11 +34,12 @@ class SharedConnection(Connection):
     then looks at the note. So one of the two sees to what came in between.
     """
 
-    __slots__ = ("_turn",)
+    __slots__ = ("_broken", "_turn")
 
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
         super().__init__(loop, fd, conversation)
         self._turn = Lock()
+        self._broken = 0  # what an edge has said of the client's leaving
 
     def begin(self, service: Service) -> None:
         """In one turn: when the loop drains, another thread may close it as soon as nobody has the turn."""
@@ -50,6 +52,7 @@ class SharedConnection(Connection):
     def on_event(self, events: int, service: Service) -> None:
         if events & ENDS:
             self.hung = True
+            self._broken |= events & BROKEN
         self.again = True
         self._take_turns(service)
 
@@ -66,7 +69,7 @@ class SharedConnection(Connection):
     def _serve(self, service: Service) -> None:
         """In one's turn, so that nobody else serves a connection that is broken."""
         try:
-            super().on_event(IN, service)
+            super().on_event(IN | self._broken, service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.loop.break_off(self, service, error)
 

@@ -75,11 +75,10 @@ class Task(NamedTuple):
         read."""
         if self.asked is None:
             return ""
-        target = self.asked.target
+        target = self.asked.target.partition(b"?")[0]
         if not target.startswith((b"/", b"*")):  # absolute form (RFC 9112, 3.2.2)
-            _, slash, path = target.partition(b"://")[2].partition(b"/")
-            target = slash + path
-        return unquote(target.partition(b"?")[0].decode("latin-1"), "utf-8", "replace")
+            target = b"/" + target.partition(b"://")[2].partition(b"/")[2]  # an empty path is / (RFC 9110, 4.2.3)
+        return unquote(target.decode("latin-1"), "utf-8", "replace")
 
     def header(self, name: str) -> str | None:
         """The value of a header, whatever the case of its name; several of one name are joined by ", " (RFC 9110,

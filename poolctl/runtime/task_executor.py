@@ -16,12 +16,14 @@ import struct
 from os import close
 from socket import AF_INET, SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
+from time import monotonic
 from typing import Any, BinaryIO
 
 from poolctl.errors import ClientGone
 from poolctl.runtime import forked
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
+from poolctl.runtime.leaving import LEFT_EARLY, WAITED, left, state
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.outbound import Outbound, Sending
@@ -106,6 +108,19 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
     return keep and not flags & LAST
 
 
+def left_early(service: Service, fd: int, conversation: Conversation, data: bytes | BinaryIO) -> bool:
+    """Whether a client has left while its request waited; if so the request is forgotten, but for the access log."""
+    if not (conversation.forgets and left(state(fd), conversation.peer)):
+        return False
+    if isinstance(data, bytes):
+        line = data.partition(b"\r\n")[0]
+    else:
+        with data:
+            line = data.readline(PIECE).rstrip(b"\r\n")
+    service.protocol.witness(LEFT_EARLY, conversation.peer, line)
+    return True
+
+
 class ProcessTaskExecutor:
     """Serves tasks of other processes' clients. ``listeners``: those of all addresses."""
 
@@ -133,16 +148,17 @@ class ProcessTaskExecutor:
             message, ancillary = take()
             if not message:
                 return
-            ticket, flags, length = HEAD.unpack_from(message)
+            ticket, flags, length, sent = HEAD.unpack_from(message)
             row[TICKET] = ticket << 1
             row[TAKEN] += 1
-            serve(ticket, flags, message, HEAD.size + length, ancillary, out)
+            serve(ticket, flags, sent, message, HEAD.size + length, ancillary, out)
             row[TICKET] = 0
 
     def _serve(
         self,
         ticket: int,
         flags: int,
+        sent: float,
         message: bytes,
         start: int,
         ancillary: list[tuple[int, int, bytes]],
@@ -163,7 +179,10 @@ class ProcessTaskExecutor:
         out.began = False
         intro = message[HEAD.size : start]
         conversation = self._known.get(intro) or self._meet(intro)
-        keep = execute(self._service, conversation, out, data, flags)
+        if monotonic() - sent > WAITED and left_early(self._service, fd, conversation, data):
+            keep = False
+        else:
+            keep = execute(self._service, conversation, out, data, flags)
         if not keep:
             self._known.pop(intro, None)
         # First: a front that is woken by what comes back may look for somebody with nothing to do.
@@ -247,13 +266,16 @@ class ThreadTaskExecutor:
             item = take()
             if item is None:
                 return
-            client, ticket, flags, data = item
+            client, ticket, flags, sent, data = item
             row[TAKEN] += 1
             if client.conversation is None:
                 client.conversation = client.door.conversation(client.peer)
             out.fd = client.fd
             out.outbound = None
             out.began = False
-            keep = execute(service, client.conversation, out, data, flags)
+            if monotonic() - sent > WAITED and left_early(service, client.fd, client.conversation, data):
+                keep = False
+            else:
+                keep = execute(service, client.conversation, out, data, flags)
             row[DONE] += 1
             give_back(client, ticket, keep, out.outbound)

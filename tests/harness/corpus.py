@@ -23,7 +23,7 @@ LIMITS = {"head": 1024, "target": 400, "headers": 10, "body": 1_000_000, "spool"
 REPEAT = re.compile(r"\\\(((?:[^()\\]|\\.)*)\*(\d+)\)")
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 SIMPLE = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
-SERVED = re.compile(r"([A-Z-]+) (\S+)(?: \{(.*)\})?")
+SERVED = re.compile(r"(\S+) (\S+)(?: \{(.*)\})?")
 
 
 @dataclass(frozen=True)

@@ -268,23 +268,49 @@ def test_a_client_that_vanishes(launch: Launch) -> None:
     server.wait_for_log("disconnected 1006 ''")
 
 
+EXTENSIONS = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=%b\r\n\r\n"
+# what is in the place of which line, and the extensions that are agreed on
+ODD: dict[str, tuple[bytes, bytes, str | None]] = {
+    "a list": (b"Upgrade: websocket", b"Upgrade: foo, WebSocket", None),
+    "two lines": (b"Upgrade: websocket", b"Upgrade: foo\r\nUpgrade: websocket", None),
+    "a list of the other header": (b"keep-alive, Upgrade", b"Upgrade , keep-alive", None),
+    "two lines of the other header": (b"keep-alive, Upgrade", b"keep-alive\r\nConnection: UPGRADE", None),
+    "extension": (b"\r\n\r\n", b"\r\n" + EXTENSIONS % b"12", "permessage-deflate; client_max_window_bits=12"),
+    "extension that is declined": (b"\r\n\r\n", b"\r\n" + EXTENSIONS % b"x", None),
+    "the next one": (b"\r\n\r\n", b"\r\n" + EXTENSIONS % b"x, permessage-deflate", "permessage-deflate"),
+}
+
+
+def test_headers_of_a_handshake_are_lists(launch: Launch) -> None:
+    server = start(launch)
+    for name, (old, new, agreed) in ODD.items():
+        with Client(server.port) as client:
+            client.send((UPGRADE % b"/").replace(old, new) + masked(TEXT, b"hi"))
+            response = client.answer()
+            assert (response.status, response.headers.get("sec-websocket-extensions")) == (101, agreed), name
+            compressed = agreed is not None
+            assert client._exactly(2)[0] == 0x81 | compressed << 6, name
+    assert server.stop() == 0
+
+
 BAD: dict[str, tuple[bytes, bytes, int]] = {
     "no key": (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"", 400),
     "old version": (b"Version: 13", b"Version: 8", 426),
     "no version": (b"Sec-WebSocket-Version: 13\r\n", b"", 400),
+    "bad key": (b"dGhlIHNhbXBsZSBub25jZQ==", b"a", 400),
+    "malformed extension": (b"\r\n\r\n", b"\r\n" + EXTENSIONS % b"", 400),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_handshake_is_refused(name: str, launch: Launch) -> None:
-    old, new, status = BAD[name]
+def test_a_bad_handshake_is_refused(launch: Launch) -> None:
     server = start(launch)
-    with Client(server.port) as client:
-        client.send((UPGRADE % b"/").replace(old, new))
-        response = client.answer()
-        assert response.status == status
-        assert (response.headers.get("sec-websocket-version") == "13") == (status == 426)
-        assert client.at_end()
+    for name, (old, new, status) in BAD.items():
+        with Client(server.port) as client:
+            client.send((UPGRADE % b"/").replace(old, new))
+            response = client.answer()
+            assert response.status == status, name
+            assert (response.headers.get("sec-websocket-version") == "13") == (status == 426)
+            assert client.at_end()
 
 
 def test_requests_before_it_are_answered_first(launch: Launch) -> None:
@@ -296,15 +322,19 @@ def test_requests_before_it_are_answered_first(launch: Launch) -> None:
         assert client._exactly(4) == b"\x81\x02hi"
 
 
-@pytest.mark.parametrize(
-    "upgrade", [b"Upgrade: h2c\r\nConnection: Upgrade\r\n", b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n"]
-)
-def test_other_upgrades_are_not_taken(upgrade: bytes, launch: Launch) -> None:
+OTHERS = [b"Upgrade: h2c, websockets\r\nConnection: Upgrade\r\n", b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n"]
+
+
+def test_other_upgrades_are_not_taken(launch: Launch) -> None:
     server = start(launch)
-    with Client(server.port) as client:
-        for _ in range(2):
-            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + upgrade + b"\r\n")
-            assert client.answer().body == b"plain"
+    for upgrade in OTHERS:
+        with Client(server.port) as client:
+            for _ in range(2):
+                client.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + upgrade + b"\r\n")
+                assert client.answer().body == b"plain"
+    with Client(server.port) as client:  # RFC 9110, 7.8: a server ignores it in HTTP/1.0
+        client.send((UPGRADE % b"/").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert client.answer().body == b"plain"
 
 
 def test_a_line_in_the_access_log(launch: Launch, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class _Line(_Nothing):
         self.version = found[3].decode("ascii")
 
 
-LINE = re.compile(rb"([A-Za-z-]{1,32}) ([^ ]+) HTTP/([0-9]\.[0-9])")
+LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) HTTP/([0-9](?:\.[0-9])?)")
 
 
 class AccessLog:

@@ -104,7 +104,7 @@ class LoggedService(Service):
         except BaseException:
             forked.leave()
             log.exception("the app raised while answering a request")
-            keep = self._failed(tally)
+            keep = self._failed(request, tally)
         ended = monotonic_ns()
         took = ended - started
         row[SECONDS + (took >> 10).bit_length()] += 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 PUBLIC = b".well-known"  # the one name with a dot that is meant for everybody (RFC 8615)
+_ABSOLUTE = re.compile(rb"[^:/?]+://[^/?]*")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -12,9 +14,9 @@ def origin(target: bytes) -> bytes:
     """The path and query of a target, in origin form or absolute form (RFC 9112, 3.2)."""
     if target[:1] == b"/":
         return target
-    _, _, rest = target.partition(b"://")
-    _, slash, path = rest.partition(b"/")
-    return slash + path if slash else b"/"
+    found = _ABSOLUTE.match(target)
+    rest = target[found.end() :] if found else b""
+    return rest if rest[:1] == b"/" else b"/" + rest  # an empty path is / (RFC 9110, 4.2.3)
 
 
 def decoded(name: bytes) -> bytes:

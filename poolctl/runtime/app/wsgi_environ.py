@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.wsgi_file import FileWrapper
-from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
+from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.task import Peer
 
 PORTS = {"http": "80", "https": "443"}
@@ -19,6 +21,32 @@ _keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a head
 
 # One place for the last headers of any connection and their variables; replaced as a whole, so threads need no lock.
 _recent: list[tuple[list[tuple[bytes, bytes]], dict[str, str]]] = [([], {})]
+
+
+class Errors:
+    """``wsgi.errors`` of all requests: what is stderr at the moment of each call, for whoever replaced that for a while
+    did not mean the requests of others. Has no state, and closing it does nothing."""
+
+    __slots__ = ()
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        sys.stderr.writelines(lines)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Stays open: all others have it too."""
+
+    def __getattr__(self, name: str) -> Any:
+        """What PEP 3333 does not ask for, such as ``encoding``."""
+        return getattr(sys.stderr, name)
+
+
+ERRORS = Errors()
 
 
 def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> dict[str, Any]:
@@ -37,9 +65,9 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
         "REMOTE_PORT": peer.client_port,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
-        "wsgi.input": EMPTY,
+        "wsgi.input": None,  # each request has one of its own
         "wsgi.input_terminated": True,
-        "wsgi.errors": sys.stderr,
+        "wsgi.errors": ERRORS,
         "wsgi.file_wrapper": FileWrapper,
         "wsgi.multithread": surroundings.multithread,
         "wsgi.multiprocess": surroundings.multiprocess,
@@ -83,6 +111,7 @@ class Memo:
             self._target = request.target
         environ = self._filled.copy()
         environ["REQUEST_METHOD"] = request.method
+        environ["wsgi.input"] = BytesIO()
         return environ
 
 
@@ -136,6 +165,8 @@ def _fill_rest(environ: dict[str, Any], request: HttpRequest) -> None:
         environ["CONTENT_LENGTH"] = str(request.length)
         # The chunks are undone and the length is known: say so, as RFC 9112, 7.1.3 does.
         environ.pop("HTTP_TRANSFER_ENCODING", None)
+    else:
+        environ["wsgi.input"] = BytesIO()
 
 
 def environ_key(name: bytes) -> str:

@@ -30,6 +30,7 @@ class Conversation(ABC):
     failure: int
     peer: Peer = NOBODY
     scheme: str = "http"  # of the URLs by which clients come
+    forgets: ClassVar[bool] = False  # is what was asked for dropped when the client leaves by a reset?
     multiplexed: ClassVar[bool] = False  # are several requests under way at once, each in a stream of its own?
     successor: Conversation | None = None  # where ``failure`` says that the client speaks another protocol: who goes on
 
@@ -73,6 +74,7 @@ class Framer(ABC):
 
     reply: bytes
     failure: int
+    forgets: ClassVar[bool] = False  # as that of a conversation
     asked: Asked | None = None  # the head of the request that was taken last, where the protocol is ``inspected``
 
     @abstractmethod
@@ -154,8 +156,18 @@ class Protocol(ABC):
         """The front's half of a new connection."""
 
     def farewell(self, status: int, peer: Peer, line: bytes = b"") -> bytes:
-        """The refusal for a client that never got as far as an app; ``line``: the first of its request, if it came."""
+        """The refusal for a client that never got as far as an app; ``line``: the first of its request, or as much of
+        it as came."""
         self.witness(status, peer, line)
+        return self.refusal_to(line, status)
+
+    def refusal_to(self, line: bytes, status: int) -> bytes:
+        """The refusal of the request with this first line, of which the end, or all, may be missing. Overridden where
+        the form of an answer depends on what was asked."""
+        return self.refusal(status)
+
+    def refusal_of(self, request: Any, status: int) -> bytes:
+        """The refusal of a request that has got as far as an app, and no answer: 500, 504. Overridden likewise."""
         return self.refusal(status)
 
     @abstractmethod

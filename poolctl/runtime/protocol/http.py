@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -11,16 +12,40 @@ from pydantic import Field
 
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.http_conversation import HttpConversation
+from poolctl.runtime.protocol.http_encode import server_and_date
 from poolctl.runtime.protocol.http_framer import HttpFramer, InspectedHttpFramer
 from poolctl.runtime.protocol.http_head import Recent
+from poolctl.runtime.protocol.http_request import HttpRequest
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http_streaming import StreamingConversation
 
 
-# RFC 9110, 10.2.3 and 15.5.22; RFC 6455, 4.4
-MORE = {503: "Retry-After: 1\r\n", 426: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
+# RFC 9110, 10.2.3, 7.8 and 15.5.22; RFC 6455, 4.4
+MORE = {
+    503: b"Retry-After: 1\r\n",
+    426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n",
+}
+_HEAD = re.compile(rb"HEAD(?![!#$%&'*+.^_`|~0-9A-Za-z-])")
+
+
+def _words(status: int, body: bytes, *, silent: bool = False) -> bytes:
+    """A complete response that ends the connection. ``silent``: to HEAD, which is answered without the body."""
+    about = b"Content-Type: text/plain\r\n" if body else b""
+    return b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
+        status,
+        HTTPStatus(status).phrase.encode("ascii"),
+        server_and_date(),
+        about,
+        len(body),
+        MORE.get(status, b""),
+        b"" if silent else body,
+    )
+
+
+def _text(status: int) -> bytes:
+    return f"{status} {HTTPStatus(status).phrase}\n".encode("ascii")
 
 
 def _either(http: Http, peer: Peer) -> HttpConversation:
@@ -101,10 +126,15 @@ class Http(Protocol):
 
     def refusal(self, status: int) -> bytes:
         """A complete response that ends the connection, for any status that ``http.HTTPStatus`` knows."""
-        phrase = HTTPStatus(status).phrase
-        body = f"{status} {phrase}\n"
-        more = MORE.get(status, "")
-        return (
-            f"HTTP/1.1 {status} {phrase}\r\nServer: poolctl\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n{body}"
-        ).encode("ascii")
+        return _words(status, _text(status))
+
+    def refusal_to(self, line: bytes, status: int) -> bytes:
+        """The same, without a body where HEAD is the method (RFC 9110, 9.3.2), and with an empty one where it is not
+        known yet and may be HEAD: a client would take those bytes for the next response."""
+        if b"HEAD".startswith(line):
+            return _words(status, b"")
+        return _words(status, _text(status), silent=_HEAD.match(line) is not None)
+
+    def refusal_of(self, request: HttpRequest, status: int) -> bytes:
+        """The same for a request that is known."""
+        return _words(status, _text(status), silent=request.method == "HEAD")

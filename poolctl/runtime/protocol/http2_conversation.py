@@ -42,6 +42,7 @@ RESETS = 1000  # streams that a client may cancel on one connection; who wants m
 class Http2Conversation(Conversation):
     """One connection. ``complete`` has the streams that are to be answered, oldest first."""
 
+    forgets = True
     multiplexed = True
 
     def __init__(self, http: Http, peer: Peer) -> None:
@@ -55,6 +56,7 @@ class Http2Conversation(Conversation):
         self._streams: dict[int, Http2Stream] = {}
         self._resets = 0
         self._over = False
+        self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
         self.h2.local_settings = Settings(
             client=False,
@@ -155,7 +157,7 @@ class Http2Conversation(Conversation):
         assert event.stream_id is not None  # h2 always says which
         assert event.headers is not None
         stream = self._streams[event.stream_id] = Http2Stream(self, event.stream_id)
-        stream.begin(event.headers)
+        stream.begin(event.headers, ended=event.stream_ended is not None)
 
     def _body(self, event: DataReceived) -> None:
         number = event.stream_id or 0

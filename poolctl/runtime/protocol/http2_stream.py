@@ -13,6 +13,7 @@ from h2.errors import ErrorCodes
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.outbound import Outbound
+from poolctl.runtime.protocol.http2_head import refusal_of_head
 from poolctl.runtime.protocol.http_request import HttpRequest, Spool
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ class Http2Stream:
 
     # in
 
-    def begin(self, headers: Iterable[tuple[Any, ...]]) -> None:
-        """The request's head: pseudo-headers, then the others, which h2 has checked (RFC 9113, 8.2 and 8.3)."""
+    def begin(self, headers: Iterable[tuple[Any, ...]], *, ended: bool) -> None:
+        """The request's head: pseudo-headers, then the others, which h2 has checked (RFC 9113, 8.2 and 8.3). ``ended``:
+        no body follows."""
         pseudo: dict[bytes, bytes] = {}
         found: list[tuple[bytes, bytes]] = []
         for name, value in headers:
@@ -61,15 +63,13 @@ class Http2Stream:
         target = pseudo.get(b":path", b"")
         method = pseudo[b":method"].decode("latin-1")
         http = self.conversation.http
-        if method == "CONNECT":
-            self.refused = 501
-        elif len(target) > http.target:
-            self.refused = 414
-        elif len(found) > http.headers:
-            self.refused = 431
-        elif not (target.startswith(b"/") or (target == b"*" and method == "OPTIONS")):
-            self.refused = 400
+        self.refused = refusal_of_head(http, pseudo[b":method"], target, found, ended=ended)
         self.request = HttpRequest(method, target, "2", found, True, self.conversation)  # type: ignore[arg-type]
+
+    @property
+    def line(self) -> bytes:
+        """What would be the request line in HTTP/1."""
+        return b"%b %b HTTP/2" % (self.request.method.encode("latin-1"), self.request.target)
 
     def receive(self, data: bytes) -> None:
         """A piece of the request's body."""
@@ -106,7 +106,15 @@ class Http2Stream:
             if body:
                 self._body(body)
         if not self._closed and self.out is not None:
-            self.out.send(self.conversation.frames())  # each part goes out before the app is asked for the next
+            self._send_on(self.out)
+
+    def _send_on(self, out: Output) -> None:
+        """Each part goes out before the app is asked for the next."""
+        try:
+            out.send(self.conversation.frames())
+        except ClientGone:
+            self.conversation.lost = True
+            raise
 
     def send_file(self, file: int, offset: int, count: int) -> None:
         """A range of a regular file: read as the windows open."""

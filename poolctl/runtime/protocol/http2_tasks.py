@@ -160,7 +160,7 @@ class TasksConversation(Http2Conversation):
         assert event.headers is not None
         stream = TaskStream(self, event.stream_id)
         self._streams[event.stream_id] = stream
-        stream.begin(event.headers)
+        stream.begin(event.headers, ended=event.stream_ended is not None)
         if event.stream_ended is None:
             stream.inflow = stream.request.body = Inflow()  # type: ignore[assignment]
         self.begun.append(stream)

@@ -6,11 +6,20 @@ the decoded bytes, and for the framer, which only needs the end and gives ``keep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpRequestParser
 
 Keep = Callable[[bytes], None]
+SEMICOLON = ord(";")
+
+# chunk-size 1*( BWS ";" BWS name [ BWS "=" BWS value ] ) CRLF (RFC 9112, 7.1.1; bad white space: RFC 9110, 5.6.3)
+_NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_EXTENDED = re.compile(
+    rb"([0-9A-Fa-f]+)(?:[ \t]*;[ \t]*" + _NAME + rb"(?:[ \t]*=[ \t]*(?:" + _NAME + rb"|" + _QUOTED + rb"))?)+\r\n"
+)
 
 
 class LengthBody:
@@ -120,9 +129,16 @@ class ChunkedBody:
         else:
             line = bytes(self._line) + data[start:end]
             self._line.clear()
+            if SEMICOLON in line:
+                line = self._plain(line)
             self._parser.feed_data(line)
             self._read_line(line)
         return end
+
+    def _plain(self, line: bytes) -> bytes:
+        """The line without its extensions, which make no difference; as it is where the parser is to judge it."""
+        extended = None if self._trailing else _EXTENDED.fullmatch(line)
+        return line if extended is None else extended[1] + b"\r\n"
 
     def _read_line(self, line: bytes) -> None:
         """A line that the parser found well formed."""

@@ -10,6 +10,12 @@ from email.utils import parsedate_tz
 
 MOST_RANGES = 16  # of one request; who asks for more gets the whole
 _TAG = re.compile(r'[ \t,]*(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
+_DATE = re.compile(
+    r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
+    r"|[A-Z][a-z]+day, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT"
+    r"|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}",
+    re.ASCII,
+)
 _SPEC = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -62,7 +68,10 @@ def matches(field: str, tag: str, *, weak: bool) -> bool:
 
 
 def seconds(date: str) -> int | None:
-    """An HTTP-date in any of its three forms (RFC 9110, 5.6.7) as seconds since the epoch; None for anything else."""
+    """An HTTP-date in any of its three forms (RFC 9110, 5.6.7) as seconds since the epoch; None for anything else, such
+    as two of them."""
+    if _DATE.fullmatch(date.strip(" \t")) is None:
+        return None
     try:
         parsed = parsedate_tz(date)
         return None if parsed is None else int(datetime(*parsed[:6], tzinfo=UTC).timestamp()) - (parsed[9] or 0)
@@ -86,8 +95,8 @@ def ranges(field: str, size: int) -> list[tuple[int, int]] | None:
     unit, equals, specs = field.partition("=")
     if not equals or unit.strip().lower() != "bytes" or not size:
         return None
-    words = [word.strip(" \t") for word in specs.split(",")]
-    if len(words) > MOST_RANGES:
+    words = [bare for word in specs.split(",") if (bare := word.strip(" \t"))]  # empty ones do not count (5.6.1)
+    if not 0 < len(words) <= MOST_RANGES:
         return None
     found = []
     for word in words:

@@ -67,10 +67,11 @@ def encode_header(header: tuple[str, str]) -> Line:
     lowered = name.lower()
     if lowered in HOP_BY_HOP:
         raise ValueError(f"the response header {name!r} concerns the connection, which is the server's: leave it out")
-    encoded = f"{name}: {_text(value, f'the value of the response header {name!r}')}\r\n".encode("latin-1")
+    bare = value.strip(" \t")  # white space around a value is no part of it (RFC 9110, 5.5)
+    encoded = f"{name}: {_text(bare, f'the value of the response header {name!r}')}\r\n".encode("latin-1")
     kind = _KINDS.get(lowered, ORDINARY)
-    line = Line(encoded, kind, _length(value) if kind == LENGTH else -1)
-    if len(encoded) <= LONGEST:
+    line = Line(encoded, kind, _length(bare) if kind == LENGTH else -1)
+    if len(encoded) <= LONGEST and bare == value:
         if len(known_lines) >= MEMO:
             known_lines.clear()
         known_lines[name, value] = line

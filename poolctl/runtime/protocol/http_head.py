@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
-from poolctl.runtime.protocol.http_line import authority_of, good_hosts, known_host, refusal_of, with_host
+from poolctl.runtime.protocol.http_line import (
+    authority_of,
+    good_hosts,
+    known_host,
+    own_method,
+    refusal_of,
+    with_host,
+)
 from poolctl.runtime.protocol.http_request import HttpRequest
 
 if TYPE_CHECKING:
@@ -30,11 +37,10 @@ END = b"\r\n\r\n"
 SLASH, HASH = b"/#"
 REPEATED = 4096  # bytes of the longest head that is remembered for the next request of its connection
 MEMO = 512  # header names remembered, in the spelling of the clients
-# Methods that the parser knows from protocols that look like HTTP (RTSP, Icecast), and the one that asks for a tunnel.
+# Methods that the parser takes for those of protocols that look like HTTP (RTSP); here they are tokens like any other.
 FOREIGN = frozenset(
     (
         b"ANNOUNCE",
-        b"CONNECT",
         b"DESCRIBE",
         b"FLUSH",
         b"GET_PARAMETER",
@@ -44,10 +50,11 @@ FOREIGN = frozenset(
         b"REDIRECT",
         b"SETUP",
         b"SET_PARAMETER",
-        b"SOURCE",
         b"TEARDOWN",
     )
 )
+CONNECT = b"CONNECT"
+STAND_IN = b"GET"  # what the parser is fed in the place of a method that it does not know
 
 _kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO
 _methods: dict[bytes, str] = {}  # likewise; the parser knows some forty
@@ -145,6 +152,7 @@ class HeadParser:
         # A client sends the same headers with each request of a connection, as a rule: then only the first line is new.
         same = self._block == head[end:]
         upgrade = False
+        own = b""  # the method, where the parser does not know it
         if not same:
             fields.headers = []
             self._block = b""
@@ -154,8 +162,14 @@ class HeadParser:
             upgrade = True
             self._renew()  # served as if the client had not asked (RFC 9110, 7.8); its body is not the parser's to skip
         except HttpParserError as error:
-            unknown = isinstance(error, HttpParserInvalidMethodError) or head.partition(b" ")[0] in FOREIGN
-            return refusal_of(head, unknown=unknown)
+            if isinstance(error, HttpParserInvalidMethodError) or head.partition(b" ")[0] in FOREIGN:
+                own = own_method(head)
+            if not own:
+                return refusal_of(head)
+            try:
+                upgrade = self._feed_in_disguise(head[len(own) : end] + END if same else head[len(own) :])
+            except HttpParserError:
+                return refusal_of(head)
         # The parser also takes RTSP, Icecast, HTTP/2.0 and HTTP/0.9, so the version is read from the bytes.
         if head.startswith(b" HTTP/1.1", end - 9):
             self._version = "1.1"
@@ -168,12 +182,14 @@ class HeadParser:
             return 414
         if len(fields.headers) > self._headers:
             return 431
-        word = parser.get_method()
+        word = own or parser.get_method()
         method = _methods.get(word)
         if method is None:
-            if word in FOREIGN:
+            if word == CONNECT:
                 return 501
-            method = _methods[word] = word.decode("ascii")
+            method = word.decode("ascii")
+            if not own:
+                _methods[word] = method
         # The parser takes several spaces for one, and a fragment for a part of the target (RFC 9112, 3 and 3.2).
         if end != len(word) + len(target) + 10 or HASH in target:
             return 400
@@ -198,6 +214,16 @@ class HeadParser:
             self._block = head[end:]
             self._recent.found = head, method, target, fields.headers, self.keep_alive
         return 0
+
+    def _feed_in_disguise(self, rest: bytes) -> bool:
+        """Have the parser read a head whose method it does not know, of which this is what follows the method; whether
+        it asks for an upgrade. Every token is a method (RFC 9110, 9.1). Raises HttpParserError."""
+        try:
+            self._renew().feed_data(STAND_IN + rest)
+        except HttpParserUpgrade:
+            self._renew()
+            return True
+        return False
 
     def _unusual(self, target: bytes, method: str, *, same: bool) -> int:
         """Go on with a target that is no path: in asterisk form, or in absolute form, whose host counts and not that of
@@ -278,9 +304,11 @@ class HeadParser:
         self.expects = False
         for kind, value in watched:
             if kind == EXPECT and newest:
-                if value.lower() != b"100-continue":
-                    return 417
-                self.expects = True
+                for member in value.lower().split(b","):
+                    if member.strip() == b"100-continue":
+                        self.expects = True
+                    elif member.strip():  # empty ones do not count (RFC 9110, 5.6.1)
+                        return 417
             elif kind == PROXY:
                 self._renew()  # it means nothing (RFC 9112, C.2.2), but a parser that met "close" reads no more
         if self.chunked or self.length:

@@ -10,10 +10,11 @@ read.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from poolctl.runtime.protocol.http_body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http_head import HeadParser
+from poolctl.runtime.protocol.http_line import TOKEN, malformed
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
@@ -27,6 +28,8 @@ SWITCHED = 101  # as a failure: this connection goes on in another protocol
 
 class HttpReader:
     """Subclasses say what becomes of a request: ``_complete`` without a body, ``_begin`` and ``_finish`` with one."""
+
+    forgets: ClassVar[bool] = True  # who has reset its connection awaits no answer
 
     def __init__(self, http: Http) -> None:
         self.failure = 0
@@ -124,7 +127,9 @@ class HttpReader:
         searched = max(0, len(held) - 3)
         held += data
         if held.find(END, searched, self._limit) < 0:
-            if len(held) >= self._limit:
+            if malformed(held, searched, self._limit):
+                self._refuse_at_once(bytes(held[: self._limit]))
+            elif len(held) >= self._limit:
                 self._too_large(bytes(held[: self._limit]))
             return None
         whole = bytes(held)
@@ -143,13 +148,14 @@ class HttpReader:
             self._refused = b"\r\n"
         if begin == size or self.failure:
             return size
-        if not 65 <= data[begin] <= 90:
-            self.failure = 400  # no method begins so: a TLS handshake, perhaps; said at once, not after the timeout
-            self._refused = data[begin : begin + self._limit]
+        if data[begin] not in TOKEN:  # no method begins so: a TLS handshake, perhaps
+            self._refuse_at_once(data[begin : begin + self._limit])
             return size
         found = data.find(END, begin, begin + self._limit)
         if found < 0:
-            if size - begin >= self._limit:
+            if malformed(data, begin, begin + self._limit):
+                self._refuse_at_once(data[begin : begin + self._limit])
+            elif size - begin >= self._limit:
                 self._too_large(data[begin : begin + self._limit])
             else:
                 self._held += data[begin:]
@@ -157,6 +163,12 @@ class HttpReader:
         end = found + 4
         self._take_head(data[begin:end], end == size)
         return end
+
+    def _refuse_at_once(self, head: bytes) -> None:
+        """``head`` is the beginning of what cannot become a request: said now, not after the timeout."""
+        self.failure = 400
+        self._refused = head
+        self._held.clear()
 
     def _too_large(self, head: bytes) -> None:
         """``head`` is as much as a head may be, and not the end of it."""

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
 UNKNOWN = -1
+WITHOUT = {
+    204: UNKNOWN,
+    205: 0,
+}  # bytes of a body that has none, and the first may not say so (RFC 9110, 8.6 and 15.3.6)
 FEW = 6  # headers of a response that is remembered as a whole
 
 # What ``begin`` found for a status and its headers; the same whoever fills it, a full one is emptied.
@@ -116,9 +120,10 @@ class HttpResponse:
                     self.out.last = True
             lines.append(line[0])
         known = known_statuses.get(status) or status_line(status)
-        if length != UNKNOWN and known.code == 204:  # which has none (RFC 9110, 8.6)
+        if known.code in WITHOUT:
             lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
-            length = UNKNOWN
+            kinds &= ~LENGTH
+            length = WITHOUT[known.code]
         self._kinds = kinds
         self._length = length
         self._lines = encoded = b"".join(lines)
@@ -134,7 +139,8 @@ class HttpResponse:
         if size > JOINED or self._length not in (UNKNOWN, size):
             self.whole((body,))
             return
-        self._length = size
+        if size or self.request.method != "HEAD":  # or else it need not be that of GET (RFC 9110, 8.6)
+            self._length = size
         head = self._head()
         self.out.send(head if self._bodiless else head + body)
         self._left = 0
@@ -144,7 +150,8 @@ class HttpResponse:
         body = chunks[0] if len(chunks) == 1 else None
         size = len(body) if body is not None else sum(map(len, chunks))
         if self._length == UNKNOWN:
-            self._length = size
+            if size or self.request.method != "HEAD":  # as above
+                self._length = size
         elif self._length != size and not self._silent():
             for chunk in chunks:
                 self.write(chunk)
@@ -219,7 +226,7 @@ class HttpResponse:
     def finish(self) -> None:
         """The body is complete."""
         if not self._headed:
-            if self._length == UNKNOWN:
+            if self._length == UNKNOWN and self.request.method != "HEAD":
                 self._length = 0
             head = self._head()
             if self._chunked:

@@ -76,9 +76,12 @@ class Inflow:
 
 
 def asks_for_websocket(request: HttpRequest) -> bool:
-    """Whether a request that asks for an upgrade asks for this one (RFC 6455, 4.2.1), and it can be had."""
-    words = [value for name, value in request.headers if name.lower() == b"upgrade"]
-    if request.method != "GET" or b"websocket" not in [word.strip().lower() for word in b",".join(words).split(b",")]:
+    """Whether a request that asks for an upgrade asks for this one (RFC 6455, 4.2.1), and it can be had. In HTTP/1.0
+    nobody can ask for any (RFC 9110, 7.8)."""
+    if request.method != "GET" or request.version != "1.1":
+        return False
+    words = b",".join([value for name, value in request.headers if name.lower() == b"upgrade"])
+    if b"websocket" not in [word.strip().lower() for word in words.split(b",")]:
         return False
     if importlib.util.find_spec("wsproto") is None:
         _say_once()
@@ -123,7 +126,8 @@ class StreamingConversation(HttpReader, Conversation):
             self.requests.append(request)
 
     def _become_websocket(self, request: HttpRequest) -> None:
-        from poolctl.runtime.protocol.websocket import BadHandshake, WebSocketConversation  # wsproto need not be there
+        from poolctl.runtime.protocol.websocket import WebSocketConversation  # wsproto need not be there
+        from poolctl.runtime.protocol.websocket_handshake import BadHandshake
 
         try:
             self.successor = WebSocketConversation(self._http, request)

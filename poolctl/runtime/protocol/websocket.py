@@ -15,24 +15,16 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http_request import HttpRequest
+from poolctl.runtime.protocol.websocket_handshake import BadHandshake, subprotocols_of, upgrade_of
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
 
-HANDSHAKE = (b"connection", b"upgrade", b"sec-websocket-")  # what the headers of the handshake begin with
 PIECE = 4096  # bytes that are decompressed at once, so that a little cannot become very much before it is counted
 HELD = 65536  # bytes that a client may send before it is accepted
 ABNORMAL, TOO_BIG = 1006, 1009
 OPEN, CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
 CLOSES = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)
-
-
-class BadHandshake(Exception):
-    """The request cannot become a WebSocket. ``status``: what to answer."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 class WebSocketConversation(Conversation):
@@ -51,12 +43,7 @@ class WebSocketConversation(Conversation):
         self.failure = 0
         self.request = request
         self.peer = request.conversation.peer
-        self.subprotocols = [
-            each.strip().decode("latin-1")
-            for name, value in request.headers
-            if name.lower() == b"sec-websocket-protocol"
-            for each in value.split(b",")
-        ]
+        self.subprotocols = subprotocols_of(request.headers)
         self.messages: deque[str | bytes] = deque()
         self.size = 0
         self.out = bytearray()
@@ -69,12 +56,9 @@ class WebSocketConversation(Conversation):
         self.rude = False
         self._held = bytearray()  # what came before it was accepted
         self._wire = WSConnection(ConnectionType.SERVER)
-        asked = [each for each in request.headers if each[0].lower().startswith(HANDSHAKE)]
         try:
-            self._wire.initiate_upgrade_connection([(b"host", b"localhost"), *asked], "/")
-        except RemoteProtocolError as error:
-            raise BadHandshake(getattr(error.event_hint, "status_code", 400)) from error
-        except (LocalProtocolError, ValueError) as error:
+            self._wire.initiate_upgrade_connection(upgrade_of(request.headers, self.subprotocols), "/")
+        except (LocalProtocolError, RemoteProtocolError, ValueError) as error:
             raise BadHandshake(400) from error
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -57,8 +59,21 @@ def test_the_environ() -> None:
         "wsgi.multithread": False, "wsgi.multiprocess": True, "wsgi.run_once": False, "wsgi.input_terminated": True,
     }  # fmt: skip
     assert {key: environ[key] for key in expected} == expected
-    assert environ["wsgi.errors"] is sys.stderr
     assert "HTTP_CONTENT_TYPE" not in environ
+
+
+def test_errors_go_to_what_stderr_is_when_they_are_written() -> None:
+    """Who replaces it for a while does not mean later requests, and who closes it not those of others."""
+    with contextlib.redirect_stderr(io.StringIO()) as elsewhere:
+        errors = environ_of(request())["wsgi.errors"]
+        errors.write("there\n")
+    with contextlib.redirect_stderr(io.StringIO()) as here:
+        errors.writelines(["he", "re\n"])
+        errors.flush()
+        errors.close()
+        assert not errors.closed
+        print("after", file=errors)
+    assert (elsewhere.getvalue(), here.getvalue()) == ("there\n", "here\nafter\n")
 
 
 def test_headers_that_could_pass_for_others_are_dropped() -> None:
@@ -231,6 +246,14 @@ def test_the_apps_own_server_and_date_count() -> None:
         ("200 OK", [["X-A"]], TypeError),
         ("200 OK", [("Connection", "close")], ValueError),
         ("200 OK", [("transfer-encoding", "chunked")], ValueError),
+        ("200 OK", [("Upgrade", "h2c")], ValueError),
+        ("200 OK", [("TE", "trailers")], ValueError),
+        ("200 OK", [("Trailer", "X-A")], ValueError),
+        ("200 OK", [("Keep-Alive", "timeout=5")], ValueError),
+        ("200 OK", [("Proxy-Authenticate", "Basic")], ValueError),
+        ("200 OK", [("Content-Length", "1 2")], ValueError),
+        ("200 OK", [("Content-Length", "")], ValueError),
+        ("200 OK", [("Content-Length", "5\n")], ValueError),
         ("200 OK", [("Content-Length", "-1")], ValueError),
         ("200 OK", [("Content-Length", "1"), ("Content-Length", "2")], ValueError),
         ("200 OK\r\nX-B: b", [], ValueError),
@@ -405,6 +428,47 @@ def test_many_small_chunks_of_a_long_list_share_sends() -> None:
     out, _ = serve(application, request())
     assert out.body == b"".join(parts)
     assert len(out.sends) == 5
+
+
+@pytest.mark.parametrize("chunks", [[], [b""], [b"hello"], [b"hel", b"lo"]])
+@pytest.mark.parametrize("headers", [[], [("Content-Length", "5")], [("Content-Length", " 5\t")]])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_reset_of_content_has_none(chunks: list[bytes], headers: Any, as_list: bool) -> None:
+    """RFC 9110, 15.3.6: nothing may be sent, and the client is told so by the length."""
+
+    def application(environ: dict[str, Any], start: Start) -> Any:
+        start("205 Reset Content", headers)
+        return chunks if as_list else iter(chunks)
+
+    for version in ("1.1", "1.0"):
+        out, keep = serve(application, request(version=version, headers="Connection: keep-alive\r\n"))
+        assert (out.headers.get("Content-Length"), out.body, keep) == ("0", b"", True)
+        assert "Transfer-Encoding" not in out.headers
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_an_empty_answer_to_head_claims_no_length(as_list: bool) -> None:
+    """What GET would have is not known (RFC 9110, 8.6)."""
+
+    def application(environ: dict[str, Any], start: Start) -> Any:
+        start("200 OK", [])
+        return [] if as_list else iter(())
+
+    for method, length in (("HEAD", None), ("GET", "0")):
+        out, keep = serve(application, request(method=method))
+        assert (out.headers.get("Content-Length"), out.body, keep) == (length, b"", True)
+        assert "Transfer-Encoding" not in out.headers
+
+
+def test_white_space_around_a_value_is_no_part_of_it() -> None:
+    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+        start("200 OK", [("X-A", " a\tb "), ("Content-Length", "\t5 "), ("content-length", "5")])
+        return [b"hello"]
+
+    for _ in range(2):
+        out, keep = serve(application, request())
+        assert b"X-A: a\tb\r\nContent-Length: 5\r\n" in out.sends[0]
+        assert (out.body, keep) == (b"hello", True)
 
 
 def test_no_content_has_no_length_even_when_the_app_says_so() -> None:

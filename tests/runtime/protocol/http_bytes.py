@@ -39,8 +39,7 @@ BAD: dict[str, tuple[bytes, int]] = {
     "one bare line feed": (b"GET / HTTP/1.1\r\nHost: a\n\r\n\r\n", 400),
     "carriage return in value": (b"GET" + HOST + b"X: a\rb\r\n\r\n", 400),
     "nul in value": (b"GET" + HOST + b"X: a\0b\r\n\r\n", 400),
-    "lower case method": (b"get" + HOST + b"\r\n", 400),
-    "unknown method": (b"FROB" + HOST + b"\r\n", 501),
+    "method that is too long": (b"A" * 65 + HOST + b"\r\n", 501),
     "connect": (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 501),
     "icecast": (b"SOURCE / ICE/1.0\r\n\r\n", 505),
     "rtsp": (b"OPTIONS / RTSP/1.0\r\n\r\n", 505),
@@ -83,6 +82,9 @@ BAD: dict[str, tuple[bytes, int]] = {
 # what is served, and how many requests it is
 GOOD: dict[str, tuple[bytes, int]] = {
     "plain": (GET, 1),
+    "lower case method": (b"get" + HOST + b"\r\n" + GET, 2),
+    "methods that the parser does not know": ((b"FROB" + HOST + b"\r\n") * 2 + GET + b"LIST" + HOST + b"\r\n", 4),
+    "method of RTSP": (b"PLAY" + HOST + b"\r\n" + GET, 2),
     "three in a row": (GET * 3, 3),
     "blank lines before": (b"\r\n\r\n" + GET + b"\r\n\r\n" + GET + b"\r\n", 2),
     "blank line feeds before": (b"\n\n" + GET, 1),

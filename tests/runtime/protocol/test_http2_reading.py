@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from hypothesis import given
@@ -86,3 +88,54 @@ def test_what_only_begins_like_the_preface_is_read_as_http1(size: int, rest: byt
             conversation.receive(data[index : index + 1])
     assert first.successor is None
     assert (first.failure, first.pending, len(first.requests)) == (plain.failure, plain.pending, len(plain.requests))
+
+
+USUAL = {b":method": b"GET", b":scheme": b"http", b":authority": b"a", b":path": b"/"}
+LONG = b"A" * 65
+# what differs from the usual head, and the status that refuses it; 0: it is served
+HEADS: dict[str, tuple[dict[bytes, bytes], int]] = {
+    "usual": ({}, 0),
+    "own method": ({b":method": b"LIST"}, 0),
+    "lower case method": ({b":method": b"get"}, 0),
+    "any characters of tokens": ({b":method": b"!#$%&'*+-.^_`|~09"}, 0),
+    "no method": ({b":method": b""}, 400),
+    "method with a space": ({b":method": b"G T"}, 400),
+    "method with a quote": ({b":method": b'G"T'}, 400),
+    "method that is not ascii": ({b":method": b"G\xe4"}, 400),
+    "long method": ({b":method": LONG}, 501),
+    "PRI": ({b":method": b"PRI"}, 501),
+    "asterisk": ({b":method": b"OPTIONS", b":path": b"*"}, 0),
+    "asterisk for another": ({b":path": b"*"}, 400),
+    "odd characters of paths": ({b":path": b'/"<>^`{|}\\?[]'}, 0),
+    "absolute form": ({b":path": b"http://b/"}, 400),
+    "space in a path": ({b":path": b"/a b"}, 400),
+    "fragment": ({b":path": b"/a#b"}, 400),
+    "control character in a path": ({b":path": b"/\x01"}, 400),
+    "path that is not ascii": ({b":path": b"/\xe4"}, 400),
+    "long path": ({b":path": b"/" + b"a" * 8192}, 414),
+    "authority with a port": ({b":authority": b"a:80"}, 0),
+    "authority with a space": ({b":authority": b"a b"}, 400),
+    "authority with a user": ({b":authority": b"u@a"}, 400),
+    "obs-text in a value": ({b"x": b"\xe4\ta"}, 0),
+    "control character in a value": ({b"x": b"a\x01"}, 400),
+    "delete in a value": ({b"x": b"a\x7f"}, 400),
+    "length of nothing": ({b"content-length": b"0"}, 0),
+    "length, and nothing comes": ({b"content-length": b"5"}, 400),
+    "expectation": ({b"expect": b"100-Continue, 100-continue"}, 0),
+    "other expectation": ({b"expect": b"100-continue, tea"}, 417),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_has_to_keep_the_rules_of_http1(name: str) -> None:
+    other, status = HEADS[name]
+    client = H2Connection(H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False))
+    client.initiate_connection()
+    client.send_headers(1, list((USUAL | other).items()), end_stream=True)
+    data = client.data_to_send()
+    blocking: Any = Http(http2=True).conversation(PEER)
+    blocking.receive(data)
+    awaited: Any = Http(http2=True).streaming(PEER)
+    awaited.receive(data)
+    for stream in (blocking.successor.complete[0], awaited.successor.begun[0]):
+        assert (stream.refused, stream.request.method.encode("latin-1")) == (status, (USUAL | other)[b":method"])

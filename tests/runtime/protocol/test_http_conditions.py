@@ -44,6 +44,9 @@ OTHER = '"b"'
         ({"if-modified-since": "Sun Nov  6 08:49:37 1994"}, 304),
         ({"if-modified-since": "Sun, 99 Nov 1994 99:49:37 GMT"}, 200),
         ({"if-modified-since": "12345"}, 200),
+        ({"if-modified-since": f"{DATE}, {DATE}"}, 200),  # more than one member (13.1.3)
+        ({"if-modified-since": f"{DATE} +0100"}, 200),
+        ({"if-unmodified-since": f"{EARLIER}, {EARLIER}"}, 200),
         ({"if-match": OTHER, "if-none-match": TAG}, 412),  # in the order of 13.2.2
         ({"if-match": TAG, "if-none-match": TAG}, 304),
         ({"if-unmodified-since": LATER, "if-none-match": TAG}, 304),
@@ -112,7 +115,8 @@ def test_if_range(if_range: str | None, now: float, counts: bool) -> None:
         ("bytes=1-0", None),
         ("bytes=", None),
         ("bytes=-", None),
-        ("bytes=0-0,", None),
+        ("bytes=,0-0 ,, 2-3,", [(0, 1), (2, 2)]),  # empty members do not count (5.6.1)
+        ("bytes=,", None),
         ("bytes=a-b", None),
         ("bytes=+1-2", None),
         ("bytes=1--2", None),

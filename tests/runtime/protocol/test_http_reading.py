@@ -203,6 +203,31 @@ def test_a_refusal_is_a_complete_response(status: int) -> None:
     assert (b"Retry-After: 1" in lines) == (status == 503)
 
 
+@pytest.mark.parametrize(
+    ("line", "has_body"),
+    [
+        (b"", False),
+        (b"HE", False),
+        (b"HEAD", False),
+        (b"HEAD ", False),
+        (b"HEAD / HTTP/1.1", False),
+        (b"HEAD\t/", False),
+        (b"HEADER / HTTP/1.1", True),
+        (b"HEX", True),
+        (b"head / HTTP/1.1", True),
+        (b"GET / HTTP/1.1", True),
+        (b"\x16\x03\x01", True),
+    ],
+)
+def test_a_refusal_of_what_is_or_may_become_a_head_has_no_body(line: bytes, has_body: bool) -> None:
+    head, _, body = Http().refusal_to(line, 400).partition(b"\r\n\r\n")
+    assert bool(body) == has_body
+    if line.startswith((b"HEAD ", b"HEAD\t")):
+        assert b"Content-Length: 16" in head  # that of the answer to GET (RFC 9110, 8.6)
+    else:
+        assert b"Content-Length: %d" % len(body) in head
+
+
 @pytest.mark.parametrize("cut", range(1, len(GET)))
 def test_a_head_in_two_parts(cut: int) -> None:
     assert converse([GET[:cut], GET[cut:]]) == converse([GET])
@@ -285,5 +310,10 @@ def test_what_is_accepted_means_the_same_to_the_parser_alone(data: bytes) -> Non
     conversation.receive(data)
     told_here = [(request[0].encode(), request[1], request[4]) for request in map(told, conversation.requests)]
     reference = Reference(data)
-    assert reference.requests == told_here
-    assert reference.failed == bool(conversation.failure) or conversation.pending
+    known = [each for each in told_here if each[0] in (b"GET", b"POST")]  # any other it does not know, and stops there
+    if len(known) == len(told_here):
+        assert reference.requests == told_here
+        assert reference.failed == bool(conversation.failure) or conversation.pending
+    else:
+        assert reference.requests == told_here[: len(reference.requests)]
+        assert reference.failed
