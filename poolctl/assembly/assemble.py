@@ -43,7 +43,7 @@ log = logging.getLogger("poolctl")
 
 def serve(parts: Parts) -> int:
     """Run the server until it is told to stop; the exit code. Raises PoolctlError when it cannot start."""
-    with settled(parts.topology) as host:
+    with settled(parts.topology, parts.home) as host:
         return _run(parts, host)
 
 
@@ -288,4 +288,5 @@ def build_site(
         medium=medium,
         inboxes=inboxes,
         access=access,
+        private=parts.private,
     )

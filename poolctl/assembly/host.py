@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from poolctl.assembly.variables import look_for_modules, set_variables
 from poolctl.config.model import Topology
 from poolctl.errors import PoolctlError
 from poolctl.runtime.identity import Identity
@@ -13,8 +14,9 @@ from poolctl.runtime.pid_file import PidFile
 
 
 @contextmanager
-def settled(topology: Topology) -> Iterator[Host]:
+def settled(topology: Topology, home: str = "") -> Iterator[Host]:
     """For the time of a run: umask, working directory and PID file of the supervisor, which the others inherit.
+    ``home``: where the app's modules are looked for first.
 
     Raises PoolctlError that names the key which cannot be applied.
     """
@@ -27,7 +29,7 @@ def settled(topology: Topology) -> Iterator[Host]:
     if pid_file:
         pid_file.write()
     try:
-        yield Host(topology, identity, pid_file)
+        yield Host(topology, identity, pid_file, home)
     finally:
         if pid_file:
             pid_file.remove()
@@ -44,8 +46,9 @@ def enter(directory: str) -> None:
 class Host:
     """The supervisor's part is done; this is the mold's."""
 
-    def __init__(self, topology: Topology, identity: Identity | None, pid_file: PidFile | None) -> None:
+    def __init__(self, topology: Topology, identity: Identity | None, pid_file: PidFile | None, home: str = "") -> None:
         self._here = os.getcwd()
+        self._home = home
         self._named = topology.directory
         self._environment = topology.environment
         self.identity = identity
@@ -63,4 +66,5 @@ class Host:
             os.environ.update(self.identity.variables())
             if self._named:
                 enter(self._here)  # again: may this user?
-        os.environ.update(self._environment)
+        set_variables(self._environment)
+        look_for_modules(self._home)

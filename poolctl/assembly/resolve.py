@@ -11,6 +11,7 @@ from poolctl.assembly.judge import Judgement, judge
 from poolctl.assembly.registry import part_class
 from poolctl.config.diagnostic import Invalid
 from poolctl.config.load import Document
+from poolctl.config.located import home, private
 from poolctl.config.model import Topology
 from poolctl.config.sources import Inputs
 
@@ -31,6 +32,8 @@ class Parts:
     affinity: Any
     protocols: tuple[Protocol, ...]  # one for each address
     app: Any
+    home: str = ""  # where the app's modules are looked for before the working directory; empty: nowhere else
+    private: tuple[str, ...] = ()  # absolute paths of files that no app publishes: those that say what the server is
 
     def here(self) -> Parts:
         """The same with every plugin made, in a process that may run their code. Raises PoolctlError, and whatever a
@@ -84,4 +87,6 @@ def assembled_from(judgement: Judgement) -> Parts:
         affinity=part("affinity", str(chosen.affinity)),
         protocols=tuple(protocols),
         app=part("app", chosen.service.app),
+        home=home(judgement.tree),
+        private=private(judgement.tree),
     )

@@ -234,9 +234,9 @@ CODES = {
     "PC410": Code(
         "an app that cannot be found",
         "The module, the attribute, the program or the folder that the file names cannot be found or used. Modules are"
-        " looked up in the working directory first.",
+        " looked up in the folder of the topology first, or in its directory where it has one.",
         how=(
-            "Name a module that can be imported from the working directory, or set directory to where it is: app: "
+            "Name a module that can be imported from the folder of the topology, or set directory to where it is: app: "
             "{wsgi: shop.wsgi:application}. Name the application itself; call a factory in a module of its own."
         ),
     ),
@@ -292,7 +292,7 @@ CODES = {
     "PC424": Code(
         "a file of TLS that cannot be read",
         "A certificate, key, password or authority.",
-        how="Name files that the user who starts poolctl may read; paths begin at the working directory.",
+        how="Name files that the user who starts poolctl may read; paths count from the topology's folder.",
     ),
     "PC425": Code(
         "a certificate that cannot be used",
@@ -307,6 +307,22 @@ CODES = {
         "a certificate that expires",
         "It has expired, or will expire within 14 days.",
         how="Renew it, and restart the server, which reads certificates when it starts.",
+    ),
+    "PC427": Code(
+        "a variable that is set too late",
+        "The interpreter and the loader of libraries read it when a process starts, and the processes of the server are"
+        " forked from one that runs already. Only programs that the app starts will find it.",
+        how="Set it where poolctl is started: Environment= of a systemd unit, ENV of a container, the shell.",
+    ),
+    "PC428": Code(
+        "no directory for temporary files",
+        "Bodies of requests, and answers that wait for slow clients, go to temporary files when they are large. Where"
+        " no directory takes any they are kept in memory, up to the same limits, and the app's own use of tempfile"
+        " fails.",
+        how=(
+            "Mount a tmpfs for them (--tmpfs of docker run, an emptyDir of Kubernetes), or name a directory that the"
+            " file's user may write: environment: {TMPDIR: /var/lib/shop}."
+        ),
     ),
     "PC430": Code(
         "fewer descriptors than connections",

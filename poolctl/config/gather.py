@@ -33,6 +33,10 @@ def gather(inputs: Inputs) -> Tree:
             put_over.listen(tree, inputs.listen)
     if failed:
         raise Invalid(failed)
+    if any(os.sep in name for name in (inputs.file, *inputs.overlays)):  # otherwise all paths count from here
+        from poolctl.config.located import place_paths
+
+        place_paths(tree)
     return tree
 
 

@@ -65,6 +65,7 @@ class Site:
     returns: Returns = field(default_factory=Returns)
     notices: Notices = field(default_factory=Notices)
     access: AccessLog | None = None
+    private: tuple[str, ...] = ()  # files that no app publishes
     loaded: bool = False
     context: Context | None = None  # the context variables as the app's import left them
 
@@ -76,7 +77,7 @@ class Site:
     def load(self) -> None:
         """Import the app, once in a process (or in the mold for all, when the topology says preload)."""
         if not self.loaded:
-            self.app.load(Surroundings(self.multithread, self.multiprocess))
+            self.app.load(Surroundings(self.multithread, self.multiprocess, self.private))
             self.loaded = True
             self.context = copy_context()
 

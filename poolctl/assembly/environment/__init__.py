@@ -43,6 +43,7 @@ def _checks(judgement: Judgement) -> Iterator[Check]:
         from poolctl.assembly.environment import certificates
 
         yield certificates.check
-    from poolctl.assembly.environment import limits
+    from poolctl.assembly.environment import limits, processes
 
     yield limits.check
+    yield processes.check

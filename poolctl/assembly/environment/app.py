@@ -99,7 +99,7 @@ class _Trial:
                 os.chdir(topology.directory)
             if topology.umask is not None:
                 os.umask(topology.umask)
-            Host(topology, identity, None).move_in()
+            Host(topology, identity, None, self.parts.home).move_in()
             die_with_parent()
             parts = self.parts.here()
             parts.app.load(Surroundings(parts.pool.multithread, parts.pool.multiprocess))

@@ -56,7 +56,7 @@ def _unreadable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnost
             _open(inside(judgement.topology, file))
         except OSError as error:
             message = f"tls: cannot read {file}: {error.strerror or error}"
-            mend = "name a file that the user who starts poolctl may read; paths begin at the working directory"
+            mend = "name a file that the user who starts poolctl may read; paths count from the topology's folder"
             yield Diagnostic("PC424", message, judgement.tree.at_value(path), mend)
 
 

@@ -39,6 +39,7 @@ class Surroundings:
 
     multithread: bool  # may the same process call the app from several threads at once?
     multiprocess: bool  # do other processes serve the same app?
+    private: tuple[str, ...] = ()  # absolute paths of files that must not be published, such as the topology's own
 
 
 class App(ABC):

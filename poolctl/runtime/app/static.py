@@ -20,6 +20,7 @@ from poolctl.runtime.app.static_folder import Found, find
 from poolctl.runtime.app.static_pages import listing, tell
 from poolctl.runtime.app.static_parts import send_parts
 from poolctl.runtime.app.static_path import decoded, origin, speakable
+from poolctl.runtime.app.static_private import Private
 from poolctl.runtime.app.static_types import Types
 from poolctl.runtime.protocol.http_conditions import CONDITIONS, applies, ranges, values, verdict
 from poolctl.runtime.protocol.http_encodings import accepted
@@ -39,7 +40,7 @@ class Static(App):
 
     protocol: ClassVar[str] = "http"
 
-    folder: Annotated[str, Field(min_length=1, description="the folder, from the working directory on")]
+    folder: Annotated[str, Field(min_length=1, description="the folder, from that of the file on")]
     index: Annotated[tuple[str, ...], Field(description="names that stand for their folder")] = ("index.html",)
     listing: Annotated[bool, Field(description="show the names in a folder without an index")] = False
     hidden: Annotated[bool, Field(description="serve names that begin with a dot")] = False
@@ -65,6 +66,7 @@ class Static(App):
     def load(self, surroundings: Surroundings) -> None:
         """Look whether the folder is there. Raises AppError."""
         self._folder = os.path.abspath(self.folder)
+        self._private = Private(surroundings.private)
         self._types = Types(self.types)
         self._index = [os.fsencode(name) for name in self.index]
         if os.path.isfile(self._folder):
@@ -105,7 +107,7 @@ class Static(App):
             tell(response, 404)
             return
         try:
-            found = find(self._folder, names)
+            found = self._find(names)
             if found is None or (wants_folder and not found.is_folder):
                 _close(found)
                 tell(response, 404)
@@ -122,11 +124,19 @@ class Static(App):
                 raise
             tell(response, 403)
 
+    def _find(self, names: list[bytes]) -> Found | None:
+        """What is at these names and may be published."""
+        found = find(self._folder, names)
+        if found is not None and self._private.has(names[-1] if names else b"", found.status):
+            _close(found)
+            return None
+        return found
+
     def _send_folder(self, found: Found, names: list[bytes], request: HttpRequest, response: HttpResponse) -> None:
         """Its index, or the names in it. The index is looked for from the top: links are followed as anywhere."""
         try:
             for name in self._index:
-                index = find(self._folder, [*names, name])
+                index = self._find([*names, name])
                 if index is not None and not index.is_folder:
                     self._send(index, [*names, name], request, response)
                     return
@@ -134,7 +144,7 @@ class Static(App):
             if not self.listing:
                 tell(response, 404)
                 return
-            body = listing(found.file, b"".join(b"/" + name for name in names) + b"/", self.hidden)
+            body = listing(found.file, b"".join(b"/" + name for name in names) + b"/", self.hidden, self._private)
             response.begin("200 OK", [HTML])
             response.only(body)
         finally:
@@ -182,7 +192,7 @@ class Static(App):
         field = values(request.headers, ENCODING).get(b"accept-encoding", "")
         for coding in accepted(field, list(ENDINGS)):
             try:
-                other = find(self._folder, [*names[:-1], names[-1] + ENDINGS[coding]])
+                other = self._find([*names[:-1], names[-1] + ENDINGS[coding]])
             except PermissionError:
                 continue  # as if it were not there
             except OSError:

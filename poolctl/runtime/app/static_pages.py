@@ -7,6 +7,7 @@ from html import escape
 from itertools import islice
 from urllib.parse import quote
 
+from poolctl.runtime.app.static_private import Private
 from poolctl.runtime.protocol.http_response import HttpResponse
 
 MOST = 10_000  # names in a listing
@@ -29,14 +30,14 @@ def tell(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
     response.only(text)
 
 
-def listing(folder: int, path: bytes, hidden: bool) -> bytes:
+def listing(folder: int, path: bytes, hidden: bool, private: Private) -> bytes:
     """The names in an open folder as HTML, in their order, folders with a slash; names with a dot in front only where
-    ``hidden``."""
+    ``hidden``, and nothing that is ``private``."""
     with os.scandir(folder) as entries:
         names = [
             os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
             for entry in islice(entries, MOST)
-            if hidden or not entry.name.startswith(".")
+            if (hidden or not entry.name.startswith(".")) and not _is(private, entry)
         ]
     title = escape(path.decode("utf-8", "replace"))
     above = ['<li><a href="../">../</a></li>'] if path != b"/" else []
@@ -54,3 +55,10 @@ def listing(folder: int, path: bytes, hidden: bool) -> bytes:
             "",
         ]
     ).encode("utf-8", "replace")
+
+
+def _is(private: Private, entry: os.DirEntry[str]) -> bool:
+    try:
+        return private.has(os.fsencode(entry.name), entry.stat())
+    except OSError:
+        return False  # it has gone, or is a link to nothing

@@ -131,6 +131,7 @@ def _module(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
+    places = [sys.path[0], here] if sys.path[1:2] == [here] else [here]  # the topology's folder comes before this one
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -139,8 +140,13 @@ def _module(name: str) -> Any:
         if missing is None or not (name == missing or name.startswith(missing + ".")) or _is_inside(error, name):
             raise
         raise AppError(
-            f"cannot import {name!r}: no module of that name in {here} or the environment"
-            + (_meant(name) or _inside(missing) or _close(missing, here) or "; check the name of the module")
+            f"cannot import {name!r}: no module of that name in {', '.join(places)} or the environment"
+            + (
+                _meant(name)
+                or _inside(missing)
+                or next(filter(None, (_close(missing, each) for each in places)), "")
+                or "; check the name of the module"
+            )
         ) from None
 
 

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,6 +15,7 @@ from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.site import Site
+from poolctl.runtime.temporary import unnamed
 
 Lock = Annotated[
     Literal["kernel", "file", "mutex"],
@@ -65,8 +64,7 @@ class FileLock:
     """A record lock (fcntl), which the kernel releases when its holder dies. It tells processes apart, not threads."""
 
     def __init__(self) -> None:
-        with tempfile.TemporaryFile(prefix="poolctl-accept-") as file:
-            self.fd = os.dup(file.fileno())
+        self.fd = unnamed("poolctl-accept")
 
     def acquire(self, *, blocking: bool = True) -> bool:
         """Whether it is held now. As with threading.Lock, without blocking it may be another's."""

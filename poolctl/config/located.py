@@ -1,0 +1,100 @@
+"""Where the paths of a topology count from: the folder of the file that says them.
+
+    directory                                     from the folder of its file
+    all other paths, and modules                  from ``directory`` where there is one, else from that folder
+
+What an option or standard input says counts from the folder that poolctl is started in. Where that is the file's own
+folder nothing is changed, so messages show a path as it was written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from poolctl.config.diagnostic import Source
+from poolctl.config.tree import Tree
+
+TLS = (("certificate",), ("key",), ("password_file",), ("clients", "authority"))
+PRIVATE = ("key", "password_file", "pid_file", "to")  # the last steps of paths of files that are nobody else's
+STREAMS = ("stdout", "stderr")
+
+
+def folder_of(source: Source) -> str:
+    """The absolute folder of a file; empty for standard input, options, and a file in the working directory."""
+    if not source.is_file or source.name.startswith("<") or os.sep not in source.name:
+        return ""
+    folder = os.path.dirname(source.name)
+    try:
+        return "" if os.path.samefile(folder, ".") else os.path.abspath(folder)
+    except OSError:  # the working directory is gone
+        return folder if folder.startswith(os.sep) else ""
+
+
+def home(tree: Tree) -> str:
+    """Where the app's modules are looked for before the working directory; empty where that is it."""
+    if tree.value_at(("directory",)) if tree.has(("directory",)) else False:
+        return ""
+    return folder_of(tree.at_value(("app",)).source)
+
+
+def private(tree: Tree) -> tuple[str, ...]:
+    """The absolute paths of the files that a topology was read from, and of those with its keys, PID and access log."""
+    files = [name for name, source in tree.sources.items() if source.is_file and not name.startswith("<")]
+    base = str(tree.value_at(("directory",)) or "") if tree.has(("directory",)) else ""
+    paths = [path for path in _paths(tree) if path[-1] in PRIVATE and tree.has(path)]
+    named = [value for path in paths if isinstance(value := tree.value_at(path), str)]
+    return tuple(map(os.path.abspath, [*files, *(os.path.join(base, each) for each in named)]))
+
+
+def place_paths(tree: Tree) -> None:
+    """Make the relative paths of files in other folders than the working directory absolute."""
+    folders = {name: folder for name, source in tree.sources.items() if (folder := folder_of(source))}
+    if not folders:
+        return
+    directed = tree.has(("directory",)) and bool(tree.value_at(("directory",)))
+    for path in (("directory",),) if directed else _paths(tree):
+        if tree.has(path):
+            _place(tree, path, folders)
+
+
+def _paths(tree: Tree) -> Iterator[Sequence[str | int]]:
+    """All keys that are paths, whether they are written or not."""
+    yield from (("pid_file",), ("access_log", "to"))
+    yield from (("app", "static"), ("app", "cgi"), ("app", "documents"))
+    if tree.has(("app", "use")):
+        option = {"static": "folder", "cgi": "program"}.get(str(tree.value_at(("app", "use"))))
+        yield from ((("app", option),) if option else ())
+    listen = tree.find(("listen",))[1]
+    entries = range(len(listen.value)) if isinstance(listen, SequenceNode) else ()
+    for base in (("listen",), *(("listen", index) for index in entries)):
+        names = tree.find((*base, "tls", "names"))[1] if tree.has((*base, "tls", "names")) else None
+        for key in TLS:
+            yield (*base, "tls", *key)
+        for name in [each.value for each, _ in names.value] if isinstance(names, MappingNode) else ():
+            yield from ((*base, "tls", "names", name, *key) for key in TLS)
+
+
+def _place(tree: Tree, path: Sequence[str | int], folders: dict[str, str]) -> None:
+    """In a node of its own: an alias may mean something else by the same text."""
+    old = tree.find(path)[1]
+    if not isinstance(old, ScalarNode) or not old.value or not old.tag.endswith(":str"):
+        return
+    folder = folders.get(old.start_mark.name)
+    if folder is None or os.path.isabs(old.value) or (path[0] == "access_log" and old.value in STREAMS):
+        return
+    value = os.path.join(folder, old.value.removeprefix("./"))
+    new = ScalarNode(old.tag, value, old.start_mark, old.end_mark, old.style)
+    for marked in (tree.substituted, tree.unusable):
+        if id(old) in marked:
+            marked[id(new)] = marked[id(old)]  # type: ignore[assignment]  # each its own kind of value
+    _put(tree.find(path[:-1])[1], path[-1], new)
+
+
+def _put(parent: Node | None, part: str | int, new: Node) -> None:
+    assert isinstance(parent, MappingNode)  # paths are values of keys
+    parent.value = [
+        (key, new if isinstance(key, ScalarNode) and key.value == part else value) for key, value in parent.value
+    ]

@@ -1,0 +1,60 @@
+"""A server in the folder that it serves: what says what the server is stays its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness.client import Client
+from harness.server import Server
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["", "hidden"])
+def test_init_in_a_folder_does_not_publish_its_topology(tmp_path: Path, hidden: bool) -> None:
+    """By no name of it, and not after an editor has replaced it; but another file of its name is served."""
+    (tmp_path / "index.html").write_text("hello")
+    init = [sys.executable, "-m", "poolctl", "init", "--yes", "--kind", "static", "--app", "."]
+    subprocess.run(init, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    file = tmp_path / "topology.yaml"
+    (tmp_path / "link").symlink_to("topology.yaml")
+    os.link(file, tmp_path / "second")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "topology.yaml").write_text("an example")
+    sets = ("pool.size=1", "app.listing=true", *(["app.hidden=true"] if hidden else []))
+    with Server(file, tmp_path, sets=sets) as server:
+
+        def status(target: str) -> int:
+            with Client(server.port) as client:
+                client.ask(target)
+                return client.answer().status
+
+        private = ["/topology.yaml", "//topology.yaml", "/%74opology.yaml", "/link", "/second"]
+        assert {target: status(target) for target in private} == dict.fromkeys(private, 404)
+        assert [status("/index.html"), status("/docs/topology.yaml")] == [200, 200]
+        with Client(server.port) as client:
+            client.ask("/")
+            (tmp_path / "index.html").unlink()
+            client.answer()
+            client.ask("/")
+            page = client.answer().body
+        assert b"docs/" in page
+        assert not any(name in page for name in (b"topology.yaml", b"link", b"second"))
+        (tmp_path / "new").write_text(file.read_text())
+        os.replace(tmp_path / "new", file)
+        assert status("/topology.yaml") == 404
+
+
+def test_keys_and_logs_are_not_published(tmp_path: Path) -> None:
+    (tmp_path / "overlay.yaml").write_text("access_log: {to: access.log}\n")
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: {static: .}\npid_file: shop.pid\npool: {size: 1}\naccess_log: {to: access.log}\n")
+    with Server(file, tmp_path) as server:
+        with Client(server.port) as client:
+            found = []
+            for name in ("shop.yaml", "shop.pid", "access.log", "overlay.yaml"):
+                client.ask(f"/{name}")
+                found.append(client.answer().status)
+        assert found == [404, 404, 404, 200]  # the last one is no part of this server
