@@ -161,6 +161,8 @@ class Listening(Source):
         try:
             fd, peer = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
+            if self.loop.draining and self.listener.shut:
+                self._end()
             return False  # another was faster, or the client has gone again
         except OSError as error:
             self._failed(error)
@@ -179,11 +181,15 @@ class Listening(Source):
             self.loop.broke(fd, service, error)
         return True
 
+    def _end(self) -> None:
+        """The listener was shut: nobody comes any more. It would tell of that again and again."""
+        self.loop.listening.pop(self.fd, None)
+        self.loop.drop(self)
+
     def _failed(self, error: OSError) -> None:
         """No connection can be had: for ever, when the listener was shut, or until a descriptor is free."""
         if error.errno == errno.EINVAL:
-            self.loop.listening.pop(self.fd, None)
-            self.loop.drop(self)
+            self._end()
             return
         if self.loop.now - self.complained >= COMPLAINT:
             self.complained = self.loop.now
