@@ -261,7 +261,7 @@ class Connection(Sending):
         """Something raised: the end, however far it had come."""
         if self.open and not self.began:
             with contextlib.suppress(ClientGone):
-                self.send(service.protocol.refusal(500))
+                self.send(service.protocol.refusal_to(self.conversation.line, 500))
         self.close(service)
 
     def turn_away(self, status: int, service: Service) -> None:

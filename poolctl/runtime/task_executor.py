@@ -80,7 +80,7 @@ def execute(service: Service, conversation: Conversation, out: Sending, data: by
         conversation.requests.clear()
         if not out.began:
             with contextlib.suppress(ClientGone, OSError):
-                out.send(service.protocol.refusal(500))
+                out.send(service.protocol.refusal_to(first_line(data), 500))
         return False
 
 
@@ -108,16 +108,23 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
     return keep and not flags & LAST
 
 
+def first_line(data: bytes | BinaryIO) -> bytes:
+    """That of a request, as it came; empty where its file is closed."""
+    if isinstance(data, bytes):
+        return data.partition(b"\r\n")[0]
+    if data.closed:
+        return b""
+    data.seek(0)
+    return data.readline(PIECE).rstrip(b"\r\n")
+
+
 def left_early(service: Service, fd: int, conversation: Conversation, data: bytes | BinaryIO) -> bool:
     """Whether a client has left while its request waited; if so the request is forgotten, but for the access log."""
     if not (conversation.forgets and left(state(fd), conversation.peer)):
         return False
-    if isinstance(data, bytes):
-        line = data.partition(b"\r\n")[0]
-    else:
-        with data:
-            line = data.readline(PIECE).rstrip(b"\r\n")
-    service.protocol.witness(LEFT_EARLY, conversation.peer, line)
+    service.protocol.witness(LEFT_EARLY, conversation.peer, first_line(data))
+    if not isinstance(data, bytes):
+        data.close()
     return True
 
 
