@@ -7,8 +7,10 @@ import re
 import socket
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from harness.server import Server
 
@@ -147,3 +149,35 @@ def test_a_client_who_is_one_too_many_may_be_one_that_asks_by_head(launch: Calla
     assert refused > 0
     for sock in held:
         sock.close()
+
+
+@pytest.mark.parametrize("app", [WSGI, ASGI], ids=["wsgi", "asgi"])
+def test_so_do_refused_streams_of_http2(launch: Callable[..., Server], tmp_path: Path, app: dict[str, Any]) -> None:
+    log = tmp_path / "access.log"
+    server = launch(
+        {
+            **app,
+            "pool": {"kind": "process", "size": 1},
+            "ownership": "reuse-port",
+            "protocol": {**LIMITS, "http2": True},
+            "access_log": {"format": "common", "to": str(log)},
+        },
+        tracebacks=True,
+    )
+    cases: list[tuple[str, dict[str, str], int]] = [
+        ("/raise", {}, 500),
+        ("/", {"expect": "tea"}, 417),
+        (f"/{'a' * 500}", {}, 414),
+    ]
+    with httpx.Client(http1=False, http2=True, base_url=f"http://127.0.0.1:{server.port}") as client:
+        for path, headers, status in cases:
+            for method in ("HEAD", "GET", "LIST"):
+                response = client.request(method, path, headers=headers)
+                assert response.status_code == status
+                assert {"date", "server", "content-type"} <= set(response.headers)
+                assert "connection" not in response.headers  # RFC 9113, 8.2.2
+                length = int(response.headers["content-length"])
+                assert len(response.content) == (0 if method == "HEAD" else length)
+                assert length > 0
+    assert server.stop() == 0
+    assert log.read_text().count('"LIST /') == len(cases)

@@ -310,6 +310,9 @@ def test_a_bad_handshake_is_refused(launch: Launch) -> None:
             response = client.answer()
             assert response.status == status, name
             assert (response.headers.get("sec-websocket-version") == "13") == (status == 426)
+            assert (response.headers.get("upgrade") == "websocket") == (status == 426)
+            assert response.headers["connection"] == "close"
+            assert "date" in response.headers
             assert client.at_end()
 
 
