@@ -78,18 +78,23 @@ def _servers() -> Iterator[dict[str, Any]]:
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:
+    from poolctl.config.diagnostic import number_of
+
     up = told["uptime_seconds"]
     yield f"{told['name']} (pid {told['pid']}): {told['state']}, generation {told['generation']}, up {_duration(up)}"
     yield f"  {', '.join(told.get('assembly', ()))}"
     if told["retiring"]:
-        yield f"  of the generations before it {told['retiring']} still finish what they have in hand"
+        verb = "is" if told["retiring"] == 1 else "are"
+        yield f"  {number_of(told['retiring'], 'earlier generation')} {verb} still draining"
     if "requests" not in told:
         yield "  no generation has begun"
         return
-    figures = ("requests", "requests"), ("failed", "failed"), ("in_hand", "in hand"), ("waiting", "waiting")
-    yield f"  {', '.join(f'{told[key]} {word}' for key, word in figures)}"
+    figures = ("failed", "failed"), ("in_hand", "in hand"), ("waiting", "waiting")
+    requests = number_of(told["requests"], "request")
+    yield f"  {', '.join([requests, *(f'{told[key]} {word}' for key, word in figures)])}"
     if told["plugin_faults"]:
-        yield f"  the strategy was at fault {told['plugin_faults']} times, and least-loaded took its tasks: see the log"
+        times = number_of(told["plugin_faults"], "time")
+        yield f"  the strategy was at fault {times}, and least-loaded took its tasks: see the log"
     yield "  worker      pid  starts    requests    failed  in hand  busy for"
     for each in told["workers"]:
         busy = _duration(each["busy_seconds"]) if each["busy_seconds"] else "-"

@@ -95,7 +95,7 @@ Account = Annotated[
     str,
     BeforeValidator(read_account),
     WithJsonSchema(
-        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}, {"type": "null"}]}
+        {"anyOf": [{"type": "string", "pattern": f"^{_ACCOUNT}$"}, {"type": "integer", "minimum": 0}, {"type": "null"}]}
     ),
 ]
 Folder = Annotated[

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Diagnostic, Invalid, Source
+from poolctl.config.diagnostic import MOST, Diagnostic, Invalid, Source
 
 SPACE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 NOTHING = "\u00ad\u200b\u200e\u200f\u2060\ufeff"  # not those that join letters, U+200C and U+200D
 QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb"
+SPACES = "".join(chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000))  # the same
 ANY = re.compile(f"[{SPACE}{NOTHING}{QUOTES}]")
 _SPACE = re.compile(f"[{SPACE}]")
 _NOTHING = re.compile(f"[{NOTHING}]")
-_AROUND = re.compile(f"\\A[{SPACE}]+|[{SPACE}]+\\Z")
 _QUOTED = re.compile(f"[{QUOTES}](.*)[{QUOTES}]", re.DOTALL)
 
 Compose = Callable[[str], Node | None]
@@ -44,9 +45,12 @@ def compose(source: Source, text: str, strictly: Compose) -> tuple[Node | None, 
         except Invalid:
             likely = None
         if likely is not None:
-            wrong = [index for index in spaces if not _rightly(index, text, _scalars(likely))]
+            harmless = _Harmless(text, _scalars(likely))
+            wrong = [index for index in spaces if not harmless.at(index)]
+    characters = list(text)
     for index in wrong:
-        text = f"{text[:index]} {text[index + 1 :]}"
+        characters[index] = " "
+    text = "".join(characters)
     try:
         node = strictly(text)
     except Invalid as invalid:
@@ -80,16 +84,34 @@ def _scalars(root: Node) -> list[_Scalar]:
     return sorted(found)
 
 
-def _rightly(index: int, text: str, scalars: list[_Scalar]) -> bool:
-    """Whether a space of another kind stands in a text or a comment, where it does no harm."""
-    if any(scalar.start <= index < scalar.end for scalar in scalars):
-        return True
-    line = text.rfind("\n", 0, index) + 1
-    return any(
-        text[place - 1 : place] in ("", " ", "\t", "\n")
-        for place in range(line, index)
-        if text[place] == "#" and not any(scalar.start <= place < scalar.end for scalar in scalars)
-    )
+class _Harmless:
+    """Where a space of another kind does no harm: in a text, or in a comment."""
+
+    def __init__(self, text: str, scalars: list[_Scalar]) -> None:
+        self.text = text
+        self.scalars = scalars
+        self._starts = [scalar.start for scalar in scalars]
+        self._comments: dict[int, int] = {}  # of each line, by its start: where its comment begins
+
+    def at(self, index: int) -> bool:
+        if self._in_a_text(index):
+            return True
+        line = self.text.rfind("\n", 0, index) + 1
+        if line not in self._comments:
+            self._comments[line] = self._comment(line)
+        return index > self._comments[line]
+
+    def _in_a_text(self, index: int) -> bool:
+        number = bisect_right(self._starts, index) - 1
+        return number >= 0 and index < self.scalars[number].end
+
+    def _comment(self, line: int) -> int:
+        """Where the comment of a line begins; past the end of the text where there is none."""
+        end = self.text.find("\n", line)
+        for found in re.finditer(r"(?:^|(?<=[ \t]))#", self.text[line : end if end >= 0 else None]):
+            if not self._in_a_text(line + found.start()):
+                return line + found.start()
+        return len(self.text)
 
 
 def _made_visible(scalar: _Scalar, text: str) -> Iterator[int]:
@@ -100,9 +122,10 @@ def _made_visible(scalar: _Scalar, text: str) -> Iterator[int]:
     for found in _NOTHING.finditer(text, scalar.start, scalar.end):
         yield found.start()
     node.value = _NOTHING.sub("", node.value)
-    for found in _AROUND.finditer(node.value):  # where no other reading of the file makes them ordinary ones
-        yield from range(*(text.find(found[0], scalar.start, scalar.end) + end for end in (0, len(found[0]))))
-    node.value = _AROUND.sub("", node.value)
+    kept = node.value.strip(SPACES)
+    if kept != node.value:  # where no other reading of the file makes them ordinary ones
+        yield from (place for place in (scalar.start, scalar.end - 1) if text[place] in SPACES)
+        node.value = kept
     quoted = _QUOTED.fullmatch(node.value)
     if quoted:
         yield scalar.start
@@ -119,7 +142,7 @@ def _said(source: Source, indexes: list[int]) -> Iterator[Diagnostic]:
         while source.text[where[0] + length : where[0] + length + 1] == character:
             length += 1
         place = source.at(where[0], length)
-        lines = list(dict.fromkeys(source.at(index).span.line + 1 for index in where))[1:]
+        lines = list(dict.fromkeys(source.at(index).span.line + 1 for index in where[:MOST]))[1:]
         several = f"the same stands in line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:20]))}" if lines else ""
         name = f"{unicodedata.name(character, 'a character').lower()} (U+{ord(character):04X})"
         message, help_ = f"{_article(name)} {name}, which cannot be seen", "delete it"
@@ -138,6 +161,7 @@ def _article(name: str) -> str:
 def _because(found: list[Diagnostic], source: Source) -> list[Diagnostic]:
     """What the parser says, or the character in that line that is the reason of it."""
     lines = {each.place.span.line for each in found}
-    starts = [index for index, character in enumerate(source.text) if ANY.match(character)]
-    here = [index for index in starts if source.at(index).span.line in lines]
-    return list(_said(source, here[:1])) if here else found
+    here = next(
+        (each.start() for each in ANY.finditer(source.text) if source.at(each.start()).span.line in lines), None
+    )
+    return found if here is None else list(_said(source, [here]))

@@ -64,8 +64,9 @@ def _paths(tree: Tree) -> Iterator[Sequence[str | int]]:
     """All keys that are paths, whether they are written or not."""
     yield from (("pid_file",), ("access_log", "to"))
     yield from (("app", "static"), ("app", "cgi"), ("app", "documents"))
-    if tree.has(("app", "use")):
-        option = {"static": "folder", "cgi": "program"}.get(str(tree.value_at(("app", "use"))))
+    for name_key in ("use", "kind"):  # either of them names the app
+        word = str(tree.value_at(("app", name_key))) if tree.has(("app", name_key)) else ""
+        option = {"static": "folder", "cgi": "program"}.get(word)
         yield from ((("app", option),) if option else ())
     listen = tree.find(("listen",))[1]
     entries = range(len(listen.value)) if isinstance(listen, SequenceNode) else ()

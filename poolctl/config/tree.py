@@ -29,6 +29,7 @@ class Tree:
         self.findings: list[Diagnostic] = []
         self.substituted: dict[int, tuple[Node, tuple[str, ...]]] = {}
         self.unusable: dict[int, Node] = {}
+        self._read: tuple[Node | None, dict[str, Any]] | None = None
 
     def told(self, findings: Iterable[Diagnostic], *, earlier: bool = True) -> list[Diagnostic]:
         """The findings in their order, with those that were made before there was a tree.
@@ -60,6 +61,14 @@ class Tree:
         """What was written there, before a unit was read."""
         node = self.find(path)[1]
         return None if node is None else construct(node)
+
+    def mapping_at(self, path: Sequence[str | int]) -> dict[str, Any]:
+        """The mapping at a path, empty where there is none. It is read once, however many of its keys are asked for."""
+        node = self.find(path)[1] if path else self.root
+        if self._read is None or self._read[0] is not node:
+            value = construct(node) if isinstance(node, MappingNode) else {}
+            self._read = node, value
+        return self._read[1]
 
     def written_at(self, path: Sequence[str | int]) -> str:
         """A number as it was written, 0022 for instance, which is 22 once it is read; empty for other values."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -69,6 +70,7 @@ def similar(word: str, words: Iterable[str]) -> str | None:
 LONGEST_SLIP = 2
 
 
+@lru_cache(maxsize=512)
 def _plain(word: str) -> str:
     return re.sub(r"[-_ /.]", "", word.lower())
 
@@ -119,7 +121,7 @@ def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewher
     what = f"the keys of {tree.named(path[:-1])}" if len(path) > 1 else "the keys"
     help_ = _of_a_list(tree, path)
     help_ = help_ or (
-        "" if key.lower() in keys else (elsewhere(dotted(path), tree.value_at(path[:-1])) if elsewhere else "")
+        "" if key.lower() in keys else (elsewhere(dotted(path), tree.mapping_at(path[:-1])) if elsewhere else "")
     )
     help_ = help_ or (closest(key, keys, what) if keys else "")
     return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), help_)
@@ -127,11 +129,11 @@ def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewher
 
 def _of_a_list(tree: Tree, path: Path) -> str:
     """The help for {trust: 10.0.0.1, 10.0.0.2}, which YAML reads as two keys, and for {idle: 1,5s}."""
-    around = tree.value_at(path[:-1])
-    if not isinstance(around, dict) or around.get(path[-1], "") is not None:
+    around = tree.mapping_at(path[:-1])
+    if around.get(str(path[-1]), "") is not None:
         return ""
     names = list(around)
-    number = names.index(path[-1])
+    number = names.index(str(path[-1]))
     before = next((name for name in reversed(names[:number]) if around[name] is not None), "")
     first = around.get(before)
     if isinstance(first, int) and re.fullmatch(r"\d+\s*[A-Za-z]*", str(path[-1])):

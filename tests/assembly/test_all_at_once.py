@@ -129,3 +129,9 @@ def test_options_of_a_protocol_need_no_name(tmp_path: Path) -> None:
     assert told(tmp_path, "app: {lines: a:b}\nprotocol: {limit: 100}\n") == []
     assert [code for code, *_ in told(tmp_path, "app: echo\nprotocol: {body: 3MiB}\n")] == ["PC203"]
     assert [code for code, *_ in told(tmp_path, "app: nonsense\nprotocol: {body: 3MiB}\n")] == ["PC205"]
+
+
+@pytest.mark.parametrize("key", ["use", "kind"])
+def test_paths_count_from_the_folder_of_the_file_by_either_word(key: str, tmp_path: Path) -> None:
+    found = judged(tmp_path, f"app: {{{key}: static, folder: public}}\n")
+    assert (found.findings, found.made["app"].folder) == ([], str(tmp_path / "public"))

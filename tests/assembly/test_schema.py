@@ -70,6 +70,7 @@ def refusable(file: Path) -> bool:
         "tls-two-passwords",
         "tls-name",
         "value-bytes-fraction",
+        "word-protocol-of-bytes-without-a-name",  # what an app speaks
         "value-size-grows",
         "value-time-endless",  # no JSON
         *(each.stem for each in BROKEN if each.stem.startswith("plugin-option")),  # its file says what they are

@@ -54,7 +54,8 @@ def over(folder: Path, base: str, *overlays: str, sets: tuple[str, ...] = ()) ->
         ("", "app: demo", {"app": "demo"}),
     ],
 )
-def test_merging(tmp_path: Path, base: str, overlay: str, value: Any) -> None:
+def test_merging(tmp_path: Path, base: str, overlay: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # paths stay as they are written
     assert over(tmp_path, base, overlay).value() == value
 
 
