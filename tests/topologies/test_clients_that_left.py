@@ -103,10 +103,10 @@ def test_a_request_that_waited_is_not_executed_for_a_client_that_left(
         patient.ask(held.path("patient"))
         if name in LENT:
             wait_until(lambda: unread(held.server.port) == 0, "the front has read all of it")
-        time.sleep(LONG)
+        time.sleep(LONG)  # it has waited
         for client in leaving:
             reset(client)
-        time.sleep(LONG)
+        time.sleep(LONG)  # it has waited
         held.open_gate()
         assert [each.answer().status for each in (first, half_closed, patient)] == [200] * 3
         assert held.asked() == ["half-closed", "hold", "kept", "patient"]
@@ -140,7 +140,7 @@ def test_nor_is_it_when_the_client_left_after_an_answer(
     client = held.client()
     client.send(b"".join(f"GET {held.path(each)} HTTP/1.1\r\nHost: a\r\n\r\n".encode() for each in ("late", "second")))
     assert client._exactly(12) == b"HTTP/1.1 200"
-    time.sleep(LONG)
+    time.sleep(LONG)  # it has waited
     reset(client)
     held.open_gate()
     assert held.asked() == ["late"]
