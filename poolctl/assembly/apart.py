@@ -19,6 +19,7 @@ from time import monotonic
 from typing import NamedTuple, NoReturn
 
 from poolctl.assembly.environment.offspring import adopting
+from poolctl.runtime import forked
 
 END = b"\0\0\n"  # of a report, whose fields are parted by one NUL each
 OUTPUT = 4_000  # bytes of what it printed, the last ones
@@ -52,7 +53,7 @@ class _Apart:
     def told(self) -> Told:
         reader, writer = os.pipe()
         output, printer = os.pipe()
-        pid = os.fork()
+        pid = forked.fork()
         if pid == 0:
             os.close(reader)
             os.close(output)

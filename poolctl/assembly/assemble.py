@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from poolctl.assembly.combination import REUSE_PORT
 from poolctl.assembly.describe import assembled
 from poolctl.assembly.doors import make_doors, tls_contexts
-from poolctl.assembly.environment.limits import descriptors
+from poolctl.assembly.environment.limits import affordable, descriptors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
@@ -107,6 +107,14 @@ def _shape(parts: Parts) -> tuple[int, int]:
     gathers = ownership is not None and ownership.gathers(parts.affinity)
     shape: tuple[int, int] = parts.pool.shape(parts.workers, gathers=gathers)
     return shape
+
+
+def each_takes(parts: Parts) -> int:
+    """Descriptors that one connection takes in the process that has it: behind TLS a pair of sockets more, with a
+    thread of its own the pipe that tells of its end."""
+    tls = any(address.tls for address in parts.topology.listen)
+    alone = parts.app.owns_connection or parts.combination.pool in ("thread-per-connection", "process-per-connection")
+    return 1 + 2 * tls + 2 * alone
 
 
 def _raise_descriptors(needed: int) -> None:
@@ -274,6 +282,7 @@ def build_site(
             timeouts.request,
         ),
         connections=topology.limits.connections,
+        most=affordable(each_takes(parts)),
         waiting=topology.limits.waiting,
         listeners=[
             [Listener(sock, door, kept_outside=address.scheme == "fd") for sock in group]

@@ -76,11 +76,12 @@ def _apart(work: Callable[[Callable[[str], None]], int]) -> int:
     """In a process of its own: the strategy may hang or leave. The work says which check it begins, and nothing at its
     end: a process that left in the middle of one has not kept it, whatever its exit code is."""
     from poolctl.assembly.environment.offspring import adopting
+    from poolctl.runtime import forked
 
     sys.stdout.flush()
     reader, writer = os.pipe()
     with adopting(), os.fdopen(reader) as begun:
-        pid = os.fork()
+        pid = forked.fork()
         if pid == 0:
             code = BROKEN
             try:

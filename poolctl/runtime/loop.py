@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import socket
 from os import close
 from socket import socket as Socket
@@ -52,8 +53,15 @@ from poolctl.runtime.source import Handler, Lifeline, Lingering, Listening, Sour
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
 SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
-LINGERING = 256  # connections that may linger at once
+LINGERING = 256  # connections that may linger at once, at most
+LINGER_SHARE = 8  # of the descriptors that a process may have one in so many is for those
 STUMBLES = 100  # turns that may fail one after the other; a loop that cannot do one any more has to be replaced
+
+
+def may_linger() -> int:
+    """Connections that may linger in this process at once, of which each takes a descriptor."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return LINGERING if allowed == resource.RLIM_INFINITY else min(LINGERING, max(allowed // LINGER_SHARE, 1))
 
 
 class Loop:
@@ -77,6 +85,7 @@ class Loop:
         self._stumbles = 0
         self._registry = Lock()  # held while a handler is armed, and while one is taken out
         self.lingering = 0
+        self.may_linger = may_linger()
         # A thread that waits must notice that the others have finished; closing its end of this pipe is how it does.
         self._over, self._not_over = os.pipe()
         self.poller.register(self._over, IN)
@@ -313,7 +322,7 @@ class Loop:
 
     def linger(self, sock: socket.socket) -> None:
         """All is said, and our direction closed: let the client read it, then close."""
-        if self.lingering >= LINGERING:
+        if self.lingering >= self.may_linger:
             sock.close()
         else:
             self.handle(Lingering(self, sock))

@@ -57,7 +57,7 @@ class Processes(Medium):
 
     def lending_front(self, site: Site, life: Life) -> LendingFront:
         front = ProcessLendingFront(
-            life.lifeline, site.protocol, site.router(), site.timeouts, site.connections, site.waiting
+            life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
         front.attend(site.returns, site.notices.reader)
         return front
@@ -102,13 +102,13 @@ class Threads(Medium):
 
     def lending_front(self, site: Site, life: Life) -> LendingFront:
         self._front = ThreadLendingFront(
-            life.lifeline, site.protocol, site.router(), site.timeouts, site.connections, site.waiting
+            life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
         self._front.attend()
         return self._front
 
     def handing_front(self, site: Site, life: Life) -> HandingFront:
-        return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
+        return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.at_once)
 
     def task_executor(self, site: Site, worker: int, thread: int) -> Any:
         inbox = site.inbox(worker)

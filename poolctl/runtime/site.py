@@ -67,6 +67,7 @@ class Site:
     access: AccessLog | None = None
     private: tuple[str, ...] = ()  # files that no app publishes
     loaded: bool = False
+    most: int = 1 << 62  # connections for which one process has descriptors
     context: Context | None = None  # the context variables as the app's import left them
 
     @property
@@ -129,12 +130,17 @@ class Site:
 
     def share(self, of: int) -> int:
         """An equal part of the limit on connections, rounded up."""
-        return -(-self.connections // max(of, 1))
+        return min(-(-self.connections // max(of, 1)), self.most)
+
+    @property
+    def at_once(self) -> int:
+        """Connections that a process which has all of them may have."""
+        return min(self.connections, self.most)
 
     def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
         """A loop for one worker's connections. ``counted``: a front has held them to the limit already, so that a
         worker that has more than its share of them need not turn one away."""
-        limit = self.connections if counted else self.share(self.workers)
+        limit = self.at_once if counted else self.share(self.workers)
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.async_loop import AsyncConnectionLoop  # asyncio is slow to import
 

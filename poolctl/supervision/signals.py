@@ -80,6 +80,7 @@ class Signals:
 
     def close(self) -> None:
         """Close the pipe, in a forked process that is not the one which records."""
+        forked.release({self.reader, self.writer})
         os.close(self.reader)
         os.close(self.writer)
 

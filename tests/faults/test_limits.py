@@ -144,14 +144,15 @@ LOW = ("prlimit", "--nofile=40:40")
 
 
 @models(MODELS, always=FEW)
-def test_a_server_out_of_descriptors_recovers(serve: Start, name: str) -> None:
+def test_whoever_comes_when_descriptors_are_short_is_told_so(serve: Start, name: str) -> None:
+    """The limit on connections is what the process has descriptors for, so that it is reached before accept fails."""
     model = ALL[name]
     server = serve(model.topology(2), environment=model.environment, prefix=LOW)
     pids = server.tree()
     many: list[socket.socket] = []
     try:
         many.extend(socket.create_connection(("127.0.0.1", server.port), PATIENCE) for _ in range(120))
-        server.wait_for_log("cannot accept|no descriptor is left")
+        wait_until(lambda: any(map(told, many)), "a 503")
         looks = [all(map(at_rest, pids)) for _ in range(20) if not select.select([], [], [], 0.05)[0]]
         assert looks.count(True) > 10  # one that spins never sleeps
         assert len(server.log) < 20_000
@@ -159,6 +160,46 @@ def test_a_server_out_of_descriptors_recovers(serve: Start, name: str) -> None:
         for sock in many:
             sock.close()
     wait_until(lambda: served(server.port), "an answer after they have left")
+    assert server.tree() == pids, server.log
+    assert server.stop() == 0
+
+
+def told(sock: socket.socket) -> bool:
+    """Whether it has been told that there is no room."""
+    try:
+        return b" 503 " in sock.recv(100, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+
+
+HOARDING = """
+import os
+held = []
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/hoard":
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            os.close(held.pop())  # one is enough for nobody behind a front
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@models(("hsha-front-processes", "lf-processes", "lf-threads", "reuse-port"), ("hsha-front-processes", "lf-processes"))
+def test_a_server_out_of_descriptors_goes_on_with_each_that_is_closed(serve: Start, name: str, tmp_path: Path) -> None:
+    """An app that takes them all: of those who come, the next is served when another has left."""
+    (tmp_path / "hoarding.py").write_text(HOARDING)
+    model = ALL[name]
+    topology = {**model.topology(1 if model.processes else 2), "app": {"wsgi": "hoarding"}}
+    server = serve(topology, environment=model.environment, prefix=LOW, path=tmp_path)
+    pids = server.tree()
+    with Client(server.port) as first:
+        assert first.get("/hoard").status == 200
+        for _ in range(30):
+            served(server.port)  # or lost, where a front has accepted it and its worker has no number for it
+    wait_until(lambda: served(server.port), "an answer after one has left")
     assert server.tree() == pids, server.log
     assert server.stop() == 0
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -309,3 +311,56 @@ def test_a_signal_to_every_process_at_once_drains_as_one_to_the_first(
         wait_until(lambda pid=pid: not alive(pid), f"the end of process {pid}")  # type: ignore[misc]
     assert "Traceback" not in server.log
     assert "is started again" not in server.log
+
+
+@models(always=("hshr-processes", "hshr-threads", "hsha-front-processes", "hsha-worker-processes", "lf-threads"))
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_newcomers_are_refused_at_once_while_a_request_is_still_answered(
+    serve: Start, name: str, kind: str, tmp_path: Path
+) -> None:
+    """Not let into a queue that nobody will look at, and not left without an answer to their SYN."""
+    if kind == "unix" and name == "reuse-port":
+        pytest.skip("reuse-port is for tcp alone")
+    path = f"/tmp/poolctl-{os.getpid()}-{name}.sock"
+    listen = f"unix://{path}" if kind == "unix" else "tcp://127.0.0.1:0"
+    _, server = begin(serve, name, 2, listen=[listen, "tcp://127.0.0.1:0"])
+    address = (socket.AF_UNIX, path) if kind == "unix" else (socket.AF_INET, ("127.0.0.1", server.port))
+    with busy(server.ports[-1], 2) as client:
+        server.wait_until_busy()
+        server.signal()
+        server.wait_for_log("draining")
+        wait_until(lambda: refused(*address), "a refusal")
+        assert server.process.poll() is None
+        assert client.answer().status == 200
+        assert server.wait() == 0
+
+
+def refused(family: socket.AddressFamily, address: object) -> bool:
+    """Whether somebody who comes now is refused; whoever is admitted in the last moment is served, or told that it is
+    the end."""
+    with socket.socket(family, socket.SOCK_STREAM) as newcomer:
+        newcomer.settimeout(10)
+        try:
+            newcomer.connect(address)
+        except ConnectionRefusedError:
+            return True
+        with contextlib.suppress(ConnectionError):
+            newcomer.recv(1)
+        return False
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU"])
+def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve: Start, name: str) -> None:
+    number = signal.Signals[name]
+    _, server = begin(serve, "hshr-processes", 2)
+    before = server.tree()
+    server.signal(number)
+    server.wait_for_log(f"{name}: .* not available yet|{name}: .* cannot be resized yet")
+    if name in ("SIGHUP", "SIGUSR2"):  # as those send them who name a program
+        for pid in before[1:]:
+            os.kill(pid, number)
+    with Client(server.port) as client:
+        assert client.get().status == 200
+    assert server.tree() == before
+    assert server.stop() == 0
+    server.wait_for_log("stopped")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PROBE = 2  # sockets
 SPARE = 256  # descriptors of a process that are not connections
+UNBOUNDED = 1 << 62
 START = 32  # descriptors of the mold before any channel is made
 QUEUE = "/proc/sys/net/core/somaxconn"
 
@@ -21,6 +22,15 @@ QUEUE = "/proc/sys/net/core/somaxconn"
 def descriptors(connections: int, tls: bool) -> int:
     """What a process needs that may have all connections. Behind TLS each has two ends of a pair more."""
     return connections * (3 if tls else 1) + SPARE
+
+
+def affordable(each: int) -> int:
+    """Connections for which a process has descriptors, so that one more is told so (503) in place of waiting for a
+    descriptor; ``each``: what one takes. Half of a low limit is left for everything else."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return UNBOUNDED
+    return max((allowed - min(SPARE, allowed // 2)) // each, 1)
 
 
 def to_start(judgement: Judgement) -> int:

@@ -66,7 +66,7 @@ class PerConnection(Baseline):
         loop = Loop(life.lifeline)
 
         def on_connection(fd: int, peer: Peer, service: Service, door: Door) -> None:
-            if len(loop.handlers) - len(loop.sources) >= site.connections:
+            if len(loop.handlers) - len(loop.sources) >= site.at_once:
                 loop.turn_away(fd, site.protocol.farewell(503, peer))
                 return
             try:
