@@ -58,7 +58,8 @@ def _lines(reference: Reference, description: Description) -> Iterator[str]:
         from poolctl.assembly.glossary import fitting
 
         yield from ("", f"fits where {like} does:")
-        yield from (f"  {line}" for line in fitting(reference.axis, like))
+        asks = {"inspects": bool(facts.get("inspects")), "finishes": "finished" in (facts.get("hooks") or ())}
+        yield from (f"  {line}" for line in fitting(reference.axis, like, **asks))
     hooks = facts.get("hooks") or []
     if hooks:
         yield from ("", f"beside pick it has: {', '.join(hooks)}")

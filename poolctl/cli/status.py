@@ -39,7 +39,10 @@ def status(
     for number, each in enumerate(found if form is Form.TEXT else ()):
         typer.echo("\n" * bool(number) + "\n".join(_lines(each)))
     if not found:
-        typer.echo(f"{name} does not run" if name else "no server of this user runs", err=True)
+        from poolctl.supervision.control import folders
+
+        looked = f"; looked in {', '.join(dict.fromkeys(folders()))} and at all sockets that the kernel lists"
+        typer.echo(f"{name or 'no server of this user'} {'does not run' if name else 'runs'}{looked}", err=True)
         raise typer.Exit(NOT_RUNNING)
 
 
@@ -58,10 +61,15 @@ def _servers() -> Iterator[dict[str, Any]]:
     import os
     import socket
 
-    from poolctl.supervision.control import ENDING, folders, own
+    from poolctl.supervision.control import ENDING, elsewhere, folders, own
 
-    for folder in folders():
-        names = sorted(os.listdir(folder)) if own(folder) else []
+    usual = [folder for folder in dict.fromkeys(folders()) if own(folder)]
+    for folder in dict.fromkeys([*usual, *elsewhere()]):
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:  # of a container, or another mount namespace (PrivateTmp= of systemd)
+            typer.echo(f"warning: {folder} has the socket of a server and cannot be read: {error.strerror}", err=True)
+            continue
         for path in (os.path.join(folder, each) for each in names if each.endswith(ENDING)):
             data = b""
             try:

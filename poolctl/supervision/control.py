@@ -30,7 +30,36 @@ def folders() -> list[str]:
     found = [os.environ["RUNTIME_DIRECTORY"].partition(":")[0]] if os.environ.get("RUNTIME_DIRECTORY") else []
     if os.environ.get("XDG_RUNTIME_DIR"):
         found.append(os.path.join(os.environ["XDG_RUNTIME_DIR"], "poolctl"))
-    return [*found, os.path.join(tempfile.gettempdir(), f"poolctl-{os.getuid()}")]
+    try:
+        public = tempfile.gettempdir()
+    except OSError:  # no directory takes files
+        public = "/tmp"
+    return [*found, os.path.join(public, f"poolctl-{os.getuid()}")]
+
+
+def elsewhere() -> list[str]:
+    """Further folders in which servers of this machine have control sockets, as the kernel lists them (/proc/net/unix):
+    they were started with another environment."""
+    found = set()
+    with contextlib.suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            path = line.rstrip("\n").partition(" /")[2]
+            pid = path.removesuffix(ENDING).rpartition(".")[2]
+            if path.endswith(ENDING) and pid.isdigit() and _is_supervisor(pid):
+                found.add(os.path.dirname(f"/{path}"))
+    return sorted(found)
+
+
+def _is_supervisor(pid: str) -> bool:
+    """Whether this process is one of this user's, or for root anybody's, by its title."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(20).startswith(b"poolctl: supervisor ") and os.getuid() in (
+                0,
+                os.fstat(file.fileno()).st_uid,
+            )
+    except OSError:
+        return False
 
 
 def own(folder: str) -> bool:
