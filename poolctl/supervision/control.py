@@ -54,10 +54,8 @@ def _is_supervisor(pid: str) -> bool:
     """Whether this process is one of this user's, or for root anybody's, by its title."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read(20).startswith(b"poolctl: supervisor ") and os.getuid() in (
-                0,
-                os.fstat(file.fileno()).st_uid,
-            )
+            mine = os.getuid() in (0, os.fstat(file.fileno()).st_uid)
+            return mine and file.read(20) == b"poolctl: supervisor "
     except OSError:
         return False
 
