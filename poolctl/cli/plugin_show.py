@@ -40,6 +40,11 @@ def show(
         typer.echo("\n".join(explain_key(f"{axis}.{what}") for axis in own), nl=False)
         return
     reference, description = found(what)
+    if not description.required:  # whether it looks at requests is said by an instance
+        from poolctl.assembly.plugins.inspection import Description, described
+
+        made = described(reference, {})
+        description = made if isinstance(made, Description) else description
     typer.echo("\n".join(_lines(reference, description)))
 
 

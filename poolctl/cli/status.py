@@ -31,6 +31,7 @@ def status(
     Exits with 1 when there is none.
     """
     import json
+    import os
 
     name = _name(what)
     found = [each for each in _servers() if not name or each["name"] == name]
@@ -41,8 +42,9 @@ def status(
     if not found:
         from poolctl.supervision.control import folders
 
-        looked = f"; looked in {', '.join(dict.fromkeys(folders()))} and at all sockets that the kernel lists"
-        typer.echo(f"{name or 'no server of this user'} {'does not run' if name else 'runs'}{looked}", err=True)
+        who = f"{name} does not run" if name else "no server of this user runs"
+        rest = "" if os.environ.get("RUNTIME_DIRECTORY") else ", and among the sockets that the kernel lists"
+        typer.echo(f"{who}: looked in {', '.join(dict.fromkeys(folders()))}{rest}", err=True)
         raise typer.Exit(NOT_RUNNING)
 
 
@@ -64,25 +66,27 @@ def _servers() -> Iterator[dict[str, Any]]:
     from poolctl.supervision.control import ENDING, elsewhere, folders, own
 
     usual = [folder for folder in dict.fromkeys(folders()) if own(folder)]
-    for folder in dict.fromkeys([*usual, *elsewhere()]):
+    paths = [os.path.join(folder, name) for folder in usual for name in sorted(os.listdir(folder))]
+    seen: set[int] = set()
+    for path in dict.fromkeys([*(path for path in paths if path.endswith(ENDING)), *elsewhere()]):
+        data = b""
         try:
-            names = sorted(os.listdir(folder))
-        except OSError as error:  # of a container, or another mount namespace (PrivateTmp= of systemd)
-            typer.echo(f"warning: {folder} has the socket of a server and cannot be read: {error.strerror}", err=True)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.settimeout(PATIENCE)
+                sock.connect(path)
+                while len(data) < LARGEST and (more := sock.recv(65536)):
+                    data += more
+            told = json.loads(data)
+        except ConnectionRefusedError:
+            continue  # its server was killed
+        except FileNotFoundError:
+            continue  # it has ended meanwhile, or its file is in another mount namespace (PrivateTmp= of systemd)
+        except (OSError, ValueError) as error:
+            typer.echo(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
             continue
-        for path in (os.path.join(folder, each) for each in names if each.endswith(ENDING)):
-            data = b""
-            try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-                    sock.settimeout(PATIENCE)
-                    sock.connect(path)
-                    while len(data) < LARGEST and (more := sock.recv(65536)):
-                        data += more
-                yield json.loads(data)
-            except ConnectionRefusedError:
-                continue  # its server was killed
-            except (OSError, ValueError) as error:
-                typer.echo(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
+        if told["pid"] not in seen:  # one folder may have two names
+            seen.add(told["pid"])
+            yield told
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:

@@ -38,15 +38,17 @@ def folders() -> list[str]:
 
 
 def elsewhere() -> list[str]:
-    """Further folders in which servers of this machine have control sockets, as the kernel lists them (/proc/net/unix):
-    they were started with another environment."""
+    """The control sockets of servers that the kernel lists (/proc/net/unix): they may have been started with another
+    environment. Who has a $RUNTIME_DIRECTORY asks for those in it, and gets none of them."""
+    if os.environ.get("RUNTIME_DIRECTORY"):
+        return []
     found = set()
     with contextlib.suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             path = line.rstrip("\n").partition(" /")[2]
             pid = path.removesuffix(ENDING).rpartition(".")[2]
             if path.endswith(ENDING) and pid.isdigit() and _is_supervisor(pid):
-                found.add(os.path.dirname(f"/{path}"))
+                found.add(f"/{path}")
     return sorted(found)
 
 

@@ -219,7 +219,7 @@ def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(her
         (["--kind", "demo", "--app", "shop:app"], "--app names nothing with --kind demo"),
         (["--kind", "demo", "--waits"], "--waits/--computes decides nothing with the other answers"),
         (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy decides nothing with the other answers"),
-        (["--kind", "demo", "--listen", "8000"], '"8000" is not an address: for instance tcp://127.0.0.1:8000'),
+        (["--kind", "demo", "--listen", "8000"], '"8000" is not an address: write tcp://127.0.0.1:8000'),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is no address and no network'),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is everybody"),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "unix"], "--proxy unix"),

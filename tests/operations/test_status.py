@@ -105,7 +105,7 @@ def test_the_socket_is_its_users_alone_and_a_dead_server_is_passed_over(
     server.kill_all()
     assert path.exists()
     done = status(place)
-    assert done.stderr.startswith("no server of this user runs; looked in ")
+    assert done.stderr.startswith("no server of this user runs: looked in ")
     assert (done.returncode, done.stdout) == (1, "")
 
 
@@ -134,8 +134,9 @@ def test_a_server_of_another_environment_is_found(serve: Launch, tmp_path: Path,
     name = f"elsewhere-{os.getpid()}"
     topology = {"name": name, "app": "demo", "pool": {"kind": "thread", "size": 1}}
     server = serve(topology, environment={**place, "RUNTIME_DIRECTORY": str(tmp_path / "other")})
-    assert told(place, name)["pid"] == server.pid
+    assert told({**place, "RUNTIME_DIRECTORY": ""}, name)["pid"] == server.pid
+    assert status(place, name).returncode == 1  # who names a place asks for that one
     assert server.stop() == 0
-    done = status(place, name)
+    done = status({**place, "RUNTIME_DIRECTORY": ""}, name)
     assert done.returncode == 1
-    assert f"{name} does not run; looked in {place['RUNTIME_DIRECTORY']}" in done.stderr
+    assert f"{name} does not run: looked in {place['XDG_RUNTIME_DIR']}/poolctl, " in done.stderr
