@@ -58,6 +58,10 @@ class Session:
     def _run(self, *, defaults: bool) -> int:
         if self._output != "-":
             check_place(self._output, force=self._force)
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise Wrong("the working directory has been removed: change to another one") from None
         seen = look(Path())
         name = read_name(self._name or seen.name)
         asks = not defaults and sys.stdin.isatty()

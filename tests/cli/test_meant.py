@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import get
-from harness.server import Server
+from harness.server import ROOT, Server
 
 WSGI = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"found"]\n'
 ASGI = """
@@ -136,3 +136,37 @@ def test_the_shell_completes(tmp_path: Path) -> None:
             timeout=60,
         )
         assert done.stdout.split() == [found], done
+
+
+@pytest.mark.parametrize("words", [["run", "FILE"], ["init", "--yes"]], ids=str)
+def test_a_working_directory_that_was_removed(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "shop.yaml").write_text("app: demo\nlisten: tcp://127.0.0.1:0\n")
+    words = [word.replace("FILE", str(tmp_path / "shop.yaml")) for word in words]
+    (tmp_path / "gone").mkdir()
+    line = 'rmdir "$PWD" && exec "$@"'
+    command = ["sh", "-c", line, "sh", sys.executable, "-m", "poolctl", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command,
+        cwd=tmp_path / "gone",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (1, 2)
+    assert "the working directory has been removed" in done.stderr
+
+
+def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
+    """`init -o` writes where the app is, from the folder of the file."""
+    (tmp_path / "shop.py").write_text(WSGI)
+    (tmp_path / "deploy").mkdir()
+    done = poolctl("init", "--yes", "-o", "deploy/shop.yaml", "--app", "shop:app", "--kind", "wsgi", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert '\ndirectory: ".."' in (tmp_path / "deploy" / "shop.yaml").read_text()
+    with Server(tmp_path / "deploy" / "shop.yaml", Path("/"), sets=("pool.size=1",)) as server:
+        assert get(server.port).body == b"found"
