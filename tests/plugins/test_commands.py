@@ -232,4 +232,4 @@ def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:
     assert (nothing[1], "has no class below one of poolctl.plugin" in nothing[0]) == (2, True)
     file.write_text("def f(:")
     assert "cannot be imported: SyntaxError" in run("show", str(file))[0]
-    assert "there is no file" in run("show", str(tmp_path / "nowhere.py"))[0]
+    assert "no such file" in run("show", str(tmp_path / "nowhere.py"))[0]
