@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +37,19 @@ if TYPE_CHECKING:
 
     from poolctl.config import forwarded as config
     from poolctl.runtime.access.log import AccessLog
+    from poolctl.supervision.reports import Report
 
 log = logging.getLogger("poolctl")
 
 
-def serve(parts: Parts) -> int:
-    """Run the server until it is told to stop; the exit code. Raises PoolctlError when it cannot start."""
+def serve(parts: Parts, explain: Callable[[Report], str] | None = None) -> int:
+    """Run the server until it is told to stop; the exit code. ``explain``: words for a first start that failed. Raises
+    PoolctlError when it cannot start."""
     with settled(parts.topology, parts.home) as host:
-        return _run(parts, host)
+        return _run(parts, host, explain)
 
 
-def _run(parts: Parts, host: Host) -> int:
+def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> int:
     topology = parts.topology
     _raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
     listeners = open_listeners(parts)
@@ -72,7 +74,7 @@ def _run(parts: Parts, host: Host) -> int:
     def figures() -> dict[str, Any]:
         return {"assembly": assembled(parts.combination, parts.workers), **board.figures()}
 
-    return Supervisor(topology.name, build, flat, drain, announce, reopen, board.renew, figures).run()
+    return Supervisor(topology.name, build, flat, drain, announce, reopen, board.renew, figures, explain).run()
 
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:

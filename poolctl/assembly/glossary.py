@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -131,9 +132,10 @@ def _options(axis: str, word: str, only: str = "") -> Iterator[str]:
             yield f"{name}: {text}"
 
 
-def fitting(axis: str, word: str) -> Iterator[str]:
-    """The words of the other axes of which some combination with this one works."""
-    fitting = [each for each in _allowed() if _word_of(each, axis) == word]
+def fitting(axis: str, word: str, *, inspects: bool = False, finishes: bool = False) -> Iterator[str]:
+    """The words of the other axes of which some combination with this one works. ``inspects``,
+    ``finishes``: of a strategy that is like this word; see Combination."""
+    fitting = [each for each in _allowed(inspects, finishes) if _word_of(each, axis) == word]
     for other in FITTING:
         if other == axis:
             continue
@@ -143,10 +145,9 @@ def fitting(axis: str, word: str) -> Iterator[str]:
         yield f"{other}: {', '.join(found) or 'none, there is no pool'}"
 
 
-def _allowed() -> list[Combination]:
-    return [
-        each for each in combinations((SERVICES[app] for app in APPS), affinities=words("affinity")) if not fits(each)
-    ]
+def _allowed(inspects: bool = False, finishes: bool = False) -> list[Combination]:
+    every = combinations((SERVICES[app] for app in APPS), affinities=words("affinity"))
+    return [each for each in every if not fits(replace(each, inspects=inspects, finishes=finishes))]
 
 
 def _word_of(combination: Combination, axis: str) -> str | None:

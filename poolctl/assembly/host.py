@@ -47,7 +47,12 @@ class Host:
     """The supervisor's part is done; this is the mold's."""
 
     def __init__(self, topology: Topology, identity: Identity | None, pid_file: PidFile | None, home: str = "") -> None:
-        self._here = os.getcwd()
+        try:
+            self._here = os.getcwd()
+        except FileNotFoundError:
+            raise PoolctlError(
+                "the working directory has been removed: start poolctl in another one, or name one with directory"
+            ) from None
         self._home = home
         self._named = topology.directory
         self._environment = topology.environment

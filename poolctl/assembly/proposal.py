@@ -158,7 +158,8 @@ def _forks(answers: Answers) -> bool:
     """Whether several processes import the same module."""
     if not answers.production or answers.kind not in TARGETED or answers.one_process:
         return False
-    return not (answers.kind in BLOCKING and answers.work == "waits" and answers.thread_safe)
+    waits_in_threads = answers.kind in BLOCKING and answers.work == "waits" and answers.thread_safe
+    return not (waits_in_threads and answers.keeps == "client")
 
 
 def propose(answers: Answers) -> Proposal:

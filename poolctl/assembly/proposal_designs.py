@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolctl.assembly.proposal import AWAITED, BLOCKING, Answers
-from poolctl.assembly.proposal_parts import Design, followers, handing, lending, reuse_port, single
+from poolctl.assembly.proposal_parts import Design, followers, handing, lending, reuse_port, single, threaded
 
 
 def designs(answers: Answers) -> list[Design]:
@@ -21,6 +21,8 @@ def designs(answers: Answers) -> list[Design]:
 
 
 _FEW = "If connections are few and long: spread by their number, not by a hash"
+_ONE_CORE = "If one core is enough: one process, which takes the least memory"
+_ALONE = "If a crash must touch one request alone: processes with one thread each"
 _MIXED = "If there are slow requests between the quick ones, after all"
 _UNIFORM = "If all requests are quick, so that none waits long for another"
 _ONLY_WAIT = "If its coroutines only wait, or for WebSockets"
@@ -35,8 +37,7 @@ def _of_blocking(answers: Answers) -> list[Design]:
         own = lending(answers, client=True) if _uneven(answers) else reuse_port(answers, client=True)
         return [own, lending(answers, _MOVED)]
     if answers.work == "waits" and answers.thread_safe:
-        when = "If one core is not enough, or a crash or a request that hangs must not touch the others: processes"
-        return [followers(answers), lending(answers, when)]
+        return [threaded(answers), followers(answers, _ONE_CORE), lending(answers, _ALONE)]
     if answers.work == "waits":
         return [lending(answers), followers(answers, "If it turns out to be safe for threads: one process, any number")]
     if answers.mixed:

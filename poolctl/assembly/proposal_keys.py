@@ -26,7 +26,7 @@ def above(answers: Answers) -> list[Setting]:
     """The keys before the axes: what it is and where."""
     found = [Setting("name", quoted(answers.name), "In titles of processes and in log lines."), _app(answers)]
     if answers.directory:
-        why = "The folder in which the app is looked for, from the one in which poolctl is started."
+        why = "The folder in which the app is looked for, from that of this file."
         found.append(Setting("directory", quoted(answers.directory), why))
     found.append(_listen(answers))
     if answers.proxied:
@@ -46,7 +46,7 @@ def _app(answers: Answers) -> Setting:
     return Setting("app", value, said)
 
 
-_CALLED = "The module is imported by each worker, and looked for in the working directory first."
+_CALLED = "The module is imported by each worker, and looked up in the folder of this file first."
 
 
 def _listen(answers: Answers) -> Setting:

@@ -11,6 +11,7 @@ from poolctl.assembly.proposal import AWAITED, AXES, BLOCKING, Answers, Otherwis
 
 WAITING_PER_CORE = 4  # processes for a core where a request waits three quarters of its time
 PROCESSES_MAX = 64
+THREADS = 4  # of a process whose requests wait
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,20 @@ def lending(answers: Answers, when: str = "", *, client: bool = False, waits: bo
         "any process answers any request",
     )
     return Design((pool, _lends(answers), dispatch, affinity), when)
+
+
+def threaded(answers: Answers) -> Design:
+    """half-sync/half-reactive with processes that have threads: as many requests wait as there are threads."""
+    pool = Setting(
+        "pool",
+        f"{{kind: process, size: auto, threads: {THREADS}}}",
+        f"A process for each core, for one interpreter computes on one core at a time, and {THREADS} threads in each, "
+        "for a request that waits leaves the core to others. A process that crashes takes the requests of its own "
+        "threads along and no others, and one that hangs can be ended (timeouts.request).",
+        "a process for each core, and threads for requests that wait",
+    )
+    _, *rest = lending(answers).settings
+    return Design((pool, *rest))
 
 
 def _lends(answers: Answers) -> Setting:

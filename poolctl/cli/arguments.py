@@ -8,6 +8,9 @@ import typer
 
 FILE = typer.Argument(metavar="FILE", help="The topology; - for standard input.")
 File = Annotated[str, FILE]
+Meant = Annotated[
+    str, typer.Argument(metavar="FILE|FOLDER|APP", help="The topology; - for standard input.", show_default=False)
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Put a value over the file's: --set pool.size=4. May be repeated."),

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from poolctl.cli.arguments import Listen, Overlays, Sets
+from poolctl.cli.meant import is_app
 
 WRONG_USE = 2
 
@@ -39,7 +40,7 @@ def explain(
     """
     if re.fullmatch(r"PC\d{3}", what, re.IGNORECASE):
         typer.echo(_code(what.upper()))
-    elif _is_file(what):
+    elif _is_file(what) or is_app(what):
         from poolctl.assembly.picture import picture
         from poolctl.cli.draw import draw
         from poolctl.cli.judged import judged

@@ -58,6 +58,10 @@ class Session:
     def _run(self, *, defaults: bool) -> int:
         if self._output != "-":
             check_place(self._output, force=self._force)
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise Wrong("the working directory has been removed: change to another one") from None
         seen = look(Path())
         name = read_name(self._name or seen.name)
         asks = not defaults and sys.stdin.isatty()
@@ -66,6 +70,9 @@ class Session:
         interview = Interview(seen, self._given, self._console if asks else None)
         answers = interview.hold(Answers("wsgi", name=name, cores=size.usable_cores()), defaults=defaults)
         self._unused(answers)
+        away = os.path.relpath(".", os.path.dirname(self._output) or ".") if self._output != "-" else "."
+        if away != ".":  # paths of a file count from its folder
+            answers = replace(answers, directory=os.path.join(away, answers.directory).rstrip("/"))
         if answers.directory:  # from which relative paths would be looked for
             certificate, key = (path and os.path.abspath(path) for path in (answers.certificate, answers.key))
             answers = replace(answers, certificate=certificate, key=key)

@@ -23,11 +23,13 @@ def judged(
 ) -> Judgement:
     """The topology. Says what is wrong with it on standard error and leaves with ``status`` when it is not valid."""
     from poolctl.assembly.judge import judge
+    from poolctl.cli.meant import inputs
     from poolctl.config.diagnostic import Invalid
-    from poolctl.config.sources import Inputs
 
+    given = inputs(file, list(overlays or ()), list(sets or ()), list(listen or ()))
+    file = given.file
     try:
-        judgement = judge(Inputs(file, tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())))
+        judgement = judge(given)
         if not judgement.errors:
             return judgement
         found = judgement.errors

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 # Each is the function, or the group, of its name in the module of its name, in the order of --help.
 COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "status", "plugin")
+# What people type who know other servers, and what there is.
+ELSEWHERE = {
+    "check": 'did you mean "poolctl validate", or "poolctl plugin check"?',
+    "test": 'did you mean "poolctl validate"?',
+    "start": 'did you mean "poolctl run"?',
+    "serve": 'did you mean "poolctl run"?',
+    "stop": "send SIGTERM to the process that poolctl status names",
+    "restart": "there is none yet; stop it with SIGTERM, and start it with poolctl run",
+    "reload": "there is none yet; stop it with SIGTERM, and start it with poolctl run",
+    "top": 'there is none yet; did you mean "poolctl status"?',
+    "metrics": 'there are none yet; "poolctl status --format json" has the figures that there are',
+}
+HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
@@ -37,14 +50,32 @@ class Commands(TyperGroup):
             group.name = cmd_name  # which the list of --help shows
             return group
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(cmd_name)(function)
+        alone.command(cmd_name, context_settings=HELP)(function)
         return typer.main.get_command(alone)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = args[0] if args else ""
+        if word and not word.startswith("-") and word not in COMMANDS:
+            ctx.fail(f'unknown command "{word}"{_meant(word)}')
+        return super().resolve_command(ctx, args)
+
+
+def _meant(word: str) -> str:
+    """What to type in place of a word that is no command."""
+    from poolctl.config.wording import similar
+
+    if word in ELSEWHERE:
+        return f": {ELSEWHERE[word]}"
+    if word.endswith((".yaml", ".yml", ".py")) or ":" in word:
+        return f': did you mean "poolctl run {word}"?'
+    near = similar(word, COMMANDS)
+    return f': did you mean "{near}"?' if near else ""
 
 
 cli = typer.Typer(
     cls=Commands,
     help="One YAML file chooses how a server spreads its work over a pool of processes or threads, and runs it.",
-    add_completion=False,
+    context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

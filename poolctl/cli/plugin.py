@@ -9,13 +9,15 @@ from poolctl.cli.plugin_list import list_plugins
 from poolctl.cli.plugin_new import new
 from poolctl.cli.plugin_show import show
 
+HELP = {"help_option_names": ["-h", "--help"]}
 plugin = typer.Typer(
     help="Parts of your own: list them, show one, check it, or begin one.",
     add_completion=False,
+    context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-plugin.command("list")(list_plugins)
-plugin.command()(show)
-plugin.command()(check)
-plugin.command()(new)
+plugin.command("list", context_settings=HELP)(list_plugins)
+plugin.command(context_settings=HELP)(show)
+plugin.command(context_settings=HELP)(check)
+plugin.command(context_settings=HELP)(new)

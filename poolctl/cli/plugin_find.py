@@ -66,7 +66,7 @@ def _plugin(what: str) -> Found | None:
         description = described(reference)
         if isinstance(description, Description):
             return reference, description
-        if "is not below poolctl.plugin" not in description.message:  # it is of this axis, and cannot be used
+        if "is not a subclass of poolctl.plugin" not in description.message:  # it is of this axis, and cannot be used
             raise left(description.message, description.help, description.detail)
     return None
 

@@ -40,6 +40,11 @@ def show(
         typer.echo("\n".join(explain_key(f"{axis}.{what}") for axis in own), nl=False)
         return
     reference, description = found(what)
+    if not description.required:  # whether it looks at requests is said by an instance
+        from poolctl.assembly.plugins.inspection import Description, described
+
+        made = described(reference, {})
+        description = made if isinstance(made, Description) else description
     typer.echo("\n".join(_lines(reference, description)))
 
 
@@ -58,7 +63,8 @@ def _lines(reference: Reference, description: Description) -> Iterator[str]:
         from poolctl.assembly.glossary import fitting
 
         yield from ("", f"fits where {like} does:")
-        yield from (f"  {line}" for line in fitting(reference.axis, like))
+        asks = {"inspects": bool(facts.get("inspects")), "finishes": "finished" in (facts.get("hooks") or ())}
+        yield from (f"  {line}" for line in fitting(reference.axis, like, **asks))
     hooks = facts.get("hooks") or []
     if hooks:
         yield from ("", f"beside pick it has: {', '.join(hooks)}")

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from poolctl.cli.arguments import File, Listen, Overlays, Sets
+from poolctl.cli.arguments import Listen, Meant, Overlays, Sets
 
 if TYPE_CHECKING:
+    from poolctl.assembly.judge import Judgement
     from poolctl.config.diagnostic import Diagnostic
+    from poolctl.supervision.reports import Report
 
 EX_CONFIG = 78  # sysexits.h; a systemd unit says RestartPreventExitStatus=78
 
 
-def run(file: File, overlays: Overlays = None, listen: Listen = None, sets: Sets = None) -> None:
+def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets: Sets = None) -> None:
     """Serve a topology in the foreground.
+
+    Without FILE it is topology.yaml in this folder. An app, shop:app or shop.py, gets a topology, which is printed.
 
     SIGINT or SIGTERM drains and exits with 0, a second one stops at once. A file that is not valid exits with 78.
     """
@@ -27,12 +31,14 @@ def run(file: File, overlays: Overlays = None, listen: Listen = None, sets: Sets
     from poolctl.assembly.judge import judge
     from poolctl.assembly.resolve import assembled_from
     from poolctl.cli.log import start_logging
+    from poolctl.cli.meant import inputs
     from poolctl.config.diagnostic import Invalid, in_order
-    from poolctl.config.sources import Inputs
     from poolctl.errors import PoolctlError
 
+    given = inputs(file, overlays, sets, listen)
+    file = given.file
     try:
-        judgement = judge(Inputs(file, tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())))
+        judgement = judge(given)
         parts = assembled_from(judgement)
     except Invalid as invalid:
         raise _refused(file, invalid.diagnostics, EX_CONFIG) from None
@@ -47,11 +53,27 @@ def run(file: File, overlays: Overlays = None, listen: Listen = None, sets: Sets
     from poolctl.assembly.assemble import serve  # the runtime, which nobody needs for a file that is not valid
 
     try:
-        status = serve(parts)
+        status = serve(parts, lambda report: _explained(file, judgement, report))
     except PoolctlError as error:
         logging.getLogger("poolctl").error("%s", error)
         raise typer.Exit(1) from None
     raise typer.Exit(status)
+
+
+def _explained(file: str, judgement: Judgement, report: Report) -> str:
+    """A first start that failed for the app, in the words of `validate`; empty where it failed for another reason."""
+    import io
+
+    from poolctl.assembly.environment.app import why_it_failed
+    from poolctl.cli.formats import Report as Findings
+    from poolctl.cli.formats.human import findings, verdict
+
+    found = why_it_failed(judgement, report)
+    if found is None:
+        return ""
+    out = io.StringIO()
+    findings([found], out)
+    return f"{out.getvalue()}\n{file}: {verdict(Findings(file, [found]))}\n"
 
 
 def _for_a_second(finding: Diagnostic) -> Diagnostic:

@@ -31,6 +31,7 @@ def status(
     Exits with 1 when there is none.
     """
     import json
+    import os
 
     name = _name(what)
     found = [each for each in _servers() if not name or each["name"] == name]
@@ -39,7 +40,11 @@ def status(
     for number, each in enumerate(found if form is Form.TEXT else ()):
         typer.echo("\n" * bool(number) + "\n".join(_lines(each)))
     if not found:
-        typer.echo(f"{name} does not run" if name else "no server of this user runs", err=True)
+        from poolctl.supervision.control import folders
+
+        who = f"{name} does not run" if name else "no server of this user runs"
+        rest = "" if os.environ.get("RUNTIME_DIRECTORY") else ", and among the sockets that the kernel lists"
+        typer.echo(f"{who}: looked in {', '.join(dict.fromkeys(folders()))}{rest}", err=True)
         raise typer.Exit(NOT_RUNNING)
 
 
@@ -58,23 +63,30 @@ def _servers() -> Iterator[dict[str, Any]]:
     import os
     import socket
 
-    from poolctl.supervision.control import ENDING, folders, own
+    from poolctl.supervision.control import ENDING, elsewhere, folders, own
 
-    for folder in folders():
-        names = sorted(os.listdir(folder)) if own(folder) else []
-        for path in (os.path.join(folder, each) for each in names if each.endswith(ENDING)):
-            data = b""
-            try:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-                    sock.settimeout(PATIENCE)
-                    sock.connect(path)
-                    while len(data) < LARGEST and (more := sock.recv(65536)):
-                        data += more
-                yield json.loads(data)
-            except ConnectionRefusedError:
-                continue  # its server was killed
-            except (OSError, ValueError) as error:
-                typer.echo(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
+    usual = [folder for folder in dict.fromkeys(folders()) if own(folder)]
+    paths = [os.path.join(folder, name) for folder in usual for name in sorted(os.listdir(folder))]
+    seen: set[int] = set()
+    for path in dict.fromkeys([*(path for path in paths if path.endswith(ENDING)), *elsewhere()]):
+        data = b""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.settimeout(PATIENCE)
+                sock.connect(path)
+                while len(data) < LARGEST and (more := sock.recv(65536)):
+                    data += more
+            told = json.loads(data)
+        except ConnectionRefusedError:
+            continue  # its server was killed
+        except FileNotFoundError:
+            continue  # it has ended meanwhile, or its file is in another mount namespace (PrivateTmp= of systemd)
+        except (OSError, ValueError) as error:
+            typer.echo(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
+            continue
+        if told["pid"] not in seen:  # one folder may have two names
+            seen.add(told["pid"])
+            yield told
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:

@@ -27,7 +27,9 @@ class Form(StrEnum):
 
 
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Topologies; - for standard input.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE|FOLDER|APP", help="Topologies; - for standard input.")
+    ] = None,
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,
@@ -42,12 +44,14 @@ def validate(
     Exits with 0 when all are valid, 1 when one is not, 2 when one cannot be read.
     """
     from poolctl.cli.formats import show
-    from poolctl.config.sources import Inputs
+    from poolctl.cli.meant import inputs
 
+    files = files or []
     if files.count("-") > 1 or (len(files) > 1 and "-" in (overlays or ())):  # which each of the files would read
         raise typer.BadParameter("standard input can be read only once", param_hint="FILE...")
-    given = tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())
-    reports = [_report(Inputs(file, *given), environment)._replace(strict=strict) for file in files]
+    reports = [
+        _report(inputs(file, overlays, sets, listen), environment)._replace(strict=strict) for file in files or [""]
+    ]
     show(form.value)(reports)
     if any(finding.code == "PC100" for report in reports for finding in report.findings):
         raise typer.Exit(UNREADABLE)

@@ -232,9 +232,10 @@ CODES = {
         how="Start poolctl from what opens the socket: a systemd socket unit passes the first one as 3.",
     ),
     "PC410": Code(
-        "an app that cannot be found",
+        "an app that cannot be used",
         "The module, the attribute, the program or the folder that the file names cannot be found or used. Modules are"
-        " looked up in the folder of the topology first, or in its directory where it has one.",
+        " looked up in the folder of the topology first, or in its directory where it has one. Or the application"
+        " says itself that it cannot start.",
         how=(
             "Name a module that can be imported from the folder of the topology, or set directory to where it is: app: "
             "{wsgi: shop.wsgi:application}. Name the application itself; call a factory in a module of its own."

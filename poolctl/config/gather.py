@@ -23,7 +23,11 @@ def gather(inputs: Inputs) -> Tree:
         message = f"{STDIN} can be read only once"
         raise Unreadable([Diagnostic("PC100", message, place, "name a file for one of the two")])
     tree = Tree(Source(inputs.file, ""), None)
-    _each(_file, [inputs.file], tree, failed)
+    if inputs.text is None:
+        _each(_file, [inputs.file], tree, failed)
+    else:
+        tree.file = Source(inputs.file, inputs.text)
+        tree.root = parsed(tree, tree.file)
     if inputs.overlays or inputs.sets or inputs.listen:
         from poolctl.config import put_over  # most topologies are one file
 

@@ -22,6 +22,7 @@ class Inputs(NamedTuple):
     overlays: tuple[str, ...] = ()  # further files, as of -f
     sets: tuple[str, ...] = ()  # KEY=VALUE, as of --set
     listen: tuple[str, ...] = ()  # addresses in place of the file's, as of --listen
+    text: str | None = None  # of the first one, which is no file then, and whose name stands in <>
 
 
 def read_source(path: str, otherwise: str = "poolctl init writes one") -> Source:

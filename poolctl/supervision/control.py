@@ -30,7 +30,36 @@ def folders() -> list[str]:
     found = [os.environ["RUNTIME_DIRECTORY"].partition(":")[0]] if os.environ.get("RUNTIME_DIRECTORY") else []
     if os.environ.get("XDG_RUNTIME_DIR"):
         found.append(os.path.join(os.environ["XDG_RUNTIME_DIR"], "poolctl"))
-    return [*found, os.path.join(tempfile.gettempdir(), f"poolctl-{os.getuid()}")]
+    try:
+        public = tempfile.gettempdir()
+    except OSError:  # no directory takes files
+        public = "/tmp"
+    return [*found, os.path.join(public, f"poolctl-{os.getuid()}")]
+
+
+def elsewhere() -> list[str]:
+    """The control sockets of servers that the kernel lists (/proc/net/unix): they may have been started with another
+    environment. Who has a $RUNTIME_DIRECTORY asks for those in it, and gets none of them."""
+    if os.environ.get("RUNTIME_DIRECTORY"):
+        return []
+    found = set()
+    with contextlib.suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            path = line.rstrip("\n").partition(" /")[2]
+            pid = path.removesuffix(ENDING).rpartition(".")[2]
+            if path.endswith(ENDING) and pid.isdigit() and _is_supervisor(pid):
+                found.add(f"/{path}")
+    return sorted(found)
+
+
+def _is_supervisor(pid: str) -> bool:
+    """Whether this process is one of this user's, or for root anybody's, by its title."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            mine = os.getuid() in (0, os.fstat(file.fileno()).st_uid)
+            return mine and file.read(20) == b"poolctl: supervisor "
+    except OSError:
+        return False
 
 
 def own(folder: str) -> bool:

@@ -15,11 +15,13 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from poolctl.errors import PoolctlError
+from poolctl.errors import AppError, PoolctlError
 from poolctl.runtime.channel import channel as messages
+from poolctl.supervision.own_traceback import at_fault, in_a_line, left_with, own_traceback, remedy
 
 LONGEST = 100_000  # bytes of a traceback; of a longer one the end, where the error stands
-MESSAGE = 2 * LONGEST + 1000  # JSON writes a quote, a backslash and a line's end as two bytes
+LINE = 1000  # characters of what an error says in a line
+MESSAGE = 2 * LONGEST + 20_000  # JSON writes a quote, a backslash and a line's end as two bytes
 CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"
 }  # six in JSON; and terminals obey
@@ -32,14 +34,28 @@ class Report:
     kind: Literal["ready", "failed", "hung"]
     text: str = ""
     plain: bool = False  # the user can mend it, and the text says how: no traceback
+    code: str = ""  # of a failure of the app: the finding that it is, with what it says in a line, and how to mend it
+    said: str = ""
+    mend: str = ""
     pid: int = field(default_factory=os.getpid)
 
 
 def failure(error: BaseException) -> Report:
-    """The report of an error: with the traceback, unless it is one that poolctl raises on purpose."""
+    """The report of an error: with the traceback, unless it is one that poolctl raises on purpose. Of one that came up
+    in the user's code the frames that are the user's."""
     if isinstance(error, PoolctlError):
-        return Report("failed", _shorten(str(error)), plain=True)
-    return Report("failed", _shorten("".join(traceback.format_exception(error)).rstrip()))
+        code = "PC410" if isinstance(error, AppError) else ""
+        return Report("failed", _shorten(str(error)), plain=True, code=code)
+    if not at_fault(error):
+        return Report("failed", _shorten("".join(traceback.format_exception(error)).rstrip()))
+    text = _shorten(own_traceback(error))
+    if isinstance(error, SystemExit):
+        return Report("failed", text, code="PC412", said=_line(left_with(error)))
+    return Report("failed", text, code="PC411", said=_line(in_a_line(error)), mend=_line(remedy(error)))
+
+
+def _line(text: str) -> str:
+    return _shorten(text)[:LINE]
 
 
 def _shorten(text: str) -> str:

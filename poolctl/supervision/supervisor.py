@@ -68,6 +68,7 @@ class Supervisor:
         reopen: Callable[[], None] | None = None,
         prepare: Callable[[], None] | None = None,
         figures: Callable[[], dict[str, Any]] | None = None,
+        explain: Callable[[Report], str] | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -79,11 +80,12 @@ class Supervisor:
             announce: called once, when the first generation is ready.
             prepare: called before each generation is forked.
             figures: what its generation is doing, for who asks at the control socket; None: there is none.
+            explain: the words for a failure of the first start; None: those of its report.
             reopen: called for a SIGUSR1, which the molds then get too; None where there is no file to open again.
         """
         self.reopen = reopen
         self.name, self.build, self.listeners, self.drain, self.announce = name, build, listeners, drain, announce
-        self.prepare, self.figures = prepare, figures
+        self.prepare, self.figures, self.explain = prepare, figures, explain
         self.control: Control | None = None
         self.started = time.time()
         self.policy = RestartPolicy()
@@ -317,7 +319,8 @@ class Supervisor:
 
     def _give_up(self, failure: Report) -> None:
         first = "" if failure.plain else "the app cannot be loaded:\n"
-        sys.stderr.write(f"{first}{failure.text}\n")
+        explained = self.explain(failure) if self.explain else ""
+        sys.stderr.write(explained or f"{first}{failure.text}\n")
         sys.stderr.flush()
         self.verdict = BOOT_FAILED
         self._kill()

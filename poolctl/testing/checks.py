@@ -38,15 +38,36 @@ def client(number: int) -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
+class Asking(Task):
+    """A task that has whatever header and cookie a strategy asks for, each with a value of its own: what a strategy
+    remembers by a header would stay small if no task carried it."""
+
+    def header(self, name: str) -> str | None:
+        found = super().header(name)
+        return found if found is not None else _word(self.arrived).decode()
+
+    def cookie(self, name: str) -> str | None:
+        found = super().cookie(name)
+        return found if found is not None else _word(self.arrived).decode()
+
+
 def tasks(count: int, first: int = 0) -> list[Task]:
-    """Equal ones, each of another client, and of another session and path for who looks at those."""
+    """Equal ones, each of another client, and with another value of whatever else a strategy looks at."""
     return [_of(number) for number in range(first, first + count)]
 
 
+# For strategies that go through the headers of ``Task.asked`` by themselves.
+CARRIED = (b"X-Session", b"Mcp-Session-Id", b"X-Tenant", b"X-Tenant-Id", b"X-User", b"X-Request-Id", b"Authorization")
+
+
 def _of(number: int) -> Task:
-    name = b"%d" % (number * 2654435761 % 2**32)  # no two neighbours alike
-    headers = [(b"cookie", b"sid=" + name + b"; sessionid=" + name), (b"X-Session", name), (b"Mcp-Session-Id", name)]
-    return task(client(number), float(number), Request("GET", b"/" + name, headers))
+    name = _word(number)
+    headers = [(b"cookie", b"sid=" + name + b"; sessionid=" + name), *((header, name) for header in CARRIED)]
+    return Asking(*task(client(number), float(number), Request("GET", b"/" + name + b"?q=" + name, headers)))
+
+
+def _word(number: float) -> bytes:
+    return b"%d" % (int(number) * 2654435761 % 2**32)  # no two neighbours alike
 
 
 @watched

@@ -121,6 +121,7 @@ def test_no_baseline_and_no_word_that_is_not_known_is_chosen() -> None:
     pools = {value for axis, value in chosen if axis == "pool"}
     assert pools == {
         "{kind: process, size: auto}",
+        "{kind: process, size: auto, threads: 4}",
         "{kind: process, size: 8}",
         "{kind: process, size: 1}",
         "{kind: thread, size: 1}",
@@ -147,7 +148,7 @@ UNIFORM = {"work": "computes", "mixed": False}
 @pytest.mark.parametrize(
     ("kind", "said", "chosen"),
     [
-        ("wsgi", {"thread_safe": True}, THREADS),
+        ("wsgi", {"thread_safe": True}, {"pool": "{kind: process, size: auto, threads: 4}"} | REACTIVE),
         ("wsgi", {"thread_safe": False}, {"pool": "{kind: process, size: 8}"} | REACTIVE),
         ("wsgi", COMPUTES, AUTO | REACTIVE),
         ("wsgi", UNIFORM, AUTO | KERNEL),
@@ -257,7 +258,7 @@ def test_any_text_is_quoted_so_that_yaml_reads_it_as_it_is(value: str) -> None:
 
 def test_what_looks_like_a_variable_stays_what_it_is(tmp_path: Path) -> None:
     read = judged(text(propose(Answers("static", "./${HOME}/$x", "shop"))), tmp_path)
-    assert read.choices["app"].options == {"folder": "./${HOME}/$x"}
+    assert read.choices["app"].options == {"folder": f"{tmp_path}/${{HOME}}/$x"}
     assert read.findings == []
 
 

@@ -81,10 +81,10 @@ def test_with_defaults_it_writes_for_the_app_that_it_finds(here: Path) -> None:
     read = yaml.safe_load((here / "topology.yaml").read_text())
     assert read["name"] == "shop"
     assert read["app"] == {"wsgi": "shop:app"}
-    assert read["ownership"] == "leader/followers"  # Flask's own server has run it in threads all along
+    assert read["pool"] == {"kind": "process", "size": "auto", "threads": 4}  # Flask's own server has run it in threads
     commands = [f"  poolctl {word} topology.yaml\n" for word in ("validate", "run", "explain")]
     assert done.stdout.endswith("".join(["\nNext:\n", *commands, "  poolctl schema > poolctl.schema.json\n"]))
-    assert "whoever is free takes the next request" in " ".join(done.stdout.split())
+    assert "whoever is free takes the oldest request" in " ".join(done.stdout.split())
     assert sorted(os.listdir(here)) == ["shop.py", "topology.yaml"]
     validated = CliRunner().invoke(cli, ["validate", "--strict", "--no-environment", "topology.yaml"])
     assert validated.exit_code == 0, validated.output
@@ -219,7 +219,7 @@ def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(her
         (["--kind", "demo", "--app", "shop:app"], "--app names nothing with --kind demo"),
         (["--kind", "demo", "--waits"], "--waits/--computes decides nothing with the other answers"),
         (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy decides nothing with the other answers"),
-        (["--kind", "demo", "--listen", "8000"], '"8000" is not an address: for instance tcp://127.0.0.1:8000'),
+        (["--kind", "demo", "--listen", "8000"], '"8000" is not an address: write tcp://127.0.0.1:8000'),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is no address and no network'),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is everybody"),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "unix"], "--proxy unix"),

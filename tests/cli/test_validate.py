@@ -57,10 +57,6 @@ def test_version() -> None:
     assert (done.exit_code, done.stdout) == (0, f"poolctl {__version__}\n")
 
 
-def test_there_are_no_options_about_shell_completion() -> None:
-    assert "completion" not in CliRunner().invoke(cli, ["--help"]).stdout
-
-
 @pytest.mark.parametrize(("group", "names"), [([], COMMANDS), (["plugin"], ("list", "show", "check", "new"))])
 def test_help_lists_every_command_by_its_name(group: list[str], names: Sequence[str]) -> None:
     shown = CliRunner().invoke(cli, [*group, "--help"], env={"COLUMNS": "120"}).stdout

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -45,9 +47,12 @@ def test_an_app_that_cannot_be_imported_ends_the_run_with_one_traceback(
     code, log, _ = run(tmp_path, source, "shop:application", pool={"kind": kind, "size": 4}, preload=preload)
     assert code == 3
     assert log.count("Traceback") == 1, log
-    assert log.count("RuntimeError: no database here") == 1, log
+    assert log.count("RuntimeError: no database here") == 2, log  # in the message and in the traceback
     assert "shop.py" in log
     assert "line 2, in load" in log
+    assert re.findall(r'File ".*", line (\d+)', log) == ["4", "2"]  # no frame but the app's own
+    assert log.count("error[PC411]: app: shop:application cannot be imported: RuntimeError: no database here") == 1
+    assert "= help: fix it in the app's own code" in log
 
 
 @pytest.mark.parametrize("preload", [True, False])
@@ -55,8 +60,8 @@ def test_a_missing_attribute_is_said_without_a_traceback(tmp_path: Path, preload
     code, log, _ = run(tmp_path, "app = None\n", "shop:application", preload=preload)
     assert code == 3
     assert "Traceback" not in log
-    assert log.count("application") == 1, log
-    assert "shop" in log
+    assert "error[PC410]: app: module 'shop' has no attribute 'application'" in log, log
+    assert "^^^^" in log
 
 
 @pytest.mark.parametrize("preload", [True, False])
@@ -65,6 +70,30 @@ def test_a_missing_module_is_said_without_a_traceback(tmp_path: Path, preload: b
     assert code == 3
     assert "Traceback" not in log
     assert "shopp" in log
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "said"),
+    [
+        ("import no_such_module_here", "PC411", "ModuleNotFoundError: No module named 'no_such_module_here'"),
+        ("x = (", "PC411", "SyntaxError: '(' was never closed"),
+        ("raise SystemExit('no database')", "PC412", "left with exit code 1: no database"),
+        ("application = 7", "PC410", "cannot be called"),
+    ],
+)
+def test_run_and_validate_say_the_same_of_an_app(tmp_path: Path, source: str, code: str, said: str) -> None:
+    (tmp_path / "shop.py").write_text(source + "\n")
+    file = tmp_path / "topology.yaml"
+    file.write_text("app: {wsgi: shop:application}\n")
+    words = [sys.executable, "-m", "poolctl"]
+    validate = subprocess.run(
+        [*words, "validate", str(file)], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    with Server(file, tmp_path, tracebacks=True) as server:
+        assert server.wait() == 3
+    assert server.log.endswith(validate.stdout)
+    assert f"error[{code}]" in server.log
+    assert said in server.log
 
 
 @pytest.mark.parametrize("ending", ["os._exit(7)", "os.kill(os.getpid(), 9)", "sys.exit(0)"])
@@ -142,7 +171,7 @@ def test_a_start_that_fails_leaves_no_process(tmp_path: Path, pool: dict[str, ob
         assert server.wait() == 3
         assert processes_in(tmp_path) == []
     assert server.log.count("Traceback") == 1, server.log
-    assert server.log.count("RuntimeError: no database here") == 1, server.log
+    assert server.log.count("RuntimeError: no database here") == 2, server.log  # in the message, in the traceback
     assert "is started again" not in server.log
 
 

@@ -105,7 +105,8 @@ def test_the_socket_is_its_users_alone_and_a_dead_server_is_passed_over(
     server.kill_all()
     assert path.exists()
     done = status(place)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "no server of this user runs\n")
+    assert done.stderr.startswith("no server of this user runs: looked in ")
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_a_link_that_somebody_put_there_is_not_followed(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
@@ -125,3 +126,17 @@ def test_a_server_runs_without_a_control_socket(serve: Launch, tmp_path: Path) -
     assert get(server.port).status == 200
     assert "no control socket, so poolctl status does not see this server" in server.log
     assert server.stop() == 0
+
+
+def test_a_server_of_another_environment_is_found(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+    """By what the kernel lists, wherever its socket is; and who is not found is said with where that was looked for."""
+    (tmp_path / "other").mkdir()
+    name = f"elsewhere-{os.getpid()}"
+    topology = {"name": name, "app": "demo", "pool": {"kind": "thread", "size": 1}}
+    server = serve(topology, environment={**place, "RUNTIME_DIRECTORY": str(tmp_path / "other")})
+    assert told({**place, "RUNTIME_DIRECTORY": ""}, name)["pid"] == server.pid
+    assert status(place, name).returncode == 1  # who names a place asks for that one
+    assert server.stop() == 0
+    done = status({**place, "RUNTIME_DIRECTORY": ""}, name)
+    assert done.returncode == 1
+    assert f"{name} does not run: looked in {place['XDG_RUNTIME_DIR']}/poolctl, " in done.stderr

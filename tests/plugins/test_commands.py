@@ -48,6 +48,20 @@ def test_own_words_and_installed_plugins_are_listed(tmp_path: Path, monkeypatch:
         reference.installed.cache_clear()
 
 
+def test_a_strategy_that_looks_at_requests_fits_where_validate_says(tmp_path: Path) -> None:
+    (tmp_path / "looks.py").write_text(
+        "from poolctl.plugin import Dispatch\n\n\nclass Looks(Dispatch):\n    inspects = True\n\n"
+        "    def pick(self, task, inboxes):\n        return inboxes[0]\n"
+    )
+    shown, code = run("show", f"{tmp_path}/looks.py:Looks")
+    assert code == 0
+    listed = next(line for line in shown.splitlines() if "ownership:" in line).partition(": ")[2].split(", ")
+    for word in ("half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"):
+        (tmp_path / "t.yaml").write_text(f"app: demo\nownership: {word}\ndispatch: ./looks.py:Looks\n")
+        done = CliRunner().invoke(cli, ["validate", "--no-environment", str(tmp_path / "t.yaml")])
+        assert (done.exit_code == 0) == (word in listed), (word, done.stdout)
+
+
 def test_a_plugin_is_shown_with_its_options_and_where_it_fits() -> None:
     shown, code = run("show", f"{ROOT}/plugins/consistent-hash/poolctl_consistent_hash.py:ConsistentHash")
     assert code == 0
@@ -218,4 +232,4 @@ def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:
     assert (nothing[1], "has no class below one of poolctl.plugin" in nothing[0]) == (2, True)
     file.write_text("def f(:")
     assert "cannot be imported: SyntaxError" in run("show", str(file))[0]
-    assert "there is no file" in run("show", str(tmp_path / "nowhere.py"))[0]
+    assert "no such file" in run("show", str(tmp_path / "nowhere.py"))[0]

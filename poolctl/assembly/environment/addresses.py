@@ -77,7 +77,7 @@ def _refused(address: Address, place: Place, name: str, error: OSError | ValueEr
         )
     if address.scheme == "fd":
         mend = "whoever starts poolctl has to leave a listening socket open under this number"
-        return Diagnostic("PC405", message, place, mend)
+        return Diagnostic("PC405", message, place, mend, severity="note")  # an error to `run`, which needs it
     return Diagnostic("PC403", message, place, "check the address")
 
 

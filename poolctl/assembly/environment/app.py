@@ -4,7 +4,6 @@ file's user, goes to its directory and sets its environment."""
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,11 @@ from poolctl.config.diagnostic import Diagnostic
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
     from poolctl.assembly.resolve import Parts
+    from poolctl.supervision.reports import Report
 
 PATIENCE = 30.0  # seconds
 LONGEST = 20_000  # characters of a traceback that are shown
+IN_ITS_CODE = "fix it in the app's own code"
 NOT_ITS_PROCESS = "importing an app must not end its process"
 
 
@@ -68,7 +69,7 @@ class _Trial:
         if kind == "loaded":
             return None
         if kind == "unusable":
-            return "PC410", f"app: {message}", mend or "fix it in the app's own code", ""
+            return "PC410", f"app: {message}", mend or IN_ITS_CODE, ""
         if kind == "raised":
             return "PC411", f"app: {self.named} cannot be imported: {message}", mend, detail
         if kind == "left":
@@ -109,30 +110,37 @@ class _Trial:
         except SystemExit as error:
             return _of_exit(error)
         except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is shown to the user
-            from poolctl.assembly.environment.own_traceback import in_a_line, own_traceback
+            from poolctl.supervision.own_traceback import in_a_line, own_traceback, remedy
 
-            return "raised", in_a_line(error), _mend(error), own_traceback(error)
+            return "raised", in_a_line(error), remedy(error), own_traceback(error)
         return ("loaded",)
 
 
 def _of_exit(error: SystemExit) -> tuple[str, ...]:
-    """sys.exit("no database") prints its reason and gives 1 (the library reference, sys.exit)."""
-    from poolctl.assembly.environment.own_traceback import own_traceback
+    from poolctl.supervision.own_traceback import left_with, own_traceback
 
-    if error.code is None or isinstance(error.code, int):
-        how = f"left with exit code {int(error.code or 0) & 0xFF}"
-    else:
-        how = f"left with exit code 1: {str(error.code).strip().partition(chr(10))[0]}"
-    return "left", how, NOT_ITS_PROCESS, own_traceback(error)
+    return "left", left_with(error), NOT_ITS_PROCESS, own_traceback(error)
 
 
-def _mend(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition(".")[0]
-        if package in sys.modules:
-            return "fix it in the app's own code: the package is there, but has no such module"
-        return f'install what has the module "{package}" for {sys.executable}, which runs poolctl'
-    return "fix it in the app's own code"
+def why_it_failed(judgement: Judgement, report: Report) -> Diagnostic | None:
+    """The finding for what a process of the server reported when it could not load the app; None where it says another
+    thing."""
+    chosen = judgement.combination
+    assert chosen is not None
+    if not report.code:
+        return None
+    needs = chosen.service.needs
+    choice = judgement.choices["app"]
+    place = judgement.tree.at_value(path_of_option(judgement.tree, choice, (needs,)) if needs else choice.path)
+    named = choice.options.get(needs, choice.name)
+    if report.code == "PC410":
+        message, _, help_ = report.text.partition("; ")
+        return Diagnostic("PC410", f"app: {message}", place, help_ or IN_ITS_CODE)
+    detail = report.text
+    if report.code == "PC412":
+        message = f"app: the process that imported {named} {report.said}"
+        return Diagnostic("PC412", message, place, NOT_ITS_PROCESS, detail=detail)
+    return Diagnostic("PC411", f"app: {named} cannot be imported: {report.said}", place, report.mend, detail=detail)
 
 
 def _shortened(text: str) -> str:

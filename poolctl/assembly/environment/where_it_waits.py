@@ -9,7 +9,7 @@ import os
 import re
 from typing import Self
 
-from poolctl.assembly.environment.own_traceback import is_own
+from poolctl.supervision.own_traceback import is_own
 
 LONGEST = 65536  # bytes that a pipe holds, pipe(7)
 FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)  # CPython, Python/traceback.c

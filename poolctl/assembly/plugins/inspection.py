@@ -103,7 +103,7 @@ def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
     except SystemExit as error:
         return "unusable", f"{reference.text} ends the process that imports it: {error.code}", ONLY
     except BaseException as error:  # noqa: BLE001  # whatever the plugin's code raises is shown to the user
-        from poolctl.assembly.environment.own_traceback import in_a_line, own_traceback
+        from poolctl.supervision.own_traceback import in_a_line, own_traceback
 
         what = "imported"
         if isinstance(error, NotMade) and error.__cause__:

@@ -116,7 +116,6 @@ class TestAddress:
             ("tcp://192.0.2.1:8000", "PC403", "Cannot assign", "no interface of this host"),
             ("unix:///none/shop.sock", "PC404", "there is no folder /none", "make it first"),
             ("unix:///dev/null", "PC404", "what is there is not a socket", "move it away"),
-            ("fd://777", "PC405", "Bad file descriptor", "leave a listening socket open"),
             ("{at: unix:///tmp/poolctl-x.sock, owner: nobody-at-all}", "PC420", "no user", "create it"),
             ("{at: unix:///tmp/poolctl-x.sock, group: nobody-at-all}", "PC420", "no group", "create it"),
         ],
@@ -127,6 +126,15 @@ class TestAddress:
         assert says in finding.message
         assert mend in finding.help
         assert marked(finding) in address
+
+    def test_a_socket_of_systemd_is_not_there_yet(self, folder: Path) -> None:
+        """A note: whoever validates is not the service manager. `run` needs it."""
+        finding = one("app: demo\nlisten: fd://777\n")
+        assert (finding.code, finding.severity) == ("PC405", "note")
+        assert "Bad file descriptor" in finding.message
+        words = [sys.executable, "-m", "poolctl", "run", "-", "--listen", "fd://777"]
+        ran = subprocess.run(words, input="app: demo\n", capture_output=True, text=True, timeout=60, check=False)
+        assert (ran.returncode, "error[PC405]" in ran.stderr) == (1, True), ran
 
     def test_a_name_that_cannot_be_one(self, folder: Path) -> None:
         finding = one(f"app: demo\nlisten: tcp://{'a' * 70}.example:80\n")

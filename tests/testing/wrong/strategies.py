@@ -305,3 +305,48 @@ class HashesTexts(Dispatch):
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return max(inboxes, key=lambda each: hash((task.client, each.index)))
+
+
+class RemembersTenants(Dispatch):
+    """A dictionary with a line for each value of a header that only some services have."""
+
+    inspects: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.of: dict[str | None, int] = {}
+
+    def key(self, task: Task) -> str | None:
+        return task.header("X-Organisation-Of-Ours")
+
+    def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
+        index = self.of.setdefault(self.key(task), inboxes[len(self.of) % len(inboxes)].index)
+        return next((each for each in inboxes if each.index == index), inboxes[0])
+
+
+class RemembersCookies(RemembersTenants):
+    """The same for a cookie."""
+
+    def key(self, task: Task) -> str | None:
+        return task.cookie("basket")
+
+
+class RemembersPaths(RemembersTenants):
+    """The same for a path."""
+
+    def key(self, task: Task) -> str | None:
+        return task.path
+
+
+class RemembersQueries(RemembersTenants):
+    """The same for a query, which it takes out of the target by itself."""
+
+    def key(self, task: Task) -> str | None:
+        return task.asked and task.asked.target.partition(b"?")[2].decode()
+
+
+class RemembersRawHeaders(RemembersTenants):
+    """The same for a header that it looks for by itself."""
+
+    def key(self, task: Task) -> str | None:
+        headers = task.asked.headers if task.asked else []
+        return next((value.decode() for name, value in headers if name.lower() == b"x-tenant"), None)

@@ -1,0 +1,172 @@
+"""What people type who do not know poolctl yet, and what they get."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness.client import get
+from harness.server import ROOT, Server
+
+WSGI = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"found"]\n'
+ASGI = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"found"})
+"""
+
+
+def poolctl(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "poolctl", *words]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=env)
+
+
+class Typed(Server):
+    """`poolctl run` with these words, in place of a topology."""
+
+    def __init__(self, words: list[str], folder: Path) -> None:
+        self.words = words
+        super().__init__({}, folder)
+
+    def _start(self, words, environment, folder, prefix):  # type: ignore[no-untyped-def]
+        listen = ["--listen", "tcp://127.0.0.1:0", "--set", "pool.size=1"]
+        return super()._start(["run", *self.words, *listen], environment, folder, prefix)
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "line"),
+    [
+        (WSGI, "shop:app", "app: {wsgi: shop:app}\n"),
+        (WSGI, "shop.py", "app: {wsgi: shop:app}\n"),
+        (ASGI, "./shop.py", "app: {asgi: shop:app}\n"),
+    ],
+)
+def test_an_app_is_run(tmp_path: Path, source: str, what: str, line: str) -> None:
+    """And the topology that it gets is printed: in a file it gives the same."""
+    (tmp_path / "shop.py").write_text(source)
+    with Typed([what], tmp_path) as server:
+        assert get(server.port).body == b"found"
+        assert line in server.log
+        assert "poolctl init" in server.log
+    validated = poolctl("validate", what, cwd=tmp_path)
+    assert (validated.returncode, line in validated.stderr) == (0, True), validated
+    assert "protocol http" in poolctl("explain", what, cwd=tmp_path).stdout
+
+
+def test_a_file_of_another_folder(tmp_path: Path) -> None:
+    for name in ("srv", "here"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "srv" / "shop.py").write_text(WSGI)
+    with Typed(["../srv/shop.py"], tmp_path / "here") as server:
+        assert get(server.port).body == b"found"
+
+
+@pytest.mark.parametrize("name", ["topology.yaml", "topology.yml", "poolctl.yaml"])
+@pytest.mark.parametrize("what", [[], ["."], ["sub"]])
+def test_the_topology_of_a_folder(tmp_path: Path, what: list[str], name: str) -> None:
+    folder = tmp_path / "sub" if what == ["sub"] else tmp_path
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("app: demo\n")
+    done = poolctl("validate", *what, cwd=tmp_path)
+    assert (done.returncode, f"{name}: valid" in done.stdout) == (0, True), done
+
+
+def test_it_is_run_without_its_name(tmp_path: Path) -> None:
+    (tmp_path / "topology.yaml").write_text("app: demo\n")
+    with Typed([], tmp_path) as server:
+        assert get(server.port).status == 200
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "explain"])
+@pytest.mark.parametrize("what", ["shop:other", "other.py", "shop.py"])
+def test_what_cannot_be_meant_is_said(tmp_path: Path, command: str, what: str) -> None:
+    (tmp_path / "shop.py").write_text("import json\n")
+    done = poolctl(command, what, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    hint = "name a topology" if what == "other.py" else f"app: {{wsgi: {'shop:app' if what == 'shop.py' else what}}}"
+    assert hint in done.stderr
+
+
+def test_a_folder_without_a_topology(tmp_path: Path) -> None:
+    done = poolctl("run", cwd=tmp_path)
+    assert (done.returncode, "there is no topology here (topology.yaml" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["statsu"], 'did you mean "status"?'),
+        (["shop.yaml"], 'did you mean "poolctl run shop.yaml"?'),
+        (["shop:app"], 'did you mean "poolctl run shop:app"?'),
+        (["reload"], "there is none yet"),
+        (["metrics"], "there are none yet"),
+        (["check", "shop.yaml"], 'did you mean "poolctl validate"'),
+        (["plugin", "lst"], "Did you mean 'list'?"),
+        (["validate", "--stirct"], "--strict"),
+    ],
+)
+def test_a_word_that_is_none(tmp_path: Path, words: list[str], said: str) -> None:
+    done = poolctl(*words, cwd=tmp_path, COLUMNS="200")
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["validate"], ["init"], ["plugin"], ["plugin", "check"]], ids=str)
+def test_short_help(tmp_path: Path, words: list[str]) -> None:
+    short, long = (poolctl(*words, each, cwd=tmp_path) for each in ("-h", "--help"))
+    assert (short.returncode, short.stdout) == (0, long.stdout)
+
+
+def test_the_shell_completes(tmp_path: Path) -> None:
+    for line, at, found in (("poolctl val", "1", "validate"), ("poolctl validate --st", "2", "--strict")):
+        code = "import sys; sys.argv = ['poolctl']; from poolctl.cli.main import main; main()"
+        environment = {"_POOLCTL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": at}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.stdout.split() == [found], done
+
+
+@pytest.mark.parametrize("words", [["run", "FILE"], ["init", "--yes"]], ids=str)
+def test_a_working_directory_that_was_removed(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "shop.yaml").write_text("app: demo\nlisten: tcp://127.0.0.1:0\n")
+    words = [word.replace("FILE", str(tmp_path / "shop.yaml")) for word in words]
+    (tmp_path / "gone").mkdir()
+    line = 'rmdir "$PWD" && exec "$@"'
+    command = ["sh", "-c", line, "sh", sys.executable, "-m", "poolctl", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command,
+        cwd=tmp_path / "gone",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (1, 2)
+    assert "the working directory has been removed" in done.stderr
+
+
+def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
+    """`init -o` writes where the app is, from the folder of the file."""
+    (tmp_path / "shop.py").write_text(WSGI)
+    (tmp_path / "deploy").mkdir()
+    done = poolctl("init", "--yes", "-o", "deploy/shop.yaml", "--app", "shop:app", "--kind", "wsgi", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert '\ndirectory: ".."' in (tmp_path / "deploy" / "shop.yaml").read_text()
+    with Server(tmp_path / "deploy" / "shop.yaml", Path("/"), sets=("pool.size=1",)) as server:
+        assert get(server.port).body == b"found"

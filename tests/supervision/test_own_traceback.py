@@ -1,0 +1,41 @@
+"""What is said of an app that cannot be imported."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from pathlib import Path
+
+import pytest
+
+from poolctl.runtime.identity import Identity
+from poolctl.supervision.own_traceback import remedy
+from poolctl.supervision.reports import failure
+
+MISSING = ModuleNotFoundError("No module named 'socketserver_'", name="socketserver_")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_a_python_that_the_user_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standard library below /root, for instance: nothing has to be installed."""
+    (tmp_path / "root" / "lib").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", ["/", str(tmp_path / "root" / "lib" / "python3")])
+    assert remedy(MISSING).startswith('install what has the module "socketserver_"')
+    for each in (tmp_path, *tmp_path.parents[:-1]):
+        each.chmod(0o755) if each.is_relative_to("/tmp/pytest-of-root") else None
+    (tmp_path / "root").chmod(0o700)
+    nobody = pwd.getpwnam("nobody")
+    with Identity(nobody.pw_uid, nobody.pw_gid, "nobody", "/").acting():
+        said = remedy(MISSING)
+    assert said.startswith(f"let user {nobody.pw_uid} enter {tmp_path}/root, where {sys.executable} has modules")
+
+
+def test_an_error_of_poolctl_itself_keeps_its_whole_traceback() -> None:
+    try:
+        Identity.find("nobody-at-all", "").variables()  # type: ignore[union-attr]  # raises before
+    except Exception as error:  # noqa: BLE001  # the one that is looked at
+        told = failure(error)
+    assert (told.plain, told.code) == (True, "")
+    error = ValueError("of poolctl")
+    assert (failure(error).code, failure(error).text) == ("", "ValueError: of poolctl")
