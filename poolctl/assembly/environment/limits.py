@@ -26,11 +26,11 @@ def descriptors(connections: int, tls: bool) -> int:
 
 def affordable(each: int) -> int:
     """Connections for which a process has descriptors, so that one more is told so (503) in place of waiting for a
-    descriptor; ``each``: what one takes. Half of a low limit is left for everything else."""
+    descriptor; ``each``: what one takes. Of a low limit three quarters are left for everything else."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
         return UNBOUNDED
-    return max((allowed - min(SPARE, allowed // 2)) // each, 1)
+    return max((allowed - min(SPARE, allowed * 3 // 4)) // each, 1)
 
 
 def to_start(judgement: Judgement) -> int:
