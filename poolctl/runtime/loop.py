@@ -19,6 +19,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -106,11 +107,19 @@ class Loop:
                 self.poller.unregister(handler.fd)
 
     def listen(
-        self, listener: Listener, on_connection: Any, lock: Any = None, *, contended: bool = False, rushes: bool = False
+        self,
+        listener: Listener,
+        on_connection: Any,
+        lock: Any = None,
+        *,
+        contended: bool = False,
+        rushes: bool = False,
+        defers: Callable[[], bool] | None = None,
     ) -> None:
         """Take connections of this listener, one an event. ``contended``: other loops wait for it too.
-        ``rushes``: take more at once while events follow each other fast."""
-        handler = Listening(self, listener, on_connection, lock, rushes)
+        ``rushes``: take more at once while events follow each other fast. ``defers``: whether to let others try
+        first."""
+        handler = Listening(self, listener, on_connection, lock, rushes, defers)
         self.listening[handler.fd] = handler
         self.sources.add(handler.fd)
         if contended:
