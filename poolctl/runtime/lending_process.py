@@ -21,6 +21,7 @@ from poolctl.runtime.returns import Returns
 from poolctl.runtime.router import Parcel
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.task import Task
+from poolctl.runtime.untaken import LATE, Untaken
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -32,9 +33,13 @@ class ProcessLendingFront(LendingFront):
     """The front as a process of its own."""
 
     recounts: list[Recount]
+    untaken: Untaken | None = None
 
-    def attend(self, returns: Returns, notices: socket.socket) -> None:
-        """Take back what was lent. ``notices``: what the mold says of the dead."""
+    def attend(self, returns: Returns, notices: socket.socket, *, awaited: bool = False) -> None:
+        """Take back what was lent. ``notices``: what the mold says of the dead. ``awaited``: the workers are event
+        loops, which take nothing while the app computes."""
+        if awaited and self.router.queues:
+            self.untaken = Untaken(self.router, self.rooms, self._reclaim)
         self._records = Records(self, returns.reader)
         self._sessions = returns.sessions
         self.recounts = []
@@ -49,6 +54,14 @@ class ProcessLendingFront(LendingFront):
         self._records.collect()
         if self._sessions is not None:
             self._learn(self._sessions)
+        if self.untaken is not None and not self.untaken.quiet:
+            self.untaken.look(self.now)
+
+    def _patience(self) -> float | None:
+        patience = super()._patience()
+        if self.untaken is not None and not self.untaken.quiet:
+            return LATE if patience is None else min(patience, LATE)
+        return patience
 
     def _learn(self, sessions: socket.socket) -> None:
         """Whose the sessions are that have begun."""
@@ -123,6 +136,8 @@ class ProcessLendingFront(LendingFront):
             self.handle(self._records)
 
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+        if self.untaken is not None:
+            self.untaken.quiet = False
         if isinstance(request, bytes):
             intro = client.intro
             item = HEAD.pack(ticket, flags, len(intro)) + intro + request

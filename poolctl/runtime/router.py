@@ -118,7 +118,8 @@ class Router:
             if holder >= 0:
                 os.close(holder)
             return NOWHERE
-        parcel = Parcel(Task(peer, arrived, asked, fds[0] if fds else -1), connection, item, fds, holder)
+        task = Task(peer, arrived, asked, fds[0] if fds else -1)
+        parcel = Parcel(task, connection, item, fds, holder)
         if self.queues and self.waiting:
             self.waiting.append(parcel)  # all workers are full, and others were here before it
             self._row[WAITING] = len(self.waiting)
@@ -167,6 +168,21 @@ class Router:
         """Tasks that were put into an inbox and that nobody has taken, oldest first: they are first in the queue again.
         The inboxes that turned out to be full."""
         self.waiting.extendleft(reversed(list(parcels)))
+        return self.retry()
+
+    def withdraw(self, index: int) -> bool:
+        """Offer this inbox no more until ``offer_again``; False where no other could take a task at once."""
+        view = self.inboxes[index].view
+        others = tuple(each for each in self._offer if each is not view)
+        if not any(each.load < each.capacity and each.waiting <= 0 for each in others):
+            return False
+        self._offer = others
+        return True
+
+    def offer_again(self, index: int) -> list[Inbox]:
+        """Its worker may take tasks again; the inboxes that turned out to be full."""
+        if index not in self._vacant and index not in self._held:
+            self._open(self.inboxes[index])
         return self.retry()
 
     def finished(self, connection: int, now: float) -> None:

@@ -214,6 +214,24 @@ def test_pipelined_requests_spread_too(crowd: Crowd) -> None:
         assert [client.answer().body for _ in range(4)] == [b"ok"] * 4
 
 
+def test_no_request_waits_for_an_event_loop_that_computes_while_another_is_free(launch: Launch) -> None:
+    server = launch({**AWAITED, "pool": {"size": 2}, "app": {**AWAITED["app"], "concurrency": 20}})
+    with gate() as made, gate() as computing, ExitStack() as stack:
+        crowd = Crowd(server, made, stack)
+        blocker = stack.enter_context(Client(server.port))
+        blocker.ask(f"/compute{computing.path}")
+        stands, inside = computing.arrival()
+        for _ in range(8):  # of which the process that stands still would have half
+            crowd.ask(1)
+            assert crowd.running[-1][0] != stands
+        inside.close()
+        assert blocker.answer().body == b"ok"
+        while crowd.running[-1][0] != stands:  # which ends, for the other one has room for twelve more
+            crowd.ask(1)
+        crowd.release()
+    assert server.stop() == 0
+
+
 def test_processes_of_threads_take_turns_to_lead(launch: Launch) -> None:
     """The kernel wakes all processes for a newcomer, and one that has more connections lets the others try first."""
     server = launch({**THREADED, "ownership": "leader/followers"})
