@@ -27,7 +27,7 @@ from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.returns import Returns
-from poolctl.runtime.scoreboard import CHOOSING, SINCE, TICKET, Scoreboard
+from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, Scoreboard
 from poolctl.runtime.site import Site
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
@@ -182,13 +182,15 @@ class Server(Plan):
 
     def died(self, role: Role, pid: int) -> None:
         """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows, and that
-        its inbox has nobody."""
+        its inbox has nobody. The worker is gone, so its rows are the mold's to write until then."""
         notices = self.site.notices
         for row in role.rows:
             cells = self.site.scoreboard.worker(row)
             ticket, began = divmod(cells[TICKET], 2)
             late = self.request is not None and held(cells) > self.request
             cells[SINCE] = 0
+            cells[STATE] = STARTING
+            cells[DONE] = cells[TAKEN]  # nothing is in its hands any more: its successor's load begins at 0
             if ticket:
                 notices.send(BEGAN if began else OVERDUE if late else LOST, ticket)
                 cells[TICKET] = 0
@@ -236,6 +238,16 @@ def held(cells: memoryview) -> float:
     return (monotonic_ns() - since) / 1e9 if since else 0.0
 
 
+def _queues(parts: Parts, workers: int, slots: int) -> int:
+    """How many inboxes there are. Workers that pull share one, unless each can serve several requests at once: the
+    kernel would wake the threads of one process after the other."""
+    ownership: Ownership | None = parts.ownership
+    if ownership is None or not ownership.has_front:
+        return 0
+    assert parts.dispatch is not None  # only a pool without workers has none
+    return 1 if parts.dispatch.pull and not (ownership.lends and slots > 1) else workers
+
+
 def build_site(
     parts: Parts,
     listeners: list[list[socket.socket]],
@@ -247,12 +259,9 @@ def build_site(
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
     medium = parts.pool.medium()
-    queues = 0
-    if ownership is not None and ownership.has_front:
-        assert parts.dispatch is not None  # only a pool without workers has none
-        queues = 1 if parts.dispatch.pull else workers
     awaited = ownership is not None and ownership.lends and parts.app.asynchronous
     slots = parts.app.concurrency if awaited else threads
+    queues = _queues(parts, workers, slots)
     memory = board.memory if board is not None and board.fits(queues, workers * slots) else None
     scoreboard = Scoreboard(queues, workers * slots, memory, slots)
     rows = [scoreboard.worker(row) for row in range(workers * slots)]

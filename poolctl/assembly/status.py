@@ -23,6 +23,7 @@ from poolctl.runtime.scoreboard import (
     SLOTS,
     STARTS,
     TAKEN,
+    WAITING,
     Scoreboard,
 )
 
@@ -69,7 +70,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "requests": sum(row[REQUESTS] for row in rows),
         "failed": sum(row[FAILED] for row in rows),
         "in_hand": sum(row[TAKEN] - row[DONE] for row in rows),
-        "waiting": max(sum(inboxes) - taken, 0) if inboxes else 0,
+        "waiting": board.front()[WAITING] + max(sum(inboxes) - taken, 0) if inboxes else 0,
         "plugin_faults": board.front()[FAULTS],
         "workers": workers[:SHOWN],
     }

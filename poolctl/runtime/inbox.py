@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from poolctl.runtime.channel import ROOM, channel
+from poolctl.runtime.channel import ROOM, channel, descriptors
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
 
@@ -112,6 +112,17 @@ class ProcessInbox(Inbox):
         """
         message, ancillary, _, _ = self._recvmsg(MESSAGE, ROOM, flags)
         return message, ancillary
+
+    def reclaim(self) -> list[tuple[bytes, list[int]]]:
+        """(message, descriptors) of each task that nobody has taken, oldest first; for the front, which has sent
+        them."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while (taken := self.take(NOW))[0]:
+                message, ancillary = taken
+                self.row[SENT] -= 1
+                found.append((message, descriptors(ancillary)))
+        return found
 
 
 class ThreadInbox(Inbox):

@@ -173,3 +173,4 @@ class LendingFront(Loop, ABC):
                 client.close()
             else:
                 client.turn_away(status, client.framer.taken)
+        self.rooms.retry()

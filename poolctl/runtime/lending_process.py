@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
-from poolctl.runtime.inbox import FD
+from poolctl.runtime.inbox import FD, Inbox, ProcessInbox
 from poolctl.runtime.learning import INDEX, MESSAGE
 from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
@@ -19,7 +19,10 @@ from poolctl.runtime.outbound import FILES, RANGES, Outbound
 from poolctl.runtime.parcel import FILE, HEAD, KEPT, MISSED, PART, RECORD
 from poolctl.runtime.recount import Recount
 from poolctl.runtime.returns import Returns
+from poolctl.runtime.router import Parcel
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
+from poolctl.runtime.task import Task
+from poolctl.runtime.untaken import LATE, Untaken
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -31,9 +34,13 @@ class ProcessLendingFront(LendingFront):
     """The front as a process of its own."""
 
     recounts: list[Recount]
+    untaken: Untaken | None = None
 
-    def attend(self, returns: Returns, notices: socket.socket) -> None:
-        """Take back what was lent. ``notices``: what the mold says of the dead."""
+    def attend(self, returns: Returns, notices: socket.socket, *, awaited: bool = False) -> None:
+        """Take back what was lent. ``notices``: what the mold says of the dead. ``awaited``: the workers are event
+        loops, which take nothing while the app computes."""
+        if awaited and self.router.queues:
+            self.untaken = Untaken(self.router, self.rooms, self._reclaim)
         self._records = Records(self, returns.reader)
         self._sessions = returns.sessions
         self.recounts = []
@@ -48,6 +55,14 @@ class ProcessLendingFront(LendingFront):
         self._records.collect()
         if self._sessions is not None:
             self._learn(self._sessions)
+        if self.untaken is not None and not self.untaken.quiet:
+            self.untaken.look(self.now)
+
+    def _patience(self) -> float | None:
+        patience = super()._patience()
+        if self.untaken is not None and not self.untaken.quiet:
+            return LATE if patience is None else min(patience, LATE)
+        return patience
 
     def _learn(self, sessions: socket.socket) -> None:
         """Whose the sessions are that have begun."""
@@ -82,8 +97,34 @@ class ProcessLendingFront(LendingFront):
             self.recounts.append(Recount(self, self.router.inboxes[number]))
         elif kind == LEFT:
             self.router.left(number)
+            if self.router.queues:
+                self._reclaim(self.router.inboxes[number])
         elif kind == JOINED:
             self.rooms.wait_for(self.router.joined(number))
+
+    def _reclaim(self, inbox: Inbox) -> None:
+        """Take out of an inbox what nobody has taken: others may be free before this worker has a successor."""
+        assert isinstance(inbox, ProcessInbox)  # its workers are processes
+        parcels: list[Parcel] = []
+        tickets: set[int] = set()
+        for message, fds in inbox.reclaim():
+            (ticket, _, _) = HEAD.unpack_from(message)
+            client = self.lent.get(ticket)
+            if client is None:  # of a front that died: the successor of the worker serves it
+                inbox.put(message, tuple(fds))
+                for fd in fds:
+                    os.close(fd)
+                continue
+            tickets.add(ticket)
+            os.close(fds[0])  # the client's, which is here
+            file = fds[1] if len(fds) > 1 else -1
+            task = Task(client.peer, self.now, client.framer.asked, client.fd)
+            parcels.append(Parcel(task, id(client), message, (client.fd, *fds[1:]), file))
+        for recount in self.recounts:
+            recount.suspects -= tickets
+        self.rooms.wait_for(self.router.put_back(parcels))
+        if self.router.waiting:
+            self._watch()
 
     def miss(self, client: Client) -> bool:
         self._watch()
@@ -96,6 +137,8 @@ class ProcessLendingFront(LendingFront):
             self.handle(self._records)
 
     def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+        if self.untaken is not None:
+            self.untaken.quiet = False
         if isinstance(request, bytes):
             intro = client.intro
             item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request

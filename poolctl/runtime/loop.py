@@ -27,6 +27,7 @@ import logging
 import os
 import resource
 import socket
+from collections.abc import Callable
 from os import close
 from socket import socket as Socket
 from threading import Lock
@@ -161,11 +162,19 @@ class Loop:
             self._next_look = 0.0  # its descriptor is about to be free
 
     def listen(
-        self, listener: Listener, on_connection: Any, lock: Any = None, *, contended: bool = False, rushes: bool = False
+        self,
+        listener: Listener,
+        on_connection: Any,
+        lock: Any = None,
+        *,
+        contended: bool = False,
+        rushes: bool = False,
+        defers: Callable[[], bool] | None = None,
     ) -> None:
         """Take connections of this listener, one an event. ``contended``: other loops wait for it too.
-        ``rushes``: take more at once while events follow each other fast."""
-        handler = Listening(self, listener, on_connection, lock, rushes)
+        ``rushes``: take more at once while events follow each other fast. ``defers``: whether to let others try
+        first."""
+        handler = Listening(self, listener, on_connection, lock, rushes, defers)
         self.listening[handler.fd] = handler
         self.sources.add(handler.fd)
         if contended:

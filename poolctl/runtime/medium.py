@@ -59,7 +59,7 @@ class Processes(Medium):
         front = ProcessLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
-        front.attend(site.returns, site.notices.reader)
+        front.attend(site.returns, site.notices.reader, awaited=site.app.asynchronous)
         return front
 
     def handing_front(self, site: Site, life: Life) -> HandingFront:

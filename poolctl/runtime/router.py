@@ -4,9 +4,11 @@
                                  |                       |
                                  | full: held for it     | none on offer, or the strategy abstains: waits here
 
-On offer are the inboxes that have room, so one that is full stops nobody but the tasks that are bound to it. The router
-belongs to the front and to its thread. What waits here is bounded together with what lies in the inboxes by
-``limits.waiting``: the front asks what is ``free`` before it brings another task.
+On offer are the inboxes that have room, so one that is full stops nobody but the tasks that are bound to it. Under a
+dispatch that pulls, with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox
+is given a task only while its worker can begin it. The router belongs to the front and to its thread. What waits here
+is bounded together with what lies in the inboxes by ``limits.waiting``: the front asks what is ``free`` before it
+brings another task.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.inbox import Inbox
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.scoreboard import ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
 CHOICE = 256  # of those that wait, how many a strategy may choose from
@@ -41,12 +44,24 @@ class Parcel(NamedTuple):
 class Router:
     """Routes the tasks of one front."""
 
-    def __init__(self, dispatch: Dispatch, affinity: Affinity, inboxes: Sequence[Inbox], limit: int) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        affinity: Affinity,
+        inboxes: Sequence[Inbox],
+        limit: int,
+        row: memoryview | None = None,
+    ) -> None:
+        """``limit``: tasks that may wait. ``row``: the front's, where it is noted how many wait here."""
         self._dispatch = dispatch
         self._affinity = affinity
         self.inboxes = inboxes
         self._limit = limit
-        self._only = inboxes[0] if dispatch.pull or len(inboxes) == 1 else None
+        self._only = inboxes[0] if len(inboxes) == 1 else None
+        self._pulls = dispatch.pull and self._only is not None  # who is free helps itself: nobody is asked
+        self.queues = dispatch.pull and not self._pulls  # the queue is here
+        self._row = row if row is not None else memoryview(bytearray(8 * ROW)).cast("q")
+        self._row[WAITING] = 0
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
         self._offer = tuple(inbox.view for inbox in inboxes)
@@ -103,10 +118,14 @@ class Router:
             if holder >= 0:
                 close(holder)
             return NOWHERE
+        task = Task(peer, arrived, asked, fds[0] if fds else -1)
+        parcel = Parcel(task, connection, item, fds, holder)
+        if self.queues and self.waiting:
+            self.waiting.append(parcel)  # all workers are full, and others were here before it
+            self._row[WAITING] = len(self.waiting)
+            return NOWHERE
         full: list[Inbox] = []
-        if not self._place(
-            Parcel(Task(peer, arrived, asked, fds[0] if fds else -1), connection, item, fds, holder), full
-        ):
+        if not self._place(parcel, full):
             # Once more: a worker thread that was done just now looked for who waits before this one did.
             full += self.retry()
         return full
@@ -130,7 +149,7 @@ class Router:
             gone = self.inboxes[index]
             for key in [key for key, inbox in self._chosen.items() if inbox is gone]:
                 del self._chosen[key]
-        if len(self._vacant) < len(self.inboxes):
+        if self.queues or len(self._vacant) < len(self.inboxes):
             self._offer = tuple(each for each in self._offer if each is not view)
         if "left" in self._hooks:
             self._dispatch.left(view)
@@ -143,6 +162,27 @@ class Router:
             self._dispatch.joined(inbox.view)
         if index not in self._held:
             self._open(inbox)
+        return self.retry()
+
+    def put_back(self, parcels: Iterable[Parcel]) -> list[Inbox]:
+        """Tasks that were put into an inbox and that nobody has taken, oldest first: they are first in the queue again.
+        The inboxes that turned out to be full."""
+        self.waiting.extendleft(reversed(list(parcels)))
+        return self.retry()
+
+    def withdraw(self, index: int) -> bool:
+        """Offer this inbox no more until ``offer_again``; False where no other could take a task at once."""
+        view = self.inboxes[index].view
+        others = tuple(each for each in self._offer if each is not view)
+        if not any(each.load < each.capacity and each.waiting <= 0 for each in others):
+            return False
+        self._offer = others
+        return True
+
+    def offer_again(self, index: int) -> list[Inbox]:
+        """Its worker may take tasks again; the inboxes that turned out to be full."""
+        if index not in self._vacant and index not in self._held:
+            self._open(self.inboxes[index])
         return self.retry()
 
     def finished(self, connection: int, now: float) -> None:
@@ -162,6 +202,7 @@ class Router:
                 parcel = self.waiting.popleft()
                 if not self._place(parcel, full, first=True):
                     break
+        self._row[WAITING] = self._kept()
         return full
 
     def _let_choose(self, full: list[Inbox]) -> None:
@@ -229,7 +270,7 @@ class Router:
             self._put(parcel, bound, full)
             return True
         while self._offer:
-            view = self._dispatch.pick(parcel.task, self._offer)
+            view = self._offer[0] if self._pulls else self._dispatch.pick(parcel.task, self._offer)
             if view is None and self._guard and not self._chooses and self._idle:
                 view = self._guard.abstained(parcel.task, self._offer)
             if view is None:

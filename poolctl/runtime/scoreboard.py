@@ -33,6 +33,7 @@ FAULTS = 2  # times that the code of a plugin raised, gave no answer or took too
 INBOXES = 3  # rows of inboxes
 WORKERS = 4  # rows of workers
 SLOTS = 5  # rows of one worker
+WAITING = 6  # tasks that wait in the front itself
 ROW = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
 STARTING, READY, DRAINING = 0, 1, 2  # values of STATE

@@ -29,7 +29,7 @@ from poolctl.runtime.notices import Notices
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.router import Router
-from poolctl.runtime.scoreboard import TICKET, Scoreboard
+from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, Scoreboard
 from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
@@ -89,6 +89,23 @@ class Site:
         forked.register_row(row)
         return self.serving(row, name)
 
+    def fewer_elsewhere(self, worker: int) -> Callable[[], bool]:
+        """A function that says whether another process has fewer connections than this worker's, and a thread with
+        nothing to do."""
+        rows = [self.scoreboard.worker(row) for row in range(self.workers * self.slots)]
+        each = [rows[number * self.slots : (number + 1) * self.slots] for number in range(self.workers)]
+        own = each.pop(worker)
+
+        def fewer() -> bool:
+            count = sum(row[TAKEN] - row[DONE] for row in own)
+            return count > 0 and any(
+                sum(row[TAKEN] - row[DONE] for row in other) < count
+                and any(row[STATE] == READY and not row[SINCE] for row in other)
+                for other in each
+            )
+
+        return fewer
+
     def slots_of(self, worker: int) -> list[memoryview]:
         """The rows of one worker, none of which has anything in hand."""
         rows = [self.scoreboard.worker(worker * self.slots + slot) for slot in range(self.slots)]
@@ -121,7 +138,12 @@ class Site:
             dispatch = Guarded(dispatch, self.scoreboard.enter_front())
             if hasattr(faulthandler, "register"):  # the mold asks a front that hangs where it is
                 faulthandler.register(signal.SIGUSR2, all_threads=True)
-        return Router(dispatch, affinity or self.affinity, self.inboxes, self.waiting)
+        return Router(dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front())
+
+    @property
+    def queues(self) -> bool:
+        """Whether the queue of a dispatch that pulls is in the front, which then may read inboxes too."""
+        return self.dispatch.pull and len(self.inboxes) > 1
 
     @property
     def once(self) -> Affinity:

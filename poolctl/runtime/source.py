@@ -6,6 +6,8 @@ import errno
 import logging
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol
 
 from poolctl.runtime.listener import Listener
@@ -18,6 +20,7 @@ log = logging.getLogger("poolctl")
 RUSH = 0.0002  # seconds between two events, so few that asking for another connection is cheaper than to wait for it
 BURST = 15  # connections that are then taken beyond the first
 COMPLAINT = 5.0  # seconds between two lines that no descriptor is left
+DEFER = 0.0005  # seconds in which another process, woken for the same connection, may accept it
 LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
 NOW = socket.MSG_DONTWAIT
@@ -131,7 +134,13 @@ class Listening(Source):
     """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
 
     def __init__(
-        self, loop: Loop, listener: Listener, on_connection: Any, lock: Any = None, rushes: bool = False
+        self,
+        loop: Loop,
+        listener: Listener,
+        on_connection: Any,
+        lock: Any = None,
+        rushes: bool = False,
+        defers: Callable[[], bool] | None = None,
     ) -> None:
         self.loop = loop
         self.rushes = rushes
@@ -143,8 +152,11 @@ class Listening(Source):
         self.complained = 0.0  # when it was last said that no descriptor is left
         self.on_connection = on_connection
         self.lock = lock
+        self.defers = defers
 
     def on_event(self, events: int, service: Any) -> None:
+        if self.defers is not None and self.defers():
+            sleep(DEFER)
         more = self.look(service)
         if self.rushes:
             last, self.last = self.last, self.loop.now

@@ -22,7 +22,9 @@ class Dispatch(ABC):
 
     interface: ClassVar[int] = INTERFACE  # the version that it was written for
     like: ClassVar[str] = "least-loaded"  # the word of poolctl's own that it fits with the same other words as
-    pull: ClassVar[bool] = False  # True: one inbox for all workers, who help themselves
+    # True: workers that serve one task at a time share one inbox and help themselves; for workers that serve several at
+    # once the queue is in the front, and ``pick`` answers None while none of them can begin one more.
+    pull: ClassVar[bool] = False
 
     @property
     def inspects(self) -> bool:

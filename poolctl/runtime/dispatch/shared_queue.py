@@ -1,8 +1,13 @@
-"""shared-queue: one inbox, and whoever is free takes the next task."""
+"""shared-queue: one queue for all, and whoever is free has the oldest task.
+
+Where a worker serves one task at a time, the queue is an inbox that all of them share: they sleep on it, and the kernel
+wakes one. Where a worker serves several (threads of a process, tasks of an event loop), the kernel would wake the same
+process again and again while the others idle. There the queue is in the front, and this strategy says who is next.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from poolctl.runtime.dispatch import Dispatch
@@ -12,9 +17,31 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class SharedQueue(Dispatch):
-    """The strategy with one inbox: the workers sleep on it, and exactly one of them wakes for a task."""
+    """The worker with the fewest unfinished tasks that can begin one more at once; of equals the one whose last task is
+    the longest ago. None when all are full: the task waits in the front."""
 
     pull: ClassVar[bool] = True
 
+    _offered: tuple[InboxView, ...] = field(default=(), init=False, repr=False)
+    _turns: list[InboxView] = field(default_factory=list, init=False, repr=False)  # whose turn is next comes first
+    _last: dict[int, int] = field(default_factory=dict, init=False, repr=False)  # by index: its last turn
+    _turn: int = field(default=0, init=False, repr=False)
+
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
-        return inboxes[0]
+        if inboxes is not self._offered:  # rare: a worker has died, or is back
+            self._offered = inboxes
+            self._turns = sorted(inboxes, key=lambda inbox: self._last.get(inbox.index, 0))
+        chosen, least = None, 0
+        for inbox in self._turns:
+            load = inbox.load
+            if load <= 0:  # nobody has less to do
+                chosen = inbox
+                break
+            if load < inbox.capacity and (chosen is None or load < least):
+                chosen, least = inbox, load
+        if chosen is not None:
+            self._turn += 1
+            self._last[chosen.index] = self._turn
+            self._turns.remove(chosen)
+            self._turns.append(chosen)
+        return chosen

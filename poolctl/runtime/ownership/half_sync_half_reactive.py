@@ -35,7 +35,8 @@ class HalfSyncHalfReactive(Ownership):
     def front_keeps(self, site: Site) -> set[int]:
         writers = {inbox.writer.fileno() for inbox in site.inboxes}
         listeners = {listener.fd for listener in site.shared_listeners}
-        return listeners | writers | site.returns.ends()[0] | {site.notices.reader.fileno()}
+        readers = {inbox.reader.fileno() for inbox in site.inboxes} if site.queues else set()
+        return listeners | writers | readers | site.returns.ends()[0] | {site.notices.reader.fileno()}
 
     def work_keeps(self, site: Site, worker: int) -> set[int]:
         return {site.inbox(worker).reader.fileno()} | site.returns.ends()[1]

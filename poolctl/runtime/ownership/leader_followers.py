@@ -48,8 +48,11 @@ class LeaderFollowers(Ownership):
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
+        # The threads of a process wait on one event set, so there is no end of the kernel's queue to go to: it wakes
+        # every process for a newcomer, and the first one to run would take the whole of a burst.
+        defers = site.fewer_elsewhere(worker) if site.threads > 1 and site.workers > 1 else None
         for listener in site.shared_listeners:
-            loop.listen(listener, loop.adopt, self._held, contended=site.workers > 1)
+            loop.listen(listener, loop.adopt, self._held, contended=site.workers > 1, defers=defers)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

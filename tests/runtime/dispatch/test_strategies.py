@@ -28,6 +28,7 @@ from poolctl.runtime.task import Peer, Task
 TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"))
 KINDS = [ThreadInbox, ProcessInbox, RingingInbox]
 LOADS = st.lists(st.integers(0, 6), min_size=1, max_size=9)
+ROOM = 3  # threads of a worker, where it has several
 CHI_SQUARE = 21.1075  # 3 degrees of freedom, p = 0.0001
 
 
@@ -41,10 +42,11 @@ def seeded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def inboxes(loads: list[int], kind: type[Inbox] = ThreadInbox) -> Iterator[list[Inbox]]:
-    """One inbox for each load, with so many tasks in it."""
-    board = Scoreboard(len(loads), len(loads))
-    made = [kind(index, board.inbox(index), [board.worker(index)]) for index in range(len(loads))]
+def inboxes(loads: list[int], kind: type[Inbox] = ThreadInbox, each: int = 1) -> Iterator[list[Inbox]]:
+    """One inbox for each load, with so many tasks in it, and ``each`` worker threads that take from it."""
+    board = Scoreboard(len(loads), len(loads) * each)
+    rows = [[board.worker(index * each + number) for number in range(each)] for index in range(len(loads))]
+    made = [kind(index, board.inbox(index), rows[index]) for index in range(len(loads))]
     try:
         for inbox, load in zip(made, loads, strict=True):
             for _ in range(load):
@@ -152,10 +154,48 @@ class TestPowerOfChoices:
             assert chi_square(picks(PowerOfChoices(1), made, 4000), 4) < CHI_SQUARE
 
 
-def test_a_shared_queue_is_the_only_inbox() -> None:
-    assert SharedQueue.pull
-    with inboxes([4]) as made:
-        assert SharedQueue().pick(TASK, tuple(inbox.view for inbox in made)) is made[0].view
+class TestSharedQueue:
+    def test_it_pulls(self) -> None:
+        assert SharedQueue.pull
+
+    @given(st.lists(st.integers(0, ROOM + 1), min_size=2, max_size=9))
+    def test_nobody_who_has_room_has_less_to_do(self, loads: list[int]) -> None:
+        with inboxes(loads, each=ROOM) as made:
+            chosen = SharedQueue().pick(TASK, tuple(inbox.view for inbox in made))
+            if min(loads) >= ROOM:
+                assert chosen is None  # it waits in the front
+            else:
+                assert chosen is not None
+                assert chosen.load == min(loads)
+
+    @given(st.lists(st.integers(0, ROOM), min_size=2, max_size=9))
+    def test_tasks_fill_the_valleys_and_then_wait(self, loads: list[int]) -> None:
+        with inboxes(loads, each=ROOM) as made:
+            dispatch, views = SharedQueue(), tuple(inbox.view for inbox in made)
+            for _ in range(sum(ROOM - load for load in loads)):
+                chosen = dispatch.pick(TASK, views)
+                assert chosen is not None
+                assert chosen.load == min(view.load for view in views)
+                made[chosen.index].put(b"x")
+            assert dispatch.pick(TASK, views) is None
+
+    def test_of_equals_the_one_whose_last_task_is_the_longest_ago(self) -> None:
+        with inboxes([1, 0, 1, 1], each=9) as made:
+            dispatch, views = SharedQueue(), tuple(inbox.view for inbox in made)
+            met = []
+            for _ in range(8):
+                chosen = dispatch.pick(TASK, views)
+                assert chosen is not None
+                made[chosen.index].put(b"x")
+                met.append(chosen.index)
+            assert met == [1, 0, 2, 3, 1, 0, 2, 3]
+
+    def test_one_that_was_away_has_its_turn_first(self) -> None:
+        with inboxes([0] * 3, each=9) as made:
+            dispatch, views = SharedQueue(), tuple(inbox.view for inbox in made)
+            assert [dispatch.pick(TASK, views) for _ in range(2)] == [views[0], views[1]]
+            assert [dispatch.pick(TASK, views[:2]) for _ in range(3)] == [views[0], views[1], views[0]]
+            assert [dispatch.pick(TASK, views) for _ in range(3)] == [views[2], views[1], views[0]]
 
 
 @pytest.mark.parametrize("part", [KernelHash, Client, Cpu])
