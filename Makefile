@@ -3,7 +3,7 @@
 # make check  formatting, lint, types, imports
 # make faults the long forms of the fault tests
 # make speed  what has a bar on a quiet machine: validate, the guard around plugins
-# make bench  cost per request and waiting behind long requests, beside peers; needs wrk and taskset
+# make bench  cost per request and waiting behind long requests, beside peers, and threads; needs wrk and taskset
 # Needs Python 3.11 or newer; another one than python3: make PYTHON=python3.12 run
 
 PYTHON ?= python3
@@ -34,6 +34,7 @@ speed: $(VENV)/installed-dev
 bench: $(VENV)/installed $(PEERS)/installed
 	$(BIN)/python -m bench.cost --peers $(PEERS)
 	$(BIN)/python -m bench.tail --peers $(PEERS)
+	$(BIN)/python -m bench.threads
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

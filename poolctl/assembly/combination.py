@@ -104,6 +104,13 @@ class Combination:
         return dict(self.names).get(axis) or str(getattr(self, axis))
 
     @property
+    def queues_in_front(self) -> bool:
+        """Whether tasks wait in the front for a worker that is free, as each serves several at once; otherwise those
+        of a shared queue wait in the inbox of all workers."""
+        several = (self.threads or 1) > 1 or self.service.asynchronous
+        return self.dispatch == "shared-queue" and self.ownership == REACTIVE and several
+
+    @property
     def baseline(self) -> bool:
         return self.pool in BASELINES
 

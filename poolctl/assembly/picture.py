@@ -139,8 +139,10 @@ class _Scene:
     def _queues(self) -> Iterator[Box]:
         if not self.fronted:
             return
-        shared = self.chosen.dispatch == "shared-queue"
+        shared = self.chosen.dispatch == "shared-queue" and not self.chosen.queues_in_front
         about = "one for all workers" if shared else "one for each worker"
+        if self.chosen.queues_in_front:
+            about += ", with what it can begin at once; the rest waits in the front"
         yield Box("inbox", "queue", "inbox", about, 1 if shared else self.workers)
 
     def _pool(self) -> Box:

@@ -186,10 +186,14 @@ def _serving(chosen: Combination) -> Iterator[str]:
     if chosen.ownership == REACTIVE:
         yield "The front reads until a request is whole, head and body."
         where = "an inbox" if chosen.dispatch != "shared-queue" else "the inbox of all workers"
+        if chosen.queues_in_front:
+            where = f"the {chosen.pool} with the fewest requests, of those with room for one more"
         keep = {"request": "", "connection": ", where the connection's first one went", "client": ", by its address"}
         keep |= {word: f", by its {word}" for word in ASKED}
         between = "its bytes and the client's descriptor go" if chosen.pool == "process" else "it goes"
         yield f"Then {between} to {where} ({by}{keep[str(chosen.affinity)]})."
+        if chosen.queues_in_front:
+            yield "While none has room it waits in the front, first in, first out."
         if service.asynchronous:
             yield "A worker takes it beside the others that it has in hand, and awaits the app."
         else:

@@ -132,3 +132,21 @@ def test_a_plugin_is_explained_with_its_options(tmp_path: Path) -> None:
         "dispatch": (f"decay: 500ms  ({tmp_path}/shop.yaml:2)",),
         "app": (f"functions: [shop:add]  ({tmp_path}/shop.yaml:1)", "batch: 100  (default)"),
     }
+
+
+@pytest.mark.parametrize(
+    ("more", "inboxes", "where"),
+    [
+        ("pool: {size: 3}", 1, "to the inbox of all workers (shared-queue)"),
+        ("pool: {size: 3, threads: 2}", 3, "to the process with the fewest requests, of those with room for one more"),
+        ("pool: {size: 3, threads: 2}\ndispatch: least-loaded", 3, "to an inbox (least-loaded)"),
+        ("pool: {kind: thread, size: 3}", 1, "to the inbox of all workers (shared-queue)"),
+    ],
+)
+def test_where_tasks_wait(tmp_path: Path, more: str, inboxes: int, where: str) -> None:
+    found = of(tmp_path, f"app: demo\n{more}\n")
+    (box,) = [box for top in found.processes for box in boxes(top) if box.name == "inbox"]
+    assert box.count == inboxes
+    assert sum(where in step for step in found.steps) == 1
+    waits = any("it waits in the front" in step for step in found.steps)
+    assert waits == ("fewest" in where)

@@ -13,7 +13,7 @@ from harness.machine import within
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench import cost, servers, tail, wrk  # the benchmarks are no part of the package
+from bench import cost, servers, tail, threads, wrk  # the benchmarks are no part of the package
 from bench.process import NotServing, answers, cpu_seconds, free_port, memory_mib, running, tree
 
 REPORT = """Running 3s test @ http://127.0.0.1:9100/
@@ -48,10 +48,11 @@ class TestWrk:
 
     def test_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert cost.main([]) == 2
-        assert capsys.readouterr().err == (
-            "error: wrk and taskset not found; on Debian: apt-get install wrk util-linux\n"
-        )
+        for program in (cost, threads):
+            assert program.main([]) == 2
+            assert capsys.readouterr().err == (
+                "error: wrk and taskset not found; on Debian: apt-get install wrk util-linux\n"
+            )
 
 
 class TestTables:
@@ -63,6 +64,11 @@ class TestTables:
             "| poolctl a | 12.0 | 1000 | 0.50 | 30 | 0.75 |\n"
             "| granian-wsgi | 16.0 | 1000 | 0.50 | 30 | 1.00 |"
         )
+
+    def test_the_ratio_of_neighbours(self) -> None:
+        pairs = [[(10.0 * speed, 2.0), (8.0 * speed, 4.0)] for speed in (1, 2, 3, 4)]
+        assert threads.ratio(pairs, 0) == "1.250 (1.250 to 1.250)"
+        assert threads.ratio(pairs, 1) == "0.500 (0.500 to 0.500)"
 
     def test_the_middle_of_the_rounds(self) -> None:
         rounds = [cost.Cost(cpu, cpu * 10, cpu / 10, fault) for cpu, fault in ((9, ""), (50, "one 503"), (11, ""))]

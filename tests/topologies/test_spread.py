@@ -13,10 +13,12 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from harness.client import PATIENCE, Client
 from harness.server import Server, at_rest, wait_until
+from operations.test_status import told
 
 Launch = Callable[..., Server]
 PROCESSES, EACH = 3, 3
@@ -166,6 +168,24 @@ def test_no_request_waits_while_a_place_is_free(crowd: Crowd) -> None:
         crowd.running.append(arrived)
         crowd.asking.append(client)
     crowd.release()
+
+
+def test_what_waits_in_the_front_is_told(launch: Launch, tmp_path: Path) -> None:
+    """``poolctl status`` counts it as what waits in an inbox."""
+    place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
+    server = launch({**THREADED, "name": "shop"}, environment=place)
+    with gate() as made, ExitStack() as stack:
+        crowd = Crowd(server, made, stack)
+        crowd.ask(PROCESSES * EACH)
+        late = [stack.enter_context(Client(server.port)) for _ in range(3)]
+        for client in late:
+            client.ask(made.path)
+        wait_until(lambda: told(place)["waiting"] == len(late), "those that wait")
+        assert told(place)["in_hand"] == PROCESSES * EACH
+        crowd.release(crowd.running[:3])
+        crowd.running += [made.arrival() for _ in late]
+        wait_until(lambda: told(place)["waiting"] == 0, "their turn")
+    assert server.stop() == 0
 
 
 @kinds

@@ -44,7 +44,7 @@ def to_start(judgement: Judgement) -> int:
         return START + addresses
     if chosen.ownership == REUSE_PORT:
         return START + addresses * judgement.workers
-    own = chosen.ownership in FRONTED and chosen.dispatch != "shared-queue"
+    own = chosen.ownership in FRONTED and (chosen.dispatch != "shared-queue" or chosen.queues_in_front)
     return START + addresses + (2 * judgement.workers if own else 0)
 
 

@@ -576,13 +576,13 @@ class TestLimits:
             ("dispatch: least-loaded", 32 + 1 + 2 * 64),
             ("ownership: reuse-port", 32 + 64),
             ("dispatch: shared-queue", 33),
+            ("pool: {kind: process, size: 64, threads: 2}", 32 + 1 + 2 * 64),
         ],
     )
     def test_too_few_descriptors_to_start(self, folder: Path, more: str, needed: int) -> None:
         """One less is an error of both commands, and with as many a server of them starts."""
-        Path("shop.yaml").write_text(
-            f"app: demo\nlisten: tcp://127.0.0.1:0\npool: {{kind: process, size: 64}}\n{more}\n"
-        )
+        pool = "" if more.startswith("pool") else "pool: {kind: process, size: 64}\n"
+        Path("shop.yaml").write_text(f"app: demo\nlisten: tcp://127.0.0.1:0\n{pool}{more}\n")
         says = f"error[PC430]: the server needs {needed} descriptors to start, and {needed - 1} are allowed"
         for words, status in (("validate", 1), ("run", 1)):
             command = f"ulimit -n {needed - 1}; exec {sys.executable} -m poolctl {words} shop.yaml"
