@@ -146,7 +146,7 @@ class Loop:
                 handler = handlers.get(fd)
                 if handler is None:
                     continue
-                handler.on_event(event, service)
+                self.deliver(handler, event, service)
                 if shared and (handler.rearm or explicit):
                     self.arm(handler)
             if now >= self._next_sweep:
@@ -154,6 +154,22 @@ class Loop:
                 self._sweep(now, service)
             if self.ending:
                 self._drained(not events, service)
+
+    def deliver(self, handler: Handler, event: int, service: Any) -> None:
+        """One event, and the boundary around all that a handler does: what it raises ends that one alone."""
+        try:
+            handler.on_event(event, service)
+        except BaseException:
+            log.exception("a connection failed")
+            self.break_off(handler, service)
+
+    def break_off(self, handler: Handler, service: Any) -> None:
+        """Let go of a handler that has failed. A source stays: what failed is what came from it."""
+        if isinstance(handler, Source):
+            return
+        self.drop(handler)
+        with contextlib.suppress(OSError):
+            os.close(handler.fd)
 
     def before_events(self) -> None:
         """After each wait, before any handler is called."""

@@ -243,12 +243,12 @@ class Mold:
         self.supervisor.close()
         self.reports.close()
         os.close(self.lifeline)
-        others = [reader for stage, reader in enumerate(self.readers) if stage != role.stage]
+        others = [reader for stage, reader in enumerate(self.readers) if stage not in (0, role.stage)]
         for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
             os.close(descriptor)
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
-        return play(role, self.readers[role.stage], self.plan.drain, self.reporter)
+        return play(role, self.readers[role.stage], self.plan.drain, self.reporter, self.readers[0])
 
     # Leaving
 

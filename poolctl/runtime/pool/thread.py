@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,13 +50,9 @@ class Thread(Pool):
         for inbox in inboxes:
             inbox.renew()
         front = ownership.front(site, life) if ownership.has_front else None
-        works: list[Work] = []
-        for worker in range(site.workers):
-            works += ownership.work(site, worker, life)
         life.enforce()
-        threads = [life.thread(work, f"worker {number}") for number, work in enumerate(works)]
-        for thread in threads:
-            thread.start()
+        starts = Starts(life, ownership, site)
+        threads = starts.threads()
         life.ready()
         if front is not None:
             front.run()
@@ -61,3 +60,40 @@ class Thread(Pool):
                 inbox.end()
         for thread in threads:
             thread.join()
+
+
+class Starts:
+    """Starts the workers, each in its own thread: what an app makes at its start may belong to the thread."""
+
+    def __init__(self, life: Life, ownership: Ownership, site: Site) -> None:
+        self._life, self._ownership, self._site = life, ownership, site
+        self._told: queue.SimpleQueue[list[Work] | BaseException] = queue.SimpleQueue()
+
+    def threads(self) -> list[threading.Thread]:
+        """The threads of all workers, when each of them can serve. Raises what the first raised that cannot."""
+        numbers = itertools.count()
+        threads = [
+            self._life.thread(lambda worker=worker: self._work(worker), f"worker {next(numbers)}")  # type: ignore[misc]
+            for worker in range(self._site.workers)
+        ]
+        for thread in threads:
+            thread.start()
+        others: list[Work] = []
+        for _ in range(len(threads)):
+            told = self._told.get()
+            if isinstance(told, BaseException):
+                raise told
+            others += told
+        further = [self._life.thread(work, f"worker {next(numbers)}") for work in others]
+        for thread in further:
+            thread.start()
+        return threads + further
+
+    def _work(self, worker: int) -> None:
+        try:
+            first, *others = self._ownership.work(self._site, worker, self._life)
+        except BaseException as error:  # noqa: BLE001  # raised by the main thread, which waits for it
+            self._told.put(error)
+            return
+        self._told.put(others)
+        first()
