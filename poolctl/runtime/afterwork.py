@@ -21,11 +21,6 @@ class Afterwork:
         self.tasks: set[asyncio.Task[None]] = set()
         self.row: memoryview | None = None
 
-    @property
-    def room(self) -> bool:
-        """Whether one more may run."""
-        return len(self.tasks) < ROOM
-
     def add(self, task: asyncio.Task[None]) -> None:
         """This task's response is complete, and it goes on."""
         self.tasks.add(task)

@@ -16,6 +16,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
+from poolctl.runtime.afterwork import ROOM
 from poolctl.runtime.connection import Connection
 from poolctl.runtime.overdue import TOO_LATE
 from poolctl.runtime.pace import drips
@@ -231,11 +232,12 @@ class AsyncConnection(Connection):
 
     def complete(self, exchange: Any) -> None:
         """The response is: on to the next request, though the app may have more to do."""
-        if self.exchange is not exchange or not self.loop.after.room:
+        after = self.loop.after
+        if self.exchange is not exchange or len(after.tasks) >= ROOM:
             return
         task = self.task
         if task is not None:
-            self.loop.after.add(task)
+            after.add(task)
         self._end(exchange.keep)
 
     def _end(self, keep: bool) -> None:
@@ -285,7 +287,8 @@ class AsyncConnection(Connection):
         self.served = True
         self.started = False
         self.since = self.loop.now
-        self.wake()
+        if self._news is not None or self._drained is not None:
+            self.wake()
         unread = False  # is the client in the middle of something?
         body: Any = self.request.body
         if body is not EMPTY and not body.done:

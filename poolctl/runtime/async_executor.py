@@ -23,7 +23,7 @@ from weakref import WeakSet
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService
-from poolctl.runtime.afterwork import Afterwork
+from poolctl.runtime.afterwork import ROOM, Afterwork
 from poolctl.runtime.async_connection import UNAVAILABLE, line_of
 from poolctl.runtime.async_loop import AGAIN, leave, new_event_loop, started
 from poolctl.runtime.channel import descriptors
@@ -232,7 +232,7 @@ class AsyncTaskExecutor(ABC):
     def complete(self, lent: Lent) -> None:
         """A response is complete: the connection goes back at once, and its slot is free for another."""
         exchange = lent.exchange
-        if exchange is None or not self.after.room:
+        if exchange is None or len(self.after.tasks) >= ROOM:
             return
         if lent.task is not None:
             self.after.add(lent.task)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService, Tally
+from poolctl.runtime.afterwork import ROOM
 from poolctl.runtime.async_connection import UNAVAILABLE, AsyncConnection, line_of
 from poolctl.runtime.connection import READ
 from poolctl.runtime.outbound import TURN
@@ -198,7 +199,7 @@ class Http2Connection(AsyncConnection):
 
     def complete(self, stream: TaskStream) -> None:
         """A response is complete: the stream ends, though the app may have more to do."""
-        if stream.answered or not self.loop.after.room:
+        if stream.answered or len(self.loop.after.tasks) >= ROOM:
             return
         if stream.task is not None:
             self.loop.after.add(stream.task)

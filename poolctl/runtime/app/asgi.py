@@ -31,7 +31,7 @@ START, BODY, END = range(3)  # what the app has to send next
 class Exchange(HttpResponse):
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
-    __slots__ = ("_application", "_heard", "_left", "_read", "_state")
+    __slots__ = ("_application", "_heard", "_parted", "_read", "_state")
 
     out: AsyncConnection
 
@@ -47,7 +47,7 @@ class Exchange(HttpResponse):
         self._state = START
         self._read = False  # the whole body was given to the app
         self._heard = False  # it was told http.disconnect
-        self._left = False  # because the client sends no more: then it gets nothing more either
+        self._parted = False  # because the client sends no more: then it gets nothing more either
 
     def call(self) -> Awaitable[None]:
         """Call the application."""
@@ -91,7 +91,7 @@ class Exchange(HttpResponse):
             while not self._over():
                 await self.out.news()
         self._heard = True
-        self._left = self._left or (self._state != END and self.out.ended)
+        self._parted = self._parted or (self._state != END and self.out.ended)
         return {"type": "http.disconnect"}
 
     def _over(self) -> bool:
@@ -135,7 +135,7 @@ class Exchange(HttpResponse):
     def _file(self, path: str) -> None:
         """The body is the regular file of this path. Raises OSError when it cannot be read."""
         out = self.out
-        if out.gone or self._left:
+        if out.gone or self._parted:
             raise ClientGone("the client has left")
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
@@ -153,7 +153,7 @@ class Exchange(HttpResponse):
 
     def _body(self, body: Any, more: bool) -> None:
         out = self.out
-        if out.gone or self._left:
+        if out.gone or self._parted:
             raise ClientGone("the client has left")
         if type(body) is not bytes:
             body = bytes(body)
