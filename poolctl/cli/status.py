@@ -88,6 +88,8 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         return
     figures = ("requests", "requests"), ("failed", "failed"), ("in_hand", "in hand"), ("waiting", "waiting")
     yield f"  {', '.join(f'{told[key]} {word}' for key, word in figures)}"
+    if told["after_response"]:
+        yield f"  {told['after_response']} still run after their response"
     if told["plugin_faults"]:
         yield f"  the strategy was at fault {told['plugin_faults']} times, and least-loaded took its tasks: see the log"
     yield "  worker      pid  starts    requests    failed  in hand  busy for"

@@ -269,9 +269,9 @@ class AsyncConnectionLoop(ConnectionLoop):
         if not self._drain_over.done():
             self.events.call_later(AGAIN, self._cancel, context=self._context)
 
-    def _drained(self, quiet: bool, service: Any) -> None:
-        if self.handlers or not self.after.tasks:
-            super()._drained(quiet, service)
+    def _finish(self) -> None:
+        if not self.after.tasks:
+            super()._finish()
 
 
 def started(events: asyncio.AbstractEventLoop, lifespan: Any) -> TaskStart:

@@ -1,0 +1,24 @@
+"""Functions that raise what they are told to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from adverse import RAISED, fail
+
+
+async def raises(words: bytes) -> bytes:
+    *when, word = words.decode().strip().split(" ")
+    if when == ["later"]:
+        await asyncio.sleep(0.001)
+    if word in RAISED:
+        fail(word)
+    return words
+
+
+lines = frames = raises
+
+
+async def stream(connection: Any) -> None:
+    await connection.write(await raises(await connection.readline()))
