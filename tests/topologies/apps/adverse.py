@@ -234,6 +234,11 @@ async def page_headers(word: str, scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
+async def page_large(word: str, scope: Any, receive: Any, send: Any) -> None:
+    await answer(send, bytes(20_000_000))
+    say("sent much")
+
+
 async def page_program(word: str, scope: Any, receive: Any, send: Any) -> None:
     programs = [
         await asyncio.create_subprocess_exec("sh", "-c", f"echo {n}; exit {n}", stdout=asyncio.subprocess.PIPE)

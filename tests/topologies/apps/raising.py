@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from adverse import RAISED, fail
+from adverse import RAISED, fail, say
 
 
 async def raises(words: bytes) -> bytes:
     *when, word = words.decode().strip().split(" ")
     if when == ["later"]:
         await asyncio.sleep(0.001)
+    if word == "forever":
+        say("waits")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            say("cleaned up")
     if word in RAISED:
         fail(word)
     return words
