@@ -13,6 +13,7 @@ from typing import Any
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime import scoreboard
 from poolctl.runtime.scoreboard import (
+    AFTER,
     DONE,
     FAILED,
     FAULTS,
@@ -70,6 +71,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "requests": sum(row[REQUESTS] for row in rows),
         "failed": sum(row[FAILED] for row in rows),
         "in_hand": sum(row[TAKEN] - row[DONE] for row in rows),
+        "after_response": sum(row[AFTER] for row in rows),
         "waiting": board.front()[WAITING] + max(sum(inboxes) - taken, 0) if inboxes else 0,
         "plugin_faults": board.front()[FAULTS],
         "workers": workers[:SHOWN],
@@ -85,5 +87,6 @@ def _worker(number: int, rows: list[memoryview], now: int) -> dict[str, Any]:
         "requests": sum(row[REQUESTS] for row in rows),
         "failed": sum(row[FAILED] for row in rows),
         "in_hand": sum(row[TAKEN] - row[DONE] for row in rows),
+        "after_response": sum(row[AFTER] for row in rows),
         "busy_seconds": round((now - oldest) / 1e9, 3) if oldest else 0.0,
     }

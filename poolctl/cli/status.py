@@ -104,6 +104,8 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     figures = ("failed", "failed"), ("in_hand", "in hand"), ("waiting", "waiting")
     requests = number_of(told["requests"], "request")
     yield f"  {', '.join([requests, *(f'{told[key]} {word}' for key, word in figures)])}"
+    if told["after_response"]:
+        yield f"  {told['after_response']} still run after their response"
     if told["plugin_faults"]:
         times = number_of(told["plugin_faults"], "time")
         yield f"  the strategy was at fault {times}, and least-loaded took its tasks: see the log"

@@ -14,15 +14,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextvars import copy_context
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from weakref import WeakSet
 
 from poolctl.errors import ClientGone, comes_of_leaving
+from poolctl.runtime import forked
 from poolctl.runtime.access.service import LoggedService
-from poolctl.runtime.async_loop import leave, new_event_loop
+from poolctl.runtime.afterwork import ROOM, Afterwork
+from poolctl.runtime.async_connection import UNAVAILABLE, line_of
+from poolctl.runtime.async_loop import AGAIN, leave, new_event_loop, started
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
 from poolctl.runtime.connection import Timeouts
@@ -30,30 +34,39 @@ from poolctl.runtime.inbox import FD, NOW, ProcessInbox, RingingInbox
 from poolctl.runtime.leaving import WAITED
 from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.lent import Lent, LoggedLent
+from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.loop import SWEEP
 from poolctl.runtime.overdue import TOO_LATE, Overdue
-from poolctl.runtime.parcel import FILE, HEAD, LAST, introduced
+from poolctl.runtime.parcel import FILE, HEAD, MISSED, RECORD, introduced
 from poolctl.runtime.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
 from poolctl.runtime.protocol.http_streaming import StreamingConversation
 from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, SECONDS, SINCE, TAKEN, TICKET
 from poolctl.runtime.service import Service
+from poolctl.runtime.source import NO_DESCRIPTOR
+from poolctl.runtime.stopping import CANCELLED, SERVING, Stopping, run_until
 from poolctl.runtime.task_executor import KNOWN, ProcessTaskExecutor, left_early
+from poolctl.runtime.task_start import REQUEST
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
 log = logging.getLogger("poolctl")
 Choose = Callable[[type[Lent]], type[Lent]]  # of what requests are answered by, one like it that does more
-EAGER = sys.version_info >= (3, 12)  # does a task know how to begin at once?
 
 
 class AsyncTaskExecutor(ABC):
     """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in hand."""
 
     def __init__(
-        self, reader: int, service: Service, slots: Sequence[memoryview], timeouts: Timeouts, sends_by: Choose
+        self,
+        reader: int,
+        service: Service,
+        slots: Sequence[memoryview],
+        timeouts: Timeouts,
+        life: Life,
+        sends_by: Choose,
     ) -> None:
         self.service = service
         self.timeouts = timeouts
@@ -62,14 +75,26 @@ class AsyncTaskExecutor(ABC):
         self.lifespan: Any = self._app.life(self.events)
         self._kind: type[Lent] = sends_by(LoggedLent if isinstance(service, LoggedService) else Lent)
         self._reader = reader
+        self._stop = life.stop
         self._free = list(slots)
-        self._in_hand = 0
+        self._held: set[Lent] = set()  # whose task waits for something
         self._ended = False
         self._waits = False  # for a task
         self._over: asyncio.Future[None] = self.events.create_future()
-        self._caught: tuple[Any, Any]
         self._late: set[asyncio.Task[None]] = set()  # cancelled, for their time is over
-        self.events.run_until_complete(self.lifespan.startup())
+        self._context = copy_context()  # of everything here that is not the app's
+        self._slots = len(self._free)
+        self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
+        self.after = Afterwork()
+        self.after.row = service.row
+        self.stopping = Stopping(timeouts.drain, self._stopped)
+        self._start = started(self.events, self.lifespan)
+        self._own: set[int] = set()  # descriptors of its poller
+        forked.register(self)
+
+    def descriptors(self) -> set[int]:
+        """Those of its poller, and of the connections that are here."""
+        return self._own | {lent.fd for lent in self._held}
 
     @abstractmethod
     def take(self) -> bool:
@@ -93,13 +118,16 @@ class AsyncTaskExecutor(ABC):
         else:  # of several workers that wait for one inbox the kernel is to wake one
             poller.register(self._reader, IN | EXCLUSIVE)
             watched = poller.fileno()  # type: ignore[attr-defined]  # an epoll, which is a descriptor itself
+            self._own = {watched}
         self._watched = watched
         if self.timeouts.request is not None:
             self._sweep(Overdue(self.timeouts.request))
+        if self._stop >= 0:
+            self._context.run(self.events.add_reader, self._stop, self._hear_of_stop)
         try:
             self._wait()
-            self.events.run_until_complete(self._over)
-            self.events.run_until_complete(leave(self.lifespan))
+            run_until(self.events, self._over)
+            leave(self.events, self.lifespan)
         finally:
             asyncio.set_event_loop(None)
             self.events.close()
@@ -107,7 +135,7 @@ class AsyncTaskExecutor(ABC):
     def _wait(self) -> None:
         if not self._waits:
             self._waits = True
-            self.events.add_reader(self._watched, self._ready)
+            self._context.run(self.events.add_reader, self._watched, self._ready)
 
     def _ready(self) -> None:
         try:
@@ -115,29 +143,51 @@ class AsyncTaskExecutor(ABC):
                 self._ended = True
         except BlockingIOError:
             return  # another worker was quicker
-        except BaseException as error:  # noqa: BLE001  # an event loop would log it and go on, with a worker that is broken
-            self._over.set_exception(error)
+        except BaseException:
+            log.exception("a task cannot be taken")
         if self._ended or not self._free:
             self._waits = False
             self.events.remove_reader(self._watched)
             self._leave_when_done()
 
     def _sweep(self, overdue: Overdue) -> None:
-        """Cancel what takes too long; which tasks are there is asked of the event loop, so none is noted for it."""
-        tasks = asyncio.all_tasks(self.events)
-        ours = [
-            task for task in tasks if getattr(task.get_coro(), "cr_code", None) is AsyncTaskExecutor._answer.__code__
-        ]
+        """Cancel what takes too long."""
+        ours: dict[Hashable, asyncio.Task[None]] = {
+            lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
+        }
         self._late.intersection_update(ours)
-        for task in overdue.look({task: task for task in ours}, monotonic()):
+        for task in overdue.look(ours, monotonic()):
             log.error("a request takes longer than timeouts.request (%g s): cancelled", overdue.limit)
             self._late.add(task)
             task.cancel()
-        self.events.call_later(SWEEP, self._sweep, overdue)
+        self.events.call_later(SWEEP, self._sweep, overdue, context=self._context)
 
     def _leave_when_done(self) -> None:
-        if self._ended and not self._in_hand and not self._over.done():
+        if self._ended and len(self._free) == self._slots and not self.after.tasks and not self._over.done():
             self._over.set_result(None)
+
+    # the stop
+
+    def _hear_of_stop(self) -> None:
+        self.events.remove_reader(self._stop)
+        self.stopping.begin(self.events, self._context)
+
+    def _stopped(self, step: int) -> None:
+        """A step of the stop."""
+        for lent in self._held:
+            lent.wake()
+        if step == CANCELLED:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """End what is left, each task once, so that its clean-up is not cancelled; and what is still taken."""
+        for task in [*self.after.tasks, *(lent.task for lent in self._held if lent.task is not None)]:
+            if task not in self._cancelled:
+                self._cancelled.add(task)
+                task.cancel()
+        self.events.call_later(AGAIN, self._cancel, context=self._context)
+
+    # tasks
 
     def begin(
         self,
@@ -151,72 +201,100 @@ class AsyncTaskExecutor(ABC):
     ) -> None:
         """A task was taken; its request is complete."""
         if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
-            self._forsake(self._kind(self, fd, self.service.row, conversation, b"", flags, client), ticket)
+            self._forsake(self._kind(self, fd, self.service.row, conversation, ticket, flags, b"", client))
             return
         row = self._free.pop()
         row[TICKET] = ticket << 1
         self.service.row[TAKEN] += 1
-        self._in_hand += 1
-        lent = self._kind(self, fd, row, conversation, data, flags, client)
-        self._start(self._answer(lent, ticket, flags))
+        lent = self._kind(self, fd, row, conversation, ticket, flags, data, client)
+        task = self._start(self._answer(lent), REQUEST)
+        if not task.done():
+            if lent.exchange is None:
+                self.after.add(task)
+            else:
+                lent.task = task
+                self._held.add(lent)
 
-    def _forsake(self, lent: Lent, ticket: int) -> None:
+    def _forsake(self, lent: Lent) -> None:
         """The client has left while its request waited."""
         self.service.row[TAKEN] += 1
         self.service.row[DONE] += 1
-        self.give_back(lent, ticket, False)
+        self.give_back(lent, lent.ticket, False)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin a task at once. Before Python 3.12 a task asks its loop to call its first step soon
-        (asyncio.Task.__init__); that call is caught here and made."""
-        events: Any = self.events
-        if EAGER:
-            asyncio.Task(work, loop=events, name="request", eager_start=True)  # type: ignore[call-arg]
-            return
-        events.call_soon = self._catch
-        try:
-            task = asyncio.Task(work, loop=events, name="request")
-        finally:
-            del events.call_soon
-        step, context = self._caught
-        context.run(step)
-        del task
-
-    def _catch(self, step: Any, *, context: Any) -> None:
-        self._caught = step, context
-
-    async def _answer(self, lent: Lent, ticket: int, flags: int) -> None:
+    async def _answer(self, lent: Lent) -> None:
+        """The task: the app, and its error boundary. A response that is complete is no longer this connection's."""
         service = self.service
         row = service.row
-        started = monotonic_ns()
+        lent.started = started = monotonic_ns()
         if not row[SINCE]:
             row[SINCE] = started
         keep = False
-        request = lent.request()
-        exchange = self._app.exchange(request, lent) if request is not None else None
+        exchange = None
         try:
-            if exchange is None:
+            request = lent.request()
+            if request is None:
                 conversation = lent.conversation
                 lent.send(service.protocol.farewell(conversation.failure or 400, conversation.peer, conversation.line))
             else:
+                lent.exchange = exchange = self._app.exchange(request, lent)
                 await exchange.call()
                 keep = exchange.conclude()
         except ClientGone:
             keep = False
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001  # the app's, and logged
+        except BaseException as error:  # noqa: BLE001  # the app's, and logged
             keep = self._failed(lent, exchange, error)
-        now = monotonic_ns()
-        row[SECONDS + (now - started >> 10).bit_length()] += 1
-        row[REQUESTS] += 1
-        row[SINCE] = 0
-        if request is not None and isinstance(service, LoggedService):
-            service.note(request, lent, now - started, now)  # type: ignore[arg-type]  # a LoggedLent then
-        if not lent.done():
-            self.forget(lent)
+        if lent.exchange is exchange:
+            self._end(lent, exchange, keep)
+        elif self.after.tasks:
+            task = asyncio.current_task(self.events)
+            if task is not None:
+                self.after.discard(task)
+        if lent.holds:
+            self._free_slot(lent)
+        elif self._ended:
+            self._leave_when_done()
+
+    def complete(self, lent: Lent) -> None:
+        """A response is complete: the connection goes back at once, and its slot is free for another."""
+        exchange = lent.exchange
+        if exchange is None or len(self.after.tasks) >= ROOM:
+            return
+        if lent.task is not None:
+            self.after.add(lent.task)
+        self._end(lent, exchange, exchange.keep)
+        self._free_slot(lent)
+
+    def _end(self, lent: Lent, exchange: Any, keep: bool) -> None:
+        """The request is done with: its connection goes back, whatever fails on the way."""
+        row = self.service.row
+        try:
+            if not keep and exchange is not None and self.stopping.step != SERVING:
+                self._refused(
+                    lent, exchange.request, UNAVAILABLE
+                )  # its app was told that the server stops, and has left without a word
+            now = monotonic_ns()
+            row[SECONDS + (now - lent.started >> 10).bit_length()] += 1
+            row[REQUESTS] += 1
+            row[SINCE] = 0
+            lent.exchange = None
+            if lent.task is not None:
+                self._held.discard(lent)
+                lent.wake()
+            if exchange is not None and isinstance(self.service, LoggedService):
+                noted: Any = lent  # a LoggedLent then
+                self.service.note(exchange.request, noted, now - lent.started, now)
+            if not lent.done():
+                self.forget(lent)
+        except Exception:
+            forked.leave()
+            log.exception("a connection failed")
+            keep = False
         row[DONE] += 1  # first: a front that is woken by what comes back may look for somebody with nothing to do
-        self.give_back(lent, ticket, keep and not lent.gone and not flags & LAST)
+        self.give_back(lent, lent.ticket, keep and not lent.gone and not lent.last)
         lent.row[TICKET] = 0
-        self._in_hand -= 1
+
+    def _free_slot(self, lent: Lent) -> None:
+        lent.holds = False
         self._free.append(lent.row)
         if self._ended:
             self._leave_when_done()
@@ -224,20 +302,29 @@ class AsyncTaskExecutor(ABC):
             self._wait()
 
     def _failed(self, lent: Lent, exchange: Any, error: BaseException) -> bool:
-        if asyncio.current_task() in self._late:
+        ours = lent.exchange is exchange
+        stopped = isinstance(error, asyncio.CancelledError) and self.stopping.step == CANCELLED
+        ended = exchange is not None and exchange.ended
+        if ours and asyncio.current_task(self.events) in self._late:
             return self._refused(lent, exchange.request, TOO_LATE)
-        if comes_of_leaving(error):
+        if ours and comes_of_leaving(error):
             log.info("a client left in the middle of an answer, and the app raised %r", error)
             return False
-        log.error("the app raised while answering a request", exc_info=error)
-        self.service.row[FAILED] += 1
-        if exchange.ended:  # frameworks answer first and raise then, for the log
+        if stopped:
+            log.warning("%s was cancelled: timeouts.drain is nearly over", line_of(exchange.request))
+        elif ended and not ours:
+            log.error("the app raised after its response", exc_info=error)
+        else:
+            log.error("the app raised while answering a request", exc_info=error)
+        if not (stopped and ended):
+            self.service.row[FAILED] += 1
+        if ended:  # frameworks answer first and raise then, for the log
             kept: bool = exchange.keep
             return kept
-        return self._refused(lent, exchange.request, 500)
+        return self._refused(lent, exchange.request if exchange else None, UNAVAILABLE if stopped else 500)
 
     def _refused(self, lent: Lent, request: Any, status: int) -> bool:
-        if not lent.began:
+        if not (lent.began or lent.gone):
             try:
                 lent.send(self.service.protocol.refusal_of(request, status))
             except ClientGone:
@@ -254,12 +341,14 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         service: Service,
         slots: Sequence[memoryview],
         timeouts: Timeouts,
+        life: Life,
         listeners: list[Listener],
         returns: Returns,
         sends_by: Choose,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts, sends_by)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sends_by)
         self._take = inbox.take
+        self._returns = returns.writer
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
         self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns).give_back
@@ -273,13 +362,26 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         start = HEAD.size + length
         intro = message[HEAD.size : start]
         conversation = self._known.get(intro) or self._meet(intro)
-        if flags & FILE:
-            fd, file = descriptors(ancillary)
+        if not ancillary or flags & FILE:
+            found = descriptors(ancillary)
+            if len(found) < (2 if flags & FILE else 1):
+                self._lose(ticket, found)
+                return True
+            fd, file = found
             self.begin(conversation, fd, ticket, flags, sent, os.fdopen(file, "rb"), intro)
         else:
             (fd,) = FD.unpack(ancillary[0][2])
             self.begin(conversation, fd, ticket, flags, sent, message[start:], intro)
         return True
+
+    def _lose(self, ticket: int, found: list[int]) -> None:
+        """The kernel closes what this process has no number for (unix(7), SCM_RIGHTS): the front tells the client."""
+        for fd in found:
+            os.close(fd)
+        log.error("lost a connection: no descriptor is left; %s", NO_DESCRIPTOR)
+        self.service.row[TAKEN] += 1
+        self.service.row[DONE] += 1
+        os.write(self._returns, RECORD.pack(ticket << 2 | MISSED))
 
     def _meet(self, intro: bytes) -> StreamingConversation:
         if len(self._known) >= KNOWN:
@@ -291,7 +393,8 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         return conversation
 
     def forget(self, lent: Lent) -> None:
-        self._known.pop(lent.client, None)
+        if self._known.get(lent.client) is lent.conversation:
+            del self._known[lent.client]
 
     def give_back(self, lent: Lent, ticket: int, keep: bool) -> None:
         if not keep:
@@ -308,10 +411,11 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         service: Service,
         slots: Sequence[memoryview],
         timeouts: Timeouts,
+        life: Life,
         front: ThreadLendingFront,
         sends_by: Choose,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts, sends_by)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sends_by)
         self._take = inbox.take_now
         self._front = front
 

@@ -22,7 +22,7 @@ from poolctl.runtime.service import Service
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     from poolctl.runtime.connection_loop import ConnectionLoop
 
@@ -197,6 +197,17 @@ class Connection(Sending):
             return
         self.loop.want(self, IN)
         self._answer(service)
+
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        """The tasks of an app that is awaited, which the end of the time to drain cancels."""
+        return ()
+
+    def wake(self) -> None:
+        """The server stops, or a step of that has come: whoever waits for it is to look."""
+
+    def cut(self, service: Service) -> None:
+        """The time to drain is nearly over: the end, unless an app still has it."""
 
     @property
     def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:

@@ -7,18 +7,21 @@ import logging
 from collections.abc import Callable, Hashable, Mapping
 from os import read
 from time import monotonic_ns
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService, Tally
-from poolctl.runtime.async_connection import AsyncConnection
+from poolctl.runtime.afterwork import ROOM
+from poolctl.runtime.async_connection import UNAVAILABLE, AsyncConnection, line_of
 from poolctl.runtime.connection import READ
 from poolctl.runtime.outbound import TURN
 from poolctl.runtime.overdue import TOO_LATE
-from poolctl.runtime.poller import IN, OUT
+from poolctl.runtime.poller import ERR, HUP, IN, OUT
 from poolctl.runtime.protocol.http2_tasks import TasksConversation, TaskStream
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS
 from poolctl.runtime.service import Service
+from poolctl.runtime.stopping import CANCELLED, SERVING
+from poolctl.runtime.task_start import REQUEST
 
 log = logging.getLogger("poolctl")
 AHEAD = 1024 * 1024  # bytes that wait for the client, past which it is not read from
@@ -34,7 +37,7 @@ class Unlogged(NamedTuple):
 class Http2Connection(AsyncConnection):
     """Takes over the descriptor of the connection whose first bytes said that it is one."""
 
-    __slots__ = ("_tasks",)
+    __slots__ = ("_coming", "_going", "_tasks")
 
     conversation: TasksConversation  # type: ignore[assignment]
     _tasks: dict[asyncio.Task[None], TaskStream]
@@ -46,31 +49,39 @@ class Http2Connection(AsyncConnection):
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
         made._tasks = {}
-        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
+        made._coming = made._going = False
         made.leaving = before.leaving
+        made.watched = before.watched
         before.loop.handlers[made.fd] = made
+        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made.go_on()
 
     def _received(self, data: bytes, service: Service) -> None:
-        if not data:
+        if data:
+            self.conversation.receive(data)
+        elif self.ended or not self.conversation.pending:
             self.close(service)
             return
-        self.conversation.receive(data)
+        else:  # it may have ended its side only, and wait for its answers
+            self.ended = True
+            self.conversation.ended()
+            self.wake()
+            self._wait()
         self.go_on()
 
     def go_on(self) -> None:
         """Begin what has come, send what waits, and end when there is nothing more."""
+        self._coming = False
         if not self.open:
             return
         conversation = self.conversation
         self.since = self.loop.now
-        while conversation.begun:
-            stream = conversation.begun.popleft()
-            stream.connection = self
-            stream.out = self
-            task = asyncio.Task(self._answer_stream(stream), loop=self.loop.events, name="request")
-            self._tasks[task] = stream
-            task.add_done_callback(self._tasks.pop)
+        self._going = True
+        try:
+            while conversation.begun:
+                self._begin_stream(conversation.begun.popleft())
+        finally:
+            self._going = False
         self._push()
         for stream in conversation.streams:
             stream.wake()
@@ -81,6 +92,12 @@ class Http2Connection(AsyncConnection):
         elif conversation.over or (self.leaving and not conversation.pending):
             self.turn_away(503, self._service)
 
+    def _go_on_soon(self) -> None:
+        """In the next round of the event loop, once, unless it is about to happen anyway."""
+        if not (self._going or self._coming):
+            self._coming = True
+            self.loop.soon(self, self.go_on)
+
     def _push(self) -> None:
         """Send what waits, and of what waits for a window what that allows now; much of it in several turns."""
         turn = TURN
@@ -89,7 +106,7 @@ class Http2Connection(AsyncConnection):
             self.flush()
             turn -= count
             if turn <= 0:
-                self.loop.events.call_soon(self.go_on)
+                self._go_on_soon()
                 return
 
     def send(self, data: bytes) -> None:
@@ -108,6 +125,8 @@ class Http2Connection(AsyncConnection):
         What may come without bound, pings for instance, and an answer to each, waits after some of it."""
         outbound = self.outbound
         mask = (0 if outbound is None else OUT) | (IN if outbound is None or outbound.left <= AHEAD else 0)
+        if self.ended:
+            mask &= ~IN
         if mask != self.mask:
             self.loop.want(self, mask)
 
@@ -115,7 +134,7 @@ class Http2Connection(AsyncConnection):
         """It can be read or written, or both."""
         if self.outbound is not None:
             self._write(service)
-        if self.open and self.mask & IN:
+        if self.open and (self.mask & IN or (self.ended and events & (HUP | ERR))):
             try:
                 data = read(self.fd, READ)
             except BlockingIOError:
@@ -134,54 +153,100 @@ class Http2Connection(AsyncConnection):
             except ClientGone as error:
                 log.debug("a client of HTTP/2 has left: %s", error)
 
-    async def _answer_stream(self, stream: TaskStream) -> None:
-        """The task: the app, its error boundary, and the end of the stream."""
+    def _begin_stream(self, stream: TaskStream) -> None:
+        stream.connection = self
+        stream.out = self
+        stream.started = monotonic_ns()
         service = self._service
-        row = service.row
-        started = monotonic_ns()
-        whole = True
-        logged = service if isinstance(service, LoggedService) and not stream.refused else None
-        tally = Tally()
-        if logged:
+        if isinstance(service, LoggedService) and not stream.refused:
+            stream.tally = tally = Tally()
             tally.out = Unlogged(stream.send, stream.send_file)
             stream.send = tally.send  # type: ignore[method-assign]
             stream.send_file = tally.send_file  # type: ignore[method-assign]
-        exchange = None
-        try:
-            if stream.refused:
-                stream.send(service.protocol.farewell(stream.refused, self.conversation.peer, stream.line))
+        task = self.loop.start(self._answer_stream(stream), REQUEST)
+        if not task.done():
+            if stream.answered:
+                self.loop.after.add(task)
             else:
-                exchange = self.app.exchange(stream.request, stream)
-                await exchange.call()
-                exchange.conclude()
-        except ClientGone:
-            whole = False
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
-            if self.loop.finished:
-                raise  # the event loop ends without waiting: its front is dead
-            # the app's, unless it only says that the body never came or that the client has left
-            if not (stream.refused or stream.gone or comes_of_leaving(error)):
-                log.exception("the app raised while answering a request")
-            whole = self._failed_stream(stream, ended=exchange is not None and exchange.ended)
-        row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
+                stream.task = task
+                self._tasks[task] = stream
+
+    async def _answer_stream(self, stream: TaskStream) -> None:
+        """The task: the app, its error boundary, and the end of the stream."""
+        exchange = None
+        whole = True
+        try:
+            try:
+                if stream.refused:
+                    stream.send(self._service.protocol.farewell(stream.refused, self.conversation.peer, stream.line))
+                else:
+                    exchange = self.app.exchange(stream.request, stream)
+                    await exchange.call()
+                    exchange.conclude()
+                    whole = exchange.ended
+            except ClientGone:
+                whole = False
+            except BaseException as error:
+                if self.loop.finished:
+                    raise  # the event loop ends without waiting: its front is dead
+                whole = self._failed_stream(stream, exchange, error)
+            if not stream.answered:
+                self._end_stream(stream, whole=whole)
+            elif self.loop.after.tasks:
+                self.loop.rested()
+        except Exception as error:  # noqa: BLE001  # the boundary, which logs it
+            self.loop.break_off(self, self._service, error)
+
+    def complete(self, stream: TaskStream) -> None:
+        """A response is complete: the stream ends, though the app may have more to do."""
+        if stream.answered or len(self.loop.after.tasks) >= ROOM:
+            return
+        if stream.task is not None:
+            self.loop.after.add(stream.task)
+        self._end_stream(stream, whole=True)
+
+    def _end_stream(self, stream: TaskStream, *, whole: bool) -> None:
+        """The request is done with."""
+        row = self._service.row
+        took = monotonic_ns() - stream.started
+        row[SECONDS + (took >> 10).bit_length()] += 1
         row[REQUESTS] += 1
-        if logged:
-            now = monotonic_ns()
-            logged.note(stream.request, tally, now - started, now)
+        if not stream.began and (stream.refused or self.loop.stopping.step != SERVING):
+            whole = self._refuse_stream(stream, stream.refused or UNAVAILABLE)  # its app has left without a word
+        stream.answered = True
+        if stream.tally is not None:
+            cast(LoggedService, self._service).note(stream.request, stream.tally, took, monotonic_ns())
+        if stream.task is not None:
+            self._tasks.pop(stream.task, None)
         stream.end(whole=whole)
+        stream.wake()
         self.served = True
-        self.go_on()
+        self._go_on_soon()
         self.loop.later()
 
-    def _failed_stream(self, stream: TaskStream, *, ended: bool) -> bool:
+    def _failed_stream(self, stream: TaskStream, exchange: Any, error: BaseException) -> bool:
         """Whether the client has a whole answer."""
-        self._service.row[FAILED] += 1
+        ended = exchange is not None and exchange.ended
+        stopped = isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED
+        if stopped:
+            log.warning("%s was cancelled: timeouts.drain is nearly over", line_of(stream.request))
+        # the app's, unless it only says that the body never came or that the client has left
+        elif not (stream.refused or (stream.gone and not stream.answered) or comes_of_leaving(error)):
+            log.error(
+                "the app raised %s", "after its response" if ended else "while answering a request", exc_info=error
+            )
+        if not (stopped and ended):
+            self._service.row[FAILED] += 1
         if ended and not stream.gone:  # frameworks answer first and raise then, for the log
             return True
-        if stream.began or stream.gone:
+        return self._refuse_stream(stream, stream.refused or (UNAVAILABLE if stopped else 500))
+
+    def _refuse_stream(self, stream: TaskStream, status: int) -> bool:
+        """Answer with this instead of the app; False where something was sent, or nobody is left to read it."""
+        if stream.began or stream.gone or stream.answered:
             return False
         try:
-            stream.send(self._service.protocol.refusal_of(stream.request, stream.refused or 500))
+            stream.send(self._service.protocol.refusal_of(stream.request, status))
         except ClientGone:
             return False
         return True
@@ -206,6 +271,20 @@ class Http2Connection(AsyncConnection):
                 self.close(service)
         elif waited > timeouts.idle and (not streams or any(stream.awaited for stream in streams)):
             self.turn_away(408, service)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        return list(self._tasks)
+
+    def cut(self, service: Service) -> None:
+        """The time to drain is nearly over: the end, unless an app still has a stream."""
+        if not self._tasks:
+            self.close(service)
+
+    def wake(self) -> None:
+        """Something has changed for who waits."""
+        for stream in self.conversation.streams:
+            stream.wake()
 
     @property
     def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:

@@ -21,9 +21,18 @@ LOOK = 0.5  # seconds between two looks whether a client has left, while an app 
 
 
 class Lent(Sending):
-    """Its request is here whole; a large one in a file, of which the app is given a piece at a time."""
+    """Its request is here whole; a large one in a file, of which the app is given a piece at a time.
 
-    __slots__ = ("_data", "_flags", "_waiter", "client", "conversation", "gone", "loop", "row")
+    ``exchange`` is set while the request is in hand: until its response is complete. Then the connection is given back,
+    and nothing here may touch its descriptor again.
+    """
+
+    __slots__ = (
+        "_data", "_flags", "_news", "_waiter", "client", "conversation", "exchange", "gone", "holds", "loop", "row",
+        "started", "task", "ticket"
+    )  # fmt: skip
+
+    ended = False  # who ends its own side may still wait for the answer; only the front could tell
 
     def __init__(
         self,
@@ -31,8 +40,9 @@ class Lent(Sending):
         fd: int,
         row: memoryview,
         conversation: StreamingConversation,
-        data: bytes | BinaryIO,
+        ticket: int,
         flags: int,
+        data: bytes | BinaryIO,
         client: Any,
     ) -> None:
         super().__init__()
@@ -41,11 +51,17 @@ class Lent(Sending):
         self.row = row
         self.conversation = conversation
         self.client = client  # what it goes back by
+        self.ticket = ticket
+        self.exchange: Any = None
+        self.task: asyncio.Task[None] | None = None
+        self.holds = True  # a slot
+        self.started = 0  # when it was taken (ns)
         self.gone = False
         self.last = bool(flags & LAST)
         self._flags = flags
         self._data = data
         self._waiter: asyncio.Future[None] | None = None
+        self._news: asyncio.Future[None] | None = None
 
     def request(self) -> HttpRequest | None:
         """The request; None when its bytes are none, which the front has made sure of."""
@@ -85,44 +101,57 @@ class Lent(Sending):
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone, also when it takes nothing for too long."""
         events = self.loop.events
-        while self.outbound is not None:
+        while self.outbound is not None and self.exchange is not None and not self.gone:
             before = self.outbound.left
-            self._waiter = waiter = events.create_future()
-            events.add_writer(self.fd, self._writable)
-            try:
-                async with asyncio.timeout(self.loop.timeouts.write):
-                    await waiter
-            except TimeoutError:
-                if self.outbound is None or self.outbound.left != before:
-                    continue
+            if self._waiter is None:
+                self._waiter = events.create_future()
+                events.add_writer(self.fd, self._writable)
+            await asyncio.wait((self._waiter,), timeout=self.loop.timeouts.write)
+            if self.outbound is not None and self._waiter is not None and self.outbound.left == before:
                 self.gone = True
-                raise ClientGone("the client reads nothing") from None
-            finally:
-                events.remove_writer(self.fd)
-                self._waiter = None
+                self._let_go()
+        if self.gone:
+            raise ClientGone("the client reads nothing, or has left")
 
     def _writable(self) -> None:
-        waiter = self._waiter
         try:
             self.catch_up()
-        except ClientGone as error:
+        except ClientGone:
             self.gone = True
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(error)
-            return
-        if self.outbound is None and waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self.outbound is None or self.gone:
+            self._let_go()
 
-    async def until_gone(self) -> None:
-        """Until the client has left. Its bytes are the front's to read, so this only looks whether the connection was
-        broken off; who ends its own side may still wait for the answer."""
-        while not self.gone:
-            await asyncio.sleep(LOOK)
+    def _let_go(self) -> None:
+        """Nobody waits for the client any more."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            self.loop.events.remove_writer(self.fd)
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def news(self) -> None:
+        """Until the client has left, the response is complete, or the server stops; perhaps before. The client's bytes
+        are the front's to read, so this only looks whether the connection was broken off."""
+        if self._news is None:
+            self._news = self.loop.events.create_future()
+        await asyncio.wait((self._news,), timeout=LOOK)
+        if self.exchange is not None and not self.gone:
             self.gone = bool(state(self.fd))
+
+    def wake(self) -> None:
+        """Something has changed for who waits."""
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)
+
+    def complete(self, exchange: Any) -> None:
+        """The response is: the connection goes back, though the app may have more to do."""
+        self.loop.complete(self)
 
     def done(self) -> bool:
         """The app has answered. Whether its request was read to its end, so that the next one begins there."""
         conversation = self.conversation
+        self._let_go()
         if not isinstance(self._data, bytes):
             self._data.close()
         return not conversation.failure and conversation.inflow is None

@@ -28,6 +28,7 @@ class Life:
     lifeline: int  # descriptor; readable, with the end of file, when it is time to drain and leave
     drain: float  # seconds from that end to the end of the process, whatever is still in hand
     ready: Callable[[], None]  # to be called once, when the role can serve
+    stop: int = -1  # descriptor; the same for the beginning of the stop: workers behind a front drain when it has left
 
     def thread(self, work: Callable[[], None], name: str) -> threads.Started:
         """Start a thread of the role. If it fails the process ends, and the mold starts another one: a pool must not

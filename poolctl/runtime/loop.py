@@ -114,7 +114,7 @@ class Loop:
     def want(self, handler: Handler, mask: int) -> None:
         """The handler waits for something else than before."""
         handler.mask = mask
-        if handler.fd in self.handlers:
+        if self.handlers.get(handler.fd) is handler:  # else it was closed, and the number may be another's
             with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
                 self.poller.modify(handler.fd, mask | self.edge)
 
@@ -129,8 +129,9 @@ class Loop:
     def nudge(self, handler: Handler) -> None:
         """Give a connection an event: its descriptor is idle, and so writable. In a shared loop another thread may not
         have registered it yet; that one sees by itself that the loop drains."""
-        with contextlib.suppress(FileNotFoundError):
-            self.poller.modify(handler.fd, IN | OUT | self.edge)
+        if self.handlers.get(handler.fd) is handler:
+            with contextlib.suppress(FileNotFoundError):
+                self.poller.modify(handler.fd, IN | OUT | self.edge)
 
     def drop(self, handler: Handler) -> bool:
         """No more events for this handler; it still has its descriptor. False when another thread was first."""
@@ -148,8 +149,9 @@ class Loop:
     def sleep(self, handler: Handler) -> None:
         """No more events for this handler, which the loop still has: a drain waits for it."""
         handler.mask = 0
-        with contextlib.suppress(FileNotFoundError):  # as above
-            self.poller.unregister(handler.fd)
+        if self.handlers.get(handler.fd) is handler:
+            with contextlib.suppress(FileNotFoundError):  # as above
+                self.poller.unregister(handler.fd)
 
     def closing(self, handler: Handler) -> None:
         """The handler is about to close its descriptor. The poller is told, for epoll forgets a descriptor only with

@@ -41,8 +41,8 @@ class Medium(ABC):
         """A front that hands connections over."""
 
     @abstractmethod
-    def task_executor(self, site: Site, worker: int, thread: int) -> Any:
-        """The executor of one worker thread; it has ``run``."""
+    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Any:
+        """The executor of one worker thread, which calls its ``run``. An app that is awaited has started."""
 
     @abstractmethod
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
@@ -67,7 +67,7 @@ class Processes(Medium):
         front.attend(site.notices.reader)
         return front
 
-    def task_executor(self, site: Site, worker: int, thread: int) -> Any:
+    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Any:
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
         if site.app.asynchronous:
@@ -79,6 +79,7 @@ class Processes(Medium):
                 service,
                 slots,
                 site.timeouts,
+                life,
                 site.shared_listeners,
                 site.returns,
                 lambda kind: site.sends_by(kind, worker),
@@ -110,14 +111,14 @@ class Threads(Medium):
     def handing_front(self, site: Site, life: Life) -> HandingFront:
         return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.at_once)
 
-    def task_executor(self, site: Site, worker: int, thread: int) -> Any:
+    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Any:
         inbox = site.inbox(worker)
         if isinstance(inbox, RingingInbox):  # its workers wait in an event loop
             from poolctl.runtime.async_executor import AsyncThreadExecutor  # asyncio is slow to import
 
             service, slots = site.service(worker), site.slots_of(worker)
             return AsyncThreadExecutor(
-                inbox, service, slots, site.timeouts, self._front, lambda kind: self._sends_by(site, kind, worker)
+                inbox, service, slots, site.timeouts, life, self._front, lambda kind: self._sends_by(site, kind, worker)
             )
         assert isinstance(inbox, ThreadInbox)  # made by this medium
         sends_by = self._sends_by(site, Sending, worker)

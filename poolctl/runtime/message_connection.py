@@ -4,7 +4,8 @@
           <--- no room: reading stops ---            next request, until none is left
 
 A connection has one task at most, so its requests are answered in order; those of different connections at the same
-time. The task lives as long as there are requests, so a burst costs one.
+time. The task lives as long as there are requests, so a burst costs one, unless a request changes its context: what it
+sets in a ContextVar is not for the next one, so that begins in another task.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable, Mapping
+from contextvars import copy_context
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +22,7 @@ from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.service import Service
+from poolctl.runtime.stopping import CANCELLED
 from poolctl.runtime.task_connection import TaskConnection
 
 if TYPE_CHECKING:
@@ -87,7 +90,12 @@ class MessageConnection(TaskConnection):
         """Answer all requests that have come, and those that come meanwhile."""
         requests = self.conversation.requests
         keep = True
+        context = self.loop.start.context
         while requests and keep:
+            if copy_context() != context:
+                self.task = None
+                self.loop.soon(self, self._go_on)
+                return
             request = requests.popleft()
             if not requests and self._ahead:
                 self._ahead = 0
@@ -95,6 +103,10 @@ class MessageConnection(TaskConnection):
                     self._read_on()
             keep = await self._one(request)
         self._rested(keep)
+
+    def _go_on(self) -> None:
+        if self.open and self.task is None:
+            self._answer(self._service)
 
     async def _one(self, request: Any) -> bool:
         """One request, and its error boundary; True when the connection may be kept."""
@@ -115,10 +127,12 @@ class MessageConnection(TaskConnection):
                     await self._until_taken()
         except ClientGone:
             keep = False
-        except (Exception, SystemExit, asyncio.CancelledError):  # the app's
+        except BaseException as error:  # the app's
             if self.loop.finished:
                 raise  # the event loop ends without waiting: its front is dead
-            if self._asked != LATE:
+            if isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:
+                log.warning("a request was cancelled: timeouts.drain is nearly over")
+            elif self._asked != LATE:
                 log.exception("the app raised while answering a request")
             self._asked = 0
             row[FAILED] += 1

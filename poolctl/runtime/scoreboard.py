@@ -27,6 +27,7 @@ TICKET = 7  # twice the lent connection in hand, plus 1 when a byte of its answe
 STARTS = 8  # times that this worker was started
 SECONDS = 9  # first of BUCKETS cells: requests by the bit length of their duration in units of 1.024 microseconds
 BUCKETS = 54  # as many as a 64-bit number of nanoseconds can need
+AFTER = 63  # tasks of asynchronous apps whose response is complete and which go on
 # of the front, beside PID
 CHOOSING = 1  # CLOCK_MONOTONIC in ns since when it is in the code of a plugin; 0: it is not
 FAULTS = 2  # times that the code of a plugin raised, gave no answer or took too long
@@ -79,7 +80,7 @@ class Scoreboard:
         """A worker thread starts: its row, with what a predecessor had in hand counted as done."""
         row = self.worker(index)
         row[PID] = os.getpid()
-        row[SINCE] = row[TICKET] = 0
+        row[SINCE] = row[TICKET] = row[AFTER] = 0
         row[DONE] = row[TAKEN]
         row[STARTS] += 1
         row[STATE] = READY

@@ -166,7 +166,7 @@ class Site:
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.async_loop import AsyncConnectionLoop  # asyncio is slow to import
 
-            return AsyncConnectionLoop(life.lifeline, self.timeouts, limit, self.app, logged=self.access is not None)
+            return AsyncConnectionLoop(life, self.timeouts, limit, self.app, logged=self.access is not None)
         return ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
 
     def threads_of(self, loop: Loop, worker: int) -> list[Callable[[], None]]:

@@ -23,6 +23,7 @@ from poolctl.runtime.poller import ERR, HUP, IN, OUT
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS
 from poolctl.runtime.service import Service
+from poolctl.runtime.stopping import CANCELLED
 from poolctl.runtime.task_connection import TaskConnection
 
 if TYPE_CHECKING:
@@ -180,11 +181,14 @@ class StreamConnection(TaskConnection):
             await self._app.converse(self)
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
-        except (Exception, SystemExit, asyncio.CancelledError):  # the app's
+        except BaseException as error:  # the app's
             if self.loop.finished:
                 raise  # the event loop ends without waiting: its front is dead
-            row[FAILED] += 1
-            log.exception("the app raised while it owned a connection")
+            if isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:
+                log.warning("a conversation was cancelled: timeouts.drain is nearly over")
+            else:
+                row[FAILED] += 1
+                log.exception("the app raised while it owned a connection")
         row[REQUESTS] += 1
         self.task = None
         self.gone = True  # for tasks of the app that have kept the stream

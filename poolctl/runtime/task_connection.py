@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import logging
 from abc import abstractmethod
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from poolctl.runtime.service import Service
 if TYPE_CHECKING:
     from poolctl.runtime.async_loop import AsyncConnectionLoop
 
-EAGER = sys.version_info >= (3, 12)  # a task may begin at once, not in the next round of the event loop
+log = logging.getLogger("poolctl")
 
 
 class TaskConnection(Connection):
@@ -36,13 +36,29 @@ class TaskConnection(Connection):
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Have a task do this work. It sets ``task`` to None before it closes the connection."""
-        events = self.loop.events
-        if EAGER:
-            task = asyncio.Task(work, loop=events, name=name, eager_start=True)  # type: ignore[call-arg]
-            if not task.done():
-                self.task = task
-        else:
-            self.task = asyncio.Task(work, loop=events, name=name)
+        task = self.loop.start(self._guarded(work), name)
+        if not task.done() and self.open:
+            self.task = task
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """What is wrong with the connection itself, and not with its app, ends this one alone."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  # the boundary, which logs it
+            self.loop.break_off(self, self._service, error)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Those that the end of the time to drain cancels."""
+        return [] if self.task is None else [self.task]
+
+    def cut(self, service: Service) -> None:
+        """The time to drain is nearly over: the end, unless an app still has it."""
+        if self.task is None:
+            self.close(service)
+
+    def wake(self) -> None:
+        """The stop has come, or a step of it: nothing here waits for that."""
 
     @abstractmethod
     def _wake(self) -> None:
@@ -86,6 +102,11 @@ class TaskConnection(Connection):
             return
         super().close(service)
         self.loop.later()
+
+    def broken(self, service: Service) -> None:
+        """Something raised: the end, whatever its task is doing, which finds the client gone."""
+        self.gone = True
+        Connection.close(self, service)
 
     def turn_away(self, status: int, service: Service) -> None:
         """The end. Only ever without a task: what was whole before a failure is answered first."""

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Hashable, Mapping
 from os import read
 from time import monotonic_ns
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access.service import LoggedService
@@ -18,6 +18,7 @@ from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol.websocket import ABNORMAL, WebSocketConversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS
 from poolctl.runtime.service import Service
+from poolctl.runtime.stopping import CANCELLED
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
@@ -42,6 +43,7 @@ class WebSocketConnection(AsyncConnection):
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
         made.leaving = before.leaving
+        made.watched = before.watched
         before.loop.handlers[made.fd] = made
         made.loop.want(made, IN)  # whatever was waited for, or nudged, before
         made._began()
@@ -53,7 +55,9 @@ class WebSocketConnection(AsyncConnection):
         self.first = b""
         self.more = 0
         self._wait()
-        self.task = asyncio.Task(self._talk(), loop=self.loop.events, name="websocket")
+        task = self.loop.start(self._talk(), "websocket")
+        if not task.done():
+            self.task = task
 
     @property
     def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
@@ -63,27 +67,40 @@ class WebSocketConnection(AsyncConnection):
     async def _talk(self) -> None:
         """The task: the app, its error boundary, and the close."""
         started = monotonic_ns()
-        exchange = self.app.websocket(self.conversation, self)
+        self.exchange = exchange = self.app.websocket(self.conversation, self)
         try:
-            await exchange.call()
-        except ClientGone as error:
-            log.debug("the app was told that the client has gone: %s", error)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # the app's
-            if self.loop.finished:
-                raise  # the event loop ends without waiting: its front is dead
-            if comes_of_leaving(error):
-                log.info("a client left a WebSocket, and the app raised %r", error)
+            try:
+                await exchange.call()
+            except ClientGone as error:
+                log.debug("the app was told that the client has gone: %s", error)
+            except BaseException as error:  # the app's
+                if self.loop.finished:
+                    raise  # the event loop ends without waiting: its front is dead
+                self._failed(exchange, error)
+                exchange.failed()
             else:
-                log.exception("the app raised while it had a WebSocket")
-                self._service.row[FAILED] += 1
-            exchange.failed()
+                exchange.returned()
+            self._ended_talk(started)
+        except Exception as error:  # noqa: BLE001  # the boundary, which logs it
+            self.loop.break_off(self, self._service, error)
+
+    def _failed(self, exchange: Any, error: BaseException) -> bool:
+        if comes_of_leaving(error):
+            log.info("a client left a WebSocket, and the app raised %r", error)
+        elif isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:
+            log.warning("a WebSocket was cancelled: timeouts.drain is nearly over")
         else:
-            exchange.returned()
+            log.error("the app raised while it had a WebSocket", exc_info=error)
+            self._service.row[FAILED] += 1
+        return False
+
+    def _ended_talk(self, started: int) -> None:
+        """The app has returned."""
         self._service.row[REQUESTS] += 1
         if isinstance(self._service, LoggedService):
             now = monotonic_ns()
             self._service.note(self.conversation.request, self, now - started, now)
-        self.task = None
+        self.task = self.exchange = None
         self._settle()
 
     # what the app does
@@ -94,7 +111,8 @@ class WebSocketConnection(AsyncConnection):
         while not conversation.messages:
             if conversation.closed is not None or self.gone:
                 return None
-            self._came = self.loop.events.create_future()
+            if self._came is None or self._came.done():
+                self._came = self.loop.events.create_future()
             await asyncio.shield(self._came)
         message = conversation.take()
         self._wait()
@@ -120,7 +138,8 @@ class WebSocketConnection(AsyncConnection):
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone, also when it wants no more."""
         while self.outbound is not None and not self.gone and self.conversation.closed is None:
-            self._drained = self.loop.events.create_future()
+            if self._drained is None:
+                self._drained = self.loop.events.create_future()
             await asyncio.shield(self._drained)
         if self.gone or self.conversation.closed is not None:
             raise ClientGone("the WebSocket is closed")
@@ -168,7 +187,7 @@ class WebSocketConnection(AsyncConnection):
                 self._lost()
         self._wait()
         self._part()
-        self._wake()
+        self.wake()
         self._settle()
 
     def _write(self, service: Service) -> None:
@@ -182,12 +201,12 @@ class WebSocketConnection(AsyncConnection):
         if self.outbound is None:
             self._wait()
             self._part()
-            self._wake()
+            self.wake()
             self._settle()
 
     def _settle(self) -> None:
         """The end, when the app has returned and there is nothing more to say or to hear."""
-        if self.task is not None or not self.open:
+        if self.exchange is not None or not self.open:
             return
         conversation = self.conversation
         if conversation.rude and self.gone and self.outbound is None:
@@ -196,7 +215,11 @@ class WebSocketConnection(AsyncConnection):
             self._over(self._service)
             self.loop.linger(socket.socket(fileno=self.fd))  # it may still be sending, and is to read what was wrong
             self.loop.later()
-        elif self.gone or (self.outbound is None and (conversation.over or not conversation.accepted)):
+        elif (
+            self.gone
+            or (self.outbound is None and (conversation.over or not conversation.accepted))
+            or self.loop.stopping.step == CANCELLED
+        ):
             self.close(self._service)
         elif not self._until:
             self._until = self.loop.now + FAREWELL
@@ -222,15 +245,15 @@ class WebSocketConnection(AsyncConnection):
             self.gone = self.leaving = True
             self.conversation.ended()
             self.loop.sleep(self)
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         conversation = self.conversation
         came = self._came
         if came is not None and not came.done() and (conversation.messages or conversation.closed or self.gone):
             came.set_result(None)
         if self.outbound is None or self.gone or conversation.closed is not None:
-            super()._wake()
+            super().wake()
 
     # time
 
@@ -273,12 +296,17 @@ class WebSocketConnection(AsyncConnection):
         if self.leaving and not self.gone and self.conversation.accepted:
             self.conversation.close(RESTART, "the server is restarted")
             self._tell()
-            self._wake()
+            self.wake()
             self._settle()
+
+    def cut(self, service: Service) -> None:
+        """The time to drain is nearly over: a client that has not answered our close has had its time."""
+        if self.exchange is None:
+            self.close(service)
 
     def close(self, service: Service) -> None:
         """The end of the connection; the app's task, if there is one, ends by itself."""
-        if self.task is not None:
+        if self.exchange is not None:
             self._lost()
         else:
             super().close(service)

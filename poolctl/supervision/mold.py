@@ -258,14 +258,14 @@ class Mold:
         self.supervisor.close()
         self.reports.close()
         close(self.lifeline)
-        others = [reader for stage, reader in enumerate(self.readers) if stage != role.stage]
+        others = [reader for stage, reader in enumerate(self.readers) if stage not in (0, role.stage)]
         for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
             close(descriptor)
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
-        reader = self.readers[role.stage]
-        forked.hold({*role.keeps, reader, self.reporter.fileno(), self.presence}, only=True)
-        return play(role, reader, self.plan.drain, self.reporter)
+        reader, stop = self.readers[role.stage], self.readers[0]
+        forked.hold({*role.keeps, reader, stop, self.reporter.fileno(), self.presence}, only=True)
+        return play(role, reader, self.plan.drain, self.reporter, stop)
 
     # Leaving
 

@@ -1,8 +1,8 @@
 """Inside a role's process: from the fork to its last breath.
 
-Held: stdio, the role's share of the plan's descriptors, the read end of its stage's lifeline, the write end of its
-generation's presence, and until it is ready the channel for its report. The mold has closed everything else before it
-gets here.
+Held: stdio, the role's share of the plan's descriptors, the read ends of its stage's lifeline and of the first
+stage's, the write end of its generation's presence, and until it is ready the channel for its report. The mold has
+closed everything else before it gets here.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ class Ready:
             log.error("the role failed: %s", report.text)
 
 
-def play(role: Role, lifeline: int, drain: float, reporter: socket.socket) -> int:
-    """Run the role until its lifeline ends; answers its exit status."""
+def play(role: Role, lifeline: int, drain: float, reporter: socket.socket, stop: int = -1) -> int:
+    """Run the role until its lifeline ends; answers its exit status. ``stop``: the lifeline of the first stage."""
     setproctitle(role.title)
     threading.current_thread().name = role.name
     random.seed()  # all roles are copies of one process
     begin()
     ready = Ready(reporter)
     try:
-        role.run(Life(lifeline, drain, ready))
+        role.run(Life(lifeline, drain, ready, stop))
     except BaseException as error:  # noqa: BLE001  # SystemExit too: the user's app may not end its worker unseen
         forked.leave()
         ready.failed(error)

@@ -77,7 +77,8 @@ class AsyncApp(App):
 
     @abstractmethod
     def life(self, events: AbstractEventLoop) -> Any:
-        """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``."""
+        """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``, and the ``context``
+        of the start, from a copy of which each request begins."""
 
     @abstractmethod
     def connections(self, *, logged: bool) -> type[Any]:
@@ -94,8 +95,9 @@ class ExchangeApp(AsyncApp):
     def exchange(self, request: Any, connection: Any) -> Any:
         """What answers one request: ``call`` is awaited, then ``conclude`` says whether the connection may be kept.
 
-        Exceptions of the user's code pass through both. After one, ``ended`` says whether the answer was complete
-        before, and if so ``keep`` whether the connection may be kept.
+        Exceptions of the user's code pass through both. As soon as the answer is complete it calls ``complete`` of the
+        connection, which is done with it then, whatever the user's code still does; from there on ``ended`` is true,
+        and ``keep`` whether the connection may be kept.
         """
 
     def websocket(self, conversation: Any, connection: Any) -> Any:

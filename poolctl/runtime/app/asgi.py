@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, current_task
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,7 +19,9 @@ from poolctl.runtime.app.target import load_asgi
 from poolctl.runtime.async_connection import AsyncConnection
 from poolctl.runtime.protocol.http_encode import encode_raw, status_text
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
-from poolctl.runtime.protocol.http_response import HttpResponse
+from poolctl.runtime.protocol.http_response import UNKNOWN, HttpResponse
+from poolctl.runtime.stopping import TOLD
+from poolctl.runtime.task_start import answers
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
@@ -29,7 +31,7 @@ START, BODY, END = range(3)  # what the app has to send next
 class Exchange(HttpResponse):
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
-    __slots__ = ("_application", "_read", "_state")
+    __slots__ = ("_application", "_heard", "_parted", "_read", "_state")
 
     out: AsyncConnection
 
@@ -44,6 +46,8 @@ class Exchange(HttpResponse):
         self._application = application
         self._state = START
         self._read = False  # the whole body was given to the app
+        self._heard = False  # it was told http.disconnect
+        self._parted = False  # because the client sends no more: then it gets nothing more either
 
     def call(self) -> Awaitable[None]:
         """Call the application."""
@@ -66,7 +70,7 @@ class Exchange(HttpResponse):
         early."""
         if self._state == END:
             return self.keep
-        if self.out.gone or self.out.conversation.failure:  # it was told so by http.disconnect
+        if self._heard or self.out.gone or self.out.conversation.failure:
             return False
         if self._state == BODY:
             raise RuntimeError("the application returned before its response was complete")
@@ -83,9 +87,27 @@ class Exchange(HttpResponse):
             if data is not None:
                 self._read = body.done and not body.size
                 return {"type": "http.request", "body": data, "more_body": not self._read}
-        elif self._state != END:
-            await self.out.until_gone()
+        else:
+            while not self._over():
+                await self.out.news()
+        self._heard = True
+        self._parted = self._parted or (self._state != END and self.out.ended)
         return {"type": "http.disconnect"}
+
+    def _over(self) -> bool:
+        """Whether it is time for ``http.disconnect``: the client is gone or sends no more, the response is complete, or
+        the server stops.
+
+        Then an open stream is told at once, and so is a request that does nothing else than wait for this. A request
+        that has somebody else listen, as Django does for each, may be an ordinary one: it is told later.
+        """
+        out = self.out
+        if self._state == END or out.gone or out.ended:
+            return True
+        step = out.loop.stopping.step
+        if step == TOLD:
+            return (self._headed and self._length == UNKNOWN) or answers(current_task())
+        return step > TOLD
 
     async def send(self, message: Message) -> None:
         """Raises ClientGone, an OSError, when the client has left; RuntimeError and others for what may not be sent."""
@@ -96,7 +118,7 @@ class Exchange(HttpResponse):
                     f"{kind} was sent {'before' if self._state == START else 'after the end of'} a response"
                 )
             self._body(message.get("body", b""), message.get("more_body", False))
-            if self.out.outbound is not None:
+            if self._state == BODY and self.out.outbound is not None:
                 await self.out.until_drained()
         elif kind == "http.response.start":
             if self._state != START:
@@ -113,7 +135,7 @@ class Exchange(HttpResponse):
     def _file(self, path: str) -> None:
         """The body is the regular file of this path. Raises OSError when it cannot be read."""
         out = self.out
-        if out.gone:
+        if out.gone or self._parted:
             raise ClientGone("the client has left")
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
@@ -124,13 +146,14 @@ class Exchange(HttpResponse):
                 out.last = True  # as for any other body
             self.write_file(file, 0, status.st_size)
             self.finish()
-            self._state = END  # not before: an error on the way leaves it incomplete
         finally:
             os.close(file)
+        self._state = END  # not before: an error on the way leaves it incomplete
+        out.complete(self)
 
     def _body(self, body: Any, more: bool) -> None:
         out = self.out
-        if out.gone:
+        if out.gone or self._parted:
             raise ClientGone("the client has left")
         if type(body) is not bytes:
             body = bytes(body)
@@ -140,11 +163,16 @@ class Exchange(HttpResponse):
             if not more:
                 self._state = END
                 self.only(body)
+                out.complete(self)
+                return
+            if not body:
+                out.send(self._head())  # who opens a stream waits for this
                 return
         self.write(body)
         if not more:
             self._state = END
             self.finish()
+            out.complete(self)
 
 
 @dataclass

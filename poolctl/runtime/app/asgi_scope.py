@@ -34,7 +34,8 @@ class Memo:
         self._filled: dict[str, Any] = {}  # all that is the same for requests with the same target
 
     def scope(self, request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
-        """A new scope. The headers, their names in lower case, are a list of its own."""
+        """A new scope, of which nothing that can be changed is another request's. The names of headers are in lower
+        case."""
         if request.headers is not self._headers:
             self._lowered = [(name.lower(), value) for name, value in request.headers]
             self._headers = request.headers
@@ -42,9 +43,14 @@ class Memo:
             self._filled = self._fill(request)
             self._target = request.target
         scope = self._filled.copy()
+        scope["asgi"] = VERSION.copy()
         scope["method"] = request.method
         scope["headers"] = self._lowered.copy()
         scope["state"] = state.copy()
+        extensions: dict[str, dict[str, Any]] = {"http.response.pathsend": {}}
+        if scope["scheme"] == "https":
+            extensions["tls"] = {**TLS, "client_cert_name": self._subject or None}
+        scope["extensions"] = extensions
         return scope
 
     def _fill(self, request: HttpRequest) -> dict[str, Any]:
@@ -52,9 +58,8 @@ class Memo:
         if raw[:1] != b"/":
             raw = _unusual(raw)
         path = raw.decode("latin-1")
-        filled: dict[str, Any] = {
+        return {
             "type": "http",
-            "asgi": VERSION,
             "http_version": request.version,
             "scheme": request.conversation.scheme,
             "path": unquote(path) if "%" in path else path,
@@ -63,11 +68,7 @@ class Memo:
             "root_path": "",
             "client": self.client,
             "server": self.server,
-            "extensions": {"http.response.pathsend": {}},
         }
-        if request.conversation.scheme == "https":
-            filled["extensions"]["tls"] = {**TLS, "client_cert_name": self._subject or None}
-        return filled
 
 
 def _unusual(target: bytes) -> bytes:

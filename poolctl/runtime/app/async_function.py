@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -19,6 +20,7 @@ class NoLifespan:
 
     def __init__(self) -> None:
         self.state: dict[str, Any] = {}
+        self.context = copy_context()
 
     async def startup(self) -> None:
         """Nothing to start."""

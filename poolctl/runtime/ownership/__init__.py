@@ -38,7 +38,8 @@ class Ownership(ABC):
 
     @abstractmethod
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
-        """What each thread of one worker runs: as many as ``site.threads``."""
+        """What each thread of one worker runs: as many as ``site.threads``. Called in the first of these threads,
+        before its role says that it is ready: whatever of the start may fail fails here."""
 
     @abstractmethod
     def front_keeps(self, site: Site) -> set[int]:

@@ -27,10 +27,7 @@ class HalfSyncHalfReactive(Ownership):
         return front
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
-        return [
-            lambda thread=thread: site.medium.task_executor(site, worker, thread).run()  # type: ignore[misc]
-            for thread in range(site.threads)
-        ]
+        return [site.medium.task_executor(site, worker, thread, life).run for thread in range(site.threads)]
 
     def front_keeps(self, site: Site) -> set[int]:
         writers = {inbox.writer.fileno() for inbox in site.inboxes}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import ClassVar
 
 from poolctl.runtime.inbox import ThreadInbox
@@ -12,6 +14,7 @@ from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
+from poolctl.runtime.threads import Started
 
 
 @dataclass
@@ -48,10 +51,8 @@ class Thread(Pool):
         for inbox in inboxes:
             inbox.renew()
         front = ownership.front(site, life) if ownership.has_front else None
-        works: list[Work] = []
-        for worker in range(site.workers):
-            works += ownership.work(site, worker, life)
-        threads = [life.thread(work, f"worker {number}") for number, work in enumerate(works)]
+        starts = Starts(life, ownership, site)
+        threads = starts.threads()
         life.ready()
         if front is not None:
             front.run()
@@ -59,3 +60,35 @@ class Thread(Pool):
                 inbox.end()
         for thread in threads:
             thread.join()
+
+
+class Starts:
+    """Starts the workers, each in its own thread: what an app makes at its start may belong to the thread."""
+
+    def __init__(self, life: Life, ownership: Ownership, site: Site) -> None:
+        self._life, self._ownership, self._site = life, ownership, site
+        self._told: SimpleQueue[list[Work] | BaseException] = SimpleQueue()
+
+    def threads(self) -> list[Started]:
+        """The threads of all workers, when each of them can serve. Raises what the first raised that cannot."""
+        numbers = itertools.count()
+        threads = [
+            self._life.thread(lambda worker=worker: self._work(worker), f"worker {next(numbers)}")  # type: ignore[misc]
+            for worker in range(self._site.workers)
+        ]
+        others: list[Work] = []
+        for _ in range(len(threads)):
+            told = self._told.get()
+            if isinstance(told, BaseException):
+                raise told
+            others += told
+        return threads + [self._life.thread(work, f"worker {next(numbers)}") for work in others]
+
+    def _work(self, worker: int) -> None:
+        try:
+            first, *others = self._ownership.work(self._site, worker, self._life)
+        except BaseException as error:  # noqa: BLE001  # raised by the main thread, which waits for it
+            self._told.put(error)
+            return
+        self._told.put(others)
+        first()

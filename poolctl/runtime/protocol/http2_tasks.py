@@ -8,7 +8,7 @@ what has come: so the window of a stream whose app does not read closes, and its
 
 from __future__ import annotations
 
-from asyncio import Future, shield
+from asyncio import Future, Task, shield
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.protocol.http2_conversation import Http2Conversation
 from poolctl.runtime.protocol.http2_stream import Http2Stream
 from poolctl.runtime.protocol.http_streaming import Inflow
+from poolctl.runtime.stopping import SERVING
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
@@ -33,27 +34,43 @@ class TaskStream(Http2Stream):
 
     def __init__(self, conversation: TasksConversation, number: int) -> None:
         super().__init__(conversation, number)
-        self.connection: Http2Connection  # set with the task
+        self.connection: Http2Connection | None = None  # set when it is begun; it may be reset before that
+        self.task: Task[None] | None = None  # the same, and only where it does not end at once
+        self.started = 0  # when it was begun (ns)
+        self.tally: Any = None  # what was sent, for the access log
+        self.answered = False
         self.inflow: Inflow | None = None
         self.gone = False  # the stream or the connection was reset
         self._size = 0  # bytes of the body so far
-        self._gone: Future[None] | None = None
+        self._news: Future[None] | None = None
         self._drained: Future[None] | None = None
 
     @property
     def loop(self) -> Any:
         """The connection's."""
+        assert self.connection is not None  # only the app asks
         return self.connection.loop
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client sends no more, on any stream."""
+        return self.connection is not None and self.connection.ended
+
+    def complete(self, exchange: Any) -> None:
+        """The response is complete."""
+        assert self.connection is not None  # it is the app's
+        self.connection.complete(self)
 
     @property
     def outbound(self) -> object:
         """Not None while the client has to take something first."""
-        return self.left or self.connection.outbound
+        return self.left or (self.connection and self.connection.outbound)
 
     def send_file(self, file: int, offset: int, count: int) -> None:
         """A range of a regular file: the connection reads it, in the next round of its event loop."""
         super().send_file(file, offset, count)
-        self.loop.events.call_soon(self.connection.go_on)
+        assert self.connection is not None  # it is the app's
+        self.loop.soon(self.connection, self.connection.go_on)
 
     @property
     def awaited(self) -> bool:
@@ -90,26 +107,26 @@ class TaskStream(Http2Stream):
 
     def wake(self) -> None:
         """Something has changed for who waits."""
-        if self.outbound is None or self.gone:
-            self._wake(self._drained)
-            self._drained = None
-        if self.gone:
-            self._wake(self._gone)
+        if self.outbound is None or self.gone or self.answered:
+            drained, self._drained = self._drained, None
+            if drained is not None and not drained.done():
+                drained.set_result(None)
+        step = SERVING if self.connection is None else self.loop.stopping.step
+        if self._news is not None and (self.gone or self.answered or self.ended or step != SERVING):
+            news, self._news = self._news, None
+            if not news.done():
+                news.set_result(None)
 
-    def _wake(self, waiter: Future[None] | None) -> None:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def until_gone(self) -> None:
-        """Until the client has left, or cancelled the request."""
-        while not self.gone:
-            if self._gone is None:
-                self._gone = self.loop.events.create_future()
-            await shield(self._gone)  # frameworks have several tasks wait here, and cancel some
+    async def news(self) -> None:
+        """Until the client cancels the request or has left, the response is complete, or the server stops; perhaps
+        before."""
+        if self._news is None:
+            self._news = self.loop.events.create_future()
+        await shield(self._news)  # frameworks have several tasks wait here, and cancel some
 
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone."""
-        while self.outbound is not None and not self.gone:
+        while self.outbound is not None and not (self.gone or self.answered):
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
             await shield(self._drained)
@@ -125,6 +142,7 @@ class TaskStream(Http2Stream):
         data = inflow.take() if inflow.size else b""
         if data:
             self.conversation.acknowledge(self.number, len(data))
+            assert self.connection is not None  # it is the app's
             self.connection.flush()
         return data
 
@@ -154,6 +172,12 @@ class TasksConversation(Http2Conversation):
         for stream in self.streams:
             if not stream.received:
                 self.forget(stream)
+
+    def forget(self, stream: Http2Stream) -> None:
+        """The stream is done; one that was reset before it was begun never is, so nobody is called for it."""
+        super().forget(stream)
+        if self.begun and stream in self.begun:
+            self.begun.remove(stream)  # type: ignore[arg-type]
 
     def _begin(self, event: RequestReceived) -> None:
         assert event.stream_id is not None  # h2 always says which

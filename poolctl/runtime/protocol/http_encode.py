@@ -31,6 +31,9 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     )
 )
+# Of those, what an app that gives bytes may send in vain. A challenge (Proxy-Authenticate) is for the client.
+DROPPED = HOP_BY_HOP - {"proxy-authenticate", "proxy-authorization"}
+NONE: frozenset[str] = frozenset()
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -54,8 +57,9 @@ known_lines: dict[tuple[str, str] | tuple[bytes, bytes], Line] = {}
 known_statuses: dict[str, Status] = {}
 
 
-def encode_header(header: tuple[str, str]) -> Line:
-    """One header, encoded and remembered. Raises TypeError and ValueError for one that may not be sent."""
+def encode_header(header: tuple[str, str], refused: frozenset[str] = HOP_BY_HOP) -> Line:
+    """One header, encoded and remembered. ``refused``: names that may not be sent, in lower case. Raises TypeError and
+    ValueError for one that may not be."""
     try:
         name, value = header
     except (TypeError, ValueError):
@@ -65,7 +69,7 @@ def encode_header(header: tuple[str, str]) -> Line:
     if not name or not _TOKEN.issuperset(name):
         raise ValueError(f"{name!r} is no name for a response header")
     lowered = name.lower()
-    if lowered in HOP_BY_HOP:
+    if lowered in refused:
         raise ValueError(f"the response header {name!r} concerns the connection, which is the server's: leave it out")
     bare = value.strip(" \t")  # white space around a value is no part of it (RFC 9110, 5.5)
     encoded = f"{name}: {_text(bare, f'the value of the response header {name!r}')}\r\n".encode("latin-1")
@@ -87,10 +91,10 @@ def encode_raw(header: Sequence[bytes]) -> Line:
     except (TypeError, ValueError, AttributeError):
         raise TypeError(f"a response header is a pair of bytes (name, value), not {header!r}") from None
     lowered = text[0].lower()
-    if lowered in ("connection", "keep-alive", "transfer-encoding"):
+    if lowered in DROPPED:
         close = lowered == "connection" and text[1].lower() == "close"
         return Line(b"", CLOSE if close else ORDINARY, -1)
-    line = encode_header(text)
+    line = encode_header(text, NONE)
     if text in known_lines:  # short enough to be remembered: by these bytes too
         known_lines[name, value] = line
     return line

@@ -1,0 +1,39 @@
+"""What apps still do after their response is complete: the rest of their coroutine, in the task that answered.
+
+The client has its response and its connection goes on; nobody waits for this but a drain. How many of them there are
+stands in the scoreboard. They are bounded: while ``ROOM`` of them run in an event loop, a further response holds its
+connection (under half-sync/half-reactive its slot too) until its app has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from poolctl.runtime.scoreboard import AFTER
+
+ROOM = 1000  # of them in one event loop
+
+
+class Afterwork:
+    """The tasks of one event loop whose response is complete. ``row``: of the worker, once it is known."""
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.row: memoryview | None = None
+
+    def add(self, task: asyncio.Task[None]) -> None:
+        """This task's response is complete, and it goes on."""
+        self.tasks.add(task)
+        self._note()
+
+    def discard(self, task: asyncio.Task[None]) -> bool:
+        """The task has ended; whether it was one of them, and the last."""
+        if task not in self.tasks:
+            return False
+        self.tasks.discard(task)
+        self._note()
+        return not self.tasks
+
+    def _note(self) -> None:
+        if self.row is not None:
+            self.row[AFTER] = len(self.tasks)

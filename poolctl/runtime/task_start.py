@@ -1,0 +1,59 @@
+"""How tasks of an event loop begin: at once, in a context of their own.
+
+A task begins in the step that makes it, not in the next round of the event loop: an app that has nothing to wait for
+has answered before the next event is looked at. Each begins from the context of the app's start, whoever happens to be
+running when it is made; so no request sees what another has set in a ContextVar.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import Task, current_task
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+
+REQUEST = "request"  # the name of the tasks that answer one; to make a name for each would cost more than its scope
+
+
+def answers(task: Task[Any] | None) -> bool:
+    """Whether this task answers a request, and is not one that the app has made beside it."""
+    return task is not None and task.get_name() == REQUEST
+
+
+class TaskStart:
+    """Called with a coroutine and the task's name, it answers the task. ``context``: what each starts from a copy of;
+    it is that of the app's start and is never run in."""
+
+    def __init__(self, events: asyncio.AbstractEventLoop, context: Context) -> None:
+        self.context = context
+        self._events: Any = events
+        self._caught: tuple[Any, Any] | None = None
+
+    if sys.version_info >= (3, 12):
+
+        def __call__(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
+            """Begin a task."""
+            return Task(work, loop=self._events, name=name, context=self.context.copy(), eager_start=True)
+    else:
+
+        def __call__(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
+            """Begin a task. Before Python 3.12 it asks its loop to call its first step soon (asyncio.Task.__init__);
+            that call is caught here and made, unless another task is in the middle of a step."""
+            events = self._events
+            if current_task(events) is not None:
+                return Task(work, loop=events, name=name, context=self.context.copy())
+            events.call_soon = self._catch
+            try:
+                task = Task(work, loop=events, name=name, context=self.context.copy())
+            finally:
+                del events.call_soon
+            assert self._caught is not None  # by the task
+            step, context = self._caught
+            self._caught = None
+            context.run(step)
+            return task
+
+        def _catch(self, step: Any, *, context: Any) -> None:
+            self._caught = step, context
