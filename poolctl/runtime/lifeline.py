@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from os import _exit, read
+from os import _exit
+from select import POLLIN, poll
 from time import sleep
 
 from poolctl.runtime import forked, threads
@@ -50,7 +51,9 @@ class Life:
         threads.watch(self._leave_in_time, "lifeline")
 
     def _leave_in_time(self) -> None:
-        read(self.lifeline, 1)
+        ended = poll()
+        ended.register(self.lifeline, POLLIN)
+        ended.poll()  # not a read: an event loop that watches the pipe makes it non-blocking for all who have it
         sleep(self.drain)
         log.warning("still busy %g s after the stop: leaving unfinished work", self.drain)
         _exit(1)

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from poolctl.runtime import forked
+from poolctl.runtime import forked, threads
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.connection import Connection
 from poolctl.runtime.affinity.request import Request
@@ -79,6 +79,7 @@ class Site:
         """Import the app, once in a process (or in the mold for all, when the topology says preload)."""
         if not self.loaded:
             self.app.load(Surroundings(self.multithread, self.multiprocess, self.private))
+            threads.settle()
             self.loaded = True
             self.context = copy_context()
 

@@ -11,12 +11,20 @@ import _thread
 import contextlib
 import logging
 import threading
+import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from typing import Protocol
 
 log = logging.getLogger("poolctl")
 Thread = threading.Thread
+
+
+def settle() -> None:
+    """After the app's import: where it has patched threads, have what took their place make its beginning here, in one
+    thread. gevent imports modules for its first hub; two threads that do so at once wait for each other for ever."""
+    if _thread.start_new_thread is not start_new_thread:
+        time.sleep(0)  # the patched one
 
 
 class Started(Protocol):
