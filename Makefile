@@ -1,6 +1,7 @@
 # make run    set up .venv and serve the quickstart topology
 # make test   set up .venv and run the tests
 # make check  formatting, lint, types, imports
+# make short  the fault tests, in their short form
 # make faults the long forms of the fault tests
 # make speed  what has a bar on a quiet machine: validate, the guard around plugins
 # make bench  cost per request and waiting behind long requests, beside peers, and threads; needs wrk and taskset
@@ -16,13 +17,16 @@ JOBS ?= 4
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml
 
-.PHONY: run test check faults speed bench clean
+.PHONY: run test check short faults speed bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) --dist worksteal
+	$(PYTEST) -n $(JOBS) --dist worksteal --ignore=tests/faults
+
+short: $(VENV)/installed-dev
+	$(PYTEST) -n $(JOBS) --dist worksteal tests/faults
 
 faults: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m slow
