@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from poolctl.errors import ClientGone
 from poolctl.runtime.connection import NEWCOMER, READ
 from poolctl.runtime.door import Door
-from poolctl.runtime.leaving import BROKEN, left
+from poolctl.runtime.leaving import BROKEN, left, state
 from poolctl.runtime.outbound import Outbound, Sending
 from poolctl.runtime.pace import drips
 from poolctl.runtime.parcel import introduction
@@ -57,7 +57,8 @@ class Client(Sending):
         self.since = self.came = front.now  # came: when the last bytes did
 
     def on_event(self, events: int, service: Any) -> None:
-        if events & BROKEN and self.framer.forgets and left(events, self.peer):
+        # the event may be another's: one that had this descriptor before, in the same batch
+        if events & BROKEN and self.framer.forgets and left(state(self.fd), self.peer):
             self._gone()
             return
         if self.outbound is not None and not self.ticket:

@@ -86,7 +86,8 @@ class Connection(Sending):
         return self.conversation.forgets and left(events, self.conversation.peer)
 
     def on_event(self, events: int, service: Service) -> None:
-        if events & BROKEN and self.lost(events):
+        # the event may be another's: one that had this descriptor before, in the same batch
+        if events & BROKEN and self.lost(state(self.fd)):
             self.close(service)
             return
         if self.outbound is not None:
