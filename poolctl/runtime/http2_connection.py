@@ -59,7 +59,7 @@ class Http2Connection(AsyncConnection):
     def _received(self, data: bytes, service: Service) -> None:
         if data:
             self.conversation.receive(data)
-        elif self.ended or not self.conversation.pending:
+        elif self.ended or not (self.conversation.pending or self._coming or self.outbound is not None):
             self.close(service)
             return
         else:  # it may have ended its side only, and wait for its answers
