@@ -3,6 +3,7 @@
 # make check  formatting, lint, types, imports
 # make short  the fault tests, in their short form
 # make faults the long forms of the fault tests
+# make fuzz   some thousand odd connections of each protocol against every kind of server
 # make speed  what has a bar on a quiet machine: validate, the guard around plugins
 # make bench  cost per request and waiting behind long requests, beside peers, and threads; needs wrk and taskset
 # Needs Python 3.11 or newer; another one than python3: make PYTHON=python3.12 run
@@ -17,7 +18,7 @@ JOBS ?= 4
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml
 
-.PHONY: run test check short faults speed bench clean
+.PHONY: run test check short faults fuzz speed bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
@@ -30,6 +31,9 @@ short: $(VENV)/installed-dev
 
 faults: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m slow
+
+fuzz: $(VENV)/installed-dev
+	$(PYTEST) -n 2 -m fuzz tests/fuzz
 
 speed: $(VENV)/installed-dev
 	$(BIN)/python -m bench.validate
