@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from math import inf
 from os import close
 from socket import socket as Socket
 from threading import Lock
@@ -146,6 +147,7 @@ class Owned(Source):
     def __init__(self, loop: ConnectionLoop, fd: int) -> None:
         """Raises OSError where there is no descriptor for the pipe; then nothing has changed."""
         self.loop = loop
+        self._until = inf  # after a stop: when the client is hung up on
         self.fd, self._done = os.pipe()
         os.set_blocking(self.fd, False)
         self.sock = Socket(fileno=fd)
@@ -164,6 +166,18 @@ class Owned(Source):
         finally:
             forked.leave()
             close(self._done)
+
+    def drain(self, service: Service) -> None:
+        """A conversation goes on until both want to end it, but not until the process is killed."""
+        from poolctl.runtime.stopping import cancels_after  # asyncio is slow to import
+
+        self._until = self.loop.now + cancels_after(self.loop.timeouts.drain)
+
+    def expire(self, now: float, service: Service) -> None:
+        """The time to drain is nearly over: the function's next word or wait finds the client gone, so that it ends."""
+        if now > self._until:
+            self._until = inf
+            forked.shut(self.sock.fileno())
 
     def descriptors(self) -> set[int]:
         """Both ends of the pipe, and the connection."""

@@ -364,3 +364,22 @@ def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve:
     assert server.tree() == before
     assert server.stop() == 0
     server.wait_for_log("stopped")
+
+
+@pytest.mark.parametrize("kind", ["hsha-front-processes", "lf-threads", "thread-per-connection"])
+def test_a_conversation_that_its_client_keeps_open_ends_before_the_time_is_over(serve: Start, kind: str) -> None:
+    """Its function finds the client gone, and everything that it has begun comes to its end."""
+    topology: dict[str, object] = {"app": {"stream": "patching:stream"}, "timeouts": {"drain": 3}}
+    topology["pool"] = {"kind": kind} if kind not in ALL else {"kind": ALL[kind].kind, "size": 2}
+    if kind in ALL:
+        topology["ownership"] = ALL[kind].ownership
+    server = serve(topology, path=Path(__file__).parent / "apps", environment={"PATCH": ""})
+    with Client(server.port) as client:
+        client.send(b"line\n")
+        assert client.line() == b"line\n"
+        server.signal()
+        server.wait_for_log("draining")
+        client.send(b"more\n")
+        assert client.line() == b"more\n"
+        assert client.at_end()
+    assert server.wait() == 0
