@@ -44,26 +44,28 @@ def held(pid: int, port: int) -> dict[str, int]:
 
 
 # Every role: the lifeline and the presence. Every loop of epoll: the pipe by which its threads learn of its end.
+# A worker has the lifeline of the front too, by which it hears at once that the server stops.
 LOOP = {"pipe": 4, "eventpoll": 1}
+WORKER = {**LOOP, "pipe": 5}
 EXPECTED: dict[str, dict[str, dict[str, int]]] = {
     # An inbox to read; three ways back: two pipes, and a socket for files. No loop, no listener.
     "hshr-processes": {
         "front": {**LOOP, "pipe": 6, "listener": 1, "socket": 3},
-        "worker": {"pipe": 4, "socket": 2},
+        "worker": {"pipe": 5, "socket": 2},
     },
     # The front writes to an inbox, and reads what turns were taken and who died; a worker has no listener.
     "hsha-front-processes": {
         "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 2},
-        "worker": {**LOOP, "socket": 1},
+        "worker": {**WORKER, "socket": 1},
     },
     # As above, but a worker accepts and tells so.
     "hsha-worker-processes": {
         "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 2},
-        "worker": {**LOOP, "pipe": 5, "listener": 1, "socket": 1},
+        "worker": {**WORKER, "pipe": 6, "listener": 1, "socket": 1},
     },
-    "lf-processes": {"worker": {**LOOP, "listener": 1}},
+    "lf-processes": {"worker": {**WORKER, "listener": 1}},
     # One listener of its own; not those of the others.
-    "reuse-port": {"worker": {**LOOP, "listener": 1}},
+    "reuse-port": {"worker": {**WORKER, "listener": 1}},
 }
 
 

@@ -185,6 +185,7 @@ def test_what_waits_in_the_front_is_told(launch: Launch, tmp_path: Path) -> None
         crowd.release(crowd.running[:3])
         crowd.running += [made.arrival() for _ in late]
         wait_until(lambda: told(place)["waiting"] == 0, "their turn")
+        crowd.asking += late
         crowd.release()
     assert server.stop() == 0
 
