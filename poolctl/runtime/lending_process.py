@@ -108,7 +108,7 @@ class ProcessLendingFront(LendingFront):
         parcels: list[Parcel] = []
         tickets: set[int] = set()
         for message, fds in inbox.reclaim():
-            (ticket, _, _) = HEAD.unpack_from(message)
+            ticket = HEAD.unpack_from(message)[0]
             client = self.lent.get(ticket)
             if client is None:  # of a front that died: the successor of the worker serves it
                 inbox.put(message, tuple(fds))
