@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from os import write
 from typing import TextIO
 
 
@@ -39,6 +41,16 @@ class Steadfast(logging.Logger):
         return level >= self.getEffectiveLevel()
 
 
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes to a stream that the app may have closed: then to the descriptor, and if nobody has that either, nowhere.
+    What cannot be logged raises nothing, for those who log have something to free."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # the name is logging's
+        """Called where the stream took nothing."""
+        with contextlib.suppress(Exception):
+            write(2, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+
+
 LOGGERS = ("poolctl", "poolctl.app", "poolctl.protocol")
 
 
@@ -46,7 +58,7 @@ def start_logging(stream: TextIO | None = None) -> None:
     """Give the logger "poolctl" its place; the user's own loggers stay the user's business."""
     for name in LOGGERS:
         logging.getLogger(name).__class__ = Steadfast
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = Handler(stream or sys.stderr)
     handler.setFormatter(Lines())
     log = logging.getLogger("poolctl")
     log.handlers = [handler]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import socket
+from os import write
 from typing import Any
 
 from poolctl.runtime.channel import descriptors
@@ -66,7 +66,7 @@ class Arrivals(Source):
     def _tell(self, ticket: int) -> None:
         """The turn was taken. A mold that was killed leaves nobody to start a front that would read this."""
         with contextlib.suppress(BrokenPipeError):
-            os.write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
+            write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
     def adopt(self, fd: int, peer: Peer, service: Service, number: int) -> None:
         """The connection is this loop's. The next thread or worker may take the next one meanwhile."""

@@ -16,6 +16,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
+from poolctl.runtime import forked
 from poolctl.runtime.afterwork import ROOM
 from poolctl.runtime.connection import Connection
 from poolctl.runtime.overdue import TOO_LATE
@@ -219,6 +220,7 @@ class AsyncConnection(Connection):
             except ClientGone:
                 keep = False
             except BaseException as error:  # the app's, and logged
+                forked.leave()
                 if self.loop.finished:
                     raise  # the event loop ends without waiting: its front is dead
                 keep = self._failed(exchange, error)

@@ -17,6 +17,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
+from os import close, write
 from time import monotonic, monotonic_ns
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from weakref import WeakSet
@@ -144,6 +145,7 @@ class AsyncTaskExecutor(ABC):
         except BlockingIOError:
             return  # another worker was quicker
         except BaseException:
+            forked.leave()
             log.exception("a task cannot be taken")
         if self._ended or not self._free:
             self._waits = False
@@ -242,6 +244,7 @@ class AsyncTaskExecutor(ABC):
         except ClientGone:
             keep = False
         except BaseException as error:  # noqa: BLE001  # the app's, and logged
+            forked.leave()
             keep = self._failed(lent, exchange, error)
         if lent.exchange is exchange:
             self._end(lent, exchange, keep)
@@ -377,11 +380,11 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
     def _lose(self, ticket: int, found: list[int]) -> None:
         """The kernel closes what this process has no number for (unix(7), SCM_RIGHTS): the front tells the client."""
         for fd in found:
-            os.close(fd)
+            close(fd)
         log.error("lost a connection: no descriptor is left; %s", NO_DESCRIPTOR)
         self.service.row[TAKEN] += 1
         self.service.row[DONE] += 1
-        os.write(self._returns, RECORD.pack(ticket << 2 | MISSED))
+        write(self._returns, RECORD.pack(ticket << 2 | MISSED))
 
     def _meet(self, intro: bytes) -> StreamingConversation:
         if len(self._known) >= KNOWN:

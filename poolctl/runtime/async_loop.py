@@ -261,14 +261,14 @@ class AsyncConnectionLoop(ConnectionLoop):
 def started(events: asyncio.AbstractEventLoop, lifespan: Any) -> TaskStart:
     """Start the app in an event loop: what begins tasks in the context of that start. Raises what the app does, or
     AppError."""
-    run_until(events, events.create_task(lifespan.startup()))
+    run_until(events, asyncio.Task(lifespan.startup(), loop=events))
     return TaskStart(events, lifespan.context.copy())
 
 
 def leave(events: asyncio.AbstractEventLoop, lifespan: Any) -> None:
     """The app's shutdown, then the end of what it left running in this event loop."""
-    run_until(events, events.create_task(lifespan.shutdown()))
-    run_until(events, events.create_task(_end_all()))
+    run_until(events, asyncio.Task(lifespan.shutdown(), loop=events))
+    run_until(events, asyncio.Task(_end_all(), loop=events))
 
 
 async def _end_all() -> None:

@@ -13,6 +13,7 @@ import itertools
 import os
 import socket
 from abc import ABC, abstractmethod
+from os import read
 from typing import Any
 
 from poolctl.runtime.door import Door
@@ -197,7 +198,7 @@ class Taken(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        data = os.read(self.fd, 65536)
+        data = read(self.fd, 65536)
         if not data:
             self.front.abandon()
             return

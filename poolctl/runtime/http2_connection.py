@@ -10,6 +10,7 @@ from time import monotonic_ns
 from typing import Any, NamedTuple, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
+from poolctl.runtime import forked
 from poolctl.runtime.access.service import LoggedService, Tally
 from poolctl.runtime.afterwork import ROOM
 from poolctl.runtime.async_connection import UNAVAILABLE, AsyncConnection, line_of
@@ -187,6 +188,7 @@ class Http2Connection(AsyncConnection):
             except ClientGone:
                 whole = False
             except BaseException as error:
+                forked.leave()
                 if self.loop.finished:
                     raise  # the event loop ends without waiting: its front is dead
                 whole = self._failed_stream(stream, exchange, error)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from os import close
+from os import close, read
 from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import descriptors
@@ -113,10 +113,10 @@ class ProcessLendingFront(LendingFront):
             if client is None:  # of a front that died: the successor of the worker serves it
                 inbox.put(message, tuple(fds))
                 for fd in fds:
-                    os.close(fd)
+                    close(fd)
                 continue
             tickets.add(ticket)
-            os.close(fds[0])  # the client's, which is here
+            close(fds[0])  # the client's, which is here
             file = fds[1] if len(fds) > 1 else -1
             task = Task(client.peer, self.now, client.framer.asked, client.fd)
             parcels.append(Parcel(task, id(client), message, (client.fd, *fds[1:]), file))
@@ -178,7 +178,7 @@ class Records(Source):
     def collect(self) -> bool:
         """All records that have come; False at the end of file, when the mold and all workers are dead."""
         try:
-            data = os.read(self.fd, 65536)
+            data = read(self.fd, 65536)
         except BlockingIOError:
             return True
         front = self.front

@@ -215,6 +215,16 @@ class Loop:
         if self._stumbles > STUMBLES:
             raise error
         log.error("a turn of the loop failed; the loop goes on", exc_info=error)
+        if self.shared:
+            for handler in list(self.handlers.values()):
+                self._again(handler)
+
+    def _again(self, handler: Handler) -> None:
+        """Have the poller tell anew of a handler whose event may have been lost: of one event, or of an edge."""
+        with self._registry:
+            if self.handlers.get(handler.fd) is handler and handler.mask:
+                with contextlib.suppress(FileNotFoundError):
+                    self.poller.modify(handler.fd, handler.mask | (self.edge if handler.rearm is False else ONCE))
 
     def _turns(self, service: Any) -> None:
         poll, handlers, shared, explicit = self.poller.poll, self.handlers, self.shared, self._explicit

@@ -18,6 +18,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone
+from poolctl.runtime import forked
 from poolctl.runtime.poller import IN, OUT
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
@@ -128,6 +129,7 @@ class MessageConnection(TaskConnection):
         except ClientGone:
             keep = False
         except BaseException as error:  # the app's
+            forked.leave()
             if self.loop.finished:
                 raise  # the event loop ends without waiting: its front is dead
             if isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from os import close
+from os import close, pread, pwrite, write
 from typing import BinaryIO
 
 from poolctl.errors import ClientGone
@@ -67,7 +67,7 @@ class Outbound:
             self.behind += count
             return
         while count:
-            piece = os.pread(file, min(count, PIECE), offset)
+            piece = pread(file, min(count, PIECE), offset)
             if not piece:
                 raise shorter()
             self.add(piece)
@@ -81,7 +81,7 @@ class Outbound:
         try:
             while turn > 0:
                 if self.memory:
-                    count = os.write(fd, self.memory)
+                    count = write(fd, self.memory)
                     del self.memory[:count]
                 elif self.ranges:
                     count = pass_range(fd, self.ranges[0].file, self.ranges[0].offset, min(self.ranges[0].left, turn))
@@ -112,7 +112,7 @@ class Outbound:
         become shorter."""
         if not self.memory and self.ranges:
             first = self.ranges[0]
-            data = os.pread(first.file, min(size, first.left), first.offset)
+            data = pread(first.file, min(size, first.left), first.offset)
             self._advance(len(data))
             return data
         data = bytes(self.memory[:size])
@@ -160,7 +160,7 @@ class Outbound:
             self._end = 0  # all of it was sent
         view = memoryview(data)
         while view:
-            count = os.pwrite(self.spool.fileno(), view, self._end)
+            count = pwrite(self.spool.fileno(), view, self._end)
             self._end += count
             view = view[count:]
         self.spooled += len(data)
@@ -203,7 +203,7 @@ class Sending:
         self.began = True
         if self.outbound is None:
             try:
-                count = os.write(self.fd, data)
+                count = write(self.fd, data)
             except BlockingIOError:
                 count = 0
             except OSError as error:

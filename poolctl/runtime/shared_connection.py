@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from math import inf
-from os import close
+from os import close, read
 from socket import socket as Socket
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -185,7 +185,7 @@ class Owned(Source):
 
     def on_event(self, events: int, service: Service) -> None:
         try:
-            os.read(self.fd, 1)
+            read(self.fd, 1)
         except BlockingIOError:
             return  # the event was another's, who had this number before
         if self.loop.drop(self):

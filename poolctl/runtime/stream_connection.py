@@ -17,6 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from poolctl.errors import ClientGone
+from poolctl.runtime import forked
 from poolctl.runtime.app.stream import StreamTimeout
 from poolctl.runtime.connection import READ
 from poolctl.runtime.poller import ERR, HUP, IN, OUT
@@ -182,6 +183,7 @@ class StreamConnection(TaskConnection):
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
         except BaseException as error:  # the app's
+            forked.leave()
             if self.loop.finished:
                 raise  # the event loop ends without waiting: its front is dead
             if isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import struct
-from os import close
+from os import close, write
 from socket import AF_INET, SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
 from time import monotonic
@@ -30,13 +30,14 @@ from poolctl.runtime.outbound import Outbound, Sending
 from poolctl.runtime.parcel import ENDED, FILE, HEAD, KEPT, LAST, MISSED, PART, RECORD, introduced
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.returns import Returns
-from poolctl.runtime.scoreboard import DONE, FAILED, TAKEN, TICKET
+from poolctl.runtime.scoreboard import DONE, FAILED, SINCE, TAKEN, TICKET
 from poolctl.runtime.service import Service
 from poolctl.runtime.source import NO_DESCRIPTOR
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
 PIECE = 65536
+STUMBLES = 100  # times that a worker may fail outside of its app; then it has to be replaced
 KNOWN = 1024  # clients whose introduction is remembered
 
 
@@ -149,8 +150,34 @@ class ProcessTaskExecutor:
 
     def run(self) -> None:
         """Serve until the inbox ends."""
+        out, stumbles = self._sends_by(self._service.row), 0
+        while True:
+            try:
+                self._tasks(out)
+                return
+            except BaseException as error:  # an app's signal handler, for instance, may raise anywhere
+                stumbles += 1
+                if stumbles > STUMBLES:
+                    raise
+                self._forsake(out, error)
+
+    def _forsake(self, out: Borrowed, error: BaseException) -> None:
+        """Something raised outside of the app: the request that was being served ends, and its client is told."""
+        forked.leave()
+        log.error("a task failed; the worker goes on", exc_info=error)
+        row = self._service.row
+        ticket, row[SINCE] = row[TICKET] >> 1, 0
+        if ticket:
+            row[FAILED] += 1
+            row[DONE] = row[TAKEN]
+            if out.fd >= 0:
+                self.give_back(ticket, False, out)
+            else:
+                self._tell(ticket << 2 | MISSED)
+            row[TICKET] = 0
+
+    def _tasks(self, out: Borrowed) -> None:
         take, serve, row = self._inbox.take, self._serve, self._service.row
-        out = self._sends_by(row)
         while True:
             message, ancillary = take()
             if not message:
@@ -228,7 +255,7 @@ class ProcessTaskExecutor:
 
     def _tell(self, record: int) -> None:
         try:
-            os.write(self._returns.writer, RECORD.pack(record))
+            write(self._returns.writer, RECORD.pack(record))
         except BrokenPipeError:  # the mold, which outlives fronts, is dead as well: so the inbox has come to its end
             log.debug("nobody is left to take a connection back")
 

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from _thread import allocate_lock, start_new_thread
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 log = logging.getLogger("poolctl")
@@ -41,6 +41,19 @@ def start(work: Callable[[], None], name: str, *, daemon: bool = True) -> Starte
         thread.start()
         return thread
     return _Plain(work, name)
+
+
+def join(threads: Iterable[Started]) -> None:
+    """Wait for the end of all. What an app raises in this thread meanwhile, from a signal handler for instance, ends no
+    wait."""
+    for thread in threads:
+        waits = True
+        while waits:
+            try:
+                thread.join()
+                waits = False
+            except BaseException:
+                log.exception("raised while threads were waited for")
 
 
 def watch(work: Callable[[], None], name: str) -> None:

@@ -11,6 +11,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
+from poolctl.runtime import forked
 from poolctl.runtime.access.service import LoggedService
 from poolctl.runtime.async_connection import AHEAD, FULL, AsyncConnection
 from poolctl.runtime.connection import READ
@@ -74,6 +75,7 @@ class WebSocketConnection(AsyncConnection):
             except ClientGone as error:
                 log.debug("the app was told that the client has gone: %s", error)
             except BaseException as error:  # the app's
+                forked.leave()
                 if self.loop.finished:
                     raise  # the event loop ends without waiting: its front is dead
                 self._failed(exchange, error)

@@ -18,6 +18,7 @@ import os
 import re
 from contextlib import nullcontext
 from contextvars import Context
+from os import close, write
 from time import monotonic, monotonic_ns
 
 from poolctl.errors import PoolctlError
@@ -90,7 +91,7 @@ class AccessLog:
             log.error("access_log: %s cannot be opened again, the old file is kept: %s", self.path, error.strerror)
             return
         os.dup2(fd, self.fd, inheritable=False)
-        os.close(fd)
+        close(fd)
 
     def lose(self, reason: str) -> None:
         """A line could not be written. That costs no request; it is counted, and the log told once a minute."""
@@ -112,6 +113,6 @@ class AccessLog:
         found = LINE.fullmatch(line)
         make, request = (self.line, _Line(found)) if found else (self._other, _Nothing)
         try:
-            os.write(self.fd, make(request, peer, str(status), 0, 0, "-", monotonic_ns()))
+            write(self.fd, make(request, peer, str(status), 0, 0, "-", monotonic_ns()))
         except OSError as error:
             self.lose(str(error.strerror))

@@ -15,6 +15,7 @@ from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.yielding import do_not_preempt
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
+from poolctl.runtime.threads import join
 
 
 @dataclass
@@ -67,8 +68,7 @@ class Process(Pool):
             threads = [life.thread(work, f"worker {worker}.{number}") for number, work in enumerate(others, start=1)]
             life.ready()
             first()
-            for thread in threads:
-                thread.join()
+            join(threads)
 
         return Role(
             f"worker {worker}",

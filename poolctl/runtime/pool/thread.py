@@ -14,7 +14,7 @@ from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
-from poolctl.runtime.threads import Started
+from poolctl.runtime.threads import Started, join
 
 
 @dataclass
@@ -58,8 +58,7 @@ class Thread(Pool):
             front.run()
             for inbox in inboxes:
                 inbox.end()
-        for thread in threads:
-            thread.join()
+        join(threads)
 
 
 class Starts:
