@@ -15,11 +15,25 @@ ROOM = 1000  # of them in one event loop
 
 
 class Afterwork:
-    """The tasks of one event loop whose response is complete. ``row``: of the worker, once it is known."""
+    """The tasks of one event loop whose response is complete. ``row``: of the worker, once it is known; ``full``:
+    whether no further one may run.
+
+    ``fresh``: the task that completed its response last. It nearly always ends in the same step, and then it was never
+    one of them; it is, as soon as somebody else has a step (``settle``). Connections write it themselves: to add and
+    discard each task would be felt by every request.
+    """
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
+        self.fresh: asyncio.Task[None] | None = None
+        self.full = False
         self.row: memoryview | None = None
+
+    def settle(self) -> None:
+        """Another step has begun: a task that has not ended goes on."""
+        task, self.fresh = self.fresh, None
+        if task is not None and not task.done():
+            self.add(task)
 
     def add(self, task: asyncio.Task[None]) -> None:
         """This task's response is complete, and it goes on."""
@@ -35,5 +49,6 @@ class Afterwork:
         return not self.tasks
 
     def _note(self) -> None:
+        self.full = len(self.tasks) >= ROOM
         if self.row is not None:
             self.row[AFTER] = len(self.tasks)

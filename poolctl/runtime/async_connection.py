@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import Hashable, Mapping
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime import forked
-from poolctl.runtime.afterwork import ROOM
 from poolctl.runtime.connection import Connection
 from poolctl.runtime.overdue import TOO_LATE
 from poolctl.runtime.pace import drips
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.async_loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
+EAGER = sys.version_info >= (3, 12)  # does a task make its first step where it is made?
 FULL = 65536  # bytes of a body that wait for the app; then the client has to
 AHEAD = 64  # requests that wait for the one in hand; likewise
 UNAVAILABLE = 503
@@ -45,7 +46,8 @@ class AsyncConnection(Connection):
     ``ended``: the client sends no more, and may still read; ``gone``: it has left, or is as good as gone."""
 
     __slots__ = (
-        "_answering", "_drained", "_news", "_service", "_started", "app", "ended", "exchange", "gone", "request", "task"
+        "_answering", "_drained", "_news", "_service", "_started", "_waited", "app", "ended", "exchange", "gone",
+        "request", "task",
     )  # fmt: skip
 
     loop: AsyncConnectionLoop
@@ -64,6 +66,7 @@ class AsyncConnection(Connection):
         self.gone = False
         self._news: asyncio.Future[None] | None = None  # the app waits for the end of its client, or of the server
         self._drained: asyncio.Future[None] | None = None  # who waits until the client has taken what was sent
+        self._waited = False  # for either of them, ever
         self._answering = False
         self._started = 0  # when the app was given the request in hand (ns)
 
@@ -78,6 +81,7 @@ class AsyncConnection(Connection):
 
     async def news(self) -> None:
         """Until the client sends no more or has left, the response is complete, or the server stops; perhaps before."""
+        self._waited = True
         if self._news is None:
             self._news = self.loop.events.create_future()
         await asyncio.shield(self._news)
@@ -86,6 +90,7 @@ class AsyncConnection(Connection):
         """Until the client has taken what was sent. Raises ClientGone."""
         if self.outbound is not None and not self.gone:
             if self._drained is None:
+                self._waited = True
                 self.loop.want(self, OUT)
                 self._drained = self.loop.events.create_future()
             await asyncio.shield(self._drained)
@@ -204,19 +209,21 @@ class AsyncConnection(Connection):
         if not row[SINCE]:
             row[SINCE] = started
         self.exchange = exchange = self.app.exchange(request, self)
-        task = self.loop.start(self._work(exchange), REQUEST)
-        if not task.done():
-            if self.exchange is exchange:
-                self.task = task
-            else:
+        self.task = task = self.loop.start(self._work(exchange), REQUEST)
+        if EAGER and self.exchange is not exchange:
+            self.task = None
+            if not task.done():
                 self.loop.after.add(task)
 
     async def _work(self, exchange: Any) -> None:
         """The task: the app, and its error boundary. A response that is complete is no longer this connection's."""
+        task = self.task
+        keep = True
         try:
             try:
                 await exchange.call()
-                keep = exchange.conclude()
+                if self.exchange is exchange:
+                    keep = exchange.conclude()
             except ClientGone:
                 keep = False
             except BaseException as error:  # the app's, and logged
@@ -225,7 +232,11 @@ class AsyncConnection(Connection):
                     raise  # the event loop ends without waiting: its front is dead
                 keep = self._failed(exchange, error)
             if self.exchange is exchange:
-                self._end(keep)
+                if not keep and self.loop.stopping.step != SERVING:
+                    self._refuse(UNAVAILABLE)  # its app was told that the server stops, and has left without a word
+                self._answered(keep)
+            elif task is not None and self.loop.after.fresh is task:
+                self.loop.after.fresh = None
             elif self.loop.after.tasks:
                 self.loop.rested()
         except Exception as error:  # noqa: BLE001  # the boundary, which logs it
@@ -234,22 +245,12 @@ class AsyncConnection(Connection):
     def complete(self, exchange: Any) -> None:
         """The response is: on to the next request, though the app may have more to do."""
         after = self.loop.after
-        if self.exchange is not exchange or len(after.tasks) >= ROOM:
+        if self.exchange is not exchange or after.full:
             return
-        task = self.task
-        if task is not None:
-            after.add(task)
-        self._end(exchange.keep)
-
-    def _end(self, keep: bool) -> None:
-        """The request in hand is done with."""
-        if not keep and self.loop.stopping.step != SERVING:
-            self._refuse(UNAVAILABLE)  # its app was told that the server stops, and has left without a word
-        row = self._service.row
-        row[SECONDS + (monotonic_ns() - self._started >> 10).bit_length()] += 1
-        row[REQUESTS] += 1
-        row[SINCE] = 0
-        self._answered(keep)
+        if after.fresh is not None:
+            after.settle()
+        after.fresh = self.task
+        self._answered(exchange.keep)
 
     def _failed(self, exchange: Any, error: BaseException) -> bool:
         ours = self.exchange is exchange
@@ -283,20 +284,24 @@ class AsyncConnection(Connection):
                 log.info("the client left before it could be told")
 
     def _answered(self, keep: bool) -> None:
+        """The request in hand is done with."""
+        row = self._service.row
+        row[SECONDS + (monotonic_ns() - self._started >> 10).bit_length()] += 1
+        row[REQUESTS] += 1
+        row[SINCE] = 0
         conversation = self.conversation
         self.task = self.exchange = None
         self.served = True
         self.started = False
         self.since = self.loop.now
-        if self._news is not None or self._drained is not None:
+        if self._waited:
             self.wake()
-        unread = False  # is the client in the middle of something?
         body: Any = self.request.body
-        if body is not EMPTY and not body.done:
+        unread = body is not EMPTY and not body.done  # is the client in the middle of something?
+        if unread:
             keep = False  # nobody will read the rest
             body.fail()
             conversation.inflow = None
-            unread = True
         if not keep or self.gone:
             unread = unread or bool(conversation.requests)
             conversation.requests.clear()

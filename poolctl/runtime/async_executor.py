@@ -25,7 +25,7 @@ from weakref import WeakSet
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime import forked
 from poolctl.runtime.access.service import LoggedService
-from poolctl.runtime.afterwork import ROOM, Afterwork
+from poolctl.runtime.afterwork import Afterwork
 from poolctl.runtime.async_connection import UNAVAILABLE, line_of
 from poolctl.runtime.async_loop import AGAIN, leave, new_event_loop, started
 from poolctl.runtime.channel import descriptors
@@ -209,7 +209,7 @@ class AsyncTaskExecutor(ABC):
         row[TICKET] = ticket << 1
         self.service.row[TAKEN] += 1
         lent = self._kind(self, fd, row, conversation, ticket, flags, data, client)
-        task = self._start(self._answer(lent), REQUEST)
+        task = self._start.at_once(self._answer(lent), REQUEST)
         if not task.done():
             if lent.exchange is None:
                 self.after.add(task)
@@ -260,7 +260,7 @@ class AsyncTaskExecutor(ABC):
     def complete(self, lent: Lent) -> None:
         """A response is complete: the connection goes back at once, and its slot is free for another."""
         exchange = lent.exchange
-        if exchange is None or len(self.after.tasks) >= ROOM:
+        if exchange is None or self.after.full:
             return
         if lent.task is not None:
             self.after.add(lent.task)

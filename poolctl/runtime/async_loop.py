@@ -142,7 +142,7 @@ class AsyncConnectionLoop(ConnectionLoop):
             self.events.call_soon(self._ready, context=self._context)
 
     def rested(self) -> None:
-        """Called in a task that ends: it may be one whose response was complete before."""
+        """Called in a task that ends and whose response was complete before."""
         task = asyncio.current_task(self.events)
         if task is not None and self.after.discard(task):
             self.later()
@@ -187,13 +187,18 @@ class AsyncConnectionLoop(ConnectionLoop):
             self._timer = self.events.call_later(patience, self._tick, context=self._context)
 
     def _serve(self, events: Sequence[tuple[int, int]]) -> None:
-        handlers, service, deliver = self.handlers, self._service, self.deliver
+        handlers, service = self.handlers, self._service
+        if self.after.fresh is not None:
+            self.after.settle()
         self.before = self.now
         self.now = now = monotonic()
         for fd, event in events:
             handler = handlers.get(fd)
             if handler is not None:
-                deliver(handler, event, service)
+                try:
+                    handler.on_event(event, service)
+                except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                    self.break_off(handler, service, error)
         if now >= self._next_look:
             self._look_after(now, service)
         if self.ending:
@@ -243,6 +248,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def _cancel(self) -> None:
         """End what is left: each task is cancelled once, so that its clean-up is not; connections without one close."""
+        self.after.settle()
         connections = self._connections()
         for task in [*self.after.tasks, *(task for each in connections for task in each.tasks)]:
             if task not in self._cancelled:
@@ -254,6 +260,7 @@ class AsyncConnectionLoop(ConnectionLoop):
             self.events.call_later(AGAIN, self._cancel, context=self._context)
 
     def _finish(self) -> None:
+        self.after.settle()
         if not self.after.tasks:
             super()._finish()
 

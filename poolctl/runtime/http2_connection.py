@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, cast
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime import forked
 from poolctl.runtime.access.service import LoggedService, Tally
-from poolctl.runtime.afterwork import ROOM
 from poolctl.runtime.async_connection import UNAVAILABLE, AsyncConnection, line_of
 from poolctl.runtime.connection import READ
 from poolctl.runtime.outbound import TURN
@@ -194,6 +193,8 @@ class Http2Connection(AsyncConnection):
                 whole = self._failed_stream(stream, exchange, error)
             if not stream.answered:
                 self._end_stream(stream, whole=whole)
+            elif stream.task is not None and self.loop.after.fresh is stream.task:
+                self.loop.after.fresh = None
             elif self.loop.after.tasks:
                 self.loop.rested()
         except Exception as error:  # noqa: BLE001  # the boundary, which logs it
@@ -201,10 +202,13 @@ class Http2Connection(AsyncConnection):
 
     def complete(self, stream: TaskStream) -> None:
         """A response is complete: the stream ends, though the app may have more to do."""
-        if stream.answered or len(self.loop.after.tasks) >= ROOM:
+        if stream.answered or self.loop.after.full:
             return
         if stream.task is not None:
-            self.loop.after.add(stream.task)
+            after = self.loop.after
+            if after.fresh is not None:
+                after.settle()
+            after.fresh = stream.task
         self._end_stream(stream, whole=True)
 
     def _end_stream(self, stream: TaskStream, *, whole: bool) -> None:

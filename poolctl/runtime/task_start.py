@@ -1,15 +1,16 @@
-"""How tasks of an event loop begin: at once, in a context of their own.
+"""How tasks of an event loop begin: in a context of their own.
 
-A task begins in the step that makes it, not in the next round of the event loop: an app that has nothing to wait for
-has answered before the next event is looked at. Each begins from the context of the app's start, whoever happens to be
-running when it is made; so no request sees what another has set in a ContextVar.
+Each begins from the context of the app's start, whoever happens to be running when it is made; so no request sees what
+another has set in a ContextVar. Since Python 3.12 a task makes its first step at once, and an app that has nothing to
+wait for has answered before the next event is looked at. Before, that has to be asked for (``at_once``): it is what a
+worker needs that takes its tasks one by one. Others see to all events first and make all steps then: fewer turns.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import Task, current_task
+from asyncio import Task
 from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
@@ -36,14 +37,18 @@ class TaskStart:
         def __call__(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
             """Begin a task."""
             return Task(work, loop=self._events, name=name, context=self.context.copy(), eager_start=True)
+
+        at_once = __call__
     else:
 
         def __call__(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
-            """Begin a task. Before Python 3.12 it asks its loop to call its first step soon (asyncio.Task.__init__);
-            that call is caught here and made, unless another task is in the middle of a step."""
+            """Begin a task; its first step is made in the next round of the event loop."""
+            return Task(work, loop=self._events, name=name, context=self.context.copy())
+
+        def at_once(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
+            """Begin a task, in a callback of the event loop and in no task. Before Python 3.12 it asks its loop to call
+            its first step soon (asyncio.Task.__init__); that call is caught here and made."""
             events = self._events
-            if current_task(events) is not None:
-                return Task(work, loop=events, name=name, context=self.context.copy())
             events.call_soon = self._catch
             try:
                 task = Task(work, loop=events, name=name, context=self.context.copy())

@@ -56,6 +56,7 @@ class WebSocketConnection(AsyncConnection):
         self.first = b""
         self.more = 0
         self._wait()
+        self.exchange = self.app.websocket(self.conversation, self)
         task = self.loop.start(self._talk(), "websocket")
         if not task.done():
             self.task = task
@@ -68,7 +69,7 @@ class WebSocketConnection(AsyncConnection):
     async def _talk(self) -> None:
         """The task: the app, its error boundary, and the close."""
         started = monotonic_ns()
-        self.exchange = exchange = self.app.websocket(self.conversation, self)
+        exchange = self.exchange
         try:
             try:
                 await exchange.call()

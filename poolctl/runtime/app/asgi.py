@@ -17,7 +17,7 @@ from poolctl.runtime.app.asgi_lifespan import Lifespan
 from poolctl.runtime.app.asgi_scope import Memo
 from poolctl.runtime.app.target import load_asgi
 from poolctl.runtime.async_connection import AsyncConnection
-from poolctl.runtime.protocol.http_encode import encode_raw, status_text
+from poolctl.runtime.protocol.http_encode import TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http_request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http_response import UNKNOWN, HttpResponse
 from poolctl.runtime.stopping import TOLD
@@ -26,12 +26,14 @@ from poolctl.runtime.task_start import answers
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
 START, BODY, END = range(3)  # what the app has to send next
+# What it was told: nothing, that it is to end, that its client sends no more, and then gets nothing more either.
+NOTHING, TO_LEAVE, LEFT = range(3)
 
 
 class Exchange(HttpResponse):
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
-    __slots__ = ("_application", "_heard", "_parted", "_read", "_state")
+    __slots__ = ("_application", "_heard", "_read", "_state")
 
     out: AsyncConnection
 
@@ -46,8 +48,7 @@ class Exchange(HttpResponse):
         self._application = application
         self._state = START
         self._read = False  # the whole body was given to the app
-        self._heard = False  # it was told http.disconnect
-        self._parted = False  # because the client sends no more: then it gets nothing more either
+        self._heard = NOTHING  # by http.disconnect
 
     def call(self) -> Awaitable[None]:
         """Call the application."""
@@ -90,8 +91,8 @@ class Exchange(HttpResponse):
         else:
             while not self._over():
                 await self.out.news()
-        self._heard = True
-        self._parted = self._parted or (self._state != END and self.out.ended)
+        if self._heard != LEFT:
+            self._heard = LEFT if self._state != END and self.out.ended else TO_LEAVE
         return {"type": "http.disconnect"}
 
     def _over(self) -> bool:
@@ -117,13 +118,28 @@ class Exchange(HttpResponse):
                 raise RuntimeError(
                     f"{kind} was sent {'before' if self._state == START else 'after the end of'} a response"
                 )
-            self._body(message.get("body", b""), message.get("more_body", False))
-            if self._state == BODY and self.out.outbound is not None:
-                await self.out.until_drained()
+            out = self.out
+            if out.gone or self._heard == LEFT:
+                raise ClientGone("the client has left")
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = bytes(body)
+            if self._headed or message.get("more_body", False):
+                self._part(body, message.get("more_body", False))
+                if self._state == BODY and out.outbound is not None:
+                    await out.until_drained()
+                return
+            if out.conversation.reply:
+                out.last = True  # the client waits to be asked for the body, and has not been
+            self._state = END
+            self.only(body)
+            out.complete(self)
         elif kind == "http.response.start":
             if self._state != START:
                 raise RuntimeError("http.response.start was sent a second time")
-            self.begin(status_text(message["status"]), message.get("headers", ()), encode_raw)
+            self.begin(
+                TEXTS.get(message["status"]) or status_text(message["status"]), message.get("headers", ()), encode_raw
+            )
             self._state = BODY
         elif kind == "http.response.pathsend":
             if self._state != BODY or self._headed:
@@ -135,7 +151,7 @@ class Exchange(HttpResponse):
     def _file(self, path: str) -> None:
         """The body is the regular file of this path. Raises OSError when it cannot be read."""
         out = self.out
-        if out.gone or self._parted:
+        if out.gone or self._heard == LEFT:
             raise ClientGone("the client has left")
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
@@ -151,23 +167,13 @@ class Exchange(HttpResponse):
         self._state = END  # not before: an error on the way leaves it incomplete
         out.complete(self)
 
-    def _body(self, body: Any, more: bool) -> None:
+    def _part(self, body: bytes, more: bool) -> None:
+        """A part of the body, which is not all of it."""
         out = self.out
-        if out.gone or self._parted:
-            raise ClientGone("the client has left")
-        if type(body) is not bytes:
-            body = bytes(body)
-        if not self._headed:
-            if out.conversation.reply:
-                out.last = True  # the client waits to be asked for the body, and has not been
-            if not more:
-                self._state = END
-                self.only(body)
-                out.complete(self)
-                return
-            if not body:
-                out.send(self._head())  # who opens a stream waits for this
-                return
+        if not self._headed and out.conversation.reply:
+            out.last = True  # as above
+        if not self._headed and not body:
+            out.send(self._head())  # who opens a stream waits for this
         self.write(body)
         if not more:
             self._state = END

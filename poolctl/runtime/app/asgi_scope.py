@@ -22,7 +22,7 @@ VERSION = {"version": "3.0", "spec_version": "2.4"}
 class Memo:
     """What is kept for the length of a connection. The protocol gives the same list for the same headers as before."""
 
-    __slots__ = ("_filled", "_headers", "_lowered", "_subject", "_target", "client", "server")
+    __slots__ = ("_filled", "_headers", "_lowered", "_secure", "_subject", "_target", "client", "server")
 
     def __init__(self, peer: Peer) -> None:
         self.client = (peer.client_host, int(peer.client_port or 0)) if peer.client_host else None
@@ -31,6 +31,7 @@ class Memo:
         self._headers: object = None
         self._lowered: list[tuple[bytes, bytes]] = []
         self._target: object = None
+        self._secure = False
         self._filled: dict[str, Any] = {}  # all that is the same for requests with the same target
 
     def scope(self, request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
@@ -41,16 +42,16 @@ class Memo:
             self._headers = request.headers
         if request.target is not self._target:
             self._filled = self._fill(request)
+            self._secure = self._filled["scheme"] == "https"
             self._target = request.target
         scope = self._filled.copy()
         scope["asgi"] = VERSION.copy()
         scope["method"] = request.method
         scope["headers"] = self._lowered.copy()
         scope["state"] = state.copy()
-        extensions: dict[str, dict[str, Any]] = {"http.response.pathsend": {}}
-        if scope["scheme"] == "https":
-            extensions["tls"] = {**TLS, "client_cert_name": self._subject or None}
-        scope["extensions"] = extensions
+        scope["extensions"] = {"http.response.pathsend": {}}
+        if self._secure:
+            scope["extensions"]["tls"] = {**TLS, "client_cert_name": self._subject or None}
         return scope
 
     def _fill(self, request: HttpRequest) -> dict[str, Any]:
@@ -59,6 +60,7 @@ class Memo:
             raw = _unusual(raw)
         path = raw.decode("latin-1")
         return {
+            **dict.fromkeys(("asgi", "method", "headers", "state", "extensions")),  # room for what each request has
             "type": "http",
             "http_version": request.version,
             "scheme": request.conversation.scheme,

@@ -118,12 +118,12 @@ def status_line(status: str) -> Status:
     return known
 
 
-_texts = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+TEXTS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def status_text(code: int) -> str:
     """A status by its number. Raises TypeError for what is no number."""
-    text = _texts.get(code)
+    text = TEXTS.get(code)
     return text if text is not None else f"{code:d} "
 
 

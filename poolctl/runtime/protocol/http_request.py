@@ -96,4 +96,4 @@ class HttpRequest:
         self.body = EMPTY
         self.length = -1
         self.keep_alive = keep_alive
-        self.conversation = cast("HttpConversation", conversation)  # set before anyone else sees it
+        self.conversation: HttpConversation = conversation  # type: ignore[assignment]  # set before anyone else sees it
