@@ -113,12 +113,16 @@ async def awaited(request: object) -> None:
 def test_app_and_function_agree_on_who_waits(module: Any, word: str, function: Any) -> None:
     module.answer = function
     part_class("app", f"async-{word}")("pc_user:answer").load(ALONE)
-    with pytest.raises(AppError, match=rf"async function.* write 'app: \{{async-{word}: pc_user:answer\}}'"):
+    with pytest.raises(
+        AppError, match=rf"is async, but the app {word} .*write 'app: \{{async-{word}: pc_user:answer\}}'"
+    ):
         part_class("app", word)("pc_user:answer").load(ALONE)
     for plain in (len, Answers):
         module.answer = plain
         part_class("app", word)("pc_user:answer").load(ALONE)
-        with pytest.raises(AppError, match=rf"no async function.* write 'app: \{{{word}: pc_user:answer\}}'"):
+        with pytest.raises(
+            AppError, match=rf"is not async, but the app async-.* write 'app: \{{{word}: pc_user:answer\}}'"
+        ):
             part_class("app", f"async-{word}")("pc_user:answer").load(ALONE)
 
 
