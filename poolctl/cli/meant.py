@@ -78,9 +78,12 @@ def _topology(what: str) -> str:
         meant = [each for each in found if each.app == what]
     if not meant:
         app = f"{_module(what, root)}:app" if what.endswith(".py") else what
+        module = app.partition(":")[0]
+        if near := next((each.app for each in found if each.app.partition(":")[0] == module), ""):
+            raise _left(f"no application {app} was found", f'did you mean "{near}"?')
         lines = f"app: {{wsgi: {app}}} and app: {{asgi: {app}}}"
         raise _left(
-            f"{what} is no topology, and its source does not say which application it has",
+            f"found no WSGI or ASGI application for {what}",
             f"write topology.yaml with one of the lines {lines}, or run poolctl init",
         )
     directory = os.path.join(root, meant[0].directory)

@@ -450,6 +450,8 @@ def _fitting(known: str, value: Any) -> str:
         return "{to: stdout}" if value == "-" else "combined" if switch else f"{{to: {_shown(value)}}}"
     if known == "timeouts.request" and not value:
         return "off"
+    if known == "listen.proxy_protocol" and switch:
+        return "10.0.0.0/8"  # the networks of the proxies, no switch
     if known == "affinity" and switch:
         return "client"
     return _shown(value)

@@ -15,7 +15,7 @@ _ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?"
 def read_mode(value: Any) -> int:
     """Permission bits from octal digits. Raises ValueError; a number is refused, for YAML 1.2 reads 0660 as 660."""
     if not isinstance(value, str) or not re.fullmatch("[0-7]{3,4}", value):
-        help_ = f'put it in quotes: "{value:04}"' if _digits(value) else 'for instance "0660"'
+        help_ = f'put it in quotes: "{value:04}"' if _digits(value) else 'for instance "0660"; as a umask "0027"'
         raise Refused("expected three or four octal digits in quotes", help_)
     bits = int(value, 8)
     if bits > 0o777:

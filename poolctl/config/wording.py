@@ -313,7 +313,7 @@ def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
             return f"as a whole number it is {int(given)}"
         if re.fullmatch("[0-9]{1,3}([_, '][0-9]{3})+", text):
             return f"write {re.sub('[^0-9]', '', text)}"
-    if kinds & {"list_type", "tuple_type"} and isinstance(given, str | int | float):
+    if kinds & {"list_type", "tuple_type"} and isinstance(given, str | int | float) and not isinstance(given, bool):
         parts = [part for part in re.split(r"\s*[,;]\s*", text) if part]
         if len(parts) > 1:
             return f"a list needs brackets: [{', '.join(map(shown, parts))}]"

@@ -39,7 +39,7 @@ def remedy(error: BaseException) -> str:
                 f"let user {os.geteuid()} enter {closed}, where {sys.executable} has modules, or run poolctl with a"
                 " Python that this user may read"
             )
-        return f'install what has the module "{package}" for {sys.executable}, which runs poolctl'
+        return f'install the package that provides "{package}" for {sys.executable}, which runs poolctl'
     return "fix it in the app's own code"
 
 

@@ -7,6 +7,6 @@ class Violation(AssertionError):
     """``what`` was broken, and the ``mend``."""
 
     def __init__(self, what: str, mend: str = "") -> None:
-        super().__init__(f"{what}\nmend: {mend}" if mend else what)
+        super().__init__(f"{what}\nfix: {mend}" if mend else what)
         self.what = what
         self.mend = mend

@@ -93,6 +93,13 @@ def test_what_cannot_be_meant_is_said(tmp_path: Path, command: str, what: str) -
     assert hint in done.stderr
 
 
+def test_a_name_beside_the_application_finds_it(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(WSGI)
+    done = poolctl("run", "shop:aplication", cwd=tmp_path)
+    assert done.returncode == 2
+    assert 'did you mean "shop:app"?' in done.stderr
+
+
 def test_a_folder_without_a_topology(tmp_path: Path) -> None:
     done = poolctl("run", cwd=tmp_path)
     assert (done.returncode, "there is no topology here (topology.yaml" in done.stderr) == (2, True)

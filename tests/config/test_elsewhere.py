@@ -92,6 +92,7 @@ def test_no_key_of_a_topology_is_foreign(key: str) -> None:
         ("keepalive", 5, "write timeouts: {idle: 5}"),
         ("accesslog", "-", "write access_log: {to: stdout}"),
         ("accesslog", "/var/log/a.log", "write access_log: {to: /var/log/a.log}"),
+        ("proxy_protocol", True, "write listen: {at: tcp://HOST:PORT, proxy_protocol: 10.0.0.0/8}"),
         ("proxy_headers", True, "write forwarded: {trust: 127.0.0.1}"),
         ("ssl_certfile", "a.pem", "write listen: {at: tcp://HOST:PORT, tls: {certificate: a.pem}}"),
         ("wsgi_app", "shop:app", "write app: {wsgi: shop:app}"),

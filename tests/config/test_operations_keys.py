@@ -30,6 +30,7 @@ WRONG = {
     "listen: {at: tcp://h:1, protocol: htp}": 'PC205 2:35 unknown protocol "htp"',
     "listen: {at: tcp://h:1, protocol: {use: http, hed: 1}}": 'PC203 2:47 unknown key "hed" in listen.protocol',
     "listen: {at: tcp://h:1, protocol: lines}": "PC301 2:35 the app demo speaks the protocol http, not lines",
+    "listen: {at: tcp://h:1, proxy_protocol: true}": "PC204 2:41 expected a list, not true",
     "listen: {at: tcp://h:1, proxy_protocol: shop}": "PC204 2:41 an address, a network such as 10.0.0.0/8, or unix",
     "user: [shop]": "PC204 2:7 the name or the number of an account",
     "group: -1": "PC204 2:8 the name or the number of an account",

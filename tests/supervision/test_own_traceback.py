@@ -21,7 +21,7 @@ def test_a_python_that_the_user_may_not_read(tmp_path: Path, monkeypatch: pytest
     """A standard library below /root, for instance: nothing has to be installed."""
     (tmp_path / "root" / "lib").mkdir(parents=True)
     monkeypatch.setattr(sys, "path", ["/", str(tmp_path / "root" / "lib" / "python3")])
-    assert remedy(MISSING).startswith('install what has the module "socketserver_"')
+    assert remedy(MISSING).startswith('install the package that provides "socketserver_"')
     for each in (tmp_path, *tmp_path.parents[:-1]):
         each.chmod(0o755) if each.is_relative_to("/tmp/pytest-of-root") else None
     (tmp_path / "root").chmod(0o700)

@@ -38,8 +38,8 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
         refused = {name: path for name, path in given.items() if not _takes_files(os.path.join(there, path))}
         found = any(map(_takes_files, [*(os.path.join(there, each) for each in around.values()), *USUAL, there]))
     for name, path in refused.items():
-        message = f"environment: no temporary files can be made in {path} ({name}), so another directory has them"
-        mend = f"make the directory, and let {topology.user or 'this user'} write there"
+        message = f"environment: {path} ({name}) takes no temporary files, so they go to another directory"
+        mend = f"create the directory and let {topology.user or 'this user'} write there"
         yield Diagnostic("PC428", message, tree.at_value(("environment", name)), mend, severity="warning")
     if not found and len(refused) == len(given):
         message = "no directory takes temporary files: large bodies are kept in memory, and tempfile fails in the app"

@@ -296,7 +296,8 @@ class TestApp:
         finding = one("app: {wsgi: shop}\n")
         assert finding.code == "PC411"
         assert (
-            finding.help == f'install what has the module "not_there_at_all" for {sys.executable}, which runs poolctl'
+            finding.help
+            == f'install the package that provides "not_there_at_all" for {sys.executable}, which runs poolctl'
         )
 
     def test_says_why_it_leaves(self, folder: Path) -> None:
