@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, get
+from harness.machine import within
 from harness.server import alive, wait_until
 
 from faults.models import ALL, Start, models
@@ -48,6 +51,17 @@ def used(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+@cache
+def semaphores() -> bool:
+    """Whether multiprocessing.Pool finds its semaphores here: they need a /dev/shm that can be written, which a
+    container with a read-only root may lack."""
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except OSError:
+        return False
+    return True
+
+
 def ask_for(port: int, way: str) -> int:
     """Have a child started on a connection that stays open until it has answered; its pid. The end comes at once."""
     with Client(port) as client:
@@ -73,7 +87,7 @@ def test_a_child_of_the_app_holds_nothing_of_the_server(serve: Start, name: str,
     )
     with Client(server.port) as neighbour:
         assert neighbour.get().status == 200
-        children = [ask_for(server.port, way) for way in ("child", "raw", "pool")]
+        children = [ask_for(server.port, way) for way in ("child", "raw", "pool") if way != "pool" or semaphores()]
         for pid in children:
             if alive(pid):  # that of a pool may be gone with its worker's interest
                 wait_until(
@@ -87,7 +101,7 @@ def test_a_child_of_the_app_holds_nothing_of_the_server(serve: Start, name: str,
             assert another.get(close=True).status == 200
             assert another.at_end()
         wait_until(lambda: all_idle(server.tree()), "processes that sleep")
-        assert sum(used(pid) - busy.get(pid, 0) for pid in server.tree()) <= 1, "a loop spins"
+        assert sum(used(pid) - busy.get(pid, 0) for pid in server.tree()) <= within(1), "a loop spins"
     assert server.stop() == 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), 1)
@@ -139,6 +153,8 @@ def application(environ, start_response):
 def test_helpers_that_a_preloaded_app_makes_when_it_is_imported_end_with_it(
     serve: Start, tmp_path: Path, name: str, made: str
 ) -> None:
+    if made == "Pool(1)" and not semaphores():
+        pytest.skip("multiprocessing.Pool needs semaphores, and /dev/shm cannot be written here")
     (tmp_path / "helped.py").write_text(POOL.format(made=made))
     model = ALL[name]
     server = serve({**model.topology(2, preload=True), "app": {"wsgi": "helped"}}, path=tmp_path)
