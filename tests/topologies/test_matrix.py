@@ -1,11 +1,16 @@
 """Every combination of the axes: those that fit serve and do what their words say, the others are refused with the
-reason."""
+reason.
+
+Of those that fit, the short form serves as many as put every two words together that go together, and every shape of a
+server with its defaults; the long form serves all.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import combinations as subsets
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -83,7 +88,30 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-@pytest.mark.parametrize("combination", SERVED, ids=words)
+def pairs(combination: Combination) -> set[frozenset[tuple[str, Any]]]:
+    """Every two words that it puts together, each with its axis."""
+    pool = (combination.pool, (combination.threads or 1) > 1)
+    given = {**vars(combination), "service": combination.service.app, "pool": pool, "threads": None}
+    return {frozenset(two) for two in subsets(given.items(), 2)}
+
+
+def covering(given: list[Combination]) -> list[Combination]:
+    """A part of them that puts together every two words that any of them does: a covering array of strength two, chosen
+    greedily (Cohen, Dalal, Fredman, Patton: The AETG System, 1997)."""
+    missing = set().union(*map(pairs, given))
+    chosen = []
+    while missing:
+        chosen.append(max(given, key=lambda each: len(missing & pairs(each))))
+        missing -= pairs(chosen[-1])
+    return chosen
+
+
+BRIEF = {*covering(SERVED), *filter(by_default, SERVED)}
+
+
+@pytest.mark.parametrize(
+    "combination", [each if each in BRIEF else pytest.param(each, marks=pytest.mark.slow) for each in SERVED], ids=words
+)
 def test_what_fits_serves_as_its_words_say(combination: Combination, launch: Launch, tmp_path: Path) -> None:
     """And `validate` says before that it does; the app is looked for where the server is."""
     file = tmp_path / "valid.yaml"
@@ -175,4 +203,5 @@ def test_the_matrix_is_whole() -> None:
             other = replace(each, affinity=SESSIONS[each.affinity])
             assert [refusal.rule for refusal in fits(each)] == [refusal.rule for refusal in fits(other)]
     assert len(SERVED) > 300
+    assert len(BRIEF) > 100
     assert len(SHAPES) > 20
