@@ -62,8 +62,9 @@ CARRIED = (b"X-Session", b"Mcp-Session-Id", b"X-Tenant", b"X-Tenant-Id", b"X-Use
 
 def _of(number: int) -> Task:
     name = _word(number)
-    headers = [(b"cookie", b"sid=" + name + b"; sessionid=" + name), *((header, name) for header in CARRIED)]
-    return Asking(*task(client(number), float(number), Request("GET", b"/" + name + b"?q=" + name, headers)))
+    headers = [(header, name) for header in CARRIED]
+    headers.append((b"cookie", b"sid=%b; sessionid=%b" % (name, name)))
+    return Asking(*task(client(number), float(number), Request("GET", b"/%b?q=%b" % (name, name), headers)))
 
 
 def _word(number: float) -> bytes:

@@ -60,16 +60,17 @@ class World:
         self.waiting: deque[Task] = deque()
         self.under_way: list[UnderWay] = []
         self.given = [0] * count  # tasks that each inbox has had
-        self.history: deque[str] = deque(maxlen=REMEMBERED)
+        self.history: deque[tuple[Any, ...]] = deque(maxlen=REMEMBERED)  # what to join when a message tells of it
         self.found: list[Violation] = []  # all that was raised
+        self.offer = tuple(self.views)  # the inboxes that a task may go to now
+        self.chooses = "next" in self.hooks
         for view in self.views:
             self._tell("joined", view)
 
-    @property
-    def offer(self) -> tuple[InboxView, ...]:
-        """The inboxes that a task may go to now: those of living workers; when all are dead that of the last."""
+    def _offer(self) -> None:
+        """Those of living workers that have room; when all are dead that of the last."""
         away = self.away if len(self.away) < len(self.views) else self.away - {self.last}
-        return tuple(view for view in self.views if view.index not in away | self.full)
+        self.offer = tuple(view for view in self.views if view.index not in away | self.full)
 
     @property
     def idle(self) -> bool:
@@ -85,7 +86,9 @@ class World:
 
     def arrive(self, task: Task) -> None:
         """A task comes."""
-        self.history.append(f"a task of {task.client or 'a unix socket'} comes ({task.method or 'a connection'})")
+        self.history.append(
+            ("a task of ", task.client or "a unix socket", " comes (", task.method or "a connection", ")")
+        )
         if not self._place(task):
             self.waiting.append(task)
             self._let_choose()
@@ -95,16 +98,17 @@ class World:
         """One of the tasks that are under way is done."""
         done = self.under_way.pop(number)
         self.now += seconds
-        self.history.append(f"a task of inbox {done.inbox} is done")
+        self.history.append(("a task of inbox ", done.inbox, " is done"))
         self._count_done(done.inbox)
         self._tell("finished", done.task, self.views[done.inbox], self.now - done.began)
         self._retry()
 
     def leave(self, index: int) -> None:
         """The worker of an inbox dies, with all that it has in hand."""
-        self.history.append(f"the worker of inbox {index} dies")
+        self.history.append(("the worker of inbox ", index, " dies"))
         self.away.add(index)
         self.last = index
+        self._offer()
         for lost in [each for each in self.under_way if each.inbox == index]:
             self.under_way.remove(lost)
             self._count_done(index)
@@ -114,26 +118,31 @@ class World:
 
     def join(self, index: int) -> None:
         """It has a successor."""
-        self.history.append(f"the worker of inbox {index} has a successor")
+        self.history.append(("the worker of inbox ", index, " has a successor"))
         self.away.discard(index)
+        self._offer()
         self._tell("joined", self.views[index])
         self._retry()
 
     def fill(self, index: int) -> None:
         """An inbox has no room."""
-        self.history.append(f"inbox {index} is full")
+        self.history.append(("inbox ", index, " is full"))
         self.full.add(index)
+        self._offer()
 
     def drain(self, index: int) -> None:
         """It has room again."""
-        self.history.append(f"inbox {index} has room again")
+        self.history.append(("inbox ", index, " has room again"))
         self.full.discard(index)
+        self._offer()
         self._retry()
 
     # what the strategy makes of it
 
     def _retry(self) -> None:
-        if "next" not in self.hooks:
+        if not self.waiting:
+            return
+        if not self.chooses:
             while self.waiting and self._place(self.waiting[0]):
                 self.waiting.popleft()
         self._let_choose()
@@ -146,7 +155,10 @@ class World:
         chosen = self._ask("pick", task, offer)
         if chosen is None:
             return False
-        if not any(chosen is view for view in offer):
+        for view in offer:
+            if chosen is view:
+                break
+        else:
             among = ", ".join(str(view.index) for view in offer)
             raise self.violation(
                 f"pick answered {chosen!r}, and on offer are the inboxes {among}",
@@ -158,16 +170,18 @@ class World:
     def _put(self, task: Task, view: InboxView) -> None:
         self.rows[view.index][SENT] += 1
         self.given[view.index] += 1
-        least = min(self.workers[view.index], key=lambda cells: cells[TAKEN] - cells[DONE])
+        threads = self.workers[view.index]
+        least = threads[0] if len(threads) == 1 else min(threads, key=lambda cells: cells[TAKEN] - cells[DONE])
         least[TAKEN] += 1
         self.under_way.append(UnderWay(task, view.index, self.now))
 
     def _count_done(self, index: int) -> None:
-        busiest = max(self.workers[index], key=lambda cells: cells[TAKEN] - cells[DONE])
+        threads = self.workers[index]
+        busiest = threads[0] if len(threads) == 1 else max(threads, key=lambda cells: cells[TAKEN] - cells[DONE])
         busiest[DONE] += 1
 
     def _let_choose(self) -> None:
-        if "next" not in self.hooks:
+        if not self.chooses:
             return
         for view in self.offer:
             while self.waiting and view.load < view.capacity:
@@ -207,6 +221,7 @@ class World:
 
     def violation(self, what: str, mend: str = "") -> Violation:
         """With the steps that led to it."""
-        steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(self.history, start=1))
+        told = ("".join(map(str, step)) for step in self.history)
+        steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(told, start=1))
         self.found.append(Violation(f"{what}\nafter these steps, the last of them:{steps}" if steps else what, mend))
         return self.found[-1]

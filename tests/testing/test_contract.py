@@ -30,11 +30,11 @@ FOUND: list[tuple[type[Dispatch], Callable[..., None], str]] = [
     (wrong.KeepsAnIndex, any_history, "pick raised IndexError"),
     (wrong.DividesByZero, any_history, "modulo by zero"),
     (wrong.RemembersEverybody, checks.bounded, "KiB after 140000"),
-    (wrong.RemembersTenants, checks.bounded, "KiB after 140000"),
-    (wrong.RemembersCookies, checks.bounded, "KiB after 140000"),
-    (wrong.RemembersPaths, checks.bounded, "KiB after 140000"),
-    (wrong.RemembersQueries, checks.bounded, "KiB after 140000"),
-    (wrong.RemembersRawHeaders, checks.bounded, "KiB after 140000"),
+    (wrong.RemembersTenants, checks.bounded, "KiB after 30000"),
+    (wrong.RemembersCookies, checks.bounded, "KiB after 30000"),
+    (wrong.RemembersPaths, checks.bounded, "KiB after 30000"),
+    (wrong.RemembersQueries, checks.bounded, "KiB after 30000"),
+    (wrong.RemembersRawHeaders, checks.bounded, "KiB after 30000"),
     (wrong.StaleLoads, checks.fair, "got 600 of 600 equal tasks"),
     (wrong.NotOnOffer, any_history, "and on offer are the inboxes"),
     (wrong.ParsesAddresses, any_history, "pick raised ValueError: invalid literal for int"),
@@ -51,9 +51,9 @@ FOUND: list[tuple[type[Dispatch], Callable[..., None], str]] = [
     (wrong.ComparesAllWithAll, checks.quick, "a decision among "),
     (wrong.CountsItself, any_history, "finished raised AssertionError"),
     (wrong.NewestFirst, checks.fair, "a task has waited while 300 that came later were taken"),
-    (wrong.RemembersInTheModule, checks.bounded, "objects more after 70000 clients"),
+    (wrong.RemembersInTheModule, checks.bounded, "objects more after 15000 clients"),
     (wrong.RemembersInTheModule, shared.alone, "SEEN belongs to the module and was changed"),
-    (wrong.CachesWithoutABound, checks.bounded, "objects more after 70000 clients"),
+    (wrong.CachesWithoutABound, checks.bounded, "objects more after 15000 clients"),
     (wrong.CountsInADefault, shared.alone, "a default value of counted() was changed"),
     (wrong.Leaves, any_history, "pick raised SystemExit: no workers"),
     (wrong.Loops, any_history, "pick has not come back after 0.2 s"),
@@ -75,6 +75,12 @@ def run(check: Callable[..., None], strategy: type[Dispatch]) -> None:
 def test_it_finds(
     strategy: type[Dispatch], check: Callable[..., None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if (
+        check is checks.bounded and "140000" not in said
+    ):  # one sees as many as others do; nobody here has a bound to reach
+        monkeypatch.setattr(checks, "MANY", 15_000)
+    if check is checks.quick:
+        monkeypatch.setattr(checks, "TRIES", 1)
     if strategy is wrong.Locked:
         monkeypatch.setattr(purity, "PATIENCE", 1.0)
     if strategy is wrong.Loops:
