@@ -222,7 +222,7 @@ class Connection(Sending):
     def expire(self, now: float, service: Service) -> None:
         """Close it when it has kept us waiting for too long; a request that was begun is told so."""
         timeouts, waited = self.loop.timeouts, now - self.since
-        if self.outbound is not None:
+        if self.outbound is not None or self.conversation.stalled:
             if waited > timeouts.write:
                 self.close(service)
         elif self.started:

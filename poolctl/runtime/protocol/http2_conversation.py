@@ -28,13 +28,13 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http2_frames import Frames, FrameTooLongError
 from poolctl.runtime.protocol.http2_stream import Http2Stream
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
 STREAMS = 100  # that a client may have open at once
 RESETS = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
 
@@ -56,6 +56,8 @@ class Http2Conversation(Conversation):
         self._streams: dict[int, Http2Stream] = {}
         self._resets = 0
         self._over = False
+        self.mute = False  # the client sends no more, and so opens no window
+        self.framed = 0  # bytes of responses that went out since ``stands_still`` was asked
         self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
         self.h2.local_settings = Settings(
@@ -68,6 +70,7 @@ class Http2Conversation(Conversation):
         )
         self.h2.decoder.max_header_list_size = http.head  # also before the client has acknowledged it
         self.h2.initiate_connection()
+        self._frames = Frames(self.h2.max_inbound_frame_size)
 
     def frames(self) -> bytes:
         """What waits to be sent, and forget it."""
@@ -106,16 +109,37 @@ class Http2Conversation(Conversation):
         if self.failure:
             return
         try:
-            for event in self.h2.receive_data(data):
+            for event in self.h2.receive_data(self._frames.sift(data)):
                 self._take(event)
+            self._over |= self._frames.leaving
+        except FrameTooLongError:
+            self.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
+            self._fail()
         except ProtocolError:  # h2 has put a GOAWAY with the reason into what is to be sent
             self._fail()
 
     def ended(self) -> None:
         """The client sends no more: streams that are not complete are dropped."""
-        self._over = True
+        self._over = self.mute = True
         for stream in [each for each in self._streams.values() if not each.received]:
             self.forget(stream)
+
+    def stands_still(self) -> bool:
+        """Whether a response waits for a window, and nothing went out of any since the last time."""
+        framed, self.framed = self.framed, 0
+        return not framed and self.stalled
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a response waits for a window."""
+        return any(stream.left is not None for stream in self._streams.values())
+
+    def give_up(self) -> None:
+        """Nothing more goes out: when the client opens no window any more, what waits for one never will."""
+        if self.mute:
+            for stream in list(self._streams.values()):
+                if stream.left is not None:
+                    stream.cut()
 
     def last_words(self, refusal: bytes) -> bytes:
         """Instead of a status, which belongs to a stream: GOAWAY, unless h2 has said it."""
