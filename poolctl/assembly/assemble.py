@@ -6,6 +6,8 @@ import logging
 import resource
 import socket
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
 from poolctl.runtime import forked
+from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
@@ -65,6 +68,8 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
         log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts.combination, parts.workers)))
 
     def build() -> Server:
+        if isinstance(parts.app, AsyncApp):
+            take_asyncio(parts.app, host)
         host.move_in()
         return Server(parts.here(), listeners, contexts, access, board)
 
@@ -75,6 +80,17 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
         return {"assembly": assembled(parts.combination, parts.workers), **board.figures()}
 
     return Supervisor(topology.name, build, flat, drain, announce, reopen, board.renew, figures, explain).run()
+
+
+def take_asyncio(app: AsyncApp, host: Host) -> None:
+    """In a new mold: what asynchronous apps are served with is imported before they can patch it, and once for all
+    workers. Who changes the user may not be able to read it afterwards."""
+    import_module("poolctl.runtime.async_executor")
+    app.connections(logged=False)
+    if host.identity:
+        for package, module in (("h2", "http2_connection"), ("wsproto", "websocket_connection")):
+            if find_spec(package) is not None:
+                import_module(f"poolctl.runtime.{module}")
 
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:

@@ -152,8 +152,9 @@ class Site:
         return Request() if isinstance(self.affinity, Connection) else self.affinity
 
     def share(self, of: int) -> int:
-        """An equal part of the limit on connections, rounded up."""
-        return min(-(-self.connections // max(of, 1)), self.most)
+        """An equal part of the limit on connections, rounded up. Threads share the descriptors of their process."""
+        most = self.most if self.multiprocess else max(self.most // max(of, 1), 1)
+        return min(-(-self.connections // max(of, 1)), most)
 
     @property
     def at_once(self) -> int:
@@ -167,8 +168,14 @@ class Site:
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.async_loop import AsyncConnectionLoop  # asyncio is slow to import
 
-            return AsyncConnectionLoop(life, self.timeouts, limit, self.app, logged=self.access is not None)
-        return ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
+            loop: ConnectionLoop = AsyncConnectionLoop(
+                life, self.timeouts, limit, self.app, logged=self.access is not None
+            )
+        else:
+            loop = ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
+        if not self.multiprocess:  # the others have their share of the descriptors
+            loop.may_linger = max(loop.may_linger // self.workers, 1)
+        return loop
 
     def threads_of(self, loop: Loop, worker: int) -> list[Callable[[], None]]:
         """The same loop for each thread of a worker."""

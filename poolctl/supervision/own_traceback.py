@@ -65,7 +65,7 @@ def in_a_line(error: BaseException) -> str:
     """The kind of an exception and the first line of what it says; the lines after that are in the traceback."""
     try:
         said = getattr(error, "msg", "") if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001  # the user's code again, and its own words are all that is lost
+    except BaseException:  # noqa: BLE001  # the user's code again, and its own words are all that is lost
         said = "<exception str() failed>"  # as a traceback has it
     first = next((line for line in str(said).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

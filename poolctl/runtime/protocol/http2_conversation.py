@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
 
 STREAMS = 100  # that a client may have open at once
+KNOWN = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten
 RESETS = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
+
+
+class Limits(Settings):
+    """What we tell the client, which may not have read it yet: h2 would end the connection for one stream too many, and
+    it is the stream that is to be refused (RFC 9113, 5.1.2)."""
+
+    max_concurrent_streams = KNOWN  # what h2 looks at; what it tells is the item
 
 
 class Http2Conversation(Conversation):
@@ -60,7 +68,7 @@ class Http2Conversation(Conversation):
         self.framed = 0  # bytes of responses that went out since ``stands_still`` was asked
         self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
-        self.h2.local_settings = Settings(
+        self.h2.local_settings = Limits(
             client=False,
             initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
@@ -90,6 +98,11 @@ class Http2Conversation(Conversation):
         return count
 
     @property
+    def broken(self) -> bool:
+        """Whether the connection ends for what the client sent."""
+        return bool(self.failure)
+
+    @property
     def pending(self) -> bool:
         """Whether a stream is open: being received, waiting for its answer, or for a window."""
         return bool(self._streams)
@@ -111,6 +124,8 @@ class Http2Conversation(Conversation):
         try:
             for event in self.h2.receive_data(self._frames.sift(data)):
                 self._take(event)
+                if self.broken:
+                    return
             self._over |= self._frames.leaving
         except FrameTooLongError:
             self.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
@@ -163,7 +178,11 @@ class Http2Conversation(Conversation):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
-            self._begin(event)
+            if len(self._streams) < STREAMS:
+                self._begin(event)
+            else:  # it may be tried again (RFC 9113, 8.7)
+                self.h2.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
+                self._count_reset()
         elif isinstance(event, DataReceived):
             self._body(event)
         elif isinstance(event, StreamEnded):
@@ -196,6 +215,9 @@ class Http2Conversation(Conversation):
             if stream in self.complete:
                 self.complete.remove(stream)
             self.forget(stream)
+        self._count_reset()
+
+    def _count_reset(self) -> None:
         self._resets += 1
         if self._resets > RESETS:
             self.h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
