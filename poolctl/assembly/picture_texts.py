@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from poolctl.assembly.combination import ASKED, ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
 from poolctl.assembly.describe import assembled
+from poolctl.assembly.sentences import ANY_WORKER, FREE_ROOM, FREE_THREAD, ONE_INTERPRETER, WAITS_IN_FRONT
 from poolctl.config.model import Topology
 
 MAKERS = ("process-per-connection", "thread-per-connection")
@@ -37,6 +38,11 @@ LEADING_PROCESSES: Two = (
     "nobody stands between a client and its worker, and no process of its own is needed to accept",
     "a connection stays with who led at its accept: its requests wait behind a long one while other workers are free",
 )
+QUEUE_OF_CONNECTIONS: Two = (
+    "any worker that is free takes the oldest connection",
+    "a worker keeps what it took until it closes, so some have many connections and others few",
+)
+QUEUE_IN_FRONT = "no worker can be preferred, and what comes back wakes the front while requests wait"
 ABOUT: dict[str, dict[str, Two]] = {
     "pool": {
         "process": (
@@ -45,11 +51,11 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         "process with threads": (
             "several interpreters, and in each of them threads that wait at the same time",
-            "the app has to be safe for threads, and a crash takes all threads of its process along",
+            f"{ONE_INTERPRETER}; the app has to be safe for threads, and a crash ends all threads of its process",
         ),
         "thread": (
             "the app is in memory once, and a task goes from thread to thread without the kernel",
-            "Python code runs in one thread at a time, the app has to be safe for threads, and a crash takes all along",
+            f"{ONE_INTERPRETER}; the app has to be safe for threads, and a crash takes all along",
         ),
         "process-per-connection": (
             "every client has a process to itself; nothing is left behind by one for the next",
@@ -90,7 +96,7 @@ ABOUT: dict[str, dict[str, Two]] = {
     },
     "dispatch": {
         "shared-queue": (
-            "whoever is free takes the oldest task, so no task waits while a worker has nothing to do",
+            f"{ANY_WORKER}, so none waits while a worker has nothing to do",
             "no worker can be preferred, and nothing kept with one",
         ),
         "least-loaded": (
@@ -135,6 +141,19 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
     },
 }
+
+
+def room(chosen: Combination) -> str:
+    """Where a request goes while the queue is in the front."""
+    return FREE_ROOM if chosen.service.asynchronous else FREE_THREAD
+
+
+def of_shared_queue(chosen: Combination) -> Two:
+    """What one queue gives and costs depends on where it is, and on what waits in it."""
+    if chosen.queues_in_front:
+        none_waits = "" if chosen.service.asynchronous else ", so none waits while a thread is free"
+        return (room(chosen) + none_waits, QUEUE_IN_FRONT)
+    return ABOUT["dispatch"]["shared-queue"] if chosen.ownership == REACTIVE else QUEUE_OF_CONNECTIONS
 
 
 def summary(chosen: Combination, workers: int) -> str:
@@ -187,15 +206,17 @@ def _serving(chosen: Combination) -> Iterator[str]:
         yield "The front reads until a request is whole, head and body."
         where = "an inbox" if chosen.dispatch != "shared-queue" else "the inbox of all workers"
         if chosen.queues_in_front:
-            where = f"the {chosen.pool} with the fewest requests, of those with room for one more"
+            where = room(chosen).removeprefix("a request goes to ")
         keep = {"request": "", "connection": ", where the connection's first one went", "client": ", by its address"}
         keep |= {word: f", by its {word}" for word in ASKED}
         between = "its bytes and the client's descriptor go" if chosen.pool == "process" else "it goes"
         yield f"Then {between} to {where} ({by}{keep[str(chosen.affinity)]})."
         if chosen.queues_in_front:
-            yield "While none has room it waits in the front, first in, first out."
+            yield WAITS_IN_FRONT
         if service.asynchronous:
-            yield "A worker takes it beside the others that it has in hand, and awaits the app."
+            yield "The worker takes it beside the others that it works on, and awaits the app."
+        elif (chosen.threads or 1) > 1:
+            yield "One of its threads takes the request, calls the app, and writes the answer to the client itself."
         else:
             yield "A worker takes it, calls the app, and writes the answer to the client itself."
         yield "What the client does not take at once goes back to the front, which sends it on."

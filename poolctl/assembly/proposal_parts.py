@@ -8,6 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolctl.assembly.proposal import AWAITED, AXES, BLOCKING, Answers, Otherwise, Setting
+from poolctl.assembly.sentences import (
+    ANY_WORKER,
+    FREE_ROOM,
+    FREE_THREAD,
+    ONE_INTERPRETER,
+    WAITS_IN_FRONT,
+    capital,
+)
 
 WAITING_PER_CORE = 4  # processes for a core where a request waits three quarters of its time
 PROCESSES_MAX = 64
@@ -58,7 +66,7 @@ def followers(answers: Answers, when: str = "") -> Design:
         "pool",
         "{kind: thread, size: auto}",
         f"{who}, and a thread that waits needs no core: auto is as many as cores and 4 more, 32 at the most; a number "
-        f"says how many requests are answered at once.{shared} All threads together compute on one core, and "
+        f"says how many requests are answered at once.{shared} {capital(ONE_INTERPRETER)}. "
         "timeouts.request is not for threads, which nobody can end.",
         "threads that wait need no core" + (", and they share what the app keeps" if shared else ""),
     )
@@ -91,14 +99,8 @@ def lending(answers: Answers, when: str = "", *, client: bool = False, waits: bo
             "a new client goes where the least is to do",
         )
         return Design((pool, _lends(answers), dispatch, _client()), when)
-    turns = ", and one that computes in a coroutine takes none" if answers.kind in AWAITED else ""
-    dispatch = Setting(
-        "dispatch",
-        "shared-queue",
-        f"One queue: whoever is free takes the oldest request{turns}. Measured with 100 ms between 2 ms: the quick "
-        "ones' p99 is 46 ms, and 204 ms where processes keep their connections.",
-        "whoever is free takes the oldest request, so none waits behind a slow one",
-    )
+    goes = FREE_ROOM if answers.kind in AWAITED else ANY_WORKER
+    dispatch = _shared_queue(f"{capital(goes)}.", goes)
     affinity = Setting(
         "affinity",
         "request",
@@ -113,13 +115,24 @@ def threaded(answers: Answers) -> Design:
     pool = Setting(
         "pool",
         f"{{kind: process, size: auto, threads: {THREADS}}}",
-        f"A process for each core, for one interpreter computes on one core at a time, and {THREADS} threads in each, "
-        "for a request that waits leaves the core to others. A process that crashes takes the requests of its own "
+        f"A process for each core, and {THREADS} threads in each, for a request that waits leaves the core to others. "
+        f"{capital(ONE_INTERPRETER)}. A process that crashes takes the requests of its own "
         "threads along and no others, and one that hangs can be ended (timeouts.request).",
-        "a process for each core, and threads for requests that wait",
+        f"threads for requests that wait; {ONE_INTERPRETER}",
     )
-    _, *rest = lending(answers).settings
-    return Design((pool, *rest))
+    dispatch = _shared_queue(f"{capital(FREE_THREAD)}. {WAITS_IN_FRONT}", FREE_THREAD)
+    _, ownership, _, affinity = lending(answers).settings
+    return Design((pool, ownership, dispatch, affinity))
+
+
+def _shared_queue(why: str, short: str) -> Setting:
+    return Setting(
+        "dispatch",
+        "shared-queue",
+        f"{why} Measured with 100 ms between 2 ms: the quick ones' p99 is 46 ms, and 204 ms where processes keep their "
+        "connections.",
+        f"{short}, so none waits behind a slow one",
+    )
 
 
 def _lends(answers: Answers) -> Setting:

@@ -1,4 +1,4 @@
-"""shared-queue: one queue for all, and whoever is free has the oldest task.
+"""shared-queue: any worker that is free takes the oldest task.
 
 Where a worker serves one task at a time, the queue is an inbox that all of them share: they sleep on it, and the kernel
 wakes one. Where a worker serves several (threads of a process, tasks of an event loop), the kernel would wake the same
