@@ -309,4 +309,5 @@ def build_site(
         inboxes=inboxes,
         access=access,
         private=parts.private,
+        is_topology=parts.is_topology,
     )
