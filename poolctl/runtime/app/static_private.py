@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 log = logging.getLogger("poolctl")
 LARGEST = 64 << 10  # bytes of a file that is looked into; a larger topology is refused
@@ -60,6 +61,7 @@ class Private:
 _TOPOLOGY = "%r is a topology of poolctl, so it is not published; to publish it, let its name end in .txt"
 
 
+@lru_cache(1024)
 def like_one(name: bytes) -> bool:
     """Whether a topology might have this name."""
     return b".y" in name or b".Y" in name or name.endswith(LIKE_ONE)
