@@ -325,6 +325,16 @@ CODES = {
             " file's user may write: environment: {TMPDIR: /var/lib/shop}."
         ),
     ),
+    "PC429": Code(
+        "a Python that the user cannot read",
+        "The user of the topology cannot enter a folder on the way to the standard library or to installed packages,"
+        " because Python is installed in the home of another user, for instance. What is imported before the processes"
+        " become that user works, and what is imported later, perhaps within a request, does not.",
+        how=(
+            "Install poolctl and the app for a Python that this user can read: /usr/bin/python3 -m venv /opt/shop, then"
+            " /opt/shop/bin/pip install. Do not open the home of root to everybody."
+        ),
+    ),
     "PC430": Code(
         "fewer descriptors than connections",
         "Each connection takes one descriptor, with TLS three. At the limit of the process accept(2) fails and clients"
