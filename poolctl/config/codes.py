@@ -354,6 +354,12 @@ CODES = {
             "Choose another dispatch of reuse-port (kernel-hash needs no program), or ownership half-sync/half-async."
         ),
     ),
+    "PC433": Code(
+        "a variable that names nothing",
+        "The value of a variable in environment is a time zone, a folder or a file that this machine does not have."
+        " The C library then takes UTC, Python passes over the folder, and neither says so.",
+        how="Correct the value. Time zones are the names below /usr/share/zoneinfo, of the package tzdata.",
+    ),
     "PC501": Code(
         "a pool that answers one request at a time",
         "While one request is slow all others wait, health checks too.",

@@ -167,7 +167,11 @@ def _given(first: str, around: dict[str, Any]) -> Texts:
     """What the file has at this key itself."""
     given = around.get(first)
     if isinstance(given, dict):
-        return {(str(key),): _shown(value) for key, value in given.items() if not isinstance(value, dict | list)}
+        return {
+            (str(key),): _shown(value)
+            for key, value in given.items()
+            if not isinstance(value, dict | list) and (key != "kind" or value in ("process", "thread"))
+        }
     if isinstance(given, str):
         known_pool = given if given in ("process", "thread") else ""  # a slip is not repeated
         text = {"listen": _addresses(given), "pool": known_pool}.get(first)

@@ -47,6 +47,10 @@ def _checks(judgement: Judgement) -> Iterator[Check]:
         from poolctl.assembly.environment import interpreter
 
         yield interpreter.check
+    if topology.environment:
+        from poolctl.assembly.environment import variables
+
+        yield variables.check
     if any(address.tls for address in topology.listen):
         from poolctl.assembly.environment import certificates
 

@@ -220,6 +220,7 @@ class TestAddress:
         assert one("app: demo\nlisten: tcp://127.0.0.1:79\n").code == "PC402"
 
 
+ZONE = "/usr/share/zoneinfo/Asia/Tokyo"
 SHOP = "def application(environ, start_response): ...\nnumber = 3\n"
 
 
@@ -672,3 +673,40 @@ class TestLimits:
             "dispatch cpu needs a kernel that lets a program choose a socket: [Errno 22] Invalid argument"
         )
         assert "leave dispatch out" in finding.help
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        ("variable", "says", "fix"),
+        [
+            ("TZ: Europe/Nowhere", "no time zone Europe/Nowhere, so times are those of UTC", "such as Europe/Berlin"),
+            ("TZ: europe/berlin", "no time zone europe/berlin", "did you mean Europe/Berlin?"),
+            ("TZ: Europe/Berln", "no time zone Europe/Berln", "did you mean Europe/Berlin?"),
+            ("TZ: /etc/passwd", "no time zone /etc/passwd", "such as Europe/Berlin"),
+            ("PYTHONPATH: /nope", "there is no /nope, so no module is found there", "create it, or correct the path"),
+            ("PYTHONPATH: '/:lib::/nope'", "there is no lib and no /nope", "paths count from "),
+            ("SSL_CERT_FILE: ca.pem", "there is no ca.pem", "create it, or correct the path"),
+        ],
+    )
+    def test_names_nothing(self, folder: Path, variable: str, says: str, fix: str) -> None:
+        finding = one(f"app: demo\nenvironment: {{{variable}}}\n")
+        assert (finding.code, finding.severity) == ("PC433", "warning")
+        assert finding.message.startswith(f"environment: {variable.partition(':')[0]}: ")
+        assert says in finding.message
+        assert fix in finding.help
+        assert marked(finding) == variable.partition(": ")[2]
+
+    @pytest.mark.parametrize(
+        "zone",
+        ["Asia/Kolkata", ":Europe/Berlin", "UTC", "CET-1CEST,M3.5.0,M10.5.0/3", "<+0530>-5:30", "EST5EDT", "", ZONE],
+    )
+    def test_a_time_zone(self, folder: Path, zone: str) -> None:
+        """A name, a rule, or a file (tzset(3)); and it has its effect."""
+        assert found(f"app: demo\nenvironment: {{TZ: '{zone}'}}\n") == []
+
+    def test_paths_count_from_the_directory(self, folder: Path) -> None:
+        Path("there", "lib").mkdir(parents=True)
+        Path("there", "modules.zip").touch()
+        text = "app: demo\ndirectory: there\nenvironment: {PYTHONPATH: 'lib:modules.zip'}\n"
+        assert found(text) == []
+        assert one(text.replace("directory: there\n", "")).code == "PC433"
