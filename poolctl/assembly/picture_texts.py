@@ -13,7 +13,7 @@ MAKERS = ("process-per-connection", "thread-per-connection")
 
 FRONT = {
     REACTIVE: "owns the connections; reads whole requests and lends each to a worker",
-    f"{ASYNC}, accept front": "accepts, and hands each connection to a worker",
+    f"{ASYNC}, accept front": "accepts, and passes each connection to a worker",
     f"{ASYNC}, accept worker": "watches, and tells a worker that a connection waits",
 }
 WORKER = {
@@ -25,7 +25,7 @@ WORKER = {
 ACCEPTS = {
     REACTIVE: "accepts",
     ASYNC: "accepts",
-    LEADER: "who leads accepts",
+    LEADER: "the leader accepts",
     REUSE_PORT: "the kernel chooses whose socket",
     "process-per-connection": "accepts",
     "thread-per-connection": "accepts",
@@ -36,7 +36,7 @@ Two = tuple[str, str]  # what it gives, what it costs
 
 LEADING_PROCESSES: Two = (
     "nobody stands between a client and its worker, and no process of its own is needed to accept",
-    "a connection stays with who led at its accept: its requests wait behind a long one while other workers are free",
+    "a connection stays with the worker that accepted it: its requests wait behind a long one while others are free",
 )
 QUEUE_OF_CONNECTIONS: Two = (
     "any worker that is free takes the oldest connection",
@@ -112,8 +112,11 @@ ABOUT: dict[str, dict[str, Two]] = {
             "nearly as even as the least loaded, and only a few workers are looked at",
             "nearly as even, not as even",
         ),
-        "leader": ("nothing is dispatched: who leads takes what comes", "the busiest may take one more"),
-        "kernel-hash": ("the kernel chooses before anything of the server runs", "it does not know who is busy"),
+        "leader": ("nothing is dispatched: the leader takes what comes", "the busiest may take one more"),
+        "kernel-hash": (
+            "the kernel chooses before anything of the server runs",
+            "it does not know which workers are busy",
+        ),
         "client": (
             "an address meets the same worker, by the kernel",
             "all clients behind one proxy meet the same worker",

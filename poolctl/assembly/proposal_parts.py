@@ -73,9 +73,9 @@ def followers(answers: Answers, when: str = "") -> Design:
     ownership = Setting(
         "ownership",
         "leader/followers",
-        "Whoever is free takes the next request, whatever connection it comes from, with nothing handed over in "
-        "between: the least work for a request that any thread may answer.",
-        "whoever is free takes the next request, nothing is handed over",
+        "Any thread that is free takes the next request, whatever connection it comes from, and nothing is "
+        "handed over: the least work for a request that any thread may answer.",
+        "any thread that is free takes the next request",
     )
     affinity = Setting(
         "affinity",
@@ -174,7 +174,7 @@ def single(answers: Answers) -> Design:
     """One worker, whose memory all requests meet."""
     if answers.kind in AWAITED:
         worker = "{kind: process, size: 1}"
-        how = "One event loop has all requests in hand, and computes on one core."
+        how = "One event loop serves all requests, and computes on one core."
     else:
         worker = "{kind: thread, size: 1}"
         how = "It is not safe for threads, so one thread answers one request at a time."
@@ -240,6 +240,6 @@ def _hands(answers: Answers) -> Setting:
 _LEAST = Setting(
     "dispatch",
     "least-loaded",
-    "Who has the fewest connections gets the next, which is even for few and long ones too.",
-    "who has the fewest connections gets the next",
+    "The process with the fewest connections gets the next, which is even for few and long ones too.",
+    "the process with the fewest connections gets the next",
 )

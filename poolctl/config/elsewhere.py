@@ -434,12 +434,12 @@ WORDS = {
 }
 # What no single word answers.
 _PREFORK = (
-    "processes that are forked before clients come are pool: process; who has the connections is another question, and"
-    " in Apache's and gunicorn's way each accepts for itself: ownership: leader/followers"
+    "processes that are forked before clients come are pool: process; which of them holds the connections is ownership,"
+    " and in Apache's and gunicorn's way each accepts for itself: ownership: leader/followers"
 )
 _PRETHREAD = (
-    "threads that are started before clients come are pool: thread; who has the connections is another question, and"
-    " where each accepts for itself it is ownership: leader/followers"
+    "threads that are started before clients come are pool: thread; which of them holds the connections is ownership,"
+    " and where each accepts for itself it is ownership: leader/followers"
 )
 OTHERWISE = {
     **{("ownership", word): _PREFORK for word in ("prefork", "pre-fork", "preforked", "pre-forked", "process")},

@@ -262,7 +262,7 @@ def test_a_conversation(here: Path, typed: Callable[..., tuple[int, str, str]]) 
     assert code == 0, out
     assert "1  api:app   a FastAPI application in api.py (asgi)" in out
     assert "there is no number 7" in out
-    assert "the folder /run/shop has to be there" in " ".join(out.split())
+    assert "create the folder /run/shop" in " ".join(out.split())
     read = yaml.safe_load((here / "topology.yaml").read_text())
     assert (read["app"], read["forwarded"]) == ({"wsgi": "shop:app"}, {"trust": "unix"})
     assert read["pool"] == {"kind": "thread", "size": 1}

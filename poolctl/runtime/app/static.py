@@ -47,7 +47,9 @@ class Static(App):
     types: Annotated[dict[str, str], Field(description="media types by the ending of a name")] = field(
         default_factory=dict
     )
-    precompressed: Annotated[bool, Field(description="send name.br or name.gz beside a name to who takes it")] = False
+    precompressed: Annotated[
+        bool, Field(description="send name.br or name.gz beside a name to clients that accept it")
+    ] = False
     cache: Annotated[str, Field(description="the Cache-Control of files")] = ""
 
     def __post_init__(self) -> None:
