@@ -35,7 +35,7 @@ ACCEPTS = {
 Two = tuple[str, str]  # what it gives, what it costs
 
 LEADING_PROCESSES: Two = (
-    "nobody stands between a client and its worker, and no process of its own is needed to accept",
+    "nothing stands between a client and its worker, and no further process is needed to accept",
     "a connection stays with the worker that accepted it: its requests wait behind a long one while others are free",
 )
 QUEUE_OF_CONNECTIONS: Two = (
@@ -51,23 +51,23 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         "process with threads": (
             "several interpreters, and in each of them threads that wait at the same time",
-            f"{ONE_INTERPRETER}; the app has to be safe for threads, and a crash ends all threads of its process",
+            f"{ONE_INTERPRETER}; the app must be thread-safe, and a crash ends all threads of its process",
         ),
         "thread": (
             "the app is in memory once, and a task goes from thread to thread without the kernel",
-            f"{ONE_INTERPRETER}; the app has to be safe for threads, and a crash takes all along",
+            f"{ONE_INTERPRETER}; the app must be thread-safe, and a crash ends them all",
         ),
         "process-per-connection": (
             "every client has a process to itself; nothing is left behind by one for the next",
-            "a fork for each client: it is there to measure what a pool saves",
+            "a fork for each client: its use is to measure what a pool saves",
         ),
         "thread-per-connection": (
             "every client has a thread to itself",
-            "a thread for each client: it is there to measure what a pool saves",
+            "a thread for each client: its use is to measure what a pool saves",
         ),
         "iterative": (
             "nothing is shared and nothing is handed over",
-            "one client at a time, and all others wait: it is there to measure what a pool saves",
+            "one client at a time, and all others wait: its use is to measure what a pool saves",
         ),
     },
     "ownership": {
@@ -87,10 +87,10 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         LEADER: (
             "any thread serves any ready request, without a queue and without a front",
-            "accepting and serving are in the same hands: when all threads are busy nobody accepts",
+            "the same threads accept and serve: while all are busy, none accepts",
         ),
         REUSE_PORT: (
-            "the least that a request can cost: nobody accepts for anybody else",
+            "the least that a request can cost: no process accepts for another",
             "the kernel spreads connections without looking at load, and a connection is bound to its worker",
         ),
     },
@@ -105,7 +105,7 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         "round-robin": (
             "every worker gets the same number of tasks",
-            "long tasks pile up on whoever happens to get them",
+            "long tasks pile up on the workers that happen to get them",
         ),
         "random": ("no state at all", "by chance some workers have more to do than others"),
         "power-of-choices": (
@@ -140,7 +140,7 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         "path": (
             "what a path begins with meets the worker that has it in its memory",
-            "a path that everybody asks for has one worker",
+            "a popular path has one worker",
         ),
     },
 }
@@ -170,7 +170,7 @@ def steps(topology: Topology, chosen: Combination) -> Iterator[str]:
     if any(address.proxy_protocol for address in topology.listen):
         yield "A proxy of proxy_protocol says first who its client is."
     if any(address.tls for address in topology.listen):
-        who = "the front" if chosen.ownership == REACTIVE else "whoever has the connection"
+        who = "the front" if chosen.ownership == REACTIVE else "the process that has the connection"
         yield f"TLS: {who} makes the handshake, decrypts and encrypts."
     yield from _serving(chosen)
     if chosen.service.app in ("cgi", "static"):

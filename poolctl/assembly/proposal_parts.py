@@ -50,7 +50,7 @@ AUTO = Setting(
     "pool",
     "{kind: process, size: auto}",
     "A process for each core. One interpreter computes on one core at a time, and a process that crashes takes no "
-    "other along. Where a container has a quota of CPU time write a number: auto counts the cores that may be used.",
+    "other with it. Where a container has a quota of CPU time, write a number: auto counts the cores that may be used.",
     "a process for each core: one interpreter computes on one core at a time",
 )
 
@@ -67,7 +67,7 @@ def followers(answers: Answers, when: str = "") -> Design:
         "{kind: thread, size: auto}",
         f"{who}, and a thread that waits needs no core: auto is as many as cores and 4 more, 32 at the most; a number "
         f"says how many requests are answered at once.{shared} {capital(ONE_INTERPRETER)}. "
-        "timeouts.request is not for threads, which nobody can end.",
+        "timeouts.request does not work for threads, which nothing can end from outside.",
         "threads that wait need no core" + (", and they share what the app keeps" if shared else ""),
     )
     ownership = Setting(
@@ -140,10 +140,10 @@ def _lends(answers: Answers) -> Setting:
     return Setting(
         "ownership",
         "half-sync/half-reactive",
-        "A front reads whole requests and lends each to a process: a client that sends or reads slowly holds nobody, "
-        "and one whose process dies gets a 502, the others notice nothing. That costs some 9 microseconds a request "
-        f"more than processes that own their connections.{websockets}",
-        "slow clients hold nobody, and a crash costs one request",
+        "A front reads whole requests and lends each to a process: a client that sends or reads slowly holds "
+        "up no process, and when one dies, the client that it was serving gets a 502 and the others notice nothing. "
+        f"That costs some 9 microseconds a request more than processes that own their connections.{websockets}",
+        "slow clients hold up no process, and a crash costs one request",
     )
 
 
