@@ -6,11 +6,10 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 log = logging.getLogger("poolctl")
 LARGEST = 64 << 10  # bytes of a file that is looked into; a larger topology is refused
-REMEMBERED = 1024  # files that were looked into
+REMEMBERED = 1024  # files that were looked into, and names
 LIKE_ONE = (b".json", b".JSON")  # and .yaml, .yml in any part of a name: editors add to it (.yaml~, .yaml.bak)
 
 
@@ -24,18 +23,29 @@ class Private:
         self._names = {os.fsencode(os.path.basename(path)) for path in paths}
         self._identities = {_identity(path) for path in paths}
         self._is_topology = is_topology
+        self._suspects: dict[bytes, bool] = {}
         self._said: set[tuple[int, int]] = set()
         self._seen: dict[tuple[int, int, int, int], bool] = {}
 
     def has(self, name: bytes, status: os.stat_result, file: int) -> bool:
         """Whether what was found by this name is one of them. ``file``: its descriptor."""
         identity = status.st_dev, status.st_ino
-        if (name in self._names or identity in self._identities) and any(
-            _identity(path) == identity for path in self._paths
-        ):
+        suspect = self._suspects.get(name)
+        if suspect is None:
+            suspect = self._suspect(name)
+        if not suspect and identity not in self._identities:
+            return False  # nearly all files, so this is all that they cost
+        if any(_identity(path) == identity for path in self._paths):
             self._say(identity, "%r belongs to a server of poolctl, so it is not published", name)
             return True
         return like_one(name) and self._is_one(name, status, file)
+
+    def _suspect(self, name: bytes) -> bool:
+        """Whether a file of this name has to be looked at."""
+        if len(self._suspects) >= REMEMBERED:
+            self._suspects.clear()
+        found = self._suspects[name] = name in self._names or like_one(name)
+        return found
 
     def _say(self, identity: tuple[int, int], message: str, name: bytes) -> None:
         """Once for each file: whoever wants to publish it must be able to find out why it is not there."""
@@ -61,7 +71,6 @@ class Private:
 _TOPOLOGY = "%r is a topology of poolctl, so it is not published; to publish it, let its name end in .txt"
 
 
-@lru_cache(1024)
 def like_one(name: bytes) -> bool:
     """Whether a topology might have this name."""
     return b".y" in name or b".Y" in name or name.endswith(LIKE_ONE)
