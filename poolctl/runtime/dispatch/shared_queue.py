@@ -17,8 +17,9 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class SharedQueue(Dispatch):
-    """The worker with the fewest unfinished tasks that can begin one more at once; of equals the one whose last task is
-    the longest ago. None when all are full: the task waits in the front."""
+    """Any worker that is free takes the oldest task. Where a worker serves several at once, as a process of threads
+    does, a task goes to the one with the fewest unfinished tasks that has room for one more, and of equals to the one
+    whose last task is the longest ago; while none has, tasks wait in the front."""
 
     pull: ClassVar[bool] = True
 
