@@ -46,7 +46,7 @@ log = logging.getLogger("poolctl")
 
 
 def serve(parts: Parts, explain: Callable[[Report], str] | None = None) -> int:
-    """Run the server until it is told to stop; the exit code. ``explain``: words for a first start that failed. Raises
+    """Run the server until it is asked to stop; the exit code. ``explain``: words for a first start that failed. Raises
     PoolctlError when it cannot start."""
     with settled(parts.topology, parts.home) as host:
         return _run(parts, host, explain)
@@ -197,7 +197,7 @@ class Server(Plan):
         self.roles: list[Role] = parts.pool.roles(site, ownership)
 
     def died(self, role: Role, pid: int) -> None:
-        """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows, and that
+        """Tell the front which tickets the dead worker was serving, before a successor writes to its rows, and that
         its inbox has nobody. The worker is gone, so its rows are the mold's to write until then."""
         notices = self.site.notices
         for row in role.rows:
@@ -249,7 +249,7 @@ class Server(Plan):
 
 
 def held(cells: memoryview) -> float:
-    """Seconds that a worker has had its request in hand; 0 where it has none."""
+    """Seconds that a worker has spent on its request; 0 where it has none."""
     since: int = cells[SINCE]
     return (monotonic_ns() - since) / 1e9 if since else 0.0
 
@@ -285,7 +285,7 @@ def build_site(
     for index in range(queues):
         held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
         rings = ownership is not None and (ownership.rings or awaited)
-        # of a worker that has many tasks in hand the first row counts them all
+        # of a worker that serves many tasks at once the first row counts them all
         inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings)
         inbox.hold(held)
         inboxes.append(inbox)
@@ -325,4 +325,5 @@ def build_site(
         inboxes=inboxes,
         access=access,
         private=parts.private,
+        is_topology=parts.is_topology,
     )

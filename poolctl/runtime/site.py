@@ -66,6 +66,7 @@ class Site:
     notices: Notices = field(default_factory=Notices)
     access: AccessLog | None = None
     private: tuple[str, ...] = ()  # files that no app publishes
+    is_topology: Callable[[bytes], bool] | None = None  # nor any whose text this says it of
     loaded: bool = False
     most: int = 1 << 62  # connections for which one process has descriptors
     context: Context | None = None  # the context variables as the app's import left them
@@ -78,7 +79,7 @@ class Site:
     def load(self) -> None:
         """Import the app, once in a process (or in the mold for all, when the topology says preload)."""
         if not self.loaded:
-            self.app.load(Surroundings(self.multithread, self.multiprocess, self.private))
+            self.app.load(Surroundings(self.multithread, self.multiprocess, self.private, self.is_topology))
             threads.settle()
             self.loaded = True
             self.context = copy_context()
