@@ -27,6 +27,14 @@ class ClientGone(ConnectionError):
     """The client closed, reset or stopped reading: nobody is left to answer."""
 
 
+def said(error: BaseException) -> str:
+    """An exception of the app for a message, though its own words may raise anything."""
+    try:
+        return repr(error)
+    except BaseException:  # noqa: BLE001  # the app's code again
+        return f"<{type(error).__name__}, whose repr() failed>"
+
+
 def comes_of_leaving(error: BaseException | None, above: frozenset[int] = frozenset()) -> bool:
     """Whether an exception of an app has a ClientGone at its bottom: frameworks raise one of their own in its place.
 

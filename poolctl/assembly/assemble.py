@@ -6,6 +6,8 @@ import logging
 import resource
 import socket
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
 from poolctl.runtime import forked
+from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
@@ -43,7 +46,7 @@ log = logging.getLogger("poolctl")
 
 
 def serve(parts: Parts, explain: Callable[[Report], str] | None = None) -> int:
-    """Run the server until it is told to stop; the exit code. ``explain``: words for a first start that failed. Raises
+    """Run the server until it is asked to stop; the exit code. ``explain``: words for a first start that failed. Raises
     PoolctlError when it cannot start."""
     with settled(parts.topology, parts.home) as host:
         return _run(parts, host, explain)
@@ -65,6 +68,8 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
         log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts.combination, parts.workers)))
 
     def build() -> Server:
+        if isinstance(parts.app, AsyncApp):
+            take_asyncio(parts.app, host)
         host.move_in()
         return Server(parts.here(), listeners, contexts, access, board)
 
@@ -75,6 +80,17 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
         return {"assembly": assembled(parts.combination, parts.workers), **board.figures()}
 
     return Supervisor(topology.name, build, flat, drain, announce, reopen, board.renew, figures, explain).run()
+
+
+def take_asyncio(app: AsyncApp, host: Host) -> None:
+    """In a new mold: what asynchronous apps are served with is imported before they can patch it, and once for all
+    workers. Who changes the user may not be able to read it afterwards."""
+    import_module("poolctl.runtime.async_executor")
+    app.connections(logged=False)
+    if host.identity:
+        for package, module in (("h2", "http2_connection"), ("wsproto", "websocket_connection")):
+            if find_spec(package) is not None:
+                import_module(f"poolctl.runtime.{module}")
 
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:
@@ -181,7 +197,7 @@ class Server(Plan):
         self.roles: list[Role] = parts.pool.roles(site, ownership)
 
     def died(self, role: Role, pid: int) -> None:
-        """Tell the front which tickets the dead worker had in hand, before a successor writes to its rows, and that
+        """Tell the front which tickets the dead worker was serving, before a successor writes to its rows, and that
         its inbox has nobody. The worker is gone, so its rows are the mold's to write until then."""
         notices = self.site.notices
         for row in role.rows:
@@ -233,7 +249,7 @@ class Server(Plan):
 
 
 def held(cells: memoryview) -> float:
-    """Seconds that a worker has had its request in hand; 0 where it has none."""
+    """Seconds that a worker has spent on its request; 0 where it has none."""
     since: int = cells[SINCE]
     return (monotonic_ns() - since) / 1e9 if since else 0.0
 
@@ -269,7 +285,7 @@ def build_site(
     for index in range(queues):
         held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
         rings = ownership is not None and (ownership.rings or awaited)
-        # of a worker that has many tasks in hand the first row counts them all
+        # of a worker that serves many tasks at once the first row counts them all
         inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings)
         inbox.hold(held)
         inboxes.append(inbox)
@@ -309,4 +325,5 @@ def build_site(
         inboxes=inboxes,
         access=access,
         private=parts.private,
+        is_topology=parts.is_topology,
     )

@@ -1,7 +1,7 @@
 """What changes from one topology to another, and how a running server could take each change over.
 
 hot         what runs goes on and looks at the new value when it needs it
-generation  new processes are started beside the old ones, which answer what they have in hand and leave; the
+generation  new processes are started beside the old ones, which finish their requests in flight and leave; the
             listening sockets stay open, so no connection is refused
 restart     it belongs to the supervisor, or to sockets that it has open: stop and start
 """
@@ -62,7 +62,7 @@ RULES = (
     Rule(("listen.mode", "listen.owner", "listen.group"), "restart", "the file of an open socket keeps what it has"),
     Rule(("listen.",), "generation", "the supervisor opens what is new before, and closes what is left over after"),
     Rule(("backlog",), "generation", "listen(2) may be called again on an open socket"),
-    Rule(("timeouts.drain",), "hot", "it counts from the moment in which a server is told to stop"),
+    Rule(("timeouts.drain",), "hot", "it counts from the moment a server begins to stop"),
     Rule(("app.", "protocol.", "preload", "environment", "environment."), "generation", "workers start with it"),
     Rule(("pool.", "ownership.", "dispatch.", "affinity."), "generation", "processes and channels are made for it"),
     Rule(("user", "group"), "generation", "a process changes its user once, when it starts"),

@@ -132,7 +132,7 @@ class Judgement:
             return False
         place = place_of_name(self.tree, choice)
         from poolctl.assembly.plugins.choose import help_for
-        from poolctl.config.elsewhere import word_for  # only findings need it
+        from poolctl.config.place_for import word_for  # only findings need it
 
         help_ = word_for(axis, choice.name) or help_for(axis, choice.name)
         self._found.append(Diagnostic("PC205", f'unknown {axis} "{choice.name}"', place, help_))

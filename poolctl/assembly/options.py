@@ -79,7 +79,7 @@ def _of_another(path: str, around: Any, choice: Choice, names: list[str]) -> str
         return f"it is an option of {', '.join(others)}, not of {choice.name}"
     if option in ("use", "kind") or similar(option, [name_key(axis)]):
         return f'did you mean "{name_key(axis)}"?' if option not in ("use", "kind") else _named_twice(choice)
-    from poolctl.config.elsewhere import place_for
+    from poolctl.config.place_for import place_for
 
     if place := place_for(path, {}, around):
         return place

@@ -182,6 +182,8 @@ def _choices(judgement: Judgement, chosen: Combination) -> Iterator[Choice]:
         gives, costs = texts.ABOUT[axis][word]
         if axis == "ownership" and word == LEADER and chosen.pool == "process":
             gives, costs = texts.LEADING_PROCESSES
+        if word == "shared-queue":
+            gives, costs = texts.of_shared_queue(chosen)
         plugin = judgement.plugins.get(axis)
         if plugin:
             costs = f"a plugin, of {plugin.reference.origin}; it fits where {word} does"

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from poolctl.assembly.combination import ASKED, ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
 from poolctl.assembly.describe import assembled
+from poolctl.assembly.sentences import ANY_WORKER, FREE_ROOM, FREE_THREAD, ONE_INTERPRETER, WAITS_IN_FRONT
 from poolctl.config.model import Topology
 
 MAKERS = ("process-per-connection", "thread-per-connection")
 
 FRONT = {
     REACTIVE: "owns the connections; reads whole requests and lends each to a worker",
-    f"{ASYNC}, accept front": "accepts, and hands each connection to a worker",
+    f"{ASYNC}, accept front": "accepts, and passes each connection to a worker",
     f"{ASYNC}, accept worker": "watches, and tells a worker that a connection waits",
 }
 WORKER = {
@@ -24,7 +25,7 @@ WORKER = {
 ACCEPTS = {
     REACTIVE: "accepts",
     ASYNC: "accepts",
-    LEADER: "who leads accepts",
+    LEADER: "the leader accepts",
     REUSE_PORT: "the kernel chooses whose socket",
     "process-per-connection": "accepts",
     "thread-per-connection": "accepts",
@@ -34,9 +35,14 @@ ACCEPTS = {
 Two = tuple[str, str]  # what it gives, what it costs
 
 LEADING_PROCESSES: Two = (
-    "nobody stands between a client and its worker, and no process of its own is needed to accept",
-    "a connection stays with who led at its accept: its requests wait behind a long one while other workers are free",
+    "nothing stands between a client and its worker, and no further process is needed to accept",
+    "a connection stays with the worker that accepted it: its requests wait behind a long one while others are free",
 )
+QUEUE_OF_CONNECTIONS: Two = (
+    "any worker that is free takes the oldest connection",
+    "a worker keeps what it took until it closes, so some have many connections and others few",
+)
+QUEUE_IN_FRONT = "no worker can be preferred, and what comes back wakes the front while requests wait"
 ABOUT: dict[str, dict[str, Two]] = {
     "pool": {
         "process": (
@@ -45,23 +51,23 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         "process with threads": (
             "several interpreters, and in each of them threads that wait at the same time",
-            "the app has to be safe for threads, and a crash takes all threads of its process along",
+            f"{ONE_INTERPRETER}; the app must be thread-safe, and a crash ends all threads of its process",
         ),
         "thread": (
             "the app is in memory once, and a task goes from thread to thread without the kernel",
-            "Python code runs in one thread at a time, the app has to be safe for threads, and a crash takes all along",
+            f"{ONE_INTERPRETER}; the app must be thread-safe, and a crash ends them all",
         ),
         "process-per-connection": (
             "every client has a process to itself; nothing is left behind by one for the next",
-            "a fork for each client: it is there to measure what a pool saves",
+            "a fork for each client: its use is to measure what a pool saves",
         ),
         "thread-per-connection": (
             "every client has a thread to itself",
-            "a thread for each client: it is there to measure what a pool saves",
+            "a thread for each client: its use is to measure what a pool saves",
         ),
         "iterative": (
             "nothing is shared and nothing is handed over",
-            "one client at a time, and all others wait: it is there to measure what a pool saves",
+            "one client at a time, and all others wait: its use is to measure what a pool saves",
         ),
     },
     "ownership": {
@@ -81,16 +87,16 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         LEADER: (
             "any thread serves any ready request, without a queue and without a front",
-            "accepting and serving are in the same hands: when all threads are busy nobody accepts",
+            "the same threads accept and serve: while all are busy, none accepts",
         ),
         REUSE_PORT: (
-            "the least that a request can cost: nobody accepts for anybody else",
+            "the least that a request can cost: no process accepts for another",
             "the kernel spreads connections without looking at load, and a connection is bound to its worker",
         ),
     },
     "dispatch": {
         "shared-queue": (
-            "whoever is free takes the oldest task, so no task waits while a worker has nothing to do",
+            f"{ANY_WORKER}, so none waits while a worker has nothing to do",
             "no worker can be preferred, and nothing kept with one",
         ),
         "least-loaded": (
@@ -99,15 +105,18 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         "round-robin": (
             "every worker gets the same number of tasks",
-            "long tasks pile up on whoever happens to get them",
+            "long tasks pile up on the workers that happen to get them",
         ),
         "random": ("no state at all", "by chance some workers have more to do than others"),
         "power-of-choices": (
             "nearly as even as the least loaded, and only a few workers are looked at",
             "nearly as even, not as even",
         ),
-        "leader": ("nothing is dispatched: who leads takes what comes", "the busiest may take one more"),
-        "kernel-hash": ("the kernel chooses before anything of the server runs", "it does not know who is busy"),
+        "leader": ("nothing is dispatched: the leader takes what comes", "the busiest may take one more"),
+        "kernel-hash": (
+            "the kernel chooses before anything of the server runs",
+            "it does not know which workers are busy",
+        ),
         "client": (
             "an address meets the same worker, by the kernel",
             "all clients behind one proxy meet the same worker",
@@ -131,10 +140,23 @@ ABOUT: dict[str, dict[str, Two]] = {
         ),
         "path": (
             "what a path begins with meets the worker that has it in its memory",
-            "a path that everybody asks for has one worker",
+            "a popular path has one worker",
         ),
     },
 }
+
+
+def room(chosen: Combination) -> str:
+    """Where a request goes while the queue is in the front."""
+    return FREE_ROOM if chosen.service.asynchronous else FREE_THREAD
+
+
+def of_shared_queue(chosen: Combination) -> Two:
+    """What one queue gives and costs depends on where it is, and on what waits in it."""
+    if chosen.queues_in_front:
+        none_waits = "" if chosen.service.asynchronous else ", so none waits while a thread is free"
+        return (room(chosen) + none_waits, QUEUE_IN_FRONT)
+    return ABOUT["dispatch"]["shared-queue"] if chosen.ownership == REACTIVE else QUEUE_OF_CONNECTIONS
 
 
 def summary(chosen: Combination, workers: int) -> str:
@@ -148,7 +170,7 @@ def steps(topology: Topology, chosen: Combination) -> Iterator[str]:
     if any(address.proxy_protocol for address in topology.listen):
         yield "A proxy of proxy_protocol says first who its client is."
     if any(address.tls for address in topology.listen):
-        who = "the front" if chosen.ownership == REACTIVE else "whoever has the connection"
+        who = "the front" if chosen.ownership == REACTIVE else "the process that has the connection"
         yield f"TLS: {who} makes the handshake, decrypts and encrypts."
     yield from _serving(chosen)
     if chosen.service.app in ("cgi", "static"):
@@ -187,15 +209,17 @@ def _serving(chosen: Combination) -> Iterator[str]:
         yield "The front reads until a request is whole, head and body."
         where = "an inbox" if chosen.dispatch != "shared-queue" else "the inbox of all workers"
         if chosen.queues_in_front:
-            where = f"the {chosen.pool} with the fewest requests, of those with room for one more"
+            where = room(chosen).removeprefix("a request goes to ")
         keep = {"request": "", "connection": ", where the connection's first one went", "client": ", by its address"}
         keep |= {word: f", by its {word}" for word in ASKED}
         between = "its bytes and the client's descriptor go" if chosen.pool == "process" else "it goes"
         yield f"Then {between} to {where} ({by}{keep[str(chosen.affinity)]})."
         if chosen.queues_in_front:
-            yield "While none has room it waits in the front, first in, first out."
+            yield WAITS_IN_FRONT
         if service.asynchronous:
-            yield "A worker takes it beside the others that it has in hand, and awaits the app."
+            yield "The worker takes it beside the others that it works on, and awaits the app."
+        elif (chosen.threads or 1) > 1:
+            yield "One of its threads takes the request, calls the app, and writes the answer to the client itself."
         else:
             yield "A worker takes it, calls the app, and writes the answer to the client itself."
         yield "What the client does not take at once goes back to the front, which sends it on."

@@ -114,7 +114,7 @@ class Proposal:
     name: str
     settings: tuple[Setting, ...]
     otherwise: tuple[Otherwise, ...] = ()  # other designs: all axes at once
-    notes: tuple[str, ...] = ()  # what has to be there besides the file
+    notes: tuple[str, ...] = ()  # what is needed besides the file
 
     @property
     def axes(self) -> tuple[Setting, ...]:

@@ -74,7 +74,7 @@ def _tls(answers: Answers) -> Setting:
     value = f"{{at: {_flow(answers.address)}, tls: {{certificate: {quoted(answers.certificate)}{key}}}}}"
     why = (
         "With TLS 1.2 and 1.3; a request costs some 13 microseconds more. The files are read at the start, so start "
-        "again when there is a new certificate. Port 443 needs root: user: NAME then says who runs the app."
+        "again when there is a new certificate. Port 443 needs root: user: NAME then names the user that runs the app."
     )
     return Setting("listen", value, why, "TLS ends here, with your certificate")
 
@@ -83,7 +83,7 @@ def _unix(answers: Answers) -> Setting:
     value = f'{{at: {_flow(answers.address)}, mode: "0660"}}'
     folder = PurePosixPath(answers.address.removeprefix("unix://")).parent
     why = (
-        f"A socket that only user and group of this server may use; the folder {folder} has to be there "
+        f"A socket that only user and group of this server may use; the folder {folder} must exist "
         f"(RuntimeDirectory={folder.name} in a unit of systemd). The proxy has to be in that group."
     )
     other = f'{{at: {_flow(answers.address)}, mode: "0660", group: www-data}}'
@@ -162,16 +162,16 @@ def _timeouts(answers: Answers) -> list[Setting]:
         )
         return [Setting("timeouts", "{idle: 75s}", why, "longer than nginx keeps an idle connection")]
     if not answers.production:
-        return [Setting("timeouts", "{drain: 1s}", "Ctrl-C waits this long for what is in hand, in place of 30 s.")]
+        return [Setting("timeouts", "{drain: 1s}", "Ctrl-C waits this long for requests in flight, instead of 30 s.")]
     return []
 
 
 def notes(answers: Answers) -> tuple[str, ...]:
-    """What has to be there besides the file, for the terminal."""
+    """What is needed besides the file, for the terminal."""
     found = []
     if answers.address.startswith("unix://"):
         folder = PurePosixPath(answers.address.removeprefix("unix://")).parent
-        found.append(f"the folder {folder} has to be there, for this server to make its socket in")
+        found.append(f"create the folder {folder}, in which this server makes its socket")
     if answers.keeps == "client" and not answers.direct:
         found.append("behind a proxy all clients have one address, so one process has what the app keeps for them")
     return tuple(found)

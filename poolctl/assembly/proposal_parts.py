@@ -8,6 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolctl.assembly.proposal import AWAITED, AXES, BLOCKING, Answers, Otherwise, Setting
+from poolctl.assembly.sentences import (
+    ANY_WORKER,
+    FREE_ROOM,
+    FREE_THREAD,
+    ONE_INTERPRETER,
+    WAITS_IN_FRONT,
+    capital,
+)
 
 WAITING_PER_CORE = 4  # processes for a core where a request waits three quarters of its time
 PROCESSES_MAX = 64
@@ -42,7 +50,7 @@ AUTO = Setting(
     "pool",
     "{kind: process, size: auto}",
     "A process for each core. One interpreter computes on one core at a time, and a process that crashes takes no "
-    "other along. Where a container has a quota of CPU time write a number: auto counts the cores that may be used.",
+    "other with it. Where a container has a quota of CPU time, write a number: auto counts the cores that may be used.",
     "a process for each core: one interpreter computes on one core at a time",
 )
 
@@ -58,16 +66,16 @@ def followers(answers: Answers, when: str = "") -> Design:
         "pool",
         "{kind: thread, size: auto}",
         f"{who}, and a thread that waits needs no core: auto is as many as cores and 4 more, 32 at the most; a number "
-        f"says how many requests are answered at once.{shared} All threads together compute on one core, and "
-        "timeouts.request is not for threads, which nobody can end.",
+        f"says how many requests are answered at once.{shared} {capital(ONE_INTERPRETER)}. "
+        "timeouts.request does not work for threads, which nothing can end from outside.",
         "threads that wait need no core" + (", and they share what the app keeps" if shared else ""),
     )
     ownership = Setting(
         "ownership",
         "leader/followers",
-        "Whoever is free takes the next request, whatever connection it comes from, with nothing handed over in "
-        "between: the least work for a request that any thread may answer.",
-        "whoever is free takes the next request, nothing is handed over",
+        "Any thread that is free takes the next request, whatever connection it comes from, and nothing is "
+        "handed over: the least work for a request that any thread may answer.",
+        "any thread that is free takes the next request",
     )
     affinity = Setting(
         "affinity",
@@ -91,14 +99,8 @@ def lending(answers: Answers, when: str = "", *, client: bool = False, waits: bo
             "a new client goes where the least is to do",
         )
         return Design((pool, _lends(answers), dispatch, _client()), when)
-    turns = ", and one that computes in a coroutine takes none" if answers.kind in AWAITED else ""
-    dispatch = Setting(
-        "dispatch",
-        "shared-queue",
-        f"One queue: whoever is free takes the oldest request{turns}. Measured with 100 ms between 2 ms: the quick "
-        "ones' p99 is 46 ms, and 204 ms where processes keep their connections.",
-        "whoever is free takes the oldest request, so none waits behind a slow one",
-    )
+    goes = FREE_ROOM if answers.kind in AWAITED else ANY_WORKER
+    dispatch = _shared_queue(f"{capital(goes)}.", goes)
     affinity = Setting(
         "affinity",
         "request",
@@ -113,13 +115,24 @@ def threaded(answers: Answers) -> Design:
     pool = Setting(
         "pool",
         f"{{kind: process, size: auto, threads: {THREADS}}}",
-        f"A process for each core, for one interpreter computes on one core at a time, and {THREADS} threads in each, "
-        "for a request that waits leaves the core to others. A process that crashes takes the requests of its own "
+        f"A process for each core, and {THREADS} threads in each, for a request that waits leaves the core to others. "
+        f"{capital(ONE_INTERPRETER)}. A process that crashes takes the requests of its own "
         "threads along and no others, and one that hangs can be ended (timeouts.request).",
-        "a process for each core, and threads for requests that wait",
+        f"threads for requests that wait; {ONE_INTERPRETER}",
     )
-    _, *rest = lending(answers).settings
-    return Design((pool, *rest))
+    dispatch = _shared_queue(f"{capital(FREE_THREAD)}. {WAITS_IN_FRONT}", FREE_THREAD)
+    _, ownership, _, affinity = lending(answers).settings
+    return Design((pool, ownership, dispatch, affinity))
+
+
+def _shared_queue(why: str, short: str) -> Setting:
+    return Setting(
+        "dispatch",
+        "shared-queue",
+        f"{why} Measured with 100 ms between 2 ms: the quick ones' p99 is 46 ms, and 204 ms where processes keep their "
+        "connections.",
+        f"{short}, so none waits behind a slow one",
+    )
 
 
 def _lends(answers: Answers) -> Setting:
@@ -127,10 +140,10 @@ def _lends(answers: Answers) -> Setting:
     return Setting(
         "ownership",
         "half-sync/half-reactive",
-        "A front reads whole requests and lends each to a process: a client that sends or reads slowly holds nobody, "
-        "and one whose process dies gets a 502, the others notice nothing. That costs some 9 microseconds a request "
-        f"more than processes that own their connections.{websockets}",
-        "slow clients hold nobody, and a crash costs one request",
+        "A front reads whole requests and lends each to a process: a client that sends or reads slowly holds "
+        "up no process, and when one dies, the client that it was serving gets a 502 and the others notice nothing. "
+        f"That costs some 9 microseconds a request more than processes that own their connections.{websockets}",
+        "slow clients hold up no process, and a crash costs one request",
     )
 
 
@@ -161,7 +174,7 @@ def single(answers: Answers) -> Design:
     """One worker, whose memory all requests meet."""
     if answers.kind in AWAITED:
         worker = "{kind: process, size: 1}"
-        how = "One event loop has all requests in hand, and computes on one core."
+        how = "One event loop serves all requests, and computes on one core."
     else:
         worker = "{kind: thread, size: 1}"
         how = "It is not safe for threads, so one thread answers one request at a time."
@@ -227,6 +240,6 @@ def _hands(answers: Answers) -> Setting:
 _LEAST = Setting(
     "dispatch",
     "least-loaded",
-    "Who has the fewest connections gets the next, which is even for few and long ones too.",
-    "who has the fewest connections gets the next",
+    "The process with the fewest connections gets the next, which is even for few and long ones too.",
+    "the process with the fewest connections gets the next",
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ class Parts:
     app: Any
     home: str = ""  # where the app's modules are looked for before the working directory; empty: nowhere else
     private: tuple[str, ...] = ()  # absolute paths of files that no app publishes: those that say what the server is
+    is_topology: Callable[[bytes], bool] | None = None  # nor those whose text this says it of, where files are served
 
     def here(self) -> Parts:
         """The same with every plugin made, in a process that may run their code. Raises PoolctlError, and whatever a
@@ -77,7 +79,7 @@ def assembled_from(judgement: Judgement) -> Parts:
 
     common = part("protocol", chosen.service.protocol)
     protocols = [judgement.made.get(f"listen.{index}", common) for index in range(len(topology.listen))]
-    return Parts(
+    parts = Parts(
         topology,
         chosen,
         judgement.workers,
@@ -90,3 +92,13 @@ def assembled_from(judgement: Judgement) -> Parts:
         home=home(judgement.tree),
         private=private(judgement.tree),
     )
+    return _with_neighbours(parts, judgement) if chosen.service.app == "static" else parts
+
+
+def _with_neighbours(parts: Parts, judgement: Judgement) -> Parts:
+    """The same for an app that serves files: what topologies beside this one name is not published, nor are they."""
+    from poolctl.config.beside import is_topology, named_beside  # only for those that serve files
+
+    files = [os.path.abspath(name) for name, source in judgement.tree.sources.items() if source.is_file]
+    folders = [*map(os.path.dirname, files), os.path.abspath(os.path.join(parts.topology.directory, parts.app.folder))]
+    return replace(parts, private=(*parts.private, *named_beside(folders)), is_topology=is_topology)

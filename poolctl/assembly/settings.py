@@ -232,7 +232,7 @@ def _is_secret(path: Path, value: Any) -> bool:
 def shown_default(field: Any) -> str:
     """The default of a field of the model, as a person would write it."""
     if field.is_required():
-        return "none, it has to be there" if field.default_factory is None else "see its keys"
+        return "none, it is required" if field.default_factory is None else "see its keys"
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return "see its keys"

@@ -55,7 +55,7 @@ class Board:
 
 
 def _concurrency(app: Any) -> int:
-    """Requests that a worker has in hand at once."""
+    """Requests that a worker serves at once."""
     return int(getattr(app, "concurrency", 1))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import stat
 import sys
-from os import write
-from typing import TextIO
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from logging import LogRecord
+from os import fstat, write
+from typing import Any, TextIO
 
 
 class Lines(logging.Formatter):
@@ -25,7 +28,9 @@ class Lines(logging.Formatter):
 
 class Steadfast(logging.Logger):
     """A logger that an app does not switch off by a configuration that does not name it: dictConfig and fileConfig
-    disable all loggers that there were before, and logging.disable() all that there are."""
+    disable all loggers that there were before, and logging.disable() all that there are. Nor does it raise what an app
+    has put into logging (a record factory that asks for the request, a filter, a handler): who logs has something to
+    free."""
 
     @property
     def disabled(self) -> bool:
@@ -40,15 +45,75 @@ class Steadfast(logging.Logger):
         """By its own level alone."""
         return level >= self.getEffectiveLevel()
 
+    def _log(self, level: int, msg: object, args: Any, exc_info: Any = None, *rest: Any, **more: Any) -> None:
+        try:
+            super()._log(level, msg, args, exc_info, *rest, **more)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which says both
+            with contextlib.suppress(BaseException):
+                record = LogRecord(self.name, level, "", 0, msg, args, _known(exc_info))
+                try:
+                    record.getMessage()
+                except BaseException:  # noqa: BLE001  # words of the app that raise
+                    record.args = ()
+                self._plainly(record)
+                what = "what the app has put into logging raised %s"
+                self._plainly(LogRecord(self.name, logging.ERROR, "", 0, what, (type(error).__name__,), None))
+
+    def _plainly(self, record: LogRecord) -> None:
+        """Past everything that the app has put into logging."""
+        for handler in logging.getLogger("poolctl").handlers:
+            if isinstance(handler, Handler):
+                handler.emit(record)
+
+
+def _known(exc_info: Any) -> Any:
+    """What a record has of ``exc_info``: (type, error, traceback) or None."""
+    if isinstance(exc_info, BaseException):
+        return type(exc_info), exc_info, exc_info.__traceback__
+    return exc_info if isinstance(exc_info, tuple) else sys.exc_info() if exc_info else None
+
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Writes to a stream that the app may have closed: then to the descriptor, and if nobody has that either, nowhere.
-    What cannot be logged raises nothing, for those who log have something to free."""
+    """Writes to the standard error of the start. An app may close it, and the next descriptor to get its number may be
+    a client's: such a socket gets nothing, and a copy is written to, as long as nobody has closed that. What cannot be
+    logged raises nothing."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # the name is logging's
-        """Called where the stream took nothing."""
-        with contextlib.suppress(Exception):
-            write(2, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._own: tuple[int, int] | None = None  # what identifies the open file of the start
+        self._copy = -1
+        with contextlib.suppress(OSError, ValueError):  # no file, as in tests of this module
+            self._own = _identity(stream.fileno())
+            self._copy = fcntl(stream.fileno(), F_DUPFD_CLOEXEC, 3)
+
+    def emit(self, record: LogRecord) -> None:
+        if self._own is None or self._may(2):
+            super().emit(record)
+        else:
+            self.handleError(record)
+
+    def _may(self, descriptor: int) -> bool:
+        """Whether it is what it was, or what the app has put there for its logs: no socket, which may be a client."""
+        with contextlib.suppress(OSError):
+            return not stat.S_ISSOCK(fstat(descriptor).st_mode) or _identity(descriptor) == self._own
+        return False
+
+    def handleError(self, record: LogRecord) -> None:  # the name is logging's
+        """Called where the stream takes nothing."""
+        with contextlib.suppress(BaseException):
+            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            if self._own is None or self._may(2):
+                with contextlib.suppress(OSError):
+                    write(2, line)
+                    return
+            if _identity(self._copy) == self._own:
+                write(self._copy, line)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    """What no other open file has. Raises OSError."""
+    found = fstat(descriptor)
+    return found.st_dev, found.st_ino
 
 
 LOGGERS = ("poolctl", "poolctl.app", "poolctl.protocol")

@@ -325,6 +325,16 @@ CODES = {
             " file's user may write: environment: {TMPDIR: /var/lib/shop}."
         ),
     ),
+    "PC429": Code(
+        "a Python that the user cannot read",
+        "The user of the topology cannot enter a folder on the way to the standard library or to installed packages,"
+        " because Python is installed in the home of another user, for instance. What is imported before the processes"
+        " become that user works, and what is imported later, perhaps within a request, does not.",
+        how=(
+            "Install poolctl and the app for a Python that this user can read: /usr/bin/python3 -m venv /opt/shop, then"
+            " /opt/shop/bin/pip install. Do not open the home of root to everybody."
+        ),
+    ),
     "PC430": Code(
         "fewer descriptors than connections",
         "Each connection takes one descriptor, with TLS three. At the limit of the process accept(2) fails and clients"
@@ -343,6 +353,12 @@ CODES = {
         how=(
             "Choose another dispatch of reuse-port (kernel-hash needs no program), or ownership half-sync/half-async."
         ),
+    ),
+    "PC433": Code(
+        "a variable that names nothing",
+        "The value of a variable in environment is a time zone, a folder or a file that this machine does not have."
+        " The C library then takes UTC, Python passes over the folder, and neither says so.",
+        how="Correct the value. Time zones are the names below /usr/share/zoneinfo, of the package tzdata.",
     ),
     "PC501": Code(
         "a pool that answers one request at a time",

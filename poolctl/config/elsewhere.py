@@ -2,17 +2,10 @@
 
 The words are those of gunicorn, uvicorn, granian, hypercorn, waitress, uWSGI, Puma and nginx, spelled without dashes
 and underscores. ``KEYS`` says where the same thing is set here, ``ANSWERS`` what is true of things that no key sets.
+place_for.py makes help of them. Long, for it is a list: what other servers have, and what is true of it here.
 """
 
 from __future__ import annotations
-
-import re
-from collections.abc import Mapping
-from typing import Any
-
-from pydantic import BaseModel
-
-from poolctl.config.address import likely_address
 
 KEYS = {
     "workers": "pool.size",
@@ -26,6 +19,7 @@ KEYS = {
     "threads": "pool.threads",
     "workerthreads": "pool.threads",
     "numthreads": "pool.threads",
+    "runtimeblockingthreads": "pool.threads",
     "blockingthreads": "pool.threads",
     "kind": "pool.kind",
     "worker": "pool.kind",
@@ -63,6 +57,8 @@ KEYS = {
     "wsgimodule": "app.wsgi",
     "target": "app.wsgi",
     "static": "app.static",
+    "root": "app.static",
+    "documentroot": "app.static",
     "cgi": "app.cgi",
     "lifespan": "app.lifespan",
     "timeout": "timeouts.request",
@@ -77,6 +73,9 @@ KEYS = {
     "channeltimeout": "timeouts.idle",
     "gracefultimeout": "timeouts.drain",
     "graceperiod": "timeouts.drain",
+    "stopgraceperiod": "timeouts.drain",
+    "terminationgraceperiodseconds": "timeouts.drain",
+    "workerskilltimeout": "timeouts.drain",
     "shutdowntimeout": "timeouts.drain",
     "workershutdowntimeout": "timeouts.drain",
     "timeoutgracefulshutdown": "timeouts.drain",
@@ -135,6 +134,8 @@ KEYS = {
     "uid": "user",
     "gid": "group",
     "procname": "name",
+    "processname": "name",
+    "containername": "name",
     "title": "name",
     "tag": "name",
     "proto": "protocol",
@@ -204,8 +205,35 @@ _PREFIX = (
     "poolctl serves one app, at /: set the prefix in the app (root_path of FastAPI, FORCE_SCRIPT_NAME of Django), or"
     " let the proxy strip it"
 )
+_STATIC = (
+    "poolctl serves one app, at /: serve the files with a topology of their own, app: {static: ./static}, by the proxy"
+    " in front, or by the app (WhiteNoise)"
+)
+_CORS = (
+    "poolctl adds no headers: CORS is the app's part (CORSMiddleware of Starlette and FastAPI, django-cors-headers,"
+    " Flask-CORS) or the proxy's"
+)
+_RESPAWN = "poolctl always replaces workers that die, at once, and more slowly when they die again and again"
+_PRIORITY = (
+    "poolctl leaves that to what starts it: Nice=, LimitNOFILE=, MemoryMax= and CPUQuota= of systemd, the resources of"
+    " a container"
+)
+_CONTAINER = (
+    "that is for the container, not for the server in it: it stays in compose.yaml, the Dockerfile or the manifest,"
+    " whose command is poolctl run FILE"
+)
+_PORTS = (
+    "publish ports in compose.yaml or the manifest; in the container the server listens on all addresses:"
+    " listen: tcp://0.0.0.0:8000"
+)
+_NGINX = (
+    "a block of nginx stays in nginx.conf, whose proxy_pass leads to poolctl; here stands what answers its requests:"
+    " app: {wsgi: MODULE:CALLABLE}, listen: tcp://127.0.0.1:8000"
+)
+_PROXY = "poolctl is no proxy: it runs the app that a proxy passes requests to, app: {wsgi: MODULE:CALLABLE}"
+_MASTER = "poolctl always has a supervisor above the workers, as a master is: leave it out"
 _FOREGROUND = "poolctl stays in the foreground: let a service manager such as systemd start it and keep it running"
-_ONE = "a file is one topology, whose keys stand at the top: leave this key out, and indent what is below it less"
+ONE = "a file is one topology, whose keys stand at the top: leave this key out, and indent what is below it less"
 
 ANSWERS = {
     **dict.fromkeys(
@@ -232,7 +260,37 @@ ANSWERS = {
     **dict.fromkeys(("rootpath", "scriptname", "urlprefix", "prefix", "mountpoint", "basepath"), _PREFIX),
     **dict.fromkeys(("mount", "mounts", "routes", "location", "locations", "upstream", "upstreams"), _PREFIX),
     **dict.fromkeys(("daemon", "daemonize", "background", "detach", "restart", "supervisor"), _FOREGROUND),
-    **dict.fromkeys(("server", "servers", "service", "services", "poolctl", "topology", "config", "settings"), _ONE),
+    **dict.fromkeys(("server", "servers", "service", "services", "poolctl", "topology", "config", "settings"), ONE),
+    **dict.fromkeys(("onstart", "onstartup", "onstop", "onshutdown", "onready", "lifecycle"), _HOOKS),
+    **dict.fromkeys(("staticpathmount", "staticpathroute", "staticmap", "staticfiles", "staticdir"), _STATIC),
+    "staticpathexpires": "app static says it of all its files: app: {static: PATH, cache: max-age=86400}",
+    **dict.fromkeys(("cors", "corsorigins", "alloworigins", "allowedorigins", "corsalloworigins"), _CORS),
+    **dict.fromkeys(("respawnfailedworkers", "respawninterval", "respawn", "restartpolicy", "maxrestarts"), _RESPAWN),
+    **dict.fromkeys(("nice", "niceness", "ionice", "priority", "oomscoreadjust", "limitnofile", "nofile"), _PRIORITY),
+    **dict.fromkeys(("ulimit", "ulimits", "rlimits", "workerrlimitnofile", "limitas"), _PRIORITY),
+    **dict.fromkeys(("resources", "memory", "cpus", "cpu", "memlimit", "cpuquota", "memorymax"), _PRIORITY),
+    **dict.fromkeys(("image", "build", "container", "containers", "volumes", "volumemounts", "entrypoint"), _CONTAINER),
+    **dict.fromkeys(("networks", "dependson", "deploy", "labels", "metadata", "spec", "selector"), _CONTAINER),
+    **dict.fromkeys(("template", "secrets", "configs", "imagepullpolicy", "securitycontext"), _CONTAINER),
+    **dict.fromkeys(("ports", "expose", "containerport"), _PORTS),
+    **dict.fromkeys(("livenessprobe", "readinessprobe", "startupprobe"), _HEALTH),
+    **dict.fromkeys(("http", "events"), _NGINX),
+    **dict.fromkeys(("proxypass", "proxy", "fastcgipass", "uwsgipass"), _PROXY),
+    **dict.fromkeys(
+        ("servername", "servernames", "virtualhost", "allowedhosts"),
+        "poolctl answers for every host name: let the app (ALLOWED_HOSTS of Django) or the proxy choose",
+    ),
+    **dict.fromkeys(("master", "mastername"), _MASTER),
+    **dict.fromkeys(
+        ("vacuum", "sendfile", "tcpnodelay", "enablethreads", "singleinterpreter", "needapp", "dieonterm", "lazyapps"),
+        "poolctl always does that, or has another way to it: leave it out",
+    ),
+    "runtimethreads": (
+        "these are threads of granian's Rust runtime, which poolctl has none of; threads that run the app are"
+        " pool: {threads: 4}"
+    ),
+    "runtimemode": "poolctl has no Rust runtime with a mode: leave it out",
+    "taskimpl": "there is nothing to choose: leave it out",
     **dict.fromkeys(
         ("cpuaffinity", "affinitycpu", "pin", "pinning", "numa"),
         "poolctl pins no process to a core; systemd does for a whole service (CPUAffinity=)",
@@ -289,6 +347,7 @@ ANSWERS = {
 INSIDE = {
     ("limits", "body"): "protocol.body",
     ("limits", "head"): "protocol.head",
+    ("limits", "header"): "protocol.headers",
     ("limits", "headers"): "protocol.headers",
     ("limits", "requests"): "limits.waiting",
     ("limits", "time"): "timeouts.request",
@@ -314,12 +373,30 @@ INSIDE = {
 }
 
 WORKER_CLASSES = {
-    "sync": "write pool: process",
-    "gthread": "write pool: {threads: 4}, for processes of 4 threads each",
     "gevent": "poolctl has no green threads: pool: {threads: 16} has threads for requests that wait",
     "eventlet": "poolctl has no green threads: pool: {threads: 16} has threads for requests that wait",
     "tornado": "poolctl serves no Tornado apps: it has WSGI and ASGI",
 }
+
+THREADS_OF_CLASS = {"gthread": 4, "gevent": 16, "eventlet": 16}  # where nothing else says how many
+
+# Sections that people carry over whole, and what is true of them beside their keys.
+SECTIONS = {
+    "uwsgi": (
+        "poolctl speaks HTTP, where uWSGI's socket speaks its own protocol: nginx reaches it by proxy_pass, not"
+        " uwsgi_pass"
+    ),
+    "gunicorn": "",
+    "uvicorn": "",
+    "granian": "",
+    "hypercorn": "",
+    "waitress": "",
+    "puma": "",
+    "unicorn": "",
+}
+NGINX = frozenset(
+    ("location", "locations", "server_name", "root", "proxy_pass", "upstream", "index", "server", "include")
+)  # keys of blocks of nginx
 
 # Words that other servers have for a component, by axis.
 WORDS = {
@@ -330,8 +407,13 @@ WORDS = {
         "files": "{static: ./public}",
     },
     "pool": {
-        **dict.fromkeys(("prefork", "fork", "sync", "multiprocessing", "forked", "worker"), "process"),
-        **dict.fromkeys(("gthread", "threading", "threadpool", "thread-pool"), "thread"),
+        **dict.fromkeys(
+            ("prefork", "pre-fork", "preforked", "pre-forked", "fork", "sync", "multiprocessing", "forked", "worker"),
+            "process",
+        ),
+        **dict.fromkeys(
+            ("prethread", "pre-thread", "prethreaded", "gthread", "threading", "threadpool", "thread-pool"), "thread"
+        ),
         "none": "iterative",
         "single": "iterative",
     },
@@ -351,7 +433,17 @@ WORDS = {
     "protocol": {"http1": "http", "http/1.1": "http", "http/1.0": "http", "tcp": "raw", "line": "lines"},
 }
 # What no single word answers.
+_PREFORK = (
+    "processes that are forked before clients come are pool: process; which of them holds the connections is ownership,"
+    " and in Apache's and gunicorn's way each accepts for itself: ownership: leader/followers"
+)
+_PRETHREAD = (
+    "threads that are started before clients come are pool: thread; which of them holds the connections is ownership,"
+    " and where each accepts for itself it is ownership: leader/followers"
+)
 OTHERWISE = {
+    **{("ownership", word): _PREFORK for word in ("prefork", "pre-fork", "preforked", "pre-forked", "process")},
+    **{("ownership", word): _PRETHREAD for word in ("prethread", "pre-thread", "prethreaded", "thread", "gthread")},
     ("protocol", "https"): "write protocol: http, and tls at the address: listen: {at: ..., tls: ...}",
     ("protocol", "http2"): "write protocol: {use: http, http2: true}",
     ("protocol", "h2"): "write protocol: {use: http, http2: true}",
@@ -366,118 +458,3 @@ OTHERWISE = {
     ("pool", "async"): "an app that is async needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
     ("pool", "asyncio"): "an app that is async needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
 }
-
-
-def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = None) -> str:
-    """Where a key that is unknown belongs, or why there is none, as help; empty when that is not known.
-
-    ``path``: dots between its parts. ``around``: the mapping that it stands in, whose values the help repeats.
-    """
-    owner, _, key = path.rpartition(".")
-    around = around if isinstance(around, dict) else {}
-    value = around.get(key)
-    inside = re.sub(r"\.[0-9]+", "", owner)
-    plain = re.sub("[-_ ]", "", key.lower())
-    if not owner and isinstance(value, dict) and plain in ("timeout", "limit"):
-        return f'did you mean "{plain}s"?'
-    known = INSIDE.get((inside, plain))
-    if known is None and plain == "workerclass":
-        return _worker_class(value)
-    if ANSWERS.get(plain) is _ONE and isinstance(value, str | int):
-        known = "name"
-    if known is None and plain in ANSWERS and not (plain in ("body", "head", "use") and inside):
-        return ANSWERS[plain]
-    if known is None and not owner:
-        known = next((f"{name}.{key}" for name, part in nested.items() if key in part.model_fields), None)
-    known = known or KEYS.get(plain)
-    if known is None or (known == inside and known != "listen"):
-        return ""
-    if plain == "fd" and isinstance(value, int):
-        value = f"fd://{value}"
-    if known == "listen" and "host" in around and "port" in around:
-        value = f"{around['host']}:{around['port']}"
-    return f"write {_written(known, value, inside)}"
-
-
-def _worker_class(value: Any) -> str:
-    word = value.rpartition(".")[2].lower() if isinstance(value, str) else ""
-    if "uvicorn" in word or word in ("asgi", "asyncio"):
-        return "write app: {asgi: MODULE:CALLABLE}: poolctl awaits ASGI apps by itself"
-    return WORKER_CLASSES.get(word, "pool, ownership and app say together what it says: poolctl init asks for each")
-
-
-def _written(known: str, value: Any, inside: str) -> str:
-    """The key with its value, in braces below its owner; from the mapping on that it already stands in."""
-    if known == "ownership":
-        return "ownership: reuse-port"
-    text = _fitting(known, value)
-    if known in ("listen", "listen.at"):
-        address = _addresses(value)
-        return f"at: {address}" if inside == "listen" else f"listen: {address}"
-    if known == "app.lifespan":
-        known = "app.asgi"
-        text = f"MODULE:CALLABLE, lifespan: {text}"
-    parts = known.split(".")
-    if known.startswith("listen.") and not inside.startswith("listen"):
-        text = _braces(parts[1:], text)
-        return f"listen: {{at: tcp://HOST:PORT, {text}}}"
-    within = inside.split(".") if inside else []
-    while within and parts[:1] == within[:1] and len(parts) > 1:
-        parts, within = parts[1:], within[1:]
-    return _braces(parts, text)
-
-
-def _braces(parts: list[str], text: str) -> str:
-    for part in reversed(parts[1:]):
-        text = f"{{{part}: {text}}}"
-    return f"{parts[0]}: {text}"
-
-
-def _addresses(value: Any) -> str:
-    if isinstance(value, list) and value and all(map(likely_address, value[:20])):
-        return f"[{', '.join(map(likely_address, value[:20]))}]"
-    return likely_address(value) or "tcp://HOST:PORT"
-
-
-def _fitting(known: str, value: Any) -> str:
-    """The value as the key takes it, where other servers have another form of it."""
-    switch = isinstance(value, bool) or value is None
-    if known == "listen.tls" and not isinstance(value, dict):
-        return "{certificate: PATH, key: PATH}"
-    if known == "forwarded" and switch:
-        return "{trust: 127.0.0.1}, with the addresses of your proxies" if value else "off"
-    if known == "access_log" and (switch or value == "-" or "/" in str(value)):
-        return "{to: stdout}" if value == "-" else "combined" if switch else f"{{to: {_shown(value)}}}"
-    if known == "timeouts.request" and not value:
-        return "off"
-    if known == "listen.proxy_protocol" and switch:
-        return "10.0.0.0/8"  # the networks of the proxies, no switch
-    if known == "affinity" and switch:
-        return "client"
-    return _shown(value)
-
-
-def _shown(value: Any) -> str:
-    """A value that can be written again as it is, otherwise dots."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\w./][\w./:-]{0,59}", value)):
-        return str(value)
-    return "..."
-
-
-def word_for(axis: str, name: str) -> str:
-    """What a word of another server, or a target without its app, is here, as help; empty when that is not known."""
-    if axis == "app":
-        found = re.fullmatch(r"(wsgi|asgi|static|cgi|lines|frames|stream)[:= ]+(\S+)", name)
-        if found:
-            return f"write app: {{{found[1]}: {found[2]}}}"
-        if re.fullmatch(r"[\w.]+:[\w.]+", name):
-            return f"write app: {{wsgi: {name}}}, or app: {{asgi: {name}}}"
-        if name in ("python", "app", "application", "main") or re.fullmatch(r"[\w/]+\.wsgi|\w+(\.\w+)+", name):
-            return f"name the application in its module: app: {{wsgi: {name}:application}}, or {{asgi: {name}:app}}"
-    plain = re.sub("[_ ]", "-", name.lower())
-    if (axis, plain) in OTHERWISE:
-        return OTHERWISE[axis, plain]
-    word = WORDS.get(axis, {}).get(plain)
-    return f"write {axis}: {word}" if word else ""

@@ -71,6 +71,11 @@ def parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
         if other is None:
             raise
         raise Invalid([other]) from None
+    if source.is_file and any(each.code == "PC101" for each in findings):  # it was read on after a mistake
+        from poolctl.config.other_kinds import other_kind
+
+        if (other := other_kind(source)) is not None:
+            raise Invalid([other])
     tree.findings += findings
     tree.unusable |= unusable
     if node is not None and ("${" in source.text or "$$" in source.text):

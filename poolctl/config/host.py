@@ -13,19 +13,37 @@ _ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?"
 
 
 def read_mode(value: Any) -> int:
-    """Permission bits from octal digits. Raises ValueError; a number is refused, for YAML 1.2 reads 0660 as 660."""
+    """The permission bits of a file from octal digits. Raises ValueError, also for a number: YAML 1.2 reads 0660 as
+    660."""
     if not isinstance(value, str) or not re.fullmatch("[0-7]{3,4}", value):
-        help_ = f'put it in quotes: "{value:04}"' if _digits(value) else 'for instance "0660"; as a umask "0027"'
+        help_ = _in_quotes(value) or 'for instance "0660"'
         raise Refused("expected three or four octal digits in quotes", help_)
     bits = int(value, 8)
     if bits > 0o777:
-        raise Refused("only the permissions of user, group and others can be set", 'for instance "0660"')
+        raise Refused("only the permissions of user, group and others can be set", f'write "{bits & 0o777:04o}"')
     return bits
 
 
-def _digits(value: Any) -> bool:
-    """YAML 1.2 reads 0660 as six hundred and sixty."""
-    return type(value) is int and re.fullmatch("[0-7]{1,4}", str(value)) is not None
+def read_umask(value: Any) -> int:
+    """The permission bits that new files do not get, from octal digits, up to "0777" (umask(2)). Raises ValueError."""
+    try:
+        return read_mode(value)
+    except Refused:
+        digits = str(value)
+        if re.fullmatch("[0-7]{4,}", digits) and int(digits, 8) > 0o777:
+            less = 'for instance "0027": nothing that the group may write, nothing at all for others'
+            raise Refused("a umask takes away permissions, and there are none beyond 0777", less) from None
+        help_ = _in_quotes(value) or 'for instance "0027"'
+        raise Refused("expected three or four octal digits in quotes", help_) from None
+
+
+def _in_quotes(value: Any) -> str:
+    """The same as it has to be written, for what is meant as octal digits. YAML 1.2 reads 0660 as six hundred and
+    sixty."""
+    if type(value) is int and re.fullmatch("[0-7]{1,4}", str(value)):
+        return f'put it in quotes: "{value:04}"'
+    prefixed = re.fullmatch("0?[oO]?([0-7]{1,4})", value) if isinstance(value, str) else None
+    return f'write "{int(prefixed[1]):04}"' if prefixed else ""
 
 
 def read_account(value: Any) -> str:
@@ -90,6 +108,7 @@ def read_text(value: Any) -> str:
     return value
 
 
+Umask = Annotated[int, BeforeValidator(read_umask), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$"})]
 Mode = Annotated[int, BeforeValidator(read_mode), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$"})]
 Account = Annotated[
     str,

@@ -137,7 +137,7 @@ def _owners_of(path: Path) -> Collection[str]:
 
 
 def _elsewhere(key: str, around: Any) -> str:
-    from poolctl.config.elsewhere import place_for  # only findings need it
+    from poolctl.config.place_for import place_for  # only findings need it
 
     return place_for(key, NESTED, around)
 

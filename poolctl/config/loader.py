@@ -112,7 +112,16 @@ def compose(source: Source, blank: int = 0) -> Parsed:
 
         node, found = invisible.compose(source, text, lambda text: _read(source, text))
     else:
-        node, found = _read(source, text), []
+        try:
+            node, found = _read(source, text), []
+        except Invalid as invalid:
+            from poolctl.config.recovery import recover  # most texts have no such mistake
+
+            rest = recover(text, invalid.diagnostics[0], lambda entry: _read(source, entry)) if not blank else None
+            if rest is None:
+                raise
+            parsed = check(rest.node, source)
+            return Parsed(rest.node, [*rest.findings, *parsed.findings], rest.unusable | parsed.unusable)
     parsed = Parsed(None, [], {}) if node is None else check(node, source)
     return parsed._replace(findings=[*found, *parsed.findings])
 

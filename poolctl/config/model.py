@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from poolctl.config.access_log import AccessLog, read_access_log
 from poolctl.config.address import parse_address
 from poolctl.config.forwarded import Forwarded, read_forwarded
-from poolctl.config.host import Account, Environment, Folder, Mode
+from poolctl.config.host import Account, Environment, Folder, Umask
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.refused import Refused
@@ -121,7 +121,7 @@ class Topology(Part):
     backlog: Annotated[int, Field(ge=1, le=65535, description="connections that the kernel keeps waiting")] = 2048
     user: Annotated[Account, Field(description="user that the processes run as")] = ""
     group: Annotated[Account, Field(description="group that the processes run as")] = ""
-    umask: Annotated[Mode | None, Field(description="of all processes")] = None
+    umask: Annotated[Umask | None, Field(description="of all processes")] = None
     directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
     environment: Environment = Field(default_factory=dict, description="variables for the app's processes")
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""

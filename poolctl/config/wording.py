@@ -186,7 +186,7 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
     if kind in UNKNOWN:
         return unknown_key(tree, path, keys(path[:-1]), elsewhere)
     if kind == "missing" and tree.has(path):  # {wsgi: }, whose value stands for an option
-        example = EXAMPLES.get(str(errors[0]["loc"][-1]), "")
+        example = EXAMPLES.get(str(path[-1]), "") or EXAMPLES.get(str(errors[0]["loc"][-1]), "")
         help_ = f"for instance {path[-1]}: {example}" if example else ""
         return Diagnostic("PC204", f"{tree.named(path)}: expected a value, not nothing", tree.at_key(path), help_)
     if kind == "missing":
@@ -214,8 +214,9 @@ def _help(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys) -> str
     said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
     help_ = next((each.help for each in said if isinstance(each, Refused)), "")
     if given is None and path and not tree.variables(path) and not help_.startswith("put it in quotes"):
-        return f"leave out the key, or give it a value{_such_as(path)}"
-    help_ = help_ or _meant(given, errors)
+        return f"leave out the key, or give it a value{_such_as(tree, path)}"
+    octal = re.fullmatch("0o([0-7]{1,4})", tree.written_at(path)) if path[-1:] in (("umask",), ("mode",)) else None
+    help_ = f'write "{int(octal[1]):04}"' if octal else help_ or _meant(given, errors)
     if help_.startswith("put it in quotes") and tree.variables(path):
         return f'put it in quotes: "{tree.text_at(path)}"'  # the variable, and not what it is today
     if not help_ and errors[0]["type"] in _MAPPINGS and path and keys(path):
@@ -223,22 +224,31 @@ def _help(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys) -> str
         if glued and glued[1] in keys(path):
             return f'write a space after the colon: "{glued[1]}: {glued[2]}"'
         return f"its keys are {', '.join(keys(path))}"
-    return help_ or _bounds(path, given, errors)
+    return help_ or _bounds(tree, path, given, errors)
 
 
-def _such_as(path: Path) -> str:
-    example = EXAMPLES.get(str(path[-1]), "")
+def _example(tree: Tree, path: Path) -> str:
+    """A value of a key, empty where there is none. What is called a name depends on what has it."""
+    if path[-1:] == ("name",):
+        around = tree.value_at(path[:-1])
+        word = around.get("use", around.get("kind")) if isinstance(around, dict) else around
+        return "shop" if len(path) == 1 else EXAMPLES["cookie" if word == "cookie" else "header"]
+    return EXAMPLES.get(str(path[-1]), "") if path else ""
+
+
+def _such_as(tree: Tree, path: Path) -> str:
+    example = _example(tree, path)
     return f", for instance {example}" if example else ""
 
 
-def _bounds(path: Path, given: Any, errors: Sequence[ErrorDetails]) -> str:
+def _bounds(tree: Tree, path: Path, given: Any, errors: Sequence[ErrorDetails]) -> str:
     """The help for a value that says itself what is wrong with it: too small, too large, or no number."""
     words = [word for error in errors for word in _words(error)]
     if path[-1:] == ("size",) and "auto" in words:
         return "write a number, or auto for as many as the machine has cores"
     if words and isinstance(given, str | int | float):
         return f"choose one of {', '.join(words)}" if len(words) > 1 else f"write {words[0]}"
-    example = EXAMPLES.get(str(path[-1]), "") if path else ""
+    example = _example(tree, path)
     return f"for instance {example}" if example else ""
 
 
@@ -259,7 +269,6 @@ EXAMPLES = {
     "static": "./public",
     "program": "./cgi-bin",
     "folder": "./public",
-    "name": "Mcp-Session-Id",
     "header": "Mcp-Session-Id",
     "cookie": "session",
     "listen": "tcp://0.0.0.0:8000",
@@ -288,8 +297,8 @@ _BOOLS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false
 
 def _missing(tree: Tree, path: Path) -> str:
     """An example of a key that is required."""
-    example = EXAMPLES.get(str(path[-1]))
     word = tree.value_at(path[:-1]) if len(path) > 1 else None
+    example = _example(tree, path)
     if example and isinstance(word, str) and path[-1] in ("target", "folder", "program", "name"):
         return f"write {path[-2]}: {{{word}: {example}}}"
     return f"for instance {path[-1]}: {example}" if example else ""

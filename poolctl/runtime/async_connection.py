@@ -12,6 +12,7 @@ import asyncio
 import logging
 import socket
 import sys
+from asyncio import shield
 from collections.abc import Hashable, Mapping
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
@@ -84,7 +85,7 @@ class AsyncConnection(Connection):
         self._waited = True
         if self._news is None:
             self._news = self.loop.events.create_future()
-        await asyncio.shield(self._news)
+        await shield(self._news)
 
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone."""
@@ -93,7 +94,7 @@ class AsyncConnection(Connection):
                 self._waited = True
                 self.loop.want(self, OUT)
                 self._drained = self.loop.events.create_future()
-            await asyncio.shield(self._drained)
+            await shield(self._drained)
         if self.gone:
             raise ClientGone("the client has left")
 

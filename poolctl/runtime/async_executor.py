@@ -15,6 +15,7 @@ import asyncio
 import logging
 import os
 from abc import ABC, abstractmethod
+from asyncio import current_task, set_event_loop
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
 from os import close, write
@@ -27,7 +28,7 @@ from poolctl.runtime import forked
 from poolctl.runtime.access.service import LoggedService
 from poolctl.runtime.afterwork import Afterwork
 from poolctl.runtime.async_connection import UNAVAILABLE, line_of
-from poolctl.runtime.async_loop import AGAIN, leave, new_event_loop, started
+from poolctl.runtime.async_loop import AGAIN, leave, make_event_loop, started
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
 from poolctl.runtime.connection import Timeouts
@@ -72,7 +73,7 @@ class AsyncTaskExecutor(ABC):
         self.service = service
         self.timeouts = timeouts
         self._app = cast("ExchangeApp", service.app)
-        self.events = new_event_loop()
+        self.events = make_event_loop()
         self.lifespan: Any = self._app.life(self.events)
         self._kind: type[Lent] = sends_by(LoggedLent if isinstance(service, LoggedService) else Lent)
         self._reader = reader
@@ -111,7 +112,7 @@ class AsyncTaskExecutor(ABC):
 
     def run(self) -> None:
         """Serve until the inbox ends, then let the app shut down."""
-        asyncio.set_event_loop(self.events)
+        set_event_loop(self.events)
         poller = make_poller()
         if isinstance(poller, SelectorsPoller):
             watched = self._reader
@@ -130,7 +131,7 @@ class AsyncTaskExecutor(ABC):
             run_until(self.events, self._over)
             leave(self.events, self.lifespan)
         finally:
-            asyncio.set_event_loop(None)
+            set_event_loop(None)
             self.events.close()
 
     def _wait(self) -> None:
@@ -249,7 +250,7 @@ class AsyncTaskExecutor(ABC):
         if lent.exchange is exchange:
             self._end(lent, exchange, keep)
         elif self.after.tasks:
-            task = asyncio.current_task(self.events)
+            task = current_task(self.events)
             if task is not None:
                 self.after.discard(task)
         if lent.holds:
@@ -308,7 +309,7 @@ class AsyncTaskExecutor(ABC):
         ours = lent.exchange is exchange
         stopped = isinstance(error, asyncio.CancelledError) and self.stopping.step == CANCELLED
         ended = exchange is not None and exchange.ended
-        if ours and asyncio.current_task(self.events) in self._late:
+        if ours and current_task(self.events) in self._late:
             return self._refused(lent, exchange.request, TOO_LATE)
         if ours and comes_of_leaving(error):
             log.info("a client left in the middle of an answer, and the app raised %r", error)

@@ -14,6 +14,7 @@ import asyncio
 import importlib.util
 import logging
 import threading
+from asyncio import all_tasks, current_task, new_event_loop, set_event_loop, wait
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -42,14 +43,21 @@ log = logging.getLogger("poolctl")
 AGAIN = 0.1  # seconds between two looks for what has come to be after the cancellation
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed, asyncio's otherwise."""
+def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes event loops: uvloop where it is installed, asyncio otherwise. Looked for when this is imported, before
+    the app is, and while the process may still read all packages."""
     if importlib.util.find_spec("uvloop") is not None:
-        import uvloop
+        try:
+            import uvloop
+        except Exception as error:  # noqa: BLE001  # what a package raises that is there but broken
+            log.warning("uvloop is installed and cannot be imported, so Python's own event loop is used: %r", error)
+        else:
+            make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return make
+    return new_event_loop
 
-        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-        return loop
-    return asyncio.new_event_loop()
+
+make_event_loop = _maker()
 
 
 class Stop(Source):
@@ -74,7 +82,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, *, logged: bool = False) -> None:
         super().__init__(life.lifeline, timeouts, limit)
-        self.events = new_event_loop()
+        self.events = make_event_loop()
         self._app = app
         self._kind = app.connections(logged=logged)
         self._timer: asyncio.Handle | None = None
@@ -98,7 +106,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""
-        asyncio.set_event_loop(self.events)
+        set_event_loop(self.events)
         self._service = service
         self.after.row = service.row
         self.events.call_soon(self._ready, context=self._context)
@@ -114,7 +122,7 @@ class AsyncConnectionLoop(ConnectionLoop):
                 self.events.remove_reader(watched.fileno())
             leave(self.events, self.lifespan)
         finally:
-            asyncio.set_event_loop(None)
+            set_event_loop(None)
             self.events.close()
 
     # what connections ask for
@@ -143,7 +151,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def rested(self) -> None:
         """Called in a task that ends and whose response was complete before."""
-        task = asyncio.current_task(self.events)
+        task = current_task(self.events)
         if task is not None and self.after.discard(task):
             self.later()
 
@@ -279,11 +287,11 @@ def leave(events: asyncio.AbstractEventLoop, lifespan: Any) -> None:
 
 
 async def _end_all() -> None:
-    left = asyncio.all_tasks() - {asyncio.current_task()}
+    left = all_tasks() - {current_task()}
     for task in left:
         task.cancel()
     if left:
-        await asyncio.wait(left)
+        await wait(left)
     for task in left:
         if not task.cancelled() and task.exception() is not None:
             log.error("a task that the app left running raised at its end", exc_info=task.exception())

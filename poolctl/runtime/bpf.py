@@ -7,6 +7,8 @@ import socket
 import struct
 import sys
 
+SO_ATTACH_FILTER = 26
+SO_DETACH_FILTER = 27
 SO_ATTACH_REUSEPORT_CBPF = 51
 LOAD_ABSOLUTE = 0x20  # BPF_LD | BPF_W | BPF_ABS
 LOAD_BYTE = 0x30  # BPF_LD | BPF_B | BPF_ABS
@@ -19,6 +21,7 @@ MULTIPLY = 0x24  # BPF_ALU | BPF_MUL | BPF_K
 SHIFT_RIGHT = 0x74  # BPF_ALU | BPF_RSH | BPF_K
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 RETURN_A = 0x16  # BPF_RET | BPF_A
+RETURN = 0x06  # BPF_RET | BPF_K
 EXTENSION = 0xFFFFF000  # SKF_AD_OFF: loads at negative offsets ask the kernel instead of the packet
 RANDOM = EXTENSION + 56  # SKF_AD_RANDOM
 CPU = EXTENSION + 36  # SKF_AD_CPU
@@ -34,8 +37,20 @@ def attach(listener: socket.socket, program: list[Instruction]) -> None:
     """
     if not sys.platform.startswith("linux"):
         raise OSError("choosing a reuse-port socket by a program needs Linux")
+    _attach(listener, SO_ATTACH_REUSEPORT_CBPF, program)
+
+
+def deafen(listener: socket.socket) -> None:
+    """Have the kernel drop what comes to a listening socket: clients try again in a second. Raises OSError."""
+    _attach(listener, SO_ATTACH_FILTER, [(RETURN, 0, 0, 0)])
+
+
+def hear(listener: socket.socket) -> None:
+    """Take that back. Raises OSError."""
+    listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+
+
+def _attach(sock: socket.socket, option: int, program: list[Instruction]) -> None:
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     memory = ctypes.create_string_buffer(code)
-    listener.setsockopt(
-        socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("HL", len(program), ctypes.addressof(memory))
-    )
+    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("HL", len(program), ctypes.addressof(memory)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 from os import close, read
 from typing import TYPE_CHECKING, Any
 
@@ -201,13 +202,13 @@ class Client(Sending):
                 self.close()
         elif self.started:
             if waited > (timeouts.idle if self.framer.in_body else timeouts.head):
-                self._overdue()
+                self._overdue(now)
             elif timeouts.body_rate and (body := self.framer.coming) is not None and drips(body, now, timeouts):
                 self.turn_away(408)
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
-            self._overdue()
+            self._overdue(now)
 
-    def _overdue(self) -> None:
+    def _overdue(self, now: float) -> None:
         """Its time is over, unless what it was to send has come while the front was kept from running."""
         since = self.since
         try:
@@ -216,7 +217,7 @@ class Client(Sending):
             log.debug("a client was silent for too long")
         except OSError:
             self._gone()
-        if self.open and not self.ticket and self.since == since and self.outbound is None:
+        if self.open and not self.ticket and (self.since == since or now == inf) and self.outbound is None:
             if self.started:
                 self.turn_away(408)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import dataclass
+from math import inf
 from os import close, read
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -220,20 +221,21 @@ class Connection(Sending):
         raise NotImplementedError
 
     def expire(self, now: float, service: Service) -> None:
-        """Close it when it has kept us waiting for too long; a request that was begun is told so."""
+        """Close it when it has kept us waiting for too long; a request that was begun is told so. ``now``: infinite
+        when the time to drain is nearly over."""
         timeouts, waited = self.loop.timeouts, now - self.since
-        if self.outbound is not None:
+        if self.outbound is not None or self.conversation.stalled:
             if waited > timeouts.write:
                 self.close(service)
         elif self.started:
             if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
-                self._overdue(service)
+                self._overdue(service, now)
             elif timeouts.body_rate and (body := self.conversation.coming) is not None and drips(body, now, timeouts):
                 self.turn_away(408, service)
         elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
-            self._overdue(service)
+            self._overdue(service, now)
 
-    def _overdue(self, service: Service) -> None:
+    def _overdue(self, service: Service, now: float) -> None:
         """Its time is over, unless what it was to send has come while this thread was busy elsewhere."""
         since = self.since
         try:
@@ -242,7 +244,7 @@ class Connection(Sending):
             log.debug("a client was silent for too long")
         except OSError:
             self.close(service)
-        if self.open and self.since == since and self.outbound is None:
+        if self.open and (self.since == since or now == inf) and self.outbound is None:
             if self.started:
                 self.turn_away(408, service)
             else:

@@ -37,7 +37,7 @@ class ConnectionLoop(Loop):
         service.row[TAKEN] += 1
         if self.open >= self.limit:
             service.row[DONE] += 1
-            self.turn_away(fd, service.protocol.farewell(503, peer))
+            self.turn_away(fd, door.busy(peer))
             return
         self.open += 1
         try:

@@ -38,6 +38,10 @@ class Door:
         self.streaming: Callable[[Peer], Any] = protocol.streaming
         self.framer: Callable[[], Framer] = protocol.framer
 
+    def busy(self, peer: Peer) -> bytes:
+        """What a client is told that is one too many, before it has come in."""
+        return self.protocol.farewell(503, peer)
+
     def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
         """A client has come: bring it to the loop, now or later."""
         loop.take(fd, peer, service, self)

@@ -51,7 +51,7 @@ class HandingFront(Loop, ABC):
 
         def on_connection(fd: int, peer: Peer, service: Any, door: Door) -> None:
             if self._full():
-                self.turn_away(fd, self.protocol.farewell(503, peer))
+                self.turn_away(fd, door.busy(peer))
             else:
                 self.rooms.wait_for(self._hand(fd, peer, number))
 
@@ -176,6 +176,13 @@ class Turns(Source):
             return
         self.given = self.front.now
         self.last = self.front.give_turn(self.number)
+
+    def look(self, service: Any) -> bool:
+        """At the end of a drain, when no turn is out."""
+        waits = self.listener.end()
+        if waits:
+            self.last = self.front.give_turn(self.number)
+        return waits
 
     def expire(self, now: float, service: Any) -> None:
         """A turn that nobody took for so long may have died with its worker: look again. One turn too many is

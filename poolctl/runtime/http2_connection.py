@@ -75,14 +75,19 @@ class Http2Connection(AsyncConnection):
         if not self.open:
             return
         conversation = self.conversation
-        self.since = self.loop.now
         self._going = True
+        begun = bool(conversation.begun)
         try:
             while conversation.begun:
                 self._begin_stream(conversation.begun.popleft())
         finally:
             self._going = False
         self._push()
+        if begun or not conversation.stands_still():
+            self.since = self.loop.now
+        if self.ended and self.outbound is None and not self._coming:
+            conversation.give_up()
+            self.flush()
         for stream in conversation.streams:
             stream.wake()
         if self.outbound is not None or not self.open:
@@ -272,7 +277,7 @@ class Http2Connection(AsyncConnection):
         """How long the app takes is its own affair; a client that owes bytes, or does not take them, has its time."""
         timeouts, waited = self.loop.timeouts, now - self.since
         streams = self.conversation.streams
-        if self.outbound is not None or any(stream.left is not None for stream in streams):
+        if self.outbound is not None or self.conversation.stalled:
             if waited > timeouts.write:
                 self.close(service)
         elif waited > timeouts.idle and (not streams or any(stream.awaited for stream in streams)):

@@ -60,7 +60,7 @@ class LendingFront(Loop, ABC):
     def adopt(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A new connection."""
         if self.open >= self.limit:
-            self.turn_away(fd, self.protocol.farewell(503, peer))
+            self.turn_away(fd, door.busy(peer))
             return
         self.open += 1
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import wait
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from poolctl.errors import ClientGone
@@ -106,7 +107,7 @@ class Lent(Sending):
             if self._waiter is None:
                 self._waiter = events.create_future()
                 events.add_writer(self.fd, self._writable)
-            await asyncio.wait((self._waiter,), timeout=self.loop.timeouts.write)
+            await wait((self._waiter,), timeout=self.loop.timeouts.write)
             if self.outbound is not None and self._waiter is not None and self.outbound.left == before:
                 self.gone = True
                 self._let_go()
@@ -134,7 +135,7 @@ class Lent(Sending):
         are the front's to read, so this only looks whether the connection was broken off."""
         if self._news is None:
             self._news = self.loop.events.create_future()
-        await asyncio.wait((self._news,), timeout=LOOK)
+        await wait((self._news,), timeout=LOOK)
         if self.exchange is not None and not self.gone:
             self.gone = bool(state(self.fd))
 

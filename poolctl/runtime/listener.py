@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
 from collections.abc import Sequence
-from select import poll
+from select import POLLHUP, POLLIN, poll
 from typing import TYPE_CHECKING, Protocol, cast
 
 from poolctl.errors import PoolctlError
-from poolctl.runtime import bpf
+from poolctl.runtime import bpf, ending
 from poolctl.runtime.bind import bind_tcp, held_by_nobody
 from poolctl.runtime.identity import group_number, user_number
 from poolctl.runtime.task import Peer
@@ -75,6 +76,10 @@ class Listener:
             return fd, Peer(address[0], str(address[1]), self.server_host, self.server_port)
         return fd, Peer("", "", self.server_host, self.server_port)
 
+    def end(self) -> bool:
+        """When the server stops, refuse who comes from now on, if nobody waits here. Whether somebody does."""
+        return ending.said() and not self.kept_outside and not shut(self.sock) and not self.shut
+
     @property
     def shut(self) -> bool:
         """Whether it takes nobody any more, because the server stops."""
@@ -87,6 +92,31 @@ class Listener:
             return f"unix://{self.server_host}"
         host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
         return f"tcp://{host}:{self.server_port}"
+
+
+def shut(sock: socket.socket) -> bool:
+    """Refuse who comes to a listening socket from now on, unless somebody waits there; whether that was done.
+
+    A client that came between a look and shutdown(2) would get a reset in place of an answer. So the kernel drops what
+    comes before the last look; those who ask for a connection in that moment try again, and are refused then.
+    """
+    if _waited_at(sock):
+        return False
+    with contextlib.suppress(OSError):  # another system than Linux, or whoever else has it was first
+        bpf.deafen(sock)
+        if _waited_at(sock):
+            bpf.hear(sock)
+            return False
+    with contextlib.suppress(OSError):  # as above
+        sock.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def _waited_at(sock: socket.socket) -> bool:
+    """Whether a client waits at a listening socket that has not been shut."""
+    poller = poll()
+    poller.register(sock, POLLIN)
+    return any(not event & POLLHUP for _, event in poller.poll(0))
 
 
 def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:

@@ -28,6 +28,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable
+from math import inf
 from os import close
 from socket import socket as Socket
 from threading import Lock
@@ -35,6 +36,7 @@ from time import monotonic
 from typing import Any
 
 from poolctl.runtime import forked
+from poolctl.runtime.draining import cancels_after
 from poolctl.runtime.listener import Listener
 from poolctl.runtime.poller import (
     EDGE,
@@ -66,7 +68,10 @@ def may_linger() -> int:
 
 
 class Loop:
-    """Waits, hands events to handlers, sweeps timeouts, drains. ``shared`` when several threads run it."""
+    """Waits, hands events to handlers, sweeps timeouts, drains. ``shared`` when several threads run it. ``timeouts``:
+    those of its clients, where it has any."""
+
+    timeouts: Any = None
 
     def __init__(self, lifeline: int, *, shared: bool = False) -> None:
         self.poller: Poller = make_poller()
@@ -82,6 +87,8 @@ class Loop:
         self.now = self.before = monotonic()  # when the last wait ended, and the one before it
         self._next_look = 0.0  # when to sweep, or at once when a listener that is paused can go on
         self._next_sweep = 0.0
+        self._pause = SWEEP
+        self._last_call = inf  # when the time of every client is over: that to drain nearly is
         self._paused: list[Listening] = []
         self._stumbles = 0
         self._registry = Lock()  # held while a handler is armed, and while one is taken out
@@ -277,12 +284,12 @@ class Loop:
     def _patience(self) -> float | None:
         if self.draining and self.listening and not self._paused:
             return 0
-        return SWEEP if self._paused or len(self.handlers) > len(self.sources) else None
+        return self._pause if self._paused or len(self.handlers) > len(self.sources) else None
 
     def _look_after(self, now: float, service: Any) -> None:
         """Sweep when it is time, and take newcomers again where a descriptor is free."""
         if now >= self._next_sweep:
-            self._next_sweep = now + SWEEP
+            self._next_sweep = now + self._pause
             self._sweep(now, service)
         self._next_look = self._next_sweep
         with self._registry:
@@ -291,6 +298,8 @@ class Loop:
             self.handle(listening)
 
     def _sweep(self, now: float, service: Any) -> None:
+        if now >= self._last_call:
+            now = inf  # so that each of them has waited for too long, whatever for
         for handler in list(self.handlers.values()):
             try:
                 handler.expire(now, service)
@@ -363,6 +372,9 @@ class Loop:
             self.sources.add(listening.fd)
             self.handle(listening)
         self._paused.clear()
+        if self.timeouts is not None:
+            self._last_call = monotonic() + cancels_after(self.timeouts.drain)
+            self._pause = min(SWEEP, self.timeouts.drain / 20)
         self.draining = self.ending = True  # not before: another thread may drop a listener as soon as it sees this
         for handler in list(self.handlers.values()):
             try:

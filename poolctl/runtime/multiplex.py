@@ -40,8 +40,11 @@ def multiplex(connection: Connection, service: Service) -> None:
     if conversation.failure:
         connection.turn_away(conversation.failure, service)
         return
+    if turn > 0 and connection.outbound is None:
+        conversation.give_up()
     connection.started = conversation.pending
-    connection.since = connection.loop.now
+    if not conversation.stands_still():
+        connection.since = connection.loop.now
     if connection.outbound is not None:
         connection.loop.want(connection, OUT)
     elif turn <= 0:

@@ -153,16 +153,21 @@ class Outbound:
         self._files = []
 
     def _spool(self, data: bytes | bytearray | memoryview) -> None:
-        """Write to the end of the spool."""
-        if self.spool is None:
-            self.spool = temporary_file()
-        elif not self.spooled:
-            self._end = 0  # all of it was sent
-        view = memoryview(data)
-        while view:
-            count = pwrite(self.spool.fileno(), view, self._end)
-            self._end += count
-            view = view[count:]
+        """Write to the end of the spool. Raises ClientGone when the system has no room for what the client does not
+        take: no descriptor is free, or the disk is full."""
+        try:
+            if self.spool is None:
+                self.spool = temporary_file()
+            elif not self.spooled:
+                self._end = 0  # all of it was sent
+            view = memoryview(data)
+            while view:
+                count = pwrite(self.spool.fileno(), view, self._end)
+                self._end += count
+                view = view[count:]
+        except OSError as error:
+            log.error("a response is cut, for its client is slow and there is nowhere to keep the rest: %s", error)
+            raise ClientGone("there is nowhere to keep what the client does not take") from error
         self.spooled += len(data)
         self.behind += len(data)
 

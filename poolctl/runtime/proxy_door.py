@@ -29,6 +29,10 @@ class ProxyDoor(Door):
         self.scheme = within.scheme
         self._trust = trust
 
+    def busy(self, peer: Peer) -> bytes:
+        """The same as without a header."""
+        return self._within.busy(peer)
+
     def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
         """A client has come: wait for its header, if it is to have one."""
         if not self._trust.holds(peer.client_host):

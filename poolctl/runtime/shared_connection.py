@@ -147,7 +147,7 @@ class Owned(Source):
     def __init__(self, loop: ConnectionLoop, fd: int) -> None:
         """Raises OSError where there is no descriptor for the pipe; then nothing has changed."""
         self.loop = loop
-        self._until = inf  # after a stop: when the client is hung up on
+        self._shut = False  # the client was hung up on
         self.fd, self._done = os.pipe()
         os.set_blocking(self.fd, False)
         self.sock = Socket(fileno=fd)
@@ -169,14 +169,11 @@ class Owned(Source):
 
     def drain(self, service: Service) -> None:
         """A conversation goes on until both want to end it, but not until the process is killed."""
-        from poolctl.runtime.stopping import cancels_after  # asyncio is slow to import
-
-        self._until = self.loop.now + cancels_after(self.loop.timeouts.drain)
 
     def expire(self, now: float, service: Service) -> None:
         """The time to drain is nearly over: the function's next word or wait finds the client gone, so that it ends."""
-        if now > self._until:
-            self._until = inf
+        if now == inf and not self._shut:
+            self._shut = True
             forked.shut(self.sock.fileno())
 
     def descriptors(self) -> set[int]:

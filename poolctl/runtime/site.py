@@ -66,6 +66,7 @@ class Site:
     notices: Notices = field(default_factory=Notices)
     access: AccessLog | None = None
     private: tuple[str, ...] = ()  # files that no app publishes
+    is_topology: Callable[[bytes], bool] | None = None  # nor any whose text this says it of
     loaded: bool = False
     most: int = 1 << 62  # connections for which one process has descriptors
     context: Context | None = None  # the context variables as the app's import left them
@@ -78,7 +79,7 @@ class Site:
     def load(self) -> None:
         """Import the app, once in a process (or in the mold for all, when the topology says preload)."""
         if not self.loaded:
-            self.app.load(Surroundings(self.multithread, self.multiprocess, self.private))
+            self.app.load(Surroundings(self.multithread, self.multiprocess, self.private, self.is_topology))
             threads.settle()
             self.loaded = True
             self.context = copy_context()
@@ -152,8 +153,9 @@ class Site:
         return Request() if isinstance(self.affinity, Connection) else self.affinity
 
     def share(self, of: int) -> int:
-        """An equal part of the limit on connections, rounded up."""
-        return min(-(-self.connections // max(of, 1)), self.most)
+        """An equal part of the limit on connections, rounded up. Threads share the descriptors of their process."""
+        most = self.most if self.multiprocess else max(self.most // max(of, 1), 1)
+        return min(-(-self.connections // max(of, 1)), most)
 
     @property
     def at_once(self) -> int:
@@ -167,8 +169,14 @@ class Site:
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.async_loop import AsyncConnectionLoop  # asyncio is slow to import
 
-            return AsyncConnectionLoop(life, self.timeouts, limit, self.app, logged=self.access is not None)
-        return ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
+            loop: ConnectionLoop = AsyncConnectionLoop(
+                life, self.timeouts, limit, self.app, logged=self.access is not None
+            )
+        else:
+            loop = ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
+        if not self.multiprocess:  # the others have their share of the descriptors
+            loop.may_linger = max(loop.may_linger // self.workers, 1)
+        return loop
 
     def threads_of(self, loop: Loop, worker: int) -> list[Callable[[], None]]:
         """The same loop for each thread of a worker."""

@@ -166,16 +166,21 @@ class Listening(Source):
                         break
 
     def look(self, service: Any) -> bool:
-        """Accept one, if one waits."""
+        """Accept one; whether one waited."""
         lock = self.lock
         if lock is not None and not lock.acquire(blocking=False):
             return True  # another accepts at this moment; what is left then will be reported again
         try:
             fd, peer = self.listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            if self.loop.draining and self.listener.shut:
+        except ConnectionAbortedError:
+            return True  # it has gone again
+        except BlockingIOError:
+            if not self.loop.draining:
+                return False  # another was faster
+            waits = self.listener.end()
+            if self.listener.shut:
                 self._end()
-            return False  # another was faster, or the client has gone again
+            return waits
         except OSError as error:
             self._failed(error)
             return False

@@ -17,15 +17,11 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
+from poolctl.runtime.draining import cancels_after
+from poolctl.runtime.loop import STUMBLES
+
 log = logging.getLogger("poolctl")
 SERVING, TOLD, PRESSED, CANCELLED = range(4)
-SHARE = 0.8  # of the time to drain, after which what is left is cancelled
-REST = 2.0  # seconds that are enough for the end; a long drain need not give it a fifth
-
-
-def cancels_after(drain: float) -> float:
-    """Seconds from the stop to the cancellation of what is left."""
-    return max(SHARE * drain, drain - REST)
 
 
 class Stopping:
@@ -54,7 +50,8 @@ def run_until(events: asyncio.AbstractEventLoop, over: asyncio.Future[Any]) -> N
     """Run an event loop until this is done, and raise what it has; whatever ends the loop before is only logged.
 
     KeyboardInterrupt and SystemExit of any task or callback of the app end ``run_forever`` (asyncio.Handle._run), as
-    does a call of ``loop.stop()``: none of them may end a worker. Nothing is lost, what was ready stays ready.
+    does a call of ``loop.stop()``: none of them may end a worker. Nothing is lost, what was ready stays ready. Only a
+    loop that cannot run any more, for the app has closed it or what it waits with, ends its worker, by what it raises.
     """
 
     waits = not over.done()
@@ -65,10 +62,16 @@ def run_until(events: asyncio.AbstractEventLoop, over: asyncio.Future[Any]) -> N
 
     if waits:
         over.add_done_callback(stop)
+    stumbles = 0
     while not over.done():
+        ran: list[bool] = []
         try:
+            events.call_soon(ran.append, True)
             events.run_forever()
         except BaseException:
+            stumbles = 0 if ran else stumbles + 1
+            if stumbles > STUMBLES:
+                raise
             log.exception("a task or callback of the app raised what ends an event loop; it goes on")
         else:
             if not over.done():

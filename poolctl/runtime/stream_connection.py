@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import shield
 from os import read
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -92,7 +93,7 @@ class StreamConnection(TaskConnection):
         while self.outbound is not None and not self.gone:
             if self._taken is None:
                 self._taken = self.loop.events.create_future()
-            if not await asyncio.shield(self._taken):
+            if not await shield(self._taken):
                 raise StreamTimeout(f"the client read nothing for {self.loop.timeouts.write:g} s")
         self._require_client()
 

@@ -36,6 +36,9 @@ READ = 65536
 NEWCOMER = 1.0  # seconds that a drain waits for a handshake that has just begun
 
 
+ALERT = b"\x15\x03\x03\x00\x02\x02\x50"  # a record: fatal, internal_error (RFC 8446, 5.1 and 6.2)
+
+
 class TlsDoor(Door):
     """Every client has to shake hands."""
 
@@ -56,6 +59,10 @@ class TlsDoor(Door):
         made = self.protocol.streaming(peer)
         made.scheme = self.scheme
         return made
+
+    def busy(self, peer: Peer) -> bytes:
+        """Before the handshake there are no words but an alert."""
+        return ALERT
 
     def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
         """A client has come: its handshake begins."""
@@ -131,7 +138,7 @@ class Tunnel:
         self._cipher = b""  # encrypted, not taken by the client
         self._client_ended = False
         self._app_ended = False
-        self._taken = False  # the loop has the connection behind the pair
+        self._taken = False  # the loop has the connection behind the pair, or is about to take it
         self._over = False
         self._turn = Lock()
         self._served_by: Any = None  # the handler behind the pair, where it is in this loop
@@ -143,7 +150,6 @@ class Tunnel:
         with self._turn:
             newcomer = self._move(service)
         if newcomer:
-            self._taken = True
             self.loop.take(self._behind, self.peer, service, self.door)
             self._served_by = self.loop.handlers.get(self._behind)
         elif self._passed and self._served_by is not None and not self.loop.shared:
@@ -178,6 +184,8 @@ class Tunnel:
         except (OSError, ValueError) as error:  # those of ssl are OSErrors
             self._fail(error, service)
             return False
+        if newcomer:
+            self._taken = True  # before another thread can have an event of it
         self._settle(service)
         return newcomer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from asyncio import shield
 from collections.abc import Hashable, Mapping
 from os import read
 from time import monotonic_ns
@@ -116,7 +117,7 @@ class WebSocketConnection(AsyncConnection):
                 return None
             if self._came is None or self._came.done():
                 self._came = self.loop.events.create_future()
-            await asyncio.shield(self._came)
+            await shield(self._came)
         message = conversation.take()
         self._wait()
         return message
@@ -143,7 +144,7 @@ class WebSocketConnection(AsyncConnection):
         while self.outbound is not None and not self.gone and self.conversation.closed is None:
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
-            await asyncio.shield(self._drained)
+            await shield(self._drained)
         if self.gone or self.conversation.closed is not None:
             raise ClientGone("the WebSocket is closed")
 

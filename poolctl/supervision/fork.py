@@ -48,8 +48,8 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):
-            continue  # nobody reads it any more: there is nothing to save and nowhere to say so
+        except BaseException:  # noqa: BLE001  # None, closed, or what an app has put in its place and raises
+            continue  # there is nothing to save and nowhere to say so
 
 
 def reap(pid: int) -> int | None:

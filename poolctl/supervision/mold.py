@@ -33,7 +33,7 @@ from os import close
 from time import sleep
 
 from poolctl.runtime import forked
-from poolctl.supervision.finish import begin, finish
+from poolctl.runtime.finish import begin, finish
 from poolctl.supervision.fork import fork, reap
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.post import Post

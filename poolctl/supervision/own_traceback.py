@@ -6,7 +6,8 @@ import importlib
 import os
 import sys
 import traceback
-from pathlib import PurePath
+
+from poolctl.supervision.closed_python import another_python, closed, effective_user, folders
 
 _POOLCTL = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _IMPORTLIB = os.path.dirname(importlib.__file__) + os.sep
@@ -33,24 +34,12 @@ def remedy(error: BaseException) -> str:
         package = error.name.partition(".")[0]
         if package in sys.modules:
             return "fix it in the app's own code: the package is there, but has no such module"
-        closed = _closed()
-        if closed:
-            return (
-                f"let user {os.geteuid()} enter {closed}, where {sys.executable} has modules, or run poolctl with a"
-                " Python that this user may read"
-            )
+        folder, path = closed([*folders(), *sys.path])
+        if folder:
+            user = effective_user()
+            return f"{user} cannot enter {folder}, on the way to the modules in {path}: {another_python(user)}"
         return f'install the package that provides "{package}" for {sys.executable}, which runs poolctl'
     return "fix it in the app's own code"
-
-
-def _closed() -> str:
-    """A folder that this user may not enter, and in which Python would look for modules; empty where there is none."""
-    for entry in sys.path:
-        folder = os.path.abspath(entry)
-        for each in [folder, *map(str, PurePath(folder).parents)]:
-            if os.path.isdir(each) and not os.access(each, os.X_OK, effective_ids=True):
-                return each
-    return ""
 
 
 def left_with(error: SystemExit) -> str:
@@ -65,7 +54,7 @@ def in_a_line(error: BaseException) -> str:
     """The kind of an exception and the first line of what it says; the lines after that are in the traceback."""
     try:
         said = getattr(error, "msg", "") if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001  # the user's code again, and its own words are all that is lost
+    except BaseException:  # noqa: BLE001  # the user's code again, and its own words are all that is lost
         said = "<exception str() failed>"  # as a traceback has it
     first = next((line for line in str(said).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

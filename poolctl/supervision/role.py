@@ -15,8 +15,8 @@ import threading
 from setproctitle import setproctitle
 
 from poolctl.runtime import forked
+from poolctl.runtime.finish import begin, finish
 from poolctl.runtime.lifeline import Life
-from poolctl.supervision.finish import begin, finish
 from poolctl.supervision.plan import Role
 from poolctl.supervision.reports import Report, failure, send
 

@@ -21,7 +21,6 @@ over, and a stop waits for them.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -31,11 +30,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
-from select import POLLIN, poll
 from typing import Any
 
 from setproctitle import setproctitle
 
+from poolctl.runtime import ending
+from poolctl.runtime.listener import shut
 from poolctl.supervision.control import Control
 from poolctl.supervision.generation import Generation, Remains
 from poolctl.supervision.mold import HUNG
@@ -88,6 +88,7 @@ class Supervisor:
         self.prepare, self.figures, self.explain = prepare, figures, explain
         self.control: Control | None = None
         self.started = time.time()
+        ending.begin()
         self.policy = RestartPolicy()
         self.generation: Generation | None = None
         self.number = 0  # of the last generation
@@ -184,6 +185,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self.stopping = True
+        ending.say()
         now = time.monotonic()
         self.deadline = now + self.drain + MARGIN
         self.crowded = now + CROWD
@@ -196,16 +198,13 @@ class Supervisor:
     def _shut(self) -> None:
         """After a stop: refuse newcomers at every listening socket where nobody waits any more.
 
-        Whoever has connected is still served, and a socket that was shut would cut them off. Where the workers come to
-        take them only after a while, the kernel admits nobody more (listen(2)); it lets those try again.
+        Whoever takes the last does that too; here it is for who finds all of them busy. Whoever has connected is still
+        served, and a socket that was shut would cut them off. Where the workers come to take them only after a while,
+        the kernel admits nobody more (listen(2)); it lets those try again.
         """
         for listener in list(self.admitting):
-            poller = poll()
-            poller.register(listener, POLLIN)
-            if not poller.poll(0):
+            if shut(listener):
                 self.admitting.remove(listener)
-                with contextlib.suppress(OSError):  # whoever else has it was first
-                    listener.shutdown(socket.SHUT_RDWR)
             elif time.monotonic() >= self.crowded:
                 listener.listen(0)
         if time.monotonic() >= self.crowded:

@@ -13,6 +13,7 @@ from poolctl.assembly import picture_texts as texts
 from poolctl.assembly.combination import AFFINITIES, DISPATCHES, OWNERSHIPS, POOLS
 from poolctl.assembly.judge import judge
 from poolctl.assembly.picture import Box, Picture, picture
+from poolctl.assembly.sentences import ANY_WORKER, FREE_ROOM, FREE_THREAD, ONE_INTERPRETER, WAITS_IN_FRONT
 from poolctl.config.sources import Inputs
 
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
@@ -79,6 +80,35 @@ def test_where_choices_come_from(tmp_path: Path) -> None:
     assert origins["ownership"] == "default"
 
 
+REACTIVE = "ownership: half-sync/half-reactive\n"
+ASYNC = "ownership: half-sync/half-async\ndispatch: shared-queue\n"
+QUEUES = {  # where a shared queue sends what waits in it
+    "app: demo\npool: {size: 2, threads: 4}\n": FREE_THREAD,
+    "app: demo\npool: {size: 2}\n": ANY_WORKER,
+    "app: demo\npool: {kind: thread, size: 2}\n": ANY_WORKER,
+    f"app: {{asgi: shop:app, concurrency: 3}}\n{REACTIVE}": FREE_ROOM,
+    f"app: {{asgi: shop:app}}\npool: {{kind: thread, size: 2}}\n{REACTIVE}": FREE_ROOM,
+    f"app: demo\n{ASYNC}": texts.QUEUE_OF_CONNECTIONS[0],
+    f"app: demo\npool: {{size: 2, threads: 4}}\n{ASYNC}": texts.QUEUE_OF_CONNECTIONS[0],
+}
+
+
+@pytest.mark.parametrize(("text", "goes"), QUEUES.items())
+def test_a_shared_queue_is_explained_as_it_works(tmp_path: Path, text: str, goes: str) -> None:
+    found = of(tmp_path, text)
+    (gives,) = (choice.gives for choice in found.choices if choice.axis == "dispatch")
+    assert goes in gives
+    others = {FREE_THREAD, FREE_ROOM, ANY_WORKER} - {goes}
+    told = " ".join([gives, *found.steps])
+    assert [each for each in others if each.removeprefix("a request goes to ") in told] == []
+
+
+@pytest.mark.parametrize("pool", ["{size: 2, threads: 4}", "{kind: thread, size: 2}"])
+def test_threads_share_an_interpreter_and_explain_says_so(tmp_path: Path, pool: str) -> None:
+    costs = {choice.axis: choice.costs for choice in of(tmp_path, f"app: demo\npool: {pool}\n").choices}
+    assert ONE_INTERPRETER in costs["pool"]
+
+
 def test_steps_tell_of_what_is_chosen(tmp_path: Path) -> None:
     text = "app: demo\nlisten: {at: tcp://127.0.0.1:0, tls: {certificate: a}, proxy_protocol: unix}\naccess_log: json\n"
     steps = " ".join(of(tmp_path, text).steps)
@@ -138,7 +168,7 @@ def test_a_plugin_is_explained_with_its_options(tmp_path: Path) -> None:
     ("more", "inboxes", "where"),
     [
         ("pool: {size: 3}", 1, "to the inbox of all workers (shared-queue)"),
-        ("pool: {size: 3, threads: 2}", 3, "to the process with the fewest requests, of those with room for one more"),
+        ("pool: {size: 3, threads: 2}", 3, "to the process with the fewest unfinished requests that has a free thread"),
         ("pool: {size: 3, threads: 2}\ndispatch: least-loaded", 3, "to an inbox (least-loaded)"),
         ("pool: {kind: thread, size: 3}", 1, "to the inbox of all workers (shared-queue)"),
     ],
@@ -148,5 +178,5 @@ def test_where_tasks_wait(tmp_path: Path, more: str, inboxes: int, where: str) -
     (box,) = [box for box in boxes(found.processes) if box.name.startswith("inbox")]
     assert box.number == inboxes
     assert sum(where in step for step in found.steps) == 1
-    waits = any("it waits in the front" in step for step in found.steps)
+    waits = any(step == WAITS_IN_FRONT for step in found.steps)
     assert waits == ("fewest" in where)

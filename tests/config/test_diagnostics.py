@@ -21,7 +21,7 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("PC101", "app: [demo\npool: x", (1, 4, 5), 'expected "," or "]" here'),
+    Case("PC101", "app: [demo\npool: thread", (0, 5, 6), "the bracket that opens here is not closed"),
     Case("PC101", "app:\n\tdemo", (1, 0, 1), "a tab"),
     Case("PC101", "app: *nobody", (0, 5, 12), "nobody"),
     Case("PC102", b"app: demo\nname: \xff", (1, 6, 7), "byte 16 is not UTF-8 (0xff)"),

@@ -9,10 +9,11 @@ import pytest
 
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import AccessLog
-from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS, place_for
+from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS
 from poolctl.config.forwarded import Forwarded
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Limits, Timeouts, Topology
+from poolctl.config.place_for import place_for, word_for
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.config.wording import similar
 
@@ -117,6 +118,36 @@ def test_no_key_of_a_topology_is_foreign(key: str) -> None:
         ("limits.body", "1MiB", "write protocol: {body: 1MiB}"),
         ("listen.ssl", True, "write tls: {certificate: PATH, key: PATH}"),
         ("listen.0.port", 80, "write at: tcp://127.0.0.1:80"),
+        ("uwsgi", {"socket": ":3031", "processes": 4, "master": True}, "listen: tcp://0.0.0.0:3031; pool: {size: 4}. "),
+        ("uwsgi", {"module": "shop:app", "chmod-socket": 660}, "app: {wsgi: shop:app}; listen: "),
+        ("uwsgi", {"http": ":8000", "threads": 2, "processes": 4}, "0.0.0.0:8000; pool: {size: 4, threads: 2}. "),
+        ("uwsgi", {"qqq": 1}, "keys stand at the top"),
+        ("gunicorn", {"bind": ":80", "workers": 3}, "listen: tcp://0.0.0.0:80; pool: {size: 3}"),
+        ("http", {"server": {"listen": 80}}, "stays in nginx.conf"),
+        ("http", ":8000", "write listen: tcp://0.0.0.0:8000"),
+        ("events", {"worker_connections": 1024}, "limits: {connections: 1024}"),
+        ("events", {}, "stays in nginx.conf"),
+        ("server", {"listen": 80, "location": {}}, "stays in nginx.conf"),
+        ("server_name", "shop.example", "every host name"),
+        ("runtime_threads", 2, "granian's Rust runtime"),
+        ("static_path_mount", "./static", "app: {static: ./static}"),
+        ("respawn_failed_workers", True, "always replaces workers that die"),
+        ("workers_kill_timeout", 10, "write timeouts: {drain: 10}"),
+        ("cors", "*", "CORS is the app's part"),
+        ("on_start", "shop:start", "calls no hooks"),
+        ("on_startup", "shop:start", "calls no hooks"),
+        ("nice", 5, "Nice="),
+        ("limits.header", 100, "write protocol: {headers: 100}"),
+        ("limits.headers", 100, "write protocol: {headers: 100}"),
+        ("replicas", 3, "write pool: {size: 3}"),
+        ("resources", {"limits": {"cpu": 1}}, "MemoryMax="),
+        ("env", {"A": "b"}, "write environment: {A: b}"),
+        ("env", ["A=b", "C=d"], "write environment: {A: b, C: d}"),
+        ("env", [{"name": "A", "value": "b"}], "write environment: {A: b}"),
+        ("env", ["A"], "write environment: {NAME: VALUE}"),
+        ("healthcheck", {"test": "curl"}, "no health endpoint yet"),
+        ("image", "shop:1", "for the container"),
+        ("ports", ["80:8000"], "publish ports"),
         ("qqq", 1, ""),
     ],
 )
@@ -124,3 +155,38 @@ def test_what_other_servers_have(key: str, value: object, says: str) -> None:
     name = key.rpartition(".")[2]
     found = place_for(key, NESTED, {name: value})
     assert says in found if says else found == ""
+
+
+@pytest.mark.parametrize(
+    ("around", "line"),
+    [
+        ({"worker_class": "gthread", "threads": 2}, "pool: {threads: 2}"),
+        ({"workers": 4, "threads": 2}, "pool: {size: 4, threads: 2}"),
+        ({"workers": 4, "worker_class": "gthread"}, "pool: {size: 4, threads: 4}"),
+        ({"workers": 4, "threads": 2, "worker_class": "gthread"}, "pool: {size: 4, threads: 2}"),
+        ({"worker_class": "sync", "workers": 4}, "pool: {kind: process, size: 4}"),
+        ({"worker_class": "sync"}, "pool: process"),
+        ({"worker_class": "gevent", "workers": 4}, "pool: {size: 4, threads: 16}"),
+        ({"pool": "thread", "workers": 4}, "pool: {kind: thread, size: 4}"),
+        ({"pool": {"size": 3}, "threads": 2}, "pool: {size: 3, threads: 2}"),
+        ({"timeout": 30, "keepalive": 5, "timeouts": {"drain": "9s"}}, "timeouts: {drain: 9s, request: 30, idle: 5}"),
+        ({"host": "::1", "port": 80}, "listen: tcp://[::1]:80"),
+        (
+            {"bind": ":443", "certfile": "a", "keyfile": "b"},
+            "listen: {at: tcp://0.0.0.0:443, tls: {certificate: a, key: b}}",
+        ),
+        ({"bind": [":1", ":2"], "ssl": True, "certfile": "a"}, "listen: {at: tcp://HOST:PORT, tls: {certificate: a}}"),
+        ({"listen": "tcp://[::1]:80", "keyfile": "b"}, "listen: {at: tcp://[::1]:80, tls: {key: b}}"),
+    ],
+)
+def test_keys_of_one_mapping_are_one_line(around: dict[str, object], line: str) -> None:
+    """Two lines that begin with the same key could not both be followed."""
+    told = {key: place_for(key, NESTED, around) for key in around if key not in Topology.model_fields}
+    assert [key for key, help_ in told.items() if line not in help_] == []
+
+
+@pytest.mark.parametrize("word", ["prefork", "pre-fork", "PreForked", "pre_thread", "process"])
+def test_a_pool_is_no_ownership(word: str) -> None:
+    found = word_for("ownership", word)
+    assert "pool: " in found
+    assert "ownership: leader/followers" in found

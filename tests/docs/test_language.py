@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from poolctl.assembly.combination import ACCEPTS, LOCKS
 from poolctl.assembly.registry import REGISTRY, part_class
 from poolctl.assembly.rules import RULES
+from poolctl.assembly.sentences import FREE_THREAD, ONE_INTERPRETER
 from poolctl.config.model import Choice, Topology
 from poolctl.runtime.scoreboard import BUCKETS, ROW
 
@@ -57,6 +58,11 @@ def test_every_option_is_explained(axis: str, word: str) -> None:
 @pytest.mark.parametrize("option", [*(f"accept: {word}" for word in ACCEPTS), *(f"lock: {word}" for word in LOCKS)])
 def test_every_option_of_ownership_has_its_row(option: str) -> None:
     assert f"`{option}`" in first_cells(section("### Ownership"))
+
+
+@pytest.mark.parametrize("sentence", [FREE_THREAD, ONE_INTERPRETER])
+def test_the_page_says_what_init_and_explain_say(sentence: str) -> None:
+    assert sentence in " ".join(section("### Dispatch").split())
 
 
 def keys() -> list[str]:

@@ -26,8 +26,12 @@ def start(serve: Start, name: str, app: dict[str, str], ledger: Path, **more: An
 
 @pytest.mark.parametrize("app", ["wsgi", "asgi"])
 @pytest.mark.parametrize(
-    "name", ["hshr-processes", "hshr-threads", "hsha-front-processes", "lf-threads", "reuse-port", "iterative"]
-)
+    "name",
+    [
+        "hshr-processes", "hshr-threads", "hsha-front-processes", "lf-threads", "reuse-port", "iterative",
+        "process-per-connection",
+    ],
+)  # fmt: skip
 def test_threads_jobs_children_and_exit_functions_finish_within_the_drain(
     serve: Start, tmp_path: Path, name: str, app: str
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, get
-from harness.server import wait_until
+from harness.server import ROOT, wait_until
 
 from faults.models import ALL, Start
 
@@ -38,3 +39,75 @@ def test_the_client_is_answered_and_the_worker_lives(serve: Start, app: str, nam
         assert get(server.port).status == 200
     assert server.pids("worker") == workers
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("app", "name"), MODELS)
+def test_no_client_reads_the_log_when_the_app_has_closed_its_standard_error(serve: Start, app: str, name: str) -> None:
+    """Whose descriptor may be the next client's."""
+    server = start(serve, app, name)
+    with Client(server.port) as kept:
+        assert kept.get("/two").status == 200
+        for _ in range(4):
+            with Client(server.port) as client:
+                client.ask("/raise", close=True)
+                response = client.answer()
+                assert (response.status, response.body) == (500, b"500 Internal Server Error\n")
+                assert client.at_end()
+        assert kept.get("/").status == 200
+    server.wait_for_log("which no client is to read", 4)  # a copy of the descriptor of the start has it
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("path", ["/unable", "/closed"])
+@pytest.mark.parametrize("name", ["hshr-processes", "hsha-front-processes", "reuse-port"])
+def test_a_worker_whose_event_loop_cannot_run_is_replaced(typed: Start, name: str, path: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['uvloop'] = None"
+    )  # whose loops have no such parts
+    server = typed(
+        {**ALL[name].topology(1), "app": {"asgi": "hostile:unable"}},
+        path=APPS,
+        environment={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(APPS), str(ROOT)])},
+        tracebacks=True,
+    )
+    before = server.pids("worker")
+    with Client(server.port) as client:
+        client.ask(path)
+        wait_until(lambda: server.pids("worker") and server.pids("worker") != before, "another worker")
+    assert get(server.port).status == 200
+    assert server.stop() == 0
+
+
+UNSPEAKABLE = """
+class Bad(BaseException):
+    def __repr__(self):
+        raise KeyboardInterrupt
+    __str__ = __repr__
+class Plain(Exception):
+    __str__ = __repr__ = Bad.__repr__
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise {raised}
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+@pytest.mark.parametrize("raised", ["Bad", "Plain"])
+@pytest.mark.parametrize("mode", ["on", "auto"])
+@pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
+def test_a_start_that_raises_what_cannot_be_told_comes_to_its_end(
+    serve: Start, name: str, mode: str, raised: str, tmp_path: Path
+) -> None:
+    (tmp_path / "unspeakable.py").write_text(UNSPEAKABLE.replace("{raised}", raised))
+    app = {"use": "asgi", "target": "unspeakable:app", "lifespan": mode}
+    model = ALL[name].topology(1)
+    if name == "lf-threads":
+        model["affinity"] = "connection"  # each thread has an event loop, and connections are bound to it
+    if mode == "auto":
+        server = serve({**model, "app": app}, path=tmp_path, tracebacks=True)
+        assert get(server.port).body == b"ok"
+        assert server.stop() == 0
+        return
+    with pytest.raises(AssertionError, match=r"error\[PC411\]|failed to start"):
+        serve({**model, "app": app}, path=tmp_path, tracebacks=True)

@@ -12,6 +12,7 @@ from faults.models import ALL, Start
 
 APPS = Path(__file__).parent / "apps"
 NAMES = ("hshr-processes", "hshr-threads", "hshr-hybrid", "hsha-front-processes", "lf-threads", "reuse-port")
+LOGGING = ("logging", "no logging", "logging of a request", "logging and leaving")
 BASELINES = ("thread-per-connection", "process-per-connection", "iterative")
 
 
@@ -25,7 +26,7 @@ def start(serve: Start, name: str, patch: str, app: str = "wsgi", **more: Any) -
 
 
 @pytest.mark.parametrize("preload", [False, True])
-@pytest.mark.parametrize("patch", ["timeout", "short timeout", "gevent", "logging", "no logging"])
+@pytest.mark.parametrize("patch", ["timeout", "short timeout", "gevent", *LOGGING])
 @pytest.mark.parametrize("name", [*NAMES, *BASELINES])
 def test_a_server_serves_says_what_its_app_raises_and_stops(serve: Start, name: str, patch: str, preload: bool) -> None:
     if preload and name not in ("hshr-processes", "hshr-threads"):

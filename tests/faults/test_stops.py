@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness.client import Client, Response, clients
+from harness.client import Client, Response, clients, get
 from harness.machine import within
 from harness.server import PATIENCE, ROOT, alive, wait_until
 
@@ -347,6 +348,56 @@ def refused(family: socket.AddressFamily, address: object) -> bool:
         with contextlib.suppress(ConnectionError):
             newcomer.recv(1)
         return False
+
+
+@models()
+def test_nobody_who_gets_a_connection_during_a_stop_is_reset(serve: Start, name: str) -> None:
+    """Whoever comes is answered or refused, at whatever moment."""
+    _, server = begin(serve, name, 2)
+    ends: list[object] = []
+
+    def come_until_refused() -> None:
+        while True:
+            try:
+                client = Client(server.port, timeout=PATIENCE)
+            except ConnectionRefusedError:
+                ends.append("refused")
+                return
+            with client:
+                try:
+                    client.ask(close=True)
+                    assert client.answer().status in (200, 503)
+                except (EOFError, ConnectionError, AssertionError) as error:
+                    ends.append(repr(error))
+                    return
+
+    crowd = [threading.Thread(target=come_until_refused) for _ in range(4)]
+    for each in crowd:
+        each.start()
+    wait_until(lambda: all(each.is_alive() for each in crowd) and get(server.port).status == 200, "all of them")
+    server.signal()
+    for each in crowd:
+        each.join()
+    assert server.wait() == 0
+    assert ends == ["refused"] * len(crowd)
+
+
+@models(always=("hshr-processes", "hshr-threads", "hsha-front-processes", "lf-threads"))
+def test_a_stop_does_not_wait_for_clients_to_the_end(serve: Start, name: str) -> None:
+    """A client that sends its request drop by drop, or reads nothing, does not decide how the server ends."""
+    _, server = begin(serve, name, 2, timeouts={"drain": "4s", "head": "10m", "idle": "10m", "write": "10m"})
+    with Client(server.port) as head, Client(server.port) as body, Client(server.port) as deaf:
+        head.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        body.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        deaf.ask("/bytes?n=50000000")
+        wait_until(lambda: select.select([deaf.sock], [], [], 0)[0], "its head")
+        server.signal()
+        with contextlib.suppress(ConnectionError):  # which is the end
+            while server.process.poll() is None:
+                body.send(b"x")
+                select.select([], [], [], 0.1)  # a drop now and then
+    assert server.wait() == 0
+    assert "killed" not in server.log
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU"])

@@ -20,15 +20,17 @@ MISSING = ModuleNotFoundError("No module named 'socketserver_'", name="socketser
 def test_a_python_that_the_user_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A standard library below /root, for instance: nothing has to be installed."""
     (tmp_path / "root" / "lib").mkdir(parents=True)
-    monkeypatch.setattr(sys, "path", ["/", str(tmp_path / "root" / "lib" / "python3")])
+    monkeypatch.setattr(sys, "path", ["/", str(tmp_path / "root" / "lib")])
+    monkeypatch.setattr("poolctl.supervision.own_traceback.folders", list)  # this interpreter may be such a one
     assert remedy(MISSING).startswith('install the package that provides "socketserver_"')
-    for each in (tmp_path, *tmp_path.parents[:-1]):
+    for each in (tmp_path, *tmp_path.parents):
         each.chmod(0o755) if each.is_relative_to("/tmp/pytest-of-root") else None
     (tmp_path / "root").chmod(0o700)
     nobody = pwd.getpwnam("nobody")
     with Identity(nobody.pw_uid, nobody.pw_gid, "nobody", "/").acting():
         said = remedy(MISSING)
-    assert said.startswith(f"let user {nobody.pw_uid} enter {tmp_path}/root, where {sys.executable} has modules")
+    assert said.startswith(f"nobody cannot enter {tmp_path}/root, on the way to the modules in {tmp_path}/root/lib: ")
+    assert "/usr/bin/python3 -m venv" in said
 
 
 def test_an_error_of_poolctl_itself_keeps_its_whole_traceback() -> None:

@@ -105,7 +105,7 @@ STREAM = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
 HEADERS = b"\0\0\6\1\5\0\0\0%c\x82\x86\x84\x41\1x"
 SEGMENTS = {
     "reset": HEADERS % 1 + b"\0\0\4\3\0\0\0\0\1\0\0\0\10",
-    "goaway": HEADERS % 1 + b"\0\0\10\7\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    "goaway": HEADERS % 1 + b"\0\0\10\7\0\0\0\0\0\0\0\0\0\0\0\0\2",  # with an error
     "window of the stream": HEADERS % 1 + b"\0\0\4\10\0\0\0\0\1\x7f\xff\xff\xff",
     "window of the connection": HEADERS % 1 + b"\0\0\4\10\0\0\0\0\0\x7f\xff\xff\xff",
     "settings": HEADERS % 1 + b"\0\0\6\4\0\0\0\0\0\0\4\xff\xff\xff\xff",

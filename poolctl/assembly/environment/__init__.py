@@ -15,6 +15,7 @@ from poolctl.config.diagnostic import Diagnostic
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
 
+CANNOT_ENTER = " cannot enter "
 NO_PLACE = ("PC420", "PC421")  # without its user or its directory an app is not loaded
 Check = Callable[["Judgement"], Iterator[Diagnostic]]
 
@@ -26,7 +27,10 @@ def findings(judgement: Judgement, *, app: bool = True) -> list[Diagnostic]:
     if app and judgement.combination.service.needs and not any(each.code in NO_PLACE for each in found):
         from poolctl.assembly.environment import app as of_app
 
-        found += of_app.check(judgement)
+        of_its_import = list(of_app.check(judgement))
+        if any(each.code == "PC411" and CANNOT_ENTER in each.help for each in of_its_import):
+            found = [each for each in found if each.code != "PC429"]  # which is the cause, and stands in its help
+        found += of_its_import
     return judgement.tree.told(found, earlier=False)
 
 
@@ -39,6 +43,14 @@ def _checks(judgement: Judgement) -> Iterator[Check]:
         from poolctl.assembly.environment import files
 
         yield files.check
+    if topology.user:
+        from poolctl.assembly.environment import interpreter
+
+        yield interpreter.check
+    if topology.environment:
+        from poolctl.assembly.environment import variables
+
+        yield variables.check
     if any(address.tls for address in topology.listen):
         from poolctl.assembly.environment import certificates
 

@@ -67,8 +67,8 @@ def _refused(address: Address, place: Place, name: str, error: OSError | ValueEr
     if number == errno.EADDRINUSE:
         return _in_use(address, place, name)
     if isinstance(error, PermissionError):
-        mend = "choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE"
-        return Diagnostic("PC402", message, place, mend)
+        fix = "choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE"
+        return Diagnostic("PC402", message, place, fix)
     if isinstance(error, (socket.gaierror, ValueError)):
         return Diagnostic("PC403", message, place, f'"{address.host}" has no address here: check the name')
     if number == errno.EADDRNOTAVAIL:
@@ -76,8 +76,8 @@ def _refused(address: Address, place: Place, name: str, error: OSError | ValueEr
             "PC403", message, place, "no interface of this host has it; all of them are tcp://0.0.0.0:PORT"
         )
     if address.scheme == "fd":
-        mend = "whoever starts poolctl has to leave a listening socket open under this number"
-        return Diagnostic("PC405", message, place, mend, severity="note")  # an error to `run`, which needs it
+        fix = "whoever starts poolctl has to leave a listening socket open under this number"
+        return Diagnostic("PC405", message, place, fix, severity="note")  # an error to `run`, which needs it
     return Diagnostic("PC403", message, place, "check the address")
 
 
@@ -87,16 +87,16 @@ def _in_use(address: Address, place: Place, name: str) -> Diagnostic:
     holder = holder_of(address)
     if holder is not None and holder.title == f"poolctl: supervisor {name}":
         message = f"{address} is held by the {name} that runs already, process {holder.pid}"
-        mend = "it stays where it is; a second one could not start beside it"
-        return Diagnostic("PC401", message, place, mend, severity="note")
+        fix = "it stays where it is; a second one could not start beside it"
+        return Diagnostic("PC401", message, place, fix, severity="note")
     if holder is None:
         who = "another process has it"
     elif holder.pid:
         who = f"process {holder.pid} ({holder.title}){_of_user(holder.user)} listens there"
     else:
         who = f"a process{_of_user(holder.user)} listens there, which only root can see more of"
-    mend = "stop it, or choose another address"
-    return Diagnostic("PC401", f"cannot listen on {address}: {who}", place, mend)
+    fix = "stop it, or choose another address"
+    return Diagnostic("PC401", f"cannot listen on {address}: {who}", place, fix)
 
 
 def _of_user(uid: int) -> str:

@@ -40,14 +40,14 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
         outcome = trial.outcome(told)
     if outcome is None:
         return
-    code, message, mend, detail = outcome
+    code, message, fix, detail = outcome
     if told.printed and code != "PC410":
         detail = f"{detail}\n\nit printed:\n{told.printed}".strip()
     severity = "warning" if code == "PC413" else "error"
-    yield Diagnostic(code, message, place, mend, severity=severity, detail=detail)  # type: ignore[arg-type]  # of the two
+    yield Diagnostic(code, message, place, fix, severity=severity, detail=detail)  # type: ignore[arg-type]  # of the two
 
 
-Outcome = tuple[str, str, str, str]  # code, message, mend, detail
+Outcome = tuple[str, str, str, str]  # code, message, fix, detail
 
 
 class _Trial:
@@ -63,23 +63,23 @@ class _Trial:
         """What went wrong; None when nothing did."""
         if told.words is None:
             message = f"app: {self.named} is still being imported after {PATIENCE:g} s"
-            mend = "what takes long belongs into the first request, or into its own process"
-            return "PC413", message, mend, self.waits.told(__file__)
-        kind, message, mend, detail = [*told.words, "", "", "", ""][:4]
+            fix = "what takes long belongs into the first request, or into its own process"
+            return "PC413", message, fix, self.waits.told(__file__)
+        kind, message, fix, detail = [*told.words, "", "", "", ""][:4]
         if kind == "loaded":
             return None
         if kind == "unusable":
-            return "PC410", f"app: {message}", mend or IN_ITS_CODE, ""
+            return "PC410", f"app: {message}", fix or IN_ITS_CODE, ""
         if kind == "raised":
-            return "PC411", f"app: {self.named} cannot be imported: {message}", mend, detail
+            return "PC411", f"app: {self.named} cannot be imported: {message}", fix, detail
         if kind == "left":
-            return "PC412", f"app: the process that imported {self.named} {message}", mend, detail
+            return "PC412", f"app: the process that imported {self.named} {message}", fix, detail
         ended = told.ended
         how = f"was ended by signal {-ended}" if ended < 0 else f"left with exit code {ended}"
         return "PC412", f"app: the process that imported {self.named} {how}", NOT_ITS_PROCESS, ""
 
     def words(self) -> tuple[str, ...]:
-        """In the other process, what became of it: loaded; unusable, raised or left, with a message, a mend and a
+        """In the other process, what became of it: loaded; unusable, raised or left, with a message, a fix and a
         traceback."""
         self.waits.tell_in_time(PATIENCE)
         try:
@@ -105,8 +105,8 @@ class _Trial:
             parts = self.parts.here()
             parts.app.load(Surroundings(parts.pool.multithread, parts.pool.multiprocess))
         except PoolctlError as error:
-            message, _, mend = str(error).partition("; ")
-            return "unusable", message, mend
+            message, _, fix = str(error).partition("; ")
+            return "unusable", message, fix
         except SystemExit as error:
             return _of_exit(error)
         except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is shown to the user

@@ -56,8 +56,8 @@ def _unreadable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnost
             _open(inside(judgement.topology, file))
         except OSError as error:
             message = f"tls: cannot read {file}: {error.strerror or error}"
-            mend = "name a file that the user who starts poolctl may read; paths count from the topology's folder"
-            yield Diagnostic("PC424", message, judgement.tree.at_value(path), mend)
+            fix = "name a file that the user who starts poolctl may read; paths count from the topology's folder"
+            yield Diagnostic("PC424", message, judgement.tree.at_value(path), fix)
 
 
 def _open(path: str) -> None:
@@ -78,8 +78,8 @@ def _usable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnostic]:
         context = tls_context(tls, ())
         remaining = _remaining(context, tls.certificate)
     except TlsError as error:
-        message, _, mend = str(error).partition("; ")
-        yield Diagnostic("PC425", message, judgement.tree.at_value(_at_fault(error, tls, base)), mend)
+        message, _, fix = str(error).partition("; ")
+        yield Diagnostic("PC425", message, judgement.tree.at_value(_at_fault(error, tls, base)), fix)
         return
     finally:
         os.fchdir(here)

@@ -28,9 +28,9 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     try:
         identity = Identity.find(topology.user, topology.group)
     except PoolctlError as error:
-        message, _, mend = str(error).partition(": ")[2].partition(": ")
+        message, _, fix = str(error).partition(": ")[2].partition(": ")
         key = "user" if str(error).startswith("user") else "group"
-        yield Diagnostic("PC420", f"{key}: {message}", tree.at_value((key,)), mend)
+        yield Diagnostic("PC420", f"{key}: {message}", tree.at_value((key,)), fix)
     yield from _directory(judgement, topology, identity)
     if topology.pid_file:
         yield from _pid_file(judgement, topology)
@@ -56,7 +56,7 @@ def _directory(judgement: Judgement, topology: Topology, identity: Identity | No
     if reason:
         place = judgement.tree.at_value(("directory",))
         message = f"directory: {topology.directory} cannot be entered: {reason}"
-        yield Diagnostic("PC421", message, place, "make it, or name another")
+        yield Diagnostic("PC421", message, place, "create it, or name another")
 
 
 def _pid_file(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]:
@@ -64,7 +64,7 @@ def _pid_file(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]:
     place, folder = judgement.tree.at_value(("pid_file",)), os.path.dirname(path)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         reason = "this user may not write there" if os.path.isdir(folder) else f"there is no folder {folder}"
-        yield Diagnostic("PC422", f"pid_file: {path} cannot be written: {reason}", place, "make it, or name another")
+        yield Diagnostic("PC422", f"pid_file: {path} cannot be written: {reason}", place, "create it, or name another")
         return
     try:
         refuse_other(path)
@@ -73,9 +73,9 @@ def _pid_file(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]:
     except OSError as error:
         yield Diagnostic("PC422", f"pid_file: {path} cannot be read: {error.strerror}", place, "name another")
     except PoolctlError as error:
-        message, _, mend = str(error).rpartition(": ")
+        message, _, fix = str(error).rpartition(": ")
         severity = "note" if "which runs" in message else "error"
-        yield Diagnostic("PC422", message, place, mend, severity=severity)  # type: ignore[arg-type]  # one of the two
+        yield Diagnostic("PC422", message, place, fix, severity=severity)  # type: ignore[arg-type]  # one of the two
 
 
 def _access_log(judgement: Judgement, topology: Topology, identity: Identity | None) -> Iterator[Diagnostic]:
@@ -87,7 +87,7 @@ def _access_log(judgement: Judgement, topology: Topology, identity: Identity | N
         who = f" as user {topology.user}" if identity and topology.user else ""
         place = judgement.tree.at_value(("access_log", "to"))
         message = f"access_log: {path} cannot be opened{who}: {reason}"
-        yield Diagnostic("PC423", message, place, "make its folder, and let this user write there")
+        yield Diagnostic("PC423", message, place, "create its folder, and let this user write there")
 
 
 def _unwritable(path: str) -> str:

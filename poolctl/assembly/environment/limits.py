@@ -25,7 +25,7 @@ def descriptors(connections: int, tls: bool) -> int:
 
 
 def affordable(each: int) -> int:
-    """Connections for which a process has descriptors, so that one more is told so (503) in place of waiting for a
+    """Connections for which a process has descriptors, so that one more gets a 503 in place of waiting for a
     descriptor; ``each``: what one takes. Of a low limit three quarters are left for everything else."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
@@ -58,18 +58,18 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     needed = descriptors(connections, written and any(address.tls for address in topology.listen))
     if hard != resource.RLIM_INFINITY and hard < to_start(judgement):
         message = f"the server needs {to_start(judgement)} descriptors to start, and {hard} are allowed"
-        mend = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or make the pool smaller"
-        yield Diagnostic("PC430", message, _place(judgement, "pool"), mend)
+        fix = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or make the pool smaller"
+        yield Diagnostic("PC430", message, _place(judgement, "pool"), fix)
     elif hard != resource.RLIM_INFINITY and hard < needed:
         message = f"{connections} connections (limits.connections) need {needed} descriptors, and {hard} are allowed"
-        mend = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or lower limits.connections"
-        yield Diagnostic("PC430", message, _place(judgement, "limits.connections"), mend, severity="warning")
+        fix = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or lower limits.connections"
+        yield Diagnostic("PC430", message, _place(judgement, "limits.connections"), fix, severity="warning")
     if judgement.tree.has(("backlog",)):
         allowed = _queue()
         if allowed is not None and topology.backlog > allowed:
             message = f"backlog: the kernel keeps {allowed} connections waiting at the most, not {topology.backlog}"
-            mend = f"raise net.core.somaxconn, or leave backlog at {allowed}"
-            yield Diagnostic("PC431", message, _place(judgement, "backlog"), mend, severity="warning")
+            fix = f"raise net.core.somaxconn, or leave backlog at {allowed}"
+            yield Diagnostic("PC431", message, _place(judgement, "backlog"), fix, severity="warning")
     chosen = judgement.combination
     assert chosen is not None
     if chosen.ownership == "reuse-port":

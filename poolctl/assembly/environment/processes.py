@@ -25,8 +25,8 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     assert topology is not None
     for name in too_late(topology.environment):
         message = f"environment: {name} has no effect on the app's processes, which have started when it is set"
-        mend = f"set {name} where poolctl is started, before `poolctl run`"
-        yield Diagnostic("PC427", message, tree.at_key(("environment", name)), mend, severity="warning")
+        fix = f"set {name} where poolctl is started, before `poolctl run`"
+        yield Diagnostic("PC427", message, tree.at_key(("environment", name)), fix, severity="warning")
     given = {name: value for name in NAMES if (value := topology.environment.get(name))}
     around = {name: value for name in NAMES if name not in topology.environment and (value := os.environ.get(name))}
     there = topology.directory or _here()
@@ -39,13 +39,13 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
         found = any(map(_takes_files, [*(os.path.join(there, each) for each in around.values()), *USUAL, there]))
     for name, path in refused.items():
         message = f"environment: {path} ({name}) takes no temporary files, so they go to another directory"
-        mend = f"create the directory and let {topology.user or 'this user'} write there"
-        yield Diagnostic("PC428", message, tree.at_value(("environment", name)), mend, severity="warning")
+        fix = f"create the directory and let {topology.user or 'this user'} write there"
+        yield Diagnostic("PC428", message, tree.at_value(("environment", name)), fix, severity="warning")
     if not found and len(refused) == len(given):
         message = "no directory takes temporary files: large bodies are kept in memory, and tempfile fails in the app"
         place = tree.at_value(("app",))
-        mend = "mount a tmpfs at /tmp, or name a directory with environment: {TMPDIR: PATH}"
-        yield Diagnostic("PC428", message, place, mend, severity="warning")
+        fix = "mount a tmpfs at /tmp, or name a directory with environment: {TMPDIR: PATH}"
+        yield Diagnostic("PC428", message, place, fix, severity="warning")
 
 
 def _here() -> str:

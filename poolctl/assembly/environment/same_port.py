@@ -13,10 +13,8 @@ def met(address: Address, bound: Bound, place: Place, held: list[tuple[Bound, Pl
         if _meet(bound, other):
             message = f"cannot listen on {address}: another address of this file has port {bound[1]} already"
             label = Label(where, f"this is {other[0]}, port {other[1]}")
-            mend = (
-                "leave one of the two out; tcp://0.0.0.0:PORT is all addresses of IPv4, tcp://[::]:PORT all there are"
-            )
-            return Diagnostic("PC401", message, place, mend, related=(label,))
+            fix = "leave one of the two out; tcp://0.0.0.0:PORT is all addresses of IPv4, tcp://[::]:PORT all there are"
+            return Diagnostic("PC401", message, place, fix, related=(label,))
     return None
 
 

@@ -91,7 +91,7 @@ def _module(reference: Reference) -> Any:
 
 
 def _also_known(path: Path, module: Any) -> None:
-    """Who imports the plugin's file by its own name, as the user's app may, is to get the same classes."""
+    """An import of the plugin's file by its own name, as the user's app may do it, gets the same classes."""
     if path.stem not in sys.modules:
         spec = importlib.util.find_spec(path.stem)
         if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path:

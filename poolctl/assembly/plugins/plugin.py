@@ -31,7 +31,7 @@ class Plugin:
 
     @property
     def concurrency(self) -> int:
-        """Of an app: requests that one thread has in hand at once."""
+        """Of an app: requests that one thread serves at once."""
         return int(self.description.values.get("concurrency") or 1)
 
     def make(self) -> Any:

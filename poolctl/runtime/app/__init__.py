@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -40,6 +41,7 @@ class Surroundings:
     multithread: bool  # may the same process call the app from several threads at once?
     multiprocess: bool  # do other processes serve the same app?
     private: tuple[str, ...] = ()  # absolute paths of files that must not be published, such as the topology's own
+    is_topology: Callable[[bytes], bool] | None = None  # whether a file with this text must not be published either
 
 
 class App(ABC):

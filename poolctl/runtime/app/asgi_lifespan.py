@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
-from poolctl.errors import AppError
+from poolctl.errors import AppError, said
 
 log = logging.getLogger("poolctl.app")
 STARTUP, SHUTDOWN = "lifespan.startup", "lifespan.shutdown"
@@ -71,8 +71,9 @@ class Lifespan:
             await self._application(scope, self._told.get, self._send)
         except BaseException as error:  # noqa: BLE001  # the app's, which may know no lifespan; it is told of, or raised
             self._raised(error)
-        if not self._answer.done():
-            self._answer.set_result(None)
+        finally:
+            if not self._answer.done():
+                self._answer.set_result(None)
 
     def _raised(self, error: BaseException) -> None:
         """The application has raised instead of an answer, or after one."""
@@ -81,10 +82,10 @@ class Lifespan:
         elif self._mode == "on":
             if not isinstance(error, Exception):  # a task that raises one of these says nothing of its reason
                 log.error("the application raised in its lifespan", exc_info=error)
-                error = AppError(f"the application failed to start: it raised {error!r}")
+                error = AppError(f"the application failed to start: it raised {said(error)}")
             self._answer.set_result(error)  # no exception: a future takes no StopIteration
         elif isinstance(error, Exception):
-            log.info("the application takes no part in the lifespan: %r", error)
+            log.info("the application takes no part in the lifespan: %s", said(error))
         else:
             log.warning("the application takes no part in the lifespan, and raised", exc_info=error)
 

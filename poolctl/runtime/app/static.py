@@ -47,7 +47,9 @@ class Static(App):
     types: Annotated[dict[str, str], Field(description="media types by the ending of a name")] = field(
         default_factory=dict
     )
-    precompressed: Annotated[bool, Field(description="send name.br or name.gz beside a name to who takes it")] = False
+    precompressed: Annotated[
+        bool, Field(description="send name.br or name.gz beside a name to clients that accept it")
+    ] = False
     cache: Annotated[str, Field(description="the Cache-Control of files")] = ""
 
     def __post_init__(self) -> None:
@@ -66,7 +68,7 @@ class Static(App):
     def load(self, surroundings: Surroundings) -> None:
         """Look whether the folder is there. Raises AppError."""
         self._folder = os.path.abspath(self.folder)
-        self._private = Private(surroundings.private)
+        self._private = Private(surroundings.private, surroundings.is_topology)
         self._types = Types(self.types)
         self._index = [os.fsencode(name) for name in self.index]
         if os.path.isfile(self._folder):
@@ -127,7 +129,7 @@ class Static(App):
     def _find(self, names: list[bytes]) -> Found | None:
         """What is at these names and may be published."""
         found = find(self._folder, names)
-        if found is not None and self._private.has(names[-1] if names else b"", found.status):
+        if found is not None and self._private.has(names[-1] if names else b"", found.status, found.file):
             _close(found)
             return None
         return found

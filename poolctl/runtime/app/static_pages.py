@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from html import escape
 from itertools import islice
 from urllib.parse import quote
 
-from poolctl.runtime.app.static_private import Private
+from poolctl.runtime.app.static_private import Private, like_one
 from poolctl.runtime.protocol.http_response import HttpResponse
 
 MOST = 10_000  # names in a listing
@@ -37,7 +38,7 @@ def listing(folder: int, path: bytes, hidden: bool, private: Private) -> bytes:
         names = [
             os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
             for entry in islice(entries, MOST)
-            if (hidden or not entry.name.startswith(".")) and not _is(private, entry)
+            if (hidden or not entry.name.startswith(".")) and not _is(private, entry, folder)
         ]
     title = escape(path.decode("utf-8", "replace"))
     above = ['<li><a href="../">../</a></li>'] if path != b"/" else []
@@ -57,8 +58,16 @@ def listing(folder: int, path: bytes, hidden: bool, private: Private) -> bytes:
     ).encode("utf-8", "replace")
 
 
-def _is(private: Private, entry: os.DirEntry[str]) -> bool:
+def _is(private: Private, entry: os.DirEntry[str], folder: int) -> bool:
+    name = os.fsencode(entry.name)
     try:
-        return private.has(os.fsencode(entry.name), entry.stat())
+        status = entry.stat()
+        if not like_one(name) or not stat.S_ISREG(status.st_mode):
+            return private.has(name, status, -1)
+        file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
-        return False  # it has gone, or is a link to nothing
+        return False  # it has gone, is a link to nothing, or cannot be read
+    try:
+        return private.has(name, os.fstat(file), file)
+    finally:
+        os.close(file)

@@ -1,4 +1,4 @@
-"""shared-queue: one queue for all, and whoever is free has the oldest task.
+"""shared-queue: any worker that is free takes the oldest task.
 
 Where a worker serves one task at a time, the queue is an inbox that all of them share: they sleep on it, and the kernel
 wakes one. Where a worker serves several (threads of a process, tasks of an event loop), the kernel would wake the same
@@ -17,8 +17,9 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class SharedQueue(Dispatch):
-    """The worker with the fewest unfinished tasks that can begin one more at once; of equals the one whose last task is
-    the longest ago. None when all are full: the task waits in the front."""
+    """Any worker that is free takes the oldest task. Where a worker serves several at once, as a process of threads
+    does, a task goes to the one with the fewest unfinished tasks that has room for one more, and of equals to the one
+    whose last task is the longest ago; while none has, tasks wait in the front."""
 
     pull: ClassVar[bool] = True
 

@@ -67,7 +67,7 @@ class PerConnection(Baseline):
 
         def on_connection(fd: int, peer: Peer, service: Service, door: Door) -> None:
             if len(loop.handlers) - len(loop.sources) >= site.at_once:
-                loop.turn_away(fd, site.protocol.farewell(503, peer))
+                loop.turn_away(fd, door.busy(peer))
                 return
             try:
                 source = self.begin(loop, site, life, fd, peer, door)
@@ -75,7 +75,7 @@ class PerConnection(Baseline):
                 log.error(
                     "a client is turned away: %s; raise the limit on processes or lower limits.connections", error
                 )
-                loop.turn_away(fd, site.protocol.farewell(503, peer))
+                loop.turn_away(fd, door.busy(peer))
                 return
             service.row[TAKEN] += 1
             loop.handle(source)

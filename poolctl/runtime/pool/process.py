@@ -24,7 +24,15 @@ class Process(Pool):
 
     like: ClassVar[str] = "process"
     size: Size = "auto"
-    threads: Annotated[int, Field(ge=1, le=1024, description="threads in each process")] = 1
+    threads: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1024,
+            description="threads in each process, for requests that wait; they share one interpreter, and with the GIL"
+            " one of them computes at a time",
+        ),
+    ] = 1
 
     @property
     def multithread(self) -> bool:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from poolctl.runtime import forked
 from poolctl.runtime.door import Door
+from poolctl.runtime.finish import begin, finish
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
@@ -44,6 +45,7 @@ class ProcessPerConnection(PerConnection):
         if pid == 0:
             status = 1
             try:
+                begin()
                 close(reader)
                 forked.hold({life.lifeline, writer}, only=True)
                 _serve(loop, site, life, fd, peer, door)
@@ -52,7 +54,7 @@ class ProcessPerConnection(PerConnection):
                 forked.leave()
                 log.exception("the process of one client failed")
             finally:
-                os._exit(status)
+                os._exit(finish(status, life.drain))
         close(writer)
         close(fd)
         return Child(loop, reader, pid)

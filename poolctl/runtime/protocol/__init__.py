@@ -54,6 +54,11 @@ class Conversation(ABC):
         return False
 
     @property
+    def stalled(self) -> bool:
+        """Whether a response waits for the client, though its socket takes all."""
+        return False
+
+    @property
     def coming(self) -> Any:
         """The body that is coming, whose ``came`` says how many bytes of it have; None where there is none, or where
         the protocol does not tell."""

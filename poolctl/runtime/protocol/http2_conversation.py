@@ -28,15 +28,23 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http2_frames import Frames, FrameTooLongError
 from poolctl.runtime.protocol.http2_stream import Http2Stream
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http import Http
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
 STREAMS = 100  # that a client may have open at once
+KNOWN = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten
 RESETS = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
+
+
+class Limits(Settings):
+    """What we tell the client, which may not have read it yet: h2 would end the connection for one stream too many, and
+    it is the stream that is to be refused (RFC 9113, 5.1.2)."""
+
+    max_concurrent_streams = KNOWN  # what h2 looks at; what it tells is the item
 
 
 class Http2Conversation(Conversation):
@@ -56,9 +64,11 @@ class Http2Conversation(Conversation):
         self._streams: dict[int, Http2Stream] = {}
         self._resets = 0
         self._over = False
+        self.mute = False  # the client sends no more, and so opens no window
+        self.framed = 0  # bytes of responses that went out since ``stands_still`` was asked
         self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
-        self.h2.local_settings = Settings(
+        self.h2.local_settings = Limits(
             client=False,
             initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
@@ -68,6 +78,7 @@ class Http2Conversation(Conversation):
         )
         self.h2.decoder.max_header_list_size = http.head  # also before the client has acknowledged it
         self.h2.initiate_connection()
+        self._frames = Frames(self.h2.max_inbound_frame_size)
 
     def frames(self) -> bytes:
         """What waits to be sent, and forget it."""
@@ -85,6 +96,11 @@ class Http2Conversation(Conversation):
                 else:
                     count -= left.left
         return count
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection ends for what the client sent."""
+        return bool(self.failure)
 
     @property
     def pending(self) -> bool:
@@ -106,16 +122,39 @@ class Http2Conversation(Conversation):
         if self.failure:
             return
         try:
-            for event in self.h2.receive_data(data):
+            for event in self.h2.receive_data(self._frames.sift(data)):
                 self._take(event)
+                if self.broken:
+                    return
+            self._over |= self._frames.leaving
+        except FrameTooLongError:
+            self.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
+            self._fail()
         except ProtocolError:  # h2 has put a GOAWAY with the reason into what is to be sent
             self._fail()
 
     def ended(self) -> None:
         """The client sends no more: streams that are not complete are dropped."""
-        self._over = True
+        self._over = self.mute = True
         for stream in [each for each in self._streams.values() if not each.received]:
             self.forget(stream)
+
+    def stands_still(self) -> bool:
+        """Whether a response waits for a window, and nothing went out of any since the last time."""
+        framed, self.framed = self.framed, 0
+        return not framed and self.stalled
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a response waits for a window."""
+        return any(stream.left is not None for stream in self._streams.values())
+
+    def give_up(self) -> None:
+        """Nothing more goes out: when the client opens no window any more, what waits for one never will."""
+        if self.mute:
+            for stream in list(self._streams.values()):
+                if stream.left is not None:
+                    stream.cut()
 
     def last_words(self, refusal: bytes) -> bytes:
         """Instead of a status, which belongs to a stream: GOAWAY, unless h2 has said it."""
@@ -139,7 +178,11 @@ class Http2Conversation(Conversation):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
-            self._begin(event)
+            if len(self._streams) < STREAMS:
+                self._begin(event)
+            else:  # it may be tried again (RFC 9113, 8.7)
+                self.h2.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
+                self._count_reset()
         elif isinstance(event, DataReceived):
             self._body(event)
         elif isinstance(event, StreamEnded):
@@ -172,6 +215,9 @@ class Http2Conversation(Conversation):
             if stream in self.complete:
                 self.complete.remove(stream)
             self.forget(stream)
+        self._count_reset()
+
+    def _count_reset(self) -> None:
         self._resets += 1
         if self._resets > RESETS:
             self.h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)

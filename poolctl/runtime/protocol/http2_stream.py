@@ -134,7 +134,7 @@ class Http2Stream:
         if self._closed:
             self.conversation.forget(self)
         elif not whole or self._expected > 0:
-            self._cut()
+            self.cut()
         elif self.push():
             self.conversation.forget(self)
 
@@ -146,7 +146,7 @@ class Http2Stream:
                 turn -= room
                 self._frame(left.take(room))
         except ClientGone:  # a file became shorter
-            self._cut()
+            self.cut()
             return True
         if left is not None and left.empty:
             left.close()
@@ -189,12 +189,16 @@ class Http2Stream:
             self._frame(bytes(view[:room]), last=self._expected == 0 and len(view) <= room)
             view = view[room:]
         if view:
+            if self.conversation.mute:
+                self.cut()
+                raise ClientGone("the window is closed, and the client sends no more")
             if self.left is None:
                 self.left = Outbound()
             self.left.add(view)
 
     def _frame(self, data: bytes, last: bool = False) -> None:
         self._closed = last
+        self.conversation.framed += len(data)
         self.conversation.h2.send_data(self.number, data, end_stream=last)
 
     def _room(self) -> int:
@@ -202,7 +206,7 @@ class Http2Stream:
         h2 = self.conversation.h2
         return max(0, min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size))
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
         """So that the client can tell that the response is not whole."""
         self.conversation.h2.reset_stream(self.number, ErrorCodes.INTERNAL_ERROR)
         self.conversation.forget(self)

@@ -168,7 +168,7 @@ class TasksConversation(Http2Conversation):
 
     def ended(self) -> None:
         """The client sends no more. Who has asked and ended its side may still be answered."""
-        self._over = True
+        self._over = self.mute = True
         for stream in self.streams:
             if not stream.received:
                 self.forget(stream)

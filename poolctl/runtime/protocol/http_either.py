@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.protocol.http2_conversation import PREFACE, Http2Conversation
+from poolctl.runtime.protocol.http2_conversation import Http2Conversation
+from poolctl.runtime.protocol.http2_frames import PREFACE
 from poolctl.runtime.protocol.http_conversation import HttpConversation
 from poolctl.runtime.protocol.http_reader import SWITCHED, HttpReader
 from poolctl.runtime.task import Peer

@@ -107,14 +107,16 @@ class WebSocketConversation(Conversation):
 
     def _add(self, event: TextMessage | BytesMessage) -> None:
         data = event.data if isinstance(event.data, str) else bytes(event.data)
-        self._coming.append(data)
+        if data:
+            self._coming.append(data)
         self._coming_size += len(data)
         if self._coming_size > self._limit:
             self._coming.clear()
             self.rude = True
             self.close(TOO_BIG, f"a message may have {self._limit} bytes")
         elif event.message_finished:
-            whole = data if len(self._coming) == 1 else type(data)().join(self._coming)  # type: ignore[arg-type]
+            several = len(self._coming) != 1
+            whole = type(data)().join(self._coming) if several else self._coming[0]  # type: ignore[arg-type]
             self.messages.append(whole)
             self.size += self._coming_size
             self._coming.clear()

@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _open_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter of these tests may be one below /root."""
+    monkeypatch.setattr("poolctl.assembly.environment.interpreter.folders", list)
 
 
 def found(text: str, *, app: bool = True) -> list[Diagnostic]:
@@ -213,6 +220,7 @@ class TestAddress:
         assert one("app: demo\nlisten: tcp://127.0.0.1:79\n").code == "PC402"
 
 
+ZONE = "/usr/share/zoneinfo/Asia/Tokyo"
 SHOP = "def application(environ, start_response): ...\nnumber = 3\n"
 
 
@@ -448,6 +456,46 @@ class TestFiles:
         assert [each.code for each in found("app: demo\nuser: nobody\naccess_log: {to: access.log}\n")] == ["PC423"]
         assert os.geteuid() == 0
 
+    @as_root
+    @pytest.mark.parametrize(
+        ("mode", "code"), [(0o700, ["PC429"]), (0o711, []), (0o755, [])], ids=["closed", "passable", "open"]
+    )
+    def test_a_python_that_the_user_cannot_read(
+        self, monkeypatch: pytest.MonkeyPatch, mode: int, code: list[str]
+    ) -> None:
+        """Also where the app imports what it needs only when it serves; passing through a folder is enough."""
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+            os.chmod(home, 0o755)
+            library = Path(home, "root", "python", "lib")
+            library.mkdir(parents=True)
+            (Path(home) / "root").chmod(mode)
+            monkeypatch.chdir(home)
+            monkeypatch.setattr("poolctl.assembly.environment.interpreter.folders", lambda: ["/none", str(library)])
+            Path("shop.py").write_text(SHOP.replace("...", "import colorsys"))
+            findings = found("app: {wsgi: shop:application}\nuser: nobody\n")
+            assert [each.code for each in findings] == code
+            for each in findings:
+                assert (marked(each), each.severity) == ("nobody", "warning")
+                assert f"nobody cannot enter {home}/root, so no module is found in {library}" in each.message
+                assert "/usr/bin/python3 -m venv" in each.help
+                assert "chmod" not in each.help
+            assert found("app: {wsgi: shop:application}\nuser: root\n") == []
+
+    @as_root
+    def test_what_is_closed_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An app that fails for it has it in its help."""
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+            os.chmod(home, 0o755)
+            Path(home, "root", "lib").mkdir(parents=True)
+            Path(home, "root").chmod(0o700)
+            monkeypatch.chdir(home)
+            for user in ("assembly.environment.interpreter", "supervision.own_traceback"):
+                monkeypatch.setattr(f"poolctl.{user}.folders", lambda: [f"{home}/root/lib"])
+            Path("shop.py").write_text(f"import not_there_at_all\n{SHOP}")
+            (finding,) = found("app: {wsgi: shop:application}\nuser: nobody\n")
+            assert (finding.code, finding.severity) == ("PC411", "error")
+            assert f"nobody cannot enter {home}/root" in finding.help
+
 
 def pem(folder: Path, authority: trustme.CA, name: str, **more: object) -> None:
     made = authority.issue_cert(name, **more)  # type: ignore[arg-type]
@@ -625,3 +673,40 @@ class TestLimits:
             "dispatch cpu needs a kernel that lets a program choose a socket: [Errno 22] Invalid argument"
         )
         assert "leave dispatch out" in finding.help
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        ("variable", "says", "fix"),
+        [
+            ("TZ: Europe/Nowhere", "no time zone Europe/Nowhere, so times are those of UTC", "such as Europe/Berlin"),
+            ("TZ: europe/berlin", "no time zone europe/berlin", "did you mean Europe/Berlin?"),
+            ("TZ: Europe/Berln", "no time zone Europe/Berln", "did you mean Europe/Berlin?"),
+            ("TZ: /etc/passwd", "no time zone /etc/passwd", "such as Europe/Berlin"),
+            ("PYTHONPATH: /nope", "there is no /nope, so no module is found there", "create it, or correct the path"),
+            ("PYTHONPATH: '/:lib::/nope'", "there is no lib and no /nope", "paths count from "),
+            ("SSL_CERT_FILE: ca.pem", "there is no ca.pem", "create it, or correct the path"),
+        ],
+    )
+    def test_names_nothing(self, folder: Path, variable: str, says: str, fix: str) -> None:
+        finding = one(f"app: demo\nenvironment: {{{variable}}}\n")
+        assert (finding.code, finding.severity) == ("PC433", "warning")
+        assert finding.message.startswith(f"environment: {variable.partition(':')[0]}: ")
+        assert says in finding.message
+        assert fix in finding.help
+        assert marked(finding) == variable.partition(": ")[2]
+
+    @pytest.mark.parametrize(
+        "zone",
+        ["Asia/Kolkata", ":Europe/Berlin", "UTC", "CET-1CEST,M3.5.0,M10.5.0/3", "<+0530>-5:30", "EST5EDT", "", ZONE],
+    )
+    def test_a_time_zone(self, folder: Path, zone: str) -> None:
+        """A name, a rule, or a file (tzset(3)); and it has its effect."""
+        assert found(f"app: demo\nenvironment: {{TZ: '{zone}'}}\n") == []
+
+    def test_paths_count_from_the_directory(self, folder: Path) -> None:
+        Path("there", "lib").mkdir(parents=True)
+        Path("there", "modules.zip").touch()
+        text = "app: demo\ndirectory: there\nenvironment: {PYTHONPATH: 'lib:modules.zip'}\n"
+        assert found(text) == []
+        assert one(text.replace("directory: there\n", "")).code == "PC433"

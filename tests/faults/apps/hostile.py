@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -26,6 +27,10 @@ def act(path: str) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
     if path == "/fork" and os.fork() == 0:
         raise Panic("in the child")
+    if path == "/two":
+        os.close(2)
+    if path == "/raise":
+        raise Panic("which no client is to read")
     if path == "/write":
         os.write = os.read = os.close = None  # type: ignore[assignment]
 
@@ -34,6 +39,19 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     act(environ["PATH_INFO"])
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
+
+
+async def unable(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Has the event loop of its worker fail whenever it runs, or closes it."""
+    if scope["type"] != "http":
+        raise NotImplementedError
+    events = asyncio.get_running_loop()
+    if scope["path"] == "/unable":
+        events._run_once = None  # type: ignore[attr-defined]
+    if scope["path"] == "/closed":
+        events.run_forever = lambda: (_ for _ in ()).throw(RuntimeError("Event loop is closed"))  # type: ignore[method-assign]
+        events.stop()
+    await asgi(scope, receive, send)
 
 
 async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -24,6 +24,12 @@ elif PATCH == "logging":
 elif PATCH == "no logging":
     logging.disable(logging.CRITICAL)
     logging.setLogRecordFactory(logging.LogRecord)
+elif PATCH in ("logging of a request", "logging and leaving"):
+
+    def factory(*given: Any, **named: Any) -> logging.LogRecord:
+        raise SystemExit(7) if PATCH == "logging and leaving" else RuntimeError("working outside of a request")
+
+    logging.setLogRecordFactory(factory)
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:

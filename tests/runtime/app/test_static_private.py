@@ -57,4 +57,57 @@ def test_keys_and_logs_are_not_published(tmp_path: Path) -> None:
             for name in ("shop.yaml", "shop.pid", "access.log", "overlay.yaml"):
                 client.ask(f"/{name}")
                 found.append(client.answer().status)
-        assert found == [404, 404, 404, 200]  # the last one is no part of this server
+        assert found == [404, 404, 404, 404]  # the last one is no part of this server, but of another
+
+
+OTHERS = {  # topologies and overlays of other servers
+    "staging.yaml": "app: {wsgi: shop:app}\nlisten: {at: tcp://:443, tls: {certificate: s.crt, key: s.key}}\n",
+    "staging.yaml.bak": "app: demo\n",
+    "staging.json": '{"app": "demo", "environment": {"TOKEN": "x"}}',
+    "deeper/shop.yml": "x-common: 1\napp: shop:app\n",
+    "secrets.yaml": "environment: {DATABASE_URL: postgres://shop:secret@db/shop}\n",
+    "broken.yaml": "app: {wsgi: shop:app\nlisten: tcp://:80\n",
+}
+KEYS = {"s.key": "the key of staging.yaml"}
+DATA = {  # of the user's own
+    "data.yaml": "name: shop\nlisten: to music\nuser: ada\n",
+    "menu.yml": "app: Starters\nname: Menu\n",
+    "openapi.yaml": "openapi: 3.1.0\ninfo: {title: shop}\npaths: {}\n",
+    "package.json": '{"name": "shop", "version": "1.0.0"}',
+    "list.json": "[1, 2]",
+    "compose.yaml": "services: {web: {image: shop}}\n",
+    "app.json": '{"app": {"title": "Shop"}, "name": "shop"}',
+    "s.crt": "a certificate is public",
+}
+
+
+def test_topologies_of_other_servers_are_not_published_and_data_is(tmp_path: Path) -> None:
+    (tmp_path / "deeper").mkdir()
+    for name, text in (OTHERS | KEYS | DATA).items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "link.yaml").symlink_to("staging.yaml")
+    file = tmp_path / "prod.yaml"
+    file.write_text("app: {static: ., listing: true}\npool: {size: 1}\n")
+    with Server(file, tmp_path) as server:
+
+        def status(*names: str) -> dict[str, int]:
+            found = {}
+            for name in names:
+                with Client(server.port) as client:
+                    client.ask(f"/{name}")
+                    found[name] = client.answer().status
+            return found
+
+        hidden = [*OTHERS, *KEYS, "link.yaml", "prod.yaml"]
+        assert status(*hidden) == dict.fromkeys(hidden, 404)
+        assert status(*DATA) == dict.fromkeys(DATA, 200)
+        (tmp_path / "new.yaml").write_text("app: demo\n")
+        (tmp_path / "data.yaml").write_text("app: demo\nlisten: tcp://:80\n")
+        assert status("new.yaml", "data.yaml") == {"new.yaml": 404, "data.yaml": 404}
+        with Client(server.port) as client:
+            client.ask("/")
+            page = client.answer().body.decode()
+        assert [name for name in hidden if f'"./{name}"' in page] == []
+        assert [name for name in DATA if f'"./{name}"' not in page] == ["data.yaml"]
+    assert server.log.count("'staging.yaml' belongs to a server of poolctl, so it is not published") == 1
+    assert server.log.count("'new.yaml' is a topology of poolctl, so it is not published") == 1

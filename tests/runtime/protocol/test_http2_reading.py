@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.runtime.protocol.http import Http
-from poolctl.runtime.protocol.http2_conversation import PREFACE, Http2Conversation
+from poolctl.runtime.protocol.http2_conversation import Http2Conversation
+from poolctl.runtime.protocol.http2_frames import PREFACE
 from poolctl.runtime.task import Peer
 
 PEER = Peer("192.0.2.1", "50000", "192.0.2.2", "80")

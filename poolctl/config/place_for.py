@@ -1,0 +1,291 @@
+"""Help for keys and words that other servers have: what they are here, with the values that the file gives them.
+
+Keys that belong below one key of poolctl are answered with one line that has all of them: `workers: 4` beside
+`threads: 2` is pool: {size: 4, threads: 2}, for two lines that begin with pool could not both be followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from poolctl.config.address import likely_address
+from poolctl.config.elsewhere import (
+    ANSWERS,
+    INSIDE,
+    KEYS,
+    NGINX,
+    ONE,
+    OTHERWISE,
+    SECTIONS,
+    THREADS_OF_CLASS,
+    WORDS,
+    WORKER_CLASSES,
+)
+
+MOST = 40  # keys of a mapping that are looked at for one line
+Texts = dict[tuple[str, ...], str]  # what is below one key, each value as it would be written
+
+
+def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = None) -> str:
+    """Where a key that is unknown belongs, or why there is none, as help; empty when that is not known.
+
+    ``path``: dots between its parts. ``around``: the mapping that it stands in, whose values the help repeats.
+    """
+    owner, _, key = path.rpartition(".")
+    around = around if isinstance(around, dict) else {}
+    value = around.get(key)
+    inside = re.sub(r"\.[0-9]+", "", owner)
+    plain = _plain(key)
+    if not owner and isinstance(value, dict) and plain in ("timeout", "limit"):
+        return f'did you mean "{plain}s"?'
+    known = INSIDE.get((inside, plain))
+    if known is None and not inside and (answer := _of_section(plain, value, around, nested)):
+        return answer
+    if known is None and plain == "workerclass":
+        return _worker_class(value, around, nested)
+    if ANSWERS.get(plain) is ONE and isinstance(value, str | int):
+        known = "name"
+    if known is None and _is_address(plain, value):
+        known = "listen"
+    if known is None and plain in ANSWERS and not (plain in ("body", "head", "use") and inside):
+        return ANSWERS[plain]
+    known = known or _known(key, nested if not owner else {})
+    if known is None or (known == inside and known != "listen"):
+        return ""
+    if plain == "fd" and isinstance(value, int):
+        value = f"fd://{value}"
+    if known == "listen":
+        value = _host_and_port(around) or value
+    together = _together(known, around, nested) if not inside else ""
+    return f"write {together or _written(known, value, inside)}"
+
+
+def _plain(key: str) -> str:
+    return re.sub("[-_ ]", "", key.lower())
+
+
+def _is_address(plain: str, value: Any) -> bool:
+    """Whether it is the http of uWSGI or hypercorn, which is an address; that of nginx is a block."""
+    return plain == "http" and isinstance(value, str | int) and likely_address(value) != ""
+
+
+def _known(key: str, nested: Mapping[str, type[BaseModel]]) -> str | None:
+    """Where the same is set here, dots between the keys; None where that is not known."""
+    found = next((f"{name}.{key}" for name, part in nested.items() if key in part.model_fields), None)
+    return found or KEYS.get(_plain(key))
+
+
+def _of_section(plain: str, value: Any, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
+    """What is said of a whole section of another tool; empty for anything else."""
+    if plain == "kind" and any(_plain(str(key)) == "apiversion" for key in around):
+        return ANSWERS["metadata"]
+    if not isinstance(value, dict):
+        return ""
+    if plain == "server" and ("events" in around or not NGINX.isdisjoint(value)):
+        return ANSWERS["http"]
+    if plain == "events" and isinstance(most := value.get("worker_connections"), int):
+        return f"a block of nginx stays in nginx.conf; its worker_connections is limits: {{connections: {most}}} here"
+    if plain not in SECTIONS:
+        return ""
+    lines = "; ".join(dict.fromkeys(_lines(value, nested)))
+    more = f". {SECTIONS[plain]}" if SECTIONS[plain] else ""
+    return f"keys stand at the top, and are poolctl's own: {lines or ONE}{more}"
+
+
+def _lines(section: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> Iterator[str]:
+    """The keys of a section as poolctl has them, as far as they are known."""
+    for key, value in list(section.items())[:MOST]:
+        plain = _plain(str(key))
+        known = "listen" if _is_address(plain, value) else None if plain in ANSWERS else _known(str(key), nested)
+        if known is not None:
+            yield _together(known, section, nested) or _written(known, value, "")
+
+
+def _worker_class(value: Any, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
+    word = _class_of(value)
+    if "uvicorn" in word or word in ("asgi", "asyncio"):
+        return "write app: {asgi: MODULE:CALLABLE}: poolctl awaits ASGI apps by itself"
+    if word == "sync":
+        return f"write {_together('pool.kind', around, nested)}"
+    if word not in THREADS_OF_CLASS:
+        return WORKER_CLASSES.get(word, "pool, ownership and app say together what it says: poolctl init asks for each")
+    line = _together("pool.threads", around, nested)
+    if word == "gthread":
+        return f"write {line}, for processes with threads"
+    return f"poolctl has no green threads: {line} has threads for requests that wait"
+
+
+def _class_of(value: Any) -> str:
+    return value.rpartition(".")[2].lower() if isinstance(value, str) else ""
+
+
+def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
+    """One line for all keys of a mapping that belong below the same key as this one, with what that has already; empty
+    where each stands for itself."""
+    first = known.partition(".")[0]
+    if first in ("app", "ownership", "protocol", "forwarded") or (first == known and first not in ("listen", "pool")):
+        return ""
+    texts = _given(first, around)
+    for key, value in list(around.items())[:MOST]:
+        place = _known(str(key), nested) or ""
+        if _is_address(_plain(str(key)), value):
+            place = "listen"
+        if _plain(str(key)) == "workerclass" and first == "pool":
+            _add_class(texts, _class_of(value), around, nested)
+        elif place == "listen" and first == place:
+            address = _host_and_port(around) or value
+            texts["at",] = _addresses(f"fd://{value}" if key == "fd" else address)
+        elif place.startswith(f"{first}."):
+            texts[tuple(place.split(".")[1:])] = _fitting(place, value)
+    if first == "listen":
+        if len(texts) == 1 and ("at",) in texts:
+            return f"listen: {texts['at',]}"
+        at = texts.pop(("at",), "")
+        texts = {("at",): at if at[:1] not in ("", "[") else "tcp://HOST:PORT"} | texts  # each of a list has its own
+        if ("tls",) in texts and any(len(path) > 1 for path in texts):
+            del texts["tls",]  # the switch, beside what it switches on
+    if first == "pool":
+        texts = {(name,): texts[name,] for name in ("kind", "size", "threads") if (name,) in texts}
+    if texts.keys() == {("kind",)}:
+        return f"{first}: {texts['kind',]}"
+    return f"{first}: {_tree(texts)}"
+
+
+def _host_and_port(around: dict[str, Any]) -> str:
+    """Of two keys the one address; empty where one is missing."""
+    if not {"host", "port"} <= around.keys():
+        return ""
+    host = str(around["host"])
+    return f"[{host}]:{around['port']}" if host.count(":") > 1 and host[:1] != "[" else f"{host}:{around['port']}"
+
+
+def _given(first: str, around: dict[str, Any]) -> Texts:
+    """What the file has at this key itself."""
+    given = around.get(first)
+    if isinstance(given, dict):
+        return {
+            (str(key),): _shown(value)
+            for key, value in given.items()
+            if not isinstance(value, dict | list) and (key != "kind" or value in ("process", "thread"))
+        }
+    if isinstance(given, str):
+        known_pool = given if given in ("process", "thread") else ""  # a slip is not repeated
+        text = {"listen": _addresses(given), "pool": known_pool}.get(first)
+        return {("at" if first == "listen" else "kind",): text} if text else {}
+    return {}
+
+
+def _add_class(texts: Texts, word: str, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> None:
+    """What a worker class of gunicorn says of the pool."""
+    counted = ("threads",) in texts or any(_known(str(key), nested) == "pool.threads" for key in around)
+    if word == "sync":
+        texts["kind",] = "process"
+    elif word in THREADS_OF_CLASS and not counted:
+        texts["threads",] = str(THREADS_OF_CLASS[word])
+
+
+def _tree(texts: Texts) -> str:
+    """Texts by their paths as one mapping in braces."""
+    parts = []
+    for name in dict.fromkeys(path[0] for path in texts):
+        below = {path[1:]: text for path, text in texts.items() if path[0] == name and len(path) > 1}
+        parts.append(f"{name}: {_tree(below) if below else texts[(name,)]}")
+    return f"{{{', '.join(parts)}}}"
+
+
+def _written(known: str, value: Any, inside: str) -> str:
+    """The key with its value, in braces below its owner; from the mapping on that it already stands in."""
+    if known == "ownership":
+        return "ownership: reuse-port"
+    text = _fitting(known, value)
+    if known in ("listen", "listen.at"):
+        address = _addresses(value)
+        return f"at: {address}" if inside == "listen" else f"listen: {address}"
+    if known == "app.lifespan":
+        known = "app.asgi"
+        text = f"MODULE:CALLABLE, lifespan: {text}"
+    parts = known.split(".")
+    if known.startswith("listen.") and not inside.startswith("listen"):
+        text = _braces(parts[1:], text)
+        return f"listen: {{at: tcp://HOST:PORT, {text}}}"
+    within = inside.split(".") if inside else []
+    while within and parts[:1] == within[:1] and len(parts) > 1:
+        parts, within = parts[1:], within[1:]
+    return _braces(parts, text)
+
+
+def _braces(parts: list[str], text: str) -> str:
+    for part in reversed(parts[1:]):
+        text = f"{{{part}: {text}}}"
+    return f"{parts[0]}: {text}"
+
+
+def _addresses(value: Any) -> str:
+    if isinstance(value, list) and value and all(map(likely_address, value[:20])):
+        return f"[{', '.join(map(likely_address, value[:20]))}]"
+    return likely_address(value) or "tcp://HOST:PORT"
+
+
+def _fitting(known: str, value: Any) -> str:
+    """The value as the key takes it, where other servers have another form of it."""
+    switch = isinstance(value, bool) or value is None
+    if known == "listen.tls" and not isinstance(value, dict):
+        return "{certificate: PATH, key: PATH}"
+    if known == "forwarded" and switch:
+        return "{trust: 127.0.0.1}, with the addresses of your proxies" if value else "off"
+    if known == "access_log" and (switch or value == "-" or "/" in str(value)):
+        return "{to: stdout}" if value == "-" else "combined" if switch else f"{{to: {_shown(value)}}}"
+    if known == "timeouts.request" and not value:
+        return "off"
+    if known == "listen.proxy_protocol" and switch:
+        return "10.0.0.0/8"  # the networks of the proxies, no switch
+    if known == "affinity" and switch:
+        return "client"
+    if known == "environment":
+        return _variables(value)
+    return _shown(value)
+
+
+def _variables(value: Any) -> str:
+    """Variables as a mapping: of one, of a list of NAME=VALUE, or of the name and value pairs of Kubernetes."""
+    pairs: list[tuple[Any, Any]] = []
+    for each in list(value)[:MOST] if isinstance(value, list) else [value]:
+        if isinstance(each, str) and "=" in each:
+            name, _, text = each.partition("=")
+            pairs.append((name, text))
+        elif isinstance(each, dict) and each.keys() == {"name", "value"}:
+            pairs.append((each["name"], each["value"]))
+        elif isinstance(each, dict):
+            pairs += each.items()
+    shown = [f"{name}: {_shown(text)}" for name, text in pairs if re.fullmatch(r"\w{1,60}", str(name))]
+    return f"{{{', '.join(shown)}}}" if 0 < len(shown) == len(pairs) <= 5 else "{NAME: VALUE}"
+
+
+def _shown(value: Any) -> str:
+    """A value that can be written again as it is, otherwise dots."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\w./][\w./:-]{0,59}", value)):
+        return str(value)
+    return "..."
+
+
+def word_for(axis: str, name: str) -> str:
+    """What a word of another server, or a target without its app, is here, as help; empty when that is not known."""
+    if axis == "app":
+        found = re.fullmatch(r"(wsgi|asgi|static|cgi|lines|frames|stream)[:= ]+(\S+)", name)
+        if found:
+            return f"write app: {{{found[1]}: {found[2]}}}"
+        if re.fullmatch(r"[\w.]+:[\w.]+", name):
+            return f"write app: {{wsgi: {name}}}, or app: {{asgi: {name}}}"
+        if name in ("python", "app", "application", "main") or re.fullmatch(r"[\w/]+\.wsgi|\w+(\.\w+)+", name):
+            return f"name the application in its module: app: {{wsgi: {name}:application}}, or {{asgi: {name}:app}}"
+    plain = re.sub("[_ ]", "-", name.lower())
+    if (axis, plain) in OTHERWISE:
+        return OTHERWISE[axis, plain]
+    word = WORDS.get(axis, {}).get(plain)
+    return f"write {axis}: {word}" if word else ""

@@ -1,0 +1,69 @@
+"""After a mistake in the syntax of one entry the others are read too, and nothing untrue is said of the one."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolctl.assembly.judge import judge
+from poolctl.config.diagnostic import Invalid
+from poolctl.config.sources import Inputs
+
+
+def told(text: str) -> list[str]:
+    """Code, line and the first words of all findings."""
+    try:
+        found = judge(Inputs("<text>", text=text)).errors
+    except Invalid as invalid:
+        found = invalid.diagnostics
+    return [f"{each.code} {each.place.span.line + 1} {each.message}" for each in found]
+
+
+QUOTE, BRACKET = "the quote that begins here has no end", "the bracket that opens here is not closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            'name: "shop\napp: demo\nlisten: [1, 2\npool: proces\nqqq: 1\n',
+            [f"PC101 1 {QUOTE}", f"PC101 3 {BRACKET}", 'PC205 4 unknown pool "proces"', 'PC203 5 unknown key "qqq"'],
+        ),
+        (
+            "app: {wsgi: shop:app\ntimeouts:\n  idle: 5s\n   head: 3s\nworkers: 4\n",
+            [f"PC101 1 {BRACKET}", "PC101 4 this line is indented, and", 'PC203 5 unknown key "workers"'],
+        ),
+        (
+            "# a comment\n\napp: demo\npool: @x\nlimits:\n\tconnections: 3\n",
+            ["PC101 4 a value cannot begin with", "PC101 6 a tab cannot stand here"],
+        ),
+        ("app: demo\npool: [x\nownership: leader/followers\ndispatch: random\n", ["PC101", "PC301 4 under leader"]),
+        ('"app": demo\n"pool": [x\n"qqq": 1\n', ["PC101", 'PC203 3 unknown key "qqq"']),
+        ("app: demo\r\npool: [x\r\nqqq: 1\r\n", ["PC101", 'PC203 3 unknown key "qqq"']),
+    ],
+)
+def test_further_mistakes_are_told(text: str, expected: list[str]) -> None:
+    found = told(text)
+    assert [each for each, says in zip(found, expected, strict=True) if not each.startswith(says)] == []
+
+
+@pytest.mark.parametrize("key", ["app", "pool", "ownership", "listen", "timeouts", "environment", "name", "access_log"])
+@pytest.mark.parametrize("wrong", ['"x', "[x", "{x: 1", "@x", "x: y", "\n\tx: 1", "|x\n  y"])
+def test_nothing_is_said_of_what_could_not_be_read(key: str, wrong: str) -> None:
+    others = {"app": "demo", "umask": '"0022"', "preload": "true"}
+    lines = [f"{each}: {value}\n" for each, value in others.items() if each != key]
+    for text in (f"{key}: {wrong}\n{''.join(lines)}", f"{''.join(lines)}{key}: {wrong}\n"):
+        assert [each.split()[0] for each in told(text)] == ["PC101"], told(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x-common: &common {size: 2}\napp: [demo\npool: *common\nqqq: 1\n",  # an entry may need another one
+        "%YAML 1.1\n---\napp: [demo\nqqq: 1\n",
+        "- app: [demo\n- qqq: 1\n",
+        "{app: demo, pool: [x, qqq: 1\n",
+        "app: [demo\n",
+    ],
+)
+def test_where_entries_are_not_apart_the_first_mistake_is_all(text: str) -> None:
+    assert len(told(text)) == 1
