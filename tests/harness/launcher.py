@@ -10,6 +10,7 @@ The server differs from one that was typed only in how its first process came to
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -140,6 +141,13 @@ def _import() -> None:
     for axis, words in REGISTRY.items():
         for word in words:
             part_class(axis, word)
+
+    for name in ("assembly.assemble", "cli.main", "cli.run"):
+        importlib.import_module(f"poolctl.{name}")
+    from poolctl.assembly.judge import judge
+    from poolctl.config.sources import Inputs
+
+    assert not judge(Inputs(str(ROOT / "topologies" / "quickstart.yaml"))).errors  # and what is imported when needed
     gc.freeze()
 
 
