@@ -432,6 +432,12 @@ class AsyncConnection(Connection):
         task.cancel()
         return line
 
+    def forsake(self, task: asyncio.Task[None]) -> None:
+        """The client is answered, and the connection ends; what the app still does is work after its response."""
+        self._service.row[FAILED] += 1
+        self.loop.after.add(task)
+        self._answered(keep=False)
+
     def drain(self, service: Service) -> None:
         """What has come is answered."""
         self.leaving = True

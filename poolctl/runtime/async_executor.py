@@ -155,6 +155,7 @@ class AsyncTaskExecutor(ABC):
 
     def _sweep(self, overdue: Overdue) -> None:
         """Cancel what takes too long."""
+        self.events.call_later(SWEEP, self._sweep, overdue, context=self._context)
         ours: dict[Hashable, asyncio.Task[None]] = {
             lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
         }
@@ -163,7 +164,17 @@ class AsyncTaskExecutor(ABC):
             log.error("a request takes longer than timeouts.request (%g s): cancelled", overdue.limit)
             self._late.add(task)
             task.cancel()
-        self.events.call_later(SWEEP, self._sweep, overdue, context=self._context)
+        for task in overdue.deaf:
+            if not self.after.full:
+                self._end_without(task)
+
+    def _end_without(self, task: asyncio.Task[None]) -> None:
+        """A task goes on although it was cancelled: its client is answered without it, and its slot is free."""
+        lent = next(each for each in self._held if each.task is task)
+        exchange = lent.exchange
+        self.after.add(task)
+        self._end(lent, exchange, self._refused(lent, exchange.request, TOO_LATE))
+        self.events.call_soon(self._free_slot, lent)  # in a context that nobody is in
 
     def _leave_when_done(self) -> None:
         if self._ended and len(self._free) == self._slots and not self.after.tasks and not self._over.done():
@@ -241,7 +252,8 @@ class AsyncTaskExecutor(ABC):
             else:
                 lent.exchange = exchange = self._app.exchange(request, lent)
                 await exchange.call()
-                keep = exchange.conclude()
+                if lent.exchange is exchange:
+                    keep = exchange.conclude()
         except ClientGone:
             keep = False
         except BaseException as error:  # noqa: BLE001  # the app's, and logged

@@ -232,6 +232,9 @@ class AsyncConnectionLoop(ConnectionLoop):
                 self.break_off(holders[task], self._service, error)
             else:
                 log.error("%s takes longer than timeouts.request (%g s): cancelled", what, late.limit)
+        for task in late.deaf:
+            if not self.after.full:
+                self._guarded(holders[task], partial(holders[task].forsake, task))
 
     def _tick(self) -> None:
         self._timer = None

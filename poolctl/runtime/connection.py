@@ -220,6 +220,9 @@ class Connection(Sending):
         """The time of one of them is over: cancel it. What it answers."""
         raise NotImplementedError
 
+    def forsake(self, task: asyncio.Task[None]) -> None:
+        """It goes on although it was cancelled: end its request without it."""
+
     def expire(self, now: float, service: Service) -> None:
         """Close it when it has kept us waiting for too long; a request that was begun is told so. ``now``: infinite
         when the time to drain is nearly over."""

@@ -187,8 +187,9 @@ class Http2Connection(AsyncConnection):
                 else:
                     exchange = self.app.exchange(stream.request, stream)
                     await exchange.call()
-                    exchange.conclude()
-                    whole = exchange.ended
+                    if not stream.answered:
+                        exchange.conclude()
+                        whole = exchange.ended
             except ClientGone:
                 whole = False
             except BaseException as error:
@@ -306,6 +307,12 @@ class Http2Connection(AsyncConnection):
         stream.refused = TOO_LATE
         task.cancel()
         return stream.line.decode("latin-1")
+
+    def forsake(self, task: asyncio.Task[None]) -> None:
+        """The stream is answered, and ends; what the app still does is work after its response."""
+        self._service.row[FAILED] += 1
+        self.loop.after.add(task)
+        self._end_stream(self._tasks[task], whole=False)
 
     def drain(self, service: Service) -> None:
         """What has come is answered."""

@@ -1,5 +1,5 @@
-"""What an event loop has had in hand for too long (timeouts.request), found by looking now and then, so that a request
-pays nothing for it."""
+"""What an event loop has had in flight for too long (timeouts.request), found by looking now and then, so that a
+request pays nothing for it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ TOO_LATE = 504
 
 
 class Overdue:
-    """Notes when it first saw what is in hand. ``limit``: seconds."""
+    """Notes when it first saw what is in flight. ``limit``: seconds. ``deaf``: the tasks that go on although their time
+    was over at an earlier look."""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
+        self.deaf: list[asyncio.Task[None]] = []
         self._met: dict[Hashable, float] = {}  # when a look first met it; past its time: never
 
     def look(self, in_hand: Mapping[Hashable, asyncio.Task[None]], now: float) -> list[asyncio.Task[None]]:
         """The tasks whose time is over since the last look, each of them once. ``in_hand``: a key for each request."""
         self._met = {key: self._met.get(key, now) for key in in_hand}
+        self.deaf = [in_hand[key] for key, since in self._met.items() if since == inf]
         late = [key for key, since in self._met.items() if now - since > self.limit]
         self._met.update(dict.fromkeys(late, inf))
         return [in_hand[key] for key in late]

@@ -48,6 +48,21 @@ def test_what_an_app_raises_ends_its_request_alone(model: str, launch: Launch) -
     assert "the app has ended" in server.log
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_request_that_does_not_hear_its_cancellation_is_ended_without_its_app(model: str, launch: Launch) -> None:
+    server = launch(topology(model, concurrency=1, timeouts={"request": "700ms", "drain": "3s"}))
+    with Client(server.port) as neighbour:
+        assert neighbour.get().status == 200
+        for _ in range(2):  # more than there are slots
+            with Client(server.port) as client:
+                assert client.get("/deaf").status == 504
+                assert client.at_end()
+        assert neighbour.get().status == 200
+    server.wait_for_log("was cancelled", 2)
+    server.signal()  # which cancels what still runs once more
+    assert server.wait() == 0
+
+
 @pytest.mark.parametrize("model", ["reuse-port", "leader-threads"])
 def test_over_http2_and_websockets(model: str, launch: Launch) -> None:
     server = launch(topology(model), tracebacks=True)

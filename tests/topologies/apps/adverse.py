@@ -149,6 +149,15 @@ async def page_finish(word: str, scope: Any, receive: Any, send: Any) -> None:
     await answer(send, b"")
 
 
+async def page_deaf(word: str, scope: Any, receive: Any, send: Any) -> None:
+    """Goes on when it is cancelled, once."""
+    for _ in range(2):
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            say("was cancelled")
+
+
 async def page_sleep(word: str, scope: Any, receive: Any, send: Any) -> None:
     say("sleeps")
     await asyncio.sleep(float(word))
