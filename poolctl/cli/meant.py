@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from poolctl.cli.say import say
+
 if TYPE_CHECKING:
     from poolctl.config.sources import Inputs
 
@@ -36,7 +38,7 @@ def inputs(
         return Inputs(_in_folder(file), *more)
     if is_app(file):
         text = _topology(file)
-        typer.echo(f"{file} is an app, so its topology is:\n\n{text}\n{_to_keep(file)}\n", err=True)
+        say(f"{file} is an app, so its topology is:\n\n{text}\n{_to_keep(file)}\n", err=True)
         return Inputs(f"<{file}>", *more, text=text)
     return Inputs(file, *more)
 
@@ -108,5 +110,5 @@ def _to_keep(what: str) -> str:
 
 
 def _left(message: str, mend: str) -> typer.Exit:
-    typer.echo(f"error: {message}: {mend}", err=True)
+    say(f"error: {message}: {mend}", err=True)
     return typer.Exit(USAGE)
