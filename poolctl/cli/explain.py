@@ -93,7 +93,7 @@ def _language(what: str) -> str:
 
 
 def _unknown(what: str, known: list[str]) -> typer.Exit:
-    from poolctl.config.wording import similar
+    from poolctl.similar import similar
 
     near = similar(what, known)
     mend = (

@@ -90,7 +90,7 @@ class Commands(TyperGroup):
 
 def _meant(word: str) -> str:
     """What to type in place of a word that is no command."""
-    from poolctl.config.wording import similar
+    from poolctl.similar import similar
 
     if word in ELSEWHERE:
         return f": {ELSEWHERE[word]}"

@@ -36,7 +36,7 @@ def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets
     from poolctl.config.diagnostic import Invalid, in_order
     from poolctl.errors import PoolctlError
 
-    given = inputs(file, overlays, sets, listen)
+    given = inputs(file, overlays, sets, listen, imports=True)
     file = given.file
     try:
         judgement = judge(given)

@@ -54,7 +54,7 @@ def _of_options(option: str, context: Any, words: Sequence[str]) -> Iterator[str
 
 def _lines(these: list[str], help_: str, context: Any, known: dict[str, bool]) -> Iterator[str]:
     from poolctl.config.option_for import on_the_command_line
-    from poolctl.config.wording import similar
+    from poolctl.similar import similar
 
     if not help_:
         near = {each: similar(each, known) for each in these}
