@@ -24,7 +24,8 @@ from poolctl.config.model import Choice
 from poolctl.config.part import without_plugins
 from poolctl.config.tree import Path, Tree
 from poolctl.config.units import READERS
-from poolctl.config.wording import expected, findings, similar
+from poolctl.config.wording import expected, findings
+from poolctl.similar import similar
 
 
 def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from poolctl.cli.arguments import File, Listen, Overlays, Sets
+from poolctl.cli.say import say
 
 
 class Form(StrEnum):
@@ -34,7 +35,7 @@ def config(
 
     found = settings(judged(file, overlays, sets, listen))
     if form == Form.YAML:
-        typer.echo(complete_file(found, show_secrets=show_secrets), nl=False)
+        say(complete_file(found, show_secrets=show_secrets), end="", whole=True)
         return
     shown = [
         {
@@ -45,4 +46,4 @@ def config(
         }
         for each in found
     ]
-    typer.echo(json.dumps({"format_version": "1.0", "settings": shown}, indent=2))
+    say(json.dumps({"format_version": "1.0", "settings": shown}, indent=2), whole=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poolctl.cli.say import say
+
 if TYPE_CHECKING:
     from poolctl.assembly.changes import Change
     from poolctl.assembly.settings import Setting
@@ -48,13 +50,13 @@ def diff(
     how = hardest(found)
     if form == Form.JSON:
         shown = {"format_version": "1.0", "by": how, "changes": [_as_json(change) for change in found]}
-        typer.echo(json.dumps(shown, indent=2))
+        say(json.dumps(shown, indent=2), whole=True)
     elif how is None:
-        typer.echo(f"{old} and {new} say the same")
+        say(f"{old} and {new} say the same")
     else:
         for change in found:
-            typer.echo(_line(change))
-        typer.echo(f"\n{CONCLUSIONS[how]}")
+            say(_line(change))
+        say(f"\n{CONCLUSIONS[how]}")
     raise typer.Exit(SAME if how is None else DIFFERENT)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from poolctl.cli.arguments import Listen, Overlays, Sets
 from poolctl.cli.meant import is_app
+from poolctl.cli.say import say
 
 WRONG_USE = 2
 
@@ -39,15 +41,16 @@ def explain(
     Of a topology: who is there, how a request travels, what each choice gives and costs, which design it equals.
     """
     if re.fullmatch(r"PC\d{3}", what, re.IGNORECASE):
-        typer.echo(_code(what.upper()))
+        say(_code(what.upper()))
     elif _is_file(what) or is_app(what):
         from poolctl.assembly.picture import picture
         from poolctl.cli.draw import draw
         from poolctl.cli.judged import judged
 
-        typer.echo(draw(form.value)(picture(judged(what, overlays, sets, listen))), nl=False)
+        drawn = draw(form.value)(picture(judged(what, overlays, sets, listen)))
+        say(drawn, end="", whole=True)  # as wide as it was drawn
     else:
-        typer.echo(_language(what), nl=False)
+        say(_language(what), end="")
 
 
 def _is_file(what: str) -> bool:
@@ -63,10 +66,12 @@ def _only_a_file(what: str) -> bool:
 
 def _code(code: str) -> str:
     from poolctl.cli.explain_code import explain_code
+    from poolctl.cli.say import columns
     from poolctl.config.codes import CODES
+    from poolctl.config.human import Page
 
     if code in CODES:
-        return explain_code(code)
+        return explain_code(code, Page(columns(sys.stdout), sys.stdout.encoding or ""))
     raise _unknown(code, list(CODES))
 
 
@@ -88,11 +93,11 @@ def _language(what: str) -> str:
 
 
 def _unknown(what: str, known: list[str]) -> typer.Exit:
-    from poolctl.config.wording import similar
+    from poolctl.similar import similar
 
     near = similar(what, known)
     mend = (
         f'did you mean "{near}"?' if near else "name a file, a code (PC301), a key (dispatch) or a word (least-loaded)"
     )
-    typer.echo(f'error: "{what}" is neither a file nor a code, key or word of the language: {mend}', err=True)
+    say(f'error: "{what}" is neither a file nor a code, key or word of the language: {mend}', err=True)
     return typer.Exit(WRONG_USE)

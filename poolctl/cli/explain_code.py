@@ -9,17 +9,21 @@ from pathlib import Path
 from poolctl.assembly.judge import judge
 from poolctl.config.codes import CODES, STAGES, Code
 from poolctl.config.diagnostic import Diagnostic, Invalid
+from poolctl.config.human import PLAIN, Page, plain
 from poolctl.config.sources import Inputs
 
 NAME = "example.yaml"
 
 
-def explain_code(code: str) -> str:
-    """The explanation of a code. Raises KeyError where there is none."""
+MARGIN = "    "
+
+
+def explain_code(code: str, page: Page = PLAIN) -> str:
+    """The explanation of a code, for what it is written to. Raises KeyError where there is none."""
     about = CODES[code]
     texts = [f"{code}: {about.title}", f"A finding of the stage {STAGES[code[2]]}.", about.why]
     if about.example:
-        texts += [_indented(about.example), _shown(code, about)]
+        texts += [_indented(about.example), _shown(code, about, page)]
     if about.fixed:
         texts += ["Fixed:", _indented(about.fixed)]
     if about.how:
@@ -28,13 +32,14 @@ def explain_code(code: str) -> str:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.rstrip("\n").splitlines())
+    return "\n".join(f"{MARGIN}{line}" for line in text.rstrip("\n").splitlines())
 
 
-def _shown(code: str, about: Code) -> str:
+def _shown(code: str, about: Code, page: Page) -> str:
     """The findings of the example, as `validate` prints them."""
     command = f"$ poolctl validate {NAME} {about.command}".rstrip()
-    told = [finding.render() for finding in example_findings(about) if finding.code == code]
+    inner = page._replace(columns=max(0, page.columns - len(MARGIN)))
+    told = [plain(finding, inner) for finding in example_findings(about) if finding.code == code]
     return _indented("\n".join([command, *told]))
 
 

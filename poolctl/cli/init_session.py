@@ -24,6 +24,7 @@ from poolctl.cli.init_interview import Interview, Unanswered
 from poolctl.cli.init_questions import QUESTIONS
 from poolctl.cli.init_reading import Wrong, read_name
 from poolctl.cli.init_writing import Unwritable, check_place, write
+from poolctl.cli.say import say
 
 WRITTEN, NO_ANSWER, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,7 +38,6 @@ class Session:
         self._name = name
         self._given = given
         self._console = Console(stderr=output == "-", highlight=False)
-        self._errors = Console(stderr=True, highlight=False)
 
     def run(self, *, defaults: bool) -> int:
         """The exit code."""
@@ -48,10 +48,10 @@ class Session:
         except (Unwritable, Wrong) as error:
             self._error(str(error))
         except EOFError:
-            self._errors.print("\nThe answers ended early: nothing was written.")
+            say("\nThe answers ended early: nothing was written.", err=True)
             return NO_ANSWER
         except KeyboardInterrupt:
-            self._errors.print("\nNothing was written.")
+            say("\nNothing was written.", err=True)
             return INTERRUPTED
         return USAGE
 
@@ -105,16 +105,15 @@ class Session:
                 raise Wrong(f"--app names nothing with --kind {answers.kind}, which is built in: leave it out")
 
     def _error(self, message: str) -> None:
-        self._errors.print("error:", style="bold red", end=" ")
-        self._errors.print(message, markup=False, soft_wrap=True)
+        say(f"error: {message}", err=True)
 
     def _tell_unanswered(self, unanswered: Unanswered) -> None:
         self._error("standard input is no terminal, so there is nobody to ask")
-        self._errors.print("Add --yes to take the defaults, or answer:", markup=False)
+        say("Add --yes to take the defaults, or answer:", err=True)
         width = max(len(flag) for flag, _ in unanswered.flags)
         for flag, default in unanswered.flags:
             line = f"  {flag:{width}}  default {default}" if default else f"  {flag}"
-            self._errors.print(line, markup=False, soft_wrap=True)
+            say(line, err=True)
 
     def _tell(self, answers: Answers, proposal: Proposal, seen: Look) -> None:
         """What was chosen and why, in short, and what to do next."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from poolctl.cli.say import say
+
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
 
@@ -39,5 +41,5 @@ def judged(
     from poolctl.cli.formats.human import findings, verdict
 
     findings(found, sys.stderr)
-    typer.echo(f"\n{file}: {verdict(Report(file, found))}", err=True)
+    say(f"\n{file}: {verdict(Report(file, found))}", err=True)
     raise typer.Exit(status)

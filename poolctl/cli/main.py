@@ -13,6 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from poolctl import __version__
+from poolctl.cli import usage
+from poolctl.cli.say import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,7 @@ ELSEWHERE = {
     "top": 'there is none yet; did you mean "poolctl status"?',
     "metrics": 'there are none yet; "poolctl status --format json" has the figures that there are',
 }
+WRONG_USE = 2
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -53,6 +56,31 @@ class Commands(TyperGroup):
         alone.command(cmd_name, context_settings=HELP)(function)
         return typer.main.get_command(alone)
 
+    def main(
+        self,
+        args: Any = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line; `help` and `version` are the options of that name."""
+        words = list(sys.argv[1:] if args is None else args)
+        meant = [*words[1:], "--help"] if words[:1] == ["help"] else ["--version"] if words == ["version"] else words
+        try:
+            code = super().main(
+                meant or ["--help"], prog_name or "poolctl", complete_var, False, windows_expand_args, **extra
+            )
+        except usage.UsageError as error:
+            if not standalone_mode:
+                raise
+            usage.tell(error, words)
+            code = WRONG_USE
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0] if args else ""
         if word and not word.startswith("-") and word not in COMMANDS:
@@ -62,7 +90,7 @@ class Commands(TyperGroup):
 
 def _meant(word: str) -> str:
     """What to type in place of a word that is no command."""
-    from poolctl.config.wording import similar
+    from poolctl.similar import similar
 
     if word in ELSEWHERE:
         return f": {ELSEWHERE[word]}"
@@ -83,14 +111,14 @@ cli = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"poolctl {__version__}")
+        say(f"poolctl {__version__}")
         raise typer.Exit
 
 
 @cli.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version and leave.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """What stands before the command; its callback has done all there is to do."""

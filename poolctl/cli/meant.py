@@ -5,18 +5,23 @@
     poolctl run shop:app        app: {wsgi: shop:app} or app: {asgi: shop:app}, as the source of the app says
     poolctl run shop.py         the same, of the application in that file
 
-Nothing is imported to find out what an app is.
+Nothing is imported to find out what an app is. Only where its source does not say is it imported, in a process of its
+own, by commands that import apps anyway: what its module raises is then told as it is told of a topology.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import typer
 
+from poolctl.cli.say import say
+
 if TYPE_CHECKING:
+    from poolctl.config.diagnostic import Diagnostic
     from poolctl.config.sources import Inputs
 
 USUAL = ("topology.yaml", "topology.yml", "poolctl.yaml", "poolctl.yml")
@@ -25,18 +30,23 @@ USAGE = 2
 
 
 def inputs(
-    file: str, overlays: list[str] | None = None, sets: list[str] | None = None, listen: list[str] | None = None
+    file: str,
+    overlays: list[str] | None = None,
+    sets: list[str] | None = None,
+    listen: list[str] | None = None,
+    *,
+    imports: bool = False,
 ) -> Inputs:
-    """What a topology is made of, where ``file`` is what the command line says. Says on standard error what an app is
-    taken for, and leaves with 2 where nothing can be meant."""
+    """What a topology is made of, where ``file`` is what the command line says. ``imports``: the command imports apps.
+    Says on standard error what an app is taken for, and leaves with 2 where nothing can be meant."""
     from poolctl.config.sources import Inputs
 
     more = tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())
     if not file or os.path.isdir(file):
         return Inputs(_in_folder(file), *more)
     if is_app(file):
-        text = _topology(file)
-        typer.echo(f"{file} is an app, so its topology is:\n\n{text}\n{_to_keep(file)}\n", err=True)
+        text = _topology(file, imports=imports)
+        say(f"{file} is an app, so its topology is:\n\n{text}\n{_to_keep(file)}\n", err=True)
         return Inputs(f"<{file}>", *more, text=text)
     return Inputs(file, *more)
 
@@ -58,9 +68,8 @@ def _in_folder(folder: str) -> str:
     )
 
 
-def _topology(what: str) -> str:
+def _topology(what: str, *, imports: bool) -> str:
     """The shortest topology of an app, from what its source says."""
-    import json
     from pathlib import Path
 
     from poolctl.assembly.proposal_scan import look
@@ -80,15 +89,61 @@ def _topology(what: str) -> str:
         app = f"{_module(what, root)}:app" if what.endswith(".py") else what
         module = app.partition(":")[0]
         if near := next((each.app for each in found if each.app.partition(":")[0] == module), ""):
-            raise _left(f"no application {app} was found", f'did you mean "{near}"?')
-        lines = f"app: {{wsgi: {app}}} and app: {{asgi: {app}}}"
+            raise _left(f"there is no application {app}", f'did you mean "{near}"?')
+        _fails(what, app, root, imports=imports)
+        lines = f"app: {{wsgi: {app}}} or app: {{asgi: {app}}}"
         raise _left(
-            f"found no WSGI or ASGI application for {what}",
-            f"write topology.yaml with one of the lines {lines}, or run poolctl init",
+            f"found no WSGI or ASGI application {'in' if what.endswith('.py') else 'of the name'} {what}",
+            f"name it in topology.yaml, {lines}, or run poolctl init",
         )
-    directory = os.path.join(root, meant[0].directory)
-    line = f"directory: {json.dumps(directory, ensure_ascii=False)}\n" if directory else ""
+    line = _directory(os.path.join(root, meant[0].directory))
     return f"app: {{{meant[0].kind}: {meant[0].app}}}\n{line}"
+
+
+def _fails(what: str, app: str, root: str, *, imports: bool) -> None:
+    """Says why the module of an app cannot be imported, and leaves; returns where that is not what is wrong."""
+    import ast
+
+    if what.endswith(".py") and not imports:
+        try:
+            with open(what, "rb") as file:
+                ast.parse(file.read(), what)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None) or 1
+            said = getattr(error, "msg", str(error))
+            raise _left(f"{what}:{line} is no Python ({said})", "correct it") from None
+    if not imports:
+        return
+    found = _tried(app, "wsgi", root)
+    if found is None or (found.code == "PC410" and (what.endswith(".py") or _tried(app, "asgi", root) is None)):
+        return  # it is there, and its source does not say what it is
+    from dataclasses import replace
+
+    from poolctl.cli.formats import Report
+    from poolctl.cli.formats.human import findings, verdict
+    from poolctl.config.diagnostic import Source
+
+    found = replace(found, message=found.message.replace(app, what), place=Source(what, "", is_file=False).at(0))
+    findings([found], sys.stderr)
+    say(f"\n{what}: {verdict(Report(what, [found]))}", err=True)
+    raise typer.Exit(USAGE)
+
+
+def _tried(app: str, kind: str, root: str) -> Diagnostic | None:
+    """What is found when an app is imported as one of this kind."""
+    from poolctl.assembly.environment.app import check
+    from poolctl.assembly.judge import judge
+    from poolctl.config.sources import Inputs
+
+    judgement = judge(Inputs(f"<{app}>", text=f"app: {{{kind}: {app}}}\n{_directory(root)}"))
+    return None if judgement.errors else next(check(judgement), None)
+
+
+def _directory(folder: str) -> str:
+    """The line that says where an app is started; none where it is this folder."""
+    import json
+
+    return f"directory: {json.dumps(folder, ensure_ascii=False)}\n" if folder else ""
 
 
 def _file_of(app: str, directory: str, path: str) -> bool:
@@ -108,5 +163,5 @@ def _to_keep(what: str) -> str:
 
 
 def _left(message: str, mend: str) -> typer.Exit:
-    typer.echo(f"error: {message}: {mend}", err=True)
+    say(f"error: {message}: {mend}", err=True)
     return typer.Exit(USAGE)

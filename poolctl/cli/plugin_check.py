@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from poolctl.cli.say import say
+
 if TYPE_CHECKING:
     from poolctl.assembly.plugins.reference import Reference
 
@@ -125,7 +127,7 @@ def _read(reader: int) -> bytes:
 
 def _ended(check: str, how: str) -> int:
     at = f" at {check.replace('_', ' ')!r}" if check else ""
-    typer.echo(f"error: the process with the checks {how}{at}", err=True)
+    say(f"error: the process with the checks {how}{at}", err=True)
     return BROKEN
 
 

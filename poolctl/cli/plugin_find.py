@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from poolctl.cli.say import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -73,9 +75,9 @@ def _plugin(what: str) -> Found | None:
 
 def left(message: str, mend: str = "", detail: str = "") -> typer.Exit:
     """Said on standard error, and the way out."""
-    typer.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     if mend:
-        typer.echo(f"help: {mend}", err=True)
+        say(f"help: {mend}", err=True)
     if detail:
-        typer.echo(detail, err=True)
+        say(detail, err=True)
     return typer.Exit(UNUSABLE)

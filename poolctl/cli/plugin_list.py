@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from poolctl.cli.say import say
+
 
 class Form(StrEnum):
     """The words of --format."""
@@ -34,10 +36,9 @@ def list_plugins(
         rows += [(axis, word, f"poolctl {__version__}") for word in words(axis)]
         rows += [(axis, each.text, each.distribution) for each in (references(axis) if axis in AXES else [])]
     if form is Form.JSON:
-        typer.echo(
-            json.dumps([dict(zip(("axis", "name", "distribution"), row, strict=True)) for row in rows], indent=2)
-        )
+        found = [dict(zip(("axis", "name", "distribution"), row, strict=True)) for row in rows]
+        say(json.dumps(found, indent=2), whole=True)
         return
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for axis, name, distribution in rows:
-        typer.echo(f"{axis.ljust(widths[0])}  {name.ljust(widths[1])}  {distribution}")
+        say(f"{axis.ljust(widths[0])}  {name.ljust(widths[1])}  {distribution}")

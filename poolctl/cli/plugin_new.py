@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from poolctl.cli.say import say
+
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 LONGEST = 60  # characters of a name
 WRONG_USE = 2
@@ -55,8 +57,8 @@ def new(
     except OSError as error:
         raise left(f"{error.filename} cannot be written: {error.strerror}") from None
     for file in files:
-        typer.echo(f"wrote {base / file}")
-    typer.echo(f"\n{_next(base, name, kind.value, package)}")
+        say(f"wrote {base / file}")
+    say(f"\n{_next(base, name, kind.value, package)}")
 
 
 def _free(name: str, kind: str, package: bool) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poolctl.cli.say import say
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,7 +39,7 @@ def show(
 
     own = axes_of(what)
     if own:
-        typer.echo("\n".join(explain_key(f"{axis}.{what}") for axis in own), nl=False)
+        say("\n".join(explain_key(f"{axis}.{what}") for axis in own), end="")
         return
     reference, description = found(what)
     if not description.required:  # whether it looks at requests is said by an instance
@@ -45,7 +47,7 @@ def show(
 
         made = described(reference, {})
         description = made if isinstance(made, Description) else description
-    typer.echo("\n".join(_lines(reference, description)))
+    say("\n".join(_lines(reference, description)))
 
 
 def _lines(reference: Reference, description: Description) -> Iterator[str]:

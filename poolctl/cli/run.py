@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from poolctl.cli.arguments import Listen, Meant, Overlays, Sets
+from poolctl.cli.say import say
 
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
@@ -35,7 +36,7 @@ def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets
     from poolctl.config.diagnostic import Invalid, in_order
     from poolctl.errors import PoolctlError
 
-    given = inputs(file, overlays, sets, listen)
+    given = inputs(file, overlays, sets, listen, imports=True)
     file = given.file
     try:
         judgement = judge(given)
@@ -62,18 +63,16 @@ def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets
 
 def _explained(file: str, judgement: Judgement, report: Report) -> str:
     """A first start that failed for the app, in the words of `validate`; empty where it failed for another reason."""
-    import io
-
     from poolctl.assembly.environment.app import why_it_failed
     from poolctl.cli.formats import Report as Findings
-    from poolctl.cli.formats.human import findings, verdict
+    from poolctl.cli.formats.human import verdict, written
+    from poolctl.cli.say import columns, folded
 
     found = why_it_failed(judgement, report)
     if found is None:
         return ""
-    out = io.StringIO()
-    findings([found], out)
-    return f"{out.getvalue()}\n{file}: {verdict(Findings(file, [found]))}\n"
+    last = folded(f"{file}: {verdict(Findings(file, [found]))}", columns(sys.stderr))
+    return f"{written([found], sys.stderr)}\n{last}\n"
 
 
 def _for_a_second(finding: Diagnostic) -> Diagnostic:
@@ -87,5 +86,5 @@ def _refused(file: str, found: Sequence[Diagnostic], status: int) -> typer.Exit:
     from poolctl.cli.formats.human import findings, verdict
 
     findings(found, sys.stderr)
-    typer.echo(f"\n{file}: {verdict(Report(file, found))}", err=True)
+    say(f"\n{file}: {verdict(Report(file, found))}", err=True)
     return typer.Exit(status)

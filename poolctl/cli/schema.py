@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from poolctl.cli.say import say
+
 
 def schema(
     output: Annotated[
@@ -22,11 +24,11 @@ def schema(
 
     text = json.dumps(topology_schema(), indent=2) + "\n"
     if output == "-":
-        typer.echo(text, nl=False)
+        say(text, end="", whole=True)
         return
     try:
         with open(output, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        typer.echo(f"error: {output} cannot be written: {error.strerror}", err=True)
+        say(f"error: {output} cannot be written: {error.strerror}", err=True)
         raise typer.Exit(2) from None

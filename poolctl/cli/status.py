@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from poolctl.cli.say import columns, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 PATIENCE = 2.0  # seconds that a supervisor has to answer
 NOT_RUNNING = 1
 LARGEST = 1 << 22  # bytes of an answer
+TABLE = 65  # columns of the table of workers
 
 
 class Form(StrEnum):
@@ -36,15 +40,15 @@ def status(
     name = _name(what)
     found = [each for each in _servers() if not name or each["name"] == name]
     if form is Form.JSON:
-        typer.echo(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2), whole=True)
     for number, each in enumerate(found if form is Form.TEXT else ()):
-        typer.echo("\n" * bool(number) + "\n".join(_lines(each)))
+        say("\n" * bool(number) + "\n".join(_lines(each, columns(sys.stdout))))
     if not found:
         from poolctl.supervision.control import folders
 
         who = f"{name} does not run" if name else "no server of this user runs"
         rest = "" if os.environ.get("RUNTIME_DIRECTORY") else ", and among the sockets that the kernel lists"
-        typer.echo(f"{who}: looked in {', '.join(dict.fromkeys(folders()))}{rest}", err=True)
+        say(f"{who}: looked in {', '.join(dict.fromkeys(folders()))}{rest}", err=True)
         raise typer.Exit(NOT_RUNNING)
 
 
@@ -82,14 +86,15 @@ def _servers() -> Iterator[dict[str, Any]]:
         except FileNotFoundError:
             continue  # it has ended meanwhile, or its file is in another mount namespace (PrivateTmp= of systemd)
         except (OSError, ValueError) as error:
-            typer.echo(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
+            say(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
             continue
         if told["pid"] not in seen:  # one folder may have two names
             seen.add(told["pid"])
             yield told
 
 
-def _lines(told: dict[str, Any]) -> Iterator[str]:
+def _lines(told: dict[str, Any], width: int) -> Iterator[str]:
+    """What is said of a server. ``width``: of the terminal; 0: none."""
     from poolctl.config.diagnostic import number_of
 
     up = told["uptime_seconds"]
@@ -101,7 +106,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     if "requests" not in told:
         yield "  no generation has begun"
         return
-    figures = ("failed", "failed"), ("in_hand", "in hand"), ("waiting", "waiting")
+    figures = ("failed", "failed"), ("in_hand", "in flight"), ("waiting", "waiting")
     requests = number_of(told["requests"], "request")
     yield f"  {', '.join([requests, *(f'{told[key]} {word}' for key, word in figures)])}"
     if told["after_response"]:
@@ -109,13 +114,33 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     if told["plugin_faults"]:
         times = number_of(told["plugin_faults"], "time")
         yield f"  the strategy was at fault {times}, and least-loaded took its tasks: see the log"
-    yield "  worker      pid  starts    requests    failed  in hand  busy for"
-    for each in told["workers"]:
-        busy = _duration(each["busy_seconds"]) if each["busy_seconds"] else "-"
+    yield from _table(told["workers"]) if not 0 < width < TABLE else _sentences(told["workers"])
+
+
+def _table(workers: list[dict[str, Any]]) -> Iterator[str]:
+    yield "  worker      pid  starts    requests    failed  in flight  busy for"
+    for each in workers:
         yield (
             f"  {each['worker']:>6} {each['pid']:>8} {each['starts']:>7} {each['requests']:>11} {each['failed']:>9}"
-            f" {each['in_hand']:>8} {busy:>9}"
+            f" {each['in_hand']:>10} {_busy(each):>9}"
         )
+
+
+def _sentences(workers: list[dict[str, Any]]) -> Iterator[str]:
+    """The same in a terminal that is narrower than the table."""
+    from poolctl.config.diagnostic import number_of
+
+    for each in workers:
+        counts = f"{number_of(each['starts'], 'start')}, {number_of(each['requests'], 'request')}"
+        busy = f", busy for {_busy(each)}" if each["busy_seconds"] else ""
+        yield (
+            f"  worker {each['worker']} (pid {each['pid']}): {counts}, {each['failed']} failed,"
+            f" {each['in_hand']} in flight{busy}"
+        )
+
+
+def _busy(worker: dict[str, Any]) -> str:
+    return _duration(worker["busy_seconds"]) if worker["busy_seconds"] else "-"
 
 
 def _duration(seconds: float) -> str:

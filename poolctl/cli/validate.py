@@ -50,7 +50,8 @@ def validate(
     if files.count("-") > 1 or (len(files) > 1 and "-" in (overlays or ())):  # which each of the files would read
         raise typer.BadParameter("standard input can be read only once", param_hint="FILE...")
     reports = [
-        _report(inputs(file, overlays, sets, listen), environment)._replace(strict=strict) for file in files or [""]
+        _report(inputs(file, overlays, sets, listen, imports=environment), environment)._replace(strict=strict)
+        for file in files or [""]
     ]
     show(form.value)(reports)
     if any(finding.code == "PC100" for report in reports for finding in report.findings):

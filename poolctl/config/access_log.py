@@ -14,7 +14,7 @@ FORMAT = {"anyOf": [{"enum": list(FORMATS)}, {"type": "string", "pattern": "^[ -
 def _format(value: Any) -> Any:
     """A word, or a text with directives; whether those are known is checked where they are compiled."""
     if isinstance(value, str) and value not in FORMATS and "%" not in value:
-        from poolctl.config.wording import similar
+        from poolctl.similar import similar
 
         near = similar(value, ("off", *FORMATS))
         help_ = f'did you mean "{near}"?' if near else _meant(value)

@@ -9,7 +9,8 @@ from typing import Any
 from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.config.model import SHORT, Choice
 from poolctl.config.tree import Tree
-from poolctl.config.wording import shown, similar
+from poolctl.config.wording import shown
+from poolctl.similar import similar
 
 DEFAULT_POOL = "process"
 OF_THE_APP = ""  # the name of a protocol whose options are given and whose name is not: the one that the app speaks

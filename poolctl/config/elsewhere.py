@@ -339,8 +339,42 @@ ANSWERS = {
     "interface": "write app: {wsgi: MODULE:CALLABLE}, or app: {asgi: MODULE:CALLABLE}",
     "use": "it names a component inside its mapping: dispatch: {use: random}",
     "workertmpdir": "poolctl needs no such folder: leave it out",
-    "checkconfig": "poolctl validate does that",
+    **dict.fromkeys(("checkconfig", "dryrun"), "poolctl validate does that"),
+    "printconfig": "poolctl config does that",
     "workerclass": "",  # depends on its value: _worker_class
+}
+
+# Letters that stand for words on the command lines of gunicorn, uvicorn, granian and hypercorn. -p is more than one.
+LETTERS = {
+    "b": "bind",
+    "c": "config",
+    "D": "daemon",
+    "e": "env",
+    "g": "group",
+    "k": "worker-class",
+    "m": "umask",
+    "n": "name",
+    "q": "quiet",
+    "t": "timeout",
+    "u": "user",
+    "v": "verbose",
+    "V": "version",
+    "w": "workers",
+}
+PORT, PID = "port", "pid"  # what -p stands for before a number, and before a file
+
+# Options that another value never follows.
+SWITCHES = {
+    *("accesslog", "forwarded", "h2", "http2", "lazyapps", "logrequests", "preload", "preloadapp", "proxyheaders"),
+    *("proxyprotocol", "reuseport", "wspermessagedeflate"),
+}
+
+# What an option means that means another thing as a key.
+OPTIONS = {
+    "config": "a topology is named without an option, poolctl run FILE, and poolctl init writes one",
+    "http": "there is nothing to choose: poolctl parses HTTP by itself",
+    "app": "an app is named without an option: poolctl run MODULE:CALLABLE",
+    "version": "write poolctl --version",
 }
 
 # Keys that mean something else in one mapping than at the top.

@@ -25,6 +25,36 @@ class Segment(NamedTuple):
     text: str
 
 
+class Page(NamedTuple):
+    """What findings are written to. ``columns``: of a terminal, at which sentences are wrapped between words, and in
+    which carets stay below what they mean; 0: none. ``encoding``: what it does not have takes the width of its
+    escape."""
+
+    columns: int = 0
+    encoding: str = ""
+
+    def room(self, width: int) -> int:
+        """Columns for a source line behind line numbers of this width."""
+        room = self.columns - width - len(" | ") - 2 * len(DOTS)
+        return max(NARROWEST, min(room, WIDEST)) if self.columns else WIDEST
+
+    def blank(self, character: str) -> str:
+        """What is as wide as a character. Tabs stay tabs, so that carets stand below what they mean."""
+        if character == "\t":
+            return "\t"
+        shown = printable(character)
+        if self.encoding and not shown.isascii():
+            escaped = shown.encode(self.encoding, "backslashreplace").decode(self.encoding)
+            if escaped != shown:
+                return " " * len(escaped)
+        if unicodedata.combining(character):
+            return ""
+        return "  " if unicodedata.east_asian_width(character) in "WF" else " "
+
+
+PLAIN = Page()
+
+
 class _Mark(NamedTuple):
     """What is marked in one line."""
 
@@ -33,19 +63,18 @@ class _Mark(NamedTuple):
     primary: bool
 
 
-def plain(diagnostic: Diagnostic) -> str:
-    """The lines of a finding, without the last one's end."""
-    return "\n".join("".join(segment.text for segment in line) for line in lines(diagnostic))
+def plain(diagnostic: Diagnostic, page: Page = PLAIN) -> str:
+    """The lines of a finding without colours, and without the last one's end."""
+    return "\n".join("".join(segment.text for segment in line) for line in lines(diagnostic, page))
 
 
-def lines(diagnostic: Diagnostic, columns: int = 0) -> Iterator[list[Segment]]:
-    """The lines of a finding. ``columns``: of the terminal, at which sentences are wrapped between words, and in which
-    carets stay below what they mean; 0: none."""
+def lines(diagnostic: Diagnostic, page: Page = PLAIN) -> Iterator[list[Segment]]:
+    """The lines of a finding."""
+    columns = page.columns
     code = f"[{diagnostic.code}]"
     label = Segment(diagnostic.severity, diagnostic.severity + code)
     yield from _wrapped([label], "message", f": {diagnostic.message}", columns, "  ")
-    room = columns - _width(diagnostic) - len(" | ") - 2 * len(DOTS)
-    yield from _excerpts(diagnostic, max(NARROWEST, min(room, WIDEST)) if columns else WIDEST)
+    yield from _excerpts(diagnostic, page)
     pad = " " * _width(diagnostic)
     for role, word, text in (
         *(("message", "note", note) for note in diagnostic.notes),
@@ -53,8 +82,9 @@ def lines(diagnostic: Diagnostic, columns: int = 0) -> Iterator[list[Segment]]:
     ):
         before = [Segment("gutter", f"{pad} = "), Segment(role, word)]
         yield from _wrapped(before, "source", f": {text}", columns, " " * (len(pad) + len(" = help: ")))
+    gutter = Segment("gutter", f"{pad} | ")
     for line in diagnostic.detail.splitlines():
-        yield [Segment("gutter", f"{pad} | "), Segment("source", line)]
+        yield from _behind(gutter, "source", line, columns)
 
 
 def _wrapped(before: list[Segment], role: str, text: str, columns: int, indent: str) -> Iterator[list[Segment]]:
@@ -62,23 +92,35 @@ def _wrapped(before: list[Segment], role: str, text: str, columns: int, indent: 
     if not columns:
         yield [*before, Segment(role, text)]
         return
+    used = sum(len(segment.text) for segment in before)
+    first, *others = _between_words("x" * used + text, columns, indent)
+    yield [*before, Segment(role, first[used:])]
+    for other in others:
+        yield [Segment(role, other)]
+
+
+def _behind(gutter: Segment, role: str, text: str, columns: int) -> Iterator[list[Segment]]:
+    """A line in which each part stands behind the gutter, the others a little further in."""
+    room = columns - len(gutter.text)
+    hang = " " * (len(text) - len(text.lstrip()) + 4)
+    parts = _between_words(text, room, hang) if columns and len(text) > room else [text]
+    yield from ([gutter, Segment(role, part)] for part in parts)
+
+
+def _between_words(text: str, columns: int, indent: str) -> list[str]:
     import textwrap  # only for terminals
 
-    used = sum(len(segment.text) for segment in before)
-    first, *others = textwrap.wrap(
-        "x" * used + text,
+    return textwrap.wrap(
+        text,
         max(columns, NARROWEST),
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
         replace_whitespace=False,
     )
-    yield [*before, Segment(role, first[used:])]
-    for other in others:
-        yield [Segment(role, other)]
 
 
-def _excerpts(diagnostic: Diagnostic, widest: int) -> Iterator[list[Segment]]:
+def _excerpts(diagnostic: Diagnostic, page: Page) -> Iterator[list[Segment]]:
     """The marked lines, one source after the other, that of the finding itself first."""
     marks = [_Mark(diagnostic.place, "", True)]
     marks += [_Mark(label.place, label.text, False) for label in diagnostic.related]
@@ -95,10 +137,11 @@ def _excerpts(diagnostic: Diagnostic, widest: int) -> Iterator[list[Segment]]:
         yield [Segment("gutter", f"{' ' * width}{arrow} "), Segment("source", printable(str(here[0].place)))]
         if source.text:
             yield [Segment("gutter", f"{' ' * width} |")]
-            yield from _marked(source, here, width, widest)
+            yield from _marked(source, here, width, page)
 
 
-def _marked(source: Source, marks: list[_Mark], width: int, widest: int) -> Iterator[list[Segment]]:
+def _marked(source: Source, marks: list[_Mark], width: int, page: Page) -> Iterator[list[Segment]]:
+    widest = page.room(width)
     numbers = sorted({mark.place.span.line for mark in marks})
     last = None
     for number in numbers:
@@ -109,42 +152,37 @@ def _marked(source: Source, marks: list[_Mark], width: int, widest: int) -> Iter
         text = source.line(number).rstrip()
         first = min(mark.place.span.column for mark in in_line)
         offset, shown = _window(text, first, widest)
-        if any(map(_is_wide, shown)):
-            offset, shown = _window(text, first, widest // 2)
+        broad = max((len(page.blank(each)) for each in shown), default=1)
+        if broad > 1:
+            offset, shown = _window(text, first, widest // broad)
         yield [Segment("gutter", f"{str(number + 1).rjust(width)} | "), Segment("source", printable(shown))]
         for mark in in_line:
-            yield _carets(mark, text, offset, offset + len(shown) - (len(DOTS) if offset else 0), width)
+            last_shown = offset + len(shown) - (len(DOTS) if offset else 0)
+            yield from _carets(mark, text, offset, last_shown, width, page)
 
 
 def _column(mark: _Mark) -> int:
     return mark.place.span.column
 
 
-def _carets(mark: _Mark, text: str, offset: int, last: int, width: int) -> list[Segment]:
+def _carets(mark: _Mark, text: str, offset: int, last: int, width: int, page: Page) -> Iterator[list[Segment]]:
     span = mark.place.span
     end = span.end_column if span.end_line == span.line else len(text)
     end = min(end, len(text), last)
-    lead = "".join(map(_blank, text[offset : span.column].ljust(span.column - offset)))
+    lead = "".join(map(page.blank, text[offset : span.column].ljust(span.column - offset)))
     if offset:
         lead = f"{' ' * len(DOTS)}{lead}"  # below the dots that stand for what is left out
     sign = "^" if mark.primary else "-"
-    stroke = sign * max(1, sum(len(_blank(character)) for character in text[span.column : end]))
+    stroke = sign * max(1, sum(len(page.blank(character)) for character in text[span.column : end]))
     role = "mark" if mark.primary else "label"
-    note = f" {printable(mark.text)}" if mark.text else ""
-    return [Segment("gutter", f"{' ' * width} | "), Segment("source", lead), Segment(role, stroke + note)]
-
-
-def _blank(character: str) -> str:
-    """What is as wide as a character. Tabs stay tabs, so that carets stand below what they mean."""
-    if character == "\t":
-        return "\t"
-    if unicodedata.combining(character):
-        return ""
-    return "  " if _is_wide(character) else " "
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"
+    note = printable(mark.text)
+    gutter = Segment("gutter", f"{' ' * width} | ")
+    beside = [gutter, Segment("source", lead), Segment(role, f"{stroke} {note}" if note else stroke)]
+    if not page.columns or not note or sum(len(each.text) for each in beside) <= page.columns:
+        yield beside
+        return
+    yield [gutter, Segment("source", lead), Segment(role, stroke)]
+    yield from _behind(gutter, role, note, page.columns)
 
 
 def _window(text: str, column: int, widest: int) -> tuple[int, str]:

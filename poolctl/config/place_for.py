@@ -39,7 +39,7 @@ def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = No
     around = around if isinstance(around, dict) else {}
     value = around.get(key)
     inside = re.sub(r"\.[0-9]+", "", owner)
-    plain = _plain(key)
+    plain = without_dashes(key)
     if not owner and isinstance(value, dict) and plain in ("timeout", "limit"):
         return f'did you mean "{plain}s"?'
     known = INSIDE.get((inside, plain))
@@ -49,7 +49,7 @@ def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = No
         return _worker_class(value, around, nested)
     if ANSWERS.get(plain) is ONE and isinstance(value, str | int):
         known = "name"
-    if known is None and _is_address(plain, value):
+    if known is None and is_address(plain, value):
         known = "listen"
     if known is None and plain in ANSWERS and not (plain in ("body", "head", "use") and inside):
         return ANSWERS[plain]
@@ -61,14 +61,14 @@ def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = No
     if known == "listen":
         value = _host_and_port(around) or value
     together = _together(known, around, nested) if not inside else ""
-    return f"write {together or _written(known, value, inside)}"
+    return f"write {together or written(known, value, inside)}"
 
 
-def _plain(key: str) -> str:
+def without_dashes(key: str) -> str:
     return re.sub("[-_ ]", "", key.lower())
 
 
-def _is_address(plain: str, value: Any) -> bool:
+def is_address(plain: str, value: Any) -> bool:
     """Whether it is the http of uWSGI or hypercorn, which is an address; that of nginx is a block."""
     return plain == "http" and isinstance(value, str | int) and likely_address(value) != ""
 
@@ -76,12 +76,12 @@ def _is_address(plain: str, value: Any) -> bool:
 def _known(key: str, nested: Mapping[str, type[BaseModel]]) -> str | None:
     """Where the same is set here, dots between the keys; None where that is not known."""
     found = next((f"{name}.{key}" for name, part in nested.items() if key in part.model_fields), None)
-    return found or KEYS.get(_plain(key))
+    return found or KEYS.get(without_dashes(key))
 
 
 def _of_section(plain: str, value: Any, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
     """What is said of a whole section of another tool; empty for anything else."""
-    if plain == "kind" and any(_plain(str(key)) == "apiversion" for key in around):
+    if plain == "kind" and any(without_dashes(str(key)) == "apiversion" for key in around):
         return ANSWERS["metadata"]
     if not isinstance(value, dict):
         return ""
@@ -99,10 +99,10 @@ def _of_section(plain: str, value: Any, around: dict[str, Any], nested: Mapping[
 def _lines(section: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> Iterator[str]:
     """The keys of a section as poolctl has them, as far as they are known."""
     for key, value in list(section.items())[:MOST]:
-        plain = _plain(str(key))
-        known = "listen" if _is_address(plain, value) else None if plain in ANSWERS else _known(str(key), nested)
+        plain = without_dashes(str(key))
+        known = "listen" if is_address(plain, value) else None if plain in ANSWERS else _known(str(key), nested)
         if known is not None:
-            yield _together(known, section, nested) or _written(known, value, "")
+            yield _together(known, section, nested) or written(known, value, "")
 
 
 def _worker_class(value: Any, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
@@ -132,9 +132,9 @@ def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[Base
     texts = _given(first, around)
     for key, value in list(around.items())[:MOST]:
         place = _known(str(key), nested) or ""
-        if _is_address(_plain(str(key)), value):
+        if is_address(without_dashes(str(key)), value):
             place = "listen"
-        if _plain(str(key)) == "workerclass" and first == "pool":
+        if without_dashes(str(key)) == "workerclass" and first == "pool":
             _add_class(texts, _class_of(value), around, nested)
         elif place == "listen" and first == place:
             address = _host_and_port(around) or value
@@ -197,7 +197,7 @@ def _tree(texts: Texts) -> str:
     return f"{{{', '.join(parts)}}}"
 
 
-def _written(known: str, value: Any, inside: str) -> str:
+def written(known: str, value: Any, inside: str = "") -> str:
     """The key with its value, in braces below its owner; from the mapping on that it already stands in."""
     if known == "ownership":
         return "ownership: reuse-port"
@@ -238,7 +238,11 @@ def _fitting(known: str, value: Any) -> str:
     if known == "forwarded" and switch:
         return "{trust: 127.0.0.1}, with the addresses of your proxies" if value else "off"
     if known == "access_log" and (switch or value == "-" or "/" in str(value)):
-        return "{to: stdout}" if value == "-" else "combined" if switch else f"{{to: {_shown(value)}}}"
+        if switch:
+            return "off" if value is False else "combined"
+        return "{to: stdout}" if value == "-" else f"{{to: {_shown(value)}}}"
+    if known == "access_log.to" and value == "-":
+        return "stdout"
     if known == "timeouts.request" and not value:
         return "off"
     if known == "listen.proxy_protocol" and switch:

@@ -16,7 +16,7 @@ from poolctl.config.diagnostic import Diagnostic, Label, Source
 from poolctl.config.loader import CORE, NULL, STR, place_of, resolved_tag
 from poolctl.config.sources import mark_at
 from poolctl.config.tree import Path, Tree
-from poolctl.config.wording import similar
+from poolctl.similar import similar
 
 Entry = tuple[Node, Node]
 _GLUED = re.compile(r"([A-Za-z_][\w-]{0,40})(:|\s*=\s*)(\S.*)", re.DOTALL)

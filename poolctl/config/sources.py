@@ -74,7 +74,7 @@ def _help(error: OSError, otherwise: str) -> str:
 
 def _beside(path: FilePath) -> str:
     """The file that was probably meant."""
-    from poolctl.config.wording import similar  # only findings need it
+    from poolctl.similar import similar  # only findings need it
 
     try:
         names = {each.stem: each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")}

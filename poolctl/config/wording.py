@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -12,6 +11,7 @@ from pydantic_core import ErrorDetails
 from poolctl.config.diagnostic import MOST, Diagnostic, Label, number_of
 from poolctl.config.refused import Refused
 from poolctl.config.tree import Path, Tree
+from poolctl.similar import similar
 
 Keys = Callable[[Path], Sequence[str]]
 Elsewhere = Callable[[str, Any], str]
@@ -43,50 +43,6 @@ _EXPECTED = {
     "literal_error": "{expected}",
     "enum": "{expected}",
 }
-
-
-def similar(word: str, words: Iterable[str]) -> str | None:
-    """The word that was probably meant: the same but for a slip or two, and for capitals, dashes and underscores.
-
-    A suggestion that is wrong leads astray, so there is none where more than that would have to change.
-    """
-    given = _plain(word)
-    best, least = None, LONGEST_SLIP + 1
-    for each in words:
-        known = _plain(each)
-        shorter, longer = sorted((len(given), len(known)))
-        most = min(1 if shorter <= 5 else LONGEST_SLIP, longer // 3)
-        swapped = sorted(given) == sorted(known)
-        if not swapped and (given[:1] != known[:1] or longer <= 3 == shorter):
-            continue  # reload is not preload, and api not app: slips seldom are at the beginning
-        if longer - shorter > most:
-            continue
-        slips = _slips(given, known)
-        if slips <= most and slips < least:
-            best, least = each, slips
-    return best
-
-
-LONGEST_SLIP = 2
-
-
-@lru_cache(maxsize=512)
-def _plain(word: str) -> str:
-    return re.sub(r"[-_ /.]", "", word.lower())
-
-
-def _slips(first: str, second: str) -> int:
-    """How many letters are wrong, missing, too many, or in the place of their neighbour (optimal string alignment)."""
-    before: list[int] = []
-    row = list(range(len(second) + 1))
-    for i, mine in enumerate(first, 1):
-        earlier, before, row = before, row, [i]
-        for j, other in enumerate(second, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (mine != other))
-            if i > 1 and j > 1 and mine == second[j - 2] and first[i - 2] == other:
-                cost = min(cost, earlier[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
 
 
 def closest(word: str, words: Sequence[str], what: str) -> str:

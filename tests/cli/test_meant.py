@@ -83,14 +83,63 @@ def test_it_is_run_without_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "validate", "explain"])
-@pytest.mark.parametrize("what", ["shop:other", "other.py", "shop.py"])
+@pytest.mark.parametrize("what", ["made:site", "other.py", "shop.py"])
 def test_what_cannot_be_meant_is_said(tmp_path: Path, command: str, what: str) -> None:
     (tmp_path / "shop.py").write_text("import json\n")
+    (tmp_path / "made.py").write_text("import functools\nsite = functools.partial(print)\n")
     done = poolctl(command, what, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     hint = "name a topology" if what == "other.py" else f"app: {{wsgi: {'shop:app' if what == 'shop.py' else what}}}"
     assert hint in done.stderr
+
+
+FAILING = {
+    "shop.py": "import json\nimport there_is_none\n\napp = there_is_none.make()\n",
+    "wrong.py": "import json\n\ndef app(environ, start_response:\n    pass\n",
+    "leaves.py": "import sys\n\nsys.exit('no database')\n",
+    "part/inner.py": "import json\n\nraise RuntimeError('no licence')\n",
+    "plain.py": "import json\n",
+}
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("shop.py", 'shop.py", line 2, in'),
+        ("shop:app", "shop:app cannot be imported: ModuleNotFoundError: No module named 'there_is_none'"),
+        ("wrong.py", 'wrong.py", line 3'),
+        ("wrong:app", "wrong:app cannot be imported: SyntaxError: '(' was never closed"),
+        ("leaves.py", "the process that imported leaves.py left with exit code 1: no database"),
+        ("part/inner.py", 'inner.py", line 3, in'),
+        ("part/inner.py", "part/inner.py cannot be imported: RuntimeError: no licence"),
+        ("nothing:app", "cannot import 'nothing': no module of that name in"),
+        ("shpo:app", "did you mean 'shop'?"),
+        ("plain:app", "module 'plain' has no attribute 'app'"),
+    ],
+)
+def test_what_a_module_raises_is_said_as_of_a_topology(tmp_path: Path, command: str, what: str, said: str) -> None:
+    for name, text in FAILING.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = poolctl(command, what, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error[PC41"), done.stderr
+    assert said in done.stderr
+    assert f"  --> {what}\n" in done.stderr
+    assert done.stderr.endswith(f"\n\n{what}: 1 error\n")
+
+
+@pytest.mark.parametrize("words", [["explain"], ["config"], ["validate", "--no-environment"]], ids=str)
+def test_commands_that_import_nothing_say_where_the_syntax_is_wrong(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "wrong.py").write_text(FAILING["wrong.py"])
+    (tmp_path / "leaves.py").write_text("open('imported', 'w')\n")
+    done = poolctl(*words, "wrong.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: wrong.py:3 is no Python ('(' was never closed): correct it\n"
+    assert poolctl(*words, "leaves.py", cwd=tmp_path).returncode == 2
+    assert not (tmp_path / "imported").exists()
 
 
 def test_a_name_beside_the_application_finds_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Limits, Timeouts, Topology
 from poolctl.config.place_for import place_for, word_for
 from poolctl.config.tls import Certificate, Clients, Tls
-from poolctl.config.wording import similar
+from poolctl.similar import similar
 
 NESTED = {"limits": Limits, "timeouts": Timeouts, "listen": Entry, "access_log": AccessLog, "forwarded": Forwarded}
 ASTRAY = (

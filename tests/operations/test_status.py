@@ -84,7 +84,7 @@ def test_people_see_who_is_busy_and_faults_of_a_strategy(serve: Launch, tmp_path
         shown = status(place).stdout
         assert shown.startswith(f"shop (pid {server.pid}): running, generation 1, up ")
         assert "2 processes, half-sync/half-reactive, dispatch ./broken.py:Broken, affinity request" in shown
-        assert "in hand, 0 waiting" in shown
+        assert "in flight, 0 waiting" in shown
         assert "the strategy was at fault 2 times, and least-loaded took its tasks: see the log" in shown
         assert slow.answer().status == 200
     old = server.pids("worker")[0]

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
 
 from poolctl.assembly.picture import Box, Choice, Picture
+from poolctl.cli.say import columns, wrapped
 
-WIDEST = 100
+WIDEST = 100  # columns of a picture, in a pipe or a file too
+TREE = {"│": "|", "├": "|", "└": "`", "─": "-"}  # and what is drawn where the encoding does not have it
 
 
 def draw(picture: Picture) -> str:
     """Who is there, how a request travels, what each choice gives and costs, and what it equals."""
-    width = min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST) if sys.stdout.isatty() else WIDEST
+    width = min(columns(sys.stdout) or WIDEST, WIDEST)
+    drawn = _lines_of_a_tree()
     parts = [
-        *_wrapped(f"{picture.name}: {picture.summary}", width, "  "),
+        *wrapped(f"{picture.name}: {picture.summary}", width, hang="  "),
         "",
         "Who is there",
-        *_tree(picture, width),
+        *(line.translate(drawn) for line in _tree(picture, width)),
         "",
         "How a request travels",
         *(line for number, step in enumerate(picture.steps, 1) for line in _item(f"{number:2}. ", step, width)),
@@ -30,6 +31,15 @@ def draw(picture: Picture) -> str:
     if picture.designs:
         parts += ["", "What it equals", *(line for each in picture.designs for line in _item("  * ", each, width))]
     return "\n".join(parts) + "\n"
+
+
+def _lines_of_a_tree() -> dict[int, str]:
+    """What stands for the lines of a tree, as str.translate takes it."""
+    try:
+        "".join(TREE).encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return str.maketrans(TREE)
+    return {}
 
 
 def _tree(picture: Picture, width: int) -> Iterator[str]:
@@ -44,7 +54,7 @@ def _box(box: Box, lead: str, below: str, width: int) -> Iterator[str]:
     about = f"  {box.about}" if box.about else ""
     text = f"{box.title}{many} ({box.kind}){about}"
     hang = below + ("│  " if box.inside else "   ")
-    first, *rest = textwrap.wrap(text, max(20, width - max(len(lead), len(hang)))) or [""]
+    first, *rest = wrapped(text, max(20, width - max(len(lead), len(hang)))) or [""]
     yield lead + first
     yield from (hang + line for line in rest)
     for number, inner in enumerate(box.inside, 1):
@@ -62,8 +72,4 @@ def _choice(choice: Choice, width: int) -> Iterator[str]:
 
 
 def _item(lead: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=lead, subsequent_indent=" " * len(lead))
-
-
-def _wrapped(text: str, width: int, hang: str) -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent=hang)
+    return wrapped(text, width, lead, " " * len(lead))

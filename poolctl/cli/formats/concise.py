@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from poolctl.cli.formats import Report
+from poolctl.cli.say import say
 
 
 def show(reports: Sequence[Report]) -> None:
     """The lines, and nothing for a topology that has no findings."""
     for report in reports:
         for finding in report.findings:
-            typer.echo(finding.concise)
+            say(finding.concise, whole=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from poolctl.cli.formats import Report
+from poolctl.cli.say import say
 from poolctl.config.diagnostic import Diagnostic, number_of
 
 SHOWN = 10
@@ -23,10 +22,10 @@ def show(reports: Sequence[Report]) -> None:
     for severity, command in COMMANDS.items():
         these = [finding for finding in found if finding.severity == severity]
         for finding in these:
-            typer.echo(_annotation(command, finding))
+            say(_annotation(command, finding), whole=True)
         if len(these) > SHOWN:
             more = number_of(len(these) - SHOWN, f"more {severity}")
-            typer.echo(f"{more} in the log only: a step shows {SHOWN} annotations")
+            say(f"{more} in the log only: a step shows {SHOWN} annotations")
 
 
 def _annotation(command: str, finding: Diagnostic) -> str:

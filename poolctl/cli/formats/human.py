@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from io import StringIO
 from typing import TextIO
 
-import typer
-
 from poolctl.cli.formats import Report, counted
+from poolctl.cli.say import columns, say
 from poolctl.config.diagnostic import Diagnostic, printable
+from poolctl.config.human import Page, lines, plain
 
 MOST = 50  # findings of a file that are shown; whoever has more corrects these first
 STYLES = {
@@ -28,14 +29,14 @@ def show(reports: Sequence[Report]) -> None:
     """Each report, and below several of them their sum."""
     for number, report in enumerate(reports):
         if number:
-            typer.echo()
+            say()
         findings(report.findings, sys.stdout)
         if report.findings:
-            typer.echo()
+            say()
         described = report.described if report.valid else ()
-        typer.echo("\n  ".join([f"{printable(report.file)}: {verdict(report)}", *described]))
+        say("\n  ".join([f"{printable(report.file)}: {verdict(report)}", *described]))
     if len(reports) > 1:
-        typer.echo(f"\n{len(reports)} files: {counted(reports) or 'all valid'}")
+        say(f"\n{len(reports)} files: {counted(reports) or 'all valid'}")
 
 
 def verdict(report: Report) -> str:
@@ -50,36 +51,31 @@ def verdict(report: Report) -> str:
 
 def findings(found: Sequence[Diagnostic], stream: TextIO) -> None:
     """Findings with an empty line between them."""
-    show_one = _in_colours(stream) if stream.isatty() else _plain(stream)
-    for number, finding in enumerate(found[:MOST]):
-        if number:
-            stream.write("\n")
-        show_one(finding)
-    if len(found) > MOST:
-        stream.write(f"\n... and {len(found) - MOST} more\n")
+    stream.write(written(found, stream))
 
 
-def _plain(stream: TextIO) -> Callable[[Diagnostic], None]:
-    def show_one(finding: Diagnostic) -> None:
-        stream.write(finding.render() + "\n")
+def written(found: Sequence[Diagnostic], stream: TextIO) -> str:
+    """Findings as this stream takes them: in a terminal with colours, and wrapped between words."""
+    page = Page(columns(stream), stream.encoding or "")
+    text = _in_colours if stream.isatty() else _plain
+    shown = "\n".join(text(finding, page) for finding in found[:MOST])
+    return shown + (f"\n... and {len(found) - MOST} more\n" if len(found) > MOST else "")
 
-    return show_one
+
+def _plain(finding: Diagnostic, page: Page) -> str:
+    return f"{plain(finding, page)}\n"
 
 
-def _in_colours(stream: TextIO) -> Callable[[Diagnostic], None]:
+def _in_colours(finding: Diagnostic, page: Page) -> str:
     from rich.console import Console  # slow to import, and a pipe needs none
     from rich.text import Text
 
-    from poolctl.config.human import lines
-
-    console = Console(file=stream, highlight=False, soft_wrap=True)
-
-    def show_one(finding: Diagnostic) -> None:
-        for line in lines(finding, console.width):
-            text = Text()
-            for segment in line:
-                style = MARKS[finding.severity] if segment.role == "mark" else STYLES.get(segment.role, "")
-                text.append(segment.text, style)
-            console.print(text)
-
-    return show_one
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, highlight=False, soft_wrap=True)
+    for line in lines(finding, page):
+        text = Text()
+        for segment in line:
+            style = MARKS[finding.severity] if segment.role == "mark" else STYLES.get(segment.role, "")
+            text.append(segment.text, style)
+        console.print(text)
+    return out.getvalue()

@@ -11,9 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import typer
-
 from poolctl.cli.formats import Report
+from poolctl.cli.say import say
 from poolctl.config.diagnostic import Diagnostic, Place
 
 FORMAT_VERSION = "1.0"
@@ -22,7 +21,7 @@ FORMAT_VERSION = "1.0"
 def show(reports: Sequence[Report]) -> None:
     """One object for all reports."""
     errors = sum(report.count("error") for report in reports)
-    typer.echo(
+    say(
         json.dumps(
             {
                 "format_version": FORMAT_VERSION,
@@ -33,7 +32,8 @@ def show(reports: Sequence[Report]) -> None:
                 "diagnostics": [finding(each) for report in reports for each in report.findings],
             },
             indent=2,
-        )
+        ),
+        whole=True,
     )
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import typer
-
 from poolctl import __version__
 from poolctl.cli.formats import Report
+from poolctl.cli.say import say
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic, Place
 
@@ -33,7 +32,7 @@ def show(reports: Sequence[Report]) -> None:
         "columnKind": "unicodeCodePoints",
         "results": [_result(finding, codes) for finding in found],
     }
-    typer.echo(json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2))
+    say(json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2), whole=True)
 
 
 def _rule(code: str) -> dict[str, Any]:

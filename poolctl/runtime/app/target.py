@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from poolctl.errors import AppError
+from poolctl.similar import similar
+
+USUAL = ("application", "app")  # names of WSGI and ASGI applications
 
 
 def load_callable(target: str, default: str | None = None) -> Callable[..., Any]:
     """Import the module of ``module:attribute.path`` and give the callable, looking in the working directory first.
 
-    ``default`` is the attribute where the target names only a module. Raises AppError where the target is not there
-    or cannot be called; an exception inside the module passes through.
+    ``default`` is the attribute of a WSGI or ASGI application where the target names only a module. Raises AppError
+    where the target is not there or cannot be called; an exception inside the module passes through.
     """
     name, colon, path = target.partition(":")
     path = path if colon else (default or "")
     if not name or not path or not all(part.isidentifier() for part in f"{name}.{path}".split(".")):
         raise AppError(f"{target!r} does not name a callable: write 'package.module:callable'{_meant(target)}")
-    found: Any = _attribute(_module(name), name, path)
+    found: Any = _attribute(_module(name), name, path, likely=default is not None)
     if not callable(found):
         raise AppError(
             f"'{name}:{path}' cannot be called: its type is {type(found).__name__}; name the application itself"
@@ -167,8 +169,8 @@ def _close(missing: str, here: str) -> str:
             ]
     except OSError:
         return ""
-    close = difflib.get_close_matches(last, [name for name in names if name.isidentifier()], 1, 0.6)
-    return f"; did you mean {'.'.join([*packages, close[0]])!r}?" if close else ""
+    close = similar(last, filter(str.isidentifier, names))
+    return f"; did you mean {'.'.join([*packages, close])!r}?" if close else ""
 
 
 def _is_inside(error: BaseException, name: str) -> bool:
@@ -183,16 +185,41 @@ def _is_inside(error: BaseException, name: str) -> bool:
     return False
 
 
-def _attribute(module: Any, name: str, path: str) -> Any:
+def _attribute(module: Any, name: str, path: str, *, likely: bool) -> Any:
+    """What a path of attributes leads to. ``likely``: a WSGI or ASGI application is meant, whatever its name is."""
     found = module
     for part in path.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            close = difflib.get_close_matches(part, [word for word in dir(found) if word[:2] != "__"], 1, 0.6)
+            meant = similar(part, _names(found, classes=not likely))
+            if not meant and likely and found is module and (other := _application(module)):
+                meant = f"{name}:{other}"
             where = f"module {name!r}" if found is module else f"'{name}:{path}'"
             raise AppError(
-                f"{where} has no attribute {part!r}"
-                + (f"; did you mean {close[0]!r}?" if close else "; check the name")
+                f"{where} has no attribute {part!r}; {f'did you mean {meant!r}?' if meant else 'check the name'}"
             ) from None
     return found
+
+
+def _names(owner: Any, *, classes: bool) -> Iterator[str]:
+    """The attributes that may be meant; an application is hardly ever a class."""
+    for name in dir(owner):
+        if name[:2] != "__" and (classes or not inspect.isclass(getattr(owner, name, None))):
+            yield name
+
+
+def _application(module: Any) -> str:
+    """The name of the application of a module: a usual one, else the only one that takes what applications are given;
+    empty where there is none."""
+    own = {name: value for name, value in vars(module).items() if name[:1] != "_" and callable(value)}
+    usual = next((name for name in USUAL if name in own), "")
+    if usual:
+        return usual
+    fitting = [name for name, value in own.items() if not inspect.isclass(value) and _is_application(value)]
+    return fitting[0] if len(fitting) == 1 else ""
+
+
+def _is_application(function: Callable[..., Any]) -> bool:
+    """Whether it has the parameters of PEP 3333 or of ASGI 3, by their names."""
+    return _parameters(function)[:3] in (["environ", "start_response"], ["scope", "receive", "send"])

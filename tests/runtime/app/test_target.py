@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,41 @@ def test_what_every_request_would_fail_of(load: Any, name: str, says: str, proje
     (project / "pc_shop" / "callables.py").write_text(CALLABLES)
     with pytest.raises(AppError, match=re.escape(says)):
         load(f"pc_shop.callables:{name}")
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("def application(environ, start_response): ...", "pc_other:application"),
+        ("def app(environ, start_response): ...\ndef helper(environ, start_response): ...", "pc_other:app"),
+        ("app = application = callable", "pc_other:application"),
+        ("def serve(environ, start_response): ...\ndef helper(one): ...", "pc_other:serve"),
+        ("async def serve(scope, receive, send): ...", "pc_other:serve"),
+        ("class Site:\n    def __call__(self, environ, start_response): ...\nweb = Site()", "pc_other:web"),
+        ("class Sites: ...\nsites = [Sites]\ndef sitez(): ...", "sites"),
+        ("def one(environ, start_response): ...\ndef two(environ, start_response): ...", ""),
+        ("app = None\n_serve = callable", ""),
+    ],
+)
+@pytest.mark.parametrize("load", [load_wsgi, load_asgi])
+def test_an_application_of_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Callable[[str], object], source: str, meant: str
+) -> None:
+    (tmp_path / "pc_other.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pc_other", raising=False)
+    with pytest.raises(AppError) as raised:
+        load("pc_other:site")
+    assert str(raised.value) == (
+        f"module 'pc_other' has no attribute 'site'; {f'did you mean {meant!r}?' if meant else 'check the name'}"
+    )
+
+
+def test_a_function_of_another_app_is_not_taken_for_an_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pc_lines.py").write_text("def app(environ, start_response): ...\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AppError, match="check the name"):
+        load_function("pc_lines:answer", "lines")

@@ -1,0 +1,70 @@
+"""Mistakes in a command line, said as all other errors are: what is wrong, and what to write instead.
+
+Options of other servers get the answer that the same word gets as a key of a topology.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import typer
+
+from poolctl.cli.say import say
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of typer's own click or of the package, by its version
+
+
+def tell(error: Any, words: Sequence[str]) -> None:
+    """What is wrong on standard error. ``words``: the command line, ``error``: the UsageError that it raised."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # of a group of commands
+        error.show()
+        return
+    option, context = getattr(error, "option_name", ""), error.ctx
+    path = context.command_path if context else "poolctl"
+    lines = list(_of_options(option, context, words)) if type(error).__name__ == "NoSuchOption" and context else []
+    if not lines:
+        message = error.format_message().rstrip(".").replace("Value error, ", "")
+        say(f"error: {message[:1].lower()}{message[1:]}", err=True)
+        how = "lists the commands" if "command" in message else "says how it is used"
+        lines = [] if message.endswith("?") else [f"{path} -h {how}"]
+    for line in lines:
+        say(f"help: {line}", err=True)
+
+
+def _of_options(option: str, context: Any, words: Sequence[str]) -> Iterator[str]:
+    """Says which options there are not, and gives the lines of help for them."""
+    from poolctl.config.load import NESTED
+    from poolctl.config.model import Topology
+    from poolctl.config.option_for import options_for
+
+    params = context.command.get_params(context)
+    known = {
+        name: not getattr(each, "is_flag", False) for each in params for name in (*each.opts, *each.secondary_opts)
+    }
+    found = options_for(words, known, Topology.model_fields, NESTED)
+    found = found if option in found else {option: ""}
+    several = "s" if len(found) > 1 else ""
+    say(f"error: {context.command_path} has no option{several} {', '.join(found)}", err=True)
+    for help_ in dict.fromkeys(found.values()):
+        these = [each for each in found if found[each] == help_]
+        before = f"{', '.join(these)}: " if several else ""
+        yield from (f"{before}{line}" for line in _lines(these, help_, context, known))
+
+
+def _lines(these: list[str], help_: str, context: Any, known: dict[str, bool]) -> Iterator[str]:
+    from poolctl.config.option_for import on_the_command_line
+    from poolctl.similar import similar
+
+    if not help_:
+        near = {each: similar(each, known) for each in these}
+        meant = [name for name in near.values() if name]
+        yield f"did you mean {' '.join(meant)}?" if meant else f"{context.command_path} -h lists those that there are"
+        return
+    if not help_.startswith("write ") or help_.startswith("write poolctl"):
+        yield help_
+        return
+    here = on_the_command_line(help_)
+    if here:
+        here = f"; on the command line, {'add ' if '--set' in known else 'poolctl run '}{here}"
+    yield f"in the topology, {help_}{here}"

@@ -1,0 +1,109 @@
+"""What a terminal gets, and what a pipe gets: sentences are broken between words in the one, nowhere in the other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from harness.server import Server
+from harness.terminal import typed, without_colours
+
+from poolctl.cli.say import folded
+from tests.cli.test_meant import poolctl
+
+FILES = {
+    "shop.yaml": "app: demo\n",
+    "wrong.yaml": "app: demo\nworkers: 4\nmax_requests: 10\npool: thread\nownership: leader/followers\n"
+    "dispatch: round-robin\n",
+    "other.yaml": "app: demo\npool: thread\nlimits: {connections: 5000}\n",
+    "broken.yaml": "app: {wsgi: broken}\nlisten: tcp://127.0.0.1:0\n",
+    "broken.py": "import there_is_no_module_of_such_a_name\n",
+}
+COMMANDS = [
+    "run wrong.yaml",
+    "run broken.yaml",
+    "run nothing:app",
+    "run /srv/a-folder/that-nobody/has-made/topology.yaml",
+    "run .",
+    "run --nothing",
+    "nothing",
+    "validate wrong.yaml",
+    "validate broken.yaml",
+    "validate --stirct shop.yaml",
+    "explain shop.yaml",
+    "explain PC301",
+    "explain dispatch",
+    "explain nothing",
+    "diff shop.yaml other.yaml",
+    "status nothing",
+    "plugin list",
+    "plugin show nothing",
+    "plugin show least-loaded",
+    "plugin check nothing",
+    "init --app nothing",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("say")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def whole(text: str) -> list[str]:
+    """The words of a text, but for lines of a file, which are cut where there is no room."""
+    return re.sub(r"(?m)^[ \d]*\|.*$|[│├└─]", "", text).split()
+
+
+def assert_fits(shown: str, columns: int) -> None:
+    """No line is longer than the terminal, unless by one word that is."""
+    for line in shown.splitlines():
+        words = re.sub(r"^[ \d]*(\||= help:|-->)?", "", line).split()
+        assert len(line) <= columns or len(words) == 1, line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_terminal_breaks_no_word(folder: Path, command: str) -> None:
+    """Words of a pipe, where every line is whole, are the words of every terminal."""
+    piped = poolctl(*command.split(), cwd=folder, COLUMNS="33")
+    words = whole(piped.stderr + piped.stdout)
+    for columns in (60, 40):
+        code, shown = typed(*command.split(), cwd=folder, columns=columns)
+        shown = without_colours(shown)
+        assert code == piped.returncode
+        assert_fits(shown, columns)
+        assert sorted(set(whole(shown))) == sorted(set(words)), shown
+
+
+def test_a_pipe_is_not_wrapped(folder: Path) -> None:
+    """COLUMNS says how wide the terminal of a shell is; a pipe has no width."""
+    for command in COMMANDS[::4]:
+        narrow, wide = (poolctl(*command.split(), cwd=folder, COLUMNS=columns) for columns in ("33", "200"))
+        assert (narrow.stdout, narrow.stderr) == (wide.stdout, wide.stderr)
+
+
+def test_data_stays_whole_in_a_terminal(folder: Path) -> None:
+    for command in ("config shop.yaml", "validate wrong.yaml --format json", "validate wrong.yaml --format concise"):
+        assert typed(*command.split(), cwd=folder, columns=40)[1] == poolctl(*command.split(), cwd=folder).stdout
+
+
+def test_a_table_becomes_sentences_where_there_is_no_room(folder: Path, tmp_path: Path) -> None:
+    place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
+    with Server({"app": "demo", "name": "shop", "pool": {"size": 1}}, tmp_path, environment=place) as server:
+        assert server.port, "it is ready"
+        for columns in (80, 60, 40):
+            code, shown = typed("status", "shop", cwd=folder, columns=columns, **place)
+            assert code == 0, shown
+            assert_fits(shown, columns)
+            assert ("  worker      pid  starts" in shown) == (columns == 80)
+            assert ("1 start, " in shown) == (columns != 80)
+            assert "in hand" not in shown
+
+
+def test_lines_go_on_below_where_they_began() -> None:
+    assert folded("  one two three\nfour", 9) == "  one two\n    three\nfour"
+    assert folded("a-word-that-is-longer", 9) == "a-word-that-is-longer"
+    assert folded("one two three", 0) == "one two three"

@@ -1,0 +1,157 @@
+"""Options that people know from other servers, and other slips of a command line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from poolctl import __version__
+from poolctl.config.elsewhere import ANSWERS, KEYS, LETTERS
+from poolctl.config.load import NESTED
+from poolctl.config.model import Topology
+from poolctl.config.option_for import on_the_command_line, options_for
+from tests.cli.test_meant import poolctl
+
+NOT_YET = {
+    "--reload": "does not reload code yet",
+    "--max-requests 100": "does not recycle workers yet",
+    "--log-level debug": "has no level or format to choose yet",
+    "--daemon": "stays in the foreground",
+    "-D": "stays in the foreground",
+    "-c gunicorn.conf.py": "poolctl run FILE",
+    "--config hypercorn.toml": "poolctl run FILE",
+    "--env-file .env": "EnvironmentFile=",
+    "--http h11": "parses HTTP by itself",
+    "-k gevent": "has no green threads: pool: {threads: 16}",
+    "--nothing": "poolctl run -h lists",
+}
+LINES = {
+    "--workers 4": "pool: {size: 4}",
+    "--workers=4": "pool: {size: 4}",
+    "-w 4": "pool: {size: 4}",
+    "-w4": "pool: {size: 4}",
+    "-w 4 --threads 2": "pool: {size: 4, threads: 2}",
+    "-k sync": "pool: process",
+    "--bind 0.0.0.0:8000": "listen: tcp://0.0.0.0:8000",
+    "-b :8000": "listen: tcp://0.0.0.0:8000",
+    "-b unix:/run/shop.sock": "listen: unix:///run/shop.sock",
+    "-b :8000 -b :8001": "listen: [tcp://0.0.0.0:8000, tcp://0.0.0.0:8001]",
+    "--port 8000": "listen: tcp://127.0.0.1:8000",
+    "-p 8000": "listen: tcp://127.0.0.1:8000",
+    "-p shop.pid": "pid_file: shop.pid",
+    "--host 0.0.0.0 --port 80": "listen: tcp://0.0.0.0:80",
+    "--timeout 30": "timeouts: {request: 30}",
+    "--graceful-timeout 30": "timeouts: {drain: 30}",
+    "--access-logfile -": "access_log: {to: stdout}",
+    "--no-access-log": "access_log: off",
+    "--preload": "preload: true",
+    "--http2": "protocol: {http2: true}",
+    "--forwarded-allow-ips 10.0.0.1": "forwarded: {trust: 10.0.0.1}",
+    "-e A=b": "environment: {A: b}",
+    "--pool.size 4": "pool: {size: 4}",
+    "--dispatch random": "dispatch: random",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("usage")
+    (folder / "shop.yaml").write_text("app: demo\n")
+    return folder
+
+
+def help_of(done: object) -> str:
+    return re.search(r"help: (.*)", done.stderr)[1]  # type: ignore[attr-defined,index]
+
+
+@pytest.mark.parametrize("options", NOT_YET)
+def test_an_option_that_nothing_stands_for(folder: Path, options: str) -> None:
+    done = poolctl("run", *options.split(), "shop.yaml", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: poolctl run has no option {options.split(maxsplit=1)[0]}\n")
+    assert NOT_YET[options] in help_of(done)
+
+
+@pytest.mark.parametrize("options", LINES)
+def test_an_option_that_is_a_key(folder: Path, options: str) -> None:
+    """What it says to write, and what to add to the command line, are both accepted, and mean the same."""
+    done = poolctl("run", *options.split(), "shop.yaml", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    line, _, added = help_of(done).rpartition("; on the command line, add ")
+    assert line.endswith(f"in the topology, write {LINES[options]}")
+    file = folder / f"{abs(hash(options))}.yaml"
+    file.write_text(f"app: demo\n{LINES[options]}\n")
+    shown = [
+        poolctl("config", *words, "--format", "json", cwd=folder)
+        for words in ([file.name], ["shop.yaml", *shlex.split(added)])
+    ]
+    assert [each.returncode for each in shown] == [0, 0], shown
+    values = [re.findall(r'"(?:key|value)": .*', each.stdout) for each in shown]
+    assert values[0][2:] == values[1][2:]  # but for the name, which is the file's
+
+
+def test_all_options_are_told_at_once(folder: Path) -> None:
+    words = ["--reload", "-w", "4", "--ssl-keyfile", "k.pem", "--ssl-certfile", "c.pem", "shop:app"]
+    done = poolctl("run", *words, cwd=folder)
+    assert "has no options --reload, -w, --ssl-keyfile, --ssl-certfile\n" in done.stderr
+    assert "help: --reload: poolctl does not reload" in done.stderr
+    assert "listen: {at: tcp://HOST:PORT, tls: {key: k.pem, certificate: c.pem}}" in done.stderr
+    assert done.stderr.count("help: ") == 3
+
+
+@pytest.mark.parametrize("words", ["--workers 4 shop:app", "status --workers 4", "plugin list --workers 4"])
+def test_before_and_behind_other_commands(folder: Path, words: str) -> None:
+    done = poolctl(*words.split(), cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert help_of(done).endswith("write pool: {size: 4}; on the command line, poolctl run --set pool.size=4")
+
+
+@pytest.mark.parametrize("word", sorted({*KEYS, *ANSWERS} - {"use", "concurrency", "body", "head"}))
+def test_every_word_has_an_answer_as_an_option(word: str) -> None:
+    found = options_for([f"--{word}", "shop:app"], {"--set": True}, Topology.model_fields, NESTED)
+    assert list(found) == [f"--{word}"]
+    assert found[f"--{word}"]
+
+
+def test_letters_are_words_that_are_known() -> None:
+    for letter, word in LETTERS.items():
+        assert options_for([f"-{letter}"], {}, Topology.model_fields, NESTED)[f"-{letter}"], word
+
+
+def test_what_nobody_knows_yet_is_not_offered() -> None:
+    for line in ("listen: tcp://HOST:PORT", "pool: {size: ...}", "app: {wsgi: MODULE:CALLABLE}, or another"):
+        assert on_the_command_line(f"write {line}") == ""
+
+
+def test_what_is_known_is_passed_over() -> None:
+    known = {"--set": True, "--strict": False}
+    words = ["--set", "--workers", "--strict", "shop.yaml", "--", "--bind"]
+    assert options_for(words, known, Topology.model_fields, NESTED) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("explain", "missing argument"),
+        ("validate --format xml shop.yaml", "'xml' is not one of 'human'"),
+        ("run -f", "requires an argument"),
+        ("run a b", "unexpected extra argument"),
+        ("nothing", 'unknown command "nothing"'),
+        ("diff - -", "standard input can be read only once"),
+    ],
+)
+def test_other_slips_are_errors_as_all_others(folder: Path, words: str, said: str) -> None:
+    done = poolctl(*words.split(), cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(r"error: [^A-Z].*\nhelp: .*-h .*\n\Z", done.stderr), done.stderr
+    assert said in done.stderr
+
+
+def test_what_is_meant_by_help_and_version(folder: Path) -> None:
+    for words in (["version"], ["-V"], ["--version"]):
+        assert poolctl(*words, cwd=folder).stdout == f"poolctl {__version__}\n"
+    assert poolctl("help", cwd=folder).stdout == poolctl("-h", cwd=folder).stdout
+    assert poolctl("help", "run", cwd=folder).stdout == poolctl("run", "-h", cwd=folder).stdout
