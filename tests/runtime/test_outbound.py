@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -241,6 +242,20 @@ def leave_ranges(outbound: Outbound, wire: Line) -> bytes:
 
 
 LEFT = [leave_nothing, leave_memory, leave_both, leave_file, leave_half, leave_sent, leave_ranges]
+
+
+def test_without_a_descriptor_for_the_rest_the_client_is_cut_off(outbound: Outbound) -> None:
+    """Which is told as the server's want of descriptors, and not as an error of the app."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = os.open(os.devnull, os.O_RDONLY)  # no number below it is free
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1, hard))
+    try:
+        with pytest.raises(ClientGone):
+            outbound.add(b"x" * (MEMORY + 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(taken)
+    outbound.add(b"x" * (MEMORY + 1))
 
 
 @pytest.mark.parametrize("leave", LEFT)
