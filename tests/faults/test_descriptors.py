@@ -28,12 +28,13 @@ def listeners(port: int) -> set[str]:
 
 
 def held(pid: int, port: int) -> dict[str, int]:
-    """How many descriptors of each kind a process holds beyond stdin, stdout and stderr."""
+    """How many descriptors of each kind a process holds beyond stdin, stdout, stderr and the log's copy of that."""
     own, kinds = listeners(port), Counter[str]()
+    log = os.readlink(f"/proc/{pid}/fd/2")
     for name in os.listdir(f"/proc/{pid}/fd"):
-        if int(name) <= 2:
-            continue
         target = os.readlink(f"/proc/{pid}/fd/{name}")
+        if int(name) <= 2 or target == log:
+            continue
         kind, _, inode = target.partition(":")
         if kind == "socket":
             kind = "listener" if inode.strip("[]") in own else "socket"
