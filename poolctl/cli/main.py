@@ -142,6 +142,11 @@ def open_what_is_closed() -> None:
 def main() -> None:
     """The program."""
     open_what_is_closed()
+    try:
+        os.getcwd()
+    except OSError:  # where everything relative would be looked for
+        sys.stderr.write("error: the working directory has been removed: change to another one\n")
+        sys.exit(2)
     if sys.argv[1:2] == ["run"]:
         cli()
     # What is printed may have any character, and the encoding of the terminal or the pipe not have it.

@@ -209,6 +209,10 @@ _STATIC = (
     "poolctl serves one app, at /: serve the files with a topology of their own, app: {static: ./static}, by the proxy"
     " in front, or by the app (WhiteNoise)"
 )
+_ROUTES = (
+    "poolctl serves one app, at /: each further app has a topology of its own, and the proxy in front chooses by the"
+    " path; files beside an app are served in the same way (app: {static: ./static}), or by the app (WhiteNoise)"
+)
 _CORS = (
     "poolctl adds no headers: CORS is the app's part (CORSMiddleware of Starlette and FastAPI, django-cors-headers,"
     " Flask-CORS) or the proxy's"
@@ -258,7 +262,7 @@ ANSWERS = {
     **dict.fromkeys(("postworkerinit", "workerint", "workerabort", "preexec", "prerequest", "postrequest"), _HOOKS),
     **dict.fromkeys(("onexit", "workerexit", "childexit", "onworkerboot", "onworkershutdown"), _HOOKS),
     **dict.fromkeys(("rootpath", "scriptname", "urlprefix", "prefix", "mountpoint", "basepath"), _PREFIX),
-    **dict.fromkeys(("mount", "mounts", "routes", "location", "locations", "upstream", "upstreams"), _PREFIX),
+    **dict.fromkeys(("mount", "mounts", "routes", "location", "locations", "upstream", "upstreams"), _ROUTES),
     **dict.fromkeys(("daemon", "daemonize", "background", "detach", "restart", "supervisor"), _FOREGROUND),
     **dict.fromkeys(("server", "servers", "service", "services", "poolctl", "topology", "config", "settings"), ONE),
     **dict.fromkeys(("onstart", "onstartup", "onstop", "onshutdown", "onready", "lifecycle"), _HOOKS),

@@ -26,6 +26,13 @@ from poolctl.config.elsewhere import (
     WORKER_CLASSES,
 )
 
+COMPOSE = frozenset(("image", "build", "ports", "depends_on", "volumes"))  # keys of a service of Docker Compose
+_COMPOSE = (
+    "this is a file of Docker Compose: it stays as it is, and the command of a service in it is poolctl run FILE, with"
+    " the topology in a file of its own; poolctl init writes one"
+)
+
+SIZES = ("protocol.body", "protocol.head")  # in bytes
 MOST = 40  # keys of a mapping that are looked at for one line
 Texts = dict[tuple[str, ...], str]  # what is below one key, each value as it would be written
 
@@ -85,6 +92,8 @@ def _of_section(plain: str, value: Any, around: dict[str, Any], nested: Mapping[
         return ANSWERS["metadata"]
     if not isinstance(value, dict):
         return ""
+    if plain == "services" and any(isinstance(each, dict) and not COMPOSE.isdisjoint(each) for each in value.values()):
+        return _COMPOSE
     if plain == "server" and ("events" in around or not NGINX.isdisjoint(value)):
         return ANSWERS["http"]
     if plain == "events" and isinstance(most := value.get("worker_connections"), int):
@@ -251,6 +260,8 @@ def _fitting(known: str, value: Any) -> str:
         return "client"
     if known == "environment":
         return _variables(value)
+    if known in SIZES and isinstance(value, str) and (size := re.fullmatch(r"([0-9]{1,18})([kmgKMG])", value)):
+        return f"{size[1]}{size[2].upper().replace('K', 'Ki').replace('M', 'Mi').replace('G', 'Gi')}B"
     return _shown(value)
 
 

@@ -194,7 +194,11 @@ def test_the_shell_completes(tmp_path: Path) -> None:
         assert done.stdout.split() == [found], done
 
 
-@pytest.mark.parametrize("words", [["run", "FILE"], ["init", "--yes"]], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [["run", "FILE"], ["run", "../shop.yaml"], ["run", "shop:app"], ["validate", "a.yaml"], ["init", "--yes"]],
+    ids=str,
+)
 def test_a_working_directory_that_was_removed(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "shop.yaml").write_text("app: demo\nlisten: tcp://127.0.0.1:0\n")
     words = [word.replace("FILE", str(tmp_path / "shop.yaml")) for word in words]

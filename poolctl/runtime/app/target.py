@@ -113,6 +113,10 @@ def _meant(target: str) -> str:
     if path.endswith("()") and path[:-2].isidentifier():
         return f"; call it in a module, 'app = {path}', and name that: package.module:app"
     if module != name and f"{module}.{path or 'x'}".replace(".", "").isidentifier():
+        if (
+            not path and "/" in target and not name.endswith(".py")
+        ):  # of app/application the last is the callable's name
+            module, _, path = module.rpartition(".")
         return f"; did you mean '{module}{':' * bool(path)}{path}'?"
     return ""
 

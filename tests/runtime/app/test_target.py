@@ -93,6 +93,8 @@ def test_errors_of_the_users_code_pass_through() -> None:
         ("./shop.py:app", "; did you mean 'shop:app'?"),
         ("pc_shop/wsgi:application", "; did you mean 'pc_shop.wsgi:application'?"),
         ("pc_shop/wsgi.py", "; did you mean 'pc_shop.wsgi'?"),
+        ("pc_shop/wsgi/application", "; did you mean 'pc_shop.wsgi:application'?"),
+        ("app/application", "; did you mean 'app:application'?"),
         ("shop:create_app()", "; call it in a module, 'app = create_app()', and name that: package.module:app"),
         ("a b:c", ""),
     ],
