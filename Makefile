@@ -12,8 +12,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
-# The tests wait for processes more than they compute, so four jobs are about right for two cores.
-JOBS ?= 4
+# The tests wait for processes and for time more than they compute, so six jobs are about right for two cores.
+JOBS ?= 6
 # They start hundreds of servers: those keep what they have compiled, whatever the environment says.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml

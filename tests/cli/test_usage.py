@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from poolctl import __version__
+from poolctl.cli.main import cli
 from poolctl.config.elsewhere import ANSWERS, KEYS, LETTERS
 from poolctl.config.load import NESTED
 from poolctl.config.model import Topology
@@ -76,7 +78,7 @@ def test_an_option_that_nothing_stands_for(folder: Path, options: str) -> None:
 
 
 @pytest.mark.parametrize("options", LINES)
-def test_an_option_that_is_a_key(folder: Path, options: str) -> None:
+def test_an_option_that_is_a_key(folder: Path, options: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it says to write, and what to add to the command line, are both accepted, and mean the same."""
     done = poolctl("run", *options.split(), "shop.yaml", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
@@ -84,11 +86,12 @@ def test_an_option_that_is_a_key(folder: Path, options: str) -> None:
     assert line.endswith(f"in the topology, write {LINES[options]}")
     file = folder / f"{abs(hash(options))}.yaml"
     file.write_text(f"app: demo\n{LINES[options]}\n")
+    monkeypatch.chdir(folder)
     shown = [
-        poolctl("config", *words, "--format", "json", cwd=folder)
+        CliRunner().invoke(cli, ["config", *words, "--format", "json"])
         for words in ([file.name], ["shop.yaml", *shlex.split(added)])
     ]
-    assert [each.returncode for each in shown] == [0, 0], shown
+    assert [each.exit_code for each in shown] == [0, 0], shown
     values = [re.findall(r'"(?:key|value)": .*', each.stdout) for each in shown]
     assert values[0][2:] == values[1][2:]  # but for the name, which is the file's
 

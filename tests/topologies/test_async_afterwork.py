@@ -73,7 +73,7 @@ def test_a_stream_of_http2_does_not_wait(model: str, launch: Launch) -> None:
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["reactive-processes", "leader-threads", "reuse-port", "accept-threads"])
 def test_a_stop_waits_for_it_and_cancels_it_before_the_end(model: str, launch: Launch) -> None:
     server = launch(topology(model, timeouts={"drain": "4s"}))
     assert get(server.port, "/afterwards?0.5").body == b"answered"

@@ -48,7 +48,7 @@ def test_open_streams_are_told_at_the_beginning(model: str, launch: Launch) -> N
     assert "the app has ended" in server.log
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["reactive-processes", "leader-threads", "reuse-port", "accept-threads"])
 def test_what_is_left_is_cancelled_before_the_end(model: str, launch: Launch) -> None:
     server = launch(topology(model, timeouts={"drain": "4s"}))
     with ExitStack() as stack:

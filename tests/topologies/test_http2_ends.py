@@ -94,12 +94,10 @@ def test_a_client_that_leaves_before_it_has_opened_a_window_is_not_waited_for(
     assert server.stop() == 0
 
 
-@models
 @apps
-def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(
-    app: Any, model: str, launch: Launch
-) -> None:
-    server = launch({"app": app, "protocol": HTTP2, "timeouts": {**NEVER, "write": "2s"}, **MODELS[model]}, path=APPS)
+def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(app: Any, launch: Launch) -> None:
+    times = {**NEVER, "write": "2s"}
+    server = launch({"app": app, "protocol": HTTP2, "timeouts": times, **MODELS["reuse-port"]}, path=APPS)
     with Wire(server.port, 0) as wire:
         wire.ask("/")
         wire.sock.settimeout(0.2)
