@@ -8,7 +8,6 @@ import struct
 import sys
 
 SO_ATTACH_FILTER = 26
-SO_DETACH_FILTER = 27
 SO_ATTACH_REUSEPORT_CBPF = 51
 LOAD_ABSOLUTE = 0x20  # BPF_LD | BPF_W | BPF_ABS
 LOAD_BYTE = 0x30  # BPF_LD | BPF_B | BPF_ABS
@@ -17,11 +16,17 @@ EXCLUSIVE_OR_X = 0xAC  # BPF_ALU | BPF_XOR | BPF_X
 TO_X = 0x07  # BPF_MISC | BPF_TAX
 JUMP = 0x05  # BPF_JMP | BPF_JA
 JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+JUMP_SET = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 MULTIPLY = 0x24  # BPF_ALU | BPF_MUL | BPF_K
 SHIFT_RIGHT = 0x74  # BPF_ALU | BPF_RSH | BPF_K
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 RETURN_A = 0x16  # BPF_RET | BPF_A
-RETURN = 0x06  # BPF_RET | BPF_K
+RETURN = 0x06  # BPF_RET | BPF_K: so many bytes of the packet are kept
+ALL = 0xFFFFFFFF
+TCP_FLAGS = (
+    13  # the byte of the TCP header that has them (RFC 9293, 3.1); a filter of a TCP socket sees that header first
+)
+SYN = 0x02
 EXTENSION = 0xFFFFF000  # SKF_AD_OFF: loads at negative offsets ask the kernel instead of the packet
 RANDOM = EXTENSION + 56  # SKF_AD_RANDOM
 CPU = EXTENSION + 36  # SKF_AD_CPU
@@ -41,13 +46,10 @@ def attach(listener: socket.socket, program: list[Instruction]) -> None:
 
 
 def deafen(listener: socket.socket) -> None:
-    """Have the kernel drop what comes to a listening socket: clients try again in a second. Raises OSError."""
-    _attach(listener, SO_ATTACH_FILTER, [(RETURN, 0, 0, 0)])
-
-
-def hear(listener: socket.socket) -> None:
-    """Take that back. Raises OSError."""
-    listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    """Have the kernel drop every SYN that comes to a listening socket, whose client tries again in a second; handshakes
+    that have begun go on. Raises OSError."""
+    program = [(LOAD_BYTE, 0, 0, TCP_FLAGS), (JUMP_SET, 0, 1, SYN), (RETURN, 0, 0, 0), (RETURN, 0, 0, ALL)]
+    _attach(listener, SO_ATTACH_FILTER, program)
 
 
 def _attach(sock: socket.socket, option: int, program: list[Instruction]) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from poolctl.runtime.door import Door
 
 
+HANDSHAKE = 2  # milliseconds that one takes on this machine and in its network, at the most
+
+
 class Address(Protocol):
     """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number.
 
@@ -98,25 +101,25 @@ def shut(sock: socket.socket) -> bool:
     """Refuse who comes to a listening socket from now on, unless somebody waits there; whether that was done.
 
     A client that came between a look and shutdown(2) would get a reset in place of an answer. So the kernel drops what
-    comes before the last look; those who ask for a connection in that moment try again, and are refused then.
+    asks for a connection before the last look, which waits for handshakes that have begun; who is dropped tries again,
+    and is refused then.
     """
     if _waited_at(sock):
         return False
     with contextlib.suppress(OSError):  # another system than Linux, or whoever else has it was first
         bpf.deafen(sock)
-        if _waited_at(sock):
-            bpf.hear(sock)
-            return False
+        if _waited_at(sock, HANDSHAKE):
+            return False  # whoever takes that one looks again
     with contextlib.suppress(OSError):  # as above
         sock.shutdown(socket.SHUT_RDWR)
     return True
 
 
-def _waited_at(sock: socket.socket) -> bool:
-    """Whether a client waits at a listening socket that has not been shut."""
+def _waited_at(sock: socket.socket, milliseconds: int = 0) -> bool:
+    """Whether a client waits at a listening socket that has not been shut, or comes within so long."""
     poller = poll()
     poller.register(sock, POLLIN)
-    return any(not event & POLLHUP for _, event in poller.poll(0))
+    return any(not event & POLLHUP for _, event in poller.poll(milliseconds))
 
 
 def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:

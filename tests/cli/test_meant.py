@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import get
+from harness.launcher import Launcher
 from harness.server import ROOT, Server
 
 WSGI = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"found"]\n'
@@ -21,9 +24,15 @@ async def app(scope, receive, send):
 
 
 def poolctl(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "poolctl", *words]
-    env = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=cwd, env=env)
+    """What a command prints, in a process that has everything imported."""
+    return commands().run([*words], environment, cwd)
+
+
+@functools.cache
+def commands() -> Launcher:
+    made = Launcher()
+    atexit.register(made.close)
+    return made
 
 
 class Typed(Server):

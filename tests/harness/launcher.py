@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -83,6 +84,24 @@ class Launcher:
             os.close(status_writer)
         return Launched(open(stderr, errors="replace"), open(status, "rb", buffering=0))
 
+    def run(self, words: list[str], environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+        """A command that ends by itself."""
+        with tempfile.TemporaryFile("w+", errors="replace") as stdout, tempfile.TemporaryFile("w+") as stderr:
+            status, status_writer = os.pipe()
+            request = {"words": words, "environment": dict(environment), "folder": str(folder)}
+            try:
+                fds = [stderr.fileno(), status_writer, stdout.fileno()]
+                socket.send_fds(self._sock, [json.dumps(request).encode()], fds)
+            finally:
+                os.close(status_writer)
+            with open(status, "rb", buffering=0) as told:
+                told.readline()  # the pid
+                assert select.select([told], [], [], PATIENCE)[0], words
+                code = int(told.readline())
+            stdout.seek(0)
+            stderr.seek(0)
+            return subprocess.CompletedProcess(words, code, stdout.read(), stderr.read())
+
     def close(self) -> None:
         self._sock.close()
         self._process.wait(PATIENCE)
@@ -119,7 +138,7 @@ def launch(control: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a runner ended
     with socket.socket(fileno=control) as sock:
         while True:
-            request, fds, _, _ = socket.recv_fds(sock, REQUEST, 2)
+            request, fds, _, _ = socket.recv_fds(sock, REQUEST, 3)
             if not request:
                 return
             if os.fork() == 0:
@@ -151,14 +170,14 @@ def _import() -> None:
     gc.freeze()
 
 
-def _run(control: socket.socket, request: dict[str, Any], stderr: int, status: int) -> None:
+def _run(control: socket.socket, request: dict[str, Any], stderr: int, status: int, stdout: int = -1) -> None:
     """The runner: fork the server, tell its pid, then its exit code."""
     control.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
         os.close(status)
-        _serve(request, stderr)
+        _serve(request, stderr, stdout)
     os.close(stderr)
     os.write(status, b"%d\n" % pid)
     _, ended = os.waitpid(pid, 0)
@@ -166,14 +185,16 @@ def _run(control: socket.socket, request: dict[str, Any], stderr: int, status: i
     os._exit(0)
 
 
-def _serve(request: dict[str, Any], stderr: int) -> None:
+def _serve(request: dict[str, Any], stderr: int, stdout: int) -> None:
     from poolctl.cli.main import main
 
-    os.dup2(stderr, 2)
-    os.close(stderr)
+    for number, given in ((2, stderr), (1, stdout)):
+        if given >= 0:
+            os.dup2(given, number)
+            os.close(given)
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
-    sys.path[:0] = request["environment"]["PYTHONPATH"].split(os.pathsep)
+    sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["poolctl", *request["words"]]
     code: Any = 1
     try:
