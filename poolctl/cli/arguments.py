@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-FILE = typer.Argument(metavar="FILE", help="The topology; - for standard input.")
-File = Annotated[str, FILE]
 Meant = Annotated[
     str, typer.Argument(metavar="FILE|FOLDER|APP", help="The topology; - for standard input.", show_default=False)
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from poolctl.cli.arguments import File, Listen, Overlays, Sets
+from poolctl.cli.arguments import Listen, Meant, Overlays, Sets
 from poolctl.cli.say import say
 
 
@@ -19,7 +19,7 @@ class Form(StrEnum):
 
 
 def config(
-    file: File,
+    file: Meant = "",
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,

@@ -29,8 +29,10 @@ class Form(StrEnum):
 
 
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The topology that runs; - for standard input.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The one that is to run; - for standard input.")],
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="The topology that runs, its folder or an app; - for standard input.")
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The one that is to run, in the same way.")],
     form: Annotated[Form, typer.Option("--format", help="For people, or for programs.")] = Form.HUMAN,
 ) -> None:
     """Say what changes from one topology to another, and how a running server could take it over.

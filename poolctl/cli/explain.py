@@ -29,20 +29,24 @@ class Form(StrEnum):
 def explain(
     what: Annotated[
         str,
-        typer.Argument(metavar="WHAT", help="A topology; or a code (PC301), a key (dispatch, limits.waiting), a word."),
-    ],
+        typer.Argument(
+            metavar="WHAT",
+            help="A topology, its folder or an app; or a code (PC301), a key (dispatch, limits.waiting), a word.",
+            show_default=False,
+        ),
+    ] = "",
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,
     form: Annotated[Form, typer.Option("--format", help="How a topology is drawn.")] = Form.TEXT,
 ) -> None:
-    """Explain a topology in plain words, or a code, a key or a word of the language.
+    """Explain a topology in plain words, or a code, a key or a word, of other servers too.
 
     Of a topology: who is there, how a request travels, what each choice gives and costs, which design it equals.
     """
     if re.fullmatch(r"PC\d{3}", what, re.IGNORECASE):
         say(_code(what.upper()))
-    elif _is_file(what) or is_app(what):
+    elif not what or _is_file(what) or is_app(what):
         from poolctl.assembly.picture import picture
         from poolctl.cli.draw import draw
         from poolctl.cli.judged import judged
@@ -88,8 +92,26 @@ def _language(what: str) -> str:
         found = found or [key for key in [*keys(), *options()] if key.endswith(f".{what}")]
     if found:
         return "\n".join(map(explain_key, found))
+    if answer := _of_another_server(what):
+        return answer
     inner = [each.rpartition(".")[2] for each in [*keys(), *options()]]
     raise _unknown(what, [*keys(), *options(), *inner, *(word for axis in REGISTRY for word in words(axis)), *CODES])
+
+
+def _of_another_server(what: str) -> str:
+    """What a key or word of another server is here; empty for anything else."""
+    from poolctl.assembly.glossary import explain_key
+    from poolctl.assembly.registry import REGISTRY
+    from poolctl.config.elsewhere import ANSWERS, KEYS, WORDS
+    from poolctl.config.load import NESTED
+    from poolctl.config.place_for import place_for, without_dashes, word_for
+
+    plain = without_dashes(what)
+    if plain not in ANSWERS and (key := KEYS.get(plain)):
+        return f"{what}: here it is {key}\n\n{explain_key(key)}"
+    found = [place_for(what, NESTED)]
+    found += [word_for(axis, what) for axis in REGISTRY if axis != "app" or what in WORDS[axis]]
+    return "".join(f"{what}: {each}\n" for each in dict.fromkeys(found) if each)
 
 
 def _unknown(what: str, known: list[str]) -> typer.Exit:

@@ -34,7 +34,19 @@ def found(what: str, axes: Sequence[str] = ()) -> Found:
         return plugin
     if is_file(what):
         raise left(f"{what} is below none of the classes of poolctl.plugin that are for an axis: {', '.join(AXES)}")
-    raise left(f'there is no plugin "{what}"', "poolctl plugin list shows what is installed")
+    raise left(f'there is no plugin "{what}"', _instead(what, axes))
+
+
+def _instead(what: str, axes: Sequence[str]) -> str:
+    """What may have been meant. ``axes``: those of which plugins alone are asked for; empty: words of poolctl too."""
+    from poolctl.assembly.plugins.reference import AXES, references
+    from poolctl.assembly.registry import REGISTRY, words
+    from poolctl.similar import similar
+
+    known = [each.text for axis in axes or AXES for each in references(axis)]
+    known += [] if axes else [word for axis in REGISTRY for word in words(axis)]
+    near = similar(what, known)
+    return f'did you mean "{near}"?' if near else "poolctl plugin list shows what is installed"
 
 
 def _only_one(file: str, axes: Sequence[str]) -> Found:

@@ -27,7 +27,10 @@ class Form(StrEnum):
 
 
 def status(
-    what: Annotated[str, typer.Argument(metavar="[NAME|TOPOLOGY]", help="A server's name, or its file.")] = "",
+    what: Annotated[
+        str,
+        typer.Argument(metavar="NAME|FILE|FOLDER|APP", help="A server's name, or its topology.", show_default=False),
+    ] = "",
     form: Annotated[Form, typer.Option("--format", help="How it is printed.")] = Form.TEXT,
 ) -> None:
     """Show the servers of this user that run, or one of them: workers, requests, what waits, faults of plugins.
@@ -37,23 +40,33 @@ def status(
     import json
     import os
 
-    name = _name(what)
-    found = [each for each in _servers() if not name or each["name"] == name]
+    running = list(_servers())
+    names = [each["name"] for each in running]
+    name = what if what in names else _name(what)
+    found = [each for each in running if not name or each["name"] == name]
     if form is Form.JSON:
         say(json.dumps(found, indent=2), whole=True)
     for number, each in enumerate(found if form is Form.TEXT else ()):
         say("\n" * bool(number) + "\n".join(_lines(each, columns(sys.stdout))))
     if not found:
+        from poolctl.similar import similar
         from poolctl.supervision.control import folders
 
         who = f"{name} does not run" if name else "no server of this user runs"
         rest = "" if os.environ.get("RUNTIME_DIRECTORY") else ", and among the sockets that the kernel lists"
-        say(f"{who}: looked in {', '.join(dict.fromkeys(folders()))}{rest}", err=True)
+        near = similar(name, names) if name else None
+        meant = f'; did you mean "{near}"?' if near else ""
+        say(f"{who}: looked in {', '.join(dict.fromkeys(folders()))}{rest}{meant}", err=True)
         raise typer.Exit(NOT_RUNNING)
 
 
 def _name(what: str) -> str:
-    if not what.endswith((".yaml", ".yml")):
+    """The name of a server, where a topology, a folder or an app is given."""
+    import os
+
+    from poolctl.cli.meant import is_app
+
+    if not (what.endswith((".yaml", ".yml")) or os.path.isdir(what) or is_app(what)):
         return what
     from poolctl.cli.judged import judged
 

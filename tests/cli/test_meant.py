@@ -239,3 +239,34 @@ def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
     assert '\ndirectory: ".."' in (tmp_path / "deploy" / "shop.yaml").read_text()
     with Server(tmp_path / "deploy" / "shop.yaml", Path("/"), sets=("pool.size=1",)) as server:
         assert get(server.port).body == b"found"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("explain reload", "poolctl does not reload code yet"),
+        ("explain workers", "workers: here it is pool.size"),
+        ("explain gunicorn", "{wsgi: MODULE:CALLABLE}"),
+        ("plugin show least-loadd", 'did you mean "least-loaded"?'),
+        ("explain .", "half-sync/half-reactive"),
+        ("config .", "demo"),
+        ("diff . topology.yaml", ""),
+    ],
+)
+def test_words_of_others_and_folders_are_answered_everywhere(tmp_path: Path, words: str, said: str) -> None:
+    (tmp_path / "topology.yaml").write_text("app: demo\n")
+    done = poolctl(*words.split(), cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert said in done.stdout + done.stderr, done
+
+
+def test_the_server_of_a_folder_is_found_by_the_folder(tmp_path: Path) -> None:
+    place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
+    (tmp_path / "topology.yaml").write_text("name: shop\napp: demo\nlisten: tcp://127.0.0.1:0\n")
+    with Server(tmp_path / "topology.yaml", tmp_path, environment=place) as server:
+        server.ready()
+        for words in (["status", "."], ["status", str(tmp_path)], ["status", "topology.yaml"], ["status", "shop"]):
+            assert "shop" in poolctl(*words, cwd=tmp_path, **place).stdout
+        wrong = poolctl("status", "shpo", cwd=tmp_path, **place)
+        assert 'did you mean "shop"?' in wrong.stderr
+        assert server.stop() == 0

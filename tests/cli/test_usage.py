@@ -138,7 +138,7 @@ def test_what_is_known_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("explain", "missing argument"),
+        ("diff", "missing argument"),
         ("validate --format xml shop.yaml", "'xml' is not one of 'human'"),
         ("run -f", "requires an argument"),
         ("run a b", "unexpected extra argument"),
