@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import stat
 import sys
+from _thread import allocate_lock, get_ident, start_new_thread
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from logging import LogRecord
-from os import fstat, write
+from os import fstat, getpid, register_at_fork, write
+from time import time
 from typing import Any, TextIO
+
+NAMES = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
 
 class Lines(logging.Formatter):
@@ -46,24 +51,32 @@ class Steadfast(logging.Logger):
         return level >= self.getEffectiveLevel()
 
     def _log(self, level: int, msg: object, args: Any, exc_info: Any = None, *rest: Any, **more: Any) -> None:
+        if _thread.start_new_thread is not start_new_thread:
+            # Locks are greenlets' now (gevent), and two threads that wait for one of those wait for ever.
+            self._plainly(level, msg, args, exc_info)
+            return
         try:
             super()._log(level, msg, args, exc_info, *rest, **more)
         except BaseException as error:  # noqa: BLE001  # the boundary, which says both
-            with contextlib.suppress(BaseException):
-                record = LogRecord(self.name, level, "", 0, msg, args, _known(exc_info))
-                try:
-                    record.getMessage()
-                except BaseException:  # noqa: BLE001  # words of the app that raise
-                    record.args = ()
-                self._plainly(record)
-                what = "what the app has put into logging raised %s"
-                self._plainly(LogRecord(self.name, logging.ERROR, "", 0, what, (type(error).__name__,), None))
+            self._plainly(level, msg, args, exc_info)
+            self._plainly(logging.ERROR, "what the app has put into logging raised %s", (type(error).__name__,), None)
 
-    def _plainly(self, record: LogRecord) -> None:
-        """Past everything that the app has put into logging."""
-        for handler in logging.getLogger("poolctl").handlers:
-            if isinstance(handler, Handler):
-                handler.emit(record)
+    def _plainly(self, level: int, msg: object, args: Any, exc_info: Any) -> None:
+        """Past everything that the app may have put into logging, and past its locks. Never raises."""
+        with contextlib.suppress(BaseException):
+            record = LogRecord.__new__(LogRecord)  # made in the usual way it takes locks, for the thread
+            record.__dict__.update(
+                {"name": self.name, "levelno": level, "levelname": NAMES.get(level, str(level)), "process": getpid()},
+                msg=msg, args=args, exc_info=_known(exc_info), exc_text=None, stack_info=None, created=time(),
+            )  # fmt: skip
+            record.msecs = int(record.created % 1 * 1000)
+            try:
+                record.getMessage()
+            except BaseException:  # noqa: BLE001  # words of the app that raise
+                record.args = ()
+            for handler in logging.root.manager.loggerDict["poolctl"].handlers:  # type: ignore[union-attr]  # no lock
+                if isinstance(handler, Handler):
+                    handler.handle(record)
 
 
 def _known(exc_info: Any) -> Any:
@@ -76,15 +89,37 @@ def _known(exc_info: Any) -> Any:
 class Handler(logging.StreamHandler[TextIO]):
     """Writes to the standard error of the start. An app may close it, and the next descriptor to get its number may be
     a client's: such a socket gets nothing, and a copy is written to, as long as nobody has closed that. What cannot be
-    logged raises nothing."""
+    logged raises nothing. Its lock is one of the system's, whatever the app makes of those of threading."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
+        self._turn = allocate_lock()  # not that of threading
+        self._writes = 0  # the thread that has it
+        register_at_fork(after_in_child=self._renew)  # another thread may have it then
         self._own: tuple[int, int] | None = None  # what identifies the open file of the start
         self._copy = -1
         with contextlib.suppress(OSError, ValueError):  # no file, as in tests of this module
             self._own = _identity(stream.fileno())
             self._copy = fcntl(stream.fileno(), F_DUPFD_CLOEXEC, 3)
+
+    def _renew(self) -> None:
+        self._turn = allocate_lock()
+        self._writes = 0
+
+    def handle(self, record: LogRecord) -> bool:
+        """Write it, unless a filter has something against it."""
+        if not self.filter(record):
+            return False
+        mine = get_ident()
+        if self._writes == mine:  # what is written of raises, and logs that
+            return False
+        with self._turn:
+            self._writes = mine
+            try:
+                self.emit(record)
+            finally:
+                self._writes = 0
+        return True
 
     def emit(self, record: LogRecord) -> None:
         if self._own is None or self._may(2):

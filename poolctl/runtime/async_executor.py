@@ -258,7 +258,11 @@ class AsyncTaskExecutor(ABC):
             keep = False
         except BaseException as error:  # noqa: BLE001  # the app's, and logged
             forked.leave()
-            keep = self._failed(lent, exchange, error)
+            try:
+                keep = self._failed(lent, exchange, error)
+            except Exception:
+                log.exception("a request that failed could not be answered")
+                keep = False
         if lent.exchange is exchange:
             self._end(lent, exchange, keep)
         elif self.after.tasks:

@@ -50,6 +50,8 @@ HUNG = 5.0  # seconds that a front may be in the code of a plugin
 SAID = 0.1  # seconds that a front has to write where it hangs
 FORCED = 1  # exit status: something in hand was lost
 BOOT_FAILED = 3  # exit status: reported to the supervisor
+STUMBLES = 100  # turns that may fail one right after the other; a mold that cannot do one any more has to be replaced
+SPIN = 0.01  # seconds: what fails later than this after the last failure does not spin
 
 
 def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int, presence: int) -> int:
@@ -90,6 +92,8 @@ class Mold:
         self.proven: set[int] = set()  # stages of which a role has been ready: their code can be loaded
         self.early = [0] * (LAST + 1)  # deaths before that, by stage
         self.announced = False
+        self.stumbles = 0  # turns that failed one right after the other
+        self.stumbled = 0.0  # when the last one did
         self.status = 0
         forked.hold({self.reports.fileno(), self.reporter.fileno(), *self.readers, *self.writers})
 
@@ -101,14 +105,32 @@ class Mold:
         """Keep the roles alive until it is time to leave; answers the exit status."""
         with self.signals, self.reports, self.reporter:
             while self.ended < LAST or any(post.pid for post in self.posts):
-                self._sleep()
-                now = time.monotonic()
-                self._bury(now)
-                self._end_overdue()
-                self._end_hanging(now)
-                self._fill(now)
-                self._drain(now)
+                try:
+                    self._turn()
+                except BaseException as error:  # noqa: BLE001  # a signal handler of a preloaded app may raise anywhere
+                    self._stumble(error)
         return self.status
+
+    def _turn(self) -> None:
+        try:
+            self._sleep()
+        finally:
+            now = time.monotonic()
+            self._bury(now)
+            self._end_overdue()
+            self._end_hanging(now)
+            self._fill(now)
+            self._drain(now)
+
+    def _stumble(self, error: BaseException) -> None:
+        """A turn failed: go on. Raises the error when turns do nothing but fail."""
+        forked.leave()
+        now = time.monotonic()
+        self.stumbles = self.stumbles + 1 if now - self.stumbled < SPIN else 0
+        self.stumbled = now
+        if self.stumbles > STUMBLES:
+            raise error
+        log.error("a turn of the mold failed; it goes on", exc_info=error)
 
     def _sleep(self) -> None:
         """Until something is to be done; a stop is noted here, because its event is seen here."""

@@ -111,3 +111,27 @@ def test_a_start_that_raises_what_cannot_be_told_comes_to_its_end(
         return
     with pytest.raises(AssertionError, match=r"error\[PC411\]|failed to start"):
         serve({**model, "app": app}, path=tmp_path, tracebacks=True)
+
+
+ALARMED = """
+import signal
+def ring(number, frame):
+    raise TimeoutError("rung")
+signal.signal(signal.SIGALRM, ring)
+signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+def application(environ, start_response):
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
+def test_a_signal_handler_of_a_preloaded_app_does_not_end_the_mold(serve: Start, name: str, tmp_path: Path) -> None:
+    (tmp_path / "alarmed.py").write_text(ALARMED)
+    server = serve({**ALL[name].topology(2, preload=True), "app": {"wsgi": "alarmed"}}, path=tmp_path, tracebacks=True)
+    tree = server.tree()
+    server.wait_for_log("a turn of the mold failed; it goes on", 3)
+    assert get(server.port).status == 200
+    assert server.tree() == tree
+    assert server.stop() == 0

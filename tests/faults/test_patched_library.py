@@ -40,6 +40,11 @@ def test_a_server_serves_says_what_its_app_raises_and_stops(serve: Start, name: 
             for client in several:
                 client.ask("/")
             assert [client.answer().status for client in several] == [200] * 4
+        for _ in range(10 if "gevent" in patch else 1):
+            with clients(server.port, 4) as several:  # which all threads tell at the same time
+                for client in several:
+                    client.ask("/raise")
+                assert [client.answer().status for client in several] == [500] * 4
     with Client(server.port) as client:
         client.ask("/", method="POST", body=large)
         assert client.answer().body == large
