@@ -76,7 +76,7 @@ class Steadfast(logging.Logger):
                 record.args = ()
             for handler in logging.root.manager.loggerDict["poolctl"].handlers:  # type: ignore[union-attr]  # no lock
                 if isinstance(handler, Handler):
-                    handler.handle(record)
+                    handler.put(record)
 
 
 def _known(exc_info: Any) -> Any:
@@ -108,18 +108,22 @@ class Handler(logging.StreamHandler[TextIO]):
 
     def handle(self, record: LogRecord) -> bool:
         """Write it, unless a filter has something against it."""
-        if not self.filter(record):
-            return False
+        passed = bool(self.filter(record))
+        if passed:
+            self.put(record)
+        return passed
+
+    def put(self, record: LogRecord) -> None:
+        """Write it, whatever filters there are."""
         mine = get_ident()
         if self._writes == mine:  # what is written of raises, and logs that
-            return False
+            return
         with self._turn:
             self._writes = mine
             try:
                 self.emit(record)
             finally:
                 self._writes = 0
-        return True
 
     def emit(self, record: LogRecord) -> None:
         if self._own is None or self._may(2):

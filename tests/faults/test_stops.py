@@ -317,12 +317,13 @@ def test_a_signal_to_every_process_at_once_drains_as_one_to_the_first(
 @models(always=("hshr-processes", "hshr-threads", "hsha-front-processes", "hsha-worker-processes", "lf-threads"))
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_newcomers_are_refused_at_once_while_a_request_is_still_answered(
-    serve: Start, name: str, kind: str, tmp_path: Path
+    serve: Start, name: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
     """Not let into a queue that nobody will look at, and not left without an answer to their SYN."""
     if kind == "unix" and name == "reuse-port":
         pytest.skip("reuse-port is for tcp alone")
-    path = f"/tmp/poolctl-{os.getpid()}-{name}.sock"
+    path = f"/tmp/poolctl-{os.getpid()}-{name}.sock"  # that of pytest would be too long
+    request.addfinalizer(lambda: Path(path).unlink(missing_ok=True))
     listen = f"unix://{path}" if kind == "unix" else "tcp://127.0.0.1:0"
     _, server = begin(serve, name, 2, listen=[listen, "tcp://127.0.0.1:0"])
     address = (socket.AF_UNIX, path) if kind == "unix" else (socket.AF_INET, ("127.0.0.1", server.port))
