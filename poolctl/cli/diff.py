@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 SAME, DIFFERENT = 0, 1
 CONCLUSIONS = {
     "hot": "A running server could take this over as it is.",
-    "generation": "A running server could take this over by a new generation, and what listens in both refuses nobody.",
+    "generation": (
+        "A running server could take this over by a new generation; addresses that both have refuse no clients."
+    ),
     "restart": "Only a restart takes all of this over.",
 }
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from poolctl.cli.arguments import Listen, Overlays, Sets
-from poolctl.cli.meant import is_app
+from poolctl.cli.meant import USUAL, is_app
 from poolctl.cli.say import say
 
 WRONG_USE = 2
@@ -58,14 +58,19 @@ def explain(
 
 
 def _is_file(what: str) -> bool:
-    """A word of the language is never a file: write ./dispatch for one of that name."""
+    """A word of the language is never a file: write ./dispatch for one of that name. A word of other servers is a
+    folder where that has a topology."""
     return what == "-" or what.endswith((".yaml", ".yml")) or what.startswith((".", os.sep)) or _only_a_file(what)
 
 
 def _only_a_file(what: str) -> bool:
     from poolctl.assembly.glossary import axes_of, keys
+    from poolctl.config.elsewhere import ANSWERS, KEYS
 
-    return os.path.exists(what) and what not in keys() and not axes_of(what)
+    if not os.path.exists(what) or what in keys() or axes_of(what):
+        return False
+    bare = os.path.isdir(what) and not any(os.path.isfile(os.path.join(what, name)) for name in USUAL)
+    return not (bare and what in (*KEYS, *ANSWERS))
 
 
 def _code(code: str) -> str:
@@ -83,6 +88,7 @@ def _language(what: str) -> str:
     from poolctl.assembly.glossary import axes_of, explain_key, keys, options
     from poolctl.assembly.registry import REGISTRY, words
     from poolctl.config.codes import CODES
+    from poolctl.config.elsewhere import ANSWERS, KEYS
 
     what = re.sub(r"\.\d+(?=\.|\Z)", "", what)  # findings say listen.0.tls, of the first of a list
     try:
@@ -95,19 +101,22 @@ def _language(what: str) -> str:
     if answer := _of_another_server(what):
         return answer
     inner = [each.rpartition(".")[2] for each in [*keys(), *options()]]
-    raise _unknown(what, [*keys(), *options(), *inner, *(word for axis in REGISTRY for word in words(axis)), *CODES])
+    every = [*keys(), *options(), *inner, *(word for axis in REGISTRY for word in words(axis)), *CODES]
+    raise _unknown(what, [*every, *KEYS, *ANSWERS])
 
 
 def _of_another_server(what: str) -> str:
     """What a key or word of another server is here; empty for anything else."""
     from poolctl.assembly.glossary import explain_key
     from poolctl.assembly.registry import REGISTRY
-    from poolctl.config.elsewhere import ANSWERS, KEYS, WORDS
+    from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS, WORDS
     from poolctl.config.load import NESTED
     from poolctl.config.place_for import place_for, without_dashes, word_for
 
-    plain = without_dashes(what)
-    if plain not in ANSWERS and (key := KEYS.get(plain)):
+    owner, _, inner = what.rpartition(".")
+    plain = without_dashes(inner)
+    key = INSIDE.get((owner, plain)) or ("" if owner or plain in ANSWERS else KEYS.get(plain))
+    if key:
         return f"{what}: here it is {key}\n\n{explain_key(key)}"
     found = [place_for(what, NESTED)]
     found += [word_for(axis, what) for axis in REGISTRY if axis != "app" or what in WORDS[axis]]
@@ -118,8 +127,8 @@ def _unknown(what: str, known: list[str]) -> typer.Exit:
     from poolctl.similar import similar
 
     near = similar(what, known)
-    mend = (
+    fix = (
         f'did you mean "{near}"?' if near else "name a file, a code (PC301), a key (dispatch) or a word (least-loaded)"
     )
-    say(f'error: "{what}" is neither a file nor a code, key or word of the language: {mend}', err=True)
+    say(f'error: "{what}" is neither a file nor a code, key or word of the language: {fix}', err=True)
     return typer.Exit(WRONG_USE)

@@ -19,7 +19,7 @@ def init(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; -: to standard output.")
     ] = "topology.yaml",
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, take defaults for what is not given.")] = False,
     name: Annotated[str, typer.Option(metavar="NAME", help="The server's name. The default is the project's.")] = "",
     app: Annotated[str | None, _option("app", "MODULE:CALLABLE")] = None,
@@ -40,7 +40,7 @@ def init(
     """Write a commented topology for an app: look for it here, ask what decides something, say why.
 
     Nothing is imported or run to find the app. Exits with 0 when the file is written, 1 when the answers end early,
-    2 when the file is there already, or nobody can be asked.
+    2 when the file exists already, or there is no terminal to ask on.
     """
     given = {
         "app": app,

@@ -22,7 +22,7 @@ OFFERED_MAX = 9
 
 
 class Unanswered(Exception):
-    """There is nobody to ask. ``flags``: the options that would answer, and what their default would be."""
+    """There is no terminal to ask on. ``flags``: the options that would answer, and what their default would be."""
 
     def __init__(self, flags: list[tuple[str, str]]) -> None:
         super().__init__(", ".join(flag for flag, _ in flags))
@@ -33,16 +33,16 @@ class Interview:
     """Answers from options, from a person, or from the defaults."""
 
     def __init__(self, look: Look, given: Mapping[str, Any], console: Console | None) -> None:
-        """``given``: fields of Answers that options answer. ``console``: where a person is; None: nobody is asked."""
+        """``given``: fields of Answers that options answer. ``console``: where to ask; None: no questions."""
         self._look = look
         self._given = given
         self._console = console
         self._missing: list[tuple[str, str]] = []
 
     def hold(self, start: Answers, *, defaults: bool) -> Answers:
-        """All that decides something. Where nobody can be asked it is the default, if ``defaults`` says so.
+        """All that decides something. Where no question can be asked it is the default, if ``defaults`` says so.
 
-        Raises Unanswered, and Wrong for what options say; EOFError and KeyboardInterrupt of who is asked.
+        Raises Unanswered, and Wrong for what options say; EOFError and KeyboardInterrupt of the terminal.
         """
         answers, candidate = self._app(start)
         settled = {"app"}

@@ -71,7 +71,7 @@ QUESTIONS = {
     ),
     "work": Question(
         "Where does most of the time of a request go?",
-        "Who waits needs no core, so there may be many workers; who computes needs one each.",
+        "A worker that waits needs no core, so there may be many; one that computes needs a core of its own.",
         "--waits/--computes",
         (
             ("waits", "for a database, for other services, for disks"),
@@ -97,7 +97,7 @@ QUESTIONS = {
     ),
     "proxy": Question(
         "Who do clients reach first?",
-        "Behind a proxy the app has to be told who its clients are, and by nobody else.",
+        "Behind a proxy only the proxy knows the addresses of the clients, and only its word may count.",
         "--proxy",
         (
             ("none", "this server itself"),
@@ -107,7 +107,7 @@ QUESTIONS = {
     ),
     "trust": Question(
         "From which address or network does the proxy come?",
-        "Only what comes from there is believed when it says who the client is.",
+        "Only connections from there may say what the address of the client is.",
         "--trust",
     ),
     "certificate": Question(
@@ -117,7 +117,7 @@ QUESTIONS = {
     ),
     "key": Question(
         "Which PEM file has its key?",
-        "Readable by who starts poolctl, and by nobody else. Empty: it is in the same file.",
+        "Readable by the user who starts poolctl alone. Empty: the key is in the same file.",
         "--key",
     ),
     "listen": Question(
@@ -129,14 +129,14 @@ QUESTIONS = {
         "May two threads run it at the same time?",
         "Threads cost little and share what is in memory. If in doubt: no, then there are processes.",
         "--thread-safe/--no-thread-safe",
-        (("yes", "it shares nothing between requests without a lock"), ("no", "or nobody knows")),
+        (("yes", "it shares nothing between requests without a lock"), ("no", "or not known")),
         YES_NO,
     ),
     "preload": Question(
         "Does a process of it take much memory, and does its import open nothing?",
         "If so it is imported once and forked. Connections and threads do not survive a fork.",
         "--preload/--no-preload",
-        (("yes", "over 100 MB, and the import opens no connections and starts no threads"), ("no", "or nobody knows")),
+        (("yes", "over 100 MB, and the import opens no connections and starts no threads"), ("no", "or not known")),
         YES_NO,
     ),
 }

@@ -32,8 +32,8 @@ def read(field: str, value: Any) -> Any:
         if field == "trust":
             _trusted(value)
     except ValueError as error:
-        mend = getattr(error, "help", "")
-        raise Wrong(f"{error}: {mend}" if mend else str(error)) from None
+        fix = getattr(error, "help", "")
+        raise Wrong(f"{error}: {fix}" if fix else str(error)) from None
     if field in ("certificate", "key"):
         return _path(field, value)
     return value
@@ -58,7 +58,7 @@ def _trusted(value: str) -> None:
     except ValueError:
         raise ValueError(f'"{value}" is no address and no network, for instance 127.0.0.1 or 10.0.0.0/8') from None
     if network.endswith("/0"):
-        raise ValueError(f"{value} is everybody, so any client could say who it is: name the network of the proxy")
+        raise ValueError(f"{value} is every address, so any client could claim any: name the network of the proxy")
 
 
 def _path(what: str, value: str) -> str:

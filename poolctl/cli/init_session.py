@@ -108,7 +108,7 @@ class Session:
         say(f"error: {message}", err=True)
 
     def _tell_unanswered(self, unanswered: Unanswered) -> None:
-        self._error("standard input is no terminal, so there is nobody to ask")
+        self._error("standard input is not a terminal, so no questions can be asked")
         say("Add --yes to take the defaults, or answer:", err=True)
         width = max(len(flag) for flag, _ in unanswered.flags)
         for flag, default in unanswered.flags:

@@ -1,4 +1,4 @@
-"""Puts a new file in its place: whole or not at all, and never over another one that nobody agreed to lose."""
+"""Puts a new file in its place: whole or not at all, and never over another one without --force."""
 
 from __future__ import annotations
 
@@ -59,4 +59,4 @@ def _fill(temporary: str, text: str) -> None:
 
 
 def _there(path: str) -> str:
-    return f"{path} is there already: --force replaces it, --output FILE writes another"
+    return f"{path} already exists; use --force to overwrite it, or --output FILE for another one"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Each is the function, or the group, of its name in the module of its name, in the order of --help.
 COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "status", "plugin")
-# What people type who know other servers, and what there is.
+# Commands of other servers, and what to type here.
 ELSEWHERE = {
     "check": 'did you mean "poolctl validate", or "poolctl plugin check"?',
     "test": 'did you mean "poolctl validate"?',

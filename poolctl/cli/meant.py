@@ -1,4 +1,4 @@
-"""What somebody means who names no topology: the one of a folder, or an app.
+"""What a command line means that names no topology file: the topology of a folder, or an app.
 
     poolctl run                 topology.yaml in this folder
     poolctl run /srv/shop       topology.yaml in that folder
@@ -6,7 +6,7 @@
     poolctl run shop.py         the same, of the application in that file
 
 Nothing is imported to find out what an app is. Only where its source does not say is it imported, in a process of its
-own, by commands that import apps anyway: what its module raises is then told as it is told of a topology.
+own, by commands that import apps anyway: what its module raises is then reported as for a topology.
 """
 
 from __future__ import annotations
@@ -162,6 +162,6 @@ def _to_keep(what: str) -> str:
     return f"poolctl init{app} writes one to keep."
 
 
-def _left(message: str, mend: str) -> typer.Exit:
-    say(f"error: {message}: {mend}", err=True)
+def _left(message: str, fix: str) -> typer.Exit:
+    say(f"error: {message}: {fix}", err=True)
     return typer.Exit(USAGE)

@@ -53,7 +53,7 @@ def _only_one(file: str, axes: Sequence[str]) -> Found:
     """The plugin of a file that has one."""
     try:
         tree = ast.parse(Path(file).expanduser().read_bytes(), file)
-    except (OSError, SyntaxError, ValueError):  # to be said by who imports it
+    except (OSError, SyntaxError, ValueError):  # importing it says so
         names = ["Mine"]
     else:
         names = [each.name for each in tree.body if isinstance(each, ast.ClassDef) and not each.name.startswith("_")]
@@ -85,11 +85,11 @@ def _plugin(what: str) -> Found | None:
     return None
 
 
-def left(message: str, mend: str = "", detail: str = "") -> typer.Exit:
+def left(message: str, fix: str = "", detail: str = "") -> typer.Exit:
     """Said on standard error, and the way out."""
     say(f"error: {message}", err=True)
-    if mend:
-        say(f"help: {mend}", err=True)
+    if fix:
+        say(f"help: {fix}", err=True)
     if detail:
         say(detail, err=True)
     return typer.Exit(UNUSABLE)

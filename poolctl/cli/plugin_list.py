@@ -1,4 +1,4 @@
-"""poolctl plugin list: the words of each axis, and who has them."""
+"""poolctl plugin list: the words of each axis, and the distribution of each."""
 
 from __future__ import annotations
 

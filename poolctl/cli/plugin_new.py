@@ -48,7 +48,7 @@ def new(
     base = Path(folder) / (f"poolctl-{name}" if package else "")
     there = [base / file for file in files if (base / file).exists()]
     if there:
-        raise left(f"{there[0]} is there already", "take another name, or -C another folder")
+        raise left(f"{there[0]} already exists", "take another name, or -C another folder")
     _free(name, kind.value, package)
     try:
         base.mkdir(parents=True, exist_ok=True)
@@ -75,8 +75,8 @@ def _free(name: str, kind: str, package: bool) -> None:
         )
     module = _named(name)[0]
     if not package and (module in sys.stdlib_module_names or find_spec(module) is not None):
-        mend = f"take another name, for instance my-{name}; or --package, where it is poolctl_{module}"
-        raise left(f"there is a module {module} already, which tests of {module}.py would import instead", mend)
+        fix = f"take another name, for instance my-{name}; or --package, where it is poolctl_{module}"
+        raise left(f"there is a module {module} already, which tests of {module}.py would import instead", fix)
 
 
 def _named(name: str) -> tuple[str, str]:

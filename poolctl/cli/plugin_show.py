@@ -79,7 +79,7 @@ def _option(name: str, schema: dict[str, Any], description: Description) -> str:
     kind = ", ".join(filter(None, _kinds(schema)))
     value = schema.get("default", "none")
     given = json.dumps(value) if value == "" or isinstance(value, bool | list | dict) else value
-    default = "has to be given" if name in description.required else f"default: {given}"
+    default = "required" if name in description.required else f"default: {given}"
     return f"{schema.get('description', '')} ({'; '.join(filter(None, [kind, default]))})".strip()
 
 

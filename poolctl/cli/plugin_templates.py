@@ -54,7 +54,7 @@ class {cls}(WsgiApp):
 
     interface: ClassVar[int] = 1
 
-    greeting: Annotated[str, Field(min_length=1, description="what everybody is told")] = "hello"
+    greeting: Annotated[str, Field(min_length=1, description="what every client gets")] = "hello"
 
     def find(self) -> Callable[..., Iterable[bytes]]:
         """The WSGI application (PEP 3333); called once in each worker, before it serves."""

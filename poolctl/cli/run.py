@@ -43,7 +43,7 @@ def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets
         parts = assembled_from(judgement)
     except Invalid as invalid:
         raise _refused(file, invalid.diagnostics, EX_CONFIG) from None
-    # The app is imported by those who run it; everything else is looked at before anything is opened.
+    # The processes that run the app import it; everything else is checked before anything is opened.
     both = [*judgement.findings, *findings(judgement, app=False)]
     found = in_order(map(_for_a_second, both), judgement.tree.sources)
     if any(each.severity == "error" for each in found):
@@ -51,7 +51,7 @@ def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets
     start_logging()
     for finding in found:
         logging.getLogger("poolctl").warning("%s", finding.concise)
-    from poolctl.assembly.assemble import serve  # the runtime, which nobody needs for a file that is not valid
+    from poolctl.assembly.assemble import serve  # the runtime, which a file that is not valid does not need
 
     try:
         status = serve(parts, lambda report: _explained(file, judgement, report))
@@ -76,7 +76,7 @@ def _explained(file: str, judgement: Judgement, report: Report) -> str:
 
 
 def _for_a_second(finding: Diagnostic) -> Diagnostic:
-    """That the topology runs already is a note to who validates it, and an error to who starts another one."""
+    """That the topology runs already is a note for validate, and an error for a second start."""
     return replace(finding, severity="error") if finding.severity == "note" else finding
 
 

@@ -52,7 +52,7 @@ def status(
         from poolctl.similar import similar
         from poolctl.supervision.control import folders
 
-        who = f"{name} does not run" if name else "no server of this user runs"
+        who = f"{name} is not running" if name else "no server of this user is running"
         rest = "" if os.environ.get("RUNTIME_DIRECTORY") else ", and among the sockets that the kernel lists"
         near = similar(name, names) if name else None
         meant = f'; did you mean "{near}"?' if near else ""

@@ -61,7 +61,7 @@ def test_diff(folder: Path) -> None:
         "    default -> new.yaml:4\n"
         "    generation: processes take it with them when they start\n"
         "\n"
-        "A running server could take this over by a new generation, and what listens in both refuses nobody.\n"
+        "A running server could take this over by a new generation; addresses that both have refuse no clients.\n"
     )
 
 

@@ -17,6 +17,7 @@ from poolctl.assembly.registry import REGISTRY, words
 from poolctl.cli.draw import draw
 from poolctl.cli.draw.svg import LETTER
 from poolctl.cli.main import cli
+from poolctl.config.elsewhere import ANSWERS, KEYS
 from poolctl.config.sources import Inputs
 
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
@@ -173,3 +174,32 @@ def test_what_is_unknown(what: str, mend: str) -> None:
     status, shown, said = explain(what)
     assert (status, shown) == (2, "")
     assert mend in said
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("reload", "reload: poolctl does not reload code yet"),
+        ("max-requests", "max-requests: poolctl does not recycle workers yet"),
+        ("daemon", "daemon: poolctl stays in the foreground"),
+        ("workers", "workers: here it is pool.size\n\npool.size, an option of\n"),
+        ("ssl_keyfile", "ssl_keyfile: here it is listen.tls.key\n\nlisten.tls.key: "),
+        ("timeouts.read", "timeouts.read: here it is timeouts.body\n\ntimeouts.body: "),
+        ("gevent", "gevent: poolctl has no green threads"),
+        ("flask", "flask: write app: {wsgi: MODULE:CALLABLE}\n"),
+        ("least-connections", "least-connections: write dispatch: least-loaded\n"),
+    ],
+)
+def test_a_word_of_another_server(what: str, said: str) -> None:
+    done = CliRunner().invoke(cli, ["explain", what])
+    assert (done.exit_code, done.stdout.startswith(said)) == (0, True), done.output
+
+
+@pytest.mark.parametrize("what", sorted({*KEYS, *ANSWERS}))
+def test_every_word_of_other_servers_is_explained(what: str) -> None:
+    assert CliRunner().invoke(cli, ["explain", what]).exit_code == 0
+
+
+def test_a_misspelled_word_of_another_server() -> None:
+    done = CliRunner().invoke(cli, ["explain", "relaod"])
+    assert (done.exit_code, 'did you mean "reload"?' in done.stderr) == (2, True)

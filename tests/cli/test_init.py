@@ -107,7 +107,10 @@ def test_a_file_that_is_there_is_not_replaced(here: Path) -> None:
     file.write_text("app: echo\n")
     done = init("--yes", "--kind", "demo")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == "error: topology.yaml is there already: --force replaces it, --output FILE writes another\n"
+    assert (
+        done.stderr
+        == "error: topology.yaml already exists; use --force to overwrite it, or --output FILE for another one\n"
+    )
     assert file.read_text() == "app: echo\n"
     assert init("--yes", "--kind", "demo", "--force").exit_code == 0
     assert yaml.safe_load(file.read_text())["app"] == "demo"
@@ -125,7 +128,7 @@ def test_one_that_comes_while_it_asks_is_not_replaced_either(
     monkeypatch.setattr(sys.modules[__name__], "Typed", Meanwhile)
     code, _, err = typed("\n" * 9, "--kind", "demo")
     assert code == 2
-    assert "is there already" in err
+    assert "already exists" in err
     assert (here / "topology.yaml").read_text() == "app: echo\n"
     assert os.listdir(here) == ["topology.yaml"]
 
@@ -161,7 +164,7 @@ def test_without_a_terminal_it_asks_nobody_and_names_the_options(here: Path) -> 
     (here / "shop.py").write_text(FLASK)
     done = init()
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "there is nobody to ask" in done.stderr
+    assert "no questions can be asked" in done.stderr
     for flag, default in (("--app", "shop:app"), ("--waits/--computes", "waits"), ("--proxy", "none")):
         assert f"{flag} " in done.stderr
         assert f"default {default}" in done.stderr
@@ -224,7 +227,7 @@ def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(her
         (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy decides nothing with the other answers"),
         (["--kind", "demo", "--listen", "8000"], '"8000" is not an address: write tcp://127.0.0.1:8000'),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is no address and no network'),
-        (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is everybody"),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is every address"),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "unix"], "--proxy unix"),
         (["--kind", "demo", "--name", "my shop"], '"my shop" cannot be the name of a server'),
         (["--kind", "demo", "--certificate", "a\nb"], "certificate: that cannot be the path of a file"),

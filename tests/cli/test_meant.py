@@ -270,3 +270,38 @@ def test_the_server_of_a_folder_is_found_by_the_folder(tmp_path: Path) -> None:
         wrong = poolctl("status", "shpo", cwd=tmp_path, **place)
         assert 'did you mean "shop"?' in wrong.stderr
         assert server.stop() == 0
+
+
+def test_commands_take_the_folder_that_they_are_in(tmp_path: Path) -> None:
+    (tmp_path / "topology.yaml").write_text("app: demo\n")
+    for command in ("validate", "config", "explain"):
+        alone, named = (poolctl(command, *words, cwd=tmp_path) for words in ([], ["topology.yaml"]))
+        assert (alone.returncode, alone.stdout) == (0, named.stdout)
+
+
+def test_a_folder_with_a_topology_goes_before_a_word_of_another_server(tmp_path: Path) -> None:
+    """And after a word of poolctl's own."""
+    for name in ("deploy", "dispatch", "services"):
+        (tmp_path / name).mkdir()
+    for name in ("deploy", "dispatch"):
+        (tmp_path / name / "topology.yaml").write_text("app: demo\n")
+    begins = {
+        "deploy": "topology: 2 ",
+        "services": "services: a file is",
+        "dispatch": "dispatch: which worker",
+    }
+    for what, said in begins.items():
+        assert poolctl("explain", what, cwd=tmp_path).stdout.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("plugin show half-sync", "poolctl plugin list shows"),
+        ("plugin check least-loadd", "poolctl plugin list shows"),  # of plugins alone
+    ],
+)
+def test_a_plugin_that_is_none(tmp_path: Path, words: str, said: str) -> None:
+    done = poolctl(*words.split(), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from harness.server import Server
+from harness.machine import within
+from harness.server import ROOT, Server
 from harness.terminal import typed, without_colours
 
 from poolctl.cli.say import folded
@@ -68,10 +72,11 @@ def assert_fits(shown: str, columns: int) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_terminal_breaks_no_word(folder: Path, command: str) -> None:
     """Words of a pipe, where every line is whole, are the words of every terminal."""
-    piped = poolctl(*command.split(), cwd=folder, COLUMNS="33")
+    place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(folder))  # no other tests' servers
+    piped = poolctl(*command.split(), cwd=folder, COLUMNS="33", **place)
     words = whole(piped.stderr + piped.stdout)
     for columns in (60, 40) if command == COMMANDS[0] else (40,):
-        code, shown = typed(*command.split(), cwd=folder, columns=columns)
+        code, shown = typed(*command.split(), cwd=folder, columns=columns, **place)
         shown = without_colours(shown)
         assert code == piped.returncode
         assert_fits(shown, columns)
@@ -107,3 +112,38 @@ def test_lines_go_on_below_where_they_began() -> None:
     assert folded("  one two three\nfour", 9) == "  one two\n    three\nfour"
     assert folded("a-word-that-is-longer", 9) == "a-word-that-is-longer"
     assert folded("one two three", 0) == "one two three"
+
+
+def in_encoding(command: str, folder: Path, encoding: str) -> tuple[str, str]:
+    """What a command prints where its streams have this encoding, which is chosen when Python starts."""
+    done = subprocess.run(
+        [sys.executable, "-m", "poolctl", *command.split()],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=within(60),
+        check=False,
+    )
+    return done.stdout.decode(encoding), done.stderr.decode(encoding)
+
+
+WIDE = 'app: demo\nlimits: {connections: "äλ", wating: 5}\n'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "value"), [("ascii", r'"\xe4\u03bb"'), ("latin-1", r'"ä\u03bb"'), ("utf-8", '"äλ"')]
+)
+def test_carets_stay_below_what_they_mean(folder: Path, encoding: str, value: str) -> None:
+    """Where characters are written as escapes, and where they are not."""
+    (folder / "wide.yaml").write_text(WIDE, encoding="utf-8")
+    lines = in_encoding("validate wide.yaml", folder, encoding)[0].splitlines()
+    below = [(line, lines[number + 1]) for number, line in enumerate(lines) if line.startswith(" 2 | ")]
+    assert [line[carets.index("^") : carets.rindex("^") + 1] for line, carets in below] == [value, "wating"]
+
+
+@pytest.mark.parametrize("command", ["explain shop.yaml", "explain wide.yaml", "config shop.yaml", "diff λ shop.yaml"])
+def test_every_command_prints_what_its_encoding_holds(folder: Path, command: str) -> None:
+    (folder / "wide.yaml").write_text(WIDE, encoding="utf-8")
+    out, err = in_encoding(command, folder, "ascii")  # anything else could not be decoded
+    assert "Traceback" not in err
+    assert ("`- mold (process)" in out) == (command == "explain shop.yaml")

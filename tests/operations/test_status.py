@@ -105,7 +105,7 @@ def test_the_socket_is_its_users_alone_and_a_dead_server_is_passed_over(
     server.kill_all()
     assert path.exists()
     done = status(place)
-    assert done.stderr.startswith("no server of this user runs: looked in ")
+    assert done.stderr.startswith("no server of this user is running: looked in ")
     assert (done.returncode, done.stdout) == (1, "")
 
 
@@ -139,4 +139,4 @@ def test_a_server_of_another_environment_is_found(serve: Launch, tmp_path: Path,
     assert server.stop() == 0
     done = status({**place, "RUNTIME_DIRECTORY": ""}, name)
     assert done.returncode == 1
-    assert f"{name} does not run: looked in {place['XDG_RUNTIME_DIR']}/poolctl, " in done.stderr
+    assert f"{name} is not running: looked in {place['XDG_RUNTIME_DIR']}/poolctl, " in done.stderr
