@@ -206,8 +206,8 @@ _PREFIX = (
     " let the proxy strip it"
 )
 _STATIC = (
-    "poolctl serves one app, at /: serve the files with a topology of their own, app: {static: ./static}, by the proxy"
-    " in front, or by the app (WhiteNoise)"
+    "poolctl serves one app, at /: files beside it are served by the proxy in front, by the app (WhiteNoise), or by a"
+    " topology of their own on another address, app: {static: ./static}"
 )
 _ROUTES = (
     "poolctl serves one app, at /: each further app has a topology of its own, and the proxy in front chooses by the"

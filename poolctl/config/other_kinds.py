@@ -41,6 +41,20 @@ KINDS = (
         r"\A(?=[ \t]*(?://|/\*))(?:[ \t]*(?://.*|/\*.*\*/)?[ \t]*\n)+[ \t]*\{",
         "leave out the comments: those of YAML begin with #",
     ),
+    Kind(
+        "a file of Docker Compose",
+        (),
+        r"(?ms)^services[ \t]*:.*(?:^[ \t]+|[{,][ \t]*)(?:image|build)[ \t]*:",
+        "let it stay as it is, and start a topology in the container: command: poolctl run topology.yaml; poolctl init"
+        " writes one, and in a container it has listen: tcp://0.0.0.0:8000",
+    ),
+    Kind(
+        "a manifest of Kubernetes",
+        (),
+        r"(?ms)\A(?=.*^apiVersion[ \t]*:).*^kind[ \t]*:",
+        "let it stay as it is, and start a topology in the container: args: [poolctl, run, topology.yaml]; poolctl init"
+        " writes one, and in a container it has listen: tcp://0.0.0.0:8000",
+    ),
     Kind("a Dockerfile", (), rf"{_LINES}FROM \S", _KEYS),
 )
 _ITS_KEYS = re.compile(r"(?m)^(?:app|pool|listen|protocol|ownership|dispatch|affinity|limits|timeouts)[ \t]*:")

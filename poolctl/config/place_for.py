@@ -2,6 +2,7 @@
 
 Keys that belong below one key of poolctl are answered with one line that has all of them: `workers: 4` beside
 `threads: 2` is pool: {size: 4, threads: 2}, for two lines that begin with pool could not both be followed.
+What a value becomes is carried.py; this file is long for what other servers have in several keys, and we in one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from poolctl.config.address import likely_address
+from poolctl.config.carried import MOST, NUMBERS, carried, text
 from poolctl.config.elsewhere import (
     ANSWERS,
     INSIDE,
@@ -32,8 +34,7 @@ _COMPOSE = (
     " the topology in a file of its own; poolctl init writes one"
 )
 
-SIZES = ("protocol.body", "protocol.head")  # in bytes
-MOST = 40  # keys of a mapping that are looked at for one line
+NAMED = {"ownership.accept": "half-sync/half-async", "ownership.lock": "leader/followers"}  # what has the option
 Texts = dict[tuple[str, ...], str]  # what is below one key, each value as it would be written
 
 
@@ -63,8 +64,8 @@ def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = No
     known = known or _known(key, nested if not owner else {})
     if known is None or (known == inside and known != "listen"):
         return ""
-    if plain == "fd" and isinstance(value, int):
-        value = f"fd://{value}"
+    if plain == "fd":
+        value = _inherited(value)
     if known == "listen":
         value = _host_and_port(around) or value
     together = _together(known, around, nested) if not inside else ""
@@ -145,18 +146,25 @@ def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[Base
             place = "listen"
         if without_dashes(str(key)) == "workerclass" and first == "pool":
             _add_class(texts, _class_of(value), around, nested)
-        elif place == "listen" and first == place:
+        elif place in ("listen", "listen.at") and first == "listen":
             address = _host_and_port(around) or value
-            texts["at",] = _addresses(f"fd://{value}" if key == "fd" else address)
+            texts["at",] = _addresses(_inherited(value) if key == "fd" else address)
         elif place.startswith(f"{first}."):
-            texts[tuple(place.split(".")[1:])] = _fitting(place, value)
+            texts[tuple(place.split(".")[1:])] = carried(place, value)
     if first == "listen":
         if len(texts) == 1 and ("at",) in texts:
             return f"listen: {texts['at',]}"
         at = texts.pop(("at",), "")
-        texts = {("at",): at if at[:1] not in ("", "[") else "tcp://HOST:PORT"} | texts  # each of a list has its own
+        unix = not {("mode",), ("owner",), ("group",)}.isdisjoint(texts)  # which only a socket's file has
+        if unix and not at.startswith("unix:"):
+            at = ""
+        if at[:1] in ("", "["):  # each of a list has its own
+            at = "unix:///PATH" if unix else "tcp://HOST:PORT"
+        texts = {("at",): at} | texts
         if ("tls",) in texts and any(len(path) > 1 for path in texts):
             del texts["tls",]  # the switch, beside what it switches on
+        if ("tls", "certificate") not in texts and any(path[0] == "tls" and len(path) > 1 for path in texts):
+            texts = {("at",): at, ("tls", "certificate"): "PATH"} | texts  # without which there is no TLS
     if first == "pool":
         texts = {(name,): texts[name,] for name in ("kind", "size", "threads") if (name,) in texts}
     if texts.keys() == {("kind",)}:
@@ -177,7 +185,7 @@ def _given(first: str, around: dict[str, Any]) -> Texts:
     given = around.get(first)
     if isinstance(given, dict):
         return {
-            (str(key),): _shown(value)
+            (str(key),): carried(f"{first}.{key}", value) if f"{first}.{key}" in NUMBERS else _shown(value)
             for key, value in given.items()
             if not isinstance(value, dict | list) and (key != "kind" or value in ("process", "thread"))
         }
@@ -210,21 +218,33 @@ def written(known: str, value: Any, inside: str = "") -> str:
     """The key with its value, in braces below its owner; from the mapping on that it already stands in."""
     if known == "ownership":
         return "ownership: reuse-port"
-    text = _fitting(known, value)
+    if known in NAMED and not inside:
+        return f"ownership: {{use: {NAMED[known]}, {known.partition('.')[2]}: {carried(known, value)}}}"
+    written = carried(known, value)
     if known in ("listen", "listen.at"):
         address = _addresses(value)
         return f"at: {address}" if inside == "listen" else f"listen: {address}"
     if known == "app.lifespan":
         known = "app.asgi"
-        text = f"MODULE:CALLABLE, lifespan: {text}"
+        written = f"MODULE:CALLABLE, lifespan: {written}"
     parts = known.split(".")
     if known.startswith("listen.") and not inside.startswith("listen"):
-        text = _braces(parts[1:], text)
-        return f"listen: {{at: tcp://HOST:PORT, {text}}}"
+        written = _braces(parts[1:], written)
+        if parts[1] in ("mode", "owner", "group"):
+            return f"listen: {{at: unix:///PATH, {written}}}"
+        return f"listen: {{at: tcp://HOST:PORT, {written}}}"
     within = inside.split(".") if inside else []
     while within and parts[:1] == within[:1] and len(parts) > 1:
         parts, within = parts[1:], within[1:]
-    return _braces(parts, text)
+    if parts[0] == "tls" and len(parts) > 1 and parts[1] != "certificate":
+        return f"tls: {{certificate: PATH, {_braces(parts[1:], written)}}}"
+    return _braces(parts, written)
+
+
+def _inherited(value: Any) -> str:
+    """A descriptor as an address: 3 or higher, for the first three are the standard streams."""
+    digits = str(value).removeprefix("fd://")
+    return f"fd://{max(3, int(digits))}" if re.fullmatch(r"\d{1,6}", digits) else "fd://3"
 
 
 def _braces(parts: list[str], text: str) -> str:
@@ -239,54 +259,13 @@ def _addresses(value: Any) -> str:
     return likely_address(value) or "tcp://HOST:PORT"
 
 
-def _fitting(known: str, value: Any) -> str:
-    """The value as the key takes it, where other servers have another form of it."""
-    switch = isinstance(value, bool) or value is None
-    if known == "listen.tls" and not isinstance(value, dict):
-        return "{certificate: PATH, key: PATH}"
-    if known == "forwarded" and switch:
-        return "{trust: 127.0.0.1}, with the addresses of your proxies" if value else "off"
-    if known == "access_log" and (switch or value == "-" or "/" in str(value)):
-        if switch:
-            return "off" if value is False else "combined"
-        return "{to: stdout}" if value == "-" else f"{{to: {_shown(value)}}}"
-    if known == "access_log.to" and value == "-":
-        return "stdout"
-    if known == "timeouts.request" and not value:
-        return "off"
-    if known == "listen.proxy_protocol" and switch:
-        return "10.0.0.0/8"  # the networks of the proxies, no switch
-    if known == "affinity" and switch:
-        return "client"
-    if known == "environment":
-        return _variables(value)
-    if known in SIZES and isinstance(value, str) and (size := re.fullmatch(r"([0-9]{1,18})([kmgKMG])", value)):
-        return f"{size[1]}{size[2].upper().replace('K', 'Ki').replace('M', 'Mi').replace('G', 'Gi')}B"
-    return _shown(value)
-
-
-def _variables(value: Any) -> str:
-    """Variables as a mapping: of one, of a list of NAME=VALUE, or of the name and value pairs of Kubernetes."""
-    pairs: list[tuple[Any, Any]] = []
-    for each in list(value)[:MOST] if isinstance(value, list) else [value]:
-        if isinstance(each, str) and "=" in each:
-            name, _, text = each.partition("=")
-            pairs.append((name, text))
-        elif isinstance(each, dict) and each.keys() == {"name", "value"}:
-            pairs.append((each["name"], each["value"]))
-        elif isinstance(each, dict):
-            pairs += each.items()
-    shown = [f"{name}: {_shown(text)}" for name, text in pairs if re.fullmatch(r"\w{1,60}", str(name))]
-    return f"{{{', '.join(shown)}}}" if 0 < len(shown) == len(pairs) <= 5 else "{NAME: VALUE}"
-
-
 def _shown(value: Any) -> str:
     """A value that can be written again as it is, otherwise dots."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\w./][\w./:-]{0,59}", value)):
+    if isinstance(value, int | float):
         return str(value)
-    return "..."
+    return text(value) if isinstance(value, str) and 0 < len(value) <= 60 else "..."
 
 
 def word_for(axis: str, name: str) -> str:

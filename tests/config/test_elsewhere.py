@@ -7,13 +7,16 @@ from dataclasses import fields
 
 import pytest
 
+from poolctl.assembly.judge import judge
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import AccessLog
+from poolctl.config.diagnostic import Invalid
 from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS
 from poolctl.config.forwarded import Forwarded
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Limits, Timeouts, Topology
 from poolctl.config.place_for import place_for, word_for
+from poolctl.config.sources import Inputs
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.similar import similar
 
@@ -109,6 +112,11 @@ def test_no_key_of_a_topology_is_foreign(key: str) -> None:
         ("errorlog", "-", "no level or format to choose yet"),
         ("root_path", "/api", "serves one app, at /"),
         ("mounts", {}, "serves one app, at /"),
+        ("mounts", {"/static": {"static": "./static"}}, "WhiteNoise"),
+        ("routes", [{"path": "/api", "app": "c:d"}], "the proxy in front chooses by the path"),
+        ("location", {"/static": "./static"}, "WhiteNoise"),
+        ("services", {"web": {"image": "shop:1"}}, "file of Docker Compose"),
+        ("services", {"web": {"app": "demo"}}, "keys stand at the top"),
         ("server", {"app": "demo"}, "keys stand at the top"),
         ("server", "shop", "write name: shop"),
         ("cpu_affinity", True, "CPUAffinity="),
@@ -176,7 +184,10 @@ def test_what_other_servers_have(key: str, value: object, says: str) -> None:
             "listen: {at: tcp://0.0.0.0:443, tls: {certificate: a, key: b}}",
         ),
         ({"bind": [":1", ":2"], "ssl": True, "certfile": "a"}, "listen: {at: tcp://HOST:PORT, tls: {certificate: a}}"),
-        ({"listen": "tcp://[::1]:80", "keyfile": "b"}, "listen: {at: tcp://[::1]:80, tls: {key: b}}"),
+        (
+            {"listen": "tcp://[::1]:80", "keyfile": "b"},
+            "listen: {at: tcp://[::1]:80, tls: {certificate: PATH, key: b}}",
+        ),
     ],
 )
 def test_keys_of_one_mapping_are_one_line(around: dict[str, object], line: str) -> None:
@@ -190,3 +201,93 @@ def test_a_pool_is_no_ownership(word: str) -> None:
     found = word_for("ownership", word)
     assert "pool: " in found
     assert "ownership: leader/followers" in found
+
+
+# What files of other servers have as values, for whatever key.
+TEXTS = (
+    "10m 10k 1g 10M 512K 1.5m 0 1 4 60 60s 1m 1h 1d 2w 100ms 1h30m off on yes no none unlimited -1 auto $CPU %k"
+    " ${WORKERS} $(nproc) 0.0.0.0:80 *:80 unix:/run/x.sock :8000 [::]:80 unix:run/x.sock /run/x.sock localhost"
+    " shop.example http://shop:80 ~/shop 666 0o660 - info 10.0.0.0/8 * 127.0.0.1,10.0.0.1 shop.wsgi shop:app"
+    " shop/wsgi.py ./shop.py create_app() TLSv1.2 'q' www-data"
+)
+CARRIED: list[object] = [*TEXTS.split()]
+CARRIED += [
+    0,
+    1,
+    -1,
+    660,
+    8000,
+    10**9,
+    65.5,
+    True,
+    False,
+    None,
+    "",
+    "75s 60s",
+    "x y",
+    "a: b",
+    "/var/log/x.log main",
+    "\u00e9",
+]
+CARRIED += [[], ["127.0.0.1"], ["a", "b"], {}, {"a": 1}]
+PLACEHOLDERS = {
+    "MODULE:CALLABLE": "shop:app",
+    "tcp://HOST:PORT": "tcp://127.0.0.1:0",
+    "PATH": "/x",
+    "NAME: ": "A: ",
+    "${PASSWORD}": "x",
+}
+
+
+def what_is_wrong_when_followed(help_: str) -> list[str]:
+    """Findings of a topology that has the line which a help says to write."""
+    line = re.split("(?<=[\\w})]), (?:with|for) ", help_.removeprefix("write "))[0]
+    for placeholder, example in PLACEHOLDERS.items():
+        line = line.replace(placeholder, example)
+    kind = "asgi" if "websocket" in line else "wsgi"
+    lines = [line, f"app: {{{kind}: shop:app}}", "listen: tcp://127.0.0.1:0"]
+    text = "\n".join([line, *(each for each in lines[1:] if not line.startswith(each.partition(" ")[0]))])
+    try:
+        found = judge(Inputs("<followed>", text=text)).errors
+    except Invalid as invalid:
+        found = invalid.diagnostics
+    return [f"{line}: {each.code} {each.message}" for each in found]
+
+
+@pytest.mark.parametrize("place", sorted(set(KEYS.values())))
+def test_a_fix_works_when_it_is_followed(place: str) -> None:
+    """Whatever the value is: no fix leads to the next error."""
+    keys = [key for key in KEYS if KEYS[key] == place]
+    told = {place_for(key, NESTED, {key: value}) for key in keys for value in CARRIED}
+    fixes = {each for each in told if each.startswith("write ")}
+    assert fixes or not any(told), told
+    assert [wrong for each in sorted(fixes) for wrong in what_is_wrong_when_followed(each)] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("client_max_body_size", "10m", "protocol: {body: 10MiB}"),
+        ("client_max_body_size", 0, "protocol: {body: 1GiB}"),
+        ("limit_post", 1048576, "protocol: {body: 1048576}"),
+        ("client_header_timeout", "1h30m", "timeouts: {head: 90m}"),
+        ("keepalive_timeout", "75s 60s", "timeouts: {idle: 75s}"),
+        ("keepalive", 0, "timeouts: {idle: 1s}"),
+        ("send_timeout", "1d", "timeouts: {write: 24h}"),
+        ("harakiri", "off", "timeouts: {request: off}"),
+        ("workers", "$CPU", "pool: {size: auto}"),
+        ("workers", "4", "pool: {size: 4}"),
+        ("processes", "%k", "pool: {size: auto}"),
+        ("http2", "on", "protocol: {http2: true}"),
+        ("preload_app", "no", "preload: false"),
+        ("chmod-socket", 660, 'listen: {at: unix:///PATH, mode: "0660"}'),
+        ("forwarded_allow_ips", "127.0.0.1,10.0.0.1", "forwarded: {trust: [127.0.0.1, 10.0.0.1]}"),
+        ("access_log_file", "/var/log/x.log main", 'access_log: {to: "/var/log/x.log main"}'),
+        ("accesslog", "/var/log/x.log main", "access_log: {to: /var/log/x.log}"),
+        ("uid", "www:web", "user: www"),
+        ("env", {"DEBUG": True, "PORT": 80, "PRICE": "$5"}, 'environment: {DEBUG: "true", PORT: "80", PRICE: "$$5"}'),
+        ("wsgi", "shop/wsgi.py", "app: {wsgi: shop.wsgi:application}"),
+    ],
+)
+def test_values_are_carried_over(key: str, value: object, line: str) -> None:
+    assert place_for(key, NESTED, {key: value}) == f"write {line}"
