@@ -177,6 +177,10 @@ class Turns(Source):
         self.given = self.front.now
         self.last = self.front.give_turn(self.number)
 
+    def deafen(self) -> None:
+        """It is the listener that has to be."""
+        self.listener.deafen()
+
     def look(self, service: Any) -> bool:
         """At the end of a drain, when no turn is out."""
         waits = self.listener.end()

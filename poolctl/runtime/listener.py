@@ -79,6 +79,12 @@ class Listener:
             return fd, Peer(address[0], str(address[1]), self.server_host, self.server_port)
         return fd, Peer("", "", self.server_host, self.server_port)
 
+    def deafen(self) -> None:
+        """When the server stops, let nobody join those who wait here: somebody is there to take them all."""
+        if ending.said() and not self.kept_outside:
+            with contextlib.suppress(OSError):  # another system than Linux, or it has been shut
+                bpf.deafen(self.sock)
+
     def end(self) -> bool:
         """When the server stops, refuse who comes from now on, if nobody waits here. Whether somebody does."""
         return ending.said() and not self.kept_outside and not shut(self.sock) and not self.shut

@@ -58,6 +58,7 @@ NOW = socket.MSG_DONTWAIT
 SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
 LINGERING = 256  # connections that may linger at once, at most
 LINGER_SHARE = 8  # of the descriptors that a process may have one in so many is for those
+CROWD = 0.5  # seconds that a drain takes whoever comes; after them only those who have come
 STUMBLES = 100  # turns that may fail one after the other; a loop that cannot do one any more has to be replaced
 
 
@@ -88,6 +89,7 @@ class Loop:
         self._next_look = 0.0  # when to sweep, or at once when a listener that is paused can go on
         self._next_sweep = 0.0
         self._pause = SWEEP
+        self._crowded = inf  # when those who wait at a listener are enough: in a drain, a while after its beginning
         self._last_call = inf  # when the time of every client is over: that to drain nearly is
         self._paused: list[Listening] = []
         self._stumbles = 0
@@ -372,6 +374,7 @@ class Loop:
             self.sources.add(listening.fd)
             self.handle(listening)
         self._paused.clear()
+        self._crowded = monotonic() + CROWD
         if self.timeouts is not None:
             self._last_call = monotonic() + cancels_after(self.timeouts.drain)
             self._pause = min(SWEEP, self.timeouts.drain / 20)
@@ -394,6 +397,10 @@ class Loop:
             close(over)  # the end of file wakes every thread that still waits
 
     def _drained(self, quiet: bool, service: Any) -> None:
+        if self.now > self._crowded:  # or there would be no end to those who come
+            self._crowded = inf
+            for listening in list(self.listening.values()):
+                listening.deafen()
         if quiet and not self._paused:
             for listening in list(self.listening.values()):
                 if not listening.look(service) and listening not in self._paused:

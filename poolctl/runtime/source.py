@@ -68,6 +68,9 @@ class Source(ABC):
         """At the end of a drain: whether there was still something to be had, which was taken."""
         return False
 
+    def deafen(self) -> None:  # noqa: B027  # what is no listener has nothing to do here
+        """Whoever waits is taken, and nobody may join them."""
+
     def expire(self, now: float, service: Any) -> None:  # noqa: B027  # the usual source has nothing to do here
         """A source waits as long as it takes."""
 
@@ -164,6 +167,10 @@ class Listening(Source):
                 for _ in range(BURST):
                     if not self.look(service):
                         break
+
+    def deafen(self) -> None:
+        """It is the listener that has to be."""
+        self.listener.deafen()
 
     def look(self, service: Any) -> bool:
         """Accept one; whether one waited."""

@@ -199,13 +199,13 @@ class Supervisor:
         """After a stop: refuse newcomers at every listening socket where nobody waits any more.
 
         Whoever takes the last does that too; here it is for who finds all of them busy. Whoever has connected is still
-        served, and a socket that was shut would cut them off. Where the workers come to take them only after a while,
-        the kernel admits nobody more (listen(2)); it lets those try again.
+        served, and a socket that was shut would cut them off. Who comes while all workers are busy waits with those,
+        and is served when one is free; at a unix socket, which no filter closes, the kernel admits nobody more.
         """
         for listener in list(self.admitting):
             if shut(listener):
                 self.admitting.remove(listener)
-            elif time.monotonic() >= self.crowded:
+            elif listener.family == socket.AF_UNIX and time.monotonic() >= self.crowded:
                 listener.listen(0)
         if time.monotonic() >= self.crowded:
             self.crowded = inf
