@@ -6,7 +6,7 @@ left out, so that the others are checked too.
     listen: [1, 2        a second mistake
 
 Nothing is said of keys that were left out. Where an entry may depend on others (anchors and aliases, directives,
-several documents), or no entry is wrong by itself, the first mistake is all that is told.
+several documents), or no entry is wrong by itself, only the first mistake is reported.
 """
 
 from __future__ import annotations

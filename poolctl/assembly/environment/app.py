@@ -63,7 +63,7 @@ class _Trial:
         """What went wrong; None when nothing did."""
         if told.words is None:
             message = f"app: {self.named} is still being imported after {PATIENCE:g} s"
-            fix = "what takes long belongs into the first request, or into its own process"
+            fix = "move slow work to the first request, or to a process of its own"
             return "PC413", message, fix, self.waits.told(__file__)
         kind, message, fix, detail = [*told.words, "", "", "", ""][:4]
         if kind == "loaded":

@@ -74,16 +74,16 @@ def _folders(given: dict[str, str], there: str) -> Iterator[Said]:
     missing = [entry for entry in entries if not os.path.exists(os.path.join(there, entry))]
     if missing:
         message = f"there is no {' and no '.join(missing)}, so no module is found there"
-        yield "PYTHONPATH", message, _mend(missing, there)
+        yield "PYTHONPATH", message, _fix(missing, there)
 
 
 def _files(given: dict[str, str], there: str) -> Iterator[Said]:
     for name in FILES:
         path = given.get(name, "")
         if path and not os.path.exists(os.path.join(there, path)):
-            yield name, f"there is no {path}, so no certificate is found there", _mend([path], there)
+            yield name, f"there is no {path}, so no certificate is found there", _fix([path], there)
 
 
-def _mend(paths: list[str], there: str) -> str:
+def _fix(paths: list[str], there: str) -> str:
     from_here = f"; paths count from {there}" if any(not os.path.isabs(path) for path in paths) else ""
     return f"create it, or correct the path{from_here}"

@@ -111,12 +111,12 @@ def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
         return (
             "unusable",
             f"{reference.text} cannot be {what}: {in_a_line(error)}",
-            _mend(error, what),
+            _fix(error, what),
             _end(own_traceback(error)),
         )
 
 
-def _mend(error: BaseException, what: str) -> str:
+def _fix(error: BaseException, what: str) -> str:
     if what == "made" and isinstance(error, TypeError) and "argument" in str(error):
         return "options are the annotated fields of a dataclass, and its constructor is called with nothing else"
     if isinstance(error, ModuleNotFoundError) and error.name:

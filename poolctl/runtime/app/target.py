@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from poolctl.errors import AppError
 from poolctl.similar import similar
 
 USUAL = ("application", "app")  # names of WSGI and ASGI applications
+MOST_TEXT = 1 << 20  # characters of a module that are looked at
 
 
 def load_callable(target: str, default: str | None = None) -> Callable[..., Any]:
@@ -26,7 +28,7 @@ def load_callable(target: str, default: str | None = None) -> Callable[..., Any]
     path = path if colon else (default or "")
     if not name or not path or not all(part.isidentifier() for part in f"{name}.{path}".split(".")):
         raise AppError(f"{target!r} does not name a callable: write 'package.module:callable'{_meant(target)}")
-    found: Any = _attribute(_module(name), name, path, likely=default is not None)
+    found: Any = _attribute(_module(name, target), name, path, likely=default is not None)
     if not callable(found):
         raise AppError(
             f"'{name}:{path}' cannot be called: its type is {type(found).__name__}; name the application itself"
@@ -113,12 +115,33 @@ def _meant(target: str) -> str:
     if path.endswith("()") and path[:-2].isidentifier():
         return f"; call it in a module, 'app = {path}', and name that: package.module:app"
     if module != name and f"{module}.{path or 'x'}".replace(".", "").isidentifier():
-        if (
-            not path and "/" in target and not name.endswith(".py")
-        ):  # of app/application the last is the callable's name
-            module, _, path = module.rpartition(".")
+        file = _file(module)
+        if not path and "/" in target and not name.endswith(".py") and not file:
+            module, _, path = module.rpartition(".")  # of app/application the last is the callable's name
+        path = path or _application_in(file)
         return f"; did you mean '{module}{':' * bool(path)}{path}'?"
     return ""
+
+
+def _file(module: str) -> str:
+    """The file of a module where targets are looked for first; empty where there is none."""
+    for folder in dict.fromkeys((os.getcwd(), *sys.path[:1])):
+        base = os.path.join(folder, *module.split("."))
+        for path in (f"{base}.py", os.path.join(base, "__init__.py")):
+            if os.path.isfile(path):
+                return path
+    return ""
+
+
+def _application_in(file: str) -> str:
+    """The usual name that the text of a file gives to something at its top; empty for the first, which needs no name,
+    and where there is none."""
+    if not file:
+        return ""
+    with open(file, encoding="utf-8", errors="replace") as opened:
+        text = opened.read(MOST_TEXT)
+    found = [name for name in USUAL if re.search(rf"(?m)^(?:(?:async )?def |class )?{name}\b\s*[=(:]", text)]
+    return found[0] if found and found[0] != USUAL[0] else ""
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
@@ -133,7 +156,7 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _module(name: str) -> Any:
+def _module(name: str, target: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -148,7 +171,7 @@ def _module(name: str) -> Any:
         raise AppError(
             f"cannot import {name!r}: no module of that name in {', '.join(places)} or the environment"
             + (
-                _meant(name)
+                _meant(target)
                 or _inside(missing)
                 or next(filter(None, (_close(missing, each) for each in places)), "")
                 or "; check the name of the module"

@@ -53,7 +53,7 @@ def test_a_target_that_names_nothing(target: str) -> None:
     ("name", "mend"),
     [
         ("pc_shop.wsgi.application", "; did you mean 'pc_shop.wsgi:application'?"),
-        ("wsgi.py", "; did you mean 'wsgi'?"),
+        ("wsgi.py", "; did you mean 'wsgi:application'?"),
         ("pc_shopp.wsgi", "; did you mean 'pc_shop'?"),
         ("pc_shop.wsgj", "; did you mean 'pc_shop.wsgi'?"),
         ("pc_shop.wsgi.more", "; check the name of the module"),
@@ -103,6 +103,43 @@ def test_targets_as_files_and_other_servers_have_them(target: str, mend: str) ->
     with pytest.raises(AppError) as caught:
         load_callable(target, "application")
     assert str(caught.value) == f"{target!r} does not name a callable: write 'package.module:callable'{mend}"
+
+
+@pytest.mark.parametrize(
+    ("target", "meant"),
+    [
+        ("one/application", "one:application"),
+        ("one/app", "one:app"),
+        ("inner/main", "inner.main:app"),
+        ("inner/main/app", "inner.main:app"),
+        ("inner/main.py", "inner.main:app"),
+        ("inner/main:app", "inner.main:app"),
+        ("one.py:app", "one:app"),
+        ("./one.py", "one:app"),
+        ("one.py", "one:app"),
+        ("./two.py", "two"),
+    ],
+)
+def test_the_target_that_is_meant_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, meant: str
+) -> None:
+    """A fix that is followed does not lead to the next error."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/main.py").write_text("async def app(scope, receive, send): ...\n")
+    (tmp_path / "one.py").write_text("app = lambda environ, start: []\n")
+    if "application" in target:
+        (tmp_path / "one.py").write_text("application = lambda environ, start: []\n")
+    (tmp_path / "two.py").write_text("application = lambda environ, start: []\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(AppError) as caught:
+        load_callable(target, "application")
+    assert f"did you mean '{meant}'?" in str(caught.value)
+    try:
+        assert callable(load_callable(meant, "application"))
+    finally:
+        for module in ("one", "two", "inner", "inner.main"):
+            sys.modules.pop(module, None)
 
 
 CALLABLES = """
