@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -132,14 +133,13 @@ def test_the_target_that_is_meant_is_one(
     (tmp_path / "two.py").write_text("application = lambda environ, start: []\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    for module in ("one", "two", "inner", "inner.main"):  # another test may have left one of its own
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))  # put back, or taken out, at the end
+        del sys.modules[module]
     with pytest.raises(AppError) as caught:
         load_callable(target, "application")
     assert f"did you mean '{meant}'?" in str(caught.value)
-    try:
-        assert callable(load_callable(meant, "application"))
-    finally:
-        for module in ("one", "two", "inner", "inner.main"):
-            sys.modules.pop(module, None)
+    assert callable(load_callable(meant, "application"))
 
 
 CALLABLES = """
