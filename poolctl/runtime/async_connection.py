@@ -285,7 +285,7 @@ class AsyncConnection(Connection):
                 log.info("the client left before it could be told")
 
     def _answered(self, keep: bool) -> None:
-        """The request in hand is done with."""
+        """The request that was being served is complete."""
         row = self._service.row
         row[SECONDS + (monotonic_ns() - self._started >> 10).bit_length()] += 1
         row[REQUESTS] += 1

@@ -224,8 +224,8 @@ class Connection(Sending):
         """It goes on although it was cancelled: end its request without it."""
 
     def expire(self, now: float, service: Service) -> None:
-        """Close it when it has kept us waiting for too long; a request that was begun is told so. ``now``: infinite
-        when the time to drain is nearly over."""
+        """Close it when its client has kept the server waiting for too long; a request that has begun gets a 408.
+        ``now``: infinite when the time to drain is nearly over."""
         timeouts, waited = self.loop.timeouts, now - self.since
         if self.outbound is not None or self.conversation.stalled:
             if waited > timeouts.write:

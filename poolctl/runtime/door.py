@@ -39,7 +39,7 @@ class Door:
         self.framer: Callable[[], Framer] = protocol.framer
 
     def busy(self, peer: Peer) -> bytes:
-        """What a client is told that is one too many, before it has come in."""
+        """The bytes that a client past the limit on connections gets, before anything of it is read."""
         return self.protocol.farewell(503, peer)
 
     def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.door import Door
 
 
-HANDSHAKE = 2  # milliseconds that one takes on this machine and in its network, at the most
+HANDSHAKE = 2  # milliseconds: the longest that a TCP handshake takes on one machine or in one local network
 
 
 class Address(Protocol):

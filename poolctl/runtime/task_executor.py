@@ -162,7 +162,7 @@ class ProcessTaskExecutor:
                 self._forsake(out, error)
 
     def _forsake(self, out: Borrowed, error: BaseException) -> None:
-        """Something raised outside of the app: the request that was being served ends, and its client is told."""
+        """Something raised outside of the app: end the request that was being served, and its connection."""
         forked.leave()
         log.error("a task failed; the worker goes on", exc_info=error)
         row = self._service.row

@@ -198,9 +198,9 @@ class Supervisor:
     def _shut(self) -> None:
         """After a stop: refuse newcomers at every listening socket where nobody waits any more.
 
-        Whoever takes the last does that too; here it is for who finds all of them busy. Whoever has connected is still
-        served, and a socket that was shut would cut them off. Who comes while all workers are busy waits with those,
-        and is served when one is free; at a unix socket, which no filter closes, the kernel admits nobody more.
+        The process that accepts the last client shuts the socket; this is for sockets whose workers are all busy.
+        Clients that have connected are still served: shutting the socket would reset them. A client that comes while
+        all workers are busy waits in the same queue; at a unix socket, which no filter closes, the kernel admits none.
         """
         for listener in list(self.admitting):
             if shut(listener):

@@ -245,7 +245,7 @@ LEFT = [leave_nothing, leave_memory, leave_both, leave_file, leave_half, leave_s
 
 
 def test_without_a_descriptor_for_the_rest_the_client_is_cut_off(outbound: Outbound) -> None:
-    """Which is told as the server's want of descriptors, and not as an error of the app."""
+    """The log blames the server's lack of descriptors, and not the app."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = os.open(os.devnull, os.O_RDONLY)  # no number below it is free
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1, hard))

@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused_with_its_reason(
         if number % 5 == 0:  # the commands show what was found, whatever it is
             assert_refused_by_run(file, found, capsys)
         assert {each.code for each in found} == {"PC301"}
-        refusals = list(fits(combination))  # of which one is told for each axis
+        refusals = list(fits(combination))  # of which one is reported for each axis
         assert {each.message for each in found} <= {refusal.reason for refusal in refusals}, words(combination)
         assert len(found) == len({refusal.axis for refusal in refusals}), words(combination)
         (advice,) = (each.help for each in found if each.help)
