@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from harness.machine import PATIENCE, within
+from harness.machine import within
+from harness.terminal import typed
 from typer.testing import CliRunner
 
 from poolctl import __version__
@@ -162,25 +162,9 @@ def test_standard_input(folder: Path) -> None:
 
 def on_a_terminal(folder: Path, **environment: str) -> str:
     """What a terminal is sent."""
-    ours, theirs = pty.openpty()
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
-    command = [sys.executable, "-m", "poolctl", "validate", "--no-environment", "wrong.yaml"]
-    with subprocess.Popen(
-        command, cwd=folder, stdout=theirs, env=kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | environment
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                more = os.read(ours, 65536)
-            except OSError:  # EIO: the other end has closed
-                break
-            if not more:
-                break
-            shown += more
-        os.close(ours)
-        assert process.wait(PATIENCE) == 1
-    return shown.decode().replace("\r\n", "\n")
+    code, shown = typed("validate", "--no-environment", "wrong.yaml", cwd=folder, **environment)
+    assert code == 1
+    return shown
 
 
 def test_colours_on_a_terminal_and_only_there(folder: Path) -> None:

@@ -16,7 +16,7 @@ from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 from harness.client import get
-from harness.machine import within
+from harness.machine import PATIENCE, within
 from harness.server import Server
 
 Serve = Callable[..., Server]
@@ -28,7 +28,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "leader/followers threads": {"pool": {"kind": "thread", "size": 2}, "ownership": "leader/followers"},
     "thread-per-connection": {"pool": "thread-per-connection"},
 }
-SECONDS = 10.0
+SECONDS = PATIENCE
 
 
 def start(serve: Serve, model: str, **more: Any) -> Server:

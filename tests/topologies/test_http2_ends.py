@@ -5,16 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event, StreamEnded, StreamReset
-from h2.settings import SettingCodes
-from harness.client import PATIENCE, get
+from harness.client import get
 from harness.server import Server
+from topologies.test_http2 import Wire as Connected
 
 APPS = Path(__file__).parent / "apps"
 HTTP2 = {"use": "http", "http2": True}
@@ -31,31 +29,8 @@ models = pytest.mark.parametrize("model", MODELS)
 apps = pytest.mark.parametrize("app", [{"wsgi": "large:application"}, {"asgi": "large:asgi"}], ids=["wsgi", "asgi"])
 
 
-class Wire:
+class Wire(Connected):
     """A connection that opens no window by itself."""
-
-    def __init__(self, port: int, window: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self.h2 = H2Connection(H2Configuration(header_encoding="ascii"))
-        self.h2.initiate_connection()
-        self.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window})
-        self.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.sock.close()
-
-    def flush(self, more: bytes = b"") -> None:
-        self.sock.sendall(self.h2.data_to_send() + more)
-
-    def ask(self, path: str) -> int:
-        number = self.h2.get_next_available_stream_id()
-        headers = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "shop.test")]
-        self.h2.send_headers(number, headers, end_stream=True)
-        self.flush()
-        return number
 
     def until(self, kind: type[Event]) -> list[Event]:
         """What comes, up to the first event of this kind, which is the last; all when there is none."""
@@ -147,7 +122,7 @@ def test_a_frame_that_is_too_long_ends_the_connection_with_its_head(app: Any, la
     ):
         with Wire(server.port, 65535) as wire:
             wire.until(Event)
-            wire.flush(head)
+            wire.sock.sendall(head)
             events = wire.until(ConnectionTerminated)
             assert [each.error_code for each in events if isinstance(each, ConnectionTerminated)] == [
                 ErrorCodes.FRAME_SIZE_ERROR
