@@ -285,8 +285,9 @@ def build_site(
     for index in range(queues):
         held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
         rings = ownership is not None and (ownership.rings or awaited)
+        several = threads > 1 and ownership is not None and ownership.lends and not awaited
         # of a worker that serves many tasks at once the first row counts them all
-        inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings)
+        inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings, threads=several)
         inbox.hold(held)
         inboxes.append(inbox)
     if ownership is not None:

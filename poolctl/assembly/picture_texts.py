@@ -219,7 +219,10 @@ def _serving(chosen: Combination) -> Iterator[str]:
         if service.asynchronous:
             yield "The worker takes it beside the others that it works on, and awaits the app."
         elif (chosen.threads or 1) > 1:
-            yield "One of its threads takes the request, calls the app, and writes the answer to the client itself."
+            yield (
+                "One of its threads takes the request, calls the app, and writes the answer to the client itself."
+                " While requests compute, one thread takes them all."
+            )
         else:
             yield "A worker takes it, calls the app, and writes the answer to the client itself."
         yield "What the client does not take at once goes back to the front, which sends it on."

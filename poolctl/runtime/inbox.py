@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import os
 import queue
 import socket
 import struct
@@ -21,6 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+from poolctl.runtime.bell import Bell
 from poolctl.runtime.channel import ROOM, channel, descriptors
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
@@ -77,10 +79,12 @@ class Inbox(ABC):
 
 
 class ProcessInbox(Inbox):
-    """Between processes: bytes, and descriptors beside them."""
+    """Between processes: bytes, and descriptors beside them. ``threads``: who takes from it is one process, whose
+    threads take turns; ``bell`` is what they listen to."""
 
-    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
+    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview], *, threads: bool = False) -> None:
         super().__init__(index, row, workers)
+        self.bell = Bell() if threads and hasattr(os, "eventfd") else None
         self.writer, self.reader = channel()
         self.writer.setblocking(False)
         self._send = self.writer.sendmsg
@@ -123,6 +127,12 @@ class ProcessInbox(Inbox):
                 self.row[SENT] -= 1
                 found.append((message, descriptors(ancillary)))
         return found
+
+
+def bells(inbox: Inbox) -> set[int]:
+    """The descriptor of its bell, if it has one."""
+    bell = inbox.bell if isinstance(inbox, ProcessInbox) else None
+    return {bell.fd} if bell is not None else set()
 
 
 class ThreadInbox(Inbox):

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from poolctl.runtime.channel import descriptors
 from poolctl.runtime.client import Client
-from poolctl.runtime.inbox import FD, Inbox, ProcessInbox
+from poolctl.runtime.inbox import FD, Inbox, ProcessInbox, bells
 from poolctl.runtime.learning import INDEX, MESSAGE
 from poolctl.runtime.lending import LendingFront
 from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
@@ -22,7 +22,7 @@ from poolctl.runtime.returns import Returns
 from poolctl.runtime.router import Parcel
 from poolctl.runtime.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.task import Task
-from poolctl.runtime.untaken import LATE, Untaken
+from poolctl.runtime.untaken import LATE, Computing, TakingTurns, Untaken
 
 log = logging.getLogger("poolctl")
 NOW = socket.MSG_DONTWAIT
@@ -40,7 +40,9 @@ class ProcessLendingFront(LendingFront):
         """Take back what was lent. ``notices``: what the mold says of the dead. ``awaited``: the workers are event
         loops, which take nothing while the app computes."""
         if awaited and self.router.queues:
-            self.untaken = Untaken(self.router, self.rooms, self._reclaim)
+            self.untaken = Computing(self.router, self.rooms, self._reclaim)
+        elif any(map(bells, self.router.inboxes)):
+            self.untaken = TakingTurns(self.router.inboxes)
         self._records = Records(self, returns.reader)
         self._sessions = returns.sessions
         self.recounts = []

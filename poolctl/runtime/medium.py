@@ -20,6 +20,7 @@ from poolctl.runtime.lending_thread import ThreadLendingFront
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.outbound import Sending
 from poolctl.runtime.task_executor import Borrowed, ProcessTaskExecutor, ThreadTaskExecutor
+from poolctl.runtime.turns import Turns, turns
 
 if TYPE_CHECKING:
     from poolctl.runtime.site import Site
@@ -29,8 +30,9 @@ class Medium(ABC):
     """Makes the parts of one side or the other."""
 
     @abstractmethod
-    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool) -> Inbox:
-        """An inbox; ``rings`` when its workers wait for it with a poller."""
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
+        """An inbox; ``rings`` when its workers wait for it with a poller, ``threads`` when they are those of one
+        worker."""
 
     @abstractmethod
     def lending_front(self, site: Site, life: Life) -> LendingFront:
@@ -52,8 +54,10 @@ class Medium(ABC):
 class Processes(Medium):
     """Messages and descriptors."""
 
-    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool) -> Inbox:
-        return ProcessInbox(index, row, workers)
+    _turns: Turns | None = None  # of this worker's threads
+
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
+        return ProcessInbox(index, row, workers, threads=threads)
 
     def lending_front(self, site: Site, life: Life) -> LendingFront:
         front = ProcessLendingFront(
@@ -84,8 +88,10 @@ class Processes(Medium):
                 site.returns,
                 lambda kind: site.sends_by(kind, worker),
             )
-        borrowed = site.sends_by(Borrowed, worker)
-        return ProcessTaskExecutor(inbox, site.service(worker, thread), site.shared_listeners, site.returns, borrowed)
+        if thread == 0:
+            self._turns = turns(inbox)
+        borrowed, service = site.sends_by(Borrowed, worker), site.service(worker, thread)
+        return ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, borrowed, self._turns)
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)
@@ -98,7 +104,7 @@ class Threads(Medium):
 
     _front: ThreadLendingFront
 
-    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool) -> Inbox:
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
         return (RingingInbox if rings else ThreadInbox)(index, row, workers)
 
     def lending_front(self, site: Site, life: Life) -> LendingFront:

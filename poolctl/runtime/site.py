@@ -19,7 +19,7 @@ from poolctl.runtime.connection import Timeouts
 from poolctl.runtime.connection_loop import ConnectionLoop
 from poolctl.runtime.dispatch import Dispatch, built_in
 from poolctl.runtime.dispatch.guarded import Guarded
-from poolctl.runtime.inbox import Inbox
+from poolctl.runtime.inbox import Inbox, bells
 from poolctl.runtime.learning import INDEX, learning
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listener import Listener
@@ -199,4 +199,4 @@ class Site:
 def inbox_ends(inbox: Inbox) -> set[int]:
     """The descriptors of an inbox; none where it lies in memory."""
     ends: list[socket.socket] = [end for name in ("reader", "writer") if (end := getattr(inbox, name, None))]
-    return {end.fileno() for end in ends}
+    return {end.fileno() for end in ends} | bells(inbox)

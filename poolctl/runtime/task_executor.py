@@ -13,6 +13,8 @@ import contextlib
 import logging
 import os
 import struct
+from collections.abc import Iterator
+from itertools import repeat
 from os import close, write
 from socket import AF_INET, SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
@@ -33,6 +35,7 @@ from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, FAILED, SINCE, TAKEN, TICKET
 from poolctl.runtime.service import Service
 from poolctl.runtime.source import NO_DESCRIPTOR
+from poolctl.runtime.turns import Turns
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
@@ -129,8 +132,14 @@ def left_early(service: Service, fd: int, conversation: Conversation, data: byte
     return True
 
 
+def alone() -> tuple[Iterator[bool]]:
+    """The stints of a thread that shares its process with none: one, without end."""
+    return (repeat(True),)
+
+
 class ProcessTaskExecutor:
-    """Serves tasks of other processes' clients. ``listeners``: those of all addresses."""
+    """Serves tasks of other processes' clients. ``listeners``: those of all addresses; ``turns``: with the other
+    threads of this process."""
 
     def __init__(
         self,
@@ -139,6 +148,7 @@ class ProcessTaskExecutor:
         listeners: list[Listener],
         returns: Returns,
         sends_by: type[Borrowed] = Borrowed,
+        turns: Turns | None = None,
     ) -> None:
         self._inbox = inbox
         self._service = service
@@ -147,6 +157,7 @@ class ProcessTaskExecutor:
         self._returns = returns
         self._sends_by = sends_by
         self._known: dict[bytes, Conversation] = {}
+        self._stints = turns.stints if turns is not None else alone
 
     def run(self) -> None:
         """Serve until the inbox ends."""
@@ -178,15 +189,16 @@ class ProcessTaskExecutor:
 
     def _tasks(self, out: Borrowed) -> None:
         take, serve, row = self._inbox.take, self._serve, self._service.row
-        while True:
-            message, ancillary = take()
-            if not message:
-                return
-            ticket, flags, length, sent = HEAD.unpack_from(message)
-            row[TICKET] = ticket << 1
-            row[TAKEN] += 1
-            serve(ticket, flags, sent, message, HEAD.size + length, ancillary, out)
-            row[TICKET] = 0
+        for stint in self._stints():
+            for _ in stint:
+                message, ancillary = take()
+                if not message:
+                    return
+                ticket, flags, length, sent = HEAD.unpack_from(message)
+                row[TICKET] = ticket << 1
+                row[TAKEN] += 1
+                serve(ticket, flags, sent, message, HEAD.size + length, ancillary, out)
+                row[TICKET] = 0
 
     def _serve(
         self,

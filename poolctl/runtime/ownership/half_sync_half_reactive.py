@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from poolctl.runtime.inbox import bells
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop import Loop
 from poolctl.runtime.ownership import Ownership, Work
@@ -33,7 +34,9 @@ class HalfSyncHalfReactive(Ownership):
         writers = {inbox.writer.fileno() for inbox in site.inboxes}
         listeners = {listener.fd for listener in site.shared_listeners}
         readers = {inbox.reader.fileno() for inbox in site.inboxes} if site.queues else set()
-        return listeners | writers | readers | site.returns.ends()[0] | {site.notices.reader.fileno()}
+        rung = set().union(*map(bells, site.inboxes))
+        return listeners | writers | readers | rung | site.returns.ends()[0] | {site.notices.reader.fileno()}
 
     def work_keeps(self, site: Site, worker: int) -> set[int]:
-        return {site.inbox(worker).reader.fileno()} | site.returns.ends()[1]
+        inbox = site.inbox(worker)
+        return {inbox.reader.fileno()} | bells(inbox) | site.returns.ends()[1]

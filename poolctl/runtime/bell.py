@@ -1,0 +1,31 @@
+"""A bell between processes, and between the threads of one: an eventfd(2) that counts nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from select import POLLIN, poll
+
+
+class Bell:
+    """Once rung it stays so until somebody has waited for it, or silenced it."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def ring(self) -> None:
+        """Wake who waits, or who will."""
+        with contextlib.suppress(BlockingIOError):  # rung 2^64 times, so it is rung
+            os.eventfd_write(self.fd, 1)
+
+    def silence(self) -> None:
+        """Forget that it was rung."""
+        with contextlib.suppress(BlockingIOError):  # it was not
+            os.eventfd_read(self.fd)
+
+    def wait(self) -> None:
+        """Until it is rung, and silence it."""
+        waiting = poll()
+        waiting.register(self.fd, POLLIN)
+        waiting.poll()
+        self.silence()

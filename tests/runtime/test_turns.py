@@ -1,0 +1,249 @@
+"""Turns of the threads of one process: when one begins, when it ends, and who waits meanwhile.
+
+Time, the processor's and that of the scheduler are the test's; the inbox, its bell and the waiting threads are real.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from select import poll
+
+import pytest
+from harness.machine import PATIENCE
+from harness.server import wait_until
+
+from poolctl.runtime.inbox import ProcessInbox
+from poolctl.runtime.poller import IN
+from poolctl.runtime.scoreboard import DONE, SENT, SINCE, TAKEN, TURN, Scoreboard
+from poolctl.runtime.turns import GAP, LOOK, REST, STINT, WINDOW, Turns, scheduled, turns
+from poolctl.runtime.untaken import LATE, TakingTurns
+
+TASK = 0.005  # seconds of each
+
+
+class Threads:
+    """A process of ``count`` threads, of which this one is the first; the others only have a task, or none."""
+
+    def __init__(self, count: int = 4) -> None:
+        board = Scoreboard(1, count)
+        self.rows = [board.worker(number) for number in range(count)]
+        self.inbox = ProcessInbox(0, board.inbox(0), self.rows, threads=True)
+        self.time, self.used, self.up = 100.0, 0.0, 0.0
+        self.turns = Turns(self.inbox, lambda: self.up, lambda: self.time, lambda: self.used)
+        self.stints = self.turns.stints()
+        self.stint: Iterator[bool] = iter(())
+
+    @property
+    def turn(self) -> bool:
+        return self.inbox.row[TURN] == 1
+
+    def others(self, count: int = 1) -> None:
+        """So many other threads have a task."""
+        for number, row in enumerate(self.rows[1:]):
+            row[TAKEN] = row[DONE] + (number < count)
+        self.inbox.row[SENT] = sum(row[TAKEN] for row in self.rows)
+
+    def work(self, tasks: int, *, cores: float = 1.0, awake: float = 1.0, each: float = TASK) -> None:
+        """This thread serves so many. ``cores``: that the process uses; ``awake``: share of its time for which this
+        thread runs, or waits for a core."""
+        for _ in range(tasks):
+            while next(self.stint, None) is None:  # the stint is over
+                self.stint = next(self.stints)
+            self.inbox.row[SENT] += 1
+            self.rows[0][TAKEN] += 1
+            self.time += each
+            self.used += cores * each
+            self.up += awake * each
+            self.rows[0][DONE] += 1
+
+    def begin(self) -> None:
+        """Compute until there is a turn."""
+        self.others()
+        for _ in range(100_000):
+            if self.turn:
+                return
+            self.work(1)
+        pytest.fail("no turn begins")
+
+    def close(self) -> None:
+        self.inbox.writer.close()
+        self.inbox.reader.close()
+
+
+@pytest.fixture
+def process() -> Iterator[Threads]:
+    made = Threads()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def waiter(process: Threads) -> Iterator[Callable[[], threading.Event]]:
+    """Starts another thread of the process; the event that it answers is set when that thread may take a task."""
+    started: list[threading.Thread] = []
+
+    def start() -> threading.Event:
+        may = threading.Event()
+
+        def run() -> None:
+            stints = process.turns.stints()
+            next(next(stints))
+            may.set()
+
+        started.append(threading.Thread(target=run))
+        started[-1].start()
+        return may
+
+    yield start
+    process.stints.close()  # type: ignore[attr-defined]  # a generator
+    for thread in started:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_threads_that_compute_take_turns(process: Threads) -> None:
+    assert not process.turn
+    process.begin()
+    process.work(100)
+    assert process.turn
+
+
+@pytest.mark.parametrize(
+    ("others", "cores", "each"),
+    [
+        (0, 1.0, TASK),  # nobody else has anything to do
+        (3, 0.05, TASK),  # requests wait for something
+        (3, 1.9, TASK),  # they compute without the GIL
+        (3, 1.0, 0.0001),  # they are over before another thread is awake
+        (3, 1.0, GAP),  # one long request each: what was used in so long a time says nothing
+    ],
+)
+def test_others_do_not(process: Threads, others: int, cores: float, each: float) -> None:
+    process.others(others)
+    process.work(2000, cores=cores, each=each)
+    assert not process.turn
+
+
+def test_a_turn_ends_when_its_requests_wait(process: Threads) -> None:
+    process.begin()
+    process.work(2 * LOOK, awake=0.5)
+    process.work(2 * LOOK, awake=0.5)
+    assert not process.turn
+
+
+def test_after_a_failure_the_next_turn_is_later_each_time(process: Threads) -> None:
+    pauses = []
+    for _ in range(30):
+        ended = process.time
+        process.begin()
+        pauses.append(process.time - ended)
+        while process.turn:
+            process.work(1, awake=0.5)
+    assert pauses[8] > 4 * pauses[2]
+    assert REST <= max(pauses) < REST + 10 * WINDOW  # and no later than that
+
+
+def test_a_turn_that_does_well_is_followed_by_another_soon(process: Threads) -> None:
+    for _ in range(3):
+        process.begin()
+        began = process.time
+        while process.turn:
+            process.work(1)
+        assert process.time - began >= STINT
+        ended = process.time
+        process.begin()
+        assert process.time - ended < 5 * WINDOW
+
+
+def test_a_turn_outlasts_a_time_in_which_nobody_asks(process: Threads) -> None:
+    process.begin()
+    process.work(LOOK)
+    process.time += 100 * GAP  # asleep on the inbox
+    process.work(1)
+    process.begin()
+    process.work(LOOK)
+    process.work(LOOK, awake=0.5)
+    process.begin()
+
+
+def test_others_wait_until_a_turn_is_over(process: Threads, waiter: Callable[[], threading.Event]) -> None:
+    process.begin()
+    waiting = [waiter() for _ in range(3)]
+    wait_until(process.turns._line.locked, "one that listens to the bell")
+    process.work(100)
+    assert not any(may.is_set() for may in waiting)
+    while process.turn:
+        process.work(1)
+    assert all(may.wait(PATIENCE) for may in waiting)
+
+
+def test_a_thread_that_leaves_ends_its_turn(process: Threads, waiter: Callable[[], threading.Event]) -> None:
+    process.begin()
+    may = waiter()
+    process.stints.close()  # type: ignore[attr-defined]  # a generator
+    assert may.wait(PATIENCE)
+    assert not process.turn
+
+
+def test_the_front_ends_a_turn_whose_holder_is_at_a_long_request(
+    process: Threads, waiter: Callable[[], threading.Event]
+) -> None:
+    front = TakingTurns([process.inbox])
+    process.begin()
+    may = waiter()
+    process.inbox.put(b"a task")
+    process.rows[0][SINCE] = int(process.time * 1e9)
+    front.look(process.time)
+    process.time += LATE * 1.5
+    assert not may.is_set()
+    front.look(process.time)
+    assert may.wait(PATIENCE)
+    assert not process.turn
+
+
+def test_a_ring_that_comes_too_late_ends_nothing(process: Threads, waiter: Callable[[], threading.Event]) -> None:
+    assert process.inbox.bell is not None
+    process.inbox.bell.ring()  # in the last turn, when nobody listened any more
+    process.begin()
+    may = waiter()
+    wait_until(process.turns._line.locked, "one that listens to the bell")
+    process.rows[0][SINCE] = int(process.time * 1e9)
+    process.inbox.bell.ring()  # but the holder has begun another request since
+    wait_until(lambda: not readable(process.inbox), "the ring to be heard")
+    assert process.turn
+    assert not may.is_set()
+
+
+def readable(inbox: ProcessInbox) -> bool:
+    assert inbox.bell is not None
+    look = poll()
+    look.register(inbox.bell.fd, IN)
+    return bool(look.poll(0))
+
+
+def test_the_front_looks_only_where_there_is_a_turn(process: Threads) -> None:
+    front = TakingTurns([process.inbox])
+    process.others(3)
+    process.inbox.put(b"a task")
+    for _ in range(10):
+        process.time += LATE
+        front.look(process.time)
+    assert front.quiet
+    assert not readable(process.inbox)
+
+
+def test_one_thread_has_nobody_to_take_turns_with() -> None:
+    board = Scoreboard(1, 1)
+    inbox = ProcessInbox(0, board.inbox(0), [board.worker(0)])
+    assert turns(inbox) is None
+    inbox.writer.close()
+    inbox.reader.close()
+
+
+def test_a_thread_that_sleeps_is_not_awake() -> None:
+    before = scheduled()
+    total = 0
+    while scheduled() - before < 0.01:
+        total += 1
+    assert total > 0
