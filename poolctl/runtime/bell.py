@@ -12,16 +12,17 @@ class Bell:
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._write, self._read = os.eventfd_write, os.eventfd_read  # as they are before an app is imported
 
     def ring(self) -> None:
         """Wake who waits, or who will."""
         with contextlib.suppress(BlockingIOError):  # rung 2^64 times, so it is rung
-            os.eventfd_write(self.fd, 1)
+            self._write(self.fd, 1)
 
     def silence(self) -> None:
         """Forget that it was rung."""
         with contextlib.suppress(BlockingIOError):  # it was not
-            os.eventfd_read(self.fd)
+            self._read(self.fd)
 
     def wait(self) -> None:
         """Until it is rung, and silence it."""

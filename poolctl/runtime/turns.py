@@ -28,11 +28,12 @@ of a process share this object without a lock: two that decide at once begin one
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Iterator
 from itertools import repeat
+from os import O_CLOEXEC, O_RDONLY, close, read
+from os import open as open_file
 from time import monotonic, process_time
 
 from poolctl.runtime.inbox import ProcessInbox
@@ -160,8 +161,8 @@ class Turns:
             self._due = now + self._pause
         self._free = now, self._computed(), self._done()
         self._holder = 0
-        self._row[TURN] = 0
         self._bell.ring()
+        self._row[TURN] = 0  # last: whatever raises before, the front goes on ringing
 
     def _wait(self) -> None:
         """Until the turn of another thread is over."""
@@ -185,9 +186,9 @@ class Turns:
 def scheduled() -> float:
     """Seconds that this thread has run or waited for a core (proc(5), /proc/pid/schedstat). Raises OSError or
     ValueError where the kernel does not say."""
-    file = os.open(SCHEDULED, os.O_RDONLY | os.O_CLOEXEC)
+    file = open_file(SCHEDULED, O_RDONLY | O_CLOEXEC)
     try:
-        ran, waited, _ = os.read(file, 128).split()
+        ran, waited, _ = read(file, 128).split()
     finally:
-        os.close(file)
+        close(file)
     return (int(ran) + int(waited)) / 1e9
