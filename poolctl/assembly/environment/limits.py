@@ -6,7 +6,7 @@ import resource
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.combination import FRONTED, REUSE_PORT
+from poolctl.assembly.combination import FRONTED, REACTIVE, REUSE_PORT
 from poolctl.config.diagnostic import Diagnostic, Place
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def affordable(each: int) -> int:
 
 
 def to_start(judgement: Judgement) -> int:
-    """What the mold needs before the first client comes: two ends of each worker's inbox, or its socket of each
-    address under reuse-port. Measured with 2 to 128 workers."""
+    """What the mold needs before the first client comes: two ends of each worker's inbox, and a bell where its threads
+    take turns; or under reuse-port its socket of each address. Measured with 2 to 128 workers."""
     topology, chosen = judgement.topology, judgement.combination
     assert topology is not None
     assert chosen is not None
@@ -45,7 +45,8 @@ def to_start(judgement: Judgement) -> int:
     if chosen.ownership == REUSE_PORT:
         return START + addresses * judgement.workers
     own = chosen.ownership in FRONTED and (chosen.dispatch != "shared-queue" or chosen.queues_in_front)
-    return START + addresses + (2 * judgement.workers if own else 0)
+    bell = chosen.ownership == REACTIVE and (chosen.threads or 1) > 1 and not chosen.service.asynchronous
+    return START + addresses + ((2 + bell) * judgement.workers if own else 0)
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:

@@ -625,7 +625,7 @@ class TestLimits:
             ("dispatch: least-loaded", 32 + 1 + 2 * 64),
             ("ownership: reuse-port", 32 + 64),
             ("dispatch: shared-queue", 33),
-            ("pool: {kind: process, size: 64, threads: 2}", 32 + 1 + 2 * 64),
+            ("pool: {kind: process, size: 64, threads: 2}", 32 + 1 + 3 * 64),
         ],
     )
     def test_too_few_descriptors_to_start(self, folder: Path, more: str, needed: int) -> None:
