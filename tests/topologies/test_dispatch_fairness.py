@@ -160,7 +160,7 @@ def test_nobody_waits_behind_a_stuck_worker(
         for _ in range(25):
             all_ended(server)
             answered.append(get(server.port).worker)
-        all_ended(server)  # else the last one's worker has two, or the stuck one, which has no more than that
+        all_ended(server)  # else the last connection may count still, and the stuck worker have the fewest
         with clients(server.port, WORKERS - 1) as several:
             for _ in range(10):
                 for client in several:
