@@ -15,7 +15,6 @@ import os
 
 # of an inbox
 SENT = 0  # tasks put into it
-TURN = 1  # 1 while one thread of its worker takes all tasks (see turns); written by the worker
 # of a worker thread
 PID = 0
 STATE = 1

@@ -5,7 +5,8 @@
       v
     TURN   one thread, the holder, takes task after task; the others wait
       |      the holder sleeps a fifth of the time or more: its requests wait for something, and others could compute
-      |      the front finds a task that nobody has taken for LATE (see untaken): the holder is busy with a long one
+      |      a request has used a core for LONG: in FREE shorter ones get ahead of it
+      |      the front finds that no task has been taken for LATE (see untaken): the holder is at a long one
       |      STINT is over: see how the process does without turns
       v
     FREE
@@ -34,24 +35,27 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from os import O_CLOEXEC, O_RDONLY, close, read
 from os import open as open_file
-from time import monotonic, process_time
+from time import monotonic, process_time, thread_time
+from typing import NamedTuple
 
 from poolctl.runtime.inbox import ProcessInbox
-from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN, TURN
+from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN
 
 log = logging.getLogger("poolctl")
 SCHEDULED = "/proc/thread-self/schedstat"
-LOOK = 8  # tasks of the holder between two looks at how it goes
-FREELY = 16  # tasks of a thread between two such looks in FREE
-WINDOW = 0.05  # seconds for which a share is measured
+FREELY = 16  # tasks of a thread between two looks in FREE
+WINDOW = 0.05  # seconds of a look in FREE; of the pause after the first failure
+SETTLED = 0.1  # seconds after which a turn is judged though other threads have tasks
+JUDGED = 0.02  # seconds of a turn for which the holder's share is measured
 GAP = 0.5  # seconds of a window that says nothing, since there was nothing to do, or one long task
 STINT = 5.0  # seconds of a turn
-LONG = 15_000_000  # nanoseconds of a request that delays others
-PROVEN = 1.0  # seconds of a turn whose failure says little
+PROVEN = 1.0  # seconds after which a turn has done well: should it fail then, the pause starts again
 REST = 10.0  # seconds after a failure to the next turn, at most; the pause doubles with each early failure
 AWAKE = 0.8  # share of the time that the holder has to run or to wait for a core
 FEW, ALL = 0.1, 1.1  # cores that a process uses which computes under the GIL
 SHORT = 0.0003  # seconds of a core for each task: what costs less is done before another thread is awake
+LONG = 0.01  # the same: what costs more shares its core better, as the GIL changes hands every 5 ms
+LATELY = 0.015  # seconds since a request began: less than LATE, at which the front rings
 
 
 def turns(inbox: ProcessInbox) -> Turns | None:
@@ -67,9 +71,17 @@ def turns(inbox: ProcessInbox) -> Turns | None:
     return Turns(inbox)
 
 
+class Window(NamedTuple):
+    """When the holder was last looked at: the clock, its ``awake``, and how many tasks had been taken by others."""
+
+    clock: float
+    awake: float
+    others: int
+
+
 class Turns:
-    """Of one process. ``awake``: seconds that the calling thread has run or waited for a core; ``computed``: seconds of
-    a core that the process has used."""
+    """Of one process. ``awake``: seconds that the calling thread has run or waited for a core; ``computed`` and
+    ``own``: seconds of a core that the process and the calling thread have used."""
 
     def __init__(
         self,
@@ -77,22 +89,25 @@ class Turns:
         awake: Callable[[], float] | None = None,
         clock: Callable[[], float] = monotonic,
         computed: Callable[[], float] = process_time,
+        own: Callable[[], float] = thread_time,
     ) -> None:
         assert inbox.bell is not None  # asked by ``turns``
         self._bell = inbox.bell
-        self._row = inbox.row
+        self._inbox = inbox
         self._workers = inbox.workers
         self._awake = awake or scheduled
         self._clock = clock
         self._computed = computed
-        self._row[TURN] = 0  # a predecessor that was killed may have left one
-        self._holder = 0  # the thread whose turn it is; 0: FREE
+        self._own = own
+        self.holder = 0  # the thread whose turn it is; 0: FREE
         self._turn = 0  # how many there have been
-        self._tasks = 0  # of all holders
         self._began = 0.0
-        self._window: tuple[float, float] | None = None  # in a turn: clock and ``awake`` when it was opened
+        self._used = 0.0  # in a turn: ``own`` before the last task
+        self._tasks = 0  # of the holders
+        self._window: Window | None = None  # of the holder
         self._free = clock(), computed(), self._done()  # in FREE, when it was last looked at
         self._due = 0.0  # no turn before
+        self._complained = False  # it has been logged that the kernel does not say how long a thread slept
         self._pause = WINDOW  # after a failure
         self._line = allocate_lock()  # of the waiting threads one listens to the bell; the others wait for this
 
@@ -102,14 +117,14 @@ class Turns:
         me = get_ident()
         try:
             while True:
-                if self._holder not in (0, me):
+                if self.holder not in (0, me):
                     self._wait()
                     continue
-                if not self._holder:
+                if not self.holder:
                     self._consider(me)
-                yield iter(lambda: self._goes_on(me), False) if self._holder == me else repeat(True, FREELY)
+                yield iter(lambda: self._goes_on(me), False) if self.holder == me else repeat(True, FREELY)
         finally:
-            if self._holder == me:
+            if self.holder == me:
                 self._end(failed=False)
 
     def _consider(self, me: int) -> None:
@@ -120,36 +135,47 @@ class Turns:
             return
         computed, done = self._computed(), self._done()
         self._free = now, computed, done
-        if now - since > GAP or computed - before < SHORT * (done - earlier):
+        used, tasks = computed - before, done - earlier
+        if now - since > GAP or not SHORT * tasks <= used <= LONG * tasks:
             return
-        others = any(row[TAKEN] != row[DONE] for row in self._workers)  # this thread has no task now
-        if others and FEW < (computed - before) / (now - since) < ALL:
+        if self._others() and FEW < used / (now - since) < ALL:
             self._bell.silence()
             self._turn += 1
-            self._began, self._window = now, None
-            self._holder = me
-            self._row[TURN] = 1
+            self._began, self._used, self._window = now, self._own(), None
+            self.holder = me
 
     def _goes_on(self, me: int) -> bool:
         """The holder, before each task."""
-        if self._holder == me:
+        if self.holder == me:
+            now, used = self._clock(), self._used
+            self._used = self._own()
+            if self._used - used > LONG:
+                self._end(failed=True)
+            elif self._window is None or now - self._window.clock >= JUDGED:
+                self._judge(now)
             self._tasks += 1
-            if not self._tasks % LOOK:
-                self._look()
-        return self._holder == me
+        return self.holder == me
 
-    def _look(self) -> None:
-        now = self._clock()
-        if self._window is None:  # the tasks that others had when the turn began are done by now
-            self._window = now, self._awake()
-            return
-        since, before = self._window
-        if now - since < WINDOW:
-            return
-        awake = self._awake()
-        self._window = now, awake
-        if now - since < GAP and awake - before < AWAKE * (now - since):
+    def _judge(self, now: float) -> None:
+        """The holder, at the end of a window."""
+        try:
+            awake = self._awake()
+        except (OSError, ValueError) as error:  # an app may change its root, or use up all descriptors
+            if not self._complained:
+                self._complained = True
+                log.warning("threads do not take turns: %s", error)
             self._end(failed=True)
+            return
+        window, self._window = self._window, Window(now, awake, self._taken() - self._tasks)
+        if window is None:
+            return
+        # Threads that slept on the inbox when the turn began take one task more, and the GIL with it.
+        disturbed = self._others() or self._window.others != window.others
+        seconds = now - window.clock
+        if disturbed and now - self._began < SETTLED:
+            return
+        if seconds < GAP and awake - window.awake < AWAKE * seconds:
+            self._end(failed=self._inbox.waiting > 0)  # else it slept because there was nothing to do
         elif now - self._began > STINT:
             self._end(failed=False)
 
@@ -160,26 +186,32 @@ class Turns:
             self._pause = WINDOW if proven else min(self._pause * 2, REST)
             self._due = now + self._pause
         self._free = now, self._computed(), self._done()
-        self._holder = 0
-        self._bell.ring()
-        self._row[TURN] = 0  # last: whatever raises before, the front goes on ringing
+        self.holder = 0
+        self._bell.ring()  # whatever raises before, the front rings when it finds tasks that nobody takes
 
     def _wait(self) -> None:
         """Until the turn of another thread is over."""
         with self._line:
             turn = self._turn
-            while self._holder and self._turn == turn:
+            while self.holder and self._turn == turn:
                 self._bell.wait()
                 # If the turn lasts it was the front that rang. The holder may have been late for want of a core.
-                if self._holder and self._turn == turn and self._late():
+                if self.holder and self._turn == turn and self._late():
                     self._end(failed=True)
 
     def _done(self) -> int:
         return sum(row[DONE] for row in self._workers)
 
+    def _taken(self) -> int:
+        return sum(row[TAKEN] for row in self._workers)
+
+    def _others(self) -> bool:
+        """Between two tasks of this thread: whether other threads have one."""
+        return any(row[TAKEN] != row[DONE] for row in self._workers)
+
     def _late(self) -> bool:
         """Whether no request has begun lately."""
-        recent = int(self._clock() * 1e9) - LONG
+        recent = int((self._clock() - LATELY) * 1e9)
         return not any(row[SINCE] > recent for row in self._workers)
 
 

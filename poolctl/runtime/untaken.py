@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from poolctl.runtime.inbox import Inbox, ProcessInbox
 from poolctl.runtime.room import Rooms
 from poolctl.runtime.router import Router
-from poolctl.runtime.scoreboard import DONE, TAKEN, TURN
+from poolctl.runtime.scoreboard import DONE, TAKEN
 
 LATE = 0.02  # seconds that a task may lie in the inbox of a worker that takes nothing
 AGAIN = 0.1  # seconds after which such a worker is tried again
@@ -43,7 +43,7 @@ class Untaken(ABC):
         self._next = now + LATE / 2
         self.quiet = True
         for index, inbox in enumerate(self._inboxes):
-            waiting = inbox.waiting if self._may_be_late(inbox) else 0
+            waiting = inbox.waiting
             if waiting <= 0:
                 self._seen.pop(index, None)
                 continue
@@ -55,10 +55,6 @@ class Untaken(ABC):
             elif now - since > LATE and inbox.load > waiting:
                 self._seen[index] = taken, now
                 self._help(inbox, now)
-
-    @abstractmethod
-    def _may_be_late(self, inbox: Inbox) -> bool:
-        """Whether its worker is of the kind that may leave tasks untaken."""
 
     @abstractmethod
     def _help(self, inbox: Inbox, now: float) -> None:
@@ -86,9 +82,6 @@ class Computing(Untaken):
         if self._standing:
             self.quiet = False
 
-    def _may_be_late(self, inbox: Inbox) -> bool:
-        return True
-
     def _help(self, inbox: Inbox, now: float) -> None:
         if self._router.withdraw(inbox.index):
             self._standing[inbox.index] = _moves(inbox), now + AGAIN
@@ -96,11 +89,8 @@ class Computing(Untaken):
 
 
 class TakingTurns(Untaken):
-    """Threads whose turn it is not."""
-
-    def _may_be_late(self, inbox: Inbox) -> bool:
-        turn: int = inbox.row[TURN]
-        return turn > 0
+    """Threads whose turn it is not. The bell rings also where all threads are busy, and then nobody listens: a turn
+    may begin at any moment, also when all tasks have been sent."""
 
     def _help(self, inbox: Inbox, now: float) -> None:
         assert isinstance(inbox, ProcessInbox)  # only between processes there are turns

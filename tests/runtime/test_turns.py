@@ -15,8 +15,8 @@ from harness.server import wait_until
 
 from poolctl.runtime.inbox import ProcessInbox
 from poolctl.runtime.poller import IN
-from poolctl.runtime.scoreboard import DONE, SENT, SINCE, TAKEN, TURN, Scoreboard
-from poolctl.runtime.turns import GAP, LOOK, REST, STINT, WINDOW, Turns, scheduled, turns
+from poolctl.runtime.scoreboard import DONE, SENT, SINCE, TAKEN, Scoreboard
+from poolctl.runtime.turns import GAP, JUDGED, LONG, REST, SETTLED, STINT, WINDOW, Turns, scheduled, turns
 from poolctl.runtime.untaken import LATE, TakingTurns
 
 TASK = 0.005  # seconds of each
@@ -30,19 +30,26 @@ class Threads:
         self.rows = [board.worker(number) for number in range(count)]
         self.inbox = ProcessInbox(0, board.inbox(0), self.rows, threads=True)
         self.time, self.used, self.up = 100.0, 0.0, 0.0
-        self.turns = Turns(self.inbox, lambda: self.up, lambda: self.time, lambda: self.used)
+        self.lie = 0  # tasks in the inbox
+        self.hidden = False  # the kernel does not say how long a thread was awake
+        self.turns = Turns(self.inbox, self.awake, lambda: self.time, lambda: self.used, lambda: self.used)
         self.stints = self.turns.stints()
         self.stint: Iterator[bool] = iter(())
 
     @property
     def turn(self) -> bool:
-        return self.inbox.row[TURN] == 1
+        return self.turns.holder != 0
+
+    def awake(self) -> float:
+        if self.hidden:
+            raise FileNotFoundError(2, "No such file or directory", "/proc/thread-self/schedstat")
+        return self.up
 
     def others(self, count: int = 1) -> None:
         """So many other threads have a task."""
         for number, row in enumerate(self.rows[1:]):
             row[TAKEN] = row[DONE] + (number < count)
-        self.inbox.row[SENT] = sum(row[TAKEN] for row in self.rows)
+        self.inbox.row[SENT] = self.lie + sum(row[TAKEN] for row in self.rows)
 
     def work(self, tasks: int, *, cores: float = 1.0, awake: float = 1.0, each: float = TASK) -> None:
         """This thread serves so many. ``cores``: that the process uses; ``awake``: share of its time for which this
@@ -65,6 +72,11 @@ class Threads:
                 return
             self.work(1)
         pytest.fail("no turn begins")
+
+    def put(self) -> None:
+        """A task that stays in the inbox."""
+        assert self.inbox.put(b"a task")
+        self.lie += 1
 
     def close(self) -> None:
         self.inbox.writer.close()
@@ -127,13 +139,44 @@ def test_others_do_not(process: Threads, others: int, cores: float, each: float)
 
 def test_a_turn_ends_when_its_requests_wait(process: Threads) -> None:
     process.begin()
-    process.work(2 * LOOK, awake=0.5)
-    process.work(2 * LOOK, awake=0.5)
+    began = process.time
+    while process.turn:
+        process.work(1, awake=0.5)
+    assert process.time - began < SETTLED + JUDGED + 3 * TASK
+
+
+def test_a_turn_ends_with_a_long_request(process: Threads) -> None:
+    """Without turns shorter ones get ahead of it: the GIL changes hands."""
+    process.begin()
+    process.work(50)
+    process.work(1, each=2 * LONG)
+    process.work(1)
     assert not process.turn
+
+
+def test_long_requests_begin_none(process: Threads) -> None:
+    process.others(3)
+    process.work(2000, each=1.1 * LONG)
+    assert not process.turn
+
+
+def test_a_turn_ends_where_the_kernel_does_not_tell_any_more(
+    process: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An app may change its root, so that there is no /proc."""
+    process.begin()
+    process.hidden = True
+    process.work(20_000)
+    assert not process.turn
+    assert len(caplog.records) == 1
+    assert "threads do not take turns: [Errno 2] No such file or directory" in caplog.text
+    process.hidden = False
+    process.begin()
 
 
 def test_after_a_failure_the_next_turn_is_later_each_time(process: Threads) -> None:
     pauses = []
+    process.put()
     for _ in range(30):
         ended = process.time
         process.begin()
@@ -142,6 +185,15 @@ def test_after_a_failure_the_next_turn_is_later_each_time(process: Threads) -> N
             process.work(1, awake=0.5)
     assert pauses[8] > 4 * pauses[2]
     assert REST <= max(pauses) < REST + 10 * WINDOW  # and no later than that
+
+
+def test_with_little_to_do_a_turn_ends_and_the_next_is_no_later(process: Threads) -> None:
+    for _ in range(30):
+        ended = process.time
+        process.begin()
+        assert process.time - ended < 5 * WINDOW
+        while process.turn:
+            process.work(1, awake=0.5)
 
 
 def test_a_turn_that_does_well_is_followed_by_another_soon(process: Threads) -> None:
@@ -158,13 +210,10 @@ def test_a_turn_that_does_well_is_followed_by_another_soon(process: Threads) -> 
 
 def test_a_turn_outlasts_a_time_in_which_nobody_asks(process: Threads) -> None:
     process.begin()
-    process.work(LOOK)
+    process.work(50)
     process.time += 100 * GAP  # asleep on the inbox
-    process.work(1)
-    process.begin()
-    process.work(LOOK)
-    process.work(LOOK, awake=0.5)
-    process.begin()
+    process.work(50)
+    assert process.turn
 
 
 def test_others_wait_until_a_turn_is_over(process: Threads, waiter: Callable[[], threading.Event]) -> None:
@@ -192,7 +241,7 @@ def test_the_front_ends_a_turn_whose_holder_is_at_a_long_request(
     front = TakingTurns([process.inbox])
     process.begin()
     may = waiter()
-    process.inbox.put(b"a task")
+    process.put()
     process.rows[0][SINCE] = int(process.time * 1e9)
     front.look(process.time)
     process.time += LATE * 1.5
@@ -222,15 +271,27 @@ def readable(inbox: ProcessInbox) -> bool:
     return bool(look.poll(0))
 
 
-def test_the_front_looks_only_where_there_is_a_turn(process: Threads) -> None:
+def test_a_turn_may_begin_when_all_has_been_sent(process: Threads) -> None:
+    """Nothing comes any more that would wake the front, so it goes on looking by itself."""
+    front = TakingTurns([process.inbox])
+    process.others(1)
+    process.put()
+    front.look(process.time)
+    assert not front.quiet
+    process.begin()
+    process.time += 2 * LATE
+    front.look(process.time)  # more have been taken
+    process.time += 2 * LATE
+    assert not readable(process.inbox)
+    front.look(process.time)
+    assert readable(process.inbox)
+
+
+def test_the_front_is_quiet_when_all_is_taken(process: Threads) -> None:
     front = TakingTurns([process.inbox])
     process.others(3)
-    process.inbox.put(b"a task")
-    for _ in range(10):
-        process.time += LATE
-        front.look(process.time)
+    front.look(process.time)
     assert front.quiet
-    assert not readable(process.inbox)
 
 
 def test_one_thread_has_nobody_to_take_turns_with() -> None:

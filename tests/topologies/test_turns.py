@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from harness.client import PATIENCE, Client
+from harness.client import PATIENCE, Client, clients
 from harness.server import Server, wait_until
 from topologies.test_spread import gate
 
@@ -102,6 +102,26 @@ def test_who_waits_keeps_no_turn(server: Server, size: int) -> None:
         assert [client.answer().body for client in waiting] == [b"ok"] * len(waiting)
         load.forget()
         wait_until(load.takes_turns, "turns, once more")
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("dispatch", ["round-robin", "least-loaded", "shared-queue"])
+def test_the_last_of_a_burst_waits_for_nobody(launch: Launch, dispatch: str) -> None:
+    """Nothing is sent after it that would wake the front, and the turn began when all had been sent."""
+    pool = {"size": 1, "threads": 2}
+    server = launch({"app": {"wsgi": "computing:application"}, "pool": pool, "dispatch": dispatch})
+    with gate() as made, clients(server.port, 130) as several:
+        *computing, waits = several[:121]
+        for client in computing:
+            client.ask("/")
+        waits.ask(made.path)
+        last = several[121:]
+        for client in last:
+            client.ask("/")
+        _, inside = made.arrival()
+        assert [client.answer().body for client in [*computing, *last]] == [b"ok"] * 129
+        inside.close()
+        assert waits.answer().body == b"ok"
     assert server.stop() == 0
 
 
