@@ -14,7 +14,7 @@
 With the GIL one thread of a process computes at a time, so others gain such work nothing. They cost it time: each
 system call releases the GIL and wakes one of them, often on another core, where it waits behind another process while
 this one stands still. With two processes of four threads on two cores that was a seventh of the throughput of two
-processes of one (``bench/threads.py``); in turns it is what one thread has.
+processes of one (``bench/threads.py``); in turns it is a twentieth.
 
 A thread that waits for a turn has no task. Tasks stay in the inbox, where any thread finds them, and the load that
 dispatch sees is the same. Waiting threads wake for a ring of the inbox's bell alone: ten wake-ups a second in Python,
