@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 APPS = Path(__file__).with_name("apps")
 ROOT = Path(__file__).parents[1]
@@ -86,12 +87,12 @@ def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
             _end(process)
 
 
-def _await_answer(process: subprocess.Popen[bytes], port: int, log: object) -> None:
+def _await_answer(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     until = time.monotonic() + FIRST_ANSWER
     while not answers(port):
         if process.poll() is not None or time.monotonic() > until:
-            log.seek(0)  # type: ignore[attr-defined]
-            said = log.read()[-2000:].decode(errors="replace")  # type: ignore[attr-defined]
+            log.seek(0)
+            said = log.read()[-2000:].decode(errors="replace")
             raise NotServing(f"no answer on port {port} from {process.args!r}, which said:\n{said}")
         time.sleep(0.02)  # between two tries to connect: there is no event to wait for
 

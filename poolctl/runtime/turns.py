@@ -44,7 +44,7 @@ from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN
 log = logging.getLogger("poolctl")
 SCHEDULED = "/proc/thread-self/schedstat"
 FREELY = 16  # tasks of a thread between two looks in FREE
-WINDOW = 0.05  # seconds of a look in FREE; of the pause after the first failure
+PERIOD = 0.05  # seconds of a look in FREE; of the pause after the first failure
 SETTLED = 0.1  # seconds after which a turn is judged though other threads have tasks
 JUDGED = 0.02  # seconds of a turn for which the holder's share is measured
 GAP = 0.5  # seconds of a window that says nothing, since there was nothing to do, or one long task
@@ -108,7 +108,7 @@ class Turns:
         self._free = clock(), computed(), self._done()  # in FREE, when it was last looked at
         self._due = 0.0  # no turn before
         self._complained = False  # it has been logged that the kernel does not say how long a thread slept
-        self._pause = WINDOW  # after a failure
+        self._pause = PERIOD  # after a failure
         self._line = allocate_lock()  # of the waiting threads one listens to the bell; the others wait for this
 
     def stints(self) -> Iterator[Iterator[bool]]:
@@ -131,7 +131,7 @@ class Turns:
         """FREE, between two tasks: begin a turn?"""
         now = self._clock()
         since, before, earlier = self._free
-        if now - since < WINDOW or now < self._due:
+        if now - since < PERIOD or now < self._due:
             return
         computed, done = self._computed(), self._done()
         self._free = now, computed, done
@@ -183,7 +183,7 @@ class Turns:
         now = self._clock()
         if failed:
             proven = now - self._began > PROVEN
-            self._pause = WINDOW if proven else min(self._pause * 2, REST)
+            self._pause = PERIOD if proven else min(self._pause * 2, REST)
             self._due = now + self._pause
         self._free = now, self._computed(), self._done()
         self.holder = 0

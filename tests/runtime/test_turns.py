@@ -16,7 +16,7 @@ from harness.server import wait_until
 from poolctl.runtime.inbox import ProcessInbox
 from poolctl.runtime.poller import IN
 from poolctl.runtime.scoreboard import DONE, SENT, SINCE, TAKEN, Scoreboard
-from poolctl.runtime.turns import GAP, JUDGED, LONG, REST, SETTLED, STINT, WINDOW, Turns, scheduled, turns
+from poolctl.runtime.turns import GAP, JUDGED, LONG, PERIOD, REST, SETTLED, STINT, Turns, scheduled, turns
 from poolctl.runtime.untaken import LATE, TakingTurns
 
 TASK = 0.005  # seconds of each
@@ -184,14 +184,14 @@ def test_after_a_failure_the_next_turn_is_later_each_time(process: Threads) -> N
         while process.turn:
             process.work(1, awake=0.5)
     assert pauses[8] > 4 * pauses[2]
-    assert REST <= max(pauses) < REST + 10 * WINDOW  # and no later than that
+    assert REST <= max(pauses) < REST + 10 * PERIOD  # and no later than that
 
 
 def test_with_little_to_do_a_turn_ends_and_the_next_is_no_later(process: Threads) -> None:
     for _ in range(30):
         ended = process.time
         process.begin()
-        assert process.time - ended < 5 * WINDOW
+        assert process.time - ended < 5 * PERIOD
         while process.turn:
             process.work(1, awake=0.5)
 
@@ -205,7 +205,7 @@ def test_a_turn_that_does_well_is_followed_by_another_soon(process: Threads) -> 
         assert process.time - began >= STINT
         ended = process.time
         process.begin()
-        assert process.time - ended < 5 * WINDOW
+        assert process.time - ended < 5 * PERIOD
 
 
 def test_a_turn_outlasts_a_time_in_which_nobody_asks(process: Threads) -> None:
