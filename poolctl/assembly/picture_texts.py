@@ -221,7 +221,7 @@ def _serving(chosen: Combination) -> Iterator[str]:
         elif (chosen.threads or 1) > 1:
             yield (
                 "One of its threads takes the request, calls the app, and writes the answer to the client itself."
-                " While requests compute, one thread takes them all."
+                " Threads whose requests compute take turns."
             )
         else:
             yield "A worker takes it, calls the app, and writes the answer to the client itself."
