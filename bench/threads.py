@@ -1,10 +1,11 @@
 """What threads beside it cost work that computes: processes of several threads against as many of one.
 
     python -m bench.threads                     2 processes of 4 threads against 2 of 1
-    python -m bench.threads --size 4 --pairs 20
+    python -m bench.threads --size 4 --starts 8
 
 Both servers are up at once and are loaded in turn, since the speed of a machine drifts: the figures are the medians of
-the ratios of neighbouring bursts, with their quartiles. The GIL makes the threads of a process share a core, so more
+the ratios of neighbouring bursts, with their quartiles. Of two equal servers one may be some percent faster for as long
+as it lives, so the pair is started anew several times. The GIL makes the threads of a process share a core, so more
 of them gain such work nothing; what this shows is that they cost it nothing either.
 """
 
@@ -67,23 +68,27 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.threads", description="what threads cost work that computes")
     parser.add_argument("--size", type=int, default=2, help="processes (2)")
     parser.add_argument("--threads", type=int, default=4, help="threads in each (4)")
-    parser.add_argument("--pairs", type=int, default=12, help="bursts of each server (12)")
+    parser.add_argument("--starts", type=int, default=4, help="how often both servers are started anew (4)")
+    parser.add_argument("--pairs", type=int, default=6, help="bursts of each server and start (6)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each burst (2)")
     parser.add_argument("--connections", type=int, default=8, help="of the load (8)")
     options = parser.parse_args(words)
     pair = servers(options.size, options.threads)
     try:
         wrk.need()
-        pairs = measure(pair, options)
+        starts = [measure(pair, options) for _ in range(options.starts)]
     except (Missing, NotServing) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    pairs = [each for start in starts for each in start]
     for number, server in enumerate(pair):
         rate = statistics.median(each[number][0] for each in pairs)
         cost = statistics.median(each[number][1] for each in pairs)
         print(f"{server.name}: {rate:.1f} requests/s, {cost:.2f} ms of a core for each")
     print(f"requests/s: {ratio(pairs, 0)} of the second's; time of a core: {ratio(pairs, 1)}")
-    print(f"{versions(None)}; {options.connections} connections, {options.pairs} pairs of {options.seconds:g} s")
+    each_start = ", ".join(f"{statistics.median(a[0] / b[0] for a, b in start):.3f}" for start in starts)
+    print(f"requests/s by start: {each_start}")
+    print(f"{versions(None)}; {options.connections} connections, {len(pairs)} pairs of {options.seconds:g} s")
     return 0
 
 

@@ -7,14 +7,14 @@
       |      the holder sleeps a fifth of the time or more: its requests wait for something, and others could compute
       |      a request has used a core for LONG: in FREE shorter ones get ahead of it
       |      the front finds that no task has been taken for LATE (see untaken): the holder is at a long one
-      |      STINT is over: see how the process does without turns
+      |      its stint is over: see how the process does without turns
       v
     FREE
 
 With the GIL one thread of a process computes at a time, so others gain such work nothing. They cost it time: each
 system call releases the GIL and wakes one of them, often on another core, where it waits behind another process while
 this one stands still. With two processes of four threads on two cores that was a seventh of the throughput of two
-processes of one (``bench/threads.py``); in turns it is a twentieth.
+processes of one (``bench/threads.py``); in turns it is a thirtieth.
 
 A thread that waits for a turn has no task. Tasks stay in the inbox, where any thread finds them, and the load that
 dispatch sees is the same. Waiting threads wake for a ring of the inbox's bell alone: ten wake-ups a second in Python,
@@ -22,8 +22,10 @@ each of which needs the GIL, cost a tenth of the throughput again. So it is the 
 that looks after tasks held up.
 
 How long a thread slept is what the scheduler says: /proc/thread-self/schedstat has the nanoseconds that it ran and
-those that it waited for a core. Without that file, without the GIL, or with one thread there are no turns. The threads
-of a process share this object without a lock: two that decide at once begin one turn, which the later one holds.
+those that it waited for a core. On a virtual machine the host takes time that is neither; so a thread that never went
+to sleep, as getrusage(2) counts that, has not slept. Without that file, without the GIL, or with one thread there are
+no turns. The threads of a process share this object without a lock: two that decide at once begin one turn, which the
+later one holds.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from os import O_CLOEXEC, O_RDONLY, close, read
 from os import open as open_file
+from resource import RUSAGE_THREAD, getrusage
 from time import monotonic, process_time, thread_time
 from typing import NamedTuple
 
@@ -43,12 +46,13 @@ from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN
 
 log = logging.getLogger("poolctl")
 SCHEDULED = "/proc/thread-self/schedstat"
-FREELY = 16  # tasks of a thread between two looks in FREE
+FREELY = 4  # tasks of a thread between two looks in FREE
 PERIOD = 0.05  # seconds of a look in FREE; of the pause after the first failure
 SETTLED = 0.1  # seconds after which a turn is judged though other threads have tasks
 JUDGED = 0.02  # seconds of a turn for which the holder's share is measured
 GAP = 0.5  # seconds of a window that says nothing, since there was nothing to do, or one long task
-STINT = 5.0  # seconds of a turn
+STINT = 5.0  # seconds of a turn; the next one is twice as long
+LONGEST = 20.0  # seconds of a turn, at most: so long may work that has begun to compute without the GIL go unnoticed
 PROVEN = 1.0  # seconds after which a turn has done well: should it fail then, the pause starts again
 REST = 10.0  # seconds after a failure to the next turn, at most; the pause doubles with each early failure
 AWAKE = 0.8  # share of the time that the holder has to run or to wait for a core
@@ -71,22 +75,30 @@ def turns(inbox: ProcessInbox) -> Turns | None:
     return Turns(inbox)
 
 
+class Scheduled(NamedTuple):
+    """Of one thread. ``awake``: seconds that it has run or waited for a core; ``sleeps``: how often it went to
+    sleep."""
+
+    awake: float
+    sleeps: int
+
+
 class Window(NamedTuple):
-    """When the holder was last looked at: the clock, its ``awake``, and how many tasks had been taken by others."""
+    """When the holder was last looked at: the clock, what the scheduler said, and how many tasks others had taken."""
 
     clock: float
-    awake: float
+    seen: Scheduled
     others: int
 
 
 class Turns:
-    """Of one process. ``awake``: seconds that the calling thread has run or waited for a core; ``computed`` and
-    ``own``: seconds of a core that the process and the calling thread have used."""
+    """Of one process. ``thread``: what the scheduler says of the calling one; ``computed`` and ``own``: seconds of a
+    core that the process and the calling thread have used."""
 
     def __init__(
         self,
         inbox: ProcessInbox,
-        awake: Callable[[], float] | None = None,
+        thread: Callable[[], Scheduled] | None = None,
         clock: Callable[[], float] = monotonic,
         computed: Callable[[], float] = process_time,
         own: Callable[[], float] = thread_time,
@@ -95,7 +107,7 @@ class Turns:
         self._bell = inbox.bell
         self._inbox = inbox
         self._workers = inbox.workers
-        self._awake = awake or scheduled
+        self._thread = thread or scheduled
         self._clock = clock
         self._computed = computed
         self._own = own
@@ -109,6 +121,7 @@ class Turns:
         self._due = 0.0  # no turn before
         self._complained = False  # it has been logged that the kernel does not say how long a thread slept
         self._pause = PERIOD  # after a failure
+        self._stint = STINT  # of the next turn, or of this one
         self._line = allocate_lock()  # of the waiting threads one listens to the bell; the others wait for this
 
     def stints(self) -> Iterator[Iterator[bool]]:
@@ -138,7 +151,10 @@ class Turns:
         used, tasks = computed - before, done - earlier
         if now - since > GAP or not SHORT * tasks <= used <= LONG * tasks:
             return
-        if self._others() and FEW < used / (now - since) < ALL:
+        cores = used / (now - since)
+        if cores >= ALL:
+            self._stint = STINT
+        elif self._others() and cores > FEW:
             self._bell.silence()
             self._turn += 1
             self._began, self._used, self._window = now, self._own(), None
@@ -159,24 +175,26 @@ class Turns:
     def _judge(self, now: float) -> None:
         """The holder, at the end of a window."""
         try:
-            awake = self._awake()
+            seen = self._thread()
         except (OSError, ValueError) as error:  # an app may change its root, or use up all descriptors
             if not self._complained:
                 self._complained = True
                 log.warning("threads do not take turns: %s", error)
             self._end(failed=True)
             return
-        window, self._window = self._window, Window(now, awake, self._taken() - self._tasks)
+        window, self._window = self._window, Window(now, seen, self._taken() - self._tasks)
         if window is None:
             return
         # Threads that slept on the inbox when the turn began take one task more, and the GIL with it.
         disturbed = self._others() or self._window.others != window.others
-        seconds = now - window.clock
         if disturbed and now - self._began < SETTLED:
             return
-        if seconds < GAP and awake - window.awake < AWAKE * seconds:
+        seconds, before = now - window.clock, window.seen
+        slept = seen.sleeps != before.sleeps and seen.awake - before.awake < AWAKE * seconds
+        if slept and seconds < GAP:
             self._end(failed=self._inbox.waiting > 0)  # else it slept because there was nothing to do
-        elif now - self._began > STINT:
+        elif now - self._began > self._stint:
+            self._stint = min(self._stint * 2, LONGEST)
             self._end(failed=False)
 
     def _end(self, *, failed: bool) -> None:
@@ -185,6 +203,7 @@ class Turns:
             proven = now - self._began > PROVEN
             self._pause = PERIOD if proven else min(self._pause * 2, REST)
             self._due = now + self._pause
+            self._stint = STINT
         self._free = now, self._computed(), self._done()
         self.holder = 0
         self._bell.ring()  # whatever raises before, the front rings when it finds tasks that nobody takes
@@ -215,12 +234,12 @@ class Turns:
         return not any(row[SINCE] > recent for row in self._workers)
 
 
-def scheduled() -> float:
-    """Seconds that this thread has run or waited for a core (proc(5), /proc/pid/schedstat). Raises OSError or
-    ValueError where the kernel does not say."""
+def scheduled() -> Scheduled:
+    """Of this thread (proc(5), /proc/pid/schedstat; getrusage(2), ru_nvcsw). Raises OSError or ValueError where the
+    kernel does not say."""
     file = open_file(SCHEDULED, O_RDONLY | O_CLOEXEC)
     try:
         ran, waited, _ = read(file, 128).split()
     finally:
         close(file)
-    return (int(ran) + int(waited)) / 1e9
+    return Scheduled((int(ran) + int(waited)) / 1e9, getrusage(RUSAGE_THREAD).ru_nvcsw)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from select import poll
+from time import sleep
 
 import pytest
 from harness.machine import PATIENCE
@@ -16,7 +17,20 @@ from harness.server import wait_until
 from poolctl.runtime.inbox import ProcessInbox
 from poolctl.runtime.poller import IN
 from poolctl.runtime.scoreboard import DONE, SENT, SINCE, TAKEN, Scoreboard
-from poolctl.runtime.turns import GAP, JUDGED, LONG, PERIOD, REST, SETTLED, STINT, Turns, scheduled, turns
+from poolctl.runtime.turns import (
+    GAP,
+    JUDGED,
+    LONG,
+    LONGEST,
+    PERIOD,
+    REST,
+    SETTLED,
+    STINT,
+    Scheduled,
+    Turns,
+    scheduled,
+    turns,
+)
 from poolctl.runtime.untaken import LATE, TakingTurns
 
 TASK = 0.005  # seconds of each
@@ -29,10 +43,10 @@ class Threads:
         board = Scoreboard(1, count)
         self.rows = [board.worker(number) for number in range(count)]
         self.inbox = ProcessInbox(0, board.inbox(0), self.rows, threads=True)
-        self.time, self.used, self.up = 100.0, 0.0, 0.0
+        self.time, self.used, self.up, self.sleeps = 100.0, 0.0, 0.0, 0
         self.lie = 0  # tasks in the inbox
         self.hidden = False  # the kernel does not say how long a thread was awake
-        self.turns = Turns(self.inbox, self.awake, lambda: self.time, lambda: self.used, lambda: self.used)
+        self.turns = Turns(self.inbox, self.rest, lambda: self.time, lambda: self.used, lambda: self.used)
         self.stints = self.turns.stints()
         self.stint: Iterator[bool] = iter(())
 
@@ -40,10 +54,10 @@ class Threads:
     def turn(self) -> bool:
         return self.turns.holder != 0
 
-    def awake(self) -> float:
+    def rest(self) -> Scheduled:
         if self.hidden:
             raise FileNotFoundError(2, "No such file or directory", "/proc/thread-self/schedstat")
-        return self.up
+        return Scheduled(self.up, self.sleeps)
 
     def others(self, count: int = 1) -> None:
         """So many other threads have a task."""
@@ -51,9 +65,11 @@ class Threads:
             row[TAKEN] = row[DONE] + (number < count)
         self.inbox.row[SENT] = self.lie + sum(row[TAKEN] for row in self.rows)
 
-    def work(self, tasks: int, *, cores: float = 1.0, awake: float = 1.0, each: float = TASK) -> None:
+    def work(
+        self, tasks: int, *, cores: float = 1.0, awake: float = 1.0, stolen: float = 0.0, each: float = TASK
+    ) -> None:
         """This thread serves so many. ``cores``: that the process uses; ``awake``: share of its time for which this
-        thread runs, or waits for a core."""
+        thread runs, or waits for a core; ``stolen``: that which the machine's host takes. It sleeps for the rest."""
         for _ in range(tasks):
             while next(self.stint, None) is None:  # the stint is over
                 self.stint = next(self.stints)
@@ -61,7 +77,8 @@ class Threads:
             self.rows[0][TAKEN] += 1
             self.time += each
             self.used += cores * each
-            self.up += awake * each
+            self.up += (awake - stolen) * each
+            self.sleeps += awake < 1
             self.rows[0][DONE] += 1
 
     def begin(self) -> None:
@@ -145,6 +162,14 @@ def test_a_turn_ends_when_its_requests_wait(process: Threads) -> None:
     assert process.time - began < SETTLED + JUDGED + 3 * TASK
 
 
+def test_time_that_the_host_takes_is_no_sleep(process: Threads) -> None:
+    process.begin()
+    began = process.time
+    while process.turn:
+        process.work(1, stolen=0.5)
+    assert process.time - began >= STINT
+
+
 def test_a_turn_ends_with_a_long_request(process: Threads) -> None:
     """Without turns shorter ones get ahead of it: the GIL changes hands."""
     process.begin()
@@ -196,16 +221,42 @@ def test_with_little_to_do_a_turn_ends_and_the_next_is_no_later(process: Threads
             process.work(1, awake=0.5)
 
 
-def test_a_turn_that_does_well_is_followed_by_another_soon(process: Threads) -> None:
-    for _ in range(3):
-        process.begin()
-        began = process.time
-        while process.turn:
-            process.work(1)
-        assert process.time - began >= STINT
+def stint(process: Threads) -> float:
+    """Seconds of a turn in which nothing happens."""
+    process.begin()
+    began = process.time
+    while process.turn:
+        process.work(1)
+    return process.time - began
+
+
+def test_a_turn_that_does_well_is_followed_by_a_longer_one_soon(process: Threads) -> None:
+    stints = []
+    for _ in range(5):
+        stints.append(stint(process))
         ended = process.time
         process.begin()
         assert process.time - ended < 5 * PERIOD
+    assert stints == pytest.approx([STINT, 2 * STINT, LONGEST, LONGEST, LONGEST], abs=3 * JUDGED)
+
+
+def fail(process: Threads) -> None:
+    process.begin()
+    process.put()
+    while process.turn:
+        process.work(1, awake=0.5)
+
+
+def work_without_the_gil(process: Threads) -> None:
+    process.work(100, cores=1.9)
+
+
+@pytest.mark.parametrize("happens", [fail, work_without_the_gil])
+def test_stints_are_short_again_when_work_has_changed(process: Threads, happens: Callable[[Threads], None]) -> None:
+    stint(process)
+    stint(process)
+    happens(process)
+    assert stint(process) == pytest.approx(STINT, abs=3 * JUDGED)
 
 
 def test_a_turn_outlasts_a_time_in_which_nobody_asks(process: Threads) -> None:
@@ -305,6 +356,8 @@ def test_one_thread_has_nobody_to_take_turns_with() -> None:
 def test_a_thread_that_sleeps_is_not_awake() -> None:
     before = scheduled()
     total = 0
-    while scheduled() - before < 0.01:
+    while scheduled().awake - before.awake < 0.01:
         total += 1
     assert total > 0
+    sleep(0.001)
+    assert scheduled().sleeps > before.sleeps
