@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from os import close, write
 from socket import AF_INET, SHUT_WR, SOCK_STREAM
@@ -35,7 +35,7 @@ from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import DONE, FAILED, SINCE, TAKEN, TICKET
 from poolctl.runtime.service import Service
 from poolctl.runtime.source import NO_DESCRIPTOR
-from poolctl.runtime.turns import Turns
+from poolctl.runtime.turns import Step, Turns
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
@@ -132,9 +132,9 @@ def left_early(service: Service, fd: int, conversation: Conversation, data: byte
     return True
 
 
-def alone() -> tuple[Iterator[bool]]:
+def alone() -> tuple[Iterator[None]]:
     """The stints of a thread that shares its process with none: one, without end."""
-    return (repeat(True),)
+    return (repeat(None),)
 
 
 class ProcessTaskExecutor:
@@ -157,7 +157,7 @@ class ProcessTaskExecutor:
         self._returns = returns
         self._sends_by = sends_by
         self._known: dict[bytes, Conversation] = {}
-        self._stints = turns.stints if turns is not None else alone
+        self._stints: Callable[[], Iterable[Iterator[Step]]] = turns.stints if turns is not None else alone
 
     def run(self) -> None:
         """Serve until the inbox ends."""
@@ -190,10 +190,12 @@ class ProcessTaskExecutor:
     def _tasks(self, out: Borrowed) -> None:
         take, serve, row = self._inbox.take, self._serve, self._service.row
         for stint in self._stints():
-            for _ in stint:
+            for taken in stint:
                 message, ancillary = take()
                 if not message:
                     return
+                if taken is not None:
+                    taken()
                 ticket, flags, length, sent = HEAD.unpack_from(message)
                 row[TICKET] = ticket << 1
                 row[TAKEN] += 1

@@ -3,6 +3,9 @@
     FREE   every thread takes a task as soon as there is one
       |      the process computes, several of its threads have a task, and the pause after a failure is over
       v
+    DOUBT  the same, and it is measured how many cores the process uses while two of its threads have a task
+      |      no more than one, so they compute under the GIL (else: FREE)
+      v
     TURN   one thread, the holder, takes task after task; the others wait
       |      the holder sleeps a fifth of the time or more: its requests wait for something, and others could compute
       |      a request has used a core for LONG: in FREE shorter ones get ahead of it
@@ -39,7 +42,7 @@ from os import O_CLOEXEC, O_RDONLY, close, read
 from os import open as open_file
 from resource import RUSAGE_THREAD, getrusage
 from time import monotonic, process_time, thread_time
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from poolctl.runtime.inbox import ProcessInbox
 from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN
@@ -57,6 +60,7 @@ PROVEN = 1.0  # seconds after which a turn has done well: should it fail then, t
 REST = 10.0  # seconds after a failure to the next turn, at most; the pause doubles with each early failure
 AWAKE = 0.8  # share of the time that the holder has to run or to wait for a core
 FEW, ALL = 0.1, 1.1  # cores that a process uses which computes under the GIL
+BESIDE = 0.1  # seconds for which it is measured what the process uses while two threads have a task
 SHORT = 0.0003  # seconds of a core for each task: what costs less is done before another thread is awake
 LONG = 0.01  # the same: what costs more shares its core better, as the GIL changes hands every 5 ms
 LATELY = 0.015  # seconds since a request began: less than LATE, at which the front rings
@@ -81,6 +85,9 @@ class Scheduled(NamedTuple):
 
     awake: float
     sleeps: int
+
+
+Step = Callable[[], None] | None  # before each task of a stint: what to call when it has been taken
 
 
 class Window(NamedTuple):
@@ -118,13 +125,15 @@ class Turns:
         self._tasks = 0  # of the holders
         self._window: Window | None = None  # of the holder
         self._free = clock(), computed(), self._done()  # in FREE, when it was last looked at
+        self._doubt = 0.0  # since when; 0: none
+        self._beside = self._both = 0.0  # in doubt: seconds with two tasks or more, and ``computed`` in them
         self._due = 0.0  # no turn before
         self._complained = False  # it has been logged that the kernel does not say how long a thread slept
         self._pause = PERIOD  # after a failure
         self._stint = STINT  # of the next turn, or of this one
         self._line = allocate_lock()  # of the waiting threads one listens to the bell; the others wait for this
 
-    def stints(self) -> Iterator[Iterator[bool]]:
+    def stints(self) -> Iterator[Iterator[Step]]:
         """For one thread: an iterator with a step for each task that it may take now, again and again. Waits while
         another has a turn."""
         me = get_ident()
@@ -135,14 +144,20 @@ class Turns:
                     continue
                 if not self.holder:
                     self._consider(me)
-                yield iter(lambda: self._goes_on(me), False) if self.holder == me else repeat(True, FREELY)
+                if self.holder == me:
+                    yield iter(lambda: self._goes_on(me), False)  # type: ignore[arg-type, return-value]  # False ends it
+                else:
+                    yield self._watched() if self._doubt else repeat(None, FREELY)
         finally:
             if self.holder == me:
                 self._end(failed=False)
 
     def _consider(self, me: int) -> None:
-        """FREE, between two tasks: begin a turn?"""
+        """FREE, or in doubt, between two tasks: begin a turn?"""
         now = self._clock()
+        if self._doubt:
+            self._decide(me, now)
+            return
         since, before, earlier = self._free
         if now - since < PERIOD or now < self._due:
             return
@@ -155,13 +170,52 @@ class Turns:
         if cores >= ALL:
             self._stint = STINT
         elif self._others() and cores > FEW:
+            self._beside = self._both = 0.0
+            self._doubt = now
+
+    def _watched(self) -> Iterator[Callable[[], None]]:
+        """A stint of one task, from its taking to its end."""
+        taken: list[tuple[float, float]] = []
+
+        def take() -> None:
+            if self._others():
+                taken.append((self._clock(), self._computed()))
+
+        yield take
+        if taken and self._others():
+            ((clock, computed),) = taken
+            self._both += self._computed() - computed
+            self._beside += self._clock() - clock
+
+    def _decide(self, me: int, now: float) -> None:
+        """In doubt. Of the whole time it would say little: requests that compute without the GIL may be so few that
+        they use a core, and some of them wait for no reason when they take turns."""
+        if self._beside < BESIDE:
+            if now - self._doubt > GAP:  # threads seldom have a task at the same time, so they need no turns
+                self._due = now + GAP
+                self._leave_doubt(now)
+        elif self._both >= ALL * self._beside:
+            self._stint = STINT
+            self._postpone(now)
+            self._leave_doubt(now)
+        elif self._others():
+            self._doubt = 0.0
             self._bell.silence()
             self._turn += 1
             self._began, self._used, self._window = now, self._own(), None
             self.holder = me
 
-    def _goes_on(self, me: int) -> bool:
-        """The holder, before each task."""
+    def _leave_doubt(self, now: float) -> None:
+        self._free = now, self._computed(), self._done()
+        self._doubt = 0.0
+
+    def _postpone(self, now: float) -> None:
+        """The next turn is later, after twice the time."""
+        self._pause = min(self._pause * 2, REST)
+        self._due = now + self._pause
+
+    def _goes_on(self, me: int) -> Literal[False] | None:
+        """The holder, before each task; False: its turn is over."""
         if self.holder == me:
             now, used = self._clock(), self._used
             self._used = self._own()
@@ -170,7 +224,7 @@ class Turns:
             elif self._window is None or now - self._window.clock >= JUDGED:
                 self._judge(now)
             self._tasks += 1
-        return self.holder == me
+        return None if self.holder == me else False
 
     def _judge(self, now: float) -> None:
         """The holder, at the end of a window."""
@@ -200,9 +254,9 @@ class Turns:
     def _end(self, *, failed: bool) -> None:
         now = self._clock()
         if failed:
-            proven = now - self._began > PROVEN
-            self._pause = PERIOD if proven else min(self._pause * 2, REST)
-            self._due = now + self._pause
+            if now - self._began > PROVEN:
+                self._pause = PERIOD / 2
+            self._postpone(now)
             self._stint = STINT
         self._free = now, self._computed(), self._done()
         self.holder = 0

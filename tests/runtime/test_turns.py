@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from select import poll
 from time import sleep
+from typing import Any
 
 import pytest
 from harness.machine import PATIENCE
@@ -34,6 +35,7 @@ from poolctl.runtime.turns import (
 from poolctl.runtime.untaken import LATE, TakingTurns
 
 TASK = 0.005  # seconds of each
+OVER = object()  # a stint
 
 
 class Threads:
@@ -48,7 +50,7 @@ class Threads:
         self.hidden = False  # the kernel does not say how long a thread was awake
         self.turns = Turns(self.inbox, self.rest, lambda: self.time, lambda: self.used, lambda: self.used)
         self.stints = self.turns.stints()
-        self.stint: Iterator[bool] = iter(())
+        self.stint: Iterator[Any] = iter(())
 
     @property
     def turn(self) -> bool:
@@ -66,13 +68,24 @@ class Threads:
         self.inbox.row[SENT] = self.lie + sum(row[TAKEN] for row in self.rows)
 
     def work(
-        self, tasks: int, *, cores: float = 1.0, awake: float = 1.0, stolen: float = 0.0, each: float = TASK
+        self,
+        tasks: int,
+        *,
+        cores: float = 1.0,
+        awake: float = 1.0,
+        stolen: float = 0.0,
+        each: float = TASK,
+        idle: float = 0.0,
     ) -> None:
         """This thread serves so many. ``cores``: that the process uses; ``awake``: share of its time for which this
-        thread runs, or waits for a core; ``stolen``: that which the machine's host takes. It sleeps for the rest."""
+        thread runs, or waits for a core; ``stolen``: that which the machine's host takes. It sleeps for the rest.
+        ``idle``: seconds before each task in which nobody has one."""
         for _ in range(tasks):
-            while next(self.stint, None) is None:  # the stint is over
+            while (taken := next(self.stint, OVER)) is OVER:
                 self.stint = next(self.stints)
+            self.time += idle
+            if taken is not None:
+                taken()
             self.inbox.row[SENT] += 1
             self.rows[0][TAKEN] += 1
             self.time += each
@@ -152,6 +165,21 @@ def test_others_do_not(process: Threads, others: int, cores: float, each: float)
     process.others(others)
     process.work(2000, cores=cores, each=each)
     assert not process.turn
+
+
+def test_threads_that_compute_without_the_gil_take_none_though_they_use_one_core(process: Threads) -> None:
+    """There are not enough requests for more; those that come at the same time are served at the same time."""
+    process.others(3)
+    for _ in range(2000):
+        process.work(1, cores=1.9, idle=TASK)
+        assert not process.turn
+
+
+def test_threads_that_seldom_have_tasks_at_the_same_time_take_none(process: Threads) -> None:
+    for number in range(2000):
+        process.others(number % 10 == 0)
+        process.work(1, cores=0.5)
+        assert not process.turn
 
 
 def test_a_turn_ends_when_its_requests_wait(process: Threads) -> None:
