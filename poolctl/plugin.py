@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from poolctl.errors import AppError, ClientGone, PoolctlError
 from poolctl.runtime.app import App, Output, Surroundings
-from poolctl.runtime.app.target import load_callable
-from poolctl.runtime.app.wsgi import WsgiApp
+from poolctl.runtime.app.functions.target import load_callable
+from poolctl.runtime.app.wsgi.wsgi import WsgiApp
+from poolctl.runtime.buffers.temporary import inline_or_file
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.ownership.half_sync_half_async import HalfSyncHalfAsync
-from poolctl.runtime.ownership.half_sync_half_reactive import HalfSyncHalfReactive
+from poolctl.runtime.ownership.half_sync_half_async.model import HalfSyncHalfAsync
+from poolctl.runtime.ownership.half_sync_half_reactive.model import HalfSyncHalfReactive
 from poolctl.runtime.ownership.leader_followers import LeaderFollowers
 from poolctl.runtime.ownership.reuse_port import ReusePort
 from poolctl.runtime.pool import Pool, Size
@@ -26,7 +27,6 @@ from poolctl.runtime.protocol import Conversation, Framer, Protocol
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer, Task
-from poolctl.runtime.temporary import inline_or_file
 
 __all__ = [
     "INTERFACE",

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import NamedTuple, NoReturn
 
 from poolctl.assembly.environment.offspring import adopting
-from poolctl.runtime import forked
+from poolctl.runtime.system import forked
 
 END = b"\0\0\n"  # of a report, whose fields are parted by one NUL each
 OUTPUT = 4_000  # bytes of what it printed, the last ones

@@ -18,20 +18,20 @@ from poolctl.assembly.environment.limits import affordable, descriptors
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
-from poolctl.runtime import forked
 from poolctl.runtime.app import AsyncApp
-from poolctl.runtime.connection import Timeouts
+from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
+from poolctl.runtime.channels.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE
+from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
-from poolctl.runtime.door import Door
-from poolctl.runtime.inbox import Inbox, ThreadInbox
-from poolctl.runtime.listener import Listener, open_group, open_listener
-from poolctl.runtime.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.returns import Returns
 from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, Scoreboard
+from poolctl.runtime.serving.connection import Timeouts
 from poolctl.runtime.site import Site
+from poolctl.runtime.system import forked
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from poolctl.config import forwarded as config
-    from poolctl.runtime.access.log import AccessLog
+    from poolctl.runtime.access_log.log import AccessLog
     from poolctl.supervision.reports import Report
 
 log = logging.getLogger("poolctl")
@@ -85,7 +85,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
 def take_asyncio(app: AsyncApp, host: Host) -> None:
     """In a new mold: what asynchronous apps are served with is imported before they can patch it, and once for all
     workers. Who changes the user may not be able to read it afterwards."""
-    import_module("poolctl.runtime.async_executor")
+    import_module("poolctl.runtime.ownership.half_sync_half_reactive.async_executor")
     app.connections(logged=False)
     if host.identity:
         for package, module in (("h2", "http2_connection"), ("wsproto", "websocket_connection")):
@@ -105,7 +105,7 @@ def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
     told = parts.topology.access_log
     if told is None:
         return None
-    from poolctl.runtime.access.log import AccessLog
+    from poolctl.runtime.access_log.log import AccessLog
 
     return AccessLog(told.format, told.to, host.identity)
 
@@ -145,8 +145,8 @@ def _raise_descriptors(needed: int) -> None:
 
 def believe(protocol: Protocol, said: config.Forwarded) -> None:
     """Have the proxies that the file names say who their clients are; the rules have seen that the protocol is http."""
-    from poolctl.runtime.protocol.http import Http
-    from poolctl.runtime.protocol.http_forwarded import Forwarded
+    from poolctl.runtime.protocol.http.forwarded import Forwarded
+    from poolctl.runtime.protocol.http.http import Http
 
     assert isinstance(protocol, Http)
     forwarded = Forwarded(said.trust, said.header, protocol.conversations, protocol.streamings)

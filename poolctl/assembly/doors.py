@@ -9,7 +9,7 @@ from poolctl.assembly.resolve import Parts
 from poolctl.config.address import Address
 from poolctl.config.tls import Certificate, Tls
 from poolctl.errors import TlsError
-from poolctl.runtime.door import Door
+from poolctl.runtime.listen.door import Door
 from poolctl.runtime.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def make_doors(parts: Parts, contexts: Sequence[SSLContext | None]) -> list[Door
 def _door(address: Address, protocol: Protocol, context: SSLContext | None, number: int) -> Door:
     door = Door(protocol, number)
     if context:
-        from poolctl.runtime.tls_door import TlsDoor
+        from poolctl.runtime.listen.tls_door import TlsDoor
 
         door = TlsDoor(door, context)
     if address.proxy_protocol:
-        from poolctl.runtime.proxy_door import ProxyDoor
-        from poolctl.runtime.trust import Trust
+        from poolctl.runtime.listen.proxy_door import ProxyDoor
+        from poolctl.runtime.system.trust import Trust
 
         door = ProxyDoor(door, Trust(address.proxy_protocol))
     return door
@@ -48,7 +48,7 @@ def _door(address: Address, protocol: Protocol, context: SSLContext | None, numb
 
 def tls_context(said: Tls, protocols: Sequence[str]) -> SSLContext:
     """The context of an address. ``protocols``: of ALPN. Raises TlsError with the option at fault."""
-    from poolctl.runtime.tls import Identity, server_context
+    from poolctl.runtime.listen.tls import Identity, server_context
 
     def identity(given: Certificate, name: str = "") -> Identity:
         return Identity(given.certificate, given.key, _password(given, name))

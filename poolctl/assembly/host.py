@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from poolctl.assembly.variables import look_for_modules, set_variables
 from poolctl.config.model import Topology
 from poolctl.errors import PoolctlError
-from poolctl.runtime.identity import Identity
-from poolctl.runtime.pid_file import PidFile
+from poolctl.runtime.system.identity import Identity
+from poolctl.runtime.system.pid_file import PidFile
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def _directives(tree: Tree, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]
     text = value.get("format") if isinstance(value, dict) else value
     if not isinstance(text, str) or "%" not in text:
         return
-    from poolctl.runtime.access.directives import parse  # few formats have directives
+    from poolctl.runtime.access_log.directives import parse  # few formats have directives
 
     try:
         parse(text)

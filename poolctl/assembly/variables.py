@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 
-from poolctl.runtime.temporary import forget_directory
+from poolctl.runtime.buffers.temporary import forget_directory
 
 # Variables that the interpreter looks at when it starts (the library reference, "Command line and environment"), and
 # nothing at a later time.

@@ -78,7 +78,7 @@ def _apart(work: Callable[[Callable[[str], None]], int]) -> int:
     """In a process of its own: the strategy may hang or leave. The work says which check it begins, and nothing at its
     end: a process that left in the middle of one has not kept it, whatever its exit code is."""
     from poolctl.assembly.environment.offspring import adopting
-    from poolctl.runtime import forked
+    from poolctl.runtime.system import forked
 
     sys.stdout.flush()
     reader, writer = os.pipe()

@@ -17,7 +17,7 @@ from os import _exit
 from select import POLLIN, poll
 from time import sleep
 
-from poolctl.runtime import forked, threads
+from poolctl.runtime.system import forked, threads
 
 log = logging.getLogger("poolctl")
 

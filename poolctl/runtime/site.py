@@ -5,35 +5,92 @@ from __future__ import annotations
 import faulthandler
 import signal
 import socket
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
-from poolctl.runtime import forked, threads
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.connection import Connection
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.app import App, AsyncApp, Surroundings
-from poolctl.runtime.connection import Timeouts
-from poolctl.runtime.connection_loop import ConnectionLoop
+from poolctl.runtime.channels.inbox import Inbox, bells
+from poolctl.runtime.channels.notices import Notices
+from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch import Dispatch, built_in
 from poolctl.runtime.dispatch.guarded import Guarded
-from poolctl.runtime.inbox import Inbox, bells
-from poolctl.runtime.learning import INDEX, learning
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.listener import Listener
-from poolctl.runtime.loop import Loop
-from poolctl.runtime.medium import Medium
-from poolctl.runtime.notices import Notices
-from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.returns import Returns
-from poolctl.runtime.router import Router
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.loop.source import Source
+from poolctl.runtime.protocol import Protocol as Spoken
+from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, Scoreboard
-from poolctl.runtime.service import Service
+from poolctl.runtime.serving.connection import Timeouts
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.system import forked, threads
 
 if TYPE_CHECKING:
-    from poolctl.runtime.access.log import AccessLog
+    from poolctl.runtime.access_log.log import AccessLog
+
+
+class Front(Protocol):
+    """A loop that runs in front of the workers."""
+
+    def run(self) -> None:
+        """Until the lifeline ends."""
+
+
+class LendingFront(Front, Protocol):
+    """It has every connection, and lends them."""
+
+    def welcome(self, listener: Listener) -> None:
+        """Take the connections of a listener."""
+
+
+class HandingFront(Front, Protocol):
+    """It gives each connection away for good, or the turn to accept one."""
+
+    def hand_over(self, listener: Listener, number: int) -> None:
+        """Accept the connections of the listener of this number, and give each to a worker."""
+
+    def give_turns(self, listener: Listener, number: int, returns: int) -> None:
+        """Have workers accept them. ``returns``: descriptor of the pipe in which they tell that they took a turn."""
+
+
+class Executor(Protocol):
+    """What one thread of a worker runs to answer the tasks of its inbox."""
+
+    def run(self) -> None:
+        """Until the inbox ends."""
+
+
+class Medium(ABC):
+    """What lies between front and workers: the borders of processes, or the memory that threads share. It knows which
+    kind of inbox, front, executor and arrival go together; the pool has it."""
+
+    @abstractmethod
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
+        """An inbox; ``rings`` when its workers wait for it with a poller, ``threads`` when they are those of one
+        worker."""
+
+    @abstractmethod
+    def lending_front(self, site: Site, life: Life) -> LendingFront:
+        """A front that lends connections, ready to take them back."""
+
+    @abstractmethod
+    def handing_front(self, site: Site, life: Life) -> HandingFront:
+        """A front that hands connections over."""
+
+    @abstractmethod
+    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Executor:
+        """The executor of one worker thread, which calls its ``run``. An app that is awaited has started."""
+
+    @abstractmethod
+    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Source:
+        """A worker's inbox as a source of its loop."""
 
 
 @dataclass
@@ -47,7 +104,7 @@ class Site:
 
     name: str
     app: App
-    protocol: Protocol
+    protocol: Spoken
     dispatch: Dispatch
     affinity: Affinity
     timeouts: Timeouts
@@ -121,14 +178,6 @@ class Site:
             return Service(self.app, self.protocol, row, self.context)
         return self.access.service(self.app, self.protocol, row, name, self.context)
 
-    def sends_by(self, kind: type[Any], worker: int) -> type[Any]:
-        """The class of what a worker of another process than the front sends by: like this one, or one that learns."""
-        told = self.returns.told
-        if told is None:
-            return kind
-        index = INDEX.pack(self.inbox(worker).index)
-        return learning(kind, self.affinity, lambda key: told.sendall(index + key.encode("utf-8", "replace")))
-
     def inbox(self, worker: int) -> Inbox:
         """Where this worker takes its tasks from."""
         return self.inboxes[0 if len(self.inboxes) == 1 else worker]
@@ -167,7 +216,7 @@ class Site:
         worker that has more than its share of them need not turn one away."""
         limit = self.at_once if counted else self.share(self.workers)
         if isinstance(self.app, AsyncApp):
-            from poolctl.runtime.async_loop import AsyncConnectionLoop  # asyncio is slow to import
+            from poolctl.runtime.serving_async.loop import AsyncConnectionLoop  # asyncio is slow to import
 
             loop: ConnectionLoop = AsyncConnectionLoop(
                 life, self.timeouts, limit, self.app, logged=self.access is not None

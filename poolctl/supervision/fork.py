@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from os import WNOHANG, _exit, waitpid
 
-from poolctl.runtime import forked
+from poolctl.runtime.system import forked
 from poolctl.supervision.signals import held_back, inherit_nothing
 
 log = logging.getLogger("poolctl")

@@ -32,8 +32,8 @@ from math import inf
 from os import close
 from time import sleep
 
-from poolctl.runtime import forked
-from poolctl.runtime.finish import begin, finish
+from poolctl.runtime.pool.finish import begin, finish
+from poolctl.runtime.system import forked
 from poolctl.supervision.fork import fork, reap
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.post import Post

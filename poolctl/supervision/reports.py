@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from poolctl.errors import AppError, PoolctlError
-from poolctl.runtime.channel import channel as messages
+from poolctl.runtime.system.channel import channel as messages
 from poolctl.supervision.own_traceback import at_fault, in_a_line, left_with, own_traceback, remedy
 
 LONGEST = 100_000  # bytes of a traceback; of a longer one the end, where the error stands

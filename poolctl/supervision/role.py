@@ -14,9 +14,9 @@ import threading
 
 from setproctitle import setproctitle
 
-from poolctl.runtime import forked
-from poolctl.runtime.finish import begin, finish
 from poolctl.runtime.lifeline import Life
+from poolctl.runtime.pool.finish import begin, finish
+from poolctl.runtime.system import forked
 from poolctl.supervision.plan import Role
 from poolctl.supervision.reports import Report, failure, send
 

@@ -22,7 +22,7 @@ from signal import signal as set_handler
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from poolctl.runtime import forked
+from poolctl.runtime.system import forked
 
 Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 

@@ -34,8 +34,8 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from poolctl.runtime import ending
-from poolctl.runtime.listener import shut
+from poolctl.runtime.listen import ending
+from poolctl.runtime.listen.listener import shut
 from poolctl.supervision.control import Control
 from poolctl.supervision.generation import Generation, Remains
 from poolctl.supervision.mold import HUNG

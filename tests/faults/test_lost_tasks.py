@@ -16,7 +16,7 @@ from faults.models import ALL, FEW, Start, models
 APP = """
 import os, signal, pathlib
 from poolctl.runtime.app import demo
-from poolctl.runtime.inbox import ProcessInbox
+from poolctl.runtime.channels.inbox import ProcessInbox
 
 armed = pathlib.Path(__file__).with_name("armed")
 take = ProcessInbox.take

@@ -21,7 +21,7 @@ from harness.machine import PATIENCE, within
 from harness.server import Server, title, wait_until
 
 from poolctl.errors import PoolctlError
-from poolctl.runtime.identity import Identity
+from poolctl.runtime.system.identity import Identity
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 NOBODY = pwd.getpwnam("nobody")

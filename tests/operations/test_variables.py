@@ -17,7 +17,7 @@ from harness.client import Client
 from harness.server import Server
 
 from poolctl.assembly.variables import set_variables, too_late
-from poolctl.runtime import temporary
+from poolctl.runtime.buffers import temporary
 
 Launch = Callable[..., Server]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poolctl.runtime.identity import Identity
+from poolctl.runtime.system.identity import Identity
 from poolctl.supervision.own_traceback import remedy
 from poolctl.supervision.reports import failure
 

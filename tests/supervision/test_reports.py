@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from poolctl.errors import AppError
-from poolctl.runtime import channel as messages
+from poolctl.runtime.system import channel as messages
 from poolctl.supervision.reports import LONGEST, Report, channel, failure, receive, send
 
 

@@ -97,7 +97,8 @@ class IdleWithoutSweeps(Idle):
     """So that only the end of a task can tell a front that a worker is idle again."""
 
     def __init__(self):
-        from poolctl.runtime import lending, loop
+        from poolctl.runtime.ownership.half_sync_half_reactive import front as lending
+        from poolctl.runtime.loop import loop
 
         loop.SWEEP = lending.SWEEP = 1000.0
 

@@ -13,7 +13,7 @@ from harness.client import PATIENCE, Client, clients
 from harness.server import Server, wait_until
 from topologies.test_spread import gate
 
-from poolctl.runtime.turns import scheduled
+from poolctl.runtime.ownership.half_sync_half_reactive.turns import scheduled
 
 Launch = Callable[..., Server]
 THREADS = 4

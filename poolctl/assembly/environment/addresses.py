@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.config.address import Address
 from poolctl.config.diagnostic import Diagnostic, Place
-from poolctl.runtime.bind import bind_tcp, held_by_nobody
+from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
 
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement
@@ -133,7 +133,7 @@ def _owner(address: Address, owner: Place, group: Place) -> Diagnostic | None:
     if not address.owner and not address.group:
         return None
     from poolctl.errors import PoolctlError
-    from poolctl.runtime.identity import group_number, user_number
+    from poolctl.runtime.system.identity import group_number, user_number
 
     place, root = owner, os.geteuid() == 0
     try:

@@ -91,7 +91,7 @@ class _Trial:
         from poolctl.assembly.host import Host
         from poolctl.errors import PoolctlError
         from poolctl.runtime.app import Surroundings
-        from poolctl.runtime.identity import Identity
+        from poolctl.runtime.system.identity import Identity
 
         topology = self.parts.topology
         try:

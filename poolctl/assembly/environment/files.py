@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import PoolctlError
-from poolctl.runtime.identity import Identity
-from poolctl.runtime.pid_file import refuse_other
+from poolctl.runtime.system.identity import Identity
+from poolctl.runtime.system.pid_file import refuse_other
 
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement

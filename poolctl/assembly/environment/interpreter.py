@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import PoolctlError
-from poolctl.runtime.identity import Identity
+from poolctl.runtime.system.identity import Identity
 from poolctl.supervision.closed_python import another_python, closed, folders
 
 if TYPE_CHECKING:

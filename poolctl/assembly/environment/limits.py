@@ -82,7 +82,7 @@ def _programs(judgement: Judgement) -> Iterator[Diagnostic]:
     from poolctl.assembly.registry import part_class
     from poolctl.config.address import Address
     from poolctl.errors import PoolctlError
-    from poolctl.runtime.listener import open_group
+    from poolctl.runtime.listen.listener import open_group
 
     assert judgement.combination is not None
     word = str(judgement.combination.dispatch)

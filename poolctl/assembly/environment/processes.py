@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from poolctl.assembly.variables import too_late
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import PoolctlError
-from poolctl.runtime.identity import Identity
+from poolctl.runtime.system.identity import Identity
 
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import PoolctlError
-from poolctl.runtime.identity import Identity
+from poolctl.runtime.system.identity import Identity
 
 if TYPE_CHECKING:
     from poolctl.assembly.judge import Judgement

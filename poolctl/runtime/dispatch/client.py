@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poolctl.runtime import bpf
 from poolctl.runtime.dispatch import KernelDispatch
+from poolctl.runtime.system import bpf
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from poolctl.runtime import bpf
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.inbox_view import InboxView
+from poolctl.runtime.system import bpf
 from poolctl.runtime.task import Task
 
 

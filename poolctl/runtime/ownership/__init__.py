@@ -14,8 +14,7 @@ from typing import ClassVar
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.loop import Loop
-from poolctl.runtime.site import Site
+from poolctl.runtime.site import Front, Site
 
 Work = Callable[[], None]
 
@@ -32,7 +31,7 @@ class Ownership(ABC):
     prepared: set[int] = frozenset()  # type: ignore[assignment]  # the descriptors that prepare() made
     own_listeners: ClassVar[bool] = False  # does each worker have a listening socket of its own?
 
-    def front(self, site: Site, life: Life) -> Loop:
+    def front(self, site: Site, life: Life) -> Front:
         """The front's loop."""
         raise TypeError(f"{type(self).__name__} has no front")
 

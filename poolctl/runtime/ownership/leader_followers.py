@@ -12,10 +12,10 @@ from pydantic import Field
 
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.request import Request
+from poolctl.runtime.buffers.temporary import unnamed
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.site import Site
-from poolctl.runtime.temporary import unnamed
 
 Lock = Annotated[
     Literal["kernel", "file", "mutex"],

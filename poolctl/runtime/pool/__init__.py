@@ -8,10 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from poolctl.runtime.interface import INTERFACE
-from poolctl.runtime.medium import Medium
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.role import Role
-from poolctl.runtime.site import Site
+from poolctl.runtime.site import Medium, Site
 
 Size = Annotated[
     Annotated[int, Field(ge=1, le=4096)] | Literal["auto"],

@@ -6,17 +6,17 @@ import logging
 from abc import abstractmethod
 from typing import ClassVar
 
-from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.loop import Loop
-from poolctl.runtime.medium import Medium, Processes
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.pool import Pool
+from poolctl.runtime.pool.between_processes import BetweenProcesses
 from poolctl.runtime.role import Role
 from poolctl.runtime.scoreboard import DONE, TAKEN
-from poolctl.runtime.service import Service
-from poolctl.runtime.site import Site
-from poolctl.runtime.source import Source
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.site import Medium, Site
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
@@ -29,7 +29,7 @@ class Baseline(Pool):
     forks: ClassVar[bool] = False  # does the role fork what serves a client? Then it runs nothing of the user's
 
     def medium(self) -> Medium:
-        return Processes()
+        return BetweenProcesses()
 
     def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
         return 1, 1

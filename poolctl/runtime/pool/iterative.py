@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from poolctl.runtime.connection_loop import ConnectionLoop
-from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
+from poolctl.runtime.listen.door import Door
 from poolctl.runtime.pool.baseline import Baseline
-from poolctl.runtime.service import Service
-from poolctl.runtime.single_loop import SingleLoop
+from poolctl.runtime.pool.single_loop import SingleLoop
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer
 

@@ -9,13 +9,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.medium import Medium, Processes
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.pool import Pool, Size
+from poolctl.runtime.pool.between_processes import BetweenProcesses
 from poolctl.runtime.pool.yielding import do_not_preempt
 from poolctl.runtime.role import Role
-from poolctl.runtime.site import Site
-from poolctl.runtime.threads import join
+from poolctl.runtime.site import Medium, Site
+from poolctl.runtime.system.threads import join
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Process(Pool):
         return self.size != 1
 
     def medium(self) -> Medium:
-        return Processes()
+        return BetweenProcesses()
 
     def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
         return workers, self.threads

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from os import close
 from typing import ClassVar
 
-from poolctl.runtime import forked
-from poolctl.runtime.door import Door
-from poolctl.runtime.finish import begin, finish
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.loop import Loop
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
-from poolctl.runtime.single_loop import SingleLoop, passing_service
+from poolctl.runtime.pool.finish import begin, finish
+from poolctl.runtime.pool.single_loop import SingleLoop, passing_service
 from poolctl.runtime.site import Site
+from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import ClassVar
 
-from poolctl.runtime.inbox import ThreadInbox
+from poolctl.runtime.channels.inbox import ThreadInbox
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.medium import Medium, Threads
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.pool import Pool, Size
+from poolctl.runtime.pool.between_threads import BetweenThreads
 from poolctl.runtime.role import Role
-from poolctl.runtime.site import Site
-from poolctl.runtime.threads import Started, join
+from poolctl.runtime.site import Medium, Site
+from poolctl.runtime.system.threads import Started, join
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Thread(Pool):
         return True
 
     def medium(self) -> Medium:
-        return Threads()
+        return BetweenThreads()
 
     def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
         return (1, workers) if gathers else (workers, 1)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from os import close
 from typing import ClassVar
 
-from poolctl.runtime import forked, threads
-from poolctl.runtime.door import Door
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.loop import Loop
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
-from poolctl.runtime.single_loop import SingleLoop, passing_service
+from poolctl.runtime.pool.single_loop import SingleLoop, passing_service
 from poolctl.runtime.site import Site
+from poolctl.runtime.system import forked, threads
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")

@@ -8,9 +8,9 @@ from typing import Annotated, BinaryIO, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from poolctl.runtime.buffers.temporary import inline_or_file
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
 from poolctl.runtime.task import Peer
-from poolctl.runtime.temporary import inline_or_file
 
 
 class Frame(NamedTuple):

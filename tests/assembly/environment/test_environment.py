@@ -24,8 +24,8 @@ from poolctl.assembly.judge import judge
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.sources import Inputs
-from poolctl.runtime.bpf import Instruction
 from poolctl.runtime.dispatch.cpu import Cpu
+from poolctl.runtime.system.bpf import Instruction
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 

@@ -18,9 +18,9 @@ from serving import ALONE, PEER, Sent
 from poolctl.assembly.registry import part_class
 from poolctl.errors import AppError, ClientGone
 from poolctl.runtime.app.echo import Echo
-from poolctl.runtime.app.frames import FramesApp
-from poolctl.runtime.app.lines import LinesApp
-from poolctl.runtime.app.stream import Stream, StreamApp
+from poolctl.runtime.app.functions.frames import FramesApp
+from poolctl.runtime.app.functions.lines import LinesApp
+from poolctl.runtime.app.functions.stream import Stream, StreamApp
 from poolctl.runtime.protocol.frames import Frame, Frames
 
 

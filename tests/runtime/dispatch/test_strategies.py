@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolctl.runtime.channels.inbox import Inbox, ProcessInbox, RingingInbox, ThreadInbox
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.client import Client
 from poolctl.runtime.dispatch.cpu import Cpu
@@ -21,7 +22,6 @@ from poolctl.runtime.dispatch.power_of_choices import PowerOfChoices
 from poolctl.runtime.dispatch.random import Random
 from poolctl.runtime.dispatch.round_robin import RoundRobin
 from poolctl.runtime.dispatch.shared_queue import SharedQueue
-from poolctl.runtime.inbox import Inbox, ProcessInbox, RingingInbox, ThreadInbox
 from poolctl.runtime.scoreboard import DONE, Scoreboard
 from poolctl.runtime.task import Peer, Task
 

@@ -1,0 +1,1 @@
+"""ASGI applications (ASGI 3.0): one task for each request or WebSocket, and the lifespan beside them."""

@@ -1,0 +1,153 @@
+"""One WebSocket of an ASGI application (ASGI WebSocket Message Format, spec 2.4, with websocket.http.response)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.app.asgi.scope import Memo
+from poolctl.runtime.protocol.http.encode import encode_raw, status_text
+from poolctl.runtime.protocol.http.response import HttpResponse
+from poolctl.runtime.protocol.websocket.websocket import WebSocketConversation
+
+if TYPE_CHECKING:
+    from poolctl.runtime.serving_async.websocket_connection import WebSocketConnection
+
+Message = dict[str, Any]
+NORMAL, FAILURE, NO_STATUS = 1000, 1011, 1005
+NEW, ASKED, OPEN, DENIED, OVER = range(5)
+NAMES = ("asked for nothing yet", "not accepted", "open", "refused", "over")
+
+
+class WebSocketExchange:
+    """``receive`` and ``send`` of one call of the application."""
+
+    def __init__(
+        self, conversation: WebSocketConversation, connection: WebSocketConnection, application: Callable[..., Any]
+    ) -> None:
+        self._application = application
+        self._conversation = conversation
+        self._connection = connection
+        self._state = NEW
+        self._denial: HttpResponse | None = None
+
+    def call(self) -> Awaitable[None]:
+        """Call the application."""
+        called: Awaitable[None] = self._application(self._scope(), self.receive, self.send)
+        return called
+
+    def _scope(self) -> dict[str, Any]:
+        request = self._conversation.request
+        scope = Memo(request.conversation.peer).scope(request, self._connection.loop.lifespan.state)
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+        scope["subprotocols"] = self._conversation.subprotocols
+        scope["extensions"] = {**scope.get("extensions", {}), "websocket.http.response": {}}
+        return scope
+
+    async def receive(self) -> Message:
+        """``websocket.connect``, then what the client sends, then ``websocket.disconnect``."""
+        if self._state == NEW:
+            self._state = ASKED
+            return {"type": "websocket.connect"}
+        message = await self._connection.message()
+        if message is None:
+            code, reason = self._conversation.closed or (NO_STATUS, "")
+            return {"type": "websocket.disconnect", "code": code, "reason": reason}
+        kind = "text" if isinstance(message, str) else "bytes"
+        return {"type": "websocket.receive", kind: message}
+
+    async def send(self, message: Message) -> None:
+        """Raises ClientGone, an OSError, when it is closed; RuntimeError and others for what may not be sent now."""
+        kind = message["type"]
+        connection = self._connection
+        if connection.gone or self._conversation.closed is not None:
+            raise ClientGone("the WebSocket is closed")
+        step = STEPS.get((self._state, kind))
+        if step is None:
+            raise RuntimeError(f"{kind} was sent while the WebSocket was {NAMES[self._state]}")
+        step(self, message)
+        connection.flush()
+        if connection.outbound is not None:
+            await connection.until_drained()
+
+    def _accept(self, message: Message) -> None:
+        self._conversation.accept(message.get("subprotocol"), message.get("headers", ()))
+        self._state = OPEN
+        self._connection.flush()
+        self._connection.part()
+
+    def _send(self, message: Message) -> None:
+        data = message.get("bytes")
+        if data is None:
+            data = message.get("text")
+        if not isinstance(data, str | bytes):
+            raise TypeError("websocket.send has neither text, a str, nor bytes")
+        self._conversation.send(data)
+
+    def _close(self, message: Message) -> None:
+        self._state = OVER
+        self._conversation.close(message.get("code", NORMAL), message.get("reason") or "")
+
+    def _refuse(self, message: Message) -> None:
+        self._state = OVER
+        self._end(403)
+
+    def _end(self, status: int) -> None:
+        connection = self._connection
+        connection.send(connection._service.protocol.refusal(status))
+
+    def _deny(self, message: Message) -> None:
+        self._connection.last = True
+        self._denial = HttpResponse(self._conversation.request, self._connection)
+        self._denial.begin(status_text(message["status"]), message.get("headers", ()), encode_raw)
+        self._state = DENIED
+
+    def _deny_with(self, message: Message) -> None:
+        denial = self._denial
+        assert denial is not None  # its start was sent
+        denial.write(bytes(message.get("body", b"")))
+        if not message.get("more_body", False):
+            denial.finish()
+            self._state = OVER
+
+    def returned(self) -> None:
+        """The application has returned: a WebSocket that it left open is closed, one that it never accepted refused."""
+        if self._connection.gone:
+            return
+        try:
+            if self._state == OPEN:
+                self._conversation.close(NORMAL)
+                self._connection.flush()
+            elif self._state in (NEW, ASKED):
+                self._end(500)
+        except ClientGone:
+            self._connection._lost()
+
+    def failed(self) -> None:
+        """The application has raised."""
+        if self._connection.gone:
+            return
+        try:
+            if self._state == OPEN:
+                self._conversation.close(FAILURE, "the application failed")
+                self._connection.flush()
+            elif self._state in (NEW, ASKED) or (self._denial is not None and not self._denial.headed):
+                self._end(500)
+        except ClientGone:
+            self._connection._lost()
+
+
+STEPS: dict[tuple[int, str], Callable[[WebSocketExchange, Message], None]] = {
+    (NEW, "websocket.accept"): WebSocketExchange._accept,
+    (NEW, "websocket.close"): WebSocketExchange._refuse,
+    (NEW, "websocket.http.response.start"): WebSocketExchange._deny,
+    (ASKED, "websocket.accept"): WebSocketExchange._accept,
+    (ASKED, "websocket.close"): WebSocketExchange._refuse,
+    (ASKED, "websocket.http.response.start"): WebSocketExchange._deny,
+    (DENIED, "websocket.http.response.body"): WebSocketExchange._deny_with,
+    (OPEN, "websocket.send"): WebSocketExchange._send,
+    (OPEN, "websocket.close"): WebSocketExchange._close,
+}

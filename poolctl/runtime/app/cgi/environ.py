@@ -1,0 +1,70 @@
+"""The meta-variables of a CGI program (RFC 3875, 4.1)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from poolctl.runtime.app import Surroundings
+from poolctl.runtime.app.cgi.place import Place
+from poolctl.runtime.app.wsgi.environ import fill, template
+from poolctl.runtime.protocol.http.request import HttpRequest
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+KEPT = ("LANG", "LC_ALL", "TZ")  # of poolctl's own environment, beside PATH
+_CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION")
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+
+
+def request_variables(request: HttpRequest, surroundings: Surroundings) -> dict[str, str]:
+    """Those that a request makes, ``PATH_INFO`` being its whole path; each character is a byte, as in WSGI.
+
+    The header Proxy is no HTTP_PROXY (CVE-2016-5385), and names with an underscore are dropped.
+    """
+    conversation = request.conversation
+    filled = fill(template(conversation.peer, surroundings, conversation.scheme), request)
+    found = {name: value for name, value in filled.items() if isinstance(value, str) and name[:5] != "wsgi."}
+    found["REQUEST_URI"] = found.pop("RAW_URI")
+    found["GATEWAY_INTERFACE"] = "CGI/1.1"
+    found["REMOTE_HOST"] = found["REMOTE_ADDR"]  # its name is not asked for (4.1.9)
+    named = _HOST.fullmatch(found.get("HTTP_HOST", ""))
+    if named:
+        found["SERVER_NAME"] = named[1]  # 4.1.14: the one that the client addressed
+    if conversation.scheme == "https":
+        found["HTTPS"] = "on"
+    return found
+
+
+def base(environment: Mapping[str, str]) -> dict[bytes, bytes]:
+    """What every program has: little of poolctl's own environment."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    own = {"PATH": os.environ.get("PATH", PATH), **kept, **environment}
+    return {os.fsencode(name): os.fsencode(value) for name, value in own.items()}
+
+
+def variables(
+    own: Mapping[bytes, bytes], environment: Mapping[str, str], made: Mapping[str, str], place: Place, documents: bytes
+) -> dict[bytes, bytes]:
+    """The whole environment. ``own`` is ``base(environment)``, ``made`` are the request's; ``environment``, the
+    option, wins over all. ``documents``: where PATH_INFO is translated to, or empty."""
+    found = {**own, **{name.encode("latin-1"): value.encode("latin-1", "replace") for name, value in made.items()}}
+    found[b"SCRIPT_NAME"] = place.script_name
+    found[b"SCRIPT_FILENAME"] = place.program
+    found[b"PATH_INFO"] = place.path_info
+    if not place.path_info:
+        del found[b"PATH_INFO"]
+    if documents:
+        found[b"DOCUMENT_ROOT"] = documents
+        if place.path_info:
+            found[b"PATH_TRANSLATED"] = documents.rstrip(b"/") + place.path_info
+    for name in environment:
+        found[os.fsencode(name)] = own[os.fsencode(name)]
+    return found
+
+
+def without_credentials(made: dict[str, str]) -> dict[str, str]:
+    """Programs do not see what a client authenticates itself with (4.1.18)."""
+    for name in _CREDENTIALS:
+        made.pop(name, None)
+    return made

@@ -1,0 +1,114 @@
+"""The head of what a CGI program writes (RFC 3875, 6): from bytes to a status, headers, or a redirect. No I/O."""
+
+from __future__ import annotations
+
+import re
+
+from poolctl.runtime.protocol.http.encode import HOP_BY_HOP, encode_header, status_line, status_text
+
+Headers = list[tuple[str, str]]
+
+_END = re.compile(rb"\n\r?\n")  # NL is \n, as on Unix; \r\n is taken too
+_LOCAL = re.compile(r"/(?!/)[!-\"$-~]*")  # a local-pathquery: no authority, no fragment, no white space
+_CGI_FIELDS = frozenset(("content-type", "location", "status"))
+
+
+class Malformed(ValueError):
+    """The program's output is no CGI response; the text says why."""
+
+
+class OutputHead:
+    """Takes the output split anywhere until the head is complete.
+
+    ``status``    for instance "200 OK"
+    ``headers``   (name, value) in their order, without those that concern the connection
+    ``redirect``  the target of a local redirect, b"" when it is none
+    ``rest``      the bytes after the head that have come with it
+    """
+
+    def __init__(self, limit: int, headers: int) -> None:
+        """``limit``: bytes of the whole head; ``headers``: their number."""
+        self._limit = limit
+        self._count = headers
+        self._held = bytearray()
+        self.status = ""
+        self.headers: Headers = []
+        self.redirect = b""
+        self.rest = b""
+
+    def receive(self, data: bytes) -> bool:
+        """Take more; True when the head is complete. Raises Malformed."""
+        searched = max(len(self._held) - 2, 0)
+        self._held += data
+        if self._held[:1] == b"\n" or self._held[:2] == b"\r\n":
+            raise Malformed("it begins with an empty line: there are no headers")
+        found = _END.search(self._held, searched)
+        if (found.end() if found else len(self._held)) > self._limit:
+            raise Malformed(f"its headers are longer than {self._limit} bytes")
+        if found is None:
+            return False
+        self.rest = bytes(self._held[found.end() :])
+        self._read(bytes(self._held[: found.start()]))
+        self._held.clear()
+        return True
+
+    def ended(self) -> None:
+        """The output ended before the head was complete. Raises Malformed."""
+        size = len(self._held)
+        raise Malformed(
+            f"it ended after {size} bytes, before the empty line that ends headers" if size else "it is empty"
+        )
+
+    def _read(self, block: bytes) -> None:
+        lines = block.split(b"\n")
+        if len(lines) > self._count:
+            raise Malformed(f"it has {len(lines)} headers, more than {self._count}")
+        fields: dict[str, str] = {}
+        for line in lines:
+            name, value = _field(line)
+            lowered = name.lower()
+            if lowered in _CGI_FIELDS:
+                if lowered in fields:
+                    raise Malformed(f"it has two {name} headers")
+                fields[lowered] = value
+            if lowered != "status" and lowered not in HOP_BY_HOP and (value or lowered not in _CGI_FIELDS):
+                self.headers.append((name, value))
+        self._judge({name: value for name, value in fields.items() if value})  # an empty one is none (6.3)
+
+    def _judge(self, fields: dict[str, str]) -> None:
+        """Which of the four responses it is (6.2)."""
+        if not fields:
+            raise Malformed("it has neither Content-Type nor Location nor Status")
+        location = fields.get("location", "")
+        if "status" in fields:
+            self.status = _status(fields["status"])
+        elif not location:
+            self.status = "200 OK"
+        elif len(self.headers) == 1 and _LOCAL.fullmatch(location):
+            self.redirect = location.encode("ascii")
+        else:
+            self.status = "302 Found"
+
+
+def _field(line: bytes) -> tuple[str, str]:
+    line = line.removesuffix(b"\r")
+    name, colon, value = line.partition(b":")
+    field = name.decode("latin-1"), value.strip(b" \t").decode("latin-1")
+    try:
+        if not colon:
+            raise ValueError("it has no colon")
+        if field[0].lower() not in HOP_BY_HOP:
+            encode_header(field)
+    except ValueError as error:
+        raise Malformed(f"the line {line[:80].decode('latin-1')!r} is no header: {error}") from None
+    return field
+
+
+def _status(value: str) -> str:
+    code, space, phrase = value.partition(" ")
+    try:
+        status = f"{code} {phrase.strip()}" if space else status_text(int(code)) if code.isdigit() else code
+        status_line(status)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
+    return status

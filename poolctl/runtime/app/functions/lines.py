@@ -1,0 +1,47 @@
+"""A Python function for each line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app.functions.target import load_function
+
+
+def line_of(answer: Any, target: str) -> bytes:
+    """What to send for the answer of a function: a line, or nothing for None.
+
+    Raises TypeError when it is neither bytes, str nor None.
+    """
+    if answer is None:
+        return b""
+    line = answer.encode() if isinstance(answer, str) else answer
+    if not isinstance(line, bytes):
+        raise TypeError(f"{target} returned a {type(answer).__name__}; it may return bytes, str or None")
+    return line if line.endswith(b"\n") else line + b"\n"
+
+
+@dataclass
+class LinesApp(App):
+    """Calls ``target`` with each line, as bytes without its end, and sends what it returns.
+
+    bytes or str (as UTF-8), with a line end added where it has none; None sends nothing.
+    """
+
+    protocol: ClassVar[str] = "lines"
+
+    target: Annotated[str, Field(min_length=1, description="package.module:callable, called with a line as bytes")]
+
+    def load(self, surroundings: Surroundings) -> None:
+        """Import the function."""
+        self._function = load_function(self.target, "lines")
+
+    def serve(self, request: bytes, out: Output) -> bool:
+        """Answer one line. Raises TypeError when the function returns neither bytes, str nor None."""
+        sent = line_of(self._function(request), self.target)
+        if sent:
+            out.send(sent)
+        return True

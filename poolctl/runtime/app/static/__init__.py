@@ -1,0 +1,1 @@
+"""Files of a folder, with conditions, ranges and encodings (RFC 9110)."""

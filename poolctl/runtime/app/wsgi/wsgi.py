@@ -1,0 +1,154 @@
+"""WSGI applications (PEP 3333)."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app.functions.target import load_wsgi
+from poolctl.runtime.app.wsgi.environ import Memo, fill, template
+from poolctl.runtime.app.wsgi.file import FileWrapper, regular
+from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
+from poolctl.runtime.protocol.http.response import HttpResponse
+
+log = logging.getLogger("poolctl.app")
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Headers = list[tuple[str, str]]
+
+
+class _Call(HttpResponse):
+    """One call of the application: the response, and the ``start_response`` it is given."""
+
+    __slots__ = ()
+
+    def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
+        """As PEP 3333 has it. Raises RuntimeError when it is called twice without exc_info."""
+        if self._status is not None:
+            self._restart(exc_info)
+        self.begin(status, headers)
+        return self.send
+
+    def _restart(self, exc_info: Any) -> None:
+        if exc_info is None:
+            raise RuntimeError("start_response was called a second time without exc_info")
+        try:
+            if self._headed:
+                raise exc_info[1].with_traceback(exc_info[2])
+        finally:
+            del exc_info  # the traceback holds this frame
+
+    def send(self, chunk: bytes) -> None:
+        """The ``write`` callable."""
+        _check(chunk)
+        self.write(chunk)
+
+
+@dataclass
+class WsgiApp(App):
+    """Serves a WSGI callable; where it comes from is the subclass's."""
+
+    protocol: ClassVar[str] = "http"
+
+    @abstractmethod
+    def find(self) -> Application:
+        """The application. Raises AppError."""
+
+    def load(self, surroundings: Surroundings) -> None:
+        """Import the application."""
+        self._surroundings = surroundings
+        self._reported: set[str] = set()
+        self._application: Application = self.find()
+
+    def serve(self, request: HttpRequest, out: Output) -> bool:
+        """Call the application and send what it answers; whether the connection may be kept."""
+        conversation = request.conversation
+        memo = conversation.memo
+        if memo is not None:
+            environ = memo.environ(request)
+        elif request.keep_alive:
+            memo = conversation.memo = Memo(conversation.peer, self._surroundings, conversation.scheme)
+            environ = memo.environ(request)
+        else:  # the first is the last: what would be kept is never asked for
+            environ = fill(template(conversation.peer, self._surroundings, conversation.scheme), request)
+        call = _Call(request, out)
+        try:
+            result = self._application(environ, call.start_response)
+            kind = type(result)
+            if (kind is list or kind is tuple) and call._status is not None and not call._headed:
+                for chunk in result:
+                    if type(chunk) is not bytes:
+                        _check(chunk)
+                call.whole(result)  # type: ignore[arg-type]
+            elif kind is FileWrapper:
+                send_wrapped(call, result)  # type: ignore[arg-type]
+            else:
+                stream(call, result)
+        finally:
+            if request.body is not EMPTY:
+                request.body.close()
+        if call.mismatch:
+            self._report(call.mismatch, request)
+        return call.keep
+
+    def _report(self, mismatch: str, request: HttpRequest) -> None:
+        kind = "longer" if "longer" in mismatch else "shorter"
+        if kind not in self._reported:
+            self._reported.add(kind)
+            log.error("%s %r: %s (said once)", request.method, request.target.decode("latin-1"), mismatch)
+
+
+def send_wrapped(call: _Call, wrapper: FileWrapper) -> None:
+    """Send a wrapped file without a look at its bytes, where that is possible."""
+    found = regular(wrapper.filelike) if call.started else None
+    if found is None:
+        stream(call, wrapper)
+        return
+    try:
+        call.write_file(*found)
+        call.finish()
+    finally:
+        wrapper.close()
+
+
+def stream(call: _Call, result: Iterable[bytes]) -> None:
+    """Send each chunk before the next is asked for (PEP 3333, "Buffering and Streaming")."""
+    try:
+        for chunk in result:
+            _check(chunk)
+            if call._status is None:
+                raise RuntimeError("the application gave a body before it called start_response")
+            call.write(chunk)
+            if call._headed and call._silent():
+                break
+        if call._status is None:
+            raise RuntimeError("the application never called start_response")
+        call.finish()
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
+
+
+def _check(chunk: Any) -> None:
+    if not isinstance(chunk, bytes):
+        raise TypeError(f"a WSGI body is made of bytes, not of {type(chunk).__name__}")
+
+
+@dataclass
+class Wsgi(WsgiApp):
+    """The WSGI callable that a module names."""
+
+    target: Annotated[
+        str, Field(min_length=1, description="package.module:callable; a module alone means :application")
+    ]
+
+    def find(self) -> Application:
+        """The application. Raises AppError."""
+        return load_wsgi(self.target)

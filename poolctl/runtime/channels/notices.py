@@ -1,0 +1,69 @@
+"""Notices: what the mold tells a front of the workers, who die and are replaced without asking anybody.
+
+mold -- kind (1 byte), number (8 bytes) --> front        one message each, in the order in which it happened
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+from typing import Any, Protocol
+
+from poolctl.runtime.loop.source import Source
+from poolctl.runtime.system.channel import channel
+
+log = logging.getLogger("poolctl")
+NOTICE = struct.Struct("<BQ")
+NOW = socket.MSG_DONTWAIT
+
+# The number is a ticket:
+LOST = 0  # of a worker that is dead; nothing of the answer was sent
+BEGAN = 1  # likewise; a part of the answer was sent
+OVERDUE = 2  # of a worker that was ended because its request took too long; nothing of the answer was sent
+# The number is the index of an inbox:
+IDLE = 3  # a worker that took from it is dead, and had noted no ticket
+LEFT = 4  # all who took from it are dead
+JOINED = 5  # and now there are others
+
+
+class Notices:
+    """The channel. The mold writes, and never waits for a front."""
+
+    def __init__(self) -> None:
+        self.writer, self.reader = channel()
+        self.writer.setblocking(False)
+
+    def send(self, kind: int, number: int) -> None:
+        """Tell it. A front that does not read is one that hangs or is dead; its successor begins with a recount."""
+        with contextlib.suppress(BlockingIOError):
+            self.writer.send(NOTICE.pack(kind, number))
+
+
+class Noticed(Protocol):
+    """A front that is told."""
+
+    def notice(self, kind: int, number: int) -> None: ...
+    def drop(self, handler: Any) -> bool: ...
+
+
+class Attention(Source):
+    """The reader, in the loop of a front."""
+
+    def __init__(self, front: Noticed, sock: socket.socket) -> None:
+        self.front = front
+        self.sock = sock
+        self.fd = sock.fileno()
+
+    def on_event(self, events: int, service: Any) -> None:
+        """All that there is, before another task is sent to somebody who is dead."""
+        while True:
+            try:
+                message = self.sock.recv(NOTICE.size, NOW)
+            except BlockingIOError:
+                return
+            if not message:
+                self.front.drop(self)  # the mold is dead; the lifeline says so too
+                return
+            self.front.notice(*NOTICE.unpack(message))

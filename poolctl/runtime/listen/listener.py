@@ -1,0 +1,233 @@
+"""Listening sockets. The supervisor opens them, before anything else starts, and they outlive every generation."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from select import POLLHUP, POLLIN, poll
+from typing import TYPE_CHECKING, Protocol, cast
+
+from poolctl.errors import PoolctlError
+from poolctl.runtime.listen import ending
+from poolctl.runtime.system import bpf
+from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
+from poolctl.runtime.system.identity import group_number, user_number
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.listen.door import Door
+
+
+HANDSHAKE = 2  # milliseconds: the longest that a TCP handshake takes on one machine or in one local network
+
+
+class Address(Protocol):
+    """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number.
+
+    ``mode``, ``owner`` and ``group`` are those of a unix socket's file; None or empty: as they come.
+    """
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def fd(self) -> int: ...
+    @property
+    def mode(self) -> int | None: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+
+
+class Listener:
+    """One listening socket and what its connections are told of the server's end. ``door``: what they go through."""
+
+    def __init__(self, sock: socket.socket, door: Door | None = None, *, kept_outside: bool = False) -> None:
+        """``kept_outside``: whoever started this server holds the socket too, and goes on listening."""
+        self.kept_outside = kept_outside
+        self.door = cast("Door", door)  # none only where nobody is to come in
+        self.sock = sock
+        self.fd = sock.fileno()
+        sock.setblocking(False)
+        name = sock.getsockname()
+        self.family = int(sock.family)
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            self.server_host, self.server_port = str(name), ""
+        else:
+            self.server_host, self.server_port = str(name[0]), str(name[1])
+        # A connection is a bare descriptor from here on. socket.accept() would make an object of it, which costs 4
+        # microseconds a connection, and objects cannot travel between processes anyway.
+        self._accept = sock._accept  # type: ignore[attr-defined]
+
+    def accept(self) -> tuple[int, Peer]:
+        """The descriptor of a new connection, non-blocking.
+
+        Raises BlockingIOError when none waits, and OSError as accept(2) does: with EINVAL when it has been shut.
+        """
+        fd, address = self._accept()
+        os.set_blocking(fd, False)
+        if type(address) is tuple:
+            return fd, Peer(address[0], str(address[1]), self.server_host, self.server_port)
+        return fd, Peer("", "", self.server_host, self.server_port)
+
+    def deafen(self) -> None:
+        """When the server stops, let nobody join those who wait here: somebody is there to take them all."""
+        if ending.said() and not self.kept_outside:
+            with contextlib.suppress(OSError):  # another system than Linux, or it has been shut
+                bpf.deafen(self.sock)
+
+    def end(self) -> bool:
+        """When the server stops, refuse who comes from now on, if nobody waits here. Whether somebody does."""
+        return ending.said() and not self.kept_outside and not shut(self.sock) and not self.shut
+
+    @property
+    def shut(self) -> bool:
+        """Whether it takes nobody any more, because the server stops."""
+        poller = poll()
+        poller.register(self.fd, 0)  # a hang-up is told in any case
+        return bool(poller.poll(0))
+
+    def __str__(self) -> str:
+        if not self.server_port:
+            return f"unix://{self.server_host}"
+        host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
+        return f"tcp://{host}:{self.server_port}"
+
+
+def shut(sock: socket.socket) -> bool:
+    """Refuse who comes to a listening socket from now on, unless somebody waits there; whether that was done.
+
+    A client that came between a look and shutdown(2) would get a reset in place of an answer. So the kernel drops what
+    asks for a connection before the last look, which waits for handshakes that have begun; who is dropped tries again,
+    and is refused then.
+    """
+    if _waited_at(sock):
+        return False
+    with contextlib.suppress(OSError):  # another system than Linux, or whoever else has it was first
+        bpf.deafen(sock)
+        if _waited_at(sock, HANDSHAKE):
+            return False  # whoever takes that one looks again
+    with contextlib.suppress(OSError):  # as above
+        sock.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def _waited_at(sock: socket.socket, milliseconds: int = 0) -> bool:
+    """Whether a client waits at a listening socket that has not been shut, or comes within so long."""
+    poller = poll()
+    poller.register(sock, POLLIN)
+    return any(not event & POLLHUP for _, event in poller.poll(milliseconds))
+
+
+def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:
+    """A listening socket. Raises PoolctlError with the reason and the mend when that is not possible."""
+    try:
+        if address.scheme == "fd":
+            sock = socket.socket(fileno=address.fd)
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                sock.detach()  # it stays its opener's
+                raise OSError("it is not a listening socket")
+            sock.listen(backlog)  # its opener may hold it over many runs, and a stop has set its queue to 0
+            return sock
+        if address.scheme == "unix":
+            return _open_unix(address, backlog)
+        return _listening(bind_tcp(address.host, address.port, reuse_port=reuse_port), backlog)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(address, error)}") from error
+
+
+def _mend(address: Address, error: Exception) -> str:
+    if isinstance(error, FileExistsError):
+        return "It is not a socket and stays as it is: move it away, or choose another path."
+    if isinstance(error, PermissionError) and address.scheme == "unix" and (address.owner or address.group):
+        return "Let this user write to its folder; only root may give a file to another user or group."
+    if isinstance(error, PermissionError) and address.scheme == "unix":
+        return "Let this user write to its folder, or choose another path."
+    if isinstance(error, PermissionError):
+        return "Choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE."
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        return "Another server listens there: stop it, or choose another address."
+    return "Check the address."
+
+
+def _listening(sock: socket.socket, backlog: int) -> socket.socket:
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: what it accepts has it too
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(address: Address, backlog: int) -> socket.socket:
+    """A socket file left behind by a server that is gone is replaced; what somebody holds, or another file, never.
+
+    Nobody can connect before the file has its owner: until listen(2) the kernel refuses.
+    """
+    path = address.path
+    uid = user_number(address.owner, f"listen {address}: owner") if address.owner else -1
+    gid = group_number(address.group, f"listen {address}: group") if address.group else -1
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            if not held_by_nobody(path):
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            os.unlink(path)
+        except FileNotFoundError:
+            pass  # the usual case: nothing is there yet
+        _bind(sock, path, address.mode)
+        if (uid, gid) != (-1, -1):
+            os.chown(path, uid, gid, follow_symlinks=False)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind(sock: socket.socket, path: str, mode: int | None) -> None:
+    """The file gets its permissions as it is made; a chmod would come later, and follow a link put in its place."""
+    if mode is None:
+        sock.bind(path)
+        return
+    before = os.umask(0o777 & ~mode)  # of the whole process; the supervisor has one thread
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+
+
+def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.Instruction]) -> list[socket.socket]:
+    """One socket a worker on the same address (SO_REUSEPORT), with a program that chooses among them, or none.
+
+    Raises PoolctlError where the address or the kernel does not allow it.
+    """
+    if address.scheme != "tcp":
+        raise PoolctlError(
+            f"reuse-port opens a socket for each worker, which is possible for tcp:// only, not for {address}"
+        )
+    group = [open_listener(address, backlog, reuse_port=True)]
+    port = group[0].getsockname()[1]
+    try:
+        group += [_listening(bind_tcp(address.host, port, reuse_port=True), backlog) for _ in range(size - 1)]
+        if program:
+            bpf.attach(group[0], list(program))
+    except OSError as error:
+        for sock in group:
+            sock.close()
+        raise PoolctlError(f"the kernel cannot choose between {size} sockets on {address}: {error}") from error
+    return group

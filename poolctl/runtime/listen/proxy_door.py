@@ -1,0 +1,139 @@
+"""A door through which proxies come that say first for whom (PROXY protocol)."""
+
+from __future__ import annotations
+
+import logging
+from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import socket as Socket
+from threading import Lock
+from typing import Any
+
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.protocol.proxy_header import LONGEST, ProxyHeader, read_header
+from poolctl.runtime.system.poller import IN
+from poolctl.runtime.system.trust import Trust
+from poolctl.runtime.task import Peer
+
+log = logging.getLogger("poolctl")
+NOW = int(MSG_DONTWAIT)
+PEEK = MSG_PEEK | NOW
+NEWCOMER = 1.0  # seconds that a drain waits for the header of a proxy that has just connected
+
+
+class ProxyDoor(Door):
+    """Whom the file names has to begin with the header; what anybody else sends is not looked at here."""
+
+    def __init__(self, within: Door, trust: Trust) -> None:
+        super().__init__(within.protocol, within.number)
+        self._within = within
+        self.scheme = within.scheme
+        self._trust = trust
+
+    def busy(self, peer: Peer) -> bytes:
+        """The same as without a header."""
+        return self._within.busy(peer)
+
+    def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
+        """A client has come: wait for its header, if it is to have one."""
+        if not self._trust.holds(peer.client_host):
+            self._within.meet(loop, fd, peer, service)
+            return
+        Announcement(loop, fd, peer, self._within).begin(service)
+
+
+class Announcement:
+    """A connection whose header is coming. No byte after the header is taken from the socket, so whoever is next finds
+    the connection as if it began there."""
+
+    mask = IN
+    rearm = True
+    watched = False
+
+    def __init__(self, loop: Any, fd: int, peer: Peer, door: Door) -> None:
+        self.loop = loop
+        self.fd = fd
+        self.peer = peer
+        self.door = door
+        self._held = b""
+        self._until = loop.now + (NEWCOMER if loop.draining else loop.timeouts.head)
+        self._over = False  # somebody else has the descriptor now
+        self._turn = Lock()  # several threads may run the loop
+
+    def begin(self, service: Any) -> None:
+        """Usually the header has come with the connection. Only the loop's end is to know of it before that is seen: an
+        event would bring another thread, which would read the same bytes."""
+        with self._turn:
+            self.loop.handlers[self.fd] = self
+            self._look(service)
+            if not self._over:
+                self.loop.handle(self)
+
+    def on_event(self, events: int, service: Any) -> None:
+        """More of it has come, or the end."""
+        with self._turn:
+            if not self._over:
+                self._look(service)
+
+    def _look(self, service: Any) -> None:
+        with Socket(fileno=self.fd) as sock:
+            try:
+                sock.setblocking(False)  # the app may have chosen another default
+                self._read(sock, service)
+            finally:
+                sock.detach()
+
+    def _read(self, sock: Socket, service: Any) -> None:
+        held = len(self._held)
+        try:
+            data = sock.recv(LONGEST - held, PEEK)
+            header = read_header(self._held + data) if data else None
+            sock.recv(header.size - held if header else len(data), NOW)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError) as error:
+            self._refuse(str(error), service)
+            return
+        if not data:
+            self._refuse("the connection ended", service)
+        elif header is None:
+            self._held += data
+        else:
+            self._leave()
+            try:
+                self.door.meet(self.loop, self.fd, self._announced(header), service)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.loop.broke(self.fd, service, error)
+
+    def _announced(self, header: ProxyHeader) -> Peer:
+        if header.client is None or header.server is None:
+            return self.peer
+        return Peer(*header.client, *header.server)
+
+    def _refuse(self, reason: str, service: Any) -> None:
+        log.warning("no PROXY header from %s: %s", self.peer.client_host or "a unix socket", reason)
+        self._leave()
+        self.loop.lose(self.fd, service)
+
+    def broken(self, service: Any) -> None:
+        """Something raised: the end, unless the connection is with the next one already."""
+        with self._turn:
+            if not self._over:
+                self._leave()
+                self.loop.lose(self.fd, service)
+
+    def _leave(self) -> None:
+        self._over = True
+        self.loop.drop(self)
+
+    def expire(self, now: float, service: Any) -> None:
+        """Silence ends like a wrong header."""
+        if now > self._until and self._turn.acquire(blocking=False):
+            try:
+                if not self._over:
+                    self._refuse("it did not come in time", service)
+            finally:
+                self._turn.release()
+
+    def drain(self, service: Any) -> None:
+        """It may have come to be served; not for long."""
+        self._until = min(self._until, self.loop.now + NEWCOMER)

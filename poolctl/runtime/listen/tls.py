@@ -1,0 +1,122 @@
+"""What a TLS listener is told: certificates, who may come, which protocols; and who came (RFC 8446, RFC 5246)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from poolctl.errors import TlsError
+
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+SUBJECT = 1024  # characters of the subject of a client's certificate; more is refused
+# RFC 4514, section 3, and what is usual beside it
+SHORT = {
+    "commonName": "CN",
+    "localityName": "L",
+    "stateOrProvinceName": "ST",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "countryName": "C",
+    "streetAddress": "STREET",
+    "domainComponent": "DC",
+    "userId": "UID",
+}
+
+
+class Identity(NamedTuple):
+    """A certificate chain and its key, files in PEM. An empty ``key``: it is in the same file."""
+
+    certificate: str
+    key: str = ""
+    password: str = ""
+
+
+def server_context(
+    identity: Identity,
+    names: Mapping[str, Identity],
+    *,
+    minimum: str = "1.2",
+    ciphers: str = "",
+    authority: str = "",
+    required: bool = True,
+    protocols: Iterable[str] = (),
+) -> ssl.SSLContext:
+    """A context for one listener.
+
+    ``names``: further certificates by the name that a client asks for (RFC 6066, 3); ``*.`` before a name stands for
+    one label. ``authority``: a file of the certificates that sign those of clients; empty: they need none.
+    ``required``: whether a client without one is refused. ``protocols``: of ALPN (RFC 7301), the first is preferred.
+
+    Raises TlsError with the option at fault.
+    """
+    context = _context(identity, minimum, ciphers)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    if authority:
+        try:
+            context.load_verify_locations(authority)
+        except (OSError, ssl.SSLError) as error:
+            reason = "a PEM file was expected, which has lines BEGIN CERTIFICATE"
+            raise TlsError(f"tls: {authority} has no certificates of an authority; {reason}", "authority") from error
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    others = {name.lower(): _context(other, minimum, ciphers, name) for name, other in names.items()}
+    if others:
+        context.sni_callback = lambda tls, name, _: _choose(tls, name, others)
+    return context
+
+
+def _context(identity: Identity, minimum: str, ciphers: str, name: str = "") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = VERSIONS[minimum]
+    # Requests say themselves where they end: a client that leaves without a farewell truncates nothing.
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_IGNORE_UNEXPECTED_EOF
+    if ciphers:
+        try:
+            context.set_ciphers(ciphers)
+        except ssl.SSLError as error:
+            message = f'tls: no cipher is called "{ciphers}"; `openssl ciphers -v` lists them'
+            raise TlsError(message, "ciphers") from error
+    certificate, key, password = identity
+    try:
+        # a callable: asked on the terminal otherwise, where there is none
+        context.load_cert_chain(certificate, key or None, lambda: password)
+    except (OSError, ssl.SSLError) as error:
+        from poolctl.runtime.listen.tls_files import refusal  # only what cannot be used is looked at
+
+        raise refusal(identity, error, name) from error
+    return context
+
+
+def _choose(tls: Any, name: str | None, others: Mapping[str, ssl.SSLContext]) -> None:
+    """Take the certificate that a client asks for; the listener's own where none has that name."""
+    if name:
+        name = name.lower()
+        chosen = others.get(name) or others.get("*." + name.partition(".")[2])
+        if chosen is not None:
+            tls.context = chosen
+
+
+def subject(certificate: Mapping[str, Any] | None) -> str:
+    """The subject of a client's certificate, as ``SSLObject.getpeercert`` gives it, in the form of RFC 4514.
+
+    Empty for none. Raises ValueError when it is longer than 1024 characters: a part of a name is another name.
+    """
+    parts = [
+        "+".join(f"{SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in relative)
+        for relative in (certificate or {}).get("subject", ())
+    ]
+    whole = ",".join(reversed(parts))
+    if len(whole) > SUBJECT:
+        raise ValueError(f"the subject of its certificate is longer than {SUBJECT} characters")
+    return whole
+
+
+def _escaped(value: str) -> str:
+    """RFC 4514, 2.4."""
+    text = "".join(
+        f"\\{char}" if char in ',+"\\<>;' else f"\\{ord(char):02x}" if ord(char) < 32 else char for char in value
+    )
+    if text[:1] in ("#", " "):
+        text = "\\" + text
+    return text[:-1] + "\\ " if text[-1:] == " " and text[-2:-1] != "\\" else text

@@ -1,0 +1,78 @@
+"""Why OpenSSL did not take a certificate and its key: it says "PEM lib" of most mistakes, so the files are read."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from poolctl.errors import TlsError
+
+if TYPE_CHECKING:
+    from poolctl.runtime.listen.tls import Identity
+
+CERTIFICATE, KEY, ENCRYPTED = b"CERTIFICATE-----", b"PRIVATE KEY-----", b"ENCRYPTED"  # RFC 7468; RFC 1421, 4.6.1.1
+LARGEST = 1 << 20  # bytes of a file that are looked at
+
+
+def refusal(identity: Identity, error: Exception, name: str) -> TlsError:
+    """The error to raise: what is wrong, how to mend it, and the option at fault. ``name`` is that of further
+    certificates."""
+    option, message = _fault(identity, error)
+    return TlsError(f"tls: {message}", option, name)
+
+
+def _fault(identity: Identity, error: Exception) -> tuple[str, str]:
+    certificate, key, password = identity
+    of_key = "key" if key else "certificate"
+    key = key or certificate
+    first, second = _read(certificate), _read(key)
+    if not isinstance(error, ssl.SSLError) or first is None or second is None:
+        return of_key, f"cannot use {_both(certificate, key)}: {getattr(error, 'strerror', None) or error}"
+    known: str | None = error.reason
+    if known == "KEY_VALUES_MISMATCH":
+        return of_key, (
+            f"cannot use {_both(certificate, key)}: the key does not belong to the certificate; the key and the first"
+            " certificate of its file have to be one pair"
+        )
+    if CERTIFICATE not in first and KEY in first and CERTIFICATE in second:
+        return "certificate", f"{certificate} has a key, and {key} the certificate; exchange the two"
+    if CERTIFICATE not in first:
+        return "certificate", (
+            f"{certificate} has no certificate; a PEM file was expected, which has a line BEGIN CERTIFICATE"
+        )
+    if KEY not in second and of_key == "certificate":
+        return of_key, f"{key} has a certificate and no private key; name the file of the key: key: ..."
+    if KEY not in second:
+        return of_key, f"{key} has no private key; a PEM file was expected, which has a line BEGIN ... PRIVATE KEY"
+    if ENCRYPTED in second and not password:
+        return of_key, (
+            f"the key in {key} is encrypted, and no password is given; add password_file, a file that has it in its"
+            " first line"
+        )
+    if ENCRYPTED in second:
+        return "password", f"the password does not open the key in {key}; try it: openssl pkey -noout -in {key}"
+    if known:  # OpenSSL knows: too short a key for its level of security, for instance
+        reason = known.lower().replace("_", " ")
+        return of_key, f"cannot use {_both(certificate, key)}: {reason}; make them anew"
+    option, file = (of_key, key) if _has_certificates(certificate) else ("certificate", certificate)
+    return option, f"{file} is damaged: what is between its lines BEGIN and END cannot be read; make it anew"
+
+
+def _has_certificates(file: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except (OSError, ssl.SSLError):
+        return False
+    return True
+
+
+def _both(certificate: str, key: str) -> str:
+    return certificate if key == certificate else f"{certificate} and {key}"
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(LARGEST)
+    except OSError:
+        return None

@@ -1,0 +1,5 @@
+"""One poller and handlers with deadlines: the loop that fronts and synchronous workers run.
+
+A handler stands behind one descriptor; the loop calls it when something happened, twice a second to see whether it has
+waited too long, and once when it is time to leave. What a handler raises ends that handler alone.
+"""

@@ -1,0 +1,133 @@
+"""Connections that a front hands to a connection loop, and the other way: the loop is told to accept one itself."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+from os import write
+from typing import Any
+
+from poolctl.runtime.channels.inbox import NOW, ProcessInbox, RingingInbox
+from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduced
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
+from poolctl.runtime.scoreboard import DONE, TAKEN
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.system.channel import descriptors
+from poolctl.runtime.task import Peer
+
+log = logging.getLogger("poolctl")
+
+
+class Arrivals(Source):
+    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: where to tell that one was
+    accepted."""
+
+    def __init__(self, loop: ConnectionLoop, reader: socket.socket, listeners: list[Listener], returns: int) -> None:
+        self.loop = loop
+        self.fd = reader.fileno()
+        self.listeners = listeners
+        self.servers = [(listener.server_host, listener.server_port) for listener in listeners]
+        self.returns = returns
+        self.lost = 0  # connections for which no descriptor was left
+        self.said = 0.0  # when that was last told
+        loop.sources.add(self.fd)
+
+    def accept(self, number: int, ticket: int, service: Service) -> None:
+        """A connection is waiting at this listener, and it is this worker's turn to accept it."""
+        try:
+            fd, peer = self.listeners[number].accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            # The client has gone again, or another turn was taken for this one: the task is done.
+            self._none(ticket, service)
+            return
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # the listener was shut: this server stops
+                self._none(ticket, service)
+                return
+            # No descriptor or memory is left. Nothing is told, so the front gives the turn again only when it is
+            # overdue: that bounds both the log and the work until something is closed.
+            service.row[TAKEN] += 1
+            service.row[DONE] += 1
+            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
+            return
+        self._tell(ticket)
+        self.adopt(fd, peer, service, number)
+
+    def _none(self, ticket: int, service: Service) -> None:
+        service.row[TAKEN] += 1
+        service.row[DONE] += 1
+        self._tell(ticket)
+
+    def _tell(self, ticket: int) -> None:
+        """The turn was taken. A mold that was killed leaves nobody to start a front that would read this."""
+        with contextlib.suppress(BrokenPipeError):
+            write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
+
+    def adopt(self, fd: int, peer: Peer, service: Service, number: int) -> None:
+        """The connection is this loop's. The next thread or worker may take the next one meanwhile."""
+        loop = self.loop
+        if loop.shared:
+            loop.arm(self)
+        else:
+            loop.step_back(self)
+        loop.adopt(fd, peer, service, self.listeners[number].door)
+
+
+class ProcessArrivals(Arrivals):
+    """Between processes: a message with a descriptor, or without one the number of a listener."""
+
+    def __init__(self, loop: ConnectionLoop, inbox: ProcessInbox, listeners: list[Listener], returns: int) -> None:
+        super().__init__(loop, inbox.reader, listeners, returns)
+        self.take = inbox.take
+
+    def on_event(self, events: int, service: Any) -> None:
+        try:
+            message, ancillary = self.take(NOW)
+        except BlockingIOError:
+            return  # another worker was faster
+        if not message:
+            self.loop.drop(self)
+            return
+        ticket, _, length, _ = HEAD.unpack_from(message)
+        peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
+        fds = descriptors(ancillary)
+        if fds:
+            self.adopt(fds[0], peer, service, number)
+        elif ticket:
+            self.accept(number, ticket, service)
+        else:
+            # The kernel closes what this process has no number for (unix(7), SCM_RIGHTS).
+            service.row[TAKEN] += 1
+            service.row[DONE] += 1
+            self.lost += 1
+            if self.loop.now - self.said >= SWEEP:
+                log.error("lost connections (%d so far): no descriptor is left; %s", self.lost, NO_DESCRIPTOR)
+                self.said = self.loop.now
+
+
+class ThreadArrivals(Arrivals):
+    """Between threads: (descriptor, peer, number of the listener), or for a turn (number, its ticket)."""
+
+    def __init__(self, loop: ConnectionLoop, inbox: RingingInbox, listeners: list[Listener], returns: int) -> None:
+        super().__init__(loop, inbox.reader, listeners, returns)
+        self.take = inbox.take_now
+
+    def on_event(self, events: int, service: Any) -> None:
+        try:
+            item = self.take()
+        except BlockingIOError:
+            return  # another worker was faster
+        if item is None:
+            self.loop.drop(self)
+            return
+        if len(item) == 2:
+            number, ticket = item
+            self.accept(number, ticket, service)
+        else:
+            fd, peer, number = item
+            self.adopt(fd, peer, service, number)

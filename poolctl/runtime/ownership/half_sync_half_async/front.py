@@ -1,0 +1,222 @@
+"""The front of half-sync/half-async: it hands connections over, or tells a worker to accept one itself.
+
+accept: front     listener -- accept --> router --> inbox, with the connection --> worker
+accept: worker    listener -- readable -> router --> inbox, a turn -----------> worker accepts
+                     ^                                                            |
+                     +----------- looked at again when a turn was taken ----------+
+"""
+
+from __future__ import annotations
+
+import array
+import itertools
+import os
+import socket
+from abc import ABC, abstractmethod
+from os import read
+from typing import Any
+
+from poolctl.runtime.channels.inbox import Inbox
+from poolctl.runtime.channels.notices import JOINED, LEFT, Attention
+from poolctl.runtime.channels.parcel import HEAD, introduction
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.loop.loop import SWEEP, Loop
+from poolctl.runtime.loop.source import Source
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.routing.room import Rooms
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.system.poller import EDGE, IN
+from poolctl.runtime.task import NOBODY, Peer
+
+OVERDUE = 1.0  # seconds after which a turn that was not taken is given again
+
+
+class HandingFront(Loop, ABC):
+    """Owns the listeners and no connection. ``limit``: connections of all workers at once."""
+
+    def __init__(self, lifeline: int, protocol: Protocol, router: Router, limit: int) -> None:
+        super().__init__(lifeline)
+        self.protocol = protocol
+        self.router = router
+        self.limit = limit
+        self.rooms = Rooms(self, router)
+        self._free = 0  # connections that may be taken without another look
+        self.turns: dict[int, int] = {}  # handed out and not taken yet: ticket to number of the listener
+        # Records of turns that a front gave before it was killed must not count for its successor's.
+        self.tickets = itertools.count(os.getpid() << 32 | 1)
+
+    def hand_over(self, listener: Listener, number: int) -> None:
+        """accept: front. Accept the connections of a listener and give each to a worker."""
+
+        def on_connection(fd: int, peer: Peer, service: Any, door: Door) -> None:
+            if self._full():
+                self.turn_away(fd, door.busy(peer))
+            else:
+                self.rooms.wait_for(self._hand(fd, peer, number))
+
+        self.listen(listener, on_connection, rushes=True)
+
+    def give_turns(self, listener: Listener, number: int, returns: int) -> None:
+        """accept: worker. ``returns``: the pipe in which workers tell that they took a turn."""
+        turns = Turns(self, listener, number)
+        self.listening[turns.fd] = turns
+        self.sources.add(turns.fd)
+        self.handle(turns)
+        if returns not in self.handlers:
+            taken = Taken(self, returns)
+            self.sources.add(returns)
+            self.handle(taken)
+
+    def _full(self) -> bool:
+        """Whether a connection is one too many. Only this front adds any, so what was free at the last look can be
+        taken before the next: reading all rows for each connection would cost more than handing it over."""
+        if not self._free:
+            self._free = max(min(self.router.free, self.limit - self.router.load), 0)
+            if not self._free:
+                return True
+        self._free -= 1
+        return False
+
+    @abstractmethod
+    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
+        """Route the connection; the inboxes that had no room."""
+
+    def give_turn(self, number: int) -> int:
+        """A connection waits at this listener: somebody is to accept it. The turn's ticket."""
+        ticket = next(self.tickets)
+        self.turns[ticket] = number
+        self.rooms.wait_for(self._turn(number, ticket))
+        return ticket
+
+    @abstractmethod
+    def _turn(self, number: int, ticket: int) -> list[Inbox]:
+        """Route a turn; the inboxes that had no room."""
+
+    def _patience(self) -> float | None:
+        # While a worker has a turn in hand there is nothing to be seen at the listener: its record will wake us. That
+        # it does not come, because the worker was killed with the turn in its hands, is noticed by the sweep.
+        if self.turns or (self.router.waiting and not self.draining):
+            return SWEEP
+        return super()._patience()
+
+    def attend(self, notices: socket.socket) -> None:
+        """Hear what the mold says of the workers."""
+        attention = Attention(self, notices)
+        self.sources.add(attention.fd)
+        self.handle(attention)
+
+    def notice(self, kind: int, number: int) -> None:
+        """What the mold says of the workers; connections are theirs, so who dies takes them along."""
+        if kind == LEFT:
+            self.router.left(number)
+        elif kind == JOINED:
+            self.rooms.wait_for(self.router.joined(number))
+
+    def before_events(self) -> None:
+        self.rooms.retry()
+
+    def _drained(self, quiet: bool, service: Any) -> None:
+        super()._drained(quiet and not self.turns, service)
+        if not self.listening and self.router.empty:
+            for fd in list(self.sources):
+                self.drop(self.handlers[fd])
+            super()._drained(quiet, service)
+
+
+class ProcessHandingFront(HandingFront):
+    """Between processes: the descriptor travels."""
+
+    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
+        intro = introduction(peer, number)
+        item = HEAD.pack(0, 0, len(intro), self.now) + intro
+        return self.router.route(peer, self.now, 0, item, (fd,), fd)
+
+    def _turn(self, number: int, ticket: int) -> list[Inbox]:
+        intro = introduction(NOBODY, number)
+        return self.router.route(NOBODY, self.now, 0, HEAD.pack(ticket, 0, len(intro), self.now) + intro)
+
+
+class ThreadHandingFront(HandingFront):
+    """Between threads: the socket itself."""
+
+    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
+        return self.router.route(peer, self.now, 0, (fd, peer, number))
+
+    def _turn(self, number: int, ticket: int) -> list[Inbox]:
+        return self.router.route(NOBODY, self.now, 0, (number, ticket))
+
+
+class Turns(Source):
+    """A listener that is only watched. An edge tells of a connection, or of several that came together: when the last
+    turn that was given has been taken, looking again tells whether more wait.
+
+    When an older turn has been taken there is no need to look: the last one's connection would be seen once more, and
+    its second turn would find nobody.
+    """
+
+    mask = IN | EDGE
+
+    def __init__(self, front: HandingFront, listener: Listener, number: int) -> None:
+        self.front = front
+        self.listener = listener
+        self.fd = listener.fd
+        self.kept_outside = listener.kept_outside
+        self.number = number
+        self.given = 0.0  # when the last turn was given
+        self.last = 0  # its ticket
+        self.looked = 0.0  # when it was last looked again
+
+    def on_event(self, events: int, service: Any) -> None:
+        if self.looked == self.front.now:
+            return  # an event of before; what it told of will be told again
+        if self.front.draining and self.listener.shut:
+            self.front.listening.pop(self.fd, None)
+            self.front.drop(self)
+            return
+        self.given = self.front.now
+        self.last = self.front.give_turn(self.number)
+
+    def deafen(self) -> None:
+        """It is the listener that has to be."""
+        self.listener.deafen()
+
+    def look(self, service: Any) -> bool:
+        """At the end of a drain, when no turn is out."""
+        waits = self.listener.end()
+        if waits:
+            self.last = self.front.give_turn(self.number)
+        return waits
+
+    def expire(self, now: float, service: Any) -> None:
+        """A turn that nobody took for so long may have died with its worker: look again. One turn too many is
+        harmless."""
+        if self.number in self.front.turns.values() and now - self.given > OVERDUE:
+            self.front.turns = {each: number for each, number in self.front.turns.items() if number != self.number}
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Have the next event tell whether a connection waits now."""
+        self.looked = self.front.now
+        self.front.poller.modify(self.fd, self.mask)
+
+
+class Taken(Source):
+    """The workers' records of the turns they took."""
+
+    def __init__(self, front: HandingFront, fd: int) -> None:
+        self.front = front
+        self.fd = fd
+
+    def on_event(self, events: int, service: Any) -> None:
+        data = read(self.fd, 65536)
+        if not data:
+            self.front.abandon()
+            return
+        records = array.array("Q")
+        records.frombytes(data)
+        tickets = [record >> 2 for record in records]
+        strange = None in [self.front.turns.pop(ticket, None) for ticket in tickets]  # a killed front's
+        for each in list(self.front.listening.values()):
+            if isinstance(each, Turns) and (strange or each.last in tickets):
+                each.look_again()

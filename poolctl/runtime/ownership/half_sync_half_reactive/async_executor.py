@@ -1,0 +1,458 @@
+"""The task executor of apps that are awaited: I take tasks up to my concurrency, and answer them at the same time.
+
+    inbox -- one a turn --> a task of the event loop --> the client's socket
+                                  a record of each --> the front
+
+A request has come whole, and so a task never waits for its client, but for one that reads slowly while the app still
+sends. Each task has a slot: a row of the scoreboard whose ticket says what is in hand, so that all of them can be
+answered with a 502 when this worker dies. One task is taken a turn, and begun at once: so a worker whose app computes
+leaves what comes next to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from abc import ABC, abstractmethod
+from asyncio import current_task, set_event_loop
+from collections.abc import Callable, Hashable, Sequence
+from contextvars import copy_context
+from os import close, write
+from time import monotonic, monotonic_ns
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from weakref import WeakSet
+
+from poolctl.errors import ClientGone, comes_of_leaving
+from poolctl.runtime.access_log.service import LoggedService
+from poolctl.runtime.channels.inbox import FD, NOW, ProcessInbox, RingingInbox
+from poolctl.runtime.channels.parcel import FILE, HEAD, MISSED, RECORD, introduced
+from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.loop.source import NO_DESCRIPTOR
+from poolctl.runtime.ownership.half_sync_half_reactive.executor import KNOWN, ProcessTaskExecutor, left_early
+from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
+from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import Lent, LoggedLent
+from poolctl.runtime.protocol.http.streaming import StreamingConversation
+from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, SECONDS, SINCE, TAKEN, TICKET
+from poolctl.runtime.serving.connection import Timeouts
+from poolctl.runtime.serving.leaving import WAITED
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving_async.afterwork import Afterwork
+from poolctl.runtime.serving_async.connection import UNAVAILABLE, line_of
+from poolctl.runtime.serving_async.loop import AGAIN, leave, make_event_loop, started
+from poolctl.runtime.serving_async.overdue import TOO_LATE, Overdue
+from poolctl.runtime.serving_async.stopping import CANCELLED, SERVING, Stopping, run_until
+from poolctl.runtime.serving_async.task_start import REQUEST
+from poolctl.runtime.system import forked
+from poolctl.runtime.system.channel import descriptors
+from poolctl.runtime.system.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import ExchangeApp
+
+log = logging.getLogger("poolctl")
+Choose = Callable[[type[Lent]], type[Lent]]  # of what requests are answered by, one like it that does more
+
+
+class AsyncTaskExecutor(ABC):
+    """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in hand."""
+
+    def __init__(
+        self,
+        reader: int,
+        service: Service,
+        slots: Sequence[memoryview],
+        timeouts: Timeouts,
+        life: Life,
+        sends_by: Choose,
+    ) -> None:
+        self.service = service
+        self.timeouts = timeouts
+        self._app = cast("ExchangeApp", service.app)
+        self.events = make_event_loop()
+        self.lifespan: Any = self._app.life(self.events)
+        self._kind: type[Lent] = sends_by(LoggedLent if isinstance(service, LoggedService) else Lent)
+        self._reader = reader
+        self._stop = life.stop
+        self._free = list(slots)
+        self._held: set[Lent] = set()  # whose task waits for something
+        self._ended = False
+        self._waits = False  # for a task
+        self._over: asyncio.Future[None] = self.events.create_future()
+        self._late: set[asyncio.Task[None]] = set()  # cancelled, for their time is over
+        self._context = copy_context()  # of everything here that is not the app's
+        self._slots = len(self._free)
+        self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
+        self.after = Afterwork()
+        self.after.row = service.row
+        self.stopping = Stopping(timeouts.drain, self._stopped)
+        self._start = started(self.events, self.lifespan)
+        self._own: set[int] = set()  # descriptors of its poller
+        forked.register(self)
+
+    def descriptors(self) -> set[int]:
+        """Those of its poller, and of the connections that are here."""
+        return self._own | {lent.fd for lent in self._held}
+
+    @abstractmethod
+    def take(self) -> bool:
+        """Take a task, if there is one, and ``begin`` it; False at the end of the inbox. Raises BlockingIOError."""
+
+    @abstractmethod
+    def forget(self, lent: Lent) -> None:
+        """The conversation stands in the middle of a body that nobody read: the next request needs another."""
+
+    @abstractmethod
+    def give_back(self, lent: Lent, ticket: int, keep: bool) -> None:
+        """The connection goes back to the front, with what its client has not taken."""
+
+    def run(self) -> None:
+        """Serve until the inbox ends, then let the app shut down."""
+        set_event_loop(self.events)
+        poller = make_poller()
+        if isinstance(poller, SelectorsPoller):
+            watched = self._reader
+            poller.close()
+        else:  # of several workers that wait for one inbox the kernel is to wake one
+            poller.register(self._reader, IN | EXCLUSIVE)
+            watched = poller.fileno()  # type: ignore[attr-defined]  # an epoll, which is a descriptor itself
+            self._own = {watched}
+        self._watched = watched
+        if self.timeouts.request is not None:
+            self._sweep(Overdue(self.timeouts.request))
+        if self._stop >= 0:
+            self._context.run(self.events.add_reader, self._stop, self._hear_of_stop)
+        try:
+            self._wait()
+            run_until(self.events, self._over)
+            leave(self.events, self.lifespan)
+        finally:
+            set_event_loop(None)
+            self.events.close()
+
+    def _wait(self) -> None:
+        if not self._waits:
+            self._waits = True
+            self._context.run(self.events.add_reader, self._watched, self._ready)
+
+    def _ready(self) -> None:
+        try:
+            if not self.take():
+                self._ended = True
+        except BlockingIOError:
+            return  # another worker was quicker
+        except BaseException:
+            forked.leave()
+            log.exception("a task cannot be taken")
+        if self._ended or not self._free:
+            self._waits = False
+            self.events.remove_reader(self._watched)
+            self._leave_when_done()
+
+    def _sweep(self, overdue: Overdue) -> None:
+        """Cancel what takes too long."""
+        self.events.call_later(SWEEP, self._sweep, overdue, context=self._context)
+        ours: dict[Hashable, asyncio.Task[None]] = {
+            lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
+        }
+        self._late.intersection_update(ours)
+        for task in overdue.look(ours, monotonic()):
+            log.error("a request takes longer than timeouts.request (%g s): cancelled", overdue.limit)
+            self._late.add(task)
+            task.cancel()
+        for task in overdue.deaf:
+            if not self.after.full:
+                self._end_without(task)
+
+    def _end_without(self, task: asyncio.Task[None]) -> None:
+        """A task goes on although it was cancelled: its client is answered without it, and its slot is free."""
+        lent = next(each for each in self._held if each.task is task)
+        exchange = lent.exchange
+        self.after.add(task)
+        self._end(lent, exchange, self._refused(lent, exchange.request, TOO_LATE))
+        self.events.call_soon(self._free_slot, lent)  # in a context that nobody is in
+
+    def _leave_when_done(self) -> None:
+        if self._ended and len(self._free) == self._slots and not self.after.tasks and not self._over.done():
+            self._over.set_result(None)
+
+    # the stop
+
+    def _hear_of_stop(self) -> None:
+        self.events.remove_reader(self._stop)
+        self.stopping.begin(self.events, self._context)
+
+    def _stopped(self, step: int) -> None:
+        """A step of the stop."""
+        for lent in self._held:
+            lent.wake()
+        if step == CANCELLED:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """End what is left, each task once, so that its clean-up is not cancelled; and what is still taken."""
+        for task in [*self.after.tasks, *(lent.task for lent in self._held if lent.task is not None)]:
+            if task not in self._cancelled:
+                self._cancelled.add(task)
+                task.cancel()
+        self.events.call_later(AGAIN, self._cancel, context=self._context)
+
+    # tasks
+
+    def begin(
+        self,
+        conversation: StreamingConversation,
+        fd: int,
+        ticket: int,
+        flags: int,
+        sent: float,
+        data: bytes | BinaryIO,
+        client: Any,
+    ) -> None:
+        """A task was taken; its request is complete."""
+        if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
+            self._forsake(self._kind(self, fd, self.service.row, conversation, ticket, flags, b"", client))
+            return
+        row = self._free.pop()
+        row[TICKET] = ticket << 1
+        self.service.row[TAKEN] += 1
+        lent = self._kind(self, fd, row, conversation, ticket, flags, data, client)
+        task = self._start.at_once(self._answer(lent), REQUEST)
+        if not task.done():
+            if lent.exchange is None:
+                self.after.add(task)
+            else:
+                lent.task = task
+                self._held.add(lent)
+
+    def _forsake(self, lent: Lent) -> None:
+        """The client has left while its request waited."""
+        self.service.row[TAKEN] += 1
+        self.service.row[DONE] += 1
+        self.give_back(lent, lent.ticket, False)
+
+    async def _answer(self, lent: Lent) -> None:
+        """The task: the app, and its error boundary. A response that is complete is no longer this connection's."""
+        service = self.service
+        row = service.row
+        lent.started = started = monotonic_ns()
+        if not row[SINCE]:
+            row[SINCE] = started
+        keep = False
+        exchange = None
+        try:
+            request = lent.request()
+            if request is None:
+                conversation = lent.conversation
+                lent.send(service.protocol.farewell(conversation.failure or 400, conversation.peer, conversation.line))
+            else:
+                lent.exchange = exchange = self._app.exchange(request, lent)
+                await exchange.call()
+                if lent.exchange is exchange:
+                    keep = exchange.conclude()
+        except ClientGone:
+            keep = False
+        except BaseException as error:  # noqa: BLE001  # the app's, and logged
+            forked.leave()
+            try:
+                keep = self._failed(lent, exchange, error)
+            except Exception:
+                log.exception("a request that failed could not be answered")
+                keep = False
+        if lent.exchange is exchange:
+            self._end(lent, exchange, keep)
+        elif self.after.tasks:
+            task = current_task(self.events)
+            if task is not None:
+                self.after.discard(task)
+        if lent.holds:
+            self._free_slot(lent)
+        elif self._ended:
+            self._leave_when_done()
+
+    def complete(self, lent: Lent) -> None:
+        """A response is complete: the connection goes back at once, and its slot is free for another."""
+        exchange = lent.exchange
+        if exchange is None or self.after.full:
+            return
+        if lent.task is not None:
+            self.after.add(lent.task)
+        self._end(lent, exchange, exchange.keep)
+        self._free_slot(lent)
+
+    def _end(self, lent: Lent, exchange: Any, keep: bool) -> None:
+        """The request is done with: its connection goes back, whatever fails on the way."""
+        row = self.service.row
+        try:
+            if not keep and exchange is not None and self.stopping.step != SERVING:
+                self._refused(
+                    lent, exchange.request, UNAVAILABLE
+                )  # its app was told that the server stops, and has left without a word
+            now = monotonic_ns()
+            row[SECONDS + (now - lent.started >> 10).bit_length()] += 1
+            row[REQUESTS] += 1
+            row[SINCE] = 0
+            lent.exchange = None
+            if lent.task is not None:
+                self._held.discard(lent)
+                lent.wake()
+            if exchange is not None and isinstance(self.service, LoggedService):
+                noted: Any = lent  # a LoggedLent then
+                self.service.note(exchange.request, noted, now - lent.started, now)
+            if not lent.done():
+                self.forget(lent)
+        except Exception:
+            forked.leave()
+            log.exception("a connection failed")
+            keep = False
+        row[DONE] += 1  # first: a front that is woken by what comes back may look for somebody with nothing to do
+        self.give_back(lent, lent.ticket, keep and not lent.gone and not lent.last)
+        lent.row[TICKET] = 0
+
+    def _free_slot(self, lent: Lent) -> None:
+        lent.holds = False
+        self._free.append(lent.row)
+        if self._ended:
+            self._leave_when_done()
+        else:
+            self._wait()
+
+    def _failed(self, lent: Lent, exchange: Any, error: BaseException) -> bool:
+        ours = lent.exchange is exchange
+        stopped = isinstance(error, asyncio.CancelledError) and self.stopping.step == CANCELLED
+        ended = exchange is not None and exchange.ended
+        if ours and current_task(self.events) in self._late:
+            return self._refused(lent, exchange.request, TOO_LATE)
+        if ours and comes_of_leaving(error):
+            log.info("a client left in the middle of an answer, and the app raised %r", error)
+            return False
+        if stopped:
+            log.warning("%s was cancelled: timeouts.drain is nearly over", line_of(exchange.request))
+        elif ended and not ours:
+            log.error("the app raised after its response", exc_info=error)
+        else:
+            log.error("the app raised while answering a request", exc_info=error)
+        if not (stopped and ended):
+            self.service.row[FAILED] += 1
+        if ended:  # frameworks answer first and raise then, for the log
+            kept: bool = exchange.keep
+            return kept
+        return self._refused(lent, exchange.request if exchange else None, UNAVAILABLE if stopped else 500)
+
+    def _refused(self, lent: Lent, request: Any, status: int) -> bool:
+        if not (lent.began or lent.gone):
+            try:
+                lent.send(self.service.protocol.refusal_of(request, status))
+            except ClientGone:
+                log.info("the client left before it could be told")
+        return False
+
+
+class AsyncProcessExecutor(AsyncTaskExecutor):
+    """For clients of a front in another process."""
+
+    def __init__(
+        self,
+        inbox: ProcessInbox,
+        service: Service,
+        slots: Sequence[memoryview],
+        timeouts: Timeouts,
+        life: Life,
+        listeners: list[Listener],
+        returns: Returns,
+        sends_by: Choose,
+    ) -> None:
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sends_by)
+        self._take = inbox.take
+        self._returns = returns.writer
+        self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
+        self._doors = [listener.door for listener in listeners]
+        self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns).give_back
+        self._known: dict[bytes, StreamingConversation] = {}
+
+    def take(self) -> bool:
+        message, ancillary = self._take(NOW)
+        if not message:
+            return False
+        ticket, flags, length, sent = HEAD.unpack_from(message)
+        start = HEAD.size + length
+        intro = message[HEAD.size : start]
+        conversation = self._known.get(intro) or self._meet(intro)
+        if not ancillary or flags & FILE:
+            found = descriptors(ancillary)
+            if len(found) < (2 if flags & FILE else 1):
+                self._lose(ticket, found)
+                return True
+            fd, file = found
+            self.begin(conversation, fd, ticket, flags, sent, os.fdopen(file, "rb"), intro)
+        else:
+            (fd,) = FD.unpack(ancillary[0][2])
+            self.begin(conversation, fd, ticket, flags, sent, message[start:], intro)
+        return True
+
+    def _lose(self, ticket: int, found: list[int]) -> None:
+        """The kernel closes what this process has no number for (unix(7), SCM_RIGHTS): the front tells the client."""
+        for fd in found:
+            close(fd)
+        log.error("lost a connection: no descriptor is left; %s", NO_DESCRIPTOR)
+        self.service.row[TAKEN] += 1
+        self.service.row[DONE] += 1
+        write(self._returns, RECORD.pack(ticket << 2 | MISSED))
+
+    def _meet(self, intro: bytes) -> StreamingConversation:
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        peer, number = introduced(intro, self._servers)
+        conversation: StreamingConversation = self._doors[number].streaming(peer)
+        conversation.upgrades = False
+        self._known[intro] = conversation
+        return conversation
+
+    def forget(self, lent: Lent) -> None:
+        if self._known.get(lent.client) is lent.conversation:
+            del self._known[lent.client]
+
+    def give_back(self, lent: Lent, ticket: int, keep: bool) -> None:
+        if not keep:
+            self.forget(lent)
+        self._way_back(ticket, keep, lent)
+
+
+class AsyncThreadExecutor(AsyncTaskExecutor):
+    """For clients of a front in the same process."""
+
+    def __init__(
+        self,
+        inbox: RingingInbox,
+        service: Service,
+        slots: Sequence[memoryview],
+        timeouts: Timeouts,
+        life: Life,
+        front: ThreadLendingFront,
+        sends_by: Choose,
+    ) -> None:
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sends_by)
+        self._take = inbox.take_now
+        self._front = front
+
+    def take(self) -> bool:
+        item = self._take()
+        if item is None:
+            return False
+        client, ticket, flags, sent, data = item
+        if client.conversation is None:
+            client.conversation = client.door.streaming(client.peer)
+            client.conversation.upgrades = False
+        self.begin(client.conversation, client.fd, ticket, flags, sent, data, client)
+        return True
+
+    def forget(self, lent: Lent) -> None:
+        lent.client.conversation = None
+
+    def give_back(self, lent: Lent, ticket: int, keep: bool) -> None:
+        client: Client = lent.client
+        self._front.give_back(client, ticket, keep, lent.outbound)

@@ -1,0 +1,329 @@
+"""The task executor: I take one task, serve it, and give the connection back.
+
+    inbox -- take --> parse -- requests --> Service.answer -- bytes --> the client's socket
+                                                              record --> the front
+
+The request has come whole, so nothing here waits for a client: what it does not read at once is given back with the
+connection, and the front sends it on. Sleeping on the inbox is the only wait; its end of file is the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from os import close, write
+from socket import AF_INET, SHUT_WR, SOCK_STREAM
+from socket import socket as Socket
+from time import monotonic
+from typing import Any, BinaryIO
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.buffers.outbound import Outbound, Sending
+from poolctl.runtime.channels.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
+from poolctl.runtime.channels.parcel import ENDED, FILE, HEAD, KEPT, LAST, MISSED, PART, RECORD, introduced
+from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.loop.source import NO_DESCRIPTOR
+from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.turns import Step, Turns
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.scoreboard import DONE, FAILED, SINCE, TAKEN, TICKET
+from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED, left, state
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.system import forked
+from poolctl.runtime.system.channel import descriptors
+
+log = logging.getLogger("poolctl")
+INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
+PIECE = 65536
+STUMBLES = 100  # times that a worker may fail outside of its app; then it has to be replaced
+KNOWN = 1024  # clients whose introduction is remembered
+
+
+class Borrowed(Sending):
+    """The borrowed connection, as the app's Output. ``row``: where it is noted that a byte was sent."""
+
+    __slots__ = ("__weakref__", "row")
+
+    def __init__(self, row: memoryview) -> None:
+        super().__init__()
+        self.row = row
+        self.fd = -1  # nothing is borrowed
+        forked.register(self)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """That of the connection, while it is here."""
+        return (self.fd,)
+
+    def send(self, data: bytes) -> None:
+        """Send, or keep, all of it. Noted first: a worker that dies in between must not cause a second answer."""
+        if not self.began:
+            self.row[TICKET] |= 1
+        Sending.send(self, data)
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """As above."""
+        if not self.began:
+            self.row[TICKET] |= 1
+        Sending.send_file(self, file, offset, count)
+
+
+def execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:
+    """Serve what came; True when the connection may be kept. Never raises: what does is logged, counted, and answered
+    with 500 where nothing was sent."""
+    try:
+        return _execute(service, conversation, out, data, flags)
+    except BaseException as error:
+        forked.leave()
+        log.error("a request failed, and its connection is closed: %r", error, exc_info=error)
+        service.row[FAILED] += 1
+        conversation.requests.clear()
+        if not out.began:
+            with contextlib.suppress(ClientGone, OSError):
+                out.send(service.protocol.refusal_to(first_line(data), 500))
+        return False
+
+
+def _execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:
+    if isinstance(data, bytes):
+        conversation.receive(data)
+    else:
+        with data:
+            while piece := data.read(PIECE):
+                conversation.receive(piece)
+    if flags & ENDED:
+        conversation.ended()
+    requests = conversation.requests
+    keep = not conversation.failure
+    while requests and keep:
+        request = requests.popleft()
+        out.last = bool(flags & LAST) and not requests
+        keep = service.answer(request, out)
+    if conversation.failure:
+        keep = False
+        try:
+            out.send(service.protocol.farewell(conversation.failure, conversation.peer, conversation.line))
+        except ClientGone:
+            keep = False  # nobody is left to be told
+    return keep and not flags & LAST
+
+
+def first_line(data: bytes | BinaryIO) -> bytes:
+    """That of a request, as it came; empty where its file is closed."""
+    if isinstance(data, bytes):
+        return data.partition(b"\r\n")[0]
+    if data.closed:
+        return b""
+    data.seek(0)
+    return data.readline(PIECE).rstrip(b"\r\n")
+
+
+def left_early(service: Service, fd: int, conversation: Conversation, data: bytes | BinaryIO) -> bool:
+    """Whether a client has left while its request waited; if so the request is forgotten, but for the access log."""
+    if not (conversation.forgets and left(state(fd), conversation.peer)):
+        return False
+    service.protocol.witness(LEFT_EARLY, conversation.peer, first_line(data))
+    if not isinstance(data, bytes):
+        data.close()
+    return True
+
+
+def alone() -> tuple[Iterator[None]]:
+    """The stints of a thread that shares its process with none: one, without end."""
+    return (repeat(None),)
+
+
+class ProcessTaskExecutor:
+    """Serves tasks of other processes' clients. ``listeners``: those of all addresses; ``turns``: with the other
+    threads of this process."""
+
+    def __init__(
+        self,
+        inbox: ProcessInbox,
+        service: Service,
+        listeners: list[Listener],
+        returns: Returns,
+        sends_by: type[Borrowed] = Borrowed,
+        turns: Turns | None = None,
+    ) -> None:
+        self._inbox = inbox
+        self._service = service
+        self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
+        self._doors = [listener.door for listener in listeners]
+        self._returns = returns
+        self._sends_by = sends_by
+        self._known: dict[bytes, Conversation] = {}
+        self._stints: Callable[[], Iterable[Iterator[Step]]] = turns.stints if turns is not None else alone
+
+    def run(self) -> None:
+        """Serve until the inbox ends."""
+        out, stumbles = self._sends_by(self._service.row), 0
+        while True:
+            try:
+                self._tasks(out)
+                return
+            except BaseException as error:  # an app's signal handler, for instance, may raise anywhere
+                stumbles += 1
+                if stumbles > STUMBLES:
+                    raise
+                self._forsake(out, error)
+
+    def _forsake(self, out: Borrowed, error: BaseException) -> None:
+        """Something raised outside of the app: end the request that was being served, and its connection."""
+        forked.leave()
+        log.error("a task failed; the worker goes on", exc_info=error)
+        row = self._service.row
+        ticket, row[SINCE] = row[TICKET] >> 1, 0
+        if ticket:
+            row[FAILED] += 1
+            row[DONE] = row[TAKEN]
+            if out.fd >= 0:
+                self.give_back(ticket, False, out)
+            else:
+                self._tell(ticket << 2 | MISSED)
+            row[TICKET] = 0
+
+    def _tasks(self, out: Borrowed) -> None:
+        take, serve, row = self._inbox.take, self._serve, self._service.row
+        for stint in self._stints():
+            for taken in stint:
+                message, ancillary = take()
+                if not message:
+                    return
+                if taken is not None:
+                    taken()
+                ticket, flags, length, sent = HEAD.unpack_from(message)
+                row[TICKET] = ticket << 1
+                row[TAKEN] += 1
+                serve(ticket, flags, sent, message, HEAD.size + length, ancillary, out)
+                row[TICKET] = 0
+
+    def _serve(
+        self,
+        ticket: int,
+        flags: int,
+        sent: float,
+        message: bytes,
+        start: int,
+        ancillary: list[tuple[int, int, bytes]],
+        out: Borrowed,
+    ) -> None:
+        try:
+            if flags & FILE:
+                fd, file = descriptors(ancillary)
+                data: Any = os.fdopen(file, "rb")
+            else:
+                (fd,) = FD.unpack(ancillary[0][2])
+                data = message[start:]
+        except (ValueError, IndexError, struct.error):  # the kernel closes what this process has no number for
+            self._miss(ticket, ancillary)
+            return
+        out.fd = fd
+        out.outbound = None
+        out.began = False
+        intro = message[HEAD.size : start]
+        conversation = self._known.get(intro) or self._meet(intro)
+        if monotonic() - sent > WAITED and left_early(self._service, fd, conversation, data):
+            keep = False
+        else:
+            keep = execute(self._service, conversation, out, data, flags)
+        if not keep:
+            self._known.pop(intro, None)
+        # First: a front that is woken by what comes back may look for somebody with nothing to do.
+        self._service.row[DONE] += 1
+        self.give_back(ticket, keep, out)
+
+    def _miss(self, ticket: int, ancillary: list[tuple[int, int, bytes]]) -> None:
+        """The connection did not arrive (unix(7), SCM_RIGHTS): the front, which has it, is to say so."""
+        for fd in descriptors(ancillary):
+            close(fd)
+        self._service.row[FAILED] += 1
+        self._service.row[DONE] += 1
+        log.error("a request cannot be served: out of file descriptors; %s", NO_DESCRIPTOR)
+        self._tell(ticket << 2 | MISSED)
+
+    def give_back(self, ticket: int, keep: bool, out: Sending) -> None:
+        """The record comes last: when the front knows, this process has no copy of the descriptor any more."""
+        if out.outbound is not None:
+            if self._leave(ticket << 2 | keep * KEPT, out.outbound):
+                close(out.fd)
+                out.fd = -1
+                return
+            keep = False
+        if keep:
+            close(out.fd)
+        else:
+            # The client gets its end of file from here, so the front need not be woken for it.
+            sock = Socket(INET, STREAM, 0, out.fd)
+            try:
+                sock.shutdown(WRITING)
+            except OSError:
+                log.debug("a client left before its connection was closed")
+            sock.close()
+        out.fd = -1
+        self._tell(ticket << 2 | keep * KEPT)
+
+    def _tell(self, record: int) -> None:
+        try:
+            write(self._returns.writer, RECORD.pack(record))
+        except BrokenPipeError:  # the mold, which outlives fronts, is dead as well: so the inbox has come to its end
+            log.debug("nobody is left to take a connection back")
+
+    def _leave(self, record: int, left: Outbound) -> bool:
+        """Send what the client has not read yet to the front; False when it is lost, and the client has to be cut."""
+        try:
+            parts, files = left.to_parts()
+            words = [RECORD.pack(record), *(PART.pack(*part) for part in parts)]
+            self._returns.left_writer.sendmsg(words, [(LEVEL, KIND, b"".join(map(FD.pack, files)))])
+        except OSError as error:
+            log.error("lost the rest of an answer: %s", error)
+            return False
+        finally:
+            left.close()
+        return True
+
+    def _meet(self, intro: bytes) -> Conversation:
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        peer, number = introduced(intro, self._servers)
+        self._known[intro] = conversation = self._doors[number].conversation(peer)
+        return conversation
+
+
+class ThreadTaskExecutor:
+    """Serves tasks of clients that a front in the same process holds."""
+
+    def __init__(
+        self, inbox: ThreadInbox, service: Service, front: ThreadLendingFront, sends_by: type[Sending] = Sending
+    ) -> None:
+        self._inbox = inbox
+        self._sends_by = sends_by
+        self._service = service
+        self._front = front
+
+    def run(self) -> None:
+        """Serve until the inbox ends."""
+        take, service, out = self._inbox.take, self._service, self._sends_by()
+        row = service.row
+        give_back = self._front.give_back
+        while True:
+            item = take()
+            if item is None:
+                return
+            client, ticket, flags, sent, data = item
+            row[TAKEN] += 1
+            if client.conversation is None:
+                client.conversation = client.door.conversation(client.peer)
+            out.fd = client.fd
+            out.outbound = None
+            out.began = False
+            if monotonic() - sent > WAITED and left_early(service, client.fd, client.conversation, data):
+                keep = False
+            else:
+                keep = execute(service, client.conversation, out, data, flags)
+            row[DONE] += 1
+            give_back(client, ticket, keep, out.outbound)

@@ -1,0 +1,176 @@
+"""The front of half-sync/half-reactive: it owns every connection and lends one with a complete request to a worker.
+
+    client -- bytes --> Client (framer) -- complete request --> router --> inbox --> worker
+      ^                    |                                                      |
+      +---- answer --------|------------------------------------------------------+
+                           +<----------- returned: kept or not, and what the client did not take
+
+The client's socket stays in the front's poller while it is lent, so a ticket marks the time in which the front only
+collects what comes. A worker that dies leaves its ticket in the scoreboard; the mold reports it, and since the front
+still holds the client it can say 502 if nothing had been sent.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from abc import ABC, abstractmethod
+from time import monotonic
+from typing import Any, BinaryIO
+
+from poolctl.runtime.buffers.outbound import Outbound
+from poolctl.runtime.channels.parcel import ENDED, LAST
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.loop.loop import SWEEP, Loop
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.routing.room import Rooms
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.serving.connection import Timeouts
+from poolctl.runtime.system.poller import IN
+from poolctl.runtime.task import Peer, Task
+
+
+class LendingFront(Loop, ABC):
+    """Accepts, reads requests, lends. ``limit``: connections at once."""
+
+    def __init__(
+        self, lifeline: int, protocol: Protocol, router: Router, timeouts: Timeouts, limit: int, waiting: int
+    ) -> None:
+        super().__init__(lifeline)
+        self.protocol = protocol
+        self.router = router
+        self.timeouts = timeouts
+        self.limit = limit
+        self.waiting = waiting
+        self.lent: dict[int, Client] = {}
+        # A front that was started again must not take its predecessor's tickets for its own.
+        self.tickets = itertools.count(os.getpid() << 32 | 1)
+        self.open = 0
+        self.missed: set[int] = set()  # tickets whose return is waited for
+        self.rooms = Rooms(self, router)
+        self.refuses = router.refuses
+        self.tells = router.observes  # does the strategy want to know at once when a task is done?
+
+    def welcome(self, listener: Listener) -> None:
+        """Take the connections of a listener."""
+        self.listen(listener, self.adopt, rushes=True)
+
+    def adopt(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+        """A new connection."""
+        if self.open >= self.limit:
+            self.turn_away(fd, door.busy(peer))
+            return
+        self.open += 1
+        try:
+            door.meet(self, fd, peer, service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
+
+    def take(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+        """A connection that has come through its door."""
+        try:
+            client = Client(self, fd, peer, door)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
+            return
+        self.deliver(client, IN, None)
+        if client.ticket and not client.framer.over:
+            self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
+        if client.open and not client.ticket and client.fd not in self.handlers:
+            self.handle(client)
+
+    def lose(self, fd: int, service: Any, words: bytes = b"") -> None:
+        """A connection that ended in its door."""
+        self.open -= 1
+        super().lose(fd, service, words)
+
+    def descriptors(self) -> set[int]:
+        """Those of lent connections too, which nobody may be looking at."""
+        return super().descriptors() | {client.fd for client in list(self.lent.values())}
+
+    def lend(self, client: Client, request: bytes | BinaryIO) -> None:
+        """A complete request: to a worker with it, or 503 when too many wait already."""
+        lent = self.lent
+        if len(lent) >= self.waiting and self.router.free <= 0:
+            client.turn_away(503, client.framer.taken)
+            return
+        if self.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
+            client.turn_away(404, client.framer.taken)  # MCP: then its client begins a new session
+            return
+        client.ticket = ticket = next(self.tickets)
+        lent[ticket] = client
+        if (
+            self.tells or client.leaving or client.framer.ready
+        ):  # another request is here: nothing that comes will remind us of it
+            self.miss(client)
+        flags = 0
+        if client.leaving and not client.framer.pending and not client.framer.ready:
+            flags = LAST | (ENDED if client.ended else 0)
+        try:
+            self._send(client, ticket, flags, request)
+        except BaseException:  # nobody has it, so nothing would come back
+            del lent[ticket]
+            client.ticket = 0
+            raise
+
+    @abstractmethod
+    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+        """Route the request; how it travels depends on where the workers are."""
+
+    def _patience(self) -> float | None:
+        patience = super()._patience()
+        return SWEEP if patience is None and self.lent else patience
+
+    def _drained(self, quiet: bool, service: Any) -> None:
+        super()._drained(quiet, service)
+        if not self.listening and not self.open:
+            for fd in list(self.sources):
+                self.drop(self.handlers[fd])
+            super()._drained(quiet, service)
+
+    def miss(self, client: Client) -> bool:
+        """Something came for a connection that is lent: from now on its return matters at once. False when it has come
+        back in the meantime, which a worker thread does not announce."""
+        ticket = client.ticket
+        self.missed.add(ticket)
+        if client.ticket:
+            return True
+        self.missed.discard(ticket)
+        return False
+
+    def drain(self, service: Any) -> None:
+        super().drain(service)
+        for client in list(self.lent.values()):
+            client.leaving = True
+            if not self.miss(client):
+                self.nudge(client)
+
+    def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
+        """A worker is done with a connection. Tickets of a front that died are nobody's."""
+        self.missed.discard(ticket)
+        client = self.lent.pop(ticket, None)
+        if self.tells and client is not None:
+            self.router.finished(id(client), monotonic())
+        # 0: a thread has cleared it already, and since then it may have been closed.
+        if client is not None and client.open and client.ticket in (ticket, 0):
+            try:
+                client.returned(keep, left)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.break_off(client, None, error)
+        self.rooms.retry()
+
+    def died(self, ticket: int, began: bool, status: int = 502) -> None:
+        """The worker that had this ticket is dead."""
+        self.missed.discard(ticket)
+        client = self.lent.pop(ticket, None)
+        if client is not None:
+            if self.tells:
+                self.router.finished(id(client), monotonic())
+            client.ticket = 0
+            if began:
+                client.close()
+            else:
+                client.turn_away(status, client.framer.taken)
+        self.rooms.retry()

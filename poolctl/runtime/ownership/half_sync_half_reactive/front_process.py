@@ -1,0 +1,247 @@
+"""Lending between processes: the request and the client's descriptor in one message, and a record of eight bytes
+back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from os import close, read
+from typing import Any, BinaryIO
+
+from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
+from poolctl.runtime.channels.inbox import FD, Inbox, ProcessInbox, bells
+from poolctl.runtime.channels.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
+from poolctl.runtime.channels.parcel import FILE, HEAD, KEPT, MISSED, PART, RECORD
+from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
+from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
+from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
+from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE
+from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing, TakingTurns, Untaken
+from poolctl.runtime.routing.router import Parcel
+from poolctl.runtime.system.channel import descriptors
+from poolctl.runtime.task import Task
+
+log = logging.getLogger("poolctl")
+NOW = socket.MSG_DONTWAIT
+MOST = RECORD.size + (RANGES + 2) * PART.size  # bytes of what comes back with files
+ROOM = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
+
+
+class ProcessLendingFront(LendingFront):
+    """The front as a process of its own."""
+
+    recounts: list[Recount]
+    untaken: Untaken | None = None
+
+    def attend(self, returns: Returns, notices: socket.socket, *, awaited: bool = False) -> None:
+        """Take back what was lent. ``notices``: what the mold says of the dead. ``awaited``: the workers are event
+        loops, which take nothing while the app computes."""
+        if awaited and self.router.queues:
+            self.untaken = Computing(self.router, self.rooms, self._reclaim)
+        elif any(map(bells, self.router.inboxes)):
+            self.untaken = TakingTurns(self.router.inboxes)
+        self._records = Records(self, returns.reader)
+        self._sessions = returns.sessions
+        self.recounts = []
+        desertion = Desertion(self, returns.urgent_reader)
+        for source in (desertion, Leftovers(self, returns.left_reader), Attention(self, notices)):
+            self.sources.add(source.fd)
+            self.handle(source)
+
+    def before_events(self) -> None:
+        """Take back what has come back before clients are looked at, so that a next request finds its connection
+        free."""
+        self._records.collect()
+        if self._sessions is not None:
+            self._learn(self._sessions)
+        if self.untaken is not None and not self.untaken.quiet:
+            self.untaken.look(self.now)
+
+    def _patience(self) -> float | None:
+        patience = super()._patience()
+        if self.untaken is not None and not self.untaken.quiet:
+            return LATE if patience is None else min(patience, LATE)
+        return patience
+
+    def _learn(self, sessions: socket.socket) -> None:
+        """Whose the sessions are that have begun."""
+        while True:
+            try:
+                message = sessions.recv(MESSAGE, NOW)
+            except BlockingIOError:
+                return
+            if not message:
+                return  # the mold and all workers are dead
+            (index,) = INDEX.unpack_from(message)
+            self.router.bind(message[INDEX.size :].decode(), index)
+
+    def take_back(self) -> None:
+        """What has come back."""
+        self._records.collect()
+
+    def _sweep(self, now: float, service: Any) -> None:
+        super()._sweep(now, service)
+        if self.recounts:
+            self.recounts = [recount for recount in self.recounts if not recount.look()]
+
+    def notice(self, kind: int, number: int) -> None:
+        """What the mold says of the workers."""
+        if kind == LOST:
+            self.died(number, began=False)
+        elif kind == BEGAN:
+            self.died(number, began=True)
+        elif kind == OVERDUE:
+            self.died(number, began=False, status=504)
+        elif kind == IDLE:
+            self.recounts.append(Recount(self, self.router.inboxes[number]))
+        elif kind == LEFT:
+            self.router.left(number)
+            if self.router.queues:
+                self._reclaim(self.router.inboxes[number])
+        elif kind == JOINED:
+            self.rooms.wait_for(self.router.joined(number))
+
+    def _reclaim(self, inbox: Inbox) -> None:
+        """Take out of an inbox what nobody has taken: others may be free before this worker has a successor."""
+        assert isinstance(inbox, ProcessInbox)  # its workers are processes
+        parcels: list[Parcel] = []
+        tickets: set[int] = set()
+        for message, fds in inbox.reclaim():
+            ticket = HEAD.unpack_from(message)[0]
+            client = self.lent.get(ticket)
+            if client is None:  # of a front that died: the successor of the worker serves it
+                inbox.put(message, tuple(fds))
+                for fd in fds:
+                    close(fd)
+                continue
+            tickets.add(ticket)
+            close(fds[0])  # the client's, which is here
+            file = fds[1] if len(fds) > 1 else -1
+            task = Task(client.peer, self.now, client.framer.asked, client.fd)
+            parcels.append(Parcel(task, id(client), message, (client.fd, *fds[1:]), file))
+        for recount in self.recounts:
+            recount.suspects -= tickets
+        self.rooms.wait_for(self.router.put_back(parcels))
+        if self.router.waiting:
+            self._watch()
+
+    def miss(self, client: Client) -> bool:
+        self._watch()
+        return super().miss(client)
+
+    def _watch(self) -> None:
+        """What comes back is to wake this front."""
+        if self._records.fd not in self.handlers:
+            self.sources.add(self._records.fd)
+            self.handle(self._records)
+
+    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+        if self.untaken is not None:
+            self.untaken.quiet = False
+        if isinstance(request, bytes):
+            intro = client.intro
+            item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request
+            full = self.router.route(client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked)
+        else:
+            item = HEAD.pack(ticket, flags | FILE, len(client.intro), client.came) + client.intro
+            file = os.dup(request.fileno())
+            full = self.router.route(
+                client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked
+            )
+            request.close()
+        if full:
+            self.rooms.wait_for(full)
+        if self.router.waiting:
+            self._watch()  # who waits for a worker with less to do waits for what comes back
+
+
+class Records(Source):
+    """Records of connections that come back, nothing being left to send.
+
+    Nobody hurries to take those back: the client has its answer, or its end of file, and the front looks here before it
+    looks at clients.
+    So the pipe is not even in the poller, and a front that has nothing else to do is not woken for each answer
+    (measured: a tenth of the processor time of a request). Only when something came for a connection that is still
+    lent is the pipe waited for, until nothing is missed any more.
+    """
+
+    def __init__(self, front: ProcessLendingFront, fd: int) -> None:
+        self.front = front
+        self.fd = fd
+
+    def on_event(self, events: int, service: Any) -> None:
+        front = self.front
+        if not self.collect() or not (front.missed or front.router.waiting):
+            front.drop(self)
+
+    def collect(self) -> bool:
+        """All records that have come; False at the end of file, when the mold and all workers are dead."""
+        try:
+            data = read(self.fd, 65536)
+        except BlockingIOError:
+            return True
+        front = self.front
+        lent, missed, now = front.lent, front.missed, front.now
+        for (record,) in RECORD.iter_unpack(data):
+            ticket = record >> 2
+            if not record & KEPT or (missed and ticket in missed):
+                if record & MISSED:
+                    front.died(ticket, began=False, status=503)
+                else:
+                    front.returned(ticket, bool(record & KEPT))
+                continue
+            client = lent.pop(ticket, None)
+            if client is not None:  # tickets of a front that died are nobody's
+                client.ticket = 0
+                client.served = True
+                client.started = False
+                client.since = now
+        front.rooms.retry()
+        return bool(data)
+
+
+class Desertion(Source):
+    """The end of file of the urgent returns: the mold and all workers are dead. Nothing else comes this way here."""
+
+    def __init__(self, front: ProcessLendingFront, fd: int) -> None:
+        self.front = front
+        self.fd = fd
+
+    def on_event(self, events: int, service: Any) -> None:
+        """Nothing that is lent will come back, and nobody can be lent to."""
+        front = self.front
+        front.take_back()
+        for ticket in list(front.lent):
+            front.died(ticket, began=True)
+        front.abandon()
+
+
+class Leftovers(Source):
+    """Connections that come back with files of what the client has not read yet."""
+
+    def __init__(self, front: LendingFront, sock: socket.socket) -> None:
+        self.front = front
+        self.sock = sock
+        self.fd = sock.fileno()
+
+    def on_event(self, events: int, service: Any) -> None:
+        message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, NOW)
+        if not message:
+            self.front.drop(self)  # the mold and all workers are dead; the urgent pipe says so too
+            return
+        (record,) = RECORD.unpack_from(message)
+        files = descriptors(ancillary)
+        if truncated & socket.MSG_CTRUNC:
+            for file in files:
+                close(file)
+            log.error("lost the rest of an answer: no descriptor is left; %s", NO_DESCRIPTOR)
+            self.front.died(record >> 2, began=True)
+            return
+        left = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
+        if record >> 2 in self.front.lent:
+            self.front.returned(record >> 2, bool(record & KEPT), left)
+        else:
+            left.close()  # of a front that died, and its client with it

@@ -1,0 +1,83 @@
+"""Lending between threads of one process: the client itself goes through the inbox.
+
+A connection that can simply be kept is given back without waking the front: the worker clears the ticket, then looks
+whether it is missed. The front notes that it is missed, then looks at the ticket; so one of the two sees what came in
+between. Everything else goes back through a queue with a bell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+from time import monotonic
+from typing import Any, BinaryIO
+
+from poolctl.runtime.buffers.outbound import Outbound
+from poolctl.runtime.loop.source import Source
+from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
+from poolctl.runtime.system.channel import channel
+
+NOW = socket.MSG_DONTWAIT
+
+
+class ThreadLendingFront(LendingFront):
+    """The front as a thread beside its workers."""
+
+    def attend(self) -> None:
+        """Take back what was lent."""
+        self.sessions: deque[tuple[str, int]] = deque()  # that workers have begun: key and inbox
+        self._back: deque[tuple[int, bool, Outbound | None]] = deque()
+        # Held here too: a worker may ring after the front has taken everything back and let go of its handlers.
+        self._bell, self._heard = channel()
+        self._bell.setblocking(False)
+        back = Back(self, self._heard, self._back)
+        self.sources.add(back.fd)
+        self.handle(back)
+
+    def descriptors(self) -> set[int]:
+        """The bell too."""
+        return super().descriptors() | {self._bell.fileno()}
+
+    def before_events(self) -> None:
+        """Learn what sessions workers have begun, before their clients are looked at."""
+        while self.sessions:
+            self.router.bind(*self.sessions.popleft())
+
+    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+        asked = client.framer.asked
+        item = client, ticket, flags, client.came, request
+        self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
+
+    def give_back(self, client: Client, ticket: int, keep: bool, left: Outbound | None) -> None:
+        """Called by the worker thread that served the client."""
+        if keep and left is None:
+            client.served = True
+            client.started = False
+            client.since = monotonic()
+            client.ticket = 0
+            if ticket not in self.missed and not self.router.waiting:
+                self.lent.pop(ticket, None)
+                return
+        self._back.append((ticket, keep, left))
+        with contextlib.suppress(BlockingIOError):  # it rings already
+            self._bell.send(b"x")
+
+
+class Back(Source):
+    """The bell of the queue in which connections come back."""
+
+    def __init__(
+        self, front: LendingFront, heard: socket.socket, back: deque[tuple[int, bool, Outbound | None]]
+    ) -> None:
+        self.front = front
+        self.heard = heard
+        self.fd = heard.fileno()
+        self.back = back
+
+    def on_event(self, events: int, service: Any) -> None:
+        with contextlib.suppress(BlockingIOError):  # an earlier ring has brought what this one was for
+            self.heard.recv(1, NOW)
+        while self.back:
+            self.front.returned(*self.back.popleft())

@@ -1,0 +1,75 @@
+"""Between a front and workers that are processes: messages and descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from poolctl.runtime.channels.inbox import Inbox, ProcessInbox
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ProcessArrivals
+from poolctl.runtime.ownership.half_sync_half_async.front import ProcessHandingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.executor import Borrowed, ProcessTaskExecutor
+from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, learning
+from poolctl.runtime.ownership.half_sync_half_reactive.turns import Turns, turns
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.site import Executor, HandingFront, LendingFront, Medium, Site
+
+
+class BetweenProcesses(Medium):
+    """Made once for each generation; each process uses its side of it."""
+
+    _turns: Turns | None = None  # of this worker's threads
+
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
+        return ProcessInbox(index, row, workers, threads=threads)
+
+    def lending_front(self, site: Site, life: Life) -> LendingFront:
+        front = ProcessLendingFront(
+            life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
+        )
+        front.attend(site.returns, site.notices.reader, awaited=site.app.asynchronous)
+        return front
+
+    def handing_front(self, site: Site, life: Life) -> HandingFront:
+        front = ProcessHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
+        front.attend(site.notices.reader)
+        return front
+
+    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Executor:
+        inbox = site.inbox(worker)
+        assert isinstance(inbox, ProcessInbox)  # made by this medium
+        if site.app.asynchronous:
+            from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import (
+                AsyncProcessExecutor,  # asyncio is slow to import
+            )
+
+            service, slots = site.service(worker), site.slots_of(worker)
+            return AsyncProcessExecutor(
+                inbox,
+                service,
+                slots,
+                site.timeouts,
+                life,
+                site.shared_listeners,
+                site.returns,
+                lambda kind: self._sends_by(site, kind, worker),
+            )
+        if thread == 0:
+            self._turns = turns(inbox)
+        borrowed, service = self._sends_by(site, Borrowed, worker), site.service(worker, thread)
+        return ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, borrowed, self._turns)
+
+    def _sends_by(self, site: Site, kind: type[Any], worker: int) -> type[Any]:
+        """The class of what a worker of another process than the front sends by: like this one, or one that learns."""
+        told = site.returns.told
+        if told is None:
+            return kind
+        index = INDEX.pack(site.inbox(worker).index)
+        return learning(kind, site.affinity, lambda key: told.sendall(index + key.encode("utf-8", "replace")))
+
+    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
+        inbox = site.inbox(worker)
+        assert isinstance(inbox, ProcessInbox)  # made by this medium
+        return ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)

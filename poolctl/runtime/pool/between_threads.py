@@ -1,0 +1,63 @@
+"""Between a front and workers that are threads beside it: objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from poolctl.runtime.buffers.outbound import Sending
+from poolctl.runtime.channels.inbox import Inbox, RingingInbox, ThreadInbox
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ThreadArrivals
+from poolctl.runtime.ownership.half_sync_half_async.front import ThreadHandingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.executor import ThreadTaskExecutor
+from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.sessions import learning
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.site import Executor, HandingFront, LendingFront, Medium, Site
+
+
+class BetweenThreads(Medium):
+    """The workers give connections back to the front that this medium made."""
+
+    _front: ThreadLendingFront
+
+    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
+        return (RingingInbox if rings else ThreadInbox)(index, row, workers)
+
+    def lending_front(self, site: Site, life: Life) -> LendingFront:
+        self._front = ThreadLendingFront(
+            life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
+        )
+        self._front.attend()
+        return self._front
+
+    def handing_front(self, site: Site, life: Life) -> HandingFront:
+        return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.at_once)
+
+    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Executor:
+        inbox = site.inbox(worker)
+        if isinstance(inbox, RingingInbox):  # its workers wait in an event loop
+            from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import (
+                AsyncThreadExecutor,  # asyncio is slow to import
+            )
+
+            service, slots = site.service(worker), site.slots_of(worker)
+            return AsyncThreadExecutor(
+                inbox, service, slots, site.timeouts, life, self._front, lambda kind: self._sends_by(site, kind, worker)
+            )
+        assert isinstance(inbox, ThreadInbox)  # made by this medium
+        sends_by = self._sends_by(site, Sending, worker)
+        return ThreadTaskExecutor(inbox, site.service(worker, thread), self._front, sends_by)
+
+    def _sends_by(self, site: Site, kind: type[Any], worker: int) -> type[Any]:
+        """As the site's, where the front shares the worker's memory."""
+        if not site.affinity.learns:
+            return kind
+        index, sessions = site.inbox(worker).index, self._front.sessions
+        return learning(kind, site.affinity, lambda key: sessions.append((key, index)))
+
+    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
+        inbox = site.inbox(worker)
+        assert isinstance(inbox, RingingInbox)  # made by this medium
+        return ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)

@@ -1,0 +1,46 @@
+"""A loop for one client: what the pools run that make a worker for each."""
+
+from __future__ import annotations
+
+from os import close
+from typing import Any
+
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.scoreboard import ROW
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.site import Site
+from poolctl.runtime.system import forked
+from poolctl.runtime.task import Peer
+
+
+class SingleLoop(ConnectionLoop):
+    """Serves one connection until it closes."""
+
+    def serve(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+        """The whole life of the connection."""
+        self.adopt(fd, peer, service, door)
+        self.run(service)
+
+    def run(self, service: Service | None = None) -> None:
+        self.ending = True
+        self._leave_when_done()
+        super().run(service)
+        forked.forget(self)
+        self.poller.close()
+        close(self._over)
+
+    def _drained(self, quiet: bool, service: Any) -> None:
+        super()._drained(quiet, service)
+        self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        if len(self.handlers) == len(self.sources):
+            for fd in list(self.sources):
+                self.drop(self.handlers[fd])
+            super()._drained(quiet=True, service=None)
+
+
+def passing_service(site: Site) -> Service:
+    """A service for one client; what it notes is nobody's to read, for there is no worker that would outlive it."""
+    return site.serving(memoryview(bytearray(ROW * 8)).cast("q"), "-")

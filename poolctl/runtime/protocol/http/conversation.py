@@ -1,0 +1,57 @@
+"""The worker's half of an HTTP connection."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.reader import HttpReader
+from poolctl.runtime.protocol.http.request import HttpRequest, Spool
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+
+
+class HttpConversation(HttpReader, Conversation):
+    """Complete requests, pipelined ones included (RFC 9112, 9.3.2).
+
+    ``reply`` is to be sent after the answers to the ``requests`` that came before it. ``memo`` is for the app: what it
+    wants to keep for the length of the connection. ``scheme`` is that of the URLs by which clients come.
+    """
+
+    scheme: str = "http"
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        super().__init__(http)
+        self.requests: deque[HttpRequest] = deque()
+        self.peer = peer
+        self.memo: Any = None
+        self._coming: HttpRequest | None = None
+        self._spool: Spool | None = None
+
+    def ended(self) -> None:
+        """The client sends no more: what was begun is dropped."""
+        super().ended()
+        self._coming = self._spool = None
+
+    def _complete(self, head: bytes) -> None:
+        self.requests.append(self._head.request(self))
+
+    def _begin(self, head: bytes) -> Keep | None:
+        self._coming = self._head.request(None)  # not this one yet: the two would keep each other alive
+        self._spool = Spool(self._http.spool)
+        return self._spool.write
+
+    def _finish(self) -> None:
+        request = self._coming
+        spool = self._spool
+        assert request is not None
+        assert spool is not None
+        self._coming = self._spool = None
+        request.conversation = self
+        request.length = spool.size
+        request.body = spool.file()
+        self.requests.append(request)

@@ -1,0 +1,23 @@
+"""HTTP/1 or HTTP/2 for asynchronous apps (see ``http_either``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poolctl.runtime.protocol.http.either import Either
+from poolctl.runtime.protocol.http.streaming import StreamingConversation
+from poolctl.runtime.protocol.http2.tasks import TasksConversation
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+
+
+class EitherStreaming(Either, StreamingConversation):
+    """HTTP/1, unless the connection begins with the preface of HTTP/2."""
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        StreamingConversation.__init__(self, http, peer)
+
+    def _http2(self) -> TasksConversation:
+        return TasksConversation(self._http, self.peer)

@@ -1,0 +1,237 @@
+"""What proxies say of the client: ``Forwarded`` (RFC 7239), or ``X-Forwarded-For``, ``-Proto`` and ``-Host``.
+
+    client --> proxy --> proxy --> here            X-Forwarded-For: (anything the client wrote), client, proxy
+
+Every proxy appends whom it has the request from, so the list is read from its right end, which is the only one that is
+sure: as long as the address reached is one of a trusted proxy, the next word to the left is believed. Who is not
+trusted cannot add anything that is read; it stands to the left of its own address.
+
+All or nothing: when a part that has to be believed is not of the right form, none of it is, and the request counts as
+one of the connection's own address. A proxy that writes nonsense has not checked what it passes on, and a guess would
+be chosen by whoever wrote the nonsense.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from poolctl.runtime.protocol.http.conversation import HttpConversation
+from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.system.trust import Trust
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.streaming import StreamingConversation
+
+Headers = list[tuple[bytes, bytes]]
+
+HOPS = 32  # proxies in a row that are believed
+PORTS = {"http": "80", "https": "443"}
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PAIR = re.compile(rf'\s*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")\s*')
+_NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+
+
+class Malformed(Exception):
+    """What a proxy says is not of the form it should have."""
+
+
+class Hop(NamedTuple):
+    """One proxy's words: whom it had the request from, and how. Empty where it says nothing."""
+
+    client: str
+    scheme: str
+    host: str
+
+
+class Origin:
+    """What an app sees in place of the connection: where the request really came from."""
+
+    def __init__(self, conversation: HttpConversation, peer: Peer, scheme: str, headers: Headers) -> None:
+        self.conversation = conversation
+        self.peer = peer
+        self.scheme = scheme
+        self.headers = headers
+        self.memo: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the connection's."""
+        return getattr(self.conversation, name)
+
+
+class Forwarded:
+    """Whom to believe. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``.
+    ``plain``, ``plain_streaming``: what makes the conversations of all others."""
+
+    def __init__(
+        self,
+        trust: Sequence[str],
+        header: str,
+        plain: Callable[[Http, Peer], HttpConversation] = HttpConversation,
+        plain_streaming: Any = None,
+    ) -> None:
+        self.trusts = Trust(trust).holds
+        self._hops = _standard if header == "forwarded" else _customary
+        self._plain = plain
+        self._plain_streaming = plain_streaming
+        self._believing: Callable[[Http, Peer, Forwarded], HttpConversation] = ForwardedConversation
+        if plain is not HttpConversation:
+            from poolctl.runtime.protocol.http2.forwarded import ForwardedEither  # h2 need not be there otherwise
+
+            self._believing = ForwardedEither
+
+    def conversation(self, http: Http, peer: Peer) -> HttpConversation:
+        """The worker's half of a new connection: one that believes, if its other end is trusted."""
+        return self._believing(http, peer, self) if self.trusts(peer.client_host) else self._plain(http, peer)
+
+    def streaming(self, http: Http, peer: Peer) -> StreamingConversation:
+        """As ``conversation``, for asynchronous apps."""
+        if not self.trusts(peer.client_host):
+            plain: StreamingConversation = self._plain_streaming(http, peer)
+            return plain
+        if http.http2:
+            from poolctl.runtime.protocol.http2.forwarded import ForwardedEitherStreaming
+
+            return ForwardedEitherStreaming(http, peer, self)
+        from poolctl.runtime.protocol.http.forwarded_streaming import ForwardedStreaming  # asyncio is slow to import
+
+        return ForwardedStreaming(http, peer, self)
+
+    def origin(self, conversation: HttpConversation, headers: Headers) -> Origin | None:
+        """Where a request with these headers came from; None when nothing is said or none of it can be believed."""
+        try:
+            client, scheme, host = self._walk(self._hops(headers), conversation.peer)
+        except Malformed:
+            return None
+        peer = conversation.peer
+        if not (client or scheme or host):
+            return None
+        if client:
+            address, port = node(client)
+            peer = peer._replace(client_host=address, client_port=port)
+        if host:
+            headers = [(b"host", host.encode()), *(each for each in headers if each[0].lower() != b"host")]
+        if scheme or host:
+            said = host or next((value.decode("latin-1") for name, value in headers if name.lower() == b"host"), "")
+            found = _HOST.fullmatch(said)
+            scheme = scheme or conversation.scheme
+            peer = peer._replace(server_port=(found and found[1]) or PORTS[scheme])
+        return Origin(conversation, peer, scheme or conversation.scheme, headers)
+
+    def _walk(self, hops: list[Hop], peer: Peer) -> Hop:
+        """The words of the outermost proxy that is trusted."""
+        believed = Hop("", "", "")
+        here = peer.client_host
+        for number, hop in enumerate(reversed(hops)):
+            if not self.trusts(here):
+                break
+            if number == HOPS:
+                raise Malformed
+            believed = hop
+            if not hop.client:
+                break
+            here, _ = node(hop.client)
+        if believed.scheme not in ("", *PORTS) or (believed.host and not _HOST.fullmatch(believed.host)):
+            raise Malformed
+        return believed
+
+
+def node(text: str) -> tuple[str, str]:
+    """Address and port ("" where there is none) of a client that a proxy names.
+
+    Raises Malformed also for the ``unknown`` and the ``_names`` of RFC 7239, 6: they hide the address.
+    """
+    bare = text.count(":") > 1 and not text.startswith("[")  # X-Forwarded-For has IPv6 without brackets
+    found = _NODE.fullmatch(f"[{text}]" if bare else text)
+    if found is None or int(found[3] or 0) > 65535:
+        raise Malformed
+    try:
+        return str(ipaddress.ip_address(found[1] or found[2])), found[3] or ""
+    except ValueError:
+        raise Malformed from None
+
+
+def _customary(headers: Headers) -> list[Hop]:
+    """Of X-Forwarded-*, the rightmost last. Proto and Host often have one member for all proxies."""
+    clients, schemes, hosts = (
+        _members(headers, name) for name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+    )
+    count = max(len(clients), 1 if schemes or hosts else 0)
+    return [
+        Hop(
+            clients[index] if clients else "",
+            _at(schemes, count - index).lower(),
+            _at(hosts, count - index),
+        )
+        for index in range(max(count - HOPS - 1, 0), count)
+    ]
+
+
+def _at(members: list[str], from_right: int) -> str:
+    return members[-min(from_right, len(members))] if members else ""
+
+
+def _members(headers: Headers, wanted: bytes) -> list[str]:
+    values = [value for name, value in headers if name.lower() == wanted]
+    members = b",".join(values).decode("latin-1").split(",")
+    return [bare for member in members if (bare := member.strip())]  # empty ones do not count (RFC 9110, 5.6.1)
+
+
+def _standard(headers: Headers) -> list[Hop]:
+    """Of Forwarded (RFC 7239, 4), the rightmost last. Raises Malformed."""
+    values = [value for name, value in headers if name.lower() == b"forwarded"]
+    return list(_elements(b",".join(values).decode("latin-1"))) if values else []
+
+
+def _elements(text: str) -> Iterator[Hop]:
+    pairs: dict[str, str] = {}
+    position = 0
+    while True:
+        found = _PAIR.match(text, position)
+        if found is None or found[1].lower() in pairs:
+            raise Malformed
+        value = found[2]
+        pairs[found[1].lower()] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+        position = found.end()
+        separator = text[position : position + 1]
+        position += 1
+        if separator == ";":
+            continue
+        yield Hop(pairs.get("for", ""), pairs.get("proto", "").lower(), pairs.get("host", ""))
+        pairs = {}
+        if not separator:
+            return
+        if separator != ",":
+            raise Malformed
+
+
+class ForwardedConversation(HttpConversation):
+    """A connection from a trusted proxy: each of its requests may come from another client."""
+
+    def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
+        super().__init__(http, peer)
+        self._forwarded = forwarded
+        self._last: tuple[Headers, Origin | None] = ([], None)  # the protocol gives the same list for the same headers
+
+    def _complete(self, head: bytes) -> None:
+        super()._complete(head)
+        self._place(self.requests[-1])
+
+    def _finish(self) -> None:
+        super()._finish()
+        self._place(self.requests[-1])
+
+    def _place(self, request: HttpRequest) -> None:
+        headers, origin = self._last
+        if headers is not request.headers:
+            origin = self._forwarded.origin(self, request.headers)
+            self._last = request.headers, origin
+        if origin is not None:
+            request.conversation = cast(HttpConversation, origin)
+            request.headers = origin.headers

@@ -1,0 +1,85 @@
+"""The front's half of an HTTP connection: whole requests as raw bytes, for a worker to parse."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from poolctl.runtime.buffers.temporary import INLINE
+from poolctl.runtime.protocol import Framer
+from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.reader import HttpReader
+from poolctl.runtime.protocol.http.request import HttpRequest, Spool
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+
+
+class HttpFramer(HttpReader, Framer):
+    """Finds requests by the same reader as the conversation, and keeps their raw bytes."""
+
+    def __init__(self, http: Http) -> None:
+        super().__init__(http)
+        self._found: deque[bytes | BinaryIO] = deque()
+        self._raw: Any = None  # the Spool of a request with a body
+
+    @property
+    def over(self) -> bool:
+        return self._over
+
+    @property
+    def ready(self) -> bool:
+        """Whether a complete request, a failure or a reply is left."""
+        return bool(self._found or self.failure or self.reply)
+
+    @property
+    def taken(self) -> bytes:
+        """The request line of what was taken last, unless something has come behind it."""
+        return b"" if self._found or self._held or self._body is not None or self.failure else self._head.line
+
+    def take(self) -> bytes | BinaryIO | None:
+        """The whole bytes of the oldest complete request, and forget them."""
+        return self._found.popleft() if self._found else None
+
+    def _complete(self, head: bytes) -> None:
+        self._found.append(head)
+
+    def _begin(self, head: bytes) -> Keep | None:
+        self._raw = Spool(INLINE)
+        self._raw.write(head)
+        return None
+
+    def _pass(self, data: bytes, start: int, end: int) -> None:
+        self._raw.write(data[start:end])
+
+    def _finish(self) -> None:
+        self._found.append(self._raw.whole())
+
+
+class InspectedHttpFramer(HttpFramer):
+    """Keeps the heads too, each until its request is taken: for fronts that look at what is asked for."""
+
+    def __init__(self, http: Http) -> None:
+        super().__init__(http)
+        self._heads: deque[HttpRequest] = deque()
+        self._coming: HttpRequest | None = None  # the head of a body that is coming
+
+    def take(self) -> bytes | BinaryIO | None:
+        request = super().take()
+        if request is not None:
+            self.asked = self._heads.popleft()
+        return request
+
+    def _complete(self, head: bytes) -> None:
+        super()._complete(head)
+        self._heads.append(self._head.request(None))
+
+    def _begin(self, head: bytes) -> Keep | None:
+        self._coming = self._head.request(None)
+        return super()._begin(head)
+
+    def _finish(self) -> None:
+        super()._finish()
+        assert self._coming is not None  # its body has begun with it
+        self._heads.append(self._coming)
+        self._coming = None

@@ -1,0 +1,344 @@
+"""The head of an HTTP/1 request: request line and headers, parsed by httptools, judged here.
+
+Both halves of a connection, the conversation and the framer, come to their verdict by this one class, so that they
+cannot disagree on where a request ends. A head is always given whole, from its first byte to the empty line: what the
+parser keeps inside is bounded, and how the bytes were split on their way makes no difference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
+
+from poolctl.runtime.protocol.http.line import (
+    authority_of,
+    good_hosts,
+    known_host,
+    own_method,
+    refusal_of,
+    with_host,
+)
+from poolctl.runtime.protocol.http.request import HttpRequest
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.conversation import HttpConversation
+
+PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT, PROXY = range(7)
+WATCHED = {
+    b"host": HOST,
+    b"connection": CONNECTION,
+    b"content-length": LENGTH,
+    b"transfer-encoding": ENCODING,
+    b"expect": EXPECT,
+    b"proxy-connection": PROXY,
+}
+END = b"\r\n\r\n"
+SLASH, HASH = b"/#"
+REPEATED = 4096  # bytes of the longest head that is remembered for the next request of its connection
+MEMO = 512  # header names remembered, in the spelling of the clients
+# Methods that the parser takes for those of protocols that look like HTTP (RTSP); here they are tokens like any other.
+FOREIGN = frozenset(
+    (
+        b"ANNOUNCE",
+        b"DESCRIBE",
+        b"FLUSH",
+        b"GET_PARAMETER",
+        b"PAUSE",
+        b"PLAY",
+        b"RECORD",
+        b"REDIRECT",
+        b"SETUP",
+        b"SET_PARAMETER",
+        b"TEARDOWN",
+    )
+)
+CONNECT = b"CONNECT"
+STAND_IN = b"GET"  # what the parser is fed in the place of a method that it does not know
+
+_kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO
+_methods: dict[bytes, str] = {}  # likewise; the parser knows some forty
+
+# head, method, target, headers, may the connection be kept
+Found = tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]
+
+
+def kind_of(name: bytes) -> int:
+    """Which of the watched headers a name is, whatever its case; PLAIN for all others."""
+    kind = WATCHED.get(name.lower(), PLAIN)
+    if len(_kinds) < MEMO and len(name) <= 64:
+        _kinds[name] = kind
+    return kind
+
+
+class Recent:
+    """The last head that any connection sent, and what was found in it; nothing when it was not of the usual kind.
+
+    Health checks, and proxies that open a connection for each request, send the same head over and over.
+    """
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        # replaced as a whole, so that threads need no lock
+        self.found: Found = (b"", "", b"", [], False)
+
+
+class _Fields:
+    """What the parser calls. Knows neither the parser nor the connection, so that they make no reference cycle."""
+
+    __slots__ = ("headers", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, target: bytes) -> None:
+        self.target = target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value.rstrip()))  # the parser has left the white space after it
+
+
+class HeadParser:
+    """Parses the heads of one connection, one after the other.
+
+    After ``check`` found nothing wrong: ``length`` bytes of body follow (0 for none), or chunks when ``chunked``;
+    ``expects`` says that the client waits for 100 Continue before it sends them; ``keep_alive`` that this need not be
+    its last request; ``upgrade`` that it would rather speak another protocol. ``request`` makes the request, for
+    whoever needs it.
+    """
+
+    __slots__ = (
+        "_block",
+        "_body",
+        "_fields",
+        "_headers",
+        "_last",
+        "_method",
+        "_parser",
+        "_recent",
+        "_target",
+        "_version",
+        "chunked",
+        "expects",
+        "keep_alive",
+        "length",
+        "upgrade",
+    )
+
+    def __init__(self, target: int, headers: int, body: int, recent: Recent) -> None:
+        self._recent = recent
+        self._target = target
+        self._headers = headers
+        self._body = body
+        self._fields = _Fields()
+        self._parser: HttpRequestParser | None = None  # made when it is needed
+        self._method = ""
+        self._last = b""  # the last head, if it was one of the usual kind: HTTP/1.1, no body
+        self._block = b""  # what follows its first line
+
+    def check(self, head: bytes) -> int:
+        """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
+        if head == self._last:
+            return 0  # and all that was found then still stands here
+        recent = self._recent.found
+        if head == recent[0]:
+            return self._recall(recent)
+        self._last = b""
+        end = head.find(b"\r\n")
+        fields = self._fields
+        parser = self._parser or self._renew()
+        # A client sends the same headers with each request of a connection, as a rule: then only the first line is new.
+        same = self._block == head[end:]
+        upgrade = False
+        own = b""  # the method, where the parser does not know it
+        if not same:
+            fields.headers = []
+            self._block = b""
+        try:
+            parser.feed_data(head[:end] + END if same else head)
+        except HttpParserUpgrade:
+            upgrade = True
+            self._renew()  # served as if the client had not asked (RFC 9110, 7.8); its body is not the parser's to skip
+        except HttpParserError as error:
+            if isinstance(error, HttpParserInvalidMethodError) or head.partition(b" ")[0] in FOREIGN:
+                own = own_method(head)
+            if not own:
+                return refusal_of(head)
+            try:
+                upgrade = self._feed_in_disguise(head[len(own) : end] + END if same else head[len(own) :])
+            except HttpParserError:
+                return refusal_of(head)
+        # The parser also takes RTSP, Icecast, HTTP/2.0 and HTTP/0.9, so the version is read from the bytes.
+        if head.startswith(b" HTTP/1.1", end - 9):
+            self._version = "1.1"
+        elif head.startswith(b" HTTP/1.0", end - 9):
+            self._version = "1.0"
+        else:
+            return 505
+        target = fields.target
+        if len(target) > self._target:
+            return 414
+        if len(fields.headers) > self._headers:
+            return 431
+        word = own or parser.get_method()
+        method = _methods.get(word)
+        if method is None:
+            if word == CONNECT:
+                return 501
+            method = word.decode("ascii")
+            if not own:
+                _methods[word] = method
+        # The parser takes several spaces for one, and a fragment for a part of the target (RFC 9112, 3 and 3.2).
+        if end != len(word) + len(target) + 10 or HASH in target:
+            return 400
+        self._method = method
+        if target[0] != SLASH:
+            self.upgrade = upgrade
+            return self._unusual(target, method, same=same)
+        if same and self._version == "1.1":
+            self._last = head
+            return 0
+        self.length = 0
+        self.chunked = False
+        status = self._judge(fields.headers)
+        if status:
+            return status  # what was judged after the mistake is not known
+        if same:
+            self._renew()  # of version 1.0: the parser was not fed the header that keeps the connection
+        self.upgrade = upgrade
+        usual = self._version == "1.1" and not self.length and not self.chunked and not upgrade
+        if usual and len(head) <= REPEATED:
+            self._last = head
+            self._block = head[end:]
+            self._recent.found = head, method, target, fields.headers, self.keep_alive
+        return 0
+
+    def _feed_in_disguise(self, rest: bytes) -> bool:
+        """Have the parser read a head whose method it does not know, of which this is what follows the method; whether
+        it asks for an upgrade. Every token is a method (RFC 9110, 9.1). Raises HttpParserError."""
+        try:
+            self._renew().feed_data(STAND_IN + rest)
+        except HttpParserUpgrade:
+            self._renew()
+            return True
+        return False
+
+    def _unusual(self, target: bytes, method: str, *, same: bool) -> int:
+        """Go on with a target that is no path: in asterisk form, or in absolute form, whose host counts and not that of
+        the header (RFC 9112, 3.2.2 and 3.2.4). Such a head is not remembered."""
+        authority = authority_of(target)
+        if authority is None and (target != b"*" or method != "OPTIONS"):
+            return 400
+        self._block = b""
+        self.length = 0
+        self.chunked = False
+        fields = self._fields
+        status = self._judge(fields.headers)
+        if authority is not None and not status:
+            fields.headers = with_host(fields.headers, authority)
+        if same:
+            self._renew()  # it was fed the first line only
+        return status
+
+    def _recall(self, recent: Found) -> int:
+        """The head of a request that another connection sent before. Given, as another thread may have replaced it."""
+        fields = self._fields
+        head, self._method, fields.target, fields.headers, self.keep_alive = recent
+        self._version = "1.1"
+        self.length = 0
+        self.chunked = False
+        self.upgrade = False
+        self._last = head
+        self._block = head[head.find(b"\r\n") :]
+        return 0
+
+    @property
+    def line(self) -> bytes:
+        """The request line that was read last; empty before the first."""
+        return (
+            b"%b %b HTTP/%b" % (self._method.encode(), self._fields.target, self._version.encode()) * bool(self._method)
+        )
+
+    def request(self, conversation: HttpConversation | None) -> HttpRequest:
+        """The request whose head was read last."""
+        fields = self._fields
+        return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
+
+    def _renew(self) -> HttpRequestParser:
+        """A parser at the start of a request, as after a body that the old one was not fed."""
+        self._parser = HttpRequestParser(self._fields)
+        return self._parser
+
+    def _judge(self, headers: list[tuple[bytes, bytes]]) -> int:
+        """The rules that cross headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1)."""
+        newest = self._version == "1.1"
+        hosts = 0
+        watched = None
+        for name, value in headers:
+            kind = _kinds.get(name)
+            if kind is None:
+                kind = kind_of(name)
+            if kind:
+                if kind == HOST:
+                    hosts += 1 if value in good_hosts or known_host(value) else 2
+                elif kind == CONNECTION and newest and value == b"keep-alive":
+                    continue  # what browsers say although it goes without saying
+                elif watched is None:
+                    watched = [(kind, value)]
+                else:
+                    watched.append((kind, value))
+        if hosts != 1 and (hosts or newest):
+            return 400
+        if watched is None:
+            self.keep_alive = newest
+            return 0
+        return self._cross(newest, watched)
+
+    def _cross(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
+        self.keep_alive = _keeps(newest, watched)
+        status = self._measure(newest, watched)
+        if status:
+            return status
+        self.expects = False
+        for kind, value in watched:
+            if kind == EXPECT and newest:
+                for member in value.lower().split(b","):
+                    if member.strip() == b"100-continue":
+                        self.expects = True
+                    elif member.strip():  # empty ones do not count (RFC 9110, 5.6.1)
+                        return 417
+            elif kind == PROXY:
+                self._renew()  # it means nothing (RFC 9112, C.2.2), but a parser that met "close" reads no more
+        if self.chunked or self.length:
+            self._renew()
+        return 0
+
+    def _measure(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
+        """Sets how much body follows; a status where that is not certain, or too much."""
+        for kind, value in watched:
+            if kind == LENGTH:
+                # The parser has refused signs, lists, duplicates, overflow and a Transfer-Encoding beside it.
+                self.length = int(value)
+            elif kind == ENCODING:
+                if not newest:
+                    return 400  # RFC 9112, 6.1: framing by a version that has no such header is faulty
+                if self.chunked or value.lower() != b"chunked":
+                    return 501 if value else 400
+                self.chunked = True
+        return 413 if self.length > self._body else 0
+
+
+def _keeps(newest: bool, watched: list[tuple[int, bytes]]) -> bool:
+    """Whether the connection may be kept (RFC 9112, 9.3)."""
+    keep = newest
+    for kind, value in watched:
+        if kind == CONNECTION and value != b"keep-alive":
+            tokens = [token.strip() for token in value.lower().split(b",")]
+            if b"close" in tokens:
+                return False
+            keep = keep or b"keep-alive" in tokens
+        elif kind == CONNECTION:
+            keep = True
+    return keep

@@ -1,0 +1,220 @@
+"""Cuts the bytes of one connection into requests: the common ground of the conversation and the framer.
+
+    blank lines | head ... \\r\\n\\r\\n | body (by length or in chunks) | blank lines | head ...
+
+The head is held back until its last byte is there, which bounds the parser's memory and makes the verdict independent
+of how the bytes were split. After a failure, and after the request that the client called its last, nothing more is
+read.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+from poolctl.runtime.protocol.http.body import ChunkedBody, Keep, LengthBody
+from poolctl.runtime.protocol.http.head import HeadParser
+from poolctl.runtime.protocol.http.line import TOKEN, malformed
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+
+log = logging.getLogger("poolctl.protocol")
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+END = b"\r\n\r\n"
+SWITCHED = 101  # as a failure: this connection goes on in another protocol
+
+
+class HttpReader:
+    """Subclasses say what becomes of a request: ``_complete`` without a body, ``_begin`` and ``_finish`` with one."""
+
+    forgets: ClassVar[bool] = True  # who has reset its connection awaits no answer
+
+    def __init__(self, http: Http) -> None:
+        self.failure = 0
+        self.reply = b""
+        self._refused = b""  # the head that was refused, or its beginning
+        self._http = http
+        self._limit = http.head
+        self._head = HeadParser(http.target, http.headers, http.body, http.recent)
+        self._held = bytearray()  # the head that is still coming
+        self._blank = 0  # bytes of blank lines before it
+        self._body: LengthBody | ChunkedBody | None = None
+        self._over = False  # the client's last request has come, or the client has ended
+
+    @property
+    def pending(self) -> bool:
+        """Whether a part of a request has come."""
+        return bool(self._held) or self._body is not None
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the head of what is pending is complete."""
+        return self._body is not None
+
+    @property
+    def coming(self) -> LengthBody | ChunkedBody | None:
+        """The body that is coming, if one is."""
+        return self._body
+
+    @property
+    def line(self) -> bytes:
+        """The request line of what is refused, or late: where its head was read, or as far as it came."""
+        begun = self._refused or self._held
+        if begun:
+            return bytes(begun.partition(b"\r\n")[0])
+        return self._head.line if self.failure or self._body is not None else b""
+
+    def refuse(self, status: int, line: bytes) -> None:
+        """Refuse a request that has come as it should; ``line``: its first."""
+        self.failure = status
+        self._refused = line
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere."""
+        # The usual case first: nothing under way, and exactly one head.
+        if (
+            0 < data.find(END) == len(data) - 4
+            and data[0] > 64
+            and not (self._held or self._body or self.failure or self._over)
+            and len(data) <= self._limit
+        ):
+            self._take_head(data, True)
+        elif data and not self.failure and not self._over:
+            self._read(data)
+
+    def ended(self) -> None:
+        """The client sends no more: what was begun is dropped."""
+        self._over = True
+        self._body = None
+        self._held.clear()
+
+    def _complete(self, head: bytes) -> None:
+        """A request without a body has come."""
+        raise NotImplementedError
+
+    def _begin(self, head: bytes) -> Keep | None:
+        """The head of a request with a body has come. Where the decoded bytes go, if anywhere."""
+        raise NotImplementedError
+
+    def _pass(self, data: bytes, start: int, end: int) -> None:
+        """``data[start:end]`` belongs to the body that is coming."""
+
+    def _finish(self) -> None:
+        """The body is complete."""
+        raise NotImplementedError
+
+    def _read(self, data: bytes) -> None:
+        """Take bytes, split anywhere."""
+        if self._held:
+            taken = self._unite(data)
+            if taken is None:
+                return
+            data = taken
+        position = 0
+        while position < len(data) and not self.failure and not self._over:
+            position = self._read_head(data, position) if self._body is None else self._read_body(data, position)
+        if self.failure == SWITCHED and position < len(data):
+            self._rest(data[position:])
+
+    def _rest(self, data: bytes) -> None:
+        """What followed a request that has ended HTTP."""
+
+    def _unite(self, data: bytes) -> bytes | None:
+        """The held head with what came now, once it is complete; otherwise it stays held."""
+        held = self._held
+        searched = max(0, len(held) - 3)
+        held += data
+        if held.find(END, searched, self._limit) < 0:
+            if malformed(held, searched, self._limit):
+                self._refuse_at_once(bytes(held[: self._limit]))
+            elif len(held) >= self._limit:
+                self._too_large(bytes(held[: self._limit]))
+            return None
+        whole = bytes(held)
+        held.clear()
+        return whole
+
+    def _read_head(self, data: bytes, start: int) -> int:
+        """One head, or the part of it that came; where it ends."""
+        size = len(data)
+        begin = start
+        while begin < size and data[begin] in b"\r\n":
+            begin += 1
+        self._blank += begin - start
+        if self._blank > self._limit:
+            self.failure = 400
+            self._refused = b"\r\n"
+        if begin == size or self.failure:
+            return size
+        if data[begin] not in TOKEN:  # no method begins so: a TLS handshake, perhaps
+            self._refuse_at_once(data[begin : begin + self._limit])
+            return size
+        found = data.find(END, begin, begin + self._limit)
+        if found < 0:
+            if malformed(data, begin, begin + self._limit):
+                self._refuse_at_once(data[begin : begin + self._limit])
+            elif size - begin >= self._limit:
+                self._too_large(data[begin : begin + self._limit])
+            else:
+                self._held += data[begin:]
+            return size
+        end = found + 4
+        self._take_head(data[begin:end], end == size)
+        return end
+
+    def _refuse_at_once(self, head: bytes) -> None:
+        """``head`` is the beginning of what cannot become a request: said now, not after the timeout."""
+        self.failure = 400
+        self._refused = head
+        self._held.clear()
+
+    def _too_large(self, head: bytes) -> None:
+        """``head`` is as much as a head may be, and not the end of it."""
+        target = head.partition(b"\r\n")[0].split(b" ")[1:2]
+        self.failure = 414 if target and len(target[0]) > self._http.target else 431
+        self._refused = head
+        self._held.clear()
+
+    def _take_head(self, head: bytes, alone: bool) -> None:
+        """A whole head; ``alone`` says that nothing has come after it yet."""
+        self._blank = 0
+        parser = self._head
+        self.failure = parser.check(head)
+        if self.failure:
+            self._refused = head
+            return
+        if not parser.chunked and not parser.length:
+            self._over = not parser.keep_alive
+            self._complete(head)
+            return
+        keep = self._begin(head)
+        http = self._http
+        if parser.chunked:
+            self._body = ChunkedBody(http.body, http.head, http.headers, keep)
+        else:
+            self._body = LengthBody(parser.length, keep)
+        if parser.expects and alone:
+            self.reply = CONTINUE
+
+    def _read_body(self, data: bytes, start: int) -> int:
+        self.reply = b""  # the client did not wait for it
+        body = self._body
+        assert body is not None
+        try:
+            end = body.take(data, start)
+            self._pass(data, start, end)
+        except OSError as error:  # the client can do nothing about a full disk
+            log.error("cannot keep the body of a request: %s", error)
+            self.failure = 500
+            self._body = None
+            return len(data)
+        self.failure = body.failure
+        if self.failure:
+            self._body = None
+        elif body.done:
+            self._body = None
+            self._over = not self._head.keep_alive
+            self._finish()
+        return end

@@ -1,0 +1,99 @@
+"""One HTTP request, complete: what an HTTP app is given."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from poolctl.runtime.buffers.temporary import temporary_file
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.conversation import HttpConversation
+
+
+class EmptyBody(io.BufferedIOBase):
+    """The body of every request that has none. Holds no state, so all share one; closing it does nothing."""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return b""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        """Stays open: the next request has it too."""
+
+
+EMPTY: BinaryIO = cast(BinaryIO, EmptyBody())
+
+
+class Spool:
+    """Bytes in the order they came: in memory up to a limit, past it in an unnamed temporary file."""
+
+    __slots__ = ("_file", "_limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.size = 0
+        self._limit = limit
+        self._file: Any = io.BytesIO()
+
+    def write(self, data: bytes) -> None:
+        """Raises OSError when the disk is full."""
+        before = self.size
+        self.size = before + len(data)
+        if self.size > self._limit >= before:
+            file = temporary_file()
+            file.write(self._file.getbuffer())
+            self._file = file
+        self._file.write(data)
+
+    def file(self) -> BinaryIO:
+        """All of it as a binary file, positioned at its start."""
+        self._file.seek(0)
+        return cast(BinaryIO, self._file)
+
+    def whole(self) -> bytes | BinaryIO:
+        """All of it: bytes where they stayed in memory, the file otherwise."""
+        if self.size <= self._limit:
+            return cast(bytes, self._file.getvalue())
+        return self.file()
+
+
+class HttpRequest:
+    """A request whose head and body have come completely.
+
+    ``method``        as it came, upper case: "GET"
+    ``target``        the request target as it came: b"/shop?item=3"
+    ``version``       "1.1", "1.0" or "2"
+    ``headers``       (name, value) as they came, in their order; the value without the white space around it
+    ``body``          a binary file, positioned at its start
+    ``length``        bytes of the body, decoded; -1 where the request announced none
+    ``keep_alive``    whether the client wants to send more on this connection
+    ``conversation``  the connection it came on
+    """
+
+    __slots__ = ("body", "conversation", "headers", "keep_alive", "length", "method", "target", "version")
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        keep_alive: bool,
+        conversation: HttpConversation | None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.body = EMPTY
+        self.length = -1
+        self.keep_alive = keep_alive
+        self.conversation: HttpConversation = conversation  # type: ignore[assignment]  # set before anyone else sees it

@@ -1,0 +1,287 @@
+"""One HTTP response on its way out: framing (RFC 9112, 6), persistence (9.3) and as few sends as it takes.
+
+``begin``, then either ``whole``, when all of the body is known: one send while it is small. Or ``write`` for each part
+as it comes, the first together with the head, and ``finish``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from poolctl.runtime.protocol.http.encode import (
+    CLOSE,
+    DATE,
+    LENGTH,
+    LONGEST,
+    MEMO,
+    SERVER,
+    Line,
+    Status,
+    encode_header,
+    known_lines,
+    known_statuses,
+    server_and_date,
+    server_or_date,
+    status_line,
+)
+from poolctl.runtime.protocol.http.request import HttpRequest
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import Output
+
+JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
+UNKNOWN = -1
+WITHOUT = {
+    204: UNKNOWN,
+    205: 0,
+}  # bytes of a body that has none, and the first may not say so (RFC 9110, 8.6 and 15.3.6)
+FEW = 6  # headers of a response that is remembered as a whole
+
+# What ``begin`` found for a status and its headers; the same whoever fills it, a full one is emptied.
+known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes]] = {}
+
+
+class HttpResponse:
+    """The answer to ``request``, sent through ``out``.
+
+    ``keep``      whether the connection may be kept; final after ``whole`` or ``finish``
+    ``mismatch``  what was wrong with the length the app declared, for the log; empty when it was right
+    """
+
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_headed",
+        "_kinds",
+        "_left",
+        "_length",
+        "_lines",
+        "_status",
+        "keep",
+        "mismatch",
+        "out",
+        "request",
+    )
+
+    def __init__(self, request: HttpRequest, out: Output) -> None:
+        self.request = request
+        self.out = out
+        self._status: Status | None = None
+        self._headed = False  # whether the head has been handed to out
+        self.keep = True
+        self.mismatch = ""
+
+    @property
+    def headed(self) -> bool:
+        """Whether the head has been sent."""
+        return self._headed
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a status, sent or not."""
+        return self._status is not None
+
+    def begin(self, status: str, headers: Iterable[Any], encode: Callable[[Any], Line] = encode_header) -> None:
+        """Take status and headers; nothing is sent yet, and a second call replaces the first. ``encode`` makes the line
+        of a header that is not known.
+
+        Raises TypeError or ValueError for what may not be sent.
+        """
+        heads = known_heads
+        key: tuple[Any, ...] = ()
+        if type(headers) is list and len(headers) <= FEW:
+            key = (status, *headers)
+            try:
+                found = heads.get(key)
+            except TypeError:  # a header that is a list cannot be looked up
+                key = ()
+            else:
+                if found is not None:
+                    self._status, self._kinds, self._length, self._lines = found
+                    return
+        kinds = 0
+        length = UNKNOWN
+        lines = []
+        for header in headers:
+            line = known_lines.get(header) if type(header) is tuple else None
+            if line is None:
+                line = encode(header)
+            if line[1]:
+                kinds |= line[1]
+                if line[1] == LENGTH:
+                    if length not in (UNKNOWN, line[2]):
+                        raise ValueError("two Content-Length headers that differ")
+                    if length == line[2]:
+                        continue
+                    length = line[2]
+                elif line[1] == CLOSE:
+                    self.out.last = True
+            lines.append(line[0])
+        known = known_statuses.get(status) or status_line(status)
+        if known.code in WITHOUT:
+            lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
+            kinds &= ~LENGTH
+            length = WITHOUT[known.code]
+        self._kinds = kinds
+        self._length = length
+        self._lines = encoded = b"".join(lines)
+        self._status = known
+        if key and not kinds & CLOSE and len(encoded) <= LONGEST:
+            if len(heads) >= MEMO:
+                heads.clear()
+            heads[key] = known, kinds, length, encoded
+
+    def only(self, body: bytes) -> None:
+        """Send a response whose body is this."""
+        size = len(body)
+        if size > JOINED or self._length not in (UNKNOWN, size):
+            self.whole((body,))
+            return
+        if size or self.request.method != "HEAD":  # or else it need not be that of GET (RFC 9110, 8.6)
+            self._length = size
+        head = self._head()
+        self.out.send(head if self._bodiless else head + body)
+        self._left = 0
+
+    def whole(self, chunks: Sequence[bytes]) -> None:
+        """Send a response of which all the body is here."""
+        body = chunks[0] if len(chunks) == 1 else None
+        size = len(body) if body is not None else sum(map(len, chunks))
+        if self._length == UNKNOWN:
+            if size or self.request.method != "HEAD":  # as above
+                self._length = size
+        elif self._length != size and not self._silent():
+            for chunk in chunks:
+                self.write(chunk)
+            self.finish()
+            return
+        head = self._head()
+        if self._bodiless or not size:
+            self.out.send(head)
+        elif size <= JOINED:
+            self.out.send(head + body if body is not None else b"".join((head, *chunks)))
+        else:
+            self.out.send(head)
+            for piece in _joined(chunks):
+                self.out.send(piece)
+        self._left = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Send a part of the body at once, the head before it; an empty part does nothing."""
+        if not chunk:
+            return
+        head = b"" if self._headed else self._head()
+        if self._bodiless:
+            if head:
+                self.out.send(head)
+            return
+        if self._chunked:
+            framed = b"%s%x\r\n%s\r\n" % (head, len(chunk), chunk)
+            self.out.send(framed)
+            return
+        if self._length != UNKNOWN:
+            if len(chunk) > self._left:
+                self.mismatch = f"the body is longer than its Content-Length of {self._length}: cut"
+                chunk = chunk[: self._left]
+            self._left -= len(chunk)
+        if head and len(chunk) <= JOINED:
+            self.out.send(head + chunk)
+            return
+        if head:
+            self.out.send(head)
+        if chunk:
+            self.out.send(chunk)
+
+    def write_file(self, file: int, offset: int, count: int) -> None:
+        """Send a part of the body that is a range of a regular file, as long as the file was a moment ago. Where no
+        length is known and nothing was sent, it is all of the body."""
+        if not self._headed:
+            if count <= JOINED and not self._silent():
+                data = os.pread(file, count, offset)  # one send with the head
+                if self._length == UNKNOWN:
+                    self._length = len(data)
+                self.write(data)
+                return
+            if self._length == UNKNOWN:
+                self._length = count
+            self.out.send(self._head())
+        if self._bodiless:
+            return
+        if self._chunked:
+            if count:
+                self.out.send(b"%x\r\n" % count)
+                self.out.send_file(file, offset, count)
+                self.out.send(b"\r\n")
+            return
+        if self._length != UNKNOWN:
+            if count > self._left:
+                self.mismatch = f"the body is longer than its Content-Length of {self._length}: cut"
+                count = self._left
+            self._left -= count
+        if count:
+            self.out.send_file(file, offset, count)
+
+    def finish(self) -> None:
+        """The body is complete."""
+        if not self._headed:
+            if self._length == UNKNOWN and self.request.method != "HEAD":
+                self._length = 0
+            head = self._head()
+            if self._chunked:
+                head += b"0\r\n\r\n"
+            self.out.send(head)
+        elif self._chunked and not self._bodiless:
+            self.out.send(b"0\r\n\r\n")
+        if self._length > 0 and self._left > 0 and not self._bodiless:
+            self.mismatch = f"the body is {self._left} bytes short of its Content-Length of {self._length}"
+            self.keep = False
+
+    def _silent(self) -> bool:
+        """Whether no body is sent, whatever the app gives (RFC 9110, 9.3.2, 15.3.5 and 15.4.5)."""
+        assert self._status is not None
+        return self._status.bodiless or self.request.method == "HEAD"
+
+    def _head(self) -> bytes:
+        status = self._status
+        assert status is not None
+        self._headed = True
+        request = self.request
+        kinds = self._kinds
+        lines = self._lines
+        length = self._length
+        newest = request.version == "1.1"
+        keep = request.keep_alive and not self.out.last
+        self._bodiless = status.bodiless or request.method == "HEAD"
+        self._chunked = False
+        self._left = length
+        if length != UNKNOWN:
+            if not kinds & LENGTH and not status.bodiless:
+                lines += b"Content-Length: %d\r\n" % length
+        elif not self._bodiless:
+            if newest:
+                self._chunked = True
+                lines += b"Transfer-Encoding: chunked\r\n"
+            else:
+                keep = False  # the end of the connection is the end of the body
+        self.keep = keep
+        if not keep:
+            lines += b"Connection: close\r\n"
+        elif not newest:
+            lines += b"Connection: keep-alive\r\n"
+        common = server_or_date(kinds) if kinds & (SERVER | DATE) else server_and_date()
+        return b"%b%b%b\r\n" % (status.encoded, common, lines)
+
+
+def _joined(chunks: Sequence[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces worth a send of their own: small chunks are joined."""
+    small: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        if small and size + len(chunk) > JOINED:
+            yield b"".join(small)
+            small, size = [], 0
+        small.append(chunk)
+        size += len(chunk)
+    yield b"".join(small) if len(small) > 1 else small[0]

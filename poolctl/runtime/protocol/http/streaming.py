@@ -1,0 +1,153 @@
+"""The worker's half of an HTTP connection for apps that read a body while it comes."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+from asyncio import AbstractEventLoop, Future
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.reader import SWITCHED, HttpReader
+from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+
+log = logging.getLogger("poolctl.protocol")
+
+
+class Inflow:
+    """The body of one request on its way in. ``size``: bytes that have come and were not taken."""
+
+    __slots__ = ("_pieces", "_waiter", "done", "failed", "size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._waiter: Future[None] | None = None
+        self.size = 0
+        self.done = False  # the last byte has come
+        self.failed = False  # it never will
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes."""
+        self._pieces.append(data)
+        self.size += len(data)
+        self._wake()
+
+    def finish(self) -> None:
+        """That was all."""
+        self.done = True
+        self._wake()
+
+    def fail(self) -> None:
+        """The rest will not come."""
+        self.failed = True
+        self._wake()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the app waits for more."""
+        return self._waiter is not None
+
+    def take(self) -> bytes:
+        """What has come."""
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self.size = 0
+        return data
+
+    async def more(self, events: AbstractEventLoop) -> None:
+        """Until something has changed."""
+        while not (self.size or self.done or self.failed):
+            self._waiter = waiter = events.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def asks_for_websocket(request: HttpRequest) -> bool:
+    """Whether a request that asks for an upgrade asks for this one (RFC 6455, 4.2.1), and it can be had. In HTTP/1.0
+    nobody can ask for any (RFC 9110, 7.8)."""
+    if request.method != "GET" or request.version != "1.1":
+        return False
+    words = b",".join([value for name, value in request.headers if name.lower() == b"upgrade"])
+    if b"websocket" not in [word.strip().lower() for word in words.split(b",")]:
+        return False
+    if importlib.util.find_spec("wsproto") is None:
+        _say_once()
+        return False
+    return True
+
+
+@functools.cache
+def _say_once() -> None:
+    log.warning("a client asks for a WebSocket, which needs the package wsproto: pip install 'poolctl[websocket]'")
+
+
+class StreamingConversation(HttpReader, Conversation):
+    """Requests as soon as their head is complete. The ``body`` of one that has a body is an Inflow."""
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        super().__init__(http)
+        self.requests: deque[HttpRequest] = deque()
+        self.peer = peer
+        self.memo: Any = None
+        self.inflow: Inflow | None = None  # of the request that is coming
+        self.upgrades = True  # may the connection become a WebSocket?
+
+    def _read(self, data: bytes) -> None:
+        super()._read(data)
+        if self.failure and self.inflow is not None:
+            self.inflow.fail()
+            self.inflow = None
+
+    def ended(self) -> None:
+        """The client sends no more: what was begun cannot be completed."""
+        super().ended()
+        if self.inflow is not None:
+            self.inflow.fail()
+            self.inflow = None
+
+    def _complete(self, head: bytes) -> None:
+        request = self._head.request(self)  # type: ignore[arg-type]  # the app of such requests knows
+        if self._head.upgrade and self.upgrades and asks_for_websocket(request):
+            self._become_websocket(request)
+        else:
+            self.requests.append(request)
+
+    def _become_websocket(self, request: HttpRequest) -> None:
+        from poolctl.runtime.protocol.websocket.handshake import BadHandshake
+        from poolctl.runtime.protocol.websocket.websocket import WebSocketConversation  # wsproto need not be there
+
+        try:
+            self.successor = WebSocketConversation(self._http, request)
+            self.failure = SWITCHED
+        except BadHandshake as error:
+            self.failure = error.status
+
+    def _rest(self, data: bytes) -> None:
+        """What followed a request that has ended HTTP."""
+        if self.successor is not None:
+            self.successor.receive(data)
+
+    def _begin(self, head: bytes) -> Keep | None:
+        self.inflow = inflow = Inflow()
+        request = self._head.request(self)  # type: ignore[arg-type]
+        request.body = inflow  # type: ignore[assignment]
+        self.requests.append(request)
+        return inflow.feed
+
+    def _finish(self) -> None:
+        assert self.inflow is not None
+        self.inflow.finish()
+        self.inflow = None

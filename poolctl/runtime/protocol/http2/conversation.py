@@ -1,0 +1,224 @@
+"""The worker's half of an HTTP/2 connection (RFC 9113), framed by h2.
+
+    bytes -> h2 -> streams that are complete -> answer(stream) -> frames, as far as the windows allow
+                                                      the rest is kept, and goes on when the client opens a window
+
+A connection is the unit that a worker owns, and its streams are answered one after the other, in the order in which
+they were complete: the app is blocking code, so a second stream at the same time would need a second worker. No I/O:
+who owns the connection sends the ``frames``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http2.frames import Frames, FrameTooLongError
+from poolctl.runtime.protocol.http2.stream import Http2Stream
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+
+STREAMS = 100  # that a client may have open at once
+KNOWN = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten
+RESETS = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
+
+
+class Limits(Settings):
+    """What we tell the client, which may not have read it yet: h2 would end the connection for one stream too many, and
+    it is the stream that is to be refused (RFC 9113, 5.1.2)."""
+
+    max_concurrent_streams = KNOWN  # what h2 looks at; what it tells is the item
+
+
+class Http2Conversation(Conversation):
+    """One connection. ``complete`` has the streams that are to be answered, oldest first."""
+
+    forgets = True
+    multiplexed = True
+
+    def __init__(self, http: Http, peer: Peer) -> None:
+        self.peer = peer
+        self.failure = 0
+        self.reply = b""  # stays empty too: see ``frames``
+        self.requests = deque()  # stays empty: what is complete here is a stream, not the connection's next request
+        self.complete: deque[Http2Stream] = deque()
+        self.memo: Any = None  # the app's
+        self.http = http
+        self._streams: dict[int, Http2Stream] = {}
+        self._resets = 0
+        self._over = False
+        self.mute = False  # the client sends no more, and so opens no window
+        self.framed = 0  # bytes of responses that went out since ``stands_still`` was asked
+        self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
+        self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
+        self.h2.local_settings = Limits(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
+                SettingCodes.MAX_HEADER_LIST_SIZE: http.head,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: 0,
+            },
+        )
+        self.h2.decoder.max_header_list_size = http.head  # also before the client has acknowledged it
+        self.h2.initiate_connection()
+        self._frames = Frames(self.h2.max_inbound_frame_size)
+
+    def frames(self) -> bytes:
+        """What waits to be sent, and forget it."""
+        return self.h2.data_to_send()
+
+    def push(self) -> int:
+        """Frame what the windows allow of the responses that wait for them, some of each; how many bytes."""
+        count = 0
+        for stream in list(self._streams.values()):
+            left = stream.left
+            if left is not None:
+                count += left.left
+                if stream.push():
+                    self.forget(stream)
+                else:
+                    count -= left.left
+        return count
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection ends for what the client sent."""
+        return bool(self.failure)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a stream is open: being received, waiting for its answer, or for a window."""
+        return bool(self._streams)
+
+    @property
+    def in_body(self) -> bool:
+        """Each frame counts as a sign of life."""
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection is done: nothing more will come, and nothing is left to be answered."""
+        return self._over and not self._streams
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere. Never raises for what a client sent."""
+        if self.failure:
+            return
+        try:
+            for event in self.h2.receive_data(self._frames.sift(data)):
+                self._take(event)
+                if self.broken:
+                    return
+            self._over |= self._frames.leaving
+        except FrameTooLongError:
+            self.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
+            self._fail()
+        except ProtocolError:  # h2 has put a GOAWAY with the reason into what is to be sent
+            self._fail()
+
+    def ended(self) -> None:
+        """The client sends no more: streams that are not complete are dropped."""
+        self._over = self.mute = True
+        for stream in [each for each in self._streams.values() if not each.received]:
+            self.forget(stream)
+
+    def stands_still(self) -> bool:
+        """Whether a response waits for a window, and nothing went out of any since the last time."""
+        framed, self.framed = self.framed, 0
+        return not framed and self.stalled
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a response waits for a window."""
+        return any(stream.left is not None for stream in self._streams.values())
+
+    def give_up(self) -> None:
+        """Nothing more goes out: when the client opens no window any more, what waits for one never will."""
+        if self.mute:
+            for stream in list(self._streams.values()):
+                if stream.left is not None:
+                    stream.cut()
+
+    def last_words(self, refusal: bytes) -> bytes:
+        """Instead of a status, which belongs to a stream: GOAWAY, unless h2 has said it."""
+        if not self.failure:
+            self.h2.close_connection(ErrorCodes.NO_ERROR)
+        return self.h2.data_to_send()
+
+    def forget(self, stream: Http2Stream) -> None:
+        """The stream is done."""
+        if self._streams.pop(stream.number, None) is not None:
+            stream.close()
+
+    def _fail(self) -> None:
+        self.failure = 400
+        self._drop()
+
+    def _drop(self) -> None:
+        self.complete.clear()
+        for stream in list(self._streams.values()):
+            self.forget(stream)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RequestReceived):
+            if len(self._streams) < STREAMS:
+                self._begin(event)
+            else:  # it may be tried again (RFC 9113, 8.7)
+                self.h2.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
+                self._count_reset()
+        elif isinstance(event, DataReceived):
+            self._body(event)
+        elif isinstance(event, StreamEnded):
+            stream = self._streams.get(event.stream_id or 0)
+            if stream is not None:
+                stream.finish()
+                self.complete.append(stream)
+        elif isinstance(event, StreamReset):
+            self._reset(event)
+        elif isinstance(event, ConnectionTerminated):  # after which h2 sends nothing more
+            self._over = True
+            self._drop()
+
+    def _begin(self, event: RequestReceived) -> None:
+        assert event.stream_id is not None  # h2 always says which
+        assert event.headers is not None
+        stream = self._streams[event.stream_id] = Http2Stream(self, event.stream_id)
+        stream.begin(event.headers, ended=event.stream_ended is not None)
+
+    def _body(self, event: DataReceived) -> None:
+        number = event.stream_id or 0
+        self.h2.acknowledge_received_data(event.flow_controlled_length or 0, number)
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.receive(event.data or b"")
+
+    def _reset(self, event: StreamReset) -> None:
+        stream = self._streams.get(event.stream_id or 0)
+        if stream is not None:
+            if stream in self.complete:
+                self.complete.remove(stream)
+            self.forget(stream)
+        self._count_reset()
+
+    def _count_reset(self) -> None:
+        self._resets += 1
+        if self._resets > RESETS:
+            self.h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            self._fail()

@@ -1,0 +1,55 @@
+"""The head of an HTTP/2 request, held to the rules of HTTP/1's (``http_head``): h2 checks what HTTP/2 adds to them.
+
+An app is written for one HTTP, and so is a log: a method with a quote in it, a fragment in a path or a control
+character in a value must not come in by this door only (RFC 9113, 8.2.1, 8.3.1 and 10.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from poolctl.runtime.protocol.http.line import METHOD, NOT_SERVED, TOKEN, good_hosts, known_host
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.http import Http
+
+_TARGET = re.compile(rb"/[!-\"$-~]*")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def refusal_of_head(http: Http, method: bytes, target: bytes, headers: Headers, *, ended: bool) -> int:
+    """The status for what an app is not to be asked; 0 for everything else. ``ended``: no body follows."""
+    if not method or not TOKEN.issuperset(method):
+        return 400
+    if method in NOT_SERVED or len(method) > METHOD:
+        return 501
+    if len(target) > http.target:
+        return 414
+    if len(headers) > http.headers:
+        return 431
+    if _TARGET.fullmatch(target) is None and (target != b"*" or method != b"OPTIONS"):
+        return 400
+    return _refusal_of_headers(headers, ended=ended)
+
+
+def _refusal_of_headers(headers: Iterable[tuple[bytes, bytes]], *, ended: bool) -> int:
+    announced = 0  # Content-Length headers
+    for name, value in headers:
+        if _CONTROL.search(value):
+            return 400
+        if name == b"host":
+            if value not in good_hosts and not known_host(value):
+                return 400
+        elif name == b"content-length":
+            announced += 1
+            if announced > 1 or (ended and int(value)):  # whose form h2 has checked, and otherwise the bytes
+                return 400
+        elif name == b"expect" and any(
+            member.strip() not in (b"", b"100-continue") for member in value.lower().split(b",")
+        ):
+            return 417
+    return 0

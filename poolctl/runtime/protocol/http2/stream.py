@@ -1,0 +1,212 @@
+"""One stream of an HTTP/2 connection: a request on its way in, its response on its way out.
+
+Apps answer in HTTP/1, whose head says all that there is to say. The stream is their Output: it turns the head into a
+HEADERS frame and what follows into DATA, as far as the client's windows allow; the rest is kept as for any slow client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from h2.errors import ErrorCodes
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.buffers.outbound import Outbound
+from poolctl.runtime.protocol.http.request import HttpRequest, Spool
+from poolctl.runtime.protocol.http2.head import refusal_of_head
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import Output
+    from poolctl.runtime.protocol.http2.conversation import Http2Conversation
+
+OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # of HTTP/1 only (RFC 9113, 8.2.2)
+UNKNOWN = -1
+TURN = 256 * 1024  # bytes of a response that are framed at once
+
+
+class Http2Stream:
+    """``refused``: the status that answers the request instead of the app; 0 while nothing is wrong with it. ``out``:
+    where frames go while the app answers."""
+
+    out: Output | None = None
+
+    def __init__(self, conversation: Http2Conversation, number: int) -> None:
+        self.conversation = conversation
+        self.number = number
+        self.request: HttpRequest
+        self.refused = 0
+        self.received = False  # completely
+        self.began = False
+        self.last = False
+        self.left: Outbound | None = None  # of the response, for want of a window
+        self._spool: Spool | None = None
+        self._expected = UNKNOWN  # bytes of the response's body that are still to come
+        self._silent = False  # a response that has no body, whatever its Content-Length
+        self._done = False  # the app has given all
+        self._closed = False  # END_STREAM or RST_STREAM was sent
+
+    # in
+
+    def begin(self, headers: Iterable[tuple[Any, ...]], *, ended: bool) -> None:
+        """The request's head: pseudo-headers, then the others, which h2 has checked (RFC 9113, 8.2 and 8.3). ``ended``:
+        no body follows."""
+        pseudo: dict[bytes, bytes] = {}
+        found: list[tuple[bytes, bytes]] = []
+        for name, value in headers:
+            if name[:1] == b":":
+                pseudo[name] = value
+            else:
+                found.append((name, value))
+        if b":authority" in pseudo:
+            found = [(b"host", pseudo[b":authority"]), *(each for each in found if each[0] != b"host")]
+        target = pseudo.get(b":path", b"")
+        method = pseudo[b":method"].decode("latin-1")
+        http = self.conversation.http
+        self.refused = refusal_of_head(http, pseudo[b":method"], target, found, ended=ended)
+        self.request = HttpRequest(method, target, "2", found, True, self.conversation)  # type: ignore[arg-type]
+
+    @property
+    def line(self) -> bytes:
+        """What would be the request line in HTTP/1."""
+        return b"%b %b HTTP/2" % (self.request.method.encode("latin-1"), self.request.target)
+
+    def receive(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        if self.refused:
+            return
+        if self._spool is None:
+            self._spool = Spool(self.conversation.http.spool)
+        try:
+            self._spool.write(data)
+        except OSError:  # the client can do nothing about a full disk
+            self.refused = 500
+        if self._spool.size > self.conversation.http.body:
+            self.refused = 413
+
+    def finish(self) -> None:
+        """The request is complete."""
+        self.received = True
+        if self._spool is not None:
+            self.request.length = self._spool.size
+            self.request.body = self._spool.file()
+
+    # out
+
+    def send(self, data: bytes) -> None:
+        """The head of a response first, then its body in pieces."""
+        if self._closed and not self._silent:
+            raise ClientGone("the stream was reset")
+        if self.began:
+            self._body(data)
+        else:
+            self.began = True
+            head, _, body = data.partition(b"\r\n\r\n")
+            self._head(head)
+            if body:
+                self._body(body)
+        if not self._closed and self.out is not None:
+            self._send_on(self.out)
+
+    def _send_on(self, out: Output) -> None:
+        """Each part goes out before the app is asked for the next."""
+        try:
+            out.send(self.conversation.frames())
+        except ClientGone:
+            self.conversation.lost = True
+            raise
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
+        """A range of a regular file: read as the windows open."""
+        if self._closed and not self._silent:
+            raise ClientGone("the stream was reset")
+        if self._silent:
+            return
+        if self._expected != UNKNOWN:
+            self._expected -= count
+        if self.left is None:
+            self.left = Outbound()
+        self.left.add_file(file, offset, count)
+
+    def end(self, whole: bool) -> None:
+        """The app has answered; ``whole``: without an error on the way."""
+        self._done = True
+        if self._closed:
+            self.conversation.forget(self)
+        elif not whole or self._expected > 0:
+            self.cut()
+        elif self.push():
+            self.conversation.forget(self)
+
+    def push(self) -> bool:
+        """Send what the windows allow now, or as much as its turn allows; whether the response is complete and out."""
+        left, turn = self.left, TURN
+        try:
+            while left is not None and not left.empty and turn > 0 and (room := self._room()):
+                turn -= room
+                self._frame(left.take(room))
+        except ClientGone:  # a file became shorter
+            self.cut()
+            return True
+        if left is not None and left.empty:
+            left.close()
+            left = self.left = None
+        if left is None and self._done and not self._closed:
+            self._closed = True
+            self.conversation.h2.end_stream(self.number)
+        return self._closed
+
+    def close(self) -> None:
+        """Forget what is left."""
+        self._closed = True
+        if self.left is not None:
+            self.left.close()
+            self.left = None
+
+    def _head(self, head: bytes) -> None:
+        first, *lines = head.split(b"\r\n")
+        headers = [(b":status", first[9:12])]
+        for line in lines:
+            name, _, value = line.partition(b": ")
+            lowered = name.lower()
+            if lowered == b"content-length":
+                self._expected = int(value)
+            if lowered not in OURS:
+                headers.append((lowered, value))
+        self._silent = self.request.method == "HEAD" or first[9:12] in (b"204", b"304")
+        if self._silent or self._expected == 0:
+            self._expected = 0
+            self._closed = True
+        self.conversation.h2.send_headers(self.number, headers, end_stream=self._closed)
+
+    def _body(self, data: bytes) -> None:
+        if self._silent:
+            return
+        if self._expected != UNKNOWN:
+            self._expected -= len(data)
+        view = memoryview(data)
+        while view and self.left is None and (room := self._room()):
+            self._frame(bytes(view[:room]), last=self._expected == 0 and len(view) <= room)
+            view = view[room:]
+        if view:
+            if self.conversation.mute:
+                self.cut()
+                raise ClientGone("the window is closed, and the client sends no more")
+            if self.left is None:
+                self.left = Outbound()
+            self.left.add(view)
+
+    def _frame(self, data: bytes, last: bool = False) -> None:
+        self._closed = last
+        self.conversation.framed += len(data)
+        self.conversation.h2.send_data(self.number, data, end_stream=last)
+
+    def _room(self) -> int:
+        """Bytes that may be sent now: what both windows and the frame size allow."""
+        h2 = self.conversation.h2
+        return max(0, min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size))
+
+    def cut(self) -> None:
+        """So that the client can tell that the response is not whole."""
+        self.conversation.h2.reset_stream(self.number, ErrorCodes.INTERNAL_ERROR)
+        self.conversation.forget(self)

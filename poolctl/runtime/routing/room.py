@@ -1,0 +1,47 @@
+"""Waiting for room in inboxes that were full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from poolctl.runtime.channels.inbox import Inbox
+from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.loop.source import Source
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.system.poller import OUT
+
+
+class Rooms:
+    """The full inboxes of one front; ``wait_for`` takes what the router answers."""
+
+    def __init__(self, loop: Loop, router: Router) -> None:
+        self.loop = loop
+        self.router = router
+
+    def wait_for(self, full: Sequence[Inbox]) -> None:
+        """The router is told when one of these has room again."""
+        for inbox in full:
+            room = Room(self, inbox)
+            self.loop.sources.add(room.fd)
+            self.loop.handle(room)
+
+    def retry(self) -> None:
+        """Something has changed: let what waits try again."""
+        if self.router.waiting:
+            self.wait_for(self.router.retry())
+
+
+class Room(Source):
+    """One full inbox; writable means that it has room."""
+
+    mask = OUT
+
+    def __init__(self, rooms: Rooms, inbox: Inbox) -> None:
+        self.rooms = rooms
+        self.inbox = inbox
+        self.fd = inbox.writer.fileno()
+
+    def on_event(self, events: int, service: Any) -> None:
+        self.rooms.loop.drop(self)
+        self.rooms.wait_for(self.rooms.router.room(self.inbox.index))

@@ -1,0 +1,78 @@
+"""The connection loop: I own connections, from their accept to their close.
+
+    new ones come from          my own listener | a listener that all share | an inbox
+    requests are answered       at once, in this thread, by Service.answer
+
+Nothing waits for a single client: a silent one costs a descriptor until its timeout, a slow reader's bytes are kept
+(outbound) while others are served. What does make others wait is the app; how many connections share its fate is the
+choice of ownership.
+"""
+
+from __future__ import annotations
+
+from poolctl.runtime.app import ConnectionApp
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.scoreboard import DONE, TAKEN
+from poolctl.runtime.serving.connection import Connection, Timeouts
+from poolctl.runtime.serving.leaving import WAITED, state
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving.shared_connection import Ceded, Greeted, SharedConnection
+from poolctl.runtime.task import Peer
+
+
+class ConnectionLoop(Loop):
+    """Serves the connections it owns. ``limit``: how many at once; more are turned away with a 503."""
+
+    def __init__(self, lifeline: int, timeouts: Timeouts, limit: int, *, shared: bool = False) -> None:
+        super().__init__(lifeline, shared=shared)
+        self.timeouts = timeouts
+        self.limit = limit
+        self.open = 0
+        # Until when newcomers may have waited while this loop was busy: for as long again as it was away.
+        self._wary = 0.0
+
+    def adopt(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+        """A new connection."""
+        service.row[TAKEN] += 1
+        if self.open >= self.limit:
+            service.row[DONE] += 1
+            self.turn_away(fd, door.busy(peer))
+            return
+        self.open += 1
+        try:
+            door.meet(self, fd, peer, service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
+
+    def take(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+        """A connection that has come through its door. Its first bytes have usually come with it, so they are read
+        before anybody waits for them."""
+        try:
+            connection = self.connection(fd, peer, service, door)
+            self.handlers[fd] = connection  # from here on a drain waits for it
+            away = self.now - self.before
+            if away > WAITED:
+                self._wary = self.now + away
+            if self.now <= self._wary and connection.lost(state(fd)):
+                connection.close(service)
+                return
+            connection.begin(service)
+            if self.draining and connection.open:
+                connection.drain(service)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.broke(fd, service, error)
+
+    def lose(self, fd: int, service: Service, words: bytes = b"") -> None:
+        """A connection that ended in its door."""
+        self.open -= 1
+        service.row[DONE] += 1
+        super().lose(fd, service, words)
+
+    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
+        """A new connection of this loop."""
+        app = service.app
+        if isinstance(app, ConnectionApp):
+            return (Greeted if app.greets else Ceded)(self, fd, door.conversation(peer))
+        kind = SharedConnection if self.shared else Connection
+        return kind(self, fd, door.conversation(peer))

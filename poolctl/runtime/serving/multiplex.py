@@ -1,0 +1,73 @@
+"""Serving a connection on which several requests are under way at once, each in a stream of its own (HTTP/2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.buffers.outbound import TURN
+from poolctl.runtime.scoreboard import FAILED
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.system.poller import IN, OUT
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http2.conversation import Http2Conversation
+    from poolctl.runtime.protocol.http2.stream import Http2Stream
+    from poolctl.runtime.serving.connection import Connection
+
+
+def multiplex(connection: Connection, service: Service) -> None:
+    """Answer the streams that are complete, until the client falls behind; end the connection when it is time."""
+    conversation = cast("Http2Conversation", connection.conversation)
+    turn = TURN
+    try:
+        flush(connection, conversation)
+        while connection.outbound is None and turn > 0:
+            if conversation.complete:
+                _answer(conversation.complete.popleft(), connection, service)
+                if conversation.lost:
+                    connection.close(service)
+                    return
+                connection.served = True
+            elif count := conversation.push():
+                turn -= count
+            else:
+                break
+            flush(connection, conversation)
+    except ClientGone:
+        connection.close(service)
+        return
+    if conversation.failure:
+        connection.turn_away(conversation.failure, service)
+        return
+    if turn > 0 and connection.outbound is None:
+        conversation.give_up()
+    connection.started = conversation.pending
+    if not conversation.stands_still():
+        connection.since = connection.loop.now
+    if connection.outbound is not None:
+        connection.loop.want(connection, OUT)
+    elif turn <= 0:
+        connection.loop.want(connection, IN | OUT)  # more can be sent, after the others
+    elif conversation.over or (connection.leaving and not conversation.pending):
+        connection.turn_away(503, service)
+    elif connection.leaving or connection.mask != IN:
+        connection.loop.want(connection, IN)
+
+
+def flush(connection: Connection, conversation: Http2Conversation) -> None:
+    """Send the frames that wait. Raises ClientGone."""
+    frames = conversation.frames()
+    if frames:
+        connection.send(frames)
+
+
+def _answer(stream: Http2Stream, connection: Connection, service: Service) -> None:
+    if stream.refused:
+        stream.send(service.protocol.farewell(stream.refused, stream.conversation.peer, stream.line))
+        stream.end(whole=True)
+        return
+    stream.out = connection
+    failed = service.row[FAILED]
+    service.answer(stream.request, stream)
+    stream.end(whole=service.row[FAILED] == failed)

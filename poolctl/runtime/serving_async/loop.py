@@ -1,0 +1,303 @@
+"""The connection loop for asynchronous apps: the same sources and connections, inside an event loop of asyncio.
+
+    asyncio (or uvloop) -- readable: the poller --> one turn of the connection loop --> reads, parses, starts a task
+                        -- the task goes on -------> the app awaits, sends
+
+Listeners, inboxes, timeouts and the drain are those of every connection loop; its poller is one descriptor that the
+event loop watches. So each ownership is written once. What is different is the connection: its requests are answered by
+tasks, so a worker has many in hand, and an app that awaits makes nobody wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import threading
+from asyncio import all_tasks, current_task, new_event_loop, set_event_loop, wait
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.loop.source import Handler, Source
+from poolctl.runtime.serving.connection import Connection, Timeouts
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving_async.afterwork import Afterwork
+from poolctl.runtime.serving_async.overdue import Overdue
+from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
+from poolctl.runtime.serving_async.task_start import TaskStart
+from poolctl.runtime.system import threads
+from poolctl.runtime.system.poller import SelectorsPoller
+from poolctl.runtime.task import Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app import AsyncApp
+
+log = logging.getLogger("poolctl")
+AGAIN = 0.1  # seconds between two looks for what has come to be after the cancellation
+
+
+def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes event loops: uvloop where it is installed, asyncio otherwise. Looked for when this is imported, before
+    the app is, and while the process may still read all packages."""
+    if importlib.util.find_spec("uvloop") is not None:
+        try:
+            import uvloop
+        except Exception as error:  # noqa: BLE001  # what a package raises that is there but broken
+            log.warning("uvloop is installed and cannot be imported, so Python's own event loop is used: %r", error)
+        else:
+            make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return make
+    return new_event_loop
+
+
+make_event_loop = _maker()
+
+
+class Stop(Source):
+    """The beginning of the stop, for a worker whose own lifeline ends when its front has left."""
+
+    def __init__(self, loop: AsyncConnectionLoop, fd: int) -> None:
+        self.loop = loop
+        self.fd = fd
+
+    def on_event(self, events: int, service: Any) -> None:
+        self.loop.drop(self)
+        self.loop.stop()
+
+
+class AsyncConnectionLoop(ConnectionLoop):
+    """Serves the connections it owns; run by one thread. The app has started when this is made.
+
+    ``start``     begins a task, in a context of its own
+    ``after``     the tasks whose response is complete and which go on: a drain waits for them too
+    ``stopping``  where it stands between the stop and the end
+    """
+
+    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, *, logged: bool = False) -> None:
+        super().__init__(life.lifeline, timeouts, limit)
+        self.events = make_event_loop()
+        self._app = app
+        self._kind = app.connections(logged=logged)
+        self._timer: asyncio.Handle | None = None
+        self._late = None if timeouts.request is None else Overdue(timeouts.request)
+        self._service: Service
+        self._drain_over: asyncio.Future[None] = self.events.create_future()
+        self._context = copy_context()  # of everything here that is not the app's
+        self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
+        self.after = Afterwork()
+        self.stopping = Stopping(timeouts.drain, self._stopped)
+        if life.stop not in (-1, life.lifeline):
+            self.sources.add(life.stop)
+            self.handle(Stop(self, life.stop))
+        self.lifespan = app.life(self.events)
+        self.start = started(self.events, self.lifespan)
+
+    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
+        """A new connection of this loop."""
+        made: Connection = self._kind(self, fd, door.streaming(peer), service)
+        return made
+
+    def run(self, service: Any = None) -> None:
+        """Serve until drained, then let the app shut down."""
+        set_event_loop(self.events)
+        self._service = service
+        self.after.row = service.row
+        self.events.call_soon(self._ready, context=self._context)
+        try:
+            if isinstance(self.poller, SelectorsPoller):
+                poller = self.poller
+                threads.start(lambda: self._wait(poller), "poller")
+                run_until(self.events, self._drain_over)
+            else:
+                watched: Any = self.poller  # an epoll, which is a descriptor itself
+                self._context.run(self.events.add_reader, watched.fileno(), self._ready)
+                run_until(self.events, self._drain_over)
+                self.events.remove_reader(watched.fileno())
+            leave(self.events, self.lifespan)
+        finally:
+            set_event_loop(None)
+            self.events.close()
+
+    # what connections ask for
+
+    def soon(self, handler: Handler, call: Callable[[], None]) -> None:
+        """Have a connection go on in the next round of the event loop."""
+        self.events.call_soon(self._guarded, handler, call, context=self._context)
+
+    def _guarded(self, handler: Handler, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.break_off(handler, self._service, error)
+
+    def break_off(self, handler: Handler, service: Any, error: BaseException) -> None:
+        if isinstance(handler, Connection):
+            for task in handler.tasks:
+                task.cancel()
+        super().break_off(handler, service, error)
+        self.later()
+
+    def later(self) -> None:
+        """A connection has closed outside of a turn: the drain may be over."""
+        if self.ending:
+            self.events.call_soon(self._ready, context=self._context)
+
+    def rested(self) -> None:
+        """Called in a task that ends and whose response was complete before."""
+        task = current_task(self.events)
+        if task is not None and self.after.discard(task):
+            self.later()
+
+    # turns
+
+    def _wait(self, poller: SelectorsPoller) -> None:
+        """In a thread of its own: the fallback has no descriptor that the event loop could watch."""
+        while not self.finished:
+            events = poller.poll(None, 256)
+            turned = threading.Event()
+            self.events.call_soon_threadsafe(self._told, events, turned, context=self._context)
+            turned.wait()
+
+    def _told(self, events: list[tuple[int, int]], turned: threading.Event) -> None:
+        self._turn(events)
+        turned.set()
+
+    def _ready(self) -> None:
+        """Hand out what has come."""
+        self._turn(() if self._explicit else self.poller.poll(0, 256))
+
+    def _turn(self, events: Sequence[tuple[int, int]]) -> None:
+        """One turn, and the next one when it is time."""
+        if self._drain_over.done():
+            return
+        try:
+            self._serve(events)
+        except BaseException as error:  # noqa: BLE001  # an app's signal handler, for instance, may raise anywhere
+            try:
+                self.stumble(error)
+            except BaseException as last:  # noqa: BLE001  # an event loop would log it and go on, with a loop that is broken
+                self._drain_over.set_exception(last)
+                return
+        if self.finished:
+            self._drain_over.set_result(None)
+            return
+        patience = self._patience()
+        if patience == 0:
+            self.events.call_soon(self._ready, context=self._context)
+        elif patience is not None and self._timer is None:
+            self._timer = self.events.call_later(patience, self._tick, context=self._context)
+
+    def _serve(self, events: Sequence[tuple[int, int]]) -> None:
+        handlers, service = self.handlers, self._service
+        if self.after.fresh is not None:
+            self.after.settle()
+        self.before = self.now
+        self.now = now = monotonic()
+        for fd, event in events:
+            handler = handlers.get(fd)
+            if handler is not None:
+                try:
+                    handler.on_event(event, service)
+                except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                    self.break_off(handler, service, error)
+        if now >= self._next_look:
+            self._look_after(now, service)
+        if self.ending:
+            self._drained(not events, service)
+        self._stumbles = 0
+
+    def _sweep(self, now: float, service: Any) -> None:
+        super()._sweep(now, service)
+        if self._late is not None:
+            self._end_overdue(now, self._late)
+
+    def _connections(self) -> list[Connection]:
+        return [each for each in self.handlers.values() if isinstance(each, Connection)]
+
+    def _end_overdue(self, now: float, late: Overdue) -> None:
+        """Cancel what takes too long."""
+        in_hand = {key: (task, each) for each in self._connections() for key, task in each.in_hand.items()}
+        holders = dict(in_hand.values())
+        for task in late.look({key: task for key, (task, _) in in_hand.items()}, now):
+            try:
+                what = holders[task].overdue(task)
+            except Exception as error:  # noqa: BLE001  # the boundary, which logs it
+                self.break_off(holders[task], self._service, error)
+            else:
+                log.error("%s takes longer than timeouts.request (%g s): cancelled", what, late.limit)
+        for task in late.deaf:
+            if not self.after.full:
+                self._guarded(holders[task], partial(holders[task].forsake, task))
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._ready()
+
+    # the end
+
+    def drain(self, service: Any) -> None:
+        super().drain(service)
+        self.stop()
+
+    def stop(self) -> None:
+        """The server stops; the drain begins now, or when the front has left."""
+        self.stopping.begin(self.events, self._context)
+
+    def _stopped(self, step: int) -> None:
+        """A step of the stop."""
+        for connection in self._connections():
+            self._guarded(connection, connection.wake)
+        if step == CANCELLED:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """End what is left: each task is cancelled once, so that its clean-up is not; connections without one close."""
+        self.after.settle()
+        connections = self._connections()
+        for task in [*self.after.tasks, *(task for each in connections for task in each.tasks)]:
+            if task not in self._cancelled:
+                self._cancelled.add(task)
+                task.cancel()
+        for connection in connections:
+            self._guarded(connection, partial(connection.cut, self._service))
+        if not self._drain_over.done():
+            self.events.call_later(AGAIN, self._cancel, context=self._context)
+
+    def _finish(self) -> None:
+        self.after.settle()
+        if not self.after.tasks:
+            super()._finish()
+
+
+def started(events: asyncio.AbstractEventLoop, lifespan: Any) -> TaskStart:
+    """Start the app in an event loop: what begins tasks in the context of that start. Raises what the app does, or
+    AppError."""
+    run_until(events, asyncio.Task(lifespan.startup(), loop=events))
+    return TaskStart(events, lifespan.context.copy())
+
+
+def leave(events: asyncio.AbstractEventLoop, lifespan: Any) -> None:
+    """The app's shutdown, then the end of what it left running in this event loop."""
+    run_until(events, asyncio.Task(lifespan.shutdown(), loop=events))
+    run_until(events, asyncio.Task(_end_all(), loop=events))
+
+
+async def _end_all() -> None:
+    left = all_tasks() - {current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await wait(left)
+    for task in left:
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task that the app left running raised at its end", exc_info=task.exception())
+    events = asyncio.get_running_loop()
+    await events.shutdown_asyncgens()
+    await events.shutdown_default_executor()

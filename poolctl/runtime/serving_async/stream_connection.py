@@ -1,0 +1,212 @@
+"""One connection that an asynchronous app owns until it returns.
+
+    reads -----> received ---> the task: takes what it asks for
+          <--- full, and nobody waits for more: reading stops
+    socket <---- outbound <--- the task: writes, and waits until the client has taken it
+
+The client's first bytes begin the task; where the app greets, its coming does. What the task waits for is bounded by
+the timeouts, which are looked at twice a second, so that no wait needs a timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import shield
+from os import read
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.app.functions.stream import StreamTimeout
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.scoreboard import FAILED, REQUESTS
+from poolctl.runtime.serving.connection import READ
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving_async.stopping import CANCELLED
+from poolctl.runtime.serving_async.task_connection import TaskConnection
+from poolctl.runtime.system import forked
+from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app.functions.async_stream import AsyncStreamApp
+    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
+
+log = logging.getLogger("poolctl")
+FULL = 65536  # bytes that wait for the app; then the client has to
+NAME = "stream"  # of tasks
+
+
+class StreamConnection(TaskConnection):
+    """Reads and writes for a stream. ``received``: bytes that the app has not taken."""
+
+    __slots__ = ("_app", "_came", "_taken", "_waits_since", "received")
+
+    def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
+        super().__init__(loop, fd, conversation, service)
+        self._app = cast("AsyncStreamApp", service.app)
+        self.received = bytearray()
+        self._came: asyncio.Future[bool] | None = None  # who waits for bytes; False: it waited too long
+        self._waits_since = 0.0
+        self._taken: asyncio.Future[bool] | None = None  # who wait until outbound is empty; likewise
+
+    # what the stream waits for
+
+    async def more(self) -> bool:
+        """Wait for bytes; False at the end of what the client sends. Raises ClientGone and StreamTimeout."""
+        if self._came is not None:
+            raise RuntimeError("another task is reading from this stream already")
+        self._require_client()
+        if self.ended:
+            return False
+        count = len(self.received)
+        self._came = self.loop.events.create_future()
+        self._waits_since = monotonic()
+        self._ask()
+        try:
+            in_time = await self._came
+        finally:
+            self._came = None
+        if not in_time:
+            raise StreamTimeout(f"the client sent nothing for {self.loop.timeouts.idle:g} s")
+        if len(self.received) > count:
+            return True
+        self._require_client()
+        return False
+
+    def take(self, count: int) -> bytes:
+        """The first ``count`` bytes that were received, or all that there are."""
+        taken = bytes(memoryview(self.received)[:count])
+        del self.received[:count]
+        return taken
+
+    def push(self, data: bytes | memoryview) -> None:
+        """Send, or keep, all of it. Raises ClientGone."""
+        self._require_client()
+        self.send(cast(bytes, data))
+        if self.outbound is not None:
+            self.since = monotonic()
+            self._ask()
+
+    async def until_taken(self) -> None:
+        """Until the client has taken what was sent. Raises ClientGone and StreamTimeout."""
+        while self.outbound is not None and not self.gone:
+            if self._taken is None:
+                self._taken = self.loop.events.create_future()
+            if not await shield(self._taken):
+                raise StreamTimeout(f"the client read nothing for {self.loop.timeouts.write:g} s")
+        self._require_client()
+
+    def _require_client(self) -> None:
+        if self.gone:
+            raise ClientGone("the client has left")
+
+    # events
+
+    def begin(self, service: Service) -> None:
+        """Serve what has come with it; then wait for more."""
+        if self._app.greets:
+            self.loop.handle(self)
+            self.start(self._work(), NAME)
+        else:
+            super().begin(service)
+
+    def on_event(self, events: int, service: Service) -> None:
+        if self.task is None:
+            super().on_event(events, service)
+        else:
+            if self.mask & OUT and events & (OUT | ERR | HUP):
+                self._write(service)
+            if self.mask & IN and events & (IN | ERR | HUP):
+                self._read()
+            elif events & OUT and not self.mask & OUT:
+                self.loop.want(self, self.mask)  # a drain asked for an event, and the first bytes came first
+
+    def _received(self, data: bytes, service: Service) -> None:
+        """The first bytes."""
+        if data:
+            self.received += data
+            self.start(self._work(), NAME)
+        else:
+            self.close(service)
+
+    def _read(self) -> None:
+        try:
+            data = read(self.fd, READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lost()
+            return
+        if data:
+            self.received += data
+        else:
+            self.ended = True
+        self._wake_reader()
+        self._ask()
+
+    def _ask(self) -> None:
+        """Wait for what there is room for, and for what there is to send."""
+        reads = not self.ended and (len(self.received) <= FULL or self._came is not None)
+        self._wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
+
+    def _write(self, service: Service) -> None:
+        try:
+            if self.catch_up():
+                self.since = monotonic()
+        except ClientGone:
+            self._lost()
+            return
+        if self.outbound is None:
+            self._wake_writers()
+            self._ask()
+
+    def _wake(self) -> None:
+        self._wake_reader()
+        self._wake_writers()
+
+    def _wake_reader(self, *, in_time: bool = True) -> None:
+        if self._came is not None and not self._came.done():
+            self._came.set_result(in_time)
+
+    def _wake_writers(self, *, in_time: bool = True) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None and not taken.done():
+            taken.set_result(in_time)
+
+    # the task
+
+    async def _work(self) -> None:
+        """The conversation, and its error boundary."""
+        row = self._service.row
+        try:
+            await self._app.converse(self)
+        except (ClientGone, TimeoutError) as error:
+            log.info("a conversation ended: %s", error)
+        except BaseException as error:  # the app's
+            forked.leave()
+            if self.loop.finished:
+                raise  # the event loop ends without waiting: its front is dead
+            if isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:
+                log.warning("a conversation was cancelled: timeouts.drain is nearly over")
+            else:
+                row[FAILED] += 1
+                log.exception("the app raised while it owned a connection")
+        row[REQUESTS] += 1
+        self.task = None
+        self.gone = True  # for tasks of the app that have kept the stream
+        self._wake()
+        self.close(self._service)
+
+    # time
+
+    def expire(self, now: float, service: Service) -> None:
+        """End the waits that have lasted too long. How long the app takes is its own affair."""
+        if self.task is None:
+            super().expire(now, service)
+            return
+        timeouts = self.loop.timeouts
+        if self._came is not None and now - self._waits_since > timeouts.idle:
+            self._wake_reader(in_time=False)
+        if self.outbound is not None and now - self.since > timeouts.write:
+            self._wake_writers(in_time=False)

@@ -1,0 +1,1 @@
+"""The kernel, wrapped thinly: pollers, sockets, users, threads and forks, without a word of topologies."""

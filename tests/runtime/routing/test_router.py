@@ -1,0 +1,120 @@
+"""From a task to an inbox, with real inboxes: what affinity binds, and what happens when there is no room."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.affinity.client import Client
+from poolctl.runtime.affinity.connection import Connection
+from poolctl.runtime.affinity.request import Request
+from poolctl.runtime.channels.inbox import ProcessInbox
+from poolctl.runtime.dispatch.round_robin import RoundRobin
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.scoreboard import TAKEN, Scoreboard
+from poolctl.runtime.task import Peer
+
+BULK = b"x" * 60000
+LIMIT = 100000
+
+
+def peer(host: str) -> Peer:
+    return Peer(host, "4711", "127.0.0.1", "80")
+
+
+@dataclass
+class Ways:
+    """A router and its inboxes."""
+
+    router: Router
+    inboxes: list[ProcessInbox]
+
+    def send(self, host: str = "127.0.0.1", connection: int = 0, item: bytes = b"x") -> int | None:
+        """The index of the inbox that the task went into; None where it waits in the router."""
+        before = [inbox.load for inbox in self.inboxes]
+        self.router.route(peer(host), 0.0, connection, item)
+        grown = [inbox.index for inbox, load in zip(self.inboxes, before, strict=True) if inbox.load > load]
+        return grown[0] if grown else None
+
+    def empty(self, index: int) -> int:
+        """Take everything out of an inbox; how many there were."""
+        inbox = self.inboxes[index]
+        count = inbox.waiting
+        for _ in range(count):
+            inbox.take()
+            inbox.workers[0][TAKEN] += 1
+        return count
+
+
+@pytest.fixture
+def made() -> Iterator[list[ProcessInbox]]:
+    board = Scoreboard(3, 3)
+    inboxes = [ProcessInbox(index, board.inbox(index), [board.worker(index)]) for index in range(3)]
+    yield inboxes
+    for inbox in inboxes:
+        inbox.reader.close()
+        inbox.writer.close()
+
+
+def ways(made: list[ProcessInbox], affinity: Affinity, limit: int = LIMIT) -> Ways:
+    return Ways(Router(RoundRobin(), affinity, made, limit), made)
+
+
+def test_request_binds_nothing(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    assert [way.send(connection=7) for _ in range(6)] == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_connection_stays_until_it_is_closed(made: list[ProcessInbox]) -> None:
+    way = ways(made, Connection())
+    assert [way.send(connection=each) for each in (7, 8, 7, 9, 8, 7)] == [0, 1, 0, 2, 1, 0]
+    way.router.forget(8)
+    assert [way.send(connection=each) for each in (8, 7, 8)] == [0, 0, 0]
+
+
+def test_a_client_stays_over_its_connections(made: list[ProcessInbox]) -> None:
+    way = ways(made, Client())
+    hosts = ["10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.2"]
+    assert [way.send(host, connection) for connection, host in enumerate(hosts)] == [0, 1, 0, 2, 1]
+
+
+def test_the_client_unused_longest_is_forgotten(made: list[ProcessInbox]) -> None:
+    way = ways(made, Client(clients=2))
+    assert [way.send(host) for host in ("a", "b", "a", "c", "a", "b")] == [0, 1, 0, 2, 0, 0]
+
+
+def test_one_that_is_full_is_passed_over_until_it_has_room(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    met = [way.send(item=BULK) for _ in itertools.takewhile(lambda _: way.router.empty, range(1000))]
+    assert met[-1] is None
+    assert {inbox.waiting for inbox in made} == {len(met) // 3}
+    way.empty(1)
+    assert way.router.room(1) == []
+    assert way.router.empty
+    assert made[1].waiting == 1
+    assert way.send() == 1
+
+
+def test_what_is_bound_to_a_full_inbox_waits_for_it_and_stops_nobody_else(made: list[ProcessInbox]) -> None:
+    way = ways(made, Connection())
+    sent = [way.send(connection=7, item=BULK) for _ in itertools.takewhile(lambda _: way.router.empty, range(1000))]
+    assert sent.count(0) == len(sent) - 1
+    assert [way.send(connection=each) for each in (8, 9, 7, 8)] == [1, 2, None, 1]
+    way.empty(0)
+    assert way.router.room(0) == []
+    assert made[0].waiting == 2
+    assert way.send(connection=7) == 0
+
+
+def test_what_waits_anywhere_is_bounded(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request(), limit=4)
+    for _ in range(4):
+        assert way.router.free > 0
+        way.send()
+    assert way.router.free == 0
+    way.empty(0)
+    assert way.router.free > 0
