@@ -27,7 +27,6 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable
 from math import inf
 from os import close
 from socket import socket as Socket
@@ -35,9 +34,8 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.draining import cancels_after
-from poolctl.runtime.loop.source import Handler, Lifeline, Lingering, Listening, Source
+from poolctl.runtime.loop.source import Handler, Lifeline, Lingering, Source
 from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import (
@@ -91,7 +89,7 @@ class Loop:
         self._pause = SWEEP
         self._crowded = inf  # when those who wait at a listener are enough: in a drain, a while after its beginning
         self._last_call = inf  # when the time of every client is over: that to drain nearly is
-        self._paused: list[Listening] = []
+        self._paused: list[Source] = []
         self._stumbles = 0
         self._registry = Lock()  # held while a handler is armed, and while one is taken out
         self.lingering = 0
@@ -172,25 +170,13 @@ class Loop:
         if self._paused:
             self._next_look = 0.0  # its descriptor is about to be free
 
-    def listen(
-        self,
-        listener: Listener,
-        on_connection: Any,
-        lock: Any = None,
-        *,
-        contended: bool = False,
-        rushes: bool = False,
-        defers: Callable[[], bool] | None = None,
-    ) -> None:
-        """Take connections of this listener, one an event. ``contended``: other loops wait for it too.
-        ``rushes``: take more at once while events follow each other fast. ``defers``: whether to let others try
-        first."""
-        handler = Listening(self, listener, on_connection, lock, rushes, defers)
-        self.listening[handler.fd] = handler
-        self.sources.add(handler.fd)
+    def listen(self, listener: Source, *, contended: bool = False) -> None:
+        """Take what comes to this listener, until the end of a drain. ``contended``: other loops wait for it too."""
+        self.listening[listener.fd] = listener
+        self.sources.add(listener.fd)
         if contended:
-            self.contend(handler)
-        self.handle(handler)
+            self.contend(listener)
+        self.handle(listener)
 
     def contend(self, source: Source) -> None:
         """Other loops wait for the same descriptor: the kernel is to wake one of them for an event."""
@@ -308,7 +294,7 @@ class Loop:
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 self.break_off(handler, service, error)
 
-    def pause(self, listening: Listening) -> None:
+    def pause(self, listening: Source) -> None:
         """Take nobody from this listener until a descriptor is free again, or the next sweep."""
         with self._registry:
             if self.handlers.pop(listening.fd, None) is not None:

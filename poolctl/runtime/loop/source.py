@@ -1,26 +1,15 @@
-"""What a loop waits for besides connections: listeners, the lifeline, clients that are on their way out."""
+"""What stands behind the descriptors of a loop: handlers, and of these the lifeline and clients on their way out."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from time import sleep
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.system.poller import IN
 
-if TYPE_CHECKING:
-    from poolctl.runtime.loop.loop import Loop
-
 log = logging.getLogger("poolctl")
-RUSH = 0.0002  # seconds between two events, so few that asking for another connection is cheaper than to wait for it
-BURST = 15  # connections that are then taken beyond the first
-COMPLAINT = 5.0  # seconds between two lines that no descriptor is left
-DEFER = 0.0005  # seconds in which another process, woken for the same connection, may accept it
 LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
 NOW = socket.MSG_DONTWAIT
@@ -49,6 +38,19 @@ class Handler(Protocol):
 
     def broken(self, service: Any) -> None:
         """One of the above raised: give back everything, the descriptor included."""
+
+
+class Registry(Protocol):
+    """What a handler asks of the loop that it is in."""
+
+    now: float  # when the last wait ended, on the monotonic clock
+    lingering: int  # clients on their way out
+
+    def drop(self, handler: Handler) -> bool:
+        """No more events for this handler; False when another thread was first."""
+
+    def drain(self, service: Any) -> None:
+        """Take what has come, finish what is in flight, leave."""
 
 
 class Source(ABC):
@@ -84,7 +86,7 @@ class Source(ABC):
 class Lifeline(Source):
     """The mold's way to say that it is time to leave."""
 
-    def __init__(self, loop: Loop, fd: int) -> None:
+    def __init__(self, loop: Registry, fd: int) -> None:
         self.loop = loop
         self.fd = fd
 
@@ -100,7 +102,7 @@ class Lingering:
     rearm = True
     watched = False
 
-    def __init__(self, loop: Loop, sock: socket.socket) -> None:
+    def __init__(self, loop: Registry, sock: socket.socket) -> None:
         self.loop = loop
         self.sock = sock
         self.fd = sock.fileno()
@@ -131,91 +133,3 @@ class Lingering:
             self.sock.close()
 
     broken = close
-
-
-class Listening(Source):
-    """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
-
-    def __init__(
-        self,
-        loop: Loop,
-        listener: Listener,
-        on_connection: Any,
-        lock: Any = None,
-        rushes: bool = False,
-        defers: Callable[[], bool] | None = None,
-    ) -> None:
-        self.loop = loop
-        self.rushes = rushes
-        self.last = 0.0  # when the last event came
-        self.listener = listener
-        self.door = listener.door
-        self.fd = listener.fd
-        self.kept_outside = listener.kept_outside
-        self.complained = 0.0  # when it was last said that no descriptor is left
-        self.on_connection = on_connection
-        self.lock = lock
-        self.defers = defers
-
-    def on_event(self, events: int, service: Any) -> None:
-        if self.defers is not None and self.defers():
-            sleep(DEFER)
-        more = self.look(service)
-        if self.rushes:
-            last, self.last = self.last, self.loop.now
-            if more and self.last - last < RUSH:
-                for _ in range(BURST):
-                    if not self.look(service):
-                        break
-
-    def deafen(self) -> None:
-        """It is the listener that has to be."""
-        self.listener.deafen()
-
-    def look(self, service: Any) -> bool:
-        """Accept one; whether one waited."""
-        lock = self.lock
-        if lock is not None and not lock.acquire(blocking=False):
-            return True  # another accepts at this moment; what is left then will be reported again
-        try:
-            fd, peer = self.listener.accept()
-        except ConnectionAbortedError:
-            return True  # it has gone again
-        except BlockingIOError:
-            if not self.loop.draining:
-                return False  # another was faster
-            waits = self.listener.end()
-            if self.listener.shut:
-                self._end()
-            return waits
-        except OSError as error:
-            self._failed(error)
-            return False
-        finally:
-            if lock is not None:
-                lock.release()
-        # The leader has its connection: the next follower leads before this one is served.
-        if self.loop.shared:
-            self.loop.arm(self)
-        else:
-            self.loop.step_back(self)
-        try:
-            self.on_connection(fd, peer, service, self.door)
-        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.broke(fd, service, error)
-        return True
-
-    def _end(self) -> None:
-        """The listener was shut: nobody comes any more. It would tell of that again and again."""
-        self.loop.listening.pop(self.fd, None)
-        self.loop.drop(self)
-
-    def _failed(self, error: OSError) -> None:
-        """No connection can be had: for ever, when the listener was shut, or until a descriptor is free."""
-        if error.errno == errno.EINVAL:
-            self._end()
-            return
-        if self.loop.now - self.complained >= COMPLAINT:
-            self.complained = self.loop.now
-            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
-        self.loop.pause(self)

@@ -14,6 +14,7 @@ from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.buffers.temporary import unnamed
 from poolctl.runtime.lifeline import Life
+from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.site import Site
 
@@ -52,7 +53,7 @@ class LeaderFollowers(Ownership):
         # every process for a newcomer, and the first one to run would take the whole of a burst.
         defers = site.fewer_elsewhere(worker) if site.threads > 1 and site.workers > 1 else None
         for listener in site.shared_listeners:
-            loop.listen(listener, loop.adopt, self._held, contended=site.workers > 1, defers=defers)
+            listen(loop, listener, loop.adopt, self._held, contended=site.workers > 1, defers=defers)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

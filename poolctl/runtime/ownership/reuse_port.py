@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from poolctl.runtime.lifeline import Life
+from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.site import Site
 
@@ -20,7 +21,7 @@ class ReusePort(Ownership):
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
         for group in site.listeners:
-            loop.listen(group[worker], loop.adopt)
+            listen(loop, group[worker], loop.adopt)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

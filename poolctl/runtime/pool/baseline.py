@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership import Ownership
@@ -81,7 +82,7 @@ class PerConnection(Baseline):
             loop.handle(source)
 
         for listener in site.shared_listeners:
-            loop.listen(listener, on_connection)
+            listen(loop, listener, on_connection)
         return loop
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.pool.baseline import Baseline
 from poolctl.runtime.pool.single_loop import SingleLoop
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
@@ -30,5 +31,5 @@ class Iterative(Baseline):
             SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, service, door)
 
         for listener in site.shared_listeners:
-            loop.listen(listener, serve_one)
+            listen(loop, listener, serve_one)
         return loop

@@ -13,6 +13,7 @@ from harness.server import wait_until
 
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop import loop as loops
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Lingering, Source
@@ -47,7 +48,7 @@ class Running:
         self.listener = Listener(self._sock, door)
         self.port = self._sock.getsockname()[1]
         self.service = Service(Shout(), door.protocol, self.row)  # type: ignore[arg-type]
-        self.loop.listen(self.listener, self.loop.adopt)
+        listen(self.loop, self.listener, self.loop.adopt)
         self._threads = [
             threading.Thread(target=self.loop.run, args=(self.service,)) for _ in range(3 if shared else 1)
         ]

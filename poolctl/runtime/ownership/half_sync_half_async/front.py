@@ -21,6 +21,7 @@ from poolctl.runtime.channels.notices import JOINED, LEFT, Attention
 from poolctl.runtime.channels.parcel import HEAD, introduction
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop.loop import SWEEP, Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol import Protocol
@@ -55,7 +56,7 @@ class HandingFront(Loop, ABC):
             else:
                 self.rooms.wait_for(self._hand(fd, peer, number))
 
-        self.listen(listener, on_connection, rushes=True)
+        listen(self, listener, on_connection, rushes=True)
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
         """accept: worker. ``returns``: the pipe in which workers tell that they took a turn."""

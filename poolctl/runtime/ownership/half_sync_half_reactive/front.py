@@ -22,6 +22,7 @@ from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.parcel import ENDED, LAST
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop.loop import SWEEP, Loop
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
 from poolctl.runtime.protocol import Protocol
@@ -55,7 +56,7 @@ class LendingFront(Loop, ABC):
 
     def welcome(self, listener: Listener) -> None:
         """Take the connections of a listener."""
-        self.listen(listener, self.adopt, rushes=True)
+        listen(self, listener, self.adopt, rushes=True)
 
     def adopt(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A new connection."""

@@ -1,0 +1,128 @@
+"""A listener in a loop: connections are accepted, one for each event, and given to whoever serves them.
+
+    listener -- (fd, peer) --> on_connection(fd, peer, service, door)
+
+Out of descriptors, a loop pauses its listeners until one is free. In a drain it asks them until nobody waits any more,
+and ends them (``Listener.end``).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from time import sleep
+from typing import Any
+
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
+
+log = logging.getLogger("poolctl")
+RUSH = 0.0002  # seconds between two events, so few that asking for another connection is cheaper than to wait for it
+BURST = 15  # connections that are then taken beyond the first
+COMPLAINT = 5.0  # seconds between two lines that no descriptor is left
+DEFER = 0.0005  # seconds in which another process, woken for the same connection, may accept it
+
+
+def listen(
+    loop: Loop,
+    listener: Listener,
+    on_connection: Any,
+    lock: Any = None,
+    *,
+    contended: bool = False,
+    rushes: bool = False,
+    defers: Callable[[], bool] | None = None,
+) -> None:
+    """Take connections of this listener, one for each event. ``contended``: other loops wait for it too. ``rushes``:
+    take more at once while events follow each other fast. ``defers``: whether to let others try first."""
+    loop.listen(Listening(loop, listener, on_connection, lock, rushes, defers), contended=contended)
+
+
+class Listening(Source):
+    """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        listener: Listener,
+        on_connection: Any,
+        lock: Any = None,
+        rushes: bool = False,
+        defers: Callable[[], bool] | None = None,
+    ) -> None:
+        self.loop = loop
+        self.rushes = rushes
+        self.last = 0.0  # when the last event came
+        self.listener = listener
+        self.door = listener.door
+        self.fd = listener.fd
+        self.kept_outside = listener.kept_outside
+        self.complained = 0.0  # when it was last said that no descriptor is left
+        self.on_connection = on_connection
+        self.lock = lock
+        self.defers = defers
+
+    def on_event(self, events: int, service: Any) -> None:
+        if self.defers is not None and self.defers():
+            sleep(DEFER)
+        more = self.look(service)
+        if self.rushes:
+            last, self.last = self.last, self.loop.now
+            if more and self.last - last < RUSH:
+                for _ in range(BURST):
+                    if not self.look(service):
+                        break
+
+    def deafen(self) -> None:
+        """It is the listener that has to be."""
+        self.listener.deafen()
+
+    def look(self, service: Any) -> bool:
+        """Accept one; whether one waited."""
+        lock = self.lock
+        if lock is not None and not lock.acquire(blocking=False):
+            return True  # another accepts at this moment; what is left then will be reported again
+        try:
+            fd, peer = self.listener.accept()
+        except ConnectionAbortedError:
+            return True  # it has gone again
+        except BlockingIOError:
+            if not self.loop.draining:
+                return False  # another was faster
+            waits = self.listener.end()
+            if self.listener.shut:
+                self._end()
+            return waits
+        except OSError as error:
+            self._failed(error)
+            return False
+        finally:
+            if lock is not None:
+                lock.release()
+        # The leader has its connection: the next follower leads before this one is served.
+        if self.loop.shared:
+            self.loop.arm(self)
+        else:
+            self.loop.step_back(self)
+        try:
+            self.on_connection(fd, peer, service, self.door)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.loop.broke(fd, service, error)
+        return True
+
+    def _end(self) -> None:
+        """The listener was shut: nobody comes any more. It would tell of that again and again."""
+        self.loop.listening.pop(self.fd, None)
+        self.loop.drop(self)
+
+    def _failed(self, error: OSError) -> None:
+        """No connection can be had: for ever, when the listener was shut, or until a descriptor is free."""
+        if error.errno == errno.EINVAL:
+            self._end()
+            return
+        if self.loop.now - self.complained >= COMPLAINT:
+            self.complained = self.loop.now
+            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
+        self.loop.pause(self)
