@@ -69,7 +69,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
 
     def build() -> Server:
         if isinstance(parts.app, AsyncApp):
-            take_asyncio(parts.app, host)
+            take_asyncio(host)
         host.move_in()
         return Server(parts.here(), listeners, contexts, access, board)
 
@@ -82,15 +82,15 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
     return Supervisor(topology.name, build, flat, drain, announce, reopen, board.renew, figures, explain).run()
 
 
-def take_asyncio(app: AsyncApp, host: Host) -> None:
+def take_asyncio(host: Host) -> None:
     """In a new mold: what asynchronous apps are served with is imported before they can patch it, and once for all
     workers. Who changes the user may not be able to read it afterwards."""
     import_module("poolctl.runtime.ownership.half_sync_half_reactive.async_executor")
-    app.connections(logged=False)
+    import_module("poolctl.runtime.serving_async.kinds")
     if host.identity:
         for package, module in (("h2", "http2_connection"), ("wsproto", "websocket_connection")):
             if find_spec(package) is not None:
-                import_module(f"poolctl.runtime.{module}")
+                import_module(f"poolctl.runtime.serving_async.{module}")
 
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:

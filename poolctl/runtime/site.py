@@ -216,11 +216,11 @@ class Site:
         worker that has more than its share of them need not turn one away."""
         limit = self.at_once if counted else self.share(self.workers)
         if isinstance(self.app, AsyncApp):
-            from poolctl.runtime.serving_async.loop import AsyncConnectionLoop  # asyncio is slow to import
+            from poolctl.runtime.serving_async.kinds import connection_of  # asyncio is slow to import
+            from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
-            loop: ConnectionLoop = AsyncConnectionLoop(
-                life, self.timeouts, limit, self.app, logged=self.access is not None
-            )
+            kind = connection_of(self.app, logged=self.access is not None)
+            loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind)
         else:
             loop = ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
         if not self.multiprocess:  # the others have their share of the descriptors

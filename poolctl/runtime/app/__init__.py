@@ -82,11 +82,6 @@ class AsyncApp(App):
         """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``, and the ``context``
         of the start, from a copy of which each request begins."""
 
-    @abstractmethod
-    def connections(self, *, logged: bool) -> type[Any]:
-        """The class of its connections, made with (loop, fd, conversation, service). ``logged``: requests are to have a
-        line in the access log."""
-
 
 class ExchangeApp(AsyncApp):
     """An app that is awaited for each request of HTTP."""

@@ -150,7 +150,7 @@ class AsyncConnection(Connection):
         whole = (body is EMPTY or body.done) and not self.ended  # ended before: this is the end of both sides
         self.conversation.ended()
         if not whole:
-            self._lost()
+            self.client_left()
             return
         self.ended = self.leaving = True
         if self.outbound is None:
@@ -352,7 +352,7 @@ class AsyncConnection(Connection):
             if self.exchange is None:
                 self.close(service)
             else:
-                self._lost()
+                self.client_left()
             return
         if self.outbound is not None:
             return
@@ -368,7 +368,7 @@ class AsyncConnection(Connection):
             self._listen()
             self._answer(service)
 
-    def _lost(self) -> None:
+    def client_left(self) -> None:
         """The client has left while its request is in hand: the app is told, and the connection ends with the task."""
         self.gone = self.leaving = True
         self.loop.sleep(self)
@@ -396,12 +396,12 @@ class AsyncConnection(Connection):
         waited = now - self.since
         if self.outbound is not None:
             if waited > self.loop.timeouts.write:
-                self._lost()
+                self.client_left()
             return
         inflow = self.conversation.inflow
         if inflow is not None and ((inflow.awaited and waited > self.loop.timeouts.idle) or self._drips(now, inflow)):
             self.conversation.failure = 408
-            self._lost()
+            self.client_left()
 
     def _drips(self, now: float, inflow: Inflow) -> bool:
         """Whether the body comes too slowly, while the app waits for it."""
@@ -428,7 +428,7 @@ class AsyncConnection(Connection):
     def overdue(self, task: asyncio.Task[None]) -> str:
         line = line_of(self.request)
         self.conversation.refuse(TOO_LATE, line.encode("latin-1"))
-        self._lost()
+        self.client_left()
         task.cancel()
         return line
 
@@ -447,7 +447,7 @@ class AsyncConnection(Connection):
     def close(self, service: Service) -> None:
         """The end of the connection; the app's task, if there is one, ends by itself."""
         if self.exchange is not None:
-            self._lost()
+            self.client_left()
             return
         super().close(service)
         self.loop.later()
@@ -460,7 +460,7 @@ class AsyncConnection(Connection):
     def turn_away(self, status: int, service: Service) -> None:
         """Its last words, and the end."""
         if self.exchange is not None:
-            self._lost()
+            self.client_left()
             return
         super().turn_away(status, service)
         self.loop.later()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from poolctl.runtime.lifeline import Life
@@ -60,6 +60,13 @@ def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
 make_event_loop = _maker()
 
 
+class NewConnection(Protocol):
+    """Makes a connection of one kind."""
+
+    def __call__(self, loop: AsyncConnectionLoop, fd: int, conversation: Any, service: Service, /) -> Connection:
+        """That of this descriptor, with what is spoken on it."""
+
+
 class Stop(Source):
     """The beginning of the stop, for a worker whose own lifeline ends when its front has left."""
 
@@ -75,16 +82,17 @@ class Stop(Source):
 class AsyncConnectionLoop(ConnectionLoop):
     """Serves the connections it owns; run by one thread. The app has started when this is made.
 
+    ``new``       makes a connection of what the app is
     ``start``     begins a task, in a context of its own
     ``after``     the tasks whose response is complete and which go on: a drain waits for them too
     ``stopping``  where it stands between the stop and the end
     """
 
-    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, *, logged: bool = False) -> None:
+    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, new: NewConnection) -> None:
         super().__init__(life.lifeline, timeouts, limit)
         self.events = make_event_loop()
         self._app = app
-        self._kind = app.connections(logged=logged)
+        self._new = new
         self._timer: asyncio.Handle | None = None
         self._late = None if timeouts.request is None else Overdue(timeouts.request)
         self._service: Service
@@ -101,8 +109,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
         """A new connection of this loop."""
-        made: Connection = self._kind(self, fd, door.streaming(peer), service)
-        return made
+        return self._new(self, fd, door.streaming(peer), service)
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""

@@ -72,7 +72,7 @@ class MessageConnection(TaskConnection):
             if self.catch_up():
                 self.since = self.loop.now
         except ClientGone:
-            self._lost()
+            self.client_left()
             return
         if self.outbound is None:
             self._read_on()
@@ -181,4 +181,4 @@ class MessageConnection(TaskConnection):
         if self.task is None:
             super().expire(now, service)
         elif self.outbound is not None and now - self.since > self.loop.timeouts.write:
-            self._lost()
+            self.client_left()

@@ -19,6 +19,7 @@ from typing import Any
 
 from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.loop import STUMBLES
+from poolctl.runtime.serving_async.task_start import answers
 
 log = logging.getLogger("poolctl")
 SERVING, TOLD, PRESSED, CANCELLED = range(4)
@@ -40,6 +41,12 @@ class Stopping:
         self._take(TOLD)
         events.call_later(last / 2, self._take, PRESSED, context=context)
         events.call_later(last, self._take, CANCELLED, context=context)
+
+    def tells(self, *, streams: bool) -> bool:
+        """Whether the task that calls is told now. ``streams``: it sends a response without a known end."""
+        if self.step == TOLD:
+            return streams or answers(asyncio.current_task())
+        return self.step > TOLD
 
     def _take(self, step: int) -> None:
         self.step = step

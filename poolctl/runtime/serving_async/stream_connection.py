@@ -136,7 +136,7 @@ class StreamConnection(TaskConnection):
         except BlockingIOError:
             return
         except OSError:
-            self._lost()
+            self.client_left()
             return
         if data:
             self.received += data
@@ -155,7 +155,7 @@ class StreamConnection(TaskConnection):
             if self.catch_up():
                 self.since = monotonic()
         except ClientGone:
-            self._lost()
+            self.client_left()
             return
         if self.outbound is None:
             self._wake_writers()

@@ -83,7 +83,7 @@ class TaskConnection(Connection):
         else:
             self.loop.want(self, IN)  # a drain asked for an event, and a request came first
 
-    def _lost(self) -> None:
+    def client_left(self) -> None:
         """The client has left: the task finds that out when it sends or reads, and the connection ends with it."""
         self.gone = self.leaving = True
         self.loop.sleep(self)
@@ -98,7 +98,7 @@ class TaskConnection(Connection):
     def close(self, service: Service) -> None:
         """The end of the connection; with a task, when that has come to its end."""
         if self.task is not None:
-            self._lost()
+            self.client_left()
             return
         super().close(service)
         self.loop.later()

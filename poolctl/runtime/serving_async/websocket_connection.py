@@ -183,12 +183,12 @@ class WebSocketConnection(AsyncConnection):
         else:
             conversation.ended()
         if conversation.closed is not None and conversation.closed[0] == ABNORMAL:
-            self._lost()
+            self.client_left()
         else:
             try:
                 self.flush()
             except ClientGone:
-                self._lost()
+                self.client_left()
         self._wait()
         self._part()
         self.wake()
@@ -199,7 +199,7 @@ class WebSocketConnection(AsyncConnection):
             if self.catch_up():
                 self.since = self.loop.now
         except ClientGone:
-            self._lost()
+            self.client_left()
             self._settle()
             return
         if self.outbound is None:
@@ -242,9 +242,9 @@ class WebSocketConnection(AsyncConnection):
                 log.debug("the client was quicker")
             finally:
                 sock.detach()
-            self._lost()
+            self.client_left()
 
-    def _lost(self) -> None:
+    def client_left(self) -> None:
         if not self.gone:
             self.gone = self.leaving = True
             self.conversation.ended()
@@ -268,16 +268,16 @@ class WebSocketConnection(AsyncConnection):
         waited = now - self.since
         if self._until:
             if now > self._until:
-                self._lost()
+                self.client_left()
         elif self.outbound is not None:
             if waited > self.loop.timeouts.write:
-                self._lost()
+                self.client_left()
         elif self.mask and self.conversation.accepted:
             patience = cast("Http", service.protocol).websocket_ping
             if self._pinged and waited > 2 * patience:
                 self.conversation.close(FAILURE, "no answer to a ping")
                 self._tell()
-                self._lost()
+                self.client_left()
             elif not self._pinged and waited > patience:
                 self._pinged = True
                 self.conversation.ping()
@@ -288,12 +288,16 @@ class WebSocketConnection(AsyncConnection):
         try:
             self.flush()
         except ClientGone:
-            self._lost()
+            self.client_left()
 
     def drain(self, service: Service) -> None:
         """The client is told that the server goes; the app hears of it as of any close."""
         self.leaving = True
         self.part()
+
+    def refuse(self, status: int) -> None:
+        """Answer the handshake with an error. Raises ClientGone."""
+        self.send(self._service.protocol.refusal(status))
 
     def part(self) -> None:
         """Close it, if the server leaves."""
@@ -311,7 +315,7 @@ class WebSocketConnection(AsyncConnection):
     def close(self, service: Service) -> None:
         """The end of the connection; the app's task, if there is one, ends by itself."""
         if self.exchange is not None:
-            self._lost()
+            self.client_left()
         else:
             super().close(service)
 

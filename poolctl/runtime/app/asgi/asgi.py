@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from asyncio import AbstractEventLoop, current_task
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,14 +14,12 @@ from pydantic import Field
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp, Output, Surroundings
 from poolctl.runtime.app.asgi.lifespan import Lifespan
+from poolctl.runtime.app.asgi.output import AsgiOutput
 from poolctl.runtime.app.asgi.scope import Memo
 from poolctl.runtime.app.functions.target import load_asgi
 from poolctl.runtime.protocol.http.encode import TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import UNKNOWN, HttpResponse
-from poolctl.runtime.serving_async.connection import AsyncConnection
-from poolctl.runtime.serving_async.stopping import TOLD
-from poolctl.runtime.serving_async.task_start import answers
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
@@ -35,9 +33,9 @@ class Exchange(HttpResponse):
 
     __slots__ = ("_application", "_heard", "_read", "_state")
 
-    out: AsyncConnection
+    out: AsgiOutput
 
-    def __init__(self, request: HttpRequest, connection: AsyncConnection, application: Application) -> None:
+    def __init__(self, request: HttpRequest, connection: AsgiOutput, application: Application) -> None:
         # HttpResponse.__init__ written out: a call is more than what all of this may cost a request
         self.request = request
         self.out = connection
@@ -105,10 +103,7 @@ class Exchange(HttpResponse):
         out = self.out
         if self._state == END or out.gone or out.ended:
             return True
-        step = out.loop.stopping.step
-        if step == TOLD:
-            return (self._headed and self._length == UNKNOWN) or answers(current_task())
-        return step > TOLD
+        return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN)
 
     async def send(self, message: Message) -> None:
         """Raises ClientGone, an OSError, when the client has left; RuntimeError and others for what may not be sent."""
@@ -207,19 +202,11 @@ class Asgi(ExchangeApp):
         """The start and the end of the application in one event loop."""
         return Lifespan(self._application, self.lifespan, events)
 
-    def connections(self, *, logged: bool) -> type[AsyncConnection]:
-        """Those of HTTP, with or without a line in the access log."""
-        if logged:
-            from poolctl.runtime.access_log.async_connection import LoggedAsyncConnection
-
-            return LoggedAsyncConnection
-        return AsyncConnection
-
     def serve(self, request: Any, out: Output) -> bool:
         """Raises TypeError: this app is awaited."""
         raise TypeError("an ASGI app is asynchronous; await answer")
 
-    def exchange(self, request: HttpRequest, connection: AsyncConnection) -> Exchange:
+    def exchange(self, request: HttpRequest, connection: AsgiOutput) -> Exchange:
         """What answers one request: await ``call``, then ask ``conclude``."""
         return Exchange(request, connection, self._application)
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.app.asgi.output import WebSocketOutput
 from poolctl.runtime.app.asgi.scope import Memo
 from poolctl.runtime.protocol.http.encode import encode_raw, status_text
 from poolctl.runtime.protocol.http.response import HttpResponse
 from poolctl.runtime.protocol.websocket.websocket import WebSocketConversation
-
-if TYPE_CHECKING:
-    from poolctl.runtime.serving_async.websocket_connection import WebSocketConnection
 
 Message = dict[str, Any]
 NORMAL, FAILURE, NO_STATUS = 1000, 1011, 1005
@@ -24,7 +22,7 @@ class WebSocketExchange:
     """``receive`` and ``send`` of one call of the application."""
 
     def __init__(
-        self, conversation: WebSocketConversation, connection: WebSocketConnection, application: Callable[..., Any]
+        self, conversation: WebSocketConversation, connection: WebSocketOutput, application: Callable[..., Any]
     ) -> None:
         self._application = application
         self._conversation = conversation
@@ -96,8 +94,7 @@ class WebSocketExchange:
         self._end(403)
 
     def _end(self, status: int) -> None:
-        connection = self._connection
-        connection.send(connection._service.protocol.refusal(status))
+        self._connection.refuse(status)
 
     def _deny(self, message: Message) -> None:
         self._connection.last = True
@@ -124,7 +121,7 @@ class WebSocketExchange:
             elif self._state in (NEW, ASKED):
                 self._end(500)
         except ClientGone:
-            self._connection._lost()
+            self._connection.client_left()
 
     def failed(self) -> None:
         """The application has raised."""
@@ -137,7 +134,7 @@ class WebSocketExchange:
             elif self._state in (NEW, ASKED) or (self._denial is not None and not self._denial.headed):
                 self._end(500)
         except ClientGone:
-            self._connection._lost()
+            self._connection.client_left()
 
 
 STEPS: dict[tuple[int, str], Callable[[WebSocketExchange, Message], None]] = {

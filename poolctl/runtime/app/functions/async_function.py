@@ -56,9 +56,3 @@ class MessageApp(AsyncFunction):
     @abstractmethod
     async def answer(self, request: Any) -> bytes:
         """What to send for one request of its protocol; may be nothing. What the user's code raises passes through."""
-
-    def connections(self, *, logged: bool) -> type[Any]:
-        """Those of messages; the rules allow an access log for HTTP only."""
-        from poolctl.runtime.serving_async.message_connection import MessageConnection  # asyncio is slow to import
-
-        return MessageConnection

@@ -4,16 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar, Protocol
 
 from poolctl.runtime.app.functions.async_function import AsyncFunction
 from poolctl.runtime.app.functions.stream import Greets, StreamTimeout
 from poolctl.runtime.task import Peer
 
-if TYPE_CHECKING:
-    from poolctl.runtime.serving_async.stream_connection import StreamConnection
-
 PIECE = 262144  # bytes of a write that are handed on at once
+
+
+class Speaking(Protocol):
+    """The conversation, as far as it matters here."""
+
+    peer: Peer
+
+
+class StreamConnection(Protocol):
+    """What a stream asks of its connection. Its waits raise ClientGone, and StreamTimeout when they are too long."""
+
+    received: bytearray  # what has come and was not taken
+
+    @property
+    def conversation(self) -> Speaking:
+        """Whose connection it is."""
+
+    @property
+    def outbound(self) -> object:
+        """Not None while the client has to take something first."""
+
+    async def more(self) -> bool:
+        """Wait for bytes; False at the end of what the client sends."""
+
+    def take(self, size: int) -> bytes:
+        """Up to so many of the bytes that have come."""
+
+    def push(self, data: bytes | memoryview) -> None:
+        """Send, or keep for sending."""
+
+    async def until_taken(self) -> None:
+        """Wait until the client has taken what was written."""
 
 
 class AsyncStream:
@@ -106,12 +135,6 @@ class AsyncStreamApp(AsyncFunction):
     owns_connection: ClassVar[bool] = True
 
     greets: Greets = False
-
-    def connections(self, *, logged: bool) -> type[Any]:
-        """Those that a stream owns; the rules allow an access log for HTTP only."""
-        from poolctl.runtime.serving_async.stream_connection import StreamConnection  # asyncio is slow to import
-
-        return StreamConnection
 
     async def converse(self, connection: StreamConnection) -> None:
         """Call the function. A timeout that it lets pass ends the conversation and is no error."""
