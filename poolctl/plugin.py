@@ -7,7 +7,7 @@ A dispatch strategy is a dataclass below ``Dispatch``; the other axes have ``App
 from __future__ import annotations
 
 from poolctl.errors import AppError, ClientGone, PoolctlError
-from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_callable
 from poolctl.runtime.app.wsgi.wsgi import WsgiApp
 from poolctl.runtime.buffers.temporary import inline_or_file
@@ -24,6 +24,7 @@ from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.process import Process
 from poolctl.runtime.pool.thread import Thread
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
+from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer, Task

@@ -10,8 +10,9 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app import App, Output
+from poolctl.runtime.app import App
 from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.scoreboard import REQUESTS, SECONDS, SINCE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked

@@ -12,8 +12,9 @@ from time import monotonic_ns
 from typing import Any
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app import App, ConnectionApp, Output
+from poolctl.runtime.app import App, ConnectionApp
 from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer

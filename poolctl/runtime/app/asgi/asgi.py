@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app import ExchangeApp, Output, Surroundings
+from poolctl.runtime.app import ExchangeApp, Surroundings
 from poolctl.runtime.app.asgi.lifespan import Lifespan
 from poolctl.runtime.app.asgi.output import AsgiOutput
 from poolctl.runtime.app.asgi.scope import Memo
@@ -20,6 +20,7 @@ from poolctl.runtime.app.functions.target import load_asgi
 from poolctl.runtime.protocol.http.encode import TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import UNKNOWN, HttpResponse
+from poolctl.runtime.protocol.output import Output
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]

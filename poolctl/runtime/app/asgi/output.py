@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from poolctl.runtime.app import Output
+from poolctl.runtime.protocol.output import Output
 
 
 class Speaking(Protocol):

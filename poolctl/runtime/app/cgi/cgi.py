@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic import Field
 
 from poolctl.errors import AppError, ClientGone
-from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.cgi.environ import base, request_variables, variables, without_credentials
 from poolctl.runtime.app.cgi.output import Malformed, OutputHead
 from poolctl.runtime.app.cgi.place import NOT_FOUND, Place, in_folder, understood
@@ -22,6 +22,7 @@ from poolctl.runtime.app.cgi.warden import Warden
 from poolctl.runtime.buffers.temporary import temporary_file
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import HttpResponse
+from poolctl.runtime.protocol.output import Output
 
 log = logging.getLogger("poolctl.app")
 REDIRECTS = 10  # local ones that follow each other

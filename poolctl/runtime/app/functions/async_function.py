@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from poolctl.runtime.app import AsyncApp, Output, Surroundings
+from poolctl.runtime.app import AsyncApp, Surroundings
 from poolctl.runtime.app.functions.target import load_async_function
+from poolctl.runtime.protocol.output import Output
 
 
 class NoLifespan:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_function
 from poolctl.runtime.protocol.frames import Frame
+from poolctl.runtime.protocol.output import Output
 
 
 def framed(answer: Any, request: Frame, target: str) -> bytes:

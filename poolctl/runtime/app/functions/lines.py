@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_function
+from poolctl.runtime.protocol.output import Output
 
 
 def line_of(answer: Any, target: str) -> bytes:

@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.app import ConnectionApp, Output, Surroundings
+from poolctl.runtime.app import ConnectionApp, Surroundings
 from poolctl.runtime.app.functions.target import load_function
+from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.task import Peer
 
 CHUNK = 64 * 1024

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from poolctl.errors import AppError
-from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.static.folder import Found, find
 from poolctl.runtime.app.static.pages import listing, tell
 from poolctl.runtime.app.static.parts import send_parts
@@ -26,6 +26,7 @@ from poolctl.runtime.protocol.http.conditions import CONDITIONS, applies, ranges
 from poolctl.runtime.protocol.http.encodings import accepted
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import HttpResponse
+from poolctl.runtime.protocol.output import Output
 
 log = logging.getLogger("poolctl")
 ALLOWED = ("Allow", "GET, HEAD, OPTIONS")

@@ -10,12 +10,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from poolctl.runtime.app import App, Output, Surroundings
+from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_wsgi
 from poolctl.runtime.app.wsgi.environ import Memo, fill, template
 from poolctl.runtime.app.wsgi.file import FileWrapper, regular
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import HttpResponse
+from poolctl.runtime.protocol.output import Output
 
 log = logging.getLogger("poolctl.app")
 

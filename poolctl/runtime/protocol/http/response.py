@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poolctl.runtime.protocol.http.encode import (
     CLOSE,
@@ -27,9 +27,7 @@ from poolctl.runtime.protocol.http.encode import (
     status_line,
 )
 from poolctl.runtime.protocol.http.request import HttpRequest
-
-if TYPE_CHECKING:
-    from poolctl.runtime.app import Output
+from poolctl.runtime.protocol.output import Output
 
 JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
 UNKNOWN = -1

@@ -15,9 +15,9 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.protocol.http.request import HttpRequest, Spool
 from poolctl.runtime.protocol.http2.head import refusal_of_head
+from poolctl.runtime.protocol.output import Output
 
 if TYPE_CHECKING:
-    from poolctl.runtime.app import Output
     from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 
 OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # of HTTP/1 only (RFC 9113, 8.2.2)
