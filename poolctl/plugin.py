@@ -9,15 +9,15 @@ from __future__ import annotations
 from poolctl.errors import AppError, ClientGone, PoolctlError
 from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_callable
-from poolctl.runtime.app.wsgi.wsgi import WsgiApp
+from poolctl.runtime.app.wsgi.app import WsgiApp
 from poolctl.runtime.buffers.temporary import inline_or_file
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.ownership.half_sync_half_async.model import HalfSyncHalfAsync
-from poolctl.runtime.ownership.half_sync_half_reactive.model import HalfSyncHalfReactive
+from poolctl.runtime.ownership.half_sync_half_async.ownership import HalfSyncHalfAsync
+from poolctl.runtime.ownership.half_sync_half_reactive.ownership import HalfSyncHalfReactive
 from poolctl.runtime.ownership.leader_followers import LeaderFollowers
 from poolctl.runtime.ownership.reuse_port import ReusePort
 from poolctl.runtime.pool import Pool, Size

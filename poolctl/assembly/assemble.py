@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
-from poolctl.assembly.combination import REUSE_PORT
 from poolctl.assembly.describe import assembled
 from poolctl.assembly.doors import make_doors, tls_contexts
 from poolctl.assembly.environment.limits import affordable, descriptors
+from poolctl.assembly.fitting.combination import REUSE_PORT
 from poolctl.assembly.host import Host, settled
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
@@ -146,7 +146,7 @@ def _raise_descriptors(needed: int) -> None:
 def believe(protocol: Protocol, said: config.Forwarded) -> None:
     """Have the proxies that the file names say who their clients are; the rules have seen that the protocol is http."""
     from poolctl.runtime.protocol.http.forwarded import Forwarded
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
     assert isinstance(protocol, Http)
     forwarded = Forwarded(said.trust, said.header, protocol.conversations, protocol.streamings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolctl.assembly.combination import ASYNC, LEADER, Combination
+from poolctl.assembly.fitting.combination import ASYNC, LEADER, Combination
 from poolctl.config.model import Topology
 
 

@@ -14,8 +14,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "iterative": "poolctl.runtime.pool.iterative:Iterative",
     },
     "ownership": {
-        "half-sync/half-reactive": "poolctl.runtime.ownership.half_sync_half_reactive.model:HalfSyncHalfReactive",
-        "half-sync/half-async": "poolctl.runtime.ownership.half_sync_half_async.model:HalfSyncHalfAsync",
+        "half-sync/half-reactive": "poolctl.runtime.ownership.half_sync_half_reactive.ownership:HalfSyncHalfReactive",
+        "half-sync/half-async": "poolctl.runtime.ownership.half_sync_half_async.ownership:HalfSyncHalfAsync",
         "leader/followers": "poolctl.runtime.ownership.leader_followers:LeaderFollowers",
         "reuse-port": "poolctl.runtime.ownership.reuse_port:ReusePort",
     },
@@ -39,14 +39,14 @@ REGISTRY: dict[str, dict[str, str]] = {
         "path": "poolctl.runtime.affinity.path:Path",
     },
     "protocol": {
-        "http": "poolctl.runtime.protocol.http.http:Http",
+        "http": "poolctl.runtime.protocol.http.protocol:Http",
         "lines": "poolctl.runtime.protocol.lines:Lines",
         "frames": "poolctl.runtime.protocol.frames:Frames",
         "raw": "poolctl.runtime.protocol.raw:Raw",
     },
     "app": {
-        "wsgi": "poolctl.runtime.app.wsgi.wsgi:Wsgi",
-        "asgi": "poolctl.runtime.app.asgi.asgi:Asgi",
+        "wsgi": "poolctl.runtime.app.wsgi.app:Wsgi",
+        "asgi": "poolctl.runtime.app.asgi.app:Asgi",
         "echo": "poolctl.runtime.app.echo:Echo",
         "lines": "poolctl.runtime.app.functions.lines:LinesApp",
         "frames": "poolctl.runtime.app.functions.frames:FramesApp",
@@ -55,8 +55,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "async-frames": "poolctl.runtime.app.functions.async_frames:AsyncFrames",
         "async-stream": "poolctl.runtime.app.functions.async_stream:AsyncStreamApp",
         "demo": "poolctl.runtime.app.demo:Demo",
-        "cgi": "poolctl.runtime.app.cgi.cgi:Cgi",
-        "static": "poolctl.runtime.app.static.static:Static",
+        "cgi": "poolctl.runtime.app.cgi.app:Cgi",
+        "static": "poolctl.runtime.app.static.app:Static",
     },
 }
 

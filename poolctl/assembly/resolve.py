@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from poolctl.assembly.combination import Combination
-from poolctl.assembly.judge import Judgement, judge
+from poolctl.assembly.fitting.combination import Combination
+from poolctl.assembly.judging.judge import Judgement, judge
 from poolctl.assembly.registry import part_class
 from poolctl.config.diagnostic import Invalid
 from poolctl.config.load import Document

@@ -29,9 +29,9 @@ def config(
     """Print the complete topology, every default filled in, and where each value comes from."""
     import json
 
-    from poolctl.assembly.complete_file import complete_file
-    from poolctl.assembly.settings import settings
     from poolctl.cli.judged import judged
+    from poolctl.description.complete_file import complete_file
+    from poolctl.description.settings import settings
 
     found = settings(judged(file, overlays, sets, listen))
     if form == Form.YAML:

@@ -10,8 +10,8 @@ import typer
 from poolctl.cli.say import say
 
 if TYPE_CHECKING:
-    from poolctl.assembly.changes import Change
-    from poolctl.assembly.settings import Setting
+    from poolctl.description.changes import Change
+    from poolctl.description.settings import Setting
 
 SAME, DIFFERENT = 0, 1
 CONCLUSIONS = {
@@ -43,9 +43,9 @@ def diff(
     """
     import json
 
-    from poolctl.assembly.changes import changes, hardest
-    from poolctl.assembly.settings import settings
     from poolctl.cli.judged import judged
+    from poolctl.description.changes import changes, hardest
+    from poolctl.description.settings import settings
 
     if old == new == "-":
         raise typer.BadParameter("standard input can be read only once", param_hint="NEW")
@@ -71,7 +71,7 @@ def _line(change: Change) -> str:
 
 
 def _value(setting: Setting | None) -> str:
-    from poolctl.assembly.complete_file import value
+    from poolctl.description.complete_file import value
 
     if setting is None:
         return "(not there)"

@@ -47,9 +47,9 @@ def explain(
     if re.fullmatch(r"PC\d{3}", what, re.IGNORECASE):
         say(_code(what.upper()))
     elif not what or _is_file(what) or is_app(what):
-        from poolctl.assembly.picture import picture
         from poolctl.cli.draw import draw
         from poolctl.cli.judged import judged
+        from poolctl.description.picture import picture
 
         drawn = draw(form.value)(picture(judged(what, overlays, sets, listen)))
         say(drawn, end="", whole=True)  # as wide as it was drawn
@@ -64,8 +64,8 @@ def _is_file(what: str) -> bool:
 
 
 def _only_a_file(what: str) -> bool:
-    from poolctl.assembly.glossary import axes_of, keys
     from poolctl.config.elsewhere import ANSWERS, KEYS
+    from poolctl.description.glossary import axes_of, keys
 
     if not os.path.exists(what) or what in keys() or axes_of(what):
         return False
@@ -85,10 +85,10 @@ def _code(code: str) -> str:
 
 
 def _language(what: str) -> str:
-    from poolctl.assembly.glossary import axes_of, explain_key, keys, options
     from poolctl.assembly.registry import REGISTRY, words
     from poolctl.config.codes import CODES
     from poolctl.config.elsewhere import ANSWERS, KEYS
+    from poolctl.description.glossary import axes_of, explain_key, keys, options
 
     what = re.sub(r"\.\d+(?=\.|\Z)", "", what)  # findings say listen.0.tls, of the first of a list
     try:
@@ -107,11 +107,11 @@ def _language(what: str) -> str:
 
 def _of_another_server(what: str) -> str:
     """What a key or word of another server is here; empty for anything else."""
-    from poolctl.assembly.glossary import explain_key
     from poolctl.assembly.registry import REGISTRY
     from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS, WORDS
     from poolctl.config.load import NESTED
     from poolctl.config.place_for import place_for, without_dashes, word_for
+    from poolctl.description.glossary import explain_key
 
     owner, _, inner = what.rpartition(".")
     plain = without_dashes(inner)

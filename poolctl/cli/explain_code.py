@@ -6,7 +6,7 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from poolctl.assembly.judge import judge
+from poolctl.assembly.judging.judge import judge
 from poolctl.config.codes import CODES, STAGES, Code
 from poolctl.config.diagnostic import Diagnostic, Invalid
 from poolctl.config.human import PLAIN, Page, plain

@@ -11,7 +11,7 @@ import typer
 from poolctl.cli.say import say
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
 
 UNUSABLE = 2
 
@@ -24,7 +24,7 @@ def judged(
     status: int = UNUSABLE,
 ) -> Judgement:
     """The topology. Says what is wrong with it on standard error and leaves with ``status`` when it is not valid."""
-    from poolctl.assembly.judge import judge
+    from poolctl.assembly.judging.judge import judge
     from poolctl.cli.meant import inputs
     from poolctl.config.diagnostic import Invalid
 

@@ -72,7 +72,7 @@ def _topology(what: str, *, imports: bool) -> str:
     """The shortest topology of an app, from what its source says."""
     from pathlib import Path
 
-    from poolctl.assembly.proposal_scan import look
+    from poolctl.proposal.scan import look
 
     root = ""
     if what.endswith(".py"):
@@ -132,7 +132,7 @@ def _fails(what: str, app: str, root: str, *, imports: bool) -> None:
 def _tried(app: str, kind: str, root: str) -> Diagnostic | None:
     """What is found when an app is imported as one of this kind."""
     from poolctl.assembly.environment.app import check
-    from poolctl.assembly.judge import judge
+    from poolctl.assembly.judging.judge import judge
     from poolctl.config.sources import Inputs
 
     judgement = judge(Inputs(f"<{app}>", text=f"app: {{{kind}: {app}}}\n{_directory(root)}"))

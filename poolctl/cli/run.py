@@ -14,7 +14,7 @@ from poolctl.cli.arguments import Listen, Meant, Overlays, Sets
 from poolctl.cli.say import say
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
     from poolctl.config.diagnostic import Diagnostic
     from poolctl.supervision.reports import Report
 
@@ -29,7 +29,7 @@ def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets
     SIGINT or SIGTERM drains and exits with 0, a second one stops at once. A file that is not valid exits with 78.
     """
     from poolctl.assembly.environment import findings
-    from poolctl.assembly.judge import judge
+    from poolctl.assembly.judging.judge import judge
     from poolctl.assembly.resolve import assembled_from
     from poolctl.cli.log import start_logging
     from poolctl.cli.meant import inputs

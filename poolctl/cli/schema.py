@@ -20,7 +20,7 @@ def schema(
     """
     import json
 
-    from poolctl.assembly.schema import topology_schema
+    from poolctl.description.schema import topology_schema
 
     text = json.dumps(topology_schema(), indent=2) + "\n"
     if output == "-":

@@ -60,7 +60,7 @@ def validate(
 
 
 def _report(inputs: Inputs, environment: bool) -> Report:
-    from poolctl.assembly.judge import judge
+    from poolctl.assembly.judging.judge import judge
     from poolctl.cli.formats import Report
     from poolctl.config.diagnostic import Invalid, in_order
     from poolctl.config.sources import STDIN

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any
 
-from poolctl.assembly.apart import Words, apart
+from poolctl.assembly.sandbox.apart import Words, apart
 from poolctl.testing.checks import Make, tasks
 from poolctl.testing.violation import Violation
 from poolctl.testing.world import World

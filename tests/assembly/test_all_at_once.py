@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from poolctl.assembly.combination import DISPATCHES, OWNERSHIPS, POOLS
-from poolctl.assembly.judge import Judgement, judge
+from poolctl.assembly.fitting.combination import DISPATCHES, OWNERSHIPS, POOLS
+from poolctl.assembly.judging.judge import Judgement, judge
 from poolctl.config.sources import Inputs
 
 WORDS = {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from poolctl.assembly.fitting.rules import fits
 from poolctl.assembly.registry import REGISTRY, words
 from poolctl.assembly.resolve import Parts, read
-from poolctl.assembly.rules import fits
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Invalid
 from poolctl.config.model import Limits, Timeouts, Topology

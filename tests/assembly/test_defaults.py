@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from poolctl.assembly.combination import AFFINITIES, OWNERSHIPS, POOLS, SERVICES, Combination, complete
-from poolctl.assembly.rules import fits
+from poolctl.assembly.fitting.combination import AFFINITIES, OWNERSHIPS, POOLS, SERVICES, Combination, complete
+from poolctl.assembly.fitting.rules import fits
 
 REACTIVE, ASYNC, LEADER, REUSE = OWNERSHIPS
 

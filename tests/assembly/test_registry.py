@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.machine import within
 
-from poolctl.assembly.combination import (
+from poolctl.assembly.fitting.combination import (
     AFFINITIES,
     DISPATCHES,
     MARKS_REQUESTS,
@@ -26,10 +26,11 @@ EVERY = [(axis, word) for axis in REGISTRY for word in words(axis)]
 
 
 @pytest.mark.parametrize(("axis", "word"), EVERY)
-def test_the_word_is_the_file_and_the_class(axis: str, word: str) -> None:
+def test_the_word_is_the_file_or_the_folder_and_the_class(axis: str, word: str) -> None:
     module, _, name = REGISTRY[axis][word].partition(":")
     camel = "".join(part.title() for part in re.split("[-/]", word))
-    assert module == f"poolctl.runtime.{axis}.{re.sub('[-/]', '_', word)}"
+    place, file = f"poolctl.runtime.{axis}", re.sub("[-/]", "_", word)
+    assert module in (f"{place}.{file}", f"{place}.{file}.{axis}", f"{place}.functions.{file}")
     assert name in (camel, f"{camel}App")
 
 
@@ -83,7 +84,7 @@ def test_the_rules_know_the_protocols(protocol: str) -> None:
 
 def test_nothing_is_imported_before_it_is_chosen() -> None:
     code = (
-        "import sys, poolctl.assembly.registry as r, poolctl.assembly.rules; r.words('app');"
+        "import sys, poolctl.assembly.registry as r, poolctl.assembly.fitting.rules; r.words('app');"
         "print([m for m in sys.modules if m.startswith('poolctl.runtime')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=within(30), check=True)

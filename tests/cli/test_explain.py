@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from poolctl.assembly.glossary import explain_key, keys, options
-from poolctl.assembly.judge import judge
-from poolctl.assembly.picture import picture
+from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.registry import REGISTRY, words
 from poolctl.cli.draw import draw
 from poolctl.cli.draw.svg import LETTER
 from poolctl.cli.main import cli
 from poolctl.config.elsewhere import ANSWERS, KEYS
 from poolctl.config.sources import Inputs
+from poolctl.description.glossary import explain_key, keys, options
+from poolctl.description.picture import picture
 
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
 SVG = "{http://www.w3.org/2000/svg}"

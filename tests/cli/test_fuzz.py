@@ -12,7 +12,7 @@ import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from poolctl.assembly.judge import judge
+from poolctl.assembly.judging.judge import judge
 from poolctl.cli.validate import Form, validate
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic, Invalid

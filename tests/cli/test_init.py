@@ -25,11 +25,11 @@ from harness.machine import PATIENCE
 from harness.server import ROOT, Server, wait_until
 from typer.testing import CliRunner, Result
 
-from poolctl.assembly.proposal import Answers, Kind
-from poolctl.assembly.sentences import FREE_THREAD, ONE_INTERPRETER
 from poolctl.cli import init as command
-from poolctl.cli.init_questions import QUESTIONS
+from poolctl.cli.init.questions import QUESTIONS
 from poolctl.cli.main import cli
+from poolctl.description.sentences import FREE_THREAD, ONE_INTERPRETER
+from poolctl.proposal.proposal import Answers, Kind
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n\n@app.get('/')\ndef hello():\n    return 'hello'\n"
 WSGI = (
@@ -244,7 +244,7 @@ def test_options_that_cannot_be(here: Path, words: list[str], said: str) -> None
     "path", ["a: b # c.pem", '"quoted".pem', "${HOME}/x.pem", "x'y.pem", "-", "~", "no", "1e3", "ä.pem"]
 )
 def test_odd_paths_come_through_as_they_are(here: Path, path: str) -> None:
-    from poolctl.assembly.judge import judge
+    from poolctl.assembly.judging.judge import judge
     from poolctl.config.sources import Inputs
 
     assert init("--yes", "--kind", "demo", "--certificate", path).exit_code == 0

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from poolctl.assembly.judge import judge
+from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import AccessLog
 from poolctl.config.diagnostic import Invalid

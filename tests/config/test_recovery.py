@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolctl.assembly.judge import judge
+from poolctl.assembly.judging.judge import judge
 from poolctl.config.diagnostic import Invalid
 from poolctl.config.sources import Inputs
 

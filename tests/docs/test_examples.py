@@ -18,11 +18,11 @@ import pytest
 from harness.machine import PATIENCE, within
 from jsonschema import Draft7Validator
 
-from poolctl.assembly.changes import RULES
 from poolctl.assembly.resolve import read
-from poolctl.assembly.schema import topology_schema
 from poolctl.config.diagnostic import Source
 from poolctl.config.loader import construct, parse
+from poolctl.description.changes import RULES
+from poolctl.description.schema import topology_schema
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = [block for block in pages.BLOCKS if block.language == "console"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from poolctl.assembly.combination import ACCEPTS, LOCKS
+from poolctl.assembly.fitting.combination import ACCEPTS, LOCKS
+from poolctl.assembly.fitting.rules import RULES
 from poolctl.assembly.registry import REGISTRY, part_class
-from poolctl.assembly.rules import RULES
-from poolctl.assembly.sentences import FREE_THREAD, ONE_INTERPRETER
 from poolctl.config.model import Choice, Topology
+from poolctl.description.sentences import FREE_THREAD, ONE_INTERPRETER
 from poolctl.runtime.scoreboard import BUCKETS, ROW
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ import trustme
 
 from fuzz import proxy
 from fuzz.driver import Door
-from poolctl.assembly.combination import ASYNC, SERVICES, Combination, complete
-from poolctl.assembly.rules import combinations, fits
+from poolctl.assembly.fitting.combination import ASYNC, SERVICES, Combination, complete
+from poolctl.assembly.fitting.rules import combinations, fits
 
 APPS: dict[str, Any] = {
     "wsgi": {"wsgi": "fuzzed:wsgi"},

@@ -9,7 +9,7 @@ from harness.server import Server
 
 from fuzz.campaign import SEED, fuzz
 from fuzz.targets import TARGETS
-from poolctl.assembly.combination import SERVICES
+from poolctl.assembly.fitting.combination import SERVICES
 
 SHORT = 12  # sequences of each protocol and each kind of door, where the tests are run
 LONG = 60  # the same for `make fuzz`, on nearly 200 servers

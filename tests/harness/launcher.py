@@ -163,7 +163,7 @@ def _import() -> None:
 
     for name in ("assembly.assemble", "cli.main", "cli.run"):
         importlib.import_module(f"poolctl.{name}")
-    from poolctl.assembly.judge import judge
+    from poolctl.assembly.judging.judge import judge
     from poolctl.config.sources import Inputs
 
     assert not judge(Inputs(str(ROOT / "topologies" / "quickstart.yaml"))).errors  # and what is imported when needed

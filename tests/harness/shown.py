@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from harness.talk import TALKS, Talk, Who
-from poolctl.assembly.combination import ASYNC, Combination
+from poolctl.assembly.fitting.combination import ASYNC, Combination
 
 WORKERS = 2
 DRAWS = 60

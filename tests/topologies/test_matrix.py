@@ -22,10 +22,10 @@ from harness.server import Server
 from harness.shown import WORKERS, show
 from harness.talk import APPS, SESSION
 
-from poolctl.assembly.combination import SERVICES, Combination, complete
-from poolctl.assembly.judge import judge
+from poolctl.assembly.fitting.combination import SERVICES, Combination, complete
+from poolctl.assembly.fitting.rules import combinations, fits
+from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.resolve import read
-from poolctl.assembly.rules import combinations, fits
 from poolctl.cli.run import EX_CONFIG, run
 from poolctl.cli.validate import validate
 from poolctl.config.diagnostic import Diagnostic, Invalid

@@ -13,7 +13,7 @@ from poolctl.assembly.environment import addresses
 from poolctl.config.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
 
 CANNOT_ENTER = " cannot enter "
 NO_PLACE = ("PC420", "PC421")  # without its user or its directory an app is not loaded

@@ -14,7 +14,7 @@ from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
 
 Bound = tuple[str, int, bool]  # host and port in numbers; whether it is one of all IPv6 addresses that takes IPv4 too
 

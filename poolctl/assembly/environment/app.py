@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.apart import Told, apart
-from poolctl.assembly.environment.offspring import die_with_parent
-from poolctl.assembly.environment.where_it_waits import WhereItWaits
 from poolctl.assembly.plugins.plugin import Plugin
+from poolctl.assembly.sandbox.apart import Told, apart
+from poolctl.assembly.sandbox.offspring import die_with_parent
+from poolctl.assembly.sandbox.where_it_waits import WhereItWaits
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
     from poolctl.assembly.resolve import Parts
     from poolctl.supervision.reports import Report
 

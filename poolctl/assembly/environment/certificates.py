@@ -15,7 +15,7 @@ from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import TlsError
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
     from poolctl.config.tls import Certificate, Tls
     from poolctl.config.tree import Path
 

@@ -14,7 +14,7 @@ from poolctl.runtime.system.identity import Identity
 from poolctl.runtime.system.pid_file import refuse_other
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
     from poolctl.config.model import Topology
 
 STREAMS = ("stdout", "stderr")

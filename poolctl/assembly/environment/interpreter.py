@@ -12,7 +12,7 @@ from poolctl.runtime.system.identity import Identity
 from poolctl.supervision.closed_python import another_python, closed, folders
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:

@@ -6,11 +6,11 @@ import resource
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.combination import FRONTED, REACTIVE, REUSE_PORT
+from poolctl.assembly.fitting.combination import FRONTED, REACTIVE, REUSE_PORT
 from poolctl.config.diagnostic import Diagnostic, Place
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
 
 PROBE = 2  # sockets
 SPARE = 256  # descriptors of a process that are not connections

@@ -13,7 +13,7 @@ from poolctl.errors import PoolctlError
 from poolctl.runtime.system.identity import Identity
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
 
 NAMES = ("TMPDIR", "TEMP", "TMP")
 USUAL = ("/tmp", "/var/tmp", "/usr/tmp")  # the library reference, tempfile.gettempdir

@@ -15,7 +15,7 @@ from poolctl.errors import PoolctlError
 from poolctl.runtime.system.identity import Identity
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judge import Judgement
+    from poolctl.assembly.judging.judge import Judgement
 
 ZONES = "/usr/share/zoneinfo"  # tzset(3), unless TZDIR says otherwise
 _NAME = r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)"

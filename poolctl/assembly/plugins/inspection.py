@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from poolctl.assembly.apart import Told, Words, apart
 from poolctl.assembly.plugins.reference import Reference
+from poolctl.assembly.sandbox.apart import Told, Words, apart
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -91,8 +91,8 @@ def _without_a_word(reference: Reference, told: Told) -> Unusable:
 
 def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
     """described with JSON; or unusable with a message, a help and a traceback."""
-    from poolctl.assembly.environment.offspring import die_with_parent
     from poolctl.assembly.plugins.load import PluginError, load
+    from poolctl.assembly.sandbox.offspring import die_with_parent
 
     die_with_parent()
     try:
@@ -133,7 +133,7 @@ def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) ->
     from pydantic import ValidationError
 
     from poolctl.assembly.options import option_fields, plainly, values_of
-    from poolctl.assembly.schema import options_schema, required_options
+    from poolctl.assembly.options_schema import options_schema, required_options
 
     own = "" if _written_by_dataclass(part) else inspect.cleandoc(part.__doc__ or "")  # not what it inherits
     found: dict[str, Any] = {

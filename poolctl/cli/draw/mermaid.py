@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from poolctl.assembly.picture import Box, Picture
+from poolctl.description.picture import Box, Picture
 
 SHAPES = {
     "client": ("([", "])"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access_log.service import LoggedService
-from poolctl.runtime.protocol.websocket.websocket import ABNORMAL, WebSocketConversation
+from poolctl.runtime.protocol.websocket.conversation import ABNORMAL, WebSocketConversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS
 from poolctl.runtime.serving.connection import READ
 from poolctl.runtime.serving.service import Service
@@ -23,7 +23,7 @@ from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl")
 BEHIND = 1024 * 1024  # bytes that wait for the client, past which it is not read from

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolctl.assembly.environment import findings
-from poolctl.assembly.judge import judge
+from poolctl.assembly.judging.judge import judge
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Invalid
 from poolctl.config.sources import Inputs

@@ -20,7 +20,7 @@ from harness.server import wait_until
 
 from poolctl.assembly.environment import findings
 from poolctl.assembly.environment.app import PATIENCE as LOOKING
-from poolctl.assembly.judge import judge
+from poolctl.assembly.judging.judge import judge
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.config.sources import Inputs

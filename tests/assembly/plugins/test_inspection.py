@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poolctl.assembly.judge import judge
+from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.plugins import inspection
 from poolctl.assembly.plugins.inspection import Description, Unusable, described
 from poolctl.assembly.plugins.plugin import Plugin

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from poolctl.runtime.app import Surroundings
-from poolctl.runtime.app.wsgi.wsgi import Application, WsgiApp
-from poolctl.runtime.protocol.http.http import Http
+from poolctl.runtime.app.wsgi.app import Application, WsgiApp
+from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.task import Peer
 
 PEER = Peer("192.0.2.1", "40000", "192.0.2.2", "8000")

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.corpus import LIMITS
 
-from poolctl.runtime.protocol.http.http import Http
+from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.task import Peer
 
 PEER = Peer("192.0.2.1", "40000", "192.0.2.2", "8000")

@@ -10,7 +10,7 @@ from poolctl.runtime.app.asgi.output import WebSocketOutput
 from poolctl.runtime.app.asgi.scope import Memo
 from poolctl.runtime.protocol.http.encode import encode_raw, status_text
 from poolctl.runtime.protocol.http.response import HttpResponse
-from poolctl.runtime.protocol.websocket.websocket import WebSocketConversation
+from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation
 
 Message = dict[str, Any]
 NORMAL, FAILURE, NO_STATUS = 1000, 1011, 1005

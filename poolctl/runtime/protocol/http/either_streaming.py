@@ -1,4 +1,4 @@
-"""HTTP/1 or HTTP/2 for asynchronous apps (see ``http_either``)."""
+"""HTTP/1 or HTTP/2 for asynchronous apps (see ``either``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from poolctl.runtime.protocol.http2.tasks import TasksConversation
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class EitherStreaming(Either, StreamingConversation):

@@ -24,7 +24,7 @@ from poolctl.runtime.system.trust import Trust
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
     from poolctl.runtime.protocol.http.streaming import StreamingConversation
 
 Headers = list[tuple[bytes, bytes]]

@@ -1,4 +1,4 @@
-"""Requests of asynchronous apps from proxies: the same words (see ``http_forwarded``)."""
+"""Requests of asynchronous apps from proxies: the same words (see ``forwarded``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class ForwardedStreaming(StreamingConversation):

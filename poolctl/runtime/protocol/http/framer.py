@@ -12,7 +12,7 @@ from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest, Spool
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class HttpFramer(HttpReader, Framer):

@@ -17,7 +17,7 @@ from poolctl.runtime.protocol.http.head import HeadParser
 from poolctl.runtime.protocol.http.line import TOKEN, malformed
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl.protocol")
 

@@ -16,7 +16,7 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl.protocol")
 
@@ -126,8 +126,8 @@ class StreamingConversation(HttpReader, Conversation):
             self.requests.append(request)
 
     def _become_websocket(self, request: HttpRequest) -> None:
+        from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto need not be there
         from poolctl.runtime.protocol.websocket.handshake import BadHandshake
-        from poolctl.runtime.protocol.websocket.websocket import WebSocketConversation  # wsproto need not be there
 
         try:
             self.successor = WebSocketConversation(self._http, request)

@@ -33,7 +33,7 @@ from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 STREAMS = 100  # that a client may have open at once
 KNOWN = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten

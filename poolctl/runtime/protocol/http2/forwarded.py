@@ -1,4 +1,4 @@
-"""HTTP/2 from proxies: the same words as in HTTP/1, on each stream (see ``http_forwarded``)."""
+"""HTTP/2 from proxies: the same words as in HTTP/1, on each stream (see ``http.forwarded``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poolctl.runtime.protocol.http2.tasks import TasksConversation
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class ForwardedEither(EitherConversation, ForwardedConversation):

@@ -1,4 +1,4 @@
-"""The head of an HTTP/2 request, held to the rules of HTTP/1's (``http_head``): h2 checks what HTTP/2 adds to them.
+"""The head of an HTTP/2 request, held to the rules of HTTP/1's (``http.head``): h2 checks what HTTP/2 adds to them.
 
 An app is written for one HTTP, and so is a log: a method with a quote in it, a fragment in a path or a control
 character in a value must not come in by this door only (RFC 9113, 8.2.1, 8.3.1 and 10.3).
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from poolctl.runtime.protocol.http.line import METHOD, NOT_SERVED, TOKEN, good_hosts, known_host
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
 
 _TARGET = re.compile(rb"/[!-\"$-~]*")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -23,7 +23,7 @@ from poolctl.runtime.serving_async.stopping import SERVING
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.http import Http
+    from poolctl.runtime.protocol.http.protocol import Http
     from poolctl.runtime.serving_async.http2_connection import Http2Connection
 
 

@@ -15,7 +15,7 @@ from serving import ALONE
 
 from poolctl.errors import AppError
 from poolctl.runtime.app.functions.target import load_asgi, load_callable, load_function, load_wsgi
-from poolctl.runtime.app.wsgi.wsgi import Wsgi
+from poolctl.runtime.app.wsgi.app import Wsgi
 
 SHOP = "class Site:\n    def serve(self): pass\nsite = Site()\ndef application(environ, start): return []\nnumber = 3\n"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.forwarded import HOPS, Forwarded
-from poolctl.runtime.protocol.http.http import Http
+from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.task import Peer
 
 PROXY = Peer("10.0.0.1", "40000", "10.0.0.9", "8000")

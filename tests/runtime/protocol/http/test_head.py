@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.wsgi.environ import Memo
 from poolctl.runtime.protocol.http.head import Found, HeadParser, Recent
-from poolctl.runtime.protocol.http.http import Http
 from poolctl.runtime.protocol.http.line import TOKEN
+from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from poolctl.runtime.protocol.http.conversation import HttpConversation
-from poolctl.runtime.protocol.http.http import Http
+from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.http.request import EMPTY
 
 ALL = {f"bad: {name}": case for name, case in BAD.items()} | {f"good: {name}": case for name, case in GOOD.items()}

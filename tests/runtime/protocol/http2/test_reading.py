@@ -11,7 +11,7 @@ from h2.connection import H2Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolctl.runtime.protocol.http.http import Http
+from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 from poolctl.runtime.protocol.http2.frames import PREFACE
 from poolctl.runtime.task import Peer

@@ -7,8 +7,8 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolctl.runtime.protocol.http.http import Http
-from poolctl.runtime.protocol.websocket.websocket import WebSocketConversation
+from poolctl.runtime.protocol.http.protocol import Http
+from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation
 from poolctl.runtime.task import Peer
 
 PEER = Peer("127.0.0.1", "1", "127.0.0.1", "80")

@@ -1,0 +1,372 @@
+"""What the words of a topology amount to: whether they are known, their options right, and whether they fit together.
+
+The steps add to the findings, and each goes on as far as it makes sense, so that everything is said at once. Classes
+of parts are imported only where options have to be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from poolctl.assembly.fitting import size
+from poolctl.assembly.fitting.combination import (
+    ACCEPTS,
+    AFFINITIES,
+    DISPATCHES,
+    LOCKS,
+    MARKS_REQUESTS,
+    NEEDED,
+    OWNERSHIP_OPTIONS,
+    OWNERSHIPS,
+    POOL_OPTIONS,
+    POOLS,
+    SERVICES,
+    Combination,
+    Service,
+    complete,
+)
+from poolctl.assembly.fitting.rules import fits
+from poolctl.assembly.judging.advice import advice
+from poolctl.assembly.judging.of_requests import is_faulty, of_requests
+from poolctl.assembly.registry import part_class, words
+from poolctl.config.choice import OF_THE_APP, given_name_key, path_of_option, place_of_name
+from poolctl.config.diagnostic import Diagnostic
+from poolctl.config.load import draft
+from poolctl.config.model import AXES, Choice, Topology
+from poolctl.config.sources import Inputs
+from poolctl.config.tree import Path, Tree
+
+if TYPE_CHECKING:
+    from poolctl.assembly.plugins.plugin import Plugin
+
+
+def judge(inputs: Inputs) -> Judgement:
+    """Everything that can be said of a topology without looking at the host.
+
+    Raises Invalid when it is no YAML, and Unreadable.
+    """
+    read = draft(inputs)
+    return Judgement(read.tree, read.choices, read.topology, read.findings)
+
+
+class Judgement:
+    """A topology that was read, and what was found.
+
+    ``topology`` and ``combination`` are None where the words do not say enough. ``made`` has the parts whose options
+    were judged, by axis, and those of the protocols of single addresses.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        choices: Mapping[str, Choice],
+        topology: Topology | None,
+        findings: Sequence[Diagnostic] = (),
+    ) -> None:
+        self.tree = tree
+        self.choices = dict(choices)
+        self.topology = topology
+        self.made: dict[str, Any] = {}
+        self.plugins: dict[str, Plugin] = {}  # those of the parts that are plugins
+        self._found = list(findings)
+        self._told: set[Path] = set()  # the choices of plugins with which something is wrong
+        self._sound: set[str] = set()  # the axes whose words are known and whose options are right
+        self._understood = {axis for axis in choices if self._understand(axis)}
+        for axis in choices:
+            if axis in self._understood:
+                self._options(axis, self.choices[axis])
+        self.spoken = self._spoken()
+        self.combination = self._fit()
+        if "app" in self._understood:
+            pool = self.choices.get("pool", Choice("process")).name if self._known_pool else None
+            self._found += list(of_requests(tree, self._service(), pool, self._found))
+        if not self._found and not tree.findings:
+            self._found += advice(self)
+        self.findings = tree.told(self._found)
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        """Why it cannot be run; empty when it can."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def workers(self) -> int:
+        """Processes or threads of the pool, `auto` counted out; 0 under a baseline."""
+        chosen = self.combination
+        assert chosen is not None  # callers have looked at the errors
+        return 0 if chosen.size is None else size.workers(chosen.pool, chosen.size)
+
+    @property
+    def _known_pool(self) -> bool:
+        """Whether the file leaves the pool out or says which one it is."""
+        return "pool" in self._understood or not self.tree.has(("pool",))
+
+    def _understand(self, axis: str) -> bool:
+        """Whether the word of an axis is known. A protocol that is not named is the one that the app speaks."""
+        choice = self.choices[axis]
+        if choice.name == OF_THE_APP:
+            if "app" not in self.choices or not self._is_app(self.choices["app"]):
+                return False
+            choice = self.choices[axis] = replace(choice, name=self._speaks())
+        return self._known(axis, choice)
+
+    def _is_app(self, choice: Choice) -> bool:
+        return "app" in self.plugins or choice.name in SERVICES
+
+    def _speaks(self) -> str:
+        """The protocol that the app is for."""
+        app = self.choices["app"]
+        return (
+            str(self.plugins["app"].description.facts["protocol"])
+            if "app" in self.plugins
+            else SERVICES[app.name].speaks
+        )
+
+    def _known(self, axis: str, choice: Choice) -> bool:
+        known = words(axis)
+        if choice.name in known or self._chosen(axis, axis, choice):
+            return True
+        if choice.path in self._told:
+            return False
+        place = place_of_name(self.tree, choice)
+        from poolctl.assembly.plugins.choose import help_for
+        from poolctl.config.place_for import word_for  # only findings need it
+
+        help_ = word_for(axis, choice.name) or help_for(axis, choice.name)
+        self._found.append(Diagnostic("PC205", f'unknown {axis} "{choice.name}"', place, help_))
+        return False
+
+    def _chosen(self, axis: str, key: str, choice: Choice) -> bool:
+        """Whether a word that is not poolctl's own is a plugin's."""
+        from poolctl.assembly.plugins.choose import choose
+
+        plugin, found = choose(axis, choice, self.tree)
+        if found:
+            self._found += found
+            self._told.add(choice.path)
+        if plugin is not None:
+            self.made[key] = self.plugins[key] = plugin
+        return plugin is not None
+
+    def _options(self, axis: str, choice: Choice) -> None:
+        """Judge the options of a choice; a word that has none and needs none has nothing to be judged."""
+        if axis in self.plugins:
+            if choice.path not in self._told:
+                self._sound.add(axis)
+            return
+        if axis == "pool":
+            choice = self._pool(choice)
+        needs = SERVICES[choice.name].needs if axis == "app" else NEEDED.get(choice.name) if axis == "affinity" else ""
+        if not choice.options and not needs:
+            self._sound.add(axis)
+            return
+        part = self._part(axis, choice)
+        if part is not None:
+            self.made[axis] = part
+            self._sound.add(axis)
+
+    def _part(self, axis: str, choice: Choice) -> Any | None:
+        from poolctl.assembly.options import make
+
+        part = make(part_class(axis, choice.name), choice, self.tree)
+        if isinstance(part, list):
+            self._found += part
+            return None
+        return part
+
+    def _pool(self, choice: Choice) -> Choice:
+        """Without what others say better: a baseline's rules say why it has no size, and growing pools are to come."""
+        if Combination(_ANY, choice.name).baseline:
+            return _without(choice, POOL_OPTIONS)
+        if isinstance(choice.options.get("size"), dict):
+            message = "pool.size: a pool that grows and shrinks is not available yet; give one number or auto"
+            place = self.tree.at_value(path_of_option(self.tree, choice, ("size",)))
+            self._found.append(Diagnostic("PC207", message, place, "for instance size: 8"))
+            return _without(choice, ("size",))
+        return choice
+
+    def _spoken(self) -> list[Choice]:
+        """The protocols that addresses name for themselves."""
+        found = []
+        for index, entry in enumerate(_entries(self.tree)):
+            given = entry.get("protocol") if isinstance(entry, dict) else None
+            if not given or not isinstance(given, str | dict):
+                continue
+            path: Path = ("listen", index, "protocol") if self.tree.has(("listen", index)) else ("listen", "protocol")
+            choice = self._spoken_there(given, path)
+            if choice is None:
+                continue
+            key = f"listen.{index}"
+            if choice.name not in words("protocol") and self._chosen("protocol", key, choice):
+                found.append(replace(choice, name=self.plugins[key].name))
+            elif choice.path not in self._told and self._known("protocol", choice):
+                found.append(choice)
+                part = self._part("protocol", choice)
+                if part is not None:
+                    self.made[key] = part
+        return found
+
+    def _spoken_there(self, given: str | dict[str, Any], path: Path) -> Choice | None:
+        """What one address says; None where that cannot be known."""
+        if isinstance(given, str):
+            return Choice(given, {}, path)
+        key = given_name_key("protocol", given)
+        if key in given:
+            name = given[key]
+            return _without(Choice(name, given, path), (key,)) if isinstance(name, str) and name else None
+        return Choice(self._speaks(), given, path) if "app" in self._understood else None
+
+    def _fit(self) -> Combination | None:
+        """The combination that the file means, where it can be known; what does not fit is said as far as it can be."""
+        undecided = self._undecided()
+        if "app" in undecided and not self._understood:
+            return None
+        given = self._given(undecided)
+        from poolctl.assembly.judging.misfits import Unfit, whatever_else  # only what does not fit needs its words
+
+        if undecided:
+            choices = {axis: choice for axis, choice in self.choices.items() if axis in self._understood}
+            found = whatever_else(given, undecided)
+            if found is not None:
+                likely, rules = found
+                self._found += Unfit(self.tree, choices, (), likely, self._schemes(), rules).findings()
+            return None
+        whole = complete(given)
+        if self.spoken or fits(whole):
+            self._found += Unfit(self.tree, self.choices, self.spoken, given, self._schemes()).findings()
+        return whole
+
+    def _undecided(self) -> dict[str, Sequence[Any]]:
+        """What the file says, but not so that it could be understood; with all that might be meant."""
+        written = {axis for axis in AXES if self.tree.has((axis,))} | {"app"}
+        found: dict[str, Sequence[Any]] = {
+            axis: MEANT[axis] for axis in MEANT if axis in AXES and axis in written - self._understood
+        }
+        for axis, options in (("pool", POOL_OPTIONS), ("ownership", OWNERSHIP_OPTIONS)):
+            if axis in self._understood - self._sound:
+                found |= {option: MEANT[option] for option in options if self._is_faulty(axis, option)}
+        return found
+
+    def _is_faulty(self, axis: str, option: str) -> bool:
+        path = path_of_option(self.tree, self.choices[axis], (option,))
+        return self.tree.has(path) and is_faulty(self.tree, path, self._found)
+
+    def _schemes(self) -> list[str]:
+        """Of each address, as far as they are readable."""
+        found = []
+        for entry in _entries(self.tree):
+            at = entry.get("at") if isinstance(entry, dict) else entry
+            scheme, separator, _ = at.partition("://") if isinstance(at, str) else ("", "", "")
+            found.append(scheme if separator and scheme in ("tcp", "unix", "fd") else "tcp")
+        return found or ["tcp"]
+
+    def _given(self, undecided: Mapping[str, Sequence[Any]]) -> Combination:
+        """What the file says; what is undecided is left out."""
+        choices = {axis: choice for axis, choice in self.choices.items() if axis in self._understood}
+        pool = choices.get("pool", Choice("process"))
+        written: dict[str, Any] = {
+            axis: self._word(axis) for axis in ("ownership", "dispatch", "affinity") if axis in choices
+        }
+        written |= {option: _scalar(pool.options.get(option)) for option in POOL_OPTIONS if option not in undecided}
+        if "ownership" in choices:
+            options = choices["ownership"].options
+            written |= {option: options.get(option) for option in OWNERSHIP_OPTIONS if option not in undecided}
+        names = tuple((axis, each.name) for axis, each in self.plugins.items() if "like" in each.description.facts)
+        kind = self._word("pool") if "pool" in choices else pool.name
+        facts = self.plugins["dispatch"].description.facts if "dispatch" in self.plugins else {}
+        hooks = facts.get("hooks", ())
+        return Combination(
+            _ANY if "app" in undecided else self._service(),
+            kind,
+            schemes=tuple(dict.fromkeys(self._schemes())),
+            names=names,
+            inspects=bool(facts.get("inspects")),
+            finishes="finished" in hooks,
+            **written,
+        )
+
+    def _word(self, axis: str) -> str:
+        """The word of a choice; of a plugin the one that it is like."""
+        plugin = self.plugins.get(axis)
+        return str(plugin.description.facts["like"]) if plugin else self.choices[axis].name
+
+    def _service(self) -> Service:
+        app = self.choices["app"]
+        chosen = self.choices.get("protocol") if "protocol" in self._understood else None
+        service = service_of(self.plugins["app"]) if "app" in self.plugins else SERVICES[app.name]
+        protocol = service.speaks
+        if "protocol" in self.plugins:
+            protocol = self.plugins["protocol"].name
+        elif chosen:
+            protocol = chosen.name
+        elif protocol not in MARKS_REQUESTS:
+            self._by_default(protocol, app)
+        return replace(
+            service,
+            protocol=protocol,
+            marks_requests=self._marks_requests(protocol),
+            counts="concurrency" in app.options,
+            multiplexes=any(each.options.get("http2") for each in (chosen, *self.spoken) if each),
+        )
+
+    def _by_default(self, protocol: str, app: Choice) -> None:
+        """The protocol of an app that is a plugin, when the file names none."""
+        from poolctl.assembly.plugins.choose import default
+
+        plugin, found = default("protocol", protocol, place_of_name(self.tree, app))
+        self._found += found
+        if plugin is not None:
+            self.made["protocol"] = self.plugins["protocol"] = plugin
+
+    def _marks_requests(self, protocol: str) -> bool:
+        if protocol in MARKS_REQUESTS and "protocol" not in self.plugins:
+            return MARKS_REQUESTS[protocol]
+        plugin = self.plugins.get("protocol")
+        return bool(plugin and plugin.description.facts.get("marks_requests"))
+
+
+_ANY = SERVICES["demo"]
+# What might be meant by something that could not be understood.
+MEANT: dict[str, Sequence[Any]] = {
+    "app": tuple(SERVICES[word] for word in ("demo", "asgi", "lines", "echo", "stream", "async-lines", "async-stream")),
+    "pool": POOLS,
+    "ownership": OWNERSHIPS,
+    "dispatch": DISPATCHES,
+    "affinity": AFFINITIES,
+    "size": ("auto",),
+    "threads": (1, 2),
+    "accept": ACCEPTS,
+    "lock": LOCKS,
+}
+
+
+def _entries(tree: Tree) -> list[Any]:
+    """What the key ``listen`` has, as a list; one address is as good as a list of one."""
+    value = tree.value_at(("listen",)) if tree.has(("listen",)) else []
+    return value if isinstance(value, list) else [value]
+
+
+def service_of(plugin: Plugin) -> Service:
+    """What the rules have to know of an app that is a plugin."""
+    said, facts = plugin.description, plugin.description.facts
+    speaks = str(facts["protocol"])
+    return Service(
+        plugin.name,
+        speaks,
+        speaks,
+        MARKS_REQUESTS.get(speaks, False),
+        owns_connection=bool(facts["owns_connection"]),
+        asynchronous=bool(facts["asynchronous"]),
+        lendable=bool(facts["lendable"]),
+        needs=said.required[0] if said.required else "",
+    )
+
+
+def _scalar(value: Any) -> Any:
+    return None if isinstance(value, dict) else value
+
+
+def _without(choice: Choice, options: Sequence[str]) -> Choice:
+    return Choice(choice.name, {key: value for key, value in choice.options.items() if key not in options}, choice.path)

@@ -1,0 +1,80 @@
+"""Keys that are about HTTP requests: refused with other protocols, and what only the runtime can judge of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from poolctl.assembly.fitting.combination import Service
+from poolctl.config.diagnostic import Diagnostic, Label
+from poolctl.config.tree import Path, Tree
+
+ABOUT = {
+    "access_log": "its lines are about HTTP requests",
+    "forwarded": "its headers are those of HTTP requests",
+}
+
+
+# Where nothing could end a request that takes too long.
+ENDLESS = {
+    "thread": "a thread cannot be ended alone, and ending its process would end all other requests in it",
+    "thread-per-connection": "a thread cannot be ended alone, and ending its process would end all other clients",
+    "process-per-connection": "a process that serves one client has no row in the scoreboard",
+}
+
+
+def of_requests(
+    tree: Tree, service: Service, pool: str | None, found: Sequence[Diagnostic] = ()
+) -> Iterator[Diagnostic]:
+    """What is wrong with the keys ``access_log``, ``forwarded`` and ``timeouts.request``, where nothing else is.
+
+    ``pool``: None where it is not known. ``found``: what was found so far.
+    """
+    protocol = service.protocol
+    for key, about in ABOUT.items():
+        if protocol != "http" and _set(tree, (key,), found):
+            message = f"{key}: {about}, but the protocol here is {protocol}"
+            label = Label(tree.at_value(("app",)), f"the app is {service.app}")
+            yield Diagnostic("PC301", message, tree.at_key((key,)), "leave it out", (label,))
+    yield from _request(tree, service, pool, found)
+    yield from _directives(tree, found)
+
+
+def _set(tree: Tree, path: Path, found: Sequence[Diagnostic]) -> bool:
+    """Whether a key has a value other than off, of which nothing else was said."""
+    return tree.has(path) and tree.value_at(path) not in (None, "off") and not is_faulty(tree, path, found)
+
+
+def is_faulty(tree: Tree, path: Path, found: Sequence[Diagnostic]) -> bool:
+    """Whether something was found in the value at a path."""
+    source, span = tree.at_value(path)
+    return any(
+        each.place.source is source and span[:2] <= each.place.span[:2] <= (span.end_line, span.end_column)
+        for each in found
+    )
+
+
+def _request(tree: Tree, service: Service, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """What is wrong with ``timeouts.request``."""
+    path = ("timeouts", "request")
+    if not _set(tree, path, found):
+        return
+    reason = "" if service.asynchronous else ENDLESS.get(pool or "", "")
+    if service.owns_connection:
+        reason = f"the app {service.app} owns its connection and answers no requests"
+    if reason:
+        help_ = "leave it out" if service.owns_connection else "leave it out, or use pool: process"
+        yield Diagnostic("PC301", f"timeouts.request: {reason}", tree.at_key(path), help_)
+
+
+def _directives(tree: Tree, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    value = tree.value_at(("access_log",)) if _set(tree, ("access_log",), found) else None
+    text = value.get("format") if isinstance(value, dict) else value
+    if not isinstance(text, str) or "%" not in text:
+        return
+    from poolctl.runtime.access_log.directives import parse  # few formats have directives
+
+    try:
+        parse(text)
+    except ValueError as error:
+        message, _, known = str(error).partition("; ")
+        yield Diagnostic("PC204", f"access_log: {message}", tree.at_value(("access_log", "format")), known)

@@ -1,0 +1,64 @@
+"""poolctl init: write a commented topology after asking what the app is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from poolctl.cli.init.questions import QUESTIONS
+from poolctl.proposal.proposal import Kind  # typer reads it
+
+
+def _option(field: str, metavar: str | None = None) -> Any:
+    question = QUESTIONS[field]
+    return typer.Option(question.flags, metavar=metavar, help=question.asks, show_default=False)
+
+
+def init(
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; -: to standard output.")
+    ] = "topology.yaml",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, take defaults for what is not given.")] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The server's name. The default is the project's.")] = "",
+    app: Annotated[str | None, _option("app", "MODULE:CALLABLE")] = None,
+    kind: Annotated[Kind | None, _option("kind")] = None,
+    production: Annotated[bool | None, _option("production")] = None,
+    websockets: Annotated[bool | None, _option("websockets")] = None,
+    waits: Annotated[bool | None, _option("work")] = None,
+    mixed: Annotated[bool | None, _option("mixed")] = None,
+    keeps: Annotated[Literal["nothing", "client", "shared"] | None, _option("keeps")] = None,
+    proxy: Annotated[Literal["none", "unix", "tcp"] | None, _option("proxy")] = None,
+    trust: Annotated[str | None, _option("trust", "ADDRESS")] = None,
+    certificate: Annotated[str | None, _option("certificate", "FILE")] = None,
+    key: Annotated[str | None, _option("key", "FILE")] = None,
+    listen: Annotated[str | None, _option("listen", "ADDRESS")] = None,
+    thread_safe: Annotated[bool | None, _option("thread_safe")] = None,
+    preload: Annotated[bool | None, _option("preload")] = None,
+) -> None:
+    """Write a commented topology for an app: look for it here, ask what decides something, say why.
+
+    Nothing is imported or run to find the app. Exits with 0 when the file is written, 1 when the answers end early,
+    2 when the file exists already, or there is no terminal to ask on.
+    """
+    given = {
+        "app": app,
+        "kind": kind,
+        "production": production,
+        "websockets": websockets,
+        "work": None if waits is None else "waits" if waits else "computes",
+        "mixed": mixed,
+        "keeps": keeps,
+        "proxy": proxy,
+        "trust": trust,
+        "certificate": certificate,
+        "key": key,
+        "listen": listen,
+        "thread_safe": thread_safe,
+        "preload": preload,
+    }
+    from poolctl.cli.init.session import Session  # asks and writes; --help needs none of it
+
+    session = Session(output, force=force, name=name, given={k: v for k, v in given.items() if v is not None})
+    raise typer.Exit(session.run(defaults=yes))

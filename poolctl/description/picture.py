@@ -1,0 +1,217 @@
+"""What a topology is, as data that can be drawn: who is there, who holds which sockets, how a request travels.
+
+Picture      the whole
+  Box        a process, a thread, a socket or a queue, with those inside it; one box may stand for several
+  Arrow      what goes from one box to another
+  Choice     one axis: its word, whether it was written, what it gives and what it costs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from poolctl.assembly.fitting.combination import ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
+from poolctl.assembly.judging.judge import Judgement
+from poolctl.config.choice import name_key
+from poolctl.config.model import Topology
+from poolctl.description import picture_texts as texts
+from poolctl.description.complete_file import value
+from poolctl.description.settings import settings
+
+Kind = Literal["client", "process", "thread", "socket", "queue"]
+
+
+class Box(NamedTuple):
+    """``name`` is unique in a picture. ``number``: for how many it stands."""
+
+    name: str
+    kind: Kind
+    title: str
+    about: str = ""
+    number: int = 1
+    inside: tuple[Box, ...] = ()
+
+
+class Arrow(NamedTuple):
+    source: str
+    target: str
+    label: str
+
+
+class Choice(NamedTuple):
+    """``origin``: where the file says it, or why it is the default. ``options``: those of a plugin, which no page of
+    poolctl's own explains."""
+
+    axis: str
+    word: str
+    origin: str
+    gives: str
+    costs: str
+    options: tuple[str, ...] = ()
+
+
+class Picture(NamedTuple):
+    name: str
+    summary: str
+    clients: Box
+    listeners: tuple[Box, ...]
+    processes: Box  # the supervisor, with all that is below it
+    arrows: tuple[Arrow, ...]
+    steps: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    designs: tuple[str, ...]  # what it equals, or comes near to
+
+
+def picture(judgement: Judgement) -> Picture:
+    """The picture of a topology that was judged and found right."""
+    topology, chosen = judgement.topology, judgement.combination
+    assert topology is not None
+    assert chosen is not None  # callers have looked at the errors
+    scene = _Scene(topology, chosen, judgement.workers)
+    return Picture(
+        topology.name,
+        texts.summary(chosen, judgement.workers),
+        Box("clients", "client", "clients"),
+        scene.listeners(),
+        scene.supervisor(),
+        tuple(scene.arrows()),
+        tuple(texts.steps(topology, chosen)),
+        tuple(_choices(judgement, chosen)),
+        tuple(texts.designs(chosen)),
+    )
+
+
+class _Scene:
+    """The boxes of one topology."""
+
+    def __init__(self, topology: Topology, chosen: Combination, workers: int) -> None:
+        self.topology = topology
+        self.chosen = chosen
+        self.workers = workers
+        self.fronted = chosen.ownership in (REACTIVE, ASYNC)
+        self.threads = chosen.pool == "thread"
+
+    def listeners(self) -> tuple[Box, ...]:
+        """One for each address; under reuse-port it stands for a group."""
+        group = self.chosen.ownership == REUSE_PORT
+        return tuple(
+            Box(
+                f"listen{index}",
+                "socket",
+                str(address),
+                f"a socket for each of {self.workers} workers" if group else "",
+                self.workers if group else 1,
+            )
+            for index, address in enumerate(self.topology.listen)
+        )
+
+    def supervisor(self) -> Box:
+        """The tree of processes."""
+        mold = Box("mold", "process", "mold", "forks the roles, and again when they die", 1, self._roles())
+        about = "holds the listening sockets; no user code, no traffic"
+        return Box("supervisor", "process", "supervisor", about, 1, (mold,))
+
+    def _roles(self) -> tuple[Box, ...]:
+        if self.chosen.baseline:
+            return (self._baseline(),)
+        inside = (*self._front(), *self._queues(), self._pool())
+        if self.threads:
+            return (Box("role", "process", "threads", "the one process that has all threads", 1, inside),)
+        return inside
+
+    def _baseline(self) -> Box:
+        kind: Kind = "thread" if self.chosen.pool == "thread-per-connection" else "process"
+        if self.chosen.pool == "iterative":
+            return Box("worker", "process", "server", "accepts, and serves one client after the other")
+        per = Box("worker", kind, f"a {kind} for each client", "made when it comes, gone when it leaves")
+        return Box("role", "process", "server", f"accepts, and makes a {kind} for each client", 1, (per,))
+
+    def _front(self) -> Iterator[Box]:
+        if self.fronted:
+            yield Box("front", "thread" if self.threads else "process", "front", texts.FRONT[self._owner()])
+
+    def _owner(self) -> str:
+        if self.chosen.ownership == ASYNC:
+            return f"{ASYNC}, accept {self.chosen.accept}"
+        return str(self.chosen.ownership)
+
+    def _queues(self) -> Iterator[Box]:
+        if not self.fronted:
+            return
+        shared = self.chosen.dispatch == "shared-queue" and not self.chosen.queues_in_front
+        about = "one for all workers" if shared else "one for each worker"
+        if self.chosen.queues_in_front:
+            about += ", with what it can begin at once; the rest waits in the front"
+        yield Box("inbox", "queue", "inbox", about, 1 if shared else self.workers)
+
+    def _pool(self) -> Box:
+        threads = self.chosen.threads or 1
+        about = texts.WORKER[str(self.chosen.ownership)]
+        if self.threads:
+            return Box("worker", "thread", "worker", about, self.workers)
+        inside = (Box("thread", "thread", "thread", "takes one request at a time", threads),) if threads > 1 else ()
+        return Box("worker", "process", "worker", about, self.workers, inside)
+
+    def arrows(self) -> Iterator[Arrow]:
+        """How connections and requests go."""
+        first = "front" if self.fronted else "role" if self.chosen.pool in texts.MAKERS else "worker"
+        for listener in self.listeners():
+            yield Arrow("clients", listener.name, "connect")
+            yield Arrow(listener.name, first, texts.ACCEPTS[self.chosen.ownership or self.chosen.pool])
+        if self.fronted:
+            unit = "a request" if self.chosen.ownership == REACTIVE else "a connection"
+            yield Arrow("front", "inbox", f"{unit}, by {self.chosen.shown('dispatch')}")
+            yield Arrow("inbox", "worker", "takes it")
+        if self.chosen.ownership == REACTIVE:
+            yield Arrow("worker", "front", "gives the connection back")
+        if first == "role":
+            yield Arrow("role", "worker", "a connection")
+
+
+def _choices(judgement: Judgement, chosen: Combination) -> Iterator[Choice]:
+    words = {
+        "pool": chosen.pool if (chosen.threads or 1) == 1 else f"{chosen.pool} with threads",
+        "ownership": chosen.ownership,
+        "dispatch": chosen.dispatch,
+        "affinity": chosen.affinity,
+    }
+    for axis, word in words.items():
+        if word is None or (chosen.baseline and axis == "affinity"):
+            continue
+        gives, costs = texts.ABOUT[axis][word]
+        if axis == "ownership" and word == LEADER and chosen.pool == "process":
+            gives, costs = texts.LEADING_PROCESSES
+        if word == "shared-queue":
+            gives, costs = texts.of_shared_queue(chosen)
+        plugin = judgement.plugins.get(axis)
+        if plugin:
+            costs = f"a plugin, of {plugin.reference.origin}; it fits where {word} does"
+            gives = plugin.description.sentence or gives
+            yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
+        else:
+            yield Choice(axis, word, _origin(judgement, axis), gives, costs)
+    for axis in ("app", "protocol"):  # of which only plugins need to be explained
+        plugin = judgement.plugins.get(axis)
+        if plugin:
+            costs = f"a plugin, of {plugin.reference.origin}"
+            gives = plugin.description.sentence or "it has no docstring"
+            yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
+
+
+def _options(judgement: Judgement, axis: str) -> tuple[str, ...]:
+    """Each with what counts, written or not."""
+    own = [
+        each for each in settings(judgement) if each.path[0] == axis and each.path[1:] not in ((), (name_key(axis),))
+    ]
+    return tuple(
+        f"{'.'.join(map(str, each.path[1:]))}: {'(masked)' if each.secret else value(each.shown)}  ({each.source})"
+        for each in own
+    )
+
+
+def _origin(judgement: Judgement, axis: str) -> str:
+    if axis not in judgement.choices:
+        return "default"
+    place = judgement.tree.at_value((axis,))
+    return f"{place.source.name}:{place.span.line + 1}" if place.source.is_file else place.source.name

@@ -1,0 +1,251 @@
+"""The complete settings of a topology: every key with its value, written or default, and where it comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel
+
+from poolctl.assembly.fitting.combination import REACTIVE
+from poolctl.assembly.judging.judge import Judgement
+from poolctl.assembly.plugins.plugin import Plugin
+from poolctl.assembly.resolve import Parts, assembled_from
+from poolctl.config.address import Address
+from poolctl.config.choice import given_name_key, name_key, path_of_option, place_of_name
+from poolctl.config.diagnostic import Place
+from poolctl.config.model import AXES, Choice, Topology
+from poolctl.config.tree import Path
+from poolctl.config.units import BYTES, READERS, SECONDS
+
+SECRET = re.compile(r"PASS|PWD$|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|DSN|JWT", re.IGNORECASE)
+BINARY = ("B", "KiB", "MiB", "GiB")
+EMPTY = ("password", "ciphers", "cache")  # texts that may be empty, and not null
+# What is before the @ of a URL: user:password, a token alone, and passwords with a slash that should be %2F. And the
+# passwords of connection strings (libpq, ODBC, JDBC): host=db password=secret.
+CREDENTIALS = re.compile(
+    r"://(?:[^/@\s]+|[^/@\s:]*:[^@\s]+)@|(?<![a-z0-9])(?:ssl)?(?:password|passwd|pwd|secret|token)\s*=\s*[^\s;&]",
+    re.IGNORECASE,
+)
+
+
+class Setting(NamedTuple):
+    """One key. ``value`` is what counts, in seconds and bytes; ``shown`` is how the file would say it."""
+
+    path: Path
+    value: Any
+    shown: Any
+    source: str
+    secret: bool = False
+
+    @property
+    def key(self) -> str:
+        """The path with dots."""
+        return ".".join(map(str, self.path))
+
+
+def settings(judgement: Judgement) -> list[Setting]:
+    """All settings, in the order of the model. Raises Invalid for a topology that was found wrong."""
+    return list(_Settings(judgement, assembled_from(judgement)).all())
+
+
+class _Settings:
+    """The tree says what was written, the parts and the model what is left."""
+
+    def __init__(self, judgement: Judgement, parts: Parts) -> None:
+        self.tree = judgement.tree
+        self.choices = judgement.choices
+        self.parts = parts
+
+    def all(self) -> Iterator[Setting]:
+        topology = self.parts.topology
+        for name, field in Topology.model_fields.items():
+            if name in AXES:
+                yield from self._axis(name)
+            elif name == "listen":
+                for index, address in enumerate(topology.listen):
+                    yield from self._address(index, address)
+            elif name == "access_log" and topology.access_log and not self.tree.has(("access_log", "format")):
+                yield from self._log(topology)
+            else:
+                default = {"access_log": "off", "forwarded": "off"}.get(name)
+                yield from self._value((name,), getattr(topology, name), _unit(field), default)
+
+    def _axis(self, axis: str) -> Iterator[Setting]:
+        part = getattr(self.parts, axis)
+        if part is None:
+            return  # a baseline has no such axis
+        chosen = self.parts.combination
+        word = {"app": chosen.service.app, "protocol": chosen.service.protocol}.get(axis) or chosen.shown(axis)
+        choice = self.choices.get(axis)
+        if choice is None or (axis in ("pool", "protocol") and self._nameless(axis)):
+            source = self._default_of(axis)
+        else:
+            source = self._origin(place_of_name(self.tree, choice), (axis,))
+        yield Setting((axis, name_key(axis)), word, word, source)
+        yield from self._options((axis,), part, choice)
+
+    def _nameless(self, axis: str) -> bool:
+        """Whether the file has options only, and the word is the default."""
+        given = self.tree.value_at((axis,))
+        return isinstance(given, dict) and given_name_key(axis, given) not in given
+
+    def _default_of(self, axis: str) -> str:
+        chosen = self.parts.combination
+        if axis in ("dispatch", "affinity") and chosen.ownership:
+            return f"default under {chosen.ownership}"
+        return f"default for app {chosen.service.app}" if axis in ("protocol", "ownership") else "default"
+
+    def _options(self, base: Path, part: Any, choice: Choice | None) -> Iterator[Setting]:
+        if isinstance(part, Plugin):
+            for name, value in part.description.values.items():
+                there = path_of_option(self.tree, choice, (name,)) if choice else (*base, name)
+                yield from self._value((*base, name), value, "", None, there)
+            return
+        hints = get_type_hints(type(part), include_extras=True)
+        for field in fields(part):
+            there = path_of_option(self.tree, choice, (field.name,)) if choice else (*base, field.name)
+            lent = field.name != "concurrency" or self.parts.combination.ownership == REACTIVE or self.tree.has(there)
+            if not field.init or not lent:  # written, concurrency would ask for lending
+                continue
+            value, unit = getattr(part, field.name), _unit_of(hints[field.name])
+            source = None
+            if field.name == "size" and value == "auto":
+                source = f"{self._source(there) or 'default'}, {self.parts.workers} here"
+            yield from self._value((*base, field.name), value, unit, None, there, source)
+
+    def _address(self, index: int, address: Address) -> Iterator[Setting]:
+        base: Path = ("listen", index)
+        there = base if self.tree.has(base) else ("listen",)
+        at = (*there, "at") if self.tree.has((*there, "at")) else there
+        yield Setting((*base, "at"), str(address), str(address), self._source(at) or "default")
+        if address.scheme == "unix":
+            for key in ("mode", "owner", "group"):
+                value = getattr(address, key)
+                shown = f"{value:04o}" if key == "mode" and value is not None else value
+                yield from self._value((*base, key), shown or None, "", None, (*there, key))
+        for key in ("tls", "proxy_protocol"):
+            value = getattr(address, key) or None
+            yield from self._value((*base, key), value, "", None, (*there, key))
+        if address.protocol is not None:
+            part = self.parts.protocols[index]
+            yield Setting((*base, "protocol", "use"), part.name, part.name, self._source((*there, "protocol")) or "")
+            yield from self._options((*base, "protocol"), part, None)
+
+    def _log(self, topology: Topology) -> Iterator[Setting]:
+        """The short form: the word is the format."""
+        log = topology.access_log
+        assert log is not None
+        there = ("access_log",) if isinstance(self.tree.value_at(("access_log",)), str) else ("access_log", "format")
+        yield from self._value(("access_log", "format"), log.format, "", None, there)
+        yield from self._value(("access_log", "to"), log.to, "", None)
+
+    def _value(
+        self,
+        path: Path,
+        value: Any,
+        unit: str,
+        default: Any = None,
+        there: Path | None = None,
+        source: str | None = None,
+    ) -> Iterator[Setting]:
+        """A value with all that is in it. ``there``: where the tree has it, which short forms move."""
+        there = path if there is None else there
+        if isinstance(value, BaseModel):
+            for name, field in type(value).model_fields.items():
+                yield from self._value((*path, name), getattr(value, name), _unit(field), None, (*there, name))
+            return
+        if isinstance(value, Mapping) and value:
+            for name, inner in value.items():
+                yield from self._value((*path, name), inner, unit, None, (*there, name))
+            return
+        written = self._source(there)
+        value = list(value) if isinstance(value, tuple) else value
+        value = None if value == "" and path[-1] not in EMPTY else value
+        shown = self.tree.value_at(there) if written and not isinstance(value, dict) else _with_unit(value, unit)
+        if value is None and default is not None:
+            value = shown = default
+        if path[-1] == "umask" and isinstance(value, int):
+            shown = f"{value:04o}"
+        secret = _is_secret(path, value)
+        source = source or written or "default"
+        if source.startswith("--set ") and (secret or "{" in source or "[" in source):
+            source = source.partition("=")[0]  # the option has the secret in it, or that of a key beside this one
+        yield Setting(path, value, shown, source, secret)
+
+    def _source(self, path: Path) -> str:
+        """Where a value was written; empty when it was not."""
+        if not self.tree.has(path):
+            return ""
+        return self._origin(self.tree.at_value(path), path)
+
+    def _origin(self, place: Place, path: Path) -> str:
+        shown = place.source.name if not place.source.is_file else f"{place.source.name}:{place.span.line + 1}"
+        names = self.tree.variables(path)
+        return f"{shown}, {' and '.join(f'${name}' for name in names)}" if names else shown
+
+
+def _unit(field: Any) -> str:
+    """The unit of a field of the model: seconds, bytes or none."""
+    for mark in field.metadata:
+        for unit, reader in READERS.items():
+            if mark is reader[0] or mark is reader[1]:
+                return unit
+    return _unit_of(field.annotation)
+
+
+def _unit_of(hint: Any) -> str:
+    """The unit of an annotation, also of one that may be None."""
+    for mark in getattr(hint, "__metadata__", ()):
+        for unit, reader in READERS.items():
+            if mark == unit or mark is reader[0]:
+                return unit
+    if get_origin(hint) is not None:
+        return next((unit for inner in get_args(hint) if (unit := _unit_of(inner))), "")
+    return ""
+
+
+def _with_unit(value: Any, unit: str) -> Any:
+    """A default as a person would write it: 30s, 32KiB."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not unit or not value:
+        return value
+    units = dict(SECONDS.items()) if unit == "seconds" else {name: float(BYTES[name]) for name in BINARY}
+    # The largest that gives a whole number.
+    name, factor = max(((n, f) for n, f in units.items() if (value / f).is_integer()), key=lambda pair: pair[1])
+    return f"{int(value / factor)}{name}"
+
+
+def _is_secret(path: Path, value: Any) -> bool:
+    """What is not shown to who looks over a shoulder, or reads a log."""
+    if value in (None, "", [], {}):
+        return False
+    if path[-1] == "password":
+        return True
+    inside = "environment" in map(str, path[:-1])
+    named = inside and SECRET.search(str(path[-1])) is not None
+    texts = value if isinstance(value, list) else [value]
+    return named or any(isinstance(text, str) and CREDENTIALS.search(text) is not None for text in texts)
+
+
+def shown_default(field: Any) -> str:
+    """The default of a field of the model, as a person would write it."""
+    if field.is_required():
+        return "none, it is required" if field.default_factory is None else "see its keys"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "see its keys"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if value in (None, "", {}):
+        return "none"
+    shown = _with_unit(value, _unit(field))
+    return str(shown).lower() if isinstance(shown, bool) else str(shown)
+
+
+def shown_option(part: type[Any], name: str) -> str:
+    """The default of an option of a part, as a person would write it."""
+    (default,) = (field.default for field in fields(part) if field.name == name)
+    shown = _with_unit(default, _unit_of(get_type_hints(part, include_extras=True)[name]))
+    return str(shown).lower() if isinstance(shown, bool) else str(shown)

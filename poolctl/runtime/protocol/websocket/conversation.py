@@ -1,0 +1,152 @@
+"""One WebSocket (RFC 6455), after the HTTP request that asked for it. Frames, masks and permessage-deflate (RFC 7692)
+are wsproto's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.extensions import Extension, PerMessageDeflate
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.protocol.websocket.handshake import BadHandshake, subprotocols_of, upgrade_of
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.protocol import Http
+
+PIECE = 4096  # bytes that are decompressed at once, so that a little cannot become very much before it is counted
+HELD = 65536  # bytes that a client may send before it is accepted
+ABNORMAL, TOO_BIG = 1006, 1009
+OPEN, CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
+CLOSES = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)
+
+
+class WebSocketConversation(Conversation):
+    """``messages``  complete ones, oldest first: str or bytes; ``size``: of all of them
+    ``out``       frames that are to be sent; who sends them empties it
+    ``closed``    the code and the reason with which it ended, once it has: the client's, or ours
+    ``rude``      whether the client broke the rules: what else it sends is not looked at
+    """
+
+    pending = False
+
+    def __init__(self, http: Http, request: HttpRequest) -> None:
+        """Raises BadHandshake."""
+        self.requests: deque[None] = deque()
+        self.reply = b""
+        self.failure = 0
+        self.request = request
+        self.peer = request.conversation.peer
+        self.subprotocols = subprotocols_of(request.headers)
+        self.messages: deque[str | bytes] = deque()
+        self.size = 0
+        self.out = bytearray()
+        self.closed: tuple[int, str] | None = None
+        self.accepted = False
+        self._limit = http.websocket_message
+        self._deflate = http.websocket_deflate
+        self._coming: list[str | bytes] = []  # parts of a message
+        self._coming_size = 0
+        self.rude = False
+        self._held = bytearray()  # what came before it was accepted
+        self._wire = WSConnection(ConnectionType.SERVER)
+        try:
+            self._wire.initiate_upgrade_connection(upgrade_of(request.headers, self.subprotocols), "/")
+        except (LocalProtocolError, RemoteProtocolError, ValueError) as error:
+            raise BadHandshake(400) from error
+
+    @property
+    def over(self) -> bool:
+        """Whether both sides have said that it is closed, or one has gone."""
+        return self.rude or self._wire.state is CLOSED or (self.closed is not None and self.closed[0] == ABNORMAL)
+
+    def accept(self, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Answer the handshake. Raises LocalProtocolError or ValueError for what may not be sent."""
+        extensions: list[Extension] = [PerMessageDeflate()] if self._deflate else []
+        answer = AcceptConnection(subprotocol, extensions, [(bytes(name), bytes(value)) for name, value in headers])
+        self.out += self._wire.send(answer)
+        self.accepted = True
+        held, self._held = bytes(self._held), bytearray()
+        if held:
+            self.receive(held)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere."""
+        if not self.accepted:
+            self._held += data
+            if len(self._held) > HELD:
+                self.closed = (ABNORMAL, "")
+            return
+        for start in range(0, len(data), PIECE):
+            if self.rude or self._wire.state is CLOSED:
+                return
+            self._wire.receive_data(data[start : start + PIECE])
+            for event in self._wire.events():
+                self._happened(event)
+
+    def _happened(self, event: object) -> None:
+        if isinstance(event, TextMessage | BytesMessage):
+            if self.closed is None:
+                self._add(event)
+        elif isinstance(event, Ping):
+            if self._wire.state is OPEN:
+                self.out += self._wire.send(event.response())
+        elif isinstance(event, CloseConnection):
+            if self._wire.state is OPEN:  # no frame of the client's: wsproto says what was wrong with one
+                self.rude = True
+            if self.closed is None:
+                self.closed = (int(event.code), event.reason or "")
+            if self._wire.state in CLOSES:
+                self.out += self._wire.send(event.response())
+
+    def _add(self, event: TextMessage | BytesMessage) -> None:
+        data = event.data if isinstance(event.data, str) else bytes(event.data)
+        if data:
+            self._coming.append(data)
+        self._coming_size += len(data)
+        if self._coming_size > self._limit:
+            self._coming.clear()
+            self.rude = True
+            self.close(TOO_BIG, f"a message may have {self._limit} bytes")
+        elif event.message_finished:
+            several = len(self._coming) != 1
+            whole = type(data)().join(self._coming) if several else self._coming[0]  # type: ignore[arg-type]
+            self.messages.append(whole)
+            self.size += self._coming_size
+            self._coming.clear()
+            self._coming_size = 0
+
+    def take(self) -> str | bytes:
+        """The oldest message."""
+        message = self.messages.popleft()
+        self.size -= len(message)
+        return message
+
+    def send(self, message: str | bytes) -> None:
+        """Send a message."""
+        self.out += self._wire.send(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
+
+    def ping(self) -> None:
+        """Ask whether the client is still there."""
+        if self._wire.state is OPEN:
+            self.out += self._wire.send(Ping())
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say that it is over; the client is to say the same."""
+        if self.closed is None:
+            self.closed = (code, reason)
+        if self._wire.state in CLOSES:
+            # a frame of control has 125 bytes at the most, 2 of them for the code
+            text = reason.encode()[:123].decode(errors="ignore")
+            self.out += self._wire.send(CloseConnection(code, text))
+
+    def ended(self) -> None:
+        """The client has gone, with or without a word."""
+        if self.closed is None:
+            self.closed = (ABNORMAL, "")

@@ -1,0 +1,269 @@
+"""Every file that init can write, for all combinations of answers."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poolctl.assembly.fitting import size
+from poolctl.assembly.judging.judge import Judgement, judge
+from poolctl.config.sources import Inputs
+from poolctl.proposal.keys import quoted
+from poolctl.proposal.proposal import AXES, TARGETED, Answers, Kind, Proposal, asked, propose
+from poolctl.proposal.text import text
+
+ROOT = Path(__file__).parents[2]
+KINDS = typing.get_args(Kind)
+APPS = {"static": "./public", "cgi": "./cgi-bin"}
+# Of each question answers that lead to different files.
+VALUES: dict[str, tuple[object, ...]] = {
+    "production": (True, False),
+    "websockets": (True, False),
+    "work": ("waits", "computes"),
+    "mixed": (True, False),
+    "keeps": ("nothing", "client", "shared"),
+    "proxy": ("none", "unix", "tcp"),
+    "trust": ("127.0.0.1", "10.0.0.0/8"),
+    "certificate": ("", "shop.pem"),
+    "key": ("", "shop.key"),
+    "listen": ("", "unix:///run/x.sock"),
+    "thread_safe": (True, False),
+    "preload": (True, False),
+}
+
+
+def start(kind: str) -> Answers:
+    return Answers(kind, APPS.get(kind, "shop:app") if kind not in ("echo", "demo") else "", "shop")  # type: ignore[arg-type]
+
+
+def walk(answers: Answers, settled: frozenset[str] = frozenset({"app"})) -> Iterator[Answers]:
+    """All that an interview can end with: the next question that decides something, with each of its answers."""
+    left = [field for field in asked(answers) if field not in settled]
+    if not left:
+        yield answers
+        return
+    for value in VALUES[left[0]]:
+        yield from walk(replace(answers, **{left[0]: value}), settled | {left[0]})
+
+
+@cache
+def written(answers: Answers) -> str:
+    """The file for these answers."""
+    return text(propose(answers))
+
+
+def judged(words: str, folder: Path) -> Judgement:
+    file = folder / "topology.yaml"
+    file.write_text(words)
+    return judge(Inputs(str(file)))
+
+
+def axes(proposal: Proposal) -> dict[str, str]:
+    return {each.key: each.value for each in proposal.axes}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_file_is_valid_and_without_a_warning(kind: str, tmp_path: Path) -> None:
+    files = {written(answers) for answers in walk(start(kind))}
+    assert len(files) >= 5
+    for each in {re.sub("^#.*\n", "", file, flags=re.MULTILINE): file for file in files}.values():
+        assert judged(each, tmp_path).findings == [], each
+
+
+def test_nor_is_there_a_warning_on_a_machine_with_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size, "usable_cores", lambda: 1)
+    for answers in walk(replace(start("asgi"), cores=1)):
+        if answers.production and not answers.certificate and not answers.listen and not answers.preload:
+            assert judged(written(answers), tmp_path).findings == [], answers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_stands_there_instead_is_valid_too(kind: str, tmp_path: Path) -> None:
+    """Each alternative, put over the settings as its words say."""
+    seen = set()
+    for answers in walk(start(kind)):
+        proposal = propose(answers)
+        every = {each.key: each.value for each in proposal.settings}
+        for each in (*proposal.otherwise, *(one for setting in proposal.settings for one in setting.otherwise)):
+            other = dict(each.settings)
+            assert every != every | other, "an alternative that is none"
+            about = {key: every[key] for key in ("app", "listen", *AXES) if key in every}
+            seen.add(tuple((about | other).items()))
+    for one in seen:
+        words = "".join(f"{key}: {value}\n" for key, value in one)
+        assert judged(words, tmp_path).findings == [], words
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_question_is_asked_when_it_decides_something_and_only_then(kind: str) -> None:
+    for answers in walk(start(kind)):
+        decisive = asked(answers)
+        for field, values in VALUES.items():
+            others = {written(replace(answers, **{field: value})) for value in values}  # type: ignore[arg-type]
+            if field == "work" and field in decisive:  # it decides by itself, or by what it makes us ask next
+                others.add(written(replace(answers, work="computes", mixed=True)))
+            assert (others != {written(answers)}) == (field in decisive), (field, repr(answers))
+
+
+def test_no_baseline_and_no_word_that_is_not_known_is_chosen() -> None:
+    chosen = {
+        (axis, value) for kind in KINDS for each in walk(start(kind)) for axis, value in axes(propose(each)).items()
+    }
+    pools = {value for axis, value in chosen if axis == "pool"}
+    assert pools == {
+        "{kind: process, size: auto}",
+        "{kind: process, size: auto, threads: 4}",
+        "{kind: process, size: 8}",
+        "{kind: process, size: 1}",
+        "{kind: thread, size: 1}",
+        "{kind: thread, size: auto}",
+    }
+    assert {value for axis, value in chosen if axis == "ownership"} == {
+        "half-sync/half-reactive",
+        "half-sync/half-async",
+        "leader/followers",
+        "reuse-port",
+    }
+
+
+REACTIVE = {"ownership": "half-sync/half-reactive", "dispatch": "shared-queue", "affinity": "request"}
+ASYNC = {"ownership": "half-sync/half-async", "dispatch": "least-loaded"}
+KERNEL = {"ownership": "reuse-port", "dispatch": "kernel-hash"}
+THREADS = {"pool": "{kind: thread, size: auto}", "ownership": "leader/followers", "affinity": "request"}
+AUTO = {"pool": "{kind: process, size: auto}"}
+ONE, ONE_THREAD = {"pool": "{kind: process, size: 1}"}, {"pool": "{kind: thread, size: 1}"}
+COMPUTES = {"work": "computes", "mixed": True}
+UNIFORM = {"work": "computes", "mixed": False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "chosen"),
+    [
+        ("wsgi", {"thread_safe": True}, {"pool": "{kind: process, size: auto, threads: 4}"} | REACTIVE),
+        ("wsgi", {"thread_safe": False}, {"pool": "{kind: process, size: 8}"} | REACTIVE),
+        ("wsgi", COMPUTES, AUTO | REACTIVE),
+        ("wsgi", UNIFORM, AUTO | KERNEL),
+        ("wsgi", UNIFORM | {"proxy": "tcp"}, AUTO | ASYNC),
+        ("wsgi", UNIFORM | {"listen": "unix:///run/x.sock"}, AUTO | ASYNC),
+        ("wsgi", UNIFORM | {"keeps": "client"}, AUTO | KERNEL | {"dispatch": "client", "affinity": "client"}),
+        ("wsgi", COMPUTES | {"keeps": "client"}, AUTO | REACTIVE | {"dispatch": "least-loaded", "affinity": "client"}),
+        (
+            "wsgi",
+            COMPUTES | {"keeps": "client", "proxy": "unix"},
+            ONE_THREAD | {"ownership": "half-sync/half-reactive"},
+        ),
+        ("wsgi", COMPUTES | {"keeps": "shared", "thread_safe": True}, THREADS),
+        ("wsgi", {"keeps": "client", "thread_safe": True}, THREADS),
+        ("asgi", {}, AUTO | ASYNC),
+        ("asgi", COMPUTES, AUTO | REACTIVE),
+        ("asgi", COMPUTES | {"websockets": True}, AUTO | ASYNC),
+        ("asgi", UNIFORM, AUTO | KERNEL),
+        ("asgi", {"keeps": "shared"}, ONE | {"ownership": "half-sync/half-async"}),
+        ("asgi", {"keeps": "client", "websockets": True}, AUTO | ASYNC | {"affinity": "client"}),
+        ("static", {}, AUTO | KERNEL),
+        ("static", {"proxy": "unix"}, AUTO | ASYNC),
+        ("cgi", {}, THREADS),
+        ("lines", COMPUTES, AUTO | REACTIVE),
+        ("stream", {}, AUTO | ASYNC),
+        ("async-lines", {}, AUTO | ASYNC),
+    ],
+)
+def test_what_is_chosen(kind: str, said: dict[str, object], chosen: dict[str, str]) -> None:
+    assert axes(propose(replace(start(kind), **said))) == chosen  # type: ignore[arg-type]
+
+
+def test_processes_that_wait_are_several_for_each_core_up_to_a_bound() -> None:
+    sizes = [axes(propose(replace(start("wsgi"), cores=cores)))["pool"] for cores in (1, 6, 100)]
+    assert sizes == ["{kind: process, size: 4}", "{kind: process, size: 24}", "{kind: process, size: 64}"]
+
+
+def test_memory_is_shared_where_several_processes_import_the_app(tmp_path: Path) -> None:
+    for kind in KINDS:
+        for answers in walk(replace(start(kind), preload=True)):
+            assert ("\npreload: true" in written(answers)) == ("preload" in asked(answers) and answers.preload)
+    assert all(any("preload" in asked(each) for each in walk(start(kind))) for kind in TARGETED)
+
+
+def test_the_figures_of_the_reasons_are_those_that_were_measured() -> None:
+    """Within a fifth: figures move from run to run, and the reasons are about what is several times as much."""
+    page = (ROOT / "docs" / "performance.md").read_text()
+
+    def row(name: str, table: int = -1) -> list[float]:
+        rows = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", page, re.MULTILINE)
+        return [float(cell) for cell in rows[table].split(" | ")]
+
+    kept, new, tail = 0, 1, -1
+    p99 = 2
+    said = " ".join(each.why for kind in KINDS for answers in walk(start(kind)) for each in propose(answers).settings)
+    claims = [
+        (r"quick ones' p99 is (46) ms", row("poolctl half-sync/half-reactive, 8 processes", tail)[p99]),
+        (r"quick ones' p99 is (47) ms", row("poolctl leader/followers, 8 threads", tail)[p99]),
+        (r"and (204) ms where processes keep", row("poolctl half-sync/half-async, 8 processes", tail)[p99]),
+        (r"and (264) ms where processes keep", row("poolctl leader/followers, 8 processes", tail)[p99]),
+        (r"with its request costs (29) micro", row("poolctl reuse-port, 1 process", new)[0]),
+        (r"with a front (38) to", row("poolctl half-sync/half-async, 1 process", new)[0]),
+        (r"with a front 38 to (46)", row("poolctl half-sync/half-reactive, 4 threads", new)[0]),
+        (
+            r"some (9) microseconds a request more",
+            row("poolctl half-sync/half-reactive, 4 processes", kept)[0]
+            - row("poolctl reuse-port, 1 process", kept)[0],
+        ),
+        (r"take (129) MB", float(re.search(r"`preload: true` \| (\d+)", page)[1])),  # type: ignore[index]
+        (r"in place of (900)", float(re.search(r"`preload: false` \| (\d+)", page)[1])),  # type: ignore[index]
+    ]
+    said += " ".join(each.why for each in propose(replace(start("wsgi"), **COMPUTES, preload=True)).settings)  # type: ignore[arg-type]
+    for pattern, measured in claims:
+        found = re.search(pattern, said)
+        assert found, pattern
+        assert float(found[1]) == pytest.approx(measured, rel=0.2), pattern
+
+
+def test_lines_are_of_a_readable_width_and_reasons_of_a_few_lines() -> None:
+    for kind in KINDS:
+        for answers in walk(start(kind)):
+            words = written(answers)
+            assert max(map(len, words.splitlines())) <= 120
+            for block in re.findall(r"(?:^# .*\n)+", words, re.MULTILINE):
+                reason = [line for line in block.splitlines() if not line.startswith("#   ")]
+                assert len(reason) <= 5, block
+
+
+def test_the_first_line_tells_editors_the_schema() -> None:
+    assert text(propose(start("demo"))).startswith("# yaml-language-server: $schema=")
+
+
+def test_a_comment_before_each_key_says_why() -> None:
+    lines = text(propose(replace(start("wsgi"), proxy="unix", preload=True))).splitlines()
+    keys = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
+    assert len(keys) >= 8
+    assert [lines[number] for number in keys if not lines[number - 1].startswith("# ") and number] == []
+
+
+@settings(max_examples=60)
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_text_is_quoted_so_that_yaml_reads_it_as_it_is(value: str) -> None:
+    words = quoted(value)
+    assert yaml.safe_load(f"{{a: {words}}}") == {"a": value if words == value else value.replace("$", "$$")}
+    assert yaml.safe_load(f"a: {words}\n") == yaml.safe_load(f"{{a: {words}}}")
+
+
+def test_what_looks_like_a_variable_stays_what_it_is(tmp_path: Path) -> None:
+    read = judged(text(propose(Answers("static", "./${HOME}/$x", "shop"))), tmp_path)
+    assert read.choices["app"].options == {"folder": f"{tmp_path}/${{HOME}}/$x"}
+    assert read.findings == []
+
+
+def test_the_axes_stand_in_their_order() -> None:
+    for kind in KINDS:
+        for answers in walk(start(kind)):
+            keys = [each.key for each in propose(answers).axes]
+            assert keys == sorted(keys, key=AXES.index)
