@@ -1,10 +1,14 @@
-"""poolctl plugin new: begin a plugin with something that works, and its test."""
+"""poolctl plugin new: begin a plugin with something that works, and its test.
+
+The templates are files that could run: a part named my-part, of the class MyPart in my_part.py.
+"""
 
 from __future__ import annotations
 
 import keyword
 import re
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +18,7 @@ import typer
 from poolctl.cli.say import say
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 60  # characters of a name
 WRONG_USE = 2
 
@@ -86,26 +91,29 @@ def _named(name: str) -> tuple[str, str]:
 
 
 def _files(name: str, kind: str, package: bool) -> dict[str, str]:
+    """What is written: the text of each file by its name."""
     from poolctl import __version__
-    from poolctl.cli.plugin.templates import PYPROJECT, README, TEMPLATES, TOPOLOGY
 
     module, cls = _named(name)
     module = f"poolctl_{module}" if package else module
-    words = {"name": name, "module": module, "cls": cls, "kind": kind, "version": __version__}
-    code, test = (text.format(**words) for text in TEMPLATES[kind])
-    files = {f"{module}.py": code, f"test_{module}.py": test}
+    words = {"my-part": name, "my_part": module, "MyPart": cls, "AXIS": kind, "0.0.0": __version__}
+    files = {f"{module}.py": _filled(f"{kind}.py", words), f"test_{module}.py": _filled(f"test_{kind}.py", words)}
     if package:
-        topology = TOPOLOGY[kind].format(use=name)
-        files |= {"pyproject.toml": PYPROJECT.format(**words), "README.md": README.format(**words, topology=topology)}
+        words["TOPOLOGY"] = _filled(f"{kind}.yaml", {"USE": name})
+        files |= {file: _filled(file, words) for file in ("pyproject.toml", "README.md")}
     return files
 
 
-def _next(base: Path, name: str, kind: str, package: bool) -> str:
-    from poolctl.cli.plugin.templates import TOPOLOGY
+def _filled(template: str, words: Mapping[str, str]) -> str:
+    """The text of a template, with these words in the place of those that stand for them."""
+    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
 
+
+def _next(base: Path, name: str, kind: str, package: bool) -> str:
     module, cls = _named(name)
     if package:
         return f"next: pip install -e '{base}[test]', then pytest {base}, and name it {name} in a topology"
-    topology = TOPOLOGY[kind].format(use=f"./{module}.py:{cls}")
+    topology = _filled(f"{kind}.yaml", {"USE": f"./{module}.py:{cls}"})
     lines = "".join(f"    {line}\n" for line in topology.splitlines())
     return f"next: pytest {base / f'test_{module}.py'}, and beside a topology like this one\n\n{lines}".rstrip("\n")
