@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from yaml.nodes import Node
-
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
-from poolctl.config.loader import compose
+from poolctl.config.parse import parsed
 from poolctl.config.sources import STDIN, Inputs, read_source
 from poolctl.config.tree import Tree
 
@@ -57,33 +55,3 @@ def _each(step: Step, texts: Sequence[str], tree: Tree, failed: list[Diagnostic]
 def _file(tree: Tree, path: str) -> None:
     tree.file = read_source(path)
     tree.root = parsed(tree, tree.file)
-
-
-def parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
-    """The node of a source, its variables put in; what is wrong with it is kept in the tree. Raises Invalid."""
-    tree.sources[source.name] = source
-    try:
-        node, findings, unusable = compose(source, blank)
-    except Invalid:
-        from poolctl.config.other_kinds import other_kind  # few are of another kind
-
-        other = other_kind(source) if source.is_file else None
-        if other is None:
-            raise
-        raise Invalid([other]) from None
-    if source.is_file and any(each.code == "PC101" for each in findings):  # it was read on after a mistake
-        from poolctl.config.other_kinds import other_kind
-
-        if (other := other_kind(source)) is not None:
-            raise Invalid([other])
-    tree.findings += findings
-    tree.unusable |= unusable
-    if node is not None and ("${" in source.text or "$$" in source.text):
-        from poolctl.config.substitution import Substitution  # most topologies have no variables
-
-        substitution = Substitution(source, os.environ)
-        substitution.visit(node)
-        tree.findings += substitution.findings
-        tree.substituted |= substitution.substituted
-        tree.unusable |= substitution.unusable
-    return node

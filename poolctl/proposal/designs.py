@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from poolctl.proposal.answers import AWAITED, BLOCKING, Answers
 from poolctl.proposal.parts import Design, followers, handing, lending, reuse_port, single, threaded
-from poolctl.proposal.proposal import AWAITED, BLOCKING, Answers
 
 
 def designs(answers: Answers) -> list[Design]:

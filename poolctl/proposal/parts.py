@@ -15,7 +15,7 @@ from poolctl.description.sentences import (
     WAITS_IN_FRONT,
     capital,
 )
-from poolctl.proposal.proposal import AWAITED, AXES, BLOCKING, Answers, Otherwise, Setting
+from poolctl.proposal.answers import AWAITED, AXES, BLOCKING, Answers, Otherwise, Setting
 
 WAITING_PER_CORE = 4  # processes for a core where a request waits three quarters of its time
 PROCESSES_MAX = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
-from poolctl.proposal.proposal import AXES, Otherwise, Proposal, Setting
+from poolctl.proposal.answers import AXES, Otherwise, Proposal, Setting
 
 # What the first line names for editors, beside the file: no address on the net, which may change or be gone.
 SCHEMA = "poolctl.schema.json"

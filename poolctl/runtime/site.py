@@ -176,7 +176,9 @@ class Site:
         """A service that notes what it does in a row; ``name``: the worker's in the access log."""
         if self.access is None:
             return Service(self.app, self.protocol, row, self.context)
-        return self.access.service(self.app, self.protocol, row, name, self.context)
+        from poolctl.runtime.access_log.service import LoggedService  # nothing of it is imported where it is off
+
+        return LoggedService(self.app, self.protocol, row, self.access, name, self.context)
 
     def inbox(self, worker: int) -> Inbox:
         """Where this worker takes its tasks from."""

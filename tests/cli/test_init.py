@@ -29,7 +29,7 @@ from poolctl.cli import init as command
 from poolctl.cli.init.questions import QUESTIONS
 from poolctl.cli.main import cli
 from poolctl.description.sentences import FREE_THREAD, ONE_INTERPRETER
-from poolctl.proposal.proposal import Answers, Kind
+from poolctl.proposal.answers import Answers, Kind
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n\n@app.get('/')\ndef hello():\n    return 'hello'\n"
 WSGI = (

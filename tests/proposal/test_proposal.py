@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from poolctl.assembly.fitting import size
 from poolctl.assembly.judging.judge import Judgement, judge
 from poolctl.config.sources import Inputs
+from poolctl.proposal.answers import AXES, TARGETED, Answers, Kind, Proposal, asked
 from poolctl.proposal.keys import quoted
-from poolctl.proposal.proposal import AXES, TARGETED, Answers, Kind, Proposal, asked, propose
+from poolctl.proposal.proposal import propose
 from poolctl.proposal.text import text
 
 ROOT = Path(__file__).parents[2]

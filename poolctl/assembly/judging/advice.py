@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -13,11 +13,21 @@ from poolctl.assembly.fitting.combination import ASKED, ASYNC, FRONTED, REACTIVE
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic, Label, Place
 from poolctl.config.loader import place_of
-from poolctl.config.model import Topology
-from poolctl.config.tree import Path
+from poolctl.config.model import Choice, Topology
+from poolctl.config.tree import Path, Tree
 
-if TYPE_CHECKING:
-    from poolctl.assembly.judging.judge import Judgement
+
+class Judged(Protocol):
+    """What was found out about a topology."""
+
+    tree: Tree
+    choices: dict[str, Choice]
+    topology: Topology | None
+    combination: Combination | None
+
+    @property
+    def workers(self) -> int:
+        """Processes or threads of the pool; 0 under a baseline."""
 
 
 class Facts(NamedTuple):
@@ -156,34 +166,34 @@ ADVICE = (
 BARE = r"(?<!\$)(?:\$\$)*\$([A-Z_][A-Z0-9_]*)(?![A-Za-z0-9_])"
 
 
-def advice(judgement: Judgement) -> Iterator[Diagnostic]:
+def advice(judged: Judged) -> Iterator[Diagnostic]:
     """The warnings about a topology that is right."""
-    topology, chosen = judgement.topology, judgement.combination
+    topology, chosen = judged.topology, judged.combination
     if topology is None or chosen is None:
         return
-    written = frozenset(judgement.choices)
-    facts = Facts(topology, chosen, judgement.workers, written, size.usable_cores())
+    written = frozenset(judged.choices)
+    facts = Facts(topology, chosen, judged.workers, written, size.usable_cores())
     words = {"once": ONCE.get(str(chosen.affinity), ""), **vars(chosen), **dict(chosen.names)}
     for each in ADVICE:
         if each.applies(facts):
             reason = each.reason.format_map(words)
-            place, related = _place(judgement, each.at), _against(judgement, chosen, each.against)
+            place, related = _place(judged, each.at), _against(judged, chosen, each.against)
             yield Diagnostic(each.code, reason, place, each.help, related, severity="warning")
-    yield from _passwords(judgement, topology)
-    if "$" in judgement.tree.file.text:
-        yield from _bare(judgement)
+    yield from _passwords(judged, topology)
+    if "$" in judged.tree.file.text:
+        yield from _bare(judged)
 
 
-def _against(judgement: Judgement, chosen: Combination, axis: str) -> tuple[Label, ...]:
-    choice = judgement.choices.get(axis)
+def _against(judged: Judged, chosen: Combination, axis: str) -> tuple[Label, ...]:
+    choice = judged.choices.get(axis)
     if choice is None:
         return ()
-    return (Label(place_of_name(judgement.tree, choice), f"{axis} is {chosen.shown(axis)}"),)
+    return (Label(place_of_name(judged.tree, choice), f"{axis} is {chosen.shown(axis)}"),)
 
 
-def _place(judgement: Judgement, at: str) -> Place:
-    choice = judgement.choices.get(at)
-    tree = judgement.tree
+def _place(judged: Judged, at: str) -> Place:
+    choice = judged.choices.get(at)
+    tree = judged.tree
     if choice is not None:
         path = path_of_option(tree, choice, ("size",))
         return tree.at_key(path) if at == "pool" and tree.has(path) else place_of_name(tree, choice)
@@ -194,8 +204,8 @@ def _place(judgement: Judgement, at: str) -> Place:
     return next(tree.at_value((other,)) for other in others if tree.has((other,)))
 
 
-def _passwords(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]:
-    tree = judgement.tree
+def _passwords(judged: Judged, topology: Topology) -> Iterator[Diagnostic]:
+    tree = judged.tree
     for index, address in enumerate(topology.listen):
         if address.tls is None:
             continue
@@ -208,9 +218,9 @@ def _passwords(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]
                 yield Diagnostic("PC508", message, tree.at_key(path), help_, severity="warning")
 
 
-def _bare(judgement: Judgement) -> Iterator[Diagnostic]:
+def _bare(judged: Judged) -> Iterator[Diagnostic]:
     """Values with a $NAME as shells have it, which is text here."""
-    tree = judgement.tree
+    tree = judged.tree
     seen: set[int] = set()
 
     def visit(node: Node | None) -> Iterator[Diagnostic]:

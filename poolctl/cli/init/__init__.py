@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from poolctl.cli.init.questions import QUESTIONS
-from poolctl.proposal.proposal import Kind  # typer reads it
+from poolctl.proposal.answers import Kind  # typer reads it
 
 
 def _option(field: str, metavar: str | None = None) -> Any:

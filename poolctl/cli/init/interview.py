@@ -14,7 +14,7 @@ from rich.table import Table
 
 from poolctl.cli.init.questions import QUESTIONS, Question
 from poolctl.cli.init.reading import Wrong, read, read_app
-from poolctl.proposal.proposal import BUILT_IN, FOLDERS, TARGETED, Answers, asked
+from poolctl.proposal.answers import BUILT_IN, FOLDERS, TARGETED, Answers, asked
 from poolctl.proposal.scan import Candidate, Look
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any
 from poolctl.cli.init.questions import QUESTIONS
 from poolctl.config.address import parse_address
 from poolctl.config.forwarded import read_network
-from poolctl.proposal.proposal import FOLDERS
+from poolctl.proposal.answers import FOLDERS
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")

@@ -22,7 +22,8 @@ from poolctl.cli.init.questions import QUESTIONS
 from poolctl.cli.init.reading import Wrong, read_name
 from poolctl.cli.init.writing import Unwritable, check_place, write
 from poolctl.cli.say import say
-from poolctl.proposal.proposal import Answers, Proposal, asked, propose
+from poolctl.proposal.answers import Answers, Proposal, asked
+from poolctl.proposal.proposal import propose
 from poolctl.proposal.scan import Look, look
 from poolctl.proposal.text import SCHEMA, text
 

@@ -17,16 +17,12 @@ import logging
 import os
 import re
 from contextlib import nullcontext
-from contextvars import Context
 from os import close, write
 from time import monotonic, monotonic_ns
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime.access_log.directives import COMBINED, COMMON
 from poolctl.runtime.access_log.line import compile_line
-from poolctl.runtime.access_log.service import LoggedService
-from poolctl.runtime.app import App
-from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.system.identity import Identity
 from poolctl.runtime.task import Peer
 
@@ -100,12 +96,6 @@ class AccessLog:
             log.error("access_log: %d lines are lost: %s", self._lost, reason)
             self._complained = monotonic()
             self._lost = 0
-
-    def service(
-        self, app: App, protocol: Protocol, row: memoryview, worker: str, context: Context | None = None
-    ) -> LoggedService:
-        """A service that writes here."""
-        return LoggedService(app, protocol, row, self, worker, context)
 
     def turned_away(self, status: int, peer: Peer, line: bytes) -> None:
         """The line of a client who got no further than the server. Of its request no more is shown than the first line,

@@ -7,18 +7,16 @@ import typing
 from contextvars import Context
 from os import write
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.access_log.log import AccessLog
 from poolctl.runtime.app import App
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.scoreboard import REQUESTS, SECONDS, SINCE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
-
-if TYPE_CHECKING:
-    from poolctl.runtime.access_log.log import AccessLog
 
 log = logging.getLogger("poolctl")
 END = b"\r\n\r\n"  # of a head

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
 
 from poolctl.errors import TlsError
-
-if TYPE_CHECKING:
-    from poolctl.runtime.listen.tls import Identity
 
 CERTIFICATE, KEY, ENCRYPTED = b"CERTIFICATE-----", b"PRIVATE KEY-----", b"ENCRYPTED"  # RFC 7468; RFC 1421, 4.6.1.1
 LARGEST = 1 << 20  # bytes of a file that are looked at
 
 
-def refusal(identity: Identity, error: Exception, name: str) -> TlsError:
-    """The error to raise: what is wrong, how to mend it, and the option at fault. ``name`` is that of further
-    certificates."""
+def refusal(identity: tuple[str, str, str], error: Exception, name: str) -> TlsError:
+    """The error to raise: what is wrong, how to fix it, and the option at fault. ``identity``: files of certificate and
+    key, and the password; ``name`` is that of further certificates."""
     option, message = _fault(identity, error)
     return TlsError(f"tls: {message}", option, name)
 
 
-def _fault(identity: Identity, error: Exception) -> tuple[str, str]:
+def _fault(identity: tuple[str, str, str], error: Exception) -> tuple[str, str]:
     certificate, key, password = identity
     of_key = "key" if key else "certificate"
     key = key or certificate

@@ -8,19 +8,34 @@ death has been taken; and what was taken is in a worker's row a moment later, or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from poolctl.runtime.channels.inbox import Inbox
+from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import SENT, TICKET
 
-if TYPE_CHECKING:
-    from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
+
+class Lender(Protocol):
+    """The front, as far as a recount asks it."""
+
+    router: Router
+
+    @property
+    def lent(self) -> Mapping[int, Any]:
+        """Its connections that are lent, by ticket."""
+
+    def take_back(self) -> None:
+        """Read what has come back."""
+
+    def died(self, ticket: int, *, began: bool) -> None:
+        """The worker that had this ticket died. ``began``: a byte of the answer was sent."""
 
 
 class Recount:
     """The tickets that may have been lost with one worker of this inbox."""
 
-    def __init__(self, front: ProcessLendingFront, inbox: Inbox) -> None:
+    def __init__(self, front: Lender, inbox: Inbox) -> None:
         self.front = front
         self.inbox = inbox
         self.suspects = self._sent()
