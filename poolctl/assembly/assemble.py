@@ -29,9 +29,9 @@ from poolctl.runtime.listen.listener import Listener, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, Scoreboard
-from poolctl.runtime.serving.connection import Timeouts
 from poolctl.runtime.site import Site
 from poolctl.runtime.system import forked
+from poolctl.runtime.timeouts import Timeouts
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
 

@@ -27,10 +27,10 @@ from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, Scoreboard
-from poolctl.runtime.serving.connection import Timeouts
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked, threads
+from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.access_log.log import AccessLog

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
 from math import inf
 from os import close, read
 from time import monotonic
@@ -30,22 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("poolctl")
 READ = 65536  # bytes read at once
 NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new
-    connection, to its first byte. ``body``: for a body, and one more for each ``body_rate`` bytes of it; a rate of 0
-    asks for none. ``idle``: between requests. ``write``: without a byte taken by the client. ``request``: for the app
-    to answer one request; None: any time. ``drain``: from the stop to the end."""
-
-    head: float = 10.0
-    idle: float = 60.0
-    write: float = 30.0
-    drain: float = 30.0
-    body: float = 20.0
-    body_rate: int = 500
-    request: float | None = None
 
 
 class Connection(Sending):

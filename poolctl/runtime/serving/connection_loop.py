@@ -14,11 +14,12 @@ from poolctl.runtime.app import ConnectionApp
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.scoreboard import DONE, TAKEN
-from poolctl.runtime.serving.connection import Connection, Timeouts
+from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.leaving import WAITED, state
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving.shared_connection import Ceded, Greeted, SharedConnection
 from poolctl.runtime.task import Peer
+from poolctl.runtime.timeouts import Timeouts
 
 
 class ConnectionLoop(Loop):

@@ -7,12 +7,8 @@ more, and not while the loop itself was kept from running.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from poolctl.runtime.protocol.http.body import ChunkedBody, LengthBody
-
-if TYPE_CHECKING:
-    from poolctl.runtime.serving.connection import Timeouts
+from poolctl.runtime.timeouts import Timeouts
 
 STEP = 1.0  # seconds between two looks that count at the most; more than a sweep, so all of it when the loop runs
 

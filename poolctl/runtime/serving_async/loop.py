@@ -25,7 +25,7 @@ from weakref import WeakSet
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.source import Handler, Source
-from poolctl.runtime.serving.connection import Connection, Timeouts
+from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
@@ -35,6 +35,7 @@ from poolctl.runtime.serving_async.task_start import TaskStart
 from poolctl.runtime.system import threads
 from poolctl.runtime.system.poller import SelectorsPoller
 from poolctl.runtime.task import Peer
+from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import AsyncApp

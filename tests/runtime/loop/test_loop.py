@@ -19,10 +19,10 @@ from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Lingering, Source
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.scoreboard import DONE, FAILED, ROW, TAKEN
-from poolctl.runtime.serving.connection import Timeouts
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import IN
+from poolctl.runtime.timeouts import Timeouts
 
 
 class Shout:

@@ -38,7 +38,6 @@ from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Cl
 from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import Lent, LoggedLent
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, SECONDS, SINCE, TAKEN, TICKET
-from poolctl.runtime.serving.connection import Timeouts
 from poolctl.runtime.serving.leaving import WAITED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
@@ -50,6 +49,7 @@ from poolctl.runtime.serving_async.task_start import REQUEST
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
+from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp

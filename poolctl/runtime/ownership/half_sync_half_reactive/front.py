@@ -28,9 +28,9 @@ from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Cl
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
-from poolctl.runtime.serving.connection import Timeouts
 from poolctl.runtime.system.poller import IN
 from poolctl.runtime.task import Peer, Task
+from poolctl.runtime.timeouts import Timeouts
 
 
 class LendingFront(Loop, ABC):
