@@ -18,13 +18,15 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
+from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.reader import SWITCHED
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
-from poolctl.runtime.protocol.http.streaming import Inflow, StreamingConversation
+from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving_async.inflow import news_of
 from poolctl.runtime.serving_async.overdue import TOO_LATE
 from poolctl.runtime.serving_async.stopping import CANCELLED, SERVING
 from poolctl.runtime.serving_async.task_start import REQUEST
@@ -105,7 +107,7 @@ class AsyncConnection(Connection):
             self.send(reply)
             self.began = False  # that was not the answer yet
         if not inflow.size:
-            await inflow.more(self.loop.events)
+            await news_of(inflow, self.loop.events)
         if inflow.failed:
             return None
         data = inflow.take() if inflow.size else b""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from os import read
 from time import monotonic_ns
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from poolctl.errors import ClientGone, comes_of_leaving
-from poolctl.runtime.access_log.service import LoggedService, Tally
+from poolctl.runtime.access_log.service import LoggedService
 from poolctl.runtime.buffers.outbound import TURN
-from poolctl.runtime.protocol.http2.tasks import TasksConversation, TaskStream
+from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHttp2
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS
 from poolctl.runtime.serving.connection import READ
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.connection import UNAVAILABLE, AsyncConnection, line_of
+from poolctl.runtime.serving_async.http2_stream import TaskStream
 from poolctl.runtime.serving_async.overdue import TOO_LATE
 from poolctl.runtime.serving_async.stopping import CANCELLED, SERVING
 from poolctl.runtime.serving_async.task_start import REQUEST
@@ -27,25 +28,18 @@ log = logging.getLogger("poolctl")
 AHEAD = 1024 * 1024  # bytes that wait for the client, past which it is not read from
 
 
-class Unlogged(NamedTuple):
-    """What a stream sends with, behind the tally."""
-
-    send: Callable[[bytes], None]
-    send_file: Callable[[int, int, int], None]
-
-
 class Http2Connection(AsyncConnection):
     """Takes over the descriptor of the connection whose first bytes said that it is one."""
 
     __slots__ = ("_coming", "_going", "_tasks")
 
-    conversation: TasksConversation  # type: ignore[assignment]
+    conversation: StreamingHttp2  # type: ignore[assignment]
     _tasks: dict[asyncio.Task[None], TaskStream]
 
     @classmethod
     def take_over(cls, before: AsyncConnection, service: Service) -> None:
         """From here on the connection is this one's."""
-        conversation = cast(TasksConversation, before.conversation.successor)
+        conversation = cast(StreamingHttp2, before.conversation.successor)
         before.open = False
         made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
         made._tasks = {}
@@ -88,8 +82,7 @@ class Http2Connection(AsyncConnection):
         if self.ended and self.outbound is None and not self._coming:
             conversation.give_up()
             self.flush()
-        for stream in conversation.streams:
-            stream.wake()
+        self.wake()
         if self.outbound is not None or not self.open:
             return
         if conversation.failure:
@@ -158,26 +151,21 @@ class Http2Connection(AsyncConnection):
             except ClientGone as error:
                 log.debug("a client of HTTP/2 has left: %s", error)
 
-    def _begin_stream(self, stream: TaskStream) -> None:
-        stream.connection = self
+    def _begin_stream(self, stream: IncomingStream) -> None:
         stream.out = self
-        stream.started = monotonic_ns()
-        service = self._service
-        if isinstance(service, LoggedService) and not stream.refused:
-            stream.tally = tally = Tally()
-            tally.out = Unlogged(stream.send, stream.send_file)
-            stream.send = tally.send  # type: ignore[method-assign]
-            stream.send_file = tally.send_file  # type: ignore[method-assign]
-        task = self.loop.start(self._answer_stream(stream), REQUEST)
+        logged = isinstance(self._service, LoggedService) and not stream.refused
+        out = TaskStream(self, stream, monotonic_ns(), logged=logged)
+        task = self.loop.start(self._answer_stream(out), REQUEST)
         if not task.done():
-            if stream.answered:
+            if out.answered:
                 self.loop.after.add(task)
             else:
-                stream.task = task
-                self._tasks[task] = stream
+                out.task = task
+                self._tasks[task] = out
 
-    async def _answer_stream(self, stream: TaskStream) -> None:
+    async def _answer_stream(self, out: TaskStream) -> None:
         """The task: the app, its error boundary, and the end of the stream."""
+        stream = out.stream
         exchange = None
         whole = True
         try:
@@ -185,9 +173,9 @@ class Http2Connection(AsyncConnection):
                 if stream.refused:
                     stream.send(self._service.protocol.farewell(stream.refused, self.conversation.peer, stream.line))
                 else:
-                    exchange = self.app.exchange(stream.request, stream)
+                    exchange = self.app.exchange(stream.request, out)
                     await exchange.call()
-                    if not stream.answered:
+                    if not out.answered:
                         exchange.conclude()
                         whole = exchange.ended
             except ClientGone:
@@ -196,54 +184,55 @@ class Http2Connection(AsyncConnection):
                 forked.leave()
                 if self.loop.finished:
                     raise  # the event loop ends without waiting: its front is dead
-                whole = self._failed_stream(stream, exchange, error)
-            if not stream.answered:
-                self._end_stream(stream, whole=whole)
-            elif stream.task is not None and self.loop.after.fresh is stream.task:
+                whole = self._failed_stream(out, exchange, error)
+            if not out.answered:
+                self._end_stream(out, whole=whole)
+            elif out.task is not None and self.loop.after.fresh is out.task:
                 self.loop.after.fresh = None
             elif self.loop.after.tasks:
                 self.loop.rested()
         except Exception as error:  # noqa: BLE001  # the boundary, which logs it
             self.loop.break_off(self, self._service, error)
 
-    def complete(self, stream: TaskStream) -> None:
+    def complete(self, out: TaskStream) -> None:
         """A response is complete: the stream ends, though the app may have more to do."""
-        if stream.answered or self.loop.after.full:
+        if out.answered or self.loop.after.full:
             return
-        if stream.task is not None:
+        if out.task is not None:
             after = self.loop.after
             if after.fresh is not None:
                 after.settle()
-            after.fresh = stream.task
-        self._end_stream(stream, whole=True)
+            after.fresh = out.task
+        self._end_stream(out, whole=True)
 
-    def _end_stream(self, stream: TaskStream, *, whole: bool) -> None:
+    def _end_stream(self, out: TaskStream, *, whole: bool) -> None:
         """The request is done with."""
-        row = self._service.row
-        took = monotonic_ns() - stream.started
+        row, stream = self._service.row, out.stream
+        took = monotonic_ns() - out.started
         row[SECONDS + (took >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         if not stream.began and (stream.refused or self.loop.stopping.step != SERVING):
-            whole = self._refuse_stream(stream, stream.refused or UNAVAILABLE)  # its app has left without a word
-        stream.answered = True
-        if stream.tally is not None:
-            cast(LoggedService, self._service).note(stream.request, stream.tally, took, monotonic_ns())
-        if stream.task is not None:
-            self._tasks.pop(stream.task, None)
+            whole = self._refuse_stream(out, stream.refused or UNAVAILABLE)  # its app has left without a word
+        out.answered = True
+        if out.tally is not None:
+            cast(LoggedService, self._service).note(stream.request, out.tally, took, monotonic_ns())
+        if out.task is not None:
+            self._tasks.pop(out.task, None)
         stream.end(whole=whole)
-        stream.wake()
+        out.wake()
         self.served = True
         self._go_on_soon()
         self.loop.later()
 
-    def _failed_stream(self, stream: TaskStream, exchange: Any, error: BaseException) -> bool:
+    def _failed_stream(self, out: TaskStream, exchange: Any, error: BaseException) -> bool:
         """Whether the client has a whole answer."""
+        stream = out.stream
         ended = exchange is not None and exchange.ended
         stopped = isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED
         if stopped:
             log.warning("%s was cancelled: timeouts.drain is nearly over", line_of(stream.request))
         # the app's, unless it only says that the body never came or that the client has left
-        elif not (stream.refused or (stream.gone and not stream.answered) or comes_of_leaving(error)):
+        elif not (stream.refused or (stream.gone and not out.answered) or comes_of_leaving(error)):
             log.error(
                 "the app raised %s", "after its response" if ended else "while answering a request", exc_info=error
             )
@@ -251,14 +240,14 @@ class Http2Connection(AsyncConnection):
             self._service.row[FAILED] += 1
         if ended and not stream.gone:  # frameworks answer first and raise then, for the log
             return True
-        return self._refuse_stream(stream, stream.refused or (UNAVAILABLE if stopped else 500))
+        return self._refuse_stream(out, stream.refused or (UNAVAILABLE if stopped else 500))
 
-    def _refuse_stream(self, stream: TaskStream, status: int) -> bool:
+    def _refuse_stream(self, out: TaskStream, status: int) -> bool:
         """Answer with this instead of the app; False where something was sent, or nobody is left to read it."""
-        if stream.began or stream.gone or stream.answered:
+        if out.began or out.gone or out.answered:
             return False
         try:
-            stream.send(self._service.protocol.refusal_of(stream.request, status))
+            out.send(self._service.protocol.refusal_of(out.stream.request, status))
         except ClientGone:
             return False
         return True
@@ -296,14 +285,15 @@ class Http2Connection(AsyncConnection):
     def wake(self) -> None:
         """Something has changed for who waits."""
         for stream in self.conversation.streams:
-            stream.wake()
+            if stream.changed is not None:
+                stream.changed()
 
     @property
     def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
-        return {task: task for task, stream in self._tasks.items() if stream.outbound is None}
+        return {task: task for task, out in self._tasks.items() if out.outbound is None}
 
     def overdue(self, task: asyncio.Task[None]) -> str:
-        stream = self._tasks[task]
+        stream = self._tasks[task].stream
         stream.refused = TOO_LATE
         task.cancel()
         return stream.line.decode("latin-1")

@@ -12,8 +12,8 @@ from http_bytes import PEER, frame, small, told
 
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.framer import HttpFramer
+from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import EMPTY
-from poolctl.runtime.protocol.http.streaming import Inflow
 
 Served = tuple[tuple[str, bytes, bytes], ...]
 Answer = tuple[Served, int, bool]  # what is served, the status that refuses, whether a part of a request is left

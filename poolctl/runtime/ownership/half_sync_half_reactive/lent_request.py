@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.channels.parcel import ENDED, LAST
-from poolctl.runtime.protocol.http.streaming import Inflow, StreamingConversation
+from poolctl.runtime.protocol.http.inflow import Inflow
+from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.scoreboard import TICKET
 from poolctl.runtime.serving.leaving import state
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.runtime.protocol.http.either import Either
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
-from poolctl.runtime.protocol.http2.tasks import TasksConversation
+from poolctl.runtime.protocol.http2.streaming import StreamingHttp2
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ class EitherStreaming(Either, StreamingConversation):
     def __init__(self, http: Http, peer: Peer) -> None:
         StreamingConversation.__init__(self, http, peer)
 
-    def _http2(self) -> TasksConversation:
-        return TasksConversation(self._http, self.peer)
+    def _http2(self) -> StreamingHttp2:
+        return StreamingHttp2(self._http, self.peer)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-from asyncio import AbstractEventLoop, Future
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.reader import SWITCHED, HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
@@ -19,60 +19,6 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl.protocol")
-
-
-class Inflow:
-    """The body of one request on its way in. ``size``: bytes that have come and were not taken."""
-
-    __slots__ = ("_pieces", "_waiter", "done", "failed", "size")
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._waiter: Future[None] | None = None
-        self.size = 0
-        self.done = False  # the last byte has come
-        self.failed = False  # it never will
-
-    def feed(self, data: bytes) -> None:
-        """The next bytes."""
-        self._pieces.append(data)
-        self.size += len(data)
-        self._wake()
-
-    def finish(self) -> None:
-        """That was all."""
-        self.done = True
-        self._wake()
-
-    def fail(self) -> None:
-        """The rest will not come."""
-        self.failed = True
-        self._wake()
-
-    @property
-    def awaited(self) -> bool:
-        """Whether the app waits for more."""
-        return self._waiter is not None
-
-    def take(self) -> bytes:
-        """What has come."""
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self.size = 0
-        return data
-
-    async def more(self, events: AbstractEventLoop) -> None:
-        """Until something has changed."""
-        while not (self.size or self.done or self.failed):
-            self._waiter = waiter = events.create_future()
-            try:
-                await waiter
-            finally:
-                self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 def asks_for_websocket(request: HttpRequest) -> bool:

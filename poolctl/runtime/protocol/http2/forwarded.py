@@ -11,7 +11,7 @@ from poolctl.runtime.protocol.http.either import Either, EitherConversation
 from poolctl.runtime.protocol.http.forwarded import Forwarded, ForwardedConversation
 from poolctl.runtime.protocol.http.forwarded_streaming import ForwardedStreaming
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
-from poolctl.runtime.protocol.http2.tasks import TasksConversation
+from poolctl.runtime.protocol.http2.streaming import StreamingHttp2
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class ForwardedEitherStreaming(Either, ForwardedStreaming):
     def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
         ForwardedStreaming.__init__(self, http, peer, forwarded)
 
-    def _http2(self) -> TasksConversation:
-        return ForwardedTasks(self._http, self.peer, self._forwarded)
+    def _http2(self) -> StreamingHttp2:
+        return ForwardedStreamingHttp2(self._http, self.peer, self._forwarded)
 
 
-class ForwardedTasks(TasksConversation):
+class ForwardedStreamingHttp2(StreamingHttp2):
     """As ``ForwardedHttp2``, for asynchronous apps."""
 
     def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.framer import HttpFramer
+from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import EMPTY
-from poolctl.runtime.protocol.http.streaming import Inflow
 
 QUICK = settings(max_examples=120, deadline=None)
 LONG = settings(max_examples=6000, deadline=None)
