@@ -149,9 +149,7 @@ def believe(protocol: Protocol, said: config.Forwarded) -> None:
     from poolctl.runtime.protocol.http.protocol import Http
 
     assert isinstance(protocol, Http)
-    forwarded = Forwarded(said.trust, said.header, protocol.conversations, protocol.streamings)
-    protocol.conversations = forwarded.conversation
-    protocol.streamings = forwarded.streaming
+    protocol.believe(Forwarded(said.trust, said.header))
 
 
 class Server(Plan):

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.forwarded import Origins
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest, Spool
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class HttpConversation(HttpReader, Conversation):
     """Complete requests, pipelined ones included (RFC 9112, 9.3.2).
 
     ``reply`` is to be sent after the answers to the ``requests`` that came before it. ``memo`` is for the app: what it
-    wants to keep for the length of the connection. ``scheme`` is that of the URLs by which clients come.
+    wants to keep for the length of the connection. ``scheme`` is that of the URLs by which clients come. ``origins``
+    are those of requests that a trusted proxy passes on.
     """
 
     scheme: str = "http"
 
-    def __init__(self, http: Http, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer) -> None:
         super().__init__(http)
         self.requests: deque[HttpRequest] = deque()
         self.peer = peer
         self.memo: Any = None
+        self.origins: Origins | None = None
         self._coming: HttpRequest | None = None
         self._spool: Spool | None = None
 
@@ -38,7 +39,10 @@ class HttpConversation(HttpReader, Conversation):
         self._coming = self._spool = None
 
     def _complete(self, head: bytes) -> None:
-        self.requests.append(self._head.request(self))
+        request = self._head.request(self)
+        if self.origins is not None:
+            self.origins.place(request, self)
+        self.requests.append(request)
 
     def _begin(self, head: bytes) -> Keep | None:
         self._coming = self._head.request(None)  # not this one yet: the two would keep each other alive
@@ -54,4 +58,6 @@ class HttpConversation(HttpReader, Conversation):
         request.conversation = self
         request.length = spool.size
         request.body = spool.file()
+        if self.origins is not None:
+            self.origins.place(request, self)
         self.requests.append(request)

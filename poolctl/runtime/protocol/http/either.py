@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.conversation import HttpConversation
+from poolctl.runtime.protocol.http.forwarded import Origins
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import SWITCHED, HttpReader
+from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 from poolctl.runtime.protocol.http2.frames import PREFACE
+from poolctl.runtime.protocol.http2.streaming import StreamingHttp2
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class Either(HttpReader, Conversation):
     """HTTP/1, unless the connection begins with the preface of HTTP/2. Stands before a conversation of HTTP/1."""
 
+    origins: Origins | None
     _first: bytes | None = b""  # what has come while that is open
 
     @property
@@ -40,11 +40,13 @@ class Either(HttpReader, Conversation):
         if len(data) >= len(PREFACE):
             self._first = None
             self.failure = SWITCHED
-            self.successor = self._http2()
-            self.successor.scheme = self.scheme
-            self.successor.receive(data)
+            successor = self._http2()
+            successor.scheme = self.scheme
+            successor.origins = self.origins
+            successor.receive(data)
+            self.successor = successor
 
-    def _http2(self) -> Conversation:
+    def _http2(self) -> Http2Conversation:
         """Who goes on."""
         raise NotImplementedError
 
@@ -52,8 +54,18 @@ class Either(HttpReader, Conversation):
 class EitherConversation(Either, HttpConversation):
     """For apps that block."""
 
-    def __init__(self, http: Http, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer) -> None:
         HttpConversation.__init__(self, http, peer)
 
     def _http2(self) -> Http2Conversation:
         return Http2Conversation(self._http, self.peer)
+
+
+class EitherStreaming(Either, StreamingConversation):
+    """For apps that are awaited."""
+
+    def __init__(self, http: HttpLimits, peer: Peer) -> None:
+        StreamingConversation.__init__(self, http, peer)
+
+    def _http2(self) -> StreamingHttp2:
+        return StreamingHttp2(self._http, self.peer)

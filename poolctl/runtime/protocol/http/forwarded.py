@@ -15,17 +15,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-from poolctl.runtime.protocol.http.conversation import HttpConversation
-from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.protocol.http.request import HttpRequest, Source
 from poolctl.runtime.system.trust import Trust
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
-    from poolctl.runtime.protocol.http.streaming import StreamingConversation
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -53,7 +48,7 @@ class Hop(NamedTuple):
 class Origin:
     """What an app sees in place of the connection: where the request really came from."""
 
-    def __init__(self, conversation: HttpConversation, peer: Peer, scheme: str, headers: Headers) -> None:
+    def __init__(self, conversation: Source, peer: Peer, scheme: str, headers: Headers) -> None:
         self.conversation = conversation
         self.peer = peer
         self.scheme = scheme
@@ -66,44 +61,17 @@ class Origin:
 
 
 class Forwarded:
-    """Whom to believe. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``.
-    ``plain``, ``plain_streaming``: what makes the conversations of all others."""
+    """Whom to believe. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``."""
 
-    def __init__(
-        self,
-        trust: Sequence[str],
-        header: str,
-        plain: Callable[[Http, Peer], HttpConversation] = HttpConversation,
-        plain_streaming: Any = None,
-    ) -> None:
+    def __init__(self, trust: Sequence[str], header: str) -> None:
         self.trusts = Trust(trust).holds
         self._hops = _standard if header == "forwarded" else _customary
-        self._plain = plain
-        self._plain_streaming = plain_streaming
-        self._believing: Callable[[Http, Peer, Forwarded], HttpConversation] = ForwardedConversation
-        if plain is not HttpConversation:
-            from poolctl.runtime.protocol.http2.forwarded import ForwardedEither  # h2 need not be there otherwise
 
-            self._believing = ForwardedEither
+    def origins(self, peer: Peer) -> Origins | None:
+        """For a new connection; None where its other end is not trusted."""
+        return Origins(self) if self.trusts(peer.client_host) else None
 
-    def conversation(self, http: Http, peer: Peer) -> HttpConversation:
-        """The worker's half of a new connection: one that believes, if its other end is trusted."""
-        return self._believing(http, peer, self) if self.trusts(peer.client_host) else self._plain(http, peer)
-
-    def streaming(self, http: Http, peer: Peer) -> StreamingConversation:
-        """As ``conversation``, for asynchronous apps."""
-        if not self.trusts(peer.client_host):
-            plain: StreamingConversation = self._plain_streaming(http, peer)
-            return plain
-        if http.http2:
-            from poolctl.runtime.protocol.http2.forwarded import ForwardedEitherStreaming
-
-            return ForwardedEitherStreaming(http, peer, self)
-        from poolctl.runtime.protocol.http.forwarded_streaming import ForwardedStreaming  # asyncio is slow to import
-
-        return ForwardedStreaming(http, peer, self)
-
-    def origin(self, conversation: HttpConversation, headers: Headers) -> Origin | None:
+    def origin(self, conversation: Source, headers: Headers) -> Origin | None:
         """Where a request with these headers came from; None when nothing is said or none of it can be believed."""
         try:
             client, scheme, host = self._walk(self._hops(headers), conversation.peer)
@@ -211,27 +179,19 @@ def _elements(text: str) -> Iterator[Hop]:
             raise Malformed
 
 
-class ForwardedConversation(HttpConversation):
-    """A connection from a trusted proxy: each of its requests may come from another client."""
+class Origins:
+    """Of the requests of one connection from a trusted proxy, each of which may come from another client."""
 
-    def __init__(self, http: Http, peer: Peer, forwarded: Forwarded) -> None:
-        super().__init__(http, peer)
+    def __init__(self, forwarded: Forwarded) -> None:
         self._forwarded = forwarded
         self._last: tuple[Headers, Origin | None] = ([], None)  # the protocol gives the same list for the same headers
 
-    def _complete(self, head: bytes) -> None:
-        super()._complete(head)
-        self._place(self.requests[-1])
-
-    def _finish(self) -> None:
-        super()._finish()
-        self._place(self.requests[-1])
-
-    def _place(self, request: HttpRequest) -> None:
+    def place(self, request: HttpRequest, conversation: Source) -> None:
+        """Have a request of this conversation come from where it really does."""
         headers, origin = self._last
         if headers is not request.headers:
-            origin = self._forwarded.origin(self, request.headers)
+            origin = self._forwarded.origin(conversation, request.headers)
             self._last = request.headers, origin
         if origin is not None:
-            request.conversation = cast(HttpConversation, origin)
+            request.conversation = origin
             request.headers = origin.headers

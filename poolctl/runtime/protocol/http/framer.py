@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from poolctl.runtime.buffers.temporary import INLINE
 from poolctl.runtime.protocol import Framer
 from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest, Spool
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class HttpFramer(HttpReader, Framer):
     """Finds requests by the same reader as the conversation, and keeps their raw bytes."""
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
         self._found: deque[bytes | BinaryIO] = deque()
         self._raw: Any = None  # the Spool of a request with a body
@@ -59,7 +57,7 @@ class HttpFramer(HttpReader, Framer):
 class InspectedHttpFramer(HttpFramer):
     """Keeps the heads too, each until its request is taken: for fronts that look at what is asked for."""
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
         self._heads: deque[HttpRequest] = deque()
         self._coming: HttpRequest | None = None  # the head of a body that is coming

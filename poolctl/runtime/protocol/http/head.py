@@ -7,8 +7,6 @@ parser keeps inside is bounded, and how the bytes were split on their way makes 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from poolctl.runtime.protocol.http.line import (
@@ -19,10 +17,7 @@ from poolctl.runtime.protocol.http.line import (
     refusal_of,
     with_host,
 )
-from poolctl.runtime.protocol.http.request import HttpRequest
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.conversation import HttpConversation
+from poolctl.runtime.protocol.http.request import HttpRequest, Source
 
 PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT, PROXY = range(7)
 WATCHED = {
@@ -261,7 +256,7 @@ class HeadParser:
             b"%b %b HTTP/%b" % (self._method.encode(), self._fields.target, self._version.encode()) * bool(self._method)
         )
 
-    def request(self, conversation: HttpConversation | None) -> HttpRequest:
+    def request(self, conversation: Source | None) -> HttpRequest:
         """The request whose head was read last."""
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)

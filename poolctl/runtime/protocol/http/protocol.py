@@ -6,21 +6,19 @@ import importlib.util
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.encode import server_and_date
+from poolctl.runtime.protocol.http.forwarded import Forwarded
 from poolctl.runtime.protocol.http.framer import HttpFramer, InspectedHttpFramer
 from poolctl.runtime.protocol.http.head import Recent
 from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.streaming import StreamingConversation
-
 
 # RFC 9110, 10.2.3, 7.8 and 15.5.22; RFC 6455, 4.4
 MORE = {
@@ -46,24 +44,6 @@ def _words(status: int, body: bytes, *, silent: bool = False) -> bytes:
 
 def _text(status: int) -> bytes:
     return f"{status} {HTTPStatus(status).phrase}\n".encode("ascii")
-
-
-def _either(http: Http, peer: Peer) -> HttpConversation:
-    from poolctl.runtime.protocol.http.either import EitherConversation  # h2 need not be there otherwise
-
-    return EitherConversation(http, peer)
-
-
-def _streaming(http: Http, peer: Peer) -> StreamingConversation:
-    from poolctl.runtime.protocol.http.streaming import StreamingConversation  # asyncio is slow to import
-
-    return StreamingConversation(http, peer)
-
-
-def _either_streaming(http: Http, peer: Peer) -> StreamingConversation:
-    from poolctl.runtime.protocol.http.either_streaming import EitherStreaming
-
-    return EitherStreaming(http, peer)
 
 
 @dataclass
@@ -98,26 +78,39 @@ class Http(Protocol):
     ] = True
 
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
-    # Who makes conversations; another one where clients may be proxies, or begin with HTTP/2. No option.
-    conversations: Any = field(default=HttpConversation, init=False, repr=False, compare=False)
-    streamings: Any = field(init=False, repr=False, compare=False)
+    forwarded: Any = field(default=None, init=False, repr=False, compare=False)  # a Forwarded, or None; no option
 
     def __post_init__(self) -> None:
         if self.http2 and importlib.util.find_spec("h2") is None:
             raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
-        if self.http2:
-            self.conversations = _either
-        self.streamings = _either_streaming if self.http2 else _streaming
         self.alpn = ("h2", "http/1.1") if self.http2 else ("http/1.1",)
+
+    def believe(self, forwarded: Forwarded) -> None:
+        """Have trusted proxies say where requests come from. Called before the first connection."""
+        self.forwarded = forwarded
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""
-        made: HttpConversation = self.conversations(self, peer)
+        if self.http2:
+            from poolctl.runtime.protocol.http.either import EitherConversation  # h2 need not be there otherwise
+
+            made: HttpConversation = EitherConversation(self, peer)
+        else:
+            made = HttpConversation(self, peer)
+        if self.forwarded is not None:
+            made.origins = self.forwarded.origins(peer)
         return made
 
     def streaming(self, peer: Peer) -> StreamingConversation:
         """As ``conversation``, for apps that read a body while it comes."""
-        made: StreamingConversation = self.streamings(self, peer)
+        if self.http2:
+            from poolctl.runtime.protocol.http.either import EitherStreaming
+
+            made: StreamingConversation = EitherStreaming(self, peer)
+        else:
+            made = StreamingConversation(self, peer)
+        if self.forwarded is not None:
+            made.origins = self.forwarded.origins(peer)
         return made
 
     def framer(self) -> HttpFramer:

@@ -10,14 +10,12 @@ read.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from poolctl.runtime.protocol.http.body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http.head import HeadParser
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.line import TOKEN, malformed
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl.protocol")
 
@@ -31,7 +29,7 @@ class HttpReader:
 
     forgets: ClassVar[bool] = True  # who has reset its connection awaits no answer
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: HttpLimits) -> None:
         self.failure = 0
         self.reply = b""
         self._refused = b""  # the head that was refused, or its beginning

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from poolctl.runtime.buffers.temporary import temporary_file
+from poolctl.runtime.task import Peer
 
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.conversation import HttpConversation
+
+class Source(Protocol):
+    """Where a request comes from: its connection, or what proxies say of it. ``memo``: what the app wants to keep for
+    the length of the connection."""
+
+    peer: Peer
+    scheme: str  # of the URL: http or https
+    memo: Any
 
 
 class EmptyBody(io.BufferedIOBase):
@@ -87,7 +94,7 @@ class HttpRequest:
         version: str,
         headers: list[tuple[bytes, bytes]],
         keep_alive: bool,
-        conversation: HttpConversation | None,
+        conversation: Source | None,
     ) -> None:
         self.method = method
         self.target = target
@@ -96,4 +103,4 @@ class HttpRequest:
         self.body = EMPTY
         self.length = -1
         self.keep_alive = keep_alive
-        self.conversation: HttpConversation = conversation  # type: ignore[assignment]  # set before anyone else sees it
+        self.conversation: Source = conversation  # type: ignore[assignment]  # set before anyone else sees it

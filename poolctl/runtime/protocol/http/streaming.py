@@ -6,17 +6,16 @@ import functools
 import importlib.util
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.inflow import Inflow
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import SWITCHED, HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl.protocol")
 
@@ -43,11 +42,12 @@ def _say_once() -> None:
 class StreamingConversation(HttpReader, Conversation):
     """Requests as soon as their head is complete. The ``body`` of one that has a body is an Inflow."""
 
-    def __init__(self, http: Http, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer) -> None:
         super().__init__(http)
         self.requests: deque[HttpRequest] = deque()
         self.peer = peer
         self.memo: Any = None
+        self.origins: Origins | None = None
         self.inflow: Inflow | None = None  # of the request that is coming
         self.upgrades = True  # may the connection become a WebSocket?
 
@@ -65,11 +65,13 @@ class StreamingConversation(HttpReader, Conversation):
             self.inflow = None
 
     def _complete(self, head: bytes) -> None:
-        request = self._head.request(self)  # type: ignore[arg-type]  # the app of such requests knows
+        request = self._head.request(self)
         if self._head.upgrade and self.upgrades and asks_for_websocket(request):
             self._become_websocket(request)
         else:
             self.requests.append(request)
+        if self.origins is not None and not (self.failure and self.successor is None):
+            self.origins.place(request, self)
 
     def _become_websocket(self, request: HttpRequest) -> None:
         from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto need not be there
@@ -88,8 +90,10 @@ class StreamingConversation(HttpReader, Conversation):
 
     def _begin(self, head: bytes) -> Keep | None:
         self.inflow = inflow = Inflow()
-        request = self._head.request(self)  # type: ignore[arg-type]
+        request = self._head.request(self)
         request.body = inflow  # type: ignore[assignment]
+        if self.origins is not None:
+            self.origins.place(request, self)
         self.requests.append(request)
         return inflow.feed
 

@@ -11,7 +11,7 @@ who owns the connection sends the ``frames``.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -28,12 +28,11 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http.forwarded import Origins
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.frames import Frames, FrameTooLongError
 from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 STREAMS = 100  # that a client may have open at once
 KNOWN = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten
@@ -53,13 +52,14 @@ class Http2Conversation(Conversation):
     forgets = True
     multiplexed = True
 
-    def __init__(self, http: Http, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer) -> None:
         self.peer = peer
         self.failure = 0
         self.reply = b""  # stays empty too: see ``frames``
         self.requests = deque()  # stays empty: what is complete here is a stream, not the connection's next request
         self.complete: deque[Http2Stream] = deque()
         self.memo: Any = None  # the app's
+        self.origins: Origins | None = None  # of requests that a trusted proxy passes on
         self.http = http
         self._streams: dict[int, Http2Stream] = {}
         self._resets = 0
@@ -200,7 +200,12 @@ class Http2Conversation(Conversation):
         assert event.stream_id is not None  # h2 always says which
         assert event.headers is not None
         stream = self._streams[event.stream_id] = Http2Stream(self, event.stream_id)
-        stream.begin(event.headers, ended=event.stream_ended is not None)
+        self._begin_stream(stream, event)
+
+    def _begin_stream(self, stream: Http2Stream, event: RequestReceived) -> None:
+        stream.begin(event.headers or (), ended=event.stream_ended is not None)
+        if self.origins is not None:
+            self.origins.place(stream.request, self)
 
     def _body(self, event: DataReceived) -> None:
         number = event.stream_id or 0

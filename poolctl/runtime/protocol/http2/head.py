@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.line import METHOD, NOT_SERVED, TOKEN, good_hosts, known_host
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 _TARGET = re.compile(rb"/[!-\"$-~]*")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -21,7 +18,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 Headers = list[tuple[bytes, bytes]]
 
 
-def refusal_of_head(http: Http, method: bytes, target: bytes, headers: Headers, *, ended: bool) -> int:
+def refusal_of_head(http: HttpLimits, method: bytes, target: bytes, headers: Headers, *, ended: bool) -> int:
     """The status for what an app is not to be asked; 0 for everything else. ``ended``: no body follows."""
     if not method or not TOKEN.issuperset(method):
         return 400

@@ -64,7 +64,7 @@ class Http2Stream:
         method = pseudo[b":method"].decode("latin-1")
         http = self.conversation.http
         self.refused = refusal_of_head(http, pseudo[b":method"], target, found, ended=ended)
-        self.request = HttpRequest(method, target, "2", found, True, self.conversation)  # type: ignore[arg-type]
+        self.request = HttpRequest(method, target, "2", found, True, self.conversation)
 
     @property
     def line(self) -> bytes:

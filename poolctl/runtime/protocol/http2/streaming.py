@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
 from poolctl.runtime.protocol.http.inflow import Inflow
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 
 class IncomingStream(Http2Stream):
@@ -83,7 +81,7 @@ class IncomingStream(Http2Stream):
 class StreamingHttp2(Http2Conversation):
     """``begun``: streams that the runtime has not begun yet, oldest first."""
 
-    def __init__(self, http: Http, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer) -> None:
         super().__init__(http, peer)
         self.begun: deque[IncomingStream] = deque()
 
@@ -117,7 +115,7 @@ class StreamingHttp2(Http2Conversation):
         assert event.headers is not None
         stream = IncomingStream(self, event.stream_id)
         self._streams[event.stream_id] = stream
-        stream.begin(event.headers, ended=event.stream_ended is not None)
+        self._begin_stream(stream, event)
         if event.stream_ended is None:
             stream.inflow = stream.request.body = Inflow()  # type: ignore[assignment]
         self.begun.append(stream)

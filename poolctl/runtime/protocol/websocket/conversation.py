@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
@@ -14,11 +13,9 @@ from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.websocket.handshake import BadHandshake, subprotocols_of, upgrade_of
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http.protocol import Http
 
 PIECE = 4096  # bytes that are decompressed at once, so that a little cannot become very much before it is counted
 HELD = 65536  # bytes that a client may send before it is accepted
@@ -36,7 +33,7 @@ class WebSocketConversation(Conversation):
 
     pending = False
 
-    def __init__(self, http: Http, request: HttpRequest) -> None:
+    def __init__(self, http: HttpLimits, request: HttpRequest) -> None:
         """Raises BadHandshake."""
         self.requests: deque[None] = deque()
         self.reply = b""
