@@ -28,6 +28,7 @@ from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, Scoreboard
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked, threads
 from poolctl.runtime.timeouts import Timeouts
@@ -218,13 +219,14 @@ class Site:
         worker that has more than its share of them need not turn one away."""
         limit = self.at_once if counted else self.share(self.workers)
         if isinstance(self.app, AsyncApp):
-            from poolctl.runtime.serving_async.kinds import connection_of  # asyncio is slow to import
+            from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
             from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
-            kind = connection_of(self.app, logged=self.access is not None)
+            kind = kinds.connection_of(self.app, logged=self.access is not None)
             loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind)
         else:
-            loop = ConnectionLoop(life.lifeline, self.timeouts, limit, shared=shared)
+            new = connection_of(self.app, shared=shared)
+            loop = ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared)
         if not self.multiprocess:  # the others have their share of the descriptors
             loop.may_linger = max(loop.may_linger // self.workers, 1)
         return loop

@@ -9,7 +9,7 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.pool.baseline import Baseline
-from poolctl.runtime.pool.single_loop import SingleLoop
+from poolctl.runtime.pool.single_loop import single_loop
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
@@ -28,7 +28,7 @@ class Iterative(Baseline):
 
         def serve_one(fd: int, peer: Peer, service: Service, door: Door) -> None:
             """A loop of its own for this client; nothing else moves meanwhile."""
-            SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, service, door)
+            single_loop(site, life).serve(fd, peer, service, door)
 
         for listener in site.shared_listeners:
             listen(loop, listener, serve_one)

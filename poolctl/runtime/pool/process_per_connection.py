@@ -14,7 +14,7 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
 from poolctl.runtime.pool.finish import begin, finish
-from poolctl.runtime.pool.single_loop import SingleLoop, passing_service
+from poolctl.runtime.pool.single_loop import passing_service, single_loop
 from poolctl.runtime.site import Site
 from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer
@@ -68,7 +68,7 @@ def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) 
         if other != life.lifeline:
             close(other)
     life.enforce()
-    SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site), door)
+    single_loop(site, life).serve(fd, peer, passing_service(site), door)
 
 
 class Child(Served):

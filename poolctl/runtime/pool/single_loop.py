@@ -5,9 +5,11 @@ from __future__ import annotations
 from os import close
 from typing import Any
 
+from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.scoreboard import ROW
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
 from poolctl.runtime.system import forked
@@ -39,6 +41,11 @@ class SingleLoop(ConnectionLoop):
             for fd in list(self.sources):
                 self.drop(self.handlers[fd])
             super()._drained(quiet=True, service=None)
+
+
+def single_loop(site: Site, life: Life) -> SingleLoop:
+    """A loop for the next client."""
+    return SingleLoop(life.lifeline, site.timeouts, 1, connection_of(site.app, shared=False))
 
 
 def passing_service(site: Site) -> Service:

@@ -12,7 +12,7 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
-from poolctl.runtime.pool.single_loop import SingleLoop, passing_service
+from poolctl.runtime.pool.single_loop import passing_service, single_loop
 from poolctl.runtime.site import Site
 from poolctl.runtime.system import forked, threads
 from poolctl.runtime.task import Peer
@@ -36,7 +36,7 @@ class ThreadPerConnection(PerConnection):
 
         def serve() -> None:
             try:
-                SingleLoop(life.lifeline, site.timeouts, limit=1).serve(fd, peer, passing_service(site), door)
+                single_loop(site, life).serve(fd, peer, passing_service(site), door)
             except BaseException:
                 forked.leave()
                 log.exception("the thread of a client failed")

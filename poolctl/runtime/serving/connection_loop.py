@@ -10,23 +10,49 @@ choice of ownership.
 
 from __future__ import annotations
 
-from poolctl.runtime.app import ConnectionApp
+from typing import Any, Protocol
+
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.loop.source import Handler
 from poolctl.runtime.scoreboard import DONE, TAKEN
-from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.leaving import WAITED, state
 from poolctl.runtime.serving.service import Service
-from poolctl.runtime.serving.shared_connection import Ceded, Greeted, SharedConnection
 from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
 
 
-class ConnectionLoop(Loop):
-    """Serves the connections it owns. ``limit``: how many at once; more are turned away with a 503."""
+class Served(Handler, Protocol):
+    """A connection, as its loop sees it."""
 
-    def __init__(self, lifeline: int, timeouts: Timeouts, limit: int, *, shared: bool = False) -> None:
+    open: bool
+
+    def begin(self, service: Service) -> None:
+        """Serve what has come with it; then wait for more."""
+
+    def lost(self, events: int) -> bool:
+        """Whether the client has left by a reset, so that nobody waits for what it has asked for."""
+
+    def close(self, service: Service) -> None:
+        """The end of the connection, and of the task that it was."""
+
+
+class NewConnection(Protocol):
+    """Makes a connection of one kind."""
+
+    def __call__(self, loop: Any, fd: int, conversation: Any, /) -> Served:
+        """That of this descriptor, with what is spoken on it."""
+
+
+class ConnectionLoop(Loop):
+    """Serves the connections it owns, which ``new`` makes. ``limit``: how many at once; more are turned away with a
+    503."""
+
+    def __init__(
+        self, lifeline: int, timeouts: Timeouts, limit: int, new: NewConnection | None = None, *, shared: bool = False
+    ) -> None:
         super().__init__(lifeline, shared=shared)
+        self._new = new
         self.timeouts = timeouts
         self.limit = limit
         self.open = 0
@@ -70,10 +96,7 @@ class ConnectionLoop(Loop):
         service.row[DONE] += 1
         super().lose(fd, service, words)
 
-    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
+    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Served:
         """A new connection of this loop."""
-        app = service.app
-        if isinstance(app, ConnectionApp):
-            return (Greeted if app.greets else Ceded)(self, fd, door.conversation(peer))
-        kind = SharedConnection if self.shared else Connection
-        return kind(self, fd, door.conversation(peer))
+        assert self._new is not None  # or else what it takes is not served in it
+        return self._new(self, fd, door.conversation(peer))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import TURN
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import IN, OUT
@@ -13,10 +15,43 @@ from poolctl.runtime.system.poller import IN, OUT
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http2.conversation import Http2Conversation
     from poolctl.runtime.protocol.http2.stream import Http2Stream
-    from poolctl.runtime.serving.connection import Connection
 
 
-def multiplex(connection: Connection, service: Service) -> None:
+class Registry(Protocol):
+    """The loop, as far as it matters here."""
+
+    now: float
+
+    def want(self, handler: Any, mask: int) -> None:
+        """The connection waits for something else than before."""
+
+
+class Carrier(Output, Protocol):
+    """The connection that has the streams."""
+
+    conversation: Conversation
+    mask: int
+    served: bool  # a request was answered
+    started: bool  # a part of a request has come
+    since: float  # when what is being waited for began
+    leaving: bool  # no request is taken after those that have come
+
+    @property
+    def loop(self) -> Registry:
+        """Where it is served."""
+
+    @property
+    def outbound(self) -> object:
+        """Not None while the client has to take something first."""
+
+    def close(self, service: Service) -> None:
+        """The end of the connection."""
+
+    def turn_away(self, status: int, service: Service) -> None:
+        """The end, with last words."""
+
+
+def multiplex(connection: Carrier, service: Service) -> None:
     """Answer the streams that are complete, until the client falls behind; end the connection when it is time."""
     conversation = cast("Http2Conversation", connection.conversation)
     turn = TURN
@@ -55,14 +90,14 @@ def multiplex(connection: Connection, service: Service) -> None:
         connection.loop.want(connection, IN)
 
 
-def flush(connection: Connection, conversation: Http2Conversation) -> None:
+def flush(connection: Carrier, conversation: Http2Conversation) -> None:
     """Send the frames that wait. Raises ClientGone."""
     frames = conversation.frames()
     if frames:
         connection.send(frames)
 
 
-def _answer(stream: Http2Stream, connection: Connection, service: Service) -> None:
+def _answer(stream: Http2Stream, connection: Carrier, service: Service) -> None:
     if stream.refused:
         stream.send(service.protocol.farewell(stream.refused, stream.conversation.peer, stream.line))
         stream.end(whole=True)

@@ -61,7 +61,7 @@ def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
 make_event_loop = _maker()
 
 
-class NewConnection(Protocol):
+class NewAsyncConnection(Protocol):
     """Makes a connection of one kind."""
 
     def __call__(self, loop: AsyncConnectionLoop, fd: int, conversation: Any, service: Service, /) -> Connection:
@@ -89,11 +89,11 @@ class AsyncConnectionLoop(ConnectionLoop):
     ``stopping``  where it stands between the stop and the end
     """
 
-    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, new: NewConnection) -> None:
+    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, new: NewAsyncConnection) -> None:
         super().__init__(life.lifeline, timeouts, limit)
         self.events = make_event_loop()
         self._app = app
-        self._new = new
+        self._make = new
         self._timer: asyncio.Handle | None = None
         self._late = None if timeouts.request is None else Overdue(timeouts.request)
         self._service: Service
@@ -110,7 +110,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
         """A new connection of this loop."""
-        return self._new(self, fd, door.streaming(peer), service)
+        return self._make(self, fd, door.streaming(peer), service)
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""

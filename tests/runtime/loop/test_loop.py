@@ -20,6 +20,7 @@ from poolctl.runtime.loop.source import Lingering, Source
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.scoreboard import DONE, FAILED, ROW, TAKEN
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import IN
 from poolctl.runtime.timeouts import Timeouts
@@ -42,12 +43,13 @@ class Running:
     def __init__(self, shared: bool) -> None:
         lifeline, self._life = os.pipe()
         self.row = memoryview(bytearray(ROW * 8)).cast("q")
-        self.loop = ConnectionLoop(lifeline, Timeouts(drain=5), 100, shared=shared)
+        app: Any = Shout()
+        self.loop = ConnectionLoop(lifeline, Timeouts(drain=5), 100, connection_of(app, shared=shared), shared=shared)
         door = Door(Lines())
         self._sock = socket.create_server(("127.0.0.1", 0))
         self.listener = Listener(self._sock, door)
         self.port = self._sock.getsockname()[1]
-        self.service = Service(Shout(), door.protocol, self.row)  # type: ignore[arg-type]
+        self.service = Service(app, door.protocol, self.row)
         listen(self.loop, self.listener, self.loop.adopt)
         self._threads = [
             threading.Thread(target=self.loop.run, args=(self.service,)) for _ in range(3 if shared else 1)
