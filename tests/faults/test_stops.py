@@ -136,7 +136,7 @@ def application(environ, start_response):
     if not FOUND:
         front, client = frame.f_locals["give_back"].__self__, frame.f_locals["client"]
         FOUND[:] = front, client
-        front.missed = Missed(front.missed)
+        front.expected_back = Missed(front.expected_back)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """

@@ -29,12 +29,12 @@ class BetweenProcesses(Medium):
         front = ProcessLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
-        front.attend(site.returns, site.notices.reader, awaited=site.app.asynchronous)
+        front.watch_returns(site.returns, site.notices.reader, awaited=site.app.asynchronous)
         return front
 
     def handing_front(self, site: Site, life: Life) -> HandingFront:
         front = ProcessHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
-        front.attend(site.notices.reader)
+        front.watch_returns(site.notices.reader)
         return front
 
     def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Executor:

@@ -29,7 +29,7 @@ class BetweenThreads(Medium):
         self._front = ThreadLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
-        self._front.attend()
+        self._front.watch_returns()
         return self._front
 
     def handing_front(self, site: Site, life: Life) -> HandingFront:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future, Task, shield
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.access_log.service import Tally
@@ -13,8 +13,25 @@ from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHt
 from poolctl.runtime.serving_async.inflow import news_of
 from poolctl.runtime.serving_async.stopping import SERVING
 
-if TYPE_CHECKING:
-    from poolctl.runtime.serving_async.http2_connection import Http2Connection
+
+class Carrier(Protocol):
+    """The connection that has the stream. ``ended``: its client sends no more."""
+
+    loop: Any  # an AsyncConnectionLoop, which app and connection see as protocols of their own
+    ended: bool
+
+    @property
+    def outbound(self) -> object:
+        """Not None while the client has to take something first."""
+
+    def complete(self, out: Any) -> None:
+        """The response of a stream is complete."""
+
+    def go_on(self) -> None:
+        """Begin what has come, and send what waits."""
+
+    def flush(self) -> None:
+        """Send the frames that wait."""
 
 
 class Unlogged(NamedTuple):
@@ -34,7 +51,7 @@ class TaskStream:
         "task",
     )  # fmt: skip
 
-    def __init__(self, connection: Http2Connection, stream: IncomingStream, started: int, *, logged: bool) -> None:
+    def __init__(self, connection: Carrier, stream: IncomingStream, started: int, *, logged: bool) -> None:
         self.connection = connection
         self.stream = stream
         self.started = started

@@ -101,7 +101,7 @@ class HandingFront(Loop, ABC):
             return SWEEP
         return super()._patience()
 
-    def attend(self, notices: socket.socket) -> None:
+    def watch_returns(self, notices: socket.socket) -> None:
         """Hear what the mold says of the workers."""
         attention = Attention(self, notices)
         self.sources.add(attention.fd)

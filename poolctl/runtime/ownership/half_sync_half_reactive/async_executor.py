@@ -34,8 +34,8 @@ from poolctl.runtime.loop.loop import SWEEP
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import KNOWN, ProcessTaskExecutor, left_early
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
-from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import Lent, LoggedLent
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
+from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import LentRequest, LoggedLentRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, SECONDS, SINCE, TAKEN, TICKET
 from poolctl.runtime.serving.leaving import WAITED
@@ -55,7 +55,9 @@ if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
 log = logging.getLogger("poolctl")
-Choose = Callable[[type[Lent]], type[Lent]]  # of what requests are answered by, one like it that does more
+Choose = Callable[
+    [type[LentRequest]], type[LentRequest]
+]  # of what requests are answered by, one like it that does more
 
 
 class AsyncTaskExecutor(ABC):
@@ -75,11 +77,13 @@ class AsyncTaskExecutor(ABC):
         self._app = cast("ExchangeApp", service.app)
         self.events = make_event_loop()
         self.lifespan: Any = self._app.life(self.events)
-        self._kind: type[Lent] = sends_by(LoggedLent if isinstance(service, LoggedService) else Lent)
+        self._kind: type[LentRequest] = sends_by(
+            LoggedLentRequest if isinstance(service, LoggedService) else LentRequest
+        )
         self._reader = reader
         self._stop = life.stop
         self._free = list(slots)
-        self._held: set[Lent] = set()  # whose task waits for something
+        self._held: set[LentRequest] = set()  # whose task waits for something
         self._ended = False
         self._waits = False  # for a task
         self._over: asyncio.Future[None] = self.events.create_future()
@@ -103,11 +107,11 @@ class AsyncTaskExecutor(ABC):
         """Take a task, if there is one, and ``begin`` it; False at the end of the inbox. Raises BlockingIOError."""
 
     @abstractmethod
-    def forget(self, lent: Lent) -> None:
+    def forget(self, lent: LentRequest) -> None:
         """The conversation stands in the middle of a body that nobody read: the next request needs another."""
 
     @abstractmethod
-    def give_back(self, lent: Lent, ticket: int, keep: bool) -> None:
+    def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
         """The connection goes back to the front, with what its client has not taken."""
 
     def run(self) -> None:
@@ -229,13 +233,13 @@ class AsyncTaskExecutor(ABC):
                 lent.task = task
                 self._held.add(lent)
 
-    def _forsake(self, lent: Lent) -> None:
+    def _forsake(self, lent: LentRequest) -> None:
         """The client has left while its request waited."""
         self.service.row[TAKEN] += 1
         self.service.row[DONE] += 1
         self.give_back(lent, lent.ticket, False)
 
-    async def _answer(self, lent: Lent) -> None:
+    async def _answer(self, lent: LentRequest) -> None:
         """The task: the app, and its error boundary. A response that is complete is no longer this connection's."""
         service = self.service
         row = service.row
@@ -274,7 +278,7 @@ class AsyncTaskExecutor(ABC):
         elif self._ended:
             self._leave_when_done()
 
-    def complete(self, lent: Lent) -> None:
+    def complete(self, lent: LentRequest) -> None:
         """A response is complete: the connection goes back at once, and its slot is free for another."""
         exchange = lent.exchange
         if exchange is None or self.after.full:
@@ -284,7 +288,7 @@ class AsyncTaskExecutor(ABC):
         self._end(lent, exchange, exchange.keep)
         self._free_slot(lent)
 
-    def _end(self, lent: Lent, exchange: Any, keep: bool) -> None:
+    def _end(self, lent: LentRequest, exchange: Any, keep: bool) -> None:
         """The request is done with: its connection goes back, whatever fails on the way."""
         row = self.service.row
         try:
@@ -301,7 +305,7 @@ class AsyncTaskExecutor(ABC):
                 self._held.discard(lent)
                 lent.wake()
             if exchange is not None and isinstance(self.service, LoggedService):
-                noted: Any = lent  # a LoggedLent then
+                noted: Any = lent  # a LoggedLentRequest then
                 self.service.note(exchange.request, noted, now - lent.started, now)
             if not lent.done():
                 self.forget(lent)
@@ -313,7 +317,7 @@ class AsyncTaskExecutor(ABC):
         self.give_back(lent, lent.ticket, keep and not lent.gone and not lent.last)
         lent.row[TICKET] = 0
 
-    def _free_slot(self, lent: Lent) -> None:
+    def _free_slot(self, lent: LentRequest) -> None:
         lent.holds = False
         self._free.append(lent.row)
         if self._ended:
@@ -321,7 +325,7 @@ class AsyncTaskExecutor(ABC):
         else:
             self._wait()
 
-    def _failed(self, lent: Lent, exchange: Any, error: BaseException) -> bool:
+    def _failed(self, lent: LentRequest, exchange: Any, error: BaseException) -> bool:
         ours = lent.exchange is exchange
         stopped = isinstance(error, asyncio.CancelledError) and self.stopping.step == CANCELLED
         ended = exchange is not None and exchange.ended
@@ -343,7 +347,7 @@ class AsyncTaskExecutor(ABC):
             return kept
         return self._refused(lent, exchange.request if exchange else None, UNAVAILABLE if stopped else 500)
 
-    def _refused(self, lent: Lent, request: Any, status: int) -> bool:
+    def _refused(self, lent: LentRequest, request: Any, status: int) -> bool:
         if not (lent.began or lent.gone):
             try:
                 lent.send(self.service.protocol.refusal_of(request, status))
@@ -412,11 +416,11 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         self._known[intro] = conversation
         return conversation
 
-    def forget(self, lent: Lent) -> None:
+    def forget(self, lent: LentRequest) -> None:
         if self._known.get(lent.client) is lent.conversation:
             del self._known[lent.client]
 
-    def give_back(self, lent: Lent, ticket: int, keep: bool) -> None:
+    def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
         if not keep:
             self.forget(lent)
         self._way_back(ticket, keep, lent)
@@ -450,9 +454,9 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         self.begin(client.conversation, client.fd, ticket, flags, sent, data, client)
         return True
 
-    def forget(self, lent: Lent) -> None:
+    def forget(self, lent: LentRequest) -> None:
         lent.client.conversation = None
 
-    def give_back(self, lent: Lent, ticket: int, keep: bool) -> None:
-        client: Client = lent.client
+    def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
+        client: HeldConnection = lent.client
         self._front.give_back(client, ticket, keep, lent.outbound)

@@ -1,6 +1,6 @@
 """The front of half-sync/half-reactive: it owns every connection and lends one with a complete request to a worker.
 
-    client -- bytes --> Client (framer) -- complete request --> router --> inbox --> worker
+    client -- bytes --> HeldConnection (framer) -- complete request --> router --> inbox --> worker
       ^                    |                                                      |
       +---- answer --------|------------------------------------------------------+
                            +<----------- returned: kept or not, and what the client did not take
@@ -24,7 +24,7 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop.loop import SWEEP, Loop
-from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
@@ -45,11 +45,11 @@ class LendingFront(Loop, ABC):
         self.timeouts = timeouts
         self.limit = limit
         self.waiting = waiting
-        self.lent: dict[int, Client] = {}
+        self.lent: dict[int, HeldConnection] = {}
         # A front that was started again must not take its predecessor's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         self.open = 0
-        self.missed: set[int] = set()  # tickets whose return is waited for
+        self.expected_back: set[int] = set()  # tickets whose return is waited for
         self.rooms = Rooms(self, router)
         self.refuses = router.refuses
         self.tells = router.observes  # does the strategy want to know at once when a task is done?
@@ -72,13 +72,13 @@ class LendingFront(Loop, ABC):
     def take(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A connection that has come through its door."""
         try:
-            client = Client(self, fd, peer, door)
+            client = HeldConnection(self, fd, peer, door)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.broke(fd, service, error)
             return
         self.deliver(client, IN, None)
         if client.ticket and not client.framer.over:
-            self.miss(client)  # nobody looks at its socket until it is back; often there is nothing more to come
+            self.expect_back(client)  # nobody looks at its socket until it is back; often there is nothing more to come
         if client.open and not client.ticket and client.fd not in self.handlers:
             self.handle(client)
 
@@ -91,7 +91,7 @@ class LendingFront(Loop, ABC):
         """Those of lent connections too, which nobody may be looking at."""
         return super().descriptors() | {client.fd for client in list(self.lent.values())}
 
-    def lend(self, client: Client, request: bytes | BinaryIO) -> None:
+    def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
         """A complete request: to a worker with it, or 503 when too many wait already."""
         lent = self.lent
         if len(lent) >= self.waiting and self.router.free <= 0:
@@ -105,7 +105,7 @@ class LendingFront(Loop, ABC):
         if (
             self.tells or client.leaving or client.framer.ready
         ):  # another request is here: nothing that comes will remind us of it
-            self.miss(client)
+            self.expect_back(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
             flags = LAST | (ENDED if client.ended else 0)
@@ -117,7 +117,7 @@ class LendingFront(Loop, ABC):
             raise
 
     @abstractmethod
-    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+    def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         """Route the request; how it travels depends on where the workers are."""
 
     def _patience(self) -> float | None:
@@ -131,26 +131,26 @@ class LendingFront(Loop, ABC):
                 self.drop(self.handlers[fd])
             super()._drained(quiet, service)
 
-    def miss(self, client: Client) -> bool:
+    def expect_back(self, client: HeldConnection) -> bool:
         """Something came for a connection that is lent: from now on its return matters at once. False when it has come
         back in the meantime, which a worker thread does not announce."""
         ticket = client.ticket
-        self.missed.add(ticket)
+        self.expected_back.add(ticket)
         if client.ticket:
             return True
-        self.missed.discard(ticket)
+        self.expected_back.discard(ticket)
         return False
 
     def drain(self, service: Any) -> None:
         super().drain(service)
         for client in list(self.lent.values()):
             client.leaving = True
-            if not self.miss(client):
+            if not self.expect_back(client):
                 self.nudge(client)
 
     def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
         """A worker is done with a connection. Tickets of a front that died are nobody's."""
-        self.missed.discard(ticket)
+        self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
         if self.tells and client is not None:
             self.router.finished(id(client), monotonic())
@@ -164,7 +164,7 @@ class LendingFront(Loop, ABC):
 
     def died(self, ticket: int, began: bool, status: int = 502) -> None:
         """The worker that had this ticket is dead."""
-        self.missed.discard(ticket)
+        self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
         if client is not None:
             if self.tells:

@@ -16,7 +16,7 @@ from poolctl.runtime.channels.parcel import FILE, HEAD, KEPT, MISSED, PART, RECO
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing, TakingTurns, Untaken
@@ -36,7 +36,7 @@ class ProcessLendingFront(LendingFront):
     recounts: list[Recount]
     untaken: Untaken | None = None
 
-    def attend(self, returns: Returns, notices: socket.socket, *, awaited: bool = False) -> None:
+    def watch_returns(self, returns: Returns, notices: socket.socket, *, awaited: bool = False) -> None:
         """Take back what was lent. ``notices``: what the mold says of the dead. ``awaited``: the workers are event
         loops, which take nothing while the app computes."""
         if awaited and self.router.queues:
@@ -128,9 +128,9 @@ class ProcessLendingFront(LendingFront):
         if self.router.waiting:
             self._watch()
 
-    def miss(self, client: Client) -> bool:
+    def expect_back(self, client: HeldConnection) -> bool:
         self._watch()
-        return super().miss(client)
+        return super().expect_back(client)
 
     def _watch(self) -> None:
         """What comes back is to wake this front."""
@@ -138,7 +138,7 @@ class ProcessLendingFront(LendingFront):
             self.sources.add(self._records.fd)
             self.handle(self._records)
 
-    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+    def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if self.untaken is not None:
             self.untaken.quiet = False
         if isinstance(request, bytes):
@@ -165,7 +165,7 @@ class Records(Source):
     looks at clients.
     So the pipe is not even in the poller, and a front that has nothing else to do is not woken for each answer
     (measured: a tenth of the processor time of a request). Only when something came for a connection that is still
-    lent is the pipe waited for, until nothing is missed any more.
+    lent is the pipe waited for, until none is expected back any more.
     """
 
     def __init__(self, front: ProcessLendingFront, fd: int) -> None:
@@ -174,7 +174,7 @@ class Records(Source):
 
     def on_event(self, events: int, service: Any) -> None:
         front = self.front
-        if not self.collect() or not (front.missed or front.router.waiting):
+        if not self.collect() or not (front.expected_back or front.router.waiting):
             front.drop(self)
 
     def collect(self) -> bool:
@@ -184,10 +184,10 @@ class Records(Source):
         except BlockingIOError:
             return True
         front = self.front
-        lent, missed, now = front.lent, front.missed, front.now
+        lent, expected, now = front.lent, front.expected_back, front.now
         for (record,) in RECORD.iter_unpack(data):
             ticket = record >> 2
-            if not record & KEPT or (missed and ticket in missed):
+            if not record & KEPT or (expected and ticket in expected):
                 if record & MISSED:
                     front.died(ticket, began=False, status=503)
                 else:

@@ -1,7 +1,7 @@
 """Lending between threads of one process: the client itself goes through the inbox.
 
 A connection that can simply be kept is given back without waking the front: the worker clears the ticket, then looks
-whether it is missed. The front notes that it is missed, then looks at the ticket; so one of the two sees what came in
+whether it is expected back. The front notes that it is, then looks at the ticket; so one of the two sees what came in
 between. Everything else goes back through a queue with a bell.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import Client
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.system.channel import channel
 
 NOW = socket.MSG_DONTWAIT
@@ -25,7 +25,7 @@ NOW = socket.MSG_DONTWAIT
 class ThreadLendingFront(LendingFront):
     """The front as a thread beside its workers."""
 
-    def attend(self) -> None:
+    def watch_returns(self) -> None:
         """Take back what was lent."""
         self.sessions: deque[tuple[str, int]] = deque()  # that workers have begun: key and inbox
         self._back: deque[tuple[int, bool, Outbound | None]] = deque()
@@ -45,19 +45,19 @@ class ThreadLendingFront(LendingFront):
         while self.sessions:
             self.router.bind(*self.sessions.popleft())
 
-    def _send(self, client: Client, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
+    def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         asked = client.framer.asked
         item = client, ticket, flags, client.came, request
         self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
 
-    def give_back(self, client: Client, ticket: int, keep: bool, left: Outbound | None) -> None:
+    def give_back(self, client: HeldConnection, ticket: int, keep: bool, left: Outbound | None) -> None:
         """Called by the worker thread that served the client."""
         if keep and left is None:
             client.served = True
             client.started = False
             client.since = monotonic()
             client.ticket = 0
-            if ticket not in self.missed and not self.router.waiting:
+            if ticket not in self.expected_back and not self.router.waiting:
                 self.lent.pop(ticket, None)
                 return
         self._back.append((ticket, keep, left))

@@ -5,26 +5,61 @@ from __future__ import annotations
 import logging
 from math import inf
 from os import close, read
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO, Protocol
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound, Sending
 from poolctl.runtime.channels.parcel import introduction
 from poolctl.runtime.listen.door import Door
+from poolctl.runtime.loop.source import Handler
+from poolctl.runtime.protocol import Protocol as Spoken
+from poolctl.runtime.routing.router import Router
 from poolctl.runtime.serving.connection import NEWCOMER, READ
 from poolctl.runtime.serving.leaving import BROKEN, left, state
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
+from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
 
 
-class Client(Sending):
+class Holder(Protocol):
+    """The front, as far as a connection asks it."""
+
+    now: float
+    draining: bool
+    open: int  # connections
+    handlers: dict[int, Handler]
+    protocol: Spoken
+    router: Router
+    timeouts: Timeouts
+
+    def handle(self, handler: Any) -> None:
+        """From now on this handler gets the events of its descriptor."""
+
+    def want(self, handler: Any, mask: int) -> None:
+        """The handler waits for something else than before."""
+
+    def nudge(self, handler: Any) -> None:
+        """Give a connection an event: its descriptor is idle, and so writable."""
+
+    def drop(self, handler: Any) -> bool:
+        """No more events for this handler."""
+
+    def lend(self, client: Any, request: bytes | BinaryIO) -> None:
+        """A complete request: to a worker with it, or 503 when too many wait already."""
+
+    def expect_back(self, client: Any) -> bool:
+        """Something came for a connection that is lent: from now on its return matters at once. False when it has come
+        back in the meantime."""
+
+    def turn_away(self, fd: int, words: bytes) -> None:
+        """Tell a client why it is not served, let it read that, close."""
+
+
+class HeldConnection(Sending):
     """A connection as the front sees it."""
 
     rearm = True  # a front is never shared
@@ -34,7 +69,7 @@ class Client(Sending):
         "mask", "open", "peer", "served", "since", "started", "ticket", "watched",
     )  # fmt: skip
 
-    def __init__(self, front: LendingFront, fd: int, peer: Peer, door: Door) -> None:
+    def __init__(self, front: Holder, fd: int, peer: Peer, door: Door) -> None:
         self.began = self.last = False
         self.outbound = None
         self.front = front
@@ -83,7 +118,7 @@ class Client(Sending):
             self._ended()
         if self.ticket:
             self._ahead(len(data))
-            if self.ticket:  # where workers are threads it may have come back before anybody knew that it is missed
+            if self.ticket:  # where workers are threads it may have come back before it was expected back
                 return
         request = self.framer.take()
         if request is not None:
@@ -104,14 +139,14 @@ class Client(Sending):
         self.leaving = True
         if self.ticket:
             self.front.drop(self)
-            if self.front.miss(self):
+            if self.front.expect_back(self):
                 return
         self.close()
 
     def _ahead(self, count: int) -> None:
         """Bytes came while the connection is lent: enough is enough."""
         self.ahead += count or 1
-        if self.front.miss(self) and self.ahead > AHEAD:
+        if self.front.expect_back(self) and self.ahead > AHEAD:
             self.front.drop(self)
 
     def _nothing(self) -> None:
@@ -132,7 +167,9 @@ class Client(Sending):
             self._unfinished()
         if not self.open or self.fd in self.front.handlers:
             return
-        if not self.ticket or not self.front.miss(self):  # while nobody looks at its socket, nothing reminds us of it
+        if not self.ticket or not self.front.expect_back(
+            self
+        ):  # while nobody looks at its socket, nothing reminds us of it
             self.front.handle(self)
 
     def _unfinished(self) -> None:
@@ -244,7 +281,7 @@ class Client(Sending):
         if self.ticket:
             self.leaving = True
             self.front.drop(self)
-            if self.front.miss(self):
+            if self.front.expect_back(self):
                 return
         self.close()
 

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import wait
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.app.asgi.output import AsgiLoop
 from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.channels.parcel import ENDED, LAST
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.scoreboard import TICKET
 from poolctl.runtime.serving.leaving import state
+from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
-    from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncTaskExecutor
     from poolctl.runtime.protocol.http.request import HttpRequest
 
 PIECE = 65536
 LOOK = 0.5  # seconds between two looks whether a client has left, while an app waits for that
 
 
-class Lent(Sending):
+class Borrower(AsgiLoop, Protocol):
+    """The executor, as far as a request asks it."""
+
+    events: asyncio.AbstractEventLoop
+    timeouts: Timeouts
+
+    def complete(self, lent: Any) -> None:
+        """The response is: the connection goes back."""
+
+
+class LentRequest(Sending):
     """Its request is here whole; a large one in a file, of which the app is given a piece at a time.
 
     ``exchange`` is set while the request is in hand: until its response is complete. Then the connection is given back,
@@ -38,7 +49,7 @@ class Lent(Sending):
 
     def __init__(
         self,
-        loop: AsyncTaskExecutor,
+        loop: Borrower,
         fd: int,
         row: memoryview,
         conversation: StreamingConversation,
@@ -159,7 +170,7 @@ class Lent(Sending):
         return not conversation.failure and conversation.inflow is None
 
 
-class LoggedLent(Lent):
+class LoggedLentRequest(LentRequest):
     """Notes what it sends, as the tally of other apps does."""
 
     __slots__ = ("first", "more")

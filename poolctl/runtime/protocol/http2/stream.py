@@ -7,22 +7,37 @@ HEADERS frame and what follows into DATA, as far as the client's windows allow; 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound
-from poolctl.runtime.protocol.http.request import HttpRequest, Spool
+from poolctl.runtime.protocol.http.limits import HttpLimits
+from poolctl.runtime.protocol.http.request import HttpRequest, Source, Spool
 from poolctl.runtime.protocol.http2.head import refusal_of_head
 from poolctl.runtime.protocol.output import Output
-
-if TYPE_CHECKING:
-    from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 
 OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # of HTTP/1 only (RFC 9113, 8.2.2)
 UNKNOWN = -1
 TURN = 256 * 1024  # bytes of a response that are framed at once
+
+
+class StreamOwner(Source, Protocol):
+    """What a stream asks of its connection's conversation."""
+
+    http: HttpLimits
+    h2: H2Connection
+    lost: bool  # the client left while a stream was answered
+    mute: bool  # the client sends no more, and so opens no window
+    framed: int  # bytes of responses that went out
+
+    def frames(self) -> bytes:
+        """What waits to be sent, and forget it."""
+
+    def forget(self, stream: Any) -> None:
+        """The stream is done."""
 
 
 class Http2Stream:
@@ -31,7 +46,7 @@ class Http2Stream:
 
     out: Output | None = None
 
-    def __init__(self, conversation: Http2Conversation, number: int) -> None:
+    def __init__(self, conversation: StreamOwner, number: int) -> None:
         self.conversation = conversation
         self.number = number
         self.request: HttpRequest
