@@ -25,12 +25,12 @@ from typing import Any
 from poolctl.runtime.channels.bell import Bell
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
-from poolctl.runtime.system.channel import ROOM, channel, descriptors
+from poolctl.runtime.system.channel import DONTWAIT, ROOM, channel, descriptors
 
 MESSAGE = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
 FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # what comes along is not for programs that the app starts
-NOW = socket.MSG_DONTWAIT | CLOEXEC
+AT_ONCE = DONTWAIT | CLOEXEC
 LEVEL, KIND = socket.SOL_SOCKET, socket.SCM_RIGHTS
 FD = struct.Struct("i")
 FDS = struct.Struct("ii")
@@ -112,7 +112,7 @@ class ProcessInbox(Inbox):
     def take(self, flags: int = CLOEXEC) -> tuple[bytes, list[tuple[int, int, bytes]]]:
         """(message, ancillary data) of the oldest task; an empty message is the end of file.
 
-        Waits, unless ``flags`` are NOW: then raises BlockingIOError where there is none.
+        Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError where there is none.
         """
         message, ancillary, _, _ = self._recvmsg(MESSAGE, ROOM, flags)
         return message, ancillary
@@ -122,7 +122,7 @@ class ProcessInbox(Inbox):
         them."""
         found = []
         with contextlib.suppress(BlockingIOError):
-            while (taken := self.take(NOW))[0]:
+            while (taken := self.take(AT_ONCE))[0]:
                 message, ancillary = taken
                 self.row[SENT] -= 1
                 found.append((message, descriptors(ancillary)))
@@ -184,14 +184,14 @@ class RingingInbox(ThreadInbox):
 
     def take_now(self) -> Any:
         """The oldest task; raises BlockingIOError where there is none. None is the end."""
-        self.reader.recv(1, NOW)
+        self.reader.recv(1, AT_ONCE)
         return self._items.get()  # whoever rang is about to put it there
 
     def renew(self) -> None:
         super().renew()
         with contextlib.suppress(BlockingIOError):
             while True:  # a bell outlives its process, and would call a worker for nothing
-                self.reader.recv(1, NOW)
+                self.reader.recv(1, AT_ONCE)
 
     def end(self) -> None:
         self.writer.setblocking(True)

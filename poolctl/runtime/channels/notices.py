@@ -12,11 +12,10 @@ import struct
 from typing import Any, Protocol
 
 from poolctl.runtime.loop.source import Source
-from poolctl.runtime.system.channel import channel
+from poolctl.runtime.system.channel import DONTWAIT, channel
 
 log = logging.getLogger("poolctl")
 NOTICE = struct.Struct("<BQ")
-NOW = socket.MSG_DONTWAIT
 
 # The number is a ticket:
 LOST = 0  # of a worker that is dead; nothing of the answer was sent
@@ -60,7 +59,7 @@ class Attention(Source):
         """All that there is, before another task is sent to somebody who is dead."""
         while True:
             try:
-                message = self.sock.recv(NOTICE.size, NOW)
+                message = self.sock.recv(NOTICE.size, DONTWAIT)
             except BlockingIOError:
                 return
             if not message:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import MSG_PEEK
 from socket import socket as Socket
 from threading import Lock
 from typing import Any
 
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.protocol.proxy_header import LONGEST, ProxyHeader, read_header
+from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 from poolctl.runtime.system.trust import Trust
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-NOW = int(MSG_DONTWAIT)
-PEEK = MSG_PEEK | NOW
+PEEK = MSG_PEEK | DONTWAIT
 NEWCOMER = 1.0  # seconds that a drain waits for the header of a proxy that has just connected
 
 
@@ -87,7 +87,7 @@ class Announcement:
         try:
             data = sock.recv(LONGEST - held, PEEK)
             header = read_header(self._held + data) if data else None
-            sock.recv(header.size - held if header else len(data), NOW)
+            sock.recv(header.size - held if header else len(data), DONTWAIT)
         except BlockingIOError:
             return
         except (OSError, ValueError) as error:

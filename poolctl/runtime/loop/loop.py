@@ -38,6 +38,7 @@ from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.source import Handler, Lifeline, Lingering, Source
 from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.system import forked
+from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import (
     EDGE,
     EXCLUSIVE,
@@ -52,7 +53,6 @@ from poolctl.runtime.system.poller import (
 )
 
 log = logging.getLogger("poolctl")
-NOW = socket.MSG_DONTWAIT
 SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
 LINGERING = 256  # connections that may linger at once, at most
 LINGER_SHARE = 8  # of the descriptors that a process may have one in so many is for those
@@ -328,7 +328,7 @@ class Loop:
         try:
             sock.setblocking(False)  # the app may have chosen another default
             if words:
-                sock.send(words, NOW)
+                sock.send(words, DONTWAIT)
             sock.shutdown(socket.SHUT_WR)
         except OSError:
             sock.close()  # gone, or so far behind that it reads no more: nothing is left to say

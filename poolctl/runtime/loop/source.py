@@ -7,12 +7,12 @@ import socket
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
+from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 
 log = logging.getLogger("poolctl")
 LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
-NOW = socket.MSG_DONTWAIT
 
 
 class Handler(Protocol):
@@ -111,7 +111,7 @@ class Lingering:
 
     def on_event(self, events: int, service: Any) -> None:
         try:
-            if self.sock.recv(65536, NOW):
+            if self.sock.recv(65536, DONTWAIT):
                 return
         except BlockingIOError:
             return

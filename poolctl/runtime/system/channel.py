@@ -10,6 +10,7 @@ from socket import socket as Socket
 # SEQPACKET tells the end of file; where a system has none between unix sockets (macOS), datagrams keep the rest.
 KIND = int(getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
 LEVEL, RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
+DONTWAIT = int(socket.MSG_DONTWAIT)  # an int, for enums are slow to convert
 _FD = struct.Struct("i")
 ROOM = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from harness.machine import PATIENCE
 
-from poolctl.runtime.channels.inbox import MESSAGE, NOW, Inbox, ProcessInbox, RingingInbox, ThreadInbox
+from poolctl.runtime.channels.inbox import AT_ONCE, MESSAGE, Inbox, ProcessInbox, RingingInbox, ThreadInbox
 from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
 from poolctl.runtime.system.channel import descriptors
 
@@ -141,9 +141,9 @@ def test_its_reader_says_when_there_is_a_task(make: Make, kind: type[Inbox]) -> 
 def test_who_does_not_want_to_wait_is_told_that_there_is_none(make: Make) -> None:
     inbox = make(ProcessInbox)
     with pytest.raises(BlockingIOError):
-        inbox.take(NOW)
+        inbox.take(AT_ONCE)
     inbox.put(b"x")
-    assert inbox.take(NOW) == (b"x", [])
+    assert inbox.take(AT_ONCE) == (b"x", [])
 
 
 def test_the_largest_message_arrives_whole(make: Make) -> None:
@@ -286,6 +286,6 @@ def test_the_kernel_gives_a_task_to_one_reader_only(make: Make) -> None:
     other = socket.socket(fileno=os.dup(inbox.reader.fileno()))
     with other:
         inbox.put(b"x")
-        assert other.recv(10, NOW) == b"x"
+        assert other.recv(10, AT_ONCE) == b"x"
         with pytest.raises(BlockingIOError):
-            inbox.take(NOW)
+            inbox.take(AT_ONCE)

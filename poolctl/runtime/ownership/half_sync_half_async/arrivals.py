@@ -9,7 +9,7 @@ import socket
 from os import write
 from typing import Any
 
-from poolctl.runtime.channels.inbox import NOW, ProcessInbox, RingingInbox
+from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox
 from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduced
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.loop import SWEEP
@@ -87,7 +87,7 @@ class ProcessArrivals(Arrivals):
 
     def on_event(self, events: int, service: Any) -> None:
         try:
-            message, ancillary = self.take(NOW)
+            message, ancillary = self.take(AT_ONCE)
         except BlockingIOError:
             return  # another worker was faster
         if not message:

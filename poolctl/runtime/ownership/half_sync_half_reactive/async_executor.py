@@ -25,7 +25,7 @@ from weakref import WeakSet
 
 from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.access_log.service import LoggedService
-from poolctl.runtime.channels.inbox import FD, NOW, ProcessInbox, RingingInbox
+from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox
 from poolctl.runtime.channels.parcel import FILE, HEAD, MISSED, RECORD, introduced
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.lifeline import Life
@@ -379,7 +379,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         self._known: dict[bytes, StreamingConversation] = {}
 
     def take(self) -> bool:
-        message, ancillary = self._take(NOW)
+        message, ancillary = self._take(AT_ONCE)
         if not message:
             return False
         ticket, flags, length, sent = HEAD.unpack_from(message)

@@ -21,11 +21,10 @@ from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing, TakingTurns, Untaken
 from poolctl.runtime.routing.router import Parcel
-from poolctl.runtime.system.channel import descriptors
+from poolctl.runtime.system.channel import DONTWAIT, descriptors
 from poolctl.runtime.task import Task
 
 log = logging.getLogger("poolctl")
-NOW = socket.MSG_DONTWAIT
 MOST = RECORD.size + (RANGES + 2) * PART.size  # bytes of what comes back with files
 ROOM = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
 
@@ -70,7 +69,7 @@ class ProcessLendingFront(LendingFront):
         """Whose the sessions are that have begun."""
         while True:
             try:
-                message = sessions.recv(MESSAGE, NOW)
+                message = sessions.recv(MESSAGE, DONTWAIT)
             except BlockingIOError:
                 return
             if not message:
@@ -228,7 +227,7 @@ class Leftovers(Source):
         self.fd = sock.fileno()
 
     def on_event(self, events: int, service: Any) -> None:
-        message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, NOW)
+        message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, DONTWAIT)
         if not message:
             self.front.drop(self)  # the mold and all workers are dead; the urgent pipe says so too
             return

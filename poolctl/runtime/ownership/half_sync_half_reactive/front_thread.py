@@ -17,9 +17,7 @@ from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
-from poolctl.runtime.system.channel import channel
-
-NOW = socket.MSG_DONTWAIT
+from poolctl.runtime.system.channel import DONTWAIT, channel
 
 
 class ThreadLendingFront(LendingFront):
@@ -78,6 +76,6 @@ class Back(Source):
 
     def on_event(self, events: int, service: Any) -> None:
         with contextlib.suppress(BlockingIOError):  # an earlier ring has brought what this one was for
-            self.heard.recv(1, NOW)
+            self.heard.recv(1, DONTWAIT)
         while self.back:
             self.front.returned(*self.back.popleft())
