@@ -133,7 +133,7 @@ def _class_of(value: Any) -> str:
     return value.rpartition(".")[2].lower() if isinstance(value, str) else ""
 
 
-def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
+def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:  # noqa: C901  # each key is put together in a way of its own
     """One line for all keys of a mapping that belong below the same key as this one, with what that has already; empty
     where each stands for itself."""
     first = known.partition(".")[0]

@@ -46,7 +46,7 @@ def _one(those: Sequence[int], which: int) -> Sequence[int]:
     return (those[which % len(those)],) if those else ()
 
 
-def machine(make: Callable[[], Dispatch], found: list[Violation]) -> type[RuleBasedStateMachine]:
+def machine(make: Callable[[], Dispatch], found: list[Violation]) -> type[RuleBasedStateMachine]:  # noqa: C901  # a rule of the machine for each kind of step
     """The state machine of a strategy. ``found``: gets each violation, in their order."""
 
     class Histories(RuleBasedStateMachine):

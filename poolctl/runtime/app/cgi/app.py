@@ -90,7 +90,7 @@ class Cgi(App):
             return NOT_FOUND
         return Place(self._path, b"", path) if self._folder is None else in_folder(self._folder, path)
 
-    def _run(self, place: Place, request: HttpRequest, answer: _Answer) -> bytes | None:
+    def _run(self, place: Place, request: HttpRequest, answer: _Answer) -> bytes | None:  # noqa: C901  # a program may end in as many ways
         """Answer with the program's output; the target of a local redirect, if that is what it wants."""
         made = request_variables(request, self._surroundings)
         if not self.credentials:

@@ -239,7 +239,7 @@ class AsyncTaskExecutor(ABC):
         self.service.row[DONE] += 1
         self.give_back(lent, lent.ticket, False)
 
-    async def _answer(self, lent: LentRequest) -> None:
+    async def _answer(self, lent: LentRequest) -> None:  # noqa: C901  # the boundary around the app, each end once
         """The task: the app, and its error boundary. A response that is complete is no longer this connection's."""
         service = self.service
         row = service.row

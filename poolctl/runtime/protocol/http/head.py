@@ -133,7 +133,7 @@ class HeadParser:
         self._last = b""  # the last head, if it was one of the usual kind: HTTP/1.1, no body
         self._block = b""  # what follows its first line
 
-    def check(self, head: bytes) -> int:
+    def check(self, head: bytes) -> int:  # noqa: C901, PLR0915  # the rules of a head, in one pass
         """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
         if head == self._last:
             return 0  # and all that was found then still stands here
