@@ -138,7 +138,7 @@ class _Cutter:
         return True
 
     def _take(self, words: Command, raw: bytes) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # the two halves of a connection say what becomes of a command
 
     def ended(self) -> None:
         """The client sends no more: what has no end is no command."""

@@ -57,7 +57,7 @@ NO_POOL = {
 def _pool_axis(axis: str, what: str) -> list[Rule]:
     """A baseline refuses an axis of the pool, in the words of its own."""
     return [
-        Rule(axis, lambda c, word=word: c.pool == word and getattr(c, axis) is not None, f"{model}, {what}")  # type: ignore[misc]
+        Rule(axis, lambda c, word=word: c.pool == word and getattr(c, axis) is not None, f"{model}, {what}")  # type: ignore[misc]  # a lambda with a default
         for word, model in NO_POOL.items()
     ]
 

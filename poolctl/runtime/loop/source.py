@@ -34,7 +34,7 @@ class Handler(Protocol):
         """Twice a second: has it waited too long?"""
 
     def drain(self, service: Any) -> None:
-        """The loop wants to end: leave when there is nothing in hand."""
+        """The loop wants to end: leave as soon as nothing is in flight."""
 
     def broken(self, service: Any) -> None:
         """One of the above raised: give back everything, the descriptor included."""
@@ -45,6 +45,9 @@ class Registry(Protocol):
 
     now: float  # when the last wait ended, on the monotonic clock
     lingering: int  # clients on their way out
+
+    def want(self, handler: Handler, mask: int) -> None:
+        """The handler waits for something else than before."""
 
     def drop(self, handler: Handler) -> bool:
         """No more events for this handler; False when another thread was first."""

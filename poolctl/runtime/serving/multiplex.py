@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import TURN
+from poolctl.runtime.loop.source import Handler, Registry
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.scoreboard import FAILED
@@ -17,16 +18,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http2.stream import Http2Stream
 
 
-class Registry(Protocol):
-    """The loop, as far as it matters here."""
-
-    now: float
-
-    def want(self, handler: Any, mask: int) -> None:
-        """The connection waits for something else than before."""
-
-
-class Carrier(Output, Protocol):
+class Carrier(Handler, Output, Protocol):
     """The connection that has the streams."""
 
     conversation: Conversation

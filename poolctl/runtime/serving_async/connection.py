@@ -379,7 +379,7 @@ class AsyncConnection(Connection):
         self.wake()
 
     def wake(self) -> None:
-        """Something has changed for who waits."""
+        """Something has changed: resume the tasks that wait for it."""
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)

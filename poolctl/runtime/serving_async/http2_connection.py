@@ -283,7 +283,7 @@ class Http2Connection(AsyncConnection):
             self.close(service)
 
     def wake(self) -> None:
-        """Something has changed for who waits."""
+        """Something has changed: resume the tasks that wait for it."""
         for stream in self.conversation.streams:
             if stream.changed is not None:
                 stream.changed()

@@ -14,7 +14,7 @@ from poolctl.runtime.serving_async.inflow import news_of
 from poolctl.runtime.serving_async.stopping import SERVING
 
 
-class Carrier(Protocol):
+class StreamCarrier(Protocol):
     """The connection that has the stream. ``ended``: its client sends no more."""
 
     loop: Any  # an AsyncConnectionLoop, which app and connection see as protocols of their own
@@ -51,7 +51,7 @@ class TaskStream:
         "task",
     )  # fmt: skip
 
-    def __init__(self, connection: Carrier, stream: IncomingStream, started: int, *, logged: bool) -> None:
+    def __init__(self, connection: StreamCarrier, stream: IncomingStream, started: int, *, logged: bool) -> None:
         self.connection = connection
         self.stream = stream
         self.started = started
@@ -109,7 +109,7 @@ class TaskStream:
         self.loop.soon(self.connection, self.connection.go_on)
 
     def wake(self) -> None:
-        """Something has changed for who waits."""
+        """Something has changed: resume the tasks that wait for it."""
         if self.outbound is None or self.gone or self.answered:
             drained, self._drained = self._drained, None
             if drained is not None and not drained.done():

@@ -43,7 +43,7 @@ class Stopping:
         events.call_later(last, self._take, CANCELLED, context=context)
 
     def tells(self, *, streams: bool) -> bool:
-        """Whether the task that calls is told now. ``streams``: it sends a response without a known end."""
+        """Whether the calling task gets its notice now. ``streams``: it sends a response whose end is unknown."""
         if self.step == TOLD:
             return streams or answers(asyncio.current_task())
         return self.step > TOLD

@@ -19,7 +19,7 @@ class Leaving(Protocol):
     """The way to the end of the process."""
 
     def tells(self, *, streams: bool) -> bool:
-        """Whether the task that calls is to be told now. ``streams``: it sends a response without a known end."""
+        """Whether the calling task gets its notice now. ``streams``: it sends a response whose end is unknown."""
 
 
 class Started(Protocol):

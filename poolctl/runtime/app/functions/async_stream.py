@@ -13,19 +13,19 @@ from poolctl.runtime.task import Peer
 PIECE = 262144  # bytes of a write that are handed on at once
 
 
-class Speaking(Protocol):
+class Spoken(Protocol):
     """The conversation, as far as it matters here."""
 
     peer: Peer
 
 
-class StreamConnection(Protocol):
+class StreamOutput(Protocol):
     """What a stream asks of its connection. Its waits raise ClientGone, and StreamTimeout when they are too long."""
 
     received: bytearray  # what has come and was not taken
 
     @property
-    def conversation(self) -> Speaking:
+    def conversation(self) -> Spoken:
         """Whose connection it is."""
 
     @property
@@ -53,7 +53,7 @@ class AsyncStream:
     One task may read at a time; any number may write, each write goes out whole.
     """
 
-    def __init__(self, connection: StreamConnection) -> None:
+    def __init__(self, connection: StreamOutput) -> None:
         self._connection = connection
         self._turn = asyncio.Lock()  # of a write that waits for the client
 
@@ -136,7 +136,7 @@ class AsyncStreamApp(AsyncFunction):
 
     greets: Greets = False
 
-    async def converse(self, connection: StreamConnection) -> None:
+    async def converse(self, connection: StreamOutput) -> None:
         """Call the function. A timeout that it lets pass ends the conversation and is no error."""
         try:
             await self._function(AsyncStream(connection))
