@@ -11,6 +11,7 @@ from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.pool.baseline import Baseline
 from poolctl.runtime.pool.single_loop import single_loop
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
 from poolctl.runtime.task import Peer
@@ -24,7 +25,7 @@ class Iterative(Baseline):
     role: ClassVar[str] = "worker 0"
 
     def loop(self, site: Site, life: Life) -> ConnectionLoop:
-        loop = ConnectionLoop(life.lifeline, site.timeouts, limit=1)
+        loop = ConnectionLoop(life.lifeline, site.timeouts, 1, connection_of(site.app, shared=False))
 
         def serve_one(fd: int, peer: Peer, service: Service, door: Door) -> None:
             """A loop of its own for this client; nothing else moves meanwhile."""

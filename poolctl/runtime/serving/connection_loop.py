@@ -10,6 +10,7 @@ choice of ownership.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from poolctl.runtime.listen.door import Door
@@ -22,7 +23,7 @@ from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
 
 
-class Served(Handler, Protocol):
+class LoopConnection(Handler, Protocol):
     """A connection, as its loop sees it."""
 
     open: bool
@@ -37,11 +38,8 @@ class Served(Handler, Protocol):
         """The end of the connection, and of the task that it was."""
 
 
-class NewConnection(Protocol):
-    """Makes a connection of one kind."""
-
-    def __call__(self, loop: Any, fd: int, conversation: Any, /) -> Served:
-        """That of this descriptor, with what is spoken on it."""
+# Makes a connection of one kind, of (loop, descriptor, peer, service, door).
+NewConnection = Callable[[Any, int, Peer, Service, Door], LoopConnection]
 
 
 class ConnectionLoop(Loop):
@@ -49,7 +47,7 @@ class ConnectionLoop(Loop):
     503."""
 
     def __init__(
-        self, lifeline: int, timeouts: Timeouts, limit: int, new: NewConnection | None = None, *, shared: bool = False
+        self, lifeline: int, timeouts: Timeouts, limit: int, new: NewConnection, *, shared: bool = False
     ) -> None:
         super().__init__(lifeline, shared=shared)
         self._new = new
@@ -76,7 +74,7 @@ class ConnectionLoop(Loop):
         """A connection that has come through its door. Its first bytes have usually come with it, so they are read
         before anybody waits for them."""
         try:
-            connection = self.connection(fd, peer, service, door)
+            connection = self._new(self, fd, peer, service, door)
             self.handlers[fd] = connection  # from here on a drain waits for it
             away = self.now - self.before
             if away > WAITED:
@@ -95,8 +93,3 @@ class ConnectionLoop(Loop):
         self.open -= 1
         service.row[DONE] += 1
         super().lose(fd, service, words)
-
-    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Served:
-        """A new connection of this loop."""
-        assert self._new is not None  # or else what it takes is not served in it
-        return self._new(self, fd, door.conversation(peer))

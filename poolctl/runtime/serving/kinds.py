@@ -9,7 +9,8 @@ from poolctl.runtime.serving.shared_connection import Ceded, Greeted, SharedConn
 
 
 def connection_of(app: App, *, shared: bool) -> NewConnection:
-    """The class of an app's connections. ``shared``: several threads run their loop."""
+    """What makes an app's connections. ``shared``: several threads run their loop."""
+    kind = SharedConnection if shared else Connection
     if isinstance(app, ConnectionApp):
-        return Greeted if app.greets else Ceded
-    return SharedConnection if shared else Connection
+        kind = Greeted if app.greets else Ceded
+    return lambda loop, fd, peer, service, door: kind(loop, fd, door.conversation(peer))

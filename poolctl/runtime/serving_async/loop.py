@@ -19,14 +19,13 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.source import Handler, Source
 from poolctl.runtime.serving.connection import Connection
-from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.connection_loop import ConnectionLoop, NewConnection
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.overdue import Overdue
@@ -34,7 +33,6 @@ from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_unti
 from poolctl.runtime.serving_async.task_start import TaskStart
 from poolctl.runtime.system import threads
 from poolctl.runtime.system.poller import SelectorsPoller
-from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -61,13 +59,6 @@ def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
 make_event_loop = _maker()
 
 
-class NewAsyncConnection(Protocol):
-    """Makes a connection of one kind."""
-
-    def __call__(self, loop: AsyncConnectionLoop, fd: int, conversation: Any, service: Service, /) -> Connection:
-        """That of this descriptor, with what is spoken on it."""
-
-
 class Stop(Source):
     """The beginning of the stop, for a worker whose own lifeline ends when its front has left."""
 
@@ -83,17 +74,15 @@ class Stop(Source):
 class AsyncConnectionLoop(ConnectionLoop):
     """Serves the connections it owns; run by one thread. The app has started when this is made.
 
-    ``new``       makes a connection of what the app is
     ``start``     begins a task, in a context of its own
     ``after``     the tasks whose response is complete and which go on: a drain waits for them too
     ``stopping``  where it stands between the stop and the end
     """
 
-    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, new: NewAsyncConnection) -> None:
-        super().__init__(life.lifeline, timeouts, limit)
+    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, new: NewConnection) -> None:
+        super().__init__(life.lifeline, timeouts, limit, new)
         self.events = make_event_loop()
         self._app = app
-        self._make = new
         self._timer: asyncio.Handle | None = None
         self._late = None if timeouts.request is None else Overdue(timeouts.request)
         self._service: Service
@@ -107,10 +96,6 @@ class AsyncConnectionLoop(ConnectionLoop):
             self.handle(Stop(self, life.stop))
         self.lifespan = app.life(self.events)
         self.start = started(self.events, self.lifespan)
-
-    def connection(self, fd: int, peer: Peer, service: Service, door: Door) -> Connection:
-        """A new connection of this loop."""
-        return self._make(self, fd, door.streaming(peer), service)
 
     def run(self, service: Any = None) -> None:
         """Serve until drained, then let the app shut down."""

@@ -42,7 +42,7 @@ from os import O_CLOEXEC, O_RDONLY, close, read
 from os import open as open_file
 from resource import RUSAGE_THREAD, getrusage
 from time import monotonic, process_time, thread_time
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from poolctl.runtime.channels.inbox import ProcessInbox
 from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN
@@ -145,7 +145,7 @@ class Turns:
                 if not self.holder:
                     self._consider(me)
                 if self.holder == me:
-                    yield iter(lambda: self._goes_on(me), False)  # type: ignore[arg-type, return-value]  # False ends it
+                    yield self._turn_of(me)
                 else:
                     yield self._watched() if self._doubt else repeat(None, FREELY)
         finally:
@@ -195,7 +195,6 @@ class Turns:
                 self._due = now + GAP
                 self._leave_doubt(now)
         elif self._both >= ALL * self._beside:
-            self._stint = STINT
             self._postpone(now)
             self._leave_doubt(now)
         elif self._others():
@@ -209,13 +208,19 @@ class Turns:
         self._free = now, self._computed(), self._done()
         self._doubt = 0.0
 
-    def _postpone(self, now: float) -> None:
-        """The next turn is later, after twice the time."""
-        self._pause = min(self._pause * 2, REST)
+    def _postpone(self, now: float, *, anew: bool = False) -> None:
+        """The next turn is later each time, unless this begins ``anew``; and it is short."""
+        self._pause = PERIOD if anew else min(self._pause * 2, REST)
         self._due = now + self._pause
+        self._stint = STINT
 
-    def _goes_on(self, me: int) -> Literal[False] | None:
-        """The holder, before each task; False: its turn is over."""
+    def _turn_of(self, me: int) -> Iterator[None]:
+        """The stint of the holder."""
+        while self._goes_on(me):
+            yield None
+
+    def _goes_on(self, me: int) -> bool:
+        """The holder, before each task."""
         if self.holder == me:
             now, used = self._clock(), self._used
             self._used = self._own()
@@ -224,7 +229,7 @@ class Turns:
             elif self._window is None or now - self._window.clock >= JUDGED:
                 self._judge(now)
             self._tasks += 1
-        return None if self.holder == me else False
+        return self.holder == me
 
     def _judge(self, now: float) -> None:
         """The holder, at the end of a window."""
@@ -254,10 +259,7 @@ class Turns:
     def _end(self, *, failed: bool) -> None:
         now = self._clock()
         if failed:
-            if now - self._began > PROVEN:
-                self._pause = PERIOD / 2
-            self._postpone(now)
-            self._stint = STINT
+            self._postpone(now, anew=now - self._began > PROVEN)
         self._free = now, self._computed(), self._done()
         self.holder = 0
         self._bell.ring()  # whatever raises before, the front rings when it finds tasks that nobody takes
