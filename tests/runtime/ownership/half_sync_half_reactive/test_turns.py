@@ -22,6 +22,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.turns import (
     LONG,
     LONGEST,
     PERIOD,
+    PROVEN,
     REST,
     SETTLED,
     STINT,
@@ -47,6 +48,7 @@ class Threads:
         self.inbox = ProcessInbox(0, board.inbox(0), self.rows, threads=True)
         self.time, self.used, self.up, self.sleeps = 100.0, 0.0, 0.0, 0
         self.lie = 0  # tasks in the inbox
+        self.watched = 0  # tasks whose beginning and end were looked at
         self.hidden = False  # the kernel does not say how long a thread was awake
         self.turns = Turns(self.inbox, self.rest, lambda: self.time, lambda: self.used, lambda: self.used)
         self.stints = self.turns.stints()
@@ -85,6 +87,7 @@ class Threads:
                 self.stint = next(self.stints)
             self.time += idle
             if taken is not None:
+                self.watched += 1
                 taken()
             self.inbox.row[SENT] += 1
             self.rows[0][TAKEN] += 1
@@ -182,6 +185,17 @@ def test_threads_that_seldom_have_tasks_at_the_same_time_take_none(process: Thre
         assert not process.turn
 
 
+def test_threads_are_not_watched_for_long_when_nothing_is_to_be_seen(process: Threads) -> None:
+    process.others()
+    while not process.watched:
+        process.work(1)
+    process.others(0)
+    process.work(int(2 * GAP / TASK))
+    before = process.watched
+    process.work(100)
+    assert process.watched == before
+
+
 def test_a_turn_ends_when_its_requests_wait(process: Threads) -> None:
     process.begin()
     began = process.time
@@ -247,6 +261,17 @@ def test_with_little_to_do_a_turn_ends_and_the_next_is_no_later(process: Threads
         assert process.time - ended < 5 * PERIOD
         while process.turn:
             process.work(1, awake=0.5)
+
+
+def test_after_a_turn_that_did_well_for_a_while_the_next_is_soon_again(process: Threads) -> None:
+    for _ in range(8):
+        fail(process)
+    process.begin()
+    process.work(int(2 * PROVEN / TASK))
+    fail(process)
+    ended = process.time
+    process.begin()
+    assert process.time - ended < 5 * PERIOD
 
 
 def stint(process: Threads) -> float:
