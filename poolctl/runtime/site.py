@@ -44,14 +44,14 @@ class Front(Protocol):
         """Until the lifeline ends."""
 
 
-class LendingFront(Front, Protocol):
+class FrontThatLends(Front, Protocol):
     """It has every connection, and lends them."""
 
     def welcome(self, listener: Listener) -> None:
         """Take the connections of a listener."""
 
 
-class HandingFront(Front, Protocol):
+class FrontThatHandsOver(Front, Protocol):
     """It gives each connection away for good, or the turn to accept one."""
 
     def hand_over(self, listener: Listener, number: int) -> None:
@@ -78,11 +78,11 @@ class Medium(ABC):
         worker."""
 
     @abstractmethod
-    def lending_front(self, site: Site, life: Life) -> LendingFront:
+    def lending_front(self, site: Site, life: Life) -> FrontThatLends:
         """A front that lends connections, ready to take them back."""
 
     @abstractmethod
-    def handing_front(self, site: Site, life: Life) -> HandingFront:
+    def handing_front(self, site: Site, life: Life) -> FrontThatHandsOver:
         """A front that hands connections over."""
 
     @abstractmethod

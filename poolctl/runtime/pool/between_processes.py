@@ -14,7 +14,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.front_process import Proc
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, learning
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Turns, turns
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
-from poolctl.runtime.site import Executor, HandingFront, LendingFront, Medium, Site
+from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends, Medium, Site
 
 
 class BetweenProcesses(Medium):
@@ -25,14 +25,14 @@ class BetweenProcesses(Medium):
     def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
         return ProcessInbox(index, row, workers, threads=threads)
 
-    def lending_front(self, site: Site, life: Life) -> LendingFront:
+    def lending_front(self, site: Site, life: Life) -> FrontThatLends:
         front = ProcessLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
         front.watch_returns(site.returns, site.notices.reader, awaited=site.app.asynchronous)
         return front
 
-    def handing_front(self, site: Site, life: Life) -> HandingFront:
+    def handing_front(self, site: Site, life: Life) -> FrontThatHandsOver:
         front = ProcessHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
         front.watch_returns(site.notices.reader)
         return front
@@ -41,9 +41,8 @@ class BetweenProcesses(Medium):
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
         if site.app.asynchronous:
-            from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import (
-                AsyncProcessExecutor,  # asyncio is slow to import
-            )
+            # asyncio is slow to import
+            from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncProcessExecutor
 
             service, slots = site.service(worker), site.slots_of(worker)
             return AsyncProcessExecutor(

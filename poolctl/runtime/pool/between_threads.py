@@ -14,7 +14,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.executor import ThreadTas
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import learning
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
-from poolctl.runtime.site import Executor, HandingFront, LendingFront, Medium, Site
+from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends, Medium, Site
 
 
 class BetweenThreads(Medium):
@@ -25,22 +25,21 @@ class BetweenThreads(Medium):
     def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
         return (RingingInbox if rings else ThreadInbox)(index, row, workers)
 
-    def lending_front(self, site: Site, life: Life) -> LendingFront:
+    def lending_front(self, site: Site, life: Life) -> FrontThatLends:
         self._front = ThreadLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
         self._front.watch_returns()
         return self._front
 
-    def handing_front(self, site: Site, life: Life) -> HandingFront:
+    def handing_front(self, site: Site, life: Life) -> FrontThatHandsOver:
         return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.at_once)
 
     def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Executor:
         inbox = site.inbox(worker)
         if isinstance(inbox, RingingInbox):  # its workers wait in an event loop
-            from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import (
-                AsyncThreadExecutor,  # asyncio is slow to import
-            )
+            # asyncio is slow to import
+            from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncThreadExecutor
 
             service, slots = site.service(worker), site.slots_of(worker)
             return AsyncThreadExecutor(

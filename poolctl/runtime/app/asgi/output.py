@@ -22,7 +22,7 @@ class Leaving(Protocol):
         """Whether the calling task gets its notice now. ``streams``: it sends a response whose end is unknown."""
 
 
-class Started(Protocol):
+class Startup(Protocol):
     """The start of the application in this event loop."""
 
     state: dict[str, Any]
@@ -32,7 +32,7 @@ class AsgiLoop(Protocol):
     """The event loop, and what surrounds the application in it."""
 
     @property
-    def lifespan(self) -> Started:
+    def lifespan(self) -> Startup:
         """How it started."""
 
     @property

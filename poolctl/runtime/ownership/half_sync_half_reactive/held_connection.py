@@ -25,7 +25,7 @@ log = logging.getLogger("poolctl")
 AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
 
 
-class Holder(Protocol):
+class HoldingFront(Protocol):
     """The front, as far as a connection asks it."""
 
     now: float
@@ -69,7 +69,7 @@ class HeldConnection(Sending):
         "mask", "open", "peer", "served", "since", "started", "ticket", "watched",
     )  # fmt: skip
 
-    def __init__(self, front: Holder, fd: int, peer: Peer, door: Door) -> None:
+    def __init__(self, front: HoldingFront, fd: int, peer: Peer, door: Door) -> None:
         self.began = self.last = False
         self.outbound = None
         self.front = front

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from poolctl.runtime.protocol.http.request import HttpRequest, Source
+from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
 from poolctl.runtime.system.trust import Trust
 from poolctl.runtime.task import Peer
 
@@ -48,7 +48,7 @@ class Hop(NamedTuple):
 class Origin:
     """What an app sees in place of the connection: where the request really came from."""
 
-    def __init__(self, conversation: Source, peer: Peer, scheme: str, headers: Headers) -> None:
+    def __init__(self, conversation: Provenance, peer: Peer, scheme: str, headers: Headers) -> None:
         self.conversation = conversation
         self.peer = peer
         self.scheme = scheme
@@ -71,7 +71,7 @@ class Forwarded:
         """For a new connection; None where its other end is not trusted."""
         return Origins(self) if self.trusts(peer.client_host) else None
 
-    def origin(self, conversation: Source, headers: Headers) -> Origin | None:
+    def origin(self, conversation: Provenance, headers: Headers) -> Origin | None:
         """Where a request with these headers came from; None when nothing is said or none of it can be believed."""
         try:
             client, scheme, host = self._walk(self._hops(headers), conversation.peer)
@@ -186,7 +186,7 @@ class Origins:
         self._forwarded = forwarded
         self._last: tuple[Headers, Origin | None] = ([], None)  # the protocol gives the same list for the same headers
 
-    def place(self, request: HttpRequest, conversation: Source) -> None:
+    def place(self, request: HttpRequest, conversation: Provenance) -> None:
         """Have a request of this conversation come from where it really does."""
         headers, origin = self._last
         if headers is not request.headers:

@@ -17,7 +17,7 @@ from poolctl.runtime.protocol.http.line import (
     refusal_of,
     with_host,
 )
-from poolctl.runtime.protocol.http.request import HttpRequest, Source
+from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
 
 PLAIN, HOST, CONNECTION, LENGTH, ENCODING, EXPECT, PROXY = range(7)
 WATCHED = {
@@ -256,7 +256,7 @@ class HeadParser:
             b"%b %b HTTP/%b" % (self._method.encode(), self._fields.target, self._version.encode()) * bool(self._method)
         )
 
-    def request(self, conversation: Source | None) -> HttpRequest:
+    def request(self, conversation: Provenance | None) -> HttpRequest:
         """The request whose head was read last."""
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)

@@ -9,7 +9,7 @@ from poolctl.runtime.buffers.temporary import temporary_file
 from poolctl.runtime.task import Peer
 
 
-class Source(Protocol):
+class Provenance(Protocol):
     """Where a request comes from: its connection, or what proxies say of it. ``memo``: what the app wants to keep for
     the length of the connection."""
 
@@ -94,7 +94,7 @@ class HttpRequest:
         version: str,
         headers: list[tuple[bytes, bytes]],
         keep_alive: bool,
-        conversation: Source | None,
+        conversation: Provenance | None,
     ) -> None:
         self.method = method
         self.target = target
@@ -103,4 +103,4 @@ class HttpRequest:
         self.body = EMPTY
         self.length = -1
         self.keep_alive = keep_alive
-        self.conversation: Source = conversation  # type: ignore[assignment]  # set before anyone else sees it
+        self.conversation: Provenance = conversation  # type: ignore[assignment]  # set before anyone else sees it

@@ -15,7 +15,7 @@ from h2.errors import ErrorCodes
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.request import HttpRequest, Source, Spool
+from poolctl.runtime.protocol.http.request import HttpRequest, Provenance, Spool
 from poolctl.runtime.protocol.http2.head import refusal_of_head
 from poolctl.runtime.protocol.output import Output
 
@@ -24,7 +24,7 @@ UNKNOWN = -1
 TURN = 256 * 1024  # bytes of a response that are framed at once
 
 
-class StreamOwner(Source, Protocol):
+class StreamOwner(Provenance, Protocol):
     """What a stream asks of its connection's conversation."""
 
     http: HttpLimits
