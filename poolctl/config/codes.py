@@ -1,6 +1,7 @@
 """Every code of a finding: what it means, why it is one, an example and its fix.
 
 The hundreds say the stage: 1 syntax, 2 schema, 3 what does not fit together, 4 the host, 5 what is legal but unwise.
+Long, for it is a table: an entry for each code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the words of a topology amount to: whether they are known, their options right, and whether they fit together.
 
 The steps add to the findings, and each goes on as far as it makes sense, so that everything is said at once. Classes
-of parts are imported only where options have to be judged.
+of parts are imported only where options have to be judged. Long, for each step needs what the ones before it found.
 """
 
 from __future__ import annotations

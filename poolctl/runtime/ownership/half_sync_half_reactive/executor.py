@@ -29,6 +29,7 @@ from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.noted_sending import NotedSending
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Step, Turns
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE, FAILED, SINCE, TAKEN, TICKET
@@ -44,32 +45,19 @@ STUMBLES = 100  # times that a worker may fail outside of its app; then it has t
 KNOWN = 1024  # clients whose introduction is remembered
 
 
-class Borrowed(Sending):
-    """The borrowed connection, as the app's Output. ``row``: where it is noted that a byte was sent."""
+class Borrowed(NotedSending):
+    """The borrowed connection, as the app's Output."""
 
-    __slots__ = ("__weakref__", "row")
+    __slots__ = ("__weakref__",)
 
     def __init__(self, row: memoryview) -> None:
-        super().__init__()
-        self.row = row
+        super().__init__(row)
         self.fd = -1  # nothing is borrowed
         forked.register(self)
 
     def descriptors(self) -> tuple[int, ...]:
         """That of the connection, while it is here."""
         return (self.fd,)
-
-    def send(self, data: bytes) -> None:
-        """Send, or keep, all of it. Noted first: a worker that dies in between must not cause a second answer."""
-        if not self.began:
-            self.row[TICKET] |= 1
-        Sending.send(self, data)
-
-    def send_file(self, file: int, offset: int, count: int) -> None:
-        """As above."""
-        if not self.began:
-            self.row[TICKET] |= 1
-        Sending.send_file(self, file, offset, count)
 
 
 def execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.asgi.output import AsgiLoop
-from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.channels.parcel import ENDED, LAST
+from poolctl.runtime.ownership.half_sync_half_reactive.noted_sending import NotedSending
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
-from poolctl.runtime.scoreboard import TICKET
 from poolctl.runtime.serving.leaving import state
 from poolctl.runtime.timeouts import Timeouts
 
@@ -33,7 +32,7 @@ class Borrower(AsgiLoop, Protocol):
         """The response is: the connection goes back."""
 
 
-class LentRequest(Sending):
+class LentRequest(NotedSending):
     """Its request is here whole; a large one in a file, of which the app is given a piece at a time.
 
     ``exchange`` is set while the request is in hand: until its response is complete. Then the connection is given back,
@@ -41,7 +40,7 @@ class LentRequest(Sending):
     """
 
     __slots__ = (
-        "_data", "_flags", "_news", "_waiter", "client", "conversation", "exchange", "gone", "holds", "loop", "row",
+        "_data", "_flags", "_news", "_waiter", "client", "conversation", "exchange", "gone", "holds", "loop",
         "started", "task", "ticket"
     )  # fmt: skip
 
@@ -58,10 +57,9 @@ class LentRequest(Sending):
         data: bytes | BinaryIO,
         client: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(row)
         self.loop = loop
         self.fd = fd
-        self.row = row
         self.conversation = conversation
         self.client = client  # what it goes back by
         self.ticket = ticket
@@ -87,18 +85,6 @@ class LentRequest(Sending):
         if self._flags & ENDED and isinstance(self._data, bytes):
             conversation.ended()
         return conversation.requests.popleft() if conversation.requests else None
-
-    def send(self, data: bytes) -> None:
-        """Send, or keep, all of it. Noted first: a worker that dies in between must not cause a second answer."""
-        if not self.began:
-            self.row[TICKET] |= 1
-        Sending.send(self, data)
-
-    def send_file(self, file: int, offset: int, count: int) -> None:
-        """As above."""
-        if not self.began:
-            self.row[TICKET] |= 1
-        Sending.send_file(self, file, offset, count)
 
     async def body(self, inflow: Inflow) -> bytes | None:
         """The next bytes of the body, empty at its end."""
