@@ -122,8 +122,8 @@ def open_listeners(parts: Parts) -> list[list[socket.socket]]:
 
 def _shape(parts: Parts) -> tuple[int, int]:
     ownership: Ownership | None = parts.ownership
-    gathers = ownership is not None and ownership.gathers(parts.affinity)
-    shape: tuple[int, int] = parts.pool.shape(parts.workers, gathers=gathers)
+    shares_one_event_set = ownership is not None and ownership.shares_one_event_set(parts.affinity)
+    shape: tuple[int, int] = parts.pool.shape(parts.workers, shares_one_event_set=shares_one_event_set)
     return shape
 
 

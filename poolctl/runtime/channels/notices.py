@@ -44,7 +44,7 @@ class Noticed(Protocol):
     """A front that is told."""
 
     def notice(self, kind: int, number: int) -> None: ...
-    def drop(self, handler: Any) -> bool: ...
+    def remove(self, handler: Any) -> bool: ...
 
 
 class Attention(Source):
@@ -63,6 +63,6 @@ class Attention(Source):
             except BlockingIOError:
                 return
             if not message:
-                self.front.drop(self)  # the mold is dead; the lifeline says so too
+                self.front.remove(self)  # the mold is dead; the lifeline says so too
                 return
             self.front.notice(*NOTICE.unpack(message))

@@ -1,6 +1,6 @@
 """Doors: what the clients of one address pass before they are served.
 
-    listener -- accept --> Door.meet --> [PROXY header] --> [TLS] --> loop.take --> the connection, in its protocol
+    listener -- accept --> Door.enter --> [PROXY header] --> [TLS] --> loop.serve --> the connection, in its protocol
 
 A plain door has nothing in front of it. The others do their part, never blocking anybody else, then give the connection
 on to the next; each is one file, and a topology without its key knows nothing of it.
@@ -19,10 +19,10 @@ from poolctl.runtime.task import Peer
 class Taker(Protocol):
     """A loop that takes connections when they have come through their door."""
 
-    def take(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+    def serve(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A new connection, counted already."""
 
-    def lose(self, fd: int, service: Any, words: bytes = b"") -> None:
+    def drop(self, fd: int, service: Any, words: bytes = b"") -> None:
         """One that was counted, and ended in its door: close it, after these words."""
 
 
@@ -42,6 +42,6 @@ class Door:
         """The bytes that a client past the limit on connections gets, before anything of it is read."""
         return self.protocol.farewell(503, peer)
 
-    def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
+    def enter(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
         """A client has come: bring it to the loop, now or later."""
-        loop.take(fd, peer, service, self)
+        loop.serve(fd, peer, service, self)

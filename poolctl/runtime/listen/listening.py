@@ -103,19 +103,19 @@ class Listening(Source):
                 lock.release()
         # The leader has its connection: the next follower leads before this one is served.
         if self.loop.shared:
-            self.loop.arm(self)
+            self.loop.rearm(self)
         else:
             self.loop.step_back(self)
         try:
             self.on_connection(fd, peer, service, self.door)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.broke(fd, service, error)
+            self.loop.fail_newcomer(fd, service, error)
         return True
 
     def _end(self) -> None:
         """The listener was shut: nobody comes any more. It would tell of that again and again."""
         self.loop.listening.pop(self.fd, None)
-        self.loop.drop(self)
+        self.loop.remove(self)
 
     def _failed(self, error: OSError) -> None:
         """No connection can be had: for ever, when the listener was shut, or until a descriptor is free."""

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 from poolctl.runtime.listen.door import Door
+from poolctl.runtime.loop.source import Delivery
 from poolctl.runtime.protocol.proxy_header import LONGEST, ProxyHeader, read_header
 from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
@@ -33,10 +34,10 @@ class ProxyDoor(Door):
         """The same as without a header."""
         return self._within.busy(peer)
 
-    def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
+    def enter(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
         """A client has come: wait for its header, if it is to have one."""
         if not self._trust.holds(peer.client_host):
-            self._within.meet(loop, fd, peer, service)
+            self._within.enter(loop, fd, peer, service)
             return
         Announcement(loop, fd, peer, self._within).begin(service)
 
@@ -46,7 +47,7 @@ class Announcement:
     the connection as if it began there."""
 
     mask = IN
-    rearm = True
+    delivery = Delivery.ONE_SHOT
     watched = False
 
     def __init__(self, loop: Any, fd: int, peer: Peer, door: Door) -> None:
@@ -66,7 +67,7 @@ class Announcement:
             self.loop.handlers[self.fd] = self
             self._look(service)
             if not self._over:
-                self.loop.handle(self)
+                self.loop.add(self)
 
     def on_event(self, events: int, service: Any) -> None:
         """More of it has come, or the end."""
@@ -100,9 +101,9 @@ class Announcement:
         else:
             self._leave()
             try:
-                self.door.meet(self.loop, self.fd, self._announced(header), service)
+                self.door.enter(self.loop, self.fd, self._announced(header), service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                self.loop.broke(self.fd, service, error)
+                self.loop.fail_newcomer(self.fd, service, error)
 
     def _announced(self, header: ProxyHeader) -> Peer:
         if header.client is None or header.server is None:
@@ -112,18 +113,18 @@ class Announcement:
     def _refuse(self, reason: str, service: Any) -> None:
         log.warning("no PROXY header from %s: %s", self.peer.client_host or "a unix socket", reason)
         self._leave()
-        self.loop.lose(self.fd, service)
+        self.loop.drop(self.fd, service)
 
-    def broken(self, service: Any) -> None:
+    def abort(self, service: Any) -> None:
         """Something raised: the end, unless the connection is with the next one already."""
         with self._turn:
             if not self._over:
                 self._leave()
-                self.loop.lose(self.fd, service)
+                self.loop.drop(self.fd, service)
 
     def _leave(self) -> None:
         self._over = True
-        self.loop.drop(self)
+        self.loop.remove(self)
 
     def expire(self, now: float, service: Any) -> None:
         """Silence ends like a wrong header."""

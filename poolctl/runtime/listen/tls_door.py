@@ -26,6 +26,7 @@ from typing import Any
 
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.tls import subject
+from poolctl.runtime.loop.source import Delivery
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.system.channel import pair
 from poolctl.runtime.system.poller import IN, OUT
@@ -64,7 +65,7 @@ class TlsDoor(Door):
         """Before the handshake there are no words but an alert."""
         return ALERT
 
-    def meet(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
+    def enter(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
         """A client has come: its handshake begins."""
         tunnel = Tunnel(loop, fd, peer, self, self._context)
         tunnel.outer.begin()
@@ -75,7 +76,7 @@ class End:
     """One of the two descriptors of a tunnel. While it waits for nothing the poller does not have it: it would tell of
     a hang-up again and again."""
 
-    rearm = None  # the tunnel does it, in its turn
+    delivery = Delivery.OWN  # the tunnel does it, in its turn
     watched = True
 
     def __init__(self, tunnel: Tunnel, fd: int) -> None:
@@ -103,9 +104,9 @@ class End:
         """The tunnel knows."""
         self.tunnel.drain()
 
-    def broken(self, service: Any) -> None:
+    def abort(self, service: Any) -> None:
         """Something raised: the whole tunnel ends."""
-        self.tunnel.broken(service)
+        self.tunnel.abort(service)
 
     def want(self, mask: int) -> None:
         """Wait for this. In a shared loop an event silences the descriptor until that is said again."""
@@ -150,7 +151,7 @@ class Tunnel:
         with self._turn:
             newcomer = self._move(service)
         if newcomer:
-            self.loop.take(self._behind, self.peer, service, self.door)
+            self.loop.serve(self._behind, self.peer, service, self.door)
             self._served_by = self.loop.handlers.get(self._behind)
         elif self._passed and self._served_by is not None and not self.loop.shared:
             # who serves it need not wait for the poller to say so
@@ -317,9 +318,9 @@ class Tunnel:
 
     def _leave(self) -> None:
         self._over = True
-        self.loop.drop(self.outer)
+        self.loop.remove(self.outer)
         if self.inner is not None:
-            self.loop.drop(self.inner)
+            self.loop.remove(self.inner)
             close(self.inner.fd)
 
     def _fail(self, error: Exception, service: Any) -> None:
@@ -338,9 +339,9 @@ class Tunnel:
         log.info("no TLS handshake with %s: %s", self.peer.client_host or "a unix socket", error)
         if getattr(error, "reason", "") == "HTTP_REQUEST":
             words = self.door.protocol.farewell(400, self.peer)
-        self.loop.lose(fd, service, words)
+        self.loop.drop(fd, service, words)
 
-    def broken(self, service: Any) -> None:
+    def abort(self, service: Any) -> None:
         """Something raised: both ends are closed, and whoever serves it finds the connection closed."""
         with self._turn:
             self._fail(OSError("the tunnel failed"), service)

@@ -9,7 +9,7 @@ again by whoever got it, when the next may lead. A connection is registered for 
 lock.
 
 What a handler raises ends what that handler stands for, and nothing else: it is logged, counted, and the handler gives
-back what it held (``Handler.broken``). A turn that fails outside of any handler is logged, and the loop goes on.
+back what it held (``Handler.abort``). A turn that fails outside of any handler is logged, and the loop goes on.
 
 Descriptors are closed by whoever drops their handler, after that. In a shared loop one lock makes "still there? then
 arm it" and "gone from here on" one step each; so no thread arms a number that another has closed, which may be
@@ -35,7 +35,7 @@ from time import monotonic
 from typing import Any
 
 from poolctl.runtime.loop.draining import cancels_after
-from poolctl.runtime.loop.source import Handler, Lifeline, Lingering, Source
+from poolctl.runtime.loop.source import Delivery, Handler, Lifeline, Lingering, Source
 from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import DONTWAIT
@@ -100,7 +100,7 @@ class Loop:
         # epoll forgets a closed socket by itself; the fallback has to be told
         self._explicit = isinstance(self.poller, SelectorsPoller)
         self.sources.add(lifeline)
-        self.handle(Lifeline(self, lifeline))
+        self.add(Lifeline(self, lifeline))
         forked.register(self)
 
     def descriptors(self) -> set[int]:
@@ -111,21 +111,21 @@ class Loop:
 
     # registrations
 
-    def handle(self, handler: Handler) -> None:
+    def add(self, handler: Handler) -> None:
         """From now on this handler gets the events of its descriptor."""
         self.handlers[handler.fd] = handler
         handler.watched = True
-        once = self.once if handler.rearm else self.edge
+        once = self.edge if handler.delivery is Delivery.EDGE else self.once
         self.poller.register(handler.fd, handler.mask | once)
 
-    def want(self, handler: Handler, mask: int) -> None:
+    def modify(self, handler: Handler, mask: int) -> None:
         """The handler waits for something else than before."""
         handler.mask = mask
         if self.handlers.get(handler.fd) is handler:  # else it was closed, and the number may be another's
             with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
                 self.poller.modify(handler.fd, mask | self.edge)
 
-    def arm(self, handler: Handler) -> None:
+    def rearm(self, handler: Handler) -> None:
         """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may have
         dropped the handler meanwhile, when the loop drains or the handler has waited too long."""
         with self._registry:
@@ -133,14 +133,14 @@ class Loop:
                 with contextlib.suppress(FileNotFoundError):
                     self.poller.modify(handler.fd, handler.mask | ONCE)
 
-    def nudge(self, handler: Handler) -> None:
+    def wake(self, handler: Handler) -> None:
         """Give a connection an event: its descriptor is idle, and so writable. In a shared loop another thread may not
         have registered it yet; that one sees by itself that the loop drains."""
         if self.handlers.get(handler.fd) is handler:
             with contextlib.suppress(FileNotFoundError):
                 self.poller.modify(handler.fd, IN | OUT | self.edge)
 
-    def drop(self, handler: Handler) -> bool:
+    def remove(self, handler: Handler) -> bool:
         """No more events for this handler; it still has its descriptor. False when another thread was first."""
         with self._registry:
             here = self.handlers.get(handler.fd) is handler
@@ -153,7 +153,7 @@ class Loop:
             self._next_look = 0.0  # its descriptor is about to be free
         return here
 
-    def sleep(self, handler: Handler) -> None:
+    def mute(self, handler: Handler) -> None:
         """No more events for this handler, which the loop still has: a drain waits for it."""
         handler.mask = 0
         if self.handlers.get(handler.fd) is handler:
@@ -176,7 +176,7 @@ class Loop:
         self.sources.add(listener.fd)
         if contended:
             self.contend(listener)
-        self.handle(listener)
+        self.add(listener)
 
     def contend(self, source: Source) -> None:
         """Other loops wait for the same descriptor: the kernel is to wake one of them for an event."""
@@ -219,11 +219,14 @@ class Loop:
         with self._registry:
             if self.handlers.get(handler.fd) is handler and handler.mask:
                 with contextlib.suppress(FileNotFoundError):
-                    self.poller.modify(handler.fd, handler.mask | (self.edge if handler.rearm is False else ONCE))
+                    self.poller.modify(
+                        handler.fd, handler.mask | (self.edge if handler.delivery is Delivery.EDGE else ONCE)
+                    )
 
     def _turns(self, service: Any) -> None:
         poll, handlers, shared, explicit = self.poller.poll, self.handlers, self.shared, self._explicit
         count = 1 if shared else 256
+        one_shot, edge = Delivery.ONE_SHOT, Delivery.EDGE
         while not self.finished:
             events = poll(self._patience(), count)
             self.before = self.now
@@ -236,9 +239,9 @@ class Loop:
                 try:
                     handler.on_event(event, service)
                 except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                    self.break_off(handler, service, error)
-                if shared and (handler.rearm or (explicit and handler.rearm is False)):
-                    self.arm(handler)
+                    self.fail(handler, service, error)
+                if shared and (handler.delivery is one_shot or (explicit and handler.delivery is edge)):
+                    self.rearm(handler)
             if now >= self._next_look:
                 self._look_after(now, service)
             if self.ending:
@@ -250,19 +253,19 @@ class Loop:
         try:
             handler.on_event(event, service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.break_off(handler, service, error)
+            self.fail(handler, service, error)
 
-    def break_off(self, handler: Handler, service: Any, error: BaseException) -> None:
+    def fail(self, handler: Handler, service: Any, error: BaseException) -> None:
         """A handler raised: log it, count it, and end what the handler stands for."""
         forked.leave()
         log.error("%s failed, and is closed: %r", handler, error, exc_info=error)
         if service is not None:
             service.row[FAILED] += 1
         try:
-            handler.broken(service)
+            handler.abort(service)
         except BaseException:
             log.exception("%s could not be closed as it should be", handler)
-            if self.drop(handler):
+            if self.remove(handler):
                 with contextlib.suppress(OSError):  # which may be why it failed
                     close(handler.fd)
 
@@ -283,7 +286,7 @@ class Loop:
         with self._registry:
             paused, self._paused = self._paused, []
         for listening in paused:
-            self.handle(listening)
+            self.add(listening)
 
     def _sweep(self, now: float, service: Any) -> None:
         if now >= self._last_call:
@@ -292,7 +295,7 @@ class Loop:
             try:
                 handler.expire(now, service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                self.break_off(handler, service, error)
+                self.fail(handler, service, error)
 
     def pause(self, listening: Source) -> None:
         """Take nobody from this listener until a descriptor is free again, or the next sweep."""
@@ -301,17 +304,17 @@ class Loop:
                 self.poller.unregister(listening.fd)
                 self._paused.append(listening)
 
-    def broke(self, fd: int, service: Any, error: BaseException) -> None:
+    def fail_newcomer(self, fd: int, service: Any, error: BaseException) -> None:
         """A new connection could not be served because something raised: end it."""
         handler = self.handlers.get(fd)
         if handler is not None:
-            self.break_off(handler, service, error)
+            self.fail(handler, service, error)
             return
         forked.leave()
         log.error("a new connection failed, and is closed: %r", error, exc_info=error)
-        self.lose(fd, service)
+        self.drop(fd, service)
 
-    def lose(self, fd: int, service: Any, words: bytes = b"") -> None:
+    def drop(self, fd: int, service: Any, words: bytes = b"") -> None:
         """A connection that ended before it was served. ``words``: what it is told."""
         if words:
             self.turn_away(fd, words)
@@ -343,7 +346,7 @@ class Loop:
         if self.lingering >= self.may_linger:
             sock.close()
         else:
-            self.handle(Lingering(self, sock))
+            self.add(Lingering(self, sock))
 
     # the end
 
@@ -353,12 +356,12 @@ class Loop:
             return
         for listening in list(self.listening.values()):
             # Of those who share a listener only one was woken for a connection: ask the kernel anew what waits there.
-            self.drop(listening)
+            self.remove(listening)
             if listening.kept_outside:  # who waits there is served by whoever its owner starts next
                 del self.listening[listening.fd]
                 continue
             self.sources.add(listening.fd)
-            self.handle(listening)
+            self.add(listening)
         self._paused.clear()
         self._crowded = monotonic() + CROWD
         if self.timeouts is not None:
@@ -369,7 +372,7 @@ class Loop:
             try:
                 handler.drain(service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                self.break_off(handler, service, error)
+                self.fail(handler, service, error)
 
     def abandon(self) -> None:
         """Nobody is left on the other side: mold and workers are dead, and what is in hand will never come back."""
@@ -391,6 +394,6 @@ class Loop:
             for listening in list(self.listening.values()):
                 if not listening.look(service) and listening not in self._paused:
                     self.listening.pop(listening.fd, None)
-                    self.drop(listening)
+                    self.remove(listening)
         if not self.handlers:
             self._finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from abc import ABC, abstractmethod
+from enum import Enum
 from typing import Any, Protocol
 
 from poolctl.runtime.system.channel import DONTWAIT
@@ -15,6 +16,14 @@ LINGER = 2.0  # seconds that a client has to read its last words before the conn
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
 
 
+class Delivery(Enum):
+    """How a handler of a *shared* loop gets its events (epoll(7)); in any other loop all are level-triggered."""
+
+    ONE_SHOT = "one event; the loop rearms the handler after it"
+    OWN = "one event; the handler rearms itself"
+    EDGE = "edges, so nothing has to be rearmed"
+
+
 class Handler(Protocol):
     """What stands behind a descriptor."""
 
@@ -23,9 +32,8 @@ class Handler(Protocol):
     watched: bool  # the poller knows it, or did; set by the loop
 
     @property
-    def rearm(self) -> bool | None:
-        """In a shared loop: True, it gets one event and is armed again after that; False, it is registered for edges;
-        None, it gets one event and arms itself."""
+    def delivery(self) -> Delivery:
+        """How it gets its events in a shared loop."""
 
     def on_event(self, events: int, service: Any) -> None:
         """It is readable, writable, or broken: finding out is the handler's."""
@@ -36,7 +44,7 @@ class Handler(Protocol):
     def drain(self, service: Any) -> None:
         """The loop wants to end: leave as soon as nothing is in flight."""
 
-    def broken(self, service: Any) -> None:
+    def abort(self, service: Any) -> None:
         """One of the above raised: give back everything, the descriptor included."""
 
 
@@ -46,10 +54,10 @@ class Registry(Protocol):
     now: float  # when the last wait ended, on the monotonic clock
     lingering: int  # clients on their way out
 
-    def want(self, handler: Handler, mask: int) -> None:
+    def modify(self, handler: Handler, mask: int) -> None:
         """The handler waits for something else than before."""
 
-    def drop(self, handler: Handler) -> bool:
+    def remove(self, handler: Handler) -> bool:
         """No more events for this handler; False when another thread was first."""
 
     def drain(self, service: Any) -> None:
@@ -61,7 +69,7 @@ class Source(ABC):
 
     fd: int
     mask = IN
-    rearm = True
+    delivery = Delivery.ONE_SHOT
     watched = False
     kept_outside = False  # of a listener: whoever started this server has it, and goes on listening
 
@@ -82,7 +90,7 @@ class Source(ABC):
     def drain(self, service: Any) -> None:  # noqa: B027  # as above
         """A source ends at its own end of file."""
 
-    def broken(self, service: Any) -> None:  # noqa: B027  # as above
+    def abort(self, service: Any) -> None:  # noqa: B027  # as above
         """A source goes on: the loop is of no use without it."""
 
 
@@ -94,7 +102,7 @@ class Lifeline(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        self.loop.drop(self)
+        self.loop.remove(self)
         self.loop.drain(service)
 
 
@@ -102,7 +110,7 @@ class Lingering:
     """A client that was turned away: its last bytes are read and forgotten."""
 
     mask = IN
-    rearm = True
+    delivery = Delivery.ONE_SHOT
     watched = False
 
     def __init__(self, loop: Registry, sock: socket.socket) -> None:
@@ -131,8 +139,8 @@ class Lingering:
 
     def close(self, service: Any = None) -> None:
         """The end, unless another thread of a shared loop was faster."""
-        if self.loop.drop(self):
+        if self.loop.remove(self):
             self.loop.lingering -= 1
             self.sock.close()
 
-    broken = close
+    abort = close

@@ -52,6 +52,6 @@ class Ownership(ABC):
         """In the mold, before anything is forked: make what the workers share; its descriptors."""
         return set()
 
-    def gathers(self, affinity: Affinity) -> bool:
+    def shares_one_event_set(self, affinity: Affinity) -> bool:
         """Whether the threads of a pool serve one event set together, as one worker would."""
         return False

@@ -44,7 +44,7 @@ class LeaderFollowers(Ownership):
             self._held = threading.Lock()
         return set()
 
-    def gathers(self, affinity: Affinity) -> bool:
+    def shares_one_event_set(self, affinity: Affinity) -> bool:
         return isinstance(affinity, Request)
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
@@ -53,7 +53,7 @@ class LeaderFollowers(Ownership):
         # every process for a newcomer, and the first one to run would take the whole of a burst.
         defers = site.fewer_elsewhere(worker) if site.threads > 1 and site.workers > 1 else None
         for listener in site.shared_listeners:
-            listen(loop, listener, loop.adopt, self._held, contended=site.workers > 1, defers=defers)
+            listen(loop, listener, loop.accept, self._held, contended=site.workers > 1, defers=defers)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

@@ -21,7 +21,7 @@ class ReusePort(Ownership):
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
         for group in site.listeners:
-            listen(loop, group[worker], loop.adopt)
+            listen(loop, group[worker], loop.accept)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

@@ -39,8 +39,8 @@ class Pool(ABC):
         """What lies between front and workers."""
 
     @abstractmethod
-    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
-        """(workers, threads in each) of the site; ``gathers`` when threads serve one event set together."""
+    def shape(self, workers: int, *, shares_one_event_set: bool) -> tuple[int, int]:
+        """(workers, threads in each) of the site; ``shares_one_event_set``: threads serve one event set together."""
 
     @abstractmethod
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:

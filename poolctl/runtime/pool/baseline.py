@@ -32,7 +32,7 @@ class Baseline(Pool):
     def medium(self) -> Medium:
         return BetweenProcesses()
 
-    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
+    def shape(self, workers: int, *, shares_one_event_set: bool) -> tuple[int, int]:
         return 1, 1
 
     @abstractmethod
@@ -79,7 +79,7 @@ class PerConnection(Baseline):
                 loop.turn_away(fd, door.busy(peer))
                 return
             service.row[TAKEN] += 1
-            loop.handle(source)
+            loop.add(source)
 
         for listener in site.shared_listeners:
             listen(loop, listener, on_connection)
@@ -94,7 +94,7 @@ class Served(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Service) -> None:
-        self.loop.drop(self)
+        self.loop.remove(self)
         self.end()
         service.row[DONE] += 1
 

@@ -29,7 +29,7 @@ class Iterative(Baseline):
 
         def serve_one(fd: int, peer: Peer, service: Service, door: Door) -> None:
             """A loop of its own for this client; nothing else moves meanwhile."""
-            single_loop(site, life).serve(fd, peer, service, door)
+            single_loop(site, life).serve_only(fd, peer, service, door)
 
         for listener in site.shared_listeners:
             listen(loop, listener, serve_one)

@@ -45,7 +45,7 @@ class Process(Pool):
     def medium(self) -> Medium:
         return BetweenProcesses()
 
-    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
+    def shape(self, workers: int, *, shares_one_event_set: bool) -> tuple[int, int]:
         return workers, self.threads
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:

@@ -68,7 +68,7 @@ def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) 
         if other != life.lifeline:
             close(other)
     life.enforce()
-    single_loop(site, life).serve(fd, peer, passing_service(site), door)
+    single_loop(site, life).serve_only(fd, peer, passing_service(site), door)
 
 
 class Child(Served):

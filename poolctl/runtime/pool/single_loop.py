@@ -19,9 +19,9 @@ from poolctl.runtime.task import Peer
 class SingleLoop(ConnectionLoop):
     """Serves one connection until it closes."""
 
-    def serve(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+    def serve_only(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """The whole life of the connection."""
-        self.adopt(fd, peer, service, door)
+        self.accept(fd, peer, service, door)
         self.run(service)
 
     def run(self, service: Service | None = None) -> None:
@@ -39,7 +39,7 @@ class SingleLoop(ConnectionLoop):
     def _leave_when_done(self) -> None:
         if len(self.handlers) == len(self.sources):
             for fd in list(self.sources):
-                self.drop(self.handlers[fd])
+                self.remove(self.handlers[fd])
             super()._drained(quiet=True, service=None)
 
 

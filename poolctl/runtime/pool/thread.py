@@ -31,8 +31,8 @@ class Thread(Pool):
     def medium(self) -> Medium:
         return BetweenThreads()
 
-    def shape(self, workers: int, *, gathers: bool) -> tuple[int, int]:
-        return (1, workers) if gathers else (workers, 1)
+    def shape(self, workers: int, *, shares_one_event_set: bool) -> tuple[int, int]:
+        return (1, workers) if shares_one_event_set else (workers, 1)
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
         assert ownership is not None  # only pools without workers have none

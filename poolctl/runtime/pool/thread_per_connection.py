@@ -36,7 +36,7 @@ class ThreadPerConnection(PerConnection):
 
         def serve() -> None:
             try:
-                single_loop(site, life).serve(fd, peer, passing_service(site), door)
+                single_loop(site, life).serve_only(fd, peer, passing_service(site), door)
             except BaseException:
                 forked.leave()
                 log.exception("the thread of a client failed")

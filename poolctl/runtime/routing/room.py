@@ -24,7 +24,7 @@ class Rooms:
         for inbox in full:
             room = Room(self, inbox)
             self.loop.sources.add(room.fd)
-            self.loop.handle(room)
+            self.loop.add(room)
 
     def retry(self) -> None:
         """Something has changed: let what waits try again."""
@@ -43,5 +43,5 @@ class Room(Source):
         self.fd = inbox.writer.fileno()
 
     def on_event(self, events: int, service: Any) -> None:
-        self.rooms.loop.drop(self)
+        self.rooms.loop.remove(self)
         self.rooms.wait_for(self.rooms.router.room(self.inbox.index))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Sending
+from poolctl.runtime.loop.source import Delivery
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.serving.leaving import BROKEN, WAITED, left, state
@@ -35,7 +36,7 @@ class Connection(Sending):
     """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not
     take."""
 
-    rearm = False
+    delivery = Delivery.EDGE
 
     __slots__ = (
         "again", "conversation", "hung", "leaving", "loop", "mask", "open", "served", "since", "started", "watched",
@@ -63,15 +64,15 @@ class Connection(Sending):
         """Serve what has come with it; then wait for more."""
         self.on_event(IN, service)
         if self.open:
-            self.loop.handle(self)
+            self.loop.add(self)
 
-    def lost(self, events: int) -> bool:
+    def was_reset(self, events: int) -> bool:
         """Whether the client has left by a reset, so that nobody waits for what it has asked for."""
         return self.conversation.forgets and left(events, self.conversation.peer)
 
     def on_event(self, events: int, service: Service) -> None:
         # the event may be another's: one that had this descriptor before, in the same batch
-        if events & BROKEN and self.lost(state(self.fd)):
+        if events & BROKEN and self.was_reset(state(self.fd)):
             self.close(service)
             return
         if self.outbound is not None:
@@ -109,7 +110,7 @@ class Connection(Sending):
             if self.served and not self.started:
                 self.close(service)
             else:
-                self.loop.want(self, IN)
+                self.loop.modify(self, IN)
 
     def _answer(self, service: Service) -> None:
         """All requests that have come whole, in order, until the client falls behind."""
@@ -124,12 +125,12 @@ class Connection(Sending):
                 requests.clear()
                 self.leaving = True
             if self.outbound is not None:
-                self.loop.want(self, OUT)
+                self.loop.modify(self, OUT)
                 return
             if not keep:
                 self.close(service)
                 return
-            if requests and monotonic() - self.loop.now > WAITED and self.lost(state(self.fd)):
+            if requests and monotonic() - self.loop.now > WAITED and self.was_reset(state(self.fd)):
                 self.close(service)
                 return
         self.served = True
@@ -175,12 +176,12 @@ class Connection(Sending):
             return
         if self.outbound is not None:
             if self.loop.shared:
-                self.loop.want(self, OUT)  # its turn may be over: where only edges are told, nobody else would say so
+                self.loop.modify(self, OUT)  # its turn may be over: where only edges are told, nobody else would say so
             return
         if self.leaving and not self.conversation.requests and not self.conversation.multiplexed:
             self.close(service)
             return
-        self.loop.want(self, IN)
+        self.loop.modify(self, IN)
         self._answer(service)
 
     @property
@@ -188,22 +189,22 @@ class Connection(Sending):
         """The tasks of an app that is awaited, which the end of the time to drain cancels."""
         return ()
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """The server stops, or a step of that has come: whoever waits for it is to look."""
 
     def cut(self, service: Service) -> None:
         """The time to drain is nearly over: the end, unless an app still has it."""
 
     @property
-    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
         """The tasks that answer requests, which ``timeouts.request`` bounds, by a key for each request."""
         return {}
 
-    def overdue(self, task: asyncio.Task[None]) -> str:
+    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
         """The time of one of them is over: cancel it. What it answers."""
         raise NotImplementedError
 
-    def forsake(self, task: asyncio.Task[None]) -> None:
+    def detach(self, task: asyncio.Task[None]) -> None:
         """It goes on although it was cancelled: end its request without it."""
 
     def expire(self, now: float, service: Service) -> None:
@@ -243,7 +244,7 @@ class Connection(Sending):
         if not self.started:
             self.since = self.loop.now
         if self.outbound is None:
-            self.loop.nudge(self)
+            self.loop.wake(self)
 
     def close(self, service: Service) -> None:
         """The end of the connection, and of the task that it was."""
@@ -257,7 +258,7 @@ class Connection(Sending):
                     forked.shut(self.fd)
                 close(self.fd)
 
-    def broken(self, service: Service) -> None:
+    def abort(self, service: Service) -> None:
         """Something raised: the end, however far it had come."""
         if self.open and not self.began:
             with contextlib.suppress(ClientGone):
@@ -267,7 +268,7 @@ class Connection(Sending):
     def turn_away(self, status: int, service: Service) -> None:
         if self.open:
             self.open = False
-            self.loop.drop(self)
+            self.loop.remove(self)
             self._over(service)
             conversation, protocol = self.conversation, service.protocol
             if conversation.multiplexed:  # the status belongs to no request, and may be that of a good end

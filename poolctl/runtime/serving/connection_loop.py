@@ -31,7 +31,7 @@ class LoopConnection(Handler, Protocol):
     def begin(self, service: Service) -> None:
         """Serve what has come with it; then wait for more."""
 
-    def lost(self, events: int) -> bool:
+    def was_reset(self, events: int) -> bool:
         """Whether the client has left by a reset, so that nobody waits for what it has asked for."""
 
     def close(self, service: Service) -> None:
@@ -57,7 +57,7 @@ class ConnectionLoop(Loop):
         # Until when newcomers may have waited while this loop was busy: for as long again as it was away.
         self._wary = 0.0
 
-    def adopt(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+    def accept(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """A new connection."""
         service.row[TAKEN] += 1
         if self.open >= self.limit:
@@ -66,11 +66,11 @@ class ConnectionLoop(Loop):
             return
         self.open += 1
         try:
-            door.meet(self, fd, peer, service)
+            door.enter(self, fd, peer, service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.broke(fd, service, error)
+            self.fail_newcomer(fd, service, error)
 
-    def take(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+    def serve(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """A connection that has come through its door. Its first bytes have usually come with it, so they are read
         before anybody waits for them."""
         try:
@@ -79,17 +79,17 @@ class ConnectionLoop(Loop):
             away = self.now - self.before
             if away > WAITED:
                 self._wary = self.now + away
-            if self.now <= self._wary and connection.lost(state(fd)):
+            if self.now <= self._wary and connection.was_reset(state(fd)):
                 connection.close(service)
                 return
             connection.begin(service)
             if self.draining and connection.open:
                 connection.drain(service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.broke(fd, service, error)
+            self.fail_newcomer(fd, service, error)
 
-    def lose(self, fd: int, service: Service, words: bytes = b"") -> None:
+    def drop(self, fd: int, service: Service, words: bytes = b"") -> None:
         """A connection that ended in its door."""
         self.open -= 1
         service.row[DONE] += 1
-        super().lose(fd, service, words)
+        super().drop(fd, service, words)

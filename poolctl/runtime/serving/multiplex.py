@@ -73,13 +73,13 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901  # w
     if not conversation.stands_still():
         connection.since = connection.loop.now
     if connection.outbound is not None:
-        connection.loop.want(connection, OUT)
+        connection.loop.modify(connection, OUT)
     elif turn <= 0:
-        connection.loop.want(connection, IN | OUT)  # more can be sent, after the others
+        connection.loop.modify(connection, IN | OUT)  # more can be sent, after the others
     elif conversation.over or (connection.leaving and not conversation.pending):
         connection.turn_away(503, service)
     elif connection.leaving or connection.mask != IN:
-        connection.loop.want(connection, IN)
+        connection.loop.modify(connection, IN)
 
 
 def flush(connection: Carrier, conversation: Http2Conversation) -> None:

@@ -47,7 +47,7 @@ class SharedConnection(Connection):
         with self._turn:
             self._serve(service)
             if self.open:
-                self.loop.handle(self)
+                self.loop.add(self)
         self._take_turns(service)
 
     def on_event(self, events: int, service: Service) -> None:
@@ -72,7 +72,7 @@ class SharedConnection(Connection):
         try:
             super().on_event(IN | self._broken, service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.break_off(self, service, error)
+            self.loop.fail(self, service, error)
 
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):
@@ -80,7 +80,7 @@ class SharedConnection(Connection):
                 if self.open:
                     super().expire(now, service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                self.loop.break_off(self, service, error)
+                self.loop.fail(self, service, error)
             finally:
                 self._turn.release()
             self._take_turns(service)
@@ -93,7 +93,7 @@ class SharedConnection(Connection):
                         self.mask = IN | OUT  # who gets the event while this is held has to ask for it again
                     super().drain(service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                self.loop.break_off(self, service, error)
+                self.loop.fail(self, service, error)
             finally:
                 self._turn.release()
         else:
@@ -122,8 +122,8 @@ class Ceded(SharedConnection):
             self.close(service)
             return
         self.open = False
-        self.loop.drop(self)
-        self.loop.handle(owned)
+        self.loop.remove(self)
+        self.loop.add(owned)
         owned.start(data, service, self.conversation.peer)
 
 
@@ -185,7 +185,7 @@ class Owned(Source):
             read(self.fd, 1)
         except BlockingIOError:
             return  # the event was another's, who had this number before
-        if self.loop.drop(self):
+        if self.loop.remove(self):
             close(self.fd)
             if forked.seen():
                 forked.shut(self.sock.fileno())

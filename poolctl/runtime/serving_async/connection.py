@@ -78,7 +78,7 @@ class AsyncConnection(Connection):
         self.on_event(IN, service)
         now = self.loop.handlers.get(self.fd)
         if isinstance(now, AsyncConnection) and now.open:
-            self.loop.handle(now)
+            self.loop.add(now)
 
     # what the app waits for
 
@@ -94,7 +94,7 @@ class AsyncConnection(Connection):
         if self.outbound is not None and not self.gone:
             if self._drained is None:
                 self._waited = True
-                self.loop.want(self, OUT)
+                self.loop.modify(self, OUT)
                 self._drained = self.loop.events.create_future()
             await shield(self._drained)
         if self.gone:
@@ -119,7 +119,7 @@ class AsyncConnection(Connection):
 
     def _listen(self) -> None:
         """Wait for what the client sends; of one that sends no more only its end is told."""
-        self.loop.want(self, 0 if self.ended else IN)
+        self.loop.modify(self, 0 if self.ended else IN)
 
     def _received(self, data: bytes, service: Service) -> None:
         conversation = self.conversation
@@ -143,7 +143,7 @@ class AsyncConnection(Connection):
         conversation.receive(data)
         inflow = conversation.inflow
         if (inflow is not None and inflow.size > FULL) or len(conversation.requests) > AHEAD:
-            self.loop.want(self, 0)
+            self.loop.modify(self, 0)
 
     def _ended(self) -> None:
         """The client sends no more while its request is in hand. One that has sent it whole may wait for the answer,
@@ -156,8 +156,8 @@ class AsyncConnection(Connection):
             return
         self.ended = self.leaving = True
         if self.outbound is None:
-            self.loop.want(self, 0)
-        self.wake()
+            self.loop.modify(self, 0)
+        self.notify()
 
     def _nothing(self, service: Service) -> None:
         if self.exchange is None:
@@ -183,7 +183,7 @@ class AsyncConnection(Connection):
         if self.exchange is not None or not self.open:
             return
         if self.outbound is not None:
-            self.loop.want(self, OUT)
+            self.loop.modify(self, OUT)
         elif self.leaving or conversation.failure or conversation.pending:
             self._unanswered(service)
 
@@ -243,7 +243,7 @@ class AsyncConnection(Connection):
             elif self.loop.after.tasks:
                 self.loop.rested()
         except Exception as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.break_off(self, self._service, error)
+            self.loop.fail(self, self._service, error)
 
     def complete(self, exchange: Any) -> None:
         """The response is: on to the next request, though the app may have more to do."""
@@ -298,7 +298,7 @@ class AsyncConnection(Connection):
         self.started = False
         self.since = self.loop.now
         if self._waited:
-            self.wake()
+            self.notify()
         body: Any = self.request.body
         unread = body is not EMPTY and not body.done  # is the client in the middle of something?
         if unread:
@@ -313,14 +313,14 @@ class AsyncConnection(Connection):
             if failure and failure != SWITCHED and not self.began:
                 self.turn_away(failure, self._service)
             elif self.outbound is not None and not self.gone:
-                self.loop.want(self, OUT)
+                self.loop.modify(self, OUT)
             elif unread and not (self.gone or self.ended):
                 self._linger()
             else:
                 self.close(self._service)
             return
         if self.outbound is not None:
-            self.loop.want(self, OUT)
+            self.loop.modify(self, OUT)
         elif not self._answering and (
             conversation.requests or self.leaving or conversation.failure or conversation.pending
         ):
@@ -334,7 +334,7 @@ class AsyncConnection(Connection):
         """The end, for a client that is still sending: a reset would overtake the answer that it has not read."""
         if self.open:
             self.open = False
-            self.loop.drop(self)
+            self.loop.remove(self)
             self._over(self._service)
             sock = socket.socket(fileno=self.fd)
             try:
@@ -360,7 +360,7 @@ class AsyncConnection(Connection):
             return
         if self.exchange is not None:
             self._listen()
-            self.wake()
+            self.notify()
         elif self.leaving and not self.conversation.requests:
             if self.conversation.coming is not None and not self.ended:
                 self._linger()
@@ -373,12 +373,12 @@ class AsyncConnection(Connection):
     def client_left(self) -> None:
         """The client has left while its request is in hand: the app is told, and the connection ends with the task."""
         self.gone = self.leaving = True
-        self.loop.sleep(self)
+        self.loop.mute(self)
         if self.conversation.inflow is not None:
             self.conversation.inflow.fail()
-        self.wake()
+        self.notify()
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Something has changed: resume the tasks that wait for it."""
         news, self._news = self._news, None
         if news is not None and not news.done():
@@ -421,20 +421,20 @@ class AsyncConnection(Connection):
             self.close(service)
 
     @property
-    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
         task = self.task
         if task is None or self.outbound is not None:  # a client that is slow to read has a time of its own
             return {}
         return {task: task}
 
-    def overdue(self, task: asyncio.Task[None]) -> str:
+    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
         line = line_of(self.request)
         self.conversation.refuse(TOO_LATE, line.encode("latin-1"))
         self.client_left()
         task.cancel()
         return line
 
-    def forsake(self, task: asyncio.Task[None]) -> None:
+    def detach(self, task: asyncio.Task[None]) -> None:
         """The client is answered, and the connection ends; what the app still does is work after its response."""
         self._service.row[FAILED] += 1
         self.loop.after.add(task)
@@ -454,7 +454,7 @@ class AsyncConnection(Connection):
         super().close(service)
         self.loop.later()
 
-    def broken(self, service: Service) -> None:
+    def abort(self, service: Service) -> None:
         """Something raised: the end, whatever its task is doing, which finds the client gone."""
         self.gone = True
         Connection.close(self, service)

@@ -47,7 +47,7 @@ class Http2Connection(AsyncConnection):
         made.leaving = before.leaving
         made.watched = before.watched
         before.loop.handlers[made.fd] = made
-        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
+        made.loop.modify(made, IN)  # whatever was waited for, or nudged, before
         made.go_on()
 
     def _received(self, data: bytes, service: Service) -> None:
@@ -59,7 +59,7 @@ class Http2Connection(AsyncConnection):
         else:  # it may have ended its side only, and wait for its answers
             self.ended = True
             self.conversation.ended()
-            self.wake()
+            self.notify()
             self._wait()
         self.go_on()
 
@@ -82,7 +82,7 @@ class Http2Connection(AsyncConnection):
         if self.ended and self.outbound is None and not self._coming:
             conversation.give_up()
             self.flush()
-        self.wake()
+        self.notify()
         if self.outbound is not None or not self.open:
             return
         if conversation.failure:
@@ -126,7 +126,7 @@ class Http2Connection(AsyncConnection):
         if self.ended:
             mask &= ~IN
         if mask != self.mask:
-            self.loop.want(self, mask)
+            self.loop.modify(self, mask)
 
     def on_event(self, events: int, service: Service) -> None:
         """It can be read or written, or both."""
@@ -192,7 +192,7 @@ class Http2Connection(AsyncConnection):
             elif self.loop.after.tasks:
                 self.loop.rested()
         except Exception as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.break_off(self, self._service, error)
+            self.loop.fail(self, self._service, error)
 
     def complete(self, out: TaskStream) -> None:
         """A response is complete: the stream ends, though the app may have more to do."""
@@ -219,7 +219,7 @@ class Http2Connection(AsyncConnection):
         if out.task is not None:
             self._tasks.pop(out.task, None)
         stream.end(whole=whole)
-        out.wake()
+        out.notify()
         self.served = True
         self._go_on_soon()
         self.loop.later()
@@ -282,23 +282,23 @@ class Http2Connection(AsyncConnection):
         if not self._tasks:
             self.close(service)
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Something has changed: resume the tasks that wait for it."""
         for stream in self.conversation.streams:
             if stream.changed is not None:
                 stream.changed()
 
     @property
-    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
         return {task: task for task, out in self._tasks.items() if out.outbound is None}
 
-    def overdue(self, task: asyncio.Task[None]) -> str:
+    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
         stream = self._tasks[task].stream
         stream.refused = TOO_LATE
         task.cancel()
         return stream.line.decode("latin-1")
 
-    def forsake(self, task: asyncio.Task[None]) -> None:
+    def detach(self, task: asyncio.Task[None]) -> None:
         """The stream is answered, and ends; what the app still does is work after its response."""
         self._service.row[FAILED] += 1
         self.loop.after.add(task)

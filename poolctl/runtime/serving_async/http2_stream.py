@@ -67,7 +67,7 @@ class TaskStream:
             self.tally = tally = Tally()
             tally.out = Unlogged(self.send, self.send_file)
             self.send, self.send_file = tally.send, tally.send_file
-        stream.changed = self.wake
+        stream.changed = self.notify
 
     @property
     def loop(self) -> Any:
@@ -108,7 +108,7 @@ class TaskStream:
         self.stream.send_file(file, offset, count)
         self.loop.soon(self.connection, self.connection.go_on)
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Something has changed: resume the tasks that wait for it."""
         if self.outbound is None or self.gone or self.answered:
             drained, self._drained = self._drained, None

@@ -67,7 +67,7 @@ class Stop(Source):
         self.fd = fd
 
     def on_event(self, events: int, service: Any) -> None:
-        self.loop.drop(self)
+        self.loop.remove(self)
         self.loop.stop()
 
 
@@ -93,7 +93,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         self.stopping = Stopping(timeouts.drain, self._stopped)
         if life.stop not in (-1, life.lifeline):
             self.sources.add(life.stop)
-            self.handle(Stop(self, life.stop))
+            self.add(Stop(self, life.stop))
         self.lifespan = app.life(self.events)
         self.start = started(self.events, self.lifespan)
 
@@ -128,13 +128,13 @@ class AsyncConnectionLoop(ConnectionLoop):
         try:
             call()
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.break_off(handler, self._service, error)
+            self.fail(handler, self._service, error)
 
-    def break_off(self, handler: Handler, service: Any, error: BaseException) -> None:
+    def fail(self, handler: Handler, service: Any, error: BaseException) -> None:
         if isinstance(handler, Connection):
             for task in handler.tasks:
                 task.cancel()
-        super().break_off(handler, service, error)
+        super().fail(handler, service, error)
         self.later()
 
     def later(self) -> None:
@@ -199,7 +199,7 @@ class AsyncConnectionLoop(ConnectionLoop):
                 try:
                     handler.on_event(event, service)
                 except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                    self.break_off(handler, service, error)
+                    self.fail(handler, service, error)
         if now >= self._next_look:
             self._look_after(now, service)
         if self.ending:
@@ -216,18 +216,18 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     def _end_overdue(self, now: float, late: Overdue) -> None:
         """Cancel what takes too long."""
-        in_hand = {key: (task, each) for each in self._connections() for key, task in each.in_hand.items()}
+        in_hand = {key: (task, each) for each in self._connections() for key, task in each.in_flight.items()}
         holders = dict(in_hand.values())
         for task in late.look({key: task for key, (task, _) in in_hand.items()}, now):
             try:
-                what = holders[task].overdue(task)
+                what = holders[task].cancel_overdue(task)
             except Exception as error:  # noqa: BLE001  # the boundary, which logs it
-                self.break_off(holders[task], self._service, error)
+                self.fail(holders[task], self._service, error)
             else:
                 log.error("%s takes longer than timeouts.request (%g s): cancelled", what, late.limit)
         for task in late.deaf:
             if not self.after.full:
-                self._guarded(holders[task], partial(holders[task].forsake, task))
+                self._guarded(holders[task], partial(holders[task].detach, task))
 
     def _tick(self) -> None:
         self._timer = None
@@ -246,7 +246,7 @@ class AsyncConnectionLoop(ConnectionLoop):
     def _stopped(self, step: int) -> None:
         """A step of the stop."""
         for connection in self._connections():
-            self._guarded(connection, connection.wake)
+            self._guarded(connection, connection.notify)
         if step == CANCELLED:
             self._cancel()
 

@@ -76,9 +76,9 @@ class MessageConnection(TaskConnection):
             return
         if self.outbound is None:
             self._read_on()
-            self._wake()
+            self._notify()
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         if self._taken is not None and not self._taken.done():
             self._taken.set_result(None)
 
@@ -168,10 +168,10 @@ class MessageConnection(TaskConnection):
     # time
 
     @property
-    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
         return {} if self.task is None or self._asked <= 0 else {(self.task, self._asked): self.task}
 
-    def overdue(self, task: asyncio.Task[None]) -> str:
+    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
         self._asked = LATE
         task.cancel()
         return "a request"

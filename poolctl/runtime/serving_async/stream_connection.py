@@ -106,7 +106,7 @@ class StreamConnection(TaskConnection):
     def begin(self, service: Service) -> None:
         """Serve what has come with it; then wait for more."""
         if self._app.greets:
-            self.loop.handle(self)
+            self.loop.add(self)
             self.start(self._work(), NAME)
         else:
             super().begin(service)
@@ -120,7 +120,7 @@ class StreamConnection(TaskConnection):
             if self.mask & IN and events & (IN | ERR | HUP):
                 self._read()
             elif events & OUT and not self.mask & OUT:
-                self.loop.want(self, self.mask)  # a drain asked for an event, and the first bytes came first
+                self.loop.modify(self, self.mask)  # a drain asked for an event, and the first bytes came first
 
     def _received(self, data: bytes, service: Service) -> None:
         """The first bytes."""
@@ -161,7 +161,7 @@ class StreamConnection(TaskConnection):
             self._wake_writers()
             self._ask()
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         self._wake_reader()
         self._wake_writers()
 
@@ -195,7 +195,7 @@ class StreamConnection(TaskConnection):
         row[REQUESTS] += 1
         self.task = None
         self.gone = True  # for tasks of the app that have kept the stream
-        self._wake()
+        self._notify()
         self.close(self._service)
 
     # time

@@ -45,7 +45,7 @@ class TaskConnection(Connection):
         try:
             await work
         except Exception as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.break_off(self, self._service, error)
+            self.loop.fail(self, self._service, error)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -57,11 +57,11 @@ class TaskConnection(Connection):
         if self.task is None:
             self.close(service)
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """The stop has come, or a step of it: nothing here waits for that."""
 
     @abstractmethod
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         """End the waits of the task."""
 
     def _wait_for(self, mask: int) -> None:
@@ -70,24 +70,24 @@ class TaskConnection(Connection):
         if mask == self.mask or self.gone:
             return
         if not mask:
-            self.loop.sleep(self)
+            self.loop.mute(self)
         elif not self.mask:
             self.mask = mask
-            self.loop.handle(self)
+            self.loop.add(self)
         else:
-            self.loop.want(self, mask)
+            self.loop.modify(self, mask)
 
     def _nothing(self, service: Service) -> None:
         if self.task is None:
             super()._nothing(service)
         else:
-            self.loop.want(self, IN)  # a drain asked for an event, and a request came first
+            self.loop.modify(self, IN)  # a drain asked for an event, and a request came first
 
     def client_left(self) -> None:
         """The client has left: the task finds that out when it sends or reads, and the connection ends with it."""
         self.gone = self.leaving = True
-        self.loop.sleep(self)
-        self._wake()
+        self.loop.mute(self)
+        self._notify()
 
     def drain(self, service: Service) -> None:
         """What has come is answered, and a conversation goes on until the app ends it."""
@@ -103,7 +103,7 @@ class TaskConnection(Connection):
         super().close(service)
         self.loop.later()
 
-    def broken(self, service: Service) -> None:
+    def abort(self, service: Service) -> None:
         """Something raised: the end, whatever its task is doing, which finds the client gone."""
         self.gone = True
         Connection.close(self, service)

@@ -47,7 +47,7 @@ class WebSocketConnection(AsyncConnection):
         made.leaving = before.leaving
         made.watched = before.watched
         before.loop.handlers[made.fd] = made
-        made.loop.want(made, IN)  # whatever was waited for, or nudged, before
+        made.loop.modify(made, IN)  # whatever was waited for, or nudged, before
         made._began()
 
     def _began(self) -> None:
@@ -63,7 +63,7 @@ class WebSocketConnection(AsyncConnection):
             self.task = task
 
     @property
-    def in_hand(self) -> Mapping[Hashable, asyncio.Task[None]]:
+    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
         """None: a WebSocket lasts as long as both want."""
         return {}
 
@@ -86,7 +86,7 @@ class WebSocketConnection(AsyncConnection):
                 exchange.returned()
             self._ended_talk(started)
         except Exception as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.break_off(self, self._service, error)
+            self.loop.fail(self, self._service, error)
 
     def _failed(self, exchange: Any, error: BaseException) -> bool:
         if comes_of_leaving(error):
@@ -156,7 +156,7 @@ class WebSocketConnection(AsyncConnection):
         full = full or (outbound is not None and outbound.left > BEHIND)  # by pongs, for instance
         mask = (0 if full else IN) | (0 if outbound is None else OUT)
         if mask != self.mask and not self.gone:
-            self.loop.want(self, mask)
+            self.loop.modify(self, mask)
 
     # events
 
@@ -191,7 +191,7 @@ class WebSocketConnection(AsyncConnection):
                 self.client_left()
         self._wait()
         self._part()
-        self.wake()
+        self.notify()
         self._settle()
 
     def _write(self, service: Service) -> None:
@@ -205,7 +205,7 @@ class WebSocketConnection(AsyncConnection):
         if self.outbound is None:
             self._wait()
             self._part()
-            self.wake()
+            self.notify()
             self._settle()
 
     def _settle(self) -> None:
@@ -215,7 +215,7 @@ class WebSocketConnection(AsyncConnection):
         conversation = self.conversation
         if conversation.rude and self.gone and self.outbound is None:
             self.open = False
-            self.loop.drop(self)
+            self.loop.remove(self)
             self._over(self._service)
             self.loop.linger(socket.socket(fileno=self.fd))  # it may still be sending, and is to read what was wrong
             self.loop.later()
@@ -248,16 +248,16 @@ class WebSocketConnection(AsyncConnection):
         if not self.gone:
             self.gone = self.leaving = True
             self.conversation.ended()
-            self.loop.sleep(self)
-        self.wake()
+            self.loop.mute(self)
+        self.notify()
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         conversation = self.conversation
         came = self._came
         if came is not None and not came.done() and (conversation.messages or conversation.closed or self.gone):
             came.set_result(None)
         if self.outbound is None or self.gone or conversation.closed is not None:
-            super().wake()
+            super().notify()
 
     # time
 
@@ -304,7 +304,7 @@ class WebSocketConnection(AsyncConnection):
         if self.leaving and not self.gone and self.conversation.accepted:
             self.conversation.close(RESTART, "the server is restarted")
             self._tell()
-            self.wake()
+            self.notify()
             self._settle()
 
     def cut(self, service: Service) -> None:

@@ -50,7 +50,7 @@ class Running:
         self.listener = Listener(self._sock, door)
         self.port = self._sock.getsockname()[1]
         self.service = Service(app, door.protocol, self.row)
-        listen(self.loop, self.listener, self.loop.adopt)
+        listen(self.loop, self.listener, self.loop.accept)
         self._threads = [
             threading.Thread(target=self.loop.run, args=(self.service,)) for _ in range(3 if shared else 1)
         ]
@@ -97,7 +97,7 @@ class Wrong(Source):
             raise error
         os.read(self.fd, 1)
 
-    def broken(self, service: Any) -> None:
+    def abort(self, service: Any) -> None:
         self.was_told = True
 
 
@@ -110,14 +110,14 @@ def test_what_a_handler_raises_is_counted_and_the_loop_goes_on(
     reader, writer = os.pipe()
     wrong = Wrong(reader, error)
     running.loop.sources.add(reader)
-    running.loop.handle(wrong)
+    running.loop.add(wrong)
     os.write(writer, b"x")
     wait_until(lambda: wrong.calls >= 2, "the next event of the source, which goes on")
     assert running.row[FAILED] == 1
     assert wrong.was_told
     with running.client() as client:
         assert ask(client) == b"HELLO\n"
-    running.loop.drop(wrong)
+    running.loop.remove(wrong)
     os.close(reader)
     os.close(writer)
 
@@ -175,14 +175,14 @@ def test_of_several_that_drop_a_handler_one_may_close_it(shared: bool) -> None:
     for _ in range(200):
         one, other = socket.socketpair()
         handler = Lingering(loop, other)
-        loop.handle(handler)
+        loop.add(handler)
         start = threading.Barrier(3)
         won: list[bool] = []
 
-        def race(drop: Callable[[Any], bool] = loop.drop, handler: Any = handler) -> None:
+        def race(drop: Callable[[Any], bool] = loop.remove, handler: Any = handler) -> None:
             start.wait()  # noqa: B023  # the thread ends in this round
             won.append(drop(handler))  # noqa: B023
-            loop.arm(handler)
+            loop.rearm(handler)
 
         threads = [threading.Thread(target=race) for _ in range(3)]
         for thread in threads:

@@ -56,7 +56,7 @@ class Arrivals(Source):
             log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
             return
         self._tell(ticket)
-        self.adopt(fd, peer, service, number)
+        self.enter(fd, peer, service, number)
 
     def _none(self, ticket: int, service: Service) -> None:
         service.row[TAKEN] += 1
@@ -68,14 +68,14 @@ class Arrivals(Source):
         with contextlib.suppress(BrokenPipeError):
             write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
-    def adopt(self, fd: int, peer: Peer, service: Service, number: int) -> None:
+    def enter(self, fd: int, peer: Peer, service: Service, number: int) -> None:
         """The connection is this loop's. The next thread or worker may take the next one meanwhile."""
         loop = self.loop
         if loop.shared:
-            loop.arm(self)
+            loop.rearm(self)
         else:
             loop.step_back(self)
-        loop.adopt(fd, peer, service, self.listeners[number].door)
+        loop.accept(fd, peer, service, self.listeners[number].door)
 
 
 class ProcessArrivals(Arrivals):
@@ -91,13 +91,13 @@ class ProcessArrivals(Arrivals):
         except BlockingIOError:
             return  # another worker was faster
         if not message:
-            self.loop.drop(self)
+            self.loop.remove(self)
             return
         ticket, _, length, _ = HEAD.unpack_from(message)
         peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
         fds = descriptors(ancillary)
         if fds:
-            self.adopt(fds[0], peer, service, number)
+            self.enter(fds[0], peer, service, number)
         elif ticket:
             self.accept(number, ticket, service)
         else:
@@ -123,11 +123,11 @@ class ThreadArrivals(Arrivals):
         except BlockingIOError:
             return  # another worker was faster
         if item is None:
-            self.loop.drop(self)
+            self.loop.remove(self)
             return
         if len(item) == 2:
             number, ticket = item
             self.accept(number, ticket, service)
         else:
             fd, peer, number = item
-            self.adopt(fd, peer, service, number)
+            self.enter(fd, peer, service, number)

@@ -63,11 +63,11 @@ class HandingFront(Loop, ABC):
         turns = Turns(self, listener, number)
         self.listening[turns.fd] = turns
         self.sources.add(turns.fd)
-        self.handle(turns)
+        self.add(turns)
         if returns not in self.handlers:
             taken = Taken(self, returns)
             self.sources.add(returns)
-            self.handle(taken)
+            self.add(taken)
 
     def _full(self) -> bool:
         """Whether a connection is one too many. Only this front adds any, so what was free at the last look can be
@@ -105,7 +105,7 @@ class HandingFront(Loop, ABC):
         """Hear what the mold says of the workers."""
         attention = Attention(self, notices)
         self.sources.add(attention.fd)
-        self.handle(attention)
+        self.add(attention)
 
     def notice(self, kind: int, number: int) -> None:
         """What the mold says of the workers; connections are theirs, so who dies takes them along."""
@@ -121,7 +121,7 @@ class HandingFront(Loop, ABC):
         super()._drained(quiet and not self.turns, service)
         if not self.listening and self.router.empty:
             for fd in list(self.sources):
-                self.drop(self.handlers[fd])
+                self.remove(self.handlers[fd])
             super()._drained(quiet, service)
 
 
@@ -173,7 +173,7 @@ class Turns(Source):
             return  # an event of before; what it told of will be told again
         if self.front.draining and self.listener.shut:
             self.front.listening.pop(self.fd, None)
-            self.front.drop(self)
+            self.front.remove(self)
             return
         self.given = self.front.now
         self.last = self.front.give_turn(self.number)

@@ -43,7 +43,7 @@ class HalfSyncHalfAsync(Ownership):
         arrivals = site.medium.arrivals(loop, site, worker)
         if len(site.inboxes) < site.workers:
             loop.contend(arrivals)
-        loop.handle(arrivals)
+        loop.add(arrivals)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:

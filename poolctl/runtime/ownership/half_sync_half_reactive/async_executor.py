@@ -193,7 +193,7 @@ class AsyncTaskExecutor(ABC):
     def _stopped(self, step: int) -> None:
         """A step of the stop."""
         for lent in self._held:
-            lent.wake()
+            lent.notify()
         if step == CANCELLED:
             self._cancel()
 
@@ -303,7 +303,7 @@ class AsyncTaskExecutor(ABC):
             lent.exchange = None
             if lent.task is not None:
                 self._held.discard(lent)
-                lent.wake()
+                lent.notify()
             if exchange is not None and isinstance(self.service, LoggedService):
                 noted: Any = lent  # a LoggedLentRequest then
                 self.service.note(exchange.request, noted, now - lent.started, now)

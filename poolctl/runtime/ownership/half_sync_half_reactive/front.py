@@ -56,36 +56,36 @@ class LendingFront(Loop, ABC):
 
     def welcome(self, listener: Listener) -> None:
         """Take the connections of a listener."""
-        listen(self, listener, self.adopt, rushes=True)
+        listen(self, listener, self.accept, rushes=True)
 
-    def adopt(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+    def accept(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A new connection."""
         if self.open >= self.limit:
             self.turn_away(fd, door.busy(peer))
             return
         self.open += 1
         try:
-            door.meet(self, fd, peer, service)
+            door.enter(self, fd, peer, service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.broke(fd, service, error)
+            self.fail_newcomer(fd, service, error)
 
-    def take(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+    def serve(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A connection that has come through its door."""
         try:
             client = HeldConnection(self, fd, peer, door)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.broke(fd, service, error)
+            self.fail_newcomer(fd, service, error)
             return
         self.deliver(client, IN, None)
         if client.ticket and not client.framer.over:
             self.expect_back(client)  # nobody looks at its socket until it is back; often there is nothing more to come
         if client.open and not client.ticket and client.fd not in self.handlers:
-            self.handle(client)
+            self.add(client)
 
-    def lose(self, fd: int, service: Any, words: bytes = b"") -> None:
+    def drop(self, fd: int, service: Any, words: bytes = b"") -> None:
         """A connection that ended in its door."""
         self.open -= 1
-        super().lose(fd, service, words)
+        super().drop(fd, service, words)
 
     def descriptors(self) -> set[int]:
         """Those of lent connections too, which nobody may be looking at."""
@@ -128,7 +128,7 @@ class LendingFront(Loop, ABC):
         super()._drained(quiet, service)
         if not self.listening and not self.open:
             for fd in list(self.sources):
-                self.drop(self.handlers[fd])
+                self.remove(self.handlers[fd])
             super()._drained(quiet, service)
 
     def expect_back(self, client: HeldConnection) -> bool:
@@ -146,7 +146,7 @@ class LendingFront(Loop, ABC):
         for client in list(self.lent.values()):
             client.leaving = True
             if not self.expect_back(client):
-                self.nudge(client)
+                self.wake(client)
 
     def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
         """A worker is done with a connection. Tickets of a front that died are nobody's."""
@@ -159,7 +159,7 @@ class LendingFront(Loop, ABC):
             try:
                 client.returned(keep, left)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-                self.break_off(client, None, error)
+                self.fail(client, None, error)
         self.rooms.retry()
 
     def died(self, ticket: int, began: bool, status: int = 502) -> None:

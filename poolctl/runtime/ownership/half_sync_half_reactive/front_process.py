@@ -48,7 +48,7 @@ class ProcessLendingFront(LendingFront):
         desertion = Desertion(self, returns.urgent_reader)
         for source in (desertion, Leftovers(self, returns.left_reader), Attention(self, notices)):
             self.sources.add(source.fd)
-            self.handle(source)
+            self.add(source)
 
     def before_events(self) -> None:
         """Take back what has come back before clients are looked at, so that a next request finds its connection
@@ -135,7 +135,7 @@ class ProcessLendingFront(LendingFront):
         """What comes back is to wake this front."""
         if self._records.fd not in self.handlers:
             self.sources.add(self._records.fd)
-            self.handle(self._records)
+            self.add(self._records)
 
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if self.untaken is not None:
@@ -174,7 +174,7 @@ class Records(Source):
     def on_event(self, events: int, service: Any) -> None:
         front = self.front
         if not self.collect() or not (front.expected_back or front.router.waiting):
-            front.drop(self)
+            front.remove(self)
 
     def collect(self) -> bool:
         """All records that have come; False at the end of file, when the mold and all workers are dead."""
@@ -229,7 +229,7 @@ class Leftovers(Source):
     def on_event(self, events: int, service: Any) -> None:
         message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, DONTWAIT)
         if not message:
-            self.front.drop(self)  # the mold and all workers are dead; the urgent pipe says so too
+            self.front.remove(self)  # the mold and all workers are dead; the urgent pipe says so too
             return
         (record,) = RECORD.unpack_from(message)
         files = descriptors(ancillary)

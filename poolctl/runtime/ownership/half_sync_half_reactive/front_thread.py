@@ -32,7 +32,7 @@ class ThreadLendingFront(LendingFront):
         self._bell.setblocking(False)
         back = Back(self, self._heard, self._back)
         self.sources.add(back.fd)
-        self.handle(back)
+        self.add(back)
 
     def descriptors(self) -> set[int]:
         """The bell too."""

@@ -11,7 +11,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound, Sending
 from poolctl.runtime.channels.parcel import introduction
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.loop.source import Handler
+from poolctl.runtime.loop.source import Delivery, Handler
 from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.serving.connection import NEWCOMER, READ
@@ -36,16 +36,16 @@ class HoldingFront(Protocol):
     router: Router
     timeouts: Timeouts
 
-    def handle(self, handler: Any) -> None:
+    def add(self, handler: Any) -> None:
         """From now on this handler gets the events of its descriptor."""
 
-    def want(self, handler: Any, mask: int) -> None:
+    def modify(self, handler: Any, mask: int) -> None:
         """The handler waits for something else than before."""
 
-    def nudge(self, handler: Any) -> None:
+    def wake(self, handler: Any) -> None:
         """Give a connection an event: its descriptor is idle, and so writable."""
 
-    def drop(self, handler: Any) -> bool:
+    def remove(self, handler: Any) -> bool:
         """No more events for this handler."""
 
     def lend(self, client: Any, request: bytes | BinaryIO) -> None:
@@ -62,7 +62,7 @@ class HoldingFront(Protocol):
 class HeldConnection(Sending):
     """A connection as the front sees it."""
 
-    rearm = True  # a front is never shared
+    delivery = Delivery.ONE_SHOT  # a front is never shared
 
     __slots__ = (
         "ahead", "came", "conversation", "door", "ended", "finishing", "framer", "front", "gone", "intro", "leaving",
@@ -130,7 +130,7 @@ class HeldConnection(Sending):
         """The client sends no more; its end of file would be reported again and again."""
         self.framer.ended()
         self.ended = self.leaving = True
-        self.front.drop(self)
+        self.front.remove(self)
 
     def _gone(self) -> None:
         """The connection was reset. Who has borrowed it will find that out; nothing is read from it again, and what has
@@ -138,7 +138,7 @@ class HeldConnection(Sending):
         self.gone = self.framer.forgets
         self.leaving = True
         if self.ticket:
-            self.front.drop(self)
+            self.front.remove(self)
             if self.front.expect_back(self):
                 return
         self.close()
@@ -147,7 +147,7 @@ class HeldConnection(Sending):
         """Bytes came while the connection is lent: enough is enough."""
         self.ahead += count or 1
         if self.front.expect_back(self) and self.ahead > AHEAD:
-            self.front.drop(self)
+            self.front.remove(self)
 
     def _nothing(self) -> None:
         if self.leaving and not self.ticket:
@@ -156,7 +156,7 @@ class HeldConnection(Sending):
             elif self.served and not self.started:
                 self.close()
             else:
-                self.front.want(self, IN)
+                self.front.modify(self, IN)
 
     def advance(self) -> None:
         """The connection is not lent: lend it when the next request is complete."""
@@ -170,7 +170,7 @@ class HeldConnection(Sending):
         if not self.ticket or not self.front.expect_back(
             self
         ):  # while nobody looks at its socket, nothing reminds us of it
-            self.front.handle(self)
+            self.front.add(self)
 
     def _unfinished(self) -> None:
         framer = self.framer
@@ -207,8 +207,8 @@ class HeldConnection(Sending):
             self.outbound = left
             self.finishing = not keep
             self.mask = OUT
-            self.front.drop(self)
-            self.front.handle(self)
+            self.front.remove(self)
+            self.front.add(self)
         elif not keep:
             self.close()
         else:
@@ -226,7 +226,7 @@ class HeldConnection(Sending):
             if self.finishing:
                 self.close()
                 return
-            self.front.want(self, IN)
+            self.front.modify(self, IN)
             self.advance()
 
     def expire(self, now: float, service: Any) -> None:
@@ -267,7 +267,7 @@ class HeldConnection(Sending):
         if not self.started:
             self.since = self.front.now
         if not self.ticket and self.outbound is None:
-            self.front.nudge(self)
+            self.front.wake(self)
 
     def close(self) -> None:
         """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""
@@ -275,12 +275,12 @@ class HeldConnection(Sending):
             self._over()
             close(self.fd)
 
-    def broken(self, service: Any) -> None:
+    def abort(self, service: Any) -> None:
         """Something raised: the end. While it is lent a worker thread may be writing to its descriptor, so then the end
         comes with its return."""
         if self.ticket:
             self.leaving = True
-            self.front.drop(self)
+            self.front.remove(self)
             if self.front.expect_back(self):
                 return
         self.close()
@@ -296,7 +296,7 @@ class HeldConnection(Sending):
 
     def _over(self) -> None:
         self.open = False
-        self.front.drop(self)
+        self.front.remove(self)
         self.front.open -= 1
         self.front.router.forget(id(self))
         if self.outbound is not None:

@@ -137,7 +137,7 @@ class LentRequest(NotedSending):
         if self.exchange is not None and not self.gone:
             self.gone = bool(state(self.fd))
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Something has changed: resume the tasks that wait for it."""
         news, self._news = self._news, None
         if news is not None and not news.done():
