@@ -177,9 +177,9 @@ class Site:
         """A service that notes what it does in a row; ``name``: the worker's in the access log."""
         if self.access is None:
             return Service(self.app, self.protocol, row, self.context)
-        from poolctl.runtime.access_log.service import LoggedService  # nothing of it is imported where it is off
+        from poolctl.runtime.access_log.entries import Entries  # nothing of it is imported where it is off
 
-        return LoggedService(self.app, self.protocol, row, self.access, name, self.context)
+        return Service(self.app, self.protocol, row, self.context, Entries(self.access, name))
 
     def inbox(self, worker: int) -> Inbox:
         """Where this worker takes its tasks from."""
@@ -222,7 +222,7 @@ class Site:
             from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
             from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
-            kind = kinds.connection_of(self.app, logged=self.access is not None)
+            kind = kinds.connection_of(self.app)
             loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind)
         else:
             new = connection_of(self.app, shared=shared)

@@ -1,6 +1,6 @@
 """The access log of a topology: its format, and the file that every process appends to.
 
-    request --> LoggedService --line--> write(2), O_APPEND --> one file for all processes
+    request --> Entries --line--> write(2), O_APPEND --> one file for all processes
 
 Each line is one write, so lines of several processes do not mix (write(2): with O_APPEND the end is found and written
 in one step; pipe(7): up to PIPE_BUF bytes are not divided), and a worker that is killed loses none that it has written.

@@ -79,7 +79,8 @@ class ExchangeApp(AsyncApp):
         """
 
     def websocket(self, conversation: Any, connection: Any) -> Any:
-        """What talks through one WebSocket: ``call`` is awaited, then it is told that it ``returned`` or ``failed``.
+        """What talks through one WebSocket: ``call`` is awaited, then ``conclude`` or, if that raised,
+        ``failed`` is called.
 
         Raises TypeError where the app has no use for one.
         """

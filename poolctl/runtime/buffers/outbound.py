@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.file_range import OF_THE_FILE, PIECE, Range, pass_range, shorter
+from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.temporary import temporary_file
 
 log = logging.getLogger("poolctl")
@@ -194,17 +195,23 @@ class Outbound:
 class Sending:
     """The side of a response that an app sees as its Output: whatever the client does not take at once is kept."""
 
-    __slots__ = ("began", "fd", "last", "outbound")
+    __slots__ = ("began", "fd", "last", "observer", "outbound")
 
     fd: int
 
-    def __init__(self) -> None:
+    def __init__(self, observer: Observer | None = None) -> None:
         self.began = False
         self.last = False
         self.outbound: Outbound | None = None
+        self.observer = observer
 
     def send(self, data: bytes) -> None:
         """Send, or keep, all of it. Raises ClientGone when nobody reads any more."""
+        if self.observer is not None:
+            if self.began:
+                self.observer.more(len(data))
+            else:
+                self.observer.first(data)
         self.began = True
         if self.outbound is None:
             try:
@@ -234,6 +241,10 @@ class Sending:
     def send_file(self, file: int, offset: int, count: int) -> None:
         """Send, or keep, ``count`` bytes of a regular file; its descriptor may be closed afterwards. Raises ClientGone
         when nobody reads any more, OSError when the file cannot be read."""
+        if self.observer is not None:
+            if not self.began:
+                self.observer.first(b"")
+            self.observer.more(count)
         self.began = True
         if self.outbound is None:
             try:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from poolctl.runtime.channels.inbox import Inbox, ProcessInbox
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ProcessArrivals
 from poolctl.runtime.ownership.half_sync_half_async.front import ProcessHandingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.executor import Borrowed, ProcessTaskExecutor
+from poolctl.runtime.ownership.half_sync_half_reactive.executor import ProcessTaskExecutor
+from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstByte
 from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, learning
+from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, Sessions
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Turns, turns
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends, Medium, Site
@@ -53,20 +53,21 @@ class BetweenProcesses(Medium):
                 life,
                 site.shared_listeners,
                 site.returns,
-                lambda kind: self._sends_by(site, kind, worker),
+                self._sessions(site, worker),
             )
         if thread == 0:
             self._turns = turns(inbox)
-        borrowed, service = self._sends_by(site, Borrowed, worker), site.service(worker, thread)
-        return ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, borrowed, self._turns)
+        service = site.service(worker, thread)
+        service.observe(FirstByte(service.row), self._sessions(site, worker))
+        return ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns)
 
-    def _sends_by(self, site: Site, kind: type[Any], worker: int) -> type[Any]:
-        """The class of what a worker of another process than the front sends by: like this one, or one that learns."""
+    def _sessions(self, site: Site, worker: int) -> Sessions | None:
+        """What tells the front of the sessions that this worker begins; None where the affinity does not learn."""
         told = site.returns.told
         if told is None:
-            return kind
+            return None
         index = INDEX.pack(site.inbox(worker).index)
-        return learning(kind, site.affinity, lambda key: told.sendall(index + key.encode("utf-8", "replace")))
+        return Sessions(site.affinity, lambda key: told.sendall(index + key.encode("utf-8", "replace")))
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.channels.inbox import Inbox, RingingInbox, ThreadInbox
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership.half_sync_half_async.arrivals import Arrivals, ThreadArrivals
 from poolctl.runtime.ownership.half_sync_half_async.front import ThreadHandingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import ThreadTaskExecutor
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.sessions import learning
+from poolctl.runtime.ownership.half_sync_half_reactive.sessions import Sessions
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends, Medium, Site
 
@@ -43,18 +41,19 @@ class BetweenThreads(Medium):
 
             service, slots = site.service(worker), site.slots_of(worker)
             return AsyncThreadExecutor(
-                inbox, service, slots, site.timeouts, life, self._front, lambda kind: self._sends_by(site, kind, worker)
+                inbox, service, slots, site.timeouts, life, self._front, self._sessions(site, worker)
             )
         assert isinstance(inbox, ThreadInbox)  # made by this medium
-        sends_by = self._sends_by(site, Sending, worker)
-        return ThreadTaskExecutor(inbox, site.service(worker, thread), self._front, sends_by)
+        service = site.service(worker, thread)
+        service.observe(self._sessions(site, worker))
+        return ThreadTaskExecutor(inbox, service, self._front)
 
-    def _sends_by(self, site: Site, kind: type[Any], worker: int) -> type[Any]:
-        """As the site's, where the front shares the worker's memory."""
+    def _sessions(self, site: Site, worker: int) -> Sessions | None:
+        """What tells the front of the sessions that this worker begins; None where the affinity does not learn."""
         if not site.affinity.learns:
-            return kind
+            return None
         index, sessions = site.inbox(worker).index, self._front.sessions
-        return learning(kind, site.affinity, lambda key: sessions.append((key, index)))
+        return Sessions(site.affinity, lambda key: sessions.append((key, index)))
 
     def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
         inbox = site.inbox(worker)

@@ -32,7 +32,7 @@ class Conversation(ABC):
     scheme: str = "http"  # of the URLs by which clients come
     forgets: ClassVar[bool] = False  # is what was asked for dropped when the client leaves by a reset?
     multiplexed: ClassVar[bool] = False  # are several requests under way at once, each in a stream of its own?
-    successor: Conversation | None = None  # where ``failure`` says that the client speaks another protocol: who goes on
+    successor: Conversation | None = None  # what goes on, where the client has begun to speak another protocol
 
     @abstractmethod
     def receive(self, data: bytes) -> None:

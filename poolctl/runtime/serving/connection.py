@@ -1,76 +1,77 @@
-"""A connection of a connection loop: its requests are answered in order, as the client takes the answers."""
+"""A connection of a connection loop: its requests are answered in order, as the client takes the answers.
+
+    read --> conversation.receive --> requests --> Service.answer --> send
+                                                                       +--> outbound, and no request until it is empty
+
+``phases.py`` has its phases and their table; the one that is left out there is who runs this: the thread of the loop,
+or under leader/followers the thread whose turn it is (``shared_connection.py``).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-from math import inf
 from os import close, read
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.loop.source import Delivery
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
+from poolctl.runtime.serving.client_connection import READ, ClientConnection
 from poolctl.runtime.serving.leaving import BROKEN, WAITED, left, state
 from poolctl.runtime.serving.multiplex import multiplex
-from poolctl.runtime.serving.pace import drips
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, READING, SENDING, WAITS_FOR_REQUEST
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Hashable, Mapping, Sequence
-
     from poolctl.runtime.serving.connection_loop import ConnectionLoop
 
-log = logging.getLogger("poolctl")
-READ = 65536  # bytes read at once
-NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
 
+class Connection(ClientConnection):
+    """Reads, has its requests answered in order, keeps what the client does not take.
 
-class Connection(Sending):
-    """One connection of a connection loop: reads, has its requests answered in order, keeps what the client does not
-    take."""
+    ``again``: more may have come, and where only edges are reported nobody else would say so. ``hung``: an edge
+    reported the end as well, which follows what has come.
+    """
 
     delivery = Delivery.EDGE
 
-    __slots__ = (
-        "again", "conversation", "hung", "leaving", "loop", "mask", "open", "served", "since", "started", "watched",
-    )  # fmt: skip
+    __slots__ = ("again", "conversation", "hung", "loop")
+
+    loop: ConnectionLoop
 
     def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
-        # Sending.__init__ written out: a call is more than what all of this may cost a connection
-        self.began = False
-        self.outbound = None
-        self.last = False
+        ClientConnection.__init__(self, fd, loop.now, leaving=loop.draining)
         self.loop = loop
-        self.fd = fd
         self.conversation = conversation
-        self.mask = IN
-        self.open = True
-        self.watched = False  # the poller knows it, or did
-        self.again = False  # more may have come; where only edges are told, nobody else would say so
-        self.hung = False  # an edge told of the end as well: it follows what has come
-        self.leaving = loop.draining  # no request is taken after those that have come
-        self.served = False  # a request was answered
-        self.started = False  # a part of a request has come
-        self.since = loop.now  # when what is being waited for began
+        self.again = False
+        self.hung = False
+
+    @property
+    def incoming(self) -> Conversation:
+        return self.conversation
+
+    @property
+    def stalled(self) -> bool:
+        return self.conversation.stalled
 
     def begin(self, service: Service) -> None:
         """Serve what has come with it; then wait for more."""
         self.on_event(IN, service)
-        if self.open:
+        if self.phase is not CLOSED:
             self.loop.add(self)
 
     def was_reset(self, events: int) -> bool:
         """Whether the client has left by a reset, so that nobody waits for what it has asked for."""
         return self.conversation.forgets and left(events, self.conversation.peer)
 
+    # events
+
     def on_event(self, events: int, service: Service) -> None:
+        """It can be read or written, or is broken."""
         # the event may be another's: one that had this descriptor before, in the same batch
         if events & BROKEN and self.was_reset(state(self.fd)):
             self.close(service)
@@ -101,13 +102,16 @@ class Connection(Sending):
             self._answer(service)
         else:
             self._unanswered(service)
+            if not data and self.phase in WAITS_FOR_REQUEST and not conversation.multiplexed:
+                self.close(service)
 
     def _nothing(self, service: Service) -> None:
-        """The event was not for bytes: the loop drains, and asks who can leave; or it is the turn of a response."""
+        """The event was not for bytes: the loop drains, and asks which connections can end; or it is the turn of a
+        response."""
         if self.conversation.multiplexed:
             multiplex(self, service)
         elif self.leaving:
-            if self.served and not self.started:
+            if self.phase is IDLE:
                 self.close(service)
             else:
                 self.loop.modify(self, IN)
@@ -116,6 +120,7 @@ class Connection(Sending):
         """All requests that have come whole, in order, until the client falls behind."""
         conversation = self.conversation
         requests = conversation.requests
+        self.phase = ANSWERING
         while requests:
             request = requests.popleft()
             if self.leaving:
@@ -125,6 +130,8 @@ class Connection(Sending):
                 requests.clear()
                 self.leaving = True
             if self.outbound is not None:
+                self.phase = SENDING if keep else FINISHING
+                self.since = self.loop.now
                 self.loop.modify(self, OUT)
                 return
             if not keep:
@@ -133,8 +140,7 @@ class Connection(Sending):
             if requests and monotonic() - self.loop.now > WAITED and self.was_reset(state(self.fd)):
                 self.close(service)
                 return
-        self.served = True
-        self.started = False
+        self.phase = IDLE
         self.since = self.loop.now
         if self.leaving or conversation.failure or conversation.reply or conversation.pending:
             self._unanswered(service)
@@ -145,14 +151,14 @@ class Connection(Sending):
         if conversation.multiplexed:
             multiplex(self, service)
             return
-        if conversation.failure:
-            if conversation.successor is not None:
-                self.conversation = conversation.successor
-                multiplex(self, service)
-            else:
-                self.turn_away(conversation.failure, service)
+        if conversation.successor is not None:
+            self.conversation = conversation.successor
+            multiplex(self, service)
             return
-        if self.leaving and (self.served or not conversation.pending):
+        if conversation.failure:
+            self.turn_away(conversation.failure, service)
+            return
+        if self.leaving and (self.phase is IDLE or not conversation.pending):
             self.close(service)
             return
         if conversation.reply:
@@ -162,8 +168,10 @@ class Connection(Sending):
             except ClientGone:
                 self.close(service)
                 return
-        if not self.started or conversation.in_body:
-            self.started = True
+            if self.outbound is not None:
+                self.loop.modify(self, OUT)
+        if self.phase is not READING or conversation.in_body:
+            self.phase = READING
             self.since = self.loop.now
 
     def _write(self, service: Service) -> None:
@@ -176,80 +184,24 @@ class Connection(Sending):
             return
         if self.outbound is not None:
             if self.loop.shared:
-                self.loop.modify(self, OUT)  # its turn may be over: where only edges are told, nobody else would say so
+                self.loop.modify(self, OUT)  # its turn may be over: where only edges are reported, nobody else says so
             return
-        if self.leaving and not self.conversation.requests and not self.conversation.multiplexed:
+        if self.phase is FINISHING:
             self.close(service)
             return
         self.loop.modify(self, IN)
-        self._answer(service)
+        if self.phase is SENDING or self.conversation.requests:
+            self._answer(service)
 
-    @property
-    def tasks(self) -> Sequence[asyncio.Task[None]]:
-        """The tasks of an app that is awaited, which the end of the time to drain cancels."""
-        return ()
+    # the end
 
-    def notify(self) -> None:
-        """The server stops, or a step of that has come: whoever waits for it is to look."""
-
-    def cut(self, service: Service) -> None:
-        """The time to drain is nearly over: the end, unless an app still has it."""
-
-    @property
-    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
-        """The tasks that answer requests, which ``timeouts.request`` bounds, by a key for each request."""
-        return {}
-
-    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
-        """The time of one of them is over: cancel it. What it answers."""
-        raise NotImplementedError
-
-    def detach(self, task: asyncio.Task[None]) -> None:
-        """It goes on although it was cancelled: end its request without it."""
-
-    def expire(self, now: float, service: Service) -> None:
-        """Close it when its client has kept the server waiting for too long; a request that has begun gets a 408.
-        ``now``: infinite when the time to drain is nearly over."""
-        timeouts, waited = self.loop.timeouts, now - self.since
-        if self.outbound is not None or self.conversation.stalled:
-            if waited > timeouts.write:
-                self.close(service)
-        elif self.started:
-            if waited > (timeouts.idle if self.conversation.in_body else timeouts.head):
-                self._overdue(service, now)
-            elif timeouts.body_rate and (body := self.conversation.coming) is not None and drips(body, now, timeouts):
-                self.turn_away(408, service)
-        elif waited > (timeouts.idle if self.served else timeouts.head) or (self.leaving and waited > NEWCOMER):
-            self._overdue(service, now)
-
-    def _overdue(self, service: Service, now: float) -> None:
-        """Its time is over, unless what it was to send has come while this thread was busy elsewhere."""
-        since = self.since
-        try:
-            self._received(read(self.fd, READ), service)
-        except BlockingIOError:
-            log.debug("a client was silent for too long")
-        except OSError:
-            self.close(service)
-        if self.open and (self.since == since or now == inf) and self.outbound is None:
-            if self.started:
-                self.turn_away(408, service)
-            else:
-                self.close(service)
-
-    def drain(self, service: Service) -> None:
-        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
-        once."""
-        self.leaving = True
-        if not self.started:
-            self.since = self.loop.now
-        if self.outbound is None:
-            self.loop.wake(self)
+    def _reset(self, service: Service) -> None:
+        self.close(service)
 
     def close(self, service: Service) -> None:
         """The end of the connection, and of the task that it was."""
-        if self.open:
-            self.open = False
+        if self.phase is not CLOSED:
+            self.phase = CLOSED
             try:
                 self.loop.closing(self)
                 self._over(service)
@@ -260,21 +212,23 @@ class Connection(Sending):
 
     def abort(self, service: Service) -> None:
         """Something raised: the end, however far it had come."""
-        if self.open and not self.began:
+        if self.phase is not CLOSED and not self.began:
             with contextlib.suppress(ClientGone):
                 self.send(service.protocol.refusal_to(self.conversation.line, 500))
         self.close(service)
 
-    def turn_away(self, status: int, service: Service) -> None:
-        if self.open:
-            self.open = False
+    def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
+        """The end, with the protocol's words for this status. ``line``: the first of the request that is refused, where
+        it is not the one that is coming."""
+        if self.phase is not CLOSED:
+            self.phase = CLOSED
             self.loop.remove(self)
             self._over(service)
             conversation, protocol = self.conversation, service.protocol
             if conversation.multiplexed:  # the status belongs to no request, and may be that of a good end
                 refusal = protocol.refusal(status)
             else:
-                refusal = protocol.farewell(status, conversation.peer, conversation.line)
+                refusal = protocol.farewell(status, conversation.peer, conversation.line if line is None else line)
             self.loop.turn_away(self.fd, conversation.last_words(refusal))
 
     def _over(self, service: Service) -> None:

@@ -18,6 +18,7 @@ from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Handler
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.serving.leaving import WAITED, state
+from poolctl.runtime.serving.phases import CLOSED, Phase
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
@@ -26,7 +27,7 @@ from poolctl.runtime.timeouts import Timeouts
 class LoopConnection(Handler, Protocol):
     """A connection, as its loop sees it."""
 
-    open: bool
+    phase: Phase
 
     def begin(self, service: Service) -> None:
         """Serve what has come with it; then wait for more."""
@@ -83,7 +84,7 @@ class ConnectionLoop(Loop):
                 connection.close(service)
                 return
             connection.begin(service)
-            if self.draining and connection.open:
+            if self.draining and connection.phase is not CLOSED:
                 connection.drain(service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail_newcomer(fd, service, error)

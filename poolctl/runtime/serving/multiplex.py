@@ -10,6 +10,7 @@ from poolctl.runtime.loop.source import Handler, Registry
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.scoreboard import FAILED
+from poolctl.runtime.serving.phases import ANSWERING, IDLE, NEW, READING, SENDING, Phase
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import IN, OUT
 
@@ -23,8 +24,7 @@ class Carrier(Handler, Output, Protocol):
 
     conversation: Conversation
     mask: int
-    served: bool  # a request was answered
-    started: bool  # a part of a request has come
+    phase: Phase
     since: float  # when what is being waited for began
     leaving: bool  # no request is taken after those that have come
 
@@ -51,11 +51,11 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901  # w
         flush(connection, conversation)
         while connection.outbound is None and turn > 0:
             if conversation.complete:
+                connection.phase = ANSWERING
                 _answer(conversation.complete.popleft(), connection, service)
                 if conversation.lost:
                     connection.close(service)
                     return
-                connection.served = True
             elif count := conversation.push():
                 turn -= count
             else:
@@ -69,7 +69,12 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901  # w
         return
     if turn > 0 and connection.outbound is None:
         conversation.give_up()
-    connection.started = conversation.pending
+    if connection.outbound is not None:
+        connection.phase = SENDING
+    elif conversation.pending:
+        connection.phase = READING
+    elif connection.phase is not NEW:
+        connection.phase = IDLE
     if not conversation.stands_still():
         connection.since = connection.loop.now
     if connection.outbound is not None:

@@ -1,6 +1,10 @@
-"""One worker thread's service: the app, its protocol, its row of the scoreboard, and the error boundary of a request.
+"""The error boundary around the app, and the only place that counts requests.
 
-Every ownership model answers its requests here, so what happens when an app raises is written once.
+    begin --> the app --> (what it raised) --> end: the counts, and the line of the access log
+
+One thread of a worker has one service. Apps that are called go through ``answer``, which is all of that written out:
+a call for each step would be felt by every request. Apps that are awaited are called by ``serving_async.boundary``, in
+whose task the steps lie apart.
 """
 
 from __future__ import annotations
@@ -8,11 +12,14 @@ from __future__ import annotations
 import logging
 import socket
 from contextvars import Context, copy_context
+from enum import Enum
 from time import monotonic_ns
-from typing import Any
+from typing import Any, NamedTuple
+from typing import Protocol as Interface
 
-from poolctl.errors import ClientGone
+from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.app import App, ConnectionApp
+from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
@@ -22,56 +29,185 @@ from poolctl.runtime.task import Peer
 log = logging.getLogger("poolctl")
 
 
-class Service:
-    """Answers requests, one at a time; belongs to one thread. ``context``: the context variables as the app's start
-    left them; each request begins with a copy (PEP 567), so that it finds nothing of another one's."""
+class Work(NamedTuple):
+    """What an app was doing when it raised, in the words of the log."""
 
-    def __init__(self, app: App, protocol: Protocol, row: memoryview, context: Context | None = None) -> None:
+    name: str
+    doing: str
+
+
+REQUEST = Work("a request", "while answering a request")
+AFTER_RESPONSE = Work("work after a response", "after its response")
+CONVERSATION = Work("a conversation", "while it owned a connection")
+WEBSOCKET = Work("a WebSocket", "while it had a WebSocket")
+
+
+class Outcome(Enum):
+    """How a request ended whose app raised, and the status of the answer where nothing was sent; 0: there is none."""
+
+    LEFT = 0  # the app says that its client has left
+    FAILED = 500
+    STOPPED = 503  # it was cancelled: the time to drain is nearly over
+    TOO_LATE = 504  # it was cancelled: timeouts.request is over
+
+
+class Entries(Interface):
+    """The access log, as a service uses it."""
+
+    @property
+    def observer(self) -> Observer:
+        """Of the responses of this thread that go out one after the other."""
+
+    def observe(self) -> Observer:
+        """A further observer, for an output whose responses go out while others do."""
+
+    def note(self, request: Any, sent: Observer | None, took: int, now: int) -> None:
+        """Write the line of a request. ``sent``: what observed its response, None where there was none; ``took`` and
+        ``now``, of the monotonic clock: nanoseconds."""
+
+
+class Refusable(Interface):
+    """An output, or what stands before one."""
+
+    @property
+    def began(self) -> bool:
+        """Whether a byte of the response was sent."""
+
+    def send(self, data: bytes) -> None:
+        """Send it. Raises ClientGone."""
+
+
+class Service:
+    """Belongs to one thread of a worker; ``row``: its row of the scoreboard.
+
+    ``context``: the context variables as the app's start left them; each request begins with a copy (PEP 567), so that
+    it finds nothing of another one's. ``entries``: the access log, where there is one. ``observer``: what looks at the
+    responses of an app that is called.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        protocol: Protocol,
+        row: memoryview,
+        context: Context | None = None,
+        entries: Entries | None = None,
+    ) -> None:
         self.app = app
         self.protocol = protocol
         self.row = row
+        self.entries = entries
+        self.observer: Observer | None = None if entries is None else entries.observer
         self._serve = app.serve
         self._context = (context or copy_context()).copy
+
+    def observe(self, *others: Observer | None) -> None:
+        """Have these look at the responses too. Called once, before the first request."""
+        self.observer = observers(*others, self.observer)
+
+    # an app that is called
 
     def answer(self, request: Any, out: Output) -> bool:
         """Let the app answer; True when the connection can be kept. Never raises for what the app or the client did."""
         row = self.row
+        out.observer = self.observer
         out.began = False
         row[SINCE] = started = monotonic_ns()
         try:
             keep = self._context().run(self._serve, request, out)
         except ClientGone:
             keep = False
-        except BaseException:  # whatever the app raised ends its request, not the worker
-            forked.leave()
-            log.exception("the app raised while answering a request")
-            keep = self._failed(request, out)
-        row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
+        except BaseException as error:  # noqa: BLE001  # whatever the app raised ends its request, not the worker
+            keep = False
+            self.refuse(request, out, self.raised(error, REQUEST).value)
+        ended = monotonic_ns()
+        row[SECONDS + (ended - started >> 10).bit_length()] += 1
         row[SINCE] = 0
         row[REQUESTS] += 1
+        if self.entries is not None:
+            self.entries.note(request, self.entries.observer if out.began else None, ended - started, ended)
         return keep
-
-    def _failed(self, request: Any, out: Output) -> bool:
-        """A 500 when nothing was sent; otherwise the connection is cut, so that the client can tell."""
-        self.row[FAILED] += 1
-        if not out.began:
-            try:
-                out.send(self.protocol.refusal_of(request, 500))
-            except ClientGone:
-                log.info("the client left before it could be told")
-        return False
 
     def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
         """Let an app that owns the connection talk until it returns. Never raises for what the app or the client
         did."""
-        row = self.row
         assert isinstance(self.app, ConnectionApp)  # the loops ask before they give a connection away
         try:
             self._context().run(self.app.converse, sock, received, idle, write, peer)
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
-        except BaseException:  # the app's
-            forked.leave()
-            row[FAILED] += 1
-            log.exception("the app raised while it owned a connection")
+        except BaseException as error:  # noqa: BLE001  # the app's
+            self.raised(error, CONVERSATION)
+        self.count()
+
+    # the steps, for an app that is awaited
+
+    def begin(self) -> int:
+        """The app gets a request: when, on the monotonic clock (ns)."""
+        row = self.row
+        started = monotonic_ns()
+        if not row[SINCE]:
+            row[SINCE] = started
+        return started
+
+    def raised(
+        self,
+        error: BaseException,
+        work: Work,
+        *,
+        refused: bool = False,
+        complete: bool = False,
+        cancelled: bool = False,
+        line: str = "",
+    ) -> Outcome:
+        """What the app's exception means; logged and counted.
+
+        ``refused``: the request was refused while the app had it, which is in the log. ``complete``: so is its
+        response. ``cancelled``: the error is the cancellation of what is left at the end. ``line``: the request line.
+        """
+        forked.leave()
+        if refused:
+            self.row[FAILED] += 1
+            return Outcome.TOO_LATE
+        if work is not AFTER_RESPONSE and comes_of_leaving(error):
+            log.info("a client left during %s, and the app raised %r", line or work.name, error)
+            return Outcome.LEFT
+        if cancelled:
+            log.warning("%s was cancelled: timeouts.drain is nearly over", line or work.name)
+            self.row[FAILED] += not complete
+            return Outcome.STOPPED
+        log.error("the app raised %s", work.doing, exc_info=error)
+        self.row[FAILED] += 1
+        return Outcome.FAILED
+
+    def fail(self) -> None:
+        """Count a request whose app goes on although its time was over."""
+        self.row[FAILED] += 1
+
+    def refuse(self, request: Any, out: Refusable, status: int) -> bool:
+        """Answer with this status instead of the app, unless something was sent; whether the client got it."""
+        if out.began or not status:
+            return False
+        try:
+            out.send(self.protocol.refusal_of(request, status))
+        except ClientGone:
+            log.info("the client left before it got a %d", status)
+            return False
+        return True
+
+    def end(self, started: int) -> None:
+        """A request is done with, which began at this time."""
+        row = self.row
+        row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
+        row[SINCE] = 0
+
+    def count(self) -> None:
+        """A conversation is over, however long it took."""
+        self.row[REQUESTS] += 1
+
+    def note(self, request: Any, sent: Observer | None, started: int) -> None:
+        """Write its line, where there is an access log. ``sent``: what observed its response; None without one."""
+        if self.entries is not None:
+            now = monotonic_ns()
+            self.entries.note(request, sent, now - started, now)

@@ -16,6 +16,7 @@ from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.leaving import BROKEN
+from poolctl.runtime.serving.phases import CLOSED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked, threads
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT, RDHUP
@@ -46,7 +47,7 @@ class SharedConnection(Connection):
         """In one turn: when the loop drains, another thread may close it as soon as nobody has the turn."""
         with self._turn:
             self._serve(service)
-            if self.open:
+            if self.phase is not CLOSED:
                 self.loop.add(self)
         self._take_turns(service)
 
@@ -62,7 +63,7 @@ class SharedConnection(Connection):
         while self.again and turn.acquire(blocking=False):
             self.again = False
             try:
-                if self.open:
+                if self.phase is not CLOSED:
                     self._serve(service)
             finally:
                 turn.release()
@@ -77,7 +78,7 @@ class SharedConnection(Connection):
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):
             try:
-                if self.open:
+                if self.phase is not CLOSED:
                     super().expire(now, service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 self.loop.fail(self, service, error)
@@ -88,7 +89,7 @@ class SharedConnection(Connection):
     def drain(self, service: Service) -> None:
         if self._turn.acquire(blocking=False):
             try:
-                if self.open:
+                if self.phase is not CLOSED:
                     if self.outbound is None:
                         self.mask = IN | OUT  # who gets the event while this is held has to ask for it again
                     super().drain(service)
@@ -121,7 +122,7 @@ class Ceded(SharedConnection):
             log.error("a connection is closed: %s; %s", error, NO_DESCRIPTOR)
             self.close(service)
             return
-        self.open = False
+        self.phase = CLOSED
         self.loop.remove(self)
         self.loop.add(owned)
         owned.start(data, service, self.conversation.peer)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from asyncio import Future, Task, shield
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.access_log.service import Tally
+from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHttp2
+from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.serving.service import REQUEST, Service, Work
 from poolctl.runtime.serving_async.inflow import news_of
 from poolctl.runtime.serving_async.stopping import SERVING
 
 
 class StreamCarrier(Protocol):
-    """The connection that has the stream. ``ended``: its client sends no more."""
+    """The connection that has the stream. ``client``: whether its client is still there."""
 
     loop: Any  # an AsyncConnectionLoop, which app and connection see as protocols of their own
-    ended: bool
+    client: Presence
 
     @property
     def outbound(self) -> object:
@@ -27,6 +28,12 @@ class StreamCarrier(Protocol):
     def complete(self, out: Any) -> None:
         """The response of a stream is complete."""
 
+    def end_stream(self, out: Any, *, whole: bool) -> None:
+        """The request is done with. ``whole``: so is its response."""
+
+    def fail(self, error: Exception) -> None:
+        """Something that is wrong with the connection itself ends it."""
+
     def go_on(self) -> None:
         """Begin what has come, and send what waits."""
 
@@ -34,39 +41,39 @@ class StreamCarrier(Protocol):
         """Send the frames that wait."""
 
 
-class Unlogged(NamedTuple):
-    """What a stream sends with, behind the tally."""
-
-    send: Callable[[bytes], None]
-    send_file: Callable[[int, int, int], None]
-
-
 class TaskStream:
-    """What the task that answers a stream sends to and waits for. ``send``, ``send_file``: the stream's, through the
-    ``tally`` where there is an access log; ``task``: set where it does not end at once; ``started``: when it was begun
-    (ns)."""
+    """What the task that answers a stream sends to and waits for: the shell of ``boundary.attend``. ``exchange``: the
+    call of the app, until its response is complete; ``task``: set where it does not end at once; ``started``: when it
+    was begun (ns)."""
 
     __slots__ = (
-        "_drained", "_news", "answered", "connection", "last", "send", "send_file", "started", "stream", "tally",
+        "_drained",
+        "_news",
+        "_refused",
+        "connection",
+        "exchange",
+        "last",
+        "service",
+        "started",
+        "stream",
         "task",
-    )  # fmt: skip
+    )
 
-    def __init__(self, connection: StreamCarrier, stream: IncomingStream, started: int, *, logged: bool) -> None:
+    work: ClassVar[Work] = REQUEST
+
+    def __init__(self, connection: StreamCarrier, stream: IncomingStream, service: Service) -> None:
         self.connection = connection
         self.stream = stream
-        self.started = started
+        self.service = service
+        self.started = service.begin()
+        self.exchange: Any = None
         self.task: Task[None] | None = None
-        self.answered = False
         self.last = False  # of a connection's responses: here the stream ends with it anyway
-        self.tally: Tally | None = None
-        self.send: Callable[[bytes], None] = stream.send
-        self.send_file: Callable[[int, int, int], None] = self._send_file
+        self._refused = False  # it was answered by something else than the app
         self._news: Future[None] | None = None
         self._drained: Future[None] | None = None
-        if logged:
-            self.tally = tally = Tally()
-            tally.out = Unlogged(self.send, self.send_file)
-            self.send, self.send_file = tally.send, tally.send_file
+        if service.entries is not None:
+            stream.observer = service.entries.observe()
         stream.changed = self.notify
 
     @property
@@ -85,37 +92,68 @@ class TaskStream:
         return self.stream.began
 
     @property
-    def gone(self) -> bool:
-        """Whether the stream or the connection was reset."""
-        return self.stream.gone
+    def observer(self) -> Observer | None:
+        """What looks at the response."""
+        return self.stream.observer
 
     @property
-    def ended(self) -> bool:
-        """Whether the client sends no more, on any stream."""
-        return self.connection.ended
+    def client(self) -> Presence:
+        """Whether the client is still there: GONE when the stream or the connection was reset."""
+        return Presence.GONE if self.stream.gone else self.connection.client
 
     @property
     def outbound(self) -> object:
         """Not None while the client has to take something first."""
         return self.stream.left or self.connection.outbound
 
-    def complete(self, exchange: Any) -> None:
-        """The response is complete."""
-        self.connection.complete(self)
+    # the shell of its call
 
-    def _send_file(self, file: int, offset: int, count: int) -> None:
+    @property
+    def refused(self) -> int:
+        """The status with which the request was refused; 0: it was not."""
+        return self.stream.refused
+
+    @property
+    def line(self) -> str:
+        """The request line, for the log."""
+        return self.stream.line.decode("latin-1")
+
+    def refuse(self, status: int) -> None:
+        """Answer with this instead of the app, if nothing was sent."""
+        if not self.stream.gone:
+            self._refused = self.service.refuse(self.stream.request, self, status)
+
+    def over(self, keep: bool) -> None:
+        """The app is done with it."""
+        self.connection.end_stream(self, whole=self._refused or self.exchange.ended)
+
+    def fail(self, error: Exception) -> None:
+        """Something that is wrong with the connection itself ends it."""
+        self.connection.fail(error)
+
+    # what the app does
+
+    def send(self, data: bytes) -> None:
+        """The head of a response first, then its body in pieces. Raises ClientGone."""
+        self.stream.send(data)
+
+    def send_file(self, file: int, offset: int, count: int) -> None:
         """A range of a regular file: the connection reads it, in the next round of its event loop."""
         self.stream.send_file(file, offset, count)
         self.loop.soon(self.connection, self.connection.go_on)
 
+    def complete(self, exchange: Any) -> None:
+        """The response is complete."""
+        self.connection.complete(self)
+
     def notify(self) -> None:
         """Something has changed: resume the tasks that wait for it."""
-        if self.outbound is None or self.gone or self.answered:
+        if self.outbound is None or self.stream.gone or self.exchange is None:
             drained, self._drained = self._drained, None
             if drained is not None and not drained.done():
                 drained.set_result(None)
         stopping = self.loop.stopping.step != SERVING
-        if self._news is not None and (self.gone or self.answered or self.ended or stopping):
+        if self._news is not None and (self.client is not Presence.HERE or self.exchange is None or stopping):
             news, self._news = self._news, None
             if not news.done():
                 news.set_result(None)
@@ -129,11 +167,11 @@ class TaskStream:
 
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone."""
-        while self.outbound is not None and not (self.gone or self.answered):
+        while self.outbound is not None and not (self.stream.gone or self.exchange is None):
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
             await shield(self._drained)
-        if self.gone:
+        if self.stream.gone:
             raise ClientGone("the client has left")
 
     async def body(self, inflow: Inflow) -> bytes | None:

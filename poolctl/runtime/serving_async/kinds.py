@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from poolctl.runtime.app import AsyncApp, ExchangeApp
-from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.connection_loop import NewConnection
 from poolctl.runtime.serving_async.connection import AsyncConnection
-from poolctl.runtime.serving_async.logged_connection import LoggedAsyncConnection
 from poolctl.runtime.serving_async.message_connection import MessageConnection
 from poolctl.runtime.serving_async.stream_connection import StreamConnection
+from poolctl.runtime.serving_async.task_connection import TaskConnection
 
 
-def connection_of(app: AsyncApp, *, logged: bool) -> NewConnection:
-    """What makes an app's connections. ``logged``: requests have a line in the access log; the rules allow one for HTTP
-    only."""
-    kind: Callable[..., Connection] = StreamConnection if app.owns_connection else MessageConnection
+def connection_of(app: AsyncApp) -> NewConnection:
+    """What makes an app's connections."""
+    kind: Callable[..., TaskConnection] = StreamConnection if app.owns_connection else MessageConnection
     if isinstance(app, ExchangeApp):
-        kind = LoggedAsyncConnection if logged else AsyncConnection
+        kind = AsyncConnection
     return lambda loop, fd, peer, service, door: kind(loop, fd, door.streaming(peer), service)

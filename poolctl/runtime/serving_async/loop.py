@@ -24,12 +24,12 @@ from weakref import WeakSet
 
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.loop.source import Handler, Source
-from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.connection_loop import ConnectionLoop, NewConnection
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.overdue import Overdue
 from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
+from poolctl.runtime.serving_async.task_connection import TaskConnection
 from poolctl.runtime.serving_async.task_start import TaskStart
 from poolctl.runtime.system import threads
 from poolctl.runtime.system.poller import SelectorsPoller
@@ -131,7 +131,7 @@ class AsyncConnectionLoop(ConnectionLoop):
             self.fail(handler, self._service, error)
 
     def fail(self, handler: Handler, service: Any, error: BaseException) -> None:
-        if isinstance(handler, Connection):
+        if isinstance(handler, TaskConnection):
             for task in handler.tasks:
                 task.cancel()
         super().fail(handler, service, error)
@@ -211,8 +211,8 @@ class AsyncConnectionLoop(ConnectionLoop):
         if self._late is not None:
             self._end_overdue(now, self._late)
 
-    def _connections(self) -> list[Connection]:
-        return [each for each in self.handlers.values() if isinstance(each, Connection)]
+    def _connections(self) -> list[TaskConnection]:
+        return [each for each in self.handlers.values() if isinstance(each, TaskConnection)]
 
     def _end_overdue(self, now: float, late: Overdue) -> None:
         """Cancel what takes too long."""

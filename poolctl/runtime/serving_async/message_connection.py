@@ -11,27 +11,23 @@ sets in a ContextVar is not for the next one, so that begins in another task.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping
 from contextvars import copy_context
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
+from poolctl.runtime.serving.phases import ANSWERING, IDLE
 from poolctl.runtime.serving.service import Service
-from poolctl.runtime.serving_async.stopping import CANCELLED
-from poolctl.runtime.serving_async.task_connection import TaskConnection
-from poolctl.runtime.system import forked
+from poolctl.runtime.serving_async.boundary import message
+from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_function import MessageApp
     from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
-log = logging.getLogger("poolctl")
-LATE = -1  # as the time of a request: it was cancelled
 AHEAD = 65536  # bytes that are read while requests wait for the one in hand; then the client has to
 NAME = "messages"  # of tasks
 
@@ -39,19 +35,20 @@ NAME = "messages"  # of tasks
 class MessageConnection(TaskConnection):
     """While ``task`` answers, what comes is read ahead as far as there is room, and the end is noticed."""
 
-    __slots__ = ("_ahead", "_answer_of", "_asked", "_taken")
+    __slots__ = ("_ahead", "_app", "_asked", "_taken", "late")
 
     def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
         super().__init__(loop, fd, conversation, service)
-        self._answer_of = cast("MessageApp", service.app).answer
+        self._app = cast("MessageApp", service.app)
         self._ahead = 0  # bytes read since the last time that no request waited
-        self._asked = 0  # when the app was given the request in hand (ns); 0: it has none
+        self._asked = 0  # when the app was given the request (ns); 0 while it has none
+        self.late = False  # the request was cancelled, for timeouts.request was over
         self._taken: asyncio.Future[None] | None = None  # the task waits until the client has taken what was sent
 
     # events
 
     def _received(self, data: bytes, service: Service) -> None:
-        if self.task is None:
+        if self.phase is not ANSWERING:
             super()._received(data, service)
             return
         if data:
@@ -59,13 +56,14 @@ class MessageConnection(TaskConnection):
             self._ahead += len(data)
         else:
             self.conversation.ended()
-            self.ended = self.leaving = True
+            self.client = ENDED
+            self.leaving = True
         self._read_on()
 
     def _read_on(self) -> None:
         """Wait for more where there is room for it."""
         full = self._ahead > AHEAD and self.conversation.requests
-        self._wait_for(0 if self.ended or full else IN)
+        self.wait_for(0 if self.client is not HERE or full else IN)
 
     def _write(self, service: Service) -> None:
         try:
@@ -76,9 +74,10 @@ class MessageConnection(TaskConnection):
             return
         if self.outbound is None:
             self._read_on()
-            self._notify()
+            self.notify()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Resume the task that waits for the client."""
         if self._taken is not None and not self._taken.done():
             self._taken.set_result(None)
 
@@ -89,96 +88,75 @@ class MessageConnection(TaskConnection):
 
     async def _work(self) -> None:
         """Answer all requests that have come, and those that come meanwhile."""
-        requests = self.conversation.requests
-        keep = True
-        context = self.loop.start.context
-        while requests and keep:
-            if copy_context() != context:
-                self.task = None
-                self.loop.soon(self, self._go_on)
-                return
-            request = requests.popleft()
-            if not requests and self._ahead:
-                self._ahead = 0
-                if self.outbound is None:
-                    self._read_on()
-            keep = await self._one(request)
-        self._rested(keep)
+        try:
+            requests = self.conversation.requests
+            keep = True
+            context = self.loop.start.context
+            while requests and keep:
+                if copy_context() != context:
+                    self._rest()
+                    self.loop.soon(self, self._go_on)
+                    return
+                request = requests.popleft()
+                if not requests and self._ahead:
+                    self._ahead = 0
+                    if self.outbound is None:
+                        self._read_on()
+                keep = await message(request, self, self.loop, self.service)
+            self._rest()
+            if not keep or self.client is GONE:
+                self.close(self.service)
+            elif self.leaving or self.conversation.failure or self.conversation.pending:
+                self._unanswered(self.service)
+        except Exception as error:  # noqa: BLE001  # the boundary, which logs it
+            self.fail(error)
+
+    def _rest(self) -> None:
+        """The task is over."""
+        self.task = None
+        self.phase = IDLE
+        self.since = self.loop.now
 
     def _go_on(self) -> None:
-        if self.open and self.task is None:
-            self._answer(self._service)
+        if self.phase is IDLE:
+            self._answer(self.service)
 
-    async def _one(self, request: Any) -> bool:
-        """One request, and its error boundary; True when the connection may be kept."""
-        row = self._service.row
-        self._asked = started = monotonic_ns()
-        if not row[SINCE]:
-            row[SINCE] = started
-        self.began = False
-        keep = True
-        try:
-            answer = await self._answer_of(request)
-            self._asked = 0
-            if self.gone:
-                keep = False
-            elif answer:
-                self.send(answer)
-                if self.outbound is not None:
-                    await self._until_taken()
-        except ClientGone:
-            keep = False
-        except BaseException as error:  # the app's
-            forked.leave()
-            if self.loop.finished:
-                raise  # the event loop ends without waiting: its front is dead
-            if isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:
-                log.warning("a request was cancelled: timeouts.drain is nearly over")
-            elif self._asked != LATE:
-                log.exception("the app raised while answering a request")
-            self._asked = 0
-            row[FAILED] += 1
-            keep = False
-        row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
-        row[REQUESTS] += 1
-        row[SINCE] = 0
-        return keep
+    # the shell of the app
 
-    async def _until_taken(self) -> None:
-        """Raises ClientGone."""
+    def answer_of(self, request: Any) -> Awaitable[bytes | None]:
+        """Call the app."""
+        self.began = self.late = False
+        self._asked = monotonic_ns()
+        return self._app.answer(request)
+
+    def answered(self) -> None:
+        """The app has answered."""
+        self._asked = 0
+
+    async def until_taken(self) -> None:
+        """Until the client has taken what was sent. Raises ClientGone."""
         self.since = self.loop.now
-        self._wait_for(OUT)
+        self.wait_for(OUT)
         self._taken = self.loop.events.create_future()
         await self._taken
         self._taken = None
-        if self.gone:
+        if self.client is GONE:
             raise ClientGone("the client has left")
-
-    def _rested(self, keep: bool) -> None:
-        """No request is left."""
-        self.task = None
-        self.served = True
-        self.started = False
-        self.since = self.loop.now
-        if not keep or self.gone:
-            self.close(self._service)
-        elif self.leaving or self.conversation.failure or self.conversation.pending:
-            self._unanswered(self._service)
 
     # time
 
     @property
     def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
-        return {} if self.task is None or self._asked <= 0 else {(self.task, self._asked): self.task}
+        """That of the message that the app has."""
+        return {} if self.task is None or not self._asked or self.late else {(self.task, self._asked): self.task}
 
     def cancel_overdue(self, task: asyncio.Task[None]) -> str:
-        self._asked = LATE
+        """Cancel the task. What it answered, for the log."""
+        self.late = True
         task.cancel()
         return "a request"
 
-    def expire(self, now: float, service: Service) -> None:
-        """Close it when the client has kept us waiting for too long. How long the app takes is its own affair."""
-        if self.task is None:
-            super().expire(now, service)
-        elif self.outbound is not None and now - self.since > self.loop.timeouts.write:
+    def _expire_answering(self, now: float, service: Service) -> None:
+        """How long the app takes is its own affair; a client that does not take the answer has its time."""
+        if self.outbound is not None and now - self.since > self.loop.timeouts.write:
             self.client_left()

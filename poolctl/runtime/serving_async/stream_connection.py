@@ -11,8 +11,8 @@ the timeouts, which are looked at twice a second, so that no wait needs a timer 
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio import shield
+from collections.abc import Awaitable
 from os import read
 from time import monotonic
 from typing import TYPE_CHECKING, cast
@@ -20,19 +20,17 @@ from typing import TYPE_CHECKING, cast
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.functions.stream import StreamTimeout
 from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.scoreboard import FAILED, REQUESTS
-from poolctl.runtime.serving.connection import READ
+from poolctl.runtime.serving.client_connection import READ
+from poolctl.runtime.serving.phases import ANSWERING, IDLE
 from poolctl.runtime.serving.service import Service
-from poolctl.runtime.serving_async.stopping import CANCELLED
-from poolctl.runtime.serving_async.task_connection import TaskConnection
-from poolctl.runtime.system import forked
+from poolctl.runtime.serving_async.boundary import converse
+from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_stream import AsyncStreamApp
     from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
-log = logging.getLogger("poolctl")
 FULL = 65536  # bytes that wait for the app; then the client has to
 NAME = "stream"  # of tasks
 
@@ -57,7 +55,7 @@ class StreamConnection(TaskConnection):
         if self._came is not None:
             raise RuntimeError("another task is reading from this stream already")
         self._require_client()
-        if self.ended:
+        if self.client is ENDED:
             return False
         count = len(self.received)
         self._came = self.loop.events.create_future()
@@ -90,7 +88,7 @@ class StreamConnection(TaskConnection):
 
     async def until_taken(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone and StreamTimeout."""
-        while self.outbound is not None and not self.gone:
+        while self.outbound is not None and self.client is not GONE:
             if self._taken is None:
                 self._taken = self.loop.events.create_future()
             if not await shield(self._taken):
@@ -98,7 +96,7 @@ class StreamConnection(TaskConnection):
         self._require_client()
 
     def _require_client(self) -> None:
-        if self.gone:
+        if self.client is GONE:
             raise ClientGone("the client has left")
 
     # events
@@ -107,12 +105,12 @@ class StreamConnection(TaskConnection):
         """Serve what has come with it; then wait for more."""
         if self._app.greets:
             self.loop.add(self)
-            self.start(self._work(), NAME)
+            self.start(converse(self, self.loop, self.service), NAME)
         else:
             super().begin(service)
 
     def on_event(self, events: int, service: Service) -> None:
-        if self.task is None:
+        if self.phase is not ANSWERING:
             super().on_event(events, service)
         else:
             if self.mask & OUT and events & (OUT | ERR | HUP):
@@ -126,7 +124,7 @@ class StreamConnection(TaskConnection):
         """The first bytes."""
         if data:
             self.received += data
-            self.start(self._work(), NAME)
+            self.start(converse(self, self.loop, self.service), NAME)
         else:
             self.close(service)
 
@@ -141,14 +139,14 @@ class StreamConnection(TaskConnection):
         if data:
             self.received += data
         else:
-            self.ended = True
+            self.client = ENDED
         self._wake_reader()
         self._ask()
 
     def _ask(self) -> None:
         """Wait for what there is room for, and for what there is to send."""
-        reads = not self.ended and (len(self.received) <= FULL or self._came is not None)
-        self._wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
+        reads = self.client is HERE and (len(self.received) <= FULL or self._came is not None)
+        self.wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
 
     def _write(self, service: Service) -> None:
         try:
@@ -161,7 +159,8 @@ class StreamConnection(TaskConnection):
             self._wake_writers()
             self._ask()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Resume the tasks that wait for the client."""
         self._wake_reader()
         self._wake_writers()
 
@@ -174,37 +173,24 @@ class StreamConnection(TaskConnection):
         if taken is not None and not taken.done():
             taken.set_result(in_time)
 
-    # the task
+    # the shell of the app
 
-    async def _work(self) -> None:
-        """The conversation, and its error boundary."""
-        row = self._service.row
-        try:
-            await self._app.converse(self)
-        except (ClientGone, TimeoutError) as error:
-            log.info("a conversation ended: %s", error)
-        except BaseException as error:  # the app's
-            forked.leave()
-            if self.loop.finished:
-                raise  # the event loop ends without waiting: its front is dead
-            if isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:
-                log.warning("a conversation was cancelled: timeouts.drain is nearly over")
-            else:
-                row[FAILED] += 1
-                log.exception("the app raised while it owned a connection")
-        row[REQUESTS] += 1
+    def call(self) -> Awaitable[None]:
+        """Call the app, which owns the connection until it returns."""
+        return self._app.converse(self)
+
+    def over(self) -> None:
+        """It has returned."""
         self.task = None
-        self.gone = True  # for tasks of the app that have kept the stream
-        self._notify()
-        self.close(self._service)
+        self.client = GONE  # for tasks of the app that have kept the stream
+        self.phase = IDLE
+        self.notify()
+        self.close(self.service)
 
     # time
 
-    def expire(self, now: float, service: Service) -> None:
+    def _expire_answering(self, now: float, service: Service) -> None:
         """End the waits that have lasted too long. How long the app takes is its own affair."""
-        if self.task is None:
-            super().expire(now, service)
-            return
         timeouts = self.loop.timeouts
         if self._came is not None and now - self._waits_since > timeouts.idle:
             self._wake_reader(in_time=False)

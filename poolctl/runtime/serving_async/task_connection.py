@@ -1,73 +1,97 @@
-"""What the connections of awaited functions have in common: at most one task of an event loop, and the end after it."""
+"""What the connections of apps that are awaited have in common: a task answers, and the connection goes on meanwhile.
+
+While the app has a request (ANSWERING) the connection reads ahead as far as there is room and notices the client's end,
+but does not close: it ends with its task, which finds the client gone. ``boundary.py`` is what runs in the task.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from abc import abstractmethod
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+import socket
+from collections.abc import Coroutine, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.serving.connection import Connection
-from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED
+from poolctl.runtime.serving.service import REQUEST, Service, Work
 from poolctl.runtime.system.poller import IN
 
 if TYPE_CHECKING:
     from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
-log = logging.getLogger("poolctl")
+HERE, ENDED, GONE = Presence
 
 
 class TaskConnection(Connection):
-    """``task``: who answers at this moment. ``ended``: the client sends no more. ``gone``: it has left, or is as good
-    as gone."""
+    """``task``: what answers at this moment; ``client``: whether the client is still there."""
 
-    __slots__ = ("_service", "ended", "gone", "task")
+    __slots__ = ("client", "service", "task")
 
+    work: ClassVar[Work] = REQUEST
     loop: AsyncConnectionLoop
 
     def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
-        super().__init__(loop, fd, conversation)
-        self._service = service
+        Connection.__init__(self, loop, fd, conversation)
+        self.service = service
         self.task: asyncio.Task[None] | None = None
-        self.ended = False
-        self.gone = False
+        self.client = HERE
+        if service.entries is not None:
+            self.observer = service.entries.observe()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left, or is as good as gone."""
+        return self.client is GONE
+
+    # the task
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Have a task do this work. It sets ``task`` to None before it closes the connection."""
-        task = self.loop.start(self._guarded(work), name)
-        if not task.done() and self.open:
+        """Have a task do this work. It sets ``task`` to None when it is over."""
+        self.phase = ANSWERING
+        task = self.loop.start(work, name)
+        if not task.done() and self.phase is ANSWERING:
             self.task = task
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """What is wrong with the connection itself, and not with its app, ends this one alone."""
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.fail(self, self._service, error)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """Those that the end of the time to drain cancels."""
         return [] if self.task is None else [self.task]
 
-    def cut(self, service: Service) -> None:
-        """The time to drain is nearly over: the end, unless an app still has it."""
-        if self.task is None:
-            self.close(service)
+    def fail(self, error: Exception) -> None:
+        """Something that is wrong with the connection itself, and not with its app, ends this one alone."""
+        self.loop.fail(self, self.service, error)
 
     def notify(self) -> None:
-        """The stop has come, or a step of it: nothing here waits for that."""
+        """Something has changed: resume the tasks that wait for it."""
 
-    @abstractmethod
-    def _notify(self) -> None:
-        """End the waits of the task."""
+    # timeouts.request
 
-    def _wait_for(self, mask: int) -> None:
-        """Have these events. For none the poller has to forget the connection: it would tell of its end all the time,
+    @property
+    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
+        """The tasks that answer requests, which ``timeouts.request`` bounds, by a key for each request."""
+        return {}
+
+    def cancel_overdue(self, task: asyncio.Task[None]) -> str:
+        """The time of one of them is over: cancel it. The request, for the log."""
+        raise NotImplementedError
+
+    def detach(self, task: asyncio.Task[None]) -> None:
+        """It goes on although it was cancelled: end its request without it."""
+
+    # events
+
+    def _nothing(self, service: Service) -> None:
+        if self.phase is ANSWERING:
+            self.loop.modify(self, self.mask)  # a drain asked for an event, and a request came first
+        else:
+            super()._nothing(service)
+
+    def wait_for(self, mask: int) -> None:
+        """Have these events. For none the poller has to forget the connection: it would report its end all the time,
         and what was sent before that end is still to be read."""
-        if mask == self.mask or self.gone:
+        if mask == self.mask or self.client is GONE:
             return
         if not mask:
             self.loop.mute(self)
@@ -77,27 +101,38 @@ class TaskConnection(Connection):
         else:
             self.loop.modify(self, mask)
 
-    def _nothing(self, service: Service) -> None:
-        if self.task is None:
-            super()._nothing(service)
+    def take_over(self, before: TaskConnection) -> None:
+        """From here on the descriptor of that connection is this one's."""
+        before.phase = CLOSED
+        self.leaving = before.leaving
+        self.watched = before.watched
+        self.loop.handlers[self.fd] = self
+        self.loop.modify(self, IN)  # whatever was waited for before, or the loop was woken for
+
+    # the end
+
+    def drain(self, service: Service) -> None:
+        """What has come is answered, and what the app has goes on until the app ends it."""
+        if self.phase is ANSWERING:
+            self.leaving = True
         else:
-            self.loop.modify(self, IN)  # a drain asked for an event, and a request came first
+            super().drain(service)
+
+    def cut(self, service: Service) -> None:
+        """The time to drain is nearly over: the end, unless an app still has it."""
+        if self.phase is not ANSWERING:
+            self.close(service)
 
     def client_left(self) -> None:
         """The client has left: the task finds that out when it sends or reads, and the connection ends with it."""
-        self.gone = self.leaving = True
-        self.loop.mute(self)
-        self._notify()
-
-    def drain(self, service: Service) -> None:
-        """What has come is answered, and a conversation goes on until the app ends it."""
+        self.client = GONE
         self.leaving = True
-        if self.task is None:
-            super().drain(service)
+        self.loop.mute(self)
+        self.notify()
 
     def close(self, service: Service) -> None:
         """The end of the connection; with a task, when that has come to its end."""
-        if self.task is not None:
+        if self.phase is ANSWERING:
             self.client_left()
             return
         super().close(service)
@@ -105,10 +140,31 @@ class TaskConnection(Connection):
 
     def abort(self, service: Service) -> None:
         """Something raised: the end, whatever its task is doing, which finds the client gone."""
-        self.gone = True
+        self.client = GONE
         Connection.close(self, service)
 
-    def turn_away(self, status: int, service: Service) -> None:
-        """The end. Only ever without a task: what was whole before a failure is answered first."""
-        super().turn_away(status, service)
+    def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
+        """The end, with the protocol's words for this status."""
+        if self.phase is ANSWERING:
+            self.client_left()
+            return
+        super().turn_away(status, service, line)
+        self.loop.later()
+
+    def linger(self, *, says_so: bool = True) -> None:
+        """The end, for a client that is still sending: a reset would overtake the answer that it has not read.
+        ``says_so``: our direction is closed first."""
+        if self.phase is CLOSED:
+            return
+        self.phase = CLOSED
+        self.loop.remove(self)
+        self._over(self.service)
+        sock = socket.socket(fileno=self.fd)
+        try:
+            if says_so:
+                sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.close()  # it has gone
+        else:
+            self.loop.linger(sock)
         self.loop.later()

@@ -1,4 +1,10 @@
-"""A connection that has become a WebSocket: one task, messages both ways, until one side closes it."""
+"""A connection that has become a WebSocket: one task, messages both ways, until one side closes it.
+
+    frames --> conversation.messages --> the app --> conversation.out --> frames
+
+It is ANSWERING while the app has it. When the app has returned, the client has ``FAREWELL`` seconds to answer our close
+(RFC 6455, 7.1.1); what it sends until then is read and dropped.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +12,24 @@ import asyncio
 import logging
 import socket
 from asyncio import shield
-from collections.abc import Hashable, Mapping
 from os import read
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from poolctl.errors import ClientGone, comes_of_leaving
-from poolctl.runtime.access_log.service import LoggedService
+from poolctl.errors import ClientGone
 from poolctl.runtime.protocol.websocket.conversation import ABNORMAL, WebSocketConversation
-from poolctl.runtime.scoreboard import FAILED, REQUESTS
-from poolctl.runtime.serving.connection import READ
-from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving.client_connection import READ
+from poolctl.runtime.serving.phases import CLOSED, IDLE
+from poolctl.runtime.serving.service import WEBSOCKET, Service, Work
+from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.connection import AHEAD, FULL, AsyncConnection
 from poolctl.runtime.serving_async.stopping import CANCELLED
-from poolctl.runtime.system import forked
+from poolctl.runtime.serving_async.task_connection import GONE, TaskConnection
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http.protocol import Http
+    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
 BEHIND = 1024 * 1024  # bytes that wait for the client, past which it is not read from
@@ -31,80 +37,50 @@ FAREWELL = 5.0  # seconds that a client has to answer our close
 FAILURE, RESTART = 1011, 1012
 
 
-class WebSocketConnection(AsyncConnection):
+class WebSocketConnection(TaskConnection):
     """Takes over the descriptor of the connection on which the request came."""
 
-    __slots__ = ("_came", "_pinged", "_until", "first", "more")
+    __slots__ = ("_came", "_drained", "_pinged", "_started", "_until", "exchange")
 
-    conversation: WebSocketConversation  # type: ignore[assignment]
+    work: ClassVar[Work] = WEBSOCKET
+    refused: ClassVar[int] = 0  # nothing bounds how long it lasts
+    line: ClassVar[str] = ""
+    conversation: WebSocketConversation
+
+    def __init__(
+        self, loop: AsyncConnectionLoop, fd: int, conversation: WebSocketConversation, service: Service
+    ) -> None:
+        TaskConnection.__init__(self, loop, fd, conversation, service)
+        self.exchange: Any = None
+        self._came: asyncio.Future[None] | None = None  # the app waits for a message
+        self._drained: asyncio.Future[None] | None = None  # tasks wait until the client has taken what was sent
+        self._pinged = False
+        self._started = monotonic_ns()
+        self._until = 0.0  # when the wait for the client's close is over; 0: we have not closed it
 
     @classmethod
-    def take_over(cls, before: AsyncConnection, service: Service) -> None:
+    def succeed(cls, before: AsyncConnection) -> None:
         """The request that stands before it has been answered; from here on the connection is this one's."""
         conversation = cast(WebSocketConversation, before.conversation.successor)
-        before.open = False
-        made = cls(before.loop, before.fd, conversation, service)  # type: ignore[arg-type]
-        made.leaving = before.leaving
-        made.watched = before.watched
-        before.loop.handlers[made.fd] = made
-        made.loop.modify(made, IN)  # whatever was waited for, or nudged, before
-        made._began()
+        made = cls(before.loop, before.fd, conversation, before.service)
+        made.take_over(before)
+        made._wait()
+        made.exchange = exchange = before.app.websocket(conversation, made)
+        made.start(attend(exchange, made, made.loop, made.service), "websocket")
 
-    def _began(self) -> None:
-        self._came: asyncio.Future[None] | None = None
-        self._pinged = False
-        self._until = 0.0  # when the wait for the client's close is over; 0: we have not closed it
-        self.first = b""
-        self.more = 0
-        self._wait()
-        self.exchange = self.app.websocket(self.conversation, self)
-        task = self.loop.start(self._talk(), "websocket")
-        if not task.done():
-            self.task = task
+    # the shell of its call
 
-    @property
-    def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
-        """None: a WebSocket lasts as long as both want."""
-        return {}
+    def refuse(self, status: int) -> None:
+        """The exchange says with which code it is closed."""
+        self.exchange.failed()
 
-    async def _talk(self) -> None:
-        """The task: the app, its error boundary, and the close."""
-        started = monotonic_ns()
-        exchange = self.exchange
-        try:
-            try:
-                await exchange.call()
-            except ClientGone as error:
-                log.debug("the app was told that the client has gone: %s", error)
-            except BaseException as error:  # the app's
-                forked.leave()
-                if self.loop.finished:
-                    raise  # the event loop ends without waiting: its front is dead
-                self._failed(exchange, error)
-                exchange.failed()
-            else:
-                exchange.returned()
-            self._ended_talk(started)
-        except Exception as error:  # noqa: BLE001  # the boundary, which logs it
-            self.loop.fail(self, self._service, error)
-
-    def _failed(self, exchange: Any, error: BaseException) -> bool:
-        if comes_of_leaving(error):
-            log.info("a client left a WebSocket, and the app raised %r", error)
-        elif isinstance(error, asyncio.CancelledError) and self.loop.stopping.step == CANCELLED:
-            log.warning("a WebSocket was cancelled: timeouts.drain is nearly over")
-        else:
-            log.error("the app raised while it had a WebSocket", exc_info=error)
-            self._service.row[FAILED] += 1
-        return False
-
-    def _ended_talk(self, started: int) -> None:
+    def over(self, keep: bool) -> None:
         """The app has returned."""
-        self._service.row[REQUESTS] += 1
-        if isinstance(self._service, LoggedService):
-            now = monotonic_ns()
-            self._service.note(self.conversation.request, self, now - started, now)
+        self.service.count()
+        if self.service.entries is not None:
+            self.service.note(self.conversation.request, self.observer if self.began else None, self._started)
         self.task = self.exchange = None
+        self.phase = IDLE
         self._settle()
 
     # what the app does
@@ -113,7 +89,7 @@ class WebSocketConnection(AsyncConnection):
         """The next message; None when there will be none."""
         conversation = self.conversation
         while not conversation.messages:
-            if conversation.closed is not None or self.gone:
+            if conversation.closed is not None or self.client is GONE:
                 return None
             if self._came is None or self._came.done():
                 self._came = self.loop.events.create_future()
@@ -121,14 +97,6 @@ class WebSocketConnection(AsyncConnection):
         message = conversation.take()
         self._wait()
         return message
-
-    def send(self, data: bytes) -> None:
-        """Send it, noted for the log."""
-        if self.began:
-            self.more += len(data)
-        else:
-            self.first = data
-        super().send(data)
 
     def flush(self) -> None:
         """Send the frames that wait. Raises ClientGone."""
@@ -141,12 +109,16 @@ class WebSocketConnection(AsyncConnection):
 
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone, also when it wants no more."""
-        while self.outbound is not None and not self.gone and self.conversation.closed is None:
+        while self.outbound is not None and self.client is not GONE and self.conversation.closed is None:
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
             await shield(self._drained)
-        if self.gone or self.conversation.closed is not None:
+        if self.client is GONE or self.conversation.closed is not None:
             raise ClientGone("the WebSocket is closed")
+
+    def refuse_handshake(self, status: int) -> None:
+        """Answer the handshake with an error. Raises ClientGone."""
+        self.send(self.service.protocol.refusal(status))
 
     def _wait(self) -> None:
         """Read on while bytes wait for the client, which may be about to say that it wants no more of them."""
@@ -155,7 +127,7 @@ class WebSocketConnection(AsyncConnection):
         full = conversation.size > FULL or len(conversation.messages) > AHEAD
         full = full or (outbound is not None and outbound.left > BEHIND)  # by pongs, for instance
         mask = (0 if full else IN) | (0 if outbound is None else OUT)
-        if mask != self.mask and not self.gone:
+        if mask != self.mask and self.client is not GONE:
             self.loop.modify(self, mask)
 
     # events
@@ -164,7 +136,7 @@ class WebSocketConnection(AsyncConnection):
         """It can be read or written, or both."""
         if self.outbound is not None:
             self._write(service)
-        if self.open and not self.gone and self.mask & IN:
+        if self.phase is not CLOSED and self.client is not GONE and self.mask & IN:
             try:
                 data = read(self.fd, READ)
             except BlockingIOError:
@@ -185,12 +157,9 @@ class WebSocketConnection(AsyncConnection):
         if conversation.closed is not None and conversation.closed[0] == ABNORMAL:
             self.client_left()
         else:
-            try:
-                self.flush()
-            except ClientGone:
-                self.client_left()
+            self._tell()
         self._wait()
-        self._part()
+        self._part_ways()
         self.notify()
         self._settle()
 
@@ -204,66 +173,26 @@ class WebSocketConnection(AsyncConnection):
             return
         if self.outbound is None:
             self._wait()
-            self._part()
+            self._part_ways()
             self.notify()
             self._settle()
 
-    def _settle(self) -> None:
-        """The end, when the app has returned and there is nothing more to say or to hear."""
-        if self.exchange is not None or not self.open:
-            return
-        conversation = self.conversation
-        if conversation.rude and self.gone and self.outbound is None:
-            self.open = False
-            self.loop.remove(self)
-            self._over(self._service)
-            self.loop.linger(socket.socket(fileno=self.fd))  # it may still be sending, and is to read what was wrong
-            self.loop.later()
-        elif (
-            self.gone
-            or (self.outbound is None and (conversation.over or not conversation.accepted))
-            or self.loop.stopping.step == CANCELLED
-        ):
-            self.close(self._service)
-        elif not self._until:
-            self._until = self.loop.now + FAREWELL
-            conversation.messages.clear()
-            conversation.size = 0
-            self._wait()
-
-    def _part(self) -> None:
-        """Both have said that it is over: it is the server that closes first (RFC 6455, 7.1.1), whatever the app does
-        meanwhile."""
-        if self.conversation.over and self.outbound is None and not self.gone:
-            sock = socket.socket(fileno=self.fd)
-            try:
-                sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                log.debug("the client was quicker")
-            finally:
-                sock.detach()
-            self.client_left()
-
-    def client_left(self) -> None:
-        if not self.gone:
-            self.gone = self.leaving = True
-            self.conversation.ended()
-            self.loop.mute(self)
-        self.notify()
-
     def notify(self) -> None:
-        conversation = self.conversation
+        """Something has changed: resume the tasks that wait for it."""
+        conversation, gone = self.conversation, self.client is GONE
         came = self._came
-        if came is not None and not came.done() and (conversation.messages or conversation.closed or self.gone):
+        if came is not None and not came.done() and (conversation.messages or conversation.closed or gone):
             came.set_result(None)
-        if self.outbound is None or self.gone or conversation.closed is not None:
-            super().notify()
+        if self.outbound is None or gone or conversation.closed is not None:
+            drained, self._drained = self._drained, None
+            if drained is not None and not drained.done():
+                drained.set_result(None)
 
     # time
 
     def expire(self, now: float, service: Service) -> None:
         """A client that is silent is asked whether it is there; one that does not answer, or reads nothing, is not."""
-        if self.gone:
+        if self.client is GONE:
             return
         waited = now - self.since
         if self._until:
@@ -290,35 +219,61 @@ class WebSocketConnection(AsyncConnection):
         except ClientGone:
             self.client_left()
 
+    # the end
+
+    def _settle(self) -> None:
+        """The end, when the app has returned and there is nothing more to say or to hear."""
+        if self.phase is not IDLE:
+            return
+        conversation, gone = self.conversation, self.client is GONE
+        if conversation.rude and gone and self.outbound is None:
+            self.linger(says_so=False)  # it may still be sending, and is to read what was wrong
+        elif (
+            gone
+            or (self.outbound is None and (conversation.over or not conversation.accepted))
+            or self.loop.stopping.step == CANCELLED
+        ):
+            self.close(self.service)
+        elif not self._until:
+            self._until = self.loop.now + FAREWELL
+            conversation.messages.clear()
+            conversation.size = 0
+            self._wait()
+
+    def _part_ways(self) -> None:
+        """Both have said that it is over: it is the server that closes first (RFC 6455, 7.1.1), whatever the app does
+        meanwhile."""
+        if self.conversation.over and self.outbound is None and self.client is not GONE:
+            sock = socket.socket(fileno=self.fd)
+            try:
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                log.debug("the client was quicker")
+            finally:
+                sock.detach()
+            self.client_left()
+
+    def client_left(self) -> None:
+        """The client has left: the app finds that out, and the connection ends with it."""
+        if self.client is GONE:
+            self.notify()
+        else:
+            self.conversation.ended()
+            super().client_left()
+
     def drain(self, service: Service) -> None:
-        """The client is told that the server goes; the app hears of it as of any close."""
+        """The client gets a close that says that the server goes; the app hears of it as of any close."""
         self.leaving = True
         self.part()
 
-    def refuse(self, status: int) -> None:
-        """Answer the handshake with an error. Raises ClientGone."""
-        self.send(self._service.protocol.refusal(status))
-
     def part(self) -> None:
         """Close it, if the server leaves."""
-        if self.leaving and not self.gone and self.conversation.accepted:
+        if self.leaving and self.client is not GONE and self.conversation.accepted:
             self.conversation.close(RESTART, "the server is restarted")
             self._tell()
             self.notify()
             self._settle()
 
-    def cut(self, service: Service) -> None:
-        """The time to drain is nearly over: a client that has not answered our close has had its time."""
-        if self.exchange is None:
-            self.close(service)
-
-    def close(self, service: Service) -> None:
-        """The end of the connection; the app's task, if there is one, ends by itself."""
-        if self.exchange is not None:
-            self.client_left()
-        else:
-            super().close(service)
-
-    def turn_away(self, status: int, service: Service) -> None:
+    def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
         """There is no status any more."""
         self.close(service)

@@ -20,10 +20,11 @@ from poolctl.runtime.app.functions.target import load_asgi
 from poolctl.runtime.protocol.http.encode import TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import UNKNOWN, HttpResponse
-from poolctl.runtime.protocol.output import Output
+from poolctl.runtime.protocol.output import Output, Presence
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
+HERE, GONE = Presence.HERE, Presence.GONE
 START, BODY, END = range(3)  # what the app has to send next
 # What it was told: nothing, that it is to end, that its client sends no more, and then gets nothing more either.
 NOTHING, TO_LEAVE, LEFT = range(3)
@@ -70,7 +71,7 @@ class Exchange(HttpResponse):
         early."""
         if self._state == END:
             return self.keep
-        if self._heard or self.out.gone or self.out.conversation.failure:
+        if self._heard or self.out.client is GONE or self.out.conversation.failure:
             return False
         if self._state == BODY:
             raise RuntimeError("the application returned before its response was complete")
@@ -91,7 +92,7 @@ class Exchange(HttpResponse):
             while not self._over():
                 await self.out.news()
         if self._heard != LEFT:
-            self._heard = LEFT if self._state != END and self.out.ended else TO_LEAVE
+            self._heard = LEFT if self._state != END and self.out.client is not HERE else TO_LEAVE
         return {"type": "http.disconnect"}
 
     def _over(self) -> bool:
@@ -102,7 +103,7 @@ class Exchange(HttpResponse):
         that has somebody else listen, as Django does for each, may be an ordinary one: it is told later.
         """
         out = self.out
-        if self._state == END or out.gone or out.ended:
+        if self._state == END or out.client is not HERE:
             return True
         return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN)
 
@@ -115,7 +116,7 @@ class Exchange(HttpResponse):
                     f"{kind} was sent {'before' if self._state == START else 'after the end of'} a response"
                 )
             out = self.out
-            if out.gone or self._heard == LEFT:
+            if out.client is GONE or self._heard == LEFT:
                 raise ClientGone("the client has left")
             body = message.get("body", b"")
             if type(body) is not bytes:
@@ -147,7 +148,7 @@ class Exchange(HttpResponse):
     def _file(self, path: str) -> None:
         """The body is the regular file of this path. Raises OSError when it cannot be read."""
         out = self.out
-        if out.gone or self._heard == LEFT:
+        if out.client is GONE or self._heard == LEFT:
             raise ClientGone("the client has left")
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
@@ -212,7 +213,7 @@ class Asgi(ExchangeApp):
         return Exchange(request, connection, self._application)
 
     def websocket(self, conversation: Any, connection: Any) -> Any:
-        """What talks through one WebSocket: await ``call``, then tell whether it ``returned`` or ``failed``."""
+        """What talks through one WebSocket: await ``call``, then ``conclude``, or say that it ``failed``."""
         from poolctl.runtime.app.asgi.websocket import WebSocketExchange  # wsproto need not be there otherwise
 
         return WebSocketExchange(conversation, connection, self._application)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from poolctl.runtime.protocol.output import Output
+from poolctl.runtime.protocol.output import Output, Presence
 
 
 class Speaking(Protocol):
@@ -52,12 +52,8 @@ class AsgiOutput(Output, Protocol):
         """What is spoken."""
 
     @property
-    def gone(self) -> bool:
-        """Whether the client has left, or is as good as gone."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the client sends no more; it may still read."""
+    def client(self) -> Presence:
+        """Whether the client is still there."""
 
     @property
     def outbound(self) -> object:
@@ -103,7 +99,7 @@ class WebSocketOutput(Output, Protocol):
     def part(self) -> None:
         """Close it, if the server leaves."""
 
-    def refuse(self, status: int) -> None:
+    def refuse_handshake(self, status: int) -> None:
         """Answer the handshake with an error. Raises ClientGone."""
 
     def client_left(self) -> None:

@@ -21,6 +21,9 @@ NAMES = ("asked for nothing yet", "not accepted", "open", "refused", "over")
 class WebSocketExchange:
     """``receive`` and ``send`` of one call of the application."""
 
+    ended = False  # the connection goes on with its close, whatever the application has sent
+    keep = False
+
     def __init__(
         self, conversation: WebSocketConversation, connection: WebSocketOutput, application: Callable[..., Any]
     ) -> None:
@@ -94,7 +97,7 @@ class WebSocketExchange:
         self._end(403)
 
     def _end(self, status: int) -> None:
-        self._connection.refuse(status)
+        self._connection.refuse_handshake(status)
 
     def _deny(self, message: Message) -> None:
         self._connection.last = True
@@ -110,10 +113,11 @@ class WebSocketExchange:
             denial.finish()
             self._state = OVER
 
-    def returned(self) -> None:
-        """The application has returned: a WebSocket that it left open is closed, one that it never accepted refused."""
+    def conclude(self) -> bool:
+        """The application has returned: a WebSocket that it left open is closed, one that it never accepted refused.
+        True: that is all that there is to say."""
         if self._connection.gone:
-            return
+            return True
         try:
             if self._state == OPEN:
                 self._conversation.close(NORMAL)
@@ -122,6 +126,7 @@ class WebSocketExchange:
                 self._end(500)
         except ClientGone:
             self._connection.client_left()
+        return True
 
     def failed(self) -> None:
         """The application has raised."""

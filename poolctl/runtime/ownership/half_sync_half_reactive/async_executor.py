@@ -16,15 +16,15 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from asyncio import current_task, set_event_loop
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from contextvars import copy_context
 from os import close, write
-from time import monotonic, monotonic_ns
+from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from weakref import WeakSet
 
-from poolctl.errors import ClientGone, comes_of_leaving
-from poolctl.runtime.access_log.service import LoggedService
+from poolctl.errors import ClientGone
+from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox
 from poolctl.runtime.channels.parcel import FILE, HEAD, MISSED, RECORD, introduced
 from poolctl.runtime.channels.returns import Returns
@@ -35,16 +35,17 @@ from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import KNOWN, ProcessTaskExecutor, left_early
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
-from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import LentRequest, LoggedLentRequest
+from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import LentRequest, Slot
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
-from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, SECONDS, SINCE, TAKEN, TICKET
+from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
 from poolctl.runtime.serving.leaving import WAITED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
-from poolctl.runtime.serving_async.connection import UNAVAILABLE, line_of
+from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.loop import AGAIN, leave, make_event_loop, started
 from poolctl.runtime.serving_async.overdue import TOO_LATE, Overdue
-from poolctl.runtime.serving_async.stopping import CANCELLED, SERVING, Stopping, run_until
+from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
 from poolctl.runtime.serving_async.task_start import REQUEST
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import descriptors
@@ -55,13 +56,12 @@ if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
 log = logging.getLogger("poolctl")
-Choose = Callable[
-    [type[LentRequest]], type[LentRequest]
-]  # of what requests are answered by, one like it that does more
 
 
 class AsyncTaskExecutor(ABC):
-    """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in hand."""
+    """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in flight."""
+
+    finished = False  # whatever happens to the front, its tasks end first
 
     def __init__(
         self,
@@ -70,24 +70,21 @@ class AsyncTaskExecutor(ABC):
         slots: Sequence[memoryview],
         timeouts: Timeouts,
         life: Life,
-        sends_by: Choose,
+        sessions: Observer | None,
     ) -> None:
         self.service = service
         self.timeouts = timeouts
         self._app = cast("ExchangeApp", service.app)
         self.events = make_event_loop()
         self.lifespan: Any = self._app.life(self.events)
-        self._kind: type[LentRequest] = sends_by(
-            LoggedLentRequest if isinstance(service, LoggedService) else LentRequest
-        )
         self._reader = reader
         self._stop = life.stop
-        self._free = list(slots)
+        entries = service.entries
+        self._free = [Slot(row, None if entries is None else entries.observe(), sessions) for row in slots]
         self._held: set[LentRequest] = set()  # whose task waits for something
         self._ended = False
         self._waits = False  # for a task
         self._over: asyncio.Future[None] = self.events.create_future()
-        self._late: set[asyncio.Task[None]] = set()  # cancelled, for their time is over
         self._context = copy_context()  # of everything here that is not the app's
         self._slots = len(self._free)
         self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
@@ -163,10 +160,9 @@ class AsyncTaskExecutor(ABC):
         ours: dict[Hashable, asyncio.Task[None]] = {
             lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
         }
-        self._late.intersection_update(ours)
         for task in overdue.look(ours, monotonic()):
             log.error("a request takes longer than timeouts.request (%g s): cancelled", overdue.limit)
-            self._late.add(task)
+            self._of(task).refused = TOO_LATE
             task.cancel()
         for task in overdue.deaf:
             if not self.after.full:
@@ -174,11 +170,14 @@ class AsyncTaskExecutor(ABC):
 
     def _end_without(self, task: asyncio.Task[None]) -> None:
         """A task goes on although it was cancelled: its client is answered without it, and its slot is free."""
-        lent = next(each for each in self._held if each.task is task)
-        exchange = lent.exchange
+        lent = self._of(task)
         self.after.add(task)
-        self._end(lent, exchange, self._refused(lent, exchange.request, TOO_LATE))
-        self.events.call_soon(self._free_slot, lent)  # in a context that nobody is in
+        lent.refuse(TOO_LATE)
+        self.events.call_soon(self._free_slot, self._end(lent, False))  # in a context that nobody is in
+
+    def _of(self, task: asyncio.Task[None]) -> LentRequest:
+        """The request that a task answers."""
+        return next(each for each in self._held if each.task is task)
 
     def _leave_when_done(self) -> None:
         if self._ended and len(self._free) == self._slots and not self.after.tasks and not self._over.done():
@@ -215,17 +214,32 @@ class AsyncTaskExecutor(ABC):
         flags: int,
         sent: float,
         data: bytes | BinaryIO,
-        client: Any,
+        lender: Any,
     ) -> None:
         """A task was taken; its request is complete."""
+        row = self.service.row
+        row[TAKEN] += 1
         if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
-            self._forsake(self._kind(self, fd, self.service.row, conversation, ticket, flags, b"", client))
+            row[DONE] += 1
+            self.give_back(LentRequest(self, fd, None, conversation, ticket, flags, b"", lender), ticket, False)
             return
-        row = self._free.pop()
-        row[TICKET] = ticket << 1
-        self.service.row[TAKEN] += 1
-        lent = self._kind(self, fd, row, conversation, ticket, flags, data, client)
-        task = self._start.at_once(self._answer(lent), REQUEST)
+        slot = self._free.pop()
+        slot.row[TICKET] = ticket << 1
+        lent = LentRequest(self, fd, slot, conversation, ticket, flags, data, lender)
+        lent.started = self.service.begin()
+        try:
+            request = lent.read()
+            if request is None:
+                status = conversation.failure or 400
+                lent.send(self.service.protocol.farewell(status, conversation.peer, conversation.line))
+        except (ClientGone, OSError) as error:
+            log.error("a request cannot be read: %s", error)
+            request = None
+        if request is None:
+            self.give_up(lent, False)
+            return
+        lent.exchange = exchange = self._app.exchange(request, lent)
+        task = self._start.at_once(attend(exchange, lent, self, self.service), REQUEST)
         if not task.done():
             if lent.exchange is None:
                 self.after.add(task)
@@ -233,127 +247,56 @@ class AsyncTaskExecutor(ABC):
                 lent.task = task
                 self._held.add(lent)
 
-    def _forsake(self, lent: LentRequest) -> None:
-        """The client has left while its request waited."""
-        self.service.row[TAKEN] += 1
-        self.service.row[DONE] += 1
-        self.give_back(lent, lent.ticket, False)
-
-    async def _answer(self, lent: LentRequest) -> None:  # noqa: C901  # the boundary around the app, each end once
-        """The task: the app, and its error boundary. A response that is complete is no longer this connection's."""
-        service = self.service
-        row = service.row
-        lent.started = started = monotonic_ns()
-        if not row[SINCE]:
-            row[SINCE] = started
-        keep = False
-        exchange = None
-        try:
-            request = lent.request()
-            if request is None:
-                conversation = lent.conversation
-                lent.send(service.protocol.farewell(conversation.failure or 400, conversation.peer, conversation.line))
-            else:
-                lent.exchange = exchange = self._app.exchange(request, lent)
-                await exchange.call()
-                if lent.exchange is exchange:
-                    keep = exchange.conclude()
-        except ClientGone:
-            keep = False
-        except BaseException as error:  # noqa: BLE001  # the app's, and logged
-            forked.leave()
-            try:
-                keep = self._failed(lent, exchange, error)
-            except Exception:
-                log.exception("a request that failed could not be answered")
-                keep = False
-        if lent.exchange is exchange:
-            self._end(lent, exchange, keep)
-        elif self.after.tasks:
-            task = current_task(self.events)
-            if task is not None:
-                self.after.discard(task)
-        if lent.holds:
-            self._free_slot(lent)
-        elif self._ended:
-            self._leave_when_done()
-
     def complete(self, lent: LentRequest) -> None:
         """A response is complete: the connection goes back at once, and its slot is free for another."""
-        exchange = lent.exchange
-        if exchange is None or self.after.full:
+        if self.after.full:
             return
         if lent.task is not None:
             self.after.add(lent.task)
-        self._end(lent, exchange, exchange.keep)
-        self._free_slot(lent)
+        self.give_up(lent, lent.exchange.keep)
 
-    def _end(self, lent: LentRequest, exchange: Any, keep: bool) -> None:
-        """The request is done with: its connection goes back, whatever fails on the way."""
-        row = self.service.row
+    def give_up(self, lent: LentRequest, keep: bool) -> None:
+        """The request is done with: its connection goes back, whatever fails on the way, and its slot is free."""
+        self._free_slot(self._end(lent, keep))
+
+    def _free_slot(self, slot: Slot) -> None:
+        self._free.append(slot)
+        if self._ended:
+            self._leave_when_done()
+        else:
+            self._wait()
+
+    def _end(self, lent: LentRequest, keep: bool) -> Slot:
+        """Its slot, in which nothing is noted any more."""
+        service, exchange, slot = self.service, lent.exchange, lent.slot
+        assert slot is not None  # it had one when its app was called
+        lent.exchange = lent.slot = None
         try:
-            if not keep and exchange is not None and self.stopping.step != SERVING:
-                self._refused(
-                    lent, exchange.request, UNAVAILABLE
-                )  # its app was told that the server stops, and has left without a word
-            now = monotonic_ns()
-            row[SECONDS + (now - lent.started >> 10).bit_length()] += 1
-            row[REQUESTS] += 1
-            row[SINCE] = 0
-            lent.exchange = None
+            service.end(lent.started)
             if lent.task is not None:
                 self._held.discard(lent)
                 lent.notify()
-            if exchange is not None and isinstance(self.service, LoggedService):
-                noted: Any = lent  # a LoggedLentRequest then
-                self.service.note(exchange.request, noted, now - lent.started, now)
+            if exchange is not None and service.entries is not None:
+                service.note(lent.request, slot.sent if lent.began else None, lent.started)
             if not lent.done():
                 self.forget(lent)
         except Exception:
             forked.leave()
             log.exception("a connection failed")
             keep = False
-        row[DONE] += 1  # first: a front that is woken by what comes back may look for somebody with nothing to do
-        self.give_back(lent, lent.ticket, keep and not lent.gone and not lent.last)
-        lent.row[TICKET] = 0
+        # first: a front that is woken by what comes back may look for somebody with nothing to do
+        service.row[DONE] += 1
+        self.give_back(lent, lent.ticket, keep and lent.client is not Presence.GONE and not lent.last)
+        slot.row[TICKET] = 0
+        return slot
 
-    def _free_slot(self, lent: LentRequest) -> None:
-        lent.holds = False
-        self._free.append(lent.row)
+    def rested(self) -> None:
+        """Called in a task that ends and whose response was complete before."""
+        task = current_task(self.events)
+        if task is not None:
+            self.after.discard(task)
         if self._ended:
             self._leave_when_done()
-        else:
-            self._wait()
-
-    def _failed(self, lent: LentRequest, exchange: Any, error: BaseException) -> bool:
-        ours = lent.exchange is exchange
-        stopped = isinstance(error, asyncio.CancelledError) and self.stopping.step == CANCELLED
-        ended = exchange is not None and exchange.ended
-        if ours and current_task(self.events) in self._late:
-            return self._refused(lent, exchange.request, TOO_LATE)
-        if ours and comes_of_leaving(error):
-            log.info("a client left in the middle of an answer, and the app raised %r", error)
-            return False
-        if stopped:
-            log.warning("%s was cancelled: timeouts.drain is nearly over", line_of(exchange.request))
-        elif ended and not ours:
-            log.error("the app raised after its response", exc_info=error)
-        else:
-            log.error("the app raised while answering a request", exc_info=error)
-        if not (stopped and ended):
-            self.service.row[FAILED] += 1
-        if ended:  # frameworks answer first and raise then, for the log
-            kept: bool = exchange.keep
-            return kept
-        return self._refused(lent, exchange.request if exchange else None, UNAVAILABLE if stopped else 500)
-
-    def _refused(self, lent: LentRequest, request: Any, status: int) -> bool:
-        if not (lent.began or lent.gone):
-            try:
-                lent.send(self.service.protocol.refusal_of(request, status))
-            except ClientGone:
-                log.info("the client left before it could be told")
-        return False
 
 
 class AsyncProcessExecutor(AsyncTaskExecutor):
@@ -368,9 +311,9 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         life: Life,
         listeners: list[Listener],
         returns: Returns,
-        sends_by: Choose,
+        sessions: Observer | None,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sends_by)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions)
         self._take = inbox.take
         self._returns = returns.writer
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
@@ -417,8 +360,8 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         return conversation
 
     def forget(self, lent: LentRequest) -> None:
-        if self._known.get(lent.client) is lent.conversation:
-            del self._known[lent.client]
+        if self._known.get(lent.lender) is lent.conversation:
+            del self._known[lent.lender]
 
     def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
         if not keep:
@@ -437,9 +380,9 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         timeouts: Timeouts,
         life: Life,
         front: ThreadLendingFront,
-        sends_by: Choose,
+        sessions: Observer | None,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sends_by)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions)
         self._take = inbox.take_now
         self._front = front
 
@@ -455,8 +398,8 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         return True
 
     def forget(self, lent: LentRequest) -> None:
-        lent.client.conversation = None
+        lent.lender.conversation = None
 
     def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
-        client: HeldConnection = lent.client
+        client: HeldConnection = lent.lender
         self._front.give_back(client, ticket, keep, lent.outbound)

@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Any, BinaryIO
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.outbound import Outbound, Sending
 from poolctl.runtime.channels.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
 from poolctl.runtime.channels.parcel import ENDED, FILE, HEAD, KEPT, LAST, MISSED, PART, RECORD, introduced
@@ -29,7 +30,6 @@ from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.noted_sending import NotedSending
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Step, Turns
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE, FAILED, SINCE, TAKEN, TICKET
@@ -45,13 +45,13 @@ STUMBLES = 100  # times that a worker may fail outside of its app; then it has t
 KNOWN = 1024  # clients whose introduction is remembered
 
 
-class Borrowed(NotedSending):
+class Borrowed(Sending):
     """The borrowed connection, as the app's Output."""
 
     __slots__ = ("__weakref__",)
 
-    def __init__(self, row: memoryview) -> None:
-        super().__init__(row)
+    def __init__(self, observer: Observer | None) -> None:
+        super().__init__(observer)
         self.fd = -1  # nothing is borrowed
         forked.register(self)
 
@@ -135,7 +135,6 @@ class ProcessTaskExecutor:
         service: Service,
         listeners: list[Listener],
         returns: Returns,
-        sends_by: type[Borrowed] = Borrowed,
         turns: Turns | None = None,
     ) -> None:
         self._inbox = inbox
@@ -143,13 +142,12 @@ class ProcessTaskExecutor:
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
         self._returns = returns
-        self._sends_by = sends_by
         self._known: dict[bytes, Conversation] = {}
         self._stints: Callable[[], Iterable[Iterator[Step]]] = turns.stints if turns is not None else alone
 
     def run(self) -> None:
         """Serve until the inbox ends."""
-        out, stumbles = self._sends_by(self._service.row), 0
+        out, stumbles = Borrowed(self._service.observer), 0
         while True:
             try:
                 self._tasks(out)
@@ -285,17 +283,14 @@ class ProcessTaskExecutor:
 class ThreadTaskExecutor:
     """Serves tasks of clients that a front in the same process holds."""
 
-    def __init__(
-        self, inbox: ThreadInbox, service: Service, front: ThreadLendingFront, sends_by: type[Sending] = Sending
-    ) -> None:
+    def __init__(self, inbox: ThreadInbox, service: Service, front: ThreadLendingFront) -> None:
         self._inbox = inbox
-        self._sends_by = sends_by
         self._service = service
         self._front = front
 
     def run(self) -> None:
         """Serve until the inbox ends."""
-        take, service, out = self._inbox.take, self._service, self._sends_by()
+        take, service, out = self._inbox.take, self._service, Sending(self._service.observer)
         row = service.row
         give_back = self._front.give_back
         while True:

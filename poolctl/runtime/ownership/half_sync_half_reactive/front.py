@@ -26,8 +26,10 @@ from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop.loop import SWEEP, Loop
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
+from poolctl.runtime.serving.phases import CLOSED
 from poolctl.runtime.system.poller import IN
 from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
@@ -79,7 +81,7 @@ class LendingFront(Loop, ABC):
         self.deliver(client, IN, None)
         if client.ticket and not client.framer.over:
             self.expect_back(client)  # nobody looks at its socket until it is back; often there is nothing more to come
-        if client.open and not client.ticket and client.fd not in self.handlers:
+        if client.phase is not CLOSED and not client.ticket and client.fd not in self.handlers:
             self.add(client)
 
     def drop(self, fd: int, service: Any, words: bytes = b"") -> None:
@@ -95,12 +97,13 @@ class LendingFront(Loop, ABC):
         """A complete request: to a worker with it, or 503 when too many wait already."""
         lent = self.lent
         if len(lent) >= self.waiting and self.router.free <= 0:
-            client.turn_away(503, client.framer.taken)
+            client.turn_away(503, line=client.framer.taken)
             return
         if self.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
-            client.turn_away(404, client.framer.taken)  # MCP: then its client begins a new session
+            client.turn_away(404, line=client.framer.taken)  # MCP: then its client begins a new session
             return
-        client.ticket = ticket = next(self.tickets)
+        ticket = next(self.tickets)
+        client.begin_lending(ticket)
         lent[ticket] = client
         if (
             self.tells or client.leaving or client.framer.ready
@@ -108,7 +111,7 @@ class LendingFront(Loop, ABC):
             self.expect_back(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
-            flags = LAST | (ENDED if client.ended else 0)
+            flags = LAST | (ENDED if client.client is Presence.ENDED else 0)
         try:
             self._send(client, ticket, flags, request)
         except BaseException:  # nobody has it, so nothing would come back
@@ -155,7 +158,7 @@ class LendingFront(Loop, ABC):
         if self.tells and client is not None:
             self.router.finished(id(client), monotonic())
         # 0: a thread has cleared it already, and since then it may have been closed.
-        if client is not None and client.open and client.ticket in (ticket, 0):
+        if client is not None and client.phase is not CLOSED and client.ticket in (ticket, 0):
             try:
                 client.returned(keep, left)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
@@ -173,5 +176,5 @@ class LendingFront(Loop, ABC):
             if began:
                 client.close()
             else:
-                client.turn_away(status, client.framer.taken)
+                client.turn_away(status, line=client.framer.taken)
         self.rooms.retry()

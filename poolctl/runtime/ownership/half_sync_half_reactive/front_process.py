@@ -194,10 +194,7 @@ class Records(Source):
                 continue
             client = lent.pop(ticket, None)
             if client is not None:  # tickets of a front that died are nobody's
-                client.ticket = 0
-                client.served = True
-                client.started = False
-                client.since = now
+                client.kept(now)
         front.rooms.retry()
         return bool(data)
 

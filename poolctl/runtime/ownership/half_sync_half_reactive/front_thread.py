@@ -51,10 +51,8 @@ class ThreadLendingFront(LendingFront):
     def give_back(self, client: HeldConnection, ticket: int, keep: bool, left: Outbound | None) -> None:
         """Called by the worker thread that served the client."""
         if keep and left is None:
-            client.served = True
-            client.started = False
             client.since = monotonic()
-            client.ticket = 0
+            client.ticket = 0  # from here on the connection is the front's, which notices by itself
             if ticket not in self.expected_back and not self.router.waiting:
                 self.lent.pop(ticket, None)
                 return

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import wait
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.asgi.output import AsgiLoop
+from poolctl.runtime.buffers.observer import Observer, observers
+from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.channels.parcel import ENDED, LAST
-from poolctl.runtime.ownership.half_sync_half_reactive.noted_sending import NotedSending
+from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstByte
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
+from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.serving.leaving import state
+from poolctl.runtime.serving.service import REQUEST, Service, Work
+from poolctl.runtime.serving_async.connection import line_of
 from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http.request import HttpRequest
 
+log = logging.getLogger("poolctl")
 PIECE = 65536
 LOOK = 0.5  # seconds between two looks whether a client has left, while an app waits for that
 
@@ -27,54 +34,73 @@ class Borrower(AsgiLoop, Protocol):
 
     events: asyncio.AbstractEventLoop
     timeouts: Timeouts
+    service: Service
 
     def complete(self, lent: Any) -> None:
-        """The response is: the connection goes back."""
+        """The response is complete, though the app may have more to do: the connection goes back."""
+
+    def give_up(self, lent: Any, keep: bool) -> None:
+        """The app is done with it: the connection goes back. ``keep``: whether it may be kept."""
 
 
-class LentRequest(NotedSending):
-    """Its request is here whole; a large one in a file, of which the app is given a piece at a time.
+class Slot:
+    """One of the requests that a worker may have in flight. ``row``: where its ticket is; ``sent``: what observes its
+    responses for the access log, where there is one."""
 
-    ``exchange`` is set while the request is in hand: until its response is complete. Then the connection is given back,
-    and nothing here may touch its descriptor again.
+    def __init__(self, row: memoryview, sent: Observer | None, sessions: Observer | None) -> None:
+        self.row = row
+        self.sent = sent
+        self.observer = observers(sessions, FirstByte(row), sent)
+
+
+class LentRequest(Sending):
+    """The output of the app, and the shell of ``boundary.attend``. Its request is here whole; a large one in a file, of
+    which the app is given a piece at a time.
+
+    ``exchange`` is the call of the app until its response is complete. Then the connection is given back, and nothing
+    here may touch its descriptor again. ``slot``: where it is noted, until that is free for another. ``refused``: the
+    status that the request gets instead of an answer.
     """
 
     __slots__ = (
-        "_data", "_flags", "_news", "_waiter", "client", "conversation", "exchange", "gone", "holds", "loop",
-        "started", "task", "ticket"
+        "_data", "_flags", "_news", "_waiter", "client", "conversation", "exchange", "lender", "loop", "refused",
+        "request", "slot", "started", "task", "ticket",
     )  # fmt: skip
 
-    ended = False  # who ends its own side may still wait for the answer; only the front could tell
+    work: ClassVar[Work] = REQUEST
 
     def __init__(
         self,
         loop: Borrower,
         fd: int,
-        row: memoryview,
+        slot: Slot | None,
         conversation: StreamingConversation,
         ticket: int,
         flags: int,
         data: bytes | BinaryIO,
-        client: Any,
+        lender: Any,
     ) -> None:
-        super().__init__(row)
+        super().__init__(None if slot is None else slot.observer)
         self.loop = loop
         self.fd = fd
         self.conversation = conversation
-        self.client = client  # what it goes back by
+        self.lender = lender  # what it goes back by
         self.ticket = ticket
         self.exchange: Any = None
         self.task: asyncio.Task[None] | None = None
-        self.holds = True  # a slot
-        self.started = 0  # when it was taken (ns)
-        self.gone = False
+        self.slot = slot
+        self.started = 0  # when the app was given it (ns)
+        # A client that ends its own side may still wait for the answer; only the front could tell. So never ENDED.
+        self.client = Presence.HERE
+        self.refused = 0
+        self.request: HttpRequest
         self.last = bool(flags & LAST)
         self._flags = flags
         self._data = data
         self._waiter: asyncio.Future[None] | None = None
         self._news: asyncio.Future[None] | None = None
 
-    def request(self) -> HttpRequest | None:
+    def read(self) -> HttpRequest | None:
         """The request; None when its bytes are none, which the front has made sure of."""
         conversation = self.conversation
         if isinstance(self._data, bytes):
@@ -84,7 +110,39 @@ class LentRequest(NotedSending):
                 conversation.receive(self._data.read(PIECE))
         if self._flags & ENDED and isinstance(self._data, bytes):
             conversation.ended()
-        return conversation.requests.popleft() if conversation.requests else None
+        if not conversation.requests:
+            return None
+        self.request = conversation.requests.popleft()
+        return self.request
+
+    # the shell of its call
+
+    @property
+    def line(self) -> str:
+        """The request line, for the log."""
+        return line_of(self.request)
+
+    def refuse(self, status: int) -> None:
+        """Answer with this instead of the app, if nothing was sent."""
+        if self.client is Presence.HERE:
+            self.loop.service.refuse(self.request, self, status)
+
+    def over(self, keep: bool) -> None:
+        """The app is done with it: the connection goes back."""
+        self.loop.give_up(self, keep)
+
+    def fail(self, error: Exception) -> None:
+        """Logged, and the end of the connection."""
+        log.error("a lent connection failed, and is closed: %r", error, exc_info=error)
+        if self.exchange is not None:
+            self.loop.give_up(self, False)
+
+    def complete(self, exchange: Any) -> None:
+        """The response is: the connection goes back, though the app may have more to do."""
+        if self.exchange is not None:
+            self.loop.complete(self)
+
+    # what the app waits for
 
     async def body(self, inflow: Inflow) -> bytes | None:
         """The next bytes of the body, empty at its end."""
@@ -100,24 +158,24 @@ class LentRequest(NotedSending):
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone, also when it takes nothing for too long."""
         events = self.loop.events
-        while self.outbound is not None and self.exchange is not None and not self.gone:
+        while self.outbound is not None and self.exchange is not None and self.client is Presence.HERE:
             before = self.outbound.left
             if self._waiter is None:
                 self._waiter = events.create_future()
                 events.add_writer(self.fd, self._writable)
             await wait((self._waiter,), timeout=self.loop.timeouts.write)
             if self.outbound is not None and self._waiter is not None and self.outbound.left == before:
-                self.gone = True
+                self.client = Presence.GONE
                 self._let_go()
-        if self.gone:
+        if self.client is Presence.GONE:
             raise ClientGone("the client reads nothing, or has left")
 
     def _writable(self) -> None:
         try:
             self.catch_up()
         except ClientGone:
-            self.gone = True
-        if self.outbound is None or self.gone:
+            self.client = Presence.GONE
+        if self.outbound is None or self.client is Presence.GONE:
             self._let_go()
 
     def _let_go(self) -> None:
@@ -134,18 +192,14 @@ class LentRequest(NotedSending):
         if self._news is None:
             self._news = self.loop.events.create_future()
         await wait((self._news,), timeout=LOOK)
-        if self.exchange is not None and not self.gone:
-            self.gone = bool(state(self.fd))
+        if self.exchange is not None and state(self.fd):
+            self.client = Presence.GONE
 
     def notify(self) -> None:
         """Something has changed: resume the tasks that wait for it."""
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)
-
-    def complete(self, exchange: Any) -> None:
-        """The response is: the connection goes back, though the app may have more to do."""
-        self.loop.complete(self)
 
     def done(self) -> bool:
         """The app has answered. Whether its request was read to its end, so that the next one begins there."""
@@ -154,27 +208,3 @@ class LentRequest(NotedSending):
         if not isinstance(self._data, bytes):
             self._data.close()
         return not conversation.failure and conversation.inflow is None
-
-
-class LoggedLentRequest(LentRequest):
-    """Notes what it sends, as the tally of other apps does."""
-
-    __slots__ = ("first", "more")
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.first = b""
-        self.more = 0
-
-    def send(self, data: bytes) -> None:
-        """Send it, noted."""
-        if self.began:
-            self.more += len(data)
-        else:
-            self.first = data
-        super().send(data)
-
-    def send_file(self, file: int, offset: int, count: int) -> None:
-        """As above; a head has gone before it."""
-        self.more += count
-        super().send_file(file, offset, count)

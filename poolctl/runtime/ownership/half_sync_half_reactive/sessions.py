@@ -1,35 +1,36 @@
 """Workers that tell the front which sessions they have begun, before their clients can come back with them.
 
-    app -- head of a response --> Learning.send -- named --> tell --> the front's router: key -> this worker's inbox
-                                        +-- bytes --> the client
+    app -- head of a response --> Sessions.first -- tell --> the front's router: key -> this worker's inbox
+                                        +-- then its bytes --> the client
 
-Only where the affinity learns: then the class of what a worker sends by is one of these. The front looks here after
-each wait, before it looks at clients, so it knows a session before the client's next request.
+Only where the affinity learns. The front looks here after each wait, before it looks at clients, so it knows a session
+before the client's next request.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
 
 from poolctl.runtime.affinity import Affinity
-from poolctl.runtime.buffers.outbound import Sending
 
 INDEX = struct.Struct("<H")  # of the inbox, before the key
 MESSAGE = INDEX.size + 2048  # bytes: a bounded key in UTF-8 is shorter
 
 
-def learning(kind: type[Any], affinity: Affinity, tell: Callable[[str], None]) -> type[Any]:
-    """A class like ``kind``, one of Sending's, that looks at the head of each response."""
+class Sessions:
+    """Observes the outputs of one worker. ``tell``: called with the key of each session that a response begins."""
 
-    class Learning(kind):  # type: ignore[misc]  # which of them is known when a worker starts
-        __slots__ = ()
+    __slots__ = ("_affinity", "_tell")
 
-        def send(self: Sending, data: bytes) -> None:
-            if not self.began:
-                for key in affinity.named(data):
-                    tell(key)
-            kind.send(self, data)
+    def __init__(self, affinity: Affinity, tell: Callable[[str], None]) -> None:
+        self._affinity = affinity
+        self._tell = tell
 
-    return Learning
+    def first(self, data: bytes) -> None:
+        """The head of a response."""
+        for key in self._affinity.named(data):
+            self._tell(key)
+
+    def more(self, count: int) -> None:
+        """Its body names no session."""

@@ -6,7 +6,7 @@ from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.reader import SWITCHED, HttpReader
+from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 from poolctl.runtime.protocol.http2.frames import PREFACE
@@ -39,12 +39,12 @@ class Either(HttpReader, Conversation):
         self._first = data
         if len(data) >= len(PREFACE):
             self._first = None
-            self.failure = SWITCHED
             successor = self._http2()
             successor.scheme = self.scheme
             successor.origins = self.origins
             successor.receive(data)
             self.successor = successor
+            self._over = True
 
     def _http2(self) -> Http2Conversation:
         """Who goes on."""

@@ -21,7 +21,6 @@ log = logging.getLogger("poolctl.protocol")
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END = b"\r\n\r\n"
-SWITCHED = 101  # as a failure: this connection goes on in another protocol
 
 
 class HttpReader:
@@ -39,7 +38,7 @@ class HttpReader:
         self._held = bytearray()  # the head that is still coming
         self._blank = 0  # bytes of blank lines before it
         self._body: LengthBody | ChunkedBody | None = None
-        self._over = False  # the client's last request has come, or the client has ended
+        self._over = False  # the client's last request has come, or the client has ended, or speaks another protocol
 
     @property
     def pending(self) -> bool:
@@ -63,11 +62,6 @@ class HttpReader:
         if begun:
             return bytes(begun.partition(b"\r\n")[0])
         return self._head.line if self.failure or self._body is not None else b""
-
-    def refuse(self, status: int, line: bytes) -> None:
-        """Refuse a request that has come as it should; ``line``: its first."""
-        self.failure = status
-        self._refused = line
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the client, split anywhere."""
@@ -113,11 +107,11 @@ class HttpReader:
         position = 0
         while position < len(data) and not self.failure and not self._over:
             position = self._read_head(data, position) if self._body is None else self._read_body(data, position)
-        if self.failure == SWITCHED and position < len(data):
+        if position < len(data):
             self._rest(data[position:])
 
     def _rest(self, data: bytes) -> None:
-        """What followed a request that has ended HTTP."""
+        """What came after the last request: another protocol's, if one goes on."""
 
     def _unite(self, data: bytes) -> bytes | None:
         """The held head with what came now, once it is complete; otherwise it stays held."""

@@ -13,7 +13,7 @@ from poolctl.runtime.protocol.http.body import Keep
 from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.reader import SWITCHED, HttpReader
+from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
@@ -70,7 +70,7 @@ class StreamingConversation(HttpReader, Conversation):
             self._become_websocket(request)
         else:
             self.requests.append(request)
-        if self.origins is not None and not (self.failure and self.successor is None):
+        if self.origins is not None and not self.failure:
             self.origins.place(request, self)
 
     def _become_websocket(self, request: HttpRequest) -> None:
@@ -79,12 +79,12 @@ class StreamingConversation(HttpReader, Conversation):
 
         try:
             self.successor = WebSocketConversation(self._http, request)
-            self.failure = SWITCHED
+            self._over = True
         except BadHandshake as error:
             self.failure = error.status
 
     def _rest(self, data: bytes) -> None:
-        """What followed a request that has ended HTTP."""
+        """What came after the last request."""
         if self.successor is not None:
             self.successor.receive(data)
 

@@ -13,6 +13,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.request import HttpRequest, Provenance, Spool
@@ -45,6 +46,7 @@ class Http2Stream:
     where frames go while the app answers."""
 
     out: Output | None = None
+    observer: Observer | None = None
 
     def __init__(self, conversation: StreamOwner, number: int) -> None:
         self.conversation = conversation
@@ -112,6 +114,11 @@ class Http2Stream:
         """The head of a response first, then its body in pieces."""
         if self._closed and not self._silent:
             raise ClientGone("the stream was reset")
+        if self.observer is not None:
+            if self.began:
+                self.observer.more(len(data))
+            else:
+                self.observer.first(data)
         if self.began:
             self._body(data)
         else:
@@ -135,6 +142,8 @@ class Http2Stream:
         """A range of a regular file: read as the windows open."""
         if self._closed and not self._silent:
             raise ClientGone("the stream was reset")
+        if self.observer is not None:
+            self.observer.more(count)
         if self._silent:
             return
         if self._expected != UNKNOWN:

@@ -1,0 +1,219 @@
+"""The error boundary around apps that are awaited: each task that calls one runs a coroutine of this file.
+
+    attend     a request of HTTP, or a WebSocket:  exchange.call, then exchange.conclude
+    message    one message of a connection, whose task goes on with the next
+    converse   a whole connection
+
+What the app raises is judged, logged and counted by ``Service.raised``, as for apps that are called. The *shell* is
+what stands between the call and the client: a connection, a stream of one, or a request that was lent. What the shell
+itself raises ends that one alone. A response that is complete is no longer the shell's, though the app may go on
+(``afterwork.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.protocol.output import Output
+from poolctl.runtime.serving.service import AFTER_RESPONSE, CONVERSATION, REQUEST, Outcome, Service, Work
+from poolctl.runtime.serving_async.afterwork import Afterwork
+from poolctl.runtime.serving_async.stopping import CANCELLED, SERVING, Stopping
+from poolctl.runtime.system import forked
+
+log = logging.getLogger("poolctl")
+UNAVAILABLE = 503  # for a request whose app was told that the server stops, and has left without a word
+
+
+class Host(Protocol):
+    """The event loop of a worker."""
+
+    after: Afterwork
+    stopping: Stopping
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ends without waiting for its tasks: its front is dead."""
+
+    def rested(self) -> None:
+        """Called in a task that ends and whose response was complete before."""
+
+
+class Exchange(Protocol):
+    """One call of the app, and what it has answered."""
+
+    keep: bool  # whether the connection may be kept, once the response is complete
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response is complete."""
+
+    def call(self) -> Awaitable[None]:
+        """Call the app."""
+
+    def conclude(self) -> bool:
+        """The app has returned: whether the connection may be kept. Raises RuntimeError when that is too early."""
+
+
+class Shell(Protocol):
+    """What stands between one call of the app and its client. ``exchange``: the call, until its response is
+    complete."""
+
+    exchange: Any
+    task: asyncio.Task[None] | None
+
+    @property
+    def work(self) -> Work:
+        """What the app does, in the words of the log."""
+
+    @property
+    def refused(self) -> int:
+        """The status with which the request was refused while the app had it; 0: it was not."""
+
+    @property
+    def line(self) -> str:
+        """The request line, for the log."""
+
+    def refuse(self, status: int) -> None:
+        """Answer with this status instead of the app, unless something was sent."""
+
+    def over(self, keep: bool) -> None:
+        """The app is done with it. ``keep``: whether the connection may be kept."""
+
+    def fail(self, error: Exception) -> None:
+        """One of the others raised: the end of this one."""
+
+
+async def attend(exchange: Exchange, shell: Shell, host: Host, service: Service) -> None:
+    """The task of a request, or of a WebSocket."""
+    task = shell.task
+    try:
+        keep = True
+        try:
+            await exchange.call()
+            if shell.exchange is exchange:
+                keep = exchange.conclude()
+        except ClientGone:
+            keep = False
+        except BaseException as error:  # the app's
+            forked.leave()
+            if host.finished:
+                raise
+            keep = _raised(error, exchange, shell, host, service)
+        if shell.exchange is exchange:
+            if not keep and (status := shell.refused or (host.stopping.step != SERVING and UNAVAILABLE)):
+                shell.refuse(status)
+            shell.over(keep)
+        elif task is not None and host.after.fresh is task:
+            host.after.fresh = None
+        elif host.after.tasks:
+            host.rested()
+    except Exception as error:  # noqa: BLE001  # the shell's, which logs it
+        shell.fail(error)
+
+
+def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: Host, service: Service) -> bool:
+    """Whether the connection may be kept although the app raised: frameworks answer first and raise then, for the
+    log."""
+    ours, complete = shell.exchange is exchange, exchange.ended
+    outcome = service.raised(
+        error,
+        shell.work if ours or not complete else AFTER_RESPONSE,
+        refused=ours and bool(shell.refused),
+        complete=complete,
+        cancelled=_is_last_call(error, host),
+        line=shell.line,
+    )
+    if complete and outcome is not Outcome.LEFT:
+        return exchange.keep
+    if ours:
+        shell.refuse(shell.refused or outcome.value)
+    return False
+
+
+def _is_last_call(error: BaseException, host: Host) -> bool:
+    """Whether this is the cancellation of what is left when the time to drain is nearly over."""
+    return isinstance(error, asyncio.CancelledError) and host.stopping.step == CANCELLED
+
+
+class MessageShell(Output, Protocol):
+    """A connection whose app is awaited for each message. ``late``: the answer took longer than timeouts.request."""
+
+    late: bool
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+
+    @property
+    def outbound(self) -> object:
+        """Not None while the client has to take something first."""
+
+    def answer_of(self, request: Any) -> Awaitable[bytes | None]:
+        """Call the app."""
+
+    def answered(self) -> None:
+        """The app has answered."""
+
+    async def until_taken(self) -> None:
+        """Until the client has taken what was sent. Raises ClientGone."""
+
+
+async def message(request: Any, shell: MessageShell, host: Host, service: Service) -> bool:
+    """Have the app answer one message; True when the connection may be kept."""
+    started = service.begin()
+    keep = True
+    try:
+        answer = await shell.answer_of(request)
+        shell.answered()
+        if shell.gone:
+            keep = False
+        elif answer:
+            shell.send(answer)
+            if shell.outbound is not None:
+                await shell.until_taken()
+    except ClientGone:
+        keep = False
+    except BaseException as error:  # the app's
+        forked.leave()
+        if host.finished:
+            raise
+        shell.answered()
+        service.raised(error, REQUEST, refused=shell.late, cancelled=_is_last_call(error, host))
+        keep = False
+    service.end(started)
+    return keep
+
+
+class ConversationShell(Protocol):
+    """A connection that an app owns."""
+
+    def call(self) -> Awaitable[None]:
+        """Call the app."""
+
+    def over(self) -> None:
+        """The app is done with it."""
+
+    def fail(self, error: Exception) -> None:
+        """One of the others raised: the end of this one."""
+
+
+async def converse(shell: ConversationShell, host: Host, service: Service) -> None:
+    """The task of a connection that the app owns until it returns."""
+    try:
+        try:
+            await shell.call()
+        except (ClientGone, TimeoutError) as error:
+            log.info("a conversation ended: %s", error)
+        except BaseException as error:  # the app's
+            forked.leave()
+            if host.finished:
+                raise
+            service.raised(error, CONVERSATION, cancelled=_is_last_call(error, host))
+        service.count()
+        shell.over()
+    except Exception as error:  # noqa: BLE001  # the shell's, which logs it
+        shell.fail(error)
