@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class Front(Protocol):
     """A loop that runs in front of the workers."""
 
-    def run(self) -> None:
-        """Until the lifeline ends."""
+    def run(self, service: None) -> None:
+        """Until the lifeline ends. A front has no service."""
 
 
 class FrontThatLends(Front, Protocol):
@@ -90,7 +90,7 @@ class Medium(ABC):
         """The executor of one worker thread, which calls its ``run``. An app that is awaited has started."""
 
     @abstractmethod
-    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Source:
+    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Source[Service]:
         """A worker's inbox as a source of its loop."""
 
 
@@ -228,10 +228,10 @@ class Site:
             new = connection_of(self.app, shared=shared)
             loop = ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared)
         if not self.multiprocess:  # the others have their share of the descriptors
-            loop.may_linger = max(loop.may_linger // self.workers, 1)
+            loop.farewells.share(self.workers)
         return loop
 
-    def threads_of(self, loop: Loop, worker: int) -> list[Callable[[], None]]:
+    def threads_of(self, loop: Loop[Service], worker: int) -> list[Callable[[], None]]:
         """The same loop for each thread of a worker."""
         return [
             lambda thread=thread: loop.run(self.service(worker, thread))  # type: ignore[misc]

@@ -3,7 +3,7 @@
     listener -- accept --> Door.enter --> [PROXY header] --> [TLS] --> loop.serve --> the connection, in its protocol
 
 A plain door has nothing in front of it. The others do their part, never blocking anybody else, then give the connection
-on to the next; each is one file, and a topology without its key knows nothing of it.
+to the next; each is one file, and a topology without its key imports none of it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,50 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from poolctl.runtime.loop.source import AnyHandler, Handler, S
 from poolctl.runtime.protocol import Conversation, Framer
 from poolctl.runtime.protocol import Protocol as Spoken
+from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer
+from poolctl.runtime.timeouts import Timeouts
 
 
-class Taker(Protocol):
-    """A loop that takes connections when they have come through their door."""
+class ServingLoop(Protocol[S]):
+    """A loop that serves connections when they have come through their door, as far as doors need it."""
 
-    def serve(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
-        """A new connection, counted already."""
+    now: float
+    draining: bool
+    shared: bool
+    once: int
+    handlers: dict[int, Handler[S]]
+    poller: Poller
+    timeouts: Timeouts
 
-    def drop(self, fd: int, service: Any, words: bytes = b"") -> None:
+    def add(self, handler: Handler[S]) -> None:
+        """From now on this handler gets the events of its descriptor."""
+
+    def remove(self, handler: AnyHandler) -> bool:
+        """No more events for this handler; False when another thread was first."""
+
+    def deliver(self, handler: Handler[S], event: int, service: S) -> None:
+        """Give a handler an event that did not come from the poller."""
+
+    def serve(self, fd: int, peer: Peer, service: S, door: Door) -> None:
+        """A new connection, which was counted at its accept."""
+
+    def drop(self, fd: int, service: S, words: bytes = b"") -> None:
         """One that was counted, and ended in its door: close it, after these words."""
+
+    def turn_away(self, fd: int, words: bytes) -> None:
+        """Tell a client why it is not served, let it read that, close."""
+
+    def fail_newcomer(self, fd: int, service: S, error: BaseException) -> None:
+        """A new connection could not be served because something raised: end it."""
 
 
 class Door:
-    """The door of an address that has no other: what is spoken behind it. ``number``: that of the address."""
+    """The door of an address that has no other. ``protocol``: what is spoken behind it; ``number``: that of the
+    address."""
 
     scheme = "http"
 
@@ -42,6 +69,6 @@ class Door:
         """The bytes that a client past the limit on connections gets, before anything of it is read."""
         return self.protocol.farewell(503, peer)
 
-    def enter(self, loop: Any, fd: int, peer: Peer, service: Any) -> None:
+    def enter(self, loop: ServingLoop[S], fd: int, peer: Peer, service: S) -> None:
         """A client has come: bring it to the loop, now or later."""
         loop.serve(fd, peer, service, self)

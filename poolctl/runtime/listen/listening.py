@@ -1,9 +1,9 @@
-"""A listener in a loop: connections are accepted, one for each event, and given to whoever serves them.
+"""A listener in a loop: connections are accepted, one for each event, and passed on.
 
-    listener -- (fd, peer) --> on_connection(fd, peer, service, door)
+    listener -- accept --> on_connection(fd, peer, service, door)
 
-Out of descriptors, a loop pauses its listeners until one is free. In a drain it asks them until nobody waits any more,
-and ends them (``Listener.end``).
+A loop that is out of file descriptors pauses its listeners until one is free. In a drain it asks them until no client
+waits there any more, and ends them (``Listener.end``).
 """
 
 from __future__ import annotations
@@ -12,43 +12,59 @@ import errno
 import logging
 from collections.abc import Callable
 from time import sleep
-from typing import Any
+from typing import Protocol, TypeAlias
 
+from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.loop import Loop
-from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
+from poolctl.runtime.loop.source import NO_DESCRIPTOR, S, Source
+from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-RUSH = 0.0002  # seconds between two events, so few that asking for another connection is cheaper than to wait for it
+RUSH = 0.0002  # seconds between two events; below that, asking for more connections is cheaper than waiting
 BURST = 15  # connections that are then taken beyond the first
-COMPLAINT = 5.0  # seconds between two lines that no descriptor is left
+COMPLAINT = 5.0  # seconds between two log lines that say so
 DEFER = 0.0005  # seconds in which another process, woken for the same connection, may accept it
 
 
+OnConnection: TypeAlias = Callable[[int, Peer, S, Door], None]  # gets a connection that was accepted
+
+
+class AcceptLock(Protocol):
+    """A lock around accept: that of a file, or of threads."""
+
+    def acquire(self, *, blocking: bool = ...) -> bool:
+        """Whether it is held now."""
+
+    def release(self) -> None:
+        """Let the next one in."""
+
+
 def listen(
-    loop: Loop,
+    loop: Loop[S],
     listener: Listener,
-    on_connection: Any,
-    lock: Any = None,
+    on_connection: OnConnection[S],
+    lock: AcceptLock | None = None,
     *,
     contended: bool = False,
     rushes: bool = False,
     defers: Callable[[], bool] | None = None,
 ) -> None:
     """Take connections of this listener, one for each event. ``contended``: other loops wait for it too. ``rushes``:
-    take more at once while events follow each other fast. ``defers``: whether to let others try first."""
+    take more at once while events follow each other fast. ``defers``: asked whether to let other processes try first.
+    """
     loop.listen(Listening(loop, listener, on_connection, lock, rushes, defers), contended=contended)
 
 
-class Listening(Source):
+class Listening(Source[S]):
     """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
 
     def __init__(
         self,
-        loop: Loop,
+        loop: Loop[S],
         listener: Listener,
-        on_connection: Any,
-        lock: Any = None,
+        on_connection: OnConnection[S],
+        lock: AcceptLock | None = None,
         rushes: bool = False,
         defers: Callable[[], bool] | None = None,
     ) -> None:
@@ -59,12 +75,12 @@ class Listening(Source):
         self.door = listener.door
         self.fd = listener.fd
         self.kept_outside = listener.kept_outside
-        self.complained = 0.0  # when it was last said that no descriptor is left
+        self.complained = 0.0  # when the log last said that accept failed
         self.on_connection = on_connection
         self.lock = lock
         self.defers = defers
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: S) -> None:
         if self.defers is not None and self.defers():
             sleep(DEFER)
         more = self.look(service)
@@ -76,21 +92,21 @@ class Listening(Source):
                         break
 
     def deafen(self) -> None:
-        """It is the listener that has to be."""
+        """Keep new clients out; those that wait are still taken."""
         self.listener.deafen()
 
-    def look(self, service: Any) -> bool:
-        """Accept one; whether one waited."""
+    def look(self, service: S) -> bool:
+        """Accept one; whether one waited. In a drain, end the listener when none does."""
         lock = self.lock
         if lock is not None and not lock.acquire(blocking=False):
-            return True  # another accepts at this moment; what is left then will be reported again
+            return True  # another thread or process accepts now; what is left then is reported again
         try:
             fd, peer = self.listener.accept()
         except ConnectionAbortedError:
-            return True  # it has gone again
+            return True  # the client has left again
         except BlockingIOError:
             if not self.loop.draining:
-                return False  # another was faster
+                return False  # another thread or process was faster
             waits = self.listener.end()
             if self.listener.shut:
                 self._end()
@@ -113,12 +129,12 @@ class Listening(Source):
         return True
 
     def _end(self) -> None:
-        """The listener was shut: nobody comes any more. It would tell of that again and again."""
+        """The listener was shut: no client comes any more. The poller would report that again and again."""
         self.loop.listening.pop(self.fd, None)
         self.loop.remove(self)
 
     def _failed(self, error: OSError) -> None:
-        """No connection can be had: for ever, when the listener was shut, or until a descriptor is free."""
+        """accept failed: for ever, when the listener was shut, or until a descriptor is free."""
         if error.errno == errno.EINVAL:
             self._end()
             return

@@ -1,19 +1,34 @@
-"""What stands behind the descriptors of a loop: handlers, and of these the lifeline and clients on their way out."""
+"""What stands behind the descriptors of a loop: handlers, and the sources among them, which never time out.
+
+    poller -- (fd, events) --> loop -- on_event(events, service) --> handler
+
+A loop hands its handlers the service of the thread that runs it. What that is depends on the loop: workers have one, a
+front has none. So handlers and loops are generic over it, and the loop itself knows of a service only that it counts
+failures (``LoopService``).
+"""
 
 from __future__ import annotations
 
-import logging
-import socket
 from abc import ABC, abstractmethod
 from enum import Enum
-from typing import Any, Protocol
+from typing import Generic, Never, Protocol, TypeAlias, TypeVar
 
-from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 
-log = logging.getLogger("poolctl")
-LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
+
+
+class LoopService(Protocol):
+    """What a loop knows of the service that it hands to its handlers."""
+
+    @property
+    def row(self) -> memoryview:
+        """The row of the scoreboard in which the loop counts what failed."""
+
+
+AnyService: TypeAlias = LoopService | None  # for handlers that do not use their loop's service
+S = TypeVar("S", bound=AnyService)
+S_contra = TypeVar("S_contra", bound=AnyService, contravariant=True)
 
 
 class Delivery(Enum):
@@ -24,7 +39,7 @@ class Delivery(Enum):
     EDGE = "edges, so nothing has to be rearmed"
 
 
-class Handler(Protocol):
+class Handler(Protocol[S_contra]):
     """What stands behind a descriptor."""
 
     fd: int
@@ -35,112 +50,80 @@ class Handler(Protocol):
     def delivery(self) -> Delivery:
         """How it gets its events in a shared loop."""
 
-    def on_event(self, events: int, service: Any) -> None:
-        """It is readable, writable, or broken: finding out is the handler's."""
+    def on_event(self, events: int, service: S_contra) -> None:
+        """Its descriptor is readable, writable or broken; the handler finds out which."""
 
-    def expire(self, now: float, service: Any) -> None:
-        """Twice a second: has it waited too long?"""
+    def expire(self, now: float, service: S_contra) -> None:
+        """Called twice a second: end what has waited too long. ``now``: seconds; infinite near the end of a drain."""
 
-    def drain(self, service: Any) -> None:
+    def drain(self, service: S_contra) -> None:
         """The loop wants to end: leave as soon as nothing is in flight."""
 
-    def abort(self, service: Any) -> None:
+    def abort(self, service: S_contra) -> None:
         """One of the above raised: give back everything, the descriptor included."""
 
 
+AnyHandler: TypeAlias = Handler[Never]  # where no method of the handler is called, so that its service does not matter
+
+
 class Registry(Protocol):
-    """What a handler asks of the loop that it is in."""
+    """A loop, as far as its handlers need one."""
 
-    now: float  # when the last wait ended, on the monotonic clock
-    lingering: int  # clients on their way out
+    @property
+    def now(self) -> float:
+        """When the last wait ended, in seconds of the monotonic clock."""
 
-    def modify(self, handler: Handler, mask: int) -> None:
+    def modify(self, handler: AnyHandler, mask: int) -> None:
         """The handler waits for something else than before."""
 
-    def remove(self, handler: Handler) -> bool:
+    def remove(self, handler: AnyHandler) -> bool:
         """No more events for this handler; False when another thread was first."""
 
-    def drain(self, service: Any) -> None:
+
+class Drains(Registry, Protocol[S_contra]):
+    """A loop, as far as its lifeline needs one."""
+
+    def drain(self, service: S_contra) -> None:
         """Take what has come, finish what is in flight, leave."""
 
 
-class Source(ABC):
+class Source(ABC, Generic[S_contra]):
     """A handler that never times out and has nothing to finish."""
 
     fd: int
     mask = IN
     delivery = Delivery.ONE_SHOT
     watched = False
-    kept_outside = False  # of a listener: whoever started this server has it, and goes on listening
+    kept_outside = False  # of a listener: the program that started this server holds the socket and goes on listening
 
     @abstractmethod
-    def on_event(self, events: int, service: Any) -> None:
-        """It is readable, writable, or broken: finding out is the handler's."""
+    def on_event(self, events: int, service: S_contra) -> None:
+        """Its descriptor is readable, writable or broken; the handler finds out which."""
 
-    def look(self, service: Any) -> bool:
-        """At the end of a drain: whether there was still something to be had, which was taken."""
+    def look(self, service: S_contra) -> bool:
+        """At the end of a drain: take one more if there is one; whether there was."""
         return False
 
-    def deafen(self) -> None:  # noqa: B027  # what is no listener has nothing to do here
-        """Whoever waits is taken, and nobody may join them."""
+    def deafen(self) -> None:
+        """Keep new clients out; those that wait are still taken."""
 
-    def expire(self, now: float, service: Any) -> None:  # noqa: B027  # the usual source has nothing to do here
+    def expire(self, now: float, service: S_contra) -> None:
         """A source waits as long as it takes."""
 
-    def drain(self, service: Any) -> None:  # noqa: B027  # as above
+    def drain(self, service: S_contra) -> None:
         """A source ends at its own end of file."""
 
-    def abort(self, service: Any) -> None:  # noqa: B027  # as above
-        """A source goes on: the loop is of no use without it."""
+    def abort(self, service: S_contra) -> None:
+        """A source stays: the loop is of no use without it."""
 
 
-class Lifeline(Source):
-    """The mold's way to say that it is time to leave."""
+class Lifeline(Source[S]):
+    """The mold's way to say that it is time to leave: its end of file."""
 
-    def __init__(self, loop: Registry, fd: int) -> None:
+    def __init__(self, loop: Drains[S], fd: int) -> None:
         self.loop = loop
         self.fd = fd
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: S) -> None:
         self.loop.remove(self)
         self.loop.drain(service)
-
-
-class Lingering:
-    """A client that was turned away: its last bytes are read and forgotten."""
-
-    mask = IN
-    delivery = Delivery.ONE_SHOT
-    watched = False
-
-    def __init__(self, loop: Registry, sock: socket.socket) -> None:
-        self.loop = loop
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.until = loop.now + LINGER
-        loop.lingering += 1
-
-    def on_event(self, events: int, service: Any) -> None:
-        try:
-            if self.sock.recv(65536, DONTWAIT):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            log.debug("a client that was turned away reset the connection")
-        self.close()
-
-    def expire(self, now: float, service: Any) -> None:
-        if now > self.until:
-            self.close()
-
-    def drain(self, service: Any) -> None:
-        """It leaves in a moment by itself."""
-
-    def close(self, service: Any = None) -> None:
-        """The end, unless another thread of a shared loop was faster."""
-        if self.loop.remove(self):
-            self.loop.lingering -= 1
-            self.sock.close()
-
-    abort = close

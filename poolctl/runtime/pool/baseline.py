@@ -36,7 +36,7 @@ class Baseline(Pool):
         return 1, 1
 
     @abstractmethod
-    def loop(self, site: Site, life: Life) -> Loop:
+    def loop(self, site: Site, life: Life) -> Loop[Service]:
         """A loop that listens, and serves whom it accepts."""
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
@@ -59,12 +59,12 @@ class PerConnection(Baseline):
     """What serves one client is made for it, and ends with it; ``limits.connections`` is how many there may be."""
 
     @abstractmethod
-    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Source:
+    def begin(self, loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Source[Service]:
         """Have this client served; an event of the source is the end of it. Raises OSError or RuntimeError when the
         system has no room for another, with the connection still open."""
 
-    def loop(self, site: Site, life: Life) -> Loop:
-        loop = Loop(life.lifeline)
+    def loop(self, site: Site, life: Life) -> Loop[Service]:
+        loop: Loop[Service] = Loop(life.lifeline)
 
         def on_connection(fd: int, peer: Peer, service: Service, door: Door) -> None:
             if len(loop.handlers) - len(loop.sources) >= site.at_once:
@@ -73,9 +73,7 @@ class PerConnection(Baseline):
             try:
                 source = self.begin(loop, site, life, fd, peer, door)
             except (OSError, RuntimeError) as error:
-                log.error(
-                    "a client is turned away: %s; raise the limit on processes or lower limits.connections", error
-                )
+                log.error("turned a client away: %s; raise the limit on processes or lower limits.connections", error)
                 loop.turn_away(fd, door.busy(peer))
                 return
             service.row[TAKEN] += 1
@@ -86,10 +84,10 @@ class PerConnection(Baseline):
         return loop
 
 
-class Served(Source):
+class Served(Source[Service]):
     """One client; its pipe ends when whoever serves it does."""
 
-    def __init__(self, loop: Loop, fd: int) -> None:
+    def __init__(self, loop: Loop[Service], fd: int) -> None:
         self.loop = loop
         self.fd = fd
 

@@ -60,7 +60,7 @@ class Process(Pool):
             front = ownership.front(site, life)
             life.enforce()
             life.ready()
-            front.run()
+            front.run(None)
 
         return Role("front", f"poolctl: front {site.name}", run, frozenset(ownership.front_keeps(site)), stage=0)
 

@@ -15,6 +15,7 @@ from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
 from poolctl.runtime.pool.finish import begin, finish
 from poolctl.runtime.pool.single_loop import passing_service, single_loop
+from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
 from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer
@@ -34,7 +35,7 @@ class ProcessPerConnection(PerConnection):
     def multiprocess(self) -> bool:
         return True
 
-    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
+    def begin(self, loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
         reader, writer = os.pipe()
         try:
             pid = forked.fork()
@@ -60,7 +61,7 @@ class ProcessPerConnection(PerConnection):
         return Child(loop, reader, pid)
 
 
-def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> None:
+def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> None:
     """In the child: nothing of the parent's is needed but the lifeline and the client."""
     threading.current_thread().name = f"client {os.getpid()}"
     loop.poller.close()
@@ -74,7 +75,7 @@ def _serve(loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) 
 class Child(Served):
     """The process of one client. Its end of the pipe is closed with it, however it ends."""
 
-    def __init__(self, loop: Loop, fd: int, pid: int) -> None:
+    def __init__(self, loop: Loop[Service], fd: int, pid: int) -> None:
         super().__init__(loop, fd)
         self.pid = pid
 

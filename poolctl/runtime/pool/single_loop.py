@@ -1,9 +1,6 @@
-"""A loop for one client: what the pools run that make a worker for each."""
+"""A loop for one client, for the pools that make a worker for each client."""
 
 from __future__ import annotations
-
-from os import close
-from typing import Any
 
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
@@ -12,7 +9,6 @@ from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
-from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer
 
 
@@ -24,23 +20,21 @@ class SingleLoop(ConnectionLoop):
         self.accept(fd, peer, service, door)
         self.run(service)
 
-    def run(self, service: Service | None = None) -> None:
+    def run(self, service: Service) -> None:
         self.ending = True
-        self._leave_when_done()
+        self._leave_when_done(service)
         super().run(service)
-        forked.forget(self)
-        self.poller.close()
-        close(self._over)
+        self.close()
 
-    def _drained(self, quiet: bool, service: Any) -> None:
+    def _drained(self, quiet: bool, service: Service) -> None:
         super()._drained(quiet, service)
-        self._leave_when_done()
+        self._leave_when_done(service)
 
-    def _leave_when_done(self) -> None:
+    def _leave_when_done(self, service: Service) -> None:
         if len(self.handlers) == len(self.sources):
             for fd in list(self.sources):
                 self.remove(self.handlers[fd])
-            super()._drained(quiet=True, service=None)
+            super()._drained(quiet=True, service=service)
 
 
 def single_loop(site: Site, life: Life) -> SingleLoop:
@@ -49,5 +43,5 @@ def single_loop(site: Site, life: Life) -> SingleLoop:
 
 
 def passing_service(site: Site) -> Service:
-    """A service for one client; what it notes is nobody's to read, for there is no worker that would outlive it."""
+    """A service for one client. What it counts is read by nobody: no worker outlives the client."""
     return site.serving(memoryview(bytearray(ROW * 8)).cast("q"), "-")

@@ -55,7 +55,7 @@ class Thread(Pool):
         threads = starts.threads()
         life.ready()
         if front is not None:
-            front.run()
+            front.run(None)
             for inbox in inboxes:
                 inbox.end()
         join(threads)

@@ -13,6 +13,7 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
 from poolctl.runtime.pool.single_loop import passing_service, single_loop
+from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
 from poolctl.runtime.system import forked, threads
 from poolctl.runtime.task import Peer
@@ -31,7 +32,7 @@ class ThreadPerConnection(PerConnection):
     def multithread(self) -> bool:
         return True
 
-    def begin(self, loop: Loop, site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
+    def begin(self, loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
         reader, writer = os.pipe()
 
         def serve() -> None:
@@ -55,7 +56,7 @@ class ThreadPerConnection(PerConnection):
 class Companion(Served):
     """The thread of one client; it closes its end of the pipe when it is done."""
 
-    def __init__(self, loop: Loop, fd: int, writer: int, thread: threads.Started) -> None:
+    def __init__(self, loop: Loop[Service], fd: int, writer: int, thread: threads.Started) -> None:
         super().__init__(loop, fd)
         self._writer = writer
         self._thread = thread

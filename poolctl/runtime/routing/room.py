@@ -1,9 +1,11 @@
-"""Waiting for room in inboxes that were full."""
+"""Waiting for room in inboxes that were full.
+
+router -- full inboxes --> Rooms.wait_for --> Room, in the front's loop -- writable --> router.room(index)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.loop.loop import Loop
@@ -15,24 +17,22 @@ from poolctl.runtime.system.poller import OUT
 class Rooms:
     """The full inboxes of one front; ``wait_for`` takes what the router answers."""
 
-    def __init__(self, loop: Loop, router: Router) -> None:
+    def __init__(self, loop: Loop[None], router: Router) -> None:
         self.loop = loop
         self.router = router
 
     def wait_for(self, full: Sequence[Inbox]) -> None:
-        """The router is told when one of these has room again."""
+        """Call the router when one of these has room again."""
         for inbox in full:
-            room = Room(self, inbox)
-            self.loop.sources.add(room.fd)
-            self.loop.add(room)
+            self.loop.add_source(Room(self, inbox))
 
     def retry(self) -> None:
-        """Something has changed: let what waits try again."""
+        """Something has changed: let the tasks that wait try again."""
         if self.router.waiting:
             self.wait_for(self.router.retry())
 
 
-class Room(Source):
+class Room(Source[None]):
     """One full inbox; writable means that it has room."""
 
     mask = OUT
@@ -42,6 +42,6 @@ class Room(Source):
         self.inbox = inbox
         self.fd = inbox.writer.fileno()
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         self.rooms.loop.remove(self)
         self.rooms.wait_for(self.rooms.router.room(self.inbox.index))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Container
 from math import inf
 from os import read
 from typing import Any, ClassVar, Protocol
 
 from poolctl.runtime.buffers.outbound import Sending
-from poolctl.runtime.loop.source import Delivery, Handler
+from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
 from poolctl.runtime.serving.pace import Paced, drips
 from poolctl.runtime.serving.phases import (
     ANSWERING,
@@ -48,18 +49,21 @@ class ClientLoop(Protocol):
 
     now: float  # when the last wait ended, on the monotonic clock
     timeouts: Timeouts
-    handlers: dict[int, Handler]
 
-    def add(self, handler: Handler) -> None:
+    @property
+    def handlers(self) -> Container[int]:
+        """The descriptors whose events it hands out."""
+
+    def add(self, handler: Handler[Any]) -> None:
         """From now on this handler gets the events of its descriptor."""
 
-    def modify(self, handler: Handler, mask: int) -> None:
+    def modify(self, handler: AnyHandler, mask: int) -> None:
         """The handler waits for something else than before."""
 
-    def wake(self, handler: Handler) -> None:
+    def wake(self, handler: AnyHandler) -> None:
         """Give a connection an event: its descriptor is idle, and so writable."""
 
-    def remove(self, handler: Handler) -> bool:
+    def remove(self, handler: AnyHandler) -> bool:
         """No more events for this handler; False when another thread was first."""
 
 

@@ -24,7 +24,7 @@ from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
 
 
-class LoopConnection(Handler, Protocol):
+class LoopConnection(Handler[Service], Protocol):
     """A connection, as its loop sees it."""
 
     phase: Phase
@@ -43,14 +43,14 @@ class LoopConnection(Handler, Protocol):
 NewConnection = Callable[[Any, int, Peer, Service, Door], LoopConnection]
 
 
-class ConnectionLoop(Loop):
+class ConnectionLoop(Loop[Service]):
     """Serves the connections it owns, which ``new`` makes. ``limit``: how many at once; more are turned away with a
     503."""
 
     def __init__(
         self, lifeline: int, timeouts: Timeouts, limit: int, new: NewConnection, *, shared: bool = False
     ) -> None:
-        super().__init__(lifeline, shared=shared)
+        super().__init__(lifeline, timeouts.drain, shared=shared)
         self._new = new
         self.timeouts = timeouts
         self.limit = limit

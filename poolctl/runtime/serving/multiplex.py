@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http2.stream import Http2Stream
 
 
-class Carrier(Handler, Output, Protocol):
+class Carrier(Handler[Service], Output, Protocol):
     """The connection that has the streams."""
 
     conversation: Conversation

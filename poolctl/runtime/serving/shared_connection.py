@@ -137,7 +137,7 @@ class Greeted(Ceded):
         self._cede(b"", service)
 
 
-class Owned(Source):
+class Owned(Source[Service]):
     """A connection whose app is a function that owns it: it runs in a thread of its own, so that a silent client
     stops no loop.
 

@@ -59,7 +59,7 @@ def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
 make_event_loop = _maker()
 
 
-class Stop(Source):
+class Stop(Source[Service]):
     """The beginning of the stop, for a worker whose own lifeline ends when its front has left."""
 
     def __init__(self, loop: AsyncConnectionLoop, fd: int) -> None:
@@ -120,17 +120,17 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     # what connections ask for
 
-    def soon(self, handler: Handler, call: Callable[[], None]) -> None:
+    def soon(self, handler: Handler[Service], call: Callable[[], None]) -> None:
         """Have a connection go on in the next round of the event loop."""
         self.events.call_soon(self._guarded, handler, call, context=self._context)
 
-    def _guarded(self, handler: Handler, call: Callable[[], None]) -> None:
+    def _guarded(self, handler: Handler[Service], call: Callable[[], None]) -> None:
         try:
             call()
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail(handler, self._service, error)
 
-    def fail(self, handler: Handler, service: Any, error: BaseException) -> None:
+    def fail(self, handler: Handler[Service], service: Any, error: BaseException) -> None:
         if isinstance(handler, TaskConnection):
             for task in handler.tasks:
                 task.cancel()

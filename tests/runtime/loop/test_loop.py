@@ -16,7 +16,8 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop import loop as loops
 from poolctl.runtime.loop.loop import Loop
-from poolctl.runtime.loop.source import Lingering, Source
+from poolctl.runtime.loop.farewells import Lingering
+from poolctl.runtime.loop.source import AnyService, Source
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.scoreboard import DONE, FAILED, ROW, TAKEN
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
@@ -82,7 +83,7 @@ def ask(client: socket.socket, word: bytes = b"hello") -> bytes:
     return client.recv(100)
 
 
-class Wrong(Source):
+class Wrong(Source[AnyService]):
     """A handler that raises what it is made with, at its first event."""
 
     def __init__(self, fd: int, error: BaseException) -> None:
@@ -171,10 +172,10 @@ def test_a_closed_connection_brings_back_a_listener_that_ran_out_of_descriptors(
 @pytest.mark.parametrize("shared", [False, True])
 def test_of_several_that_drop_a_handler_one_may_close_it(shared: bool) -> None:
     lifeline, life = os.pipe()
-    loop = Loop(lifeline, shared=shared)
+    loop: Loop[None] = Loop(lifeline, shared=shared)
     for _ in range(200):
         one, other = socket.socketpair()
-        handler = Lingering(loop, other)
+        handler = Lingering(loop.farewells, other)
         loop.add(handler)
         start = threading.Barrier(3)
         won: list[bool] = []

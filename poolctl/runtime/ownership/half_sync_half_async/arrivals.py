@@ -1,4 +1,8 @@
-"""Connections that a front hands to a connection loop, and the other way: the loop is told to accept one itself."""
+"""The worker's side of half-sync/half-async: its inbox, as a source of its loop.
+
+accept: front     inbox -- a connection --> the worker's loop
+accept: worker    inbox -- a turn: the number of a listener --> accept --> the worker's loop
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import errno
 import logging
 import socket
 from os import write
-from typing import Any
 
 from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox
 from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduced
@@ -23,9 +26,9 @@ from poolctl.runtime.task import Peer
 log = logging.getLogger("poolctl")
 
 
-class Arrivals(Source):
-    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: where to tell that one was
-    accepted."""
+class Arrivals(Source[Service]):
+    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: descriptor of the pipe that tells the
+    front which turns were taken."""
 
     def __init__(self, loop: ConnectionLoop, reader: socket.socket, listeners: list[Listener], returns: int) -> None:
         self.loop = loop
@@ -33,8 +36,8 @@ class Arrivals(Source):
         self.listeners = listeners
         self.servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self.returns = returns
-        self.lost = 0  # connections for which no descriptor was left
-        self.said = 0.0  # when that was last told
+        self.dropped = 0  # connections, for want of a file descriptor
+        self.said = 0.0  # when the log last said so
         loop.sources.add(self.fd)
 
     def accept(self, number: int, ticket: int, service: Service) -> None:
@@ -42,14 +45,14 @@ class Arrivals(Source):
         try:
             fd, peer = self.listeners[number].accept()
         except (BlockingIOError, ConnectionAbortedError):
-            # The client has gone again, or another turn was taken for this one: the task is done.
+            # The client has left again, or was accepted by way of another turn: the task is done.
             self._none(ticket, service)
             return
         except OSError as error:
             if error.errno == errno.EINVAL:  # the listener was shut: this server stops
                 self._none(ticket, service)
                 return
-            # No descriptor or memory is left. Nothing is told, so the front gives the turn again only when it is
+            # Out of file descriptors or memory. The front hears nothing, so it gives the turn again only when it is
             # overdue: that bounds both the log and the work until something is closed.
             service.row[TAKEN] += 1
             service.row[DONE] += 1
@@ -64,12 +67,12 @@ class Arrivals(Source):
         self._tell(ticket)
 
     def _tell(self, ticket: int) -> None:
-        """The turn was taken. A mold that was killed leaves nobody to start a front that would read this."""
+        """Tell the front that the turn was taken. With the mold killed there may be no front to read it."""
         with contextlib.suppress(BrokenPipeError):
             write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
     def enter(self, fd: int, peer: Peer, service: Service, number: int) -> None:
-        """The connection is this loop's. The next thread or worker may take the next one meanwhile."""
+        """The connection is this loop's. Meanwhile the next thread or worker may take the next one."""
         loop = self.loop
         if loop.shared:
             loop.rearm(self)
@@ -85,7 +88,7 @@ class ProcessArrivals(Arrivals):
         super().__init__(loop, inbox.reader, listeners, returns)
         self.take = inbox.take
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: Service) -> None:
         try:
             message, ancillary = self.take(AT_ONCE)
         except BlockingIOError:
@@ -104,9 +107,9 @@ class ProcessArrivals(Arrivals):
             # The kernel closes what this process has no number for (unix(7), SCM_RIGHTS).
             service.row[TAKEN] += 1
             service.row[DONE] += 1
-            self.lost += 1
+            self.dropped += 1
             if self.loop.now - self.said >= SWEEP:
-                log.error("lost connections (%d so far): no descriptor is left; %s", self.lost, NO_DESCRIPTOR)
+                log.error("dropped %d connections so far: out of file descriptors; %s", self.dropped, NO_DESCRIPTOR)
                 self.said = self.loop.now
 
 
@@ -117,7 +120,7 @@ class ThreadArrivals(Arrivals):
         super().__init__(loop, inbox.reader, listeners, returns)
         self.take = inbox.take_now
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: Service) -> None:
         try:
             item = self.take()
         except BlockingIOError:

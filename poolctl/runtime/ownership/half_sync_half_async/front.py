@@ -1,4 +1,4 @@
-"""The front of half-sync/half-async: it hands connections over, or tells a worker to accept one itself.
+"""The front of half-sync/half-async: it hands connections over, or gives a worker the turn to accept one itself.
 
 accept: front     listener -- accept --> router --> inbox, with the connection --> worker
 accept: worker    listener -- readable -> router --> inbox, a turn -----------> worker accepts
@@ -14,7 +14,6 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from os import read
-from typing import Any
 
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.channels.notices import JOINED, LEFT, Attention
@@ -33,7 +32,7 @@ from poolctl.runtime.task import NOBODY, Peer
 OVERDUE = 1.0  # seconds after which a turn that was not taken is given again
 
 
-class HandingFront(Loop, ABC):
+class HandingFront(Loop[None], ABC):
     """Owns the listeners and no connection. ``limit``: connections of all workers at once."""
 
     def __init__(self, lifeline: int, protocol: Protocol, router: Router, limit: int) -> None:
@@ -50,7 +49,7 @@ class HandingFront(Loop, ABC):
     def hand_over(self, listener: Listener, number: int) -> None:
         """accept: front. Accept the connections of a listener and give each to a worker."""
 
-        def on_connection(fd: int, peer: Peer, service: Any, door: Door) -> None:
+        def on_connection(fd: int, peer: Peer, service: None, door: Door) -> None:
             if self._full():
                 self.turn_away(fd, door.busy(peer))
             else:
@@ -59,15 +58,10 @@ class HandingFront(Loop, ABC):
         listen(self, listener, on_connection, rushes=True)
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
-        """accept: worker. ``returns``: the pipe in which workers tell that they took a turn."""
-        turns = Turns(self, listener, number)
-        self.listening[turns.fd] = turns
-        self.sources.add(turns.fd)
-        self.add(turns)
+        """accept: worker. ``returns``: descriptor of the pipe in which workers tell that they took a turn."""
+        self.listen(Turns(self, listener, number))
         if returns not in self.handlers:
-            taken = Taken(self, returns)
-            self.sources.add(returns)
-            self.add(taken)
+            self.add_source(Taken(self, returns))
 
     def _full(self) -> bool:
         """Whether a connection is one too many. Only this front adds any, so what was free at the last look can be
@@ -84,7 +78,7 @@ class HandingFront(Loop, ABC):
         """Route the connection; the inboxes that had no room."""
 
     def give_turn(self, number: int) -> int:
-        """A connection waits at this listener: somebody is to accept it. The turn's ticket."""
+        """A connection waits at this listener: choose a worker to accept it. The turn's ticket."""
         ticket = next(self.tickets)
         self.turns[ticket] = number
         self.rooms.wait_for(self._turn(number, ticket))
@@ -95,20 +89,18 @@ class HandingFront(Loop, ABC):
         """Route a turn; the inboxes that had no room."""
 
     def _patience(self) -> float | None:
-        # While a worker has a turn in hand there is nothing to be seen at the listener: its record will wake us. That
-        # it does not come, because the worker was killed with the turn in its hands, is noticed by the sweep.
+        # While a worker has a turn there is nothing to see at the listener: its record will wake this loop. If the
+        # worker is killed before it writes one, the sweep notices.
         if self.turns or (self.router.waiting and not self.draining):
             return SWEEP
         return super()._patience()
 
     def watch_returns(self, notices: socket.socket) -> None:
-        """Hear what the mold says of the workers."""
-        attention = Attention(self, notices)
-        self.sources.add(attention.fd)
-        self.add(attention)
+        """Hear from the mold about workers that die and are replaced."""
+        self.add_source(Attention(self, notices))
 
     def notice(self, kind: int, number: int) -> None:
-        """What the mold says of the workers; connections are theirs, so who dies takes them along."""
+        """What the mold says of the workers. Connections are theirs, so a worker that dies takes its own along."""
         if kind == LEFT:
             self.router.left(number)
         elif kind == JOINED:
@@ -117,7 +109,7 @@ class HandingFront(Loop, ABC):
     def before_events(self) -> None:
         self.rooms.retry()
 
-    def _drained(self, quiet: bool, service: Any) -> None:
+    def _drained(self, quiet: bool, service: None) -> None:
         super()._drained(quiet and not self.turns, service)
         if not self.listening and self.router.empty:
             for fd in list(self.sources):
@@ -148,12 +140,12 @@ class ThreadHandingFront(HandingFront):
         return self.router.route(NOBODY, self.now, 0, (number, ticket))
 
 
-class Turns(Source):
+class Turns(Source[None]):
     """A listener that is only watched. An edge tells of a connection, or of several that came together: when the last
     turn that was given has been taken, looking again tells whether more wait.
 
-    When an older turn has been taken there is no need to look: the last one's connection would be seen once more, and
-    its second turn would find nobody.
+    When an older turn has been taken there is no need to look: the connection of the last one would be seen once more,
+    and a second turn for it would find nothing.
     """
 
     mask = IN | EDGE
@@ -168,9 +160,9 @@ class Turns(Source):
         self.last = 0  # its ticket
         self.looked = 0.0  # when it was last looked again
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         if self.looked == self.front.now:
-            return  # an event of before; what it told of will be told again
+            return  # an event from before that look; what it was about will be reported again
         if self.front.draining and self.listener.shut:
             self.front.listening.pop(self.fd, None)
             self.front.remove(self)
@@ -179,19 +171,19 @@ class Turns(Source):
         self.last = self.front.give_turn(self.number)
 
     def deafen(self) -> None:
-        """It is the listener that has to be."""
+        """Keep new clients out; those that wait are still taken."""
         self.listener.deafen()
 
-    def look(self, service: Any) -> bool:
+    def look(self, service: None) -> bool:
         """At the end of a drain, when no turn is out."""
         waits = self.listener.end()
         if waits:
             self.last = self.front.give_turn(self.number)
         return waits
 
-    def expire(self, now: float, service: Any) -> None:
-        """A turn that nobody took for so long may have died with its worker: look again. One turn too many is
-        harmless."""
+    def expire(self, now: float, service: None) -> None:
+        """A turn that no worker took for so long may have died with its worker: look again. One turn too many does no
+        harm."""
         if self.number in self.front.turns.values() and now - self.given > OVERDUE:
             self.front.turns = {each: number for each, number in self.front.turns.items() if number != self.number}
             self.look_again()
@@ -202,14 +194,14 @@ class Turns(Source):
         self.front.poller.modify(self.fd, self.mask)
 
 
-class Taken(Source):
-    """The workers' records of the turns they took."""
+class Taken(Source[None]):
+    """The workers' records of the turns that they took."""
 
     def __init__(self, front: HandingFront, fd: int) -> None:
         self.front = front
         self.fd = fd
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         data = read(self.fd, 65536)
         if not data:
             self.front.abandon()

@@ -35,13 +35,13 @@ from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
 
 
-class LendingFront(Loop, ABC):
+class LendingFront(Loop[None], ABC):
     """Accepts, reads requests, lends. ``limit``: connections at once."""
 
     def __init__(
         self, lifeline: int, protocol: Protocol, router: Router, timeouts: Timeouts, limit: int, waiting: int
     ) -> None:
-        super().__init__(lifeline)
+        super().__init__(lifeline, timeouts.drain)
         self.protocol = protocol
         self.router = router
         self.timeouts = timeouts

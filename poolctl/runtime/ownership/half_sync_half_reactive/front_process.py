@@ -157,7 +157,7 @@ class ProcessLendingFront(LendingFront):
             self._watch()  # who waits for a worker with less to do waits for what comes back
 
 
-class Records(Source):
+class Records(Source[None]):
     """Records of connections that come back, nothing being left to send.
 
     Nobody hurries to take those back: the client has its answer, or its end of file, and the front looks here before it
@@ -199,7 +199,7 @@ class Records(Source):
         return bool(data)
 
 
-class Desertion(Source):
+class Desertion(Source[None]):
     """The end of file of the urgent returns: the mold and all workers are dead. Nothing else comes this way here."""
 
     def __init__(self, front: ProcessLendingFront, fd: int) -> None:
@@ -215,7 +215,7 @@ class Desertion(Source):
         front.abandon()
 
 
-class Leftovers(Source):
+class Leftovers(Source[None]):
     """Connections that come back with files of what the client has not read yet."""
 
     def __init__(self, front: LendingFront, sock: socket.socket) -> None:

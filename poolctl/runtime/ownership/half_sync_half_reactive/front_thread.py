@@ -61,7 +61,7 @@ class ThreadLendingFront(LendingFront):
             self._bell.send(b"x")
 
 
-class Back(Source):
+class Back(Source[None]):
     """The bell of the queue in which connections come back."""
 
     def __init__(
