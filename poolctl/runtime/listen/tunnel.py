@@ -1,0 +1,152 @@
+"""One client's TLS in a loop: the events of its two ends, its deadlines, and its end.
+
+    client -- outer End --+                           +-- inner End -- a pair of sockets -- the connection behind
+                          +--> Tunnel.turn: the pipe --+
+                               moves bytes, both ends
+                               wait for what can come next
+
+When the handshake is done, the loop serves the other end of the pair. It is usually in the same loop; then it is called
+as soon as the pipe has given it something to read, which saves a round of the poller.
+
+Several threads may run the loop. The lock of a tunnel is held by the thread that moves it; only that one arms its ends,
+drops and closes them. So no thread arms a descriptor that another one has closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from threading import Lock
+from typing import Generic
+
+from poolctl.runtime.listen.door import Door, ServingLoop
+from poolctl.runtime.listen.tls_pipe import APP_ENDED, CLOSED, HANDSHAKE, TlsPipe
+from poolctl.runtime.listen.tunnel_end import End
+from poolctl.runtime.loop.source import Handler, S
+from poolctl.runtime.system.poller import IN, OUT
+from poolctl.runtime.task import Peer
+
+log = logging.getLogger("poolctl")
+NEWCOMER = 1.0  # seconds that a drain waits for a handshake that has just begun
+
+
+class Tunnel(Generic[S]):
+    """One client's. ``inner`` and ``behind``, the descriptor of the connection behind, are there when the handshake is
+    done and the loop is given that connection."""
+
+    def __init__(self, loop: ServingLoop[S], fd: int, peer: Peer, door: Door, context: ssl.SSLContext) -> None:
+        self.loop = loop
+        self.peer = peer
+        self.door = door
+        self.pipe = TlsPipe(fd, context, loop.now)
+        self.outer = End(self, fd)
+        self.inner: End[S] | None = None
+        self.behind = -1
+        self._served_by: Handler[S] | None = None  # the handler of the connection behind, where it is in this loop
+        self._turn = Lock()
+
+    def begin(self, service: S) -> None:
+        """The handshake begins, with what has come already."""
+        self.outer.begin()
+        self.turn(service)
+
+    def turn(self, service: S) -> None:
+        """Move what can be moved, in both directions; serve the connection behind when there is one."""
+        pipe, loop = self.pipe, self.loop
+        with self._turn:
+            newcomer = self._move(service)
+        if newcomer:
+            loop.serve(self.behind, self.peer, service, self.door)
+            self._served_by = loop.handlers.get(self.behind)
+        elif pipe.passed and self._served_by is not None and not loop.shared:
+            if loop.handlers.get(self.behind) is self._served_by:
+                loop.deliver(self._served_by, IN, service)
+        else:
+            return
+        with self._turn:
+            if pipe.phase is not CLOSED:
+                try:
+                    pipe.out(loop.now)
+                except OSError as error:
+                    self._fail(error, service)
+                else:
+                    self._settle()
+
+    def _move(self, service: S) -> bool:
+        """True when this has ended the handshake, so that the connection behind has to be served."""
+        pipe = self.pipe
+        if pipe.phase is CLOSED:
+            return False
+        try:
+            pipe.move(self.loop.now)
+            newcomer = pipe.behind >= 0
+            if newcomer:
+                self._take_over()
+        except (OSError, ValueError) as error:
+            self._fail(error, service)
+            return False
+        self._settle()
+        return newcomer
+
+    def _take_over(self) -> None:
+        """The handshake is done: there is an inner end, and a connection behind it, which the loop is about to serve.
+        From here on other threads may have events of them."""
+        self.peer = self.peer._replace(subject=self.pipe.subject)
+        self.inner = End(self, self.pipe.inner)
+        self.inner.begin()
+        self.behind = self.pipe.hand_over()
+
+    def _settle(self) -> None:
+        """Wait for what can come next; end when nothing can."""
+        pipe = self.pipe
+        if pipe.phase is APP_ENDED:
+            self._leave()
+            self.loop.turn_away(pipe.outer, pipe.close())
+            return
+        phase, cipher, plain = pipe.phase, pipe.cipher, pipe.plain
+        if self.inner is not None:
+            self.inner.wait_for((IN if phase.reads_app and not cipher else 0) | (OUT if plain else 0))
+        self.outer.wait_for((IN if phase.reads_client and not plain else 0) | (OUT if cipher else 0))
+
+    def _leave(self) -> None:
+        """Both ends are out of the loop; their descriptors are still open."""
+        self.loop.remove(self.outer)
+        if self.inner is not None:
+            self.loop.remove(self.inner)
+
+    def _fail(self, error: Exception, service: S) -> None:
+        """The client broke off, or broke the rules. An alert may say why; the connection behind finds itself closed."""
+        pipe = self.pipe
+        if pipe.phase is CLOSED:
+            return
+        self._leave()
+        words = pipe.close()
+        if self.behind >= 0:
+            log.debug("a TLS connection ended: %s", error)
+            self.loop.turn_away(pipe.outer, words)
+            return
+        log.info("no TLS handshake with %s: %s", self.peer.client_host or "a unix socket", error)
+        if getattr(error, "reason", "") == "HTTP_REQUEST":
+            words = self.door.protocol.farewell(400, self.peer)
+        self.loop.drop(pipe.outer, service, words)
+
+    def abort(self, service: S) -> None:
+        """Something raised: both ends are closed, and the connection behind finds itself closed."""
+        with self._turn:
+            self._fail(OSError("the tunnel failed"), service)
+
+    def expire(self, now: float, service: S) -> None:
+        """A handshake may take as long as a head, a byte on its way to the client as long as a write."""
+        if self._late(now):
+            with self._turn:
+                if self._late(now):  # still: another thread may have moved it, or ended it
+                    self._fail(TimeoutError("it took too long"), service)
+
+    def _late(self, now: float) -> bool:
+        pipe, timeouts, waited = self.pipe, self.loop.timeouts, now - self.pipe.since
+        return (pipe.phase is HANDSHAKE and waited > timeouts.head) or (bool(pipe.cipher) and waited > timeouts.write)
+
+    def drain(self) -> None:
+        """A handshake that has begun may still end, if it does so soon. Otherwise the connection behind drains."""
+        if self.pipe.phase is HANDSHAKE:
+            self.pipe.since = min(self.pipe.since, self.loop.now - self.loop.timeouts.head + NEWCOMER)
