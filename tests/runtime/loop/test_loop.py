@@ -1,197 +1,517 @@
-"""The loop by itself, over real sockets: what a handler raises, listeners that wait for a descriptor, and arming."""
+"""The turns of a loop, its boundary and its end, with a fake poller and a fake clock."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from math import inf
+from typing import Any, NoReturn
 
 import pytest
+from harness.fake_poller import Events
+from harness.loop_rig import FakeService, LoopRig, names
+from harness.machine import PATIENCE
 from harness.server import wait_until
 
-from poolctl.runtime.listen.door import Door
-from poolctl.runtime.listen.listener import Listener
-from poolctl.runtime.listen.listening import listen
-from poolctl.runtime.loop import loop as loops
-from poolctl.runtime.loop.loop import Loop
-from poolctl.runtime.loop.farewells import Lingering
-from poolctl.runtime.loop.source import AnyService, Source
-from poolctl.runtime.protocol.lines import Lines
-from poolctl.runtime.scoreboard import DONE, FAILED, ROW, TAKEN
-from poolctl.runtime.serving.connection_loop import ConnectionLoop
-from poolctl.runtime.serving.kinds import connection_of
-from poolctl.runtime.serving.service import Service
-from poolctl.runtime.system.poller import IN
-from poolctl.runtime.timeouts import Timeouts
+from poolctl.runtime.loop.draining import cancels_after
+from poolctl.runtime.loop.loop import CROWD, EVENTS, STUMBLES, SWEEP, Loop
+from poolctl.runtime.loop.source import Delivery, Source
+from poolctl.runtime.scoreboard import FAILED
+from poolctl.runtime.system import forked
+from poolctl.runtime.system.poller import EDGE, HUP, IN, ONCE, RDHUP
+
+MakeRig = Callable[..., LoopRig]
+RAISED = [ValueError("on purpose"), SystemExit(), KeyboardInterrupt(), BaseExceptionGroup("g", [ValueError()])]
 
 
-class Shout:
-    """An app that answers in capitals, and raises what it is told to."""
-
-    owns_connection = False
-    asynchronous = False
-
-    def serve(self, request: bytes, out: Any) -> bool:
-        out.send(request.upper() + b"\n")
-        return True
+@pytest.fixture
+def unlogged(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred tracebacks take a second."""
+    caplog.set_level(logging.CRITICAL, "poolctl")
 
 
-class Running:
-    """A loop with a listener, in threads of this process."""
+def raiser(error: BaseException) -> Callable[[], NoReturn]:
+    def do() -> NoReturn:
+        raise error
 
-    def __init__(self, shared: bool) -> None:
-        lifeline, self._life = os.pipe()
-        self.row = memoryview(bytearray(ROW * 8)).cast("q")
-        app: Any = Shout()
-        self.loop = ConnectionLoop(lifeline, Timeouts(drain=5), 100, connection_of(app, shared=shared), shared=shared)
-        door = Door(Lines())
-        self._sock = socket.create_server(("127.0.0.1", 0))
-        self.listener = Listener(self._sock, door)
-        self.port = self._sock.getsockname()[1]
-        self.service = Service(app, door.protocol, self.row)
-        listen(self.loop, self.listener, self.loop.accept)
-        self._threads = [
-            threading.Thread(target=self.loop.run, args=(self.service,)) for _ in range(3 if shared else 1)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def end(self) -> None:
-        os.close(self._life)
-        for thread in self._threads:
-            thread.join()
-        self._sock.close()
-
-    def client(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 10)
+    return do
 
 
-@pytest.fixture(params=["alone", "shared"])
-def running(request: pytest.FixtureRequest) -> Iterator[Running]:
-    made = Running(request.param == "shared")
-    made.start()
-    yield made
-    made.end()
+# turns
 
 
-def ask(client: socket.socket, word: bytes = b"hello") -> bytes:
-    client.sendall(word + b"\n")
-    return client.recv(100)
+def test_events_go_to_their_handlers_with_the_time_of_the_wait(rig: MakeRig) -> None:
+    made = rig()
+    one, other = made.handler(), made.handler()
+    times: list[tuple[float, float]] = []
+    one.does["event"] = lambda: times.append((made.loop.before, made.loop.now))
+    began = made.clock.now
+
+    def later() -> Events:
+        made.clock.now += 7
+        return [(one.fd, IN), (other.fd, HUP)]
+
+    made.loop._next_look = inf
+    made.turns(later)
+    assert (one.calls, other.calls) == ([("event", IN)], [("event", HUP)])
+    assert times == [(began, began + 7)]
 
 
-class Wrong(Source[AnyService]):
-    """A handler that raises what it is made with, at its first event."""
+def test_an_event_of_a_handler_that_has_left_in_the_same_turn_is_nobodys(rig: MakeRig) -> None:
+    made = rig()
+    one, other = made.handler(), made.handler()
+    one.does["event"] = other.leave
+    made.turns([(one.fd, IN), (other.fd, IN)])
+    assert "event" not in names(other.calls)
 
-    def __init__(self, fd: int, error: BaseException) -> None:
-        self.fd = fd
-        self.error: BaseException | None = error
-        self.calls = 0
 
-    def on_event(self, events: int, service: Any) -> None:
-        self.calls += 1
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
-        os.read(self.fd, 1)
+def test_before_events_is_called_after_the_wait_and_before_any_handler(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+    order: list[str] = []
+    made.loop.before_events = lambda: order.append("before")  # type: ignore[method-assign]
+    one.does["event"] = lambda: order.append("event")
+    made.turns([(one.fd, IN)])
+    assert order == ["before", "event"]
 
-    def abort(self, service: Any) -> None:
-        self.was_told = True
+
+def test_a_loop_of_sources_alone_waits_as_long_as_it_takes(rig: MakeRig) -> None:
+    made = rig()
+    made.listener()
+    made.turns([])
+    one = made.handler()
+    made.turns([])
+    one.leave()
+    made.turns([])
+    assert made.poller.patience == [None, None, SWEEP, SWEEP, None, None]
+
+
+def test_a_sweep_comes_every_half_second_and_no_sooner(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+    began = made.clock.now
+    event = [(one.fd, IN)]
+    # the clock moves on by half a second in a wait without an event, after which the time of the turn is taken
+    made.turns(event, event, [], event)
+    assert one.calls == [
+        ("event", IN),
+        ("expire", began),
+        ("event", IN),
+        ("expire", began + SWEEP),
+        ("event", IN),
+    ]
+
+
+def test_who_raises_when_swept_ends_alone(rig: MakeRig) -> None:
+    made = rig()
+    one, other = made.handler(), made.handler()
+    one.does["expire"] = raiser(ValueError("on purpose"))
+    made.turns([])
+    assert names(one.calls) == ["expire", "abort"]
+    assert names(other.calls) == ["expire"]
+    assert one.fd not in made.loop.handlers
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+def test_in_a_loop_of_one_thread_nothing_is_rearmed(rig: MakeRig, delivery: Delivery) -> None:
+    made = rig()
+    one = made.handler(delivery)
+    assert made.poller.masks[one.fd] == IN
+    made.turns([(one.fd, IN)] * 5 + [(one.fd, IN)] * (EVENTS - 5))
+    assert len([call for call in one.calls if call[0] == "event"]) == EVENTS
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), SystemExit(), KeyboardInterrupt(), BaseExceptionGroup("g", [ValueError()])]
+    ("delivery", "mask", "explicit", "rearmed"),
+    [
+        (Delivery.ONE_SHOT, IN | ONCE, False, True),
+        (Delivery.OWN, IN | ONCE, False, False),
+        (Delivery.EDGE, IN | EDGE | RDHUP, False, True),  # no event silences it
+        (Delivery.ONE_SHOT, IN | ONCE, True, True),
+        (Delivery.EDGE, IN | EDGE | RDHUP, True, True),
+    ],
 )
-def test_what_a_handler_raises_is_counted_and_the_loop_goes_on(
-    running: Running, error: BaseException, caplog: pytest.LogCaptureFixture
+def test_in_a_shared_loop_the_delivery_says_who_rearms(
+    rig: MakeRig, delivery: Delivery, mask: int, explicit: bool, rearmed: bool
 ) -> None:
-    reader, writer = os.pipe()
-    wrong = Wrong(reader, error)
-    running.loop.sources.add(reader)
-    running.loop.add(wrong)
-    os.write(writer, b"x")
-    wait_until(lambda: wrong.calls >= 2, "the next event of the source, which goes on")
-    assert running.row[FAILED] == 1
-    assert wrong.was_told
-    with running.client() as client:
-        assert ask(client) == b"HELLO\n"
-    running.loop.remove(wrong)
-    os.close(reader)
-    os.close(writer)
+    made = rig(shared=True)
+    made.loop._explicit = explicit
+    one = made.handler(delivery)
+    assert made.poller.masks[one.fd] == mask
+    made.turns([(one.fd, IN)])
+    assert bool(made.poller.waits_for(one.fd)) == rearmed
+    assert bool(made.poller.masks[one.fd] & ONCE) == (delivery is not Delivery.EDGE or explicit)
 
 
-def test_a_connection_whose_conversation_raises_is_closed_and_counted_once(running: Running) -> None:
-    with running.client() as broken, running.client() as other:
-        assert ask(broken) == b"HELLO\n"
-        assert ask(other) == b"HELLO\n"
-        found = [each for each in running.loop.handlers.values() if hasattr(each, "conversation")]
-        name = broken.getsockname()
-        (connection,) = [each for each in found if socket_name(each.fd) == name]
-
-        def receive(data: bytes) -> None:
-            raise RuntimeError("on purpose")
-
-        connection.conversation.receive = receive  # type: ignore[attr-defined]
-        broken.sendall(b"again\n")
-        assert broken.recv(100) == b""
-        assert ask(other) == b"HELLO\n"
-        wait_until(lambda: running.row[FAILED] == 1, "the count")
-        assert running.loop.open == 1
-        assert running.row[TAKEN] - running.row[DONE] == 1
+def test_a_shared_loop_takes_one_event_at_a_time(rig: MakeRig) -> None:
+    made = rig(shared=True)
+    one, other = made.handler(), made.handler()
+    with pytest.raises(AssertionError):
+        made.turns([(one.fd, IN), (other.fd, IN)])
 
 
-def socket_name(fd: int) -> Any:
-    sock = socket.socket(fileno=fd)
-    try:
-        return sock.getpeername()
-    finally:
-        sock.detach()
+def test_who_leaves_in_its_event_is_not_rearmed(rig: MakeRig) -> None:
+    made = rig(shared=True)
+    one = made.handler()
+    one.does["event"] = one.leave
+    made.turns([(one.fd, IN)])
+    assert one.fd not in made.poller.masks
 
 
-def test_a_closed_connection_brings_back_a_listener_that_ran_out_of_descriptors(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+# the boundary
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_what_a_handler_raises_is_logged_and_counted_and_ends_it_alone(
+    rig: MakeRig, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At once: the next sweep, which would do it too, is an hour away."""
-    monkeypatch.setattr(loops, "SWEEP", 3600)
-    with running.client() as before:
-        assert ask(before) == b"HELLO\n"
-        running.loop._next_sweep = running.loop._next_look = running.loop.now + 3600
-        (listening,) = running.loop.listening.values()
-        running.loop.pause(listening)  # type: ignore[arg-type]
-        with running.client() as waiting:
-            assert listening.fd not in running.loop.handlers
-            assert ask(before) == b"HELLO\n"
-            assert listening.fd not in running.loop.handlers
-            before.close()
-            assert ask(waiting) == b"HELLO\n"
+    made = rig()
+    one, other = made.handler(), made.handler()
+    one.does["event"] = raiser(error)
+    made.turns([(one.fd, IN), (other.fd, IN)])
+    assert names(one.calls)[:2] == ["event", "abort"]
+    assert names(other.calls)[0] == "event"
+    assert made.service.row[FAILED] == 1
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_of_several_that_drop_a_handler_one_may_close_it(shared: bool) -> None:
-    lifeline, life = os.pipe()
-    loop: Loop[None] = Loop(lifeline, shared=shared)
-    for _ in range(200):
-        one, other = socket.socketpair()
-        handler = Lingering(loop.farewells, other)
-        loop.add(handler)
-        start = threading.Barrier(3)
-        won: list[bool] = []
+def test_a_front_has_no_service_and_counts_nothing(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+    one.does["event"] = raiser(ValueError("on purpose"))
+    made.turns([(one.fd, IN)], service=None)
+    assert names(one.calls) == ["event", "abort"]
 
-        def race(drop: Callable[[Any], bool] = loop.remove, handler: Any = handler) -> None:
-            start.wait()  # noqa: B023  # the thread ends in this round
-            won.append(drop(handler))  # noqa: B023
-            loop.rearm(handler)
 
-        threads = [threading.Thread(target=race) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(won) == [False, False, True]
-        one.close()
-        other.close()
-    os.close(life)
-    assert handler.mask == IN
+def test_who_cannot_even_be_aborted_is_closed_by_the_loop(rig: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
+    made = rig()
+    one = made.handler()
+    one.does = {"event": raiser(ValueError("first")), "abort": raiser(ValueError("second"))}
+    made.turns([(one.fd, IN)])
+    assert one.fd not in made.loop.handlers
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(one.fd)
+    assert ["first" in record.getMessage() for record in caplog.records] == [True, False]
+    one.sock.detach()
+
+
+def test_an_event_that_is_delivered_has_the_same_boundary(rig: MakeRig) -> None:
+    made = rig()
+    one, other = made.handler(), made.handler()
+    one.does["event"] = raiser(ValueError("on purpose"))
+    made.loop.deliver(one, IN, made.service)
+    made.loop.deliver(other, IN, made.service)
+    assert (names(one.calls), names(other.calls)) == (["event", "abort"], ["event"])
+
+
+def test_a_newcomer_that_has_a_handler_is_ended_by_it(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+    made.loop.fail_newcomer(one.fd, made.service, ValueError("on purpose"))
+    assert one.calls == ["abort"]
+    assert made.service.row[FAILED] == 1
+
+
+def test_a_newcomer_without_one_is_dropped(rig: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
+    made = rig()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        made.loop.fail_newcomer(ours.detach(), made.service, ValueError("on purpose"))
+        assert theirs.recv(10) == b""
+    assert "on purpose" in caplog.text
+
+
+def test_who_is_dropped_with_words_gets_them(rig: MakeRig) -> None:
+    made = rig()
+    ours, theirs = socket.socketpair()
+    made.socks += ours, theirs
+    made.loop.drop(os.dup(ours.fileno()), made.service, b"busy")
+    assert (theirs.recv(10), theirs.recv(10)) == (b"busy", b"")
+    (lingering,) = made.loop.handlers.keys() - made.loop.sources
+    made.loop.handlers[lingering].expire(inf, made.service)
+    assert made.loop.handlers.keys() == made.loop.sources
+
+
+# turns that fail
+
+
+def test_a_turn_that_fails_is_logged_and_the_loop_goes_on(rig: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
+    made = rig()
+    made.run(raiser(KeyboardInterrupt()), raiser(ValueError()), made.ends())
+    assert len(caplog.records) == 2
+    assert made.loop.finished
+
+
+def fail() -> NoReturn:
+    raise ValueError("on purpose")
+
+
+@pytest.mark.usefixtures("unlogged")
+def test_a_loop_that_does_nothing_but_fail_raises(rig: MakeRig) -> None:
+    made = rig()
+    with pytest.raises(ValueError, match="on purpose"):
+        made.run(*[fail] * (STUMBLES + 1))
+
+
+@pytest.mark.usefixtures("unlogged")
+def test_a_turn_that_succeeds_forgives_those_before(rig: MakeRig) -> None:
+    made = rig()
+    made.run(*[fail] * STUMBLES, [], *[fail] * STUMBLES, made.ends())
+    assert made.loop.finished
+
+
+def test_after_a_turn_that_failed_a_shared_loop_asks_for_events_again(rig: MakeRig) -> None:
+    """The one event of a handler may have been lost with it; what waits for nothing is left alone."""
+    made = rig(shared=True)
+    one, edge, mute = made.handler(), made.handler(Delivery.EDGE), made.handler()
+    made.loop.mute(mute)
+    made.poller.report(one.fd, IN)
+    made.loop.stumble(ValueError("on purpose"))
+    assert made.poller.waits_for(one.fd) == IN
+    assert made.poller.masks[one.fd] == IN | ONCE
+    assert made.poller.masks[edge.fd] == IN | EDGE | RDHUP
+    assert mute.fd not in made.poller.masks
+
+
+# the end
+
+
+def test_an_idle_loop_ends_with_its_lifeline(rig: MakeRig) -> None:
+    made = rig()
+    made.run([], made.ends())
+    assert made.loop.finished
+    assert not made.loop.handlers
+
+
+def test_a_drain_waits_for_its_handlers(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+
+    def leave() -> Events:
+        one.leave()
+        return []
+
+    made.run(made.ends(), [], [(one.fd, IN)], leave)
+    assert names(one.calls)[0] == "drain"
+
+
+def test_who_raises_when_told_of_the_drain_ends_alone(rig: MakeRig) -> None:
+    made = rig()
+    one, other = made.handler(), made.handler()
+    one.does["drain"] = raiser(ValueError("on purpose"))
+    other.does["drain"] = other.leave
+    made.run(made.ends())
+    assert one.calls == ["drain", "abort"]
+
+
+def test_a_second_drain_is_none(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+    made.loop.drain(made.service)
+    made.loop.drain(made.service)
+    assert one.calls == ["drain"]
+
+
+def test_near_the_end_of_its_time_every_deadline_is_over(rig: MakeRig) -> None:
+    made = rig(drain=10.0)
+    one = made.handler()
+    made.turns(made.ends())
+    began = made.clock.now
+    last = began + cancels_after(10.0)
+    while made.clock.now <= last:
+        made.turns([])
+    made.turns([])
+    given = [call[1] for call in one.calls if call[0] == "expire"]
+    assert given[-1] == inf
+    assert all(now < last or now == inf for now in given)
+
+
+def test_a_loop_without_a_time_to_drain_never_hurries(rig: MakeRig) -> None:
+    made = rig(drain=inf)
+    one = made.handler()
+    made.turns(made.ends(), [])
+    made.clock.now += 1e9
+    made.turns([])
+    assert inf not in [call[1] for call in one.calls if call[0] == "expire"]
+
+
+def test_a_short_drain_is_swept_more_often(rig: MakeRig) -> None:
+    made = rig(drain=1.0)
+    made.handler()
+    made.turns(made.ends(), [])
+    assert made.poller.patience[-1] == 0.05
+
+
+def test_a_listener_is_asked_until_nobody_waits(rig: MakeRig) -> None:
+    made = rig()
+    listener = made.listener()
+    listener.waiting = 2
+    made.run(made.ends(), [], [], [])
+    assert listener.calls == ["look"] * 3
+    assert made.poller.patience == [None, 0, 0, 0]
+
+
+def test_a_listener_is_asked_only_when_there_was_no_event(rig: MakeRig) -> None:
+    """Who is served comes first: newcomers wait in the kernel."""
+    made = rig()
+    listener, one = made.listener(), made.handler()
+    made.turns(made.ends(), [(one.fd, IN)])
+    assert listener.calls == []
+    made.turns([])
+    assert listener.calls == ["look"]
+
+
+def test_after_half_a_second_of_a_drain_nobody_may_join(rig: MakeRig) -> None:
+    made = rig()
+    listener = made.listener()
+    listener.waiting = 3
+
+    def later() -> Events:
+        made.clock.now += CROWD + 0.1
+        return []
+
+    made.run(made.ends(), [], later, [], [])
+    assert listener.calls == ["look", "deafen", "look", "look", "look"]
+
+
+def test_a_listener_that_others_keep_is_left_to_them(rig: MakeRig) -> None:
+    made = rig()
+    listener = made.listener(kept_outside=True)
+    listener.waiting = 1
+    made.run(made.ends())
+    assert listener.calls == []
+    assert listener.fd not in made.poller.masks
+
+
+def test_a_listener_that_was_paused_is_asked_too(rig: MakeRig) -> None:
+    made = rig()
+    listener = made.listener()
+    made.loop.pause(listener)
+    made.run(made.ends(), [])
+    assert listener.calls == ["look"]
+
+
+def test_a_listener_that_pauses_in_the_drain_is_not_given_up(rig: MakeRig) -> None:
+    """Out of descriptors: whoever waits there is taken when one is free."""
+    made = rig()
+    listener, one = made.listener(), made.handler()
+    look = listener.look
+
+    def out_of_descriptors(service: Any) -> bool:
+        made.loop.pause(listener)
+        listener.look = look  # type: ignore[method-assign]
+        return False
+
+    listener.look = out_of_descriptors  # type: ignore[method-assign]
+    listener.waiting = 1
+
+    def leave() -> Events:
+        one.leave()
+        return []
+
+    made.run(made.ends(), [], leave, [])
+    assert listener.waiting == 0
+    assert listener.fd not in made.loop.handlers
+
+
+def test_a_loop_that_is_abandoned_ends_at_once(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+    one.does["event"] = made.loop.abandon
+    made.run([(one.fd, IN)])
+    assert made.loop.finished
+
+
+def test_the_end_wakes_whoever_waits_and_is_told_once(rig: MakeRig) -> None:
+    made = rig()
+    reader = made.loop._finish_reader
+    made.loop._finish()
+    made.loop._finish()
+    assert os.read(reader, 1) == b""
+
+
+# its descriptors
+
+
+def test_all_descriptors_of_a_loop_are_known(rig: MakeRig) -> None:
+    """A child that the app forks closes them."""
+    made = rig()
+    one = made.handler()
+    more, other = os.pipe()
+
+    class Owner(Source[Any]):
+        fd = made.handler(add=False).fd
+
+        def on_event(self, events: int, service: Any) -> None: ...
+
+        def descriptors(self) -> set[int]:
+            return {more}
+
+    made.loop.add_source(Owner())
+    found = made.loop.descriptors()
+    assert {one.fd, Owner.fd, more, made.lifeline, made.loop._finish_reader, made.loop._finish_writer} <= found
+    os.close(more)
+    os.close(other)
+
+
+def test_a_loop_that_is_closed_has_none(rig: MakeRig) -> None:
+    made = rig()
+    made.run(made.ends())
+    assert made.loop in forked._held.holders
+    made.loop.close()
+    assert made.loop not in forked._held.holders
+    assert made.poller.closed
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(made.loop._finish_reader)
+    made.loop._finish_reader = os.open(os.devnull, os.O_RDONLY)
+
+
+# threads
+
+
+def test_two_threads_of_a_shared_loop_serve_two_handlers_at_once_and_both_end() -> None:
+    """With the kernel's own poller: the event of one is handed out while the other is being served."""
+    lifeline, mold = os.pipe()
+    loop: Loop[FakeService] = Loop(lifeline, shared=True)
+    both = threading.Barrier(2, timeout=PATIENCE)
+
+    class Meeting(Source[FakeService]):
+        def __init__(self) -> None:
+            self.sock, self.far = socket.socketpair()
+            self.fd = self.sock.fileno()
+            self.threads: set[int] = set()
+
+        def on_event(self, events: int, service: FakeService) -> None:
+            self.sock.recv(10)
+            both.wait()
+            self.threads.add(threading.get_ident())
+
+    handlers = [Meeting(), Meeting()]
+    for each in handlers:
+        loop.add(each)
+    threads = [threading.Thread(target=loop.run, args=(FakeService(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        for each in handlers:
+            each.far.send(b"x")
+        wait_until(lambda: all(each.threads for each in handlers), "both events")
+        assert handlers[0].threads.isdisjoint(handlers[1].threads)
+        for each in handlers:
+            each.threads.clear()
+    os.close(mold)
+    for each in handlers:
+        loop.remove(each)
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    for each in handlers:
+        each.sock.close()
+        each.far.close()
+    loop.close()
+    os.close(lifeline)
