@@ -5,6 +5,7 @@
 # make faults the long forms of the fault tests
 # make fuzz   some thousand odd connections of each protocol against every kind of server
 # make speed  what has a bar on a quiet machine: validate, the guard around plugins
+# make docs   draw the tables and pictures of docs/ that the code decides
 # make bench  cost per request and waiting behind long requests, beside peers, and threads; needs wrk and taskset
 # Needs Python 3.11 or newer; another one than python3: make PYTHON=python3.12 run
 
@@ -18,7 +19,7 @@ JOBS ?= 6
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml
 
-.PHONY: run test check short faults fuzz speed bench clean
+.PHONY: run test check short faults fuzz speed docs bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
@@ -34,6 +35,9 @@ faults: $(VENV)/installed-dev
 
 fuzz: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m fuzz tests/fuzz
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python tests/docs/drawn.py
 
 speed: $(VENV)/installed-dev
 	$(BIN)/python -m bench.validate

@@ -1,4 +1,4 @@
-"""The files that docs/design.md names are there."""
+"""The files and folders that the pages name exist."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMED = re.findall(r"`((?:poolctl/)?(?:[a-z_0-9]+/)+[a-z_0-9]*(?:\.py)?)`", (ROOT / "docs" / "design.md").read_text())
+PAGES = [
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "guarantees", "reference")),
+]
+NAMED = [name for page in PAGES for name in re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]*(?:\.py)?)`", page.read_text())]
 PLACES = (ROOT, ROOT / "poolctl", ROOT / "poolctl" / "runtime")
 
 
 @pytest.mark.parametrize("name", sorted({name for name in NAMED if name.endswith(("/", ".py"))}))
-def test_a_file_or_folder_that_is_named_is_there(name: str) -> None:
+def test_a_named_file_or_folder_exists(name: str) -> None:
     assert any((place / name).exists() for place in PLACES)

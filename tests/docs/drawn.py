@@ -1,0 +1,44 @@
+"""The parts of the pages that the code decides: each stands below a comment that says how it is drawn.
+
+    <!-- drawn: rules -->                                                the table of refused combinations
+    <!-- drawn: poolctl explain topologies/x.yaml --format mermaid -->   a picture
+
+`make docs` runs this file, which draws all of them again; test_drawn compares.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from poolctl.assembly.fitting.rules import RULES
+from poolctl.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+EXPLAIN = re.compile(r"poolctl explain (topologies/[\w.-]+) --format mermaid")
+DRAWN = re.compile(r"^(<!-- drawn: (.+) -->\n)(?:\n(?:```mermaid\n(?:.*\n)*?```\n|(?:\|.*\n)+))?", re.MULTILINE)
+
+
+def drawing(source: str) -> str:
+    """What a comment asks for. Raises ValueError when there is no such thing."""
+    if source == "rules":
+        rows = [f"| {rule.axis} | {rule.reason} |\n" for rule in RULES]
+        return "| axis | refused because |\n| --- | --- |\n" + "".join(rows)
+    if found := EXPLAIN.fullmatch(source):
+        done = CliRunner().invoke(cli, ["explain", str(ROOT / found[1]), "--format", "mermaid"], catch_exceptions=False)
+        if done.exit_code == 0:
+            return f"```mermaid\n{done.stdout}```\n"
+    raise ValueError(f"nothing draws {source!r}")
+
+
+def redrawn(text: str) -> str:
+    """A page with all its drawings as the code draws them now."""
+    return DRAWN.sub(lambda found: f"{found[1]}\n{drawing(found[2])}", text)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(redrawn(page.read_text()))
