@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "guarantees", "reference")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "guarantees", "host", "reference")),
 ]
 NAMED = [name for page in PAGES for name in re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]*(?:\.py)?)`", page.read_text())]
 PLACES = (ROOT, ROOT / "poolctl", ROOT / "poolctl" / "runtime")
