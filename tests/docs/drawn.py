@@ -2,14 +2,18 @@
 
     <!-- drawn: rules -->                                                the table of refused combinations
     <!-- drawn: poolctl explain topologies/x.yaml --format mermaid -->   a picture
+    <!-- drawn: states poolctl.runtime.serving.phases -->                the TRANSITIONS of a module
+    <!-- drawn: phases poolctl.runtime.serving.phases -->                what each phase of such a table means
 
 `make docs` runs this file, which draws all of them again; test_drawn compares.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 from typer.testing import CliRunner
 
@@ -18,6 +22,7 @@ from poolctl.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+STATES = re.compile(r"(states|phases) ([\w.]+)")
 EXPLAIN = re.compile(r"poolctl explain (topologies/[\w.-]+) --format mermaid")
 DRAWN = re.compile(r"^(<!-- drawn: (.+) -->\n)(?:\n(?:```mermaid\n(?:.*\n)*?```\n|(?:\|.*\n)+))?", re.MULTILINE)
 
@@ -31,7 +36,29 @@ def drawing(source: str) -> str:
         done = CliRunner().invoke(cli, ["explain", str(ROOT / found[1]), "--format", "mermaid"], catch_exceptions=False)
         if done.exit_code == 0:
             return f"```mermaid\n{done.stdout}```\n"
+    if found := STATES.fullmatch(source):
+        module = importlib.import_module(found[2])
+        return states(module) if found[1] == "states" else phases(module)
     raise ValueError(f"nothing draws {source!r}")
+
+
+def states(module: Any) -> str:
+    """The diagram of a table of legal steps."""
+    steps = {
+        before.name: [phase.name for phase in type(before) if phase in afters]
+        for before, afters in module.TRANSITIONS.items()
+    }
+    first = next(iter(steps))
+    lines = [f"    [*] --> {first}"]
+    lines += [f"    {before} --> {after}" for before, afters in steps.items() for after in afters]
+    lines += [f"    {before} --> [*]" for before, afters in steps.items() if not afters]
+    return "```mermaid\nstateDiagram-v2\n" + "\n".join(lines) + "\n```\n"
+
+
+def phases(module: Any) -> str:
+    """What each phase of such a table means."""
+    rows = [f"| {phase.name} | {getattr(phase, 'meaning', phase.value)} |\n" for phase in module.TRANSITIONS]
+    return "| phase | meaning |\n| --- | --- |\n" + "".join(rows)
 
 
 def redrawn(text: str) -> str:

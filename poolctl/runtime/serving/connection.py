@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 from os import close, read
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.loop.source import Delivery
+from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
-from poolctl.runtime.serving.client_connection import READ, ClientConnection
+from poolctl.runtime.serving.client_connection import READ, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, WAITED, left, state
 from poolctl.runtime.serving.multiplex import multiplex
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, READING, SENDING, WAITS_FOR_REQUEST
@@ -26,8 +26,22 @@ from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
 
-if TYPE_CHECKING:
-    from poolctl.runtime.serving.connection_loop import ConnectionLoop
+
+class ServedLoop(ClientLoop, Protocol):
+    """The loop, as a connection that it owns asks it."""
+
+    draining: bool
+    shared: bool  # several threads run it
+    open: int  # connections
+
+    def closing(self, handler: AnyHandler) -> None:
+        """The handler is about to close its descriptor."""
+
+    def turn_away(self, fd: int, words: bytes) -> None:
+        """Tell a client why it is not served, let it read that, close."""
+
+    def fail(self, handler: Handler[Service], service: Service, error: BaseException) -> None:
+        """A handler raised: log it, count it, and end what the handler stands for."""
 
 
 class Connection(ClientConnection):
@@ -41,9 +55,9 @@ class Connection(ClientConnection):
 
     __slots__ = ("again", "conversation", "hung", "loop")
 
-    loop: ConnectionLoop
+    loop: ServedLoop
 
-    def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
+    def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
         ClientConnection.__init__(self, fd, loop.now, leaving=loop.draining)
         self.loop = loop
         self.conversation = conversation

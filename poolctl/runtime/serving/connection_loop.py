@@ -11,6 +11,7 @@ choice of ownership.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from poolctl.runtime.listen.door import Door
@@ -20,6 +21,7 @@ from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.serving.leaving import WAITED, state
 from poolctl.runtime.serving.phases import CLOSED, Phase
 from poolctl.runtime.serving.service import Service
+from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
 
@@ -48,9 +50,17 @@ class ConnectionLoop(Loop[Service]):
     503."""
 
     def __init__(
-        self, lifeline: int, timeouts: Timeouts, limit: int, new: NewConnection, *, shared: bool = False
+        self,
+        lifeline: int,
+        timeouts: Timeouts,
+        limit: int,
+        new: NewConnection,
+        *,
+        shared: bool = False,
+        clock: Callable[[], float] = monotonic,
+        poller: Poller | None = None,
     ) -> None:
-        super().__init__(lifeline, timeouts.drain, shared=shared)
+        super().__init__(lifeline, timeouts.drain, shared=shared, clock=clock, poller=poller)
         self._new = new
         self.timeouts = timeouts
         self.limit = limit

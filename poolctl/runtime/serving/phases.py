@@ -30,7 +30,7 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     NEW: frozenset((READING, ANSWERING, SENDING, IDLE, CLOSED)),
     READING: frozenset((ANSWERING, SENDING, IDLE, CLOSED)),
     ANSWERING: frozenset((READING, SENDING, FINISHING, IDLE, CLOSED)),
-    SENDING: frozenset((READING, ANSWERING, FINISHING, IDLE, CLOSED)),
+    SENDING: frozenset((ANSWERING, IDLE, CLOSED)),
     FINISHING: frozenset((CLOSED,)),
     IDLE: frozenset((READING, ANSWERING, SENDING, CLOSED)),
     CLOSED: frozenset(),

@@ -9,21 +9,17 @@ from math import inf
 from os import close, read
 from socket import socket as Socket
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
-from poolctl.runtime.serving.connection import Connection
+from poolctl.runtime.serving.connection import Connection, ServedLoop
 from poolctl.runtime.serving.leaving import BROKEN
 from poolctl.runtime.serving.phases import CLOSED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked, threads
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.task import Peer
-
-if TYPE_CHECKING:
-    from poolctl.runtime.serving.connection_loop import ConnectionLoop
 
 log = logging.getLogger("poolctl")
 ENDS = RDHUP | HUP | ERR
@@ -38,7 +34,7 @@ class SharedConnection(Connection):
 
     __slots__ = ("_broken", "_turn")
 
-    def __init__(self, loop: ConnectionLoop, fd: int, conversation: Conversation) -> None:
+    def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
         super().__init__(loop, fd, conversation)
         self._turn = Lock()
         self._broken = 0  # what an edge has said of the client's leaving
@@ -145,7 +141,7 @@ class Owned(Source[Service]):
     the rest.
     """
 
-    def __init__(self, loop: ConnectionLoop, fd: int) -> None:
+    def __init__(self, loop: ServedLoop, fd: int) -> None:
         """Raises OSError where there is no descriptor for the pipe; then nothing has changed."""
         self.loop = loop
         self._shut = False  # the client was hung up on

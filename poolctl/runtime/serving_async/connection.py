@@ -26,12 +26,12 @@ from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.inflow import news_of
 from poolctl.runtime.serving_async.overdue import TOO_LATE
 from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
-    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
 EAGER = sys.version_info >= (3, 12)  # does a task make its first step where it is made?
 FULL = 65536  # bytes of a body that wait for the app; then the client has to
@@ -46,9 +46,7 @@ class AsyncConnection(TaskConnection):
 
     conversation: StreamingConversation
 
-    def __init__(
-        self, loop: AsyncConnectionLoop, fd: int, conversation: StreamingConversation, service: Service
-    ) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: StreamingConversation, service: Service) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.app = cast("ExchangeApp", service.app)
         self.exchange: Any = None

@@ -20,12 +20,12 @@ from poolctl.runtime.serving_async.connection import AsyncConnection
 from poolctl.runtime.serving_async.http2_stream import TaskStream
 from poolctl.runtime.serving_async.overdue import TOO_LATE
 from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.serving_async.task_start import REQUEST
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
-    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
 AHEAD = 1024 * 1024  # bytes that wait for the client, past which it is not read from
@@ -38,7 +38,7 @@ class Http2Connection(TaskConnection):
 
     conversation: StreamingHttp2
 
-    def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: StreamingHttp2, service: Service) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: StreamingHttp2, service: Service) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.app = cast("ExchangeApp", service.app)
         self._tasks: dict[asyncio.Task[None], TaskStream] = {}

@@ -22,11 +22,11 @@ from poolctl.runtime.serving.phases import ANSWERING, IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import message
 from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_function import MessageApp
-    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
 AHEAD = 65536  # bytes that are read while requests wait for the one in hand; then the client has to
 NAME = "messages"  # of tasks
@@ -37,7 +37,7 @@ class MessageConnection(TaskConnection):
 
     __slots__ = ("_ahead", "_app", "_asked", "_taken", "late")
 
-    def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service) -> None:
         super().__init__(loop, fd, conversation, service)
         self._app = cast("MessageApp", service.app)
         self._ahead = 0  # bytes read since the last time that no request waited

@@ -25,11 +25,11 @@ from poolctl.runtime.serving.phases import ANSWERING, IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import converse
 from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_stream import AsyncStreamApp
-    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
 FULL = 65536  # bytes that wait for the app; then the client has to
 NAME = "stream"  # of tasks
@@ -40,7 +40,7 @@ class StreamConnection(TaskConnection):
 
     __slots__ = ("_app", "_came", "_taken", "_waits_since", "received")
 
-    def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service) -> None:
         super().__init__(loop, fd, conversation, service)
         self._app = cast("AsyncStreamApp", service.app)
         self.received = bytearray()

@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Coroutine, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 from poolctl.runtime.serving.service import REQUEST, Service, Work
+from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system.poller import IN
-
-if TYPE_CHECKING:
-    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
 HERE, ENDED, GONE = Presence
 
@@ -30,9 +28,9 @@ class TaskConnection(Connection):
     __slots__ = ("client", "service", "task")
 
     work: ClassVar[Work] = REQUEST
-    loop: AsyncConnectionLoop
+    loop: TaskLoop
 
-    def __init__(self, loop: AsyncConnectionLoop, fd: int, conversation: Conversation, service: Service) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service) -> None:
         Connection.__init__(self, loop, fd, conversation)
         self.service = service
         self.task: asyncio.Task[None] | None = None

@@ -25,11 +25,11 @@ from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.connection import AHEAD, FULL, AsyncConnection
 from poolctl.runtime.serving_async.stopping import CANCELLED
 from poolctl.runtime.serving_async.task_connection import GONE, TaskConnection
+from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.protocol.http.protocol import Http
-    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
 log = logging.getLogger("poolctl")
 BEHIND = 1024 * 1024  # bytes that wait for the client, past which it is not read from
@@ -47,9 +47,7 @@ class WebSocketConnection(TaskConnection):
     line: ClassVar[str] = ""
     conversation: WebSocketConversation
 
-    def __init__(
-        self, loop: AsyncConnectionLoop, fd: int, conversation: WebSocketConversation, service: Service
-    ) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: WebSocketConversation, service: Service) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.exchange: Any = None
         self._came: asyncio.Future[None] | None = None  # the app waits for a message

@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, BinaryIO
 
@@ -30,7 +31,7 @@ from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.serving.phases import CLOSED
-from poolctl.runtime.system.poller import IN
+from poolctl.runtime.system.poller import IN, Poller
 from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
 
@@ -39,9 +40,18 @@ class LendingFront(Loop[None], ABC):
     """Accepts, reads requests, lends. ``limit``: connections at once."""
 
     def __init__(
-        self, lifeline: int, protocol: Protocol, router: Router, timeouts: Timeouts, limit: int, waiting: int
+        self,
+        lifeline: int,
+        protocol: Protocol,
+        router: Router,
+        timeouts: Timeouts,
+        limit: int,
+        waiting: int,
+        *,
+        clock: Callable[[], float] = monotonic,
+        poller: Poller | None = None,
     ) -> None:
-        super().__init__(lifeline, timeouts.drain)
+        super().__init__(lifeline, timeouts.drain, clock=clock, poller=poller)
         self.protocol = protocol
         self.router = router
         self.timeouts = timeouts

@@ -207,7 +207,6 @@ class HeldConnection(ClientConnection):
     def returned(self, keep: bool, left: Outbound | None) -> None:
         """The worker has answered, but for what the client did not take."""
         self.ticket = self.ahead = 0
-        self._notice_return()
         self.since = self.loop.now
         if not keep:
             self.leaving = True
@@ -224,6 +223,7 @@ class HeldConnection(ClientConnection):
         elif not keep:
             self.close()
         else:
+            self.phase = IDLE
             self.advance()
 
     def _write(self) -> None:
