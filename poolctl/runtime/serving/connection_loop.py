@@ -15,9 +15,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Handler
-from poolctl.runtime.scoreboard import DONE, TAKEN
+from poolctl.runtime.serving.accepting_loop import AcceptingLoop
 from poolctl.runtime.serving.leaving import WAITED, state
 from poolctl.runtime.serving.phases import CLOSED, Phase
 from poolctl.runtime.serving.service import Service
@@ -45,7 +44,7 @@ class LoopConnection(Handler[Service], Protocol):
 NewConnection = Callable[[Any, int, Peer, Service, Door], LoopConnection]
 
 
-class ConnectionLoop(Loop[Service]):
+class ConnectionLoop(AcceptingLoop[Service]):
     """Serves the connections it owns, which ``new`` makes. ``limit``: how many at once; more are turned away with a
     503."""
 
@@ -60,26 +59,10 @@ class ConnectionLoop(Loop[Service]):
         clock: Callable[[], float] = monotonic,
         poller: Poller | None = None,
     ) -> None:
-        super().__init__(lifeline, timeouts.drain, shared=shared, clock=clock, poller=poller)
+        super().__init__(lifeline, timeouts, limit, shared=shared, clock=clock, poller=poller)
         self._new = new
-        self.timeouts = timeouts
-        self.limit = limit
-        self.open = 0
         # Until when newcomers may have waited while this loop was busy: for as long again as it was away.
         self._wary = 0.0
-
-    def accept(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
-        """A new connection."""
-        service.row[TAKEN] += 1
-        if self.open >= self.limit:
-            service.row[DONE] += 1
-            self.turn_away(fd, door.busy(peer))
-            return
-        self.open += 1
-        try:
-            door.enter(self, fd, peer, service)
-        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.fail_newcomer(fd, service, error)
 
     def serve(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """A connection that has come through its door. Its first bytes have usually come with it, so they are read
@@ -98,9 +81,3 @@ class ConnectionLoop(Loop[Service]):
                 connection.drain(service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail_newcomer(fd, service, error)
-
-    def drop(self, fd: int, service: Service, words: bytes = b"") -> None:
-        """A connection that ended in its door."""
-        self.open -= 1
-        service.row[DONE] += 1
-        super().drop(fd, service, words)

@@ -24,19 +24,20 @@ from poolctl.runtime.channels.parcel import ENDED, LAST
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
-from poolctl.runtime.loop.loop import SWEEP, Loop
+from poolctl.runtime.loop.loop import SWEEP
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
+from poolctl.runtime.serving.accepting_loop import AcceptingLoop
 from poolctl.runtime.serving.phases import CLOSED
 from poolctl.runtime.system.poller import IN, Poller
 from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
 
 
-class LendingFront(Loop[None], ABC):
+class LendingFront(AcceptingLoop[None], ABC):
     """Accepts, reads requests, lends. ``limit``: connections at once."""
 
     def __init__(
@@ -51,16 +52,13 @@ class LendingFront(Loop[None], ABC):
         clock: Callable[[], float] = monotonic,
         poller: Poller | None = None,
     ) -> None:
-        super().__init__(lifeline, timeouts.drain, clock=clock, poller=poller)
+        super().__init__(lifeline, timeouts, limit, clock=clock, poller=poller)
         self.protocol = protocol
         self.router = router
-        self.timeouts = timeouts
-        self.limit = limit
         self.waiting = waiting
         self.lent: dict[int, HeldConnection] = {}
         # A front that was started again must not take its predecessor's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
-        self.open = 0
         self.expected_back: set[int] = set()  # tickets whose return is waited for
         self.rooms = Rooms(self, router)
         self.refuses = router.refuses
@@ -69,17 +67,6 @@ class LendingFront(Loop[None], ABC):
     def welcome(self, listener: Listener) -> None:
         """Take the connections of a listener."""
         listen(self, listener, self.accept, rushes=True)
-
-    def accept(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
-        """A new connection."""
-        if self.open >= self.limit:
-            self.turn_away(fd, door.busy(peer))
-            return
-        self.open += 1
-        try:
-            door.enter(self, fd, peer, service)
-        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
-            self.fail_newcomer(fd, service, error)
 
     def serve(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
         """A connection that has come through its door."""
@@ -93,11 +80,6 @@ class LendingFront(Loop[None], ABC):
             self.expect_back(client)  # nobody looks at its socket until it is back; often there is nothing more to come
         if client.phase is not CLOSED and not client.ticket and client.fd not in self.handlers:
             self.add(client)
-
-    def drop(self, fd: int, service: Any, words: bytes = b"") -> None:
-        """A connection that ended in its door."""
-        self.open -= 1
-        super().drop(fd, service, words)
 
     def descriptors(self) -> set[int]:
         """Those of lent connections too, which nobody may be looking at."""
