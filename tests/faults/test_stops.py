@@ -114,6 +114,8 @@ def test_a_stop_answers_the_pipelined_and_those_who_upload(serve: Start, name: s
 ON_ITS_WAY_BACK = """
 import pathlib, sys, time
 
+from poolctl.runtime.serving.phases import CLOSED
+
 
 class Missed(set):
     def __contains__(self, ticket):
@@ -121,7 +123,7 @@ class Missed(set):
         if not front.draining:
             pathlib.Path("cleared").touch()
             end = time.monotonic() + 5
-            while client.open and not (front.draining and client.ticket) and time.monotonic() < end:
+            while client.phase is not CLOSED and not (front.draining and client.ticket) and time.monotonic() < end:
                 time.sleep(0.001)
         return super().__contains__(ticket)
 
