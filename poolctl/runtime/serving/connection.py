@@ -104,6 +104,9 @@ class Connection(ClientConnection):
         self._received(data, service)
 
     def _received(self, data: bytes, service: Service) -> None:
+        if self.phase is ANSWERING:
+            self._came_meanwhile(data)
+            return
         conversation = self.conversation
         if data:
             conversation.receive(data)
@@ -118,6 +121,10 @@ class Connection(ClientConnection):
             self._unanswered(service)
             if not data and self.phase in WAITS_FOR_REQUEST and not conversation.multiplexed:
                 self.close(service)
+
+    def _came_meanwhile(self, data: bytes) -> None:
+        """Bytes, or the end, while the app has a request: only where it is awaited."""
+        raise AssertionError("nothing is read while an app is called")
 
     def _nothing(self, service: Service) -> None:
         """The event was not for bytes: the loop drains, and asks which connections can end; or it is the turn of a

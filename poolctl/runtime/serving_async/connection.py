@@ -106,11 +106,8 @@ class AsyncConnection(TaskConnection):
         """Wait for what the client sends; of one that sends no more only its end is reported."""
         self.loop.modify(self, IN if self.client is HERE else 0)
 
-    def _received(self, data: bytes, service: Service) -> None:
+    def _came_meanwhile(self, data: bytes) -> None:
         conversation = self.conversation
-        if self.phase is not ANSWERING:
-            super()._received(data, service)
-            return
         if not data:
             self._ended()
             return

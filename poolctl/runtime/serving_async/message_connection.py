@@ -47,10 +47,7 @@ class MessageConnection(TaskConnection):
 
     # events
 
-    def _received(self, data: bytes, service: Service) -> None:
-        if self.phase is not ANSWERING:
-            super()._received(data, service)
-            return
+    def _came_meanwhile(self, data: bytes) -> None:
         if data:
             self.conversation.receive(data)
             self._ahead += len(data)
@@ -74,9 +71,9 @@ class MessageConnection(TaskConnection):
             return
         if self.outbound is None:
             self._read_on()
-            self.notify()
+            self.resume()
 
-    def notify(self) -> None:
+    def resume(self) -> None:
         """Resume the task that waits for the client."""
         if self._taken is not None and not self._taken.done():
             self._taken.set_result(None)

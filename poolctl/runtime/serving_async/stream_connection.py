@@ -159,7 +159,7 @@ class StreamConnection(TaskConnection):
             self._wake_writers()
             self._ask()
 
-    def notify(self) -> None:
+    def resume(self) -> None:
         """Resume the tasks that wait for the client."""
         self._wake_reader()
         self._wake_writers()
@@ -184,7 +184,7 @@ class StreamConnection(TaskConnection):
         self.task = None
         self.client = GONE  # for tasks of the app that have kept the stream
         self.phase = IDLE
-        self.notify()
+        self.resume()
         self.close(self.service)
 
     # time

@@ -62,7 +62,11 @@ class TaskConnection(Connection):
         self.loop.fail(self, self.service, error)
 
     def notify(self) -> None:
-        """Something has changed: resume the tasks that wait for it."""
+        """The stop has come, or a step of it: resume the tasks that wait for that."""
+
+    def resume(self) -> None:
+        """The client has left: resume the tasks that wait for it."""
+        self.notify()
 
     # timeouts.request
 
@@ -126,7 +130,7 @@ class TaskConnection(Connection):
         self.client = GONE
         self.leaving = True
         self.loop.mute(self)
-        self.notify()
+        self.resume()
 
     def close(self, service: Service) -> None:
         """The end of the connection; with a task, when that has come to its end."""
