@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.serving.phases import ANSWERING, IDLE
+from poolctl.runtime.serving.phases import IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import message
 from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
