@@ -27,6 +27,7 @@ from os import close, read, write
 from socket import SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
 from types import MappingProxyType
+from typing import Self
 
 from poolctl.runtime.listen.tls import subject
 from poolctl.runtime.system.channel import pair
@@ -36,7 +37,7 @@ READ = 65536  # bytes read at once, and kept in each direction
 
 
 class Phase(Enum):
-    """Where a client's TLS stands. ``reads_client`` and ``reads_app``: whether that side is still read from."""
+    """Where a client's TLS stands: in words, and whether the client and the app are still read from."""
 
     HANDSHAKE = "the client shakes hands", True, False
     OPEN = "both sides may send", True, True
@@ -44,10 +45,15 @@ class Phase(Enum):
     APP_ENDED = "the app has closed, and its last byte is sent", False, False
     CLOSED = "nothing moves any more", False, False
 
-    def __init__(self, meaning: str, reads_client: bool, reads_app: bool) -> None:
-        self.meaning = meaning
-        self.reads_client = reads_client
-        self.reads_app = reads_app
+    reads_client: bool
+    reads_app: bool
+
+    def __new__(cls, meaning: str, reads_client: bool, reads_app: bool) -> Self:
+        phase = object.__new__(cls)
+        phase._value_ = meaning
+        phase.reads_client = reads_client
+        phase.reads_app = reads_app
+        return phase
 
 
 HANDSHAKE, OPEN, CLIENT_ENDED, APP_ENDED, CLOSED = Phase
