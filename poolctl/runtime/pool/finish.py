@@ -60,5 +60,5 @@ def finish(status: int, seconds: float) -> int:
 
 def _leave(seconds: float) -> None:
     sleep(seconds)
-    log.warning("threads or exit functions of the app have not ended in time: leaving them unfinished")
+    log.warning("threads or exit functions of the app did not end in time; leaving them unfinished")
     _exit(1)

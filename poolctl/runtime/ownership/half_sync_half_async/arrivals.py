@@ -109,7 +109,8 @@ class ProcessArrivals(Arrivals):
             service.row[DONE] += 1
             self.dropped += 1
             if self.loop.now - self.said >= SWEEP:
-                log.error("dropped %d connections so far: out of file descriptors; %s", self.dropped, NO_DESCRIPTOR)
+                what = "connection" if self.dropped == 1 else "connections"
+                log.error("dropped %d %s so far: out of file descriptors; %s", self.dropped, what, NO_DESCRIPTOR)
                 self.said = self.loop.now
 
 

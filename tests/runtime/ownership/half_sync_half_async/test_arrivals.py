@@ -1,0 +1,209 @@
+"""A worker's inbox in its loop: connections that arrive, and turns to accept one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from poolctl.runtime.channels.inbox import ProcessInbox, RingingInbox
+from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduction
+from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.ownership.half_sync_half_async.arrivals import ProcessArrivals, ThreadArrivals
+from poolctl.runtime.scoreboard import DONE, ROW, TAKEN, Scoreboard
+from poolctl.runtime.system.poller import IN
+from poolctl.runtime.task import NOBODY, Peer
+
+PEER = Peer("192.0.2.7", "4711", "127.0.0.1", "80", "CN=Ada")
+TICKET = 7
+FULL, SHUT = OSError(errno.EMFILE, "Too many open files"), OSError(errno.EINVAL, "Invalid argument")
+
+
+class FakeLoop:
+    """A loop of connections, as far as arrivals need it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.shared = False
+        self.sources: set[int] = set()
+        self.accepted: list[tuple[int, Peer, str]] = []
+        self.calls: list[str] = []
+
+    def rearm(self, source: object) -> None:
+        self.calls.append("rearm")
+
+    def step_back(self, source: object) -> None:
+        self.calls.append("step_back")
+
+    def remove(self, source: object) -> bool:
+        self.calls.append("remove")
+        return True
+
+    def accept(self, fd: int, peer: Peer, service: Any, door: str) -> None:
+        self.calls.append("accept")
+        self.accepted.append((fd, peer, door))
+
+
+class FakeListener:
+    server_host, server_port = PEER.server_host, PEER.server_port
+
+    def __init__(self, door: str) -> None:
+        self.door = door
+        self.waiting: list[int | OSError] = []
+
+    def accept(self) -> tuple[int, Peer]:
+        found = self.waiting.pop(0) if self.waiting else BlockingIOError()
+        if isinstance(found, OSError):
+            raise found
+        return found, PEER
+
+
+class FakeService:
+    def __init__(self) -> None:
+        self.row = memoryview(bytearray(ROW * 8)).cast("q")
+
+
+class Rig:
+    """A worker of processes, or of threads."""
+
+    def __init__(self, *, threads: bool) -> None:
+        board = Scoreboard(1, 1)
+        self.loop: Any = FakeLoop()
+        self.service: Any = FakeService()
+        self.listeners: list[Any] = [FakeListener("first"), FakeListener("second")]
+        self.told, returns = os.pipe()
+        os.set_blocking(self.told, False)
+        self.returns = returns
+        self.inbox: Any = (RingingInbox if threads else ProcessInbox)(0, board.inbox(0), [board.worker(0)])
+        self.arrivals: Any = (ThreadArrivals if threads else ProcessArrivals)(
+            self.loop, self.inbox, self.listeners, returns
+        )
+        self.threads = threads
+
+    def turn(self, ticket: int = TICKET, number: int = 1) -> None:
+        """A turn to accept at this listener."""
+        intro = introduction(NOBODY, number)
+        self.inbox.put((number, ticket) if self.threads else HEAD.pack(ticket, 0, len(intro), 0.0) + intro)
+        self.event()
+
+    def event(self) -> None:
+        self.arrivals.on_event(IN, self.service)
+
+    def records(self) -> list[int]:
+        """What was told of turns."""
+        try:
+            return [record for (record,) in RECORD.iter_unpack(os.read(self.told, 4096))]
+        except BlockingIOError:
+            return []
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        return self.service.row[TAKEN], self.service.row[DONE]
+
+    def close(self) -> None:
+        self.inbox.writer.close()
+        self.inbox.reader.close()
+        os.close(self.told)
+        os.close(self.returns)
+
+
+@pytest.fixture(params=[False, True], ids=["processes", "threads"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    made = Rig(threads=request.param)
+    yield made
+    made.close()
+
+
+def test_a_connection_that_arrives_is_accepted_with_its_peer_and_door(rig: Rig) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        if rig.threads:
+            rig.inbox.put((near.fileno(), PEER, 1))
+        else:
+            intro = introduction(PEER, 1)
+            rig.inbox.put(HEAD.pack(0, 0, len(intro), 0.0) + intro, (near.fileno(),))
+        rig.event()
+        ((fd, peer, door),) = rig.loop.accepted
+        assert (peer, door) == (PEER, "second")
+        os.write(fd, b"hello")
+        assert far.recv(10) == b"hello"
+        if not rig.threads:
+            os.close(fd)
+    assert rig.loop.calls == ["step_back", "accept"]
+    assert rig.records() == []
+
+
+def test_in_a_shared_loop_the_next_thread_may_take_the_next_one(rig: Rig) -> None:
+    rig.loop.shared = True
+    rig.listeners[1].waiting = [901]
+    rig.turn()
+    assert rig.loop.calls == ["rearm", "accept"]
+
+
+def test_a_turn_accepts_and_is_told(rig: Rig) -> None:
+    rig.listeners[1].waiting = [901]
+    rig.turn()
+    assert rig.loop.accepted == [(901, PEER, "second")]
+    assert rig.records() == [TICKET << 2 | ACCEPTED]
+    assert rig.counted == (0, 0)  # the loop counts it
+
+
+@pytest.mark.parametrize("nothing", [BlockingIOError(), ConnectionAbortedError(), SHUT], ids=lambda e: type(e).__name__)
+def test_a_turn_for_nothing_is_done(rig: Rig, nothing: OSError) -> None:
+    rig.listeners[1].waiting = [nothing]
+    rig.turn()
+    assert rig.loop.accepted == []
+    assert rig.records() == [TICKET << 2 | ACCEPTED]
+    assert rig.counted == (1, 1)
+
+
+def test_out_of_descriptors_a_turn_is_counted_and_not_told(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """So the front gives it again, but not at once."""
+    rig.listeners[1].waiting = [FULL]
+    rig.turn()
+    assert rig.records() == []
+    assert rig.counted == (1, 1)
+    assert "cannot accept: [Errno 24] Too many open files" in caplog.text
+
+
+def test_a_mold_that_was_killed_leaves_nobody_to_tell(rig: Rig) -> None:
+    os.close(rig.told)
+    rig.listeners[1].waiting = [901]
+    rig.turn()
+    assert len(rig.loop.accepted) == 1
+    rig.told = os.open(os.devnull, os.O_RDONLY)
+
+
+def test_another_worker_may_be_faster(rig: Rig) -> None:
+    rig.event()
+    assert rig.loop.calls == []
+
+
+def test_the_end_of_the_inbox_takes_it_out_of_the_loop(rig: Rig) -> None:
+    if rig.threads:
+        rig.inbox.end()
+    else:
+        rig.inbox.writer.close()
+    rig.event()
+    assert rig.loop.calls == ["remove"]
+
+
+def test_connections_dropped_for_want_of_a_descriptor_are_counted_and_said_now_and_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The message comes, and the kernel has closed what came with it."""
+    made = Rig(threads=False)
+    for _ in range(3):
+        made.turn(ticket=0)
+    assert made.counted == (3, 3)
+    assert [record.getMessage().split(";")[0] for record in caplog.records] == [
+        "dropped 1 connection so far: out of file descriptors"
+    ]
+    made.loop.now += SWEEP
+    made.turn(ticket=0)
+    assert "dropped 4 connections so far" in caplog.text
+    made.close()
