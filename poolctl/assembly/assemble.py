@@ -25,7 +25,7 @@ from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.listen.listener import Listener, open_group, open_listener
+from poolctl.runtime.listen.listener import Listener, address_of, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, Scoreboard
@@ -95,7 +95,7 @@ def take_asyncio(host: Host) -> None:
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:
     """An address in words that terminals and browsers take for what it is."""
-    shown = str(Listener(sock))
+    shown = address_of(sock)
     scheme = "https" if parts.topology.listen[number].tls else "http"
     return shown.replace("tcp://", f"{scheme}://") if parts.protocols[number].name == "http" else shown
 

@@ -1,8 +1,8 @@
-"""Whether the whole server stops, and not just one of its generations: nobody will take what comes to its listeners.
+"""Whether the whole server stops, not just one of its generations: then no process will accept from its listeners.
 
-A worker learns from its lifeline that it is to leave; others of the same sockets may go on. When all leave, whoever
-finds a queue empty shuts it at once: who connected before was taken, who comes later is refused. If that were the
-supervisor's alone, clients could come between the last worker's look and its own.
+A worker learns from its lifeline that it has to leave; other processes with the same sockets may go on. When all of
+them leave, the first that finds a queue empty shuts the socket at once: clients that connected before were accepted,
+later ones are refused. If only the supervisor did that, clients could come between the last worker's look and its own.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _said = mmap.mmap(-1, 1)  # shared with every process that is forked later
 
 
 def begin() -> None:
-    """A server starts."""
+    """The server starts."""
     _said[0] = 0
 
 
 def say() -> None:
-    """It stops."""
+    """The server stops."""
     _said[0] = 1
 
 
 def said() -> bool:
-    """Whether it stops."""
+    """Whether the server stops."""
     return bool(_said[0])

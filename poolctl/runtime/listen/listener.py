@@ -9,7 +9,7 @@ import socket
 import stat
 from collections.abc import Sequence
 from select import POLLHUP, POLLIN, poll
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime.listen import ending
@@ -50,27 +50,24 @@ class Address(Protocol):
 
 
 class Listener:
-    """One listening socket and what its connections are told of the server's end. ``door``: what they go through."""
+    """One listening socket. ``door``: what its connections pass first. ``server_host`` and ``server_port`` are the
+    server's end of each."""
 
-    def __init__(self, sock: socket.socket, door: Door | None = None, *, kept_outside: bool = False) -> None:
-        """``kept_outside``: whoever started this server holds the socket too, and goes on listening."""
+    def __init__(self, sock: socket.socket, door: Door, *, kept_outside: bool = False) -> None:
+        """``kept_outside``: the program that started this server holds the socket too, and goes on listening."""
         self.kept_outside = kept_outside
-        self.door = cast("Door", door)  # none only where nobody is to come in
+        self.door = door
         self.sock = sock
         self.fd = sock.fileno()
         sock.setblocking(False)
-        name = sock.getsockname()
         self.family = int(sock.family)
-        if sock.family == getattr(socket, "AF_UNIX", None):
-            self.server_host, self.server_port = str(name), ""
-        else:
-            self.server_host, self.server_port = str(name[0]), str(name[1])
+        self.server_host, self.server_port = _own_end(sock)
         # A connection is a bare descriptor from here on. socket.accept() would make an object of it, which costs 4
         # microseconds a connection, and objects cannot travel between processes anyway.
         self._accept = sock._accept  # type: ignore[attr-defined]
 
     def accept(self) -> tuple[int, Peer]:
-        """The descriptor of a new connection, non-blocking.
+        """The descriptor of a new connection, which does not block, and its peer.
 
         Raises BlockingIOError when none waits, and OSError as accept(2) does: with EINVAL when it has been shut.
         """
@@ -81,61 +78,72 @@ class Listener:
         return fd, Peer("", "", self.server_host, self.server_port)
 
     def deafen(self) -> None:
-        """When the server stops, let nobody join those who wait here: somebody is there to take them all."""
+        """When the server stops, let no client join those that wait here, for they are all still accepted."""
         if ending.said() and not self.kept_outside:
-            with contextlib.suppress(OSError):  # another system than Linux, or it has been shut
+            with contextlib.suppress(OSError):  # not Linux, or it has been shut
                 bpf.deafen(self.sock)
 
     def end(self) -> bool:
-        """When the server stops, refuse who comes from now on, if nobody waits here. Whether somebody does."""
+        """When the server stops, refuse new clients unless some wait here. Returns whether some do."""
         return ending.said() and not self.kept_outside and not shut(self.sock) and not self.shut
 
     @property
     def shut(self) -> bool:
-        """Whether it takes nobody any more, because the server stops."""
+        """Whether it accepts no client any more, because the server stops."""
         poller = poll()
-        poller.register(self.fd, 0)  # a hang-up is told in any case
+        poller.register(self.fd, 0)  # a hang-up is reported unasked
         return bool(poller.poll(0))
 
     def __str__(self) -> str:
-        if not self.server_port:
-            return f"unix://{self.server_host}"
-        host = f"[{self.server_host}]" if ":" in self.server_host else self.server_host
-        return f"tcp://{host}:{self.server_port}"
+        return address_of(self.sock)
+
+
+def address_of(sock: socket.socket) -> str:
+    """The address of a listening socket, as a topology writes it: tcp://HOST:PORT or unix:///PATH."""
+    host, port = _own_end(sock)
+    if not port:
+        return f"unix://{host}"
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+def _own_end(sock: socket.socket) -> tuple[str, str]:
+    """Host and port; of a unix socket its path, and an empty port."""
+    name = sock.getsockname()
+    return (str(name), "") if sock.family == socket.AF_UNIX else (str(name[0]), str(name[1]))
 
 
 def shut(sock: socket.socket) -> bool:
-    """Refuse who comes to a listening socket from now on, unless somebody waits there; whether that was done.
+    """Refuse new clients at a listening socket, unless some wait there. Returns whether it was shut.
 
-    A client that came between a look and shutdown(2) would get a reset in place of an answer. So the kernel drops what
-    asks for a connection before the last look, which waits for handshakes that have begun; who is dropped tries again,
-    and is refused then.
+    A client that came between a look and shutdown(2) would get a reset in place of an answer. So the kernel drops
+    requests for connections before the last look, which waits for handshakes that have begun; a client that is dropped
+    tries again, and is refused then.
     """
-    if _waited_at(sock):
+    if _client_waits(sock):
         return False
-    with contextlib.suppress(OSError):  # another system than Linux, or whoever else has it was first
+    with contextlib.suppress(OSError):  # not Linux, or another process that has it was first
         bpf.deafen(sock)
-        if _waited_at(sock, HANDSHAKE):
-            return False  # whoever takes that one looks again
+        if _client_waits(sock, HANDSHAKE):
+            return False  # the process that accepts that one looks again
     with contextlib.suppress(OSError):  # as above
         sock.shutdown(socket.SHUT_RDWR)
     return True
 
 
-def _waited_at(sock: socket.socket, milliseconds: int = 0) -> bool:
-    """Whether a client waits at a listening socket that has not been shut, or comes within so long."""
+def _client_waits(sock: socket.socket, milliseconds: int = 0) -> bool:
+    """Whether a client waits at a listening socket that has not been shut, or comes within so many milliseconds."""
     poller = poll()
     poller.register(sock, POLLIN)
     return any(not event & POLLHUP for _, event in poller.poll(milliseconds))
 
 
 def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:
-    """A listening socket. Raises PoolctlError with the reason and the mend when that is not possible."""
+    """A listening socket. Raises PoolctlError with the reason and a fix when that is not possible."""
     try:
         if address.scheme == "fd":
             sock = socket.socket(fileno=address.fd)
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                sock.detach()  # it stays its opener's
+                sock.detach()  # its opener keeps it
                 raise OSError("it is not a listening socket")
             sock.listen(backlog)  # its opener may hold it over many runs, and a stop has set its queue to 0
             return sock
@@ -144,26 +152,26 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
         return _listening(bind_tcp(address.host, address.port, reuse_port=reuse_port), backlog)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise PoolctlError(f"cannot listen on {address}: {reason}. {_mend(address, error)}") from error
+        raise PoolctlError(f"cannot listen on {address}: {reason}. {_fix(address, error)}") from error
 
 
-def _mend(address: Address, error: Exception) -> str:
+def _fix(address: Address, error: Exception) -> str:
     if isinstance(error, FileExistsError):
-        return "It is not a socket and stays as it is: move it away, or choose another path."
+        return "That file is not a socket and was left alone; move it, or choose another path."
     if isinstance(error, PermissionError) and address.scheme == "unix" and (address.owner or address.group):
         return "Let this user write to its folder; only root may give a file to another user or group."
     if isinstance(error, PermissionError) and address.scheme == "unix":
         return "Let this user write to its folder, or choose another path."
     if isinstance(error, PermissionError):
-        return "Choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE."
+        return "Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose another port."
     if getattr(error, "errno", None) == errno.EADDRINUSE:
-        return "Another server listens there: stop it, or choose another address."
+        return "Another server listens there; stop it, or choose another address."
     return "Check the address."
 
 
 def _listening(sock: socket.socket, backlog: int) -> socket.socket:
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: what it accepts has it too
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: inherited by what it accepts
         sock.listen(backlog)
     except BaseException:
         sock.close()
@@ -172,9 +180,10 @@ def _listening(sock: socket.socket, backlog: int) -> socket.socket:
 
 
 def _open_unix(address: Address, backlog: int) -> socket.socket:
-    """A socket file left behind by a server that is gone is replaced; what somebody holds, or another file, never.
+    """A listening unix socket. Replaces a socket file that a dead server left behind, but never one that a process
+    still holds, nor a file of another kind.
 
-    Nobody can connect before the file has its owner: until listen(2) the kernel refuses.
+    No client can connect before the file has its owner: until listen(2) the kernel refuses.
     """
     path = address.path
     uid = user_number(address.owner, f"listen {address}: owner") if address.owner else -1
@@ -188,7 +197,7 @@ def _open_unix(address: Address, backlog: int) -> socket.socket:
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             os.unlink(path)
         except FileNotFoundError:
-            pass  # the usual case: nothing is there yet
+            pass  # the usual case: there is no file yet
         _bind(sock, path, address.mode)
         if (uid, gid) != (-1, -1):
             os.chown(path, uid, gid, follow_symlinks=False)
@@ -200,7 +209,7 @@ def _open_unix(address: Address, backlog: int) -> socket.socket:
 
 
 def _bind(sock: socket.socket, path: str, mode: int | None) -> None:
-    """The file gets its permissions as it is made; a chmod would come later, and follow a link put in its place."""
+    """The file gets its permissions as it is made. A chmod would come later, and follow a link put in its place."""
     if mode is None:
         sock.bind(path)
         return
@@ -212,7 +221,8 @@ def _bind(sock: socket.socket, path: str, mode: int | None) -> None:
 
 
 def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.Instruction]) -> list[socket.socket]:
-    """One socket a worker on the same address (SO_REUSEPORT), with a program that chooses among them, or none.
+    """A socket for each of ``size`` workers on the same address (SO_REUSEPORT). ``program`` chooses among them; empty:
+    the kernel does, by its hash.
 
     Raises PoolctlError where the address or the kernel does not allow it.
     """

@@ -1,4 +1,5 @@
-"""What a TLS listener is told: certificates, who may come, which protocols; and who came (RFC 8446, RFC 5246)."""
+"""The settings of a TLS listener (certificates, client certificates, versions, ALPN), and the subject of a client's
+certificate (RFC 8446, RFC 5246)."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def server_context(
     required: bool = True,
     protocols: Iterable[str] = (),
 ) -> ssl.SSLContext:
-    """A context for one listener.
+    """The context of one listener.
 
     ``names``: further certificates by the name that a client asks for (RFC 6066, 3); ``*.`` before a name stands for
     one label. ``authority``: a file of the certificates that sign those of clients; empty: they need none.
@@ -57,8 +58,8 @@ def server_context(
         try:
             context.load_verify_locations(authority)
         except (OSError, ssl.SSLError) as error:
-            reason = "a PEM file was expected, which has lines BEGIN CERTIFICATE"
-            raise TlsError(f"tls: {authority} has no certificates of an authority; {reason}", "authority") from error
+            fix = "name a PEM file, with lines BEGIN CERTIFICATE"
+            raise TlsError(f"tls: {authority} has no certificates of an authority; {fix}", "authority") from error
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     others = {name.lower(): _context(other, minimum, ciphers, name) for name, other in names.items()}
     if others:
@@ -69,27 +70,27 @@ def server_context(
 def _context(identity: Identity, minimum: str, ciphers: str, name: str = "") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = VERSIONS[minimum]
-    # Requests say themselves where they end: a client that leaves without a farewell truncates nothing.
+    # Requests mark their own end, so a client that leaves without close_notify truncates nothing.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_IGNORE_UNEXPECTED_EOF
     if ciphers:
         try:
             context.set_ciphers(ciphers)
         except ssl.SSLError as error:
-            message = f'tls: no cipher is called "{ciphers}"; `openssl ciphers -v` lists them'
+            message = f'tls: no cipher is called "{ciphers}"; choose from `openssl ciphers -v`'
             raise TlsError(message, "ciphers") from error
     certificate, key, password = identity
     try:
-        # a callable: asked on the terminal otherwise, where there is none
+        # a callable, or OpenSSL would ask for a password on the terminal where there is none
         context.load_cert_chain(certificate, key or None, lambda: password)
     except (OSError, ssl.SSLError) as error:
-        from poolctl.runtime.listen.tls_files import refusal  # only what cannot be used is looked at
+        from poolctl.runtime.listen.tls_files import refusal  # read only where something is wrong
 
         raise refusal(identity, error, name) from error
     return context
 
 
-def _choose(tls: Any, name: str | None, others: Mapping[str, ssl.SSLContext]) -> None:
-    """Take the certificate that a client asks for; the listener's own where none has that name."""
+def _choose(tls: ssl.SSLSocket | ssl.SSLObject, name: str | None, others: Mapping[str, ssl.SSLContext]) -> None:
+    """Switch to the certificate that the client asks for; the listener's own stays where none has that name."""
     if name:
         name = name.lower()
         chosen = others.get(name) or others.get("*." + name.partition(".")[2])
@@ -100,7 +101,7 @@ def _choose(tls: Any, name: str | None, others: Mapping[str, ssl.SSLContext]) ->
 def subject(certificate: Mapping[str, Any] | None) -> str:
     """The subject of a client's certificate, as ``SSLObject.getpeercert`` gives it, in the form of RFC 4514.
 
-    Empty for none. Raises ValueError when it is longer than 1024 characters: a part of a name is another name.
+    Empty for none. Raises ValueError when it is longer than 1024 characters, for a part of a name is another name.
     """
     parts = [
         "+".join(f"{SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in relative)
@@ -113,7 +114,7 @@ def subject(certificate: Mapping[str, Any] | None) -> str:
 
 
 def _escaped(value: str) -> str:
-    """RFC 4514, 2.4."""
+    """A value with what has a meaning in a name escaped (RFC 4514, 2.4)."""
     text = "".join(
         f"\\{char}" if char in ',+"\\<>;' else f"\\{ord(char):02x}" if ord(char) < 32 else char for char in value
     )

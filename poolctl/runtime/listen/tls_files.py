@@ -1,4 +1,4 @@
-"""Why OpenSSL did not take a certificate and its key: it says "PEM lib" of most mistakes, so the files are read."""
+"""Why OpenSSL refused a certificate and its key. It says "PEM lib" for most mistakes, so the files are read here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 from poolctl.errors import TlsError
 
 CERTIFICATE, KEY, ENCRYPTED = b"CERTIFICATE-----", b"PRIVATE KEY-----", b"ENCRYPTED"  # RFC 7468; RFC 1421, 4.6.1.1
-LARGEST = 1 << 20  # bytes of a file that are looked at
+LARGEST = 1 << 20  # bytes read of a file
 
 
 def refusal(identity: tuple[str, str, str], error: Exception, name: str) -> TlsError:
@@ -27,31 +27,29 @@ def _fault(identity: tuple[str, str, str], error: Exception) -> tuple[str, str]:
     known: str | None = error.reason
     if known == "KEY_VALUES_MISMATCH":
         return of_key, (
-            f"cannot use {_both(certificate, key)}: the key does not belong to the certificate; the key and the first"
-            " certificate of its file have to be one pair"
+            f"cannot use {_both(certificate, key)}: the key does not belong to the certificate; give the key of the"
+            " first certificate in the file"
         )
     if CERTIFICATE not in first and KEY in first and CERTIFICATE in second:
-        return "certificate", f"{certificate} has a key, and {key} the certificate; exchange the two"
+        return "certificate", f"{certificate} has the key, and {key} the certificate; swap the two"
     if CERTIFICATE not in first:
-        return "certificate", (
-            f"{certificate} has no certificate; a PEM file was expected, which has a line BEGIN CERTIFICATE"
-        )
+        return "certificate", (f"{certificate} has no certificate; name a PEM file, with a line BEGIN CERTIFICATE")
     if KEY not in second and of_key == "certificate":
-        return of_key, f"{key} has a certificate and no private key; name the file of the key: key: ..."
+        return of_key, f"{key} has a certificate but no private key; name the key's file too (key: ...)"
     if KEY not in second:
-        return of_key, f"{key} has no private key; a PEM file was expected, which has a line BEGIN ... PRIVATE KEY"
+        return of_key, f"{key} has no private key; name a PEM file, with a line BEGIN ... PRIVATE KEY"
     if ENCRYPTED in second and not password:
         return of_key, (
-            f"the key in {key} is encrypted, and no password is given; add password_file, a file that has it in its"
-            " first line"
+            f"the key in {key} is encrypted, and no password is given; add password_file, a file with the password in"
+            " its first line"
         )
     if ENCRYPTED in second:
-        return "password", f"the password does not open the key in {key}; try it: openssl pkey -noout -in {key}"
+        return "password", f"the password does not open the key in {key}; try it with: openssl pkey -noout -in {key}"
     if known:  # OpenSSL knows: too short a key for its level of security, for instance
         reason = known.lower().replace("_", " ")
-        return of_key, f"cannot use {_both(certificate, key)}: {reason}; make them anew"
+        return of_key, f"cannot use {_both(certificate, key)}: {reason}; create new ones"
     option, file = (of_key, key) if _has_certificates(certificate) else ("certificate", certificate)
-    return option, f"{file} is damaged: what is between its lines BEGIN and END cannot be read; make it anew"
+    return option, f"{file} is damaged: the part between BEGIN and END cannot be read; create it again"
 
 
 def _has_certificates(file: str) -> bool:

@@ -9,7 +9,7 @@ whether the drain is over.
 What a handler raises ends what that handler stands for, and nothing else: it is logged and counted, and the handler
 gives back what it held (``Handler.abort``). A turn that fails outside of any handler is logged, and the loop goes on.
 
-The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until nobody waits there any
+The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until no client waits there any
 more (the supervisor shuts them when that is so), its inboxes are read until their end of file, and connections are
 closed as they fall idle. With the last of them the loop is finished.
 

@@ -15,7 +15,7 @@ lock.
 
 Descriptors are closed by the thread that dropped their handler, after that. In a shared loop one lock makes "still
 there? then rearm it" and "gone from here on" one step each; so no thread arms a number that another has closed, which
-may be somebody else's by then.
+may belong to another connection by then.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Registrations(Generic[S]):
             self.poller.register(source.fd, source.mask)
 
     def pause(self, listener: Source[S]) -> None:
-        """Take nobody from this listener until a descriptor is free again, or the next sweep."""
+        """Accept nothing from this listener until a descriptor is free again, or the next sweep."""
         with self._lock:
             if self.handlers.pop(listener.fd, None) is not None:
                 self.poller.unregister(listener.fd)

@@ -1,4 +1,4 @@
-"""Baselines: no pool at all. One role accepts, and it makes what serves each client."""
+"""Baselines: no pool at all. One role accepts, and makes a process, a thread or a loop for each client."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger("poolctl")
 
 
 class Baseline(Pool):
-    """``role``: the name of the one role, which accepts."""
+    """``role``: the name of the one role, which accepts. It runs the same steps whatever it makes."""
 
     role: ClassVar[str]
     forks: ClassVar[bool] = False  # does the role fork what serves a client? Then it runs nothing of the user's
@@ -37,11 +37,11 @@ class Baseline(Pool):
 
     @abstractmethod
     def loop(self, site: Site, life: Life) -> Loop[Service]:
-        """A loop that listens, and serves whom it accepts."""
+        """A loop that listens, and has the clients that it accepts served."""
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
         def run(life: Life) -> None:
-            if not self.forks:  # a process that forks has one thread
+            if not self.forks:  # enforcing takes a thread, and a process that forks must have no other
                 life.enforce()
             site.load()
             service = site.service(0)
@@ -56,12 +56,12 @@ class Baseline(Pool):
 
 
 class PerConnection(Baseline):
-    """What serves one client is made for it, and ends with it; ``limits.connections`` is how many there may be."""
+    """What serves a client is made for it and ends with it; ``limits.connections`` bounds how many there are."""
 
     @abstractmethod
     def begin(self, loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Source[Service]:
-        """Have this client served; an event of the source is the end of it. Raises OSError or RuntimeError when the
-        system has no room for another, with the connection still open."""
+        """Have this client served; an event of the source that is returned means that it has been. Raises OSError or
+        RuntimeError when the system has no room for another, with the connection still open."""
 
     def loop(self, site: Site, life: Life) -> Loop[Service]:
         loop: Loop[Service] = Loop(life.lifeline)
@@ -85,7 +85,7 @@ class PerConnection(Baseline):
 
 
 class Served(Source[Service]):
-    """One client; its pipe ends when whoever serves it does."""
+    """One client. Its pipe ends when the process or thread that serves it does."""
 
     def __init__(self, loop: Loop[Service], fd: int) -> None:
         self.loop = loop

@@ -18,7 +18,7 @@ from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends, M
 
 
 class BetweenProcesses(Medium):
-    """Made once for each generation; each process uses its side of it."""
+    """Made once for each generation; each process uses its own side."""
 
     _turns: Turns | None = None  # of this worker's threads
 

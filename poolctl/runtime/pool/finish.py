@@ -1,12 +1,12 @@
 """The end of a process that has imported the app, as Python ends a program.
 
 Roles and molds are forked and end by os._exit, for nothing of their parents' stack may run twice. So what Python does
-at the end of a program (Py_FinalizeEx) is done here: threads that are no daemons and the jobs of executors are waited
-for, then what is registered with atexit runs: logging's last flush, multiprocessing's children, finalizers of temporary
+at the end of a program (Py_FinalizeEx) is done here: wait for threads other than daemons and for the jobs of executors,
+then run what is registered with atexit: logging's last flush, multiprocessing's children, finalizers of temporary
 files, and the app's own functions.
 
-    begin()    after the fork: what was registered before it belongs to the process that was forked
-    finish()   at the end, for as long as the process has
+    begin()    after the fork: what was registered before belongs to the parent
+    finish()   at the end, within the time that the process has left
 
 What the app registers where it is imported runs there: in each worker, or with ``preload`` once, in the mold.
 """
@@ -28,7 +28,7 @@ log = logging.getLogger("poolctl")
 
 
 def begin() -> None:
-    """In a process that was just forked: forget what is another one's to end, as multiprocessing does in its children
+    """In a process that was just forked: forget what its parent has to end, as multiprocessing does in its children
     (BaseProcess._bootstrap). What libraries registered for themselves stays."""
     atexit._clear()
     atexit.register(logging.shutdown)
@@ -46,7 +46,8 @@ def begin() -> None:
 
 
 def finish(status: int, seconds: float) -> int:
-    """Do it, for so many seconds; the exit status. After them the process ends with 1."""
+    """Wait for threads and run the exit functions. Returns the exit status: this one, or 1 when something raised. After
+    so many seconds the process ends with 1 instead."""
     threads.watch(lambda: _leave(max(0.0, seconds)), "finish")
     shutdown: Any = vars(threading)["_shutdown"]  # what Py_FinalizeEx calls: it ends the threads of executors too
     try:

@@ -19,7 +19,7 @@ from poolctl.runtime.task import Peer
 
 @dataclass
 class Iterative(Baseline):
-    """One client after the other, each until it leaves: what any pool has to be better than."""
+    """One client after the other, each until it leaves: the baseline that any pool has to beat."""
 
     like: ClassVar[str] = "iterative"
     role: ClassVar[str] = "worker 0"

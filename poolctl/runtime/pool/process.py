@@ -20,7 +20,7 @@ from poolctl.runtime.system.threads import join
 
 @dataclass
 class Process(Pool):
-    """A crash or a leak of one worker is its own; every worker has an interpreter, and a core, to itself."""
+    """A worker that crashes or leaks harms no other; each has an interpreter, and a core, to itself."""
 
     like: ClassVar[str] = "process"
     size: Size = "auto"

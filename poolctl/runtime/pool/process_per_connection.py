@@ -25,7 +25,7 @@ log = logging.getLogger("poolctl")
 
 @dataclass
 class ProcessPerConnection(PerConnection):
-    """Every client has a process to itself, and pays for the fork: the concurrent server of inetd's days."""
+    """Every client has a process to itself, and waits for its fork: the concurrent server of inetd's days."""
 
     like: ClassVar[str] = "process-per-connection"
     role: ClassVar[str] = "front"
@@ -62,7 +62,7 @@ class ProcessPerConnection(PerConnection):
 
 
 def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> None:
-    """In the child: nothing of the parent's is needed but the lifeline and the client."""
+    """In the child, which needs nothing of its parent's but the lifeline and the client."""
     threading.current_thread().name = f"client {os.getpid()}"
     loop.poller.close()
     for other in loop.handlers:
@@ -73,7 +73,7 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
 
 
 class Child(Served):
-    """The process of one client. Its end of the pipe is closed with it, however it ends."""
+    """The process of one client. Its end of the pipe is closed when it ends, in whatever way."""
 
     def __init__(self, loop: Loop[Service], fd: int, pid: int) -> None:
         super().__init__(loop, fd)

@@ -43,5 +43,5 @@ def single_loop(site: Site, life: Life) -> SingleLoop:
 
 
 def passing_service(site: Site) -> Service:
-    """A service for one client. What it counts is read by nobody: no worker outlives the client."""
+    """A service for one client, with a row of its own: no worker outlives the client, so its counts are not shown."""
     return site.serving(memoryview(bytearray(ROW * 8)).cast("q"), "-")

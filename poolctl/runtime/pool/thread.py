@@ -19,7 +19,7 @@ from poolctl.runtime.system.threads import Started, join
 
 @dataclass
 class Thread(Pool):
-    """The app is in memory once; its threads take turns on one interpreter, which suits work that waits for others."""
+    """The app is in memory once. Its threads take turns on one interpreter, which suits apps that wait for others."""
 
     like: ClassVar[str] = "thread"
     size: Size = "auto"
@@ -47,7 +47,7 @@ class Thread(Pool):
     def _run(self, site: Site, ownership: Ownership, life: Life) -> None:
         life.enforce()
         site.load()
-        inboxes = [inbox for inbox in site.inboxes if isinstance(inbox, ThreadInbox)]  # all: its medium made them
+        inboxes = [inbox for inbox in site.inboxes if isinstance(inbox, ThreadInbox)]  # all are: this medium made them
         for inbox in inboxes:
             inbox.renew()
         front = ownership.front(site, life) if ownership.has_front else None
@@ -62,14 +62,14 @@ class Thread(Pool):
 
 
 class Starts:
-    """Starts the workers, each in its own thread: what an app makes at its start may belong to the thread."""
+    """Starts the workers, each in its own thread, for what an app makes at its start may belong to that thread."""
 
     def __init__(self, life: Life, ownership: Ownership, site: Site) -> None:
         self._life, self._ownership, self._site = life, ownership, site
         self._told: SimpleQueue[list[Work] | BaseException] = SimpleQueue()
 
     def threads(self) -> list[Started]:
-        """The threads of all workers, when each of them can serve. Raises what the first raised that cannot."""
+        """The threads of all workers, when every worker can serve. Raises what the first raised that cannot."""
         numbers = itertools.count()
         threads = [
             self._life.thread(lambda worker=worker: self._work(worker), f"worker {next(numbers)}")  # type: ignore[misc]

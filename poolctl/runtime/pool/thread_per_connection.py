@@ -23,7 +23,7 @@ log = logging.getLogger("poolctl")
 
 @dataclass
 class ThreadPerConnection(PerConnection):
-    """Simple, and as good as its clients are few: the price is a thread made and ended for each."""
+    """Simple, and good while clients are few: each costs a thread that is made and ended."""
 
     like: ClassVar[str] = "thread-per-connection"
     role: ClassVar[str] = "threads"

@@ -540,7 +540,7 @@ class TestCertificates:
             ("certificate: shop.example.pem, key: none.key", "PC424", "cannot read none.key", "none.key"),
             ("certificate: shop.example.pem, key: other.example.key", "PC425", "does not belong", "other.example.key"),
             ("certificate: text.pem", "PC425", "text.pem has no certificate", "text.pem"),
-            ("certificate: shop.example.pem", "PC425", "has a certificate and no private key", "shop.example.pem"),
+            ("certificate: shop.example.pem", "PC425", "has a certificate but no private key", "shop.example.pem"),
             ("certificate: shop.example.pem, key: text.pem", "PC425", "text.pem has no private key", "text.pem"),
             (
                 "certificate: shop.example.key, key: shop.example.pem",
@@ -566,7 +566,7 @@ class TestCertificates:
             (
                 "certificate: shop.example.pem, key: shop.example.key, names: {b.example: {certificate: torn.pem}}",
                 "PC425",
-                "torn.pem has a certificate and no private key",
+                "torn.pem has a certificate but no private key",
                 "torn.pem",
             ),
             ("certificate: cipher.pem, key: shop.example.key", "PC425", "cipher.pem has no certificate", "cipher.pem"),

@@ -15,9 +15,12 @@ from harness.ports import quiet_port
 
 from poolctl.config.address import Address
 from poolctl.errors import PoolctlError
+from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener, open_group, open_listener
+from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.task import Peer
 
+DOOR = Door(Lines())
 LOOPBACK = Address("tcp", host="127.0.0.1")
 
 Listen = Callable[..., Listener]
@@ -41,7 +44,7 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 def listen(stack: ExitStack) -> Listen:
     def opened(address: Address, backlog: int = 8) -> Listener:
-        return Listener(stack.enter_context(open_listener(address, backlog)))
+        return Listener(stack.enter_context(open_listener(address, backlog)), DOOR)
 
     return opened
 
@@ -125,7 +128,7 @@ def test_the_backlog_bounds_who_waits(stack: ExitStack, listen: Listen, tmp_path
         clients[4].connect(listener.server_host)
 
 
-def test_an_address_in_use_names_it_and_the_mend(listen: Listen) -> None:
+def test_an_address_in_use_names_it_and_a_fix(listen: Listen) -> None:
     port = listen(LOOPBACK).sock.getsockname()[1]
     with pytest.raises(PoolctlError, match=f"cannot listen on tcp://127.0.0.1:{port}: .* in use. .*stop it"):
         open_listener(Address("tcp", host="127.0.0.1", port=port), 8)
@@ -139,7 +142,7 @@ def test_an_address_of_another_machine(listen: Listen) -> None:
 def test_a_port_is_free_again_while_old_connections_linger(stack: ExitStack) -> None:
     port = quiet_port()
     with closing(open_listener(Address("tcp", host="127.0.0.1", port=port), 8)) as first:
-        listener = Listener(first)
+        listener = Listener(first, DOOR)
         client = connect(stack, listener)
         server, _ = accept(stack, listener)
     server.close()  # closes first, so its end stays behind in TIME_WAIT
@@ -187,7 +190,7 @@ def test_a_socket_of_another_kind_keeps_its_file(stack: ExitStack, tmp_path: Pat
 def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
-    with pytest.raises(PoolctlError, match=r"precious: File exists\. It is not a socket"):
+    with pytest.raises(PoolctlError, match=r"precious: File exists\. That file is not a socket"):
         open_listener(Address("unix", path=str(path)), 8)
     assert path.read_text() == "data"
 
@@ -229,7 +232,7 @@ def test_a_group_shares_one_port(stack: ExitStack) -> None:
     group = [stack.enter_context(sock) for sock in open_group(LOOPBACK, 8, 3, [])]
     assert len({sock.getsockname() for sock in group}) == 1
     assert len({sock.fileno() for sock in group}) == 3
-    listeners = [Listener(sock) for sock in group]
+    listeners = [Listener(sock, DOOR) for sock in group]
     for _ in range(8):
         connect(stack, listeners[0])
     taken = 0
