@@ -163,7 +163,7 @@ class TlsPipe:
             self.plain = self.plain[count:]
             self.passed = True
             # to ask ssl once more, and learn by an exception that there is nothing, would cost more than all of this
-            if not (self.plain or self._tls.pending() or self._from_client.pending or self._from_client.eof):
+            if not (self.plain or self._tls.pending() or self._from_client.pending):
                 return
 
     def _shut(self) -> None:

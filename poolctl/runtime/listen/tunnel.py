@@ -103,10 +103,14 @@ class Tunnel(Generic[S]):
             self._leave()
             self.loop.turn_away(pipe.outer, pipe.close())
             return
-        phase, cipher, plain = pipe.phase, pipe.cipher, pipe.plain
-        if self.inner is not None:
-            self.inner.wait_for((IN if phase.reads_app and not cipher else 0) | (OUT if plain else 0))
-        self.outer.wait_for((IN if phase.reads_client and not plain else 0) | (OUT if cipher else 0))
+        phase, cipher, plain, inner, outer = pipe.phase, pipe.cipher, pipe.plain, self.inner, self.outer
+        if inner is not None:
+            mask = (IN if phase.reads_app and not cipher else 0) | (OUT if plain else 0)
+            if mask != inner.mask or not inner.armed:
+                inner.wait_for(mask)
+        mask = (IN if phase.reads_client and not plain else 0) | (OUT if cipher else 0)
+        if mask != outer.mask or not outer.armed:
+            outer.wait_for(mask)
 
     def _leave(self) -> None:
         """Both ends are out of the loop; their descriptors are still open."""

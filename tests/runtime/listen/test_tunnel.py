@@ -6,6 +6,7 @@ Every transition of the table is walked by a function of its own, and another te
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -458,10 +459,18 @@ def test_a_slow_app_is_felt_by_the_client(rig: MakeRig) -> None:
         made.said()
     assert made.poller.waits_for(made.tunnel.inner.fd) == IN | OUT
     assert 0 < len(made.tunnel.pipe.plain) <= tls_pipe.READ
-    found = made.app.recv(LARGE)
-    while len(found) < sent:
+    made.client.tls.write(b"x" * 1000)
+    sent += 1000
+    made.client.flush()
+    made.answer(b"an event of the other end")
+    assert not made.tunnel.pipe._from_client.pending  # that was not read
+    found = made.heard()
+    while made.poller.waits_for(made.tunnel.inner.fd) & OUT:
         made.event(OUT, inner=True)
-        found += made.app.recv(LARGE)
+        found += made.heard()
+    while len(found) < sent:
+        made.event()
+        found += made.heard()
     assert found == b"x" * sent
     assert made.poller.waits_for(made.fd) == IN
 
@@ -471,7 +480,8 @@ def test_nothing_is_kept_for_an_app_that_has_closed_while_its_last_bytes_go_out(
     made = rig().opened().filled()
     made.app.close()
     for _ in range(50):
-        made.client.tls.write(b"x" * 4000)
+        for _ in range(4):
+            made.client.tls.write(b"x" * 500)
         made.said()
         assert not made.tunnel.pipe.plain
         assert not made.tunnel.pipe._from_client.pending
@@ -520,6 +530,20 @@ def test_a_client_that_trusts_nobody_is_dropped(rig: MakeRig) -> None:
     assert made.phase is CLOSED
     assert len(made.loop.dropped) == 1
     assert not made.loop.served
+
+
+def test_what_breaks_the_rules_with_the_end_of_the_handshake_is_never_served(rig: MakeRig) -> None:
+    made = rig()
+    while not made.client.shake():
+        made.said()
+        made.client.take()
+    before = set(os.listdir("/proc/self/fd"))
+    made.client.sock.sendall(made.client._out.read() + b"GET / HTTP/1.1\r\n\r\n")
+    made.event()
+    assert made.phase is CLOSED
+    assert not made.loop.served
+    assert len(made.loop.dropped) == 1
+    assert set(os.listdir("/proc/self/fd")) == before  # the client lingers
 
 
 def test_a_subject_that_is_too_long_ends_the_handshake(rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -388,12 +388,13 @@ def test_a_listener_that_others_keep_is_left_to_them(rig: MakeRig) -> None:
     assert listener.fd not in made.poller.masks
 
 
-def test_a_listener_that_was_paused_is_asked_too(rig: MakeRig) -> None:
+def test_a_listener_that_was_paused_is_asked_too(rig: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
     made = rig()
     listener = made.listener()
     made.loop.pause(listener)
     made.run(made.ends(), [])
     assert listener.calls == ["look"]
+    assert caplog.records == []  # it was taken up once
 
 
 def test_a_listener_that_pauses_in_the_drain_is_not_given_up(rig: MakeRig) -> None:
