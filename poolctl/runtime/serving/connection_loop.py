@@ -14,9 +14,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
-from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.loop.source import Handler
-from poolctl.runtime.serving.accepting_loop import AcceptingLoop
 from poolctl.runtime.serving.leaving import WAITED, state
 from poolctl.runtime.serving.phases import CLOSED, Phase
 from poolctl.runtime.serving.service import Service

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.parcel import ENDED, LAST
-from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.loop.loop import SWEEP
@@ -30,9 +30,8 @@ from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
-from poolctl.runtime.serving.accepting_loop import AcceptingLoop
 from poolctl.runtime.serving.phases import CLOSED
-from poolctl.runtime.system.poller import IN, Poller
+from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
 
@@ -68,18 +67,12 @@ class LendingFront(AcceptingLoop[None], ABC):
         """Take the connections of a listener."""
         listen(self, listener, self.accept, rushes=True)
 
-    def serve(self, fd: int, peer: Peer, service: Any, door: Door) -> None:
+    def serve(self, fd: int, peer: Peer, service: None, door: Door) -> None:
         """A connection that has come through its door."""
         try:
-            client = HeldConnection(self, fd, peer, door)
+            HeldConnection(self, fd, peer, door).begin()
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail_newcomer(fd, service, error)
-            return
-        self.deliver(client, IN, None)
-        if client.ticket and not client.framer.over:
-            self.expect_back(client)  # nobody looks at its socket until it is back; often there is nothing more to come
-        if client.phase is not CLOSED and not client.ticket and client.fd not in self.handlers:
-            self.add(client)
 
     def descriptors(self) -> set[int]:
         """Those of lent connections too, which nobody may be looking at."""

@@ -17,7 +17,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.parcel import introduction
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.loop.source import Delivery
+from poolctl.runtime.loop.source import Delivery, Handler
 from poolctl.runtime.protocol import Conversation, Framer
 from poolctl.runtime.protocol import Protocol as Spoken
 from poolctl.runtime.protocol.output import Presence
@@ -47,6 +47,9 @@ class HoldingFront(ClientLoop, Protocol):
         """Something came for a connection that is lent: from now on its return matters at once. False when it has come
         back in the meantime."""
 
+    def deliver(self, handler: Handler[None], event: int, service: None) -> None:
+        """Give a handler an event that did not come from the poller."""
+
     def turn_away(self, fd: int, words: bytes) -> None:
         """Tell a client why it is not served, let it read that, close."""
 
@@ -73,6 +76,16 @@ class HeldConnection(ClientConnection):
         self.ahead = 0
         self.client = HERE
         self.came = self.since
+
+    def begin(self) -> None:
+        """Serve what has come with it; then wait for more."""
+        loop = self.loop
+        loop.deliver(self, IN, None)
+        if self.ticket:
+            if not self.framer.over:  # nobody looks at its socket until it is back; often nothing more is to come
+                loop.expect_back(self)
+        elif self.phase is not CLOSED and self.fd not in loop.handlers:
+            loop.add(self)
 
     @property
     def incoming(self) -> Framer:
