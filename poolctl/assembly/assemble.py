@@ -20,7 +20,7 @@ from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
 from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
-from poolctl.runtime.channels.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, OVERDUE
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
@@ -209,7 +209,7 @@ class Server(Plan):
                 notices.send(BEGAN if began else OVERDUE if late else LOST, ticket)
                 cells[TICKET] = 0
             elif self.lends and role.stage:
-                notices.send(IDLE, self._inbox(role).index)
+                notices.send(DIED_IDLE, self._inbox(role).index)
         if self.told and role.rows and role.stage:
             notices.send(LEFT, self._inbox(role).index)
             self.vacant.add(self._inbox(role).index)

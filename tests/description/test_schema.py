@@ -105,7 +105,7 @@ def test_what_is_wrong_is_refused(file: Path) -> None:
         'dispatch: "${DISPATCH}"',
         'dispatch: {use: "${DISPATCH}", choices: 3}',
         'pool: {kind: thread, size: "${SIZE}"}',
-        'timeouts: {idle: "${IDLE}"}',
+        'timeouts: {idle: "${DIED_IDLE}"}',
         'access_log: "${LOG:-off}"',
         'umask: "${UMASK}"',
         "x-anything: [1, {a: b}]",

@@ -22,7 +22,7 @@ LOST = 0  # of a worker that is dead; nothing of the answer was sent
 BEGAN = 1  # likewise; a part of the answer was sent
 OVERDUE = 2  # of a worker that was ended because its request took too long; nothing of the answer was sent
 # The number is the index of an inbox:
-IDLE = 3  # a worker that took from it is dead, and had noted no ticket
+DIED_IDLE = 3  # a worker that took from it is dead, and had noted no ticket
 LEFT = 4  # all workers that took from it are dead
 JOINED = 5  # it has workers again
 

@@ -21,7 +21,7 @@ from poolctl.runtime.scoreboard import DONE
 from poolctl.runtime.serving.client_connection import READ, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, WAITED, left, state
 from poolctl.runtime.serving.multiplex import multiplex
-from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, READING, SENDING, WAITS_FOR_REQUEST
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING, WAITS_FOR_REQUEST
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
@@ -58,7 +58,17 @@ class Connection(ClientConnection):
     loop: ServedLoop
 
     def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
-        ClientConnection.__init__(self, fd, loop.now, leaving=loop.draining)
+        # ClientConnection.__init__ written out: a call would be felt by each new connection
+        self.began = False
+        self.outbound = None
+        self.observer = None
+        self.last = False
+        self.fd = fd
+        self.mask = IN
+        self.watched = False
+        self.leaving = loop.draining
+        self.phase = NEW
+        self.since = loop.now
         self.loop = loop
         self.conversation = conversation
         self.again = False
@@ -104,9 +114,6 @@ class Connection(ClientConnection):
         self._received(data, service)
 
     def _received(self, data: bytes, service: Service) -> None:
-        if self.phase is ANSWERING:
-            self._came_meanwhile(data)
-            return
         conversation = self.conversation
         if data:
             conversation.receive(data)
@@ -121,10 +128,6 @@ class Connection(ClientConnection):
             self._unanswered(service)
             if not data and self.phase in WAITS_FOR_REQUEST and not conversation.multiplexed:
                 self.close(service)
-
-    def _came_meanwhile(self, data: bytes) -> None:
-        """Bytes, or the end, while the app has a request: only where it is awaited."""
-        raise AssertionError("nothing is read while an app is called")
 
     def _nothing(self, service: Service) -> None:
         """The event was not for bytes: the loop drains, and asks which connections can end; or it is the turn of a

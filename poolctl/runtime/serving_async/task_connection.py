@@ -84,6 +84,16 @@ class TaskConnection(Connection):
 
     # events
 
+    def _received(self, data: bytes, service: Service) -> None:
+        if self.phase is ANSWERING:
+            self._came_meanwhile(data)
+        else:
+            super()._received(data, service)
+
+    def _came_meanwhile(self, data: bytes) -> None:
+        """Bytes, or the end, while the app has a request."""
+        raise NotImplementedError
+
     def _nothing(self, service: Service) -> None:
         if self.phase is ANSWERING:
             self.loop.modify(self, self.mask)  # a drain asked for an event, and a request came first

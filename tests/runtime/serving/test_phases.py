@@ -326,7 +326,7 @@ def test_lent_and_kept(held: HeldRig, steps: list[Step]) -> None:
     assert held.phase is ANSWERING
     held.give_back()
     held.send(GET)
-    held.connection.kept(held.clock.now)
+    held.give_back()
     assert steps == [(NEW, ANSWERING), (ANSWERING, IDLE), (IDLE, ANSWERING), (ANSWERING, IDLE)]
 
 

@@ -30,7 +30,7 @@ from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
-from poolctl.runtime.serving.phases import CLOSED
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer, Task
 from poolctl.runtime.timeouts import Timeouts
@@ -88,7 +88,8 @@ class LendingFront(AcceptingLoop[None], ABC):
             client.turn_away(404, line=client.framer.taken)  # MCP: then its client begins a new session
             return
         ticket = next(self.tickets)
-        client.begin_lending(ticket)
+        client.ticket = ticket
+        client.phase = ANSWERING
         lent[ticket] = client
         if (
             self.tells or client.leaving or client.framer.ready

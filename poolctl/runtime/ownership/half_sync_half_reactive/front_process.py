@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
 from poolctl.runtime.channels.inbox import FD, Inbox, ProcessInbox, bells
-from poolctl.runtime.channels.notices import BEGAN, IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
 from poolctl.runtime.channels.parcel import FILE, HEAD, KEPT, MISSED, PART, RECORD
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
@@ -21,6 +21,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing, TakingTurns, Untaken
 from poolctl.runtime.routing.router import Parcel
+from poolctl.runtime.serving.phases import IDLE
 from poolctl.runtime.system.channel import DONTWAIT, descriptors
 from poolctl.runtime.task import Task
 
@@ -94,7 +95,7 @@ class ProcessLendingFront(LendingFront):
             self.died(number, began=True)
         elif kind == OVERDUE:
             self.died(number, began=False, status=504)
-        elif kind == IDLE:
+        elif kind == DIED_IDLE:
             self.recounts.append(Recount(self, self.router.inboxes[number]))
         elif kind == LEFT:
             self.router.left(number)
@@ -194,7 +195,9 @@ class Records(Source[None]):
                 continue
             client = lent.pop(ticket, None)
             if client is not None:  # tickets of a front that died are nobody's
-                client.kept(now)
+                client.ticket = 0
+                client.phase = IDLE
+                client.since = now
         front.rooms.retry()
         return bool(data)
 

@@ -130,7 +130,11 @@ class HeldConnection(ClientConnection):
             if self.ticket:  # where workers are threads it may have come back before it was expected back
                 return
             self._notice_return()
-        self._next()
+        request = self.framer.take()
+        if request is not None:
+            self.loop.lend(self, request)
+        else:
+            self._unfinished()
 
     def _ended(self) -> None:
         """The client sends no more; its end of file would be reported again and again."""
@@ -171,30 +175,16 @@ class HeldConnection(ClientConnection):
 
     def advance(self) -> None:
         """The connection is not lent: lend it when the next request is complete."""
-        self._next()
-        if self.phase is CLOSED or self.fd in self.loop.handlers:
-            return
-        # while nobody looks at its socket, nothing reminds us of it
-        if not self.ticket or not self.loop.expect_back(self):
-            self.loop.add(self)
-
-    def _next(self) -> None:
         request = self.framer.take()
         if request is not None:
             self.loop.lend(self, request)
         else:
             self._unfinished()
-
-    def kept(self, now: float) -> None:
-        """The worker has answered, and nothing is left to do."""
-        self.ticket = 0
-        self.phase = IDLE
-        self.since = now
-
-    def begin_lending(self, ticket: int) -> None:
-        """A worker has it from now on, unless it cannot be reached."""
-        self.ticket = ticket
-        self.phase = ANSWERING
+        if self.phase is CLOSED or self.fd in self.loop.handlers:
+            return
+        # while nobody looks at its socket, nothing reminds us of it
+        if not self.ticket or not self.loop.expect_back(self):
+            self.loop.add(self)
 
     def _unfinished(self) -> None:
         framer = self.framer
