@@ -34,7 +34,7 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from poolctl.runtime.listen import ending
+from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.listener import shut
 from poolctl.supervision.control import Control
 from poolctl.supervision.generation import Generation, Remains
@@ -88,7 +88,7 @@ class Supervisor:
         self.prepare, self.figures, self.explain = prepare, figures, explain
         self.control: Control | None = None
         self.started = time.time()
-        ending.begin()
+        server_stop.reset()
         self.policy = RestartPolicy()
         self.generation: Generation | None = None
         self.number = 0  # of the last generation
@@ -185,7 +185,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self.stopping = True
-        ending.say()
+        server_stop.announce()
         now = time.monotonic()
         self.deadline = now + self.drain + MARGIN
         self.crowded = now + CROWD

@@ -12,7 +12,7 @@ from select import POLLHUP, POLLIN, poll
 from typing import TYPE_CHECKING, Protocol
 
 from poolctl.errors import PoolctlError
-from poolctl.runtime.listen import ending
+from poolctl.runtime.listen import server_stop
 from poolctl.runtime.system import bpf
 from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
 from poolctl.runtime.system.identity import group_number, user_number
@@ -79,13 +79,13 @@ class Listener:
 
     def deafen(self) -> None:
         """When the server stops, let no client join those that wait here, for they are all still accepted."""
-        if ending.said() and not self.kept_outside:
+        if server_stop.announced() and not self.kept_outside:
             with contextlib.suppress(OSError):  # not Linux, or it has been shut
                 bpf.deafen(self.sock)
 
     def end(self) -> bool:
         """When the server stops, refuse new clients unless some wait here. Returns whether some do."""
-        return ending.said() and not self.kept_outside and not shut(self.sock) and not self.shut
+        return server_stop.announced() and not self.kept_outside and not shut(self.sock) and not self.shut
 
     @property
     def shut(self) -> bool:

@@ -72,7 +72,7 @@ def test_a_free_port_and_what_it_is_called(listen: Listen) -> None:
     assert listener.fd == listener.sock.fileno()
 
 
-def test_nobody_waits_so_accept_says_so_at_once(listen: Listen) -> None:
+def test_accept_does_not_wait_for_a_client(listen: Listen) -> None:
     with pytest.raises(BlockingIOError):
         listen(LOOPBACK).accept()
 
@@ -116,7 +116,7 @@ def test_a_unix_socket_has_a_path_and_no_ports(stack: ExitStack, listen: Listen,
     assert not os.get_blocking(server.fileno())
 
 
-def test_the_backlog_bounds_who_waits(stack: ExitStack, listen: Listen, tmp_path: Path) -> None:
+def test_the_backlog_bounds_the_clients_that_wait(stack: ExitStack, listen: Listen, tmp_path: Path) -> None:
     """Seen on a unix socket, where the kernel keeps one more than it was told and refuses the next at once."""
     listener = listen(Address("unix", path=str(tmp_path / "shop.sock")), backlog=3)
     clients = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(5)]

@@ -18,7 +18,7 @@ from poolctl.runtime.system.poller import EXCLUSIVE, HUP, IN, ONCE
 from poolctl.runtime.task import Peer
 
 PEER = Peer("127.0.0.1", "4711", "127.0.0.1", "80")
-ABORTED, NOBODY = ConnectionAbortedError(), BlockingIOError()
+ABORTED, NONE = ConnectionAbortedError(), BlockingIOError()
 FULL, SHUT = OSError(errno.EMFILE, "Too many open files"), OSError(errno.EINVAL, "Invalid argument")
 
 
@@ -95,7 +95,7 @@ def test_an_event_takes_one_connection(rig: MakeRig) -> None:
     assert made.taken == [901]
 
 
-@pytest.mark.parametrize("nothing", [NOBODY, ABORTED], ids=["another was faster", "left again"])
+@pytest.mark.parametrize("nothing", [NONE, ABORTED], ids=["another process was faster", "left again"])
 def test_an_event_may_be_for_nothing(rig: MakeRig, nothing: OSError) -> None:
     made = rig()
     made.fake.waiting = [nothing]
@@ -153,7 +153,7 @@ def test_what_raises_ends_the_newcomer_alone(rig: MakeRig, caplog: pytest.LogCap
 # others
 
 
-def test_who_holds_the_lock_accepts_alone(rig: MakeRig) -> None:
+def test_only_the_holder_of_the_lock_accepts(rig: MakeRig) -> None:
     lock = threading.Lock()
     made = rig(lock=lock)
     made.fake.waiting = [901, FULL, 902]
@@ -180,7 +180,7 @@ def test_a_contended_listener_steps_back_when_it_took_one(rig: MakeRig) -> None:
     made = rig(contended=True)
     other = made.handler()
     assert made.poller.masks[made.fake.fd] == IN | EXCLUSIVE
-    made.fake.waiting = [NOBODY, 901]
+    made.fake.waiting = [NONE, 901]
     made.event()
     assert list(made.poller.masks)[-1] == other.fd
     made.event()
@@ -188,7 +188,7 @@ def test_a_contended_listener_steps_back_when_it_took_one(rig: MakeRig) -> None:
 
 
 @pytest.mark.parametrize("defers", [True, False])
-def test_others_may_try_first(rig: MakeRig, defers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_processes_may_try_first(rig: MakeRig, defers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(listening, "sleep", slept.append)
     made = rig(defers=lambda: defers)
@@ -219,9 +219,9 @@ def test_in_a_rush_it_takes_many_at_once(rig: MakeRig) -> None:
 
 
 @pytest.mark.parametrize("shut", [False, True], ids=["by its loop", "for all"])
-def test_in_a_drain_a_listener_ends_when_nobody_waits(rig: MakeRig, shut: bool) -> None:
+def test_in_a_drain_a_listener_ends_when_no_client_waits(rig: MakeRig, shut: bool) -> None:
     made = rig()
-    made.fake.waiting = [901, NOBODY]
+    made.fake.waiting = [901, NONE]
     made.fake.shut = shut
     made.run(made.ends(), [], [])
     assert made.taken == [901]
@@ -236,7 +236,7 @@ def test_an_event_in_a_drain_may_be_that_of_the_end(rig: MakeRig) -> None:
     assert made.fake.calls == ["end"]
 
 
-def test_a_listener_at_which_somebody_waits_is_asked_again(rig: MakeRig) -> None:
+def test_a_listener_at_which_a_client_waits_is_asked_again(rig: MakeRig) -> None:
     made = rig()
     made.fake.waits = True
     made.turns(made.ends(), [], [])
@@ -253,7 +253,7 @@ def test_deafening_is_the_listeners(rig: MakeRig) -> None:
 def test_nothing_is_logged_of_a_quiet_listener(rig: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     made = rig()
-    made.fake.waiting = [NOBODY, ABORTED, SHUT]
+    made.fake.waiting = [NONE, ABORTED, SHUT]
     for _ in range(3):
         made.event()
     assert caplog.records == []

@@ -33,7 +33,7 @@ def test_it_gets_the_backlog_of_the_topology(tmp_path: Path) -> None:
         assert passed.getsockname() == path
 
 
-def test_who_waits_at_a_stop_is_served_by_the_next_server(tmp_path: Path) -> None:
+def test_clients_that_wait_at_a_stop_are_served_by_the_next_server(tmp_path: Path) -> None:
     """As under socket activation: the service manager holds the socket, and starts the server again."""
     file = tmp_path / "shop.yaml"
     with socket.create_server(("127.0.0.1", 0), backlog=16) as held:

@@ -128,13 +128,13 @@ def test_an_event_without_bytes_changes_nothing(rig: MakeRig) -> None:
     assert made.served == [(CLIENT, b"")]
 
 
-def test_a_proxy_that_names_nobody_is_the_client_itself(rig: MakeRig) -> None:
+def test_a_proxy_that_names_no_client_is_the_client_itself(rig: MakeRig) -> None:
     made = rig()
     made.connect(b"PROXY UNKNOWN\r\n")
     assert made.served == [(PROXY, b"")]
 
 
-def test_who_is_not_trusted_is_not_read(rig: MakeRig) -> None:
+def test_of_a_client_that_is_not_trusted_nothing_is_read(rig: MakeRig) -> None:
     made = rig("10.0.0.0/8")
     made.connect(HEADER)
     assert made.served == [(PROXY, HEADER)]

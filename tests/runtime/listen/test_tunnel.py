@@ -516,7 +516,7 @@ def test_plain_http_gets_a_400(rig: MakeRig, caplog: pytest.LogCaptureFixture) -
     assert "no TLS handshake with 127.0.0.1" in caplog.text
 
 
-def test_a_client_that_trusts_nobody_is_dropped(rig: MakeRig) -> None:
+def test_a_client_that_does_not_trust_the_certificate_is_dropped(rig: MakeRig) -> None:
     made = rig()
     made.client.tls = ssl.create_default_context().wrap_bio(
         made.client._in, made.client._out, server_hostname="localhost"

@@ -48,7 +48,7 @@ def is_open(fd: int) -> bool:
     return True
 
 
-def test_a_client_reads_its_last_words_though_it_has_sent_what_nobody_reads(rig: MakeRig, client: Connect) -> None:
+def test_a_client_reads_its_last_words_though_the_server_has_not_read_its_bytes(rig: MakeRig, client: Connect) -> None:
     made = rig()
     fd, far = client(made)
     far.sendall(b"x" * 10000)
@@ -64,7 +64,7 @@ def test_a_client_reads_its_last_words_though_it_has_sent_what_nobody_reads(rig:
     assert not is_open(fd)
 
 
-def test_who_closes_is_closed(rig: MakeRig, client: Connect) -> None:
+def test_a_client_that_closes_is_closed(rig: MakeRig, client: Connect) -> None:
     made = rig()
     fd, far = client(made)
     made.loop.turn_away(fd, b"busy")
@@ -74,7 +74,7 @@ def test_who_closes_is_closed(rig: MakeRig, client: Connect) -> None:
     assert made.loop.farewells.count == 0
 
 
-def test_who_resets_is_closed(rig: MakeRig, client: Connect) -> None:
+def test_a_client_that_resets_is_closed(rig: MakeRig, client: Connect) -> None:
     made = rig()
     fd, far = client(made)
     made.loop.turn_away(fd, b"busy")
@@ -93,7 +93,7 @@ def test_an_event_without_bytes_changes_nothing(rig: MakeRig, client: Connect) -
     leave(made)
 
 
-def test_who_stays_is_closed_after_its_time_even_in_a_drain(rig: MakeRig, client: Connect) -> None:
+def test_a_client_that_stays_is_closed_after_its_time_even_in_a_drain(rig: MakeRig, client: Connect) -> None:
     made = rig()
     fd, _ = client(made)
     made.loop.turn_away(fd, b"busy")
@@ -113,7 +113,7 @@ def test_without_words_there_is_nothing_to_wait_for(rig: MakeRig, client: Connec
     assert far.recv(10) == b""
 
 
-def test_who_has_left_gets_no_words(rig: MakeRig, client: Connect) -> None:
+def test_a_client_that_has_left_gets_no_words(rig: MakeRig, client: Connect) -> None:
     made = rig()
     fd, far = client(made)
     far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -140,7 +140,7 @@ def test_past_the_bound_clients_are_closed_at_once(rig: MakeRig, client: Connect
     assert made.loop.farewells.count == 0
 
 
-def test_it_is_closed_once(rig: MakeRig, client: Connect) -> None:
+def test_a_client_is_closed_once(rig: MakeRig, client: Connect) -> None:
     made = rig()
     fd, _ = client(made)
     made.loop.turn_away(fd, b"busy")

@@ -60,7 +60,7 @@ def test_events_go_to_their_handlers_with_the_time_of_the_wait(rig: MakeRig) -> 
     assert times == [(began, began + 7)]
 
 
-def test_an_event_of_a_handler_that_has_left_in_the_same_turn_is_nobodys(rig: MakeRig) -> None:
+def test_an_event_of_a_handler_that_has_left_in_the_same_turn_is_dropped(rig: MakeRig) -> None:
     made = rig()
     one, other = made.handler(), made.handler()
     one.does["event"] = other.leave
@@ -105,7 +105,7 @@ def test_a_sweep_comes_every_half_second_and_no_sooner(rig: MakeRig) -> None:
     ]
 
 
-def test_who_raises_when_swept_ends_alone(rig: MakeRig) -> None:
+def test_a_handler_that_raises_when_swept_ends_alone(rig: MakeRig) -> None:
     made = rig()
     one, other = made.handler(), made.handler()
     one.does["expire"] = raiser(ValueError("on purpose"))
@@ -134,7 +134,7 @@ def test_in_a_loop_of_one_thread_nothing_is_rearmed(rig: MakeRig, delivery: Deli
         (Delivery.EDGE, IN | EDGE | RDHUP, True, True),
     ],
 )
-def test_in_a_shared_loop_the_delivery_says_who_rearms(
+def test_in_a_shared_loop_the_delivery_says_what_rearms_a_handler(
     rig: MakeRig, delivery: Delivery, mask: int, explicit: bool, rearmed: bool
 ) -> None:
     made = rig(shared=True)
@@ -153,7 +153,7 @@ def test_a_shared_loop_takes_one_event_at_a_time(rig: MakeRig) -> None:
         made.turns([(one.fd, IN), (other.fd, IN)])
 
 
-def test_who_leaves_in_its_event_is_not_rearmed(rig: MakeRig) -> None:
+def test_a_handler_that_leaves_in_its_event_is_not_rearmed(rig: MakeRig) -> None:
     made = rig(shared=True)
     one = made.handler()
     one.does["event"] = one.leave
@@ -188,7 +188,9 @@ def test_a_front_has_no_service_and_counts_nothing(rig: MakeRig) -> None:
     assert names(one.calls) == ["event", "abort"]
 
 
-def test_who_cannot_even_be_aborted_is_closed_by_the_loop(rig: MakeRig, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_cannot_even_be_aborted_is_closed_by_the_loop(
+    rig: MakeRig, caplog: pytest.LogCaptureFixture
+) -> None:
     made = rig()
     one = made.handler()
     one.does = {"event": raiser(ValueError("first")), "abort": raiser(ValueError("second"))}
@@ -226,7 +228,7 @@ def test_a_newcomer_without_one_is_dropped(rig: MakeRig, caplog: pytest.LogCaptu
     assert "on purpose" in caplog.text
 
 
-def test_who_is_dropped_with_words_gets_them(rig: MakeRig) -> None:
+def test_a_client_that_is_dropped_with_words_gets_them(rig: MakeRig) -> None:
     made = rig()
     ours, theirs = socket.socketpair()
     made.socks += ours, theirs
@@ -300,7 +302,7 @@ def test_a_drain_waits_for_its_handlers(rig: MakeRig) -> None:
     assert names(one.calls)[0] == "drain"
 
 
-def test_who_raises_when_told_of_the_drain_ends_alone(rig: MakeRig) -> None:
+def test_a_handler_that_raises_in_the_drain_ends_alone(rig: MakeRig) -> None:
     made = rig()
     one, other = made.handler(), made.handler()
     one.does["drain"] = raiser(ValueError("on purpose"))
@@ -347,7 +349,7 @@ def test_a_short_drain_is_swept_more_often(rig: MakeRig) -> None:
     assert made.poller.patience[-1] == 0.05
 
 
-def test_a_listener_is_asked_until_nobody_waits(rig: MakeRig) -> None:
+def test_a_listener_is_asked_until_no_client_waits(rig: MakeRig) -> None:
     made = rig()
     listener = made.listener()
     listener.waiting = 2
@@ -357,7 +359,7 @@ def test_a_listener_is_asked_until_nobody_waits(rig: MakeRig) -> None:
 
 
 def test_a_listener_is_asked_only_when_there_was_no_event(rig: MakeRig) -> None:
-    """Who is served comes first: newcomers wait in the kernel."""
+    """Clients that are served come first: new ones wait in the kernel."""
     made = rig()
     listener, one = made.listener(), made.handler()
     made.turns(made.ends(), [(one.fd, IN)])
@@ -366,7 +368,7 @@ def test_a_listener_is_asked_only_when_there_was_no_event(rig: MakeRig) -> None:
     assert listener.calls == ["look"]
 
 
-def test_after_half_a_second_of_a_drain_nobody_may_join(rig: MakeRig) -> None:
+def test_after_half_a_second_of_a_drain_no_client_may_join(rig: MakeRig) -> None:
     made = rig()
     listener = made.listener()
     listener.waiting = 3
@@ -379,7 +381,7 @@ def test_after_half_a_second_of_a_drain_nobody_may_join(rig: MakeRig) -> None:
     assert listener.calls == ["look", "deafen", "look", "look", "look"]
 
 
-def test_a_listener_that_others_keep_is_left_to_them(rig: MakeRig) -> None:
+def test_a_listener_that_another_program_keeps_is_left_to_it(rig: MakeRig) -> None:
     made = rig()
     listener = made.listener(kept_outside=True)
     listener.waiting = 1
@@ -398,7 +400,7 @@ def test_a_listener_that_was_paused_is_asked_too(rig: MakeRig, caplog: pytest.Lo
 
 
 def test_a_listener_that_pauses_in_the_drain_is_not_given_up(rig: MakeRig) -> None:
-    """Out of descriptors: whoever waits there is taken when one is free."""
+    """Out of descriptors: clients that wait there are taken when one is free."""
     made = rig()
     listener, one = made.listener(), made.handler()
     look = listener.look
@@ -428,7 +430,7 @@ def test_a_loop_that_is_abandoned_ends_at_once(rig: MakeRig) -> None:
     assert made.loop.finished
 
 
-def test_the_end_wakes_whoever_waits_and_is_told_once(rig: MakeRig) -> None:
+def test_the_end_wakes_the_threads_that_wait_and_comes_once(rig: MakeRig) -> None:
     made = rig()
     reader = made.loop._finish_reader
     made.loop._finish()

@@ -49,7 +49,7 @@ def test_in_a_shared_loop_modify_asks_for_edges(rig: MakeRig) -> None:
 
 @pytest.mark.parametrize("call", ["modify", "rearm", "wake", "mute", "renew"])
 def test_the_number_of_a_handler_that_has_left_is_not_touched(rig: MakeRig, call: str) -> None:
-    """It may be another's by now."""
+    """It may belong to another handler by now."""
     made = rig(shared=True)
     gone, heir = made.handler(), made.handler(add=False)
     made.loop.remove(gone)
@@ -109,7 +109,7 @@ def test_closing_takes_a_watched_handler_out_of_the_poller(rig: MakeRig) -> None
     assert one.fd not in made.loop.handlers
 
 
-def test_closing_asks_nothing_of_the_poller_for_who_was_never_watched(rig: MakeRig) -> None:
+def test_closing_does_not_tell_the_poller_of_a_handler_that_it_never_had(rig: MakeRig) -> None:
     made = rig()
     one = made.handler(add=False)
     made.loop.handlers[one.fd] = one
@@ -140,7 +140,7 @@ def test_a_contended_listener_is_exclusive_and_steps_back(rig: MakeRig) -> None:
     assert made.poller.masks[listener.fd] == IN | EXCLUSIVE
 
 
-def test_who_contends_with_nobody_does_not_step_back(rig: MakeRig) -> None:
+def test_a_listener_of_one_loop_does_not_step_back(rig: MakeRig) -> None:
     made = rig()
     listener, other = made.listener(), made.handler()
     made.loop.step_back(listener)
@@ -180,7 +180,7 @@ def test_a_paused_listener_goes_on_as_soon_as_a_descriptor_is_free(rig: MakeRig,
     assert made.poller.waits_for(listener.fd) == IN
 
 
-def test_who_pauses_twice_goes_on_once(rig: MakeRig) -> None:
+def test_a_listener_that_pauses_twice_goes_on_once(rig: MakeRig) -> None:
     made = rig(shared=True)
     listener = made.listener()
     made.loop.pause(listener)

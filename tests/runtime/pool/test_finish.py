@@ -75,7 +75,7 @@ os._exit(finish(0, 0.05))
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="another system than Linux")
-def test_who_does_not_preempt_is_a_batch_process_and_so_is_what_it_starts() -> None:
+def test_a_process_that_does_not_preempt_is_a_batch_process_and_so_are_its_children() -> None:
     _, lines, _ = run(
         """
 import os

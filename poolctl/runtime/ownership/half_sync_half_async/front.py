@@ -29,7 +29,7 @@ from poolctl.runtime.routing.router import Router
 from poolctl.runtime.system.poller import EDGE, IN
 from poolctl.runtime.task import NOBODY, Peer
 
-OVERDUE = 1.0  # seconds after which a turn that was not taken is given again
+OVERDUE_SECONDS = 1.0  # after which a turn that was not taken is given again
 
 
 class HandingFront(Loop[None], ABC):
@@ -59,9 +59,9 @@ class HandingFront(Loop[None], ABC):
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
         """accept: worker. ``returns``: descriptor of the pipe in which workers tell that they took a turn."""
-        self.listen(Turns(self, listener, number))
+        self.listen(WatchedListener(self, listener, number))
         if returns not in self.handlers:
-            self.add_source(Taken(self, returns))
+            self.add_source(TakenTurns(self, returns))
 
     def _full(self) -> bool:
         """Whether a connection is one too many. Only this front adds any, so what was free at the last look can be
@@ -140,7 +140,7 @@ class ThreadHandingFront(HandingFront):
         return self.router.route(NOBODY, self.now, 0, (number, ticket))
 
 
-class Turns(Source[None]):
+class WatchedListener(Source[None]):
     """A listener that is only watched. An edge tells of a connection, or of several that came together: when the last
     turn that was given has been taken, looking again tells whether more wait.
 
@@ -184,7 +184,7 @@ class Turns(Source[None]):
     def expire(self, now: float, service: None) -> None:
         """A turn that no worker took for so long may have died with its worker: look again. One turn too many does no
         harm."""
-        if self.number in self.front.turns.values() and now - self.given > OVERDUE:
+        if self.number in self.front.turns.values() and now - self.given > OVERDUE_SECONDS:
             self.front.turns = {each: number for each, number in self.front.turns.items() if number != self.number}
             self.look_again()
 
@@ -194,7 +194,7 @@ class Turns(Source[None]):
         self.front.poller.modify(self.fd, self.mask)
 
 
-class Taken(Source[None]):
+class TakenTurns(Source[None]):
     """The workers' records of the turns that they took."""
 
     def __init__(self, front: HandingFront, fd: int) -> None:
@@ -211,5 +211,5 @@ class Taken(Source[None]):
         tickets = [record >> 2 for record in records]
         strange = None in [self.front.turns.pop(ticket, None) for ticket in tickets]  # a killed front's
         for each in list(self.front.listening.values()):
-            if isinstance(each, Turns) and (strange or each.last in tickets):
+            if isinstance(each, WatchedListener) and (strange or each.last in tickets):
                 each.look_again()

@@ -170,7 +170,7 @@ def test_out_of_descriptors_a_turn_is_counted_and_not_told(rig: Rig, caplog: pyt
     assert "cannot accept: [Errno 24] Too many open files" in caplog.text
 
 
-def test_a_mold_that_was_killed_leaves_nobody_to_tell(rig: Rig) -> None:
+def test_a_turn_is_taken_though_no_front_is_left_to_tell(rig: Rig) -> None:
     os.close(rig.told)
     rig.listeners[1].waiting = [901]
     rig.turn()

@@ -20,11 +20,11 @@ from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop import registrations
 from poolctl.runtime.loop.loop import SWEEP
 from poolctl.runtime.ownership.half_sync_half_async.front import (
-    OVERDUE,
+    OVERDUE_SECONDS,
     HandingFront,
     ProcessHandingFront,
     ThreadHandingFront,
-    Turns,
+    WatchedListener,
 )
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.routing.router import Router
@@ -81,9 +81,9 @@ class Rig:
         return self
 
     @property
-    def turns(self) -> Turns:
+    def turns(self) -> WatchedListener:
         (found,) = self.front.listening.values()
-        assert isinstance(found, Turns)
+        assert isinstance(found, WatchedListener)
         return found
 
     def event(self, fd: int, events: int = IN) -> None:
@@ -224,9 +224,9 @@ def test_a_turn_that_no_worker_takes_is_given_again(rig: MakeRig) -> None:
     made = rig().gives_turns()
     made.watch_modify()
     made.event(made.fake.fd)
-    made.turns.expire(made.clock.now + OVERDUE, None)
+    made.turns.expire(made.clock.now + OVERDUE_SECONDS, None)
     assert not made.looks_again()
-    made.turns.expire(made.clock.now + OVERDUE + 0.1, None)
+    made.turns.expire(made.clock.now + OVERDUE_SECONDS + 0.1, None)
     assert made.looks_again()
     assert made.front.turns == {}
     made.turns.expire(made.clock.now + 100, None)
@@ -394,7 +394,7 @@ def test_the_end_of_the_notices_is_that_of_the_mold(rig: MakeRig) -> None:
     assert reader not in made.front.handlers
 
 
-def test_a_front_that_does_not_read_its_notices_makes_nobody_wait() -> None:
+def test_a_front_that_does_not_read_its_notices_does_not_block_the_mold() -> None:
     notices = Notices()
     for number in range(5000):
         notices.send(LOST, number)

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import mmap
 
-_said = mmap.mmap(-1, 1)  # shared with every process that is forked later
+_announced = mmap.mmap(-1, 1)  # shared with every process that is forked later
 
 
-def begin() -> None:
+def reset() -> None:
     """The server starts."""
-    _said[0] = 0
+    _announced[0] = 0
 
 
-def say() -> None:
+def announce() -> None:
     """The server stops."""
-    _said[0] = 1
+    _announced[0] = 1
 
 
-def said() -> bool:
+def announced() -> bool:
     """Whether the server stops."""
-    return bool(_said[0])
+    return bool(_announced[0])
