@@ -175,13 +175,15 @@ class Loop(Registrations[S]):
                     close(handler.fd)
 
     def fail_newcomer(self, fd: int, service: S, error: BaseException) -> None:
-        """A new connection could not be served because something raised: end it."""
+        """A new connection could not be served because something raised: log it, count it, and end it."""
         handler = self.handlers.get(fd)
         if handler is not None:
             self.fail(handler, service, error)
             return
         forked.leave()
         log.error("serving a new connection raised %r; it is closed", error, exc_info=error)
+        if service is not None:
+            service.row[FAILED] += 1
         self.drop(fd, service)
 
     def drop(self, fd: int, service: S, words: bytes = b"") -> None:

@@ -226,6 +226,7 @@ def test_a_newcomer_without_one_is_dropped(rig: MakeRig, caplog: pytest.LogCaptu
         made.loop.fail_newcomer(ours.detach(), made.service, ValueError("on purpose"))
         assert theirs.recv(10) == b""
     assert "on purpose" in caplog.text
+    assert made.service.row[FAILED] == 1
 
 
 def test_a_client_that_is_dropped_with_words_gets_them(rig: MakeRig) -> None:
