@@ -1,6 +1,7 @@
 # make run    set up .venv and serve the quickstart topology
 # make test   set up .venv and run the tests
 # make check  formatting, lint, types, imports
+# make coverage  which lines the fast tests reach
 # make short  the fault tests, in their short form
 # make faults the long forms of the fault tests
 # make fuzz   some thousand odd connections of each protocol against every kind of server
@@ -19,13 +20,20 @@ JOBS ?= 6
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml
 
-.PHONY: run test check short faults fuzz speed docs bench clean
+# Those that mirror the package: they call its code, where others call servers that run it.
+FAST := $(addprefix tests/,assembly cli config description proposal runtime supervision)
+
+.PHONY: run test check coverage short faults fuzz speed docs bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
 	$(PYTEST) -n $(JOBS) --dist worksteal --ignore=tests/faults
+
+coverage: $(VENV)/installed-dev
+	@core=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")'); \
+		COVERAGE_CORE=$$core $(PYTEST) -n $(JOBS) --dist worksteal --cov --cov-report term:skip-covered $(FAST)
 
 short: $(VENV)/installed-dev
 	$(PYTEST) -n $(JOBS) --dist worksteal tests/faults
@@ -74,4 +82,4 @@ $(PEERS)/installed:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -43,7 +43,7 @@ class Carrier(Handler[Service], Output, Protocol):
         """The end, with last words."""
 
 
-def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901  # what is next, in order
+def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR0915  # what is next, in order
     """Answer the streams that are complete, until the client falls behind; end the connection when it is time."""
     conversation = cast("Http2Conversation", connection.conversation)
     turn = TURN

@@ -81,7 +81,7 @@ class HttpResponse:
         """Whether there is a status, sent or not."""
         return self._status is not None
 
-    def begin(self, status: str, headers: Iterable[Any], encode: Callable[[Any], Line] = encode_header) -> None:  # noqa: C901  # one pass over the headers
+    def begin(self, status: str, headers: Iterable[Any], encode: Callable[[Any], Line] = encode_header) -> None:  # noqa: C901, PLR0915  # one pass over the headers
         """Take status and headers; nothing is sent yet, and a second call replaces the first. ``encode`` makes the line
         of a header that is not known.
 
