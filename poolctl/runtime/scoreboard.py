@@ -37,7 +37,7 @@ SLOTS = 5  # rows of one worker
 WAITING = 6  # tasks that wait in the front itself
 ROW = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
-STARTING, READY, DRAINING = 0, 1, 2  # values of STATE
+STARTING, READY = 0, 1  # values of STATE
 
 
 class Scoreboard:

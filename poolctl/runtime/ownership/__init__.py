@@ -29,7 +29,6 @@ class Ownership(ABC):
     front_yields: ClassVar[bool] = False  # may a busy worker on the same core end its round before the front looks?
     rings: ClassVar[bool] = False  # do the workers wait for their inbox with a poller?
     prepared: set[int] = frozenset()  # type: ignore[assignment]  # the descriptors that prepare() made
-    own_listeners: ClassVar[bool] = False  # does each worker have a listening socket of its own?
 
     def front(self, site: Site, life: Life) -> Front:
         """The front's loop."""

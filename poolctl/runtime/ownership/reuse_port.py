@@ -16,7 +16,6 @@ class ReusePort(Ownership):
     """Nothing is shared: a worker accepts from its own socket and serves what it accepted."""
 
     like: ClassVar[str] = "reuse-port"
-    own_listeners: ClassVar[bool] = True
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
