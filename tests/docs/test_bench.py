@@ -13,7 +13,7 @@ from harness.machine import within
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench import cost, servers, tail, threads, wrk  # the benchmarks are no part of the package
+from bench import cost, instructions, servers, tail, threads, wrk  # the benchmarks are no part of the package
 from bench.process import NotServing, answers, cpu_seconds, free_port, memory_mib, running, tree
 
 REPORT = """Running 3s test @ http://127.0.0.1:9100/
@@ -130,3 +130,14 @@ def test_a_short_run_of_the_tail(capsys: pytest.CaptureFixture[str]) -> None:
     answered, failed = map(int, re.findall(r"\| (\d+) \| (\d+) \|$", row)[0])
     assert answered > 100
     assert failed == 0
+
+
+@pytest.mark.parametrize("case", instructions.CASES)
+def test_each_kind_of_request_can_be_counted(case: str) -> None:
+    instructions.CASES[case](3)
+
+
+def test_counting_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert instructions.main([]) == 2
+    assert capsys.readouterr().err == "error: valgrind not found; on Debian: apt-get install valgrind\n"

@@ -1,15 +1,13 @@
 """One line of the log, put together by a function that is compiled once for the format.
 
-What stays the same is remembered: the time for a second, a target for as long as it is among the last ones, the fields
-of the headers while the protocol gives the same list. That is what keeps a line below two microseconds.
+What stays the same is remembered: the time for a second, and the fields of the headers while the protocol gives the
+same list. Targets are not: to remember one costs as much as to escape it, and most come once.
 """
 
 from __future__ import annotations
 
-import ast
 import base64
 import binascii
-import re
 from collections.abc import Callable
 from datetime import datetime
 from os import getpid
@@ -19,32 +17,28 @@ from typing import Any
 from poolctl.runtime.access_log.directives import JSON, parse
 from poolctl.runtime.access_log.escape import in_json, in_text
 
-MEMO = 1024  # targets remembered; a full memo is emptied, so what is used stays
-LONGEST = 256  # bytes of a target that is remembered
-
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 Line = Callable[[Any, Any, str, int, int, str, int], bytes]
 
+# The text of the file becomes one constant of this function, never its code.
 _SOURCE = """
 def line(request, peer, status, size, nanoseconds, worker, now):
     stamp = clock.stamp if now < clock.until else clock.turn()
-    {target}
     headers, fields = header_fields.recent
     if headers is not request.headers:
         fields = header_fields.read(request.headers)
-    return
+    {target}
+    return ({template!r} % ({parts})).encode()
 """
-_PLACE = re.compile(r"%(s|d|%|\.6f)")
 
 
 def compile_line(text: str, *, known: bool = True) -> Line:
     """The function that makes lines of a format: ``json``, or directives.
 
     It takes the request, its peer, the status as text, the bytes of the body, nanoseconds, the worker's name, and the
-    monotonic time in nanoseconds. With
-    ``known`` false it makes those of clients that were turned away before there was a request, and looks at none of its
-    attributes but the headers. Raises ValueError for a directive that is not known.
+    monotonic time in nanoseconds. With ``known`` false it makes those of clients that were turned away before there was
+    a request, and looks at none of its attributes but the headers. Raises ValueError for a directive that is not known.
     """
     template, parts, headers = parse(text, known=known)
     json = text == JSON
@@ -52,32 +46,14 @@ def compile_line(text: str, *, known: bool = True) -> Line:
     names: dict[str, Any] = {
         "getpid": getpid,
         "clock": _Clock(datetime.isoformat if json else _common),
-        "targets": _Targets(escape),
+        "escape": escape,
         "header_fields": _HeaderFields(headers, escape, "null" if json else "-"),
     }
-    target = "target = targets.get(request.target) or targets.learn(request.target)" if known else ""
-    tree = ast.parse(_SOURCE.format(target=target))
-    function = tree.body[0]
-    assert isinstance(function, ast.FunctionDef)
-    function.body[-1] = ast.Return(
-        ast.Call(ast.Attribute(_joined(template + "\n", parts), "encode", ast.Load()), [], [])
-    )
-    exec(compile(ast.fix_missing_locations(tree), "<access_log>", "exec"), names)
+    target = "target = escape(request.target)" if known else ""
+    # Generated: saves the call of a function for each part.
+    exec(_SOURCE.format(target=target, template=template + "\n", parts="".join(f"{part}, " for part in parts)), names)
     line: Line = names["line"]
     return line
-
-
-def _joined(template: str, parts: list[str]) -> ast.JoinedStr:
-    """An f-string: half the time of a %-template. The text of the file becomes constants, never code."""
-    values: list[ast.expr] = []
-    expressions = iter(parts)
-    literals = _PLACE.split(template)
-    for literal, place in zip(literals[::2], [*literals[1::2], ""], strict=True):
-        values.append(ast.Constant(literal + ("%" if place == "%" else "")))
-        if place in ("s", "d", ".6f"):
-            form = ast.JoinedStr([ast.Constant(place)]) if place == ".6f" else None
-            values.append(ast.FormattedValue(ast.parse(next(expressions), mode="eval").body, -1, form))
-    return ast.JoinedStr(values)
 
 
 def _common(moment: datetime) -> str:
@@ -108,24 +84,9 @@ class _Clock:
         return stamp
 
 
-class _Targets(dict[bytes, str]):
-    """Targets as they look in a line."""
-
-    def __init__(self, escape: Callable[[bytes], str]) -> None:
-        super().__init__()
-        self._escape = escape
-
-    def learn(self, target: bytes) -> str:
-        text = self._escape(target)
-        if len(target) <= LONGEST:
-            if len(self) >= MEMO:
-                self.clear()
-            self[target] = text
-        return text
-
-
 class _HeaderFields:
-    """The user and the wanted headers of the last list of headers. Replaced as a whole, so threads need no lock."""
+    """The user and the wanted headers of the last list of headers; saves looking for them and escaping them again.
+    Replaced as a whole, so threads need no lock."""
 
     __slots__ = ("_absent", "_escape", "_wanted", "recent")
 

@@ -47,7 +47,8 @@ class TaskStart:
 
         def at_once(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
             """Begin a task, in a callback of the event loop and in no task. Before Python 3.12 it asks its loop to call
-            its first step soon (asyncio.Task.__init__); that call is caught here and made."""
+            its first step soon (asyncio.Task.__init__); that call is caught here and made, which saves a turn of the
+            event loop."""
             events = self._events
             events.call_soon = self._catch
             try:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from poolctl.runtime.access_log.directives import COMBINED, COMMON, JSON, PARTS, parse
 from poolctl.runtime.access_log.escape import LONGEST
-from poolctl.runtime.access_log.line import MEMO, compile_line
+from poolctl.runtime.access_log.line import compile_line
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
@@ -114,12 +114,9 @@ def test_what_is_long_is_cut() -> None:
     assert line("%U", asked(b"/" * 5000)) == "/" * LONGEST + "..."
 
 
-def test_remembered_targets_are_bounded_and_right() -> None:
-    made = compile_line("%U")
-    for _ in range(2):
-        for number in range(MEMO + 10):
-            target = b"/%d" % number
-            assert made(asked(target), PEER, "200", 0, 0, "", 1) == target + b"\n"
+@pytest.mark.parametrize("text", ["%%s {fields} {0} \\ '", 'a"""b', "'+__import__('os').abort()+'", "\\n", "%%(x)s"])
+def test_text_of_the_format_stays_text(text: str) -> None:
+    assert line(f"{text} %s") == f"{text.replace('%%', '%')} 200"
 
 
 def test_headers_of_another_request_are_not_taken_for_these() -> None:

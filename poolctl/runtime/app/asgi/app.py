@@ -56,7 +56,7 @@ class Exchange(HttpResponse):
         conversation = request.conversation
         memo = conversation.memo
         if memo is None:
-            memo = conversation.memo = Memo(conversation.peer)
+            memo = conversation.memo = Memo(conversation.peer, conversation.scheme)
         scope = memo.scope(request, self.out.loop.lifespan.state)
         called: Awaitable[None] = self._application(scope, self.receive, self.send)
         return called

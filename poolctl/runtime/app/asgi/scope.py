@@ -20,19 +20,28 @@ VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
 class Memo:
-    """What is kept for the length of a connection. The protocol gives the same list for the same headers as before."""
+    """What is kept for the length of a connection; saves lowering the names of headers that come again.
 
-    __slots__ = ("_filled", "_headers", "_lowered", "_secure", "_subject", "_target", "client", "server")
+    The protocol gives the same list for the same headers as before, and the same target for the same target.
+    """
 
-    def __init__(self, peer: Peer) -> None:
-        self.client = (peer.client_host, int(peer.client_port or 0)) if peer.client_host else None
-        self.server = (peer.server_host, int(peer.server_port)) if peer.server_port else (peer.server_host, None)
-        self._subject = peer.subject
+    __slots__ = ("_headers", "_line", "_lowered", "_target", "_template", "_tls")
+
+    def __init__(self, peer: Peer, scheme: str) -> None:
         self._headers: object = None
         self._lowered: list[tuple[bytes, bytes]] = []
         self._target: object = None
-        self._secure = False
-        self._filled: dict[str, Any] = {}  # all that is the same for requests with the same target
+        self._line = ("", b"", b"")  # path, raw_path and query_string of this target
+        self._tls = {**TLS, "client_cert_name": peer.subject or None} if scheme == "https" else None
+        self._template: dict[str, Any] = {
+            **dict.fromkeys(("asgi", "method", "headers", "state", "extensions")),  # each request has its own,
+            **dict.fromkeys(("http_version", "path", "raw_path", "query_string")),  # and no copy has to grow for them
+            "type": "http",
+            "scheme": scheme,
+            "root_path": "",
+            "client": (peer.client_host, int(peer.client_port or 0)) if peer.client_host else None,
+            "server": (peer.server_host, int(peer.server_port) if peer.server_port else None),
+        }
 
     def scope(self, request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
         """A new scope, of which nothing that can be changed is another request's. The names of headers are in lower
@@ -41,36 +50,27 @@ class Memo:
             self._lowered = [(name.lower(), value) for name, value in request.headers]
             self._headers = request.headers
         if request.target is not self._target:
-            self._filled = self._fill(request)
-            self._secure = self._filled["scheme"] == "https"
+            self._line = _line(request.target)
             self._target = request.target
-        scope = self._filled.copy()
+        scope = self._template.copy()
+        scope["path"], scope["raw_path"], scope["query_string"] = self._line
+        scope["http_version"] = request.version
         scope["asgi"] = VERSION.copy()
         scope["method"] = request.method
         scope["headers"] = self._lowered.copy()
         scope["state"] = state.copy()
         scope["extensions"] = {"http.response.pathsend": {}}
-        if self._secure:
-            scope["extensions"]["tls"] = {**TLS, "client_cert_name": self._subject or None}
+        if self._tls is not None:
+            scope["extensions"]["tls"] = self._tls.copy()
         return scope
 
-    def _fill(self, request: HttpRequest) -> dict[str, Any]:
-        raw, _, query = request.target.partition(b"?")
-        if raw[:1] != b"/":
-            raw = _unusual(raw)
-        path = raw.decode("latin-1")
-        return {
-            **dict.fromkeys(("asgi", "method", "headers", "state", "extensions")),  # room for what each request has
-            "type": "http",
-            "http_version": request.version,
-            "scheme": request.conversation.scheme,
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw,
-            "query_string": query,
-            "root_path": "",
-            "client": self.client,
-            "server": self.server,
-        }
+
+def _line(target: bytes) -> tuple[str, bytes, bytes]:
+    raw, _, query = target.partition(b"?")
+    if raw[:1] != b"/":
+        raw = _unusual(raw)
+    path = raw.decode("latin-1")
+    return unquote(path) if "%" in path else path, raw, query
 
 
 def _unusual(target: bytes) -> bytes:

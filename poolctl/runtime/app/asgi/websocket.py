@@ -40,7 +40,9 @@ class WebSocketExchange:
 
     def _scope(self) -> dict[str, Any]:
         request = self._conversation.request
-        scope = Memo(request.conversation.peer).scope(request, self._connection.loop.lifespan.state)
+        scope = Memo(request.conversation.peer, request.conversation.scheme).scope(
+            request, self._connection.loop.lifespan.state
+        )
         del scope["method"]
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"

@@ -16,11 +16,8 @@ from poolctl.runtime.task import Peer
 PORTS = {"http": "80", "https": "443"}
 MEMO = 512  # header names remembered, in the spelling of the clients
 
-_keys: dict[bytes, str] = {}  # a memo, the same whoever fills it; "" for a header that is dropped
-
-
-# One place for the last headers of any connection and their variables; replaced as a whole, so threads need no lock.
-_recent: list[tuple[list[tuple[bytes, bytes]], dict[str, str]]] = [([], {})]
+# A memo, the same whoever fills it; "" for a header that is dropped. Saves making each key anew.
+_keys: dict[bytes, str] = {}
 
 
 class Errors:
@@ -56,6 +53,10 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
     mod_ssl calls them.
     """
     filled: dict[str, Any] = {
+        "REQUEST_METHOD": "",  # of each request, as the next three: no copy has to grow for them
+        "RAW_URI": "",
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
         "SCRIPT_NAME": "",
         "SERVER_NAME": peer.server_host if peer.server_port else "localhost",
         "SERVER_PORT": peer.server_port or PORTS[scheme],
@@ -82,91 +83,72 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
 
 
 class Memo:
-    """What is kept for the length of a connection, so that only what is new has to be put together.
+    """What is kept for the length of a connection; saves decoding headers and targets that come again.
 
     The protocol gives the same list for the same headers as before, and the same target for the same target.
     """
 
-    __slots__ = ("_filled", "_headed", "_headers", "_target", "_template")
+    __slots__ = ("_headed", "_headers", "_line", "_target", "_template")
 
     def __init__(self, peer: Peer, surroundings: Surroundings, scheme: str = "http") -> None:
         self._template = template(peer, surroundings, scheme)
         self._headers: object = None
         self._target: object = None
         self._headed: dict[str, Any] = {}  # the template with the variables of these headers
-        self._filled: dict[str, Any] = {}  # and with those of this target
+        self._line = ("", "", "")  # RAW_URI, PATH_INFO and QUERY_STRING of this target
 
     def environ(self, request: HttpRequest) -> dict[str, Any]:
         """A new environ for this request."""
-        if request.length >= 0 or request.version != "1.1":
-            return fill(self._template.copy(), request)
         if request.headers is not self._headers:
             self._headed = self._template.copy()
-            _fill_headers(self._headed, request)
+            _add_headers(self._headed, request.headers)
             self._headers = request.headers
-            self._target = None
         if request.target is not self._target:
-            self._filled = self._headed.copy()
-            _fill_line(self._filled, request)
+            self._line = _line(request.target)
             self._target = request.target
-        environ = self._filled.copy()
+        environ = self._headed.copy()
+        environ["RAW_URI"], environ["PATH_INFO"], environ["QUERY_STRING"] = self._line
         environ["REQUEST_METHOD"] = request.method
-        environ["wsgi.input"] = BytesIO()
+        if request.version != "1.1":
+            environ["SERVER_PROTOCOL"] = f"HTTP/{request.version}"
+        if request.length < 0:
+            environ["wsgi.input"] = BytesIO()
+        else:
+            environ["wsgi.input"] = request.body
+            environ["CONTENT_LENGTH"] = str(request.length)
+            # The chunks are undone and the length is known: say so, as RFC 9112, 7.1.3 does.
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
         return environ
 
 
-def fill(environ: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
-    """A template with everything of this request."""
-    _fill_headers(environ, request)
-    _fill_line(environ, request)
-    _fill_rest(environ, request)
-    return environ
-
-
-def _fill_line(environ: dict[str, Any], request: HttpRequest) -> None:
-    target = request.target.decode("latin-1")
-    environ["REQUEST_METHOD"] = request.method
-    environ["RAW_URI"] = target
-    path, _, environ["QUERY_STRING"] = target.partition("?")
+def _line(target: bytes) -> tuple[str, str, str]:
+    raw = target.decode("latin-1")
+    path, _, query = raw.partition("?")
     if path[:1] != "/":
-        path = _unusual(environ, path)
-    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+        path = _unusual(path)
+    return raw, unquote_to_bytes(path).decode("latin-1") if "%" in path else path, query
 
 
-def _fill_headers(environ: dict[str, Any], request: HttpRequest) -> None:
-    """The protocol gives the same list for the same headers as before, so the last ones are kept."""
-    headers, variables = _recent[0]
-    if headers is not request.headers:
-        variables = _variables(request.headers)
-        _recent[0] = request.headers, variables
-    environ.update(variables)
+def _unusual(path: str) -> str:
+    """The path of a target in absolute form (RFC 9112, 3.2.2), or ``*``."""
+    _, colon, rest = path.partition("://")
+    if not colon:
+        return path
+    _, slash, path = rest.partition("/")
+    return slash + path if slash else "/"
 
 
-def _variables(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    variables: dict[str, str] = {}
+def _add_headers(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> None:
     for name, value in headers:
         key = _keys.get(name)
         if key is None:
             key = environ_key(name)
         if not key:
             continue
-        if key in variables:
-            _join(variables, key, value)
+        if key in environ:
+            _join(environ, key, value)
         else:
-            variables[key] = value.decode("latin-1")
-    return variables
-
-
-def _fill_rest(environ: dict[str, Any], request: HttpRequest) -> None:
-    if request.version != "1.1":
-        environ["SERVER_PROTOCOL"] = f"HTTP/{request.version}"
-    if request.length >= 0:
-        environ["wsgi.input"] = request.body
-        environ["CONTENT_LENGTH"] = str(request.length)
-        # The chunks are undone and the length is known: say so, as RFC 9112, 7.1.3 does.
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
-    else:
-        environ["wsgi.input"] = BytesIO()
+            environ[key] = value.decode("latin-1")
 
 
 def environ_key(name: bytes) -> str:
@@ -186,17 +168,7 @@ def environ_key(name: bytes) -> str:
     return key
 
 
-def _join(environ: dict[str, str], key: str, value: bytes) -> None:
+def _join(environ: dict[str, Any], key: str, value: bytes) -> None:
     """A header that came before (RFC 9110, 5.2; for Cookie RFC 9113, 8.2.3)."""
     separator = "; " if key == "HTTP_COOKIE" else ","
     environ[key] = f"{environ[key]}{separator}{value.decode('latin-1')}"
-
-
-def _unusual(environ: dict[str, Any], path: str) -> str:
-    """The path of a target in absolute form, whose host counts more than the header (RFC 9112, 3.2.2), or ``*``."""
-    _, colon, rest = path.partition("://")
-    if not colon:
-        return path
-    host, slash, path = rest.partition("/")
-    environ["HTTP_HOST"] = host.rpartition("@")[2]
-    return slash + path if slash else "/"

@@ -42,7 +42,7 @@ log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
 PIECE = 65536
 STUMBLES = 100  # times that a worker may fail outside of its app; then it has to be replaced
-KNOWN = 1024  # clients whose introduction is remembered
+KNOWN = 1024  # clients whose introduction is remembered; saves a conversation for each request
 
 
 class Borrowed(Sending):

@@ -53,6 +53,7 @@ class Status(NamedTuple):
     bodiless: bool  # 204 and 304 have no body, whatever the app says
 
 
+# Memos; they save checking and encoding a header, or a status, again.
 known_lines: dict[tuple[str, str] | tuple[bytes, bytes], Line] = {}
 known_statuses: dict[str, Status] = {}
 

@@ -51,8 +51,7 @@ FOREIGN = frozenset(
 CONNECT = b"CONNECT"
 STAND_IN = b"GET"  # what the parser is fed in the place of a method that it does not know
 
-_kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO
-_methods: dict[bytes, str] = {}  # likewise; the parser knows some forty
+_kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO. Saves lowering each name
 
 # head, method, target, headers, may the connection be kept
 Found = tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]
@@ -69,7 +68,8 @@ def kind_of(name: bytes) -> int:
 class Recent:
     """The last head that any connection sent, and what was found in it; nothing when it was not of the usual kind.
 
-    Health checks, and proxies that open a connection for each request, send the same head over and over.
+    Health checks, and proxies that open a connection for each request, send the same head over and over; saves
+    parsing it.
     """
 
     __slots__ = ("found",)
@@ -136,7 +136,7 @@ class HeadParser:
     def check(self, head: bytes) -> int:  # noqa: C901, PLR0915  # the rules of a head, in one pass
         """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
         if head == self._last:
-            return 0  # and all that was found then still stands here
+            return 0  # all that was found then still stands here: saves the copy out of _recent
         recent = self._recent.found
         if head == recent[0]:
             return self._recall(recent)
@@ -144,7 +144,7 @@ class HeadParser:
         end = head.find(b"\r\n")
         fields = self._fields
         parser = self._parser or self._renew()
-        # A client sends the same headers with each request of a connection, as a rule: then only the first line is new.
+        # A client sends the same headers with each request of a connection, as a rule: saves parsing all but the line.
         same = self._block == head[end:]
         upgrade = False
         own = b""  # the method, where the parser does not know it
@@ -178,13 +178,9 @@ class HeadParser:
         if len(fields.headers) > self._headers:
             return 431
         word = own or parser.get_method()
-        method = _methods.get(word)
-        if method is None:
-            if word == CONNECT:
-                return 501
-            method = word.decode("ascii")
-            if not own:
-                _methods[word] = method
+        if word == CONNECT:
+            return 501
+        method = word.decode("ascii")
         # The parser takes several spaces for one, and a fragment for a part of the target (RFC 9112, 3 and 3.2).
         if end != len(word) + len(target) + 10 or HASH in target:
             return 400

@@ -37,7 +37,8 @@ WITHOUT = {
 }  # bytes of a body that has none, and the first may not say so (RFC 9110, 8.6 and 15.3.6)
 FEW = 6  # headers of a response that is remembered as a whole
 
-# What ``begin`` found for a status and its headers; the same whoever fills it, a full one is emptied.
+# What ``begin`` found for a status and its headers; the same whoever fills it, a full one is emptied. Saves the pass
+# over the headers.
 known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes]] = {}
 
 
@@ -106,6 +107,7 @@ class HttpResponse:
             line = known_lines.get(header) if type(header) is tuple else None
             if line is None:
                 line = encode(header)
+                key = ()  # a head with a line that is new may never come again
             if line[1]:
                 kinds |= line[1]
                 if line[1] == LENGTH:

@@ -1,0 +1,243 @@
+"""What a request costs in instructions, from the bytes received to the bytes sent. A count is the same in each run,
+whatever else the machine does, so it shows changes that a clock cannot. Needs valgrind.
+
+    python -m bench.instructions                        all cases, of this tree
+    python -m bench.instructions . ../other log-heads   this tree beside another one, in one of the cases
+
+Counted is the user code of the process that serves; the kernel's, and that of the loop that waits, is not. The cost of
+one request is the difference between two numbers of them, each in a process forked for it.
+"""
+
+# ruff: noqa: T201  # a table on stdout is what this program is for
+
+from __future__ import annotations
+
+import gc
+import importlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FEW, MANY = 200, 1000  # requests
+BEFORE = (
+    "httptools",
+    "pydantic",
+    "yaml",
+    "logging",
+    "http",
+    "email.utils",
+    "asyncio",
+    "typing_extensions",
+    "ipaddress",
+)
+TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
+
+Heads = Iterator[bytes]
+
+
+def same() -> Heads:
+    """What wrk sends."""
+    return itertools.repeat(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n")
+
+
+def paths() -> Heads:
+    """A browser that loads a page: the same headers, another path each time."""
+    for number in itertools.count():
+        yield (
+            b"GET /item/%08x?page=%d HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n"
+            b"Accept: text/html,application/json;q=0.9\r\nAccept-Encoding: gzip, deflate, br\r\nCookie: session=f00\r\n"
+            b"Connection: keep-alive\r\n\r\n" % (number * 2654435761 % 2**32, number % 97)
+        )
+
+
+def heads() -> Heads:
+    """A proxy: path, cookie and a header are new in each request."""
+    for number in itertools.count():
+        name = b"%08x%04x" % (number * 2654435761 % 2**32, number % 65536)
+        yield (
+            b"GET /item/%b?page=%d HTTP/1.1\r\nHost: shop.example\r\nAccept: text/html,application/json;q=0.9\r\n"
+            b"User-Agent: wrk\r\nCookie: session=%b\r\nX-Request-ID: %b\r\nConnection: keep-alive\r\n\r\n"
+            % (name, number % 97, name, name)
+        )
+
+
+def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """As the benchmarks' app."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
+    return [b"Hello, world!"]
+
+
+def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """With headers as a framework makes them, two of which are new each time."""
+    name = environ["RAW_URI"]
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("X-Frame-Options", "DENY"), ("Vary", "Cookie")]
+    start_response("200 OK", [*headers, ("ETag", f'"{name}"'), ("Set-Cookie", f"last={name}"), ("Content-Length", "5")])
+    return [b"hello"]
+
+
+async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """As the benchmarks' app."""
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"Hello, world!"})
+
+
+class Sink:
+    """Stands for the client, for both kinds of app."""
+
+    began = last = False
+    observer: Any = None
+    outbound = None
+
+    def __init__(self) -> None:
+        self.loop = self.lifespan = self
+        self.state: dict[str, Any] = {}
+
+    def send(self, data: bytes) -> None:
+        if self.observer is not None and not self.began:
+            self.observer.first(data)
+        self.began = True
+
+    def complete(self, exchange: Any) -> None:
+        """The response is."""
+
+
+def serve(
+    heads: Heads, count: int, app: Any = hello, *, new: bool = False, access: str = "", tls: bool = False
+) -> None:
+    """Serve so many requests by a WSGI app; on a ``new`` connection each."""
+    from poolctl.runtime.access_log.entries import Entries
+    from poolctl.runtime.access_log.log import AccessLog
+    from poolctl.runtime.app import Surroundings
+    from poolctl.runtime.app.wsgi.app import WsgiApp
+    from poolctl.runtime.protocol.http.protocol import Http
+    from poolctl.runtime.serving.service import Service
+    from poolctl.runtime.task import Peer
+
+    class Hello(WsgiApp):
+        def find(self) -> Any:
+            return app
+
+    made, protocol, row = Hello(), Http(), memoryview(bytearray(8 * 64)).cast("q")
+    made.load(Surroundings(multithread=False, multiprocess=True))
+    entries = Entries(AccessLog(access, "/dev/null"), "0") if access else None
+    service = Service(made, protocol, row, Context(), entries)
+    peer = Peer("127.0.0.1", "40000", "127.0.0.1", "8000")
+    out, conversation = Sink(), protocol.conversation(peer)
+    for head in itertools.islice(heads, count):
+        if new:
+            conversation = protocol.conversation(peer)
+        conversation.receive(head)
+        assert service.answer(conversation.requests.popleft(), out)  # type: ignore[arg-type]
+
+
+def serve_async(heads: Heads, count: int, *, new: bool = False) -> None:
+    """Serve so many requests by an ASGI app that waits for nothing."""
+    from poolctl.runtime.app.asgi.app import Exchange
+    from poolctl.runtime.protocol.http.protocol import Http
+    from poolctl.runtime.protocol.output import Presence
+    from poolctl.runtime.task import Peer
+
+    protocol, peer = Http(), Peer("127.0.0.1", "40000", "127.0.0.1", "8000")
+    out: Any = Sink()
+    out.client = Presence.HERE
+    conversation = out.conversation = protocol.streaming(peer)
+    for head in itertools.islice(heads, count):
+        if new:
+            conversation = out.conversation = protocol.streaming(peer)
+        conversation.receive(head)
+        exchange = Exchange(conversation.requests.popleft(), out, asgi)
+        try:
+            exchange.call().send(None)  # type: ignore[attr-defined]  # a coroutine
+        except StopIteration:
+            assert exchange.conclude()
+        else:
+            raise AssertionError("it waits")
+
+
+CASES: dict[str, Callable[[int], None]] = {
+    "wsgi-same": lambda count: serve(same(), count),
+    "wsgi-paths": lambda count: serve(paths(), count),
+    "wsgi-heads": lambda count: serve(heads(), count),
+    "wsgi-page": lambda count: serve(heads(), count, page),
+    "wsgi-new-same": lambda count: serve(same(), count, new=True),
+    "wsgi-new-heads": lambda count: serve(heads(), count, new=True),
+    "asgi-same": lambda count: serve_async(same(), count),
+    "asgi-paths": lambda count: serve_async(paths(), count),
+    "asgi-heads": lambda count: serve_async(heads(), count),
+    "log-same": lambda count: serve(same(), count, access="combined"),
+    "log-paths": lambda count: serve(paths(), count, access="combined"),
+    "log-heads": lambda count: serve(heads(), count, access="combined"),
+}
+
+
+def count(trees: list[str], cases: list[str]) -> None:
+    """Under valgrind: a process for each tree, which imports it, and in that one for each count."""
+    for name in BEFORE:
+        importlib.import_module(name)
+    for tree in trees:
+        pid = os.fork()
+        if not pid:
+            count_in(tree, cases)
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+
+def count_in(tree: str, cases: list[str]) -> None:
+    """The counts of one tree."""
+    sys.path.insert(0, tree)
+    for case in cases:
+        CASES[case](1)
+    gc.freeze()
+    gc.disable()
+    for case, requests in itertools.product(cases, (FEW, MANY)):
+        pid = os.fork()
+        if not pid:
+            CASES[case](requests)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        print(tree, case, requests, "failed" if status else pid, flush=True)
+
+
+def main(words: list[str]) -> int:
+    """Print a table: a row for each case, a column for each tree."""
+    if words[:1] == ["--count"]:
+        count(words[1].split(","), words[2].split(","))
+        return 0
+    if shutil.which("valgrind") is None:
+        print("error: valgrind not found; on Debian: apt-get install valgrind", file=sys.stderr)
+        return 2
+    cases = [word for word in words if word in CASES] or list(CASES)
+    trees = [str(Path(word).resolve()) for word in words if word not in CASES] or [str(ROOT)]
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+        command += [f"--log-file={folder}/%p", sys.executable, str(Path(__file__)), "--count", ",".join(trees)]
+        environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        told = subprocess.run(
+            [*command, ",".join(cases)], env=environment, cwd=folder, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        found = {}
+        for line in told.splitlines():
+            tree, case, requests, pid = line.split()
+            total = TOTAL.search((Path(folder) / pid).read_text())
+            assert total, f"valgrind counted nothing for {case} of {tree}"
+            found[tree, case, int(requests)] = int(total[1].replace(",", ""))
+    print(f"| instructions | {' | '.join(Path(tree).name for tree in trees)} |")
+    print(f"| --- |{' --: |' * len(trees)}")
+    for case in cases:
+        costs = [(found[tree, case, MANY] - found[tree, case, FEW]) / (MANY - FEW) for tree in trees]
+        print(f"| {case} | {' | '.join(f'{cost:.0f}' for cost in costs)} |")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
