@@ -9,7 +9,7 @@ from poolctl_consistent_hash import ConsistentHash
 
 from poolctl.testing import DispatchContract
 from poolctl.testing.checks import tasks
-from poolctl.testing.world import Request, World, task
+from poolctl.testing.simulation import Request, World, task
 
 
 class TestByClient(DispatchContract):

@@ -6,7 +6,7 @@ from poolctl_ewma_latency import Average, EwmaLatency
 
 from poolctl.testing import DispatchContract
 from poolctl.testing.checks import tasks
-from poolctl.testing.world import World
+from poolctl.testing.simulation import World
 
 
 class TestEwmaLatency(DispatchContract):

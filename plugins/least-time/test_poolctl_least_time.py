@@ -6,7 +6,7 @@ from poolctl_least_time import LeastTime
 
 from poolctl.testing import DispatchContract
 from poolctl.testing.checks import tasks
-from poolctl.testing.world import World
+from poolctl.testing.simulation import World
 
 
 class TestLeastTime(DispatchContract):

@@ -9,7 +9,7 @@ import pytest
 from poolctl_locality import Locality
 
 from poolctl.testing import DispatchContract
-from poolctl.testing.world import World
+from poolctl.testing.simulation import World
 
 
 class TestLocality(DispatchContract):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from poolctl_sticky_cookie import StickyCookie
 
 from poolctl.testing import DispatchContract
-from poolctl.testing.world import Request, World, task
+from poolctl.testing.simulation import Request, World, task
 
 
 class TestStickyCookie(DispatchContract):

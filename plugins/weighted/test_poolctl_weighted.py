@@ -11,7 +11,7 @@ from poolctl_weighted import Weighted
 
 from poolctl.testing import DispatchContract
 from poolctl.testing.checks import tasks
-from poolctl.testing.world import World
+from poolctl.testing.simulation import World
 
 TASK = tasks(1)[0]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from poolctl.cli.arguments import Listen, Meant, Overlays, Sets
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 
 class Form(StrEnum):
@@ -29,7 +29,7 @@ def config(
     """Print the complete topology, every default filled in, and where each value comes from."""
     import json
 
-    from poolctl.cli.judged import judged
+    from poolctl.cli.load_or_exit import judged
     from poolctl.description.complete_file import complete_file
     from poolctl.description.settings import settings
 

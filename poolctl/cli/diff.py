@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 if TYPE_CHECKING:
     from poolctl.description.changes import Change
@@ -43,7 +43,7 @@ def diff(
     """
     import json
 
-    from poolctl.cli.judged import judged
+    from poolctl.cli.load_or_exit import judged
     from poolctl.description.changes import changes, hardest
     from poolctl.description.settings import settings
 

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from poolctl.cli.arguments import Listen, Overlays, Sets
-from poolctl.cli.meant import USUAL, is_app
-from poolctl.cli.say import say
+from poolctl.cli.inputs import USUAL, is_app
+from poolctl.cli.output import say
 
 WRONG_USE = 2
 
@@ -48,8 +48,8 @@ def explain(
         say(_code(what.upper()))
     elif not what or _is_file(what) or is_app(what):
         from poolctl.cli.draw import draw
-        from poolctl.cli.judged import judged
-        from poolctl.description.picture import picture
+        from poolctl.cli.load_or_exit import judged
+        from poolctl.description.diagram import picture
 
         drawn = draw(form.value)(picture(judged(what, overlays, sets, listen)))
         say(drawn, end="", whole=True)  # as wide as it was drawn
@@ -75,7 +75,7 @@ def _only_a_file(what: str) -> bool:
 
 def _code(code: str) -> str:
     from poolctl.cli.explain_code import explain_code
-    from poolctl.cli.say import columns
+    from poolctl.cli.output import columns
     from poolctl.config.codes import CODES
     from poolctl.config.human import Page
 

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from poolctl import __version__
 from poolctl.cli import usage
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from poolctl.cli.arguments import Listen, Meant, Overlays, Sets
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
@@ -31,8 +31,8 @@ def run(file: Meant = "", overlays: Overlays = None, listen: Listen = None, sets
     from poolctl.assembly.environment import findings
     from poolctl.assembly.judging.judge import judge
     from poolctl.assembly.resolve import assembled_from
+    from poolctl.cli.inputs import inputs
     from poolctl.cli.log import start_logging
-    from poolctl.cli.meant import inputs
     from poolctl.config.diagnostic import Invalid, in_order
     from poolctl.errors import PoolctlError
 
@@ -66,7 +66,7 @@ def _explained(file: str, judgement: Judgement, report: Report) -> str:
     from poolctl.assembly.environment.app import why_it_failed
     from poolctl.cli.formats import Report as Findings
     from poolctl.cli.formats.human import verdict, written
-    from poolctl.cli.say import columns, folded
+    from poolctl.cli.output import columns, folded
 
     found = why_it_failed(judgement, report)
     if found is None:

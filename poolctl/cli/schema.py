@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 
 def schema(

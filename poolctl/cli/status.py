@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poolctl.cli.say import columns, say
+from poolctl.cli.output import columns, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +64,11 @@ def _name(what: str) -> str:
     """The name of a server, where a topology, a folder or an app is given."""
     import os
 
-    from poolctl.cli.meant import is_app
+    from poolctl.cli.inputs import is_app
 
     if not (what.endswith((".yaml", ".yml")) or os.path.isdir(what) or is_app(what)):
         return what
-    from poolctl.cli.judged import judged
+    from poolctl.cli.load_or_exit import judged
 
     topology = judged(what).topology
     return topology.name if topology else ""
@@ -80,12 +80,12 @@ def _servers() -> Iterator[dict[str, Any]]:
     import os
     import socket
 
-    from poolctl.supervision.control import ENDING, elsewhere, folders, own
+    from poolctl.supervision.control import SUFFIX, folders, is_own_folder, listed_by_kernel
 
-    usual = [folder for folder in dict.fromkeys(folders()) if own(folder)]
+    usual = [folder for folder in dict.fromkeys(folders()) if is_own_folder(folder)]
     paths = [os.path.join(folder, name) for folder in usual for name in sorted(os.listdir(folder))]
     seen: set[int] = set()
-    for path in dict.fromkeys([*(path for path in paths if path.endswith(ENDING)), *elsewhere()]):
+    for path in dict.fromkeys([*(path for path in paths if path.endswith(SUFFIX)), *listed_by_kernel()]):
         data = b""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of typer's own click or of the package, by its version
 

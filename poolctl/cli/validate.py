@@ -44,7 +44,7 @@ def validate(
     Exits with 0 when all are valid, 1 when one is not, 2 when one cannot be read.
     """
     from poolctl.cli.formats import show
-    from poolctl.cli.meant import inputs
+    from poolctl.cli.inputs import inputs
 
     files = files or []
     if files.count("-") > 1 or (len(files) > 1 and "-" in (overlays or ())):  # which each of the files would read

@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from poolctl.proposal.answers import FOLDERS, HTTP, TARGETED, Answers, Otherwise, Setting
-from poolctl.proposal.parts import Design
+from poolctl.proposal.designs import Design
 
 # What every reader of YAML, 1.1 or 1.2, takes for that text without quotes, in a flow mapping too.
 _PLAIN = re.compile(r"(\./|/)?[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z_][A-Za-z0-9_.]*)?|(tcp|unix|fd)://[A-Za-z0-9_./:-]+")

@@ -1,1 +1,1 @@
-"""PROCESSES: the supervisor, the mold, and what happens when one of them dies."""
+"""Processes: the supervisor, the mold, and what happens when one of them dies."""

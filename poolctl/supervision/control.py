@@ -1,9 +1,9 @@
-"""The control socket: who connects is told what the server is doing, and that is all it does so far.
+"""The control socket: each client that connects receives the server's status as JSON, and nothing else so far.
 
     $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/poolctl, else a folder of this user in the temporary directory
-        NAME.PID.sock                                   mode 0600; gone when the supervisor is
+        NAME.PID.sock                                   mode 0600; removed when the supervisor ends
 
-Not being able to make it is no reason not to serve.
+A server that cannot create its control socket serves without one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 
 log = logging.getLogger("poolctl")
 PATIENCE = 0.5  # seconds that a client may take to read its answer
-ROOM = 1 << 20  # bytes of an answer that the kernel keeps, so that nobody waits for its reader
-ENDING = ".sock"
-MOST = 1000  # files that are looked at
+SEND_BUFFER = 1 << 20  # bytes of an answer that the kernel buffers, so that a slow client does not block the supervisor
+SUFFIX = ".sock"
+MAX_FILES = 1000  # of the folder that are examined
 
 
 def folders() -> list[str]:
-    """Where control sockets of this user may be, the first to be used first."""
+    """Return the folders where control sockets of this user may be; new ones are created in the first."""
     found = [os.environ["RUNTIME_DIRECTORY"].partition(":")[0]] if os.environ.get("RUNTIME_DIRECTORY") else []
     if os.environ.get("XDG_RUNTIME_DIR"):
         found.append(os.path.join(os.environ["XDG_RUNTIME_DIR"], "poolctl"))
@@ -37,33 +37,35 @@ def folders() -> list[str]:
     return [*found, os.path.join(public, f"poolctl-{os.getuid()}")]
 
 
-def elsewhere() -> list[str]:
-    """The control sockets of servers that the kernel lists (/proc/net/unix): they may have been started with another
-    environment. Who has a $RUNTIME_DIRECTORY asks for those in it, and gets none of them."""
+def listed_by_kernel() -> list[str]:
+    """Return the paths of the control sockets in /proc/net/unix: of servers started with another environment, too.
+
+    With $RUNTIME_DIRECTORY set only the sockets in that folder count, so the list is empty.
+    """
     if os.environ.get("RUNTIME_DIRECTORY"):
         return []
     found = set()
     with contextlib.suppress(OSError), open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             path = line.rstrip("\n").partition(" /")[2]
-            pid = path.removesuffix(ENDING).rpartition(".")[2]
-            if path.endswith(ENDING) and pid.isdigit() and _is_supervisor(pid):
+            pid = path.removesuffix(SUFFIX).rpartition(".")[2]
+            if path.endswith(SUFFIX) and pid.isdigit() and _is_supervisor(pid):
                 found.add(f"/{path}")
     return sorted(found)
 
 
 def _is_supervisor(pid: str) -> bool:
-    """Whether this process is one of this user's, or for root anybody's, by its title."""
+    """Whether this is a supervisor, by its process title, and belongs to this user; root sees those of all users."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            mine = os.getuid() in (0, os.fstat(file.fileno()).st_uid)
-            return mine and file.read(20) == b"poolctl: supervisor "
+            visible = os.getuid() in (0, os.fstat(file.fileno()).st_uid)
+            return visible and file.read(20) == b"poolctl: supervisor "
     except OSError:
         return False
 
 
-def own(folder: str) -> bool:
-    """Whether it is this user's. In the temporary directory anybody may have put something else there."""
+def is_own_folder(folder: str) -> bool:
+    """Whether the folder belongs to this user: in the temporary directory anyone could have created it."""
     public = folder == folders()[-1]
     try:
         found = os.lstat(folder) if public else os.stat(folder)
@@ -73,29 +75,29 @@ def own(folder: str) -> bool:
 
 
 class Control:
-    """The supervisor's end. ``about``: what is told."""
+    """The supervisor's end of the control socket. ``status`` returns what clients receive."""
 
-    def __init__(self, name: str, about: Callable[[], dict[str, Any]]) -> None:
-        self.about = about
+    def __init__(self, name: str, status: Callable[[], dict[str, Any]]) -> None:
+        self.status = status
         self.sock: socket.socket | None = None
         self.path = ""
         try:
             self._open(name)
         except OSError as error:
-            log.info("no control socket, so poolctl status does not see this server: %s", error)
+            log.info("no control socket, so poolctl status cannot see this server: %s", error)
 
     def _open(self, name: str) -> None:
         folder = folders()[0]
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        if not own(folder):
-            raise PermissionError(f"{folder} belongs to somebody else, or is a link in a folder of everybody")
-        _sweep(folder)
-        path = os.path.join(folder, f"{name}.{os.getpid()}{ENDING}")
+        if not is_own_folder(folder):
+            raise PermissionError(f"{folder} belongs to another user, or is a symbolic link in a shared folder")
+        _remove_stale(folder)
+        path = os.path.join(folder, f"{name}.{os.getpid()}{SUFFIX}")
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # of the whole process, which has one thread
         try:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # of a process that had this number before
+                os.unlink(path)  # left behind by a process that had the same pid
             sock.bind(path)
         except BaseException:
             sock.close()
@@ -107,11 +109,11 @@ class Control:
         self.sock, self.path = sock, path
 
     def fileno(self) -> int:
-        """-1 where there is none."""
+        """Return the descriptor of the listening socket; -1 without one."""
         return self.sock.fileno() if self.sock else -1
 
     def answer(self) -> None:
-        """Tell all who have connected, a few at the most."""
+        """Send the status to the clients that have connected, at most eight per call."""
         if self.sock is None:
             return
         for _ in range(8):
@@ -120,36 +122,36 @@ class Control:
             except BlockingIOError:
                 return
             except OSError as error:
-                log.error("the control socket cannot accept: %s", error)
+                log.error("cannot accept on the control socket: %s", error)
                 return
             with client:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 client.settimeout(PATIENCE)
-                with contextlib.suppress(OSError):  # it has left, or does not read
-                    client.sendall(json.dumps(self.about()).encode())
+                with contextlib.suppress(OSError):  # the client has disconnected, or does not read
+                    client.sendall(json.dumps(self.status()).encode())
 
-    def let_go(self) -> None:
-        """In a forked process: the socket is the supervisor's."""
+    def close_inherited(self) -> None:
+        """In a forked process: close the copy of the socket, which belongs to the supervisor."""
         if self.sock is not None:
             self.sock.close()
 
     def close(self) -> None:
-        """At the end."""
+        """Close the socket and remove its file."""
         if self.sock is not None:
             self.sock.close()
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
 
 
-def _sweep(folder: str) -> None:
-    """Take away what servers have left behind that were killed."""
-    for name in os.listdir(folder)[:MOST]:
-        pid = name.removesuffix(ENDING).rpartition(".")[2]
-        if name.endswith(ENDING) and pid.isdigit():
+def _remove_stale(folder: str) -> None:
+    """Remove the sockets that killed servers have left behind."""
+    for name in os.listdir(folder)[:MAX_FILES]:
+        pid = name.removesuffix(SUFFIX).rpartition(".")[2]
+        if name.endswith(SUFFIX) and pid.isdigit():
             try:
                 os.kill(int(pid), 0)
             except ProcessLookupError:
-                with contextlib.suppress(OSError):  # another server was quicker
+                with contextlib.suppress(OSError):  # another server was faster
                     os.unlink(os.path.join(folder, name))
             except (PermissionError, OverflowError):
-                continue  # it is there, or no process at all
+                continue  # the process exists, or the number cannot be a pid

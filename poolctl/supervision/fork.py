@@ -15,15 +15,15 @@ log = logging.getLogger("poolctl")
 
 
 def fork(run: Callable[[], int]) -> int:
-    """Fork a process that does `run` and exits with the status it answers. Answers its pid.
+    """Fork a process that calls `run` and exits with the status that it returns. Returns the child's pid.
 
-    The child never comes back from here, whatever happens: nothing of its parent's stack, `finally` and `with` and
-    atexit included, runs twice.
+    The child never returns from this call, whatever happens, so nothing of its parent's stack runs twice: no
+    `finally`, no `with`, no atexit handler.
 
     Raises:
-        OSError: the system allows no more processes or has no memory for one.
+        OSError: the system allows no more processes, or has no memory for one.
     """
-    flush()  # or the child writes again what is still in the buffers
+    flush()  # or the child would write again what is still in the buffers
     with held_back():
         pid = forked.fork()
         if pid == 0:
@@ -44,18 +44,18 @@ def fork(run: Callable[[], int]) -> int:
 
 
 def flush() -> None:
-    """Write out what Python holds back of stdout and stderr; each may be None or closed by its reader."""
+    """Flush Python's buffers of stdout and stderr; each stream may be None or closed by its reader."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BaseException:  # noqa: BLE001  # None, closed, or what an app has put in its place and raises
-            continue  # there is nothing to save and nowhere to say so
+        except BaseException:  # noqa: BLE001  # None, closed, or an object that an app put in its place and that raises
+            continue  # there is nothing to save and nowhere to report it
 
 
 def reap(pid: int) -> int | None:
-    """How a child of this process ended (exit status, or minus the signal), or None while it lives.
+    """Return how a child of this process ended (exit status, or minus the signal), or None while it lives.
 
-    Asks for this one child: others may belong to the user's app, which waits for them itself.
+    Waits for this one child only: others may belong to the user's app, which reaps them itself.
     """
     found, status = waitpid(pid, WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None

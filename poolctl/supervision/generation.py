@@ -1,12 +1,12 @@
-"""A generation as the supervisor sees it: the mold's pid, which is the process group of its roles too, and three links.
+"""A generation as the supervisor sees it: the pid of the mold, also its process group, and three links to it.
 
-    supervisor  ==lifeline==> mold              closed by the supervisor, or by its death: drain and leave
+    supervisor  ==lifeline==> mold              closed by the supervisor, or by its death: drain and exit
     supervisor <--Report----- mold              ready, or failed and why
-    supervisor <==presence=== mold, all roles   a pipe whose write end each of them inherits: it ends with the last one
+    supervisor <==presence=== mold, all roles   a pipe whose write end each of them inherits: EOF when the last one ends
 
 When a mold is killed its roles drain without it. They are the supervisor's grandchildren, so it cannot wait for them;
-the end of the presence tells when they are gone. While it has not ended one of them lives, so the number of their group
-is still theirs and may be killed.
+EOF on the presence pipe says that they are gone. Before that at least one of them lives, so the number of their process
+group is still theirs, and the group can be killed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from poolctl.supervision.reports import Report, channel, receive
 class Generation:
     """One mold with its roles, from the fork until the mold is reaped. Times are monotonic seconds."""
 
-    def __init__(self, name: str, number: int, build: Callable[[], Plan], let_go: Callable[[], None]) -> None:
-        """Fork the mold; `let_go` closes, in the mold, what belongs to the supervisor alone.
+    def __init__(self, name: str, number: int, build: Callable[[], Plan], close_inherited: Callable[[], None]) -> None:
+        """Fork the mold; `close_inherited` closes, in the mold, what belongs to the supervisor alone.
 
         Raises:
-            OSError: it cannot be forked.
+            OSError: the mold cannot be forked.
         """
         self.number = number
         self.born = time.monotonic()
@@ -47,7 +47,7 @@ class Generation:
         def become() -> int:
             os.setpgid(0, 0)
             setproctitle(f"poolctl: mold {name} (generation {number})")
-            let_go()
+            close_inherited()
             self.reader.close()
             close(self._lifeline)
             close(self.presence)
@@ -56,18 +56,18 @@ class Generation:
         try:
             self.pid = fork(become)
         except OSError:
-            self.forget()
+            self.close_links()
             close(self.presence)
             raise
         finally:
             writer.close()
             close(reading)
             close(inherited)
-        with contextlib.suppress(ProcessLookupError):  # it was quick, and is dead already
-            os.setpgid(self.pid, self.pid)  # here too: a kill of the group may come before the mold has run
+        with contextlib.suppress(ProcessLookupError):  # the mold has already ended
+            os.setpgid(self.pid, self.pid)  # here too: the group may be killed before the mold has run
 
     def reports(self) -> list[Report]:
-        """What the mold has told since the last time."""
+        """Return what the mold has reported since the last call."""
         if self.reader.fileno() < 0:
             return []
         reports, ended = receive(self.reader)
@@ -76,48 +76,48 @@ class Generation:
         return reports
 
     def end(self) -> None:
-        """Tell the mold to drain and leave."""
+        """Make the mold drain and exit."""
         if self._lifeline >= 0:
             close(self._lifeline)
             self._lifeline = -1
 
-    def forget(self) -> None:
-        """Close this side of the links to the mold."""
+    def close_links(self) -> None:
+        """Close the supervisor's ends of the lifeline and of the report channel."""
         self.end()
         self.reader.close()
 
-    def let_go(self) -> None:
-        """In another generation's mold: its links are the supervisor's."""
-        self.forget()
+    def close_inherited(self) -> None:
+        """In another generation's mold: close the copies of this generation's links, which are the supervisor's."""
+        self.close_links()
         close(self.presence)
 
-    def remains(self, deadline: float) -> Remains:
-        """What takes this one's place when its mold has been reaped."""
-        self.forget()
-        return Remains(self.pid, self.presence, deadline)
+    def orphans(self, deadline: float) -> Orphans:
+        """Return the roles that the mold, which has been reaped, may have left behind."""
+        self.close_links()
+        return Orphans(self.pid, self.presence, deadline)
 
     def kill(self) -> None:
-        """End the mold, which is not reaped yet, and all its roles."""
+        """Kill the mold, which is not reaped yet, and all its roles."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
-class Remains:
-    """What is left of a generation whose mold is dead and reaped."""
+class Orphans:
+    """The roles of a generation whose mold has been reaped."""
 
     group: int
     presence: int
-    deadline: float  # monotonic seconds; by then its roles have left by themselves, or are stuck
+    deadline: float  # monotonic seconds; by then the roles have drained, or are stuck
 
     def alive(self) -> bool:
-        """Whether one of its processes is still there. Nothing is ever written, so readable means ended."""
+        """Whether one of the processes still runs. Nothing is ever written to the pipe, so readable means EOF."""
         poller = poll()
         poller.register(self.presence, POLLIN)
         return not poller.poll(0)
 
     def kill(self) -> None:
-        """End what is left of it."""
+        """Kill the processes that still run."""
         if self.alive():
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # the last one left, or its group, just now
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # the last one has just ended
                 os.killpg(self.group, signal.SIGKILL)

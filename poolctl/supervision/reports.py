@@ -1,9 +1,9 @@
-"""What a child process tells its parent: that it is ready, or why it never will be.
+"""What a child process reports to its parent: that it is ready, or why it never will be.
 
-    role --Report--> mold --Report--> supervisor       one socketpair each, a whole message or nothing
+    role --Report--> mold --Report--> supervisor       one socketpair each; a report arrives whole or not at all
 
-All roles of a generation write to the same socket. A report is sent before its process can be found dead, so whoever
-reaps first and reads the reports after that has the last words of everyone it reaped.
+All roles of a generation write to the same socket. A process sends its report before it exits, so a parent that reaps
+first and reads the reports afterwards has the last report of every process that it reaped.
 """
 
 from __future__ import annotations
@@ -17,41 +17,48 @@ from typing import Literal
 
 from poolctl.errors import AppError, PoolctlError
 from poolctl.runtime.system.channel import channel as messages
-from poolctl.supervision.own_traceback import at_fault, in_a_line, left_with, own_traceback, remedy
+from poolctl.supervision.user_traceback import (
+    exit_description,
+    raised_by_user_code,
+    suggested_fix,
+    summary_line,
+    user_traceback,
+)
 
-LONGEST = 100_000  # bytes of a traceback; of a longer one the end, where the error stands
-LINE = 1000  # characters of what an error says in a line
-MESSAGE = 2 * LONGEST + 20_000  # JSON writes a quote, a backslash and a line's end as two bytes
-CONTROLS = {
-    code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"
-}  # six in JSON; and terminals obey
+LONGEST = 100_000  # bytes of a traceback; a longer one is truncated at the front, because the error is at its end
+LINE = 1000  # characters of a summary
+MESSAGE = 2 * LONGEST + 20_000  # JSON writes a quote, a backslash and a newline as two bytes
+# Control characters take six bytes in JSON, and terminals obey them.
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """One message; `text` belongs to a failure and to a front that hangs, `plain` to a failure."""
+    """One message. Failures and hanging fronts have a `text`; the other fields are those of a failure."""
 
     kind: Literal["ready", "failed", "hung"]
     text: str = ""
-    plain: bool = False  # the user can mend it, and the text says how: no traceback
-    code: str = ""  # of a failure of the app: the finding that it is, with what it says in a line, and how to mend it
-    said: str = ""
-    mend: str = ""
+    plain: bool = False  # the user can fix it, and the text says how, without a traceback
+    code: str = ""  # of the finding, when the app failed; with a one-line summary and a fix
+    summary: str = ""
+    fix: str = ""
     pid: int = field(default_factory=os.getpid)
 
 
 def failure(error: BaseException) -> Report:
-    """The report of an error: with the traceback, unless it is one that poolctl raises on purpose. Of one that came up
-    in the user's code the frames that are the user's."""
+    """Return the report of an error: with its traceback, unless poolctl raised it on purpose.
+
+    If the user's code raised it, the traceback has the user's frames only.
+    """
     if isinstance(error, PoolctlError):
         code = "PC410" if isinstance(error, AppError) else ""
         return Report("failed", _shorten(str(error)), plain=True, code=code)
-    if not at_fault(error):
+    if not raised_by_user_code(error):
         return Report("failed", _shorten("".join(traceback.format_exception(error)).rstrip()))
-    text = _shorten(own_traceback(error))
+    text = _shorten(user_traceback(error))
     if isinstance(error, SystemExit):
-        return Report("failed", text, code="PC412", said=_line(left_with(error)))
-    return Report("failed", text, code="PC411", said=_line(in_a_line(error)), mend=_line(remedy(error)))
+        return Report("failed", text, code="PC412", summary=_line(exit_description(error)))
+    return Report("failed", text, code="PC411", summary=_line(summary_line(error)), fix=_line(suggested_fix(error)))
 
 
 def _line(text: str) -> str:
@@ -62,19 +69,20 @@ def _shorten(text: str) -> str:
     data = text.translate(CONTROLS).encode("utf-8", "backslashreplace")
     if len(data) <= LONGEST:
         return data.decode()
-    return "[the beginning is left out]\n" + data[-LONGEST:].decode("utf-8", "ignore")
+    return "[beginning truncated]\n" + data[-LONGEST:].decode("utf-8", "ignore")
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
-    """The reading and the writing end. Messages have borders; DGRAM serves where SEQPACKET is missing (macOS)."""
+    """Return the reading and the writing end. Message boundaries are kept; where SEQPACKET is missing (macOS) the
+    sockets are DGRAM."""
     writer, reader = messages()
     for end, option in ((reader, socket.SO_RCVBUF), (writer, socket.SO_SNDBUF)):
-        end.setsockopt(socket.SOL_SOCKET, option, 2 * LONGEST)  # macOS lets a datagram of 2 KB through, unasked
+        end.setsockopt(socket.SOL_SOCKET, option, 2 * LONGEST)  # the default of macOS allows datagrams of 2 KB
     return reader, writer
 
 
 def send(writer: socket.socket, report: Report) -> bool:
-    """False when nobody is left to read it."""
+    """Send a report. Returns False when the reading end is closed."""
     try:
         writer.sendall(json.dumps(asdict(report), ensure_ascii=False).encode())
     except ConnectionError:
@@ -83,14 +91,14 @@ def send(writer: socket.socket, report: Report) -> bool:
 
 
 def receive(reader: socket.socket) -> tuple[list[Report], bool]:
-    """What has arrived, without waiting, and whether that was all because every writer has closed."""
+    """Return the reports that have arrived, without waiting, and whether every writer has closed its end."""
     reports: list[Report] = []
     while True:
         try:
             message = reader.recv(MESSAGE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return reports, False
-        except ConnectionError:  # so a DGRAM pair says it
+        except ConnectionError:  # EOF of a DGRAM pair
             return reports, True
         if not message:
             return reports, True

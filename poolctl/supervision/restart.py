@@ -1,27 +1,28 @@
-"""When what died comes back, and how a death is put into words."""
+"""When a process that died is restarted, and the words that describe how it ended."""
 
 from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
 
-EARLY_DEATHS = 5  # of processes that leave no report, before anything of their kind was ever ready: then it is given up
+EARLY_DEATHS = 5  # without a report, before any process of the kind was ever ready: after so many the start has failed
 
 
 @dataclass
 class RestartPolicy:
-    """At once, unless it keeps dying young: then 0, 0, 0.1, 0.2, 0.4 ... seconds. Pure: it is told times, has no clock.
+    """Immediate restarts, with a growing delay for processes that keep dying young: 0, 0, 0.1, 0.2, 0.4 ... seconds.
 
-    The second young death is still followed at once, so that whoever kills the same worker twice finds it back.
+    Pure: it receives times and has no clock. The second young death in a row is still followed by an immediate restart,
+    so an operator who kills the same worker twice does not wait for it.
     """
 
-    young: float = 5.0  # seconds of service; who served longer died of something else than its start
-    first: float = 0.1  # seconds before the successor of the third in a row
+    young: float = 5.0  # seconds of service; a process that served longer did not die of its start
+    first: float = 0.1  # seconds before the restart that follows the third young death in a row
     longest: float = 10.0  # seconds
     deaths: int = 0  # young ones in a row
 
     def delay(self, served: float) -> float:
-        """Seconds until the successor of one that served for `served` seconds (0: it never came to serve)."""
+        """Return the seconds to wait before restarting a process that served for `served` seconds (0: never ready)."""
         if served > self.young:
             self.deaths = 0
             return 0.0
@@ -32,15 +33,15 @@ class RestartPolicy:
 
 
 def cause(status: int) -> str:
-    """What `os.waitstatus_to_exitcode` says, in words."""
+    """Return the result of `os.waitstatus_to_exitcode` in words."""
     if status >= 0:
-        return f"left with status {status}"
+        return f"exited with status {status}"
     try:
-        return f"died of {signal.Signals(-status).name}"
+        return f"was killed by {signal.Signals(-status).name}"
     except ValueError:  # real-time signals between SIGRTMIN and SIGRTMAX have no name
-        return f"died of signal {-status}"
+        return f"was killed by signal {-status}"
 
 
 def when(delay: float) -> str:
-    """The delay of a restart, in words."""
-    return f"in {delay:g} s" if delay else "at once"
+    """Return the delay of a restart in words."""
+    return f"in {delay:g} s" if delay else "now"

@@ -1,8 +1,8 @@
-"""Inside a role's process: from the fork to its last breath.
+"""Inside a role's process: from the fork to its exit.
 
-Held: stdio, the role's share of the plan's descriptors, the read ends of its stage's lifeline and of the first
-stage's, the write end of its generation's presence, and until it is ready the channel for its report. The mold has
-closed everything else before it gets here.
+Open descriptors: stdio, the role's share of the plan's, the read ends of its stage's lifeline and of the first
+stage's, the write end of its generation's presence pipe, and until the role is ready the channel for its report. The
+mold's code has closed all others before `play` is called.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from poolctl.supervision.plan import Role
 from poolctl.supervision.reports import Report, failure, send
 
 log = logging.getLogger("poolctl")
-FAILED = 5.0  # seconds that a role which failed has for its end: somebody is to take its place
+FAILED = 5.0  # seconds that a failed role has to clean up before its replacement can start
 
 
 class Ready:
-    """Tells the mold, once, that this role can serve; its channel is closed after that."""
+    """Reports to the mold, once, that this role can serve, and closes the channel."""
 
     def __init__(self, reporter: socket.socket) -> None:
         self._reporter = reporter
-        self.told = False
+        self.reported = False
 
     def __call__(self) -> None:
         """Called by the role's main thread.
@@ -37,22 +37,22 @@ class Ready:
         Raises:
             RuntimeError: called a second time.
         """
-        if self.told:
-            raise RuntimeError("a role is ready once: life.ready() was called before")
-        self.told = True
-        send(self._reporter, Report("ready"))  # with the mold gone the lifeline has ended as well, and says all
+        if self.reported:
+            raise RuntimeError("life.ready() was called twice: a role becomes ready once")
+        self.reported = True
+        send(self._reporter, Report("ready"))  # if the mold is gone the lifeline has ended too, and the role stops
         forked.release({self._reporter.fileno()})
         self._reporter.close()
 
     def failed(self, error: BaseException) -> None:
-        """The mold decides what a failure means; one that comes after the start is just told to the log."""
+        """Report a failure. The mold decides what follows; a failure after the role was ready is only logged."""
         report = failure(error)
-        if self.told or not send(self._reporter, report):
+        if self.reported or not send(self._reporter, report):
             log.error("the role failed: %s", report.text)
 
 
 def play(role: Role, lifeline: int, drain: float, reporter: socket.socket, stop: int = -1) -> int:
-    """Run the role until its lifeline ends; answers its exit status. ``stop``: the lifeline of the first stage."""
+    """Run the role until its lifeline ends. ``stop``: the lifeline of the first stage. Returns the exit status."""
     setproctitle(role.title)
     threading.current_thread().name = role.name
     random.seed()  # all roles are copies of one process
@@ -60,8 +60,8 @@ def play(role: Role, lifeline: int, drain: float, reporter: socket.socket, stop:
     ready = Ready(reporter)
     try:
         role.run(Life(lifeline, drain, ready, stop))
-    except BaseException as error:  # noqa: BLE001  # SystemExit too: the user's app may not end its worker unseen
+    except BaseException as error:  # noqa: BLE001  # SystemExit too: an app must not end its worker silently
         forked.leave()
         ready.failed(error)
         return finish(1, min(drain, FAILED))
-    return finish(0, drain)  # at most: the lifeline has ended before, and its time is over first
+    return finish(0, drain)  # an upper bound: the time to drain began when the lifeline ended

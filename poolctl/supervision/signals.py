@@ -1,11 +1,11 @@
-"""Signals are written down when they arrive and obeyed when the loop comes to them.
+"""Signals are recorded when they arrive, and handled when the loop gets to them.
 
     kernel -> C handler -> one byte, the signal's number, into a pipe -> Signals.wait() wakes -> Signals.take()
 
-The pipe is the record: it outlasts any race between looking and sleeping, because a byte that is in it ends the next
-sleep at once. The Python handlers do nothing. The supervisor and the mold each own one Signals; a process that was
-just forked owns none (`inherit_nothing`): until that is done its signals are held back, for a byte that it wrote
-would land in the pipe of its parent.
+The pipe is the record. It survives any race between checking and sleeping, because a byte in it ends the next sleep
+immediately. The Python handlers do nothing. The supervisor and the mold own one Signals each; a process that was just
+forked owns none (`inherit_nothing`). Until that is done its signals are blocked, because a byte that it wrote would end
+up in its parent's pipe.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from poolctl.runtime.system import forked
 
 Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
-# Signals that other servers know and this one does not yet: what each is for.
+# Signals that other servers handle and this one does not yet, with what the log says about each.
 UNUSED = {
-    signal.SIGHUP: "a reload is not available yet: restart the server to apply a changed file",
-    signal.SIGUSR2: "an upgrade without a restart is not available yet",
-    signal.SIGTTIN: "a pool cannot be resized yet while it runs: change pool.size and restart the server",
-    signal.SIGTTOU: "a pool cannot be resized yet while it runs: change pool.size and restart the server",
+    signal.SIGHUP: "reloading is not available yet; restart the server to apply a changed file",
+    signal.SIGUSR2: "upgrading without a restart is not available yet",
+    signal.SIGTTIN: "resizing a running pool is not available yet; change pool.size and restart the server",
+    signal.SIGTTOU: "resizing a running pool is not available yet; change pool.size and restart the server",
 }
 SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, *UNUSED)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
-    """Handle a signal that the C handler has written down, or that this process leaves to the supervisor.
+    """Handle a signal that the C handler has recorded, or that this process leaves to the supervisor.
 
-    A handler, not SIG_IGN: an ignored signal stays ignored in every program that the user's app starts.
+    A handler instead of SIG_IGN, because an ignored signal stays ignored in every program that the user's app starts.
     """
 
 
-def ignored_from_now_on(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTTOU: who writes to a terminal from the background, where it stops that, gets one for every attempt."""
+def ignore_from_now_on(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTTOU: a background process gets one for every attempt to write to a terminal that forbids it."""
     set_handler(signal.SIGTTOU, signal.SIG_IGN)
 
 
 class Signals:
-    """The recording handlers of one process, in place between `with` and its end."""
+    """The recording handlers of one process, installed for the duration of a `with` block."""
 
     def __init__(self, *numbers: signal.Signals) -> None:
         self.numbers = numbers
@@ -64,10 +64,12 @@ class Signals:
         self._wakeup = set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         for number in self.numbers:
             if number in UNUSED and handler_of(number) == signal.SIG_IGN:
-                continue  # nohup, for instance, has decided
-            handler = ignored_from_now_on if number == signal.SIGTTOU else nothing
+                continue  # the caller ignores it on purpose, for instance nohup
+            handler = ignore_from_now_on if number == signal.SIGTTOU else nothing
             self._handlers[number] = set_handler(number, handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.numbers)  # a mask outlives exec: the caller's may hide them
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, self.numbers
+        )  # masks survive exec, so the caller may have blocked them
         return self
 
     def __exit__(
@@ -79,21 +81,22 @@ class Signals:
         self.close()
 
     def close(self) -> None:
-        """Close the pipe, in a forked process that is not the one which records."""
+        """Close the pipe; called directly in a forked process, which does not record."""
         forked.release({self.reader, self.writer})
         os.close(self.reader)
         os.close(self.writer)
 
     def wait(self, descriptors: Iterable[int], seconds: float) -> set[int]:
-        """Sleep until a signal, an event on one of `descriptors` or the time; answers the descriptors that have one."""
-        poller = poll()  # no descriptor of its own, so none to leak into what is forked
+        """Sleep until a signal, an event on one of `descriptors`, or for so many seconds. Returns the descriptors with
+        an event."""
+        poller = poll()  # has no descriptor of its own, so none leaks into forked processes
         for descriptor in (self.reader, *descriptors):
             poller.register(descriptor, POLLIN)
         limit = None if seconds == inf else max(0, ceil(seconds * 1000))
         return {descriptor for descriptor, _ in poller.poll(limit)}
 
     def take(self) -> list[signal.Signals]:
-        """What has arrived since the last time, in order."""
+        """Return the signals that have arrived since the last call, in order."""
         try:
             record = os.read(self.reader, 65536)
         except BlockingIOError:
@@ -103,7 +106,7 @@ class Signals:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Keep signals in the kernel: around a fork, until the child has let go of its parent's pipe."""
+    """Block signals around a fork, until the child has detached from its parent's pipe."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED)
     try:
         yield
@@ -112,10 +115,11 @@ def held_back() -> Iterator[None]:
 
 
 def inherit_nothing() -> None:
-    """In a forked process: record nothing; the supervisor alone decides when to end, whoever else gets the signal too.
+    """In a forked process: record nothing, because the supervisor alone decides when to stop.
 
-    A terminal sends SIGINT to a whole process group, systemd sends SIGTERM to every process of a unit, and people send
-    SIGHUP to every process of a name. The signals of terminals keep their meaning: a debugger in an app reads there.
+    Others get the same signals: a terminal sends SIGINT to the whole process group, systemd sends SIGTERM to every
+    process of a unit, and operators send SIGHUP to every process of a name. The terminal's job-control signals keep
+    their meaning, for a debugger in an app that reads from the terminal.
     """
     set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGUSR2):
@@ -126,11 +130,11 @@ def inherit_nothing() -> None:
 
 
 def on_reopen(reopen: Callable[[], None]) -> None:
-    """In a role: SIGUSR1 opens the log's file again, and so does this call, for one may have come before it.
+    """In a role: make SIGUSR1 reopen the log file, and reopen it now, because a signal may already have been missed.
 
-    The handler acts, unlike all others: roles have loops of every kind, and threads that sleep where no signal wakes
-    them. It may run between any two bytecodes of the main thread, which is safe, for it replaces a descriptor in one
-    step and writes are one step too.
+    Unlike all others this handler acts itself: roles run loops of every kind, and threads that no signal wakes. It may
+    run between any two bytecodes of the main thread, which is safe, because it replaces a descriptor in one step, and
+    each write is one step too.
     """
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -141,4 +145,5 @@ def on_reopen(reopen: Callable[[], None]) -> None:
     reopen()
 
 
-forked.OWN_SIGNALS.update((nothing, ignored_from_now_on))  # a child of the app ends by SIGTERM, as any program does
+# Children of the app get the default handlers back, so that SIGTERM ends them.
+forked.OWN_SIGNALS.update((nothing, ignore_from_now_on))

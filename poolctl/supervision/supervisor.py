@@ -1,22 +1,22 @@
-"""The supervisor: the first process, which keeps a generation alive and never runs a line of the user's.
+"""The supervisor: the first process, which keeps a generation running and never executes a line of user code.
 
     signals --> supervisor --fork--> mold (generation 1) --fork--> roles
                     |                mold (generation 2) ...        the next one, when a mold has died
-                    +-- listening sockets: inherited by all, closed by nobody, so no restart refuses a connection
+                    +-- listening sockets: inherited by all and kept open, so no restart refuses a connection
 
-Runs: one loop, no threads. It sleeps until a signal comes, a mold reports, or something is due; then, always in this
-order: signals, the dead, the missing.
+Runs: one loop, no threads. It sleeps until a signal arrives, a mold reports, or something is due; then it handles, in
+this order, signals, exited children, and missing children.
 
 Exit codes
-    0    stopped, everything in hand was answered
-    1    stopped, but something had to be killed, or died, while it drained
+    0    stopped; every request in flight was answered
+    1    stopped, but a process had to be killed, or died, while draining
     3    the first generation could not start
-    130  a second SIGINT, or 143, a second SIGTERM: killed at once
+    130  a second SIGINT, or 143, a second SIGTERM: killed without draining
 
-A generation whose front hangs in a plugin retires: the next one starts beside it.
+A generation whose front hangs in plugin code retires: the next one starts beside it.
 
-The orphans of a killed mold drain by themselves while the next generation serves. They are killed when their time is
-over, and a stop waits for them.
+When a mold is killed its roles become orphans and drain without it, while the next generation serves. They are killed
+when their time to drain is over, and a stop waits for them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from setproctitle import setproctitle
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.listener import shut
 from poolctl.supervision.control import Control
-from poolctl.supervision.generation import Generation, Remains
+from poolctl.supervision.generation import Generation, Orphans
 from poolctl.supervision.mold import HUNG
 from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report
@@ -46,9 +46,9 @@ from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
 
 log = logging.getLogger("poolctl")
 
-MARGIN = 1.0  # seconds more than the drain: the mold keeps the time, this is for a mold that cannot
-PEEK = 0.01  # seconds between two looks whether somebody waits at a listening socket, after a stop
-CROWD = 0.5  # seconds after which the kernel is to admit nobody more where somebody still waits
+MARGIN = 1.0  # seconds beyond the time to drain, after which the supervisor kills a mold that has not enforced it
+PEEK = 0.01  # seconds between checks for queued clients at the listening sockets, after a stop
+CROWD = 0.5  # seconds after a stop, from which on the kernel queues no more clients at a busy unix socket
 
 FORCED = 1
 BOOT_FAILED = 3
@@ -56,7 +56,7 @@ ENDS = {0: (logging.INFO, "%s stopped"), FORCED: (logging.WARNING, "%s stopped; 
 
 
 class Supervisor:
-    """Runs a server until it is told to stop."""
+    """Runs a server until a signal stops it."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Supervisor:
         announce: Callable[[], None],
         reopen: Callable[[], None] | None = None,
         prepare: Callable[[], None] | None = None,
-        figures: Callable[[], dict[str, Any]] | None = None,
+        metrics: Callable[[], dict[str, Any]] | None = None,
         explain: Callable[[Report], str] | None = None,
     ) -> None:
         """Nothing is started yet.
@@ -75,61 +75,61 @@ class Supervisor:
         Args:
             name: the topology's, for titles and log lines.
             build: makes a generation's plan; called in its mold, and may raise.
-            listeners: listening sockets, open; they stay open, and after a stop each is shut when nobody waits there.
+            listeners: open listening sockets; they stay open, and after a stop each is shut when its queue is empty.
             drain: seconds that a stop may take.
             announce: called once, when the first generation is ready.
             prepare: called before each generation is forked.
-            figures: what its generation is doing, for who asks at the control socket; None: there is none.
-            explain: the words for a failure of the first start; None: those of its report.
-            reopen: called for a SIGUSR1, which the molds then get too; None where there is no file to open again.
+            metrics: returns what the generation is doing, for the control socket; None: no control socket.
+            explain: returns the message for a failed first start; None: the report's own text.
+            reopen: called for a SIGUSR1, which is then passed on to the mold; None: there is no log file to reopen.
         """
         self.reopen = reopen
         self.name, self.build, self.listeners, self.drain, self.announce = name, build, listeners, drain, announce
-        self.prepare, self.figures, self.explain = prepare, figures, explain
+        self.prepare, self.metrics, self.explain = prepare, metrics, explain
         self.control: Control | None = None
         self.started = time.time()
         server_stop.reset()
         self.policy = RestartPolicy()
         self.generation: Generation | None = None
         self.number = 0  # of the last generation
-        self.due = 0.0  # when to start the next, while there is none
-        self.remains: list[Remains] = []
-        self.retiring: list[Generation] = []  # whose front hung: they finish what they have in hand
+        self.due = 0.0  # when to start the next generation, while there is none
+        self.orphans: list[Orphans] = []
+        self.retiring: list[Generation] = []  # generations whose front hung, which finish their requests in flight
         self.announced = False
         self.early = 0  # deaths without a report, before anything was ready
         self.failure: Report | None = None  # of the first generation
         self.stopping = False
-        self.crowded = inf  # after a stop: until when whoever still comes may join those who wait
+        self.crowded = inf  # after a stop: until when new clients may join the queues
         self.admitting: list[socket.socket] = []  # after a stop: listening sockets that are not shut yet
         self.deadline = inf  # of a stop
-        self.verdict: int | None = None  # the exit code, once it is sure
+        self.exit_code: int | None = None  # once it is known
 
     def run(self) -> int:
-        """Serve until a signal says stop; answers the exit code."""
+        """Serve until a signal stops the server. Returns the exit code."""
         setproctitle(f"poolctl: supervisor {self.name}")
         self.signals = Signals(*SUPERVISED)
-        self.control = Control(self.name, self._about) if self.figures else None
+        self.control = Control(self.name, self._status) if self.metrics else None
         try:
             with self.signals:
-                while self.verdict is None or self.generation or self.remains or self.retiring:
+                while self.exit_code is None or self.generation or self.orphans or self.retiring:
                     self._sleep()
                     for number in self.signals.take():
-                        self._obey(number)
-                    self._bury()
-                    self._shut()
-                    self._fill()
-                if self.verdict in ENDS:  # a failed start has given its reason, a second signal waits for nothing
-                    log.log(*ENDS[self.verdict], self.name)
-                return self.verdict
+                        self._handle_signal(number)
+                    self._handle_exits()
+                    self._shut_listeners()
+                    self._start_missing()
+                if self.exit_code in ENDS:  # a failed start has given its reason, and a second signal waits for nothing
+                    log.log(*ENDS[self.exit_code], self.name)
+                return self.exit_code
         finally:
-            self._kill()  # nothing is left, unless an error ends this loop
+            self._kill()  # nothing is left to kill, unless an error ended the loop
             if self.control:
                 self.control.close()
 
-    def _about(self) -> dict[str, Any]:
-        """For who asks."""
+    def _status(self) -> dict[str, Any]:
+        """Return what clients of the control socket receive."""
         state = "stopping" if self.stopping else "running" if self.generation and self.generation.ready else "starting"
-        assert self.figures is not None  # only then there is a control socket
+        assert self.metrics is not None  # otherwise there is no control socket
         return {
             "name": self.name,
             "pid": os.getpid(),
@@ -137,17 +137,17 @@ class Supervisor:
             "generation": self.number,
             "retiring": len(self.retiring),
             "uptime_seconds": round(time.time() - self.started, 1),
-            **self.figures(),
+            **self.metrics(),
         }
 
     def _sleep(self) -> None:
         now = time.monotonic()
-        due = [remains.deadline for remains in self.remains] + [self.deadline]
-        if self.generation is None and self.verdict is None:
+        due = [orphans.deadline for orphans in self.orphans] + [self.deadline]
+        if self.generation is None and self.exit_code is None:
             due.append(self.due)
         if self.admitting:
             due.append(now + PEEK)
-        watched = [remains.presence for remains in self.remains]
+        watched = [orphans.presence for orphans in self.orphans]
         if self.generation and self.generation.reader.fileno() >= 0:
             watched.append(self.generation.reader.fileno())
         if self.control and self.control.fileno() >= 0:
@@ -159,28 +159,28 @@ class Supervisor:
 
     # Signals
 
-    def _obey(self, number: signal.Signals) -> None:
+    def _handle_signal(self, number: signal.Signals) -> None:
         if number == signal.SIGCHLD:
-            return  # who died is asked of the kernel
+            return  # it only wakes the loop: waitpid says which children exited
         if number == signal.SIGUSR1:
             self._reopen()
         elif number in UNUSED:
-            log.warning("%s: %s; nothing was changed", number.name, UNUSED[number])
+            log.warning("%s ignored: %s", number.name, UNUSED[number])
         elif self.stopping:
-            log.warning("%s again: ending at once", number.name)
-            self.verdict = 128 + number
+            log.warning("%s again: stopping without draining", number.name)
+            self.exit_code = 128 + number
             self._kill()
         else:
             log.info("%s: draining for up to %g s", number.name, self.drain)
             self._stop()
 
     def _reopen(self) -> None:
-        """Here first: it makes the file, and gives it to the user that the others are."""
+        """Reopen the log file, in this process first: it creates the file and gives it to the user of the others."""
         if self.reopen is None:
-            log.info("SIGUSR1: there is no log file that could be opened again")
+            log.info("SIGUSR1 ignored: there is no log file to reopen")
             return
         self.reopen()
-        if self.generation:  # not reaped: the pid is still this one's
+        if self.generation:  # not reaped, so the pid is still the mold's
             os.kill(self.generation.pid, signal.SIGUSR1)
 
     def _stop(self) -> None:
@@ -192,15 +192,16 @@ class Supervisor:
         self.admitting = list(self.listeners)
         if self.generation:
             self.generation.end()
-        elif self.verdict is None:
-            self.verdict = 0
+        elif self.exit_code is None:
+            self.exit_code = 0
 
-    def _shut(self) -> None:
-        """After a stop: refuse newcomers at every listening socket where nobody waits any more.
+    def _shut_listeners(self) -> None:
+        """After a stop: shut every listening socket whose queue is empty, so that new clients are refused.
 
-        The process that accepts the last client shuts the socket; this is for sockets whose workers are all busy.
-        Clients that have connected are still served: shutting the socket would reset them. A client that comes while
-        all workers are busy waits in the same queue; at a unix socket, which no filter closes, the kernel admits none.
+        The process that accepts the last queued client shuts the socket; this is for sockets whose workers are all
+        busy. Clients already queued are still served, and shutting the socket would reset them. Clients that connect
+        while all workers are busy join the queue; at a unix socket, where no filter can keep them out, the backlog is
+        set to 0.
         """
         for listener in list(self.admitting):
             if shut(listener):
@@ -214,36 +215,37 @@ class Supervisor:
         for generation in [*self.retiring, *([self.generation] if self.generation else [])]:
             generation.kill()
         soon = time.monotonic() + MARGIN
-        for remains in self.remains:
-            remains.kill()
-        self.remains = [replace(remains, deadline=min(soon, remains.deadline)) for remains in self.remains]
+        for orphans in self.orphans:
+            orphans.kill()
+        self.orphans = [replace(orphans, deadline=min(soon, orphans.deadline)) for orphans in self.orphans]
 
-    # The dead
+    # Exits
 
-    def _bury(self) -> None:
+    def _handle_exits(self) -> None:
         dead = dict(self._reap())
         generation = self.generation
         if generation:
-            for report in generation.reports():  # after the reaping: its last words are in it
-                self._hear(generation, report)
+            for report in generation.reports():  # after reaping, so that the last report is among them
+                self._handle_report(generation, report)
             if generation.pid in dead and generation is self.generation:
                 self._died(generation, dead[generation.pid])
         now = time.monotonic()
         for retired in [each for each in self.retiring if each.pid in dead]:
             self.retiring.remove(retired)
             late = min(now + self.drain + MARGIN, self.deadline)
-            self.remains.append(retired.remains(late if dead[retired.pid] else now))
+            self.orphans.append(retired.orphans(late if dead[retired.pid] else now))
         if now >= self.deadline and self.generation:
-            log.error("killed: still there %g s after the stop", self.drain + MARGIN)
-            self.verdict, self.deadline = FORCED, inf
+            log.error("%s was still running %g s after the stop; killed", self.name, self.drain + MARGIN)
+            self.exit_code, self.deadline = FORCED, inf
             self._kill()
-        for remains in [remains for remains in self.remains if now >= remains.deadline or not remains.alive()]:
-            remains.kill()
-            os.close(remains.presence)
-            self.remains.remove(remains)
+        for orphans in [orphans for orphans in self.orphans if now >= orphans.deadline or not orphans.alive()]:
+            orphans.kill()
+            os.close(orphans.presence)
+            self.orphans.remove(orphans)
 
     def _reap(self) -> list[tuple[int, int]]:
-        """Every child that has ended: as the first process of a container it inherits the orphans of all others."""
+        """Return the pid and exit code of every child that has ended, other processes' orphans included: the first
+        process of a container inherits those."""
         dead: list[tuple[int, int]] = []
         while True:
             try:
@@ -254,10 +256,10 @@ class Supervisor:
                 return dead
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
-    def _hear(self, generation: Generation, report: Report) -> None:
+    def _handle_report(self, generation: Generation, report: Report) -> None:
         if report.kind == "failed":
             if self.announced or self.stopping:
-                log.error("generation %d of %s cannot start: %s", generation.number, self.name, report.text)
+                log.error("generation %d of %s failed to start: %s", generation.number, self.name, report.text)
             else:
                 self.failure = report
             return
@@ -271,9 +273,10 @@ class Supervisor:
             self.announce()
 
     def _retire(self, generation: Generation, report: Report) -> None:
-        """It goes on without its front until its workers are done; the next one starts.
+        """Let a generation finish its requests without its front, while the next one starts.
 
-        The time that its front hung is none of service: one whose every front hangs dies young each time.
+        The time for which the front hung does not count as service, so a generation whose front always hangs dies young
+        each time.
         """
         now = time.monotonic()
         self.retiring.append(generation)
@@ -285,21 +288,19 @@ class Supervisor:
             return
         delay = self.policy.delay(0.0 if generation.ready is None else max(0.0, now - generation.ready - HUNG))
         self.due = now + delay
-        log.error("%s; the next generation starts %s", report.text, when(delay))
+        log.error("%s; starting the next generation %s", report.text, when(delay))
 
     def _died(self, generation: Generation, status: int) -> None:
         self.generation = None
         now = time.monotonic()
         late = min(now + self.drain + MARGIN, self.deadline)
-        self.remains.append(generation.remains(late if status else now))  # 0: its roles left before it did
-        if self.verdict is not None:
+        self.orphans.append(generation.orphans(late if status else now))  # 0: its roles exited before it did
+        if self.exit_code is not None:
             self._kill()
         elif self.stopping:
-            self.verdict = FORCED if status else 0
+            self.exit_code = FORCED if status else 0
             if status < 0:
-                log.warning(
-                    "the mold of %s %s while it drained; its roles go on by themselves", self.name, cause(status)
-                )
+                log.warning("the mold of %s %s while draining; its roles drain without it", self.name, cause(status))
         elif self.failure:
             self._give_up(self.failure)
         else:
@@ -308,43 +309,43 @@ class Supervisor:
     def _restart(self, generation: Generation, status: int, now: float) -> None:
         self.early += not self.announced
         if self.early >= EARLY_DEATHS:
-            text = f"its mold {cause(status)}; {self.early} of them ended before anything was ready"
+            text = f"the mold {cause(status)}; {self.early} molds ended before anything was ready"
             self._give_up(Report("failed", text))
             return
         delay = self.policy.delay(0.0 if generation.ready is None else now - generation.ready)
         self.due = now + delay
-        told = f"mold {self.name} (generation {generation.number}, pid {generation.pid}) {cause(status)}"
-        log.warning("%s after %.1f s; the next generation starts %s", told, now - generation.born, when(delay))
+        ended = f"mold {self.name} (generation {generation.number}, pid {generation.pid}) {cause(status)}"
+        log.warning("%s after %.1f s; starting the next generation %s", ended, now - generation.born, when(delay))
 
     def _give_up(self, failure: Report) -> None:
-        first = "" if failure.plain else "the app cannot be loaded:\n"
+        first = "" if failure.plain else "cannot load the app:\n"
         explained = self.explain(failure) if self.explain else ""
         sys.stderr.write(explained or f"{first}{failure.text}\n")
         sys.stderr.flush()
-        self.verdict = BOOT_FAILED
+        self.exit_code = BOOT_FAILED
         self._kill()
 
-    # The missing
+    # Starts
 
-    def _let_go(self) -> None:
+    def _close_inherited(self) -> None:
         """In a new mold: close what belongs to the supervisor alone."""
         self.signals.close()
         if self.control:
-            self.control.let_go()
+            self.control.close_inherited()
         for retired in self.retiring:
-            retired.let_go()
-        for remains in self.remains:
-            os.close(remains.presence)
+            retired.close_inherited()
+        for orphans in self.orphans:
+            os.close(orphans.presence)
 
-    def _fill(self) -> None:
-        if self.generation or self.verdict is not None or time.monotonic() < self.due:
+    def _start_missing(self) -> None:
+        if self.generation or self.exit_code is not None or time.monotonic() < self.due:
             return
         self.number += 1
         if self.prepare:
             self.prepare()
         try:
-            self.generation = Generation(self.name, self.number, self.build, self._let_go)
+            self.generation = Generation(self.name, self.number, self.build, self._close_inherited)
         except OSError as error:
             delay = max(self.policy.delay(0.0), self.policy.first)
             self.due = time.monotonic() + delay
-            log.error("the mold of %s cannot be forked: %s; tried again %s", self.name, error, when(delay))
+            log.error("cannot fork the mold of %s: %s; retrying %s", self.name, error, when(delay))

@@ -16,9 +16,9 @@ from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import DONE, SENT
 from poolctl.runtime.task import Task
+from poolctl.testing.simulation import Request, World, task
 from poolctl.testing.violation import Violation
-from poolctl.testing.watch import in_time, watched
-from poolctl.testing.world import Request, World, task
+from poolctl.testing.watchdog import in_time, watched
 
 Make = Callable[[], Dispatch]
 INBOXES = 6

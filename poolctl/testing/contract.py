@@ -38,7 +38,7 @@ class DispatchContract:
 
     def test_any_history(self) -> None:
         """Whatever happens, it answers with an inbox that is on offer, and lets nobody wait for ever."""
-        from poolctl.testing.machine import any_history
+        from poolctl.testing.histories import any_history
 
         any_history(self._made)
 
@@ -48,7 +48,7 @@ class DispatchContract:
     def test_affinity(self) -> None:
         if not self.affine:
             raise SkipTest("it does not promise to keep a client's tasks together")
-        from poolctl.testing.elsewhere import steady
+        from poolctl.testing.other_process import steady
 
         checks.together(self._made, self.slack)
         steady(self._made, self.use)
@@ -60,7 +60,7 @@ class DispatchContract:
         checks.quick(self._made, self.budget)
 
     def test_instances(self) -> None:
-        from poolctl.testing.shared import alone
+        from poolctl.testing.instances import alone
 
         alone(self._made)
 

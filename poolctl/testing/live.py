@@ -60,7 +60,7 @@ def exercise(server: Server) -> None:
         processes = {_asked(server, each) for _ in range(6) for each in connections}
         victim = min(processes)
         os.kill(victim, signal.SIGKILL)
-        server.wait_for("it is started again")
+        server.wait_for("restarting")
         # The worker may have been killed between its last answer and its word that it is done: then the front
         # cannot know that the answer was whole, and closes that one connection.
         closed = sum(not _kept(server, each) for each in connections)

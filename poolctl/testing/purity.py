@@ -11,8 +11,8 @@ from typing import Any
 
 from poolctl.assembly.sandbox.apart import Words, apart
 from poolctl.testing.checks import Make, tasks
+from poolctl.testing.simulation import World
 from poolctl.testing.violation import Violation
-from poolctl.testing.world import World
 
 PATIENCE = 10.0  # seconds
 EVENTS = (

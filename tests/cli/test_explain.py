@@ -17,8 +17,8 @@ from poolctl.cli.draw.svg import LETTER
 from poolctl.cli.main import cli
 from poolctl.config.elsewhere import ANSWERS, KEYS
 from poolctl.config.sources import Inputs
+from poolctl.description.diagram import picture
 from poolctl.description.glossary import explain_key, keys, options
-from poolctl.description.picture import picture
 
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
 SVG = "{http://www.w3.org/2000/svg}"

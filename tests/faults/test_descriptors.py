@@ -136,7 +136,7 @@ def test_no_descriptor_is_left_behind_by_clients_and_deaths(serve: Start, name: 
                 assert client.get().status == 200
         if model.processes and number in (20, 40):
             os.kill(model.workers(server)[0], 9)
-            server.wait_for_log("is started again", number // 20)
+            server.wait_for_log("restarting", number // 20)
     assert get(server.port).status == 200
 
     def same() -> bool:

@@ -131,7 +131,7 @@ def test_a_signal_handler_of_a_preloaded_app_does_not_end_the_mold(serve: Start,
     (tmp_path / "alarmed.py").write_text(ALARMED)
     server = serve({**ALL[name].topology(2, preload=True), "app": {"wsgi": "alarmed"}}, path=tmp_path, tracebacks=True)
     tree = server.tree()
-    server.wait_for_log("a turn of the mold failed; it goes on", 3)
+    server.wait_for_log("the mold.s loop raised an error; continuing", 3)
     assert get(server.port).status == 200
     assert server.tree() == tree
     assert server.stop() == 0

@@ -77,7 +77,7 @@ def test_a_missing_module_is_said_without_a_traceback(tmp_path: Path, preload: b
     [
         ("import no_such_module_here", "PC411", "ModuleNotFoundError: No module named 'no_such_module_here'"),
         ("x = (", "PC411", "SyntaxError: '(' was never closed"),
-        ("raise SystemExit('no database')", "PC412", "left with exit code 1: no database"),
+        ("raise SystemExit('no database')", "PC412", "exited with code 1: no database"),
         ("application = 7", "PC410", "cannot be called"),
     ],
 )
@@ -112,9 +112,9 @@ def test_workers_that_die_young_come_back_with_growing_delays(serve: Start, tmp_
     for count in range(1, 6):
         pid = get(server.port, "/pid").process
         assert get(server.port, "/die").status == 502
-        server.wait_for_log("is started again", count)
+        server.wait_for_log("restarting", count)
         wait_until(lambda pid=pid: get(server.port).process != pid, "the successor")  # type: ignore[misc]
-    found = re.findall(r"left with status 7 after .*? s; it is started again (at once|in [\d.]+ s)", server.log)
+    found = re.findall(r"exited with status 7 after .*? s; restarting (now|in [\d.]+ s)", server.log)
     assert found == ["at once", "at once", "in 0.1 s", "in 0.2 s", "in 0.4 s"]
     assert server.stop() == 0
 
@@ -125,8 +125,8 @@ def test_a_stop_does_not_wait_for_a_delayed_restart(serve: Start, tmp_path: Path
     server = serve(topology, path=tmp_path)
     for count in range(1, 13):
         assert get(server.port, "/die").status == 502
-        server.wait_for_log("is started again", count)
-        if server.log.count("started again in ") >= 6:
+        server.wait_for_log("restarting", count)
+        if server.log.count("restarting in ") >= 6:
             break
     started = time.monotonic()
     assert server.stop() == 0
@@ -172,7 +172,7 @@ def test_a_start_that_fails_leaves_no_process(tmp_path: Path, pool: dict[str, ob
         assert processes_in(tmp_path) == []
     assert server.log.count("Traceback") == 1, server.log
     assert server.log.count("RuntimeError: no database here") == 2, server.log  # in the message, in the traceback
-    assert "is started again" not in server.log
+    assert "restarting" not in server.log
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_port_that_is_in_use_is_named_and_nothing_is_started(tmp_path: Path, o
 
 @pytest.mark.parametrize(
     ("ending", "says"),
-    [("os._exit(9)", "left with status 9"), ("raise RuntimeError('spoilt')", "failed before it was ready")],
+    [("os._exit(9)", "exited with status 9"), ("raise RuntimeError('spoilt')", "failed before it was ready")],
 )
 def test_a_worker_that_cannot_start_again_is_tried_later_and_later(
     serve: Start, tmp_path: Path, ending: str, says: str
@@ -203,10 +203,10 @@ def test_a_worker_that_cannot_start_again_is_tried_later_and_later(
     poison.touch()
     dead, other = server.pids("worker")
     os.kill(dead, signal.SIGKILL)
-    server.wait_for_log("is started again", 5)
+    server.wait_for_log("restarting", 5)
     assert get(server.port).process == other
     assert says in server.log
-    found = re.findall(r"it is started again (at once|in [\d.]+ s)", server.log)
+    found = re.findall(r"restarting (now|in [\d.]+ s)", server.log)
     assert found[:5] == ["at once", "at once", "in 0.1 s", "in 0.2 s", "in 0.4 s"]
     poison.unlink()
     wait_until(lambda: {get(server.port).process for _ in range(8)} - {other}, "the worker that can start again")

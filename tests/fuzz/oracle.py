@@ -39,7 +39,7 @@ CORRECT = {
 ON_PURPOSE = ("on purpose", "the demo was asked for an error")
 TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(.*)\n")
 WRONG = re.compile(
-    r".*(?:is started again|next generation starts|was killed|ended by signal|"
+    r".*(?:restarting|starting the next generation|was killed|ended by signal|"
     r"never retrieved|never awaited|Exception ignored|Fatal).*"
 )
 

@@ -79,7 +79,7 @@ def test_few_keys_of_consistent_hash_move_when_a_worker_leaves(serve: Launch, tm
         (tmp_path / "here").touch()  # the successor takes its time
         victim = before[0]
         os.kill(victim, signal.SIGKILL)
-        server.wait_for_log("it is started again")
+        server.wait_for_log("restarting")
     with Client(server.port) as client:
         after = owners(client)
     moved = sum(one != other for one, other in zip(before, after, strict=True))

@@ -19,8 +19,8 @@ from poolctl.assembly.judging.judge import Judgement, judge
 from poolctl.config.sources import Inputs
 from poolctl.proposal.answers import AXES, TARGETED, Answers, Kind, Proposal, asked
 from poolctl.proposal.keys import quoted
-from poolctl.proposal.proposal import propose
-from poolctl.proposal.text import text
+from poolctl.proposal.propose import propose
+from poolctl.proposal.render import text
 
 ROOT = Path(__file__).parents[2]
 KINDS = typing.get_args(Kind)

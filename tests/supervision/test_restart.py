@@ -27,10 +27,10 @@ def test_a_long_life_forgives() -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (0, "left with status 0"),
-        (7, "left with status 7"),
-        (-signal.SIGKILL, "died of SIGKILL"),
-        (-(signal.SIGRTMIN + 3), f"died of signal {signal.SIGRTMIN + 3}"),
+        (0, "exited with status 0"),
+        (7, "exited with status 7"),
+        (-signal.SIGKILL, "was killed by SIGKILL"),
+        (-(signal.SIGRTMIN + 3), f"was killed by signal {signal.SIGRTMIN + 3}"),
     ],
 )
 def test_a_death_in_words(status: int, words: str) -> None:
@@ -38,4 +38,4 @@ def test_a_death_in_words(status: int, words: str) -> None:
 
 
 def test_a_delay_in_words() -> None:
-    assert (when(0.0), when(0.4), when(10.0)) == ("at once", "in 0.4 s", "in 10 s")
+    assert (when(0.0), when(0.4), when(10.0)) == ("now", "in 0.4 s", "in 10 s")

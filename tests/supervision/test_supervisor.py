@@ -80,7 +80,7 @@ def test_mold_killed_refuses_nobody_and_the_old_roles_finish(start: Start) -> No
     assert len(answers) > 5
     assert int(hear(busy)[1]) in workers
     server.logged(
-        rf"mold shop \(generation 1, pid {mold}\) died of SIGKILL after .*; the next generation starts at once"
+        rf"mold shop \(generation 1, pid {mold}\) was killed by SIGKILL after .*; starting the next generation now"
     )
     assert server.process.poll() is None
 
@@ -233,8 +233,8 @@ def test_a_later_generation_that_cannot_start_is_tried_again(start: Start, tmp_p
     mold, _ = server.ready("worker 0")
     broken.touch()
     os.kill(mold, signal.SIGKILL)
-    server.logged("the next generation starts in 0.2 s")
-    assert server.logged("generation 2 of shop cannot start: Traceback")
+    server.logged("starting the next generation in 0.2 s")
+    assert server.logged("generation 2 of shop failed to start: Traceback")
     broken.unlink()
     server.up("worker 0")
     assert len(hear(server.ask("who"))) == 4
@@ -246,7 +246,7 @@ def test_a_stop_between_two_generations(start: Start, tmp_path: Path) -> None:
     mold, _ = server.ready("worker 0")
     broken.touch()
     os.kill(mold, signal.SIGKILL)
-    server.logged("the next generation starts in 1.6 s")
+    server.logged("starting the next generation in 1.6 s")
     molds = len(server.groups)
     server.process.send_signal(signal.SIGTERM)
     assert server.wait() == 0
@@ -259,7 +259,7 @@ def test_an_app_that_cannot_be_loaded_is_told_once_with_its_traceback(start: Sta
     server = start(**options)
     assert server.wait() == 3
     assert not any(event.startswith("serving") for event in server.events_to_the_end())
-    assert server.log().startswith("the app cannot be loaded:\nTraceback (most recent call last):\n")
+    assert server.log().startswith("cannot load the app:\nTraceback (most recent call last):\n")
     assert server.log().endswith("ValueError: no such table: shop\n")
     assert server.log().count("Traceback") == 1
 
@@ -289,8 +289,8 @@ def test_a_huge_traceback_arrives_with_its_end(start: Start) -> None:
 def test_an_app_that_ends_its_process_without_a_word_is_given_up(start: Start, options: dict[str, object]) -> None:
     server = start(**options)
     assert server.wait() == 3
-    assert "the app cannot be loaded:\n" in server.log()
-    assert "left with status 7; 5 " in server.log()
+    assert "cannot load the app:\n" in server.log()
+    assert "exited with status 7; 5 " in server.log()
 
 
 def test_a_failed_start_leaves_nothing_behind(start: Start) -> None:

@@ -20,8 +20,8 @@ from poolctl.runtime.dispatch.random import Random
 from poolctl.runtime.dispatch.round_robin import RoundRobin
 from poolctl.testing import DispatchContract, Violation, checks, purity, shared, watch, world
 from poolctl.testing.contract import names
-from poolctl.testing.elsewhere import steady
-from poolctl.testing.machine import any_history
+from poolctl.testing.histories import any_history
+from poolctl.testing.other_process import steady
 
 sys.path.insert(0, str(Path(__file__).parent / "wrong"))
 import strategies as wrong  # beside these tests, as an author has them

@@ -239,7 +239,7 @@ def test_while_a_worker_is_dead_nothing_new_is_sent_to_it(serve: Launch, tmp_pat
     (tmp_path / "here").touch()  # successors take their time
     workers = server.pids("worker")
     os.kill(workers[0], signal.SIGKILL)
-    server.wait_for_log("it is started again")  # and the front was told before that
+    server.wait_for_log("restarting")  # and the front was told before that
     answered = {get(server.port, "/pid").process for _ in range(12)}
     assert answered == set(workers[1:])
     (tmp_path / "go").touch()

@@ -112,7 +112,7 @@ def test_pipelined_requests_are_each_of_their_own_session(serve: Launch, tmp_pat
 def killed(server: Server, pid: int) -> None:
     before = len(server.pids("worker"))
     os.kill(pid, signal.SIGKILL)
-    server.wait_for_log("it is started again")  # the front was told before that
+    server.wait_for_log("restarting")  # the front was told before that
     assert before == SIZE
 
 

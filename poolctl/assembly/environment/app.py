@@ -110,16 +110,16 @@ class _Trial:
         except SystemExit as error:
             return _of_exit(error)
         except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is shown to the user
-            from poolctl.supervision.own_traceback import in_a_line, own_traceback, remedy
+            from poolctl.supervision.user_traceback import suggested_fix, summary_line, user_traceback
 
-            return "raised", in_a_line(error), remedy(error), own_traceback(error)
+            return "raised", summary_line(error), suggested_fix(error), user_traceback(error)
         return ("loaded",)
 
 
 def _of_exit(error: SystemExit) -> tuple[str, ...]:
-    from poolctl.supervision.own_traceback import left_with, own_traceback
+    from poolctl.supervision.user_traceback import exit_description, user_traceback
 
-    return "left", left_with(error), NOT_ITS_PROCESS, own_traceback(error)
+    return "left", exit_description(error), NOT_ITS_PROCESS, user_traceback(error)
 
 
 def why_it_failed(judgement: Judgement, report: Report) -> Diagnostic | None:
@@ -138,9 +138,9 @@ def why_it_failed(judgement: Judgement, report: Report) -> Diagnostic | None:
         return Diagnostic("PC410", f"app: {message}", place, help_ or IN_ITS_CODE)
     detail = report.text
     if report.code == "PC412":
-        message = f"app: the process that imported {named} {report.said}"
+        message = f"app: the process that imported {named} {report.summary}"
         return Diagnostic("PC412", message, place, NOT_ITS_PROCESS, detail=detail)
-    return Diagnostic("PC411", f"app: {named} cannot be imported: {report.said}", place, report.mend, detail=detail)
+    return Diagnostic("PC411", f"app: {named} cannot be imported: {report.summary}", place, report.fix, detail=detail)
 
 
 def _shortened(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import PoolctlError
 from poolctl.runtime.system.identity import Identity
-from poolctl.supervision.closed_python import another_python, closed, folders
+from poolctl.supervision.python_access import advice, first_inaccessible, python_folders
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
@@ -26,9 +26,9 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     if identity is None or identity.uid == 0:
         return
     with identity.acting():
-        folder, path = closed(folders())
+        folder, path = first_inaccessible(python_folders())
     if not folder:
         return
     message = f"user: {topology.user} cannot enter {folder}, so no module is found in {path} once the processes run"
     place = judgement.tree.at_value(("user",))
-    yield Diagnostic("PC429", f"{message} as {topology.user}", place, another_python(topology.user), severity="warning")
+    yield Diagnostic("PC429", f"{message} as {topology.user}", place, advice(topology.user), severity="warning")

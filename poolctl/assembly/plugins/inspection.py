@@ -103,16 +103,16 @@ def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
     except SystemExit as error:
         return "unusable", f"{reference.text} ends the process that imports it: {error.code}", ONLY
     except BaseException as error:  # noqa: BLE001  # whatever the plugin's code raises is shown to the user
-        from poolctl.supervision.own_traceback import in_a_line, own_traceback
+        from poolctl.supervision.user_traceback import summary_line, user_traceback
 
         what = "imported"
         if isinstance(error, NotMade) and error.__cause__:
             what, error = "made", error.__cause__
         return (
             "unusable",
-            f"{reference.text} cannot be {what}: {in_a_line(error)}",
+            f"{reference.text} cannot be {what}: {summary_line(error)}",
             _fix(error, what),
-            _end(own_traceback(error)),
+            _end(user_traceback(error)),
         )
 
 

@@ -9,7 +9,7 @@ import os
 import re
 from typing import Self
 
-from poolctl.supervision.own_traceback import is_own
+from poolctl.supervision.user_traceback import is_user_frame
 
 LONGEST = 65536  # bytes that a pipe holds, pipe(7)
 FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)  # CPython, Python/traceback.c
@@ -50,7 +50,7 @@ def _own_frames(dump: str, below: str) -> str:
     start = max((at for at, (name, _, _) in enumerate(frames) if name == below), default=-1)
     lines = []
     for name, line, function in frames[start + 1 :]:
-        if is_own(name):
+        if is_user_frame(name):
             source = linecache.getline(name, int(line)).strip()
             lines += [f'  File "{name}", line {line}, in {function}', *([f"    {source}"] if source else [])]
     return "\n".join(["it waits here:", *lines]) if lines else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from poolctl.description.picture import Picture
+from poolctl.description.diagram import Picture
 
 Draw = Callable[[Picture], str]
 

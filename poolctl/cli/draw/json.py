@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from poolctl.description.picture import Box, Picture
+from poolctl.description.diagram import Box, Picture
 
 FORMAT_VERSION = "1.0"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from poolctl.description.picture import Box, Picture
+from poolctl.description.diagram import Box, Picture
 
 SHAPES = {
     "client": ("([", "])"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 
-from poolctl.description.picture import Box, Picture
+from poolctl.description.diagram import Box, Picture
 
 LETTER = 7.4  # pixels of a character at 12 px
 LINE = 16  # pixels from line to line

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from poolctl.cli.say import columns, wrapped
-from poolctl.description.picture import Box, Choice, Picture
+from poolctl.cli.output import columns, wrapped
+from poolctl.description.diagram import Box, Choice, Picture
 
 WIDEST = 100  # columns of a picture, in a pipe or a file too
 TREE = {"│": "|", "├": "|", "└": "`", "─": "-"}  # and what is drawn where the encoding does not have it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from poolctl.cli.formats import Report
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 
 def show(reports: Sequence[Report]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from poolctl.cli.formats import Report
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 from poolctl.config.diagnostic import Diagnostic, number_of
 
 SHOWN = 10

@@ -8,7 +8,7 @@ from io import StringIO
 from typing import TextIO
 
 from poolctl.cli.formats import Report, counted
-from poolctl.cli.say import columns, say
+from poolctl.cli.output import columns, say
 from poolctl.config.diagnostic import Diagnostic, printable
 from poolctl.config.human import Page, lines, plain
 

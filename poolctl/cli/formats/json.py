@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolctl.cli.formats import Report
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 from poolctl.config.diagnostic import Diagnostic, Place
 
 FORMAT_VERSION = "1.0"

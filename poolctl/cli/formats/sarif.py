@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from poolctl import __version__
 from poolctl.cli.formats import Report
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic, Place
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from poolctl.cli.init.parse import Wrong, read, read_app
 from poolctl.cli.init.questions import QUESTIONS, Question
-from poolctl.cli.init.reading import Wrong, read, read_app
 from poolctl.proposal.answers import BUILT_IN, FOLDERS, TARGETED, Answers, asked
 from poolctl.proposal.scan import Candidate, Look
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Question:
-    """One field of poolctl.proposal.proposal.Answers."""
+    """One field of poolctl.proposal.propose.Answers."""
 
     asks: str
     why: str  # what it decides, in a line

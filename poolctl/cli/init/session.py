@@ -18,14 +18,14 @@ from rich.text import Text
 
 from poolctl.assembly.fitting import size
 from poolctl.cli.init.interview import Interview, Unanswered
+from poolctl.cli.init.parse import Wrong, read_name
 from poolctl.cli.init.questions import QUESTIONS
-from poolctl.cli.init.reading import Wrong, read_name
-from poolctl.cli.init.writing import Unwritable, check_place, write
-from poolctl.cli.say import say
+from poolctl.cli.init.write_file import Unwritable, check_place, write
+from poolctl.cli.output import say
 from poolctl.proposal.answers import Answers, Proposal, asked
-from poolctl.proposal.proposal import propose
+from poolctl.proposal.propose import propose
+from poolctl.proposal.render import SCHEMA, text
 from poolctl.proposal.scan import Look, look
-from poolctl.proposal.text import SCHEMA, text
 
 WRITTEN, NO_ANSWER, USAGE, INTERRUPTED = 0, 1, 2, 130
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 if TYPE_CHECKING:
     from poolctl.assembly.plugins.reference import Reference

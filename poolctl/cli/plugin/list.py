@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 
 class Form(StrEnum):

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 TEMPLATES = Path(__file__).parent / "templates"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

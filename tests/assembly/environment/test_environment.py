@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def _open_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter of these tests may be one below /root."""
-    monkeypatch.setattr("poolctl.assembly.environment.interpreter.folders", list)
+    monkeypatch.setattr("poolctl.assembly.environment.interpreter.python_folders", list)
 
 
 def found(text: str, *, app: bool = True) -> list[Diagnostic]:
@@ -312,7 +312,7 @@ class TestApp:
         (folder / "shop.py").write_text("import sys\nsys.exit('DATABASE_URL is not set')\n")
         finding = one("app: {wsgi: shop}\n")
         assert finding.code == "PC412"
-        assert finding.message.endswith("left with exit code 1: DATABASE_URL is not set")
+        assert finding.message.endswith("exited with code 1: DATABASE_URL is not set")
         assert f'File "{folder}/shop.py", line 2, in <module>' in finding.detail
 
     def test_has_a_syntax_error(self, folder: Path) -> None:
@@ -470,7 +470,9 @@ class TestFiles:
             library.mkdir(parents=True)
             (Path(home) / "root").chmod(mode)
             monkeypatch.chdir(home)
-            monkeypatch.setattr("poolctl.assembly.environment.interpreter.folders", lambda: ["/none", str(library)])
+            monkeypatch.setattr(
+                "poolctl.assembly.environment.interpreter.python_folders", lambda: ["/none", str(library)]
+            )
             Path("shop.py").write_text(SHOP.replace("...", "import colorsys"))
             findings = found("app: {wsgi: shop:application}\nuser: nobody\n")
             assert [each.code for each in findings] == code
@@ -489,8 +491,8 @@ class TestFiles:
             Path(home, "root", "lib").mkdir(parents=True)
             Path(home, "root").chmod(0o700)
             monkeypatch.chdir(home)
-            for user in ("assembly.environment.interpreter", "supervision.own_traceback"):
-                monkeypatch.setattr(f"poolctl.{user}.folders", lambda: [f"{home}/root/lib"])
+            for user in ("assembly.environment.interpreter", "supervision.user_traceback"):
+                monkeypatch.setattr(f"poolctl.{user}.python_folders", lambda: [f"{home}/root/lib"])
             Path("shop.py").write_text(f"import not_there_at_all\n{SHOP}")
             (finding,) = found("app: {wsgi: shop:application}\nuser: nobody\n")
             assert (finding.code, finding.severity) == ("PC411", "error")

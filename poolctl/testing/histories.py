@@ -15,9 +15,9 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from poolctl.runtime.dispatch import Dispatch
+from poolctl.testing.simulation import Request, World, task
 from poolctl.testing.violation import Violation
-from poolctl.testing.watch import watched
-from poolctl.testing.world import Request, World, task
+from poolctl.testing.watchdog import watched
 
 CLIENTS = ("192.0.2.1", "192.0.2.2", "198.51.100.7", "2001:db8::1", "::ffff:192.0.2.9", "")
 TARGETS = (b"/", b"/a/b?c=d", b"*", b"http://shop.example/a", b"/%ff%00", b"/" + b"x" * 300)

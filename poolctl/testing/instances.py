@@ -10,9 +10,9 @@ from types import FunctionType
 from typing import Any
 
 from poolctl.testing.checks import Make, tasks
+from poolctl.testing.simulation import World
 from poolctl.testing.violation import Violation
-from poolctl.testing.watch import watched
-from poolctl.testing.world import World
+from poolctl.testing.watchdog import watched
 
 CHANGEABLE = (list, dict, set, deque, count, int, float, str, type(None))
 OWN = ("poolctl.runtime", "abc", "builtins")  # whose classes are not the author's
@@ -20,7 +20,7 @@ OWN = ("poolctl.runtime", "abc", "builtins")  # whose classes are not the author
 
 @watched
 def alone(make: Make) -> None:
-    """Two strategies share nothing: a front that is started again begins with a new one."""
+    """Two strategies share nothing: a front that restarting begins with a new one."""
     strategy = make()
     kind = type(strategy)
     before = {whose: _shown(value) for whose, value in _state(kind)}

@@ -120,7 +120,7 @@ FAILING = {
         ("shop:app", "shop:app cannot be imported: ModuleNotFoundError: No module named 'there_is_none'"),
         ("wrong.py", 'wrong.py", line 3'),
         ("wrong:app", "wrong:app cannot be imported: SyntaxError: '(' was never closed"),
-        ("leaves.py", "the process that imported leaves.py left with exit code 1: no database"),
+        ("leaves.py", "the process that imported leaves.py exited with code 1: no database"),
         ("part/inner.py", 'inner.py", line 3, in'),
         ("part/inner.py", "part/inner.py cannot be imported: RuntimeError: no licence"),
         ("nothing:app", "cannot import 'nothing': no module of that name in"),

@@ -15,7 +15,7 @@ from poolctl.assembly.fitting.combination import ASYNC, LEADER, REACTIVE, REUSE_
 from poolctl.assembly.judging.judge import Judgement
 from poolctl.config.choice import name_key
 from poolctl.config.model import Topology
-from poolctl.description import picture_texts as texts
+from poolctl.description import diagram_texts as texts
 from poolctl.description.complete_file import value
 from poolctl.description.settings import settings
 

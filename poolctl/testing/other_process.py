@@ -14,8 +14,8 @@ from typing import Any
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.testing.checks import INBOXES, TASKS, Make, tasks
 from poolctl.testing.live import topology
+from poolctl.testing.simulation import World
 from poolctl.testing.violation import Violation
-from poolctl.testing.world import World
 
 PATIENCE = 60.0  # seconds that the other process has
 
@@ -54,7 +54,7 @@ def _there(choice: dict[str, Any]) -> list[int]:
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
-        [sys.executable, "-m", "poolctl.testing.elsewhere", json.dumps(choice)],
+        [sys.executable, "-m", "poolctl.testing.other_process", json.dumps(choice)],
         env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from poolctl.runtime.system.identity import Identity
-from poolctl.supervision.own_traceback import remedy
 from poolctl.supervision.reports import failure
+from poolctl.supervision.user_traceback import suggested_fix
 
 MISSING = ModuleNotFoundError("No module named 'socketserver_'", name="socketserver_")
 
@@ -21,15 +21,17 @@ def test_a_python_that_the_user_may_not_read(tmp_path: Path, monkeypatch: pytest
     """A standard library below /root, for instance: nothing has to be installed."""
     (tmp_path / "root" / "lib").mkdir(parents=True)
     monkeypatch.setattr(sys, "path", ["/", str(tmp_path / "root" / "lib")])
-    monkeypatch.setattr("poolctl.supervision.own_traceback.folders", list)  # this interpreter may be such a one
-    assert remedy(MISSING).startswith('install the package that provides "socketserver_"')
+    monkeypatch.setattr("poolctl.supervision.user_traceback.python_folders", list)  # this interpreter may be such a one
+    assert suggested_fix(MISSING).startswith('install the package that provides "socketserver_"')
     for each in (tmp_path, *tmp_path.parents):
         each.chmod(0o755) if each.is_relative_to("/tmp/pytest-of-root") else None
     (tmp_path / "root").chmod(0o700)
     nobody = pwd.getpwnam("nobody")
     with Identity(nobody.pw_uid, nobody.pw_gid, "nobody", "/").acting():
-        said = remedy(MISSING)
-    assert said.startswith(f"nobody cannot enter {tmp_path}/root, on the way to the modules in {tmp_path}/root/lib: ")
+        said = suggested_fix(MISSING)
+    assert said.startswith(
+        f"nobody cannot enter {tmp_path}/root and so cannot read the modules in {tmp_path}/root/lib: "
+    )
     assert "/usr/bin/python3 -m venv" in said
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from poolctl.cli.say import say
+from poolctl.cli.output import say
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
@@ -25,7 +25,7 @@ def judged(
 ) -> Judgement:
     """The topology. Says what is wrong with it on standard error and leaves with ``status`` when it is not valid."""
     from poolctl.assembly.judging.judge import judge
-    from poolctl.cli.meant import inputs
+    from poolctl.cli.inputs import inputs
     from poolctl.config.diagnostic import Invalid
 
     given = inputs(file, list(overlays or ()), list(sets or ()), list(listen or ()))

@@ -9,8 +9,8 @@ The designs that it chooses between, and when, are in ``designs``; the keys arou
 from __future__ import annotations
 
 from poolctl.proposal.answers import Answers, Proposal
-from poolctl.proposal.designs import designs
 from poolctl.proposal.keys import above, below, notes
+from poolctl.proposal.selection import designs
 
 
 def propose(answers: Answers) -> Proposal:

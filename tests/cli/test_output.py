@@ -12,9 +12,9 @@ import pytest
 from harness.machine import within
 from harness.server import ROOT, Server
 from harness.terminal import typed, without_colours
-
-from poolctl.cli.say import folded
 from tests.cli.test_meant import poolctl
+
+from poolctl.cli.output import folded
 
 FILES = {
     "shop.yaml": "app: demo\n",

@@ -1,4 +1,4 @@
-"""A Python whose modules the user that serves cannot read: one that root has installed below /root, for instance."""
+"""Finds a Python whose modules the serving user cannot read, for instance one that root installed below /root."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import PurePath
 _PATHS = ("stdlib", "platstdlib", "purelib", "platlib")  # the standard library and site-packages (sysconfig)
 
 
-def folders() -> list[str]:
-    """Where this interpreter has its modules, and poolctl itself."""
+def python_folders() -> list[str]:
+    """The folders that hold the modules of this interpreter, and poolctl itself."""
     own = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     return list(dict.fromkeys([*map(sysconfig.get_path, _PATHS), *_extensions(), own]))
 
@@ -22,30 +22,32 @@ def _extensions() -> list[str]:
     return [entry for entry in sys.path if entry.endswith("lib-dynload")]
 
 
-def closed(paths: Iterable[str]) -> tuple[str, str]:
-    """The first folder that the effective user may not enter, or not read where it is the last one, with the path that
-    it is on; two empty texts where there is none."""
+def first_inaccessible(paths: Iterable[str]) -> tuple[str, str]:
+    """Return the first folder that the effective user cannot enter, and the path that it is part of.
+
+    The last folder of a path must be readable too. Returns two empty strings when all paths are accessible.
+    """
     for path in paths:
         folder = os.path.abspath(path)
         for each in [*reversed(list(map(str, PurePath(folder).parents))), folder]:
-            may = os.X_OK if each != folder else os.X_OK | os.R_OK
+            needed = os.X_OK if each != folder else os.X_OK | os.R_OK
             if not os.path.lexists(each):
-                break  # or below a folder that was found closed
-            if os.path.isdir(each) and not os.access(each, may, effective_ids=True):
+                break  # or below a folder that was found inaccessible
+            if os.path.isdir(each) and not os.access(each, needed, effective_ids=True):
                 return each, folder
     return "", ""
 
 
 def effective_user() -> str:
-    """The name of the user whose rights this process has, or the number of one without an account."""
+    """Return the name of the user whose rights this process has, or the number of a user without an account."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
 
 
-def another_python(user: str) -> str:
-    """What to do about it: not to open somebody's home to everybody."""
+def advice(user: str) -> str:
+    """Return the advice for a user who cannot read this Python; it never asks to open a home directory to everyone."""
     return (
         f"install poolctl and the app for a Python that {user} can read, such as /usr/bin/python3 or one below /opt, in"
         " a virtual environment: /usr/bin/python3 -m venv /opt/shop"

@@ -12,8 +12,8 @@ from harness.server import Server
 from poolctl.assembly.fitting.combination import AFFINITIES, DISPATCHES, OWNERSHIPS, POOLS
 from poolctl.assembly.judging.judge import judge
 from poolctl.config.sources import Inputs
-from poolctl.description import picture_texts as texts
-from poolctl.description.picture import Box, Picture, picture
+from poolctl.description import diagram_texts as texts
+from poolctl.description.diagram import Box, Picture, picture
 from poolctl.description.sentences import ANY_WORKER, FREE_ROOM, FREE_THREAD, ONE_INTERPRETER, WAITS_IN_FRONT
 
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))

@@ -17,7 +17,7 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import DONE, SENT, TAKEN
 from poolctl.runtime.task import Peer, Task
 from poolctl.testing.violation import Violation
-from poolctl.testing.watch import PATIENCE, Hang, in_time
+from poolctl.testing.watchdog import PATIENCE, Hang, in_time
 
 REMEMBERED = 14  # steps that a message tells
 HANG = "answer for every task: what is not foreseen can go to the inbox with the least load"
