@@ -1,4 +1,4 @@
-"""python -m poolctl"""
+"""Entry point of ``python -m poolctl``."""
 
 from __future__ import annotations
 

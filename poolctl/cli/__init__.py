@@ -1,1 +1,1 @@
-"""PEOPLE: one file for each command."""
+"""The command line: one file or folder per command."""

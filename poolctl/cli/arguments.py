@@ -1,4 +1,4 @@
-"""The arguments that several commands have."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Annotated
 
 import typer
 
-Meant = Annotated[
-    str, typer.Argument(metavar="FILE|FOLDER|APP", help="The topology; - for standard input.", show_default=False)
+TopologyArgument = Annotated[
+    str, typer.Argument(metavar="FILE|FOLDER|APP", help="The topology; - reads standard input.", show_default=False)
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Put a value over the file's: --set pool.size=4. May be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one value: --set pool.size=4. May be repeated."),
 ]
 Listen = Annotated[
     list[str] | None,
-    typer.Option("--listen", metavar="ADDRESS", help="Listen here, not where the file says. May be repeated."),
+    typer.Option("--listen", metavar="ADDRESS", help="Override the addresses to listen on. May be repeated."),
 ]
 Overlays = Annotated[
     list[str] | None,
-    typer.Option("-f", "--file", metavar="FILE", help="A further file, put over the first one. May be repeated."),
+    typer.Option("-f", "--file", metavar="FILE", help="Merge another file over the first one. May be repeated."),
 ]

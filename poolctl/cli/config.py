@@ -1,4 +1,4 @@
-"""poolctl config: the complete file, with where each value comes from."""
+"""poolctl config: print the complete topology, with the source of each value."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Annotated
 
 import typer
 
-from poolctl.cli.arguments import Listen, Meant, Overlays, Sets
-from poolctl.cli.output import say
+from poolctl.cli.arguments import Listen, Overlays, Sets, TopologyArgument
+from poolctl.cli.output import echo
 
 
 class Form(StrEnum):
-    """The words of --format."""
+    """The values of --format."""
 
     YAML = "yaml"
     JSON = "json"
 
 
 def config(
-    file: Meant = "",
+    file: TopologyArgument = "",
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,
     form: Annotated[Form, typer.Option("--format", help="YAML with comments, or JSON with sources.")] = Form.YAML,
-    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show passwords and the like too.")] = False,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show passwords and other secrets.")] = False,
 ) -> None:
-    """Print the complete topology, every default filled in, and where each value comes from."""
+    """Print the complete topology, with every default filled in and the source of each value."""
     import json
 
-    from poolctl.cli.load_or_exit import judged
+    from poolctl.cli.load_or_exit import load_or_exit
     from poolctl.description.complete_file import complete_file
     from poolctl.description.settings import settings
 
-    found = settings(judged(file, overlays, sets, listen))
+    found = settings(load_or_exit(file, overlays, sets, listen))
     if form == Form.YAML:
-        say(complete_file(found, show_secrets=show_secrets), end="", whole=True)
+        echo(complete_file(found, show_secrets=show_secrets), end="", wrap=False)
         return
     shown = [
         {
@@ -46,4 +46,4 @@ def config(
         }
         for each in found
     ]
-    say(json.dumps({"format_version": "1.0", "settings": shown}, indent=2), whole=True)
+    echo(json.dumps({"format_version": "1.0", "settings": shown}, indent=2), wrap=False)

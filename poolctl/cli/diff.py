@@ -1,4 +1,4 @@
-"""poolctl diff: what changes from one topology to another, and how a running server could take it over."""
+"""poolctl diff: what changes from one topology to another, and how a running server could apply it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from poolctl.description.changes import Change
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 SAME, DIFFERENT = 0, 1
 CONCLUSIONS = {
-    "hot": "A running server could take this over as it is.",
+    "hot": "A running server could apply this without starting new processes.",
     "generation": (
-        "A running server could take this over by a new generation; addresses that both have refuse no clients."
+        "A running server could apply this by starting a new generation; unchanged addresses refuse no connections."
     ),
-    "restart": "Only a restart takes all of this over.",
+    "restart": "Applying all of this takes a restart.",
 }
 
 
 class Form(StrEnum):
-    """The words of --format."""
+    """The values of --format."""
 
     HUMAN = "human"
     JSON = "json"
@@ -32,35 +32,35 @@ class Form(StrEnum):
 
 def diff(
     old: Annotated[
-        str, typer.Argument(metavar="OLD", help="The topology that runs, its folder or an app; - for standard input.")
+        str, typer.Argument(metavar="OLD", help="The current topology: file, folder or app; - reads standard input.")
     ],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The one that is to run, in the same way.")],
-    form: Annotated[Form, typer.Option("--format", help="For people, or for programs.")] = Form.HUMAN,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new topology, given in the same way.")],
+    form: Annotated[Form, typer.Option("--format", help="Output for people, or for programs.")] = Form.HUMAN,
 ) -> None:
-    """Say what changes from one topology to another, and how a running server could take it over.
+    """Show what changes from one topology to another, and how a running server could apply it.
 
-    Exits with 0 when both say the same, 1 when they differ, 2 when one is not valid.
+    Exits with 0 if they are equivalent, 1 if they differ, 2 if one of them is invalid.
     """
     import json
 
-    from poolctl.cli.load_or_exit import judged
+    from poolctl.cli.load_or_exit import load_or_exit
     from poolctl.description.changes import changes, hardest
     from poolctl.description.settings import settings
 
     if old == new == "-":
         raise typer.BadParameter("standard input can be read only once", param_hint="NEW")
-    before, after = judged(old), judged(new)
+    before, after = load_or_exit(old), load_or_exit(new)
     found = changes(settings(before), settings(after))
     how = hardest(found)
     if form == Form.JSON:
         shown = {"format_version": "1.0", "by": how, "changes": [_as_json(change) for change in found]}
-        say(json.dumps(shown, indent=2), whole=True)
+        echo(json.dumps(shown, indent=2), wrap=False)
     elif how is None:
-        say(f"{old} and {new} say the same")
+        echo(f"{old} and {new} are equivalent")
     else:
         for change in found:
-            say(_line(change))
-        say(f"\n{CONCLUSIONS[how]}")
+            echo(_line(change))
+        echo(f"\n{CONCLUSIONS[how]}")
     raise typer.Exit(SAME if how is None else DIFFERENT)
 
 
@@ -74,7 +74,7 @@ def _value(setting: Setting | None) -> str:
     from poolctl.description.complete_file import value
 
     if setting is None:
-        return "(not there)"
+        return "(not set)"
     return "(masked)" if setting.secret else value(setting.shown)
 
 

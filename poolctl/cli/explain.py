@@ -1,4 +1,4 @@
-"""poolctl explain: what a topology is, what a finding's code means, what a key or a word is."""
+"""poolctl explain: describe a topology, a finding's code, a key or a word of the language."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Annotated
 import typer
 
 from poolctl.cli.arguments import Listen, Overlays, Sets
-from poolctl.cli.inputs import USUAL, is_app
-from poolctl.cli.output import say
+from poolctl.cli.inputs import DEFAULT_NAMES, is_app
+from poolctl.cli.output import echo
 
 WRONG_USE = 2
 
 
 class Form(StrEnum):
-    """The words of --format."""
+    """The values of --format."""
 
     TEXT = "text"
     MERMAID = "mermaid"
@@ -31,7 +31,7 @@ def explain(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="A topology, its folder or an app; or a code (PC301), a key (dispatch, limits.waiting), a word.",
+            help="A topology, folder or app; or a code (PC301), a key (dispatch, limits.waiting), a word (random).",
             show_default=False,
         ),
     ] = "",
@@ -40,26 +40,27 @@ def explain(
     listen: Listen = None,
     form: Annotated[Form, typer.Option("--format", help="How a topology is drawn.")] = Form.TEXT,
 ) -> None:
-    """Explain a topology in plain words, or a code, a key or a word, of other servers too.
+    """Explain a topology, a finding's code, a key or a word; keys and words of other servers too.
 
-    Of a topology: who is there, how a request travels, what each choice gives and costs, which design it equals.
+    For a topology: its processes and sockets, the path of a request, the trade-offs of each choice, and the classic
+    design that it is equivalent to.
     """
     if re.fullmatch(r"PC\d{3}", what, re.IGNORECASE):
-        say(_code(what.upper()))
+        echo(_code(what.upper()))
     elif not what or _is_file(what) or is_app(what):
         from poolctl.cli.draw import draw
-        from poolctl.cli.load_or_exit import judged
-        from poolctl.description.diagram import picture
+        from poolctl.cli.load_or_exit import load_or_exit
+        from poolctl.description.diagram import diagram
 
-        drawn = draw(form.value)(picture(judged(what, overlays, sets, listen)))
-        say(drawn, end="", whole=True)  # as wide as it was drawn
+        drawn = draw(form.value)(diagram(load_or_exit(what, overlays, sets, listen)))
+        echo(drawn, end="", wrap=False)  # as wide as it was drawn
     else:
-        say(_language(what), end="")
+        echo(_language(what), end="")
 
 
 def _is_file(what: str) -> bool:
-    """A word of the language is never a file: write ./dispatch for one of that name. A word of other servers is a
-    folder where that has a topology."""
+    """Whether the argument is a file or folder. A word of the language never is: write ./dispatch for such a file. A
+    word of another server is a folder if that folder has a topology."""
     return what == "-" or what.endswith((".yaml", ".yml")) or what.startswith((".", os.sep)) or _only_a_file(what)
 
 
@@ -69,18 +70,18 @@ def _only_a_file(what: str) -> bool:
 
     if not os.path.exists(what) or what in keys() or axes_of(what):
         return False
-    bare = os.path.isdir(what) and not any(os.path.isfile(os.path.join(what, name)) for name in USUAL)
+    bare = os.path.isdir(what) and not any(os.path.isfile(os.path.join(what, name)) for name in DEFAULT_NAMES)
     return not (bare and what in (*KEYS, *ANSWERS))
 
 
 def _code(code: str) -> str:
     from poolctl.cli.explain_code import explain_code
-    from poolctl.cli.output import columns
+    from poolctl.cli.output import terminal_width
     from poolctl.config.codes import CODES
     from poolctl.config.human import Page
 
     if code in CODES:
-        return explain_code(code, Page(columns(sys.stdout), sys.stdout.encoding or ""))
+        return explain_code(code, Page(terminal_width(sys.stdout), sys.stdout.encoding or ""))
     raise _unknown(code, list(CODES))
 
 
@@ -90,7 +91,7 @@ def _language(what: str) -> str:
     from poolctl.config.elsewhere import ANSWERS, KEYS
     from poolctl.description.glossary import axes_of, explain_key, keys, options
 
-    what = re.sub(r"\.\d+(?=\.|\Z)", "", what)  # findings say listen.0.tls, of the first of a list
+    what = re.sub(r"\.\d+(?=\.|\Z)", "", what)  # findings name list entries by their index: listen.0.tls
     try:
         return explain_key(what)
     except KeyError:
@@ -106,7 +107,7 @@ def _language(what: str) -> str:
 
 
 def _of_another_server(what: str) -> str:
-    """What a key or word of another server is here; empty for anything else."""
+    """Return the counterpart of another server's key or word; empty if it is not one."""
     from poolctl.assembly.registry import REGISTRY
     from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS, WORDS
     from poolctl.config.load import NESTED
@@ -117,7 +118,7 @@ def _of_another_server(what: str) -> str:
     plain = without_dashes(inner)
     key = INSIDE.get((owner, plain)) or ("" if owner or plain in ANSWERS else KEYS.get(plain))
     if key:
-        return f"{what}: here it is {key}\n\n{explain_key(key)}"
+        return f"{what}: called {key} here\n\n{explain_key(key)}"
     found = [place_for(what, NESTED)]
     found += [word_for(axis, what) for axis in REGISTRY if axis != "app" or what in WORDS[axis]]
     return "".join(f"{what}: {each}\n" for each in dict.fromkeys(found) if each)
@@ -130,5 +131,5 @@ def _unknown(what: str, known: list[str]) -> typer.Exit:
     fix = (
         f'did you mean "{near}"?' if near else "name a file, a code (PC301), a key (dispatch) or a word (least-loaded)"
     )
-    say(f'error: "{what}" is neither a file nor a code, key or word of the language: {fix}', err=True)
+    echo(f'error: "{what}" is neither a file nor a code, key or word of the language; {fix}', err=True)
     return typer.Exit(WRONG_USE)

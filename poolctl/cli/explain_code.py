@@ -1,4 +1,4 @@
-"""What a code means: why it is a finding, an example as `validate` shows it, and its fix."""
+"""Explains a finding's code: why it is a finding, an example as `validate` shows it, and its fix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARGIN = "    "
 
 
 def explain_code(code: str, page: Page = PLAIN) -> str:
-    """The explanation of a code, for what it is written to. Raises KeyError where there is none."""
+    """Return the explanation of a code, laid out for a page. Raises KeyError for an unknown code."""
     about = CODES[code]
     texts = [f"{code}: {about.title}", f"A finding of the stage {STAGES[code[2]]}.", about.why]
     if about.example:
@@ -36,15 +36,15 @@ def _indented(text: str) -> str:
 
 
 def _shown(code: str, about: Code, page: Page) -> str:
-    """The findings of the example, as `validate` prints them."""
+    """Return the findings of the example, as `validate` prints them."""
     command = f"$ poolctl validate {NAME} {about.command}".rstrip()
     inner = page._replace(columns=max(0, page.columns - len(MARGIN)))
-    told = [plain(finding, inner) for finding in example_findings(about) if finding.code == code]
-    return _indented("\n".join([command, *told]))
+    shown = [plain(finding, inner) for finding in example_findings(about) if finding.code == code]
+    return _indented("\n".join([command, *shown]))
 
 
 def example_findings(about: Code, text: str = "") -> list[Diagnostic]:
-    """What is found in the example of a code, or in another text in its place, without looking at the host."""
+    """Return the findings in a code's example, or in ``text`` instead of it, without checking the host."""
     words = shlex.split(about.command)
     sets = tuple(word for flag, word in zip(words[::2], words[1::2], strict=True) if flag == "--set")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,12 @@
-"""What a command line means that names no topology file: the topology of a folder, or an app.
+"""Resolves the FILE|FOLDER|APP argument of a command to the inputs of a topology.
 
     poolctl run                 topology.yaml in this folder
     poolctl run /srv/shop       topology.yaml in that folder
-    poolctl run shop:app        app: {wsgi: shop:app} or app: {asgi: shop:app}, as the source of the app says
-    poolctl run shop.py         the same, of the application in that file
+    poolctl run shop:app        app: {wsgi: shop:app} or app: {asgi: shop:app}, depending on the app's source
+    poolctl run shop.py         the same, for the application in that file
 
-Nothing is imported to find out what an app is. Only where its source does not say is it imported, in a process of its
-own, by commands that import apps anyway: what its module raises is then reported as for a topology.
+The kind of an app is read from its source, without importing it. If the source does not tell, commands that import apps
+anyway import it in a separate process, and what its module raises is reported as for a topology.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from poolctl.config.diagnostic import Diagnostic
     from poolctl.config.sources import Inputs
 
-USUAL = ("topology.yaml", "topology.yml", "poolctl.yaml", "poolctl.yml")
+DEFAULT_NAMES = ("topology.yaml", "topology.yml", "poolctl.yaml", "poolctl.yml")
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 USAGE = 2
 
 
-def inputs(
+def resolve_inputs(
     file: str,
     overlays: list[str] | None = None,
     sets: list[str] | None = None,
@@ -37,8 +37,11 @@ def inputs(
     *,
     imports: bool = False,
 ) -> Inputs:
-    """What a topology is made of, where ``file`` is what the command line says. ``imports``: the command imports apps.
-    Says on standard error what an app is taken for, and leaves with 2 where nothing can be meant."""
+    """Return the inputs of the topology that ``file`` names.
+
+    ``imports``: whether the command imports apps. For an app the topology made for it is printed on standard error. If
+    there is no topology and no app, prints an error and exits with 2.
+    """
     from poolctl.config.sources import Inputs
 
     more = tuple(overlays or ()), tuple(sets or ()), tuple(listen or ())
@@ -46,41 +49,41 @@ def inputs(
         return Inputs(_in_folder(file), *more)
     if is_app(file):
         text = _topology(file, imports=imports)
-        say(f"{file} is an app, so its topology is:\n\n{text}\n{_to_keep(file)}\n", err=True)
+        echo(f"{file} is an app; serving it with this topology:\n\n{text}\n{_to_keep(file)}\n", err=True)
         return Inputs(f"<{file}>", *more, text=text)
     return Inputs(file, *more)
 
 
 def is_app(what: str) -> bool:
-    """Whether this names an app, as `package.module:callable` or a Python file."""
+    """Whether the argument names an app: `package.module:callable`, or a Python file."""
     return what.endswith(".py") or bool(TARGET.fullmatch(what) and not os.path.exists(what))
 
 
 def _in_folder(folder: str) -> str:
-    for name in USUAL:
+    for name in DEFAULT_NAMES:
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             return path
-    there = f"in {folder}" if folder else "here"
-    raise _left(
-        f"there is no topology {there} ({', '.join(USUAL)})",
-        "name a file or an app (poolctl run shop:app), or let poolctl init write one",
+    where = folder or "this folder"
+    raise _error(
+        f"no topology in {where} ({', '.join(DEFAULT_NAMES)})",
+        "name a file or an app (poolctl run shop:app), or run poolctl init to write one",
     )
 
 
 def _topology(what: str, *, imports: bool) -> str:
-    """The shortest topology of an app, from what its source says."""
+    """Return the shortest topology for an app, derived from its source."""
     from pathlib import Path
 
-    from poolctl.proposal.scan import look
+    from poolctl.proposal.scan import scan
 
     root = ""
     if what.endswith(".py"):
         if not os.path.isfile(what):
-            raise _left(f"there is no file {what}", "name a topology, or an app as package.module:callable or file.py")
+            raise _error(f"{what} does not exist", "name a topology, or an app as package.module:callable or file.py")
         if os.path.relpath(what).startswith(".."):
             root = os.path.abspath(os.path.dirname(what))
-    found = [each for each in look(Path(root)).candidates if each.kind in ("wsgi", "asgi")]
+    found = [each for each in scan(Path(root)).candidates if each.kind in ("wsgi", "asgi")]
     if what.endswith(".py"):
         meant = [each for each in found if _file_of(each.app, os.path.join(root, each.directory), what)]
     else:
@@ -89,19 +92,19 @@ def _topology(what: str, *, imports: bool) -> str:
         app = f"{_module(what, root)}:app" if what.endswith(".py") else what
         module = app.partition(":")[0]
         if near := next((each.app for each in found if each.app.partition(":")[0] == module), ""):
-            raise _left(f"there is no application {app}", f'did you mean "{near}"?')
-        _fails(what, app, root, imports=imports)
+            raise _error(f"no application {app}", f'did you mean "{near}"?')
+        _report_import_error(what, app, root, imports=imports)
         lines = f"app: {{wsgi: {app}}} or app: {{asgi: {app}}}"
-        raise _left(
-            f"found no WSGI or ASGI application {'in' if what.endswith('.py') else 'of the name'} {what}",
+        raise _error(
+            f"no WSGI or ASGI application found {'in' if what.endswith('.py') else 'by the name'} {what}",
             f"name it in topology.yaml, {lines}, or run poolctl init",
         )
     line = _directory(os.path.join(root, meant[0].directory))
     return f"app: {{{meant[0].kind}: {meant[0].app}}}\n{line}"
 
 
-def _fails(what: str, app: str, root: str, *, imports: bool) -> None:
-    """Says why the module of an app cannot be imported, and leaves; returns where that is not what is wrong."""
+def _report_import_error(what: str, app: str, root: str, *, imports: bool) -> None:
+    """If the module of an app cannot be imported, print why and exit; otherwise return."""
     import ast
 
     if what.endswith(".py") and not imports:
@@ -110,13 +113,13 @@ def _fails(what: str, app: str, root: str, *, imports: bool) -> None:
                 ast.parse(file.read(), what)
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None) or 1
-            said = getattr(error, "msg", str(error))
-            raise _left(f"{what}:{line} is no Python ({said})", "correct it") from None
+            reason = getattr(error, "msg", str(error))
+            raise _error(f"{what}:{line} is not valid Python ({reason})", "fix the syntax") from None
     if not imports:
         return
-    found = _tried(app, "wsgi", root)
-    if found is None or (found.code == "PC410" and (what.endswith(".py") or _tried(app, "asgi", root) is None)):
-        return  # it is there, and its source does not say what it is
+    found = _import_finding(app, "wsgi", root)
+    if found is None or (found.code == "PC410" and (what.endswith(".py") or not _import_finding(app, "asgi", root))):
+        return  # it can be imported, but its source does not tell its kind
     from dataclasses import replace
 
     from poolctl.cli.formats import Report
@@ -125,12 +128,12 @@ def _fails(what: str, app: str, root: str, *, imports: bool) -> None:
 
     found = replace(found, message=found.message.replace(app, what), place=Source(what, "", is_file=False).at(0))
     findings([found], sys.stderr)
-    say(f"\n{what}: {verdict(Report(what, [found]))}", err=True)
+    echo(f"\n{what}: {verdict(Report(what, [found]))}", err=True)
     raise typer.Exit(USAGE)
 
 
-def _tried(app: str, kind: str, root: str) -> Diagnostic | None:
-    """What is found when an app is imported as one of this kind."""
+def _import_finding(app: str, kind: str, root: str) -> Diagnostic | None:
+    """Import an app as one of this kind. Returns the finding, or None when it can be served."""
     from poolctl.assembly.environment.app import check
     from poolctl.assembly.judging.judge import judge
     from poolctl.config.sources import Inputs
@@ -140,7 +143,7 @@ def _tried(app: str, kind: str, root: str) -> Diagnostic | None:
 
 
 def _directory(folder: str) -> str:
-    """The line that says where an app is started; none where it is this folder."""
+    """Return the topology's line for the folder that an app is started in; empty for the current folder."""
     import json
 
     return f"directory: {json.dumps(folder, ensure_ascii=False)}\n" if folder else ""
@@ -159,9 +162,9 @@ def _module(path: str, root: str) -> str:
 
 def _to_keep(what: str) -> str:
     app = "" if what.endswith(".py") else f" --app {what}"
-    return f"poolctl init{app} writes one to keep."
+    return f"To save a topology, run poolctl init{app}."
 
 
-def _left(message: str, fix: str) -> typer.Exit:
-    say(f"error: {message}: {fix}", err=True)
+def _error(message: str, fix: str) -> typer.Exit:
+    echo(f"error: {message}; {fix}", err=True)
     return typer.Exit(USAGE)

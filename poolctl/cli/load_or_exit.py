@@ -1,4 +1,4 @@
-"""A topology that a command needs valid, or the words of `validate` and the way out."""
+"""Loads a topology that a command needs to be valid, or prints its findings and exits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
@@ -16,19 +16,22 @@ if TYPE_CHECKING:
 UNUSABLE = 2
 
 
-def judged(
+def load_or_exit(
     file: str,
     overlays: Sequence[str] | None = None,
     sets: Sequence[str] | None = None,
     listen: Sequence[str] | None = None,
     status: int = UNUSABLE,
 ) -> Judgement:
-    """The topology. Says what is wrong with it on standard error and leaves with ``status`` when it is not valid."""
+    """Return the judgement of a valid topology.
+
+    If it is invalid, print its findings on standard error as `validate` does, and exit with ``status``.
+    """
     from poolctl.assembly.judging.judge import judge
-    from poolctl.cli.inputs import inputs
+    from poolctl.cli.inputs import resolve_inputs
     from poolctl.config.diagnostic import Invalid
 
-    given = inputs(file, list(overlays or ()), list(sets or ()), list(listen or ()))
+    given = resolve_inputs(file, list(overlays or ()), list(sets or ()), list(listen or ()))
     file = given.file
     try:
         judgement = judge(given)
@@ -41,5 +44,5 @@ def judged(
     from poolctl.cli.formats.human import findings, verdict
 
     findings(found, sys.stderr)
-    say(f"\n{file}: {verdict(Report(file, found))}", err=True)
+    echo(f"\n{file}: {verdict(Report(file, found))}", err=True)
     raise typer.Exit(status)

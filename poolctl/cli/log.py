@@ -1,4 +1,4 @@
-"""Log lines on stderr: `2026-11-23 08:00:00.123 [4711] info  message`."""
+"""Log lines on stderr: `2026-11-23 08:00:00.123 [4711] info  message`, whatever an app does to logging or to stderr."""
 
 from __future__ import annotations
 
@@ -17,140 +17,146 @@ from typing import Any, TextIO
 NAMES = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
 
 
-class Lines(logging.Formatter):
-    """Local time to the millisecond, the process, the level in small letters, the message."""
+class LineFormatter(logging.Formatter):
+    """Formats local time to the millisecond, the pid, the level in lower case, and the message."""
 
     default_time_format = "%Y-%m-%d %H:%M:%S"
     default_msec_format = "%s.%03d"
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s [%(process)d] %(small)-5s %(message)s")
+        super().__init__("%(asctime)s [%(process)d] %(short_level)-5s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.small = {"WARNING": "warn", "CRITICAL": "fatal"}.get(record.levelname, record.levelname.lower())
+        record.short_level = {"WARNING": "warn", "CRITICAL": "fatal"}.get(record.levelname, record.levelname.lower())
         return super().format(record)
 
 
-class Steadfast(logging.Logger):
-    """A logger that an app does not switch off by a configuration that does not name it: dictConfig and fileConfig
-    disable all loggers that there were before, and logging.disable() all that there are. Nor does it raise what an app
-    has put into logging (a record factory that asks for the request, a filter, a handler): who logs has something to
-    free."""
+class RobustLogger(logging.Logger):
+    """A logger that an app can neither disable nor break.
+
+    dictConfig and fileConfig disable all existing loggers that they do not name, and logging.disable() disables all. An
+    app may also install a record factory, a filter or a handler that raises; that must not reach the caller, which has
+    resources to free.
+    """
 
     @property
     def disabled(self) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     @disabled.setter
     def disabled(self, value: bool) -> None:
-        """Whoever wants silence sets a level."""
+        """Ignored; an app that wants silence sets a level."""
 
     def isEnabledFor(self, level: int) -> bool:  # the name is logging's
-        """By its own level alone."""
+        """Whether the level is enabled, by this logger's own level alone."""
         return level >= self.getEffectiveLevel()
 
     def _log(self, level: int, msg: object, args: Any, exc_info: Any = None, *rest: Any, **more: Any) -> None:
         if _thread.start_new_thread is not start_new_thread:
-            # Locks are greenlets' now (gevent), and two threads that wait for one of those wait for ever.
-            self._plainly(level, msg, args, exc_info)
+            # gevent has replaced the locks of threading, and two threads that wait for such a lock deadlock.
+            self._log_directly(level, msg, args, exc_info)
             return
         try:
             super()._log(level, msg, args, exc_info, *rest, **more)
-        except BaseException as error:  # noqa: BLE001  # the boundary, which says both
-            self._plainly(level, msg, args, exc_info)
-            self._plainly(logging.ERROR, "what the app has put into logging raised %s", (type(error).__name__,), None)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs both
+            self._log_directly(level, msg, args, exc_info)
+            name = type(error).__name__
+            self._log_directly(logging.ERROR, "a logging hook that the app installed raised %s", (name,), None)
 
-    def _plainly(self, level: int, msg: object, args: Any, exc_info: Any) -> None:
-        """Past everything that the app may have put into logging, and past its locks. Never raises."""
+    def _log_directly(self, level: int, msg: object, args: Any, exc_info: Any) -> None:
+        """Log without the hooks that the app may have installed, and without logging's locks. Never raises."""
         with contextlib.suppress(BaseException):
-            record = LogRecord.__new__(LogRecord)  # made in the usual way it takes locks, for the thread
+            record = LogRecord.__new__(LogRecord)  # the constructor would take locks, to find the thread's name
             record.__dict__.update(
                 {"name": self.name, "levelno": level, "levelname": NAMES.get(level, str(level)), "process": getpid()},
-                msg=msg, args=args, exc_info=_known(exc_info), exc_text=None, stack_info=None, created=time(),
+                msg=msg, args=args, exc_info=_exc_tuple(exc_info), exc_text=None, stack_info=None, created=time(),
             )  # fmt: skip
             record.msecs = int(record.created % 1 * 1000)
             try:
                 record.getMessage()
-            except BaseException:  # noqa: BLE001  # words of the app that raise
+            except BaseException:  # noqa: BLE001  # arguments that come from the app and raise
                 record.args = ()
             for handler in logging.root.manager.loggerDict["poolctl"].handlers:  # type: ignore[union-attr]  # no lock
-                if isinstance(handler, Handler):
-                    handler.put(record)
+                if isinstance(handler, StderrHandler):
+                    handler.write_record(record)
 
 
-def _known(exc_info: Any) -> Any:
-    """What a record has of ``exc_info``: (type, error, traceback) or None."""
+def _exc_tuple(exc_info: Any) -> Any:
+    """Return ``exc_info`` as records have it: (type, error, traceback) or None."""
     if isinstance(exc_info, BaseException):
         return type(exc_info), exc_info, exc_info.__traceback__
     return exc_info if isinstance(exc_info, tuple) else sys.exc_info() if exc_info else None
 
 
-class Handler(logging.StreamHandler[TextIO]):
-    """Writes to the standard error of the start. An app may close it, and the next descriptor to get its number may be
-    a client's: such a socket gets nothing, and a copy is written to, as long as nobody has closed that. What cannot be
-    logged raises nothing. Its lock is one of the system's, whatever the app makes of those of threading."""
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the standard error that the process was started with.
+
+    An app may close it, and then its descriptor number may be reused for a client's socket. Nothing is written to such
+    a socket; the line goes to a duplicate of the original descriptor instead, unless that was closed too. Lines that
+    cannot be written raise nothing. The lock is the interpreter's own, whatever the app does to those of threading.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._turn = allocate_lock()  # not that of threading
-        self._writes = 0  # the thread that has it
-        register_at_fork(after_in_child=self._renew)  # another thread may have it then
-        self._own: tuple[int, int] | None = None  # what identifies the open file of the start
-        self._copy = -1
-        with contextlib.suppress(OSError, ValueError):  # no file, as in tests of this module
-            self._own = _identity(stream.fileno())
-            self._copy = fcntl(stream.fileno(), F_DUPFD_CLOEXEC, 3)
+        self._lock = allocate_lock()  # not a lock of threading
+        self._owner = 0  # the thread that holds the lock
+        register_at_fork(after_in_child=self._reset_lock)  # another thread may hold it at the fork
+        self._original: tuple[int, int] | None = None  # the identity of the original standard error
+        self._duplicate = -1
+        with contextlib.suppress(OSError, ValueError):  # the stream has no descriptor, as in tests of this module
+            self._original = _identity(stream.fileno())
+            self._duplicate = fcntl(stream.fileno(), F_DUPFD_CLOEXEC, 3)
 
-    def _renew(self) -> None:
-        self._turn = allocate_lock()
-        self._writes = 0
+    def _reset_lock(self) -> None:
+        self._lock = allocate_lock()
+        self._owner = 0
 
     def handle(self, record: LogRecord) -> bool:
-        """Write it, unless a filter has something against it."""
+        """Write a record that passes the filters. Returns whether it did."""
         passed = bool(self.filter(record))
         if passed:
-            self.put(record)
+            self.write_record(record)
         return passed
 
-    def put(self, record: LogRecord) -> None:
-        """Write it, whatever filters there are."""
-        mine = get_ident()
-        if self._writes == mine:  # what is written of raises, and logs that
+    def write_record(self, record: LogRecord) -> None:
+        """Write a record, whatever the filters say."""
+        thread = get_ident()
+        if self._owner == thread:  # formatting the record has logged something itself
             return
-        with self._turn:
-            self._writes = mine
+        with self._lock:
+            self._owner = thread
             try:
                 self.emit(record)
             finally:
-                self._writes = 0
+                self._owner = 0
 
     def emit(self, record: LogRecord) -> None:
-        if self._own is None or self._may(2):
+        if self._original is None or self._is_writable(2):
             super().emit(record)
         else:
             self.handleError(record)
 
-    def _may(self, descriptor: int) -> bool:
-        """Whether it is what it was, or what the app has put there for its logs: no socket, which may be a client."""
+    def _is_writable(self, descriptor: int) -> bool:
+        """Whether it is the original, or a file that the app put there for its logs; a socket may be a client's."""
         with contextlib.suppress(OSError):
-            return not stat.S_ISSOCK(fstat(descriptor).st_mode) or _identity(descriptor) == self._own
+            return not stat.S_ISSOCK(fstat(descriptor).st_mode) or _identity(descriptor) == self._original
         return False
 
     def handleError(self, record: LogRecord) -> None:  # the name is logging's
-        """Called where the stream takes nothing."""
+        """Called when the stream cannot be written: write to the descriptor, or else to the duplicate."""
         with contextlib.suppress(BaseException):
             line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
-            if self._own is None or self._may(2):
+            if self._original is None or self._is_writable(2):
                 with contextlib.suppress(OSError):
                     write(2, line)
                     return
-            if _identity(self._copy) == self._own:
-                write(self._copy, line)
+            if _identity(self._duplicate) == self._original:
+                write(self._duplicate, line)
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
-    """What no other open file has. Raises OSError."""
+    """Return the device and inode of an open file. Raises OSError."""
     found = fstat(descriptor)
     return found.st_dev, found.st_ino
 
@@ -159,11 +165,11 @@ LOGGERS = ("poolctl", "poolctl.app", "poolctl.protocol")
 
 
 def start_logging(stream: TextIO | None = None) -> None:
-    """Give the logger "poolctl" its place; the user's own loggers stay the user's business."""
+    """Configure poolctl's own loggers; the user's loggers are left alone."""
     for name in LOGGERS:
-        logging.getLogger(name).__class__ = Steadfast
-    handler = Handler(stream or sys.stderr)
-    handler.setFormatter(Lines())
+        logging.getLogger(name).__class__ = RobustLogger
+    handler = StderrHandler(stream or sys.stderr)
+    handler.setFormatter(LineFormatter())
     log = logging.getLogger("poolctl")
     log.handlers = [handler]
     log.setLevel(logging.INFO)

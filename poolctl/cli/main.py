@@ -1,4 +1,4 @@
-"""The command poolctl. A command's module is imported when it is the one that is asked for, so that each is quick."""
+"""The command poolctl. Only the module of the command that runs is imported, so that each command starts fast."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typer.core import TyperGroup
 
 from poolctl import __version__
 from poolctl.cli import usage
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Each is the function, or the group, of its name in the module of its name, in the order of --help.
+# The command poolctl NAME is the function or group NAME in the module NAME. In the order of --help.
 COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "status", "plugin")
-# Commands of other servers, and what to type here.
-ELSEWHERE = {
+# Commands of other servers, and what to type here instead.
+OTHER_SERVERS = {
     "check": 'did you mean "poolctl validate", or "poolctl plugin check"?',
     "test": 'did you mean "poolctl validate"?',
     "start": 'did you mean "poolctl run"?',
     "serve": 'did you mean "poolctl run"?',
-    "stop": "send SIGTERM to the process that poolctl status names",
-    "restart": "there is none yet; stop it with SIGTERM, and start it with poolctl run",
-    "reload": "there is none yet; stop it with SIGTERM, and start it with poolctl run",
-    "top": 'there is none yet; did you mean "poolctl status"?',
-    "metrics": 'there are none yet; "poolctl status --format json" has the figures that there are',
+    "stop": "send SIGTERM to the pid that poolctl status shows",
+    "restart": "not available yet; stop the server with SIGTERM, then start it with poolctl run",
+    "reload": "not available yet; stop the server with SIGTERM, then start it with poolctl run",
+    "top": 'not available yet; did you mean "poolctl status"?',
+    "metrics": 'not available yet; "poolctl status --format json" has the current figures',
 }
 WRONG_USE = 2
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -67,15 +67,15 @@ class Commands(TyperGroup):
     ) -> Any:
         """Run a command line; `help` and `version` are the options of that name."""
         words = list(sys.argv[1:] if args is None else args)
-        meant = [*words[1:], "--help"] if words[:1] == ["help"] else ["--version"] if words == ["version"] else words
+        line = [*words[1:], "--help"] if words[:1] == ["help"] else ["--version"] if words == ["version"] else words
         try:
             code = super().main(
-                meant or ["--help"], prog_name or "poolctl", complete_var, False, windows_expand_args, **extra
+                line or ["--help"], prog_name or "poolctl", complete_var, False, windows_expand_args, **extra
             )
         except usage.UsageError as error:
             if not standalone_mode:
                 raise
-            usage.tell(error, words)
+            usage.report(error, words)
             code = WRONG_USE
         if standalone_mode:
             sys.exit(code)
@@ -84,16 +84,16 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0] if args else ""
         if word and not word.startswith("-") and word not in COMMANDS:
-            ctx.fail(f'unknown command "{word}"{_meant(word)}')
+            ctx.fail(f'unknown command "{word}"{_suggestion(word)}')
         return super().resolve_command(ctx, args)
 
 
-def _meant(word: str) -> str:
-    """What to type in place of a word that is no command."""
+def _suggestion(word: str) -> str:
+    """Return what to type instead of an unknown command, as the end of a message; empty without a suggestion."""
     from poolctl.similar import similar
 
-    if word in ELSEWHERE:
-        return f": {ELSEWHERE[word]}"
+    if word in OTHER_SERVERS:
+        return f": {OTHER_SERVERS[word]}"
     if word.endswith((".yaml", ".yml", ".py")) or ":" in word:
         return f': did you mean "poolctl run {word}"?'
     near = similar(word, COMMANDS)
@@ -102,7 +102,7 @@ def _meant(word: str) -> str:
 
 cli = typer.Typer(
     cls=Commands,
-    help="One YAML file chooses how a server spreads its work over a pool of processes or threads, and runs it.",
+    help="Run a Python server from one YAML file that says how it spreads work over a pool of processes or threads.",
     context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -111,25 +111,25 @@ cli = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        say(f"poolctl {__version__}")
+        echo(f"poolctl {__version__}")
         raise typer.Exit
 
 
 @cli.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", "-V", help="Print the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """What stands before the command; its callback has done all there is to do."""
+    """Options before the command. The callback of --version does all the work."""
 
 
-STREAMS = ("stdin", "stdout", "stderr")  # by their descriptors
+STREAMS = ("stdin", "stdout", "stderr")  # in the order of their descriptors
 
 
-def open_what_is_closed() -> None:
-    """Put /dev/null in the place of standard streams that whoever starts poolctl has closed (`>&-`): otherwise a socket
-    gets their number, and is written to."""
+def open_closed_streams() -> None:
+    """Open /dev/null for standard streams that are closed (`poolctl run >&-`): otherwise a socket would get the number
+    of one, and log lines would go to a client."""
     for number, name in enumerate(STREAMS):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)
@@ -140,26 +140,26 @@ def open_what_is_closed() -> None:
 
 
 def main() -> None:
-    """The program."""
-    open_what_is_closed()
+    """Run the command line of this process, and exit."""
+    open_closed_streams()
     try:
         os.getcwd()
-    except OSError:  # where everything relative would be looked for
-        sys.stderr.write("error: the working directory has been removed: change to another one\n")
+    except OSError:  # relative paths could not be resolved
+        sys.stderr.write("error: the working directory has been removed; change to another one\n")
         sys.exit(2)
     if sys.argv[1:2] == ["run"]:
         cli()
-    # What is printed may have any character, and the encoding of the terminal or the pipe not have it.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the stream of the start
-    # All others end before there is anything to collect, and looking for it, and taking everything apart at the end,
-    # would take a fifth of their time (mypy leaves in the same way).
+    # Output may contain characters that the encoding of the terminal or the pipe lacks.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the original stream
+    # All other commands end before there is garbage to collect. Collecting it and finalizing the interpreter would take
+    # a fifth of their time (mypy exits in the same way).
     gc.disable()
     code = 0
     try:
         try:
             cli()
-        except SystemExit as left:
-            code = left.code if isinstance(left.code, int) else int(left.code is not None)
+        except SystemExit as exiting:
+            code = exiting.code if isinstance(exiting.code, int) else int(exiting.code is not None)
         sys.stdout.flush()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO) or error.filename is not None:

@@ -1,8 +1,7 @@
-"""How commands write text: one rule for all of them.
+"""Text output of all commands.
 
-In a terminal a line that is too long goes on in the next one, below where it began, and is broken between words only.
-In a pipe or a file every line stays whole. Characters that the encoding of the stream does not have are escaped:
-typer.echo would write UTF-8 even where the encoding is ASCII.
+On a terminal long lines are wrapped between words, with a hanging indent. In a pipe or a file every line stays whole.
+Characters that the stream's encoding lacks are escaped; typer.echo would write UTF-8 even to an ASCII stream.
 """
 
 from __future__ import annotations
@@ -11,33 +10,37 @@ import os
 import sys
 from typing import TextIO
 
-NARROWEST = 20  # columns; a terminal that says less of itself has not said anything
-USUAL = 80  # columns of a terminal that does not say how many it has
-HANG = "  "  # further than the line that goes on
+MIN_COLUMNS = 20  # a terminal that reports fewer reports nonsense
+DEFAULT_COLUMNS = 80  # of a terminal that does not report its width
+HANG = "  "  # the indent of continuation lines, beyond that of the first line
 
 
-def say(text: str = "", *, err: bool = False, end: str = "\n", whole: bool = False) -> None:
-    """Write lines to standard output, or to standard error. ``whole``: programs read them, so that they stay as they
-    are in a terminal too."""
+def echo(text: str = "", *, err: bool = False, end: str = "\n", wrap: bool = True) -> None:
+    """Write text to standard output, or to standard error. ``wrap``: False for output that programs read, whose lines
+    are not wrapped on a terminal either."""
     stream = sys.stderr if err else sys.stdout
-    stream.write((text if whole else folded(text, columns(stream))) + end)
+    stream.write((fold_lines(text, terminal_width(stream)) if wrap else text) + end)
     stream.flush()
 
 
-def columns(stream: TextIO) -> int:
-    """How wide the terminal is that a stream writes to; 0 where it is none. COLUMNS goes first, as in shells."""
+def terminal_width(stream: TextIO) -> int:
+    """Return the width of the terminal that a stream writes to, in columns; 0 if it is not a terminal.
+
+    As in shells, the variable COLUMNS takes precedence.
+    """
     if not stream.isatty():
         return 0
-    told = os.environ.get("COLUMNS", "")
+    variable = os.environ.get("COLUMNS", "")
     try:
-        width = int(told) if told.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+        width = int(variable) if variable.isdecimal() else os.get_terminal_size(stream.fileno()).columns
     except OSError:
         width = 0
-    return max(width or USUAL, NARROWEST)
+    return max(width or DEFAULT_COLUMNS, MIN_COLUMNS)
 
 
-def folded(text: str, width: int) -> str:
-    """Lines of which none is longer than ``width``, unless by a word that is. 0: as they are."""
+def fold_lines(text: str, width: int) -> str:
+    """Return the text with lines of at most ``width`` characters, except for single words that are longer. A width of 0
+    leaves the text as it is."""
     if not width:
         return text
     return "\n".join(part for line in text.split("\n") for part in _fold(line, width))
@@ -47,12 +50,12 @@ def _fold(line: str, width: int) -> list[str]:
     if len(line) <= width:
         return [line]
     lead = line[: len(line) - len(line.lstrip())]
-    return wrapped(line.lstrip(), width, lead, lead + HANG)
+    return wrap_text(line.lstrip(), width, lead, lead + HANG)
 
 
-def wrapped(text: str, width: int, lead: str = "", hang: str = "") -> list[str]:
-    """Lines of a text. ``lead``: before the first one, ``hang``: before the others."""
-    import textwrap  # only for terminals and pictures
+def wrap_text(text: str, width: int, lead: str = "", hang: str = "") -> list[str]:
+    """Return the wrapped lines of a text. ``lead``: the indent of the first line, ``hang``: of the others."""
+    import textwrap  # only needed for terminals and diagrams
 
     return textwrap.wrap(
         text,

@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 
 def schema(
     output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE", help="Write it here; - for standard output.")
+        str, typer.Option("-o", "--output", metavar="FILE", help="Where to write it; - for standard output.")
     ] = "-",
 ) -> None:
-    """Print the JSON Schema of topologies, which editors complete and check with.
+    """Print the JSON Schema of topologies, with which editors complete and check them.
 
-    An editor finds it by the first line of a topology: # yaml-language-server: $schema=poolctl.schema.json
+    Editors find it by the first line of a topology: # yaml-language-server: $schema=poolctl.schema.json
     """
     import json
 
@@ -24,11 +24,11 @@ def schema(
 
     text = json.dumps(topology_schema(), indent=2) + "\n"
     if output == "-":
-        say(text, end="", whole=True)
+        echo(text, end="", wrap=False)
         return
     try:
         with open(output, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        say(f"error: {output} cannot be written: {error.strerror}", err=True)
+        echo(f"error: cannot write {output}: {error.strerror}", err=True)
         raise typer.Exit(2) from None

@@ -1,4 +1,4 @@
-"""poolctl status: which servers run, and what they are doing."""
+"""poolctl status: the running servers, and what they are doing."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poolctl.cli.output import columns, say
+from poolctl.cli.output import echo, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE = 2.0  # seconds that a supervisor has to answer
 NOT_RUNNING = 1
-LARGEST = 1 << 22  # bytes of an answer
-TABLE = 65  # columns of the table of workers
+MAX_ANSWER = 1 << 22  # bytes
+TABLE_COLUMNS = 65  # the width of the table of workers
 
 
 class Form(StrEnum):
-    """The words of --format."""
+    """The values of --format."""
 
     TEXT = "text"
     JSON = "json"
@@ -31,11 +31,11 @@ def status(
         str,
         typer.Argument(metavar="NAME|FILE|FOLDER|APP", help="A server's name, or its topology.", show_default=False),
     ] = "",
-    form: Annotated[Form, typer.Option("--format", help="How it is printed.")] = Form.TEXT,
+    form: Annotated[Form, typer.Option("--format", help="Output for people, or for programs.")] = Form.TEXT,
 ) -> None:
-    """Show the servers of this user that run, or one of them: workers, requests, what waits, faults of plugins.
+    """Show this user's running servers, or one of them: workers, requests in flight and waiting, plugin faults.
 
-    Exits with 1 when there is none.
+    Exits with 1 if none is running.
     """
     import json
     import os
@@ -45,37 +45,39 @@ def status(
     name = what if what in names else _name(what)
     found = [each for each in running if not name or each["name"] == name]
     if form is Form.JSON:
-        say(json.dumps(found, indent=2), whole=True)
+        echo(json.dumps(found, indent=2), wrap=False)
     for number, each in enumerate(found if form is Form.TEXT else ()):
-        say("\n" * bool(number) + "\n".join(_lines(each, columns(sys.stdout))))
+        echo("\n" * bool(number) + "\n".join(_lines(each, terminal_width(sys.stdout))))
     if not found:
         from poolctl.similar import similar
         from poolctl.supervision.control import folders
 
-        who = f"{name} is not running" if name else "no server of this user is running"
-        rest = "" if os.environ.get("RUNTIME_DIRECTORY") else ", and among the sockets that the kernel lists"
+        message = f"{name} is not running" if name else "no server of this user is running"
+        searched = ", ".join(dict.fromkeys(folders()))
+        if not os.environ.get("RUNTIME_DIRECTORY"):
+            searched += " and /proc/net/unix"
         near = similar(name, names) if name else None
-        meant = f'; did you mean "{near}"?' if near else ""
-        say(f"{who}: looked in {', '.join(dict.fromkeys(folders()))}{rest}{meant}", err=True)
+        suggestion = f'; did you mean "{near}"?' if near else ""
+        echo(f"{message} (searched {searched}){suggestion}", err=True)
         raise typer.Exit(NOT_RUNNING)
 
 
 def _name(what: str) -> str:
-    """The name of a server, where a topology, a folder or an app is given."""
+    """Return the name of a server, which may be given by its topology, folder or app."""
     import os
 
     from poolctl.cli.inputs import is_app
 
     if not (what.endswith((".yaml", ".yml")) or os.path.isdir(what) or is_app(what)):
         return what
-    from poolctl.cli.load_or_exit import judged
+    from poolctl.cli.load_or_exit import load_or_exit
 
-    topology = judged(what).topology
+    topology = load_or_exit(what).topology
     return topology.name if topology else ""
 
 
 def _servers() -> Iterator[dict[str, Any]]:
-    """Those that answer; what a dead one left behind is passed over."""
+    """Yield the status of each server that answers; sockets of dead servers are skipped."""
     import json
     import os
     import socket
@@ -91,43 +93,43 @@ def _servers() -> Iterator[dict[str, Any]]:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
                 sock.settimeout(PATIENCE)
                 sock.connect(path)
-                while len(data) < LARGEST and (more := sock.recv(65536)):
+                while len(data) < MAX_ANSWER and (more := sock.recv(65536)):
                     data += more
-            told = json.loads(data)
+            server = json.loads(data)
         except ConnectionRefusedError:
             continue  # its server was killed
         except FileNotFoundError:
-            continue  # it has ended meanwhile, or its file is in another mount namespace (PrivateTmp= of systemd)
+            continue  # the server has just ended, or its file is in another mount namespace (systemd's PrivateTmp=)
         except (OSError, ValueError) as error:
-            say(f"warning: {path} does not answer: {error or type(error).__name__}", err=True)
+            echo(f"warning: no answer from {path}: {error or type(error).__name__}", err=True)
             continue
-        if told["pid"] not in seen:  # one folder may have two names
-            seen.add(told["pid"])
-            yield told
+        if server["pid"] not in seen:  # the same folder may have two names
+            seen.add(server["pid"])
+            yield server
 
 
-def _lines(told: dict[str, Any], width: int) -> Iterator[str]:
-    """What is said of a server. ``width``: of the terminal; 0: none."""
+def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
+    """Yield the lines about a server. ``width``: of the terminal, in columns; 0: none."""
     from poolctl.config.diagnostic import number_of
 
-    up = told["uptime_seconds"]
-    yield f"{told['name']} (pid {told['pid']}): {told['state']}, generation {told['generation']}, up {_duration(up)}"
-    yield f"  {', '.join(told.get('assembly', ()))}"
-    if told["retiring"]:
-        verb = "is" if told["retiring"] == 1 else "are"
-        yield f"  {number_of(told['retiring'], 'earlier generation')} {verb} still draining"
-    if "requests" not in told:
-        yield "  no generation has begun"
+    state, uptime = f"{server['state']}, generation {server['generation']}", _duration(server["uptime_seconds"])
+    yield f"{server['name']} (pid {server['pid']}): {state}, up {uptime}"
+    yield f"  {', '.join(server.get('assembly', ()))}"
+    if server["retiring"]:
+        verb = "is" if server["retiring"] == 1 else "are"
+        yield f"  {number_of(server['retiring'], 'earlier generation')} {verb} still draining"
+    if "requests" not in server:
+        yield "  no generation has started yet"
         return
     figures = ("failed", "failed"), ("in_hand", "in flight"), ("waiting", "waiting")
-    requests = number_of(told["requests"], "request")
-    yield f"  {', '.join([requests, *(f'{told[key]} {word}' for key, word in figures)])}"
-    if told["after_response"]:
-        yield f"  {told['after_response']} still run after their response"
-    if told["plugin_faults"]:
-        times = number_of(told["plugin_faults"], "time")
-        yield f"  the strategy was at fault {times}, and least-loaded took its tasks: see the log"
-    yield from _table(told["workers"]) if not 0 < width < TABLE else _sentences(told["workers"])
+    requests = number_of(server["requests"], "request")
+    yield f"  {', '.join([requests, *(f'{server[key]} {word}' for key, word in figures)])}"
+    if server["after_response"]:
+        yield f"  {number_of(server['after_response'], 'request')} still running after the response"
+    if server["plugin_faults"]:
+        faults = number_of(server["plugin_faults"], "fault")
+        yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"
+    yield from _table(server["workers"]) if not 0 < width < TABLE_COLUMNS else _sentences(server["workers"])
 
 
 def _table(workers: list[dict[str, Any]]) -> Iterator[str]:
@@ -140,7 +142,7 @@ def _table(workers: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _sentences(workers: list[dict[str, Any]]) -> Iterator[str]:
-    """The same in a terminal that is narrower than the table."""
+    """Yield the rows of the table as sentences, for a terminal that is narrower than the table."""
     from poolctl.config.diagnostic import number_of
 
     for each in workers:

@@ -1,6 +1,6 @@
-"""Mistakes in a command line, said as all other errors are: what is wrong, and what to write instead.
+"""Reports mistakes in a command line in the form of all other errors: what is wrong, and what to write instead.
 
-Options of other servers get the answer that the same word gets as a key of a topology.
+Options of other servers get the suggestion that the same word gets as a key of a topology.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
-UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of typer's own click or of the package, by its version
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of the click package, or of the click inside typer
 
 
-def tell(error: Any, words: Sequence[str]) -> None:
-    """What is wrong on standard error. ``words``: the command line, ``error``: the UsageError that it raised."""
+def report(error: Any, words: Sequence[str]) -> None:
+    """Print what is wrong on standard error. ``words``: the command line, ``error``: the UsageError that it raised."""
     if type(error).__name__ == "NoArgsIsHelpError":  # of a group of commands
         error.show()
         return
@@ -25,15 +25,15 @@ def tell(error: Any, words: Sequence[str]) -> None:
     lines = list(_of_options(option, context, words)) if type(error).__name__ == "NoSuchOption" and context else []
     if not lines:
         message = error.format_message().rstrip(".").replace("Value error, ", "")
-        say(f"error: {message[:1].lower()}{message[1:]}", err=True)
-        how = "lists the commands" if "command" in message else "says how it is used"
-        lines = [] if message.endswith("?") else [f"{path} -h {how}"]
+        echo(f"error: {message[:1].lower()}{message[1:]}", err=True)
+        shows = "lists the commands" if "command" in message else "shows the usage"
+        lines = [] if message.endswith("?") else [f"{path} -h {shows}"]
     for line in lines:
-        say(f"help: {line}", err=True)
+        echo(f"help: {line}", err=True)
 
 
 def _of_options(option: str, context: Any, words: Sequence[str]) -> Iterator[str]:
-    """Says which options there are not, and gives the lines of help for them."""
+    """Print which options are unknown, and yield the lines of help for them."""
     from poolctl.config.load import NESTED
     from poolctl.config.model import Topology
     from poolctl.config.option_for import options_for
@@ -45,7 +45,7 @@ def _of_options(option: str, context: Any, words: Sequence[str]) -> Iterator[str
     found = options_for(words, known, Topology.model_fields, NESTED)
     found = found if option in found else {option: ""}
     several = "s" if len(found) > 1 else ""
-    say(f"error: {context.command_path} has no option{several} {', '.join(found)}", err=True)
+    echo(f"error: {context.command_path}: unknown option{several} {', '.join(found)}", err=True)
     for help_ in dict.fromkeys(found.values()):
         these = [each for each in found if found[each] == help_]
         before = f"{', '.join(these)}: " if several else ""
@@ -57,9 +57,8 @@ def _lines(these: list[str], help_: str, context: Any, known: dict[str, bool]) -
     from poolctl.similar import similar
 
     if not help_:
-        near = {each: similar(each, known) for each in these}
-        meant = [name for name in near.values() if name]
-        yield f"did you mean {' '.join(meant)}?" if meant else f"{context.command_path} -h lists those that there are"
+        near = [name for each in these if (name := similar(each, known))]
+        yield f"did you mean {' '.join(near)}?" if near else f"{context.command_path} -h lists the options"
         return
     if not help_.startswith("write ") or help_.startswith("write poolctl"):
         yield help_

@@ -1,4 +1,4 @@
-"""poolctl validate: print everything that is wrong with topologies, or what they assemble."""
+"""poolctl validate: print every finding in topologies, or what they assemble."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VALID, FINDINGS, UNREADABLE = 0, 1, 2
 
 
 class Form(StrEnum):
-    """The words of --format."""
+    """The values of --format."""
 
     HUMAN = "human"
     CONCISE = "concise"
@@ -28,12 +28,12 @@ class Form(StrEnum):
 
 def validate(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE|FOLDER|APP", help="Topologies; - for standard input.")
+        list[str] | None, typer.Argument(metavar="FILE|FOLDER|APP", help="Topologies; - reads standard input.")
     ] = None,
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,
-    form: Annotated[Form, typer.Option("--format", help="How findings are shown.")] = Form.HUMAN,
+    form: Annotated[Form, typer.Option("--format", help="Output format of the findings.")] = Form.HUMAN,
     strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
     environment: Annotated[
         bool, typer.Option("--environment/--no-environment", help="Check this host too: ports, files, the app.")
@@ -41,16 +41,16 @@ def validate(
 ) -> None:
     """Check topologies: print every finding with its location and a fix, or what a valid one assembles.
 
-    Exits with 0 when all are valid, 1 when one is not, 2 when one cannot be read.
+    Exits with 0 if all are valid, 1 if one is invalid, 2 if one cannot be read.
     """
     from poolctl.cli.formats import show
-    from poolctl.cli.inputs import inputs
+    from poolctl.cli.inputs import resolve_inputs
 
     files = files or []
-    if files.count("-") > 1 or (len(files) > 1 and "-" in (overlays or ())):  # which each of the files would read
+    if files.count("-") > 1 or (len(files) > 1 and "-" in (overlays or ())):  # each of the files would read it
         raise typer.BadParameter("standard input can be read only once", param_hint="FILE...")
     reports = [
-        _report(inputs(file, overlays, sets, listen, imports=environment), environment)._replace(strict=strict)
+        _report(resolve_inputs(file, overlays, sets, listen, imports=environment), environment)._replace(strict=strict)
         for file in files or [""]
     ]
     show(form.value)(reports)

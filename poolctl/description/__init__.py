@@ -1,1 +1,1 @@
-"""What a topology is, told to people and editors: its settings, its schema, its picture, and what a change means."""
+"""Describes topologies to people and editors: settings, schema, diagram, glossary, and the effect of changes."""

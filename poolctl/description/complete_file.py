@@ -1,4 +1,4 @@
-"""Settings as a topology file with a comment at each line that says where its value comes from."""
+"""Renders settings as a topology file, with a comment on each line that names the source of the value."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from poolctl.config.loader import STR, resolved_tag
 from poolctl.description.settings import Setting
 
-# Not a value, so that nobody starts a server with it: a variable that has to be set.
-MASKED = "${MASKED:?it is masked here, poolctl config --show-secrets shows it}"
+# A variable that must be set, instead of a value, so that no server starts with a masked secret.
+MASKED = "${MASKED:?the value is masked; poolctl config --show-secrets shows it}"
 PLAIN = re.compile(r"[A-Za-z0-9_./]([A-Za-z0-9_./:@+=-]*[A-Za-z0-9_./])?")
-WIDEST = 48  # columns before the comments; a longer line has its comment right behind it
+MAX_COLUMNS = 48  # before the comments; after a longer line the comment follows directly
 
 
 def complete_file(settings: Sequence[Setting], *, show_secrets: bool = False) -> str:
-    """YAML that loads to the same server, unless it has secrets that are masked."""
+    """Return YAML that loads to the same server, unless it has masked secrets."""
     lines = list(_lines(settings, show_secrets))
-    width = max((len(text) for text, _ in lines if len(text) <= WIDEST), default=0)
+    width = max((len(text) for text, _ in lines if len(text) <= MAX_COLUMNS), default=0)
     return "".join(f"{text.ljust(width)}  # {source}\n" if source else f"{text}\n" for text, source in lines)
 
 
 def _lines(settings: Sequence[Setting], show_secrets: bool) -> Iterator[tuple[str, str]]:
-    """Each line and its comment. Keys of mappings that begin come before their first setting."""
+    """Yield each line with its comment. The keys of a mapping's parents come before its first setting."""
     above: tuple[str | int, ...] = ()
     for setting in settings:
         common = 0
@@ -52,7 +52,7 @@ def _indent(path: Sequence[str | int], depth: int) -> str:
 
 
 def value(given: Any) -> str:
-    """A value in one line."""
+    """Return a value as YAML on one line."""
     if isinstance(given, list):
         return f"[{', '.join(map(value, given))}]"
     if isinstance(given, dict):
@@ -61,7 +61,7 @@ def value(given: Any) -> str:
 
 
 def scalar(given: Any) -> str:
-    """As YAML 1.2 reads it back; dollars are written twice."""
+    """Return a scalar that YAML 1.2 reads back unchanged; dollars are doubled."""
     if isinstance(given, str):
         plain = PLAIN.fullmatch(given) and resolved_tag(given) == STR
         return given if plain else json.dumps(given.replace("$", "$$"), ensure_ascii=False)

@@ -1,9 +1,9 @@
-"""What a topology is, as data that can be drawn: who is there, who holds which sockets, how a request travels.
+"""A topology as data that can be drawn: its processes, the sockets that they hold, and the path of a request.
 
-Picture      the whole
-  Box        a process, a thread, a socket or a queue, with those inside it; one box may stand for several
-  Arrow      what goes from one box to another
-  Choice     one axis: its word, whether it was written, what it gives and what it costs
+Diagram      the whole
+  Box        a process, thread, socket or queue, with the boxes inside it; one box may stand for several
+  Arrow      what passes from one box to another
+  Choice     one axis: its word, where it was chosen, its benefit and its cost
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Kind = Literal["client", "process", "thread", "socket", "queue"]
 
 
 class Box(NamedTuple):
-    """``name`` is unique in a picture. ``number``: for how many it stands."""
+    """``name`` is unique in a diagram. ``number``: how many it stands for."""
 
     name: str
     kind: Kind
@@ -40,8 +40,8 @@ class Arrow(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """``origin``: where the file says it, or why it is the default. ``options``: those of a plugin, which no page of
-    poolctl's own explains."""
+    """``origin``: the place in the file, or "default". ``options``: those of a plugin, which poolctl's documentation
+    does not explain."""
 
     axis: str
     word: str
@@ -51,25 +51,25 @@ class Choice(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-class Picture(NamedTuple):
+class Diagram(NamedTuple):
     name: str
     summary: str
     clients: Box
     listeners: tuple[Box, ...]
-    processes: Box  # the supervisor, with all that is below it
+    processes: Box  # the supervisor, with everything below it
     arrows: tuple[Arrow, ...]
     steps: tuple[str, ...]
     choices: tuple[Choice, ...]
-    designs: tuple[str, ...]  # what it equals, or comes near to
+    designs: tuple[str, ...]  # classic designs that it is equivalent or close to
 
 
-def picture(judgement: Judgement) -> Picture:
-    """The picture of a topology that was judged and found right."""
+def diagram(judgement: Judgement) -> Diagram:
+    """Return the diagram of a valid topology."""
     topology, chosen = judgement.topology, judgement.combination
     assert topology is not None
-    assert chosen is not None  # callers have looked at the errors
+    assert chosen is not None  # callers have checked for errors
     scene = _Scene(topology, chosen, judgement.workers)
-    return Picture(
+    return Diagram(
         topology.name,
         texts.summary(chosen, judgement.workers),
         Box("clients", "client", "clients"),
@@ -93,22 +93,22 @@ class _Scene:
         self.threads = chosen.pool == "thread"
 
     def listeners(self) -> tuple[Box, ...]:
-        """One for each address; under reuse-port it stands for a group."""
+        """Return a box for each address; under reuse-port it stands for a group of sockets."""
         group = self.chosen.ownership == REUSE_PORT
         return tuple(
             Box(
                 f"listen{index}",
                 "socket",
                 str(address),
-                f"a socket for each of {self.workers} workers" if group else "",
+                f"one socket for each of {self.workers} workers" if group else "",
                 self.workers if group else 1,
             )
             for index, address in enumerate(self.topology.listen)
         )
 
     def supervisor(self) -> Box:
-        """The tree of processes."""
-        mold = Box("mold", "process", "mold", "forks the roles, and again when they die", 1, self._roles())
+        """Return the tree of processes."""
+        mold = Box("mold", "process", "mold", "forks the roles, and restarts them when they die", 1, self._roles())
         about = "holds the listening sockets; no user code, no traffic"
         return Box("supervisor", "process", "supervisor", about, 1, (mold,))
 
@@ -123,9 +123,9 @@ class _Scene:
     def _baseline(self) -> Box:
         kind: Kind = "thread" if self.chosen.pool == "thread-per-connection" else "process"
         if self.chosen.pool == "iterative":
-            return Box("worker", "process", "server", "accepts, and serves one client after the other")
-        per = Box("worker", kind, f"a {kind} for each client", "made when it comes, gone when it leaves")
-        return Box("role", "process", "server", f"accepts, and makes a {kind} for each client", 1, (per,))
+            return Box("worker", "process", "server", "accepts and serves one client after another")
+        per = Box("worker", kind, f"a {kind} for each client", "starts when the client connects, ends when it leaves")
+        return Box("role", "process", "server", f"accepts, and starts a {kind} for each client", 1, (per,))
 
     def _front(self) -> Iterator[Box]:
         if self.fronted:
@@ -142,7 +142,7 @@ class _Scene:
         shared = self.chosen.dispatch == "shared-queue" and not self.chosen.queues_in_front
         about = "one for all workers" if shared else "one for each worker"
         if self.chosen.queues_in_front:
-            about += ", with what it can begin at once; the rest waits in the front"
+            about += ", holding what it can start immediately; the rest waits in the front"
         yield Box("inbox", "queue", "inbox", about, 1 if shared else self.workers)
 
     def _pool(self) -> Box:
@@ -150,11 +150,11 @@ class _Scene:
         about = texts.WORKER[str(self.chosen.ownership)]
         if self.threads:
             return Box("worker", "thread", "worker", about, self.workers)
-        inside = (Box("thread", "thread", "thread", "takes one request at a time", threads),) if threads > 1 else ()
+        inside = (Box("thread", "thread", "thread", "serves one request at a time", threads),) if threads > 1 else ()
         return Box("worker", "process", "worker", about, self.workers, inside)
 
     def arrows(self) -> Iterator[Arrow]:
-        """How connections and requests go."""
+        """Yield the paths of connections and requests."""
         first = "front" if self.fronted else "role" if self.chosen.pool in texts.MAKERS else "worker"
         for listener in self.listeners():
             yield Arrow("clients", listener.name, "connect")
@@ -164,7 +164,7 @@ class _Scene:
             yield Arrow("front", "inbox", f"{unit}, by {self.chosen.shown('dispatch')}")
             yield Arrow("inbox", "worker", "takes it")
         if self.chosen.ownership == REACTIVE:
-            yield Arrow("worker", "front", "gives the connection back")
+            yield Arrow("worker", "front", "returns the connection")
         if first == "role":
             yield Arrow("role", "worker", "a connection")
 
@@ -186,21 +186,21 @@ def _choices(judgement: Judgement, chosen: Combination) -> Iterator[Choice]:
             gives, costs = texts.of_shared_queue(chosen)
         plugin = judgement.plugins.get(axis)
         if plugin:
-            costs = f"a plugin, of {plugin.reference.origin}; it fits where {word} does"
+            costs = f"a plugin from {plugin.reference.origin}; it fits where {word} does"
             gives = plugin.description.sentence or gives
             yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
         else:
             yield Choice(axis, word, _origin(judgement, axis), gives, costs)
-    for axis in ("app", "protocol"):  # of which only plugins need to be explained
+    for axis in ("app", "protocol"):  # only plugins of these axes need an explanation
         plugin = judgement.plugins.get(axis)
         if plugin:
-            costs = f"a plugin, of {plugin.reference.origin}"
+            costs = f"a plugin from {plugin.reference.origin}"
             gives = plugin.description.sentence or "it has no docstring"
             yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
 
 
 def _options(judgement: Judgement, axis: str) -> tuple[str, ...]:
-    """Each with what counts, written or not."""
+    """Return each option with its effective value and the value's source."""
     own = [
         each for each in settings(judgement) if each.path[0] == axis and each.path[1:] not in ((), (name_key(axis),))
     ]

@@ -1,4 +1,4 @@
-"""The words and keys of the language, explained by the model's own descriptions and the classes' own docstrings."""
+"""Explains the words and keys of the language, by the model's descriptions and the docstrings of the classes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from poolctl.config.model import Topology
 from poolctl.description.settings import shown_default, shown_option
 
 FITTING = ("pool", "ownership", "dispatch", "affinity")
-DERIVED = {"name": "that of the file"}  # what the model has no default for
-APPS = ("demo", "asgi", "lines", "echo", "stream")  # those that differ in what fits
+DERIVED = {"name": "the file's name"}  # defaults that are not in the model
+APPS = ("demo", "asgi", "lines", "echo", "stream")  # one of each kind that fits with other parts differently
 
 
 def keys() -> list[str]:
-    """All keys that can be explained, dotted where they are nested."""
+    """Return all keys that can be explained; nested ones with dots."""
     nested = [f"{owner}.{name}" for owner, part in NESTED.items() for name in part.model_fields]
     return [
         *Topology.model_fields,
@@ -34,12 +34,12 @@ def keys() -> list[str]:
 
 
 def axes_of(word: str) -> list[str]:
-    """The axes that have a word."""
+    """Return the axes that have this word."""
     return [axis for axis in REGISTRY if word in words(axis)]
 
 
 def options() -> list[str]:
-    """The options of components, each below its axis, whichever of its words has it."""
+    """Return the options of all components as AXIS.OPTION, whichever word of the axis has them."""
     every = (f"{axis}.{name}" for axis in REGISTRY for word in words(axis) for name in _names(axis, word))
     return list(dict.fromkeys(every))
 
@@ -49,7 +49,7 @@ def _names(axis: str, word: str) -> Iterable[str]:
 
 
 def explain_key(key: str) -> str:
-    """What a key means. Raises KeyError for one that is not of the language."""
+    """Return the explanation of a key. Raises KeyError if it is not a key of the language."""
     first, _, rest = key.partition(".")
     if first in REGISTRY:
         return _below(first, rest) if rest else _axis(first)
@@ -75,7 +75,7 @@ def _nested(part: type[BaseModel], name: str) -> type[BaseModel]:
 
 
 def _nested_or_none(part: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """The model of a key that is a mapping."""
+    """Return the model of a key whose value is a mapping; None for other keys."""
     if part is Topology and name in NESTED:
         return NESTED[name]
     hint: Any = part.model_fields[name].annotation
@@ -98,7 +98,8 @@ def _axis(axis: str) -> str:
 
 
 def _below(axis: str, rest: str) -> str:
-    """A word of an axis, or an option: `dispatch.random`, `dispatch.choices`, `protocol.http.body`, `pool.kind`."""
+    """Explain a word of an axis, or an option: `dispatch.random`, `dispatch.choices`, `protocol.http.body`,
+    `pool.kind`."""
     if rest in words(axis):
         return _word(axis, rest)
     word, _, option = rest.rpartition(".")
@@ -121,7 +122,7 @@ def _word(axis: str, word: str) -> str:
 
 
 def _options(axis: str, word: str, only: str = "") -> Iterator[str]:
-    """What each option means; of one alone without its name."""
+    """Yield the meaning of each option; with ``only`` of that option, without its name."""
     part = part_class(axis, word)
     for name, schema in options_schema(part).items():
         default = f" (default: {shown_option(part, name)})" if "default" in schema else ""
@@ -133,8 +134,8 @@ def _options(axis: str, word: str, only: str = "") -> Iterator[str]:
 
 
 def fitting(axis: str, word: str, *, inspects: bool = False, finishes: bool = False) -> Iterator[str]:
-    """The words of the other axes of which some combination with this one works. ``inspects``,
-    ``finishes``: of a strategy that is like this word; see Combination."""
+    """Yield the words of the other axes that fit with this one in some combination. ``inspects``, ``finishes``: of a
+    strategy that is like this word; see Combination."""
     fitting = [each for each in _allowed(inspects, finishes) if _word_of(each, axis) == word]
     for other in FITTING:
         if other == axis:
@@ -142,7 +143,7 @@ def fitting(axis: str, word: str, *, inspects: bool = False, finishes: bool = Fa
         found = [each for each in words(other) if any(_word_of(one, other) == each for one in fitting)]
         if axis == "pool" and word in BASELINES and other != "affinity":
             found = []
-        yield f"{other}: {', '.join(found) or 'none, there is no pool'}"
+        yield f"{other}: {', '.join(found) or 'none, without a pool'}"
 
 
 def _allowed(inspects: bool = False, finishes: bool = False) -> list[Combination]:

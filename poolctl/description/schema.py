@@ -1,7 +1,7 @@
-"""The JSON Schema of a topology file, for editors: made from the model's fields, the registry and the parts' options.
+"""The JSON Schema of a topology file, for editors: generated from the model, the registry and the parts' options.
 
-It is of draft 7, which the YAML language server and JetBrains' editors both know well. It refuses what it can see and
-nothing that `validate` accepts; what does not fit together only `validate` says.
+It uses draft 7, which both the YAML language server and JetBrains' editors support well. It rejects nothing that
+`validate` accepts; which parts fit together only `validate` checks.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from poolctl.config.model import SHORT, Topology
 DRAFT = "http://json-schema.org/draft-07/schema#"
 FILE = r"\.py:[A-Za-z_][A-Za-z0-9_.]*$"
 VARIABLE: Schema = {"$ref": "#/definitions/variable"}
-MADE = r"\$[{$]"
+HAS_VARIABLE = r"\$[{$]"
 SCALARS = {"string", "integer", "number", "boolean"}
 
 
 def topology_schema() -> Schema:
-    """The whole schema."""
+    """Return the complete schema."""
     model = Topology.model_json_schema(ref_template="#/definitions/{model}")
     definitions: Schema = {
         "variable": {
             "type": "string",
-            "pattern": MADE,
-            "description": "made with variables of the environment: ${NAME}, ${NAME:-default}, ${NAME:?message}",
+            "pattern": HAS_VARIABLE,
+            "description": "contains environment variables: ${NAME}, ${NAME:-default}, ${NAME:?message}",
         }
     }
     definitions |= {name: _filled(part) for name, part in sorted(model.pop("$defs").items())}
@@ -53,7 +53,7 @@ def topology_schema() -> Schema:
 
 
 def _listen(key: Schema) -> Schema:
-    """One address is as good as a list of one."""
+    """Allow a single address instead of a list."""
     entry = {"anyOf": [ADDRESS, {"$ref": "#/definitions/Entry"}]}
     listed = {"type": "array", "items": entry, "minItems": 1}
     return {"anyOf": [*entry["anyOf"], listed], "description": key["description"], "default": key.get("default")}
@@ -64,7 +64,7 @@ def _off(key: Schema, short: Schema) -> Schema:
 
 
 def _filled(schema: Any) -> Any:
-    """A schema with the words of axes in their places, and without titles."""
+    """Return a schema in which the axes have their words, without titles."""
     if isinstance(schema, list):
         return [_filled(each) for each in schema]
     if not isinstance(schema, dict):
@@ -77,7 +77,7 @@ def _filled(schema: Any) -> Any:
 
 
 def axis_schema(axis: str) -> Schema:
-    """What may stand at the key of an axis: a word, or a mapping with its options."""
+    """Return the schema of an axis: a word, or a mapping with its options."""
     found: list[Schema] = []
     for word in words(axis):
         found += _forms(axis, word)
@@ -88,29 +88,29 @@ def axis_schema(axis: str) -> Schema:
             "pattern": FILE,
             "description": f"a plugin of {axis} in a Python file, ./FILE.py:CLASS",
         }
-        # What its options are only its file says.
+        # The options are known to the file only.
         found += [file, *_open_mappings(axis, file)]
     return {"anyOf": [*found, VARIABLE, *_open_mappings(axis, VARIABLE)]}
 
 
 def _open_mappings(axis: str, word: Schema) -> list[Schema]:
-    """Mappings with a name of which the schema does not know the options, by either of the keys that name it."""
+    """Return mappings that name a component whose options the schema does not know, by either name key."""
     return [{"type": "object", "properties": {key: word}, "required": [key]} for key in _name_keys(axis)]
 
 
 def _name_keys(axis: str) -> tuple[str, str]:
-    """The key that names a component, and the one that will do too."""
+    """Return the key that names a component, and the alternative one."""
     return name_key(axis), other_name_key(axis)
 
 
 def _of_plugin(axis: str, reference: Reference) -> list[Schema]:
-    """The ways to write an installed plugin; none for one that cannot be used, which `validate` says."""
+    """Return the ways to write an installed plugin; none for an unusable one, which `validate` reports."""
     from poolctl.assembly.plugins import inspection
 
     found = inspection.described(reference)
     if isinstance(found, inspection.Unusable):
         return []
-    about = found.sentence or f"a plugin of {reference.origin}"
+    about = found.sentence or f"a plugin from {reference.origin}"
     named = {"const": reference.text, "description": about}
     options = {name: untitled(schema) for name, schema in found.options.items()}
     mapping = _named(axis, named, options, found.required, about)
@@ -118,7 +118,7 @@ def _of_plugin(axis: str, reference: Reference) -> list[Schema]:
 
 
 def _forms(axis: str, word: str) -> list[Schema]:
-    """The ways to write one word."""
+    """Return the ways to write one word."""
     part = part_class(axis, word)
     about = described(part)
     options = options_schema(part)
@@ -133,7 +133,7 @@ def _forms(axis: str, word: str) -> list[Schema]:
 
 
 def _short(word: str, option: str, options: Schema, about: str) -> Schema:
-    """{wsgi: shop:app}: the word is the key of its target."""
+    """Return the short form, in which the word is the key of its main option: {wsgi: shop:app}."""
     value = options.get(option, {"type": "null"})
     others = {key: schema for key, schema in options.items() if key != option}
     return _mapping({word: value | {"description": about}} | others, [word], about)
@@ -142,7 +142,7 @@ def _short(word: str, option: str, options: Schema, about: str) -> Schema:
 def _named(
     axis: str, named: Schema, options: Schema, needed: Sequence[str], about: str, default: bool = False
 ) -> Schema:
-    """The word as a mapping with its options; ``default``: the name may be left out."""
+    """Return the mapping of a word with its options. ``default``: whether the name may be omitted."""
     first, other = _name_keys(axis)
     keys = {first: named} | ({} if other in options else {other: named})
     mapping = _mapping(keys | options, list(needed), about)
@@ -160,7 +160,7 @@ def _mapping(properties: Schema, required: list[str], about: str) -> Schema:
 
 
 def _with_variables(schema: Any) -> Any:
-    """A schema where each value that is no mapping or list may also be made with variables."""
+    """Return a schema in which each scalar may also contain variables."""
     if isinstance(schema, list):
         return [_with_variables(each) for each in schema]
     if not isinstance(schema, dict) or schema == VARIABLE:
@@ -183,8 +183,9 @@ def _below(key: str, value: Any) -> Any:
 
 
 def _is_value(schema: Schema) -> bool:
-    """Numbers, words and patterns; a text of any kind takes a variable as it is, and constants name their forms."""
+    """Whether it is the schema of a number, an enumeration or a pattern. Free text accepts variables anyway, and
+    constants name the forms of a mapping."""
     if "enum" in schema:
         return True
     kind = schema.get("type")
-    return kind in SCALARS and (kind != "string" or "pattern" in schema) and schema.get("pattern") != MADE
+    return kind in SCALARS and (kind != "string" or "pattern" in schema) and schema.get("pattern") != HAS_VARIABLE

@@ -1,5 +1,5 @@
-"""Sentences that init, explain and the documentation all say, each written once so that they cannot contradict each
-other (tests/docs compares the pages with them)."""
+"""Sentences that init, explain and the documentation share, so that they cannot contradict each other (tests/docs
+compares the pages with them)."""
 
 ONE_INTERPRETER = (
     "the threads of a process share one interpreter, and with the GIL one of them computes at a time: CPU-bound work"
@@ -7,10 +7,10 @@ ONE_INTERPRETER = (
 )
 FREE_THREAD = "a request goes to the process with the fewest unfinished requests that has a free thread"
 FREE_ROOM = "a request goes to the worker with the fewest unfinished requests that has room for one more"
-ANY_WORKER = "any worker that is free takes the oldest request"
-WAITS_IN_FRONT = "While none has, requests wait in the front, first in, first out."
+ANY_WORKER = "any free worker takes the oldest request"
+WAITS_IN_FRONT = "If there is none, requests wait in the front, first in, first out."
 
 
 def capital(sentence: str) -> str:
-    """The same with a capital letter, to begin a sentence."""
+    """Return the sentence with its first letter in upper case."""
     return sentence[0].upper() + sentence[1:]

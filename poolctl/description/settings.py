@@ -1,4 +1,4 @@
-"""The complete settings of a topology: every key with its value, written or default, and where it comes from."""
+"""The complete settings of a topology: every key with its value, written or default, and the value's source."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from poolctl.config.units import BYTES, READERS, SECONDS
 
 SECRET = re.compile(r"PASS|PWD$|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|DSN|JWT", re.IGNORECASE)
 BINARY = ("B", "KiB", "MiB", "GiB")
-EMPTY = ("password", "ciphers", "cache")  # texts that may be empty, and not null
-# What is before the @ of a URL: user:password, a token alone, and passwords with a slash that should be %2F. And the
-# passwords of connection strings (libpq, ODBC, JDBC): host=db password=secret.
+EMPTY = ("password", "ciphers", "cache")  # texts that may be empty but not null
+# The part before the @ of a URL: user:password, a bare token, and passwords with a slash that should be %2F. Also the
+# passwords in connection strings (libpq, ODBC, JDBC): host=db password=secret.
 CREDENTIALS = re.compile(
     r"://(?:[^/@\s]+|[^/@\s:]*:[^@\s]+)@|(?<![a-z0-9])(?:ssl)?(?:password|passwd|pwd|secret|token)\s*=\s*[^\s;&]",
     re.IGNORECASE,
@@ -32,7 +32,7 @@ CREDENTIALS = re.compile(
 
 
 class Setting(NamedTuple):
-    """One key. ``value`` is what counts, in seconds and bytes; ``shown`` is how the file would say it."""
+    """One key. ``value`` is the effective value, in seconds or bytes; ``shown`` is how a file would write it."""
 
     path: Path
     value: Any
@@ -42,17 +42,17 @@ class Setting(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The path with dots."""
+        """The path, joined with dots."""
         return ".".join(map(str, self.path))
 
 
 def settings(judgement: Judgement) -> list[Setting]:
-    """All settings, in the order of the model. Raises Invalid for a topology that was found wrong."""
+    """Return all settings, in the order of the model. Raises Invalid for an invalid topology."""
     return list(_Settings(judgement, assembled_from(judgement)).all())
 
 
 class _Settings:
-    """The tree says what was written, the parts and the model what is left."""
+    """Collects settings: written ones from the tree, the others from the parts and the model."""
 
     def __init__(self, judgement: Judgement, parts: Parts) -> None:
         self.tree = judgement.tree
@@ -88,7 +88,7 @@ class _Settings:
         yield from self._options((axis,), part, choice)
 
     def _nameless(self, axis: str) -> bool:
-        """Whether the file has options only, and the word is the default."""
+        """Whether the file has only options, so that the word is the default."""
         given = self.tree.value_at((axis,))
         return isinstance(given, dict) and given_name_key(axis, given) not in given
 
@@ -108,7 +108,7 @@ class _Settings:
         for field in fields(part):
             there = path_of_option(self.tree, choice, (field.name,)) if choice else (*base, field.name)
             lent = field.name != "concurrency" or self.parts.combination.ownership == REACTIVE or self.tree.has(there)
-            if not field.init or not lent:  # written, concurrency would ask for lending
+            if not field.init or not lent:  # a file that sets concurrency would be asking for lending
                 continue
             value, unit = getattr(part, field.name), _unit_of(hints[field.name])
             source = None
@@ -135,7 +135,7 @@ class _Settings:
             yield from self._options((*base, "protocol"), part, None)
 
     def _log(self, topology: Topology) -> Iterator[Setting]:
-        """The short form: the word is the format."""
+        """Yield the settings of the short form, in which the word is the format."""
         log = topology.access_log
         assert log is not None
         there = ("access_log",) if isinstance(self.tree.value_at(("access_log",)), str) else ("access_log", "format")
@@ -151,7 +151,7 @@ class _Settings:
         there: Path | None = None,
         source: str | None = None,
     ) -> Iterator[Setting]:
-        """A value with all that is in it. ``there``: where the tree has it, which short forms move."""
+        """Yield a value, or the values inside it. ``there``: its path in the tree, which short forms change."""
         there = path if there is None else there
         if isinstance(value, BaseModel):
             for name, field in type(value).model_fields.items():
@@ -172,11 +172,11 @@ class _Settings:
         secret = _is_secret(path, value)
         source = source or written or "default"
         if source.startswith("--set ") and (secret or "{" in source or "[" in source):
-            source = source.partition("=")[0]  # the option has the secret in it, or that of a key beside this one
+            source = source.partition("=")[0]  # the option contains the secret, or that of a neighboring key
         yield Setting(path, value, shown, source, secret)
 
     def _source(self, path: Path) -> str:
-        """Where a value was written; empty when it was not."""
+        """Return where a value was written; empty if it was not."""
         if not self.tree.has(path):
             return ""
         return self._origin(self.tree.at_value(path), path)
@@ -188,7 +188,7 @@ class _Settings:
 
 
 def _unit(field: Any) -> str:
-    """The unit of a field of the model: seconds, bytes or none."""
+    """Return the unit of a model field: seconds, bytes or empty."""
     for mark in field.metadata:
         for unit, reader in READERS.items():
             if mark is reader[0] or mark is reader[1]:
@@ -197,7 +197,7 @@ def _unit(field: Any) -> str:
 
 
 def _unit_of(hint: Any) -> str:
-    """The unit of an annotation, also of one that may be None."""
+    """Return the unit of an annotation, optional ones included; empty without a unit."""
     for mark in getattr(hint, "__metadata__", ()):
         for unit, reader in READERS.items():
             if mark == unit or mark is reader[0]:
@@ -208,17 +208,17 @@ def _unit_of(hint: Any) -> str:
 
 
 def _with_unit(value: Any, unit: str) -> Any:
-    """A default as a person would write it: 30s, 32KiB."""
+    """Return a default as a person would write it: 30s, 32KiB."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not unit or not value:
         return value
     units = dict(SECONDS.items()) if unit == "seconds" else {name: float(BYTES[name]) for name in BINARY}
-    # The largest that gives a whole number.
+    # The largest unit that gives a whole number.
     name, factor = max(((n, f) for n, f in units.items() if (value / f).is_integer()), key=lambda pair: pair[1])
     return f"{int(value / factor)}{name}"
 
 
 def _is_secret(path: Path, value: Any) -> bool:
-    """What is not shown to who looks over a shoulder, or reads a log."""
+    """Whether a value must not be visible on a screen or in a log."""
     if value in (None, "", [], {}):
         return False
     if path[-1] == "password":
@@ -230,7 +230,7 @@ def _is_secret(path: Path, value: Any) -> bool:
 
 
 def shown_default(field: Any) -> str:
-    """The default of a field of the model, as a person would write it."""
+    """Return the default of a model field, as a person would write it."""
     if field.is_required():
         return "none, it is required" if field.default_factory is None else "see its keys"
     value = field.get_default(call_default_factory=True)
@@ -245,7 +245,7 @@ def shown_default(field: Any) -> str:
 
 
 def shown_option(part: type[Any], name: str) -> str:
-    """The default of an option of a part, as a person would write it."""
+    """Return the default of a part's option, as a person would write it."""
     (default,) = (field.default for field in fields(part) if field.name == name)
     shown = _with_unit(default, _unit_of(get_type_hints(part, include_extras=True)[name]))
     return str(shown).lower() if isinstance(shown, bool) else str(shown)

@@ -1,1 +1,1 @@
-"""From an app's folder and a few answers to a topology with reasons. Used by `poolctl init` alone."""
+"""Derives a topology with reasons from an app's folder and a few answers. Used only by `poolctl init`."""

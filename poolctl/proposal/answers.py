@@ -1,4 +1,4 @@
-"""What `poolctl init` asks about an app, and what it makes of the answers. Pure."""
+"""The answers about an app, the proposal made from them, and which questions still matter. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Kind = Literal[
     "echo",
     "demo",
 ]
-BLOCKING = ("wsgi", "lines", "frames")  # called, and its worker has to wait
+BLOCKING = ("wsgi", "lines", "frames")  # a call blocks its worker
 AWAITED = ("asgi", "async-lines", "async-frames", "async-stream")
 HTTP = ("wsgi", "asgi", "static", "cgi", "demo")
-BUILT_IN = ("echo", "demo")  # nothing to name
-FOLDERS = ("static", "cgi")  # a path, not a module
+BUILT_IN = ("echo", "demo")  # need no name of an app
+FOLDERS = ("static", "cgi")  # named by a path, not a module
 TARGETED = (*BLOCKING, *AWAITED, "stream")
 
 PORT = 8000
@@ -31,26 +31,26 @@ PORT = 8000
 
 @dataclass(frozen=True)
 class Answers:
-    """What init knows of an app. The defaults are those of the questions; ``asked`` says which of them count."""
+    """What init knows about an app. The defaults are those of the questions; ``asked`` says which of them matter."""
 
     kind: Kind
     app: str = ""  # package.module:callable, or the path of a program or folder
-    name: str = "app"  # of the server, in titles of processes and log lines
-    where: str = ""  # what was found, to be said in the file: "a Flask application in shop.py"
-    directory: str = ""  # where the app is looked for, if not where poolctl is started
+    name: str = "app"  # of the server, in process titles and log lines
+    where: str = ""  # what was found, as a comment for the file: "a Flask application in shop.py"
+    directory: str = ""  # where the app is found, if not in the folder that poolctl is started in
     production: bool = True
     work: Literal["waits", "computes"] = "waits"
-    mixed: bool = True  # a few slow requests between many quick ones
+    mixed: bool = True  # a few slow requests among many fast ones
     keeps: Literal["nothing", "client", "shared"] = "nothing"  # in the memory of a process, for a later request
     thread_safe: bool = False
     websockets: bool = False
     proxy: Literal["none", "unix", "tcp"] = "none"
-    trust: str = "127.0.0.1"  # address or network of a proxy that comes over TCP
-    listen: str = ""  # an address; empty: the one that suits the others
+    trust: str = "127.0.0.1"  # address or network of a proxy that connects over TCP
+    listen: str = ""  # an address; empty: one that suits the other answers
     certificate: str = ""  # PEM file; empty: no TLS
-    key: str = ""  # PEM file; empty: in the same file
-    preload: bool = False  # a process of the app takes much memory, and may be forked once it is imported
-    cores: int = 2  # that a server may use; how many processes wait at a time is written as a number
+    key: str = ""  # PEM file; empty: in the certificate's file
+    preload: bool = False  # the app uses much memory, and can be forked after it was imported
+    cores: int = 2  # that the server may use; pools of waiting processes are sized by it
 
     @property
     def proxied(self) -> bool:
@@ -62,7 +62,7 @@ class Answers:
 
     @property
     def address(self) -> str:
-        """Where it listens: what was said, or what suits the other answers."""
+        """The address to listen on: as answered, or one that suits the other answers."""
         if self.listen:
             return self.listen
         if self.proxied and self.proxy == "unix":
@@ -73,18 +73,18 @@ class Answers:
 
     @property
     def direct(self) -> bool:
-        """Whether clients come to a port of this server themselves, each from an address of its own."""
+        """Whether clients connect to a port of this server directly, each from its own address."""
         return not self.proxied and self.address.startswith("tcp://")
 
     @property
     def one_process(self) -> bool:
-        """Whether one memory has to be met by all requests."""
+        """Whether all requests must be served by the same process, because of what it keeps in memory."""
         return self.keeps == "shared" or (self.keeps == "client" and not self.direct)
 
 
 @dataclass(frozen=True)
-class Otherwise:
-    """What to write instead of settings, and when: key and value, in YAML."""
+class Alternative:
+    """Settings to write instead, and when. ``settings``: keys and values, in YAML."""
 
     when: str
     settings: tuple[tuple[str, str], ...]
@@ -92,22 +92,22 @@ class Otherwise:
 
 @dataclass(frozen=True)
 class Setting:
-    """One key of the file with its value in YAML, and the reason for these answers."""
+    """One key of the file with its value in YAML, and why it suits the answers."""
 
     key: str
     value: str
     why: str
-    short: str = ""  # the reason in a few words, for the terminal; empty: nothing was chosen
-    otherwise: tuple[Otherwise, ...] = ()
+    short: str = ""  # the reason in a few words, for the terminal; empty: there was no choice
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """The settings of a topology in the order of the file, and what stands below the axes."""
+    """The settings of a topology, in the order of the file."""
 
     name: str
     settings: tuple[Setting, ...]
-    otherwise: tuple[Otherwise, ...] = ()  # other designs: all axes at once
+    alternatives: tuple[Alternative, ...] = ()  # other designs: all axes together
     notes: tuple[str, ...] = ()  # what is needed besides the file
 
     @property
@@ -119,8 +119,8 @@ AXES = ("pool", "ownership", "dispatch", "affinity")
 
 
 def asked(answers: Answers) -> tuple[str, ...]:
-    """The fields of Answers that decide something, given the others, in the order in which to ask for them."""
-    decisive = {
+    """Return the fields of Answers that matter, given the other answers, in the order in which to ask for them."""
+    matters = {
         "app": answers.kind not in BUILT_IN,
         "production": True,
         "websockets": answers.kind == "asgi",
@@ -135,11 +135,11 @@ def asked(answers: Answers) -> tuple[str, ...]:
         "thread_safe": answers.kind in BLOCKING and (answers.work == "waits" or answers.one_process),
         "preload": _forks(answers),
     }
-    return tuple(field for field, decides in decisive.items() if decides)
+    return tuple(field for field, matter in matters.items() if matter)
 
 
 def _waits_or_computes(answers: Answers) -> bool:
-    """Whether where the time goes decides something: not for the one event loop that has all requests."""
+    """Whether it matters what the time is spent on: not for a single event loop that serves all requests."""
     awaited = answers.kind == "asgi" and not answers.websockets and not answers.one_process
     return answers.kind in BLOCKING or awaited
 

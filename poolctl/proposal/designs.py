@@ -1,4 +1,4 @@
-"""The designs that init can write, axis by axis, each with its reason for these answers.
+"""The designs that init can write, axis by axis, with the reason for each choice.
 
 The figures in the reasons are those of docs/performance.md, and a test compares them with it.
 """
@@ -15,30 +15,30 @@ from poolctl.description.sentences import (
     WAITS_IN_FRONT,
     capital,
 )
-from poolctl.proposal.answers import AWAITED, AXES, BLOCKING, Answers, Otherwise, Setting
+from poolctl.proposal.answers import AWAITED, AXES, BLOCKING, Alternative, Answers, Setting
 
-WAITING_PER_CORE = 4  # processes for a core where a request waits three quarters of its time
+WAITING_PER_CORE = 4  # processes per core, for requests that wait three quarters of their time
 PROCESSES_MAX = 64
 THREADS = 4  # of a process whose requests wait
 
 
 @dataclass(frozen=True)
 class Design:
-    """All axes, and when one would write them instead of those that were chosen."""
+    """Settings of the axes. ``when``: the condition under which they replace the chosen design."""
 
     settings: tuple[Setting, ...]
     when: str = ""
 
-    def instead_of(self, chosen: Design) -> Otherwise:
-        """The same axes as what is chosen, so that nothing of that stays in force."""
+    def instead_of(self, chosen: Design) -> Alternative:
+        """Return the design as an alternative that covers every axis of the chosen one."""
         own = {each.key: each.value for each in self.settings}
         implied = _IMPLIED[own["ownership"]]
         keys = dict.fromkeys([*own, *(each.key for each in chosen.settings)])
         written = {key: own.get(key) or implied[key] for key in sorted(keys, key=AXES.index)}
-        return Otherwise(self.when, tuple(written.items()))
+        return Alternative(self.when, tuple(written.items()))
 
 
-# What a design that does not write an axis has there.
+# The defaults of the axes that a design does not write.
 _IMPLIED = {
     "leader/followers": {"dispatch": "leader", "affinity": "request"},
     "half-sync/half-async": {"dispatch": "least-loaded", "affinity": "connection"},
@@ -49,79 +49,80 @@ _IMPLIED = {
 AUTO = Setting(
     "pool",
     "{kind: process, size: auto}",
-    "A process for each core. One interpreter computes on one core at a time, and a process that crashes takes no "
-    "other with it. Where a container has a quota of CPU time, write a number: auto counts the cores that may be used.",
-    "a process for each core: one interpreter computes on one core at a time",
+    "One process per core. An interpreter computes on one core at a time, and a process that crashes affects no other. "
+    "In a container with a CPU quota write a number: auto counts the cores that the process may run on.",
+    "one process per core, because an interpreter computes on one core at a time",
 )
 
 
-def followers(answers: Answers, when: str = "") -> Design:
-    """leader/followers with threads: any of them answers any request."""
+def leader_followers(answers: Answers, when: str = "") -> Design:
+    """Return leader/followers with threads: any thread answers any request."""
     programs = answers.kind == "cgi"
-    who = "Its workers only wait for programs" if programs else "The app waits for most of a request"
+    waits = "The workers only wait for programs" if programs else "The app spends most of a request waiting"
     shared = ""
     if answers.keeps != "nothing" and not programs:
-        shared = " They share one memory, so each finds what any other keeps there; it ends with the process."
+        shared = " Threads share memory, so each sees the data that others keep; it is lost when the process ends."
     pool = Setting(
         "pool",
         "{kind: thread, size: auto}",
-        f"{who}, and a thread that waits needs no core: auto is as many as cores and 4 more, 32 at the most; a number "
-        f"says how many requests are answered at once.{shared} {capital(ONE_INTERPRETER)}. "
-        "timeouts.request does not work for threads, which nothing can end from outside.",
-        "threads that wait need no core" + (", and they share what the app keeps" if shared else ""),
+        f"{waits}, and a waiting thread needs no core. auto is the number of cores plus 4, at most 32; a number sets "
+        f"how many requests are answered at the same time.{shared} {capital(ONE_INTERPRETER)}. "
+        "timeouts.request does not work for threads, which cannot be killed.",
+        "waiting threads need no core" + (", and threads share the app's data" if shared else ""),
     )
     ownership = Setting(
         "ownership",
         "leader/followers",
-        "Any thread that is free takes the next request, whatever connection it comes from, and nothing is "
-        "handed over: the least work for a request that any thread may answer.",
-        "any thread that is free takes the next request",
+        "Any free thread takes the next request, whichever connection it arrives on, and nothing is handed over: the "
+        "cheapest way to let any thread answer any request.",
+        "any free thread takes the next request",
     )
     affinity = Setting(
         "affinity",
         "request",
-        "No request waits behind a slow one while a thread is free. Measured with 100 ms between 2 ms: the quick ones' "
-        "p99 is 47 ms, and 264 ms where processes keep the connections that they accepted.",
+        "No request waits behind a slow one while a thread is free. Measured with requests of 100 ms among requests of "
+        "2 ms: the fast ones have a p99 of 47 ms, and of 264 ms when processes keep the connections they accepted.",
         "no request waits behind a slow one while a thread is free",
     )
     return Design((pool, ownership, affinity), when)
 
 
-def lending(answers: Answers, when: str = "", *, client: bool = False, waits: bool = False) -> Design:
-    """half-sync/half-reactive with processes: a front lends a connection for one request."""
+def half_reactive(answers: Answers, when: str = "", *, client: bool = False, waits: bool = False) -> Design:
+    """Return half-sync/half-reactive with processes: a front lends each connection for one request."""
     waits = waits or (answers.kind in BLOCKING and answers.work == "waits")
-    pool = _waiting(answers) if waits else AUTO
+    pool = _pool_that_waits(answers) if waits else AUTO
     if client:
         dispatch = Setting(
             "dispatch",
             "least-loaded",
-            "A client that is new goes to the process with the least to do, and stays there.",
-            "a new client goes where the least is to do",
+            "A new client goes to the process with the fewest unfinished requests, and stays there.",
+            "a new client goes to the least busy process",
         )
-        return Design((pool, _lends(answers), dispatch, _client()), when)
-    goes = FREE_ROOM if answers.kind in AWAITED else ANY_WORKER
-    dispatch = _shared_queue(f"{capital(goes)}.", goes)
+        return Design((pool, _half_reactive_ownership(answers), dispatch, _client_affinity()), when)
+    rule = FREE_ROOM if answers.kind in AWAITED else ANY_WORKER
+    dispatch = _shared_queue(f"{capital(rule)}.", rule)
     affinity = Setting(
         "affinity",
         "request",
-        "Each request of a connection may go to another process, so none may need what an earlier one left in memory.",
+        "The requests of a connection may go to different processes, so none may rely on what an earlier one left in "
+        "memory.",
         "any process answers any request",
     )
-    return Design((pool, _lends(answers), dispatch, affinity), when)
+    return Design((pool, _half_reactive_ownership(answers), dispatch, affinity), when)
 
 
-def threaded(answers: Answers) -> Design:
-    """half-sync/half-reactive with processes that have threads: as many requests wait as there are threads."""
+def half_reactive_threads(answers: Answers) -> Design:
+    """Return half-sync/half-reactive with multi-threaded processes: as many requests wait as there are threads."""
     pool = Setting(
         "pool",
         f"{{kind: process, size: auto, threads: {THREADS}}}",
-        f"A process for each core, and {THREADS} threads in each, for a request that waits leaves the core to others. "
-        f"{capital(ONE_INTERPRETER)}. A process that crashes takes the requests of its own "
-        "threads along and no others, and one that hangs can be ended (timeouts.request).",
-        f"threads for requests that wait; {ONE_INTERPRETER}",
+        f"One process per core with {THREADS} threads each, because a waiting request leaves the core to others. "
+        f"{capital(ONE_INTERPRETER)}. A process that crashes loses only the requests of its own threads, and a process "
+        "that hangs can be killed (timeouts.request).",
+        f"threads for waiting requests; {ONE_INTERPRETER}",
     )
     dispatch = _shared_queue(f"{capital(FREE_THREAD)}. {WAITS_IN_FRONT}", FREE_THREAD)
-    _, ownership, _, affinity = lending(answers).settings
+    _, ownership, _, affinity = half_reactive(answers).settings
     return Design((pool, ownership, dispatch, affinity))
 
 
@@ -129,117 +130,120 @@ def _shared_queue(why: str, short: str) -> Setting:
     return Setting(
         "dispatch",
         "shared-queue",
-        f"{why} Measured with 100 ms between 2 ms: the quick ones' p99 is 46 ms, and 204 ms where processes keep their "
-        "connections.",
+        f"{why} Measured with requests of 100 ms among requests of 2 ms: the fast ones have a p99 of 46 ms, and of "
+        "204 ms when processes keep their connections.",
         f"{short}, so none waits behind a slow one",
     )
 
 
-def _lends(answers: Answers) -> Setting:
+def _half_reactive_ownership(answers: Answers) -> Setting:
     websockets = " A WebSocket cannot be lent." if answers.kind == "asgi" else ""
     return Setting(
         "ownership",
         "half-sync/half-reactive",
-        "A front reads whole requests and lends each to a process: a client that sends or reads slowly holds "
-        "up no process, and when one dies, the client that it was serving gets a 502 and the others notice nothing. "
-        f"That costs some 9 microseconds a request more than processes that own their connections.{websockets}",
-        "slow clients hold up no process, and a crash costs one request",
+        "A front reads complete requests and lends each to a process, so a client that sends or reads slowly blocks no "
+        "process. When a process dies, the client that it was serving gets a 502 and the others notice nothing. "
+        f"It costs about 9 microseconds more per request than processes that own their connections.{websockets}",
+        "slow clients block no process, and a crash costs one request",
     )
 
 
-def _client() -> Setting:
+def _client_affinity() -> Setting:
     return Setting(
         "affinity",
         "client",
-        "All connections from one address go to the process that has what it keeps for this client. That is gone when "
-        "the process ends, and clients behind one router share an address, so a process.",
-        "a client meets the process that keeps something for it",
+        "All connections from one address go to the process that keeps that client's data. The data is lost when the "
+        "process ends. Clients behind the same router share an address, and so a process.",
+        "a client always reaches the process that keeps its data",
     )
 
 
-def _waiting(answers: Answers) -> Setting:
+def _pool_that_waits(answers: Answers) -> Setting:
     size = min(PROCESSES_MAX, WAITING_PER_CORE * answers.cores)
     cores = "one core" if answers.cores == 1 else f"each of {answers.cores} cores"
     return Setting(
         "pool",
         f"{{kind: process, size: {size}}}",
-        f"As many requests are answered at once as there are processes; {WAITING_PER_CORE} for {cores} suit requests "
-        "that wait three quarters of their time. What you need is requests a second times the seconds of each, what "
-        "you can have is bounded by memory.",
-        "several processes for a core, since most of them wait",
+        f"As many requests are answered at the same time as there are processes; {WAITING_PER_CORE} for {cores} suit "
+        "requests that wait three quarters of their time. The number that you need is requests per second times "
+        "seconds per request; memory limits how many you can have.",
+        "several processes per core, because most of them wait",
     )
 
 
-def single(answers: Answers) -> Design:
-    """One worker, whose memory all requests meet."""
+def single_worker(answers: Answers) -> Design:
+    """Return a single worker, whose memory all requests share."""
     if answers.kind in AWAITED:
         worker = "{kind: process, size: 1}"
         how = "One event loop serves all requests, and computes on one core."
     else:
         worker = "{kind: thread, size: 1}"
-        how = "It is not safe for threads, so one thread answers one request at a time."
+        how = "The app is not thread-safe, so a single thread answers one request at a time."
     if answers.kind == "stream":
-        how = "Each connection has a thread of its own, so what they share needs locks."
-    why = f"What is kept in memory for a later request is in one process, and ends with it; so there is one. {how}"
-    pool = Setting("pool", worker, why, "one memory that all requests meet")
-    return Design((pool, _hands(answers) if answers.kind not in BLOCKING else _QUEUES))
+        how = "Each connection has its own thread, so shared data needs locks."
+    why = f"A single process, because later requests need data in its memory; the data is lost when it ends. {how}"
+    pool = Setting("pool", worker, why, "one memory that all requests share")
+    return Design((pool, _half_async_ownership(answers) if answers.kind not in BLOCKING else _QUEUE_FOR_ONE_THREAD))
 
 
-_QUEUES = Setting(
+_QUEUE_FOR_ONE_THREAD = Setting(
     "ownership",
     "half-sync/half-reactive",
-    "A front reads whole requests and queues them: a client that sends or reads slowly does not hold the one thread.",
-    "slow clients do not hold the one thread",
+    "A front reads complete requests and queues them, so a client that sends or reads slowly does not block the only "
+    "thread.",
+    "slow clients do not block the only thread",
 )
 
 
 def reuse_port(answers: Answers, when: str = "", *, client: bool = False) -> Design:
-    """reuse-port: a socket for each process, and nobody between it and its clients."""
-    disk = " A file on a slow disk makes only its own process wait." if answers.kind == "static" else ""
+    """Return reuse-port: each process has its own listening socket, and accepts its clients itself."""
+    disk = " A file on a slow disk delays only its own process." if answers.kind == "static" else ""
     ownership = Setting(
         "ownership",
         "reuse-port",
-        "Each process has a listening socket and clients of its own, with no front, lock or queue between them: a new "
-        "connection with its request costs 29 microseconds, with a front 38 to 46. The price: a slow request makes the "
-        f"other clients of its process wait.{disk}",
-        "quick requests of one kind: nothing stands between client and process",
+        "Each process has its own listening socket and clients, with no front, lock or queue in between: a new "
+        "connection with one request costs 29 microseconds, and 38 to 46 with a front. In return, a slow request "
+        f"delays the other clients of its process.{disk}",
+        "for fast requests of one kind; there is nothing between client and process",
     )
     if client:
         dispatch = Setting("dispatch", "client", "The kernel chooses by the client's address (a BPF program, Linux).")
-        return Design((AUTO, ownership, dispatch, _client()), when)
+        return Design((AUTO, ownership, dispatch, _client_affinity()), when)
     dispatch = Setting(
         "dispatch",
         "kernel-hash",
-        "The kernel spreads connections by a hash of addresses and ports, which is even when they are many.",
+        "The kernel spreads connections by a hash of addresses and ports, which is even if there are many.",
         "the kernel spreads many connections evenly",
     )
     return Design((AUTO, ownership, dispatch), when)
 
 
-def handing(answers: Answers, when: str = "", *, client: bool = False) -> Design:
-    """half-sync/half-async: a front accepts, a process has the connection until it closes."""
-    return Design((AUTO, _hands(answers), _LEAST, *([_client()] if client else [])), when)
-
-
-def _hands(answers: Answers) -> Setting:
-    has = "until it closes, so a request of a kept connection costs the least. A slow one makes the others wait"
-    if answers.kind in AWAITED:
-        has = "in its event loop until it closes, among many others; what is awaited makes nobody wait"
-    if answers.kind == "stream":
-        has = "until the function returns, which runs in a thread of its own"
-    if answers.kind == "asgi" and answers.websockets:
-        has += ". A WebSocket is such a connection"
-    return Setting(
-        "ownership",
-        "half-sync/half-async",
-        f"A front accepts, and a process has the connection {has}.",
-        "a process has a connection for as long as it lasts",
+def half_async(answers: Answers, when: str = "", *, client: bool = False) -> Design:
+    """Return half-sync/half-async: a front accepts, and a process owns the connection until it closes."""
+    return Design(
+        (AUTO, _half_async_ownership(answers), _LEAST_LOADED, *([_client_affinity()] if client else [])), when
     )
 
 
-_LEAST = Setting(
+def _half_async_ownership(answers: Answers) -> Setting:
+    owns = "until it closes, so a request on a kept connection costs the least. A slow request delays the others"
+    if answers.kind in AWAITED:
+        owns = "in its event loop until it closes, among many others; requests that await something delay no others"
+    if answers.kind == "stream":
+        owns = "until the function returns, which runs in a thread of its own"
+    if answers.kind == "asgi" and answers.websockets:
+        owns += ". A WebSocket is such a connection"
+    return Setting(
+        "ownership",
+        "half-sync/half-async",
+        f"A front accepts, and a process owns the connection {owns}.",
+        "a process owns a connection for as long as it lasts",
+    )
+
+
+_LEAST_LOADED = Setting(
     "dispatch",
     "least-loaded",
-    "The process with the fewest connections gets the next, which is even for few and long ones too.",
-    "the process with the fewest connections gets the next",
+    "The process with the fewest connections gets the next one, which is even for few, long-lived connections too.",
+    "the process with the fewest connections gets the next one",
 )

@@ -1,6 +1,6 @@
-"""The source texts of a project's folder, and the folders in it that could be served.
+"""Reads the modules of a project's folder, and finds the folders in it that could be served.
 
-Bounded: FILES_MAX modules of at most SIZE_MAX bytes, DEPTH_MAX folders deep, and no tests, environments or caches.
+Bounded: at most FILES_MAX modules of SIZE_MAX bytes, DEPTH_MAX folders deep, without tests, environments and caches.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Folder:
     """What was found below ``root``; all paths are relative to it."""
 
     root: Path
-    texts: dict[Path, str] = field(default_factory=dict)  # of modules
+    texts: dict[Path, str] = field(default_factory=dict)  # sources of the modules
     sites: list[Path] = field(default_factory=list)  # folders with an index.html
-    programs: list[Path] = field(default_factory=list)  # folders of them
-    unreadable: list[str] = field(default_factory=list)  # what could not be looked at, and why
-    cut: str = ""  # that there were more modules than are looked at
+    programs: list[Path] = field(default_factory=list)  # folders with CGI programs
+    unreadable: list[str] = field(default_factory=list)  # messages about files that could not be read or parsed
+    truncated: str = ""  # a message, if there are more modules than the bound
 
 
 def read_folder(root: Path) -> Folder:
-    """Look through a folder."""
+    """Read a folder, within the bounds."""
     folder = Folder(root)
     for path in _files(folder):
         _read(folder, path)
@@ -41,7 +41,7 @@ def read_folder(root: Path) -> Folder:
 
 
 def _files(folder: Folder) -> Iterator[Path]:
-    """Python files, breadth first, so that a bound leaves out the deepest; sites and programs are noted on the way."""
+    """Yield Python files breadth first, so that the bound cuts off the deepest; records sites and programs."""
     level = [PurePath()]
     for depth in range(DEPTH_MAX):
         below: list[PurePath] = []
@@ -55,7 +55,7 @@ def _files(folder: Folder) -> Iterator[Path]:
                         below.append(path)
                 elif entry.name.endswith(".py") and entry.is_file():
                     if len(folder.texts) == FILES_MAX:
-                        folder.cut = f"only the first {FILES_MAX} modules of this folder were looked at"
+                        folder.truncated = f"only the first {FILES_MAX} modules of this folder were examined"
                         return
                     yield path
         level = below
@@ -65,7 +65,7 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except OSError:  # one that may not be read has nothing to offer
+    except OSError:  # a folder that cannot be read is skipped
         return []
 
 
@@ -87,20 +87,20 @@ def _read(folder: Folder, path: Path) -> None:
         with open(folder.root / path, "rb") as file:
             data = file.read(SIZE_MAX + 1)
     except OSError as error:
-        folder.unreadable.append(f"{path} cannot be read: {error.strerror}")
+        folder.unreadable.append(f"cannot read {path}: {error.strerror}")
         return
     if len(data) <= SIZE_MAX:
         folder.texts[path] = data.decode("utf-8-sig", errors="replace")
 
 
 def project_name(root: Path) -> str:
-    """That of pyproject.toml, else the folder's: what the key ``name`` may be."""
+    """Return the name in pyproject.toml, or else the folder's name, made valid for the key ``name``."""
     name: object = ""
     try:
         with open(root / "pyproject.toml", "rb") as file:
             project = tomllib.loads(file.read(SIZE_MAX).decode("utf-8", errors="replace")).get("project", {})
         name = project.get("name", "") if isinstance(project, dict) else ""
-    except (OSError, tomllib.TOMLDecodeError):  # a project without one, or one that its own tools will complain of
+    except (OSError, tomllib.TOMLDecodeError):  # no pyproject.toml, or a broken one, which other tools report
         name = ""
     if not isinstance(name, str) or not name:
         name = root.resolve().name

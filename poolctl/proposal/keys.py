@@ -1,33 +1,33 @@
-"""What init writes around the axes: the app, where it listens, who is believed, what is logged."""
+"""The keys that init writes around the axes: the app, addresses, trusted proxies, limits and the access log."""
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
 
-from poolctl.proposal.answers import FOLDERS, HTTP, TARGETED, Answers, Otherwise, Setting
+from poolctl.proposal.answers import FOLDERS, HTTP, TARGETED, Alternative, Answers, Setting
 from poolctl.proposal.designs import Design
 
-# What every reader of YAML, 1.1 or 1.2, takes for that text without quotes, in a flow mapping too.
+# Texts that every YAML parser, of 1.1 or 1.2, reads unchanged without quotes, in flow mappings too.
 _PLAIN = re.compile(r"(\./|/)?[A-Za-z_][A-Za-z0-9_./-]*(:[A-Za-z_][A-Za-z0-9_.]*)?|(tcp|unix|fd)://[A-Za-z0-9_./:-]+")
 _WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 _LOCAL = ("127.0.0.1", "::1")
 
 
-def quoted(text: str) -> str:
-    """A text as a YAML scalar."""
+def yaml_scalar(text: str) -> str:
+    """Return a text as a YAML scalar, quoted if necessary."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and not text.endswith(":"):
         return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")  # a dollar that names no variable
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")  # a literal dollar, not a variable
     return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + '"'
 
 
-def above(answers: Answers) -> list[Setting]:
-    """The keys before the axes: what it is and where."""
-    found = [Setting("name", quoted(answers.name), "In titles of processes and in log lines."), _app(answers)]
+def keys_before_axes(answers: Answers) -> list[Setting]:
+    """Return the keys before the axes: name, app, addresses and trusted proxies."""
+    found = [Setting("name", yaml_scalar(answers.name), "Shown in process titles and log lines."), _app(answers)]
     if answers.directory:
-        why = "The folder in which the app is looked for, from that of this file."
-        found.append(Setting("directory", quoted(answers.directory), why))
+        why = "The app's folder, relative to the folder of this file."
+        found.append(Setting("directory", yaml_scalar(answers.directory), why))
     found.append(_listen(answers))
     if answers.proxied:
         found.append(_forwarded(answers))
@@ -36,17 +36,18 @@ def above(answers: Answers) -> list[Setting]:
 
 def _app(answers: Answers) -> Setting:
     why = {
-        "echo": "Sends back what it gets.",
-        "demo": "The application that is built in; exchange it for your own, app: {wsgi: package.module:callable}.",
-        "static": "A folder of files. Links that lead out of it and names that begin with a dot are not served.",
-        "cgi": "Programs, run for each request; one that takes longer than 60 s is ended (timeout).",
+        "echo": "Sends back what it receives.",
+        "demo": "The built-in application; replace it with your own: app: {wsgi: package.module:callable}.",
+        "static": "A folder of files. Links that point outside it and names that begin with a dot are not served.",
+        "cgi": "Programs, run for each request; a program that takes longer than 60 s is killed (timeout).",
     }
-    value = answers.kind if answers.kind not in (*TARGETED, *FOLDERS) else f"{{{answers.kind}: {quoted(answers.app)}}}"
-    said = f"{answers.where[:1].upper()}{answers.where[1:]}." if answers.where else why.get(answers.kind, _CALLED)
-    return Setting("app", value, said)
+    named = answers.kind in (*TARGETED, *FOLDERS)
+    value = f"{{{answers.kind}: {yaml_scalar(answers.app)}}}" if named else answers.kind
+    found = f"{answers.where[:1].upper()}{answers.where[1:]}." if answers.where else why.get(answers.kind, _IMPORTED)
+    return Setting("app", value, found)
 
 
-_CALLED = "The module is imported by each worker, and looked up in the folder of this file first."
+_IMPORTED = "Each worker imports the module, which is looked up in the folder of this file first."
 
 
 def _listen(answers: Answers) -> Setting:
@@ -55,64 +56,64 @@ def _listen(answers: Answers) -> Setting:
         return _tls(answers)
     if address.startswith("unix://"):
         return _unix(answers)
-    everybody = "tcp://0.0.0.0:" in address or "tcp://[::]:" in address
-    why = "An address of this machine, for whoever reaches it." if address.startswith("tcp://") else "What is given."
+    all_addresses = "tcp://0.0.0.0:" in address or "tcp://[::]:" in address
+    why = "One address of this machine." if address.startswith("tcp://") else "The address that was given."
     if any(f"//{local}:" in address.replace("[", "").replace("]", "") for local in _LOCAL):
-        why = "Reached from this machine alone" + (": by the proxy." if answers.proxied else ".")
-    if everybody:
+        why = "Reachable from this machine only" + (", by the proxy." if answers.proxied else ".")
+    if all_addresses:
         why = "All addresses of this machine" + (
-            ", so see to it that only the proxy reaches it." if answers.proxied else "."
+            "; make sure that only the proxy can reach it." if answers.proxied else "."
         )
-    otherwise = []
-    if everybody and answers.proxied:
-        otherwise.append(Otherwise("To listen on one network only, its address", (("listen", "tcp://10.0.0.5:8000"),)))
-    return Setting("listen", quoted(address), why, otherwise=tuple(otherwise))
+    alternatives = []
+    if all_addresses and answers.proxied:
+        alternatives.append(Alternative("To listen on one network only", (("listen", "tcp://10.0.0.5:8000"),)))
+    return Setting("listen", yaml_scalar(address), why, alternatives=tuple(alternatives))
 
 
 def _tls(answers: Answers) -> Setting:
-    key = f", key: {quoted(answers.key)}" if answers.key else ""
-    value = f"{{at: {_flow(answers.address)}, tls: {{certificate: {quoted(answers.certificate)}{key}}}}}"
+    key = f", key: {yaml_scalar(answers.key)}" if answers.key else ""
+    value = f"{{at: {_flow(answers.address)}, tls: {{certificate: {yaml_scalar(answers.certificate)}{key}}}}}"
     why = (
-        "With TLS 1.2 and 1.3; a request costs some 13 microseconds more. The files are read at the start, so start "
-        "again when there is a new certificate. Port 443 needs root: user: NAME then names the user that runs the app."
+        "TLS 1.2 and 1.3, at a cost of about 13 microseconds per request. The files are read when the server starts, "
+        "so restart it to use a new certificate. For port 443 start it as root, and set user: NAME for the app's user."
     )
-    return Setting("listen", value, why, "TLS ends here, with your certificate")
+    return Setting("listen", value, why, "TLS is terminated here, with your certificate")
 
 
 def _unix(answers: Answers) -> Setting:
     value = f'{{at: {_flow(answers.address)}, mode: "0660"}}'
     folder = PurePosixPath(answers.address.removeprefix("unix://")).parent
     why = (
-        f"A socket that only user and group of this server may use; the folder {folder} must exist "
-        f"(RuntimeDirectory={folder.name} in a unit of systemd). The proxy has to be in that group."
+        f"A socket that only the server's user and group can use; the folder {folder} must exist "
+        f"(RuntimeDirectory={folder.name} in a systemd unit). The proxy must be a member of that group."
     )
     other = f'{{at: {_flow(answers.address)}, mode: "0660", group: www-data}}'
-    when = "To give it the group of the proxy, as root or as one of that group"
-    short = "only the proxy reaches it" if answers.proxied else ""
-    return Setting("listen", value, why, short, (Otherwise(when, (("listen", other),)),))
+    when = "To give the socket the proxy's group, as root or as a member of that group"
+    short = "only the proxy can reach it" if answers.proxied else ""
+    return Setting("listen", value, why, short, (Alternative(when, (("listen", other),)),))
 
 
 def _flow(address: str) -> str:
-    return quoted(address)
+    return yaml_scalar(address)
 
 
 def _forwarded(answers: Answers) -> Setting:
     trusted = "unix" if answers.address.startswith("unix://") else answers.trust
-    who = "clients of the unix socket" if trusted == "unix" else trusted
+    proxy = "clients of the unix socket" if trusted == "unix" else trusted
     why = (
-        f"The proxy ({who}) says who its clients are, in X-Forwarded-For, -Proto and -Host, and nobody else is "
-        "believed. It has to set or empty all three itself, or clients could write them."
+        f"The proxy ({proxy}) states its clients' addresses in X-Forwarded-For, -Proto and -Host; from others these "
+        "headers are ignored. The proxy must set or clear all three itself, or clients could forge them."
     )
-    otherwise = Otherwise("If it writes Forwarded (RFC 7239)", (("forwarded", _trust(trusted, "forwarded")),))
-    return Setting("forwarded", _trust(trusted), why, "the app sees the clients, not the proxy", (otherwise,))
+    other = Alternative("If the proxy sets Forwarded (RFC 7239)", (("forwarded", _trust(trusted, "forwarded")),))
+    return Setting("forwarded", _trust(trusted), why, "the app sees the clients' addresses, not the proxy's", (other,))
 
 
 def _trust(trusted: str, header: str = "") -> str:
-    return f"{{trust: {quoted(trusted)}{', header: ' + header if header else ''}}}"
+    return f"{{trust: {yaml_scalar(trusted)}{', header: ' + header if header else ''}}}"
 
 
-def below(answers: Answers, chosen: Design) -> list[Setting]:
-    """The keys after the axes: memory, limits and the log."""
+def keys_after_axes(answers: Answers, chosen: Design) -> list[Setting]:
+    """Return the keys after the axes: preload, limits, timeouts and the access log."""
     found = []
     processes = any(each.key == "pool" and "kind: process" in each.value for each in chosen.settings)
     if answers.preload and answers.production and answers.kind in TARGETED and processes and not answers.one_process:
@@ -128,50 +129,52 @@ def below(answers: Answers, chosen: Design) -> list[Setting]:
 _PRELOAD = Setting(
     "preload",
     "true",
-    "Imported once and then forked, so that the processes share its memory: eight of an app with 100 MB take 129 MB in "
-    "place of 900. The import must start no threads and leave no connections open, for a fork copies neither.",
-    "the processes share the memory of the app",
-    (Otherwise("If it does", (("preload", "false"),)),),
+    "The app is imported once and then forked, so that the processes share its memory: eight processes of an app with "
+    "100 MB take 129 MB instead of 900. The import must start no threads and leave no connections open, because "
+    "neither survives a fork.",
+    "the processes share the app's memory",
+    (Alternative("If the import does", (("preload", "false"),)),),
 )
 _THREADS = Setting(
     "limits",
     "{connections: 1000}",
-    "Each connection takes a thread from its first bytes on: this bounds them.",
-    "each connection takes a thread",
+    "Each connection occupies a thread from its first bytes on; this limits their number.",
+    "each connection occupies a thread",
 )
 _COMBINED = Setting(
     "access_log",
     "combined",
-    "A line for each request on stdout, as nginx and Apache write it: 2.4 microseconds each.",
-    "nobody else writes a line for each request",
-    (Otherwise("As objects, or not at all", (("access_log", "json"),)),),
+    "One line per request on stdout, in the format of nginx and Apache, at a cost of 2.4 microseconds.",
+    "one line per request, since no proxy writes one",
+    (Alternative("As JSON objects; off for none", (("access_log", "json"),)),),
 )
 _SHORT = Setting(
     "access_log",
     "'%m %U%q %s %{ms}T ms'",
-    "A short line for each request on stdout.",
-    "to see each request while developing",
+    "One short line per request on stdout.",
+    "shows each request during development",
 )
 
 
 def _timeouts(answers: Answers) -> list[Setting]:
     if answers.proxied:
         why = (
-            "The proxy should be the one who ends a connection that idles, or its next request meets a closed one: "
-            "longer than the 60 s after which nginx does (keepalive_timeout of its upstream)."
+            "The proxy should close idle connections first; otherwise it may send a request on a connection that this "
+            "server has just closed. nginx closes them after 60 s (keepalive_timeout of the upstream)."
         )
         return [Setting("timeouts", "{idle: 75s}", why, "longer than nginx keeps an idle connection")]
     if not answers.production:
-        return [Setting("timeouts", "{drain: 1s}", "Ctrl-C waits this long for requests in flight, instead of 30 s.")]
+        why = "Ctrl-C waits this long for requests in flight, instead of 30 s."
+        return [Setting("timeouts", "{drain: 1s}", why)]
     return []
 
 
 def notes(answers: Answers) -> tuple[str, ...]:
-    """What is needed besides the file, for the terminal."""
+    """Return what is needed besides the file, for the terminal."""
     found = []
     if answers.address.startswith("unix://"):
         folder = PurePosixPath(answers.address.removeprefix("unix://")).parent
-        found.append(f"create the folder {folder}, in which this server makes its socket")
+        found.append(f"create the folder {folder}, in which the server creates its socket")
     if answers.keeps == "client" and not answers.direct:
-        found.append("behind a proxy all clients have one address, so one process has what the app keeps for them")
+        found.append("behind a proxy all clients share one address, so a single process keeps the data of all of them")
     return tuple(found)

@@ -1,66 +1,75 @@
-"""Which design suits which answers, and which others to think about."""
+"""Selects the design that suits the answers, and alternatives to consider."""
 
 from __future__ import annotations
 
 from poolctl.proposal.answers import AWAITED, BLOCKING, Answers
-from poolctl.proposal.designs import Design, followers, handing, lending, reuse_port, single, threaded
+from poolctl.proposal.designs import (
+    Design,
+    half_async,
+    half_reactive,
+    half_reactive_threads,
+    leader_followers,
+    reuse_port,
+    single_worker,
+)
 
 
-def designs(answers: Answers) -> list[Design]:
-    """The one that suits first, then those to think about."""
+def select_designs(answers: Answers) -> list[Design]:
+    """Return the design that suits the answers, followed by alternatives."""
     if answers.kind in BLOCKING:
         return _of_blocking(answers)
     if answers.kind in (*AWAITED, "stream"):
         return _of_connections(answers)
     if answers.kind == "demo":
-        return [lending(answers)]
+        return [half_reactive(answers)]
     if answers.kind == "cgi":
-        when = "To have a crash of one process not touch the others (a program holds a worker, so size is how many run)"
-        return [followers(answers), lending(answers, when, waits=True)]
-    return [reuse_port(answers), handing(answers, _FEW)] if answers.direct else [handing(answers)]
+        when = "To isolate crashes (each program occupies one process, so size is how many can run)"
+        return [leader_followers(answers), half_reactive(answers, when, waits=True)]
+    return [reuse_port(answers), half_async(answers, _FEW)] if answers.direct else [half_async(answers)]
 
 
-_FEW = "If connections are few and long: spread by their number, not by a hash"
-_ONE_CORE = "If one core is enough: one process, which takes the least memory"
-_ALONE = "If a crash must touch one request alone: processes with one thread each"
-_MIXED = "If there are slow requests between the quick ones, after all"
-_UNIFORM = "If all requests are quick, so that none waits long for another"
-_ONLY_WAIT = "If its coroutines only wait, or for WebSockets"
-_MOVED = "Once that moves to a database or cache that all processes share"
+_FEW = "If connections are few and long-lived: spread them by their number instead of a hash"
+_ONE_CORE = "If one core is enough: one process, which needs the least memory"
+_ALONE = "If a crash must affect a single request: processes with one thread each"
+_MIXED = "If some requests turn out to be slow"
+_UNIFORM = "If all requests are fast, so that none waits long for another"
+_ONLY_WAIT = "If coroutines only wait and never compute for long, or for WebSockets"
+_MOVED = "If that data moves to a database or cache that all processes share"
 
 
 def _of_blocking(answers: Answers) -> list[Design]:
     if answers.one_process or (answers.keeps == "client" and answers.work == "waits" and answers.thread_safe):
-        own = followers(answers) if answers.thread_safe else single(answers)
-        return [own, lending(answers, _MOVED)]
+        own = leader_followers(answers) if answers.thread_safe else single_worker(answers)
+        return [own, half_reactive(answers, _MOVED)]
     if answers.keeps == "client":
-        own = lending(answers, client=True) if _uneven(answers) else reuse_port(answers, client=True)
-        return [own, lending(answers, _MOVED)]
+        own = half_reactive(answers, client=True) if _uneven(answers) else reuse_port(answers, client=True)
+        return [own, half_reactive(answers, _MOVED)]
     if answers.work == "waits" and answers.thread_safe:
-        return [threaded(answers), followers(answers, _ONE_CORE), lending(answers, _ALONE)]
+        return [half_reactive_threads(answers), leader_followers(answers, _ONE_CORE), half_reactive(answers, _ALONE)]
     if answers.work == "waits":
-        return [lending(answers), followers(answers, "If it turns out to be safe for threads: one process, any number")]
+        when = "If the app turns out to be thread-safe: one process with any number of threads"
+        return [half_reactive(answers), leader_followers(answers, when)]
     if answers.mixed:
-        return [lending(answers), _quickest(answers, _UNIFORM)]
-    return [_quickest(answers), lending(answers, _MIXED)]
+        return [half_reactive(answers), _quickest(answers, _UNIFORM)]
+    return [_quickest(answers), half_reactive(answers, _MIXED)]
 
 
 def _of_connections(answers: Answers) -> list[Design]:
-    """Those whose workers serve many connections at a time."""
+    """Designs whose workers serve many connections at a time."""
     lendable = answers.kind == "asgi" and not answers.websockets
     if answers.one_process:
-        return [single(answers), handing(answers, _MOVED)]
+        return [single_worker(answers), half_async(answers, _MOVED)]
     client = answers.keeps == "client"
     if lendable and answers.work == "computes" and answers.mixed:
-        return [lending(answers, client=client), handing(answers, _ONLY_WAIT, client=client)]
+        return [half_reactive(answers, client=client), half_async(answers, _ONLY_WAIT, client=client)]
     if lendable and answers.work == "computes" and answers.direct:
         own = reuse_port(answers, client=client)
-        return [own, lending(answers, _MOVED if client else _MIXED)]
-    own = handing(answers, client=client)
+        return [own, half_reactive(answers, _MOVED if client else _MIXED)]
+    own = half_async(answers, client=client)
     if client:
-        return [own, handing(answers, _MOVED)]
+        return [own, half_async(answers, _MOVED)]
     return (
-        [own, lending(answers, "If some coroutines compute for long and there are no WebSockets")]
+        [own, half_reactive(answers, "If some coroutines compute for a long time and there are no WebSockets")]
         if lendable
         else [own]
     )
@@ -71,4 +80,4 @@ def _uneven(answers: Answers) -> bool:
 
 
 def _quickest(answers: Answers, when: str = "") -> Design:
-    return reuse_port(answers, when) if answers.direct else handing(answers, when)
+    return reuse_port(answers, when) if answers.direct else half_async(answers, when)

@@ -1,9 +1,9 @@
-"""What the source of one module says of the applications in it, by its syntax tree alone: nothing is imported.
+"""Finds the applications in one module by its syntax tree; nothing is imported. It recognizes
 
-app = Flask(__name__)            the constructor of a framework, followed to its import
+app = Flask(__name__)            the constructor of a framework, traced to its import
 application = get_wsgi_application()
-application = WhiteNoise(application)   a wrapper: what is inside of it
-app = create_app()               a factory of this project, followed to its constructor
+application = WhiteNoise(application)   a wrapper, traced to what it wraps
+app = create_app()               a factory of this project, traced to the constructor that it calls
 from shop import app             another module of this project
 def application(environ, start_response)
 async def app(scope, receive, send)
@@ -15,7 +15,7 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-# What a call of this gives: the framework's name, and how its applications are called.
+# What a call of each constructor creates: the framework's name, and the interface of its applications.
 CONSTRUCTORS = {
     "flask.Flask": ("Flask", "wsgi"),
     "django.core.wsgi.get_wsgi_application": ("Django", "wsgi"),
@@ -43,35 +43,35 @@ CONSTRUCTORS = {
 # Methods whose result is an application: Datasette([...]).app(), config.make_wsgi_app() of Pyramid.
 METHODS = {"make_wsgi_app": ("Pyramid", "wsgi"), "datasette.app.Datasette.app": ("Datasette", "asgi")}
 NAMES = ("application", "app")
-DEPTH = 5  # modules that one name is followed through
+DEPTH = 5  # modules that a name is traced through
 
 
 @dataclass(frozen=True)
 class Object:
-    """An application at module level. ``kind``: wsgi, asgi, or empty where only its name speaks for it."""
+    """An application at module level. ``kind``: wsgi, asgi, or empty if only its name suggests an app."""
 
     name: str
     kind: str
-    framework: str = ""  # empty: a function of its own, or nobody knows
-    factory: bool = False  # has to be called to be one
+    framework: str = ""  # empty: a plain function, or unknown
+    factory: bool = False  # must be called to create the application
 
 
 @dataclass
 class Module:
-    """The top level of one module: what its names are bound to."""
+    """The top level of one module, and what its names are bound to."""
 
     name: str
     imports: dict[str, str] = field(default_factory=dict)  # name here -> dotted name there
     values: dict[str, ast.expr] = field(default_factory=dict)
     functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = field(default_factory=dict)
-    package: bool = False  # is it an __init__?
+    package: bool = False  # whether it is an __init__.py
 
 
 Modules = Callable[[str], Module | None]  # a module of this project by its dotted name
 
 
 def read_module(name: str, text: str, *, package: bool = False) -> Module:
-    """The module that a source text makes. Raises SyntaxError, or ValueError (a NUL, RecursionError aside)."""
+    """Parse a module. Raises SyntaxError, ValueError (for a NUL) and RecursionError."""
     module = Module(name, package=package)
     for statement in _top_level(ast.parse(text).body):
         _bind(module, statement)
@@ -79,7 +79,7 @@ def read_module(name: str, text: str, *, package: bool = False) -> Module:
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements that run at the import, those of `if` and `try` too, but for `if __name__ == "__main__"`."""
+    """Yield statements that run at import, also inside `if` and `try`, except for `if __name__ == "__main__"`."""
     for statement in body:
         yield statement
         if isinstance(statement, ast.If):
@@ -112,7 +112,7 @@ def _bind(module: Module, statement: ast.stmt) -> None:
 
 
 def _wraps(value: ast.expr, name: str) -> bool:
-    """`application = WhiteNoise(application)`: still what it was."""
+    """Whether a value wraps the application of the same name, as in `application = WhiteNoise(application)`."""
     known = isinstance(value, ast.Call) and any(isinstance(each, ast.Name) and each.id == name for each in value.args)
     return known and not (isinstance(value, ast.Call) and _last(value.func) in ("WsgiToAsgi", "ASGIApp", "WSGIApp"))
 
@@ -130,7 +130,7 @@ def _absolute(module: Module, statement: ast.ImportFrom) -> str:
 
 
 def objects(module: Module, modules: Modules) -> list[Object]:
-    """The applications of a module, in the order in which they stand."""
+    """Return the applications of a module, in the order of their definitions."""
     found = [
         each
         for name in [*module.values, *module.imports, *module.functions]
@@ -158,7 +158,8 @@ def _object(module: Module, name: str, modules: Modules) -> Object | None:
 
 
 def _function(module: Module, name: str) -> Object | None:
-    """By its parameters: (environ, start_response), or async (scope, receive, send); or a factory."""
+    """Recognize a function by its parameters, (environ, start_response) or async (scope, receive, send), or as a
+    factory."""
     function = module.functions[name]
     parameters = [each.arg for each in [*function.args.posonlyargs, *function.args.args]]
     if isinstance(function, ast.AsyncFunctionDef):
@@ -176,7 +177,7 @@ def _last_return(function: ast.FunctionDef) -> bool:
 
 
 def _made(module: Module, value: ast.expr, modules: Modules, depth: int) -> tuple[str, str]:
-    """(framework, kind) of what an expression gives; empty ones where nobody knows."""
+    """Return (framework, kind) of an expression's value; both are empty if unknown."""
     if depth == 0:
         return "", ""
     if isinstance(value, ast.Name):
@@ -210,7 +211,7 @@ def _imported(dotted: str, modules: Modules, depth: int) -> tuple[str, str]:
 
 
 def _called(module: Module, function: ast.expr, dotted: str, modules: Modules, depth: int) -> tuple[str, str]:
-    """What a factory of this project makes."""
+    """Return (framework, kind) of what a factory of this project creates."""
     if isinstance(function, ast.Name) and function.id in module.functions:
         return _inside(module, module.functions[function.id])
     source, _, name = dotted.rpartition(".")
@@ -223,7 +224,7 @@ def _called(module: Module, function: ast.expr, dotted: str, modules: Modules, d
 
 
 def _inside(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[str, str]:
-    """The constructor that a function calls, its own imports included."""
+    """Return (framework, kind) of the first constructor that a function calls, by its own imports too."""
     local = Module(module.name, dict(module.imports), package=module.package)
     for statement in ast.walk(function):
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -233,7 +234,7 @@ def _inside(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) ->
 
 
 def _dotted(module: Module, value: ast.expr) -> str:
-    """The full name of what is called, its import followed; empty for anything but names and attributes."""
+    """Return the full dotted name of a callee, traced to its import; empty for anything but names and attributes."""
     if isinstance(value, ast.Name):
         return module.imports.get(value.id, "")
     if isinstance(value, ast.Attribute):

@@ -56,18 +56,18 @@ def test_diff(folder: Path) -> None:
     assert shown == (
         "environment.TOKEN: (masked) -> (masked)\n"
         "    old.yaml:3 -> new.yaml:3\n"
-        "    generation: workers start with it\n"
+        "    generation: workers read it at their start\n"
         "timeouts.idle: 1m -> 5s\n"
         "    default -> new.yaml:4\n"
-        "    generation: processes take it with them when they start\n"
+        "    generation: processes read it at their start\n"
         "\n"
-        "A running server could take this over by a new generation; addresses that both have refuse no clients.\n"
+        "A running server could apply this by starting a new generation; unchanged addresses refuse no connections.\n"
     )
 
 
 def test_diff_of_the_same(folder: Path) -> None:
     text = Path("old.yaml").read_text()
-    assert poolctl("diff", "old.yaml", "-", stdin=text)[:2] == (0, "old.yaml and - say the same\n")
+    assert poolctl("diff", "old.yaml", "-", stdin=text)[:2] == (0, "old.yaml and - are equivalent\n")
 
 
 def test_diff_as_json(folder: Path) -> None:

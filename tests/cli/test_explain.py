@@ -17,7 +17,7 @@ from poolctl.cli.draw.svg import LETTER
 from poolctl.cli.main import cli
 from poolctl.config.elsewhere import ANSWERS, KEYS
 from poolctl.config.sources import Inputs
-from poolctl.description.diagram import picture
+from poolctl.description.diagram import diagram
 from poolctl.description.glossary import explain_key, keys, options
 
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
@@ -31,7 +31,7 @@ def explain(*arguments: str) -> tuple[int, str, str]:
 
 
 def drawn(file: Path, form: str) -> str:
-    return draw(form)(picture(judge(Inputs(str(file)))))
+    return draw(form)(diagram(judge(Inputs(str(file)))))
 
 
 @pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
@@ -39,7 +39,7 @@ def test_text(file: Path) -> None:
     text = drawn(file, "text")
     assert all(len(line) <= 100 for line in text.splitlines())
     headings = [line for line in text.splitlines() if line and line[0].isupper() and not line.startswith(file.stem)]
-    assert headings[:3] == ["Who is there", "How a request travels", "What was chosen"]
+    assert headings[:3] == ["Processes and sockets", "Path of a request", "Choices"]
 
 
 @pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
@@ -149,7 +149,7 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
         ("protocol.http.body", "  http: bytes of a body, decoded; more is 413 (default: 16MiB)\n"),
         ("size", "protocol.size, an option of\n\n  frames: bytes of the prefix"),
         ("listen.0.tls", "listen.tls: speak TLS\n"),
-        ("name", "default: that of the file\n"),
+        ("name", "default: the file's name\n"),
         ("app.cgi", "timeout: for one run of a program (default: 1m)"),
     ],
 )
@@ -182,9 +182,9 @@ def test_what_is_unknown(what: str, mend: str) -> None:
         ("reload", "reload: poolctl does not reload code yet"),
         ("max-requests", "max-requests: poolctl does not recycle workers yet"),
         ("daemon", "daemon: poolctl stays in the foreground"),
-        ("workers", "workers: here it is pool.size\n\npool.size, an option of\n"),
-        ("ssl_keyfile", "ssl_keyfile: here it is listen.tls.key\n\nlisten.tls.key: "),
-        ("timeouts.read", "timeouts.read: here it is timeouts.body\n\ntimeouts.body: "),
+        ("workers", "workers: called pool.size here\n\npool.size, an option of\n"),
+        ("ssl_keyfile", "ssl_keyfile: called listen.tls.key here\n\nlisten.tls.key: "),
+        ("timeouts.read", "timeouts.read: called timeouts.body here\n\ntimeouts.body: "),
         ("gevent", "gevent: poolctl has no green threads"),
         ("flask", "flask: write app: {wsgi: MODULE:CALLABLE}\n"),
         ("least-connections", "least-connections: write dispatch: least-loaded\n"),

@@ -77,7 +77,7 @@ def mutations(draw: st.DrawFn) -> Mutation:
     return mutate
 
 
-def judged(file: Path) -> list[Diagnostic]:
+def load_or_exit(file: Path) -> list[Diagnostic]:
     """What is found."""
     try:
         return judge(Inputs(str(file))).findings
@@ -87,7 +87,7 @@ def judged(file: Path) -> list[Diagnostic]:
 
 def said(file: Path) -> list[Diagnostic]:
     """The findings of a file, which have to be inside it."""
-    found = judged(file)
+    found = load_or_exit(file)
     texts = [each.render() for each in found]
     for each, text in zip(found, texts, strict=True):
         assert each.code in CODES

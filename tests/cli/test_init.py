@@ -109,7 +109,7 @@ def test_a_file_that_is_there_is_not_replaced(here: Path) -> None:
     assert (done.exit_code, done.stdout) == (2, "")
     assert (
         done.stderr
-        == "error: topology.yaml already exists; use --force to overwrite it, or --output FILE for another one\n"
+        == "error: topology.yaml already exists; use --force to overwrite it, or --output FILE to write another file\n"
     )
     assert file.read_text() == "app: echo\n"
     assert init("--yes", "--kind", "demo", "--force").exit_code == 0
@@ -145,9 +145,9 @@ def test_force_replaces_what_a_link_points_to(here: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("none/t.yaml", "none/t.yaml cannot be written: there is no folder none"),
-        (".", ". is a folder: write --output ./topology.yaml"),
-        ("n" * 300 + ".yaml", "cannot be written: File name too long"),
+        ("none/t.yaml", "cannot write none/t.yaml: folder none does not exist"),
+        (".", ". is a folder; write --output ./topology.yaml"),
+        ("n" * 300 + ".yaml", ".yaml: File name too long"),
     ],
 )
 def test_where_nothing_can_be_written(here: Path, output: str, said: str) -> None:
@@ -180,7 +180,7 @@ def test_without_a_terminal_it_goes_on_when_options_answer_everything(here: Path
 def test_no_app_is_found_and_none_is_named(here: Path) -> None:
     done = init("--yes")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "no app was found here: name it, --app MODULE:CALLABLE" in done.stderr
+    assert "no app found in this folder; name it with --app MODULE:CALLABLE" in done.stderr
     assert os.listdir(here) == []
 
 
@@ -198,9 +198,9 @@ def test_what_was_seen_is_told_where_no_app_was_found(here: Path) -> None:
     (here / "bad.py").write_text("from flask import Flask\ndef :\n")
     done = init("--yes")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "no app was found here" in done.stderr
-    assert "put `from web import create_app; app = create_app()` into a wsgi.py" in done.stderr
-    assert "bad.py:2 is no Python: invalid syntax" in done.stderr
+    assert "no app found in this folder" in done.stderr
+    assert "put `from web import create_app; app = create_app()` into wsgi.py" in done.stderr
+    assert "bad.py:2 is not valid Python: invalid syntax" in done.stderr
 
 
 def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(here: Path) -> None:
@@ -217,20 +217,20 @@ def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(her
     [
         (
             ["--app", "shop/wsgi.py", "--kind", "wsgi"],
-            "write the module and the name of the callable in it, shop.wsgi:app",
+            "write the module and the name of its callable: shop.wsgi:app",
         ),
         (["--app", "a b", "--kind", "wsgi"], '"a b" does not name a callable'),
-        (["--app", "shop", "--kind", "lines"], '"shop" names a module: write shop:FUNCTION'),
-        (["--app", "shop:app"], "say how it is called: --kind wsgi or --kind asgi"),
-        (["--kind", "demo", "--app", "shop:app"], "--app names nothing with --kind demo"),
-        (["--kind", "demo", "--waits"], "--waits/--computes decides nothing with the other answers"),
-        (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy decides nothing with the other answers"),
+        (["--app", "shop", "--kind", "lines"], '"shop" names a module; write shop:FUNCTION'),
+        (["--app", "shop:app"], "add its interface: --kind wsgi or --kind asgi"),
+        (["--kind", "demo", "--app", "shop:app"], "--app has no effect with --kind demo"),
+        (["--kind", "demo", "--waits"], "--waits/--computes has no effect with the other answers"),
+        (["--kind", "demo", "--development", "--proxy", "unix"], "--proxy has no effect with the other answers"),
         (["--kind", "demo", "--listen", "8000"], '"8000" is not an address: write tcp://127.0.0.1:8000'),
-        (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is no address and no network'),
-        (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 is every address"),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "10.0.0.300"], '"10.0.0.300" is not an address or a network'),
+        (["--kind", "demo", "--proxy", "tcp", "--trust", "0.0.0.0/0"], "0.0.0.0/0 trusts every address"),
         (["--kind", "demo", "--proxy", "tcp", "--trust", "unix"], "--proxy unix"),
-        (["--kind", "demo", "--name", "my shop"], '"my shop" cannot be the name of a server'),
-        (["--kind", "demo", "--certificate", "a\nb"], "certificate: that cannot be the path of a file"),
+        (["--kind", "demo", "--name", "my shop"], '"my shop" is not a valid server name'),
+        (["--kind", "demo", "--certificate", "a\nb"], "certificate: not a valid path"),
     ],
 )
 def test_options_that_cannot_be(here: Path, words: list[str], said: str) -> None:
@@ -264,7 +264,7 @@ def test_a_conversation(here: Path, typed: Callable[..., tuple[int, str, str]]) 
     code, out, _ = typed("\n".join(answers) + "\n")
     assert code == 0, out
     assert "1  api:app   a FastAPI application in api.py (asgi)" in out
-    assert "there is no number 7" in out
+    assert "7 is not on the list" in out
     assert "create the folder /run/shop" in " ".join(out.split())
     read = yaml.safe_load((here / "topology.yaml").read_text())
     assert (read["app"], read["forwarded"]) == ({"wsgi": "shop:app"}, {"trust": "unix"})
@@ -278,7 +278,7 @@ def test_each_answer_is_asked_again_until_it_can_be_read(
     code, out, err = typed(lines)
     assert code == 0, out + err
     words = " ".join(out.split())
-    assert "write the module and the name of the callable in it, shop.wsgi:app" in words
+    assert "write the module and the name of its callable: shop.wsgi:app" in words
     assert 'did you mean "asgi"?' in words
     assert '"x" is not one of production, development' in words
     assert 'did you mean "client"?' in words
@@ -296,7 +296,7 @@ def test_a_built_in_app_is_an_answer_too(here: Path, typed: Callable[..., tuple[
 def test_the_end_of_input_leaves_nothing_behind(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
     code, _, err = typed("\n", "--kind", "demo")
     assert code == 1
-    assert err == "\nThe answers ended early: nothing was written.\n"
+    assert err == "\nThe answers ended early; nothing was written.\n"
     assert os.listdir(here) == []
 
 

@@ -146,7 +146,7 @@ def test_commands_that_import_nothing_say_where_the_syntax_is_wrong(tmp_path: Pa
     (tmp_path / "leaves.py").write_text("open('imported', 'w')\n")
     done = poolctl(*words, "wrong.py", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: wrong.py:3 is no Python ('(' was never closed): correct it\n"
+    assert done.stderr == "error: wrong.py:3 is not valid Python ('(' was never closed); fix the syntax\n"
     assert poolctl(*words, "leaves.py", cwd=tmp_path).returncode == 2
     assert not (tmp_path / "imported").exists()
 
@@ -160,7 +160,7 @@ def test_a_name_beside_the_application_finds_it(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_topology(tmp_path: Path) -> None:
     done = poolctl("run", cwd=tmp_path)
-    assert (done.returncode, "there is no topology here (topology.yaml" in done.stderr) == (2, True)
+    assert (done.returncode, "no topology in this folder (topology.yaml" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_a_folder_without_a_topology(tmp_path: Path) -> None:
         (["statsu"], 'did you mean "status"?'),
         (["shop.yaml"], 'did you mean "poolctl run shop.yaml"?'),
         (["shop:app"], 'did you mean "poolctl run shop:app"?'),
-        (["reload"], "there is none yet"),
-        (["metrics"], "there are none yet"),
+        (["reload"], "not available yet"),
+        (["metrics"], "not available yet"),
         (["check", "shop.yaml"], 'did you mean "poolctl validate"'),
         (["plugin", "lst"], "Did you mean 'list'?"),
         (["validate", "--stirct"], "--strict"),
@@ -245,7 +245,7 @@ def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
     ("words", "said"),
     [
         ("explain reload", "poolctl does not reload code yet"),
-        ("explain workers", "workers: here it is pool.size"),
+        ("explain workers", "workers: called pool.size here"),
         ("explain gunicorn", "{wsgi: MODULE:CALLABLE}"),
         ("plugin show least-loadd", 'did you mean "least-loaded"?'),
         ("explain .", "half-sync/half-reactive"),

@@ -12,9 +12,9 @@ import pytest
 from harness.machine import within
 from harness.server import ROOT, Server
 from harness.terminal import typed, without_colours
-from tests.cli.test_meant import poolctl
+from tests.cli.test_inputs import poolctl
 
-from poolctl.cli.output import folded
+from poolctl.cli.output import fold_lines
 
 FILES = {
     "shop.yaml": "app: demo\n",
@@ -109,9 +109,9 @@ def test_a_table_becomes_sentences_where_there_is_no_room(folder: Path, tmp_path
 
 
 def test_lines_go_on_below_where_they_began() -> None:
-    assert folded("  one two three\nfour", 9) == "  one two\n    three\nfour"
-    assert folded("a-word-that-is-longer", 9) == "a-word-that-is-longer"
-    assert folded("one two three", 0) == "one two three"
+    assert fold_lines("  one two three\nfour", 9) == "  one two\n    three\nfour"
+    assert fold_lines("a-word-that-is-longer", 9) == "a-word-that-is-longer"
+    assert fold_lines("one two three", 0) == "one two three"
 
 
 def in_encoding(command: str, folder: Path, encoding: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.cli.test_meant import poolctl
+from tests.cli.test_inputs import poolctl
 from typer.testing import CliRunner
 
 from poolctl import __version__
@@ -73,7 +73,7 @@ def help_of(done: object) -> str:
 def test_an_option_that_nothing_stands_for(folder: Path, options: str) -> None:
     done = poolctl("run", *options.split(), "shop.yaml", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: poolctl run has no option {options.split(maxsplit=1)[0]}\n")
+    assert done.stderr.startswith(f"error: poolctl run: unknown option {options.split(maxsplit=1)[0]}\n")
     assert NOT_YET[options] in help_of(done)
 
 
@@ -99,7 +99,7 @@ def test_an_option_that_is_a_key(folder: Path, options: str, monkeypatch: pytest
 def test_all_options_are_told_at_once(folder: Path) -> None:
     words = ["--reload", "-w", "4", "--ssl-keyfile", "k.pem", "--ssl-certfile", "c.pem", "shop:app"]
     done = poolctl("run", *words, cwd=folder)
-    assert "has no options --reload, -w, --ssl-keyfile, --ssl-certfile\n" in done.stderr
+    assert "poolctl run: unknown options --reload, -w, --ssl-keyfile, --ssl-certfile\n" in done.stderr
     assert "help: --reload: poolctl does not reload" in done.stderr
     assert "listen: {at: tcp://HOST:PORT, tls: {key: k.pem, certificate: c.pem}}" in done.stderr
     assert done.stderr.count("help: ") == 3

@@ -132,7 +132,7 @@ def test_what_strict_says_is_what_it_means(tmp_path: Path) -> None:
     assert (done.exit_code, f"{file}: valid, 1 warning\n" in done.stdout) == (0, True)
     strict = CliRunner().invoke(cli, [*arguments, "--strict"])
     assert strict.exit_code == 1
-    assert strict.stdout.endswith(f"{file}: 1 warning, and --strict counts warnings as errors\n")
+    assert strict.stdout.endswith(f"{file}: 1 warning; --strict counts warnings as errors\n")
     told = [
         json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json", *more]).stdout)
         for more in ([], ["--strict"])

@@ -1,4 +1,4 @@
-"""The picture of a topology says what is so: of every combination, and beside a server that runs."""
+"""The diagram of a topology says what is so: of every combination, and beside a server that runs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from poolctl.assembly.fitting.combination import AFFINITIES, DISPATCHES, OWNERSH
 from poolctl.assembly.judging.judge import judge
 from poolctl.config.sources import Inputs
 from poolctl.description import diagram_texts as texts
-from poolctl.description.diagram import Box, Picture, picture
+from poolctl.description.diagram import Box, Diagram, diagram
 from poolctl.description.sentences import ANY_WORKER, FREE_ROOM, FREE_THREAD, ONE_INTERPRETER, WAITS_IN_FRONT
 
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
 
 
-def of(folder: Path, text: str) -> Picture:
+def of(folder: Path, text: str) -> Diagram:
     file = folder / "shop.yaml"
     file.write_text(text)
-    return picture(judge(Inputs(str(file))))
+    return diagram(judge(Inputs(str(file))))
 
 
 def boxes(box: Box) -> Iterator[Box]:
@@ -33,7 +33,7 @@ def boxes(box: Box) -> Iterator[Box]:
 
 @pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
 def test_every_gallery_file_has_one(file: Path) -> None:
-    found = picture(judge(Inputs(str(file))))
+    found = diagram(judge(Inputs(str(file))))
     names = [box.name for top in (found.clients, *found.listeners, found.processes) for box in boxes(top)]
     assert len(names) == len(set(names))
     assert {name for arrow in found.arrows for name in (arrow.source, arrow.target)} <= set(names)
@@ -69,7 +69,7 @@ def test_every_word_has_its_price() -> None:
     ],
 )
 def test_the_design_that_it_equals(file: str, design: str) -> None:
-    found = picture(judge(Inputs(str(next(each for each in GALLERY if each.stem == file)))))
+    found = diagram(judge(Inputs(str(next(each for each in GALLERY if each.stem == file)))))
     assert any(design in each for each in found.designs), found.designs
 
 
@@ -112,9 +112,9 @@ def test_threads_share_an_interpreter_and_explain_says_so(tmp_path: Path, pool: 
 def test_steps_tell_of_what_is_chosen(tmp_path: Path) -> None:
     text = "app: demo\nlisten: {at: tcp://127.0.0.1:0, tls: {certificate: a}, proxy_protocol: unix}\naccess_log: json\n"
     steps = " ".join(of(tmp_path, text).steps)
-    assert "the front makes the handshake" in steps
-    assert "says first who its client is" in steps
-    assert "A line goes to the access log (stdout)." in steps
+    assert "the front does the handshake" in steps
+    assert "first states its client's address" in steps
+    assert "A line is written to the access log (stdout)." in steps
 
 
 MODELS = {
@@ -131,7 +131,7 @@ def test_it_is_so_in_a_server_that_runs(serve: Callable[..., Server], tmp_path: 
     titles = [Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid in server.tree()]
     file = tmp_path / "again.yaml"
     file.write_text(__import__("json").dumps(topology))
-    found = picture(judge(Inputs(str(file))))
+    found = diagram(judge(Inputs(str(file))))
     processes = [box for box in boxes(found.processes) if box.kind == "process"]
     assert len(titles) == sum(box.number for box in processes)
     for box in processes:

@@ -176,7 +176,7 @@ class Server:
     def status(self) -> dict[str, Any]:
         """What its supervisor tells `poolctl status`."""
         folder = self.environment.get("RUNTIME_DIRECTORY") or control.folders()[0]
-        (path,) = Path(folder).glob(f"*.{self.pid}{control.ENDING}")
+        (path,) = Path(folder).glob(f"*.{self.pid}{control.SUFFIX}")
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(str(path))

@@ -85,7 +85,7 @@ def test_people_see_who_is_busy_and_faults_of_a_strategy(serve: Launch, tmp_path
         assert shown.startswith(f"shop (pid {server.pid}): running, generation 1, up ")
         assert "2 processes, half-sync/half-reactive, dispatch ./broken.py:Broken, affinity request" in shown
         assert "in flight, 0 waiting" in shown
-        assert "the strategy was at fault 2 times, and least-loaded took its tasks: see the log" in shown
+        assert "2 faults in the dispatch plugin, whose tasks least-loaded took over; see the log" in shown
         assert slow.answer().status == 200
     old = server.pids("worker")[0]
     os.kill(old, signal.SIGKILL)
@@ -124,7 +124,7 @@ def test_a_server_runs_without_a_control_socket(serve: Launch, tmp_path: Path) -
     environment = {"RUNTIME_DIRECTORY": str(tmp_path / "file")}
     server = serve({"app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=environment)
     assert get(server.port).status == 200
-    assert "no control socket, so poolctl status does not see this server" in server.log
+    assert "no control socket, so poolctl status cannot see this server" in server.log
     assert server.stop() == 0
 
 

@@ -71,10 +71,10 @@ def test_a_plugin_is_shown_with_its_options_and_where_it_fits() -> None:
     )
     assert "by: what makes the key; where there is none the client (client, header, cookie, path" in shown
     assert "fits where least-loaded does:\n  pool: process, thread\n" in shown
-    assert "beside pick it has: joined" in shown
+    assert "methods besides pick: joined" in shown
     assert run("show", "round-robin")[0].startswith("dispatch round-robin: Each inbox in its turn")
     assert run("show", "nobodys") == (
-        'error: there is no plugin "nobodys"\nhelp: poolctl plugin list shows what is installed\n',
+        'error: unknown plugin "nobodys"\nhelp: poolctl plugin list shows what is installed\n',
         2,
     )
 
@@ -171,10 +171,10 @@ def test_not_every_name_will_do(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["json"], "there is a module json already"),
-        (["poolctl"], "there is a module poolctl already"),
-        (["least-loaded", "--package"], "is a word of poolctl's own"),
-        (["process", "--package", "--kind", "pool"], "is a word of poolctl's own"),
+        (["json"], "a module json already exists"),
+        (["poolctl"], "a module poolctl already exists"),
+        (["least-loaded", "--package"], "is a built-in word"),
+        (["process", "--package", "--kind", "pool"], "is a built-in word"),
     ],
 )
 def test_a_name_that_means_something_else_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
@@ -191,12 +191,12 @@ def checked(*words: str) -> subprocess.CompletedProcess[str]:
 def test_check_says_what_is_kept_and_what_is_broken() -> None:
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[2, 1]")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.endswith(":Weighted: all kept\n")
+    assert done.stdout.endswith(":Weighted: all checks passed\n")
     assert "+ live" in done.stdout
     done = checked(f"{WRONG}:NeverTheFirst", "--no-live")
     assert done.returncode == 1
     assert "x fairness\n    inbox 0 got none of 600 tasks" in done.stdout
-    assert done.stdout.endswith(":NeverTheFirst: 1 broken\n")
+    assert done.stdout.endswith(":NeverTheFirst: 1 of 7 checks failed\n")
     done = checked(f"{WRONG}:Reshuffles", "--no-live", "--affine")
     assert "clients moved when one of 6 inboxes left" in done.stdout
     assert issubclass(violation.Violation, AssertionError)
@@ -204,7 +204,7 @@ def test_check_says_what_is_kept_and_what_is_broken() -> None:
 
 def test_check_wants_the_options_that_are_needed() -> None:
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted")
-    assert (done.returncode, done.stderr.splitlines()[1]) == (2, "help: for instance --set weights=...")
+    assert (done.returncode, done.stderr.splitlines()[1]) == (2, "help: add --set weights=VALUE")
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[0]")
     assert (done.returncode, "greater than or equal to 1" in done.stdout) == (1, True)
 
@@ -217,7 +217,7 @@ def test_a_strategy_that_ends_the_process_has_kept_nothing(tmp_path: Path) -> No
     (tmp_path / "ends.py").write_text(f"{source}        os._exit(0)\n")
     done = checked(f"{tmp_path}/ends.py", "--no-live")
     assert done.returncode == 1
-    assert "left with 0 at 'any history'" in done.stderr
+    assert "exited with status 0 during the check 'any history'" in done.stderr
 
 
 def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:
     shown, code = run("show", str(file))
     assert (code, f"error: {file} has several plugins: FirstFree, Last\n" in shown) == (2, True)
     nothing = run("show", str(tmp_path / "test_first_free.py"))
-    assert (nothing[1], "has no class below one of poolctl.plugin" in nothing[0]) == (2, True)
+    assert (nothing[1], "has no subclass of a poolctl.plugin class" in nothing[0]) == (2, True)
     file.write_text("def f(:")
     assert "cannot be imported: SyntaxError" in run("show", str(file))[0]
     assert "no such file" in run("show", str(tmp_path / "nowhere.py"))[0]

@@ -18,9 +18,9 @@ from poolctl.assembly.fitting import size
 from poolctl.assembly.judging.judge import Judgement, judge
 from poolctl.config.sources import Inputs
 from poolctl.proposal.answers import AXES, TARGETED, Answers, Kind, Proposal, asked
-from poolctl.proposal.keys import quoted
+from poolctl.proposal.keys import yaml_scalar
 from poolctl.proposal.propose import propose
-from poolctl.proposal.render import text
+from poolctl.proposal.render import render
 
 ROOT = Path(__file__).parents[2]
 KINDS = typing.get_args(Kind)
@@ -59,7 +59,7 @@ def walk(answers: Answers, settled: frozenset[str] = frozenset({"app"})) -> Iter
 @cache
 def written(answers: Answers) -> str:
     """The file for these answers."""
-    return text(propose(answers))
+    return render(propose(answers))
 
 
 def judged(words: str, folder: Path) -> Judgement:
@@ -94,7 +94,7 @@ def test_what_stands_there_instead_is_valid_too(kind: str, tmp_path: Path) -> No
     for answers in walk(start(kind)):
         proposal = propose(answers)
         every = {each.key: each.value for each in proposal.settings}
-        for each in (*proposal.otherwise, *(one for setting in proposal.settings for one in setting.otherwise)):
+        for each in (*proposal.alternatives, *(one for setting in proposal.settings for one in setting.alternatives)):
             other = dict(each.settings)
             assert every != every | other, "an alternative that is none"
             about = {key: every[key] for key in ("app", "listen", *AXES) if key in every}
@@ -206,20 +206,20 @@ def test_the_figures_of_the_reasons_are_those_that_were_measured() -> None:
     p99 = 2
     said = " ".join(each.why for kind in KINDS for answers in walk(start(kind)) for each in propose(answers).settings)
     claims = [
-        (r"quick ones' p99 is (46) ms", row("poolctl half-sync/half-reactive, 8 processes", tail)[p99]),
-        (r"quick ones' p99 is (47) ms", row("poolctl leader/followers, 8 threads", tail)[p99]),
-        (r"and (204) ms where processes keep", row("poolctl half-sync/half-async, 8 processes", tail)[p99]),
-        (r"and (264) ms where processes keep", row("poolctl leader/followers, 8 processes", tail)[p99]),
-        (r"with its request costs (29) micro", row("poolctl reuse-port, 1 process", new)[0]),
-        (r"with a front (38) to", row("poolctl half-sync/half-async, 1 process", new)[0]),
-        (r"with a front 38 to (46)", row("poolctl half-sync/half-reactive, 4 threads", new)[0]),
+        (r"fast ones have a p99 of (46) ms", row("poolctl half-sync/half-reactive, 8 processes", tail)[p99]),
+        (r"fast ones have a p99 of (47) ms", row("poolctl leader/followers, 8 threads", tail)[p99]),
+        (r"and of (204) ms when processes keep", row("poolctl half-sync/half-async, 8 processes", tail)[p99]),
+        (r"and of (264) ms when processes keep", row("poolctl leader/followers, 8 processes", tail)[p99]),
+        (r"with one request costs (29) micro", row("poolctl reuse-port, 1 process", new)[0]),
+        (r"and (38) to 46 with a front", row("poolctl half-sync/half-async, 1 process", new)[0]),
+        (r"and 38 to (46) with a front", row("poolctl half-sync/half-reactive, 4 threads", new)[0]),
         (
-            r"some (9) microseconds a request more",
+            r"about (9) microseconds more per request",
             row("poolctl half-sync/half-reactive, 4 processes", kept)[0]
             - row("poolctl reuse-port, 1 process", kept)[0],
         ),
         (r"take (129) MB", float(re.search(r"`preload: true` \| (\d+)", page)[1])),  # type: ignore[index]
-        (r"in place of (900)", float(re.search(r"`preload: false` \| (\d+)", page)[1])),  # type: ignore[index]
+        (r"instead of (900)", float(re.search(r"`preload: false` \| (\d+)", page)[1])),  # type: ignore[index]
     ]
     said += " ".join(each.why for each in propose(replace(start("wsgi"), **COMPUTES, preload=True)).settings)  # type: ignore[arg-type]
     for pattern, measured in claims:
@@ -239,11 +239,11 @@ def test_lines_are_of_a_readable_width_and_reasons_of_a_few_lines() -> None:
 
 
 def test_the_first_line_tells_editors_the_schema() -> None:
-    assert text(propose(start("demo"))).startswith("# yaml-language-server: $schema=")
+    assert render(propose(start("demo"))).startswith("# yaml-language-server: $schema=")
 
 
 def test_a_comment_before_each_key_says_why() -> None:
-    lines = text(propose(replace(start("wsgi"), proxy="unix", preload=True))).splitlines()
+    lines = render(propose(replace(start("wsgi"), proxy="unix", preload=True))).splitlines()
     keys = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
     assert len(keys) >= 8
     assert [lines[number] for number in keys if not lines[number - 1].startswith("# ") and number] == []
@@ -252,13 +252,13 @@ def test_a_comment_before_each_key_says_why() -> None:
 @settings(max_examples=60)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_any_text_is_quoted_so_that_yaml_reads_it_as_it_is(value: str) -> None:
-    words = quoted(value)
+    words = yaml_scalar(value)
     assert yaml.safe_load(f"{{a: {words}}}") == {"a": value if words == value else value.replace("$", "$$")}
     assert yaml.safe_load(f"a: {words}\n") == yaml.safe_load(f"{{a: {words}}}")
 
 
 def test_what_looks_like_a_variable_stays_what_it_is(tmp_path: Path) -> None:
-    read = judged(text(propose(Answers("static", "./${HOME}/$x", "shop"))), tmp_path)
+    read = judged(render(propose(Answers("static", "./${HOME}/$x", "shop"))), tmp_path)
     assert read.choices["app"].options == {"folder": f"{tmp_path}/${{HOME}}/$x"}
     assert read.findings == []
 

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from poolctl.proposal import folder
-from poolctl.proposal.scan import Candidate, look, project_name
+from poolctl.proposal.scan import Candidate, project_name, scan
 
 APPLICATIONS = Path(__file__).parents[1] / "applications"
 
@@ -23,7 +23,7 @@ def project(folder: Path, files: dict[str, str]) -> Path:
 
 
 def best(folder: Path, files: dict[str, str]) -> Candidate:
-    return look(project(folder, files)).candidates[0]
+    return scan(project(folder, files)).candidates[0]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def best(folder: Path, files: dict[str, str]) -> Candidate:
     ],
 )  # fmt: skip
 def test_one_module(source: str, kind: str, app: str, tmp_path: Path) -> None:
-    (found,) = look(project(tmp_path, {"shop.py": source})).candidates
+    (found,) = scan(project(tmp_path, {"shop.py": source})).candidates
     assert (found.kind, found.app, found.directory) == (kind, app, "")
 
 
@@ -68,7 +68,7 @@ def test_one_module(source: str, kind: str, app: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_app(source: str, tmp_path: Path) -> None:
-    assert look(project(tmp_path, {"shop.py": source})).candidates == ()
+    assert scan(project(tmp_path, {"shop.py": source})).candidates == ()
 
 
 DJANGO = "from django.core.{0} import get_{0}_application\napplication = get_{0}_application()\n"
@@ -81,7 +81,7 @@ def test_django_as_startproject_makes_it(tmp_path: Path) -> None:
         "site/mysite/wsgi.py": DJANGO.format("wsgi"),
         "site/mysite/asgi.py": DJANGO.format("asgi"),
     }
-    found = look(project(tmp_path, files)).candidates
+    found = scan(project(tmp_path, files)).candidates
     assert [(each.kind, each.app, each.directory) for each in found] == [
         ("wsgi", "mysite.wsgi", "site"),
         ("asgi", "mysite.asgi", "site"),
@@ -113,35 +113,35 @@ def test_a_factory_is_followed_through_the_modules_of_the_project(tmp_path: Path
         "shop/__init__.py": "from .factory import create_app\n",
         "shop/factory.py": "import flask\n\ndef create_app():\n    return flask.Flask('shop')\n",
     }
-    found = look(project(tmp_path, files)).candidates
+    found = scan(project(tmp_path, files)).candidates
     assert [(each.kind, each.app) for each in found] == [("wsgi", "wsgi:app")]
 
 
 def test_an_app_of_another_module_under_its_usual_name(tmp_path: Path) -> None:
     files = {"wsgi.py": "from shop import site as application\n", "shop.py": "import flask\nsite = flask.Flask('x')\n"}
-    found = look(project(tmp_path, files)).candidates
+    found = scan(project(tmp_path, files)).candidates
     assert {each.app for each in found} == {"wsgi:application", "shop:site"}
     assert found[0].app == "wsgi:application"
 
 
 def test_modules_that_import_each_other_come_to_an_end(tmp_path: Path) -> None:
     files = {"a.py": "from b import app\n", "b.py": "from a import app\n", "c.py": "app = app\n"}
-    assert look(project(tmp_path, files)).candidates == ()
+    assert scan(project(tmp_path, files)).candidates == ()
 
 
 def test_only_a_factory_is_a_note_that_says_what_to_write(tmp_path: Path) -> None:
-    seen = look(project(tmp_path, {"shop.py": "import flask\ndef create_app():\n    return flask.Flask('x')\n"}))
+    seen = scan(project(tmp_path, {"shop.py": "import flask\ndef create_app():\n    return flask.Flask('x')\n"}))
     assert seen.candidates == ()
     (note,) = seen.notes
-    assert note.startswith("create_app in shop.py makes an app when it is called: put ")
-    assert note.endswith("`from shop import create_app; app = create_app()` into a wsgi.py, for wsgi:app")
+    assert note.startswith("create_app in shop.py creates an app when called; put ")
+    assert note.endswith("`from shop import create_app; app = create_app()` into wsgi.py and use wsgi:app")
 
 
 def test_folders_of_files_and_of_programs(tmp_path: Path) -> None:
-    seen = look(project(tmp_path, {"public/index.html": "x", "cgi-bin/hello": "#!/bin/sh\n", "html/no.txt": "x"}))
+    seen = scan(project(tmp_path, {"public/index.html": "x", "cgi-bin/hello": "#!/bin/sh\n", "html/no.txt": "x"}))
     assert [each.app for each in seen.candidates] == ["./public"]
     (tmp_path / "cgi-bin" / "hello").chmod(0o755)
-    assert [(each.kind, each.app) for each in look(tmp_path).candidates] == [
+    assert [(each.kind, each.app) for each in scan(tmp_path).candidates] == [
         ("cgi", "./cgi-bin"),
         ("static", "./public"),
     ]
@@ -156,22 +156,22 @@ def test_what_is_no_python_is_told_and_the_rest_is_found(tmp_path: Path) -> None
     project(tmp_path, files)
     (tmp_path / "long.py").write_text("app = a" + ".b" * 2000 + "()\n")
     (tmp_path / "nul.py").write_bytes(b"app = 1\0")
-    seen = look(tmp_path)
+    seen = scan(tmp_path)
     assert [each.app for each in seen.candidates] == ["shop:app"]
-    assert seen.notes[0] == "bad.py:1 is no Python: '(' was never closed"
+    assert seen.notes[0] == "bad.py:1 is not valid Python: '(' was never closed"
     assert len(seen.notes) == 3
 
 
 def test_environments_tests_and_hidden_folders_are_not_looked_at(tmp_path: Path) -> None:
     app = "import flask\napp = flask.Flask('x')\n"
     inside = ("env3/lib/a.py", "tests/a.py", ".tox/a.py", "node_modules/a.py", "a/b/c/d/e/f.py")
-    assert look(project(tmp_path, dict.fromkeys(inside, app) | {"env3/pyvenv.cfg": ""})).candidates == ()
+    assert scan(project(tmp_path, dict.fromkeys(inside, app) | {"env3/pyvenv.cfg": ""})).candidates == ()
 
 
 def test_more_modules_than_are_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "FILES_MAX", 3)
-    seen = look(project(tmp_path, {f"m{number}.py": "" for number in range(5)}))
-    assert seen.notes == ("only the first 3 modules of this folder were looked at",)
+    seen = scan(project(tmp_path, {f"m{number}.py": "" for number in range(5)}))
+    assert seen.notes == ("only the first 3 modules of this folder were examined",)
 
 
 def test_a_word_of_websockets_is_noticed(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_word_of_websockets_is_noticed(tmp_path: Path) -> None:
 
 
 def test_the_applications_of_the_frameworks_are_found_and_not_imported() -> None:
-    found = {(each.kind, each.app, each.directory) for each in look(APPLICATIONS).candidates}
+    found = {(each.kind, each.app, each.directory) for each in scan(APPLICATIONS).candidates}
     assert {
         ("wsgi", "shelf.wsgi", "django_site"),
         ("asgi", "shelf.asgi", "django_site"),

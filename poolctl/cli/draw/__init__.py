@@ -1,16 +1,16 @@
-"""A picture drawn: a file for each word of ``--format`` of `poolctl explain`."""
+"""Renders a diagram: one file for each value of ``--format`` of `poolctl explain`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
 
-from poolctl.description.diagram import Picture
+from poolctl.description.diagram import Diagram
 
-Draw = Callable[[Picture], str]
+Draw = Callable[[Diagram], str]
 
 
 def draw(form: str) -> Draw:
-    """The function that draws in a format."""
+    """Return the function that renders a diagram in this format."""
     found: Draw = import_module(f"poolctl.cli.draw.{form}").draw
     return found

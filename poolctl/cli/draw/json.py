@@ -1,28 +1,28 @@
-"""A picture as data. ``format_version`` grows by its second number when keys are added."""
+"""A diagram as JSON. The second number of ``format_version`` grows when keys are added."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from poolctl.description.diagram import Box, Picture
+from poolctl.description.diagram import Box, Diagram
 
 FORMAT_VERSION = "1.0"
 
 
-def draw(picture: Picture) -> str:
-    """One object: boxes by name, with those inside them."""
+def draw(diagram: Diagram) -> str:
+    """Return one JSON object, in which boxes are nested."""
     data = {
         "format_version": FORMAT_VERSION,
-        "name": picture.name,
-        "summary": picture.summary,
-        "clients": _box(picture.clients),
-        "listeners": [_box(listener) for listener in picture.listeners],
-        "processes": _box(picture.processes),
-        "arrows": [arrow._asdict() for arrow in picture.arrows],
-        "steps": list(picture.steps),
-        "choices": [choice._asdict() for choice in picture.choices],
-        "designs": list(picture.designs),
+        "name": diagram.name,
+        "summary": diagram.summary,
+        "clients": _box(diagram.clients),
+        "listeners": [_box(listener) for listener in diagram.listeners],
+        "processes": _box(diagram.processes),
+        "arrows": [arrow._asdict() for arrow in diagram.arrows],
+        "steps": list(diagram.steps),
+        "choices": [choice._asdict() for choice in diagram.choices],
+        "designs": list(diagram.designs),
     }
     return json.dumps(data, indent=2) + "\n"
 

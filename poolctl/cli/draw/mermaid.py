@@ -1,4 +1,4 @@
-"""A picture as a Mermaid flowchart, which GitHub and many documentation tools draw.
+"""A diagram as a Mermaid flowchart, which GitHub and many documentation tools render.
 
 https://mermaid.js.org/syntax/flowchart.html
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from poolctl.description.diagram import Box, Picture
+from poolctl.description.diagram import Box, Diagram
 
 SHAPES = {
     "client": ("([", "])"),
@@ -18,13 +18,13 @@ SHAPES = {
 }
 
 
-def draw(picture: Picture) -> str:
-    """The boxes, those with others inside as subgraphs, and the arrows."""
-    lines = ["flowchart TB", *_box(picture.clients, 1)]
-    for listener in picture.listeners:
+def draw(diagram: Diagram) -> str:
+    """Return the flowchart: boxes, with subgraphs for those that contain others, and arrows."""
+    lines = ["flowchart TB", *_box(diagram.clients, 1)]
+    for listener in diagram.listeners:
         lines += _box(listener, 1)
-    lines += _box(picture.processes, 1)
-    lines += [f"    {source} -->|{_quoted(label)}| {target}" for source, target, label in picture.arrows]
+    lines += _box(diagram.processes, 1)
+    lines += [f"    {source} -->|{_quoted(label)}| {target}" for source, target, label in diagram.arrows]
     return "\n".join(lines) + "\n"
 
 
@@ -43,6 +43,6 @@ def _box(box: Box, depth: int) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """Quotes and angle brackets are entities in a text of Mermaid; line breaks of ours stay."""
+    """Escape quotes and angle brackets as Mermaid requires; our own <br> tags stay."""
     escaped = text.replace("&", "&amp;").replace('"', "&quot;").replace("<br>", "\0").replace("<", "&lt;")
     return '"' + escaped.replace(">", "&gt;").replace("\0", "<br>") + '"'

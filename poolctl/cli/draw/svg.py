@@ -1,7 +1,7 @@
-"""A picture as SVG: columns from the clients to the workers, boxes in boxes, and an arrow for each way.
+"""A diagram as SVG: columns from the clients to the workers, nested boxes, and arrows between them.
 
-Nothing but text and rectangles, in one file without anything from elsewhere; light or dark as the reader's system is.
-The widths of texts are reckoned by the widest letters of common fonts, so that nothing runs out of its box.
+The file is self-contained, consists of text and rectangles, and follows the reader's light or dark color scheme. Text
+widths are estimated by the widest letters of common fonts, so that no text overflows its box.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 
-from poolctl.description.diagram import Box, Picture
+from poolctl.description.diagram import Box, Diagram
 
-LETTER = 7.4  # pixels of a character at 12 px
-LINE = 16  # pixels from line to line
+# Pixels, unless another unit is named.
+LETTER = 7.4  # the width of a character at 12 px
+LINE = 16  # from line to line
 PAD = 10
-GAP = 14  # between boxes of a column
+GAP = 14  # between the boxes of a column
 COLUMN = 64  # between columns
 LANE = 20  # between arrows beside a column
-WIDE = 30  # characters of a line in a box
+WIDE = 30  # characters per line in a box
 
 TIP = (
     '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
@@ -51,7 +52,7 @@ STYLE = """
 
 
 class Placed(NamedTuple):
-    """A box with its place, in pixels from the top left."""
+    """A box with its position and size, in pixels from the top left."""
 
     box: Box
     x: float
@@ -62,9 +63,9 @@ class Placed(NamedTuple):
     inside: tuple[Placed, ...]
 
 
-def draw(picture: Picture) -> str:
-    """The drawing as one SVG file."""
-    columns = [[picture.clients], list(picture.listeners), [picture.processes]]
+def draw(diagram: Diagram) -> str:
+    """Return the diagram as one SVG file."""
+    columns = [[diagram.clients], list(diagram.listeners), [diagram.processes]]
     placed: list[Placed] = []
     x = float(PAD)
     for boxes in columns:
@@ -76,14 +77,14 @@ def draw(picture: Picture) -> str:
         placed += column
         x = max(each.x + each.width for each in column) + COLUMN
     by_name = {name: each for top in placed for name, each in _named(top)}
-    legend = list(_legend(picture, by_name))
+    legend = list(_legend(diagram, by_name))
     floor = max(each.y + each.height for each in placed) + GAP
     body = [line for each in placed for line in _drawn(each)]
-    body += _arrows(picture, by_name)
+    body += _arrows(diagram, by_name)
     for number, line in enumerate(legend):
         body.append(f'<text class="label" x="{PAD}" y="{floor + 12 + LINE * number:.0f}">{escape(line)}</text>')
-    title = escape(f"{picture.name}: {picture.summary}")
-    lanes = LANE * (len(picture.arrows) + 1)
+    title = escape(f"{diagram.name}: {diagram.summary}")
+    lanes = LANE * (len(diagram.arrows) + 1)
     right = max(each.x + each.width for each in placed) + lanes
     width = max(right, *(len(text) * LETTER for text in (title, *legend))) + 2 * PAD
     height = floor + LINE * len(legend) + PAD
@@ -140,11 +141,12 @@ def _named(placed: Placed) -> Iterator[tuple[str, Placed]]:
         yield from _named(inner)
 
 
-def _arrows(picture: Picture, by_name: dict[str, Placed]) -> Iterator[str]:
-    """Between columns straight, within one along its right side. Each has a number, which the legend explains."""
+def _arrows(diagram: Diagram, by_name: dict[str, Placed]) -> Iterator[str]:
+    """Arrows between columns are direct, those within a column run along its right side. The legend explains their
+    numbers."""
     edge = max(each.x + each.width for each in by_name.values())
     lane = 0
-    for number, (source, target, _) in enumerate(picture.arrows, 1):
+    for number, (source, target, _) in enumerate(diagram.arrows, 1):
         a, b = by_name[source], by_name[target]
         if a.x + a.width < b.x:
             yield from _across(a, b, number)
@@ -163,13 +165,13 @@ def _across(a: Placed, b: Placed, number: int) -> Iterator[str]:
 
 
 def _beside(a: Placed, b: Placed, x: float, number: int) -> Iterator[str]:
-    """Out of the lower half of one box, and into the upper half of the other."""
+    """An arrow from the lower half of one box to the upper half of the other."""
     y1, y2 = a.y + a.height * 2 / 3, b.y + b.height / 3
     way = f"M{a.x + a.width:.0f} {y1:.0f} L{x:.0f} {y1:.0f} L{x:.0f} {y2:.0f} L{b.x + b.width:.0f} {y2:.0f}"
     yield f'<path d="{way}" marker-end="url(#tip)"/>'
     yield f'<text class="label" x="{x + 4:.0f}" y="{(y1 + y2) / 2:.0f}">{number}</text>'
 
 
-def _legend(picture: Picture, by_name: dict[str, Placed]) -> Iterator[str]:
-    for number, (source, target, label) in enumerate(picture.arrows, 1):
+def _legend(diagram: Diagram, by_name: dict[str, Placed]) -> Iterator[str]:
+    for number, (source, target, label) in enumerate(diagram.arrows, 1):
         yield f"{number}  {by_name[source].box.title} to {by_name[target].box.title}: {label}"

@@ -1,40 +1,40 @@
-"""A picture in words and lines, for a terminal."""
+"""A diagram as text, for a terminal."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 
-from poolctl.cli.output import columns, wrapped
-from poolctl.description.diagram import Box, Choice, Picture
+from poolctl.cli.output import terminal_width, wrap_text
+from poolctl.description.diagram import Box, Choice, Diagram
 
-WIDEST = 100  # columns of a picture, in a pipe or a file too
-TREE = {"│": "|", "├": "|", "└": "`", "─": "-"}  # and what is drawn where the encoding does not have it
+MAX_COLUMNS = 100  # in pipes and files too
+TREE = {"│": "|", "├": "|", "└": "`", "─": "-"}  # with the substitutes for encodings that lack the character
 
 
-def draw(picture: Picture) -> str:
-    """Who is there, how a request travels, what each choice gives and costs, and what it equals."""
-    width = min(columns(sys.stdout) or WIDEST, WIDEST)
-    drawn = _lines_of_a_tree()
+def draw(diagram: Diagram) -> str:
+    """Return the processes, the path of a request, the choices with their trade-offs, and equivalent designs."""
+    width = min(terminal_width(sys.stdout) or MAX_COLUMNS, MAX_COLUMNS)
+    substitutes = _tree_substitutes()
     parts = [
-        *wrapped(f"{picture.name}: {picture.summary}", width, hang="  "),
+        *wrap_text(f"{diagram.name}: {diagram.summary}", width, hang="  "),
         "",
-        "Who is there",
-        *(line.translate(drawn) for line in _tree(picture, width)),
+        "Processes and sockets",
+        *(line.translate(substitutes) for line in _tree(diagram, width)),
         "",
-        "How a request travels",
-        *(line for number, step in enumerate(picture.steps, 1) for line in _item(f"{number:2}. ", step, width)),
+        "Path of a request",
+        *(line for number, step in enumerate(diagram.steps, 1) for line in _item(f"{number:2}. ", step, width)),
         "",
-        "What was chosen",
-        *(line for choice in picture.choices for line in _choice(choice, width)),
+        "Choices",
+        *(line for choice in diagram.choices for line in _choice(choice, width)),
     ]
-    if picture.designs:
-        parts += ["", "What it equals", *(line for each in picture.designs for line in _item("  * ", each, width))]
+    if diagram.designs:
+        parts += ["", "Equivalent designs", *(line for each in diagram.designs for line in _item("  * ", each, width))]
     return "\n".join(parts) + "\n"
 
 
-def _lines_of_a_tree() -> dict[int, str]:
-    """What stands for the lines of a tree, as str.translate takes it."""
+def _tree_substitutes() -> dict[int, str]:
+    """Return the translation table (str.translate) for the lines of the tree; empty if the encoding has them."""
     try:
         "".join(TREE).encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -42,11 +42,11 @@ def _lines_of_a_tree() -> dict[int, str]:
     return {}
 
 
-def _tree(picture: Picture, width: int) -> Iterator[str]:
-    for listener in picture.listeners:
+def _tree(diagram: Diagram, width: int) -> Iterator[str]:
+    for listener in diagram.listeners:
         about = f": {listener.about}" if listener.about else ""
         yield from _item("  ", f"{listener.title}{about}, held by the supervisor", width)
-    yield from _box(picture.processes, "  ", "  ", width)
+    yield from _box(diagram.processes, "  ", "  ", width)
 
 
 def _box(box: Box, lead: str, below: str, width: int) -> Iterator[str]:
@@ -54,7 +54,7 @@ def _box(box: Box, lead: str, below: str, width: int) -> Iterator[str]:
     about = f"  {box.about}" if box.about else ""
     text = f"{box.title}{many} ({box.kind}){about}"
     hang = below + ("│  " if box.inside else "   ")
-    first, *rest = wrapped(text, max(20, width - max(len(lead), len(hang)))) or [""]
+    first, *rest = wrap_text(text, max(20, width - max(len(lead), len(hang)))) or [""]
     yield lead + first
     yield from (hang + line for line in rest)
     for number, inner in enumerate(box.inside, 1):
@@ -72,4 +72,4 @@ def _choice(choice: Choice, width: int) -> Iterator[str]:
 
 
 def _item(lead: str, text: str, width: int) -> list[str]:
-    return wrapped(text, width, lead, " " * len(lead))
+    return wrap_text(text, width, lead, " " * len(lead))

@@ -1,4 +1,4 @@
-"""How findings are shown: a file for each word of ``--format``. None of them is imported until it is chosen."""
+"""Output formats of findings: one file for each value of ``--format``, imported only when it is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Format = Literal["human", "concise", "json", "github", "sarif"]
 
 
 class Report(NamedTuple):
-    """What was found in one topology, and what it assembles when it is valid. ``strict``: warnings count as errors."""
+    """The findings of one topology, and the description of a valid one. ``strict``: warnings count as errors."""
 
     file: str
     findings: Sequence[Diagnostic]
@@ -31,12 +31,12 @@ Show = Callable[[Sequence[Report]], None]
 
 
 def show(form: Format) -> Show:
-    """The function that prints reports in a format to standard output."""
+    """Return the function that prints reports in this format to standard output."""
     found: Show = import_module(f"poolctl.cli.formats.{form}").show
     return found
 
 
 def counted(reports: Sequence[Report]) -> str:
-    """How many of each severity there are, in words; empty when there is nothing."""
+    """Return the number of findings of each severity, in words; empty without findings."""
     counts = {severity: sum(report.count(severity) for report in reports) for severity in ("error", "warning", "note")}
     return ", ".join(number_of(count, severity) for severity, count in counts.items() if count)

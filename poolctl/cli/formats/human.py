@@ -1,4 +1,4 @@
-"""For people: each finding with the lines it is about. Colours on a terminal, and none where NO_COLOR is set."""
+"""Output for people: each finding with the lines that it is about, in color on a terminal unless NO_COLOR is set."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from io import StringIO
 from typing import TextIO
 
 from poolctl.cli.formats import Report, counted
-from poolctl.cli.output import columns, say
+from poolctl.cli.output import echo, terminal_width
 from poolctl.config.diagnostic import Diagnostic, printable
 from poolctl.config.human import Page, lines, plain
 
-MOST = 50  # findings of a file that are shown; whoever has more corrects these first
+MAX_FINDINGS = 50  # of a file that are shown; fixing these comes first
 STYLES = {
     "error": "bold red",
     "warning": "bold yellow",
@@ -26,48 +26,48 @@ MARKS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def show(reports: Sequence[Report]) -> None:
-    """Each report, and below several of them their sum."""
+    """Print each report, and a total when there are several."""
     for number, report in enumerate(reports):
         if number:
-            say()
+            echo()
         findings(report.findings, sys.stdout)
         if report.findings:
-            say()
+            echo()
         described = report.described if report.valid else ()
-        say("\n  ".join([f"{printable(report.file)}: {verdict(report)}", *described]))
+        echo("\n  ".join([f"{printable(report.file)}: {verdict(report)}", *described]))
     if len(reports) > 1:
-        say(f"\n{len(reports)} files: {counted(reports) or 'all valid'}")
+        echo(f"\n{len(reports)} files: {counted(reports) or 'all valid'}")
 
 
 def verdict(report: Report) -> str:
-    """The words after the name of the file."""
+    """Return the verdict on a report, to follow the name of the file."""
     found = counted([report])
     if report.count("error"):
         return found
     if not report.valid:
-        return f"{found}, and --strict counts warnings as errors"
+        return f"{found}; --strict counts warnings as errors"
     return f"valid, {found}" if found else "valid"
 
 
 def findings(found: Sequence[Diagnostic], stream: TextIO) -> None:
-    """Findings with an empty line between them."""
-    stream.write(written(found, stream))
+    """Write findings to a stream, with an empty line between them."""
+    stream.write(rendered(found, stream))
 
 
-def written(found: Sequence[Diagnostic], stream: TextIO) -> str:
-    """Findings as this stream takes them: in a terminal with colours, and wrapped between words."""
-    page = Page(columns(stream), stream.encoding or "")
-    text = _in_colours if stream.isatty() else _plain
-    shown = "\n".join(text(finding, page) for finding in found[:MOST])
-    return shown + (f"\n... and {len(found) - MOST} more\n" if len(found) > MOST else "")
+def rendered(found: Sequence[Diagnostic], stream: TextIO) -> str:
+    """Return findings as text for a stream: for a terminal in color, and wrapped between words."""
+    page = Page(terminal_width(stream), stream.encoding or "")
+    text = _in_color if stream.isatty() else _plain
+    shown = "\n".join(text(finding, page) for finding in found[:MAX_FINDINGS])
+    return shown + (f"\n... and {len(found) - MAX_FINDINGS} more\n" if len(found) > MAX_FINDINGS else "")
 
 
 def _plain(finding: Diagnostic, page: Page) -> str:
     return f"{plain(finding, page)}\n"
 
 
-def _in_colours(finding: Diagnostic, page: Page) -> str:
-    from rich.console import Console  # slow to import, and a pipe needs none
+def _in_color(finding: Diagnostic, page: Page) -> str:
+    from rich.console import Console  # slow to import, and not needed for a pipe
     from rich.text import Text
 
     out = StringIO()

@@ -1,8 +1,8 @@
-"""For programs: one object, in the shape of `terraform validate -json`.
+"""Output for programs: one object, in the shape of `terraform validate -json`.
 
-``format_version`` grows by its second number when keys are added and by its first when one changes. Lines and columns
-count from 1, in characters; the end is exclusive. A finding about an option of the command line has that option as its
-filename, and ``is_file`` false.
+The second number of ``format_version`` grows when keys are added, the first when a key changes. Lines and columns count
+from 1, in characters; the end is exclusive. A finding about a command-line option has the option as its filename, and
+``is_file`` is false.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from poolctl.cli.formats import Report
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 from poolctl.config.diagnostic import Diagnostic, Place
 
 FORMAT_VERSION = "1.0"
 
 
 def show(reports: Sequence[Report]) -> None:
-    """One object for all reports."""
+    """Print one object for all reports."""
     errors = sum(report.count("error") for report in reports)
-    say(
+    echo(
         json.dumps(
             {
                 "format_version": FORMAT_VERSION,
@@ -33,12 +33,12 @@ def show(reports: Sequence[Report]) -> None:
             },
             indent=2,
         ),
-        whole=True,
+        wrap=False,
     )
 
 
 def finding(diagnostic: Diagnostic) -> dict[str, Any]:
-    """One finding; every key is always there."""
+    """Return one finding; it always has every key."""
     source, span = diagnostic.place
     return {
         "severity": diagnostic.severity,

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 (OASIS, 2020), which code scanners exchange. https://docs.oasis-open.org/sarif/sarif/v2.1.0/"""
+"""SARIF 2.1.0 (OASIS, 2020), a format for code scanners. https://docs.oasis-open.org/sarif/sarif/v2.1.0/"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from poolctl import __version__
 from poolctl.cli.formats import Report
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic, Place
 
@@ -18,7 +18,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 
 
 def show(reports: Sequence[Report]) -> None:
-    """One run with all reports."""
+    """Print one run with all reports."""
     found = [finding for report in reports for finding in report.findings]
     codes = sorted({finding.code for finding in found})
     driver = {
@@ -32,7 +32,7 @@ def show(reports: Sequence[Report]) -> None:
         "columnKind": "unicodeCodePoints",
         "results": [_result(finding, codes) for finding in found],
     }
-    say(json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2), whole=True)
+    echo(json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2), wrap=False)
 
 
 def _rule(code: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _result(finding: Diagnostic, codes: Sequence[str]) -> dict[str, Any]:
 
 
 def _location(place: Place) -> dict[str, Any]:
-    """A place in a file, or the option of the command line as a logical location."""
+    """Return a position in a file, or a command-line option as a logical location."""
     source, span = place
     if not source.is_file:
         return {"logicalLocations": [{"name": source.name, "kind": "parameter"}]}

@@ -1,4 +1,4 @@
-"""poolctl init: write a commented topology after asking what the app is."""
+"""poolctl init: ask about the app, then write a commented topology for it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def _option(field: str, metavar: str | None = None) -> Any:
 
 def init(
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; -: to standard output.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - for standard output.")
     ] = "topology.yaml",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, take defaults for what is not given.")] = False,
-    name: Annotated[str, typer.Option(metavar="NAME", help="The server's name. The default is the project's.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; use defaults for missing options.")] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The server's name (default: the project's).")] = "",
     app: Annotated[str | None, _option("app", "MODULE:CALLABLE")] = None,
     kind: Annotated[Kind | None, _option("kind")] = None,
     production: Annotated[bool | None, _option("production")] = None,
@@ -37,10 +37,10 @@ def init(
     thread_safe: Annotated[bool | None, _option("thread_safe")] = None,
     preload: Annotated[bool | None, _option("preload")] = None,
 ) -> None:
-    """Write a commented topology for an app: look for it here, ask what decides something, say why.
+    """Find the app in this folder, ask what matters for its topology, and write that with a reason for each choice.
 
-    Nothing is imported or run to find the app. Exits with 0 when the file is written, 1 when the answers end early,
-    2 when the file exists already, or there is no terminal to ask on.
+    Nothing is imported or run to find the app. Exits with 0 if the file was written, 1 if the answers ended early, 2 if
+    the file already exists, an answer is invalid, or there is no terminal to ask on.
     """
     given = {
         "app": app,
@@ -58,7 +58,7 @@ def init(
         "thread_safe": thread_safe,
         "preload": preload,
     }
-    from poolctl.cli.init.session import Session  # asks and writes; --help needs none of it
+    from poolctl.cli.init.session import Session  # not needed for --help
 
     session = Session(output, force=force, name=name, given={k: v for k, v in given.items() if v is not None})
     raise typer.Exit(session.run(defaults=yes))

@@ -1,4 +1,4 @@
-"""The conversation of `poolctl init`: takes what the options say, and asks for what still decides something."""
+"""The interview of `poolctl init`: takes answers from options, and asks the questions that still matter."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from poolctl.cli.init.parse import Wrong, read, read_app
+from poolctl.cli.init.parse import InvalidAnswer, parse, parse_app
 from poolctl.cli.init.questions import QUESTIONS, Question
 from poolctl.proposal.answers import BUILT_IN, FOLDERS, TARGETED, Answers, asked
-from poolctl.proposal.scan import Candidate, Look
+from poolctl.proposal.scan import Candidate, ScanResult
 
 T = TypeVar("T")
 OFFERED_MAX = 9
 
 
 class Unanswered(Exception):
-    """There is no terminal to ask on. ``flags``: the options that would answer, and what their default would be."""
+    """There is no terminal to ask on. ``flags``: the options that answer the questions, and their defaults."""
 
     def __init__(self, flags: list[tuple[str, str]]) -> None:
         super().__init__(", ".join(flag for flag, _ in flags))
@@ -30,104 +30,105 @@ class Unanswered(Exception):
 
 
 class Interview:
-    """Answers from options, from a person, or from the defaults."""
+    """Collects answers from options, from the user, or from the defaults."""
 
-    def __init__(self, look: Look, given: Mapping[str, Any], console: Console | None) -> None:
-        """``given``: fields of Answers that options answer. ``console``: where to ask; None: no questions."""
-        self._look = look
+    def __init__(self, scan: ScanResult, given: Mapping[str, Any], console: Console | None) -> None:
+        """``given``: fields of Answers that options answer. ``console``: where to ask; None: ask nothing."""
+        self._scan = scan
         self._given = given
         self._console = console
         self._missing: list[tuple[str, str]] = []
 
     def hold(self, start: Answers, *, defaults: bool) -> Answers:
-        """All that decides something. Where no question can be asked it is the default, if ``defaults`` says so.
+        """Return the complete answers. Without a console the defaults are used if ``defaults`` is true.
 
-        Raises Unanswered, and Wrong for what options say; EOFError and KeyboardInterrupt of the terminal.
+        Raises Unanswered; InvalidAnswer for the value of an option; EOFError and KeyboardInterrupt from the terminal.
         """
         answers, candidate = self._app(start)
-        settled = {"app"}
-        while fields := [field for field in asked(answers) if field not in settled]:
+        answered = {"app"}
+        while fields := [field for field in asked(answers) if field not in answered]:
             field = fields[0]
             answers = replace(answers, **{field: self._answer(field, _default(field, answers, candidate))})
-            settled.add(field)
+            answered.add(field)
         if self._missing and not defaults:
             raise Unanswered(self._missing)
         return answers
 
     def _answer(self, field: str, default: Any) -> Any:
         if field in self._given:
-            return read(field, self._given[field])
+            return parse(field, self._given[field])
         if self._console:
-            return self._ask(QUESTIONS[field], default, lambda typed: read(field, typed))
+            return self._ask(QUESTIONS[field], default, lambda typed: parse(field, typed))
         self._missing.append((QUESTIONS[field].flags, QUESTIONS[field].word(default)))
         return default
 
     def _app(self, start: Answers) -> tuple[Answers, Candidate | None]:
-        """The app and its kind, and what was found out about it."""
+        """Return the answers with the app and its kind, and the candidate that was found in the folder, if any."""
         kind, app = self._given.get("kind", ""), self._given.get("app", "")
         if kind in BUILT_IN:
             return replace(start, kind=kind), None
-        offered = [each for each in self._look.candidates if _suits(each, kind)]
+        offered = [each for each in self._scan.candidates if _suits(each, kind)]
         if not app:
-            app = self._which(offered)
+            app = self._choose_app(offered)
         candidate = next((each for each in offered if app in (each.app, each.app.partition(":")[0])), None)
         if not kind:
             known = candidate.kind if candidate else app if app in BUILT_IN else ""
             kind = known or _kind_of_path(app) or self._kind(app)
         if kind in BUILT_IN:
             return replace(start, kind=kind), None
-        app = read_app(kind, candidate.app if candidate else app)
+        app = parse_app(kind, candidate.app if candidate else app)
         if candidate:
             start = replace(start, directory=candidate.directory, where=candidate.why)
         return replace(start, kind=kind, app=app), candidate
 
-    def _which(self, offered: list[Candidate]) -> str:
+    def _choose_app(self, offered: list[Candidate]) -> str:
         offered = offered[:OFFERED_MAX]
         best = offered[0].app if offered else ""
         if not self._console:
             if not best:
-                why = "no app was found here: name it, --app MODULE:CALLABLE, or try poolctl out with --kind demo"
-                raise Wrong("\n".join([why, *self._look.notes]))  # a factory, or a file that is no Python
+                why = "no app found in this folder; name it with --app MODULE:CALLABLE, or try --kind demo"
+                raise InvalidAnswer("\n".join([why, *self._scan.notes]))  # a factory, or a file with a syntax error
             self._missing.append((QUESTIONS["app"].flags, best))
             return best
         question = QUESTIONS["app"]
-        self._say(question)
+        self._print_question(question)
         if offered:
-            self._rows(
+            self._print_rows(
                 [
                     (str(at), each.app, f"{each.why} ({each.kind})" if each.kind else each.why)
                     for at, each in enumerate(offered, 1)
                 ]
             )
-            self._console.print("A number, or another one: package.module:callable or a folder", style="dim")
+            self._console.print("Type a number, package.module:callable, or the path of a folder", style="dim")
         else:
             self._console.print(
-                "Found none here: write package.module:callable or a folder, or demo to try poolctl out", style="dim"
+                "None found here. Type package.module:callable or the path of a folder; demo for the built-in app",
+                style="dim",
             )
 
         def reader(typed: str) -> str:
             if typed.isdecimal():
                 if not 1 <= int(typed) <= len(offered):
-                    raise Wrong(f"there is no number {typed}")
+                    raise InvalidAnswer(f"{typed} is not on the list")
                 return offered[int(typed) - 1].app
-            return typed if _kind_of_path(typed) or typed in BUILT_IN else read_app("wsgi", typed)
+            return typed if _kind_of_path(typed) or typed in BUILT_IN else parse_app("wsgi", typed)
 
-        return self._until(reader, best, "1" if best else "")
+        return self._ask_until_valid(reader, best, "1" if best else "")
 
     def _kind(self, app: str) -> str:
         if not self._console:
-            raise Wrong(f"{app} is not among what was found here, say how it is called: --kind wsgi or --kind asgi")
+            raise InvalidAnswer(f"{app} was not found in this folder; add its interface: --kind wsgi or --kind asgi")
         question = QUESTIONS["kind"]
         called = tuple(choice for choice in question.choices if choice[0] in TARGETED)  # a folder is known by its path
-        return str(self._ask(replace(question, choices=called), "wsgi", lambda typed: read("kind", typed)))
+        return str(self._ask(replace(question, choices=called), "wsgi", lambda typed: parse("kind", typed)))
 
     def _ask(self, question: Question, default: T, reader: Callable[[str], T]) -> T:
-        self._say(question)
-        self._rows([(word, meaning) for word, meaning in question.choices])
-        return self._until(reader, default, question.word(default) or "none")
+        self._print_question(question)
+        self._print_rows([(word, meaning) for word, meaning in question.choices])
+        return self._ask_until_valid(reader, default, question.word(default) or "none")
 
-    def _until(self, reader: Callable[[str], T], default: T, shown: str) -> T:
-        """Ask again until it can be read; nothing is the default, where there is one."""
+    def _ask_until_valid(self, reader: Callable[[str], T], default: T, shown: str) -> T:
+        """Ask until the answer is valid, and return it. An empty answer takes the default, if there is one."""
         assert self._console is not None
         while True:
             self._console.print(f"[{shown}] " if shown else "> ", end="", style="green", markup=False)
@@ -138,16 +139,16 @@ class Interview:
                 continue
             try:
                 return reader(typed)
-            except Wrong as wrong:
-                self._console.print(str(wrong), style="red", markup=False)
+            except InvalidAnswer as error:
+                self._console.print(str(error), style="red", markup=False)
 
-    def _say(self, question: Question) -> None:
+    def _print_question(self, question: Question) -> None:
         assert self._console is not None
         self._console.print()
         self._console.print(question.asks, style="bold", markup=False)
         self._console.print(question.why, style="dim", markup=False)
 
-    def _rows(self, rows: list[tuple[str, ...]]) -> None:
+    def _print_rows(self, rows: list[tuple[str, ...]]) -> None:
         if not rows or not self._console:
             return
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -162,7 +163,7 @@ def _suits(candidate: Candidate, kind: str) -> bool:
 
 
 def _kind_of_path(app: str) -> str:
-    """``static`` or ``cgi`` where it is a path."""
+    """Return ``static`` or ``cgi`` for a path; empty for anything else."""
     folder = os.path.isdir(app) and not os.path.exists(os.path.join(app, "__init__.py"))
     if "/" not in app and not folder:
         return ""

@@ -1,4 +1,4 @@
-"""poolctl plugin: what is installed, what a plugin is, whether it keeps its promises, and how to begin one."""
+"""poolctl plugin: list, show, check and create plugins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poolctl.cli.plugin.show import show
 
 HELP = {"help_option_names": ["-h", "--help"]}
 plugin = typer.Typer(
-    help="Parts of your own: list them, show one, check it, or begin one.",
+    help="List, show, check or create plugins: parts of a topology that are not built in.",
     add_completion=False,
     context_settings=HELP,
     no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""poolctl plugin check: does a strategy keep the contract of all strategies?"""
+"""poolctl plugin check: run the contract tests of dispatch strategies on a plugin."""
 
 from __future__ import annotations
 
@@ -11,52 +11,54 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from poolctl.assembly.plugins.reference import Reference
 
 PATIENCE = 120.0  # seconds for all checks together
 BROKEN = 1
-OVER = "over"
+FINISHED = "finished"  # what the process writes after the last check
 
 
 def check(
-    what: Annotated[str, typer.Argument(metavar="NAME|FILE[:CLASS]", help="An installed strategy, or a file's.")],
+    what: Annotated[str, typer.Argument(metavar="NAME|FILE[:CLASS]", help="An installed strategy, or one in a file.")],
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="OPTION=VALUE", help="An option of the strategy; may be repeated."),
+        typer.Option("--set", metavar="OPTION=VALUE", help="An option of the strategy. May be repeated."),
     ] = None,
-    affine: Annotated[bool, typer.Option("--affine", help="It promises to keep a client's tasks together.")] = False,
-    fairness: Annotated[float, typer.Option(min=1.0, help="Times an equal share that one inbox may get.")] = 3.0,
-    live: Annotated[bool, typer.Option("--live/--no-live", help="With a server on loopback too.")] = True,
+    affine: Annotated[bool, typer.Option("--affine", help="Require that a client's tasks stay together.")] = False,
+    fairness: Annotated[
+        float, typer.Option(min=1.0, help="How many times an equal share of the tasks one inbox may get.")
+    ] = 3.0,
+    live: Annotated[bool, typer.Option("--live/--no-live", help="Include a server on loopback.")] = True,
 ) -> None:
-    """Check a dispatch strategy against the contract of all strategies, as poolctl.testing does in tests of its own.
+    """Check a dispatch strategy against the contract of all strategies (poolctl.testing).
 
-    Any history of tasks and workers, fairness, affinity, memory, time, purity, and one live server. Exits with 1 when
-    it breaks one of them.
+    It covers random histories of tasks and workers, fairness, affinity, memory, decision time, purity, and a live
+    server. Exits with 1 if a check fails.
     """
-    from poolctl.cli.plugin.find import found, left
+    from poolctl.cli.plugin.find import error_exit, find_plugin
 
-    reference, description = found(what, ["dispatch"])
+    reference, description = find_plugin(what, ["dispatch"])
     if reference.axis != "dispatch":
-        raise left(f"{what} is a plugin of {reference.axis}, and only strategies of dispatch have a contract so far")
+        raise error_exit(f"{what} is a plugin for {reference.axis}; only dispatch strategies can be checked so far")
     given = _values(options or [])
     missing = [name for name in description.required if name not in given]
     if missing:
-        raise left(f"{what} needs the option {missing[0]}", f"for instance --set {missing[0]}=...")
+        raise error_exit(f"{what} requires the option {missing[0]}", f"add --set {missing[0]}=VALUE")
     try:
-        import hypothesis  # noqa: F401  # is it there?
+        import hypothesis  # noqa: F401  # is it installed?
     except ModuleNotFoundError:
-        raise left("the checks need hypothesis", "pip install 'poolctl[testing]'") from None
+        raise error_exit("the checks need hypothesis", "pip install 'poolctl[testing]'") from None
     promises = {"affine": affine, "fairness": fairness, "live": live}
-    code = _apart(lambda begins: _run(reference, given, promises, begins))
+    code = _run_in_child(lambda begin: _run(reference, given, promises, begin))
     raise typer.Exit(code)
 
 
 def _values(options: list[str]) -> dict[str, Any]:
-    """As topologies write them."""
-    from poolctl.cli.plugin.find import left
+    """Parse the values of --set as topologies do."""
+    from poolctl.cli.plugin.find import error_exit
     from poolctl.config.diagnostic import Invalid
     from poolctl.config.loader import construct, parse
     from poolctl.config.sources import option as source
@@ -65,18 +67,21 @@ def _values(options: list[str]) -> dict[str, Any]:
     for text in options:
         name, equals, value = text.partition("=")
         if not equals:
-            raise left(f"--set {text} has no value", f"for instance --set {name}=3")
+            raise error_exit(f"--set {text} has no value", f"write --set {name}=VALUE")
         try:
             node = parse(source(value))
             found[name] = None if node is None else construct(node)
         except Invalid as invalid:
-            raise left(f"--set {text}: {invalid.diagnostics[0].message}") from None
+            raise error_exit(f"--set {text}: {invalid.diagnostics[0].message}") from None
     return found
 
 
-def _apart(work: Callable[[Callable[[str], None]], int]) -> int:
-    """In a process of its own: the strategy may hang or leave. The work says which check it begins, and nothing at its
-    end: a process that left in the middle of one has not kept it, whatever its exit code is."""
+def _run_in_child(work: Callable[[Callable[[str], None]], int]) -> int:
+    """Run the checks in a child process, because the strategy may hang or exit. Returns the exit code.
+
+    ``work`` receives a function to call with the name of each check before it begins. If the process ends without
+    having finished, the last check has failed, whatever its exit code.
+    """
     from poolctl.assembly.sandbox.offspring import adopting
     from poolctl.runtime.system import forked
 
@@ -89,7 +94,7 @@ def _apart(work: Callable[[Callable[[str], None]], int]) -> int:
             try:
                 code = work(lambda name: _note(writer, name))
                 sys.stdout.flush()
-                _note(writer, OVER)
+                _note(writer, FINISHED)
             finally:
                 os._exit(code)
         os.close(writer)
@@ -98,11 +103,11 @@ def _apart(work: Callable[[Callable[[str], None]], int]) -> int:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 code, last = os.waitstatus_to_exitcode(status), _last(begun)
-                return code if last == OVER else _ended(last, f"left with {code}")
+                return code if last == FINISHED else _ended(last, f"exited with status {code}")
             time.sleep(0.02)
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-        return _ended(_last(begun), f"was not over after {PATIENCE:g} s")
+        return _ended(_last(begun), f"did not finish within {PATIENCE:g} s")
 
 
 def _note(writer: int, name: str) -> None:
@@ -110,7 +115,7 @@ def _note(writer: int, name: str) -> None:
 
 
 def _last(begun: TextIO) -> str:
-    """What the process, which has ended, noted last; what it started may still have the pipe open."""
+    """Return the last line that the process wrote before it ended; its own children may still hold the pipe open."""
     os.set_blocking(begun.fileno(), False)
     data = b""
     while more := _read(begun.fileno()):
@@ -126,13 +131,13 @@ def _read(reader: int) -> bytes:
 
 
 def _ended(check: str, how: str) -> int:
-    at = f" at {check.replace('_', ' ')!r}" if check else ""
-    say(f"error: the process with the checks {how}{at}", err=True)
+    during = f" during the check {check.replace('_', ' ')!r}" if check else ""
+    echo(f"error: the process that runs the checks {how}{during}", err=True)
     return BROKEN
 
 
-def _run(reference: Reference, given: dict[str, Any], promises: dict[str, Any], begins: Callable[[str], None]) -> int:
-    """A line for each check; how many are broken."""
+def _run(reference: Reference, given: dict[str, Any], promises: dict[str, Any], begin: Callable[[str], None]) -> int:
+    """Run the checks and print a line for each. Returns the exit code."""
     from pydantic import ValidationError
     from rich.console import Console
 
@@ -146,23 +151,23 @@ def _run(reference: Reference, given: dict[str, Any], promises: dict[str, Any], 
         values = values_of(kind, given)
         kind(**values)
     except (ValidationError, ValueError) as error:
-        console.print(f"error: its options are not right: {error}", markup=False)
+        console.print(f"error: invalid options: {error}", markup=False)
         return BROKEN
     use = f"{reference.path}:{reference.name}" if reference.path else reference.text
     contract = type("Contract", (DispatchContract,), {"strategy": kind, "use": use})
     contract.make = staticmethod(lambda: kind(**values))  # type: ignore[attr-defined]
     contract.affine, contract.fairness = promises["affine"], promises["fairness"]  # type: ignore[attr-defined]
     chosen = [name for name in names() if promises["live"] or name != "live"]
-    broken = []
+    failed = 0
     for name in chosen:
-        begins(name)
-        if not _checked(console, contract(), name):
-            broken.append(name)
-    console.print(f"{reference.text}: {f'{len(broken)} broken' if broken else 'all kept'}", markup=False)
-    return BROKEN if broken else 0
+        begin(name)
+        failed += not _passes(console, contract(), name)
+    summary = f"{failed} of {len(chosen)} checks failed" if failed else "all checks passed"
+    console.print(f"{reference.text}: {summary}", markup=False)
+    return BROKEN if failed else 0
 
 
-def _checked(console: Any, contract: Any, name: str) -> bool:
+def _passes(console: Any, contract: Any, name: str) -> bool:
     from unittest import SkipTest
 
     from poolctl.testing.violation import Violation
@@ -178,7 +183,7 @@ def _checked(console: Any, contract: Any, name: str) -> bool:
         for line in str(violation).splitlines():
             console.print(f"    {line}", markup=False)
         return False
-    except Exception:  # noqa: BLE001  # what no check foresees is shown as it is
+    except Exception:  # noqa: BLE001  # an error that the checks do not expect is shown with its traceback
         console.print(f"[red]x[/] {name.replace('_', ' ')}")
         console.print(traceback.format_exc().rstrip(), markup=False)
         return False

@@ -1,4 +1,4 @@
-"""From an argument of the command line to a plugin, or the words why there is none."""
+"""Finds the plugin that a command-line argument names, or reports why there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     Found = tuple[Reference, Description]
 
 UNUSABLE = 2
-CLASSES = 32  # of one file that are looked at
+MAX_CLASSES = 32  # of one file that are examined
 
 
-def found(what: str, axes: Sequence[str] = ()) -> Found:
-    """The plugin of FILE, of FILE:CLASS, or of a name; of a file with several the only one of ``axes``. Says what is
-    wrong on standard error and leaves with 2."""
+def find_plugin(what: str, axes: Sequence[str] = ()) -> Found:
+    """Return the plugin that FILE, FILE:CLASS or a name refers to. A FILE must have exactly one plugin for ``axes``.
+
+    Otherwise prints an error and exits with 2.
+    """
     from poolctl.assembly.plugins.reference import AXES, is_file
 
     if is_file(what) and ":" not in what:
@@ -33,12 +35,12 @@ def found(what: str, axes: Sequence[str] = ()) -> Found:
     if plugin is not None:
         return plugin
     if is_file(what):
-        raise left(f"{what} is below none of the classes of poolctl.plugin that are for an axis: {', '.join(AXES)}")
-    raise left(f'there is no plugin "{what}"', _instead(what, axes))
+        raise error_exit(f"{what} is not a subclass of a poolctl.plugin class for one of the axes {', '.join(AXES)}")
+    raise error_exit(f'unknown plugin "{what}"', _suggestion(what, axes))
 
 
-def _instead(what: str, axes: Sequence[str]) -> str:
-    """What may have been meant. ``axes``: those of which plugins alone are asked for; empty: words of poolctl too."""
+def _suggestion(what: str, axes: Sequence[str]) -> str:
+    """Return a similar name, or how to list all names. ``axes``: whose plugins alone are accepted; empty: all names."""
     from poolctl.assembly.plugins.reference import AXES, references
     from poolctl.assembly.registry import REGISTRY, words
     from poolctl.similar import similar
@@ -50,24 +52,25 @@ def _instead(what: str, axes: Sequence[str]) -> str:
 
 
 def _only_one(file: str, axes: Sequence[str]) -> Found:
-    """The plugin of a file that has one."""
+    """Return the plugin of a file that has exactly one."""
     try:
         tree = ast.parse(Path(file).expanduser().read_bytes(), file)
-    except (OSError, SyntaxError, ValueError):  # importing it says so
+    except (OSError, SyntaxError, ValueError):  # the import below reports the error
         names = ["Mine"]
     else:
         names = [each.name for each in tree.body if isinstance(each, ast.ClassDef) and not each.name.startswith("_")]
-    plugins = [plugin for name in names[:CLASSES] if (plugin := _plugin(f"{file}:{name}")) and plugin[0].axis in axes]
+    candidates = [_plugin(f"{file}:{name}") for name in names[:MAX_CLASSES]]
+    plugins = [plugin for plugin in candidates if plugin and plugin[0].axis in axes]
     if len(plugins) == 1:
         return plugins[0]
     if plugins:
         several = ", ".join(reference.name for reference, _ in plugins)
-        raise left(f"{file} has several plugins: {several}", f"say which, for instance {plugins[0][0].text}")
-    raise left(f"{file} has no class below one of poolctl.plugin that is for {' or '.join(axes)}")
+        raise error_exit(f"{file} has several plugins: {several}", f"name one, for instance {plugins[0][0].text}")
+    raise error_exit(f"{file} has no subclass of a poolctl.plugin class for {' or '.join(axes)}")
 
 
 def _plugin(what: str) -> Found | None:
-    """None: it is not there, or of no axis."""
+    """Return the plugin that a reference names; None if it does not exist, or is not for an axis."""
     from poolctl.assembly.plugins.inspection import Description, described
     from poolctl.assembly.plugins.reference import AXES, NotFound, find
 
@@ -76,20 +79,20 @@ def _plugin(what: str) -> Found | None:
         if reference is None:
             continue
         if isinstance(reference, NotFound):
-            raise left(reference.message, reference.help)
+            raise error_exit(reference.message, reference.help)
         description = described(reference)
         if isinstance(description, Description):
             return reference, description
-        if "is not a subclass of poolctl.plugin" not in description.message:  # it is of this axis, and cannot be used
-            raise left(description.message, description.help, description.detail)
+        if "is not a subclass of poolctl.plugin" not in description.message:  # it is for this axis, but unusable
+            raise error_exit(description.message, description.help, description.detail)
     return None
 
 
-def left(message: str, fix: str = "", detail: str = "") -> typer.Exit:
-    """Said on standard error, and the way out."""
-    say(f"error: {message}", err=True)
+def error_exit(message: str, fix: str = "", detail: str = "") -> typer.Exit:
+    """Print an error with its fix and details. Returns the exit to raise."""
+    echo(f"error: {message}", err=True)
     if fix:
-        say(f"help: {fix}", err=True)
+        echo(f"help: {fix}", err=True)
     if detail:
-        say(detail, err=True)
+        echo(detail, err=True)
     return typer.Exit(UNUSABLE)

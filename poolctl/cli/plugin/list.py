@@ -1,4 +1,4 @@
-"""poolctl plugin list: the words of each axis, and the distribution of each."""
+"""poolctl plugin list: the words of each axis, and the distribution that each comes from."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 
 class Form(StrEnum):
-    """The words of --format."""
+    """The values of --format."""
 
     TEXT = "text"
     JSON = "json"
 
 
 def list_plugins(
-    form: Annotated[Form, typer.Option("--format", help="How it is printed.")] = Form.TEXT,
+    form: Annotated[Form, typer.Option("--format", help="Output for people, or for programs.")] = Form.TEXT,
 ) -> None:
-    """List the parts that topologies can name: poolctl's own, and those of installed plugins.
+    """List the parts that topologies can name: the built-in ones, and those of installed plugins.
 
-    Only names are read, and nothing is imported. Two distributions with the same name are both listed, and neither can
+    Only names are read; nothing is imported. If two distributions use the same name, both are listed, and neither can
     be used.
     """
     import json
@@ -37,8 +37,8 @@ def list_plugins(
         rows += [(axis, each.text, each.distribution) for each in (references(axis) if axis in AXES else [])]
     if form is Form.JSON:
         found = [dict(zip(("axis", "name", "distribution"), row, strict=True)) for row in rows]
-        say(json.dumps(found, indent=2), whole=True)
+        echo(json.dumps(found, indent=2), wrap=False)
         return
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for axis, name, distribution in rows:
-        say(f"{axis.ljust(widths[0])}  {name.ljust(widths[1])}  {distribution}")
+        echo(f"{axis.ljust(widths[0])}  {name.ljust(widths[1])}  {distribution}")

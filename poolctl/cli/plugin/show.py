@@ -1,4 +1,4 @@
-"""poolctl plugin show: what a plugin is for, what its options are, where it is from and where it fits."""
+"""poolctl plugin show: a plugin's purpose, options and origin, and what it fits with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poolctl.cli.output import say
+from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,32 +22,32 @@ LIMITS = {
     "exclusiveMaximum": "less than {:g}",
     "minLength": "at least {} long",
     "maxLength": "at most {} long",
-    "minItems": "at least {} of them",
-    "maxItems": "at most {} of them",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
 }
 
 
 def show(
-    what: Annotated[str, typer.Argument(metavar="NAME|FILE[:CLASS]", help="An installed one, or a file's.")],
+    what: Annotated[str, typer.Argument(metavar="NAME|FILE[:CLASS]", help="An installed plugin, or one in a file.")],
 ) -> None:
-    """Show a plugin: its docstring, its options, its distribution, and what it fits with.
+    """Show a plugin: its docstring, options and distribution, and what it fits with.
 
-    It is imported in a process of its own.
+    It is imported in a separate process.
     """
-    from poolctl.cli.plugin.find import found
+    from poolctl.cli.plugin.find import find_plugin
     from poolctl.description.glossary import axes_of, explain_key
 
     own = axes_of(what)
     if own:
-        say("\n".join(explain_key(f"{axis}.{what}") for axis in own), end="")
+        echo("\n".join(explain_key(f"{axis}.{what}") for axis in own), end="")
         return
-    reference, description = found(what)
-    if not description.required:  # whether it looks at requests is said by an instance
+    reference, description = find_plugin(what)
+    if not description.required:  # only an instance tells whether it inspects requests
         from poolctl.assembly.plugins.inspection import Description, described
 
         made = described(reference, {})
         description = made if isinstance(made, Description) else description
-    say("\n".join(_lines(reference, description)))
+    echo("\n".join(_lines(reference, description)))
 
 
 def _lines(reference: Reference, description: Description) -> Iterator[str]:
@@ -69,13 +69,13 @@ def _lines(reference: Reference, description: Description) -> Iterator[str]:
         yield from (f"  {line}" for line in fitting(reference.axis, like, **asks))
     hooks = facts.get("hooks") or []
     if hooks:
-        yield from ("", f"beside pick it has: {', '.join(hooks)}")
+        yield from ("", f"methods besides pick: {', '.join(hooks)}")
     if reference.axis == "app":
-        yield from ("", f"speaks the protocol {facts['protocol']}")
+        yield from ("", f"protocol: {facts['protocol']}")
 
 
 def _option(name: str, schema: dict[str, Any], description: Description) -> str:
-    """Its meaning, its type and limits, its default."""
+    """Return an option's meaning, type, limits and default."""
     kind = ", ".join(filter(None, _kinds(schema)))
     value = schema.get("default", "none")
     given = json.dumps(value) if value == "" or isinstance(value, bool | list | dict) else value
@@ -84,7 +84,7 @@ def _option(name: str, schema: dict[str, Any], description: Description) -> str:
 
 
 def _kinds(schema: dict[str, Any]) -> Iterator[str]:
-    """What a value has to be, in words."""
+    """Yield the type of a value and its limits, in words."""
     from poolctl.config.units import READERS
 
     units = {"seconds": "a time", "bytes": "a size"}

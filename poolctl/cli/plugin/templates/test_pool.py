@@ -7,5 +7,5 @@ from my_part import MyPart
 def test_it_is_a_pool_of_processes() -> None:
     pool = MyPart(size=3, niceness=7)
     assert isinstance(pool, Process)
-    assert pool.shape(3, gathers=False) == (3, 1)
+    assert pool.shape(3, shares_one_event_set=False) == (3, 1)
     assert pool.niceness == 7
