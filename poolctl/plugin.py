@@ -1,7 +1,7 @@
-"""Everything that the author of a plugin may import: the same that poolctl's own parts are made of.
+"""The interface for plugins: everything that they may import, which is also what poolctl's own parts are built on.
 
-A dispatch strategy is a dataclass below ``Dispatch``; the other axes have ``App``, ``Protocol``, ``Pool`` and
-``Ownership``. What is not named here may change without notice.
+A dispatch strategy is a dataclass derived from ``Dispatch``; the base classes of the other axes are ``App``,
+``Protocol``, ``Pool`` and ``Ownership``. Names that are not exported here may change without notice.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from poolctl_consistent_hash import ConsistentHash
 
 from poolctl.testing import DispatchContract
 from poolctl.testing.checks import tasks
-from poolctl.testing.simulation import Request, World, task
+from poolctl.testing.simulation import Request, Simulation, task
 
 
 class TestByClient(DispatchContract):
@@ -26,41 +26,41 @@ class TestByPath(TestByClient):
     make = staticmethod(lambda: ConsistentHash(by="path"))
 
 
-def met(world: World, of: Request) -> int:
+def met(simulation: Simulation, of: Request) -> int:
     """Where a task goes; it stays there."""
-    world.arrive(task("192.0.2.1", asked=of))
-    return world.under_way[-1].inbox
+    simulation.arrive(task("192.0.2.1", asked=of))
+    return simulation.in_flight[-1].inbox
 
 
 def test_a_key_that_everybody_asks_for_overflows() -> None:
-    world = World(ConsistentHash(by="path", slack=0.25), 4)
+    simulation = Simulation(ConsistentHash(by="path", slack=0.25), 4)
     for _ in range(100):
-        met(world, Request("GET", b"/hot", []))
-    assert max(world.given) <= 1.25 * 100 / 4 + 1
+        met(simulation, Request("GET", b"/hot", []))
+    assert max(simulation.dispatched) <= 1.25 * 100 / 4 + 1
 
 
 def test_keys_come_back_to_a_successor() -> None:
-    world = World(ConsistentHash(), 5)
+    simulation = Simulation(ConsistentHash(), 5)
 
     def owners() -> list[int]:
         found = []
         for each in tasks(200):
-            world.arrive(each)
-            found.append(world.under_way[-1].inbox)
-            world.finish()
+            simulation.arrive(each)
+            found.append(simulation.in_flight[-1].inbox)
+            simulation.finish()
         return found
 
     before = owners()
-    world.leave(3)
+    simulation.leave(3)
     assert 3 not in owners()
-    world.join(3)
+    simulation.join(3)
     assert owners() == before
 
 
 def test_thousands_of_workers_join_before_the_test_times_out() -> None:
     """Sorted anew at each of them it takes minutes."""
-    world = World(ConsistentHash(), 3000)
-    world.arrive(task("192.0.2.1"))
+    simulation = Simulation(ConsistentHash(), 3000)
+    simulation.arrive(task("192.0.2.1"))
 
 
 def test_a_header_needs_a_name() -> None:

@@ -6,7 +6,7 @@ from poolctl_ewma_latency import Average, EwmaLatency
 
 from poolctl.testing import DispatchContract
 from poolctl.testing.checks import tasks
-from poolctl.testing.simulation import World
+from poolctl.testing.simulation import Simulation
 
 
 class TestEwmaLatency(DispatchContract):
@@ -25,14 +25,14 @@ def test_a_peak_counts_at_once_and_is_forgiven_slowly() -> None:
 
 
 def test_a_slow_one_is_avoided_and_tried_again() -> None:
-    world = World(EwmaLatency(decay=5), 3)
+    simulation = Simulation(EwmaLatency(decay=5), 3)
     for each in tasks(300):
-        world.arrive(each._replace(arrived=world.now))
-        world.finish(0, 0.5 if world.under_way[0].inbox == 1 else 0.01)
-    assert world.given[1] < 20
-    before = world.given[1]
-    world.now += 60
+        simulation.arrive(each._replace(arrived=simulation.now))
+        simulation.finish(0, 0.5 if simulation.in_flight[0].inbox == 1 else 0.01)
+    assert simulation.dispatched[1] < 20
+    before = simulation.dispatched[1]
+    simulation.now += 60
     for each in tasks(10):
-        world.arrive(each._replace(arrived=world.now))
-        world.finish(0, 0.01)
-    assert world.given[1] > before
+        simulation.arrive(each._replace(arrived=simulation.now))
+        simulation.finish(0, 0.01)
+    assert simulation.dispatched[1] > before

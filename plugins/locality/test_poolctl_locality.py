@@ -9,7 +9,7 @@ import pytest
 from poolctl_locality import Locality
 
 from poolctl.testing import DispatchContract
-from poolctl.testing.simulation import World
+from poolctl.testing.simulation import Simulation
 
 
 class TestLocality(DispatchContract):
@@ -24,14 +24,14 @@ class OnCpu(NamedTuple):
 
 @pytest.mark.parametrize("cpu", range(6))
 def test_it_goes_to_one_at_home(cpu: int) -> None:
-    world = World(Locality(cpus=3), 6)
+    simulation = Simulation(Locality(cpus=3), 6)
     task: Any = OnCpu(cpu)
     met = set()
     for _ in range(2):
-        chosen = world.strategy.pick(task, world.offer)
+        chosen = simulation.strategy.pick(task, simulation.available)
         assert chosen is not None
         met.add(chosen.index)
-        world.rows[chosen.index][0] += 1
+        simulation.rows[chosen.index][0] += 1
     assert met == {cpu % 3, cpu % 3 + 3}
 
 
@@ -44,23 +44,25 @@ def test_home_is_the_cpu_that_a_pinned_worker_has_where_not_all_may_be_used() ->
         strategy = Locality()
     finally:
         os.sched_setaffinity(0, before)
-    world = World(strategy, 2)
+    simulation = Simulation(strategy, 2)
     task: Any = OnCpu(last)
-    world.rows[0][0] = 1
-    assert strategy.pick(task, world.offer) is world.views[1]  # both are at home there, and it has less to do
-    task = OnCpu(last + 1)  # where none is at home
-    assert strategy.pick(task, world.offer) is world.views[1]
+    simulation.rows[0][0] = 1
+    assert (
+        strategy.pick(task, simulation.available) is simulation.views[1]
+    )  # both are at home there, and it has less to do
+    task = OnCpu(last + 1)  # where no worker is at home
+    assert strategy.pick(task, simulation.available) is simulation.views[1]
 
 
 def test_home_is_not_at_any_price() -> None:
-    world = World(Locality(cpus=2, slack=2), 2)
+    simulation = Simulation(Locality(cpus=2, slack=2), 2)
     task: Any = OnCpu(0)
-    world.rows[0][0] = 3
-    chosen = world.strategy.pick(task, world.offer)
-    assert chosen is world.views[1]
+    simulation.rows[0][0] = 3
+    chosen = simulation.strategy.pick(task, simulation.available)
+    assert chosen is simulation.views[1]
 
 
 def test_nobody_at_home_is_on_offer() -> None:
-    world = World(Locality(cpus=2), 2)
+    simulation = Simulation(Locality(cpus=2), 2)
     task: Any = OnCpu(1)
-    assert world.strategy.pick(task, world.views[:1]) is world.views[0]  # type: ignore[arg-type]  # a list will do here
+    assert simulation.strategy.pick(task, simulation.views[:1]) is simulation.views[0]  # type: ignore[arg-type]  # a list will do here

@@ -11,7 +11,7 @@ from poolctl_weighted import Weighted
 
 from poolctl.testing import DispatchContract
 from poolctl.testing.checks import tasks
-from poolctl.testing.simulation import World
+from poolctl.testing.simulation import Simulation
 
 TASK = tasks(1)[0]
 
@@ -23,8 +23,8 @@ class TestWeighted(DispatchContract):
 
 
 def order(weights: tuple[int, ...], count: int) -> str:
-    world = World(Weighted(weights), len(weights))
-    return "".join("abcdefgh"[world.strategy.pick(TASK, world.offer).index] for _ in range(count))  # type: ignore[union-attr]  # never none
+    simulation = Simulation(Weighted(weights), len(weights))
+    return "".join("abcdefgh"[simulation.strategy.pick(TASK, simulation.available).index] for _ in range(count))  # type: ignore[union-attr]  # never none
 
 
 def test_the_order_is_that_of_nginx() -> None:

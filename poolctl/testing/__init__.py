@@ -1,5 +1,4 @@
-"""For the authors of strategies: what every one of them has to keep, as checks that need no server, and one that has
-one.
+"""Tests for the authors of plugins: the contract of dispatch strategies, most of it checked without a server.
 
     from poolctl.testing import DispatchContract
     from my_dispatch import Mine
@@ -8,9 +7,9 @@ one.
     class TestMine(DispatchContract):
         strategy = Mine
 
-A plugin of another axis is tested in a server: ``with running(topology) as server``.
+Plugins for other axes are tested in a server: ``with running(topology) as server``.
 
-Needs the packages of the extra poolctl[testing].
+It needs the packages of the extra poolctl[testing].
 """
 
 from __future__ import annotations

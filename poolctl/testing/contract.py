@@ -1,4 +1,4 @@
-"""The contract of strategies, as a class of tests that pytest collects from the author's own."""
+"""The contract of dispatch strategies, as a test class for authors to subclass, which pytest collects."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from poolctl.testing import checks
 
 
 class DispatchContract:
-    """Below this, a class that names its ``strategy``; the other attributes say what it promises beyond, or cannot.
+    """Subclasses name their ``strategy``; the other attributes adjust what is checked.
 
     ``strategy``  the class
-    ``make``      how to make one, where the defaults of its options will not do: ``make = staticmethod(lambda: ...)``
-    ``fairness``  times an equal share that one inbox may get of many clients' equal tasks, and hundreds of tasks that
-                  may be taken before an older one
-    ``affine``    does it keep a client's tasks together? Then at most (1 + ``slack``)/n of the clients move when
-                  one of n inboxes leaves
-    ``budget``    microseconds that a decision among 8 inboxes may take; None: 12 times as many as least-loaded and
-                  15 more, so that a slow machine does not matter
+    ``make``      how to make an instance, if its options need values: ``make = staticmethod(lambda: ...)``
+    ``fairness``  how many times an equal share of many clients' equal tasks one inbox may get, and how many hundreds of
+                  tasks may be taken before an older one
+    ``affine``    whether it keeps a client's tasks together: then at most (1 + ``slack``)/n of the clients may move
+                  when one of n inboxes leaves
+    ``budget``    microseconds that a decision among 8 inboxes may take; None: 12 times as many as least-loaded takes
+                  plus 15, which does not depend on the speed of the machine
     ``use``       how topologies name it; empty: by its file
     """
 
@@ -36,45 +36,45 @@ class DispatchContract:
     def _made(cls) -> Dispatch:
         return cls.make() if cls.make is not None else cls.strategy()
 
-    def test_any_history(self) -> None:
-        """Whatever happens, it answers with an inbox that is on offer, and lets nobody wait for ever."""
-        from poolctl.testing.histories import any_history
+    def test_histories(self) -> None:
+        """Whatever happens, it returns an available inbox, and no task waits forever."""
+        from poolctl.testing.histories import check_histories
 
-        any_history(self._made)
+        check_histories(self._made)
 
     def test_fairness(self) -> None:
-        checks.fair(self._made, self.fairness)
+        checks.check_fairness(self._made, self.fairness)
 
     def test_affinity(self) -> None:
         if not self.affine:
-            raise SkipTest("it does not promise to keep a client's tasks together")
-        from poolctl.testing.other_process import steady
+            raise SkipTest("not promised (affine is False)")
+        from poolctl.testing.other_process import check_other_process
 
-        checks.together(self._made, self.slack)
-        steady(self._made, self.use)
+        checks.check_affinity(self._made, self.slack)
+        check_other_process(self._made, self.use)
 
     def test_memory(self) -> None:
-        checks.bounded(self._made)
+        checks.check_memory(self._made)
 
-    def test_budget(self) -> None:
-        checks.quick(self._made, self.budget)
+    def test_decision_time(self) -> None:
+        checks.check_decision_time(self._made, self.budget)
 
-    def test_instances(self) -> None:
-        from poolctl.testing.instances import alone
+    def test_shared_state(self) -> None:
+        from poolctl.testing.shared_state import check_shared_state
 
-        alone(self._made)
+        check_shared_state(self._made)
 
     def test_purity(self) -> None:
-        from poolctl.testing.purity import pure
+        from poolctl.testing.purity import check_purity
 
-        pure(self._made)
+        check_purity(self._made)
 
     def test_live(self) -> None:
-        from poolctl.testing.live import live
+        from poolctl.testing.live import check_live
 
-        live(self._made, self.use)
+        check_live(self._made, self.use)
 
 
 def names() -> Iterator[str]:
-    """The tests of the contract, in their order."""
+    """Yield the names of the contract's tests, in their order."""
     yield from (name.removeprefix("test_") for name in vars(DispatchContract) if name.startswith("test_"))

@@ -1,4 +1,4 @@
-"""The strategy in the front of a real server: processes, connections, a worker that is killed."""
+"""Checks a strategy in the front of a real server, with processes, connections, and a worker that is killed."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from poolctl.testing.violation import Violation
 SIZE = 3
 
 
-def live(make: Make, use: str = "") -> None:
-    """Raises Violation when a request is lost, or a fault is logged. ``use``: how topologies name the strategy; empty:
-    by its file."""
-    described = topology(make(), use)
-    with tempfile.TemporaryDirectory() as folder, running(described, folder) as server:
+def check_live(make: Make, use: str = "") -> None:
+    """Raise Violation if a request is lost or a fault is logged. ``use``: how topologies name the strategy; empty: by
+    its file."""
+    description = topology(make(), use)
+    with tempfile.TemporaryDirectory() as folder, running(description, folder) as server:
         exercise(server)
 
 
 def topology(strategy: Dispatch, use: str = "") -> dict[str, Any]:
-    """One with this strategy. Raises Violation where its class cannot be found again by other processes."""
+    """Return a topology with this strategy. Raises Violation if other processes cannot find its class."""
     kind = type(strategy)
     if not use:
         source = inspect.getsourcefile(kind)
         if source is None or "<locals>" in kind.__qualname__:
             raise Violation(
-                f"{kind.__qualname__} is defined inside a function, where no server finds it", "move it out"
+                f"{kind.__qualname__} is defined inside a function, where no server can find it",
+                "define it at module level",
             )
         use = f"{Path(source).resolve()}:{kind.__qualname__}"
-    given = {each.name: getattr(strategy, each.name) for each in option_fields(kind)}
-    options = form(kind).dump_python(
-        given, mode="json", warnings=False
-    )  # enumerations and dataclasses as files say them
+    values = {each.name: getattr(strategy, each.name) for each in option_fields(kind)}
+    # Enumerations and dataclasses in the form in which files write them.
+    options = form(kind).dump_python(values, mode="json", warnings=False)
     return {
         "name": "contract",
         "app": "demo",
@@ -54,27 +54,27 @@ def topology(strategy: Dispatch, use: str = "") -> dict[str, Any]:
 
 
 def exercise(server: Server) -> None:
-    """Requests on several connections, before and after the death of a worker."""
+    """Send requests on several connections, before and after a worker is killed. Raises Violation."""
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(_connection(server.port)) for _ in range(6)]
-        processes = {_asked(server, each) for _ in range(6) for each in connections}
+        processes = {_request(server, each) for _ in range(6) for each in connections}
         victim = min(processes)
         os.kill(victim, signal.SIGKILL)
         server.wait_for("restarting")
-        # The worker may have been killed between its last answer and its word that it is done: then the front
-        # cannot know that the answer was whole, and closes that one connection.
-        closed = sum(not _kept(server, each) for each in connections)
+        # The worker may have been killed after its last response but before it reported to the front, which then
+        # cannot know that the response was complete, and closes that connection.
+        closed = sum(not _is_kept(server, each) for each in connections)
         if closed > 1:
             raise Violation(f"{closed} connections were closed when one worker died\n{server.log.strip()}")
         for _ in range(5):
             for each in connections:
-                _asked(server, each)
+                _request(server, each)
 
 
-def _kept(server: Server, connection: http.client.HTTPConnection) -> bool:
-    """Whether a request on a connection was answered; one that was closed instead is opened again."""
+def _is_kept(server: Server, connection: http.client.HTTPConnection) -> bool:
+    """Whether a request on the connection is answered. A connection that was closed instead is reopened."""
     try:
-        _asked(server, connection)
+        _request(server, connection)
     except Violation as violation:
         if not isinstance(violation.__cause__, http.client.RemoteDisconnected | ConnectionResetError | BrokenPipeError):
             raise
@@ -83,8 +83,8 @@ def _kept(server: Server, connection: http.client.HTTPConnection) -> bool:
     return True
 
 
-def _asked(server: Server, connection: http.client.HTTPConnection) -> int:
-    """The process that answered."""
+def _request(server: Server, connection: http.client.HTTPConnection) -> int:
+    """Send a request. Returns the pid of the process that answered."""
     try:
         connection.request("GET", "/pid")
         response = connection.getresponse()

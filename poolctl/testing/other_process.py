@@ -1,5 +1,5 @@
-"""Does a client meet the same inbox in another process? Python's hash() of texts is another one in each, and so is what
-is drawn when a module is imported."""
+"""Checks that a client reaches the same inbox in another process: Python's hash() of strings differs between processes,
+and so do random numbers that are drawn when a module is imported."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from typing import Any
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.testing.checks import INBOXES, TASKS, Make, tasks
 from poolctl.testing.live import topology
-from poolctl.testing.simulation import World
+from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation
 
-PATIENCE = 60.0  # seconds that the other process has
+PATIENCE = 60.0  # seconds that the other process may take
 
 
-def steady(make: Make, use: str = "") -> None:
-    """Raises Violation when the same clients meet others there.
+def check_other_process(make: Make, use: str = "") -> None:
+    """Raise Violation if clients reach other inboxes in another process.
 
-    Only for a strategy that decides alike twice in this process: one that draws, and remembers what it drew, keeps
-    clients together in its own way.
+    It applies only to strategies that decide the same way twice in this process. A strategy that draws random numbers
+    and remembers them keeps clients together in its own way.
     """
-    here = meetings(make)
-    if here != meetings(make):
+    here = inboxes_by_client(make)
+    if here != inboxes_by_client(make):
         return
-    there = _there(topology(make(), use)["dispatch"])
+    there = _in_other_process(topology(make(), use)["dispatch"])
     moved = sum(one != other for one, other in zip(here, there, strict=True))
     if moved:
         raise Violation(
-            f"{moved} of {TASKS} clients meet another inbox in another process, with the same ones on offer",
-            "hash by hashlib, not by hash(), which differs from process to process; and draw nothing at import",
+            f"{moved} of {TASKS} clients reach another inbox in another process, with the same inboxes available",
+            "use hashlib instead of hash(), which differs between processes; and draw no random numbers at import",
         )
 
 
-def meetings(make: Make) -> list[int]:
-    """By client: the inbox that it meets, when nobody has anything to do."""
-    world = World(make(), INBOXES)
+def inboxes_by_client(make: Make) -> list[int]:
+    """Return the inbox of each client, while all inboxes are empty."""
+    simulation = Simulation(make(), INBOXES)
     found = []
     for each in tasks(TASKS):
-        world.arrive(each)
-        found.append(world.under_way[-1].inbox)
-        world.finish()
+        simulation.arrive(each)
+        found.append(simulation.in_flight[-1].inbox)
+        simulation.finish()
     return found
 
 
-def _there(choice: dict[str, Any]) -> list[int]:
-    """The same of a process with another seed for hash()."""
+def _in_other_process(choice: dict[str, Any]) -> list[int]:
+    """Return the inboxes in a process with another seed for hash()."""
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
@@ -62,7 +62,7 @@ def _there(choice: dict[str, Any]) -> list[int]:
         check=False,
     )
     if done.returncode:
-        raise Violation(f"it cannot be made in another process:\n{done.stderr.strip()}")
+        raise Violation(f"it cannot be created in another process:\n{done.stderr.strip()}")
     found: list[int] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -83,4 +83,4 @@ def _made(choice: dict[str, Any]) -> Callable[[], Dispatch]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{json.dumps(meetings(_made(json.loads(sys.argv[1]))))}\n")
+    sys.stdout.write(f"{json.dumps(inboxes_by_client(_made(json.loads(sys.argv[1]))))}\n")

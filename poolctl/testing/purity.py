@@ -1,5 +1,6 @@
-"""A strategy decides by what it is given: no files, no sockets, no clock, no sleep, no threads. Looked at in a forked
-process, so that what it does there is undone, and one that never comes back is found."""
+"""Checks that a strategy decides only by its arguments: no files, no sockets, no clock, no sleep, no threads.
+
+The check runs in a forked process, so that its effects are undone, and a strategy that never returns is found."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any
 
 from poolctl.assembly.sandbox.apart import Words, apart
 from poolctl.testing.checks import Make, tasks
-from poolctl.testing.simulation import World
+from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation
 
 PATIENCE = 10.0  # seconds
@@ -29,20 +30,20 @@ EVENTS = (
     "sqlite3.",
 )
 CLOCKS = ("sleep", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")
-PURE = "front and workers wait while it does that: decide by the task and the inboxes; task.arrived tells the time"
+PURE = "the whole server waits meanwhile; decide by the task and the inboxes alone (task.arrived is the time)"
 
 
-def pure(make: Make) -> None:
-    """Raises Violation for what it does besides deciding."""
+def check_purity(make: Make) -> None:
+    """Raise Violation for anything that the strategy does besides deciding."""
     told = apart(lambda: _look(make), PATIENCE)
     if told.words is None:
-        raise Violation(f"it has not decided after {PATIENCE:g} s", "a lock, or a queue? nobody would open it")
+        raise Violation(f"it did not decide within {PATIENCE:g} s", "do not wait for locks or queues")
     if not told.words or told.words[0] == "":
-        raise Violation(f"it ended the process in which it was asked, with code {told.ended}\n{told.printed}".rstrip())
+        raise Violation(f"it ended the process that called it, with status {told.ended}\n{told.printed}".rstrip())
     if told.words[0] != "pure":
         raise Violation(told.words[0], told.words[1])
     if told.printed:
-        raise Violation(f"it prints or logs, for each task: {told.printed.splitlines()[0][:80]}", PURE)
+        raise Violation(f"it prints or logs for each task: {told.printed.splitlines()[0][:80]}", PURE)
 
 
 def _look(make: Make) -> Words:
@@ -50,10 +51,10 @@ def _look(make: Make) -> Words:
     threads = threading.active_count()
     strategy = make()
     if threading.active_count() > threads:
-        return "it starts a thread when it is made, and forked processes have none", "leave it out"
+        return "its constructor starts a thread, which forked processes do not inherit", "start no threads"
     if before and len(set(os.listdir("/proc/self/fd"))) > len(before):
-        return "it opens a descriptor when it is made, which each forked process would share", "leave it out"
-    world = World(strategy, 3)
+        return "its constructor opens a descriptor, which all forked processes would share", "open no files or sockets"
+    simulation = Simulation(strategy, 3)
     seen: list[str] = []
     watching = False
 
@@ -66,11 +67,11 @@ def _look(make: Make) -> Words:
     for number, each in enumerate(tasks(60)):
         watching = True
         try:
-            world.arrive(each)
+            simulation.arrive(each)
             if number > 6:
-                world.finish()
+                simulation.finish()
         except Violation as violation:
-            return violation.what, violation.mend
+            return violation.what, violation.fix
         finally:
             watching = False
     if seen:
@@ -79,7 +80,7 @@ def _look(make: Make) -> Words:
 
 
 def _watch_clocks(module: str, seen: list[str], watching: Any) -> None:
-    """Note who reads a clock or sleeps, by the module time or by a name of the strategy's own module."""
+    """Record calls that read a clock or sleep, made through the module time or a name in the strategy's module."""
     own = vars(sys.modules[module]) if module in sys.modules else {}
     _watch_threads(seen, watching)
     for name in CLOCKS:
@@ -97,7 +98,7 @@ def _watch_clocks(module: str, seen: list[str], watching: Any) -> None:
 
 
 def _watch_threads(seen: list[str], watching: Any) -> None:
-    """Of the start of a thread there is no event before Python 3.12."""
+    """Record starts of threads, for which Python before 3.12 has no audit event."""
     real = threading.Thread.start
 
     def start(thread: threading.Thread) -> None:
@@ -105,7 +106,7 @@ def _watch_threads(seen: list[str], watching: Any) -> None:
             seen.append("threading.Thread.start")
         real(thread)
 
-    threading.Thread.start = start  # type: ignore[assignment,method-assign]  # in a process that ends with the check
+    threading.Thread.start = start  # type: ignore[assignment,method-assign]  # this process ends with the check
 
 
 def _said(arguments: Any) -> str:

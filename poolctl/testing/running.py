@@ -1,4 +1,4 @@
-"""A real server on loopback for tests: `poolctl run` in a process of its own, ended by its pid whatever happens.
+"""A real server on loopback for tests: `poolctl run` in a separate process, which is always ended.
 
 with running({"app": {"use": "./greeter.py:Greeter"}}, folder) as server:
     assert urlopen(f"http://127.0.0.1:{server.port}/").status == 200
@@ -27,14 +27,15 @@ FAULT = re.compile(r"^.*the strategy .*$", re.MULTILINE)
 
 @contextlib.contextmanager
 def running(topology: Mapping[str, Any], folder: Path | str = ".") -> Iterator[Server]:
-    """A server that serves, on a port of 127.0.0.1 that the kernel chose; told to stop at the end.
+    """Run a server on a free port of 127.0.0.1 for the duration of a `with` block, and stop it at the end.
 
     Args:
-        topology: what its file would say, without ``listen``.
-        folder: where that file would be: paths and modules are looked for there.
+        topology: the contents of its file, without ``listen``.
+        folder: the folder of that file, in which paths and modules are found.
 
-    Raises Violation when it does not serve within 20 seconds, loses something when it stops, or logs a fault of a
-    strategy.
+    Raises:
+        Violation: the server does not serve within 20 seconds, loses a request when it stops, or logs a fault of a
+            strategy.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=folder) as file:
         json.dump({**topology, "listen": ["tcp://127.0.0.1:0"]}, file)
@@ -49,7 +50,7 @@ def running(topology: Mapping[str, Any], folder: Path | str = ".") -> Iterator[S
 
 
 class Server:
-    """A `poolctl run`. ``port``: where it serves; ``log``: what it has said so far; ``pid``: of its supervisor."""
+    """A running `poolctl run`. ``port``: where it serves; ``log``: its log so far; ``pid``: of its supervisor."""
 
     def __init__(self, file: Path) -> None:
         self.port = 0
@@ -81,17 +82,17 @@ class Server:
             self._changed.notify_all()
 
     def wait_for(self, pattern: re.Pattern[str] | str) -> re.Match[str]:
-        """What the log has of this pattern, as soon as it does. Raises Violation when that is not within 20 seconds."""
+        """Wait until the log matches a pattern, and return the match. Raises Violation after 20 seconds."""
         pattern = re.compile(pattern)
         with self._changed:
             self._changed.wait_for(lambda: pattern.search(self.log) or self._process.poll() is not None, PATIENCE)
             found = pattern.search(self.log)
         if found is None:
-            raise Violation(f"the server said no {pattern.pattern!r}:\n{self.log.strip()}")
+            raise Violation(f"the server's log has no match for {pattern.pattern!r}:\n{self.log.strip()}")
         return found
 
     def stop(self) -> None:
-        """It has to end well, and to have said nothing of a fault."""
+        """Stop the server. Raises Violation if its exit code is not 0, or if it logged a fault of a strategy."""
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
@@ -102,7 +103,7 @@ class Server:
             raise Violation(f"the server ended with code {code}:\n{self.log.strip()}")
 
     def end(self) -> None:
-        """At once, if it is still there; its processes leave with it."""
+        """Kill the supervisor if it still runs; the other processes end with it."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()

@@ -1,10 +1,10 @@
-"""A strategy that never comes back must not take its tests with it: a call has five seconds, a check a minute.
+"""Timeouts for strategies that never return: five seconds for a call, a minute for a check.
 
-    check -- in_time --> the strategy         notes when it began: a call costs no call of the system
-    SIGALRM, every tenth second               interrupts loops, sleeps and locks alike, and looks at the time
+    check -- with_timeout --> the strategy    records when the call began, which costs no system call
+    SIGALRM, ten times per second             interrupts loops, sleeps and locks alike, and checks the time
 
-What a test runner has set for that signal is put back, with the time that was left. Other threads than the main one get
-no signals, and are not watched.
+A handler and timer that a test runner has set for the signal are restored afterwards, with the remaining time. Threads
+other than the main thread receive no signals and are not watched.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any, ParamSpec
 from poolctl.testing.violation import Violation
 
 PATIENCE = 5.0  # seconds that one call may take
-WHOLE = 60.0  # seconds that a check may take
+CHECK_PATIENCE = 60.0  # seconds that a check may take
 TICK = 0.1  # seconds
-CALL = signal.ITIMER_REAL
+TIMER = signal.ITIMER_REAL
 MAIN = threading.main_thread().ident
 Given = ParamSpec("Given")
 
 
 class Hang(BaseException):
-    """No Exception, so that neither the strategy nor the search for a shorter history catches it, and hangs again."""
+    """Not an Exception, so that neither the strategy nor hypothesis catches it and hangs again."""
 
     def __init__(self, violation: Violation | None = None) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class Hang(BaseException):
 
 
 class Watch:
-    """When the check and the call under way began, in seconds of the monotonic clock; 0.0: none. There is one, as there
-    is one timer in a process."""
+    """When the current check and call began, in seconds of the monotonic clock; 0.0: none. There is one instance, since
+    a process has one timer."""
 
     __slots__ = ("call", "check")
 
@@ -44,7 +44,7 @@ class Watch:
         self.call = self.check = 0.0
 
     def look(self, number: int, frame: Any) -> None:
-        """At each tick. Raises Hang, and again at the next tick for who has caught it."""
+        """Called at each tick. Raises Hang for an overdue call, and again at the next tick if that was caught."""
         if self.call and monotonic() - self.call > PATIENCE:
             raise Hang
 
@@ -53,7 +53,7 @@ WATCH = Watch()
 
 
 def watched(check: Callable[Given, None]) -> Callable[Given, None]:
-    """A check in which calls by ``in_time`` are watched; one that hangs becomes a Violation."""
+    """Decorate a check, so that calls through ``with_timeout`` are watched, and a hanging call becomes a Violation."""
 
     @wraps(check)
     def run(*given: Given.args, **named: Given.kwargs) -> None:
@@ -61,29 +61,30 @@ def watched(check: Callable[Given, None]) -> Callable[Given, None]:
             check(*given, **named)
             return
         WATCH.call, WATCH.check = 0.0, monotonic()
-        timer, handler = signal.setitimer(CALL, 0), signal.signal(signal.SIGALRM, WATCH.look)
+        timer, handler = signal.setitimer(TIMER, 0), signal.signal(signal.SIGALRM, WATCH.look)
         try:
-            signal.setitimer(CALL, TICK, TICK)
+            signal.setitimer(TIMER, TICK, TICK)
             check(*given, **named)
         except Hang as hang:
-            raise hang.violation or Violation(f"it has not come back after {PATIENCE:g} s") from None
+            raise hang.violation or Violation(f"it did not return within {PATIENCE:g} s") from None
         finally:
-            signal.setitimer(CALL, 0)
+            signal.setitimer(TIMER, 0)
             WATCH.call = WATCH.check = 0.0
             signal.signal(signal.SIGALRM, handler)
-            signal.setitimer(CALL, *timer)
+            signal.setitimer(TIMER, *timer)
 
     return run
 
 
-def in_time(method: Callable[..., Any], *arguments: Any) -> Any:
-    """What the method answers. Raises Hang when it does not, and Violation when the check has taken too long."""
+def with_timeout(method: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the method and return its result. Raises Hang if it does not return in time, and Violation if the whole
+    check has taken too long."""
     if not WATCH.check or threading.get_ident() != MAIN:
         return method(*arguments)
     now = monotonic()
-    if now - WATCH.check > WHOLE:
-        mend = "every task waits for each decision: it should take microseconds"
-        raise Violation(f"its decisions are so slow that the check is not over after {WHOLE:g} s", mend)
+    if now - WATCH.check > CHECK_PATIENCE:
+        fix = "every task waits for the decision, which should take microseconds"
+        raise Violation(f"decisions are so slow that the check did not finish within {CHECK_PATIENCE:g} s", fix)
     WATCH.call = now
     try:
         return method(*arguments)

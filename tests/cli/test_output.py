@@ -12,9 +12,9 @@ import pytest
 from harness.machine import within
 from harness.server import ROOT, Server
 from harness.terminal import typed, without_colours
-from tests.cli.test_inputs import poolctl
 
 from poolctl.cli.output import fold_lines
+from tests.cli.test_inputs import poolctl
 
 FILES = {
     "shop.yaml": "app: demo\n",

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.cli.test_inputs import poolctl
 from typer.testing import CliRunner
 
 from poolctl import __version__
@@ -16,6 +15,7 @@ from poolctl.config.elsewhere import ANSWERS, KEYS, LETTERS
 from poolctl.config.load import NESTED
 from poolctl.config.model import Topology
 from poolctl.config.option_for import on_the_command_line, options_for
+from tests.cli.test_inputs import poolctl
 
 NOT_YET = {
     "--reload": "does not reload code yet",

@@ -217,7 +217,7 @@ def test_a_strategy_that_ends_the_process_has_kept_nothing(tmp_path: Path) -> No
     (tmp_path / "ends.py").write_text(f"{source}        os._exit(0)\n")
     done = checked(f"{tmp_path}/ends.py", "--no-live")
     assert done.returncode == 1
-    assert "exited with status 0 during the check 'any history'" in done.stderr
+    assert "exited with status 0 during the check 'histories'" in done.stderr
 
 
 def test_a_file_with_one_plugin_needs_no_class(tmp_path: Path) -> None:

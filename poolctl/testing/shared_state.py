@@ -1,4 +1,5 @@
-"""What instances of a strategy share: attributes of the class, names of its module, default values of functions."""
+"""Checks that instances of a strategy share no state: attributes of the class, globals of its module, and default
+values of functions."""
 
 from __future__ import annotations
 
@@ -10,39 +11,39 @@ from types import FunctionType
 from typing import Any
 
 from poolctl.testing.checks import Make, tasks
-from poolctl.testing.simulation import World
+from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation
 from poolctl.testing.watchdog import watched
 
 CHANGEABLE = (list, dict, set, deque, count, int, float, str, type(None))
-OWN = ("poolctl.runtime", "abc", "builtins")  # whose classes are not the author's
+NOT_AUTHORS = ("poolctl.runtime", "abc", "builtins")  # modules whose classes are not the author's
 
 
 @watched
-def alone(make: Make) -> None:
-    """Two strategies share nothing: a front that restarting begins with a new one."""
+def check_shared_state(make: Make) -> None:
+    """Raise Violation if using an instance changes shared state: a restarted front must begin with a fresh strategy."""
     strategy = make()
     kind = type(strategy)
     before = {whose: _shown(value) for whose, value in _state(kind)}
-    world = World(strategy, 3)
+    simulation = Simulation(strategy, 3)
     for each in tasks(40):
-        world.arrive(each)
-        world.finish()
-    world.leave(1)
+        simulation.arrive(each)
+        simulation.finish()
+    simulation.leave(1)
     changed = [whose for whose, value in _state(kind) if before.get(whose) != _shown(value)]
     if changed:
         raise Violation(
             f"{changed[0]} was changed, so all instances share it",
-            "keep it in the instance, by a field(default_factory=..., init=False) of the dataclass",
+            "keep it in the instance: give the dataclass a field(default_factory=..., init=False)",
         )
 
 
 def _state(kind: type[Any]) -> Iterator[tuple[str, Any]]:
-    """All that is not an instance's: in words, and its value."""
+    """Yield a description and the value of everything that is not an instance's own."""
     for each in kind.__mro__:
-        if not each.__module__.startswith(OWN):
+        if not each.__module__.startswith(NOT_AUTHORS):
             yield from _of(f"{kind.__name__}.", " belongs to the class and", vars(each))
-    if not kind.__module__.startswith(OWN) and kind.__module__ in sys.modules:
+    if not kind.__module__.startswith(NOT_AUTHORS) and kind.__module__ in sys.modules:
         yield from _of("", " belongs to the module and", vars(sys.modules[kind.__module__]))
 
 
