@@ -1,22 +1,22 @@
 # make run    set up .venv and serve the quickstart topology
 # make test   set up .venv and run the tests
-# make check  formatting, lint, types, imports
-# make coverage  which lines the fast tests reach
-# make short  the fault tests, in their short form
-# make faults the long forms of the fault tests
-# make fuzz   some thousand odd connections of each protocol against every kind of server
-# make speed  what has a bar on a quiet machine: validate, the guard around plugins
-# make docs   draw the tables and pictures of docs/ that the code decides
-# make bench  cost per request and waiting behind long requests, beside peers, and threads; needs wrk and taskset
-# Needs Python 3.11 or newer; another one than python3: make PYTHON=python3.12 run
+# make check  check formatting, lint, types and imports
+# make coverage  show which lines the fast tests reach
+# make short  run the short form of the fault tests
+# make faults run the long form of the fault tests
+# make fuzz   fuzz every kind of server, with thousands of malformed connections per protocol
+# make speed  check speed limits, on a quiet machine: validate, the guard around plugins
+# make docs   generate the tables and diagrams of docs/ that come from the code
+# make bench  compare cost per request, waiting and threads with other servers; needs wrk and taskset
+# Needs Python 3.11 or newer. To use another Python than python3: make PYTHON=python3.12 run
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
-# The tests wait for processes and for time more than they compute, so six jobs are about right for two cores.
+# The tests mostly wait, so six jobs suit two cores.
 JOBS ?= 6
-# They start hundreds of servers: those keep what they have compiled, whatever the environment says.
+# The tests start hundreds of servers, which must be able to write bytecode, whatever the environment says.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml
 
@@ -63,9 +63,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 $(BIN)/python:
-	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; name one with PYTHON=..." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "make: poolctl needs Python 3.11 or newer, $(PYTHON) is `$(PYTHON) -V 2>&1`; name another with PYTHON=..." >&2; exit 1; }
+		{ echo "make: poolctl needs Python 3.11 or newer, but $(PYTHON) is `$(PYTHON) -V 2>&1`; set PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python

@@ -1,1 +1,1 @@
-"""Measurements of poolctl next to other servers. From the root: ``make bench``, or ``python -m bench.cost``."""
+"""Benchmarks of poolctl and other servers. In the root folder: ``make bench``, or ``python -m bench.cost``."""

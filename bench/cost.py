@@ -1,13 +1,13 @@
-"""What a request costs: CPU of the server, one core for it and one for the load.
+"""The cost of a request in CPU time of the server, which has one core; the load generator has another.
 
     python -m bench.cost                         the topologies of this project
-    python -m bench.cost --peers .venv-bench     and other servers, in turn, in the same run
+    python -m bench.cost --peers .venv-bench     these and other servers, in turn, in the same run
 
-CPU microseconds a request is the figure to compare: it moves far less with the machine's mood than requests a second.
-Every server is measured once a round and each round goes over all of them; the table has the median of the rounds.
+CPU microseconds per request are the figure to compare: they vary far less with the machine than requests per second.
+Each round measures every server once; the table has the medians of the rounds.
 """
 
-# ruff: noqa: T201  # a table on stdout is what this program is for
+# ruff: noqa: T201  # this program prints a table on stdout
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statistics import median
 
 from bench import wrk
 from bench.process import NotServing, cpu_seconds, free_port, memory_mib, running, tree
-from bench.servers import Missing, Server, found, own, peer, versions
+from bench.servers import Missing, Server, installed, own, peer, versions
 
 OWN = [
     own("reuse-port, 1 process", "hello.yaml", "ownership=reuse-port", "pool.size=1"),
@@ -40,13 +40,13 @@ PEERS = [
     peer("gunicorn-gthread", "gunicorn", "-w1", "-k", "gthread", "--threads", "4", *_GUNICORN, "hello:wsgi"),
     peer("waitress", "waitress-serve", "--listen=127.0.0.1:PORT", "hello:wsgi"),
 ]
-REFERENCES = ("granian-wsgi", "granian-asgi", "uvicorn", "gunicorn-gthread")  # what the ratios are to
-KINDS = {"keep-alive": False, "a new connection each": True}
+REFERENCES = ("granian-wsgi", "granian-asgi", "uvicorn", "gunicorn-gthread")  # of the ratios
+KINDS = {"keep-alive": False, "a new connection per request": True}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One measurement: microseconds of CPU and milliseconds of latency, over one kind of connections."""
+    """One measurement with one kind of connections: CPU in microseconds, latency in milliseconds."""
 
     cpu: float
     per_second: float
@@ -55,12 +55,12 @@ class Cost:
 
 
 def measure(server: Server, seconds: float) -> tuple[dict[str, Cost], float]:
-    """The costs of each kind, and the memory in MiB after them."""
+    """Return the cost for each kind of connections, and the memory in MiB afterwards."""
     port = free_port()
     with running(["taskset", "-c", "0", *server.command(port)], port) as process:
         costs = {}
         for kind, close in KINDS.items():
-            wrk.run(port, 1, close=close)  # warms up
+            wrk.run(port, 1, close=close)  # warm-up
             before = cpu_seconds(tree(process.pid))
             load = wrk.run(port, seconds, close=close)
             spent = cpu_seconds(tree(process.pid)) - before
@@ -69,7 +69,7 @@ def measure(server: Server, seconds: float) -> tuple[dict[str, Cost], float]:
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
-    """The median of each figure; every fault there was."""
+    """Return the median of each figure, and all faults."""
     faults = "; ".join(cost.faults for cost in costs if cost.faults)
     return Cost(
         median(cost.cpu for cost in costs),
@@ -80,7 +80,7 @@ def middle(costs: Sequence[Cost]) -> Cost:
 
 
 def table(rows: dict[str, Cost], memory: dict[str, float]) -> str:
-    """A table in Markdown, with the ratio of CPU to each reference that was measured."""
+    """Return a Markdown table, with the ratio of CPU time to each measured reference."""
     references = [name for name in REFERENCES if name in rows]
     heads = ["server", "CPU us/request", "requests/s", "p99 ms", "MiB", *(f"x {name}" for name in references)]
     lines = [" | ".join(heads), " | ".join(["---", *["--:"] * (len(heads) - 1)])]
@@ -92,11 +92,11 @@ def table(rows: dict[str, Cost], memory: dict[str, float]) -> str:
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.cost", description="CPU of the server for each request")
-    parser.add_argument("--peers", type=Path, metavar="DIR", help="the virtual environment that has the other servers")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of load for each measurement, whole ones (3)")
-    parser.add_argument("--rounds", type=int, default=3, help="over all servers (3)")
-    parser.add_argument("--only", metavar="WORD", help="measure the servers whose name has this word")
+    parser = argparse.ArgumentParser(prog="python -m bench.cost", description="CPU time of the server per request")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="virtual environment with the other servers")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of load per measurement, a whole number (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each server is measured (3)")
+    parser.add_argument("--only", metavar="WORD", help="measure only servers whose name contains this word")
     return parser.parse_args(words)
 
 
@@ -104,7 +104,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     try:
         wrk.need()
-        servers = [*OWN, *found(options.peers, PEERS)]
+        servers = [*OWN, *installed(options.peers, PEERS)]
         servers = [server for server in servers if not options.only or options.only in server.name]
         measured: dict[str, list[tuple[dict[str, Cost], float]]] = {server.name: [] for server in servers}
         for number in range(options.rounds):
@@ -114,9 +114,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except (Missing, NotServing) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    memory = {name: median(mib for _, mib in found_ones) for name, found_ones in measured.items()}
+    memory = {name: median(mib for _, mib in runs) for name, runs in measured.items()}
     for kind in KINDS:
-        rows = {name: middle([costs[kind] for costs, _ in found_ones]) for name, found_ones in measured.items()}
+        rows = {name: middle([costs[kind] for costs, _ in runs]) for name, runs in measured.items()}
         print(f"\n{kind}\n\n{table(rows, memory)}")
         for name, cost in rows.items():
             if cost.faults:

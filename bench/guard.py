@@ -1,12 +1,12 @@
-"""What the guard around a strategy of a plugin costs for each decision, beside the same strategy without it.
+"""The cost per decision of the guard around a plugin's strategy, compared with the same strategy without it.
 
     python -m bench.guard
 
-Prints a table, and exits with 1 when the guard costs more than its bar, which holds on a quiet machine. The figures are
-nanoseconds of this thread's processor time: the least of many short runs that take turns.
+Prints a table, and exits with 1 if the guard costs more than its limit, which applies to a quiet machine. The figures
+are nanoseconds of this thread's CPU time: the least of many short, alternating runs.
 """
 
-# ruff: noqa: T201  # a table on stdout is what this program is for
+# ruff: noqa: T201  # this program prints a table on stdout
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import DONE, SENT, Scoreboard
 from poolctl.runtime.task import Peer, Task
 
-BAR = 1500  # nanoseconds that the guard may add to a decision
-NOISE = 20  # and of a decision among many inboxes one part in so many, which is noise
+LIMIT = 1500  # nanoseconds that the guard may add to a decision
+NOISE = 20  # it may also add one part in so many of the decision's own time, which is noise
 ROUNDS = 60
 INBOXES = (1, 8, 256)
 TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"))
 
 
 @dataclass
-class Users(Dispatch):
-    """least-loaded as a user writes it: the built-in one, word for word."""
+class UserLeastLoaded(Dispatch):
+    """The built-in least-loaded, as a class of a plugin."""
 
     _last: int = field(default=-1, init=False, repr=False)
     pick = LeastLoaded.pick
@@ -39,14 +39,14 @@ class Users(Dispatch):
 
 @dataclass
 class First(Dispatch):
-    """It decides in no time, so what is left is the guard's."""
+    """Decides in almost no time, so that what remains is the cost of the guard."""
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
         return inboxes[0]
 
 
 def nanoseconds(dispatches: Sequence[Dispatch], offered: tuple[InboxView, ...], decisions: int) -> list[float]:
-    """For one decision of each."""
+    """Return the time of one decision of each strategy."""
     best = [float("inf")] * len(dispatches)
     for _ in range(ROUNDS):
         for number, dispatch in enumerate(dispatches):
@@ -59,26 +59,26 @@ def nanoseconds(dispatches: Sequence[Dispatch], offered: tuple[InboxView, ...], 
 
 
 def measure(count: int) -> dict[str, tuple[float, float]]:
-    """(without the guard, with it) among so many inboxes, by strategy."""
+    """Return (nanoseconds without the guard, with it) for each strategy, among so many inboxes."""
     board = Scoreboard(count, count)
     offered = tuple(InboxView(index, board.inbox(index), [board.worker(index)]) for index in range(count))
     for index in range(count):
         board.inbox(index)[SENT] = 3
         board.worker(index)[DONE] = index % 3
     row = board.enter_front()
-    bare, guarded = nanoseconds([LeastLoaded(), Guarded(Users(), row)], offered, 1000 // count + 10)
+    bare, guarded = nanoseconds([LeastLoaded(), Guarded(UserLeastLoaded(), row)], offered, 1000 // count + 10)
     first, first_guarded = nanoseconds([First(), Guarded(First(), row)], offered, 500)
     return {"least-loaded": (bare, guarded), "the first one": (first, first_guarded)}
 
 
 def main() -> int:
-    print("| strategy | inboxes | ns | guarded | bar |\n| --- | --: | --: | --: | --: |")
+    print("| strategy | inboxes | ns | guarded | limit |\n| --- | --: | --: | --: | --: |")
     over = False
     for count in INBOXES:
         for name, (bare, guarded) in measure(count).items():
-            bar = bare + BAR + bare / NOISE
-            over |= guarded > bar
-            print(f"| {name} | {count} | {bare:.0f} | {guarded:.0f} | {bar:.0f} |")
+            limit = bare + LIMIT + bare / NOISE
+            over |= guarded > limit
+            print(f"| {name} | {count} | {bare:.0f} | {guarded:.0f} | {limit:.0f} |")
     return int(over)
 
 

@@ -1,4 +1,4 @@
-"""Start a server as a whole tree of processes, read what it costs, and end it. Linux: reads /proc."""
+"""Starts a server with its whole process tree, reads its CPU time and memory from /proc (Linux), and ends it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import IO
 APPS = Path(__file__).with_name("apps")
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
-FIRST_ANSWER = 20.0  # seconds that a server has for its first answer
-FAREWELL = 5.0  # seconds that it has to end after SIGTERM
+START_TIMEOUT = 20.0  # seconds until the first response
+STOP_TIMEOUT = 5.0  # seconds from SIGTERM to the end
 
 
 class NotServing(Exception):
-    """A server that was started did not answer; the text has what it printed."""
+    """A server did not respond after its start; the text has its output."""
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on at this moment."""
+    """Return a port of the loopback interface that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def tree(pid: int) -> list[int]:
-    """The process and all that descend from it."""
+    """Return the process and all its descendants."""
     found = [pid]
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -43,7 +43,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system seconds of these processes, and of the children they have waited for (proc(5), stat)."""
+    """Return the user and system seconds of these processes and of the children that they reaped (proc(5), stat)."""
     ticks = 0
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -53,7 +53,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def memory_mib(pids: Sequence[int]) -> float:
-    """Proportional set size: a page that several of them share counts once over all."""
+    """Return the proportional set size in MiB: a page that several processes share counts once."""
     kib = 0
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -64,7 +64,7 @@ def memory_mib(pids: Sequence[int]) -> float:
 
 
 def answers(port: int) -> bool:
-    """Whether a request to / is answered with 200 now."""
+    """Whether a request to / is currently answered with 200."""
     with suppress(OSError), socket.create_connection((HOST, port), 1) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return client.recv(12).startswith(b"HTTP/1.1 200")
@@ -73,35 +73,35 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A server's first process, from its first answer on; its whole tree is ended afterwards.
+    """Start a server and yield its first process once it responds; its whole process tree is ended afterwards.
 
-    Raises NotServing when it ends, or does not answer on ``port`` in time.
+    Raises NotServing if it ends, or does not respond on ``port`` in time.
     """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=APPS, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            _await_answer(process, port, log)
+            _await_response(process, port, log)
             yield process
         finally:
             _end(process)
 
 
-def _await_answer(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
-    until = time.monotonic() + FIRST_ANSWER
+def _await_response(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+    until = time.monotonic() + START_TIMEOUT
     while not answers(port):
         if process.poll() is not None or time.monotonic() > until:
             log.seek(0)
-            said = log.read()[-2000:].decode(errors="replace")
-            raise NotServing(f"no answer on port {port} from {process.args!r}, which said:\n{said}")
-        time.sleep(0.02)  # between two tries to connect: there is no event to wait for
+            output = log.read()[-2000:].decode(errors="replace")
+            raise NotServing(f"no response on port {port} from {process.args!r}, which printed:\n{output}")
+        time.sleep(0.02)  # between attempts to connect; there is no event to wait for
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     members = tree(process.pid)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(FAREWELL)
+        process.wait(STOP_TIMEOUT)
     for pid in members:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

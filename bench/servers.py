@@ -1,4 +1,4 @@
-"""What is measured: poolctl's topologies, and other servers from an environment of their own."""
+"""The servers to measure: poolctl's topologies, and other servers in a separate virtual environment."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 
 from bench.process import HOST
 
-PEERS = ("granian", "uvicorn", "gunicorn", "waitress")  # and uvloop and httptools for uvicorn
+PEERS = ("granian", "uvicorn", "gunicorn", "waitress")  # uvicorn with uvloop and httptools
 
 
 class Missing(Exception):
-    """Something that has to be installed first; the text says how."""
+    """Something must be installed first; the text says how."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """``command(port)`` starts it in the folder of the apps."""
+    """A server. ``command(port)`` starts it in the folder of the apps."""
 
     name: str
     command: Callable[[int], list[str]]
 
 
 def own(name: str, file: str, *sets: str) -> Server:
-    """A topology of this project: a file of bench/apps with ``sets`` put over it."""
+    """Return a topology of this project: a file in bench/apps, with the overrides ``sets``."""
 
     def command(port: int) -> list[str]:
         options = [word for each in sets for word in ("--set", each)]
@@ -36,26 +36,26 @@ def own(name: str, file: str, *sets: str) -> Server:
 
 
 def peer(name: str, program: str, *words: str) -> Server:
-    """Another server. In ``words`` PORT stands for the port; ``program`` is made absolute by ``found``."""
+    """Return another server. PORT in ``words`` is replaced by the port; ``installed`` makes ``program`` absolute."""
     return Server(name, lambda port: [program, *(word.replace("PORT", str(port)) for word in words)])
 
 
-def found(peers: Path | None, wanted: list[Server]) -> list[Server]:
-    """The peers with their programs in the environment ``peers``; none without one. Raises Missing."""
+def installed(peers: Path | None, wanted: list[Server]) -> list[Server]:
+    """Return the servers with their programs in the environment ``peers``; none without one. Raises Missing."""
     if peers is None:
         return []
-    return [_found(peers, server) for server in wanted]
+    return [_installed(peers, server) for server in wanted]
 
 
-def _found(peers: Path, server: Server) -> Server:
+def _installed(peers: Path, server: Server) -> Server:
     program = peers.resolve() / "bin" / server.command(0)[0]
     if not program.exists():
-        raise Missing(f"{program} is missing; `make bench` installs the peers into .venv-bench")
+        raise Missing(f"{program} does not exist; `make bench` installs the peers into .venv-bench")
     return Server(server.name, lambda port: [str(program), *server.command(port)[1:]])
 
 
 def versions(peers: Path | None) -> str:
-    """The versions of what is measured, for the line below a table."""
+    """Return the versions of Python and the servers, for the line below a table."""
     words = [f"Python {sys.version.split()[0]}"]
     if peers is not None:
         code = f"from importlib.metadata import version as v; print(', '.join(f'{{p}} {{v(p)}}' for p in {PEERS!r}))"

@@ -1,13 +1,13 @@
-"""How long short requests wait behind long ones: eight workers under an open-loop Poisson load over kept connections.
+"""How long short requests wait behind long ones: eight workers, open-loop Poisson load over persistent connections.
 
     python -m bench.tail                         the topologies of this project
-    python -m bench.tail --peers .venv-bench     and other servers
+    python -m bench.tail --peers .venv-bench     these and other servers
 
-700 requests a second over 64 connections, 5 % of them to /slow (100 ms of work), the rest 2 ms. Latency counts from
-when a request was due, so a server that stalls is charged for what it kept waiting.
+700 requests per second over 64 connections, 5 % of them to /slow (100 ms of work), the rest 2 ms. Latency counts from
+the time a request was due, so a server that stalls is charged for all requests that it delays.
 """
 
-# ruff: noqa: T201  # a table on stdout is what this program is for
+# ruff: noqa: T201  # this program prints a table on stdout
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.process import HOST, NotServing, free_port, running
-from bench.servers import Missing, Server, found, own, peer, versions
+from bench.servers import Missing, Server, installed, own, peer, versions
 
-RATE = 700.0  # requests a second
+RATE = 700.0  # requests per second
 CONNECTIONS = 64
-SLOW = 0.05  # share of the long requests
+SLOW = 0.05  # the share of long requests
 SHARES = (0.5, 0.9, 0.99, 0.999)
-PATIENCE = 30.0  # seconds that the last answers may take
+PATIENCE = 30.0  # seconds that the last responses may take
 
 _ASYNC = ("ownership=half-sync/half-async", "pool.size=8")
 OWN = [
@@ -52,7 +52,7 @@ PEERS = [
 
 @dataclass
 class Result:
-    """Latencies in seconds, and how many requests failed."""
+    """Latencies in seconds, and the number of failed requests."""
 
     fast: list[float] = field(default_factory=list)
     slow: list[float] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Result:
 
 
 class Generator:
-    """Sends requests when they are due, each on a connection that is free; a connection carries one at a time."""
+    """Sends requests when they are due, each on a free connection, which carries one request at a time."""
 
     def __init__(self, port: int, seed: int = 1) -> None:
         self._port = port
@@ -111,7 +111,8 @@ class Generator:
         self._free.put_nowait((reader, writer))
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: bytes) -> bool:
-        """One request and its answer; whether the connection is kept. Raises ValueError for any answer but a 200."""
+        """Send a request and read the response. Returns whether the connection stays open. Raises ValueError unless the
+        status is 200."""
         writer.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         if not head.startswith(b"http/1.1 200") or b"content-length:" not in head:
@@ -121,7 +122,7 @@ class Generator:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """In milliseconds; nan of nothing."""
+    """Return a percentile in milliseconds; nan without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else float("nan")
 
@@ -129,12 +130,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 def measure(server: Server, seconds: float) -> Result:
     port = free_port()
     with running(server.command(port), port):
-        time.sleep(1)  # workers that a server starts after its first answer
+        time.sleep(1)  # a server may start more workers after its first response
         return asyncio.run(Generator(port).run(seconds))
 
 
 def row(name: str, result: Result) -> str:
-    """One line of the table, in Markdown."""
+    """Return one row of the Markdown table."""
     cells = [f"{percentile(result.fast, share):.1f}" for share in SHARES]
     cells += [f"{percentile(result.slow, share):.0f}" for share in (0.5, 0.99)]
     return f"| {name} | {' | '.join(cells)} | {len(result.fast) + len(result.slow)} | {result.failed} |"
@@ -146,12 +147,12 @@ RULE = "| --- | --: | --: | --: | --: | --: | --: | --: | --: |"
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.tail", description="how long short requests wait")
-    parser.add_argument("--peers", type=Path, metavar="DIR", help="the virtual environment that has the other servers")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of load for each server (8)")
-    parser.add_argument("--only", metavar="WORD", help="measure the servers whose name has this word")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="virtual environment with the other servers")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of load per server (8)")
+    parser.add_argument("--only", metavar="WORD", help="measure only servers whose name contains this word")
     options = parser.parse_args(words)
     try:
-        servers = [*OWN, *found(options.peers, PEERS)]
+        servers = [*OWN, *installed(options.peers, PEERS)]
         print(f"{HEAD}\n{RULE}", flush=True)
         for server in servers:
             if not options.only or options.only in server.name:

@@ -1,12 +1,12 @@
-"""How long `poolctl validate` takes: for large files, for every broken one of the tests, and to start at all.
+"""The CPU time of `poolctl validate`: for large files, for every broken file of the tests, and for its start.
 
     python -m bench.validate
 
-Prints the slowest files and the ratio to a program of typer that does nothing, and exits with 1 when one is past its
-bar, which holds on a quiet machine. All figures are processor time; of a few runs the least counts.
+Prints the slowest files and the ratio to a typer program that does nothing. Exits with 1 if one exceeds its limit,
+which applies to a quiet machine. All figures are CPU time, the least of a few runs.
 """
 
-# ruff: noqa: T201  # figures on stdout are what this program is for
+# ruff: noqa: T201  # this program prints figures on stdout
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from bench.large import large
 from bench.process import ROOT
 from poolctl.cli.validate import validate
 
-LONGEST = 0.2  # seconds for one file
-LITTLE = 1.3  # times a program that does nothing
+FILE_LIMIT = 0.2  # seconds for one file
+START_LIMIT = 1.3  # times a program that does nothing
 RUNS = 3  # of one file
 ROUNDS = 9  # of both programs
 SHOWN = 5
@@ -37,13 +37,13 @@ app = typer.Typer(add_completion=False)
 def nothing(file: str) -> None: ...
 app()
 """
-POOLCTL = "from poolctl.cli.main import main; main()"  # as the installed command has it
+POOLCTL = "from poolctl.cli.main import main; main()"  # as in the installed command
 
 
 def seconds(file: Path) -> float:
-    """Of this process, to judge a file and print what is found."""
+    """Return the CPU seconds of this process to check a file and print its findings."""
     spent = []
-    for _ in range(RUNS):  # the first one imports, and one may collect garbage
+    for _ in range(RUNS):  # the first run imports modules, and any may collect garbage
         began = time.process_time()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(typer.Exit):
             validate([str(file)], environment=False)
@@ -52,7 +52,7 @@ def seconds(file: Path) -> float:
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """What is measured, by name."""
+    """Return the files to measure, by name."""
     made = {}
     for name, text in large().items():
         made[name] = folder / f"{name.replace(' ', '-')}.yaml"
@@ -61,22 +61,22 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def cost(command: list[str], environment: dict[str, str]) -> float:
-    """Seconds of one run. Raises CalledProcessError."""
+    """Return the CPU seconds of one run. Raises CalledProcessError."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)  # or it would be taken for one that still runs
+    process.returncode = os.waitstatus_to_exitcode(status)  # otherwise it would count as running
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     return used.ru_utime + used.ru_stime
 
 
 def ratio(folder: Path) -> float:
-    """`poolctl validate` to a program that does nothing: the quickest run of each, which take turns."""
+    """Return the ratio of `poolctl validate` to a program that does nothing: the fastest of several runs each."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment = kept | {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder)}  # compiled, as installed
+    environment = kept | {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder)}  # compiled, as if installed
     file = folder / "quickstart.yaml"
     text = (ROOT / "topologies" / "quickstart.yaml").read_text()
-    file.write_text(f"{text}listen: tcp://127.0.0.1:0\n")  # for the port of the file may be taken
+    file.write_text(f"{text}listen: tcp://127.0.0.1:0\n")  # because the port in the file may be in use
     ours = [sys.executable, "-c", POOLCTL, "validate", str(file)]
     nothing = [sys.executable, "-c", NOTHING, "file"]
     cost(ours, environment)
@@ -90,11 +90,11 @@ def main() -> int:
         measured = {name: seconds(file) for name, file in files(folder).items()}
         start = ratio(folder)
     slowest = sorted(measured.items(), key=lambda item: -item[1])
-    print(f"{len(measured)} files; the slowest, in ms of processor time (bar {LONGEST * 1000:.0f}):")
+    print(f"{len(measured)} files; the slowest, in ms of CPU time (limit: {FILE_LIMIT * 1000:.0f}):")
     for name, spent in slowest[:SHOWN]:
         print(f"  {spent * 1000:6.1f}  {name}")
-    print(f"validate takes {start:.2f} times a program of typer that does nothing (bar {LITTLE})")
-    return int(slowest[0][1] > LONGEST or start > LITTLE)
+    print(f"validate takes {start:.2f} times as long as a typer program that does nothing (limit: {START_LIMIT})")
+    return int(slowest[0][1] > FILE_LIMIT or start > START_LIMIT)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The load of bench/cost.py: wrk on one core, and what its report says."""
+"""Runs wrk on one core, as the load generator of the benchmarks, and parses its report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass(frozen=True)
 class Load:
-    """One run of wrk. ``faults`` has its lines on errors and on answers other than 2xx and 3xx, if there were any."""
+    """One run of wrk. ``faults``: its lines about errors and about statuses other than 2xx and 3xx, if any."""
 
     requests: int
     per_second: float
@@ -25,7 +25,7 @@ class Load:
 
 
 def need() -> None:
-    """Raises Missing with the names of the programs that are not here."""
+    """Raise Missing if a program is not installed, with its name."""
     missing = [program for program in NEEDED if shutil.which(program) is None]
     if missing:
         packages = " ".join(NEEDED[program] for program in missing)
@@ -33,8 +33,8 @@ def need() -> None:
 
 
 def run(port: int, seconds: float, *, connections: int = 32, close: bool = False) -> Load:
-    """Load http://127.0.0.1:port/ from core 1; ``close``: a new connection for each request."""
-    whole = max(1, round(seconds))  # wrk takes whole seconds only
+    """Load http://127.0.0.1:port/ from core 1. ``close``: open a new connection for each request."""
+    whole = max(1, round(seconds))  # wrk accepts only whole seconds
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{whole}s", "--latency"]
     command += ["-H", "Connection: close"] if close else []
     command.append(f"http://{HOST}:{port}/")
@@ -43,11 +43,11 @@ def run(port: int, seconds: float, *, connections: int = 32, close: bool = False
 
 
 def parse(report: str) -> Load:
-    """The figures of a report. Raises ValueError where it has none."""
+    """Parse a report. Raises ValueError if it lacks a figure."""
     requests = re.search(r"(\d+) requests in", report)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", report)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)\b", report)
     if not (requests and rate and p99):
-        raise ValueError(f"this is no report of wrk --latency:\n{report}")
+        raise ValueError(f"not a report of wrk --latency:\n{report}")
     faults = "; ".join(line.strip() for line in re.findall(r"Socket errors:.*|Non-2xx.*", report))
     return Load(int(requests[1]), float(rate[1]), float(p99[1]) * UNITS[p99[2]], faults)

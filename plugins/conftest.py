@@ -1,4 +1,4 @@
-"""Makes the modules of all plugins importable for their tests, as installing them would."""
+"""Makes the modules of all plugins importable for their tests, as an installation would."""
 
 from __future__ import annotations
 

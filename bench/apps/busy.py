@@ -1,4 +1,4 @@
-"""A WSGI application that computes: a few milliseconds of Python for each request, always the same work."""
+"""A CPU-bound WSGI application: the same few milliseconds of Python for each request."""
 
 TURNS = 50_000
 

@@ -1,4 +1,4 @@
-"""The same 13 bytes as a WSGI and as an ASGI application."""
+"""A WSGI and an ASGI application that both send the same 13 bytes."""
 
 
 def wsgi(environ, start_response):

@@ -1,4 +1,4 @@
-"""Few keys move, none is drowned, and the contract of strategies."""
+"""Few keys move, loads are bounded, and the contract of strategies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poolctl.testing.simulation import Request, Simulation, task
 class TestByClient(DispatchContract):
     strategy = ConsistentHash
     affine: ClassVar[bool] = True
-    slack: ClassVar[float] = 0.5  # of the moving clients: the ring is not perfectly even
+    slack: ClassVar[float] = 0.5  # more clients may move, because the ring is not perfectly even
 
 
 class TestByHeader(TestByClient):
@@ -27,19 +27,19 @@ class TestByPath(TestByClient):
 
 
 def met(simulation: Simulation, of: Request) -> int:
-    """Where a task goes; it stays there."""
+    """Return the inbox that a task goes to, where it stays."""
     simulation.arrive(task("192.0.2.1", asked=of))
     return simulation.in_flight[-1].inbox
 
 
-def test_a_key_that_everybody_asks_for_overflows() -> None:
+def test_a_hot_key_overflows() -> None:
     simulation = Simulation(ConsistentHash(by="path", slack=0.25), 4)
     for _ in range(100):
         met(simulation, Request("GET", b"/hot", []))
     assert max(simulation.dispatched) <= 1.25 * 100 / 4 + 1
 
 
-def test_keys_come_back_to_a_successor() -> None:
+def test_keys_return_to_a_successor() -> None:
     simulation = Simulation(ConsistentHash(), 5)
 
     def owners() -> list[int]:
@@ -58,7 +58,7 @@ def test_keys_come_back_to_a_successor() -> None:
 
 
 def test_thousands_of_workers_join_before_the_test_times_out() -> None:
-    """Sorted anew at each of them it takes minutes."""
+    """Sorting the ring for each of them would take minutes."""
     simulation = Simulation(ConsistentHash(), 3000)
     simulation.arrive(task("192.0.2.1"))
 

@@ -1,7 +1,7 @@
-"""ewma-latency: the inbox that is expected to answer first, by a moving average that believes bad news at once.
+"""ewma-latency: the inbox that is expected to answer first, by a moving average that reacts to slow tasks immediately.
 
-The cost of an inbox is its average time, which jumps to the last one where that is longer and decays with time where
-it is shorter, times the tasks that it has and this one (peak EWMA: Finagle's PeakEwma, Linkerd 2).
+The cost of an inbox is its average time multiplied by its number of tasks including this one. The average jumps to a
+longer time immediately and approaches a shorter one gradually (peak EWMA: Finagle's PeakEwma, Linkerd 2).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PENALTY = 1.0  # seconds
 
 
 class Average:
-    """Of one inbox: ``cost`` in seconds, as it was at ``stamp``."""
+    """The average of one inbox: ``cost`` in seconds, as of the time ``stamp``."""
 
     __slots__ = ("cost", "stamp")
 
@@ -27,7 +27,7 @@ class Average:
         self.stamp = stamp
 
     def at(self, now: float, decay: float) -> float:
-        """Without news it is believed less and less, so a worker that was slow is tried again."""
+        """Return the decayed cost at a time: without news it shrinks, so that a slow worker is tried again."""
         return self.cost * exp(-max(now - self.stamp, 0.0) / decay)
 
     def observe(self, seconds: float, now: float, decay: float) -> None:
@@ -41,11 +41,11 @@ class Average:
 
 @dataclass
 class EwmaLatency(Dispatch):
-    """The lowest product of the average time and the load (peak EWMA); bad news count at once, good ones slowly."""
+    """The lowest product of average time and load (peak EWMA); slow tasks count immediately, fast ones gradually."""
 
     interface: ClassVar[int] = 1
 
-    decay: Annotated[float, "seconds", Field(gt=0, le=3600, description="in which a figure loses two thirds")] = 10.0
+    decay: Annotated[float, "seconds", Field(gt=0, le=3600, description="after which a time counts a third")] = 10.0
     _averages: dict[int, Average] = field(default_factory=dict, init=False, repr=False)
     _last: int = field(default=-1, init=False, repr=False)
 
@@ -53,12 +53,12 @@ class EwmaLatency(Dispatch):
         best, price = inboxes[0], (float("inf"), 0, 0)
         for inbox in inboxes:
             average, load = self._averages.get(inbox.index), inbox.load
-            # Of one that is new a first task is hoped for; who has it and is not done may be slow (Finagle's penalty).
+            # A new inbox costs nothing until it has its first task, which may turn out to be slow (Finagle's penalty).
             cost = average.at(task.arrived, self.decay) if average else PENALTY * bool(load)
-            # Among equals the least loaded, and each in its turn.
-            offered = (cost * (load + 1), load, (inbox.index - self._last - 1) % 4096)
-            if offered < price:
-                best, price = inbox, offered
+            # Among equals the least loaded, in turn.
+            rank = (cost * (load + 1), load, (inbox.index - self._last - 1) % 4096)
+            if rank < price:
+                best, price = inbox, rank
         self._last = best.index
         return best
 
@@ -71,4 +71,4 @@ class EwmaLatency(Dispatch):
             average.observe(seconds, now, self.decay)
 
     def left(self, inbox: InboxView) -> None:
-        self._averages.pop(inbox.index, None)  # its successor has no past
+        self._averages.pop(inbox.index, None)  # its successor starts afresh

@@ -1,4 +1,4 @@
-"""Bad news count at once, good ones slowly, and the contract of strategies."""
+"""Slow tasks count immediately, fast ones gradually, and the contract of strategies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TestEwmaLatency(DispatchContract):
     strategy = EwmaLatency
 
 
-def test_a_peak_counts_at_once_and_is_forgiven_slowly() -> None:
+def test_a_peak_counts_immediately_and_decays_gradually() -> None:
     average = Average(0.010, 0.0)
     average.observe(1.0, 0.1, decay=10)
     assert average.cost == 1.0
@@ -24,7 +24,7 @@ def test_a_peak_counts_at_once_and_is_forgiven_slowly() -> None:
     assert average.cost < 0.013
 
 
-def test_a_slow_one_is_avoided_and_tried_again() -> None:
+def test_a_slow_worker_is_avoided_and_tried_again() -> None:
     simulation = Simulation(EwmaLatency(decay=5), 3)
     for each in tasks(300):
         simulation.arrive(each._replace(arrived=simulation.now))

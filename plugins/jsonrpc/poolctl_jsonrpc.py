@@ -1,9 +1,9 @@
-"""jsonrpc: functions that are called by JSON-RPC 2.0 (jsonrpc.org/specification) over HTTP POST.
+"""jsonrpc: serves functions by JSON-RPC 2.0 (jsonrpc.org/specification) over HTTP POST.
 
     app: {use: jsonrpc, functions: [shop.rpc:add, shop.rpc:order]}
 
-A function is called by the last part of its target. What it raises becomes an error of its kind: TypeError for
-arguments that do not fit is "Invalid params", everything else "Internal error", with a traceback in the log.
+The method name of a function is the last part of its target. Arguments that do not match its signature are "Invalid
+params"; anything that it raises is "Internal error", with a traceback in the log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from poolctl.plugin import WsgiApp, load_callable
 
 log = logging.getLogger("poolctl.app")
 PARSE, REQUEST, METHOD, PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
-SAID = {
+MESSAGES = {
     PARSE: "Parse error",
     REQUEST: "Invalid Request",
     METHOD: "Method not found",
@@ -36,22 +36,22 @@ Answer = dict[str, Any]
 
 @dataclass
 class JsonRpc(WsgiApp):
-    """Calls functions by JSON-RPC 2.0: single calls, batches and notifications."""
+    """Serves functions by JSON-RPC 2.0: single calls, batches and notifications."""
 
     interface: ClassVar[int] = 1
 
     functions: Annotated[
-        tuple[Target, ...], Field(min_length=1, max_length=1000, description="that may be called, by their own names")
+        tuple[Target, ...], Field(min_length=1, max_length=1000, description="to serve, under their own names")
     ]
-    batch: Annotated[int, Field(ge=1, le=10_000, description="calls of one batch; more are refused")] = 100
+    batch: Annotated[int, Field(ge=1, le=10_000, description="calls in one batch; larger ones are refused")] = 100
 
     def __post_init__(self) -> None:
-        twice = [name for name, count in Counter(map(_name, self.functions)).items() if count > 1]
-        if twice:
-            raise ValueError(f"two functions have the name {twice[0]}, by which clients call them")
+        duplicates = [name for name, count in Counter(map(_name, self.functions)).items() if count > 1]
+        if duplicates:
+            raise ValueError(f"duplicate method name {duplicates[0]}; rename one of the functions")
 
     def find(self) -> Callable[..., Iterable[bytes]]:
-        """The functions, imported, behind a WSGI application."""
+        """Import the functions, and return a WSGI application that serves them."""
         functions = {_name(target): load_callable(target) for target in self.functions}
         signatures = {name: inspect.signature(function) for name, function in functions.items()}
 
@@ -72,71 +72,71 @@ class JsonRpc(WsgiApp):
     def answer(
         self, body: bytes, functions: dict[str, Callable[..., Any]], signatures: dict[str, inspect.Signature]
     ) -> Answer | list[Answer] | None:
-        """What the client is told; None where it asked for nothing (specification, 4.1 and 6)."""
+        """Return the response to a request body; None for notifications (specification, 4.1 and 6)."""
         try:
-            asked = json.loads(body, parse_constant=_no_number)
+            request = json.loads(body, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             return _error(PARSE, None)
-        if not isinstance(asked, list):
-            return _call(asked, functions, signatures)
-        if not asked or len(asked) > self.batch:
+        if not isinstance(request, list):
+            return _call(request, functions, signatures)
+        if not request or len(request) > self.batch:
             return _error(REQUEST, None)
-        answers = [answer for each in asked if (answer := _call(each, functions, signatures)) is not None]
+        answers = [answer for each in request if (answer := _call(each, functions, signatures)) is not None]
         return answers or None
 
 
 def _name(target: str) -> str:
-    """By which clients call it."""
+    """Return the method name of a function."""
     return target.rpartition(":")[2].rpartition(".")[2]
 
 
-def _no_number(text: str) -> Any:
-    """NaN and Infinity are JavaScript and no JSON (RFC 8259, 6)."""
+def _refuse_constant(text: str) -> Any:
+    """Raise ValueError for NaN and Infinity, which are not valid JSON (RFC 8259, 6)."""
     raise ValueError(text)
 
 
 def _call(
-    asked: Any, functions: dict[str, Callable[..., Any]], signatures: dict[str, inspect.Signature]
+    request: Any, functions: dict[str, Callable[..., Any]], signatures: dict[str, inspect.Signature]
 ) -> Answer | None:
-    """One call; None for a notification."""
-    if not _well_formed(asked):
+    """Execute one call. Returns its response; None for a notification."""
+    if not _is_request(request):
         return _error(REQUEST, None)
-    number, wants = asked.get("id"), "id" in asked
-    function = functions.get(asked["method"])
+    id_, responds = request.get("id"), "id" in request
+    function = functions.get(request["method"])
     if function is None:
-        return _error(METHOD, number) if wants else None
-    params = asked.get("params", [])
-    by_place, by_name = (params, {}) if isinstance(params, list) else ([], params)
+        return _error(METHOD, id_) if responds else None
+    params = request.get("params", [])
+    positional, by_name = (params, {}) if isinstance(params, list) else ([], params)
     try:
-        signatures[asked["method"]].bind(*by_place, **by_name)
+        signatures[request["method"]].bind(*positional, **by_name)
     except TypeError:
-        return _error(PARAMS, number) if wants else None
+        return _error(PARAMS, id_) if responds else None
     try:
-        result = function(*by_place, **by_name)
+        result = function(*positional, **by_name)
         json.dumps(result, allow_nan=False)
     except Exception:
-        log.exception("the function %s raised", asked["method"])
-        return _error(INTERNAL, number) if wants else None
-    return {"jsonrpc": "2.0", "result": result, "id": number} if wants else None
+        log.exception("the function %s raised", request["method"])
+        return _error(INTERNAL, id_) if responds else None
+    return {"jsonrpc": "2.0", "result": result, "id": id_} if responds else None
 
 
-def _well_formed(asked: Any) -> bool:
+def _is_request(value: Any) -> bool:
     """Whether it is a request object (specification, 4)."""
     return (
-        isinstance(asked, dict)
-        and asked.get("jsonrpc") == "2.0"
-        and isinstance(asked.get("method"), str)
-        and isinstance(asked.get("params", []), list | dict)
-        and _identifies(asked.get("id"))
+        isinstance(value, dict)
+        and value.get("jsonrpc") == "2.0"
+        and isinstance(value.get("method"), str)
+        and isinstance(value.get("params", []), list | dict)
+        and _is_id(value.get("id"))
     )
 
 
-def _identifies(number: Any) -> bool:
-    """A text, a number or null. In Python true is a number, and 1e999 is one that JSON cannot say."""
-    if isinstance(number, float):
-        return isfinite(number)
-    return isinstance(number, str | int | type(None)) and not isinstance(number, bool)
+def _is_id(value: Any) -> bool:
+    """Whether it is a string, a number or null. Python's bool is an int, and 1e999 parses to infinity."""
+    if isinstance(value, float):
+        return isfinite(value)
+    return isinstance(value, str | int | type(None)) and not isinstance(value, bool)
 
 
-def _error(code: int, number: Any) -> Answer:
-    return {"jsonrpc": "2.0", "error": {"code": code, "message": SAID[code]}, "id": number}
+def _error(code: int, id_: Any) -> Answer:
+    return {"jsonrpc": "2.0", "error": {"code": code, "message": MESSAGES[code]}, "id": id_}

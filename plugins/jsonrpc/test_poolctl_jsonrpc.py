@@ -1,4 +1,4 @@
-"""The examples of the specification (jsonrpc.org/specification, 7), word for word."""
+"""The examples of the specification (jsonrpc.org/specification, 7), verbatim, and a few of our own."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ INVALID = error(-32600, "Invalid Request")
         ("[" * 100_000, error(-32700, "Parse error")),
     ],
 )
-def test_what_is_answered(asked: str, answer: Any) -> None:
+def test_responses(asked: str, answer: Any) -> None:
     assert JsonRpc(functions=("shop:add",)).answer(asked.encode(), FUNCTIONS, SIGNATURES) == answer
 
 
-def test_two_functions_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="two functions have the name add"):
+def test_duplicate_method_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="duplicate method name add"):
         JsonRpc(functions=("shop:add", "bakery:add"))

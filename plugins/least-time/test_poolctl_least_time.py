@@ -1,4 +1,4 @@
-"""Averages over the last tasks, and the contract of strategies."""
+"""Averages over recent tasks, and the contract of strategies."""
 
 from __future__ import annotations
 

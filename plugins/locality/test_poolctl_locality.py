@@ -1,4 +1,4 @@
-"""Home first, unless it is busy; and the contract of strategies."""
+"""Local workers first, unless they are busy, and the contract of strategies."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class TestLocality(DispatchContract):
 
 
 class OnCpu(NamedTuple):
-    """A task, as far as this strategy looks at one."""
+    """The part of a task that this strategy reads."""
 
     cpu: int
 
 
 @pytest.mark.parametrize("cpu", range(6))
-def test_it_goes_to_one_at_home(cpu: int) -> None:
+def test_a_task_goes_to_a_local_worker(cpu: int) -> None:
     simulation = Simulation(Locality(cpus=3), 6)
     task: Any = OnCpu(cpu)
     met = set()
@@ -35,8 +35,8 @@ def test_it_goes_to_one_at_home(cpu: int) -> None:
     assert met == {cpu % 3, cpu % 3 + 3}
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="there is no affinity of processes")
-def test_home_is_the_cpu_that_a_pinned_worker_has_where_not_all_may_be_used() -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no CPU affinity")
+def test_workers_belong_to_the_cpus_that_the_process_may_use() -> None:
     before = os.sched_getaffinity(0)
     last = max(before)
     os.sched_setaffinity(0, {last})
@@ -54,7 +54,7 @@ def test_home_is_the_cpu_that_a_pinned_worker_has_where_not_all_may_be_used() ->
     assert strategy.pick(task, simulation.available) is simulation.views[1]
 
 
-def test_home_is_not_at_any_price() -> None:
+def test_a_busy_local_worker_is_passed_over() -> None:
     simulation = Simulation(Locality(cpus=2, slack=2), 2)
     task: Any = OnCpu(0)
     simulation.rows[0][0] = 3
@@ -62,7 +62,7 @@ def test_home_is_not_at_any_price() -> None:
     assert chosen is simulation.views[1]
 
 
-def test_nobody_at_home_is_on_offer() -> None:
+def test_no_local_worker_is_available() -> None:
     simulation = Simulation(Locality(cpus=2), 2)
     task: Any = OnCpu(1)
     assert simulation.strategy.pick(task, simulation.views[:1]) is simulation.views[0]  # type: ignore[arg-type]  # a list will do here

@@ -1,7 +1,7 @@
-"""pinned: worker processes that are each bound to one CPU, so that what they need stays in its cache.
+"""pinned: worker processes that are each bound to one CPU, so that their data stays in its cache.
 
-Worker i runs on the i-th of the CPUs that this process may use (sched_setaffinity(2)), and again from the first when
-there are more workers than CPUs. The front is not bound.
+Worker i runs on the i-th of the CPUs that this process may use (sched_setaffinity(2)), wrapping around if there are
+more workers than CPUs. The front is not bound.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Pinned(Process):
 
     def __post_init__(self) -> None:
         if not hasattr(os, "sched_setaffinity"):
-            raise ValueError("this system cannot bind a process to a CPU; use the pool process")
+            raise ValueError("this system cannot bind processes to CPUs; use pool: process")
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
-        """As those of a process pool; a worker binds itself first."""
+        """Return the roles of a process pool, whose workers bind themselves to a CPU first."""
         cpus = sorted(os.sched_getaffinity(0))
 
         def bound(role: Role, cpu: int) -> Role:

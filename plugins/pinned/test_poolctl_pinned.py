@@ -1,4 +1,4 @@
-"""Each worker binds itself to a CPU: here what can be seen without a server, in tests/plugins the rest."""
+"""What can be tested without a server; tests/plugins checks that workers bind themselves to CPUs."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """resp: the protocol of Redis (RESP2, redis.io/docs/latest/develop/reference/protocol-spec), and an app that calls a
-function with each command.
+function for each command.
 
     app: {use: resp, target: shop.cache:command}        # def command(*words: bytes)
     protocol: {use: resp, limit: 64KiB}
 
-It marks where a command ends, so half-sync/half-reactive can lend it: each command of a connection goes to any worker.
+The protocol marks where a command ends, so under half-sync/half-reactive each command of a connection can go to any
+worker.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from poolctl.plugin import (
 
 log = logging.getLogger("poolctl.app")
 END = b"\r\n"
-WORDS = 1024 * 1024  # of one command, as Redis has it
+WORDS = 1024 * 1024  # of one command, as in Redis
 NONE = -1  # no command has begun
-LINE = 64 * 1024  # bytes of a length, or of a command that is typed, as Redis has it
+LINE = 64 * 1024  # bytes of a length or of an inline command, as in Redis
 REFUSED = {
     400: b"-ERR Protocol error\r\n",
     413: b"-ERR Protocol error: too large\r\n",
@@ -40,12 +41,12 @@ REFUSED = {
     503: b"-ERR max number of clients reached\r\n",
     504: b"-ERR this command took too long\r\n",
 }
-HTTP = (b"post", b"host:")  # words that no command begins with, and that browsers send; Redis hangs up on them as well
+HTTP = (b"post", b"host:")  # words that browsers send and no command begins with; Redis disconnects on them too
 Command = list[bytes]
 
 
 class NotResp(ValueError):
-    """Bytes that are no command."""
+    """The bytes are not a command; the text says why."""
 
 
 def _line(data: bytes | bytearray, start: int, limit: int) -> tuple[bytes, int] | None:
@@ -53,37 +54,37 @@ def _line(data: bytes | bytearray, start: int, limit: int) -> tuple[bytes, int] 
     end = data.find(b"\n", start, start + most)
     if end < 0:
         if len(data) - start >= most:
-            raise NotResp("a line without an end")
+            raise NotResp("a line is too long")
         return None
     return bytes(data[start:end]).removesuffix(b"\r"), end + 1
 
 
 def _number(text: bytes, most: int) -> int:
     if not text.isdigit() or len(text) > 9 or int(text) > most:
-        raise NotResp("a length that is none, or too large")
+        raise NotResp("a length is invalid or too large")
     return int(text)
 
 
-class _Cutter:
-    """Cuts the bytes of one connection into commands; common to both halves.
+class _Parser:
+    """Splits the bytes of one connection into commands; shared by both halves.
 
-    A command that comes in pieces is read on where the last piece ended, so that many small ones cost no more than one.
+    Parsing resumes where the last piece ended, so a command in many small pieces costs no more than in one.
     """
 
-    keeps: ClassVar[bool] = True  # are its words wanted?
+    keeps_words: ClassVar[bool] = True  # whether the words of a command are needed
 
     def __init__(self, limit: int) -> None:
         self.reply = b""
         self.failure = 0
         self._limit = limit
         self._held = bytearray()  # from the beginning of a command
-        self._at = 0  # so much of it is read
-        self._words: Command = []  # that were read
-        self._count = 0  # words that it has in all
-        self._left = NONE  # of them still to come
+        self._at = 0  # how much of it has been parsed
+        self._words: Command = []  # parsed so far
+        self._count = 0  # words in the whole command
+        self._left = NONE  # words still to come
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
+        """Accept bytes from the client, split anywhere."""
         if self.failure:
             return
         self._held += data
@@ -91,8 +92,8 @@ class _Cutter:
         try:
             while self._whole():
                 if self._at - start > self._limit:
-                    break  # however it was split
-                if self._count:  # an empty line is no command
+                    break  # too large, however it was split
+                if self._count:  # an empty line is not a command
                     self._take(self._words, bytes(self._held[start : self._at]))
                 start, self._words, self._left = self._at, [], NONE
         except NotResp:
@@ -105,7 +106,7 @@ class _Cutter:
             self._held.clear()
 
     def _whole(self) -> bool:  # noqa: C901  # a branch for each type of value
-        """Read on; whether a command has come to its end. Raises NotResp."""
+        """Continue parsing. Returns whether a command is complete. Raises NotResp."""
         held, limit = self._held, self._limit
         if self._left == NONE:
             line = _line(held, self._at, limit)
@@ -113,7 +114,7 @@ class _Cutter:
                 return False
             text, self._at = line
             if not text.startswith(b"*"):
-                self._words = text.split()  # an inline command, as people type it
+                self._words = text.split()  # an inline command, as typed by a person
                 self._count = len(self._words)
                 if self._count and self._words[0].lower() in HTTP:
                     raise NotResp("a browser")
@@ -130,28 +131,28 @@ class _Cutter:
             if len(held) < end + len(END):
                 return False
             if held[end : end + len(END)] != END:
-                raise NotResp("a bulk string is longer than it says")
-            if self.keeps:
+                raise NotResp("a bulk string is longer than its length")
+            if self.keeps_words:
                 self._words.append(bytes(held[begin:end]))
             self._at = end + len(END)
             self._left -= 1
         return True
 
     def _take(self, words: Command, raw: bytes) -> None:
-        raise NotImplementedError  # the two halves of a connection say what becomes of a command
+        raise NotImplementedError  # the two halves differ in what they do with a command
 
     def ended(self) -> None:
-        """The client sends no more: what has no end is no command."""
+        """The client sends no more; an incomplete command is dropped."""
         self._held.clear()
 
     @property
     def pending(self) -> bool:
-        """Whether a part of a command has come."""
+        """Whether part of a command has arrived."""
         return bool(self._held)
 
 
-class RespConversation(_Cutter, Conversation):
-    """``requests`` are commands: their words as bytes."""
+class RespConversation(_Parser, Conversation):
+    """The worker's half. ``requests`` are commands, as lists of words in bytes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -161,10 +162,10 @@ class RespConversation(_Cutter, Conversation):
         self.requests.append(words)
 
 
-class RespFramer(_Cutter, Framer):
-    """Whole commands, as they came."""
+class RespFramer(_Parser, Framer):
+    """The front's half: complete commands, as received."""
 
-    keeps: ClassVar[bool] = False
+    keeps_words: ClassVar[bool] = False
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -175,43 +176,45 @@ class RespFramer(_Cutter, Framer):
 
     @property
     def ready(self) -> bool:
-        """Whether a command is left, or a failure."""
+        """Whether a complete command or a failure is left to handle."""
         return bool(self._found or self.failure)
 
     def take(self) -> bytes | BinaryIO | None:
-        """The oldest command, and forget it."""
+        """Remove and return the oldest command; None if there is none."""
         return inline_or_file(self._found.popleft()) if self._found else None
 
 
 @dataclass
 class Resp(Protocol):
-    """The protocol of Redis, version 2: a request is a command."""
+    """The protocol of Redis, version 2; a request is a command."""
 
     interface: ClassVar[int] = 1
     name: ClassVar[str] = "resp"
     marks_requests: ClassVar[bool] = True
 
-    limit: Annotated[int, "bytes", Field(ge=64, le=1 << 29, description="of a command; more ends it all")] = 1 << 20
+    limit: Annotated[
+        int, "bytes", Field(ge=64, le=1 << 29, description="of a command; a larger one closes the connection")
+    ] = 1 << 20
 
     def conversation(self, peer: Peer) -> RespConversation:
-        """The worker's half of a new connection."""
+        """Return the worker's half of a new connection."""
         return RespConversation(self.limit)
 
     def framer(self) -> RespFramer:
-        """The front's half of a new connection."""
+        """Return the front's half of a new connection."""
         return RespFramer(self.limit)
 
     def refusal(self, status: int) -> bytes:
-        """An error reply."""
+        """Return the error reply for an HTTP status."""
         return REFUSED.get(status, b"-ERR internal error\r\n")
 
 
 class Error(Exception):
-    """What a function raises to answer with an error: Error("WRONGTYPE not a list")."""
+    """Raised by a function to reply with an error: Error("WRONGTYPE not a list")."""
 
 
 def encoded(value: Any) -> bytes:
-    """A value as RESP2 says it: None, bool, int, str (a simple string), bytes, Error, lists and mappings of those.
+    """Encode a value in RESP2: None, bool, int, str (a simple string), bytes, Error, and lists and mappings of those.
 
     Raises TypeError for anything else.
     """
@@ -229,12 +232,12 @@ def encoded(value: Any) -> bytes:
         value = [each for pair in value.items() for each in pair]
     if isinstance(value, list | tuple):
         return b"*%d\r\n%b" % (len(value), b"".join(map(encoded, value)))
-    raise TypeError(f"a {type(value).__name__} cannot be said in RESP")
+    raise TypeError(f"RESP cannot encode a {type(value).__name__}")
 
 
 @dataclass
 class RespApp(App):
-    """Calls ``target`` with the words of each command, and sends what it returns."""
+    """Calls ``target`` with the words of each command, and replies with what it returns."""
 
     interface: ClassVar[int] = 1
     protocol: ClassVar[str] = "resp"
@@ -246,14 +249,14 @@ class RespApp(App):
         self._function = load_callable(self.target)
 
     def serve(self, request: Command, out: Output) -> bool:
-        """Answer one command. What the function raises, or RESP cannot say, is an error reply, with a traceback in the
-        log."""
+        """Reply to one command. If the function raises, or RESP cannot encode its result, the reply is an error, and
+        the log has a traceback. Returns whether the connection stays open."""
         try:
             answer = encoded(self._function(*request))
         except Error as error:
             answer = encoded(error)
         except Exception:
-            log.exception("the function raised, for the command %s", request[0][:40].decode("latin-1"))
+            log.exception("the function raised for the command %s", request[0][:40].decode("latin-1"))
             answer = encoded(Error("ERR internal error"))
         out.send(answer)
         return request[0].upper() != b"QUIT"

@@ -1,4 +1,4 @@
-"""Commands, however they are split, and answers; the bytes are those of the specification."""
+"""Commands, however they are split, and replies, with the bytes of the specification."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_splits_make_no_difference(commands: list[list[bytes]], sizes: list[int]
 
 
 @pytest.mark.parametrize("half", ["conversation", "framer"])
-def test_many_small_words_in_pieces_cost_no_more_than_at_once(half: str) -> None:
+def test_many_small_words_in_pieces_cost_no_more_than_in_one(half: str) -> None:
     data = encoded([b"RPUSH", *[b"x"] * 40_000])
     reader = Resp().conversation(PEER) if half == "conversation" else Resp().framer()
-    for start in range(0, len(data), 100):  # read from the beginning each time these take longer than a test may
+    for start in range(0, len(data), 100):  # parsing from the beginning each time would exceed the test's timeout
         reader.receive(data[start : start + 100])
     assert not reader.pending
     assert not reader.failure
@@ -57,7 +57,7 @@ def test_commands_may_be_typed() -> None:
         b"POST / HTTP/1.1\r\n",
     ],
 )
-def test_what_is_no_command_is_refused_and_what_came_before_is_not(data: bytes) -> None:
+def test_invalid_bytes_are_refused_after_the_commands_before_them(data: bytes) -> None:
     conversation = Resp(limit=64).conversation(PEER)
     conversation.receive(b"PING\r\n" + data)
     assert conversation.failure
@@ -65,7 +65,7 @@ def test_what_is_no_command_is_refused_and_what_came_before_is_not(data: bytes) 
 
 
 @pytest.mark.parametrize("size", [7, 1000])
-def test_a_command_that_is_too_large_is_refused_however_it_is_split(size: int) -> None:
+def test_a_too_large_command_is_refused_however_it_is_split(size: int) -> None:
     conversation = Resp(limit=64).conversation(PEER)
     data = encoded([b"SET", b"k" * 40, b"v" * 40])
     for start in range(0, len(data), size):
@@ -74,19 +74,19 @@ def test_a_command_that_is_too_large_is_refused_however_it_is_split(size: int) -
     assert not conversation.requests
 
 
-def test_no_words_at_all_are_no_command() -> None:
+def test_a_command_without_words_is_ignored() -> None:
     conversation = Resp().conversation(PEER)
     conversation.receive(b"*-1\r\n*0\r\n" + encoded([b"PING"]))
     assert list(conversation.requests) == [[b"PING"]]
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_borne(data: bytes) -> None:
+def test_arbitrary_bytes_raise_nothing(data: bytes) -> None:
     Resp(limit=64).conversation(PEER).receive(data)
 
 
-def test_values_as_the_specification_has_them() -> None:
+def test_values_are_encoded_as_specified() -> None:
     value = ["OK", 3, b"a\r\nb", None, Error("ERR no\r\n"), {b"k": [True]}]
     assert encoded(value) == (b"*6\r\n+OK\r\n:3\r\n$4\r\na\r\nb\r\n$-1\r\n-ERR no  \r\n*2\r\n$1\r\nk\r\n*1\r\n:1\r\n")
-    with pytest.raises(TypeError, match="a float cannot be said"):
+    with pytest.raises(TypeError, match="RESP cannot encode a float"):
         encoded(0.5)

@@ -1,8 +1,8 @@
-"""sticky-cookie: a visitor stays with a worker by a cookie that the app sets, and nothing has to be remembered.
+"""sticky-cookie: a visitor stays with a worker by a cookie that the app sets, without any stored state.
 
-Each inbox draws a number from the cookie's value and its own index, and the highest takes the task (highest random
-weight: Thaler and Ravishankar, A Name-Based Mapping Scheme for Rendezvous, 1996). When one leaves only its own visitors
-move; when it is back they are back. Who has no cookie goes to the least loaded.
+A hash of the cookie's value and the inbox's index gives each inbox a weight, and the highest takes the task (highest
+random weight: Thaler and Ravishankar, A Name-Based Mapping Scheme for Rendezvous, 1996). When an inbox leaves, only its
+own visitors move, and they return when it does. Visitors without the cookie go to the least loaded worker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from poolctl.plugin import Dispatch, InboxView, Task
 
 @dataclass
 class StickyCookie(Dispatch):
-    """The worker that a cookie's value draws; without the cookie the least loaded."""
+    """The worker chosen by a hash of the cookie's value; without the cookie the least loaded."""
 
     interface: ClassVar[int] = 1
 
@@ -37,7 +37,7 @@ class StickyCookie(Dispatch):
 
 
 def _mixed(seed: int, index: int) -> int:
-    """One of 2^64 numbers, as good as drawn (the finalizer of MurmurHash3, by Appleby)."""
+    """Return a 64-bit hash (the finalizer of MurmurHash3, by Appleby)."""
     number = (seed ^ (index + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         number = (number ^ number >> 33) * factor & 0xFFFFFFFFFFFFFFFF

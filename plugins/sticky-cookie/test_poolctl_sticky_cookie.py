@@ -1,4 +1,4 @@
-"""A visitor stays, only those of a worker that left move, and the contract of strategies."""
+"""Visitors stay, only those of a worker that left move, and the contract of strategies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def owners(simulation: Simulation, count: int = 600) -> list[int]:
     return found
 
 
-def test_only_those_of_the_one_that_left_move() -> None:
+def test_only_visitors_of_the_worker_that_left_move() -> None:
     simulation = Simulation(StickyCookie(name="sid"), 4)
     before = owners(simulation)
     assert min(Counter(before).values()) > 100
@@ -38,7 +38,7 @@ def test_only_those_of_the_one_that_left_move() -> None:
     assert owners(simulation) == before
 
 
-def test_who_has_no_cookie_goes_to_the_least_loaded() -> None:
+def test_visitors_without_the_cookie_go_to_the_least_loaded() -> None:
     simulation = Simulation(StickyCookie(name="sid"), 3)
     for _ in range(6):
         simulation.arrive(task("192.0.2.1", asked=Request("GET", b"/", [])))

@@ -19,7 +19,7 @@ TASK = tasks(1)[0]
 class TestWeighted(DispatchContract):
     strategy = Weighted
     make = staticmethod(lambda: Weighted(weights=(3, 2, 1)))
-    fairness: ClassVar[float] = 3.5  # it gives the heavy ones more: 3 of 9
+    fairness: ClassVar[float] = 3.5  # heavy inboxes get more: 3 of 9
 
 
 def order(weights: tuple[int, ...], count: int) -> str:

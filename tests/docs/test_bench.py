@@ -1,4 +1,4 @@
-"""The benchmarks read reports right, name what is missing, and leave no process behind."""
+"""The benchmarks parse reports, name missing programs, and leave no process behind."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class TestTables:
 
 class TestServers:
     def test_a_peer_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(servers.Missing, match=r"bin/granian is missing; `make bench`"):
-            servers.found(tmp_path, tail.PEERS[2:3])
+        with pytest.raises(servers.Missing, match=r"bin/granian does not exist; `make bench`"):
+            servers.installed(tmp_path, tail.PEERS[2:3])
 
     def test_without_an_environment_there_are_no_peers(self) -> None:
-        assert servers.found(None, tail.PEERS) == []
+        assert servers.installed(None, tail.PEERS) == []
 
     def test_its_whole_tree_is_measured_and_ended(self) -> None:
         port = free_port()
@@ -102,7 +102,7 @@ class TestServers:
             enter([sys.executable, "-c", "raise SystemExit('out of order')"])
 
     def test_a_stubborn_server_is_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bench.process.FAREWELL", 0.2)
+        monkeypatch.setattr("bench.process.STOP_TIMEOUT", 0.2)
         code = (
             "import http.server as h, signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
             "h.SimpleHTTPRequestHandler.protocol_version = 'HTTP/1.1'; "

@@ -12,14 +12,14 @@ from pydantic import Field
 
 @dataclass
 class MyPart(WsgiApp):
-    """Greets everybody."""
+    """Greets every client."""
 
     interface: ClassVar[int] = 1
 
-    greeting: Annotated[str, Field(min_length=1, description="what every client gets")] = "hello"
+    greeting: Annotated[str, Field(min_length=1, description="the body of every response")] = "hello"
 
     def find(self) -> Callable[..., Iterable[bytes]]:
-        """The WSGI application (PEP 3333); called once in each worker, before it serves."""
+        """Return the WSGI application (PEP 3333); called once in each worker, before it serves."""
         body = self.greeting.encode() + b"\n"
         headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
 

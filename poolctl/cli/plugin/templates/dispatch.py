@@ -11,14 +11,14 @@ from pydantic import Field
 
 @dataclass
 class MyPart(Dispatch):
-    """The first inbox that has little to do; when all have much, the least loaded."""
+    """The first inbox with few tasks; if all have many, the least loaded."""
 
     interface: ClassVar[int] = 1
 
-    little: Annotated[int, Field(ge=1, description="tasks of an inbox that are little")] = 2
+    few: Annotated[int, Field(ge=1, description="an inbox with fewer tasks takes the next one")] = 2
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
         for inbox in inboxes:
-            if inbox.load < self.little:
+            if inbox.load < self.few:
                 return inbox
         return min(inboxes, key=lambda inbox: inbox.load)

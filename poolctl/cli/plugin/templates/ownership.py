@@ -12,14 +12,14 @@ from pydantic import Field
 
 @dataclass
 class MyPart(HalfSyncHalfReactive):
-    """A front owns the connections, and each worker calls a function before it takes its first request."""
+    """A front owns the connections, and each worker calls a function before its first request."""
 
     interface: ClassVar[int] = 1
     like: ClassVar[str] = "half-sync/half-reactive"
 
-    before: Annotated[str, Field(min_length=1, description="package.module:function, which fills a cache for instance")]
+    before: Annotated[str, Field(min_length=1, description="package.module:function, for instance to fill a cache")]
 
     def work(self, site: Site, worker: int, life: Life) -> list[Callable[[], None]]:
-        """Called in the process of the worker, in whose loops it will run."""
+        """Return the loops of a worker; called in its process."""
         load_callable(self.before)()
         return super().work(site, worker, life)

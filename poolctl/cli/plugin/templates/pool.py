@@ -12,7 +12,7 @@ from pydantic import Field
 
 @dataclass
 class MyPart(Process):
-    """Processes that give way to others on this machine."""
+    """Processes that yield the CPU to others on this machine."""
 
     interface: ClassVar[int] = 1
     like: ClassVar[str] = "process"
@@ -20,7 +20,7 @@ class MyPart(Process):
     niceness: Annotated[int, Field(ge=0, le=19, description="see nice(2)")] = 5
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
-        """As the built-in pool; each worker gives way before anything else. The front does not."""
+        """Return the roles of the built-in pool, whose workers lower their priority first; the front does not."""
 
         def gentle(role: Role) -> Role:
             def run(life: Life) -> None:

@@ -12,8 +12,8 @@ from pydantic import Field
 END = b"\0"
 
 
-class _Cutter:
-    """Cuts the bytes of one connection into records; common to both halves."""
+class _Parser:
+    """Splits the bytes of one connection into records; shared by both halves."""
 
     def __init__(self, limit: int) -> None:
         self.found: deque[bytes] = deque()
@@ -31,23 +31,23 @@ class _Cutter:
             self.found.extend(records)
 
     def ended(self) -> None:
-        self._held = b""  # what has no end is no record
+        self._held = b""  # an incomplete record is dropped
 
     @property
     def pending(self) -> bool:
         return bool(self._held)
 
 
-class _Conversation(_Cutter, Conversation):
-    """The worker's half: the app is given each record without its end."""
+class _Conversation(_Parser, Conversation):
+    """The worker's half: the app receives each record without its NUL."""
 
     @property
     def requests(self) -> deque[bytes]:  # type: ignore[override]
         return self.found
 
 
-class _Framer(_Cutter, Framer):
-    """The front's half: whole records, as they came."""
+class _Framer(_Parser, Framer):
+    """The front's half: complete records, as received."""
 
     @property
     def ready(self) -> bool:
@@ -65,7 +65,9 @@ class MyPart(Protocol):
     name: ClassVar[str] = "my-part"
     marks_requests: ClassVar[bool] = True
 
-    limit: Annotated[int, "bytes", Field(ge=1, le=65535, description="of a record; more ends the connection")] = 4096
+    limit: Annotated[
+        int, "bytes", Field(ge=1, le=65535, description="of a record; a longer one closes the connection")
+    ] = 4096
 
     def conversation(self, peer: Peer) -> _Conversation:
         return _Conversation(self.limit)
@@ -74,4 +76,4 @@ class MyPart(Protocol):
         return _Framer(self.limit)
 
     def refusal(self, status: int) -> bytes:
-        return b""  # it has no words for that
+        return b""  # this protocol has no error messages

@@ -13,7 +13,7 @@ def warm_up():
 """
 
 
-def test_each_worker_is_warm_when_the_server_serves(tmp_path: Path) -> None:
+def test_each_worker_calls_the_function_before_it_serves(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     ownership = {"use": f"{my_part.__file__}:MyPart", "before": "shop:warm_up"}
     topology = {"app": "demo", "pool": {"kind": "process", "size": 2}, "ownership": ownership}

@@ -1,4 +1,4 @@
-"""MyPart is a pool with an option."""
+"""MyPart is a pool of processes with an option."""
 
 from poolctl.plugin import Process
 from my_part import MyPart

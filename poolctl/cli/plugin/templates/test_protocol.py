@@ -1,4 +1,4 @@
-"""MyPart finds the same records however the bytes were split."""
+"""MyPart finds the same records, however the bytes are split."""
 
 import pytest
 from poolctl.plugin import Peer
