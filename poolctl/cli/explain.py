@@ -42,8 +42,7 @@ def explain(
 ) -> None:
     """Explain a topology, a finding's code, a key or a word; keys and words of other servers too.
 
-    For a topology: its processes and sockets, the path of a request, the trade-offs of each choice, and the classic
-    design that it is equivalent to.
+    For a topology: processes and sockets, the path of a request, the trade-offs of each choice, equivalent designs.
     """
     if re.fullmatch(r"PC\d{3}", what, re.IGNORECASE):
         echo(_code(what.upper()))

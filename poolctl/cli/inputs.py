@@ -85,10 +85,10 @@ def _topology(what: str, *, imports: bool) -> str:
             root = os.path.abspath(os.path.dirname(what))
     found = [each for each in scan(Path(root)).candidates if each.kind in ("wsgi", "asgi")]
     if what.endswith(".py"):
-        meant = [each for each in found if _file_of(each.app, os.path.join(root, each.directory), what)]
+        matches = [each for each in found if _file_of(each.app, os.path.join(root, each.directory), what)]
     else:
-        meant = [each for each in found if each.app == what]
-    if not meant:
+        matches = [each for each in found if each.app == what]
+    if not matches:
         app = f"{_module(what, root)}:app" if what.endswith(".py") else what
         module = app.partition(":")[0]
         if near := next((each.app for each in found if each.app.partition(":")[0] == module), ""):
@@ -99,8 +99,8 @@ def _topology(what: str, *, imports: bool) -> str:
             f"no WSGI or ASGI application found {'in' if what.endswith('.py') else 'by the name'} {what}",
             f"name it in topology.yaml, {lines}, or run poolctl init",
         )
-    line = _directory(os.path.join(root, meant[0].directory))
-    return f"app: {{{meant[0].kind}: {meant[0].app}}}\n{line}"
+    line = _directory(os.path.join(root, matches[0].directory))
+    return f"app: {{{matches[0].kind}: {matches[0].app}}}\n{line}"
 
 
 def _report_import_error(what: str, app: str, root: str, *, imports: bool) -> None:

@@ -14,7 +14,7 @@ def schema(
         str, typer.Option("-o", "--output", metavar="FILE", help="Where to write it; - for standard output.")
     ] = "-",
 ) -> None:
-    """Print the JSON Schema of topologies, with which editors complete and check them.
+    """Print the JSON Schema of topologies, for completion and checks in editors.
 
     Editors find it by the first line of a topology: # yaml-language-server: $schema=poolctl.schema.json
     """

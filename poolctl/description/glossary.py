@@ -108,7 +108,7 @@ def _below(axis: str, rest: str) -> str:
     found = [f"  {each}: {text}" for each in words(axis) if word in ("", each) for text in _options(axis, each, option)]
     if not found:
         raise KeyError(rest)
-    return "\n".join([f"{axis}.{option}, an option of", "", *found]) + "\n"
+    return "\n".join([f"{axis}.{option} is an option of:", "", *found]) + "\n"
 
 
 def _word(axis: str, word: str) -> str:

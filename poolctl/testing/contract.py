@@ -43,9 +43,11 @@ class DispatchContract:
         check_histories(self._made)
 
     def test_fairness(self) -> None:
+        """No inbox gets many times its share of equal tasks, and waiting tasks are taken in time."""
         checks.check_fairness(self._made, self.fairness)
 
     def test_affinity(self) -> None:
+        """If it is ``affine``: a client's tasks reach the same inbox, and few clients move when one leaves."""
         if not self.affine:
             raise SkipTest("not promised (affine is False)")
         from poolctl.testing.other_process import check_other_process
@@ -54,22 +56,27 @@ class DispatchContract:
         check_other_process(self._made, self.use)
 
     def test_memory(self) -> None:
+        """What it remembers does not grow with the number of clients."""
         checks.check_memory(self._made)
 
     def test_decision_time(self) -> None:
+        """A decision is fast, with few and with many inboxes."""
         checks.check_decision_time(self._made, self.budget)
 
     def test_shared_state(self) -> None:
+        """Instances share no state."""
         from poolctl.testing.shared_state import check_shared_state
 
         check_shared_state(self._made)
 
     def test_purity(self) -> None:
+        """It decides only by its arguments: no files, sockets, clocks, threads or output."""
         from poolctl.testing.purity import check_purity
 
         check_purity(self._made)
 
     def test_live(self) -> None:
+        """It serves in a real server, in which a worker is killed, without losing a request."""
         from poolctl.testing.live import check_live
 
         check_live(self._made, self.use)

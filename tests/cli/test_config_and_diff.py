@@ -1,4 +1,4 @@
-"""poolctl config and poolctl diff, as they are used."""
+"""poolctl config and poolctl diff, as users run them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_diff(folder: Path) -> None:
     )
 
 
-def test_diff_of_the_same(folder: Path) -> None:
+def test_diff_of_equivalent_topologies(folder: Path) -> None:
     text = Path("old.yaml").read_text()
     assert poolctl("diff", "old.yaml", "-", stdin=text)[:2] == (0, "old.yaml and - are equivalent\n")
 
@@ -82,7 +82,7 @@ def test_diff_as_json(folder: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["config", "wrong.yaml"], ["diff", "old.yaml", "wrong.yaml"], ["config", "none.yaml"]]
 )
-def test_what_is_not_valid(folder: Path, words: list[str]) -> None:
+def test_invalid_topologies(folder: Path, words: list[str]) -> None:
     status, shown, said = poolctl(*words)
     assert (status, shown) == (2, "")
     assert "error[PC" in said

@@ -79,7 +79,7 @@ def overlap(one: Rectangle, other: Rectangle) -> bool:
 
 @pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
 def test_svg(file: Path) -> None:
-    """Texts stay in the drawing and do not touch each other, and boxes are apart or inside each other."""
+    """Texts stay inside the drawing and do not overlap, and boxes are either separate or nested."""
     root = ElementTree.fromstring(drawn(file, "svg"))
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     boxes = [rectangle(element) for element in root.iter(f"{SVG}rect")]
@@ -124,7 +124,7 @@ def test_every_key_is_explained(key: str) -> None:
 @pytest.mark.parametrize("option", options())
 def test_every_option_is_explained(option: str) -> None:
     text = explain_key(option)
-    assert text.startswith(f"{option}, an option of\n\n  ")
+    assert text.startswith(f"{option} is an option of:\n\n  ")
     assert not text.endswith(": \n"), "it has a description"
 
 
@@ -145,15 +145,15 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
         ("random", "ownership: half-sync/half-reactive, half-sync/half-async, reuse-port"),
         ("pc203", "PC203: an unknown key\n"),
         ("pool.kind", "pool: what does the work"),
-        ("dispatch.choices", "dispatch.choices, an option of\n\n  power-of-choices: inboxes to draw (default: 2)\n"),
+        ("dispatch.choices", "dispatch.choices is an option of:\n\n  power-of-choices: inboxes to draw (default: 2)\n"),
         ("protocol.http.body", "  http: bytes of a body, decoded; more is 413 (default: 16MiB)\n"),
-        ("size", "protocol.size, an option of\n\n  frames: bytes of the prefix"),
+        ("size", "protocol.size is an option of:\n\n  frames: bytes of the prefix"),
         ("listen.0.tls", "listen.tls: speak TLS\n"),
         ("name", "default: the file's name\n"),
         ("app.cgi", "timeout: for one run of a program (default: 1m)"),
     ],
 )
-def test_what_is_said(what: str, says: str) -> None:
+def test_explanations(what: str, says: str) -> None:
     status, shown, _ = explain(what)
     assert status == 0
     assert says in shown
@@ -170,7 +170,7 @@ def test_what_is_said(what: str, says: str) -> None:
         ("pool.http.body", ""),
     ],
 )
-def test_what_is_unknown(what: str, mend: str) -> None:
+def test_unknown_words(what: str, mend: str) -> None:
     status, shown, said = explain(what)
     assert (status, shown) == (2, "")
     assert mend in said
@@ -182,7 +182,7 @@ def test_what_is_unknown(what: str, mend: str) -> None:
         ("reload", "reload: poolctl does not reload code yet"),
         ("max-requests", "max-requests: poolctl does not recycle workers yet"),
         ("daemon", "daemon: poolctl stays in the foreground"),
-        ("workers", "workers: called pool.size here\n\npool.size, an option of\n"),
+        ("workers", "workers: called pool.size here\n\npool.size is an option of:\n"),
         ("ssl_keyfile", "ssl_keyfile: called listen.tls.key here\n\nlisten.tls.key: "),
         ("timeouts.read", "timeouts.read: called timeouts.body here\n\ntimeouts.body: "),
         ("gevent", "gevent: poolctl has no green threads"),
@@ -190,7 +190,7 @@ def test_what_is_unknown(what: str, mend: str) -> None:
         ("least-connections", "least-connections: write dispatch: least-loaded\n"),
     ],
 )
-def test_a_word_of_another_server(what: str, said: str) -> None:
+def test_words_of_other_servers(what: str, said: str) -> None:
     done = CliRunner().invoke(cli, ["explain", what])
     assert (done.exit_code, done.stdout.startswith(said)) == (0, True), done.output
 

@@ -1,4 +1,4 @@
-"""The forms of findings: for people in colours or none, for editors, for programs and for code hosts."""
+"""Output formats of findings: for people with or without color, for editors, for programs and for code hosts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_json(folder: Path) -> None:
     assert {frozenset(each) for each in found["diagnostics"]} == {frozenset(first)}, "every key is always there"
 
 
-def test_json_of_what_is_valid(folder: Path) -> None:
+def test_json_of_a_valid_file(folder: Path) -> None:
     status, shown = validate("right.yaml", "unwise.yaml", "--format", "json")
     found = json.loads(shown)
     assert (status, found["valid"], found["error_count"], found["warning_count"]) == (0, True, 0, 1)
@@ -91,14 +91,14 @@ def test_github(folder: Path) -> None:
     assert lines[-1].startswith("::warning file=unwise.yaml,line=2,")
 
 
-def test_github_says_how_many_it_will_not_show(folder: Path) -> None:
+def test_github_counts_the_annotations_it_drops(folder: Path) -> None:
     (folder / "many.yaml").write_text("app: demo\n" + "".join(f"key{number}: 1\n" for number in range(23)))
     _, shown = validate("many.yaml", "--format", "github")
     assert shown.count("::error ") == 23
     assert "13 more errors in the log only: a step shows 10 annotations" in shown
 
 
-def test_github_escapes_what_would_end_a_property(folder: Path) -> None:
+def test_github_escapes_delimiters_in_properties(folder: Path) -> None:
     (folder / "a,b:c.yaml").write_text("app: demo\nname: 'a%b'\n")
     _, shown = validate("a,b:c.yaml", "--format", "github")
     assert "file=a%2Cb%3Ac.yaml," in shown
@@ -124,7 +124,7 @@ def test_sarif(folder: Path) -> None:
     assert options[0]["locations"][0]["logicalLocations"][0]["name"] == "--set backlog=x"
 
 
-def test_a_summary_below_several_files(folder: Path) -> None:
+def test_a_summary_of_several_files(folder: Path) -> None:
     status, shown = validate("right.yaml", "unwise.yaml", "wrong.yaml")
     assert status == 1
     assert shown.endswith("wrong.yaml: 2 errors\n\n3 files: 2 errors, 1 warning\n")
@@ -161,13 +161,13 @@ def test_standard_input(folder: Path) -> None:
 
 
 def on_a_terminal(folder: Path, **environment: str) -> str:
-    """What a terminal is sent."""
+    """Return what a terminal receives."""
     code, shown = typed("validate", "--no-environment", "wrong.yaml", cwd=folder, **environment)
     assert code == 1
     return shown
 
 
-def test_colours_on_a_terminal_and_only_there(folder: Path) -> None:
+def test_colors_only_on_a_terminal(folder: Path) -> None:
     shown = on_a_terminal(folder)
     assert "\x1b[1;31merror[PC203]\x1b[0m" in shown
     assert "\x1b[31m^^^\x1b[0m" in shown
@@ -178,7 +178,7 @@ def test_colours_on_a_terminal_and_only_there(folder: Path) -> None:
 
 
 def test_sentences_are_wrapped_between_words(folder: Path) -> None:
-    """A terminal would break them anywhere."""
+    """A terminal would break them in the middle of words."""
     text = "app: demo\nownership: leader/followers\ndispatch: round-robin\nmax_requests: 5\nx: {}\n"
     Path("wrong.yaml").write_text(text)
     plain = validate("wrong.yaml")[1]
@@ -191,7 +191,7 @@ def test_sentences_are_wrapped_between_words(folder: Path) -> None:
 
 
 def test_lines_fit_into_a_narrow_terminal(folder: Path) -> None:
-    """So that carets stand below what they mean, where a longer line would go on in the next row."""
+    """So that carets align with what they mark, where a longer line would continue in the next row."""
     Path("wrong.yaml").write_text("app: demo\nx-a: [1]\nlimits: {connections: 4000, body_rate: 500B, wating: 10}\n")
     shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(folder, COLUMNS="50")).splitlines()
     line, carets = shown[3:5]
@@ -201,13 +201,13 @@ def test_lines_fit_into_a_narrow_terminal(folder: Path) -> None:
     assert validate("wrong.yaml")[1].splitlines()[3].startswith(" 3 | limits:")
 
 
-def test_no_color_is_honoured(folder: Path) -> None:
+def test_no_color_is_honored(folder: Path) -> None:
     shown = on_a_terminal(folder, NO_COLOR="1")
     assert "\x1b[31" not in shown
     assert "\x1b[1;31" not in shown
 
 
-def test_a_full_disk_is_no_traceback(folder: Path) -> None:
+def test_a_full_disk_causes_no_traceback(folder: Path) -> None:
     command = [sys.executable, "-m", "poolctl", "validate", "--no-environment", "right.yaml"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Whatever a file says, its author gets findings with places inside it: no traceback, in every format."""
+"""Whatever a file contains, its author gets findings with places inside it, in every format and never a traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from poolctl.config.sources import Inputs
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench.large import large  # the benchmarks are no part of the package
+from bench.large import large  # the benchmarks are not part of the package
 
 ROOT = Path(__file__).parents[2]
 GALLERY = [file.read_text() for file in sorted((ROOT / "topologies").glob("*.yaml"))]
@@ -47,7 +47,7 @@ Mutation = Callable[[str], str]
 
 @st.composite
 def mutations(draw: st.DrawFn) -> Mutation:
-    """One small change at some place of a text, as an editor or a bad merge makes it."""
+    """Change one place of a text, as an editor or a bad merge might."""
     kind = draw(st.sampled_from(["insert", "delete", "replace", "line twice", "line away", "indent", "swap", "cut"]))
     where, length = draw(st.floats(0, 1)), draw(st.integers(1, 12))
     piece = draw(st.sampled_from(PIECES))
@@ -78,7 +78,7 @@ def mutations(draw: st.DrawFn) -> Mutation:
 
 
 def load_or_exit(file: Path) -> list[Diagnostic]:
-    """What is found."""
+    """Return the findings."""
     try:
         return judge(Inputs(str(file))).findings
     except Invalid as invalid:
@@ -86,7 +86,7 @@ def load_or_exit(file: Path) -> list[Diagnostic]:
 
 
 def said(file: Path) -> list[Diagnostic]:
-    """The findings of a file, which have to be inside it."""
+    """Return the findings of a file, which must be inside it."""
     found = load_or_exit(file)
     texts = [each.render() for each in found]
     for each, text in zip(found, texts, strict=True):
@@ -146,7 +146,7 @@ def test_every_format(
 
 @pytest.mark.parametrize("name", large())
 def test_large_files(file: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """How quickly is measured by ``python -m bench.validate``."""
+    """``python -m bench.validate`` measures how fast."""
     file.write_text(large()[name])
     with pytest.raises(typer.Exit) as left:
         validate([str(file)], environment=False)

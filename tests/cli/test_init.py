@@ -1,4 +1,4 @@
-"""`poolctl init`: what it asks, what it refuses, what it writes."""
+"""poolctl init: its questions, its errors, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WSGI = (
 
 
 class Typed(io.StringIO):
-    """A terminal at which these lines are typed, and then the end of input."""
+    """A terminal on which these lines are typed, followed by end of file."""
 
     def isatty(self) -> bool:
         return True
@@ -60,7 +60,7 @@ def init(*words: str) -> Result:
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run it at a terminal; (exit code, stdout, stderr)."""
+    """Run it on a terminal. Returns (exit code, stdout, stderr)."""
 
     def run(lines: str, *words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "stdin", Typed(lines))
@@ -75,14 +75,14 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 # writing
 
 
-def test_with_defaults_it_writes_for_the_app_that_it_finds(here: Path) -> None:
+def test_with_defaults_it_writes_a_topology_for_the_app_found(here: Path) -> None:
     (here / "shop.py").write_text(FLASK)
     done = init("--yes")
     assert done.exit_code == 0, done.output
     read = yaml.safe_load((here / "topology.yaml").read_text())
     assert read["name"] == "shop"
     assert read["app"] == {"wsgi": "shop:app"}
-    assert read["pool"] == {"kind": "process", "size": "auto", "threads": 4}  # Flask's own server has run it in threads
+    assert read["pool"] == {"kind": "process", "size": "auto", "threads": 4}  # Flask's own server runs apps in threads
     commands = [f"  poolctl {word} topology.yaml\n" for word in ("validate", "run", "explain")]
     assert done.stdout.endswith("".join(["\nNext:\n", *commands, "  poolctl schema > poolctl.schema.json\n"]))
     said = " ".join(done.stdout.split())
@@ -93,7 +93,7 @@ def test_with_defaults_it_writes_for_the_app_that_it_finds(here: Path) -> None:
     assert validated.exit_code == 0, validated.output
 
 
-def test_what_stands_in_the_file_goes_to_standard_output_and_the_rest_does_not(here: Path) -> None:
+def test_only_the_file_goes_to_standard_output(here: Path) -> None:
     done = init("--yes", "--kind", "demo", "-o", "-")
     assert done.exit_code == 0
     assert yaml.safe_load(done.stdout)["app"] == "demo"
@@ -102,7 +102,7 @@ def test_what_stands_in_the_file_goes_to_standard_output_and_the_rest_does_not(h
     assert os.listdir(here) == []
 
 
-def test_a_file_that_is_there_is_not_replaced(here: Path) -> None:
+def test_an_existing_file_is_not_overwritten(here: Path) -> None:
     file = here / "topology.yaml"
     file.write_text("app: echo\n")
     done = init("--yes", "--kind", "demo")
@@ -117,7 +117,7 @@ def test_a_file_that_is_there_is_not_replaced(here: Path) -> None:
     assert os.listdir(here) == ["topology.yaml"]
 
 
-def test_one_that_comes_while_it_asks_is_not_replaced_either(
+def test_a_file_created_during_the_interview_is_not_overwritten(
     here: Path, typed: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Meanwhile(Typed):
@@ -133,7 +133,7 @@ def test_one_that_comes_while_it_asks_is_not_replaced_either(
     assert os.listdir(here) == ["topology.yaml"]
 
 
-def test_force_replaces_what_a_link_points_to(here: Path) -> None:
+def test_force_overwrites_the_target_of_a_link(here: Path) -> None:
     (here / "real.yaml").write_text("app: echo\n")
     (here / "topology.yaml").symlink_to("real.yaml")
     assert init("--yes", "--kind", "demo").exit_code == 2
@@ -150,7 +150,7 @@ def test_force_replaces_what_a_link_points_to(here: Path) -> None:
         ("n" * 300 + ".yaml", ".yaml: File name too long"),
     ],
 )
-def test_where_nothing_can_be_written(here: Path, output: str, said: str) -> None:
+def test_unwritable_paths(here: Path, output: str, said: str) -> None:
     done = init("--yes", "--kind", "demo", "-o", output)
     assert done.exit_code == 2
     assert said in done.stderr.replace("\n", "") or said in done.stderr
@@ -160,7 +160,7 @@ def test_where_nothing_can_be_written(here: Path, output: str, said: str) -> Non
 # refusing
 
 
-def test_without_a_terminal_it_asks_nobody_and_names_the_options(here: Path) -> None:
+def test_without_a_terminal_it_lists_the_missing_options(here: Path) -> None:
     (here / "shop.py").write_text(FLASK)
     done = init()
     assert (done.exit_code, done.stdout) == (2, "")
@@ -171,13 +171,13 @@ def test_without_a_terminal_it_asks_nobody_and_names_the_options(here: Path) -> 
     assert os.listdir(here) == ["shop.py"]
 
 
-def test_without_a_terminal_it_goes_on_when_options_answer_everything(here: Path) -> None:
+def test_without_a_terminal_options_can_answer_everything(here: Path) -> None:
     done = init("--kind", "static", "--app", "./public", "--development", "--listen", "tcp://127.0.0.1:8080")
     assert done.exit_code == 0, done.output
     assert yaml.safe_load((here / "topology.yaml").read_text())["listen"] == "tcp://127.0.0.1:8080"
 
 
-def test_no_app_is_found_and_none_is_named(here: Path) -> None:
+def test_no_app_is_found_or_named(here: Path) -> None:
     done = init("--yes")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "no app found in this folder; name it with --app MODULE:CALLABLE" in done.stderr
@@ -193,7 +193,7 @@ def test_files_beside_another_kind_of_app(here: Path) -> None:
         assert yaml.safe_load(done.stdout)["app"] == {"static": words[1] if words[0] == "--app" else "./public"}
 
 
-def test_what_was_seen_is_told_where_no_app_was_found(here: Path) -> None:
+def test_notes_are_shown_if_no_app_was_found(here: Path) -> None:
     (here / "web.py").write_text("from flask import Flask\ndef create_app():\n    return Flask(__name__)\n")
     (here / "bad.py").write_text("from flask import Flask\ndef :\n")
     done = init("--yes")
@@ -203,7 +203,7 @@ def test_what_was_seen_is_told_where_no_app_was_found(here: Path) -> None:
     assert "bad.py:2 is not valid Python: invalid syntax" in done.stderr
 
 
-def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(here: Path) -> None:
+def test_paths_are_made_absolute_if_the_app_is_in_another_folder(here: Path) -> None:
     (here / "src").mkdir()
     (here / "src" / "shop.py").write_text(FLASK)
     done = init("--yes", "-o", "-", "--certificate", "shop.pem")
@@ -233,7 +233,7 @@ def test_paths_stay_what_they_are_where_the_app_is_started_in_another_folder(her
         (["--kind", "demo", "--certificate", "a\nb"], "certificate: not a valid path"),
     ],
 )
-def test_options_that_cannot_be(here: Path, words: list[str], said: str) -> None:
+def test_invalid_options(here: Path, words: list[str], said: str) -> None:
     done = init("--yes", *words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in " ".join(done.stderr.split())
@@ -243,7 +243,7 @@ def test_options_that_cannot_be(here: Path, words: list[str], said: str) -> None
 @pytest.mark.parametrize(
     "path", ["a: b # c.pem", '"quoted".pem', "${HOME}/x.pem", "x'y.pem", "-", "~", "no", "1e3", "ä.pem"]
 )
-def test_odd_paths_come_through_as_they_are(here: Path, path: str) -> None:
+def test_odd_paths_are_preserved(here: Path, path: str) -> None:
     from poolctl.assembly.judging.judge import judge
     from poolctl.config.sources import Inputs
 
@@ -257,7 +257,7 @@ def test_odd_paths_come_through_as_they_are(here: Path, path: str) -> None:
 # asking
 
 
-def test_a_conversation(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
+def test_an_interview(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
     (here / "shop.py").write_text(FLASK)
     (here / "api.py").write_text("from fastapi import FastAPI\napp = FastAPI()\n")
     answers = ["7", "2", "", "maybe", "", "shared", "unix", "", "n"]
@@ -271,7 +271,7 @@ def test_a_conversation(here: Path, typed: Callable[..., tuple[int, str, str]]) 
     assert read["pool"] == {"kind": "thread", "size": 1}
 
 
-def test_each_answer_is_asked_again_until_it_can_be_read(
+def test_each_question_is_repeated_until_the_answer_is_valid(
     here: Path, typed: Callable[..., tuple[int, str, str]]
 ) -> None:
     lines = "\nshop/wsgi.py\nshop.wsgi:app\nasgy\nasgi\nx\ndevelopment\ny\nclientt\nclient\n8000\n\n"
@@ -287,7 +287,7 @@ def test_each_answer_is_asked_again_until_it_can_be_read(
     assert (read["app"], read["affinity"]) == ({"asgi": "shop.wsgi:app"}, "client")
 
 
-def test_a_built_in_app_is_an_answer_too(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
+def test_a_built_in_app_is_a_valid_answer(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
     code, out, err = typed("demo\n\n\n\n\n", "--name", "trial")
     assert code == 0, out + err
     assert yaml.safe_load((here / "topology.yaml").read_text())["app"] == "demo"
@@ -302,7 +302,7 @@ def test_the_end_of_input_leaves_nothing_behind(here: Path, typed: Callable[...,
 
 def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
     leader, follower = pty.openpty()
-    # Who starts the tests in the background has its children ignore the signal.
+    # A shell that starts the tests in the background makes its children ignore the signal.
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     program = f"{heard} from poolctl.cli.main import main; main()"
     words = [sys.executable, "-c", program, "init", "--kind", "demo"]
@@ -315,7 +315,7 @@ def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
             said += until(leader, b"[tcp://127.0.0.1:8000] ")
             wait_until(lambda: state(asking.pid) == "S", "it waits for an answer")
             asking.send_signal(signal.SIGINT)
-            while not select.select([leader], [], [], 1)[0]:  # it came before the wait for a key had begun
+            while not select.select([leader], [], [], 1)[0]:  # the signal came before the program waited for a key
                 asking.send_signal(signal.SIGINT)
             said += until(leader, b"Nothing was written.")
             assert asking.wait(PATIENCE) == 130
@@ -327,12 +327,12 @@ def test_ctrl_c_at_a_terminal_leaves_nothing_behind(here: Path) -> None:
 
 
 def state(pid: int) -> str:
-    """Of a process, as proc(5) has it: S is one that waits."""
+    """Return the state of a process as in proc(5); S: it sleeps."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def until(file: int, text: bytes) -> bytes:
-    """What a terminal shows up to a text."""
+    """Return what a terminal shows up to a text."""
     said, end = b"", time.monotonic() + 20
     while text not in said:
         assert select.select([file], [], [], max(0, end - time.monotonic()))[0], said
@@ -343,7 +343,7 @@ def until(file: int, text: bytes) -> bytes:
 # the words
 
 
-def test_the_options_have_the_words_of_the_answers() -> None:
+def test_options_have_the_same_choices_as_answers() -> None:
     hints = typing.get_type_hints(Answers)
     given = typing.get_type_hints(command.init)
     assert hints["kind"] == Kind == command.Kind
@@ -355,7 +355,7 @@ def test_the_options_have_the_words_of_the_answers() -> None:
             assert tuple(word for word, _ in question.choices) == typing.get_args(hints[field])
 
 
-def test_every_question_is_an_option_with_its_words() -> None:
+def test_every_question_is_the_help_of_its_option() -> None:
     said = CliRunner().invoke(cli, ["init", "--help"], env={"COLUMNS": "200"}).stdout
     for question in QUESTIONS.values():
         for flag in question.flags.split("/"):
@@ -363,7 +363,7 @@ def test_every_question_is_an_option_with_its_words() -> None:
         assert question.asks in said
 
 
-def test_the_page_has_every_question_as_it_is_asked() -> None:
+def test_the_page_lists_every_question() -> None:
     page = (ROOT / "docs" / "commands.md").read_text()
     for question in QUESTIONS.values():
         assert f"| `{question.flags}` | {question.asks} " in page
@@ -373,7 +373,7 @@ def test_the_page_has_every_question_as_it_is_asked() -> None:
 
 
 @pytest.mark.parametrize("words", [["--thread-safe"], ["--computes", "--uniform"]], ids=str)
-def test_what_is_written_serves(here: Path, words: list[str]) -> None:
+def test_the_written_topology_serves(here: Path, words: list[str]) -> None:
     (here / "shop.py").write_text(WSGI)
     assert init("--yes", *words).exit_code == 0
     with Server(here / "topology.yaml", here, sets=("pool.size=2",)) as server:
@@ -383,7 +383,7 @@ def test_what_is_written_serves(here: Path, words: list[str]) -> None:
         assert server.stop() == 0
 
 
-def test_behind_a_proxy_the_app_sees_who_the_client_is(here: Path) -> None:
+def test_behind_a_proxy_the_app_sees_the_client(here: Path) -> None:
     (here / "shop.py").write_text(WSGI)
     with tempfile.TemporaryDirectory() as folder:  # the path of a socket is short
         path = f"{folder}/s.sock"

@@ -1,4 +1,4 @@
-"""What people type who do not know poolctl yet, and what they get."""
+"""Commands as newcomers type them, and what they get."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def app(scope, receive, send):
 
 
 def poolctl(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What a command prints, in a process that has everything imported."""
+    """Run a command in a process that has already imported everything. Returns the finished process."""
     return commands().run([*words], environment, cwd)
 
 
@@ -36,7 +36,7 @@ def commands() -> Launcher:
 
 
 class Typed(Server):
-    """`poolctl run` with these words, in place of a topology."""
+    """`poolctl run` with these words instead of a topology."""
 
     def __init__(self, words: list[str], folder: Path) -> None:
         self.words = words
@@ -55,8 +55,8 @@ class Typed(Server):
         (ASGI, "./shop.py", "app: {asgi: shop:app}\n"),
     ],
 )
-def test_an_app_is_run(tmp_path: Path, source: str, what: str, line: str) -> None:
-    """And the topology that it gets is printed: in a file it gives the same."""
+def test_run_serves_an_app(tmp_path: Path, source: str, what: str, line: str) -> None:
+    """And prints the topology it made, which gives the same server when saved to a file."""
     (tmp_path / "shop.py").write_text(source)
     with Typed([what], tmp_path) as server:
         assert get(server.port).body == b"found"
@@ -67,7 +67,7 @@ def test_an_app_is_run(tmp_path: Path, source: str, what: str, line: str) -> Non
     assert "protocol http" in poolctl("explain", what, cwd=tmp_path).stdout
 
 
-def test_a_file_of_another_folder(tmp_path: Path) -> None:
+def test_an_app_in_a_file_of_another_folder(tmp_path: Path) -> None:
     for name in ("srv", "here"):
         (tmp_path / name).mkdir()
     (tmp_path / "srv" / "shop.py").write_text(WSGI)
@@ -85,7 +85,7 @@ def test_the_topology_of_a_folder(tmp_path: Path, what: list[str], name: str) ->
     assert (done.returncode, f"{name}: valid" in done.stdout) == (0, True), done
 
 
-def test_it_is_run_without_its_name(tmp_path: Path) -> None:
+def test_run_without_an_argument(tmp_path: Path) -> None:
     (tmp_path / "topology.yaml").write_text("app: demo\n")
     with Typed([], tmp_path) as server:
         assert get(server.port).status == 200
@@ -93,7 +93,7 @@ def test_it_is_run_without_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "validate", "explain"])
 @pytest.mark.parametrize("what", ["made:site", "other.py", "shop.py"])
-def test_what_cannot_be_meant_is_said(tmp_path: Path, command: str, what: str) -> None:
+def test_arguments_that_name_no_app(tmp_path: Path, command: str, what: str) -> None:
     (tmp_path / "shop.py").write_text("import json\n")
     (tmp_path / "made.py").write_text("import functools\nsite = functools.partial(print)\n")
     done = poolctl(command, what, cwd=tmp_path)
@@ -128,7 +128,7 @@ FAILING = {
         ("plain:app", "module 'plain' has no attribute 'app'"),
     ],
 )
-def test_what_a_module_raises_is_said_as_of_a_topology(tmp_path: Path, command: str, what: str, said: str) -> None:
+def test_import_errors_are_reported_as_for_a_topology(tmp_path: Path, command: str, what: str, said: str) -> None:
     for name, text in FAILING.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -141,7 +141,7 @@ def test_what_a_module_raises_is_said_as_of_a_topology(tmp_path: Path, command: 
 
 
 @pytest.mark.parametrize("words", [["explain"], ["config"], ["validate", "--no-environment"]], ids=str)
-def test_commands_that_import_nothing_say_where_the_syntax_is_wrong(tmp_path: Path, words: list[str]) -> None:
+def test_commands_that_import_nothing_report_syntax_errors(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "wrong.py").write_text(FAILING["wrong.py"])
     (tmp_path / "leaves.py").write_text("open('imported', 'w')\n")
     done = poolctl(*words, "wrong.py", cwd=tmp_path)
@@ -151,7 +151,7 @@ def test_commands_that_import_nothing_say_where_the_syntax_is_wrong(tmp_path: Pa
     assert not (tmp_path / "imported").exists()
 
 
-def test_a_name_beside_the_application_finds_it(tmp_path: Path) -> None:
+def test_a_misspelled_application_gets_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(WSGI)
     done = poolctl("run", "shop:aplication", cwd=tmp_path)
     assert done.returncode == 2
@@ -176,7 +176,7 @@ def test_a_folder_without_a_topology(tmp_path: Path) -> None:
         (["validate", "--stirct"], "--strict"),
     ],
 )
-def test_a_word_that_is_none(tmp_path: Path, words: list[str], said: str) -> None:
+def test_unknown_commands_and_options(tmp_path: Path, words: list[str], said: str) -> None:
     done = poolctl(*words, cwd=tmp_path, COLUMNS="200")
     assert done.returncode == 2
     assert said in done.stderr
@@ -231,7 +231,7 @@ def test_a_working_directory_that_was_removed(tmp_path: Path, words: list[str]) 
 
 
 def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
-    """`init -o` writes where the app is, from the folder of the file."""
+    """`init -o` writes the app's folder relative to that of the file."""
     (tmp_path / "shop.py").write_text(WSGI)
     (tmp_path / "deploy").mkdir()
     done = poolctl("init", "--yes", "-o", "deploy/shop.yaml", "--app", "shop:app", "--kind", "wsgi", cwd=tmp_path)
@@ -253,14 +253,14 @@ def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
         ("diff . topology.yaml", ""),
     ],
 )
-def test_words_of_others_and_folders_are_answered_everywhere(tmp_path: Path, words: str, said: str) -> None:
+def test_commands_accept_folders_and_words_of_other_servers(tmp_path: Path, words: str, said: str) -> None:
     (tmp_path / "topology.yaml").write_text("app: demo\n")
     done = poolctl(*words.split(), cwd=tmp_path)
     assert "Traceback" not in done.stderr
     assert said in done.stdout + done.stderr, done
 
 
-def test_the_server_of_a_folder_is_found_by_the_folder(tmp_path: Path) -> None:
+def test_status_finds_the_server_of_a_folder(tmp_path: Path) -> None:
     place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
     (tmp_path / "topology.yaml").write_text("name: shop\napp: demo\nlisten: tcp://127.0.0.1:0\n")
     with Server(tmp_path / "topology.yaml", tmp_path, environment=place) as server:
@@ -272,15 +272,15 @@ def test_the_server_of_a_folder_is_found_by_the_folder(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def test_commands_take_the_folder_that_they_are_in(tmp_path: Path) -> None:
+def test_commands_default_to_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "topology.yaml").write_text("app: demo\n")
     for command in ("validate", "config", "explain"):
         alone, named = (poolctl(command, *words, cwd=tmp_path) for words in ([], ["topology.yaml"]))
         assert (alone.returncode, alone.stdout) == (0, named.stdout)
 
 
-def test_a_folder_with_a_topology_goes_before_a_word_of_another_server(tmp_path: Path) -> None:
-    """And after a word of poolctl's own."""
+def test_a_folder_with_a_topology_takes_precedence_over_a_word_of_another_server(tmp_path: Path) -> None:
+    """But not over a built-in word."""
     for name in ("deploy", "dispatch", "services"):
         (tmp_path / name).mkdir()
     for name in ("deploy", "dispatch"):
@@ -301,7 +301,7 @@ def test_a_folder_with_a_topology_goes_before_a_word_of_another_server(tmp_path:
         ("plugin check least-loadd", "poolctl plugin list shows"),  # of plugins alone
     ],
 )
-def test_a_plugin_that_is_none(tmp_path: Path, words: str, said: str) -> None:
+def test_unknown_plugins(tmp_path: Path, words: str, said: str) -> None:
     done = poolctl(*words.split(), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr

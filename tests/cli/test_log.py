@@ -30,7 +30,7 @@ def test_lines(log: logging.Logger) -> None:
     assert second.endswith(f"[{os.getpid()}] warn  slow")
 
 
-def test_started_twice_each_line_comes_once(log: logging.Logger) -> None:
+def test_logging_started_twice_writes_each_line_once(log: logging.Logger) -> None:
     stream = io.StringIO()
     start_logging(io.StringIO())
     start_logging(stream)

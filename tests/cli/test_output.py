@@ -1,4 +1,4 @@
-"""What a terminal gets, and what a pipe gets: sentences are broken between words in the one, nowhere in the other."""
+"""Output on terminals and in pipes: a terminal wraps sentences between words, a pipe gets whole lines."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def whole(text: str) -> list[str]:
-    """The words of a text, but for lines of a file, which are cut where there is no room."""
+    """Return the words of a text, without the lines of a file, which are cut if there is no room."""
     return re.sub(r"(?m)^[ \d]*\|.*$|[│├└─]", "", text).split()
 
 
 def assert_fits(shown: str, columns: int) -> None:
-    """No line is longer than the terminal, unless by one word that is."""
+    """Check that no line is longer than the terminal, except for single words that are."""
     for line in shown.splitlines():
         words = re.sub(r"^[ \d]*(\||= help:|-->)?", "", line).split()
         assert len(line) <= columns or len(words) == 1, line
@@ -71,7 +71,7 @@ def assert_fits(shown: str, columns: int) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_terminal_breaks_no_word(folder: Path, command: str) -> None:
-    """Words of a pipe, where every line is whole, are the words of every terminal."""
+    """A pipe, where every line is whole, and every terminal show the same words."""
     place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(folder))  # no other tests' servers
     piped = poolctl(*command.split(), cwd=folder, COLUMNS="33", **place)
     words = whole(piped.stderr + piped.stdout)
@@ -84,18 +84,18 @@ def test_a_terminal_breaks_no_word(folder: Path, command: str) -> None:
 
 
 def test_a_pipe_is_not_wrapped(folder: Path) -> None:
-    """COLUMNS says how wide the terminal of a shell is; a pipe has no width."""
+    """COLUMNS is the width of the shell's terminal; a pipe has no width."""
     for command in COMMANDS[::4]:
         narrow, wide = (poolctl(*command.split(), cwd=folder, COLUMNS=columns) for columns in ("33", "200"))
         assert (narrow.stdout, narrow.stderr) == (wide.stdout, wide.stderr)
 
 
-def test_data_stays_whole_in_a_terminal(folder: Path) -> None:
+def test_data_is_not_wrapped_on_a_terminal(folder: Path) -> None:
     for command in ("config shop.yaml", "validate wrong.yaml --format json", "validate wrong.yaml --format concise"):
         assert typed(*command.split(), cwd=folder, columns=40)[1] == poolctl(*command.split(), cwd=folder).stdout
 
 
-def test_a_table_becomes_sentences_where_there_is_no_room(folder: Path, tmp_path: Path) -> None:
+def test_a_table_becomes_sentences_on_a_narrow_terminal(folder: Path, tmp_path: Path) -> None:
     place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
     with Server({"app": "demo", "name": "shop", "pool": {"size": 1}}, tmp_path, environment=place) as server:
         assert server.port, "it is ready"
@@ -108,14 +108,14 @@ def test_a_table_becomes_sentences_where_there_is_no_room(folder: Path, tmp_path
             assert "in hand" not in shown
 
 
-def test_lines_go_on_below_where_they_began() -> None:
+def test_continuation_lines_are_indented() -> None:
     assert fold_lines("  one two three\nfour", 9) == "  one two\n    three\nfour"
     assert fold_lines("a-word-that-is-longer", 9) == "a-word-that-is-longer"
     assert fold_lines("one two three", 0) == "one two three"
 
 
 def in_encoding(command: str, folder: Path, encoding: str) -> tuple[str, str]:
-    """What a command prints where its streams have this encoding, which is chosen when Python starts."""
+    """Return what a command prints if its streams have this encoding, which is set when Python starts."""
     done = subprocess.run(
         [sys.executable, "-m", "poolctl", *command.split()],
         cwd=folder,
@@ -133,8 +133,8 @@ WIDE = 'app: demo\nlimits: {connections: "äλ", wating: 5}\n'
 @pytest.mark.parametrize(
     ("encoding", "value"), [("ascii", r'"\xe4\u03bb"'), ("latin-1", r'"ä\u03bb"'), ("utf-8", '"äλ"')]
 )
-def test_carets_stay_below_what_they_mean(folder: Path, encoding: str, value: str) -> None:
-    """Where characters are written as escapes, and where they are not."""
+def test_carets_align_with_what_they_mark(folder: Path, encoding: str, value: str) -> None:
+    """Whether characters are escaped or not."""
     (folder / "wide.yaml").write_text(WIDE, encoding="utf-8")
     lines = in_encoding("validate wide.yaml", folder, encoding)[0].splitlines()
     below = [(line, lines[number + 1]) for number, line in enumerate(lines) if line.startswith(" 2 | ")]
@@ -142,7 +142,7 @@ def test_carets_stay_below_what_they_mean(folder: Path, encoding: str, value: st
 
 
 @pytest.mark.parametrize("command", ["explain shop.yaml", "explain wide.yaml", "config shop.yaml", "diff λ shop.yaml"])
-def test_every_command_prints_what_its_encoding_holds(folder: Path, command: str) -> None:
+def test_every_command_prints_in_any_encoding(folder: Path, command: str) -> None:
     (folder / "wide.yaml").write_text(WIDE, encoding="utf-8")
     out, err = in_encoding(command, folder, "ascii")  # anything else could not be decoded
     assert "Traceback" not in err

@@ -1,4 +1,4 @@
-"""`run` as a process of its own."""
+"""poolctl run in a separate process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def poolctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=within(30), check=False)
 
 
-def test_a_bad_file_exits_with_78_and_the_words_of_validate(tmp_path: Path) -> None:
+def test_an_invalid_file_exits_with_78_and_the_findings_of_validate(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\npol: thread\n")
     ran, validated = poolctl("run", str(file)), poolctl("validate", str(file))
@@ -26,7 +26,7 @@ def test_a_bad_file_exits_with_78_and_the_words_of_validate(tmp_path: Path) -> N
     assert "error[PC203]" in ran.stderr
 
 
-def test_a_bad_option_exits_with_78(tmp_path: Path) -> None:
+def test_an_invalid_option_exits_with_78(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\n")
     ran = poolctl("run", str(file), "--set", "pool.size=0", "--listen", "8000")
@@ -35,13 +35,13 @@ def test_a_bad_option_exits_with_78(tmp_path: Path) -> None:
     assert "  --> --listen 8000\n" in ran.stderr
 
 
-def test_a_file_that_is_not_there_exits_with_78(tmp_path: Path) -> None:
+def test_a_missing_file_exits_with_78(tmp_path: Path) -> None:
     ran = poolctl("run", str(tmp_path / "none.yaml"))
     assert (ran.returncode, ran.stdout) == (78, "")
     assert "cannot read" in ran.stderr
 
 
-def test_help_needs_none_of_the_runtime() -> None:
+def test_help_does_not_import_the_runtime() -> None:
     code = (
         "import sys\nsys.argv = ['poolctl', 'run', '--help']\nfrom poolctl.cli.main import main\n"
         "try:\n    main()\nfinally:\n"
@@ -51,7 +51,7 @@ def test_help_needs_none_of_the_runtime() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_it_serves_until_a_signal_stops_it(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\npool: {size: 2}\n")
     command = [sys.executable, "-m", "poolctl", "run", str(file), "--listen", "tcp://127.0.0.1:0"]

@@ -1,4 +1,4 @@
-"""Options that people know from other servers, and other slips of a command line."""
+"""Options of other servers, and other mistakes in a command line."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def help_of(done: object) -> str:
 
 
 @pytest.mark.parametrize("options", NOT_YET)
-def test_an_option_that_nothing_stands_for(folder: Path, options: str) -> None:
+def test_options_without_a_counterpart(folder: Path, options: str) -> None:
     done = poolctl("run", *options.split(), "shop.yaml", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: poolctl run: unknown option {options.split(maxsplit=1)[0]}\n")
@@ -78,8 +78,8 @@ def test_an_option_that_nothing_stands_for(folder: Path, options: str) -> None:
 
 
 @pytest.mark.parametrize("options", LINES)
-def test_an_option_that_is_a_key(folder: Path, options: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it says to write, and what to add to the command line, are both accepted, and mean the same."""
+def test_options_that_are_keys_here(folder: Path, options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suggested line in the topology and the suggested option are both accepted, and equivalent."""
     done = poolctl("run", *options.split(), "shop.yaml", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
     line, _, added = help_of(done).rpartition("; on the command line, add ")
@@ -93,10 +93,10 @@ def test_an_option_that_is_a_key(folder: Path, options: str, monkeypatch: pytest
     ]
     assert [each.exit_code for each in shown] == [0, 0], shown
     values = [re.findall(r'"(?:key|value)": .*', each.stdout) for each in shown]
-    assert values[0][2:] == values[1][2:]  # but for the name, which is the file's
+    assert values[0][2:] == values[1][2:]  # except for the name, which is the file's
 
 
-def test_all_options_are_told_at_once(folder: Path) -> None:
+def test_all_unknown_options_are_reported_together(folder: Path) -> None:
     words = ["--reload", "-w", "4", "--ssl-keyfile", "k.pem", "--ssl-certfile", "c.pem", "shop:app"]
     done = poolctl("run", *words, cwd=folder)
     assert "poolctl run: unknown options --reload, -w, --ssl-keyfile, --ssl-certfile\n" in done.stderr
@@ -106,30 +106,30 @@ def test_all_options_are_told_at_once(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["--workers 4 shop:app", "status --workers 4", "plugin list --workers 4"])
-def test_before_and_behind_other_commands(folder: Path, words: str) -> None:
+def test_unknown_options_of_other_commands(folder: Path, words: str) -> None:
     done = poolctl(*words.split(), cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert help_of(done).endswith("write pool: {size: 4}; on the command line, poolctl run --set pool.size=4")
 
 
 @pytest.mark.parametrize("word", sorted({*KEYS, *ANSWERS} - {"use", "concurrency", "body", "head"}))
-def test_every_word_has_an_answer_as_an_option(word: str) -> None:
+def test_every_word_of_other_servers_has_an_answer_as_an_option(word: str) -> None:
     found = options_for([f"--{word}", "shop:app"], {"--set": True}, Topology.model_fields, NESTED)
     assert list(found) == [f"--{word}"]
     assert found[f"--{word}"]
 
 
-def test_letters_are_words_that_are_known() -> None:
+def test_single_letters_stand_for_known_words() -> None:
     for letter, word in LETTERS.items():
         assert options_for([f"-{letter}"], {}, Topology.model_fields, NESTED)[f"-{letter}"], word
 
 
-def test_what_nobody_knows_yet_is_not_offered() -> None:
+def test_lines_with_placeholders_are_not_offered_as_options() -> None:
     for line in ("listen: tcp://HOST:PORT", "pool: {size: ...}", "app: {wsgi: MODULE:CALLABLE}, or another"):
         assert on_the_command_line(f"write {line}") == ""
 
 
-def test_what_is_known_is_passed_over() -> None:
+def test_known_options_are_skipped() -> None:
     known = {"--set": True, "--strict": False}
     words = ["--set", "--workers", "--strict", "shop.yaml", "--", "--bind"]
     assert options_for(words, known, Topology.model_fields, NESTED) == {}
@@ -146,14 +146,14 @@ def test_what_is_known_is_passed_over() -> None:
         ("diff - -", "standard input can be read only once"),
     ],
 )
-def test_other_slips_are_errors_as_all_others(folder: Path, words: str, said: str) -> None:
+def test_other_mistakes_are_reported_in_the_same_form(folder: Path, words: str, said: str) -> None:
     done = poolctl(*words.split(), cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.match(r"error: [^A-Z].*\nhelp: .*-h .*\n\Z", done.stderr), done.stderr
     assert said in done.stderr
 
 
-def test_what_is_meant_by_help_and_version(folder: Path) -> None:
+def test_help_and_version_as_commands(folder: Path) -> None:
     for words in (["version"], ["-V"], ["--version"]):
         assert poolctl(*words, cwd=folder).stdout == f"poolctl {__version__}\n"
     assert poolctl("help", cwd=folder).stdout == poolctl("-h", cwd=folder).stdout

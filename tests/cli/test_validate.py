@@ -30,7 +30,7 @@ def test_a_valid_file_and_what_it_assembles() -> None:
     )
 
 
-def test_everything_that_is_wrong(tmp_path: Path) -> None:
+def test_all_findings_are_printed(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\npol: thread\ndispatch: kernel-hash\n")
     done = CliRunner().invoke(cli, ["validate", str(file)])
@@ -41,7 +41,7 @@ def test_everything_that_is_wrong(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "none.yaml")])
     assert (done.exit_code, done.stderr) == (2, "")
     assert done.stdout.startswith(f"error[PC100]: cannot read {tmp_path / 'none.yaml'}: No such file or directory\n")
@@ -63,8 +63,8 @@ def test_help_lists_every_command_by_its_name(group: list[str], names: Sequence[
     assert re.findall(r"^│ ([a-z]+) ", shown.partition("Commands")[2], re.MULTILINE) == list(names)
 
 
-def test_clients_that_a_proxy_names_have_addresses_of_their_own(tmp_path: Path) -> None:
-    """With the PROXY protocol affinity client knows them apart, on a unix socket and behind a proxy."""
+def test_clients_behind_a_proxy_have_their_own_addresses(tmp_path: Path) -> None:
+    """With the PROXY protocol affinity `client` can distinguish them, on a unix socket and behind a proxy."""
     file = tmp_path / "shop.yaml"
     text = "app: demo\npool: {{size: 4}}\naffinity: client\nforwarded: {{trust: unix}}\nlisten: {}\n"
     for listen, codes in (
@@ -80,7 +80,7 @@ def test_clients_that_a_proxy_names_have_addresses_of_their_own(tmp_path: Path) 
 
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("words", ["validate -", "validate none.yaml", "explain -", "config none.yaml"])
-def test_streams_that_are_closed_are_no_traceback(tmp_path: Path, words: str, redirection: str) -> None:
+def test_closed_streams_cause_no_traceback(tmp_path: Path, words: str, redirection: str) -> None:
     command = f"{shlex.quote(sys.executable)} -m poolctl {words} {redirection}"
     done = subprocess.run(
         ["sh", "-c", command], check=False, cwd=tmp_path, input=b"", capture_output=True, timeout=PATIENCE
@@ -97,7 +97,7 @@ def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "standard input can be read only once" in done.stderr
 
 
-def test_the_file_that_was_meant(tmp_path: Path) -> None:
+def test_a_misspelled_file_gets_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("app: demo\n")
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shpo.yaml")])
     assert f'= help: did you mean "{tmp_path / "shop.yaml"}"?\n' in done.stdout
@@ -106,8 +106,8 @@ def test_the_file_that_was_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["human", "concise", "json", "github", "sarif"])
-def test_any_encoding_of_the_output_will_do(form: str, tmp_path: Path) -> None:
-    """A key may have any character, and a terminal or a pipe may not have it."""
+def test_any_output_encoding_works(form: str, tmp_path: Path) -> None:
+    """A key may contain characters that the encoding of the terminal or pipe lacks."""
     file = tmp_path / "l\u00e4den.yaml"
     file.write_text("app: demo\nn\u00e4me: \U0001f600\n", encoding="utf-8")
     for command in (["validate", "--no-environment", "--format", form], ["run"], ["config"], ["explain"]):
@@ -124,7 +124,7 @@ def test_any_encoding_of_the_output_will_do(form: str, tmp_path: Path) -> None:
         assert re.search(r"n(ä|\\xe4|\\u00e4)me", shown)
 
 
-def test_what_strict_says_is_what_it_means(tmp_path: Path) -> None:
+def test_strict_counts_warnings_as_errors(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\npool: {size: 1}\n")
     arguments = ["validate", "--no-environment", str(file)]

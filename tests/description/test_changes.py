@@ -1,4 +1,4 @@
-"""What changes, and how a running server could take it over."""
+"""Changes between topologies, and how a running server could apply them."""
 
 from __future__ import annotations
 
@@ -73,15 +73,15 @@ def test_changes(tmp_path: Path, old: str, new: str, found: dict[str, str]) -> N
     assert all(change.why for change in told)
 
 
-def test_names_of_files_are_no_change(tmp_path: Path) -> None:
-    """A file that is to take another's place has another name until then."""
+def test_different_file_names_are_not_a_change(tmp_path: Path) -> None:
+    """A file that is to replace another one has a different name until then."""
     files = [tmp_path / name for name in ("shop.yaml", "shop-new.yaml")]
     for file in files:
         file.write_text("app: demo")
     assert changes(*(settings(judge(Inputs(str(file)))) for file in files)) == []
 
 
-def test_both_sides_are_told(tmp_path: Path) -> None:
+def test_both_sides_are_reported(tmp_path: Path) -> None:
     (change,) = between(tmp_path, "app: demo\naccess_log: json", "app: demo")
     assert change.old is not None
     assert change.new is not None

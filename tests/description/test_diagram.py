@@ -1,4 +1,4 @@
-"""The diagram of a topology says what is so: of every combination, and beside a server that runs."""
+"""Diagrams are correct: for every combination, and compared with a running server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def boxes(box: Box) -> Iterator[Box]:
 
 
 @pytest.mark.parametrize("file", GALLERY, ids=lambda file: file.stem)
-def test_every_gallery_file_has_one(file: Path) -> None:
+def test_every_gallery_file_has_a_diagram(file: Path) -> None:
     found = diagram(judge(Inputs(str(file))))
     names = [box.name for top in (found.clients, *found.listeners, found.processes) for box in boxes(top)]
     assert len(names) == len(set(names))
@@ -42,7 +42,7 @@ def test_every_gallery_file_has_one(file: Path) -> None:
     assert all(choice.gives and choice.costs and choice.origin for choice in found.choices)
 
 
-def test_every_word_has_its_price() -> None:
+def test_every_word_has_a_benefit_and_a_cost() -> None:
     assert set(texts.ABOUT["pool"]) == {*POOLS, "process with threads"}
     assert set(texts.ABOUT["ownership"]) == set(OWNERSHIPS)
     assert set(texts.ABOUT["dispatch"]) == set(DISPATCHES)
@@ -68,7 +68,7 @@ def test_every_word_has_its_price() -> None:
         ("nginx", "nginx"),
     ],
 )
-def test_the_design_that_it_equals(file: str, design: str) -> None:
+def test_equivalent_designs(file: str, design: str) -> None:
     found = diagram(judge(Inputs(str(next(each for each in GALLERY if each.stem == file)))))
     assert any(design in each for each in found.designs), found.designs
 
@@ -82,7 +82,7 @@ def test_where_choices_come_from(tmp_path: Path) -> None:
 
 REACTIVE = "ownership: half-sync/half-reactive\n"
 ASYNC = "ownership: half-sync/half-async\ndispatch: shared-queue\n"
-QUEUES = {  # where a shared queue sends what waits in it
+QUEUES = {  # where a shared queue sends waiting tasks
     "app: demo\npool: {size: 2, threads: 4}\n": FREE_THREAD,
     "app: demo\npool: {size: 2}\n": ANY_WORKER,
     "app: demo\npool: {kind: thread, size: 2}\n": ANY_WORKER,
@@ -109,7 +109,7 @@ def test_threads_share_an_interpreter_and_explain_says_so(tmp_path: Path, pool: 
     assert ONE_INTERPRETER in costs["pool"]
 
 
-def test_steps_tell_of_what_is_chosen(tmp_path: Path) -> None:
+def test_steps_mention_the_choices(tmp_path: Path) -> None:
     text = "app: demo\nlisten: {at: tcp://127.0.0.1:0, tls: {certificate: a}, proxy_protocol: unix}\naccess_log: json\n"
     steps = " ".join(of(tmp_path, text).steps)
     assert "the front does the handshake" in steps
@@ -125,7 +125,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_it_is_so_in_a_server_that_runs(serve: Callable[..., Server], tmp_path: Path, model: str) -> None:
+def test_the_diagram_matches_a_running_server(serve: Callable[..., Server], tmp_path: Path, model: str) -> None:
     topology = {"name": "shop", "app": "demo", "listen": "tcp://127.0.0.1:0", **MODELS[model]}
     server = serve(topology)
     titles = [Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid in server.tree()]

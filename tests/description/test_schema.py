@@ -1,4 +1,4 @@
-"""The JSON Schema accepts what `validate` accepts, and refuses what it can see, judged by an independent validator."""
+"""The JSON Schema accepts what `validate` accepts and refuses visible mistakes, by an independent validator."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ VALIDATOR = Draft7Validator(SCHEMA)
 
 
 def value(text: str) -> Any:
-    """What poolctl reads in a text."""
+    """Return the value that poolctl reads from a text."""
     node = parse(Source("t", text))
     return None if node is None else construct(node)
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     Draft7Validator.check_schema(SCHEMA)
 
 
@@ -55,12 +55,12 @@ def test_the_gallery_has_the_schema_that_the_command_prints() -> None:
 
 
 def refusable(file: Path) -> bool:
-    """Whether a schema can see the mistake: it is of keys, words and values, and of one file that is YAML."""
+    """Whether a schema can see the mistake: one of keys, words or values, in a single file of valid YAML."""
     text = file.with_suffix(".txt").read_text()
     codes = set(re.findall(r"error\[(PC\d+)\]", text))
     beyond = {
-        "value-octal-digits",  # ranges of digits within a text
-        "value-network",  # bits of a network
+        "value-octal-digits",  # ranges of digits within a string
+        "value-network",  # the bits of a network
         "value-access-log-directive",
         "address-ipv6-wrong",
         "address-port-too-high",
@@ -70,9 +70,9 @@ def refusable(file: Path) -> bool:
         "tls-two-passwords",
         "tls-name",
         "value-bytes-fraction",
-        "word-protocol-of-bytes-without-a-name",  # what an app speaks
+        "word-protocol-of-bytes-without-a-name",  # the protocol of an app
         "value-size-grows",
-        "value-time-endless",  # no JSON
+        "value-time-endless",  # not JSON
         *(each.stem for each in BROKEN if each.stem.startswith("plugin-option")),  # its file says what they are
     }
     made_here = "over-" in file.name or "variable" in file.name
@@ -87,12 +87,12 @@ def refusable(file: Path) -> bool:
 REFUSABLE = [file for file in BROKEN if refusable(file)]
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_visible_mistakes() -> None:
     assert len(REFUSABLE) > 60
 
 
 @pytest.mark.parametrize("file", REFUSABLE, ids=lambda file: file.stem)
-def test_what_is_wrong_is_refused(file: Path) -> None:
+def test_visible_mistakes_are_refused(file: Path) -> None:
     assert not VALIDATOR.is_valid(value(file.read_text()))
 
 
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_refused(file: Path) -> None:
         "x-anything: [1, {a: b}]",
     ],
 )
-def test_variables_and_own_keys_are_accepted(text: str) -> None:
+def test_variables_and_x_keys_are_accepted(text: str) -> None:
     assert list(VALIDATOR.iter_errors(value(f"app: demo\n{text}"))) == []
 
 
@@ -121,7 +121,7 @@ def test_a_plugin_in_a_file_is_accepted() -> None:
     assert list(VALIDATOR.iter_errors(value("app: {use: ./a.py:Mine}\npool: {kind: ./p.py:Mine, size: 3}"))) == []
 
 
-def test_the_options_of_installed_plugins_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schema_has_the_options_of_installed_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = tmp_path / "poolctl_weighted-1.0.dist-info"
     there.mkdir()
     (there / "METADATA").write_text("Metadata-Version: 2.1\nName: poolctl-weighted\nVersion: 1.0\n")
@@ -142,8 +142,8 @@ def test_the_options_of_installed_plugins_are_in_it(tmp_path: Path, monkeypatch:
     assert not validator.is_valid({"app": "demo", "dispatch": {"use": "weighted", "weight": [1]}})
 
 
-def test_everything_is_described() -> None:
-    """Editors show the descriptions; a key without one is a question."""
+def test_everything_has_a_description() -> None:
+    """Editors show the descriptions, so every key needs one."""
     missing = [f"{name}" for name, key in SCHEMA["properties"].items() if not key.get("description")]
     for name, part in SCHEMA["definitions"].items():
         missing += [
@@ -197,7 +197,9 @@ sensible = st.fixed_dictionaries(
 
 @settings(max_examples=120, deadline=None)
 @given(sensible)
-def test_what_validate_accepts_is_accepted(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> None:
+def test_the_schema_accepts_what_validate_accepts(
+    tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
+) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_text(json.dumps(data))
     try:

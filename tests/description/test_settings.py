@@ -1,4 +1,4 @@
-"""The complete file: every key, where it comes from, no secrets, and the same server when it is loaded again."""
+"""The complete file: every key with its source, no secrets, and the same server when it is loaded again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TEXTS = [*(file.read_text() for file in GALLERY), RICH, SHORT, BASELINE, LENT]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=[*(file.stem for file in GALLERY), "rich", "short", "baseline", "lent"])
-def test_it_is_the_same_server_when_it_is_loaded_again(tmp_path: Path, text: str) -> None:
+def test_the_complete_file_loads_to_the_same_server(tmp_path: Path, text: str) -> None:
     first = read(tmp_path, text)
     assert first.errors == []
     again = read(tmp_path, complete_file(settings(first)))
@@ -67,7 +67,7 @@ def test_it_is_the_same_server_when_it_is_loaded_again(tmp_path: Path, text: str
     assert [(each.path, each.value) for each in settings(again)] == values
 
 
-def test_every_key_is_there(tmp_path: Path) -> None:
+def test_every_key_is_listed(tmp_path: Path) -> None:
     keys = by_key(settings(read(tmp_path, "app: demo")))
     for name in Topology.model_fields:
         assert any(key == name or key.startswith(f"{name}.") for key in keys), name
@@ -150,13 +150,13 @@ def test_passwords_of_connection_strings_are_masked(tmp_path: Path, text: str) -
 @pytest.mark.parametrize(
     ("pool", "source"), [("{size: 3}", "default"), ("{kind: process}", "shop.yaml:2"), ("process", "shop.yaml:2")]
 )
-def test_a_pool_of_options_only_has_the_default_kind(tmp_path: Path, pool: str, source: str) -> None:
+def test_a_pool_without_a_kind_has_the_default_kind(tmp_path: Path, pool: str, source: str) -> None:
     (kind,) = (each for each in settings(read(tmp_path, f"app: demo\npool: {pool}\n")) if each.key == "pool.kind")
     assert (kind.value, kind.source.rpartition("/")[2]) == ("process", source)
 
 
 @pytest.mark.parametrize("option", ["environment.DB_PASSWORD=hunter2", "environment={A: b, DB_PASSWORD: hunter2}"])
-def test_where_a_secret_comes_from_does_not_tell_it(tmp_path: Path, option: str) -> None:
+def test_the_source_of_a_secret_does_not_reveal_it(tmp_path: Path, option: str) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo")
     shown = complete_file(settings(judge(Inputs(str(file), (), (option,), ()))))
@@ -164,6 +164,6 @@ def test_where_a_secret_comes_from_does_not_tell_it(tmp_path: Path, option: str)
     assert "--set environment" in shown
 
 
-def test_comments_stand_below_each_other(tmp_path: Path) -> None:
+def test_comments_are_aligned(tmp_path: Path) -> None:
     lines = complete_file(settings(read(tmp_path, "app: demo"))).splitlines()
     assert len({line.index("#") for line in lines if "#" in line}) == 1

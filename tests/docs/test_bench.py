@@ -43,7 +43,7 @@ class TestWrk:
         assert found.faults == ("Socket errors: connect 0, read 3, write 0, timeout 1; Non-2xx or 3xx responses: 7")
 
     def test_what_is_no_report(self) -> None:
-        with pytest.raises(ValueError, match="no report"):
+        with pytest.raises(ValueError, match="not a report"):
             wrk.parse("unable to connect to 127.0.0.1:9100 Connection refused\n")
 
     def test_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:

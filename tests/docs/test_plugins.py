@@ -65,4 +65,4 @@ def test_the_tables_are_whole() -> None:
     for name in re.findall(r"`([A-Z]\w+)`", text):
         assert name in plugin.__all__ or name in ("UrgentFirst", "ValueError")
     assert f"takes longer than {SLOW / 1e9:g} s" in text
-    assert f"after {HUNG:g} s its front is ended" in text
+    assert f"after {HUNG:g} s its front is killed" in text

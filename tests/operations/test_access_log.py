@@ -1,4 +1,4 @@
-"""The access log of real servers: a line for everything, through rotations and deaths."""
+"""The access log of real servers: a line for every request, through rotations and deaths of workers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def logged(serve: Callable[..., Server], tmp_path: Path) -> Callable[..., Server
 
 
 def lines(folder: Path, count: int, name: str = "access.log") -> list[str]:
-    """So many lines; each is written right after its answer."""
+    """Wait for so many lines; each is written right after its response."""
     path = folder / name
     wait_until(lambda: path.read_bytes().count(b"\n") >= count, f"{count} lines")
     found = path.read_text().splitlines()
@@ -90,7 +90,7 @@ def test_every_model_writes_a_line_for_each_request(logged: Callable[..., Server
     assert server.stop() == 0
 
 
-def test_a_worker_has_its_name(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_lines_can_name_the_worker(logged: Callable[..., Server], tmp_path: Path) -> None:
     server = logged("%{worker}P %P", ownership="reuse-port", pool={"size": 1, "threads": 2})
     ask(server.port, "/")
     worker, pid = lines(tmp_path, 1)[0].split()
@@ -107,7 +107,7 @@ def test_json_and_its_duration(logged: Callable[..., Server], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("model", ["lent, processes", "lent, threads", "handed over", "a process for each"])
-def test_the_file_is_opened_again(logged: Callable[..., Server], tmp_path: Path, model: str) -> None:
+def test_the_file_is_reopened(logged: Callable[..., Server], tmp_path: Path, model: str) -> None:
     server = logged(**MODELS[model])
     ask(server.port, "/before")
     assert len(lines(tmp_path, 1)) == 1
@@ -127,7 +127,7 @@ def _holds(pid: int, path: Path) -> bool:
     try:
         files = [os.path.realpath(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
     except FileNotFoundError:
-        return False  # the process of a client that has left: it is not there at the next look
+        return False  # the process of a client that disconnected has just ended
     assert files.count(str(path)) <= 1
     return str(path) in files
 
@@ -146,7 +146,7 @@ def test_lines_of_processes_do_not_mix(logged: Callable[..., Server], tmp_path: 
         client.close()
 
 
-def test_who_never_reaches_the_app(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_requests_that_never_reach_the_app(logged: Callable[..., Server], tmp_path: Path) -> None:
     server = logged('%s "%r"', pool={"size": 1}, timeouts={"head": "1s"}, limits={"connections": 1})
     with Client(server.port) as client:
         client.send(b"GET / HTTP/1.1\r\nX: " + b"y" * 40000)
@@ -167,8 +167,8 @@ def test_who_never_reaches_the_app(logged: Callable[..., Server], tmp_path: Path
     assert lines(tmp_path, 5)[3:] == ['400 "-"', '413 "POST /large HTTP/1.1"']
 
 
-def test_whose_worker_died(logged: Callable[..., Server], tmp_path: Path) -> None:
-    """Whose request was lost with its worker, and whose took too long."""
+def test_requests_whose_worker_died(logged: Callable[..., Server], tmp_path: Path) -> None:
+    """A request that was lost with its worker, and one that took too long."""
     server = logged('%s "%r"', app="demo", pool={"size": 1}, timeouts={"request": "500ms"})
     with Client(server.port) as client:
         assert client.get("/sleep?seconds=30").status == 504
@@ -209,14 +209,14 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
 def test_sigusr1_without_a_log_file(serve: Callable[..., Server]) -> None:
     server = serve({"app": "demo", "pool": {"size": 1}})
     server.signal(signal.SIGUSR1)
-    server.wait_for_log("SIGUSR1: there is no log file")
+    server.wait_for_log("SIGUSR1 ignored: there is no log file")
     with Client(server.port) as client:
         client.ask("/")
         assert client.answer().status == 200
     assert server.stop() == 0
 
 
-def test_forwarded_clients_are_those_of_the_line(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_lines_have_forwarded_clients(serve: Callable[..., Server], tmp_path: Path) -> None:
     (tmp_path / "seen.py").write_text(
         "def app(environ, start):\n"
         "    names = ('REMOTE_ADDR', 'wsgi.url_scheme', 'HTTP_HOST', 'SERVER_PORT')\n"

@@ -1,4 +1,4 @@
-"""The host's keys on real processes: accounts, permissions, folders, variables, the PID file."""
+"""The keys about the host, with real processes: accounts, permissions, folders, variables, the PID file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def app(environ, start_response):
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """One that everybody may enter, which those of pytest are not."""
+    """A folder that every user can enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         path.chmod(0o755)
@@ -66,7 +66,7 @@ def status(pid: int, key: str) -> list[str]:
 @as_root
 @pytest.mark.parametrize("preload", [False, True])
 @pytest.mark.parametrize("kind", ["process", "thread"])
-def test_mold_and_roles_are_the_user(serve: Callable[..., Server], folder: Path, kind: str, preload: bool) -> None:
+def test_mold_and_roles_run_as_the_user(serve: Callable[..., Server], folder: Path, kind: str, preload: bool) -> None:
     topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "umask": "0027", "directory": str(folder)}
     server = serve({**topology, "environment": {"SHOP": "open"}, "pool": {"kind": kind, "size": 1}, "preload": preload})
     found = told(server.port)
@@ -95,7 +95,7 @@ def test_numbers_and_a_group_alone(serve: Callable[..., Server], folder: Path) -
 
 
 @as_root
-def test_a_log_is_the_users_also_after_a_rotation(serve: Callable[..., Server], folder: Path) -> None:
+def test_a_log_belongs_to_the_user_also_after_a_rotation(serve: Callable[..., Server], folder: Path) -> None:
     os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
     log = folder / "access.log"
     topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "directory": str(folder), "pool": {"size": 1}}
@@ -142,7 +142,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_this_machine_cannot_do(tmp_path: Path, name: str) -> None:
+def test_keys_that_this_machine_cannot_satisfy(tmp_path: Path, name: str) -> None:
     keys, message = REFUSED[name]
     with Server({"app": "demo", **keys}, tmp_path) as server:
         assert server.wait() == 1
@@ -158,7 +158,7 @@ def test_a_number_without_an_account_needs_a_group(tmp_path: Path) -> None:
 
 
 @as_root
-def test_a_folder_that_the_user_may_not_enter(tmp_path: Path) -> None:
+def test_a_folder_that_the_user_cannot_enter(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.mkdir(mode=0o700)
     with Server({"app": "demo", "user": "nobody", "directory": str(secret)}, tmp_path) as server:
@@ -166,7 +166,7 @@ def test_a_folder_that_the_user_may_not_enter(tmp_path: Path) -> None:
         assert f"directory: {secret} cannot be entered: user nobody may not enter it" in server.log
 
 
-def test_who_is_not_root_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_other_than_root_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     monkeypatch.setattr(os, "getegid", lambda: 4712)
     with pytest.raises(PoolctlError, match="user: only root may become user nobody"):
@@ -178,7 +178,7 @@ def test_who_is_not_root_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @as_root
-def test_not_root_for_real(folder: Path) -> None:
+def test_a_process_that_is_not_root(folder: Path) -> None:
     prefix = ("setpriv", "--reuid=nobody", f"--regid={NOBODY.pw_gid}", "--clear-groups")
     tried = subprocess.run(
         [*prefix, sys.executable, "-c", "import poolctl"], check=False, capture_output=True, timeout=within(30)

@@ -1,4 +1,4 @@
-"""poolctl status: what a live server says of itself, and what is said of servers that are gone."""
+"""poolctl status: live servers, and servers that are gone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Broken(Dispatch):
 
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, str]:
-    """Folders of this test's own: other tests run servers too."""
+    """Folders for this test alone, because other tests run servers too."""
     (tmp_path / "run").mkdir()
     return dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path / "run"))
 
@@ -57,7 +57,7 @@ OWNERSHIPS = ["half-sync/half-reactive", "half-sync/half-async", "leader/followe
 
 @pytest.mark.parametrize("pool", POOLS, ids=str)
 @pytest.mark.parametrize("ownership", OWNERSHIPS)
-def test_what_a_server_does_is_told(serve: Launch, place: dict[str, str], pool: Any, ownership: str) -> None:
+def test_status_of_a_server(serve: Launch, place: dict[str, str], pool: Any, ownership: str) -> None:
     server = serve({"name": "shop", "app": "demo", "pool": pool, "ownership": ownership}, environment=place)
     for _ in range(5):
         assert get(server.port).status == 200
@@ -72,7 +72,9 @@ def test_what_a_server_does_is_told(serve: Launch, place: dict[str, str], pool: 
     assert os.listdir(place["RUNTIME_DIRECTORY"]) == []
 
 
-def test_people_see_who_is_busy_and_faults_of_a_strategy(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+def test_status_shows_busy_workers_and_faults_of_a_strategy(
+    serve: Launch, tmp_path: Path, place: dict[str, str]
+) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     topology = {"name": "shop", "app": "demo", "pool": {"kind": "process", "size": 2}, "affinity": "request"}
     topology |= {"ownership": "half-sync/half-reactive", "dispatch": "./broken.py:Broken"}
@@ -93,23 +95,23 @@ def test_people_see_who_is_busy_and_faults_of_a_strategy(serve: Launch, tmp_path
     assert server.stop() == 0
 
 
-def test_the_socket_is_its_users_alone_and_a_dead_server_is_passed_over(
+def test_the_socket_is_private_and_dead_servers_are_skipped(
     serve: Launch, tmp_path: Path, place: dict[str, str]
 ) -> None:
     server = serve({"name": "shop", "app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=place)
     (path,) = Path(place["RUNTIME_DIRECTORY"]).iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with socket.socket(socket.AF_UNIX) as silent:  # one that does not read keeps nobody waiting
+    with socket.socket(socket.AF_UNIX) as silent:  # a client that does not read delays no other
         silent.connect(str(path))
         assert told(place)["state"] == "running"
     server.kill_all()
     assert path.exists()
     done = status(place)
-    assert done.stderr.startswith("no server of this user is running: looked in ")
+    assert done.stderr.startswith("no server of this user is running (searched ")
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_a_link_that_somebody_put_there_is_not_followed(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+def test_a_planted_link_is_not_followed(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run" / f"poolctl-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     environment = {"TMPDIR": place["TMPDIR"], "RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}
@@ -128,15 +130,15 @@ def test_a_server_runs_without_a_control_socket(serve: Launch, tmp_path: Path) -
     assert server.stop() == 0
 
 
-def test_a_server_of_another_environment_is_found(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
-    """By what the kernel lists, wherever its socket is; and who is not found is said with where that was looked for."""
+def test_a_server_with_another_environment_is_found(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+    """By the kernel's list, wherever its socket is. If no server is found, the message names the searched places."""
     (tmp_path / "other").mkdir()
     name = f"elsewhere-{os.getpid()}"
     topology = {"name": name, "app": "demo", "pool": {"kind": "thread", "size": 1}}
     server = serve(topology, environment={**place, "RUNTIME_DIRECTORY": str(tmp_path / "other")})
     assert told({**place, "RUNTIME_DIRECTORY": ""}, name)["pid"] == server.pid
-    assert status(place, name).returncode == 1  # who names a place asks for that one
+    assert status(place, name).returncode == 1  # with a RUNTIME_DIRECTORY only that folder is searched
     assert server.stop() == 0
     done = status({**place, "RUNTIME_DIRECTORY": ""}, name)
     assert done.returncode == 1
-    assert f"{name} is not running: looked in {place['XDG_RUNTIME_DIR']}/poolctl, " in done.stderr
+    assert f"{name} is not running (searched {place['XDG_RUNTIME_DIR']}/poolctl, " in done.stderr

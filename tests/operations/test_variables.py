@@ -1,4 +1,4 @@
-"""Variables of the key `environment` that a process reads once, and temporary files under all circumstances."""
+"""Variables of the key `environment` that a process reads only once, and temporary files in all circumstances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from poolctl.runtime.buffers import temporary
 Launch = Callable[..., Server]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 NOBODY = pwd.getpwnam("nobody")
-UPLOAD = b"x" * 600_000  # more than `spool`, and more than travels to a worker in a message
+UPLOAD = b"x" * 600_000  # more than `spool`, and more than fits into a message to a worker
 APP = """
 import json, os, tempfile, time
 try:
@@ -51,7 +51,7 @@ MODELS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """One that everybody may enter, which those of pytest are not."""
+    """A folder that every user can enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         path.chmod(0o755)
@@ -74,7 +74,7 @@ def upload(port: int) -> dict[str, Any]:
 @as_root
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_an_upload_after_a_change_of_user(folder: Path, model: dict[str, Any]) -> None:
-    """The TMPDIR of root, which nobody may not enter; and the variables, each with its effect."""
+    """A TMPDIR of root, which the user nobody cannot enter; and the variables, each with its effect."""
     (folder / "of root").mkdir(mode=0o700)
     topology = {"app": {"wsgi": "variables_app:app"}, "pool": {"size": 1}, "user": "nobody", **model}
     topology["environment"] = {"TZ": "XST-3", "PYTHONPATH": "more"}
@@ -86,7 +86,7 @@ def test_an_upload_after_a_change_of_user(folder: Path, model: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("preload", [False, True])
-def test_tmpdir_of_the_file(folder: Path, preload: bool) -> None:
+def test_tmpdir_in_the_file(folder: Path, preload: bool) -> None:
     (folder / "mine").mkdir()
     topology = {"app": {"wsgi": "variables_app:app"}, "pool": {"size": 1}, "preload": preload}
     topology["environment"] = {"TMPDIR": str(folder / "mine")}
@@ -116,7 +116,7 @@ def test_a_read_only_root_keeps_bodies_in_memory(folder: Path, model: dict[str, 
         assert server.stop() == 0
 
 
-def test_memory_takes_the_place_of_a_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bodies_are_kept_in_memory_if_the_directory_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with temporary.temporary_file() as file:
         file.write(UPLOAD)
@@ -135,10 +135,10 @@ def test_a_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("path", "first"), [("", []), ("a:b", ["a", "b"]), (":a", ["", "a"]), ("a:a", ["a"])])
-def test_pythonpath_goes_where_python_puts_it(
+def test_pythonpath_is_inserted_where_python_puts_it(
     path: str, first: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in an interpreter that starts with it, below the folder of the script."""
+    """As in an interpreter that starts with it, after the folder of the script."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["/script", "/lib"])
     monkeypatch.setattr(os, "environ", {})
@@ -152,7 +152,7 @@ def test_pythonpath_goes_where_python_puts_it(
     assert own[1 : 1 + len(first)] == [str(tmp_path / each) if each else str(tmp_path) for each in first]
 
 
-def test_what_comes_too_late_is_said(tmp_path: Path) -> None:
+def test_variables_that_are_set_too_late_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(
         'app: demo\nenvironment: {PYTHONHASHSEED: "0", LD_PRELOAD: a.so, TMPDIR: /none, SHOP: a, PYTHONPATH: b}\n'

@@ -1,4 +1,4 @@
-"""poolctl plugin: what is listed and shown, what `new` writes works in a live server, and what `check` says."""
+"""poolctl plugin: list and show, plugins written by `new` in a live server, and the results of `check`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(*words: str) -> tuple[str, int]:
     return done.stdout + done.stderr, done.exit_code
 
 
-def test_own_words_and_installed_plugins_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_built_in_words_and_installed_plugins_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = tmp_path / "shop_dispatch-2.1.dist-info"
     there.mkdir()
     (there / "METADATA").write_text("Metadata-Version: 2.1\nName: shop-dispatch\nVersion: 2.1\n")
@@ -48,7 +48,7 @@ def test_own_words_and_installed_plugins_are_listed(tmp_path: Path, monkeypatch:
         reference.installed.cache_clear()
 
 
-def test_a_strategy_that_looks_at_requests_fits_where_validate_says(tmp_path: Path) -> None:
+def test_a_strategy_that_inspects_requests_fits_where_validate_says(tmp_path: Path) -> None:
     (tmp_path / "looks.py").write_text(
         "from poolctl.plugin import Dispatch\n\n\nclass Looks(Dispatch):\n    inspects = True\n\n"
         "    def pick(self, task, inboxes):\n        return inboxes[0]\n"
@@ -103,9 +103,7 @@ class Shout(App):
 
 
 @pytest.mark.parametrize("kind", NEW)
-def test_what_new_writes_keeps_its_own_tests_and_serves(
-    serve: Callable[..., Server], tmp_path: Path, kind: str
-) -> None:
+def test_a_new_plugin_passes_its_tests_and_serves(serve: Callable[..., Server], tmp_path: Path, kind: str) -> None:
     name, text, path = NEW[kind]
     told, code = run("new", name, "--kind", kind, "-C", str(tmp_path))
     assert code == 0
@@ -163,7 +161,7 @@ def test_a_package_has_an_entry_point(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["First", "first free", "1st", "class", "-x", "a" * 61])
-def test_not_every_name_will_do(tmp_path: Path, name: str) -> None:
+def test_invalid_names_are_refused(tmp_path: Path, name: str) -> None:
     assert run("new", "-C", str(tmp_path), "--", name)[1] == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -177,7 +175,7 @@ def test_not_every_name_will_do(tmp_path: Path, name: str) -> None:
         (["process", "--package", "--kind", "pool"], "is a built-in word"),
     ],
 )
-def test_a_name_that_means_something_else_is_refused(tmp_path: Path, words: list[str], said: str) -> None:
+def test_taken_names_are_refused(tmp_path: Path, words: list[str], said: str) -> None:
     shown, code = run("new", "-C", str(tmp_path), *words)
     assert (code, said in shown) == (2, True)
     assert list(tmp_path.iterdir()) == []
@@ -188,7 +186,7 @@ def checked(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=within(50), check=False)
 
 
-def test_check_says_what_is_kept_and_what_is_broken() -> None:
+def test_check_reports_passed_and_failed_checks() -> None:
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[2, 1]")
     assert done.returncode == 0, done.stdout
     assert done.stdout.endswith(":Weighted: all checks passed\n")
@@ -202,15 +200,15 @@ def test_check_says_what_is_kept_and_what_is_broken() -> None:
     assert issubclass(violation.Violation, AssertionError)
 
 
-def test_check_wants_the_options_that_are_needed() -> None:
+def test_check_requires_the_required_options() -> None:
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted")
     assert (done.returncode, done.stderr.splitlines()[1]) == (2, "help: add --set weights=VALUE")
     done = checked(f"{ROOT}/plugins/weighted/poolctl_weighted.py:Weighted", "--set", "weights=[0]")
     assert (done.returncode, "greater than or equal to 1" in done.stdout) == (1, True)
 
 
-def test_a_strategy_that_ends_the_process_has_kept_nothing(tmp_path: Path) -> None:
-    """Its exit code is its own affair."""
+def test_a_strategy_that_ends_the_process_fails(tmp_path: Path) -> None:
+    """Whatever its exit code."""
     source = (
         "import os\nfrom poolctl.plugin import Dispatch\nclass Ends(Dispatch):\n    def pick(self, task, inboxes):\n"
     )

@@ -1,4 +1,4 @@
-"""The strategies that ship, in live servers: real processes, connections and deaths."""
+"""The strategies in plugins/ in live servers, with real processes, connections and deaths."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def start(serve: Launch, folder: Path, dispatch: Any, size: int = 4, **more: Any
 
 
 def ask(client: Client, path: str = "/", *lines: str) -> int:
-    """The process that answered."""
+    """Return the pid of the process that answered."""
     head = "".join(f"{line}\r\n" for line in (f"GET {path} HTTP/1.1", "Host: x", *lines))
     client.send(f"{head}\r\n".encode())
     response = client.answer()
@@ -124,7 +124,7 @@ def test_a_visitor_of_sticky_cookie_stays(serve: Launch, tmp_path: Path) -> None
     assert server.stop() == 0
 
 
-def test_locality_is_told_the_cpu(serve: Launch, tmp_path: Path) -> None:
+def test_locality_knows_the_cpu(serve: Launch, tmp_path: Path) -> None:
     server = start(serve, tmp_path, use("locality", "Locality", slack=100), size=2)
     with Client(server.port) as client:
         before = os.sched_getaffinity(0)

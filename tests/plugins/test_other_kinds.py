@@ -1,4 +1,4 @@
-"""The plugins of other axes in live servers, with real clients."""
+"""Plugins for other axes in live servers, with real clients."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def cache(serve: Launch, folder: Path, ownership: str, **more: Any) -> Server:
 @pytest.mark.parametrize(
     "ownership", ["half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"]
 )
-def test_redis_py_and_redis_cli_talk_to_resp(serve: Launch, tmp_path: Path, ownership: str) -> None:
+def test_redis_py_and_redis_cli_can_use_resp(serve: Launch, tmp_path: Path, ownership: str) -> None:
     server = cache(serve, tmp_path, ownership, pool={"kind": "process", "size": 1})
     client = redis.Redis(port=server.port, protocol=2)
     assert client.ping()
@@ -87,8 +87,8 @@ def test_commands_of_a_connection_are_lent_one_by_one(serve: Launch, tmp_path: P
     assert server.stop() == 0
 
 
-def test_an_app_asks_for_its_protocol_by_name(serve: Launch, tmp_path: Path) -> None:
-    """As installed: the protocol is found by the name that the app speaks."""
+def test_an_app_names_its_protocol(serve: Launch, tmp_path: Path) -> None:
+    """As if installed: the protocol is found by the name that the app gives."""
     (tmp_path / "cache.py").write_text(CACHE)
     there = tmp_path / "poolctl_resp-0.1.0.dist-info"
     there.mkdir()
@@ -106,7 +106,7 @@ def test_an_app_asks_for_its_protocol_by_name(serve: Launch, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("ownership", ["half-sync/half-reactive", "leader/followers"])
-def test_functions_are_called_by_json_rpc(serve: Launch, tmp_path: Path, ownership: str) -> None:
+def test_json_rpc_calls_functions(serve: Launch, tmp_path: Path, ownership: str) -> None:
     (tmp_path / "rpc.py").write_text(RPC)
     topology = {"app": {"use": f"{JSONRPC}:JsonRpc", "functions": ["rpc:add"]}, "ownership": ownership}
     server = serve(topology, path=tmp_path)

@@ -27,7 +27,7 @@ class Wrong(Dispatch):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment in which poolctl is installed, as pip would do it: its files lie in site-packages."""
+    """Create an environment in which poolctl is installed as by pip, in site-packages."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")

@@ -1,4 +1,4 @@
-"""Every file that init can write, for all combinations of answers."""
+"""The files that init can write, for all combinations of answers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def start(kind: str) -> Answers:
 
 
 def walk(answers: Answers, settled: frozenset[str] = frozenset({"app"})) -> Iterator[Answers]:
-    """All that an interview can end with: the next question that decides something, with each of its answers."""
+    """Yield all possible results of an interview: each answer to the next question that matters, recursively."""
     left = [field for field in asked(answers) if field not in settled]
     if not left:
         yield answers
@@ -58,7 +58,7 @@ def walk(answers: Answers, settled: frozenset[str] = frozenset({"app"})) -> Iter
 
 @cache
 def written(answers: Answers) -> str:
-    """The file for these answers."""
+    """Return the file for these answers."""
     return render(propose(answers))
 
 
@@ -73,14 +73,14 @@ def axes(proposal: Proposal) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_file_is_valid_and_without_a_warning(kind: str, tmp_path: Path) -> None:
+def test_every_file_is_valid_without_warnings(kind: str, tmp_path: Path) -> None:
     files = {written(answers) for answers in walk(start(kind))}
     assert len(files) >= 5
     for each in {re.sub("^#.*\n", "", file, flags=re.MULTILINE): file for file in files}.values():
         assert judged(each, tmp_path).findings == [], each
 
 
-def test_nor_is_there_a_warning_on_a_machine_with_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_file_is_valid_without_warnings_on_a_single_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(size, "usable_cores", lambda: 1)
     for answers in walk(replace(start("asgi"), cores=1)):
         if answers.production and not answers.certificate and not answers.listen and not answers.preload:
@@ -88,8 +88,8 @@ def test_nor_is_there_a_warning_on_a_machine_with_one_core(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_stands_there_instead_is_valid_too(kind: str, tmp_path: Path) -> None:
-    """Each alternative, put over the settings as its words say."""
+def test_alternatives_are_valid_too(kind: str, tmp_path: Path) -> None:
+    """Apply each alternative to the settings, as its text says."""
     seen = set()
     for answers in walk(start(kind)):
         proposal = propose(answers)
@@ -105,17 +105,17 @@ def test_what_stands_there_instead_is_valid_too(kind: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_question_is_asked_when_it_decides_something_and_only_then(kind: str) -> None:
+def test_a_question_is_asked_only_if_it_matters(kind: str) -> None:
     for answers in walk(start(kind)):
         decisive = asked(answers)
         for field, values in VALUES.items():
             others = {written(replace(answers, **{field: value})) for value in values}  # type: ignore[arg-type]
-            if field == "work" and field in decisive:  # it decides by itself, or by what it makes us ask next
+            if field == "work" and field in decisive:  # it matters by itself, or by the questions that follow from it
                 others.add(written(replace(answers, work="computes", mixed=True)))
             assert (others != {written(answers)}) == (field in decisive), (field, repr(answers))
 
 
-def test_no_baseline_and_no_word_that_is_not_known_is_chosen() -> None:
+def test_only_known_words_and_no_baselines_are_chosen() -> None:
     chosen = {
         (axis, value) for kind in KINDS for each in walk(start(kind)) for axis, value in axes(propose(each)).items()
     }
@@ -178,24 +178,24 @@ UNIFORM = {"work": "computes", "mixed": False}
         ("async-lines", {}, AUTO | ASYNC),
     ],
 )
-def test_what_is_chosen(kind: str, said: dict[str, object], chosen: dict[str, str]) -> None:
+def test_choices(kind: str, said: dict[str, object], chosen: dict[str, str]) -> None:
     assert axes(propose(replace(start(kind), **said))) == chosen  # type: ignore[arg-type]
 
 
-def test_processes_that_wait_are_several_for_each_core_up_to_a_bound() -> None:
+def test_waiting_processes_are_several_per_core_up_to_a_limit() -> None:
     sizes = [axes(propose(replace(start("wsgi"), cores=cores)))["pool"] for cores in (1, 6, 100)]
     assert sizes == ["{kind: process, size: 4}", "{kind: process, size: 24}", "{kind: process, size: 64}"]
 
 
-def test_memory_is_shared_where_several_processes_import_the_app(tmp_path: Path) -> None:
+def test_memory_is_shared_if_several_processes_import_the_app(tmp_path: Path) -> None:
     for kind in KINDS:
         for answers in walk(replace(start(kind), preload=True)):
             assert ("\npreload: true" in written(answers)) == ("preload" in asked(answers) and answers.preload)
     assert all(any("preload" in asked(each) for each in walk(start(kind))) for kind in TARGETED)
 
 
-def test_the_figures_of_the_reasons_are_those_that_were_measured() -> None:
-    """Within a fifth: figures move from run to run, and the reasons are about what is several times as much."""
+def test_figures_in_reasons_match_the_measurements() -> None:
+    """Within a fifth: figures vary between runs, and the reasons are about differences of several times."""
     page = (ROOT / "docs" / "performance.md").read_text()
 
     def row(name: str, table: int = -1) -> list[float]:
@@ -228,7 +228,7 @@ def test_the_figures_of_the_reasons_are_those_that_were_measured() -> None:
         assert float(found[1]) == pytest.approx(measured, rel=0.2), pattern
 
 
-def test_lines_are_of_a_readable_width_and_reasons_of_a_few_lines() -> None:
+def test_lines_and_reasons_are_short() -> None:
     for kind in KINDS:
         for answers in walk(start(kind)):
             words = written(answers)
@@ -238,11 +238,11 @@ def test_lines_are_of_a_readable_width_and_reasons_of_a_few_lines() -> None:
                 assert len(reason) <= 5, block
 
 
-def test_the_first_line_tells_editors_the_schema() -> None:
+def test_the_first_line_names_the_schema_for_editors() -> None:
     assert render(propose(start("demo"))).startswith("# yaml-language-server: $schema=")
 
 
-def test_a_comment_before_each_key_says_why() -> None:
+def test_each_key_has_its_reason_above() -> None:
     lines = render(propose(replace(start("wsgi"), proxy="unix", preload=True))).splitlines()
     keys = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
     assert len(keys) >= 8
@@ -251,19 +251,19 @@ def test_a_comment_before_each_key_says_why() -> None:
 
 @settings(max_examples=60)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_any_text_is_quoted_so_that_yaml_reads_it_as_it_is(value: str) -> None:
+def test_any_text_survives_quoting(value: str) -> None:
     words = yaml_scalar(value)
     assert yaml.safe_load(f"{{a: {words}}}") == {"a": value if words == value else value.replace("$", "$$")}
     assert yaml.safe_load(f"a: {words}\n") == yaml.safe_load(f"{{a: {words}}}")
 
 
-def test_what_looks_like_a_variable_stays_what_it_is(tmp_path: Path) -> None:
+def test_dollars_are_preserved(tmp_path: Path) -> None:
     read = judged(render(propose(Answers("static", "./${HOME}/$x", "shop"))), tmp_path)
     assert read.choices["app"].options == {"folder": f"{tmp_path}/${{HOME}}/$x"}
     assert read.findings == []
 
 
-def test_the_axes_stand_in_their_order() -> None:
+def test_axes_are_in_their_order() -> None:
     for kind in KINDS:
         for answers in walk(start(kind)):
             keys = [each.key for each in propose(answers).axes]

@@ -1,4 +1,4 @@
-"""What init finds in a folder, without importing any of it."""
+"""What init finds in a folder, without importing anything."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_one_module(source: str, kind: str, app: str, tmp_path: Path) -> None:
         "",
     ],
 )
-def test_what_is_no_app(source: str, tmp_path: Path) -> None:
+def test_modules_without_an_app(source: str, tmp_path: Path) -> None:
     assert scan(project(tmp_path, {"shop.py": source})).candidates == ()
 
 
 DJANGO = "from django.core.{0} import get_{0}_application\napplication = get_{0}_application()\n"
 
 
-def test_django_as_startproject_makes_it(tmp_path: Path) -> None:
+def test_a_django_project_of_startproject(tmp_path: Path) -> None:
     files = {
         "site/manage.py": "import os\n",
         "site/mysite/__init__.py": "",
@@ -101,13 +101,13 @@ def test_django_as_startproject_makes_it(tmp_path: Path) -> None:
         ("backend/main.py", {"backend/models.py": "", "backend/main.py": "import models"}, "main:app", "backend"),
     ],
 )
-def test_where_it_is_to_be_started(file: str, beside: dict[str, str], app: str, directory: str, tmp_path: Path) -> None:
+def test_the_folder_to_start_in(file: str, beside: dict[str, str], app: str, directory: str, tmp_path: Path) -> None:
     source = beside.get(file, "") + "\nfrom fastapi import FastAPI\napp = FastAPI()\n"
     found = best(tmp_path, {**beside, file: source})
     assert (found.app, found.directory) == (app, directory)
 
 
-def test_a_factory_is_followed_through_the_modules_of_the_project(tmp_path: Path) -> None:
+def test_a_factory_is_traced_through_the_modules_of_the_project(tmp_path: Path) -> None:
     files = {
         "wsgi.py": "from shop import create_app\napp = create_app()\n",
         "shop/__init__.py": "from .factory import create_app\n",
@@ -117,19 +117,19 @@ def test_a_factory_is_followed_through_the_modules_of_the_project(tmp_path: Path
     assert [(each.kind, each.app) for each in found] == [("wsgi", "wsgi:app")]
 
 
-def test_an_app_of_another_module_under_its_usual_name(tmp_path: Path) -> None:
+def test_an_imported_app_with_a_common_name(tmp_path: Path) -> None:
     files = {"wsgi.py": "from shop import site as application\n", "shop.py": "import flask\nsite = flask.Flask('x')\n"}
     found = scan(project(tmp_path, files)).candidates
     assert {each.app for each in found} == {"wsgi:application", "shop:site"}
     assert found[0].app == "wsgi:application"
 
 
-def test_modules_that_import_each_other_come_to_an_end(tmp_path: Path) -> None:
+def test_circular_imports_end(tmp_path: Path) -> None:
     files = {"a.py": "from b import app\n", "b.py": "from a import app\n", "c.py": "app = app\n"}
     assert scan(project(tmp_path, files)).candidates == ()
 
 
-def test_only_a_factory_is_a_note_that_says_what_to_write(tmp_path: Path) -> None:
+def test_a_project_with_only_a_factory_gets_a_note(tmp_path: Path) -> None:
     seen = scan(project(tmp_path, {"shop.py": "import flask\ndef create_app():\n    return flask.Flask('x')\n"}))
     assert seen.candidates == ()
     (note,) = seen.notes
@@ -137,7 +137,7 @@ def test_only_a_factory_is_a_note_that_says_what_to_write(tmp_path: Path) -> Non
     assert note.endswith("`from shop import create_app; app = create_app()` into wsgi.py and use wsgi:app")
 
 
-def test_folders_of_files_and_of_programs(tmp_path: Path) -> None:
+def test_folders_of_files_and_programs(tmp_path: Path) -> None:
     seen = scan(project(tmp_path, {"public/index.html": "x", "cgi-bin/hello": "#!/bin/sh\n", "html/no.txt": "x"}))
     assert [each.app for each in seen.candidates] == ["./public"]
     (tmp_path / "cgi-bin" / "hello").chmod(0o755)
@@ -147,7 +147,7 @@ def test_folders_of_files_and_of_programs(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_python_is_told_and_the_rest_is_found(tmp_path: Path) -> None:
+def test_broken_modules_are_reported_and_the_others_found(tmp_path: Path) -> None:
     files = {
         "bad.py": "app = Flask(\n",
         "deep.py": "app = " + "(" * 300,
@@ -162,24 +162,24 @@ def test_what_is_no_python_is_told_and_the_rest_is_found(tmp_path: Path) -> None
     assert len(seen.notes) == 3
 
 
-def test_environments_tests_and_hidden_folders_are_not_looked_at(tmp_path: Path) -> None:
+def test_environments_tests_and_hidden_folders_are_skipped(tmp_path: Path) -> None:
     app = "import flask\napp = flask.Flask('x')\n"
     inside = ("env3/lib/a.py", "tests/a.py", ".tox/a.py", "node_modules/a.py", "a/b/c/d/e/f.py")
     assert scan(project(tmp_path, dict.fromkeys(inside, app) | {"env3/pyvenv.cfg": ""})).candidates == ()
 
 
-def test_more_modules_than_are_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exceeding_the_number_of_modules_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "FILES_MAX", 3)
     seen = scan(project(tmp_path, {f"m{number}.py": "" for number in range(5)}))
     assert seen.notes == ("only the first 3 modules of this folder were examined",)
 
 
-def test_a_word_of_websockets_is_noticed(tmp_path: Path) -> None:
+def test_mentions_of_websockets_are_noticed(tmp_path: Path) -> None:
     files = {"shop/main.py": "import fastapi\napp = fastapi.FastAPI()\n", "shop/live.py": "# @router.websocket('/x')\n"}
     assert best(tmp_path, files).websockets
 
 
-def test_the_applications_of_the_frameworks_are_found_and_not_imported() -> None:
+def test_framework_applications_are_found_without_importing_them() -> None:
     found = {(each.kind, each.app, each.directory) for each in scan(APPLICATIONS).candidates}
     assert {
         ("wsgi", "shelf.wsgi", "django_site"),

@@ -1,4 +1,4 @@
-"""Makes the modules beside the tests importable, and starts servers for them."""
+"""Makes the modules in this folder importable, and starts servers for the tests."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from supervising import PATIENCE, Server  # importable only now
+from supervising import PATIENCE, Server  # importable from here on
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Server]]:
-    """Start a server; whatever the test does to it, its processes are gone afterwards."""
+    """Start servers; whatever a test does to them, their processes are gone afterwards."""
     servers: list[Server] = []
 
     def start(**options: object) -> Server:

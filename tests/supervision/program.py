@@ -1,13 +1,13 @@
-"""A small server under supervision, started by the tests in a process of its own: `program.py OPTIONS`, a JSON object.
+"""A small supervised server, which the tests start in a separate process: `program.py OPTIONS`, a JSON object.
 
-It tells what happens on stdout, one line an event, written at once: "mold PID", "up NAME PID", "end NAME PID",
-"died NAME PID", "close_for STAGE".
-Workers share one listener and take one client after another. A client sends one line and gets one:
+It reports events on stdout, one unbuffered line each: "mold PID", "up NAME PID", "end NAME PID", "died NAME PID",
+"close_for STAGE".
+Workers share one listener and serve one client after another. A client sends one line and receives one:
     who          NAME PID RANDOM
     work S       the same, S seconds later
     stick        never answered: the worker is stuck, as user code can be
-    crash        an error comes out of the role
-Fronts (stage 0) take one connection on the gate when their lifeline has ended, and leave then.
+    crash        the role raises an error
+Fronts (stage 0) accept one connection on the gate after their lifeline has ended, and then exit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starts `program.py`, listens to what it tells, and sees to it that nothing of it is left."""
+"""Starts `program.py`, reads its events, and makes sure that none of its processes are left."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Server:
     """A running program.py."""
 
     def __init__(self, **options: object) -> None:
-        self.groups: list[int] = []  # every mold that was ever started
+        self.groups: list[int] = []  # every mold that was started
         self.clients: list[socket.socket] = []
-        self.told: list[str] = []  # events that were taken
+        self.events: list[str] = []  # that were taken so far
         self._events: queue.SimpleQueue[str] = queue.SimpleQueue()
         command = [sys.executable, str(Path(__file__).with_name("program.py")), json.dumps(options)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -56,71 +56,71 @@ class Server:
                 self._logged.notify_all()
 
     def event(self, beginning: str) -> str:
-        """Take events until one begins like that."""
+        """Take events until one has this beginning, and return it."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
                 event = self._events.get(timeout=max(0.01, end - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"no {beginning!r} after {self.told}; {self._log}") from None
-            self.told.append(event)
+                raise AssertionError(f"no {beginning!r} after {self.events}; {self._log}") from None
+            self.events.append(event)
             if event.startswith(beginning):
                 return event
 
     def events_to_the_end(self) -> list[str]:
-        """Everything that was told, once nobody is left who could tell."""
+        """Return all events, after the last process has ended."""
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive(), "stdout or stderr is still held open"
         while not self._events.empty():
-            self.told.append(self._events.get())
-        return self.told
+            self.events.append(self._events.get())
+        return self.events
 
     def up(self, name: str) -> int:
-        """The pid of the next process of that role."""
+        """Return the pid of the next process of a role."""
         return int(self.event(f"up {name} ").split()[-1])
 
     def ready(self, *names: str) -> list[int]:
-        """Wait until it serves; answers the mold's pid and those of the roles, which come up in any order."""
+        """Wait until it serves. Returns the pid of the mold and those of the roles, which start in any order."""
         self.event("serving")
         pids = {
-            line.rsplit(" ", 1)[0]: int(line.split()[-1]) for line in self.told if line.startswith(("up ", "mold "))
+            line.rsplit(" ", 1)[0]: int(line.split()[-1]) for line in self.events if line.startswith(("up ", "mold "))
         }
         return [pids["mold"], *(pids[f"up {name}"] for name in names)]
 
     def ask(self, line: str, port: int | None = None) -> socket.socket:
-        """Send one line on a new connection."""
+        """Send one line on a new connection, and return the connection."""
         client = socket.create_connection(("127.0.0.1", port or self.port), timeout=PATIENCE)
         self.clients.append(client)
         client.sendall(line.encode() + b"\n")
         return client
 
     def log(self) -> str:
-        """What is on stderr, once nobody is left who could write there."""
+        """Return stderr, after the last process has ended."""
         self.events_to_the_end()
         return self._log
 
     def logged(self, pattern: str) -> list[str]:
-        """Wait until stderr has it; answers all of its matches."""
+        """Wait until stderr matches a pattern. Returns all matches."""
         with self._logged:
             found = self._logged.wait_for(lambda: re.findall(pattern, self._log), PATIENCE)
             assert found, f"no {pattern!r} in {self._log}"
             return found
 
     def wait(self) -> int:
-        """The exit code."""
+        """Wait for the exit code."""
         return self.process.wait(PATIENCE)
 
 
 def hear(client: socket.socket) -> list[str]:
-    """The words of the answer, up to the end of the connection."""
+    """Return the words of the response, up to the end of the connection."""
     with client:
         return b"".join(iter(lambda: client.recv(4096), b"")).decode().split()
 
 
 @contextlib.contextmanager
 def watched(*pids: int) -> Iterator[Callable[[], None]]:
-    """A function that waits until all of these have ended; they need not be children of this process."""
+    """Yield a function that waits until these processes have ended; they need not be children of this one."""
     handles = [os.pidfd_open(pid) for pid in pids]
 
     def gone() -> None:

@@ -35,7 +35,7 @@ def test_a_killed_worker_is_replaced_and_the_others_stay(start: Start) -> None:
     assert server.groups == [mold]
 
 
-def test_workers_that_die_young_come_back_later_and_later(start: Start) -> None:
+def test_workers_that_keep_dying_are_restarted_with_growing_delays(start: Start) -> None:
     server = start(workers=1)
     _, pid = server.ready("worker 0")
     began = time.monotonic()
@@ -47,7 +47,7 @@ def test_workers_that_die_young_come_back_later_and_later(start: Start) -> None:
     assert server.logged(r"restarting (.*)") == ["now", "now", "in 0.1 s", "in 0.2 s", "in 0.4 s"]
 
 
-def test_a_role_that_crashes_is_told_with_its_traceback_and_replaced(start: Start) -> None:
+def test_a_crashing_role_is_logged_with_its_traceback_and_replaced(start: Start) -> None:
     server = start(workers=1)
     _, pid = server.ready("worker 0")
     assert hear(server.ask("crash")) == []
@@ -56,7 +56,7 @@ def test_a_role_that_crashes_is_told_with_its_traceback_and_replaced(start: Star
     assert len(server.logged("ValueError: a role that crashes")) == 1
 
 
-def test_a_role_that_cannot_start_any_more_is_no_boot_failure(start: Start, tmp_path: Path) -> None:
+def test_a_role_that_fails_later_is_not_a_boot_failure(start: Start, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     server = start(workers=2, missing=str(missing))
     _, first, second = server.ready("worker 0", "worker 1")
@@ -70,7 +70,7 @@ def test_a_role_that_cannot_start_any_more_is_no_boot_failure(start: Start, tmp_
     assert len(server.groups) == 1
 
 
-def test_a_stop_goes_by_stages_and_a_worker_is_replaced_while_the_front_drains(start: Start) -> None:
+def test_a_stop_has_stages_and_a_worker_is_replaced_while_the_front_drains(start: Start) -> None:
     server = start(workers=1, fronts=1)
     _, front, pid = server.ready("front 0", "worker 0")
     os.kill(pid, signal.SIGSTOP)  # so that the client waits for the successor
@@ -88,7 +88,7 @@ def test_a_stop_goes_by_stages_and_a_worker_is_replaced_while_the_front_drains(s
     assert sum(event.startswith("up front") for event in events) == 1
 
 
-def test_a_stuck_role_is_killed_when_the_time_is_over(start: Start) -> None:
+def test_a_stuck_role_is_killed_at_the_deadline(start: Start) -> None:
     server = start(workers=2, drain=0.5)
     pids = server.ready("worker 0", "worker 1")
     assert server.ask("stick").recv(6) == b"stuck\n"
@@ -110,7 +110,7 @@ def test_a_stuck_front_takes_the_workers_with_it(start: Start) -> None:
         gone()
 
 
-def test_a_role_that_enforces_the_time_ends_itself_when_all_else_is_dead(start: Start) -> None:
+def test_a_role_that_enforces_the_deadline_ends_itself_without_its_parents(start: Start) -> None:
     server = start(workers=1, drain=0.3, enforce=True)
     mold, worker = server.ready("worker 0")
     assert server.ask("stick").recv(6) == b"stuck\n"
@@ -120,7 +120,7 @@ def test_a_role_that_enforces_the_time_ends_itself_when_all_else_is_dead(start: 
         gone()
 
 
-def test_a_role_holds_what_it_keeps_and_nothing_else(start: Start) -> None:
+def test_a_role_has_only_the_descriptors_that_it_keeps(start: Start) -> None:
     server = start(workers=2, fronts=1)
     _, front, worker = server.ready("front 0", "worker 1")
 
@@ -137,7 +137,7 @@ def test_a_role_holds_what_it_keeps_and_nothing_else(start: Start) -> None:
         return next(f"socket:[{row[9]}]" for row in rows() if row[1].endswith(f":{port:04X}") and row[3] == "0A")
 
     def strangers() -> set[str]:
-        """Any process of this machine may connect to a port, by mistake too."""
+        """Any process on this machine can connect to a port, even by mistake."""
         return {f"socket:[{row[9]}]" for row in rows() if row[3] != "0A"}
 
     for pid, port in ((worker, server.port), (front, server.gate)):
@@ -148,7 +148,7 @@ def test_a_role_holds_what_it_keeps_and_nothing_else(start: Start) -> None:
         assert sockets == [inode(port)]
         pipes = [number for number, what in rest.items() if what.startswith("pipe:")]
         assert len(pipes) + len(sockets) == len(rest)
-        lifelines = 2 if pid == worker else 1  # a worker hears of the front's too
+        lifelines = 2 if pid == worker else 1  # a worker watches the front's lifeline too
         assert sorted(access(pid, number) for number in pipes) == [os.O_RDONLY] * lifelines + [os.O_WRONLY]
     socket.create_connection(("127.0.0.1", server.gate)).close()
 

@@ -1,4 +1,4 @@
-"""What a child tells its parent."""
+"""Reports of a child to its parent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from poolctl.runtime.system import channel as messages
 from poolctl.supervision.reports import LONGEST, Report, channel, failure, receive, send
 
 
-def test_messages_arrive_whole_and_in_order_and_then_the_end() -> None:
+def test_messages_arrive_whole_and_in_order_before_eof() -> None:
     reader, writer = channel()
     with reader:
         with writer:
@@ -23,7 +23,7 @@ def test_messages_arrive_whole_and_in_order_and_then_the_end() -> None:
     assert sent[0].pid == os.getpid()
 
 
-def test_nobody_is_left_to_read() -> None:
+def test_sending_without_a_reader() -> None:
     reader, writer = channel()
     reader.close()
     with writer:
@@ -31,7 +31,7 @@ def test_nobody_is_left_to_read() -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "\0", "\n", '"', "\N{SNOWMAN}", "\ud800"])
-def test_the_longest_report_fits_and_keeps_its_end(letter: str) -> None:
+def test_a_long_report_keeps_its_end(letter: str) -> None:
     reader, writer = channel()
     with reader, writer:
         report = failure(AppError(letter * LONGEST + "the end"))
@@ -42,7 +42,7 @@ def test_the_longest_report_fits_and_keeps_its_end(letter: str) -> None:
     assert len(received.text.encode()) < LONGEST + 100
 
 
-def test_only_what_was_not_foreseen_has_a_traceback() -> None:
+def test_only_unexpected_errors_have_a_traceback() -> None:
     assert failure(AppError("name it")) == Report("failed", "name it", plain=True, code="PC410")
     try:
         raise ValueError("why")
@@ -53,7 +53,7 @@ def test_only_what_was_not_foreseen_has_a_traceback() -> None:
     assert report.text.endswith("ValueError: why")
 
 
-def test_datagrams_serve_where_seqpacket_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datagrams_are_used_if_seqpacket_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "KIND", 12345)
     reader, writer = channel()
     with reader, writer:

@@ -1,4 +1,4 @@
-"""Signals are written down, none is lost, and what is forked starts without them.
+"""Signals are recorded, none is lost, and forked processes start without recording.
 
 They are raised in this thread: one that is sent to the process may reach another thread of whoever runs the tests.
 """
@@ -18,12 +18,12 @@ from poolctl.supervision.signals import Signals, held_back
 
 pytestmark = [
     pytest.mark.timeout(20),
-    # who runs these tests may have threads; the supervisor and the mold have none
+    # the test runner may have threads; the supervisor and the mold have none
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
 
 
-def test_they_are_taken_in_the_order_in_which_they_came() -> None:
+def test_signals_are_taken_in_order() -> None:
     with Signals(signal.SIGTERM, signal.SIGINT) as signals:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             signal.raise_signal(number)
@@ -32,7 +32,7 @@ def test_they_are_taken_in_the_order_in_which_they_came() -> None:
         assert signals.take() == []
 
 
-def test_one_that_came_before_the_sleep_ends_it() -> None:
+def test_a_signal_before_the_sleep_ends_it() -> None:
     with Signals(signal.SIGTERM) as signals:
         signal.raise_signal(signal.SIGTERM)
         began = time.monotonic()
@@ -40,7 +40,7 @@ def test_one_that_came_before_the_sleep_ends_it() -> None:
         assert time.monotonic() - began < within(5)
 
 
-def test_the_sleep_ends_in_time_and_for_descriptors() -> None:
+def test_the_sleep_ends_by_time_and_by_descriptors() -> None:
     reader, writer = os.pipe()
     with Signals(signal.SIGTERM) as signals:
         began = time.monotonic()
@@ -52,14 +52,14 @@ def test_the_sleep_ends_in_time_and_for_descriptors() -> None:
     os.close(reader)
 
 
-def test_the_handlers_of_before_come_back() -> None:
+def test_previous_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with Signals(signal.SIGTERM, signal.SIGINT):
         assert signal.getsignal(signal.SIGINT) != before[1]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_held_back_they_come_afterwards() -> None:
+def test_blocked_signals_arrive_afterwards() -> None:
     with Signals(signal.SIGTERM) as signals:
         with held_back():
             signal.raise_signal(signal.SIGTERM)
@@ -84,7 +84,7 @@ def test_a_signal_to_a_forked_process_is_not_recorded_by_its_parent() -> None:
     os.close(writer)
 
 
-def test_nothing_of_the_parents_stack_runs_twice() -> None:
+def test_the_parents_stack_does_not_run_in_the_child() -> None:
     reader, writer = os.pipe()
     here = os.getpid()
     try:

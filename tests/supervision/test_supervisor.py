@@ -28,7 +28,7 @@ def title(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode()
 
 
-def test_announces_once_when_all_roles_are_ready_and_has_titles(start: Start) -> None:
+def test_it_announces_when_all_roles_are_ready_and_sets_titles(start: Start) -> None:
     server = start(workers=2, fronts=1)
     mold, front, worker = server.ready("front 0", "worker 1")
     assert [title(pid) for pid in (server.pid, mold, front, worker)] == [
@@ -39,7 +39,7 @@ def test_announces_once_when_all_roles_are_ready_and_has_titles(start: Start) ->
     ]
 
 
-def test_announces_once_however_many_generations(start: Start) -> None:
+def test_it_announces_once_for_all_generations(start: Start) -> None:
     server = start(workers=1)
     mold, _ = server.ready("worker 0")
     os.kill(mold, signal.SIGKILL)
@@ -51,7 +51,7 @@ def test_announces_once_however_many_generations(start: Start) -> None:
     assert sum(event.startswith("serving") for event in server.events_to_the_end()) == 1
 
 
-def test_mold_killed_refuses_nobody_and_the_old_roles_finish(start: Start) -> None:
+def test_a_killed_mold_refuses_no_client_and_its_roles_finish(start: Start) -> None:
     server = start(workers=2)
     mold, *workers = server.ready("worker 0", "worker 1")
     busy = server.ask("work 1")
@@ -102,7 +102,7 @@ def test_nothing_outlives_a_killed_supervisor_even_if_it_is_stuck(start: Start) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_finishes_what_is_in_hand_and_what_is_accepted(start: Start, number: signal.Signals) -> None:
+def test_a_stop_finishes_accepted_clients_and_requests_in_flight(start: Start, number: signal.Signals) -> None:
     server = start(workers=2)
     server.ready()
     clients = [server.ask("work 0.2") for _ in range(8)]
@@ -113,7 +113,7 @@ def test_a_stop_finishes_what_is_in_hand_and_what_is_accepted(start: Start, numb
     assert server.events_to_the_end()
 
 
-def test_a_stopped_server_refuses_newcomers_at_once_and_serves_who_waits(start: Start) -> None:
+def test_a_stopped_server_refuses_new_clients_and_serves_queued_ones(start: Start) -> None:
     server = start(workers=1)
     _, pid = server.ready("worker 0")
     busy = server.ask("work 0.5")
@@ -137,7 +137,7 @@ def listens(port: int) -> bool:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals, code: int) -> None:
+def test_a_second_signal_ends_immediately(start: Start, number: signal.Signals, code: int) -> None:
     server = start(workers=1)
     pids = server.ready("worker 0")
     assert server.ask("stick").recv(6) == b"stuck\n"
@@ -151,7 +151,7 @@ def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals, code
     assert time.monotonic() - began < within(3)
 
 
-def test_a_signal_to_every_process_at_once_still_drains(start: Start) -> None:
+def test_a_signal_to_every_process_still_drains(start: Start) -> None:
     server = start(workers=2)
     mold, *_ = server.ready()
     busy = server.ask("work 0.5")
@@ -180,7 +180,7 @@ def test_a_stop_before_the_server_is_ready(start: Start) -> None:
     assert not any(event.startswith(("up", "serving")) for event in server.events_to_the_end())
 
 
-def test_a_mold_that_cannot_be_made_in_time_is_killed(start: Start) -> None:
+def test_a_mold_that_takes_too_long_to_build_is_killed(start: Start) -> None:
     server = start(workers=1, slow=True, drain=0.2)
     server.event("mold")
     server.process.send_signal(signal.SIGTERM)
@@ -188,7 +188,7 @@ def test_a_mold_that_cannot_be_made_in_time_is_killed(start: Start) -> None:
     server.events_to_the_end()
 
 
-def test_orphans_of_a_killed_mold_finish_before_a_stop_is_over(start: Start) -> None:
+def test_a_stop_waits_for_the_orphans_of_a_killed_mold(start: Start) -> None:
     server = start(workers=1)
     mold, worker = server.ready("worker 0")
     busy = server.ask("work 1")
@@ -202,7 +202,7 @@ def test_orphans_of_a_killed_mold_finish_before_a_stop_is_over(start: Start) -> 
     assert len(hear(busy)) == 4
 
 
-def test_orphans_that_are_stuck_are_killed_when_their_time_is_over(start: Start) -> None:
+def test_stuck_orphans_are_killed_at_the_deadline(start: Start) -> None:
     server = start(workers=1, drain=0.3)
     mold, worker = server.ready("worker 0")
     assert server.ask("stick").recv(6) == b"stuck\n"
@@ -227,7 +227,7 @@ def test_a_mold_killed_during_a_stop(start: Start) -> None:
     assert len(hear(busy)) == 4
 
 
-def test_a_later_generation_that_cannot_start_is_tried_again(start: Start, tmp_path: Path) -> None:
+def test_a_later_generation_that_fails_to_start_is_retried(start: Start, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     server = start(workers=1, broken=str(broken))
     mold, _ = server.ready("worker 0")
@@ -255,7 +255,9 @@ def test_a_stop_between_two_generations(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"build": "raise"}, {"role": "raise"}, {"role": "raise", "workers": 4}])
-def test_an_app_that_cannot_be_loaded_is_told_once_with_its_traceback(start: Start, options: dict[str, object]) -> None:
+def test_an_app_that_cannot_be_loaded_is_reported_once_with_its_traceback(
+    start: Start, options: dict[str, object]
+) -> None:
     server = start(**options)
     assert server.wait() == 3
     assert not any(event.startswith("serving") for event in server.events_to_the_end())
@@ -265,7 +267,7 @@ def test_an_app_that_cannot_be_loaded_is_told_once_with_its_traceback(start: Sta
 
 
 @pytest.mark.parametrize("options", [{"build": "app-error"}, {"role": "app-error"}])
-def test_an_error_that_the_user_can_mend_has_no_traceback(start: Start, options: dict[str, object]) -> None:
+def test_an_error_that_the_user_can_fix_has_no_traceback(start: Start, options: dict[str, object]) -> None:
     server = start(**options)
     assert server.wait() == 3
     assert server.log() == "cannot import 'shop.wsgi': write app: {wsgi: package.module:callable}\n"
@@ -278,7 +280,7 @@ def test_an_app_that_exits_when_it_is_loaded(start: Start, options: dict[str, ob
     assert "SystemExit: the app wants to leave" in server.log()
 
 
-def test_a_huge_traceback_arrives_with_its_end(start: Start) -> None:
+def test_a_huge_traceback_keeps_its_end(start: Start) -> None:
     server = start(role="huge")
     assert server.wait() == 3
     assert server.log().endswith(" the end of it\n")
@@ -286,7 +288,7 @@ def test_a_huge_traceback_arrives_with_its_end(start: Start) -> None:
 
 
 @pytest.mark.parametrize("options", [{"build": "die"}, {"role": "die", "workers": 1}])
-def test_an_app_that_ends_its_process_without_a_word_is_given_up(start: Start, options: dict[str, object]) -> None:
+def test_an_app_that_keeps_ending_its_process_is_given_up(start: Start, options: dict[str, object]) -> None:
     server = start(**options)
     assert server.wait() == 3
     assert "cannot load the app:\n" in server.log()

@@ -1,4 +1,4 @@
-"""What is said of an app that cannot be imported."""
+"""Errors about an app that cannot be imported."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MISSING = ModuleNotFoundError("No module named 'socketserver_'", name="socketser
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-def test_a_python_that_the_user_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A standard library below /root, for instance: nothing has to be installed."""
+def test_a_python_that_the_user_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For instance a standard library below /root; the fix is not to install a package."""
     (tmp_path / "root" / "lib").mkdir(parents=True)
     monkeypatch.setattr(sys, "path", ["/", str(tmp_path / "root" / "lib")])
     monkeypatch.setattr("poolctl.supervision.user_traceback.python_folders", list)  # this interpreter may be such a one
@@ -28,17 +28,17 @@ def test_a_python_that_the_user_may_not_read(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "root").chmod(0o700)
     nobody = pwd.getpwnam("nobody")
     with Identity(nobody.pw_uid, nobody.pw_gid, "nobody", "/").acting():
-        said = suggested_fix(MISSING)
-    assert said.startswith(
+        fix = suggested_fix(MISSING)
+    assert fix.startswith(
         f"nobody cannot enter {tmp_path}/root and so cannot read the modules in {tmp_path}/root/lib: "
     )
-    assert "/usr/bin/python3 -m venv" in said
+    assert "/usr/bin/python3 -m venv" in fix
 
 
 def test_an_error_of_poolctl_itself_keeps_its_whole_traceback() -> None:
     try:
         Identity.find("nobody-at-all", "").variables()  # type: ignore[union-attr]  # raises before
-    except Exception as error:  # noqa: BLE001  # the one that is looked at
+    except Exception as error:  # noqa: BLE001  # the error to describe
         told = failure(error)
     assert (told.plain, told.code) == (True, "")
     error = ValueError("of poolctl")

@@ -1,4 +1,4 @@
-"""The contract finds the mistake in each of the classic wrong strategies, and lets the right ones pass."""
+"""The contract finds the mistake in each of the classic wrong strategies, and correct ones pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from poolctl.testing.histories import check_histories
 from poolctl.testing.other_process import check_other_process
 
 sys.path.insert(0, str(Path(__file__).parent / "wrong"))
-import strategies as wrong  # beside these tests, as an author has them
+import strategies as wrong  # from a folder in sys.path, like an author's
 
 FOUND: list[tuple[type[Dispatch], Callable[..., None], str]] = [
     (wrong.KeepsAnIndex, check_histories, "pick raised IndexError"),
@@ -72,12 +72,12 @@ def run(check: Callable[..., None], strategy: type[Dispatch]) -> None:
 
 
 @pytest.mark.parametrize(("strategy", "check", "said"), FOUND, ids=lambda value: getattr(value, "__name__", ""))
-def test_it_finds(
+def test_the_contract_finds_the_mistake(
     strategy: type[Dispatch], check: Callable[..., None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if (
         check is checks.check_memory and "140000" not in said
-    ):  # one sees as many as others do; nobody here has a bound to reach
+    ):  # fewer clients find the same; these strategies have no limit to reach
         monkeypatch.setattr(checks, "MANY", 15_000)
     if check is checks.check_decision_time:
         monkeypatch.setattr(checks, "TRIES", 1)
@@ -92,18 +92,18 @@ def test_it_finds(
     assert caught.value.fix or check is check_histories
 
 
-def test_a_check_of_many_slow_decisions_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_of_many_slow_decisions_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "CHECK_PATIENCE", 0.5)
     with pytest.raises(Violation, match=r"so slow that the check did not finish within 0\.5 s"):
         checks.check_memory(wrong.Sleeps)  # 140,000 times a part of a second
 
 
-def test_it_finds_clients_that_move() -> None:
+def test_the_contract_finds_clients_that_move() -> None:
     with pytest.raises(Violation, match=r"clients moved when one of 6 inboxes left"):
         checks.check_affinity(wrong.Reshuffles, 0.5)
 
 
-def test_a_violation_tells_the_steps_that_led_to_it() -> None:
+def test_a_violation_lists_the_steps_that_led_to_it() -> None:
     with pytest.raises(Violation) as caught:
         check_histories(wrong.WaitsForEver)
     assert caught.value.what.endswith("\n  1. a task of 192.0.2.1 arrives (a connection)")
@@ -116,7 +116,7 @@ def test_every_wrong_strategy_is_found() -> None:
 
 
 class DrawsItsOwn(Dispatch):
-    """Right, and never the same again: hypothesis does not see its numbers."""
+    """Correct, but never the same twice: hypothesis does not control its random numbers."""
 
     def __init__(self) -> None:
         self.random = random.SystemRandom()
@@ -125,11 +125,11 @@ class DrawsItsOwn(Dispatch):
         return min(self.random.sample(inboxes, min(2, len(inboxes))), key=lambda inbox: inbox.load)
 
 
-def test_a_strategy_may_draw_numbers_of_its_own() -> None:
+def test_a_strategy_may_draw_its_own_random_numbers() -> None:
     check_histories(DrawsItsOwn)
 
 
-def test_what_a_test_runner_has_set_for_the_alarm_is_put_back() -> None:
+def test_the_alarm_of_a_test_runner_is_restored() -> None:
     rung: list[int] = []
     before = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
     signal.setitimer(signal.ITIMER_REAL, 60)
@@ -150,7 +150,7 @@ class Speed(Enum):
 
 @dataclass
 class HasOptions(Dispatch):
-    """Options that JSON does not know by itself."""
+    """Has options of types that JSON lacks."""
 
     speed: Speed = Speed.FAST
     only: frozenset[int] = frozenset()

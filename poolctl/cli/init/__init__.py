@@ -37,10 +37,11 @@ def init(
     thread_safe: Annotated[bool | None, _option("thread_safe")] = None,
     preload: Annotated[bool | None, _option("preload")] = None,
 ) -> None:
-    """Find the app in this folder, ask what matters for its topology, and write that with a reason for each choice.
+    """Find the app in this folder, ask a few questions, and write a topology with the reason for each choice.
 
-    Nothing is imported or run to find the app. Exits with 0 if the file was written, 1 if the answers ended early, 2 if
-    the file already exists, an answer is invalid, or there is no terminal to ask on.
+    Nothing is imported or run to find the app.
+
+    Exits with 0 if the file was written, 1 if the answers ended early, 2 for an error.
     """
     given = {
         "app": app,

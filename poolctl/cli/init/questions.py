@@ -59,7 +59,7 @@ QUESTIONS = {
         "Is this file for production or for development?",
         "Development listens on this machine only, logs each request, and stops within a second.",
         "--production/--development",
-        (("production", "it serves other people"), ("development", "it runs on your own machine")),
+        (("production", "it serves users"), ("development", "it runs on your own machine")),
         YES_NO,
     ),
     "websockets": Question(

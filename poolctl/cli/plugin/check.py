@@ -35,8 +35,9 @@ def check(
 ) -> None:
     """Check a dispatch strategy against the contract of all strategies (poolctl.testing).
 
-    It covers random histories of tasks and workers, fairness, affinity, memory, decision time, purity, and a live
-    server. Exits with 1 if a check fails.
+    The checks cover histories, fairness, affinity, memory, decision time, shared state, purity, and a live server.
+
+    Exits with 1 if a check fails.
     """
     from poolctl.cli.plugin.find import error_exit, find_plugin
 

@@ -22,8 +22,7 @@ def list_plugins(
 ) -> None:
     """List the parts that topologies can name: the built-in ones, and those of installed plugins.
 
-    Only names are read; nothing is imported. If two distributions use the same name, both are listed, and neither can
-    be used.
+    Only names are read; nothing is imported. A name that two distributions use is listed twice and unusable.
     """
     import json
 

@@ -1,4 +1,4 @@
-"""Strategies as people write them first: each has one classic mistake, and the contract finds it."""
+"""Strategies with one classic beginner's mistake each, which the contract must find."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Inboxes = tuple[InboxView, ...]
 
 
 class KeepsAnIndex(Dispatch):
-    """A position in the offer, kept after it has become shorter."""
+    """Keeps a position among the available inboxes after there are fewer of them."""
 
     def __init__(self) -> None:
         self.at = 0
@@ -29,7 +29,7 @@ class KeepsAnIndex(Dispatch):
 
 @dataclass
 class DividesByZero(Dispatch):
-    """Counts the workers itself, and takes the remainder by that number."""
+    """Counts the workers itself, and uses a number modulo that count."""
 
     workers: int = field(default=0, init=False)
     turn: int = field(default=0, init=False)
@@ -46,7 +46,7 @@ class DividesByZero(Dispatch):
 
 
 class RemembersEverybody(Dispatch):
-    """A dictionary with a line for each client, and nobody ever takes one out."""
+    """Has a dictionary with an entry per client, and never removes one."""
 
     def __init__(self) -> None:
         self.of: dict[str, int] = {}
@@ -57,7 +57,7 @@ class RemembersEverybody(Dispatch):
 
 
 class StaleLoads(Dispatch):
-    """Looks at the loads when workers join, and never again."""
+    """Reads the loads when workers join, and never again."""
 
     def __init__(self) -> None:
         self.loads: dict[int, int] = {}
@@ -70,7 +70,7 @@ class StaleLoads(Dispatch):
 
 
 class NotOnOffer(Dispatch):
-    """Remembers the inbox of each client, and gives it back although it is full, or its worker dead."""
+    """Remembers the inbox of each client, and returns it even if it is full or its worker dead."""
 
     def __init__(self) -> None:
         self.of: dict[str, InboxView] = {}
@@ -82,14 +82,14 @@ class NotOnOffer(Dispatch):
 
 
 class ParsesAddresses(Dispatch):
-    """Takes every client's address for four numbers: of a unix socket it is none, of IPv6 others."""
+    """Parses every client's address as four numbers, which unix sockets and IPv6 do not have."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return inboxes[sum(map(int, task.client.split("."))) % len(inboxes)]
 
 
 class WantsAHeader(Dispatch):
-    """Takes for granted that every request has the header."""
+    """Assumes that every request has the header."""
 
     @property
     def inspects(self) -> bool:
@@ -101,21 +101,21 @@ class WantsAHeader(Dispatch):
 
 
 class NeverTheFirst(Dispatch):
-    """Counts from one."""
+    """Counts from 1."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return inboxes[random.randrange(1, len(inboxes))] if len(inboxes) > 1 else inboxes[0]
 
 
 class WaitsForEver(Dispatch):
-    """Leaves tasks waiting for an inbox that is all but idle, which a single worker never is."""
+    """Lets tasks wait for an inbox that is less loaded than others, which a single worker never is."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView | None:
         return next((each for each in inboxes[1:] if not each.load), None)
 
 
 class ChangesTheOffer(Dispatch):
-    """Sorts what it is given."""
+    """Sorts its argument."""
 
     def pick(self, task: Task, inboxes: Any) -> InboxView:
         inboxes.sort(key=lambda each: each.load)
@@ -123,7 +123,7 @@ class ChangesTheOffer(Dispatch):
 
 
 class WritesToInboxes(Dispatch):
-    """Notes on an inbox what is nobody else's business."""
+    """Stores its own data in an inbox."""
 
     def pick(self, task: Task, inboxes: Any) -> InboxView:
         inboxes[0].mine = task
@@ -131,7 +131,7 @@ class WritesToInboxes(Dispatch):
 
 
 class SharedByTheClass(Dispatch):
-    """A counter that belongs to the class."""
+    """Has a counter that belongs to the class."""
 
     seen: ClassVar[dict[int, int]] = {}
 
@@ -142,7 +142,7 @@ class SharedByTheClass(Dispatch):
 
 
 class Sleeps(Dispatch):
-    """Waits for better times."""
+    """Sleeps."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         time.sleep(0.0005)
@@ -150,14 +150,14 @@ class Sleeps(Dispatch):
 
 
 class ReadsTheClock(Dispatch):
-    """Decides by the second."""
+    """Decides by the clock."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return inboxes[int(time.monotonic() * 1000) % len(inboxes)]
 
 
 class OpensAFile(Dispatch):
-    """Reads its weights from a file, for each task."""
+    """Reads its weights from a file for each task."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         with open("/proc/loadavg") as file:
@@ -165,7 +165,7 @@ class OpensAFile(Dispatch):
 
 
 class Locked(Dispatch):
-    """Takes a lock that it forgets to give back."""
+    """Acquires a lock, and forgets to release it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -176,14 +176,14 @@ class Locked(Dispatch):
 
 
 class ComparesAllWithAll(Dispatch):
-    """Each inbox with each other one."""
+    """Compares each inbox with every other one."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return max(inboxes, key=lambda one: sum(one.load <= other.load for other in inboxes))
 
 
 class CountsItself(Dispatch):
-    """A load of its own that a dead worker never gives back: in the end the dead one's successor gets nothing."""
+    """Counts loads itself, and never resets a dead worker's, so that its successor gets nothing in the end."""
 
     def __init__(self) -> None:
         self.loads: dict[int, int] = {}
@@ -199,14 +199,14 @@ class CountsItself(Dispatch):
 
 
 class Reshuffles(Dispatch):
-    """Says that it keeps clients together, and takes the remainder by the number of those on offer."""
+    """Claims to keep clients together, but hashes modulo the number of available inboxes."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return inboxes[sum(task.client.encode()) % len(inboxes)]
 
 
 class NewestFirst(Dispatch):
-    """Whoever came last is the first; who came first waits for as long as others come."""
+    """Last in, first out: the oldest task waits as long as others arrive."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView | None:
         least = min(inboxes, key=lambda each: each.load)
@@ -220,7 +220,7 @@ SEEN: dict[str, int] = {}
 
 
 class RemembersInTheModule(Dispatch):
-    """A line for each client, where nobody looks for what an instance keeps."""
+    """Has an entry per client in its module, not in the instance."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         SEEN[task.client] = SEEN.get(task.client, 0) + 1
@@ -228,7 +228,7 @@ class RemembersInTheModule(Dispatch):
 
 
 class CachesWithoutABound(Dispatch):
-    """The same, in a cache of a function."""
+    """The same in the cache of a function."""
 
     def __init__(self) -> None:
         self.hashed = lru_cache(maxsize=None)(str.upper)
@@ -244,14 +244,14 @@ def counted(numbers: list[int] = [0]) -> int:  # noqa: B006  # that is the mista
 
 
 class CountsInADefault(Dispatch):
-    """Takes turns by a number that all share."""
+    """Takes turns by a number that all instances share."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         return inboxes[counted() % len(inboxes)]
 
 
 class Leaves(Dispatch):
-    """Ends the process when things look bad."""
+    """Exits the process."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         if len(inboxes) == 1:
@@ -260,7 +260,7 @@ class Leaves(Dispatch):
 
 
 class Loops(Dispatch):
-    """Looks for one that is not there."""
+    """Loops forever in search of an inbox that does not exist."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         index = 0
@@ -270,7 +270,7 @@ class Loops(Dispatch):
 
 
 class DrawsTooMany(Dispatch):
-    """Two of those on offer, which may be one; by numbers that nobody can draw again."""
+    """Draws two of the available inboxes even if there is only one, by unrepeatable random numbers."""
 
     def __init__(self) -> None:
         self.random = random.SystemRandom()
@@ -282,7 +282,7 @@ class DrawsTooMany(Dispatch):
 
 
 class Prints(Dispatch):
-    """Says what it does."""
+    """Prints what it does."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         least = min(inboxes, key=lambda each: each.load)
@@ -291,7 +291,7 @@ class Prints(Dispatch):
 
 
 class StartsThreads(Dispatch):
-    """Asks somebody else."""
+    """Starts a thread."""
 
     def pick(self, task: Task, inboxes: Inboxes) -> InboxView:
         thread = threading.Thread(target=lambda: None)
@@ -308,7 +308,7 @@ class HashesTexts(Dispatch):
 
 
 class RemembersTenants(Dispatch):
-    """A dictionary with a line for each value of a header that only some services have."""
+    """Has a dictionary with an entry per value of a header that only some services use."""
 
     inspects: ClassVar[bool] = True
 
@@ -338,14 +338,14 @@ class RemembersPaths(RemembersTenants):
 
 
 class RemembersQueries(RemembersTenants):
-    """The same for a query, which it takes out of the target by itself."""
+    """The same for a query, which it parses from the target itself."""
 
     def key(self, task: Task) -> str | None:
         return task.asked and task.asked.target.partition(b"?")[2].decode()
 
 
 class RemembersRawHeaders(RemembersTenants):
-    """The same for a header that it looks for by itself."""
+    """The same for a header that it searches itself."""
 
     def key(self, task: Task) -> str | None:
         headers = task.asked.headers if task.asked else []
