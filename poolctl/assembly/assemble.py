@@ -15,7 +15,7 @@ from poolctl.assembly.describe import assembled
 from poolctl.assembly.doors import make_doors, tls_contexts
 from poolctl.assembly.environment.limits import affordable, descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
-from poolctl.assembly.host import Host, settled
+from poolctl.assembly.host import Host, applied
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
 from poolctl.runtime.app import AsyncApp
@@ -48,7 +48,7 @@ log = logging.getLogger("poolctl")
 def serve(parts: Parts, explain: Callable[[Report], str] | None = None) -> int:
     """Run the server until it is asked to stop; the exit code. ``explain``: words for a first start that failed. Raises
     PoolctlError when it cannot start."""
-    with settled(parts.topology, parts.home) as host:
+    with applied(parts.topology, parts.home) as host:
         return _run(parts, host, explain)
 
 
@@ -69,7 +69,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
 
     def build() -> Server:
         if isinstance(parts.app, AsyncApp):
-            take_asyncio(host)
+            import_event_loop_code(host)
         host.move_in()
         return Server(parts.here(), listeners, contexts, access, board)
 
@@ -82,7 +82,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
     return Supervisor(topology.name, build, flat, drain, announce, reopen, board.renew, figures, explain).run()
 
 
-def take_asyncio(host: Host) -> None:
+def import_event_loop_code(host: Host) -> None:
     """In a new mold: what asynchronous apps are served with is imported before they can patch it, and once for all
     workers. Who changes the user may not be able to read it afterwards."""
     import_module("poolctl.runtime.ownership.half_sync_half_reactive.async_executor")
@@ -127,7 +127,7 @@ def _shape(parts: Parts) -> tuple[int, int]:
     return shape
 
 
-def each_takes(parts: Parts) -> int:
+def descriptors_per_connection(parts: Parts) -> int:
     """Descriptors that one connection takes in the process that has it: behind TLS a pair of sockets more, with a
     thread of its own the pipe that tells of its end."""
     tls = any(address.tls for address in parts.topology.listen)
@@ -308,7 +308,7 @@ def build_site(
             timeouts.request,
         ),
         connections=topology.limits.connections,
-        most=affordable(each_takes(parts)),
+        most=affordable(descriptors_per_connection(parts)),
         waiting=topology.limits.waiting,
         listeners=[
             [Listener(sock, door, kept_outside=address.scheme == "fd") for sock in group]

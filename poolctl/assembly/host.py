@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from poolctl.assembly.variables import look_for_modules, set_variables
+from poolctl.assembly.variables import set_module_path, set_variables
 from poolctl.config.model import Topology
 from poolctl.errors import PoolctlError
 from poolctl.runtime.system.identity import Identity
@@ -14,7 +14,7 @@ from poolctl.runtime.system.pid_file import PidFile
 
 
 @contextmanager
-def settled(topology: Topology, home: str = "") -> Iterator[Host]:
+def applied(topology: Topology, home: str = "") -> Iterator[Host]:
     """For the time of a run: umask, working directory and PID file of the supervisor, which the others inherit.
     ``home``: where the app's modules are looked for first.
 
@@ -72,4 +72,4 @@ class Host:
             if self._named:
                 enter(self._here)  # again: may this user?
         set_variables(self._environment)
-        look_for_modules(self._home)
+        set_module_path(self._home)

@@ -24,7 +24,7 @@ from poolctl.config.model import Choice
 from poolctl.config.part import without_plugins
 from poolctl.config.tree import Path, Tree
 from poolctl.config.units import READERS
-from poolctl.config.wording import expected, findings
+from poolctl.config.validation_errors import expected, findings
 from poolctl.similar import similar
 
 
@@ -38,11 +38,11 @@ def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
         return part(**values)
     except ValueError as error:  # of a __post_init__
         help_ = getattr(error, "help", "") or f"poolctl explain {choice.path[0]}.{choice.name} has its options"
-        message = f"{choice.path[0]} {choice.name}: {plainly(error)}"
+        message = f"{choice.path[0]} {choice.name}: {error_text(error)}"
         return [Diagnostic("PC204", message, place_of_name(tree, choice), help_)]
 
 
-def plainly(error: ValueError) -> str:
+def error_text(error: ValueError) -> str:
     """What an exception says, without the frame that pydantic puts around it."""
     if isinstance(error, ValidationError):
         return "; ".join(expected(each) for each in error.errors(include_url=False, include_input=False))
@@ -80,9 +80,9 @@ def _of_another(path: str, around: Any, choice: Choice, names: list[str]) -> str
         return f"it is an option of {', '.join(others)}, not of {choice.name}"
     if option in ("use", "kind") or similar(option, [name_key(axis)]):
         return f'did you mean "{name_key(axis)}"?' if option not in ("use", "kind") else _named_twice(choice)
-    from poolctl.config.place_for import place_for
+    from poolctl.config.suggestions import suggest_key
 
-    if place := place_for(path, {}, around):
+    if place := suggest_key(path, {}, around):
         return place
     given = around.get(option) if isinstance(around, dict) else None
     if axis == "app" and "target" in names and is_target(given):

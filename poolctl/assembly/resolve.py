@@ -12,8 +12,8 @@ from poolctl.assembly.judging.judge import Judgement, judge
 from poolctl.assembly.registry import part_class
 from poolctl.config.diagnostic import Invalid
 from poolctl.config.load import Document
-from poolctl.config.located import home, private
 from poolctl.config.model import Topology
+from poolctl.config.paths import home, private
 from poolctl.config.sources import Inputs
 
 if TYPE_CHECKING:
@@ -92,13 +92,13 @@ def assembled_from(judgement: Judgement) -> Parts:
         home=home(judgement.tree),
         private=private(judgement.tree),
     )
-    return _with_neighbours(parts, judgement) if chosen.service.app == "static" else parts
+    return _with_siblings(parts, judgement) if chosen.service.app == "static" else parts
 
 
-def _with_neighbours(parts: Parts, judgement: Judgement) -> Parts:
+def _with_siblings(parts: Parts, judgement: Judgement) -> Parts:
     """The same for an app that serves files: what topologies beside this one name is not published, nor are they."""
-    from poolctl.config.beside import is_topology, named_beside  # only for those that serve files
+    from poolctl.config.siblings import files_named_in, is_topology  # only for those that serve files
 
     files = [os.path.abspath(name) for name, source in judgement.tree.sources.items() if source.is_file]
     folders = [*map(os.path.dirname, files), os.path.abspath(os.path.join(parts.topology.directory, parts.app.folder))]
-    return replace(parts, private=(*parts.private, *named_beside(folders)), is_topology=is_topology)
+    return replace(parts, private=(*parts.private, *files_named_in(folders)), is_topology=is_topology)

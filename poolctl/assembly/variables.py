@@ -57,7 +57,7 @@ _OF_PYTHON = {
 _OF_THE_LOADER = ("LD_", "GLIBC_TUNABLES", "MALLOC_")
 
 
-def too_late(names: Iterable[str]) -> list[str]:
+def set_too_late(names: Iterable[str]) -> list[str]:
     """Those that have no effect on a process that runs already; programs that the app starts have them all the same."""
     return [name for name in names if name in _OF_PYTHON or name.startswith(_OF_THE_LOADER)]
 
@@ -72,7 +72,7 @@ def set_variables(given: Mapping[str, str]) -> None:
     forget_directory()  # without a new TMPDIR too: another user may be allowed another one
 
 
-def look_for_modules(home: str) -> None:
+def set_module_path(home: str) -> None:
     """In this folder first, then in the working directory, then wherever Python looks. With an empty ``home`` the
     working directory comes first, which is for who imports the app to see to."""
     if home:

@@ -64,7 +64,7 @@ def _is_file(what: str) -> bool:
 
 
 def _only_a_file(what: str) -> bool:
-    from poolctl.config.elsewhere import ANSWERS, KEYS
+    from poolctl.config.other_servers import ANSWERS, KEYS
     from poolctl.description.glossary import axes_of, keys
 
     if not os.path.exists(what) or what in keys() or axes_of(what):
@@ -87,7 +87,7 @@ def _code(code: str) -> str:
 def _language(what: str) -> str:
     from poolctl.assembly.registry import REGISTRY, words
     from poolctl.config.codes import CODES
-    from poolctl.config.elsewhere import ANSWERS, KEYS
+    from poolctl.config.other_servers import ANSWERS, KEYS
     from poolctl.description.glossary import axes_of, explain_key, keys, options
 
     what = re.sub(r"\.\d+(?=\.|\Z)", "", what)  # findings name list entries by their index: listen.0.tls
@@ -108,9 +108,9 @@ def _language(what: str) -> str:
 def _of_another_server(what: str) -> str:
     """Return the counterpart of another server's key or word; empty if it is not one."""
     from poolctl.assembly.registry import REGISTRY
-    from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS, WORDS
     from poolctl.config.load import NESTED
-    from poolctl.config.place_for import place_for, without_dashes, word_for
+    from poolctl.config.other_servers import ANSWERS, INSIDE, KEYS, WORDS
+    from poolctl.config.suggestions import suggest_key, suggest_word, without_dashes
     from poolctl.description.glossary import explain_key
 
     owner, _, inner = what.rpartition(".")
@@ -118,8 +118,8 @@ def _of_another_server(what: str) -> str:
     key = INSIDE.get((owner, plain)) or ("" if owner or plain in ANSWERS else KEYS.get(plain))
     if key:
         return f"{what}: called {key} here\n\n{explain_key(key)}"
-    found = [place_for(what, NESTED)]
-    found += [word_for(axis, what) for axis in REGISTRY if axis != "app" or what in WORDS[axis]]
+    found = [suggest_key(what, NESTED)]
+    found += [suggest_word(axis, what) for axis in REGISTRY if axis != "app" or what in WORDS[axis]]
     return "".join(f"{what}: {each}\n" for each in dict.fromkeys(found) if each)
 
 

@@ -36,13 +36,13 @@ def _of_options(option: str, context: Any, words: Sequence[str]) -> Iterator[str
     """Print which options are unknown, and yield the lines of help for them."""
     from poolctl.config.load import NESTED
     from poolctl.config.model import Topology
-    from poolctl.config.option_for import options_for
+    from poolctl.config.option_suggestions import suggest_options
 
     params = context.command.get_params(context)
     known = {
         name: not getattr(each, "is_flag", False) for each in params for name in (*each.opts, *each.secondary_opts)
     }
-    found = options_for(words, known, Topology.model_fields, NESTED)
+    found = suggest_options(words, known, Topology.model_fields, NESTED)
     found = found if option in found else {option: ""}
     several = "s" if len(found) > 1 else ""
     echo(f"error: {context.command_path}: unknown option{several} {', '.join(found)}", err=True)
@@ -53,7 +53,7 @@ def _of_options(option: str, context: Any, words: Sequence[str]) -> Iterator[str
 
 
 def _lines(these: list[str], help_: str, context: Any, known: dict[str, bool]) -> Iterator[str]:
-    from poolctl.config.option_for import on_the_command_line
+    from poolctl.config.option_suggestions import as_options
     from poolctl.similar import similar
 
     if not help_:
@@ -63,7 +63,7 @@ def _lines(these: list[str], help_: str, context: Any, known: dict[str, bool]) -
     if not help_.startswith("write ") or help_.startswith("write poolctl"):
         yield help_
         return
-    here = on_the_command_line(help_)
+    here = as_options(help_)
     if here:
         here = f"; on the command line, {'add ' if '--set' in known else 'poolctl run '}{here}"
     yield f"in the topology, {help_}{here}"

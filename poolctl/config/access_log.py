@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.part import Part
-from poolctl.config.refused import Refused
 
 FORMATS = ("common", "combined", "json")
 FORMAT = {"anyOf": [{"enum": list(FORMATS)}, {"type": "string", "pattern": "^[ -~]*%[ -~]*$", "maxLength": 1000}]}
@@ -18,9 +18,9 @@ def _format(value: Any) -> Any:
 
         near = similar(value, ("off", *FORMATS))
         help_ = f'did you mean "{near}"?' if near else _meant(value)
-        raise Refused(f'unknown format "{value}"', help_)
+        raise InvalidValue(f'unknown format "{value}"', help_)
     if isinstance(value, str) and not (value.isprintable() and value.isascii()):
-        raise Refused("a format is one line of ASCII, without control characters", "leave out the others")
+        raise InvalidValue("a format is one line of ASCII, without control characters", "leave out the others")
     return value
 
 
@@ -40,7 +40,7 @@ def _meant(value: str) -> str:
 
 def _to(value: Any) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise Refused("expected stdout, stderr or the path of a file", "for instance /var/log/shop.log")
+        raise InvalidValue("expected stdout, stderr or the path of a file", "for instance /var/log/shop.log")
     return value
 
 
@@ -61,5 +61,5 @@ def read_access_log(value: Any) -> Any:
     if value == "off":
         return None
     if isinstance(value, bool | int | list):
-        raise Refused("expected a format, a mapping of keys, or off", _meant(str(value).lower()))
+        raise InvalidValue("expected a format, a mapping of keys, or off", _meant(str(value).lower()))
     return {"format": value} if isinstance(value, str) else value

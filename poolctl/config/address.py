@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from poolctl.config.refused import Refused
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.tls import Tls
 
 FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
@@ -47,10 +47,10 @@ class Address:
 def parse_address(text: object) -> Address:
     """The address a string names. Raises ValueError with what is wrong and what would be right."""
     if not isinstance(text, str):
-        raise Refused(f"expected an address of the form {FORMS}", _help(text))
+        raise InvalidValue(f"expected an address of the form {FORMS}", _help(text))
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("tcp", "unix", "fd"):
-        raise Refused(f'"{text}" is not an address', _help(text))
+        raise InvalidValue(f'"{text}" is not an address', _help(text))
     if scheme == "tcp":
         return _tcp(text, rest)
     return _unix(text, rest) if scheme == "unix" else _fd(text, rest)
@@ -104,10 +104,10 @@ def _help(value: object) -> str:
 def _tcp(text: str, rest: str) -> Address:
     found = re.fullmatch(_TCP, rest)
     if found is None or "*" in rest:
-        raise Refused(f'"{text}" is not of the form tcp://HOST:PORT', _help_of_tcp(text, rest))
+        raise InvalidValue(f'"{text}" is not of the form tcp://HOST:PORT', _help_of_tcp(text, rest))
     port = int(found[3])
     if port > 65535:
-        raise Refused(
+        raise InvalidValue(
             f'"{text}" has port {port}, and the highest is 65535',
             "choose a port from 1 to 65535; 0 is any free one",
         )
@@ -115,7 +115,9 @@ def _tcp(text: str, rest: str) -> Address:
         try:
             ipaddress.IPv6Address(found[1])
         except ValueError:
-            raise Refused(f'"{text}" has no IPv6 address in its brackets', "for instance tcp://[::1]:8000") from None
+            raise InvalidValue(
+                f'"{text}" has no IPv6 address in its brackets', "for instance tcp://[::1]:8000"
+            ) from None
     return Address("tcp", host=found[1] or found[2], port=port)
 
 
@@ -131,11 +133,11 @@ def _help_of_tcp(text: str, rest: str) -> str:
 
 def _unix(text: str, rest: str) -> Address:
     if not rest.startswith("/") or rest.endswith("/"):
-        raise Refused(
+        raise InvalidValue(
             f'"{text}" does not name a file by its absolute path', "write three slashes: unix:///run/shop.sock"
         )
     if len(rest.encode()) > UNIX_PATH_MAX:
-        raise Refused(
+        raise InvalidValue(
             f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, and the kernel takes no more',
             "choose a shorter one",
         )
@@ -144,5 +146,7 @@ def _unix(text: str, rest: str) -> Address:
 
 def _fd(text: str, rest: str) -> Address:
     if not re.fullmatch("[0-9]{1,6}", rest) or int(rest) < 3:
-        raise Refused(f'"{text}" does not name an inherited descriptor, which is 3 or higher', "for instance fd://3")
+        raise InvalidValue(
+            f'"{text}" does not name an inherited descriptor, which is 3 or higher', "for instance fd://3"
+        )
     return Address("fd", fd=int(rest))

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.part import Part
-from poolctl.config.refused import Refused
 
 EXPECTED = "expected an address, a network such as 10.0.0.0/8, or unix"
 EVERYBODY = ("*", "all", "any", "everybody", "everyone", "0.0.0.0", "::")
@@ -18,11 +18,11 @@ def read_network(value: Any) -> str:
     if value == "unix":
         return "unix"
     if not isinstance(value, str):
-        raise Refused(EXPECTED, "for instance 127.0.0.1")
+        raise InvalidValue(EXPECTED, "for instance 127.0.0.1")
     try:
         found = str(ipaddress.ip_network(value))
     except ValueError as error:
-        raise Refused(EXPECTED, _network(value, error)) from None
+        raise InvalidValue(EXPECTED, _network(value, error)) from None
     return found
 
 
@@ -87,7 +87,7 @@ def read_forwarded(value: Any) -> Any:
     else:
         text = str(value) if isinstance(value, str) and _is_network(value) else "127.0.0.1"
         help_ = f"write forwarded: {{trust: {text}}}, with the addresses of your proxies"
-    raise Refused("expected a mapping of keys, or off", help_)
+    raise InvalidValue("expected a mapping of keys, or off", help_)
 
 
 def _is_network(value: str) -> bool:

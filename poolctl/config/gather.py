@@ -27,18 +27,18 @@ def gather(inputs: Inputs) -> Tree:
         tree.file = Source(inputs.file, inputs.text)
         tree.root = parsed(tree, tree.file)
     if inputs.overlays or inputs.sets or inputs.listen:
-        from poolctl.config import put_over  # most topologies are one file
+        from poolctl.config import overlays  # most topologies are one file
 
-        _each(put_over.overlay, inputs.overlays, tree, failed)
-        _each(put_over.option_set, inputs.sets, tree, failed)
+        _each(overlays.overlay, inputs.overlays, tree, failed)
+        _each(overlays.option_set, inputs.sets, tree, failed)
         if not failed:
-            put_over.listen(tree, inputs.listen)
+            overlays.listen(tree, inputs.listen)
     if failed:
         raise Invalid(failed)
     if any(os.sep in name for name in (inputs.file, *inputs.overlays)):  # otherwise all paths count from here
-        from poolctl.config.located import place_paths
+        from poolctl.config.paths import resolve_paths
 
-        place_paths(tree)
+        resolve_paths(tree)
     return tree
 
 

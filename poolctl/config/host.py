@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from poolctl.config.refused import Refused
+from poolctl.config.invalid_value import InvalidValue
 
 _ACCOUNT = r"[A-Za-z0-9_][A-Za-z0-9_.@\\ -]{0,254}\$?"
 
@@ -17,10 +17,10 @@ def read_mode(value: Any) -> int:
     660."""
     if not isinstance(value, str) or not re.fullmatch("[0-7]{3,4}", value):
         help_ = _in_quotes(value) or 'for instance "0660"'
-        raise Refused("expected three or four octal digits in quotes", help_)
+        raise InvalidValue("expected three or four octal digits in quotes", help_)
     bits = int(value, 8)
     if bits > 0o777:
-        raise Refused("only the permissions of user, group and others can be set", f'write "{bits & 0o777:04o}"')
+        raise InvalidValue("only the permissions of user, group and others can be set", f'write "{bits & 0o777:04o}"')
     return bits
 
 
@@ -28,13 +28,13 @@ def read_umask(value: Any) -> int:
     """The permission bits that new files do not get, from octal digits, up to "0777" (umask(2)). Raises ValueError."""
     try:
         return read_mode(value)
-    except Refused:
+    except InvalidValue:
         digits = str(value)
         if re.fullmatch("[0-7]{4,}", digits) and int(digits, 8) > 0o777:
             less = 'for instance "0027": nothing that the group may write, nothing at all for others'
-            raise Refused("a umask takes away permissions, and there are none beyond 0777", less) from None
+            raise InvalidValue("a umask takes away permissions, and there are none beyond 0777", less) from None
         help_ = _in_quotes(value) or 'for instance "0027"'
-        raise Refused("expected three or four octal digits in quotes", help_) from None
+        raise InvalidValue("expected three or four octal digits in quotes", help_) from None
 
 
 def _in_quotes(value: Any) -> str:
@@ -55,7 +55,7 @@ def read_account(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(_ACCOUNT, value):
         pair = re.fullmatch(r"([\w.-]+):([\w.-]+)", value) if isinstance(value, str) else None
         help_ = f"write user: {pair[1]}, and group: {pair[2]}" if pair else "for instance www-data"
-        raise Refused("expected the name or the number of an account", help_)
+        raise InvalidValue("expected the name or the number of an account", help_)
     return value
 
 
@@ -64,14 +64,14 @@ def read_path(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise Refused("expected a path", "for instance /srv/shop")
+        raise InvalidValue("expected a path", "for instance /srv/shop")
     return value
 
 
 def read_environment(value: Any) -> Any:
     """A mapping. Raises ValueError for anything else; its names and values are read below."""
     if not isinstance(value, dict):
-        raise Refused("expected a mapping of names to texts", _assignments(value))
+        raise InvalidValue("expected a mapping of names to texts", _assignments(value))
     return value
 
 
@@ -89,7 +89,7 @@ def _assignments(value: Any) -> str:
 def read_variable(name: Any) -> str:
     """The name of a variable of the environment. Raises ValueError."""
     if not name or "=" in name or "\0" in name:
-        raise Refused(
+        raise InvalidValue(
             f'"{name}" cannot be the name of a variable: it is empty, or has a "=" or a NUL', "for instance PORT"
         )
     return str(name)
@@ -102,9 +102,9 @@ def read_text(value: Any) -> str:
         quoted = "" if value is None else shown
         single = value is None or isinstance(value, int | float)
         help_ = f'put it in quotes: "{quoted}"' if single else "write a text: variables have no other values"
-        raise Refused("expected a text", help_)
+        raise InvalidValue("expected a text", help_)
     if "\0" in value:
-        raise Refused("a variable cannot have a NUL", "leave it out")
+        raise InvalidValue("a variable cannot have a NUL", "leave it out")
     return value
 
 

@@ -9,8 +9,8 @@ from pydantic_core import CoreSchema, core_schema
 from poolctl.config.address import Address, parse_address
 from poolctl.config.forwarded import Networks
 from poolctl.config.host import Account, Mode
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.part import Part, instance_of, of_axis
-from poolctl.config.refused import Refused
 from poolctl.config.tls import Tls
 
 # As ``parse_address`` reads them, but for the range of ports.
@@ -23,7 +23,7 @@ ADDRESS = {
 def _protocol(value: Any) -> Any:
     if isinstance(value, str | dict) and value:
         return value
-    raise Refused("expected a name or a mapping of options", "for instance {use: http, http2: true}")
+    raise InvalidValue("expected a name or a mapping of options", "for instance {use: http, http2: true}")
 
 
 class Entry(Part):
@@ -51,7 +51,7 @@ class Entry(Part):
     def _unix_only(self) -> Self:
         for key in ("mode", "owner", "group"):
             if key in self.model_fields_set and self.at.scheme != "unix":
-                raise Refused(f"{key} is for unix:// addresses, and {self.at} is not one", "leave it out")
+                raise InvalidValue(f"{key} is for unix:// addresses, and {self.at} is not one", "leave it out")
         return self
 
     @property
@@ -73,7 +73,7 @@ def _as_list(value: Any) -> Any:
     if isinstance(value, str | dict | int):
         return [value]
     if not isinstance(value, list | tuple):
-        raise Refused("expected an address or a list of them", "for instance tcp://127.0.0.1:8000")
+        raise InvalidValue("expected an address or a list of them", "for instance tcp://127.0.0.1:8000")
     return value
 
 

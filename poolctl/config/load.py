@@ -15,11 +15,11 @@ from poolctl.config.gather import gather
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Choice, Limits, Timeouts, Topology
 from poolctl.config.part import without_plugins
-from poolctl.config.slips import Shape, read_as_meant
 from poolctl.config.sources import Inputs, default_name
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.config.tree import Path, Tree
-from poolctl.config.wording import findings, shown
+from poolctl.config.typos import Shape, correct_typos
+from poolctl.config.validation_errors import findings, shown
 
 
 class Document(NamedTuple):
@@ -56,12 +56,12 @@ def draft(inputs: Inputs) -> Draft:
 
 def examine(tree: Tree, name: str) -> Draft:
     """Everything that can be said of the words alone."""
-    read_as_meant(tree, Shape(_keys_of, _owners_of))
+    correct_typos(tree, Shape(_keys_of, _owners_of))
     value = tree.value()
     if not isinstance(value, dict) or not value.keys() & Topology.model_fields.keys():
-        from poolctl.config.other_kinds import other_kind  # few are of another kind
+        from poolctl.config.other_formats import other_format  # few are of another kind
 
-        other = other_kind(tree.file, "PC201")
+        other = other_format(tree.file, "PC201")
         if other is not None:
             tree.findings.clear()
             return Draft(tree, {}, [other], None)
@@ -137,9 +137,9 @@ def _owners_of(path: Path) -> Collection[str]:
 
 
 def _elsewhere(key: str, around: Any) -> str:
-    from poolctl.config.place_for import place_for  # only findings need it
+    from poolctl.config.suggestions import suggest_key  # only findings need it
 
-    return place_for(key, NESTED, around)
+    return suggest_key(key, NESTED, around)
 
 
 def _keys(path: tuple[str | int, ...]) -> list[str]:

@@ -10,9 +10,9 @@ from poolctl.config.access_log import AccessLog, read_access_log
 from poolctl.config.address import parse_address
 from poolctl.config.forwarded import Forwarded, read_forwarded
 from poolctl.config.host import Account, Environment, Folder, Umask
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part, instance_of, of_axis
-from poolctl.config.refused import Refused
 from poolctl.config.units import Bytes, Seconds, Timeout, TimeoutOrOff
 
 # Words that may be a key themselves, and the option that its value is then: `app: {wsgi: shop:app}`.
@@ -70,7 +70,7 @@ def read_name(value: Any) -> str:
     """The name of a topology. Raises ValueError."""
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_.-]{1,64}", value):
         likely = re.sub("[^A-Za-z0-9_.-]+", "-", str(value))[:64].strip("-")
-        raise Refused(
+        raise InvalidValue(
             "expected 1 to 64 letters, digits, dots, dashes and underscores", f'for instance "{likely or "shop"}"'
         )
     return value

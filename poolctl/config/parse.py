@@ -17,16 +17,16 @@ def parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
     try:
         node, findings, unusable = compose(source, blank)
     except Invalid:
-        from poolctl.config.other_kinds import other_kind  # few are of another kind
+        from poolctl.config.other_formats import other_format  # few are of another kind
 
-        other = other_kind(source) if source.is_file else None
+        other = other_format(source) if source.is_file else None
         if other is None:
             raise
         raise Invalid([other]) from None
     if source.is_file and any(each.code == "PC101" for each in findings):  # it was read on after a mistake
-        from poolctl.config.other_kinds import other_kind
+        from poolctl.config.other_formats import other_format
 
-        if (other := other_kind(source)) is not None:
+        if (other := other_format(source)) is not None:
             raise Invalid([other])
     tree.findings += findings
     tree.unusable |= unusable

@@ -67,7 +67,7 @@ def recover(text: str, first: Diagnostic, read: Read) -> Recovered | None:
     lost: list[Node] = []
     for number, (key, value) in enumerate(node.value):
         if key.start_mark.index in left_out:
-            # No null: a key without a value may be meant to have the keys below it as its own (slips.py).
+            # No null: a key without a value may be meant to have the keys below it as its own (typos.py).
             node.value[number] = key, ScalarNode("tag:yaml.org,2002:str", "", value.start_mark, value.end_mark)
             lost += node.value[number]
     return Recovered(node, findings[:SHOWN], {id(each): each for each in lost})

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from poolctl.config.host import read_path
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.part import Part
-from poolctl.config.refused import Refused
 
 File = Annotated[str, BeforeValidator(read_path), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})]
 
@@ -22,7 +22,7 @@ class Certificate(Part):
     @model_validator(mode="after")
     def _one_password(self) -> Self:
         if self.password and self.password_file:
-            raise Refused("password and password_file exclude each other", "keep one of them")
+            raise InvalidValue("password and password_file exclude each other", "keep one of them")
         return self
 
 
@@ -35,7 +35,7 @@ class Clients(Part):
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not value or "*" in value[1:] or (value[0] == "*" and value[1:2] != "."):
-        raise Refused('expected the name of a host, or "*." and a name', 'for instance "*.example.org"')
+        raise InvalidValue('expected the name of a host, or "*." and a name', 'for instance "*.example.org"')
     return value
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from poolctl.config.refused import Refused
+from poolctl.config.invalid_value import InvalidValue
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
@@ -47,10 +47,10 @@ def timeout(value: Any) -> float:
     """A time that is more than 0 and at most a day. Raises ValueError as above."""
     longest = "there is no time without end here: the longest is 24h"
     if value is False or str(value).lower() in ENDLESS:
-        raise Refused(f"expected {_TIME}", longest)
+        raise InvalidValue(f"expected {_TIME}", longest)
     found = seconds(value)
     if not 0 < found <= LONGEST:
-        raise Refused("expected a time of more than 0 and at most 24h", longest)
+        raise InvalidValue("expected a time of more than 0 and at most 24h", longest)
     return found
 
 
@@ -59,7 +59,7 @@ def timeout_or_off(value: Any) -> float | None:
     if value is None or value == "off":
         return None
     if value is False or value == 0 or str(value).lower() in ENDLESS:
-        raise Refused("expected a time of more than 0, or off", "for no limit write off, or leave the key out")
+        raise InvalidValue("expected a time of more than 0, or off", "for no limit write off, or leave the key out")
     return timeout(value)
 
 
@@ -71,21 +71,21 @@ def size(value: Any) -> int:
     number, factor = _quantity(value, BYTES, "B", _SIZE)
     whole = number * factor
     if whole != int(whole):
-        raise Refused(f"expected {_SIZE}", "write a whole number of bytes")
+        raise InvalidValue(f"expected {_SIZE}", "write a whole number of bytes")
     return int(whole)
 
 
 def _quantity(value: Any, units: dict[str, Any], plain: str, accepted: str) -> tuple[Any, Any]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value) or value < 0:
-            raise Refused(f"expected {accepted}", "write a number that is neither negative nor infinite")
+            raise InvalidValue(f"expected {accepted}", "write a number that is neither negative nor infinite")
         return value, 1
     found = re.fullmatch(_QUANTITY, value) if isinstance(value, str) else None
     if found is None:
-        raise Refused(f"expected {accepted}", _in_one(value, units))
+        raise InvalidValue(f"expected {accepted}", _in_one(value, units))
     number, unit = found[1], found[2] or plain
     if unit not in units:
-        raise Refused(f"expected {accepted}", _unit_meant(number, unit, units))
+        raise InvalidValue(f"expected {accepted}", _unit_meant(number, unit, units))
     return (float(number) if "." in number else int(number)), units[unit]
 
 

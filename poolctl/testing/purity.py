@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from poolctl.assembly.sandbox.apart import Words, apart
+from poolctl.assembly.sandbox.child import Words, apart
 from poolctl.testing.checks import Make, tasks
 from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation

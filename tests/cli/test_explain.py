@@ -15,7 +15,7 @@ from poolctl.assembly.registry import REGISTRY, words
 from poolctl.cli.draw import draw
 from poolctl.cli.draw.svg import LETTER
 from poolctl.cli.main import cli
-from poolctl.config.elsewhere import ANSWERS, KEYS
+from poolctl.config.other_servers import ANSWERS, KEYS
 from poolctl.config.sources import Inputs
 from poolctl.description.diagram import diagram
 from poolctl.description.glossary import explain_key, keys, options

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from poolctl import __version__
 from poolctl.cli.main import cli
-from poolctl.config.elsewhere import ANSWERS, KEYS, LETTERS
 from poolctl.config.load import NESTED
 from poolctl.config.model import Topology
-from poolctl.config.option_for import on_the_command_line, options_for
+from poolctl.config.option_suggestions import as_options, suggest_options
+from poolctl.config.other_servers import ANSWERS, KEYS, LETTERS
 from tests.cli.test_inputs import poolctl
 
 NOT_YET = {
@@ -113,26 +113,26 @@ def test_unknown_options_of_other_commands(folder: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("word", sorted({*KEYS, *ANSWERS} - {"use", "concurrency", "body", "head"}))
-def test_every_word_of_other_servers_has_an_answer_as_an_option(word: str) -> None:
-    found = options_for([f"--{word}", "shop:app"], {"--set": True}, Topology.model_fields, NESTED)
+def test_every_word_has_an_answer_as_an_option(word: str) -> None:
+    found = suggest_options([f"--{word}", "shop:app"], {"--set": True}, Topology.model_fields, NESTED)
     assert list(found) == [f"--{word}"]
     assert found[f"--{word}"]
 
 
 def test_single_letters_stand_for_known_words() -> None:
     for letter, word in LETTERS.items():
-        assert options_for([f"-{letter}"], {}, Topology.model_fields, NESTED)[f"-{letter}"], word
+        assert suggest_options([f"-{letter}"], {}, Topology.model_fields, NESTED)[f"-{letter}"], word
 
 
 def test_lines_with_placeholders_are_not_offered_as_options() -> None:
     for line in ("listen: tcp://HOST:PORT", "pool: {size: ...}", "app: {wsgi: MODULE:CALLABLE}, or another"):
-        assert on_the_command_line(f"write {line}") == ""
+        assert as_options(f"write {line}") == ""
 
 
 def test_known_options_are_skipped() -> None:
     known = {"--set": True, "--strict": False}
     words = ["--set", "--workers", "--strict", "shop.yaml", "--", "--bind"]
-    assert options_for(words, known, Topology.model_fields, NESTED) == {}
+    assert suggest_options(words, known, Topology.model_fields, NESTED) == {}
 
 
 @pytest.mark.parametrize(

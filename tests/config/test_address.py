@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from poolctl.config.address import Address, parse_address
-from poolctl.config.refused import Refused
+from poolctl.config.invalid_value import InvalidValue
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_forms(text: str, address: Address) -> None:
     ],
 )
 def test_what_is_no_address(text: object, reason: str) -> None:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(InvalidValue) as raised:
         parse_address(text)
     assert reason in f"{raised.value}: {raised.value.help}"
 
@@ -61,7 +61,7 @@ def test_what_is_no_address(text: object, reason: str) -> None:
     ],
 )
 def test_what_was_probably_meant_is_an_address(text: object, meant: str) -> None:
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(InvalidValue) as raised:
         parse_address(text)
     assert meant in raised.value.help
     assert str(parse_address(meant)) == meant

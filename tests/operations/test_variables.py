@@ -16,7 +16,7 @@ import pytest
 from harness.client import Client
 from harness.server import Server
 
-from poolctl.assembly.variables import set_variables, too_late
+from poolctl.assembly.variables import set_too_late, set_variables
 from poolctl.runtime.buffers import temporary
 
 Launch = Callable[..., Server]
@@ -165,4 +165,4 @@ def test_variables_that_are_set_too_late_are_reported(tmp_path: Path) -> None:
     assert "PYTHONHASHSEED" in told[0]
     assert "before `poolctl run`" in told[0]
     assert "/none (TMPDIR)" in told[2]
-    assert too_late(["PYTHONPATH", "TZ", "TMPDIR", "LANG", "PATH"]) == []
+    assert set_too_late(["PYTHONPATH", "TZ", "TMPDIR", "LANG", "PATH"]) == []

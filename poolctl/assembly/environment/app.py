@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.plugins.plugin import Plugin
-from poolctl.assembly.sandbox.apart import Told, apart
-from poolctl.assembly.sandbox.offspring import die_with_parent
-from poolctl.assembly.sandbox.where_it_waits import WhereItWaits
+from poolctl.assembly.sandbox.child import Told, apart
+from poolctl.assembly.sandbox.descendants import die_with_parent
+from poolctl.assembly.sandbox.stack_dump import StackDump
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic
 
@@ -34,7 +34,7 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     parts = assembled_from(judgement)
     needs = chosen.service.needs
     place = judgement.tree.at_value(path_of_option(judgement.tree, judgement.choices["app"], (needs,)))
-    with WhereItWaits() as waits:
+    with StackDump() as waits:
         trial = _Trial(parts, waits)
         told = apart(trial.words, PATIENCE)
         outcome = trial.outcome(told)
@@ -53,7 +53,7 @@ Outcome = tuple[str, str, str, str]  # code, message, fix, detail
 class _Trial:
     """One try to load the app. ``waits``: hears where it stands when it takes too long."""
 
-    def __init__(self, parts: Parts, waits: WhereItWaits) -> None:
+    def __init__(self, parts: Parts, waits: StackDump) -> None:
         self.parts = parts
         self.waits = waits
         needs = parts.combination.service.needs
@@ -81,11 +81,11 @@ class _Trial:
     def words(self) -> tuple[str, ...]:
         """In the other process, what became of it: loaded; unusable, raised or left, with a message, a fix and a
         traceback."""
-        self.waits.tell_in_time(PATIENCE)
+        self.waits.dump_before(PATIENCE)
         try:
             return tuple(_shortened(each) for each in self._words())
         finally:
-            self.waits.need_not()
+            self.waits.cancel()
 
     def _words(self) -> tuple[str, ...]:
         from poolctl.assembly.host import Host

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.variables import too_late
+from poolctl.assembly.variables import set_too_late
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import PoolctlError
 from poolctl.runtime.system.identity import Identity
@@ -23,7 +23,7 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     """Warnings of variables without effect, and of temporary files that have no place."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
-    for name in too_late(topology.environment):
+    for name in set_too_late(topology.environment):
         message = f"environment: {name} has no effect on the app's processes, which have started when it is set"
         fix = f"set {name} where poolctl is started, before `poolctl run`"
         yield Diagnostic("PC427", message, tree.at_key(("environment", name)), fix, severity="warning")

@@ -29,7 +29,7 @@ from poolctl.assembly.fitting.combination import (
 )
 from poolctl.assembly.fitting.rules import fits
 from poolctl.assembly.judging.advice import advice
-from poolctl.assembly.judging.of_requests import is_faulty, of_requests
+from poolctl.assembly.judging.http_only import is_faulty, of_requests
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.choice import OF_THE_APP, given_name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
@@ -132,9 +132,9 @@ class Judgement:
             return False
         place = place_of_name(self.tree, choice)
         from poolctl.assembly.plugins.choose import help_for
-        from poolctl.config.place_for import word_for  # only findings need it
+        from poolctl.config.suggestions import suggest_word  # only findings need it
 
-        help_ = word_for(axis, choice.name) or help_for(axis, choice.name)
+        help_ = suggest_word(axis, choice.name) or help_for(axis, choice.name)
         self._found.append(Diagnostic("PC205", f'unknown {axis} "{choice.name}"', place, help_))
         return False
 
@@ -224,11 +224,14 @@ class Judgement:
         if "app" in undecided and not self._understood:
             return None
         given = self._given(undecided)
-        from poolctl.assembly.judging.misfits import Unfit, whatever_else  # only what does not fit needs its words
+        from poolctl.assembly.judging.conflicts import (  # only what does not fit needs its words
+            Unfit,
+            certain_conflicts,
+        )
 
         if undecided:
             choices = {axis: choice for axis, choice in self.choices.items() if axis in self._understood}
-            found = whatever_else(given, undecided)
+            found = certain_conflicts(given, undecided)
             if found is not None:
                 likely, rules = found
                 self._found += Unfit(self.tree, choices, (), likely, self._schemes(), rules).findings()

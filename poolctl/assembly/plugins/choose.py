@@ -13,7 +13,7 @@ from poolctl.config.choice import place_of_name
 from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.config.model import Choice
 from poolctl.config.tree import Tree
-from poolctl.config.wording import closest
+from poolctl.config.validation_errors import closest
 
 
 def choose(axis: str, choice: Choice, tree: Tree) -> tuple[Plugin | None, list[Diagnostic]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from poolctl.assembly.plugins.reference import Reference
-from poolctl.assembly.sandbox.apart import Told, Words, apart
+from poolctl.assembly.sandbox.child import Told, Words, apart
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -52,7 +52,7 @@ class Description:
         return " ".join(self.about.split("\n\n")[0].split())
 
 
-class NotMade(Exception):
+class ConstructorFailed(Exception):
     """The constructor raised; why is its cause."""
 
 
@@ -92,7 +92,7 @@ def _without_a_word(reference: Reference, told: Told) -> Unusable:
 def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
     """described with JSON; or unusable with a message, a help and a traceback."""
     from poolctl.assembly.plugins.load import PluginError, load
-    from poolctl.assembly.sandbox.offspring import die_with_parent
+    from poolctl.assembly.sandbox.descendants import die_with_parent
 
     die_with_parent()
     try:
@@ -106,7 +106,7 @@ def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
         from poolctl.supervision.user_traceback import summary_line, user_traceback
 
         what = "imported"
-        if isinstance(error, NotMade) and error.__cause__:
+        if isinstance(error, ConstructorFailed) and error.__cause__:
             what, error = "made", error.__cause__
         return (
             "unusable",
@@ -132,7 +132,7 @@ def _end(text: str) -> str:
 def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
     from pydantic import ValidationError
 
-    from poolctl.assembly.options import option_fields, plainly, values_of
+    from poolctl.assembly.options import error_text, option_fields, values_of
     from poolctl.assembly.options_schema import options_schema, required_options
 
     own = "" if _written_by_dataclass(part) else inspect.cleandoc(part.__doc__ or "")  # not what it inherits
@@ -151,9 +151,9 @@ def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) ->
     try:
         made = part(**values)
     except ValueError as error:  # of a __post_init__
-        return found | {"refused": [plainly(error), getattr(error, "help", "")]}
+        return found | {"refused": [error_text(error), getattr(error, "help", "")]}
     except Exception as error:
-        raise NotMade from error
+        raise ConstructorFailed from error
     values = {each.name: getattr(made, each.name, None) for each in option_fields(part)}
     return found | {
         "facts": _facts(axis, part, made),
@@ -217,9 +217,9 @@ def _read(told: dict[str, Any]) -> Description:
 
 
 def _restored(error: dict[str, Any]) -> Any:
-    from poolctl.config.refused import Refused
+    from poolctl.config.invalid_value import InvalidValue
 
     context = error["ctx"]
     if isinstance(context.get("error"), dict):
-        context["error"] = Refused(context["error"]["said"], context["error"]["help"])
+        context["error"] = InvalidValue(context["error"]["said"], context["error"]["help"])
     return {**error, "loc": tuple(error["loc"])}

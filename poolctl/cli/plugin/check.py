@@ -83,12 +83,12 @@ def _run_in_child(work: Callable[[Callable[[str], None]], int]) -> int:
     ``work`` receives a function to call with the name of each check before it begins. If the process ends without
     having finished, the last check has failed, whatever its exit code.
     """
-    from poolctl.assembly.sandbox.offspring import adopting
+    from poolctl.assembly.sandbox.descendants import reaping_descendants
     from poolctl.runtime.system import forked
 
     sys.stdout.flush()
     reader, writer = os.pipe()
-    with adopting(), os.fdopen(reader) as begun:
+    with reaping_descendants(), os.fdopen(reader) as begun:
         pid = forked.fork()
         if pid == 0:
             code = BROKEN

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from poolctl.config.elsewhere import WORDS
 from poolctl.config.forwarded import read_network
-from poolctl.config.refused import Refused
+from poolctl.config.invalid_value import InvalidValue
+from poolctl.config.other_servers import WORDS
 from poolctl.config.units import ENDLESS, LONGEST, seconds, size, timeout
 
 MOST = 40  # members of a list that are looked at
@@ -99,7 +99,7 @@ def _time(known: str, value: Any) -> str:
 def _too_long(value: Any) -> bool:
     try:
         return seconds(value) > LONGEST
-    except Refused:
+    except InvalidValue:
         return False
 
 
@@ -110,7 +110,7 @@ def _by(read: Callable[[Any], float], value: Any, least: float, most: float) -> 
             return ""
         try:
             return str(value) if least <= read(value) <= most else ""
-        except Refused as refused:
+        except InvalidValue as refused:
             meant = re.fullmatch(r"(?:write|in one unit:) (\d[\d.]*\w*)", refused.help)
             if meant is None:
                 return ""
@@ -159,7 +159,7 @@ def _networks(value: Any, otherwise: str) -> str:
     given = value if isinstance(value, list) else re.split(r"[\s,;]+", value) if isinstance(value, str) else []
     try:
         found = [read_network(each) for each in given[:MOST]]
-    except Refused:
+    except InvalidValue:
         found = []
     written = [text(each.removesuffix("/32")) for each in found]
     return f"[{', '.join(written)}]" if len(written) > 1 else written[0] if written else otherwise

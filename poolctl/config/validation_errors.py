@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from poolctl.config.diagnostic import MOST, Diagnostic, Label, number_of
-from poolctl.config.refused import Refused
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.tree import Path, Tree
 from poolctl.similar import similar
 
@@ -168,7 +168,7 @@ def _help(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys) -> str
     """What to write instead of a value that is not accepted."""
     given = path[-1] if errors[0]["loc"][-1:] == ("[key]",) else tree.value_at(path)
     said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
-    help_ = next((each.help for each in said if isinstance(each, Refused)), "")
+    help_ = next((each.help for each in said if isinstance(each, InvalidValue)), "")
     if given is None and path and not tree.variables(path) and not help_.startswith("put it in quotes"):
         return f"leave out the key, or give it a value{_such_as(tree, path)}"
     octal = re.fullmatch("0o([0-7]{1,4})", tree.written_at(path)) if path[-1:] in (("umask",), ("mode",)) else None

@@ -49,7 +49,7 @@ def private(tree: Tree) -> tuple[str, ...]:
     return tuple(map(os.path.abspath, [*files, *(os.path.join(base, each) for each in named)]))
 
 
-def place_paths(tree: Tree) -> None:
+def resolve_paths(tree: Tree) -> None:
     """Make the relative paths of files in other folders than the working directory absolute."""
     folders = {name: folder for name, source in tree.sources.items() if (folder := folder_of(source))}
     if not folders:

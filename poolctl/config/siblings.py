@@ -17,8 +17,8 @@ from poolctl.config.choice import is_target
 from poolctl.config.diagnostic import Invalid, Source
 from poolctl.config.gather import gather
 from poolctl.config.loader import MAX_BYTES, compose, construct
-from poolctl.config.located import private
 from poolctl.config.model import AXES, SHORT, Topology
+from poolctl.config.paths import private
 from poolctl.config.sources import Inputs
 
 NAME = re.compile(r"\.(ya?ml|json)", re.IGNORECASE)  # with whatever editors add at its end: .yaml~, .yaml.bak
@@ -71,7 +71,7 @@ WORDS = frozenset(
 APPS = frozenset((*SHORT["app"], "use", "kind"))
 
 
-def named_beside(folders: Iterable[str]) -> tuple[str, ...]:
+def files_named_in(folders: Iterable[str]) -> tuple[str, ...]:
     """The absolute paths of the topologies in these folders, and of the keys, password files, PID files and logs that
     they name."""
     return tuple(dict.fromkeys(path for folder in dict.fromkeys(folders) for path in _named_in(folder)))

@@ -6,7 +6,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Span
 from poolctl.config.loader import CORE, NULL, STR, place_of
-from poolctl.config.overlay import WORD_KEY, merged
+from poolctl.config.merge import WORD_KEY, merged
 from poolctl.config.parse import parsed
 from poolctl.config.sources import mark, option, read_source
 from poolctl.config.tree import Tree

@@ -15,7 +15,7 @@ LONGEST = 65536  # bytes that a pipe holds, pipe(7)
 FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)  # CPython, Python/traceback.c
 
 
-class WhereItWaits:
+class StackDump:
     """The pipe. Made before the fork, closed by ``with``."""
 
     def __enter__(self) -> Self:
@@ -27,11 +27,11 @@ class WhereItWaits:
         os.close(self._reader)
         os.close(self._writer)
 
-    def tell_in_time(self, patience: float) -> None:
+    def dump_before(self, patience: float) -> None:
         """In the process that imports: write the frames shortly before it is ended."""
         faulthandler.dump_traceback_later(patience - min(1.0, patience / 10), file=self._writer)
 
-    def need_not(self) -> None:
+    def cancel(self) -> None:
         """It was quick enough."""
         faulthandler.cancel_dump_traceback_later()
 

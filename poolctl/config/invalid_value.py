@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refused(ValueError):
+class InvalidValue(ValueError):
     """``help``: what to write instead. A message that begins with "expected" is completed with what was given."""
 
     def __init__(self, message: str, help: str = "") -> None:  # noqa: A002  # as the field of a finding is called

@@ -1,6 +1,6 @@
 """Help for options that other servers have on their command lines: what sets the same thing here.
 
-They are the words of elsewhere.py, and the help is that of place_for.py: all options of a command line are read as a
+They are the words of other_servers.py, and the help is that of suggest_key.py: all options of a command line are read as a
 mapping of keys, so that --host and --port are one address, and --workers and --threads one pool.
 """
 
@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from poolctl.config.diagnostic import Invalid
-from poolctl.config.elsewhere import ANSWERS, LETTERS, OPTIONS, PID, PORT, SWITCHES
-from poolctl.config.place_for import is_address, place_for, without_dashes, written
+from poolctl.config.other_servers import ANSWERS, LETTERS, OPTIONS, PID, PORT, SWITCHES
+from poolctl.config.suggestions import is_address, suggest_key, without_dashes, written
 
 MOST = 40  # options that are looked at
 
 
-def options_for(
+def suggest_options(
     words: Sequence[str], known: Mapping[str, bool], keys: Collection[str], nested: Mapping[str, type[BaseModel]]
 ) -> dict[str, str]:
     """The options of a command line that are unknown, each with its help, which is empty where nothing is known of it.
@@ -33,7 +33,7 @@ def options_for(
     return {option: _help(key, around, keys, nested) for option, key, _ in unknown}
 
 
-def on_the_command_line(help_: str) -> str:
+def as_options(help_: str) -> str:
     """The options of poolctl that say the same as a help that says which line to write; empty where none do."""
     from poolctl.config.loader import construct, parse
     from poolctl.config.sources import option
@@ -119,4 +119,4 @@ def _help(key: str, around: Mapping[str, Any], keys: Collection[str], nested: Ma
     name = key.replace("-", "_")
     if name.partition(".")[0] in keys:  # poolctl's own
         return f"write {written(name, around[key])}"
-    return place_for(name, nested, {each.replace("-", "_"): value for each, value in around.items()})
+    return suggest_key(name, nested, {each.replace("-", "_"): value for each, value in around.items()})

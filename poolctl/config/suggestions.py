@@ -2,7 +2,7 @@
 
 Keys that belong below one key of poolctl are answered with one line that has all of them: `workers: 4` beside
 `threads: 2` is pool: {size: 4, threads: 2}, for two lines that begin with pool could not both be followed.
-What a value becomes is carried.py; this file is long for what other servers have in several keys, and we in one.
+What a value becomes is conversion.py; this file is long for what other servers have in several keys, and we in one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from poolctl.config.address import likely_address
-from poolctl.config.carried import MOST, NUMBERS, carried, text
-from poolctl.config.elsewhere import (
+from poolctl.config.conversion import MOST, NUMBERS, carried, text
+from poolctl.config.other_servers import (
     ANSWERS,
     INSIDE,
     KEYS,
@@ -38,7 +38,7 @@ NAMED = {"ownership.accept": "half-sync/half-async", "ownership.lock": "leader/f
 Texts = dict[tuple[str, ...], str]  # what is below one key, each value as it would be written
 
 
-def place_for(path: str, nested: Mapping[str, type[BaseModel]], around: Any = None) -> str:
+def suggest_key(path: str, nested: Mapping[str, type[BaseModel]], around: Any = None) -> str:
     """Where a key that is unknown belongs, or why there is none, as help; empty when that is not known.
 
     ``path``: dots between its parts. ``around``: the mapping that it stands in, whose values the help repeats.
@@ -268,7 +268,7 @@ def _shown(value: Any) -> str:
     return text(value) if isinstance(value, str) and 0 < len(value) <= 60 else "..."
 
 
-def word_for(axis: str, name: str) -> str:
+def suggest_word(axis: str, name: str) -> str:
     """What a word of another server, or a target without its app, is here, as help; empty when that is not known."""
     if axis == "app":
         found = re.fullmatch(r"(wsgi|asgi|static|cgi|lines|frames|stream)[:= ]+(\S+)", name)

@@ -30,7 +30,7 @@ class Shape:
     owners: Callable[[Path], Collection[str]]
 
 
-def read_as_meant(tree: Tree, shape: Shape) -> None:
+def correct_typos(tree: Tree, shape: Shape) -> None:
     """Put the nodes of the tree where they were meant to stand, and keep in it what is wrong with the file."""
     reader = _Reader(tree, shape)
     if tree.root is not None:

@@ -14,7 +14,7 @@ ROUNDS = 100  # of looking whether those who were ended have left any themselves
 
 
 @contextlib.contextmanager
-def adopting() -> Iterator[None]:
+def reaping_descendants() -> Iterator[None]:
     """For this time a process whose parent has died is this one's child, even when it has begun a session of its own;
     at the end all are ended that were not here before. No other thread may start processes meanwhile. Elsewhere than
     on Linux nothing can be taken in."""

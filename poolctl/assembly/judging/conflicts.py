@@ -134,7 +134,9 @@ class Unfit:
 MOST_MEANINGS = 500  # combinations that are looked at; whoever has more undecided corrects that first
 
 
-def whatever_else(given: Combination, undecided: Mapping[str, Sequence[Any]]) -> tuple[Combination, set[Rule]] | None:
+def certain_conflicts(
+    given: Combination, undecided: Mapping[str, Sequence[Any]]
+) -> tuple[Combination, set[Rule]] | None:
     """The rules that refuse what is given whatever the undecided axes mean, and the meaning that is refused least.
 
     None where there is no such rule, and so nothing that can be said for certain.

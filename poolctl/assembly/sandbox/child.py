@@ -18,7 +18,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple, NoReturn
 
-from poolctl.assembly.sandbox.offspring import adopting
+from poolctl.assembly.sandbox.descendants import reaping_descendants
 from poolctl.runtime.system import forked
 
 END = b"\0\0\n"  # of a report, whose fields are parted by one NUL each
@@ -38,7 +38,7 @@ class Told(NamedTuple):
 
 def apart(work: Callable[[], Words], patience: float) -> Told:
     """What the work answers in a forked process, which has ``patience`` seconds. NULs in it are left out."""
-    with adopting():
+    with reaping_descendants():
         return _Apart(work, patience).told()
 
 

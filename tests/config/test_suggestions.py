@@ -11,12 +11,12 @@ from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.access_log import AccessLog
 from poolctl.config.diagnostic import Invalid
-from poolctl.config.elsewhere import ANSWERS, INSIDE, KEYS
 from poolctl.config.forwarded import Forwarded
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Limits, Timeouts, Topology
-from poolctl.config.place_for import place_for, word_for
+from poolctl.config.other_servers import ANSWERS, INSIDE, KEYS
 from poolctl.config.sources import Inputs
+from poolctl.config.suggestions import suggest_key, suggest_word
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.similar import similar
 
@@ -161,7 +161,7 @@ def test_no_key_of_a_topology_is_foreign(key: str) -> None:
 )
 def test_what_other_servers_have(key: str, value: object, says: str) -> None:
     name = key.rpartition(".")[2]
-    found = place_for(key, NESTED, {name: value})
+    found = suggest_key(key, NESTED, {name: value})
     assert says in found if says else found == ""
 
 
@@ -192,13 +192,13 @@ def test_what_other_servers_have(key: str, value: object, says: str) -> None:
 )
 def test_keys_of_one_mapping_are_one_line(around: dict[str, object], line: str) -> None:
     """Two lines that begin with the same key could not both be followed."""
-    told = {key: place_for(key, NESTED, around) for key in around if key not in Topology.model_fields}
+    told = {key: suggest_key(key, NESTED, around) for key in around if key not in Topology.model_fields}
     assert [key for key, help_ in told.items() if line not in help_] == []
 
 
 @pytest.mark.parametrize("word", ["prefork", "pre-fork", "PreForked", "pre_thread", "process"])
 def test_a_pool_is_no_ownership(word: str) -> None:
-    found = word_for("ownership", word)
+    found = suggest_word("ownership", word)
     assert "pool: " in found
     assert "ownership: leader/followers" in found
 
@@ -258,7 +258,7 @@ def what_is_wrong_when_followed(help_: str) -> list[str]:
 def test_a_fix_works_when_it_is_followed(place: str) -> None:
     """Whatever the value is: no fix leads to the next error."""
     keys = [key for key in KEYS if KEYS[key] == place]
-    told = {place_for(key, NESTED, {key: value}) for key in keys for value in CARRIED}
+    told = {suggest_key(key, NESTED, {key: value}) for key in keys for value in CARRIED}
     fixes = {each for each in told if each.startswith("write ")}
     assert fixes or not any(told), told
     assert [wrong for each in sorted(fixes) for wrong in what_is_wrong_when_followed(each)] == []
@@ -290,4 +290,4 @@ def test_a_fix_works_when_it_is_followed(place: str) -> None:
     ],
 )
 def test_values_are_carried_over(key: str, value: object, line: str) -> None:
-    assert place_for(key, NESTED, {key: value}) == f"write {line}"
+    assert suggest_key(key, NESTED, {key: value}) == f"write {line}"

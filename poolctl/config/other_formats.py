@@ -61,7 +61,7 @@ _ITS_KEYS = re.compile(r"(?m)^(?:app|pool|listen|protocol|ownership|dispatch|aff
 FOR_WHOM = ("bind", "workers", "worker_class", "accesslog", "wsgi_app")  # names of gunicorn's settings
 
 
-def other_kind(source: Source, code: str = "PC101") -> Diagnostic | None:
+def other_format(source: Source, code: str = "PC101") -> Diagnostic | None:
     """What is said of a file that is no topology but something else that is known; None when it is not."""
     text = source.text[:BEGINNING]
     its_own = _ITS_KEYS.search(text)

@@ -2,7 +2,7 @@
 
 The words are those of gunicorn, uvicorn, granian, hypercorn, waitress, uWSGI, Puma and nginx, spelled without dashes
 and underscores. ``KEYS`` says where the same thing is set here, ``ANSWERS`` what is true of things that no key sets.
-place_for.py makes help of them. Long, for it is a list: what other servers have, and what is true of it here.
+suggest_key.py makes help of them. Long, for it is a list: what other servers have, and what is true of it here.
 """
 
 from __future__ import annotations
