@@ -1,20 +1,21 @@
 """The errors that poolctl raises on purpose."""
 
-CHAIN = 100  # exceptions of a chain that are looked at
+CHAIN = 100  # exceptions of a chain that are examined
 
 
 class PoolctlError(Exception):
-    """Something that the user can mend; its text says how."""
+    """Something that the user can fix; its text says how."""
 
 
 class AppError(PoolctlError):
-    """The user's app cannot be used: not importable, not callable, of the wrong shape."""
+    """The user's app cannot be used: it cannot be imported or called, or has the wrong shape."""
 
 
 class TlsError(PoolctlError):
     """A certificate, key, password, authority or list of ciphers that cannot be used.
 
-    ``option``: the key of the topology at fault. ``name``: of a further certificate; empty for the listener's own.
+    ``option`` is the key of the topology at fault. ``name`` is the host name of a further certificate, empty for the
+    listener's own.
     """
 
     def __init__(self, message: str, option: str, name: str = "") -> None:
@@ -24,11 +25,11 @@ class TlsError(PoolctlError):
 
 
 class ClientGone(ConnectionError):
-    """The client closed, reset or stopped reading: nobody is left to answer."""
+    """The client closed or reset the connection, or stopped reading: there is nobody left to answer."""
 
 
 def said(error: BaseException) -> str:
-    """An exception of the app for a message, though its own words may raise anything."""
+    """The repr of an app's exception for a message, or a substitute where repr() itself raises."""
     try:
         return repr(error)
     except BaseException:  # noqa: BLE001  # the app's code again
@@ -36,10 +37,10 @@ def said(error: BaseException) -> str:
 
 
 def comes_of_leaving(error: BaseException | None, above: frozenset[int] = frozenset()) -> bool:
-    """Whether an exception of an app has a ClientGone at its bottom: frameworks raise one of their own in its place.
+    """Whether an app's exception was caused by a ClientGone, which frameworks wrap in exceptions of their own.
 
-    ``above``: those on the way to it. A chain may lead back: who raises a member of a group makes the group its
-    context.
+    ``above`` has the identities of the exceptions that were already visited. A chain may have a cycle: raising a member
+    of an exception group makes the group its context.
     """
     for _ in range(CHAIN):
         if error is None or id(error) in above:

@@ -1,4 +1,4 @@
-"""Did-you-mean: the word that was meant by one that is misspelled. Keys, words, options and attributes all use it."""
+"""Did-you-mean suggestions for misspelled keys, words, options and attributes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-LONGEST_SLIP = 2  # letters
+MAX_SLIPS = 2  # letters
 
 
 def similar(word: str, words: Iterable[str]) -> str | None:
-    """The word that was probably meant: the same but for a slip or two, and for capitals, dashes and underscores.
+    """The word that was probably meant, or None.
 
-    A suggestion that is wrong leads astray, so there is none where more than that would have to change.
+    It differs from the given one by a slip or two; case, dashes and underscores do not count. A wrong suggestion is
+    worse than none, so anything further away is not suggested.
     """
     given = _plain(word)
-    best, least = None, LONGEST_SLIP + 1
+    best, least = None, MAX_SLIPS + 1
     for each in words:
         known = _plain(each)
         shorter, longer = sorted((len(given), len(known)))
-        most = min(1 if shorter <= 5 else LONGEST_SLIP, longer // 3)
+        most = min(1 if shorter <= 5 else MAX_SLIPS, longer // 3)
         swapped = sorted(given) == sorted(known)
         if not swapped and (given[:1] != known[:1] or longer <= 3 == shorter):
-            continue  # reload is not preload, and api not app: slips seldom are at the beginning
+            continue  # reload is not preload, and api is not app: people rarely misspell the first letter
         if longer - shorter > most:
             continue
         slips = _slips(given, known)
@@ -37,7 +38,7 @@ def _plain(word: str) -> str:
 
 
 def _slips(first: str, second: str) -> int:
-    """How many letters are wrong, missing, too many, or in the place of their neighbour (optimal string alignment)."""
+    """The number of letters that are wrong, missing, extra or swapped (optimal string alignment distance)."""
     before: list[int] = []
     row = list(range(len(second) + 1))
     for i, mine in enumerate(first, 1):

@@ -1,1 +1,1 @@
-"""CLASSES: from words to classes (registry), what fits with what (rules), and the assembled server."""
+"""From words to classes (registry), what fits with what (rules), and the assembled server."""

@@ -15,7 +15,7 @@ from poolctl.assembly.describe import assembled
 from poolctl.assembly.doors import make_doors, tls_contexts
 from poolctl.assembly.environment.limits import affordable, descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
-from poolctl.assembly.host import Host, applied
+from poolctl.assembly.host import Host, host_settings
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
 from poolctl.runtime.app import AsyncApp
@@ -46,9 +46,11 @@ log = logging.getLogger("poolctl")
 
 
 def serve(parts: Parts, explain: Callable[[Report], str] | None = None) -> int:
-    """Run the server until it is asked to stop; the exit code. ``explain``: words for a first start that failed. Raises
-    PoolctlError when it cannot start."""
-    with applied(parts.topology, parts.home) as host:
+    """Run the server until it is stopped, and return the exit code.
+
+    ``explain`` returns a message for a first start that failed. Raises PoolctlError when the server cannot start.
+    """
+    with host_settings(parts.topology, parts.module_folder) as host:
         return _run(parts, host, explain)
 
 
@@ -56,7 +58,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
     topology = parts.topology
     _raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
     listeners = open_listeners(parts)
-    # Those that were handed to this process are their owner's: who waits there is served by whoever comes next.
+    # Sockets that were passed to this process belong to its parent: clients queued there are served by its successor.
     own = [sock for sock, address in zip(listeners, topology.listen, strict=True) if address.scheme != "fd"]
     flat = [sock for group in own for sock in group]
     access = open_access_log(parts, host)
@@ -70,7 +72,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
     def build() -> Server:
         if isinstance(parts.app, AsyncApp):
             import_event_loop_code(host)
-        host.move_in()
+        host.apply()
         return Server(parts.here(), listeners, contexts, access, board)
 
     reopen = access.reopen if access and access.path else None
@@ -83,8 +85,8 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
 
 
 def import_event_loop_code(host: Host) -> None:
-    """In a new mold: what asynchronous apps are served with is imported before they can patch it, and once for all
-    workers. Who changes the user may not be able to read it afterwards."""
+    """Import in the mold what asynchronous apps are served with: once for all workers, before an app can patch it, and
+    before a change of user, after which it may not be readable."""
     import_module("poolctl.runtime.ownership.half_sync_half_reactive.async_executor")
     import_module("poolctl.runtime.serving_async.kinds")
     if host.identity:
@@ -94,24 +96,24 @@ def import_event_loop_code(host: Host) -> None:
 
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:
-    """An address in words that terminals and browsers take for what it is."""
+    """An address as a URL where the protocol is HTTP, so that terminals make it a link."""
     shown = address_of(sock)
     scheme = "https" if parts.topology.listen[number].tls else "http"
     return shown.replace("tcp://", f"{scheme}://") if parts.protocols[number].name == "http" else shown
 
 
 def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
-    """The log that the file asks for. Raises PoolctlError."""
-    told = parts.topology.access_log
-    if told is None:
+    """The access log of the topology, or None. Raises PoolctlError."""
+    settings = parts.topology.access_log
+    if settings is None:
         return None
     from poolctl.runtime.access_log.log import AccessLog
 
-    return AccessLog(told.format, told.to, host.identity)
+    return AccessLog(settings.format, settings.to, host.identity)
 
 
 def open_listeners(parts: Parts) -> list[list[socket.socket]]:
-    """For each address one socket, or under reuse-port one for each worker."""
+    """The listening sockets of each address: one, or under reuse-port one for each worker. Raises PoolctlError."""
     topology = parts.topology
     if parts.combination.ownership != REUSE_PORT:
         return [[open_listener(address, topology.backlog)] for address in topology.listen]
@@ -128,33 +130,33 @@ def _shape(parts: Parts) -> tuple[int, int]:
 
 
 def descriptors_per_connection(parts: Parts) -> int:
-    """Descriptors that one connection takes in the process that has it: behind TLS a pair of sockets more, with a
-    thread of its own the pipe that tells of its end."""
+    """The descriptors that a connection takes in its process: with TLS also a socket pair, and with a thread of its own
+    also the pipe that signals its end."""
     tls = any(address.tls for address in parts.topology.listen)
     alone = parts.app.owns_connection or parts.combination.pool in ("thread-per-connection", "process-per-connection")
     return 1 + 2 * tls + 2 * alone
 
 
 def _raise_descriptors(needed: int) -> None:
-    """Ask for so many descriptors, as far as this user may."""
+    """Raise the soft limit of descriptors to ``needed``, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def believe(protocol: Protocol, said: config.Forwarded) -> None:
-    """Have the proxies that the file names say who their clients are; the rules have seen that the protocol is http."""
+def trust_proxies(protocol: Protocol, settings: config.Forwarded) -> None:
+    """Let the proxies of the topology name their clients; the rules have made sure that the protocol is http."""
     from poolctl.runtime.protocol.http.forwarded import Forwarded
     from poolctl.runtime.protocol.http.protocol import Http
 
     assert isinstance(protocol, Http)
-    protocol.believe(Forwarded(said.trust, said.header))
+    protocol.believe(Forwarded(settings.trust, settings.header))
 
 
 class Server(Plan):
-    """One generation's plan. Made in the mold: channels and scoreboard open, the app imported when the file says
-    preload."""
+    """The plan of one generation, created in the mold, with open channels and scoreboard. The app is imported if the
+    topology has ``preload``."""
 
     def __init__(
         self,
@@ -164,13 +166,13 @@ class Server(Plan):
         access: AccessLog | None = None,
         board: Board | None = None,
     ) -> None:
-        """``contexts``: of TLS, for each address. ``board``: where the supervisor looks at the scoreboard."""
+        """``contexts`` are the TLS contexts of the addresses. The supervisor reads the scoreboard from ``board``."""
         topology = parts.topology
         for protocol in parts.protocols:
             if access:
                 protocol.witness = access.turned_away
             if topology.forwarded:
-                believe(protocol, topology.forwarded)
+                trust_proxies(protocol, topology.forwarded)
             protocol.inspected = parts.affinity.inspects or (parts.dispatch is not None and parts.dispatch.inspects)
         doors = make_doors(parts, contexts)
         self.reopen = access.reopen if access and access.path else None
@@ -187,16 +189,18 @@ class Server(Plan):
         if topology.preload:
             site.load()
         self.lends = ownership is not None and ownership.lends
-        # Does a front choose among inboxes, so that it has to know which of them nobody reads?
+        # A front that chooses among inboxes has to know which of them have no reader.
         between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
         listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
-        self.told = between_processes and (listens or len(site.inboxes) > 1)
+        self.notifies = between_processes and (listens or len(site.inboxes) > 1)
         self.vacant: set[int] = set()  # inboxes whose workers are dead
         self.roles: list[Role] = parts.pool.roles(site, ownership)
 
     def died(self, role: Role, pid: int) -> None:
-        """Tell the front which tickets the dead worker was serving, before a successor writes to its rows, and that
-        its inbox has nobody. The worker is gone, so its rows are the mold's to write until then."""
+        """Notify the front which tickets the dead worker was serving and that its inbox has no reader.
+
+        This happens before a successor is forked: until then only the mold writes to the dead worker's rows.
+        """
         notices = self.site.notices
         for row in role.rows:
             cells = self.site.scoreboard.worker(row)
@@ -204,18 +208,18 @@ class Server(Plan):
             late = self.request is not None and held(cells) > self.request
             cells[SINCE] = 0
             cells[STATE] = STARTING
-            cells[DONE] = cells[TAKEN]  # nothing is in its hands any more: its successor's load begins at 0
+            cells[DONE] = cells[TAKEN]  # it has no tasks any more: the load of its successor begins at 0
             if ticket:
                 notices.send(BEGAN if began else OVERDUE if late else LOST, ticket)
                 cells[TICKET] = 0
             elif self.lends and role.stage:
                 notices.send(DIED_IDLE, self._inbox(role).index)
-        if self.told and role.rows and role.stage:
+        if self.notifies and role.rows and role.stage:
             notices.send(LEFT, self._inbox(role).index)
             self.vacant.add(self._inbox(role).index)
 
     def ready(self, role: Role) -> None:
-        """Tell the front that an inbox has somebody again."""
+        """Notify the front that an inbox has a reader again."""
         if self.vacant and role.rows and self._inbox(role).index in self.vacant:
             self.vacant.discard(self._inbox(role).index)
             self.site.notices.send(JOINED, self._inbox(role).index)
@@ -225,21 +229,21 @@ class Server(Plan):
 
     @property
     def guards(self) -> bool:
-        """As a Plan: strategies of poolctl's own do not hang."""
+        """Whether the front is watched for a hanging strategy: those of plugins are, poolctl's own do not hang."""
         return bool(self.site.inboxes) and not built_in(self.site.dispatch)
 
     def hanging(self) -> float:
-        """As a Plan."""
+        """Seconds that the front's strategy has spent on its current decision; 0 where it is not deciding."""
         since: int = self.site.scoreboard.front()[CHOOSING]
         return (monotonic_ns() - since) / 1e9 if since else 0.0
 
     def overdue(self, role: Role) -> float:
-        """Seconds that the oldest request in a role's hands has taken, where that is more than the limit."""
+        """Seconds that a role's oldest request has taken, if that exceeds the limit; else 0."""
         longest = max((held(self.site.scoreboard.worker(row)) for row in role.rows), default=0.0)
         return longest if self.request is not None and longest > self.request else 0.0
 
     def close_for(self, stage: int) -> None:
-        """The fronts have left: with their inboxes' last writer closed the workers come to the end of file."""
+        """Close the last writer of the inboxes after the fronts have left, so that the workers read end of file."""
         for inbox in self.site.inboxes:
             if hasattr(inbox, "writer"):
                 self.owned.discard(inbox.writer.fileno())
@@ -247,14 +251,14 @@ class Server(Plan):
 
 
 def held(cells: memoryview) -> float:
-    """Seconds that a worker has spent on its request; 0 where it has none."""
+    """Seconds that a worker has spent on its current request; 0 where it has none."""
     since: int = cells[SINCE]
     return (monotonic_ns() - since) / 1e9 if since else 0.0
 
 
 def _queues(parts: Parts, workers: int, slots: int) -> int:
-    """How many inboxes there are. Workers that pull share one, unless each can serve several requests at once: the
-    kernel would wake the threads of one process after the other."""
+    """The number of inboxes. Workers that pull share one, unless each serves several requests at once: the kernel would
+    wake the threads of one process first."""
     ownership: Ownership | None = parts.ownership
     if ownership is None or not ownership.has_front:
         return 0
@@ -269,7 +273,7 @@ def build_site(
     access: AccessLog | None = None,
     board: Board | None = None,
 ) -> Site:
-    """The common ground of one generation, with its inboxes."""
+    """The site of one generation, with its inboxes."""
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
     medium = parts.pool.medium()
@@ -284,7 +288,7 @@ def build_site(
         held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
         rings = ownership is not None and (ownership.rings or awaited)
         several = threads > 1 and ownership is not None and ownership.lends and not awaited
-        # of a worker that serves many tasks at once the first row counts them all
+        # the first row of a worker that serves many tasks at once counts them all
         inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings, threads=several)
         inbox.hold(held)
         inboxes.append(inbox)

@@ -1,4 +1,4 @@
-"""The door of each listening address: TLS, the header of proxies, or nothing before its protocol."""
+"""The door of each listening address: TLS, the PROXY protocol, or nothing in front of its protocol."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
 
 def tls_contexts(parts: Parts) -> list[SSLContext | None]:
-    """One for each address, in their order, None where it has no TLS; certificates and keys are read here, before
-    anybody gives up rights.
+    """The TLS context of each address, in order; None where it has no TLS.
 
-    Raises TlsError.
+    Certificates and keys are read here, before privileges are dropped. Raises TlsError.
     """
     pairs = zip(parts.topology.listen, parts.protocols, strict=True)
     return [tls_context(address.tls, protocol.alpn) if address.tls else None for address, protocol in pairs]
 
 
 def make_doors(parts: Parts, contexts: Sequence[SSLContext | None]) -> list[Door]:
-    """One for each address, in their order."""
+    """The door of each address, in order."""
     found = zip(parts.topology.listen, parts.protocols, contexts, strict=True)
     return [_door(address, protocol, context, number) for number, (address, protocol, context) in enumerate(found)]
 
@@ -47,7 +46,7 @@ def _door(address: Address, protocol: Protocol, context: SSLContext | None, numb
 
 
 def tls_context(said: Tls, protocols: Sequence[str]) -> SSLContext:
-    """The context of an address. ``protocols``: of ALPN. Raises TlsError with the option at fault."""
+    """The TLS context of an address. ``protocols`` are the names for ALPN. Raises TlsError with the option at fault."""
     from poolctl.runtime.listen.tls import Identity, server_context
 
     def identity(given: Certificate, name: str = "") -> Identity:

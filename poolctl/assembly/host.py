@@ -1,4 +1,4 @@
-"""What the file says of the host, applied: umask, working directory, PID file, user and environment."""
+"""Applies the keys about the host: umask, working directory, PID file, user and environment."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from poolctl.runtime.system.pid_file import PidFile
 
 
 @contextmanager
-def applied(topology: Topology, home: str = "") -> Iterator[Host]:
-    """For the time of a run: umask, working directory and PID file of the supervisor, which the others inherit.
-    ``home``: where the app's modules are looked for first.
+def host_settings(topology: Topology, module_folder: str = "") -> Iterator[Host]:
+    """Apply the supervisor's umask, working directory and PID file, which the other processes inherit, for a run.
 
-    Raises PoolctlError that names the key which cannot be applied.
+    Yields the Host with the rest for the mold. ``module_folder`` is searched first for the app's modules. Raises
+    PoolctlError that names the key which cannot be applied.
     """
     identity = Identity.find(topology.user, topology.group)
     if topology.umask is not None:
@@ -29,14 +29,14 @@ def applied(topology: Topology, home: str = "") -> Iterator[Host]:
     if pid_file:
         pid_file.write()
     try:
-        yield Host(topology, identity, pid_file, home)
+        yield Host(topology, identity, pid_file, module_folder)
     finally:
         if pid_file:
             pid_file.remove()
 
 
 def enter(directory: str) -> None:
-    """Make it the working directory. Raises PoolctlError."""
+    """Make a directory the working directory. Raises PoolctlError."""
     try:
         os.chdir(directory)
     except OSError as error:
@@ -44,32 +44,35 @@ def enter(directory: str) -> None:
 
 
 class Host:
-    """The supervisor's part is done; this is the mold's."""
+    """The host settings that the mold applies, after those of the supervisor."""
 
-    def __init__(self, topology: Topology, identity: Identity | None, pid_file: PidFile | None, home: str = "") -> None:
+    def __init__(
+        self, topology: Topology, identity: Identity | None, pid_file: PidFile | None, module_folder: str = ""
+    ) -> None:
         try:
             self._here = os.getcwd()
         except FileNotFoundError:
             raise PoolctlError(
-                "the working directory has been removed: start poolctl in another one, or name one with directory"
+                "the working directory has been removed: start poolctl in another one, or set the key directory"
             ) from None
-        self._home = home
-        self._named = topology.directory
+        self._module_folder = module_folder
+        self._directory = topology.directory
         self._environment = topology.environment
         self.identity = identity
         self._pid_file = pid_file
 
-    def move_in(self) -> None:
-        """In a new mold, before anything of the app: become who the file says. Raises PoolctlError."""
+    def apply(self) -> None:
+        """In a new mold, before any code of the app runs: switch to the file's user, and set environment and module
+        path. Raises PoolctlError."""
         if self._pid_file:
             self._pid_file.close()
         if self.identity:
             try:
                 self.identity.assume()
             except OSError as error:
-                raise PoolctlError(f"user: the system refuses the change: {error.strerror}") from error
+                raise PoolctlError(f"user: the system refuses to switch the user: {error.strerror}") from error
             os.environ.update(self.identity.variables())
-            if self._named:
-                enter(self._here)  # again: may this user?
+            if self._directory:
+                enter(self._here)  # again, as this user, who may not be allowed to
         set_variables(self._environment)
-        set_module_path(self._home)
+        set_module_path(self._module_folder)

@@ -1,4 +1,4 @@
-"""The options of a part as a JSON schema: what the schema of topologies, the glossary and `plugin show` are made of."""
+"""The options of a part as a JSON schema, for the schema of topologies, the glossary and `plugin show`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAIN = (str, int, float, bool)
 
 
 def options_schema(part: type[Any]) -> Schema:
-    """The options of a part by name, each with its description and default."""
+    """The schemas of a part's options by name, each with its description and default."""
     made = form(part).json_schema()
     shared = made.get("$defs", {})
     found: Schema = {name: untitled(_inlined(key, shared)) for name, key in made.get("properties", {}).items()}
@@ -27,17 +27,17 @@ def options_schema(part: type[Any]) -> Schema:
 
 
 def required_options(part: type[Any]) -> list[str]:
-    """The options that have no default."""
+    """The names of the options that have no default."""
     return [each.name for each in option_fields(part) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def described(part: type[Any]) -> str:
-    """The first paragraph of a class's docstring, in one line."""
+    """The first paragraph of a class's docstring on one line."""
     return " ".join((inspect.getdoc(part) or "").split("\n\n")[0].split())
 
 
 def _plain_default(option: Field[Any]) -> Any:
-    """As a file would say it; None where it could not, or need not."""
+    """The default as a file would have it; None where a file could not or need not."""
     if option.default_factory in (list, tuple, set, frozenset):
         return []
     if option.default_factory is dict:
@@ -49,8 +49,8 @@ def _plain_default(option: Field[Any]) -> Any:
 
 
 def _inlined(schema: Any, shared: Schema, within: tuple[str, ...] = ()) -> Any:
-    """A schema whose references to what pydantic has shared (enumerations, dataclasses) are what they refer to, so that
-    it can stand anywhere. What contains itself is anything from there on."""
+    """A schema with pydantic's references (to enumerations and dataclasses) replaced by what they refer to, so that it
+    is self-contained. A type that contains itself accepts anything from there on."""
     if isinstance(schema, list):
         return [_inlined(each, shared, within) for each in schema]
     if not isinstance(schema, dict):
@@ -63,7 +63,7 @@ def _inlined(schema: Any, shared: Schema, within: tuple[str, ...] = ()) -> Any:
 
 
 def untitled(schema: Any) -> Any:
-    """A schema without the titles that pydantic makes up."""
+    """A schema without the titles that pydantic adds."""
     if isinstance(schema, list):
         return [untitled(each) for each in schema]
     if not isinstance(schema, dict):

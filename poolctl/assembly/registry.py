@@ -1,4 +1,4 @@
-"""From word to class: one table for each axis. Nothing is imported until a topology chooses it."""
+"""From words to classes: one table for each axis. A class is imported only when a topology chooses it."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ REGISTRY: dict[str, dict[str, str]] = {
 
 
 def words(axis: str) -> list[str]:
+    """The words of an axis, in the order of the documentation."""
     return list(REGISTRY[axis])
 
 

@@ -1,7 +1,7 @@
-"""What a running server is doing, read from the scoreboard of its generation by the supervisor.
+"""The status of a running server, which the supervisor reads from the scoreboard of its generation.
 
-The memory is the supervisor's: it makes it before it forks a generation, which then writes to it. Nobody is asked and
-nothing is sent for it.
+The supervisor allocates the memory before it forks a generation, which then writes to it. Reading it costs the workers
+nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from poolctl.runtime.scoreboard import (
     Scoreboard,
 )
 
-SHOWN = 512  # workers; of more only the totals
+SHOWN = 512  # workers that are listed; the totals cover all of them
 
 
 class Board:
@@ -41,21 +41,21 @@ class Board:
         self.memory = mmap.mmap(-1, self._size)
 
     def renew(self) -> None:
-        """Before a generation is forked. The one before keeps its own."""
+        """Allocate new memory before a generation is forked. The previous generation keeps its own."""
         self.memory = mmap.mmap(-1, self._size)
 
     def fits(self, inboxes: int, workers: int) -> bool:
-        """Whether there is room for a scoreboard of so many."""
+        """Whether there is room for a scoreboard of this size."""
         return scoreboard.size_of(inboxes, workers) <= self._size
 
     def figures(self) -> dict[str, Any]:
-        """Of the current generation; empty before it has begun."""
+        """The figures of the current generation; empty before it has started."""
         board = scoreboard.read(self.memory)
         return {} if board is None else _figures(board)
 
 
 def _concurrency(app: Any) -> int:
-    """Requests that a worker serves at once."""
+    """The requests that a worker serves at once."""
     return int(getattr(app, "concurrency", 1))
 
 

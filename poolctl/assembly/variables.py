@@ -1,10 +1,10 @@
-"""Variables of the key ``environment`` that a process reads once, when it starts: what can still be given its effect
-afterwards, and what cannot.
+"""Environment variables that a process reads once, at its start: how the key ``environment`` still gives effect to some
+of them.
 
-    TMPDIR, TEMP, TMP   the directory that tempfile remembers is looked for again
+    TMPDIR, TEMP, TMP   tempfile's cached directory is determined again
     TZ                  time.tzset()
-    PYTHONPATH          goes into sys.path, where Python would have put it
-    the others          have no effect any more: a warning (PC427) says to set them before poolctl starts
+    PYTHONPATH          is inserted in sys.path where Python would have put it
+    the others          have no effect: a warning (PC427) says to set them before poolctl starts
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from poolctl.runtime.buffers.temporary import forget_directory
 
-# Variables that the interpreter looks at when it starts (the library reference, "Command line and environment"), and
-# nothing at a later time.
+# Variables that only the interpreter reads, at its start (Python Setup and Usage, "Command line and environment").
 _OF_PYTHON = {
     "PYTHONCASEOK",
     "PYTHONCOERCECLOCALE",
@@ -53,36 +52,37 @@ _OF_PYTHON = {
     "PYTHON_GIL",
     "PYTHON_JIT",
 }
-# And those of the loader and the C library, ld.so(8) and malloc(3).
+# Variables of the dynamic loader and the C library, ld.so(8) and mallopt(3).
 _OF_THE_LOADER = ("LD_", "GLIBC_TUNABLES", "MALLOC_")
 
 
 def set_too_late(names: Iterable[str]) -> list[str]:
-    """Those that have no effect on a process that runs already; programs that the app starts have them all the same."""
+    """The variables that have no effect on a process that is already running, but only on programs that the app
+    starts."""
     return [name for name in names if name in _OF_PYTHON or name.startswith(_OF_THE_LOADER)]
 
 
 def set_variables(given: Mapping[str, str]) -> None:
-    """Put them into the environment of this process, and give those their effect that Python has read already."""
+    """Set environment variables of this process, and apply those that Python reads only at its start."""
     os.environ.update(given)
     if "TZ" in given:
         time.tzset()
     if "PYTHONPATH" in given:
-        _search(given["PYTHONPATH"])
-    forget_directory()  # without a new TMPDIR too: another user may be allowed another one
+        _insert(given["PYTHONPATH"])
+    forget_directory()  # even without a new TMPDIR: another user may have access to another one
 
 
-def set_module_path(home: str) -> None:
-    """In this folder first, then in the working directory, then wherever Python looks. With an empty ``home`` the
-    working directory comes first, which is for who imports the app to see to."""
-    if home:
-        first = [home, os.getcwd()]
+def set_module_path(folder: str) -> None:
+    """Search for modules in this folder first, then in the working directory, then where Python does. An empty folder
+    changes nothing: the code that imports the app puts the working directory first."""
+    if folder:
+        first = [folder, os.getcwd()]
         sys.path[:] = [*first, *(each for each in sys.path if each not in first)]
 
 
-def _search(path: str) -> None:
-    """Below the first entry, as Python does at its start (the library reference, sys.path); an empty entry is the
-    working directory."""
+def _insert(path: str) -> None:
+    """Insert a PYTHONPATH after the first entry, as Python does at its start (the library reference, sys.path); an
+    empty entry is the working directory."""
     if sys.flags.ignore_environment:  # -E, -I
         return
     entries = [os.path.abspath(each) for each in path.split(os.pathsep)] if path else []

@@ -1,4 +1,4 @@
-"""The key ``access_log``: a format, or a mapping of a format and where its lines go."""
+"""The key ``access_log``: a format, or a mapping with a format and a destination."""
 
 from typing import Annotated, Any
 
@@ -12,20 +12,23 @@ FORMAT = {"anyOf": [{"enum": list(FORMATS)}, {"type": "string", "pattern": "^[ -
 
 
 def _format(value: Any) -> Any:
-    """A word, or a text with directives; whether those are known is checked where they are compiled."""
+    """The format as given: a word, or a string with directives, which are checked when they are compiled.
+
+    Raises InvalidValue for an unknown word or a character that is not printable ASCII.
+    """
     if isinstance(value, str) and value not in FORMATS and "%" not in value:
         from poolctl.similar import similar
 
         near = similar(value, ("off", *FORMATS))
-        help_ = f'did you mean "{near}"?' if near else _meant(value)
+        help_ = f'did you mean "{near}"?' if near else _suggestion(value)
         raise InvalidValue(f'unknown format "{value}"', help_)
     if isinstance(value, str) and not (value.isprintable() and value.isascii()):
-        raise InvalidValue("a format is one line of ASCII, without control characters", "leave out the others")
+        raise InvalidValue("expected one line of printable ASCII", "remove all other characters")
     return value
 
 
-def _meant(value: str) -> str:
-    """What to write instead of a word that is no format."""
+def _suggestion(value: str) -> str:
+    """What to write instead of a word that is not a format."""
     plain = value.lower()
     if plain in ("on", "yes", "true", "enabled", "default"):
         return f"name a format: {', '.join(FORMATS)}"
@@ -35,7 +38,7 @@ def _meant(value: str) -> str:
         return f"write {{to: {'stdout' if plain == '-' else plain}}}"
     if "/" in value or plain.endswith((".log", ".txt")):
         return f"write {{to: {value}}}"
-    return f'the formats are off, {", ".join(FORMATS)}, or a text with directives such as "%h %s"'
+    return f'use off, {", ".join(FORMATS)}, or a string with directives such as "%h %s"'
 
 
 def _to(value: Any) -> str:
@@ -45,7 +48,7 @@ def _to(value: Any) -> str:
 
 
 class AccessLog(Part):
-    """A line for each request."""
+    """Writes a line for each request."""
 
     format: Annotated[
         str,
@@ -57,9 +60,12 @@ class AccessLog(Part):
 
 
 def read_access_log(value: Any) -> Any:
-    """`off` is None, and a text the format of a mapping. Raises ValueError for true and false."""
+    """None for `off`, a mapping for a format alone, anything else as given.
+
+    Raises InvalidValue for true, false, numbers and lists.
+    """
     if value == "off":
         return None
     if isinstance(value, bool | int | list):
-        raise InvalidValue("expected a format, a mapping of keys, or off", _meant(str(value).lower()))
+        raise InvalidValue("expected a format, a mapping of keys, or off", _suggestion(str(value).lower()))
     return {"format": value} if isinstance(value, str) else value

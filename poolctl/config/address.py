@@ -1,4 +1,4 @@
-"""Where a server listens: tcp://HOST:PORT, unix:///path or fd://3."""
+"""Listening addresses: tcp://HOST:PORT, unix:///path or fd://3."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.tls import Tls
 
 FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
-LONGEST_GUESS = 500  # characters of a text in which an address is looked for
-UNIX_PATH_MAX = 107  # bytes: sun_path less its zero, unix(7); 103 on macOS, where bind says so
+MAX_GUESS = 500  # characters of a string that is examined for an address
+UNIX_PATH_MAX = 107  # bytes: sun_path without its NUL, unix(7); 103 on macOS, where bind reports the difference
 
 _TCP = r"(?:\[([^\[\]]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})"
 
 
 @dataclass(frozen=True)
 class Address:
-    """One listening address; of host, port, path and fd those are set that the scheme has."""
+    """One listening address. The scheme determines which of host, port, path and fd are set."""
 
     scheme: Literal["tcp", "unix", "fd"]
     host: str = ""  # without brackets
-    port: int = 0  # 0: any that is free
+    port: int = 0  # 0: any free port
     path: str = ""
     fd: int = -1
-    mode: int | None = field(default=None, compare=False)  # of a unix socket's file; None: what the umask leaves
-    owner: str = field(default="", compare=False)  # its user, by name or number; empty: that of the process
+    mode: int | None = field(default=None, compare=False)  # of a unix socket's file; None: as the umask allows
+    owner: str = field(default="", compare=False)  # of that file: a user's name or number; empty: the process's user
     group: str = field(default="", compare=False)
     tls: Tls | None = field(default=None, compare=False)
-    proxy_protocol: tuple[str, ...] = field(default=(), compare=False)  # networks of proxies that send the header
-    protocol: Any = field(default=None, compare=False)  # as of the key ``protocol``; None: that one
+    proxy_protocol: tuple[str, ...] = field(default=(), compare=False)  # networks of the proxies that send the header
+    protocol: Any = field(default=None, compare=False)  # like the key ``protocol``; None: the topology's
 
     @property
     def fixed(self) -> bool:
-        """Whether it names one place, which cannot be taken twice."""
+        """Whether it names one endpoint, which cannot be bound twice."""
         return not (self.scheme == "tcp" and self.port == 0)
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Address:
 
 
 def parse_address(text: object) -> Address:
-    """The address a string names. Raises ValueError with what is wrong and what would be right."""
+    """The address that a string names. Raises InvalidValue."""
     if not isinstance(text, str):
         raise InvalidValue(f"expected an address of the form {FORMS}", _help(text))
     scheme, separator, rest = text.partition("://")
@@ -57,10 +57,10 @@ def parse_address(text: object) -> Address:
 
 
 def likely_address(value: object) -> str:
-    """The address that was probably meant by something that is none; empty when that cannot be guessed."""
+    """The address that was probably meant by an invalid value; empty when that cannot be guessed."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"tcp://127.0.0.1:{value}" if 0 <= value <= 65535 else ""
-    if not isinstance(value, str) or len(value) > LONGEST_GUESS:
+    if not isinstance(value, str) or len(value) > MAX_GUESS:
         return ""
     if re.fullmatch("[0-9]{1,5}", value):
         return f"tcp://127.0.0.1:{value}"
@@ -83,22 +83,22 @@ def likely_address(value: object) -> str:
 
 
 def _help(value: object) -> str:
-    """What to write instead of what is no address."""
+    """What to write instead of a value that is not an address."""
     if isinstance(value, str):
         if re.match(r"-\S", value):
-            return "write a space after each dash that begins an entry of a list"
-        several = [each for each in re.split(r"[\s,;]+-?", value[:LONGEST_GUESS]) if each]
+            return "put a space after the dash of each list item"
+        several = [each for each in re.split(r"[\s,;]+-?", value[:MAX_GUESS]) if each]
         if len(several) > 1 and all(likely_address(each) or re.match("(unix|fd)://", each) for each in several):
-            return f"a list needs brackets: [{', '.join(likely_address(each) or each for each in several)}]"
+            return f"put a list in brackets: [{', '.join(likely_address(each) or each for each in several)}]"
         if re.match(r"unix:[^/]|\.{0,2}/?[\w.-]+\.sock\Z", value):
-            return "a unix socket is named by its absolute path: unix:///run/shop.sock"
+            return "give a unix socket by its absolute path: unix:///run/shop.sock"
         if value.lower() in ("systemd", "fd", "socket-activation"):
-            return "the first socket that systemd passes is fd://3"
-    meant = likely_address(value)
-    if not meant:
-        return f"the forms are {FORMS}"
+            return "use fd://3 for the first socket that systemd passes"
+    likely = likely_address(value)
+    if not likely:
+        return f"use {FORMS}"
     tls = isinstance(value, str) and value.lower().startswith("https:")
-    return f"write {{at: {meant}, tls: {{certificate: PATH, key: PATH}}}}" if tls else f"write {meant}"
+    return f"write {{at: {likely}, tls: {{certificate: PATH, key: PATH}}}}" if tls else f"write {likely}"
 
 
 def _tcp(text: str, rest: str) -> Address:
@@ -108,16 +108,15 @@ def _tcp(text: str, rest: str) -> Address:
     port = int(found[3])
     if port > 65535:
         raise InvalidValue(
-            f'"{text}" has port {port}, and the highest is 65535',
-            "choose a port from 1 to 65535; 0 is any free one",
+            f'"{text}": port {port} is out of range',
+            "choose a port from 1 to 65535, or 0 for any free port",
         )
     if found[1] is not None:
         try:
             ipaddress.IPv6Address(found[1])
         except ValueError:
-            raise InvalidValue(
-                f'"{text}" has no IPv6 address in its brackets', "for instance tcp://[::1]:8000"
-            ) from None
+            message = f'"{text}": "{found[1]}" is not an IPv6 address'
+            raise InvalidValue(message, "for instance tcp://[::1]:8000") from None
     return Address("tcp", host=found[1] or found[2], port=port)
 
 
@@ -127,26 +126,24 @@ def _help_of_tcp(text: str, rest: str) -> str:
     if re.search(r"[\s,;]", text):
         return _help(text)
     if re.fullmatch(r".*:[a-z]+", rest):
-        return "a port is a number: 80 for http, 443 for https"
-    return "all interfaces are tcp://0.0.0.0:PORT, and an IPv6 address needs brackets: tcp://[::1]:PORT"
+        return "write the port as a number: 80 for http, 443 for https"
+    return "use tcp://0.0.0.0:PORT for all interfaces, and put an IPv6 address in brackets: tcp://[::1]:PORT"
 
 
 def _unix(text: str, rest: str) -> Address:
     if not rest.startswith("/") or rest.endswith("/"):
         raise InvalidValue(
-            f'"{text}" does not name a file by its absolute path', "write three slashes: unix:///run/shop.sock"
+            f'"{text}" does not give the absolute path of a file', "write three slashes: unix:///run/shop.sock"
         )
     if len(rest.encode()) > UNIX_PATH_MAX:
         raise InvalidValue(
-            f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, and the kernel takes no more',
-            "choose a shorter one",
+            f'"{text}" has a path of more than {UNIX_PATH_MAX} bytes, the most that the kernel accepts',
+            "choose a shorter path",
         )
     return Address("unix", path=rest)
 
 
 def _fd(text: str, rest: str) -> Address:
     if not re.fullmatch("[0-9]{1,6}", rest) or int(rest) < 3:
-        raise InvalidValue(
-            f'"{text}" does not name an inherited descriptor, which is 3 or higher', "for instance fd://3"
-        )
+        raise InvalidValue(f'"{text}" does not name an inherited descriptor (3 or higher)', "for instance fd://3")
     return Address("fd", fd=int(rest))

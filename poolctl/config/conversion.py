@@ -1,7 +1,7 @@
-"""Values of other servers, as the key takes them that has their place here: 10m of nginx is 10MiB, and $CPU is auto.
+"""Values of other servers, converted to what poolctl's key accepts: nginx's 10m becomes 10MiB, and $CPU becomes auto.
 
-What is written into a help can be followed: a value that no key here takes is never repeated. Where it does not say
-what is meant, the text is a value that the key takes.
+Help that quotes such a value can be followed: a value that the key would reject is never repeated. A value that cannot
+be understood is replaced by an example that the key accepts.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 from poolctl.config.forwarded import read_network
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.other_servers import WORDS
-from poolctl.config.units import ENDLESS, LONGEST, seconds, size, timeout
+from poolctl.config.units import MAX_SECONDS, UNLIMITED, seconds, size, timeout
 
-MOST = 40  # members of a list that are looked at
+MAX_ITEMS = 40  # of a list or mapping that are examined
 ON = ("on", "yes", "true", "1", "enable", "enabled")
 OFF = ("off", "no", "false", "0", "disable", "disabled", "none", "null", "never")
-# The least of each size, and what stands for one that cannot be read. In nginx 0 is a body of any size.
+# The minimum of each size, and the replacement for one that cannot be read. In nginx 0 allows a body of any size.
 SIZES = {
     "protocol.head": (256, "32KiB"),
     "protocol.target": (1, "8KiB"),
@@ -28,8 +28,8 @@ SIZES = {
     "protocol.websocket_message": (1, "16MiB"),
     "limits.body_rate": (0, "1KiB"),
 }
-LARGEST = {"protocol.body": "1GiB", "protocol.websocket_message": "1GiB"}  # in the place of "any"
-# The range of each number, and what stands for one that cannot be read.
+LARGEST = {"protocol.body": "1GiB", "protocol.websocket_message": "1GiB"}  # instead of "unlimited"
+# The range of each number, and the replacement for one that cannot be read.
 NUMBERS = {
     "pool.size": (1, 4096, "auto"),
     "pool.threads": (1, 1024, "4"),
@@ -55,87 +55,87 @@ CHOICES = {
     "ownership.accept": ("worker", "front"),
     "ownership.lock": ("kernel", "file", "mutex"),
     "access_log.format": ("combined", "common", "json"),
-}  # the first stands for what is none of them
+}  # the first replaces anything that is not among them
 
 
-def carried(known: str, value: Any) -> str:
-    """The text to write for a value at a key: dots between the parts of ``known``."""
-    if known in SIZES:
-        return _size(known, value)
-    if known.startswith("timeouts.") or known == "protocol.websocket_ping":
-        return _time(known, value)
-    if known in NUMBERS:
-        return _number(known, value)
-    if known in SWITCHES:
+def converted(key: str, value: Any) -> str:
+    """The text to write for a value at a key of poolctl, given with dots between its parts."""
+    if key in SIZES:
+        return _size(key, value)
+    if key.startswith("timeouts.") or key == "protocol.websocket_ping":
+        return _time(key, value)
+    if key in NUMBERS:
+        return _number(key, value)
+    if key in SWITCHES:
         return "false" if str(value).lower() in OFF else "true"
-    if known in CHOICES:
-        return _word(known, value)
-    return _ONE.get(known, _path)(value)
+    if key in CHOICES:
+        return _word(key, value)
+    return _CONVERTERS.get(key, _path)(value)
 
 
-def _size(known: str, value: Any) -> str:
-    least, otherwise = SIZES[known]
-    if known in LARGEST and (value in (0, "0") or str(value).lower() in ENDLESS):
-        return LARGEST[known]
-    return _by(size, value, least, 1 << 60) or otherwise
+def _size(key: str, value: Any) -> str:
+    least, otherwise = SIZES[key]
+    if key in LARGEST and (value in (0, "0") or str(value).lower() in UNLIMITED):
+        return LARGEST[key]
+    return _corrected(size, value, least, 1 << 60) or otherwise
 
 
-def _time(known: str, value: Any) -> str:
-    if known == "timeouts.request" and (not value or value == "0" or str(value).lower() in (*ENDLESS, "null")):
+def _time(key: str, value: Any) -> str:
+    if key == "timeouts.request" and (not value or value == "0" or str(value).lower() in (*UNLIMITED, "null")):
         return "off"
     if isinstance(value, str) and " " in value:
         value = value.split()[0]  # nginx: keepalive_timeout 75s 60s
     if value is False or value in (0, "0") or str(value).lower() in ("off", "no", "none", "never", "disabled"):
-        # There is no waiting here that never ends, and no keep-alive that is switched off.
-        return {"timeouts.idle": "1s", "timeouts.drain": "0"}.get(known, "24h")
-    if str(value).lower() in ENDLESS:
+        # poolctl has no unlimited timeouts, and keep-alive cannot be switched off.
+        return {"timeouts.idle": "1s", "timeouts.drain": "0"}.get(key, "24h")
+    if str(value).lower() in UNLIMITED:
         return "24h"
-    found = _by(timeout, value, 0, LONGEST)
+    found = _corrected(timeout, value, 0, MAX_SECONDS)
     if not found and (re.fullmatch(r"\d{1,6}\s*([dwMy]|days?|weeks?)", str(value)) or _too_long(value)):
         return "24h"
-    return found or ("5m" if known == "timeouts.request" else "30s")
+    return found or ("5m" if key == "timeouts.request" else "30s")
 
 
 def _too_long(value: Any) -> bool:
     try:
-        return seconds(value) > LONGEST
+        return seconds(value) > MAX_SECONDS
     except InvalidValue:
         return False
 
 
-def _by(read: Callable[[Any], float], value: Any, least: float, most: float) -> str:
-    """The value as its reader takes it, or as the reader says that it was meant; empty where neither is known."""
+def _corrected(read: Callable[[Any], float], value: Any, least: float, most: float) -> str:
+    """The value if its reader accepts it, else the value that the reader suggests; empty where there is neither."""
     for _ in range(2):
         if isinstance(value, bool):
             return ""
         try:
             return str(value) if least <= read(value) <= most else ""
-        except InvalidValue as refused:
-            meant = re.fullmatch(r"(?:write|in one unit:) (\d[\d.]*\w*)", refused.help)
-            if meant is None:
+        except InvalidValue as error:
+            suggested = re.fullmatch(r"write (\d[\d.]*\w*)", error.help)
+            if suggested is None:
                 return ""
-            value = meant[1]
+            value = suggested[1]
     return ""
 
 
-def _number(known: str, value: Any) -> str:
-    least, most, otherwise = NUMBERS[known]
+def _number(key: str, value: Any) -> str:
+    least, most, otherwise = NUMBERS[key]
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,18}", str(value)) or int(value) < least:
         return otherwise
     return str(min(int(value), most))
 
 
-def _word(known: str, value: Any) -> str:
-    words = CHOICES[known]
+def _word(key: str, value: Any) -> str:
+    words = CHOICES[key]
     plain = re.sub("[_ ]", "-", str(value).lower())
-    plain = WORDS.get("pool" if known == "pool.kind" else known, {}).get(plain, plain)
-    if known == "app.lifespan" and isinstance(value, bool):
+    plain = WORDS.get("pool" if key == "pool.kind" else key, {}).get(plain, plain)
+    if key == "app.lifespan" and isinstance(value, bool):
         plain = "on" if value else "off"
     return plain if plain in words else words[0]
 
 
 def _path(value: Any) -> str:
-    return text(value) if isinstance(value, str) and value and "\0" not in value else "PATH"
+    return quoted(value) if isinstance(value, str) and value and "\0" not in value else "PATH"
 
 
 def _mode(value: Any) -> str:
@@ -145,30 +145,30 @@ def _mode(value: Any) -> str:
 
 def _name(value: Any) -> str:
     likely = re.sub("[^A-Za-z0-9_.-]+", "-", str(value))[:64].strip("-.") if isinstance(value, str | int) else ""
-    return text(likely) if likely and not isinstance(value, bool) else "shop"
+    return quoted(likely) if likely and not isinstance(value, bool) else "shop"
 
 
 def _account(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**32 - 1:
         return str(value)
     name = value.partition(":")[0] if isinstance(value, str) else ""
-    return text(name) if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}", name) else "www-data"
+    return quoted(name) if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}", name) else "www-data"
 
 
 def _networks(value: Any, otherwise: str) -> str:
     given = value if isinstance(value, list) else re.split(r"[\s,;]+", value) if isinstance(value, str) else []
     try:
-        found = [read_network(each) for each in given[:MOST]]
+        found = [read_network(each) for each in given[:MAX_ITEMS]]
     except InvalidValue:
         found = []
-    written = [text(each.removesuffix("/32")) for each in found]
+    written = [quoted(each.removesuffix("/32")) for each in found]
     return f"[{', '.join(written)}]" if len(written) > 1 else written[0] if written else otherwise
 
 
 def _variables(value: Any) -> str:
-    """Variables as a mapping: of one, of a list of NAME=VALUE, or of the name and value pairs of Kubernetes."""
+    """Variables as a mapping, from a mapping, a list of NAME=VALUE, or the name and value pairs of Kubernetes."""
     pairs: list[tuple[Any, Any]] = []
-    for each in list(value)[:MOST] if isinstance(value, list) else [value]:
+    for each in list(value)[:MAX_ITEMS] if isinstance(value, list) else [value]:
         if isinstance(each, str) and "=" in each:
             name, _, given = each.partition("=")
             pairs.append((name, given))
@@ -177,7 +177,7 @@ def _variables(value: Any) -> str:
         elif isinstance(each, dict):
             pairs += each.items()
     shown = [
-        f"{name}: {text(_spelled(given))}"
+        f"{name}: {quoted(_spelled(given))}"
         for name, given in pairs
         if re.fullmatch(r"\w{1,60}", str(name)) and not isinstance(given, dict | list)
     ]
@@ -188,8 +188,8 @@ def _spelled(value: Any) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _format_or_place(value: Any) -> str:
-    """Of the key access_log: a format, or where the lines go."""
+def _access_log(value: Any) -> str:
+    """A format, or a mapping with the destination of the lines."""
     if str(value).lower() in OFF:
         return "off"
     if value in ("combined", "common", "json"):
@@ -197,15 +197,15 @@ def _format_or_place(value: Any) -> str:
     if value in ("-", "stdout", "stderr"):
         return f"{{to: {'stdout' if value == '-' else value}}}"
     place = value.split()[0] if isinstance(value, str) and value.strip() else ""  # nginx: /var/log/x.log main
-    return f"{{to: {text(place)}}}" if "/" in place else "combined"
+    return f"{{to: {quoted(place)}}}" if "/" in place else "combined"
 
 
-def _place(value: Any) -> str:
+def _destination(value: Any) -> str:
     return "stdout" if value in ("-", "/dev/stdout") else _path(value) if isinstance(value, str) else "stdout"
 
 
 def _proxies(value: Any) -> str:
-    """Of the key forwarded, which is a switch elsewhere."""
+    """The value of the key ``forwarded``, which is a switch in other servers."""
     if isinstance(value, bool | int) or str(value).lower() in (*ON, *OFF):
         on = str(value).lower() not in OFF
         return "{trust: 127.0.0.1}, with the addresses of your proxies" if on else "off"
@@ -217,26 +217,27 @@ def _certificate(_: Any) -> str:
 
 
 def target(value: Any) -> str:
-    """The application that a text means: shop.wsgi:app of shop/wsgi.py:app, shop.wsgi:application of shop/wsgi.py."""
+    """The MODULE:CALLABLE that a value means: shop.wsgi:app for shop/wsgi.py:app, shop.wsgi:application for
+    shop/wsgi.py."""
     given = value.removeprefix("./").strip() if isinstance(value, str) else ""
     module, _, name = given.partition(":")
     module = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    meant = f"{module}:{name or 'application'}"
-    return meant if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", meant) else "MODULE:CALLABLE"
+    likely = f"{module}:{name or 'application'}"
+    return likely if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", likely) else "MODULE:CALLABLE"
 
 
-_ONE: dict[str, Callable[[Any], str]] = {
+_CONVERTERS: dict[str, Callable[[Any], str]] = {
     "app.wsgi": target,
     "app.asgi": target,
     "listen.mode": _mode,
     "listen.tls": _certificate,
-    "listen.tls.ciphers": lambda value: text(value) if isinstance(value, str) and value else '"ECDHE+AESGCM"',
-    "listen.tls.password": lambda value: text(value) if isinstance(value, str) and value else '"${PASSWORD}"',
-    "listen.proxy_protocol": lambda value: _networks(value, "10.0.0.0/8"),  # the networks of the proxies, no switch
+    "listen.tls.ciphers": lambda value: quoted(value) if isinstance(value, str) and value else '"ECDHE+AESGCM"',
+    "listen.tls.password": lambda value: quoted(value) if isinstance(value, str) and value else '"${PASSWORD}"',
+    "listen.proxy_protocol": lambda value: _networks(value, "10.0.0.0/8"),  # the proxies' networks, not a switch
     "forwarded": _proxies,
     "forwarded.trust": lambda value: _networks(value, "127.0.0.1"),
-    "access_log": _format_or_place,
-    "access_log.to": _place,
+    "access_log": _access_log,
+    "access_log.to": _destination,
     "environment": _variables,
     "name": _name,
     "user": _account,
@@ -244,9 +245,9 @@ _ONE: dict[str, Callable[[Any], str]] = {
 }
 
 
-def text(value: str) -> str:
-    """A text as YAML has it inside of braces: in quotes where it would be something else without, and with two dollars
-    where one would begin a variable."""
+def quoted(value: str) -> str:
+    """A string as YAML inside braces: in quotes where it would be something else without them, and with every dollar
+    doubled so that it begins no variable."""
     from poolctl.config.loader import resolved_tag
 
     plain = re.fullmatch(r"[\w./-](?:[\w./:@+-]*[\w./@+-])?", value) and value[0] not in "-:"

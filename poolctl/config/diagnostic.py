@@ -1,4 +1,4 @@
-"""What is wrong with a topology, where, and how to fix it."""
+"""Findings: what is wrong with a topology, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from poolctl.errors import PoolctlError
 Severity = Literal["error", "warning", "note"]
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML 1.1 parsers count as a line
-MOST = 100  # findings of one kind that are shown; a file with more is the wrong one, or is corrected step by step
-LONGEST = 500  # characters of a message or a help: they quote what a file says, and that may be anything
+MAX_FINDINGS = 100  # of one kind; a file with more is the wrong file, or is fixed step by step
+MAX_TEXT = 500  # characters of a message or a help, which quote the file
 
 
 class Source:
-    """A text that was read: a file, or one --set or --listen of the command line."""
+    """A text that was read: a file, or one --set or --listen option of the command line."""
 
     def __init__(self, name: str, text: str, is_file: bool = True) -> None:
         self.name = name
@@ -32,16 +32,17 @@ class Source:
 
     @property
     def lines(self) -> list[str]:
+        """The lines without their ends."""
         if self._lines is None:
             self._lines = LINE_BREAK.split(self.text)
         return self._lines
 
     def line(self, number: int) -> str:
-        """The 0-based line, empty past the end."""
+        """The line of this 0-based number; empty past the end."""
         return self.lines[number] if number < len(self.lines) else ""
 
     def at(self, index: int, length: int = 1) -> Place:
-        """The place of so many characters of one line."""
+        """The location of ``length`` characters on one line, starting at an index into the text."""
         if self._starts is None:
             self._starts = [0, *(found.end() for found in LINE_BREAK.finditer(self.text))]
         line = bisect_right(self._starts, index) - 1
@@ -50,7 +51,7 @@ class Source:
 
 
 class Span(NamedTuple):
-    """A stretch of a source, 0-based; the end is exclusive."""
+    """A range of a source: 0-based, with an exclusive end."""
 
     line: int
     column: int
@@ -59,6 +60,8 @@ class Span(NamedTuple):
 
 
 class Place(NamedTuple):
+    """A location: a range of a source, shown as FILE:LINE:COLUMN."""
+
     source: Source
     span: Span
 
@@ -69,7 +72,7 @@ class Place(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A second place that has a part in a finding, and what it has to do with it."""
+    """Another location that is involved in a finding, and how."""
 
     place: Place
     text: str
@@ -77,7 +80,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One finding. The message stands alone: it can be understood without the lines around it."""
+    """One finding. The message can be understood on its own, without the lines around it."""
 
     code: str
     message: str
@@ -85,8 +88,8 @@ class Diagnostic:
     help: str = ""  # how to fix it
     related: tuple[Label, ...] = ()
     severity: Severity = "error"
-    notes: tuple[str, ...] = ()  # what else one should know, a sentence each
-    detail: str = ""  # lines that are not poolctl's, a traceback for instance
+    notes: tuple[str, ...] = ()  # further facts, a sentence each
+    detail: str = ""  # lines that are not poolctl's own, such as a traceback
 
     def __post_init__(self) -> None:
         for field in ("message", "help"):
@@ -95,20 +98,20 @@ class Diagnostic:
         object.__setattr__(self, "detail", "\n".join(map(printable, self.detail.splitlines())))
 
     def render(self) -> str:
-        """For people, without colours."""
+        """The finding for people, without colours."""
         from poolctl.config.human import plain  # only findings need it
 
         return plain(self)
 
     @property
     def concise(self) -> str:
-        """In one line."""
+        """The finding on one line."""
         fix = f" ({self.help})" if self.help else ""
         return f"{printable(str(self.place))}: {self.severity}[{self.code}]: {self.message}{fix}"
 
 
 class Invalid(PoolctlError):
-    """A topology that cannot be used, with all that is wrong with it, in the order of the file."""
+    """A topology that cannot be used, with everything that is wrong with it in the order of the file."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = in_order(diagnostics)
@@ -123,8 +126,11 @@ class Unreadable(Invalid):
 
 
 def in_order(diagnostics: Iterable[Diagnostic], sources: Iterable[str] = ()) -> list[Diagnostic]:
-    """By place: one file after the other, then the options of the command line. ``sources``: their names in the order
-    in which they were read; otherwise as the findings have them."""
+    """The findings sorted by location: file by file, then the options of the command line.
+
+    ``sources`` are the names of the files in the order in which they were read; other files follow in the order of the
+    findings.
+    """
     found = list(diagnostics)
     names = dict.fromkeys([*sources, *(each.place.source.name for each in found)])
     rank = {name: number for number, name in enumerate(names)}
@@ -137,16 +143,16 @@ def in_order(diagnostics: Iterable[Diagnostic], sources: Iterable[str] = ()) -> 
 
 
 def number_of(count: int, one: str, several: str = "") -> str:
-    """A number with its noun: 1 error, 2 errors."""
+    """The number with its noun, as in "1 error" or "2 errors"."""
     return f"{count} {one if count == 1 else several or f'{one}s'}"
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
 def printable(text: str) -> str:
-    """Without control characters, which would reach the reader's terminal."""
+    """The text with U+FFFD in place of control characters, which would reach the reader's terminal."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() or character == "\t" else "\ufffd" for character in text)

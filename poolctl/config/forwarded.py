@@ -1,4 +1,4 @@
-"""The key ``forwarded``: which proxies may name their clients."""
+"""The key ``forwarded``: which proxies are trusted to name their clients."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ EVERYBODY = ("*", "all", "any", "everybody", "everyone", "0.0.0.0", "::")
 
 
 def read_network(value: Any) -> str:
-    """The network as text, or unix. Raises ValueError with what is wrong and what would be right."""
+    """The network as a string, or "unix". Raises InvalidValue."""
     if value == "unix":
         return "unix"
     if not isinstance(value, str):
@@ -27,20 +27,20 @@ def read_network(value: Any) -> str:
 
 
 def _network(value: str, error: ValueError) -> str:
-    """What was probably meant by what is no network."""
+    """The help for a string that is not a network."""
     if "host bits" in str(error):  # nearly right
-        return f'the network of it is "{ipaddress.ip_network(value, strict=False)}"'
+        return f"write {ipaddress.ip_network(value, strict=False)} for the network, or {value.partition('/')[0]} alone"
     if value.lower() in EVERYBODY:
         return "name the addresses of your proxies; 0.0.0.0/0 and ::/0 let every client claim any address"
     if value.lower() == "localhost":
-        return "write 127.0.0.1, and ::1 where the proxy connects by IPv6"
+        return "write 127.0.0.1, and ::1 if the proxy connects over IPv6"
     if re.fullmatch(r"[0-9a-fA-F.:/]+([\s,;]+[0-9a-fA-F.:/]+)+", value[:500]):
-        return f"a list needs brackets: [{', '.join(re.split(r'[ ,;]+', value))}]"
+        return f"put a list in brackets: [{', '.join(re.split(r'[ ,;]+', value))}]"
     found = re.fullmatch(r"(\d{1,3})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(?:\.\*){1,3}", value)
     if found:
         octets = [each for each in found.groups() if each]
         return f"write {'.'.join(octets + ['0'] * (4 - len(octets)))}/{8 * len(octets)}"
-    return "names are not looked up: write the address, for instance 127.0.0.1"
+    return "write the address, for instance 127.0.0.1: host names are not resolved"
 
 
 def _as_list(value: Any) -> Any:
@@ -68,7 +68,7 @@ Networks = Annotated[
 
 
 class Forwarded(Part):
-    """Proxies that are believed, and the header that they write."""
+    """The trusted proxies, and the header that they write."""
 
     trust: Networks
     header: Annotated[Literal["x-forwarded", "forwarded"], Field(description="which headers the proxies write")] = (
@@ -77,7 +77,7 @@ class Forwarded(Part):
 
 
 def read_forwarded(value: Any) -> Any:
-    """`off` is None. Raises ValueError for what is no mapping."""
+    """None for `off`, a mapping as given. Raises InvalidValue for anything else."""
     if value is None or value == "off":
         return None
     if isinstance(value, dict | Forwarded):

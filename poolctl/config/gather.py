@@ -1,4 +1,4 @@
-"""One tree from all that a topology is made of: the file, overlays, and options of the command line over them."""
+"""One tree from everything that makes up a topology: the file, overlays, and options of the command line over them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
-from poolctl.config.parse import parsed
+from poolctl.config.parse import parse_source
 from poolctl.config.sources import STDIN, Inputs, read_source
 from poolctl.config.tree import Tree
 
@@ -14,7 +14,7 @@ Step = Callable[[Tree, str], None]
 
 
 def gather(inputs: Inputs) -> Tree:
-    """The tree of a topology. Raises Invalid with all that could not be read or put over, and Unreadable."""
+    """The tree of a topology. Raises Invalid with everything that could not be read or merged, and Unreadable."""
     failed: list[Diagnostic] = []
     if [inputs.file, *inputs.overlays].count("-") > 1:
         place = Place(Source(STDIN, ""), Span(0, 0, 0, 1))
@@ -25,17 +25,17 @@ def gather(inputs: Inputs) -> Tree:
         _each(_file, [inputs.file], tree, failed)
     else:
         tree.file = Source(inputs.file, inputs.text)
-        tree.root = parsed(tree, tree.file)
+        tree.root = parse_source(tree, tree.file)
     if inputs.overlays or inputs.sets or inputs.listen:
         from poolctl.config import overlays  # most topologies are one file
 
-        _each(overlays.overlay, inputs.overlays, tree, failed)
-        _each(overlays.option_set, inputs.sets, tree, failed)
+        _each(overlays.overlay_file, inputs.overlays, tree, failed)
+        _each(overlays.overlay_set, inputs.sets, tree, failed)
         if not failed:
-            overlays.listen(tree, inputs.listen)
+            overlays.overlay_listen(tree, inputs.listen)
     if failed:
         raise Invalid(failed)
-    if any(os.sep in name for name in (inputs.file, *inputs.overlays)):  # otherwise all paths count from here
+    if any(os.sep in name for name in (inputs.file, *inputs.overlays)):  # otherwise all paths are relative to here
         from poolctl.config.paths import resolve_paths
 
         resolve_paths(tree)
@@ -54,4 +54,4 @@ def _each(step: Step, texts: Sequence[str], tree: Tree, failed: list[Diagnostic]
 
 def _file(tree: Tree, path: str) -> None:
     tree.file = read_source(path)
-    tree.root = parsed(tree, tree.file)
+    tree.root = parse_source(tree, tree.file)

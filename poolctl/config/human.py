@@ -1,7 +1,7 @@
-"""A finding as people read it: the message, the place, the lines themselves with carets below, and the fix.
+"""A finding for people: the message, the location, the lines themselves with carets below them, and the fix.
 
-The form is that of rustc and ruff. It is made as segments, a text and the role that it has, so that a pipe gets the
-texts and a terminal gets colours by the roles.
+The layout is that of rustc and ruff. It is built of segments, each a text with its role, so that a pipe gets the texts
+and a terminal gets colours by role.
 """
 
 from __future__ import annotations
@@ -12,34 +12,36 @@ from typing import NamedTuple
 
 from poolctl.config.diagnostic import Diagnostic, Place, Source, printable
 
-WIDEST = 160  # columns of a source line; of a longer one the part around the span is shown
+WIDEST = 160  # columns of a source line; only the part around the span is shown of a longer one
 NARROWEST = 20
-BEFORE = 50  # columns of it that stay before the span, a third where there is little room
+BEFORE = 50  # columns that are kept before the span, or a third of the room where there is little
 DOTS = "..."
 
 
 class Segment(NamedTuple):
-    """``role``: the severity, or message, gutter, source, mark, label, help."""
+    """A piece of a line. ``role`` is the severity, or one of message, gutter, source, mark, label and help."""
 
     role: str
     text: str
 
 
 class Page(NamedTuple):
-    """What findings are written to. ``columns``: of a terminal, at which sentences are wrapped between words, and in
-    which carets stay below what they mean; 0: none. ``encoding``: what it does not have takes the width of its
-    escape."""
+    """The page that findings are written to.
+
+    ``columns`` is the width of a terminal, at which sentences are wrapped; 0 does not wrap. ``encoding`` is that of the
+    output: a character that it lacks is as wide as its escape.
+    """
 
     columns: int = 0
     encoding: str = ""
 
     def room(self, width: int) -> int:
-        """Columns for a source line behind line numbers of this width."""
+        """The columns for a source line after line numbers of this width."""
         room = self.columns - width - len(" | ") - 2 * len(DOTS)
         return max(NARROWEST, min(room, WIDEST)) if self.columns else WIDEST
 
     def blank(self, character: str) -> str:
-        """What is as wide as a character. Tabs stay tabs, so that carets stand below what they mean."""
+        """White space as wide as a character. Tabs stay tabs, so that carets line up with what they mark."""
         if character == "\t":
             return "\t"
         shown = printable(character)
@@ -56,7 +58,7 @@ PLAIN = Page()
 
 
 class _Mark(NamedTuple):
-    """What is marked in one line."""
+    """A range that is marked in the source, with its label."""
 
     place: Place
     text: str
@@ -64,7 +66,7 @@ class _Mark(NamedTuple):
 
 
 def plain(diagnostic: Diagnostic, page: Page = PLAIN) -> str:
-    """The lines of a finding without colours, and without the last one's end."""
+    """The finding without colours and without a final newline."""
     return "\n".join("".join(segment.text for segment in line) for line in lines(diagnostic, page))
 
 
@@ -88,7 +90,7 @@ def lines(diagnostic: Diagnostic, page: Page = PLAIN) -> Iterator[list[Segment]]
 
 
 def _wrapped(before: list[Segment], role: str, text: str, columns: int, indent: str) -> Iterator[list[Segment]]:
-    """A sentence behind its label, in lines that a terminal need not break; a word that is longer stays whole."""
+    """A sentence after its label, wrapped to the columns; a longer word stays whole."""
     if not columns:
         yield [*before, Segment(role, text)]
         return
@@ -100,7 +102,7 @@ def _wrapped(before: list[Segment], role: str, text: str, columns: int, indent: 
 
 
 def _behind(gutter: Segment, role: str, text: str, columns: int) -> Iterator[list[Segment]]:
-    """A line in which each part stands behind the gutter, the others a little further in."""
+    """A line behind the gutter, wrapped to the columns, with continuation lines indented further."""
     room = columns - len(gutter.text)
     hang = " " * (len(text) - len(text.lstrip()) + 4)
     parts = _between_words(text, room, hang) if columns and len(text) > room else [text]
@@ -121,7 +123,7 @@ def _between_words(text: str, columns: int, indent: str) -> list[str]:
 
 
 def _excerpts(diagnostic: Diagnostic, page: Page) -> Iterator[list[Segment]]:
-    """The marked lines, one source after the other, that of the finding itself first."""
+    """The marked lines, source by source, that of the finding itself first."""
     marks = [_Mark(diagnostic.place, "", True)]
     marks += [_Mark(label.place, label.text, False) for label in diagnostic.related]
     width = _width(diagnostic)
@@ -132,7 +134,7 @@ def _excerpts(diagnostic: Diagnostic, page: Page) -> Iterator[list[Segment]]:
     for source in sources:
         here = [mark for mark in marks if mark.place.source is source]
         if not source.text and diagnostic.code == "PC100":
-            continue  # the message has the name, and there is nothing to show
+            continue  # the message gives the name, and there is nothing to show
         arrow = "-->" if source is diagnostic.place.source else ":::"
         yield [Segment("gutter", f"{' ' * width}{arrow} "), Segment("source", printable(str(here[0].place)))]
         if source.text:
@@ -171,7 +173,7 @@ def _carets(mark: _Mark, text: str, offset: int, last: int, width: int, page: Pa
     end = min(end, len(text), last)
     lead = "".join(map(page.blank, text[offset : span.column].ljust(span.column - offset)))
     if offset:
-        lead = f"{' ' * len(DOTS)}{lead}"  # below the dots that stand for what is left out
+        lead = f"{' ' * len(DOTS)}{lead}"  # below the dots for what was cut off
     sign = "^" if mark.primary else "-"
     stroke = sign * max(1, sum(len(page.blank(character)) for character in text[span.column : end]))
     role = "mark" if mark.primary else "label"
@@ -186,7 +188,7 @@ def _carets(mark: _Mark, text: str, offset: int, last: int, width: int, page: Pa
 
 
 def _window(text: str, column: int, widest: int) -> tuple[int, str]:
-    """The part of a line that is shown, and the column that it begins at."""
+    """The column at which the visible part of a line begins, and that part."""
     if len(text) <= widest:
         return 0, text
     offset = max(0, column - min(BEFORE, widest // 3))

@@ -1,8 +1,8 @@
-"""Characters that look like others, or like nothing, where they change what a file says.
+"""Characters that look like others, or are invisible, where they change the meaning of a file.
 
-They come with text that was copied from a page: a no-break space is a letter to YAML, and typographic quotes quote
-nothing. Inside a quoted text, a block of text or a comment they are right; elsewhere each kind is said once, and the
-file is read as it was meant, so that nothing else has to be said of it.
+They come with text that was copied from a web page: a no-break space is a letter to YAML, and typographic quotes do not
+quote. They are fine inside a quoted string, a block scalar or a comment; elsewhere each character is reported once, and
+the file is read as it was meant, so that there are no further findings about it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import MOST, Diagnostic, Invalid, Source
+from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Invalid, Source
 
 SPACE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-NOTHING = "\u00ad\u200b\u200e\u200f\u2060\ufeff"  # not those that join letters, U+200C and U+200D
+NOTHING = "\u00ad\u200b\u200e\u200f\u2060\ufeff"  # without the joiners U+200C and U+200D, which belong to words
 QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb"
 SPACES = "".join(chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000))  # the same
 ANY = re.compile(f"[{SPACE}{NOTHING}{QUOTES}]")
@@ -36,7 +36,7 @@ class _Scalar(NamedTuple):
 
 
 def compose(source: Source, text: str, strictly: Compose) -> tuple[Node | None, list[Diagnostic]]:
-    """The document as it was meant, and what is wrong with it. ``strictly`` reads a text, or raises Invalid."""
+    """The document as it was meant, and the findings about it. ``strictly`` reads a text or raises Invalid."""
     spaces = [found.start() for found in _SPACE.finditer(text)]
     wrong: list[int] = []
     if spaces:
@@ -54,15 +54,15 @@ def compose(source: Source, text: str, strictly: Compose) -> tuple[Node | None, 
     try:
         node = strictly(text)
     except Invalid as invalid:
-        raise Invalid(_because(invalid.diagnostics, source)) from None
+        raise Invalid(_with_cause(invalid.diagnostics, source)) from None
     found = [*wrong]
     for scalar in _scalars(node) if node is not None else ():
-        found += _made_visible(scalar, text)
-    return node, list(_said(source, sorted(found)))
+        found += _clean(scalar, text)
+    return node, list(_findings(source, sorted(found)))
 
 
 def _scalars(root: Node) -> list[_Scalar]:
-    """All scalars, in the order of the text."""
+    """All scalars in the order of the text."""
     seen: set[int] = set()
     found: list[_Scalar] = []
 
@@ -85,7 +85,7 @@ def _scalars(root: Node) -> list[_Scalar]:
 
 
 class _Harmless:
-    """Where a space of another kind does no harm: in a text, or in a comment."""
+    """Where an unusual space does no harm: in a string or in a comment."""
 
     def __init__(self, text: str, scalars: list[_Scalar]) -> None:
         self.text = text
@@ -94,28 +94,28 @@ class _Harmless:
         self._comments: dict[int, int] = {}  # of each line, by its start: where its comment begins
 
     def at(self, index: int) -> bool:
-        if self._in_a_text(index):
+        if self._in_a_scalar(index):
             return True
         line = self.text.rfind("\n", 0, index) + 1
         if line not in self._comments:
             self._comments[line] = self._comment(line)
         return index > self._comments[line]
 
-    def _in_a_text(self, index: int) -> bool:
+    def _in_a_scalar(self, index: int) -> bool:
         number = bisect_right(self._starts, index) - 1
         return number >= 0 and index < self.scalars[number].end
 
     def _comment(self, line: int) -> int:
-        """Where the comment of a line begins; past the end of the text where there is none."""
+        """The index at which the comment of a line begins; past the end of the text where there is none."""
         end = self.text.find("\n", line)
         for found in re.finditer(r"(?:^|(?<=[ \t]))#", self.text[line : end if end >= 0 else None]):
-            if not self._in_a_text(line + found.start()):
+            if not self._in_a_scalar(line + found.start()):
                 return line + found.start()
         return len(self.text)
 
 
-def _made_visible(scalar: _Scalar, text: str) -> Iterator[int]:
-    """Where a plain scalar has what cannot be seen, or quotes that are none; they are taken out of it."""
+def _clean(scalar: _Scalar, text: str) -> Iterator[int]:
+    """Remove invisible characters and typographic quotes from a plain scalar; yields where they were."""
     node = scalar.node
     if node.style is not None or not ANY.search(node.value):
         return
@@ -123,7 +123,7 @@ def _made_visible(scalar: _Scalar, text: str) -> Iterator[int]:
         yield found.start()
     node.value = _NOTHING.sub("", node.value)
     kept = node.value.strip(SPACES)
-    if kept != node.value:  # where no other reading of the file makes them ordinary ones
+    if kept != node.value:  # spaces that could not be replaced by ordinary ones before
         yield from (place for place in (scalar.start, scalar.end - 1) if text[place] in SPACES)
         node.value = kept
     quoted = _QUOTED.fullmatch(node.value)
@@ -132,8 +132,8 @@ def _made_visible(scalar: _Scalar, text: str) -> Iterator[int]:
         node.value = quoted[1]
 
 
-def _said(source: Source, indexes: list[int]) -> Iterator[Diagnostic]:
-    """One finding for each character, at its first place."""
+def _findings(source: Source, indexes: list[int]) -> Iterator[Diagnostic]:
+    """One finding for each character, at its first location."""
     places: dict[str, list[int]] = {}
     for index in indexes:
         places.setdefault(source.text[index], []).append(index)
@@ -142,14 +142,15 @@ def _said(source: Source, indexes: list[int]) -> Iterator[Diagnostic]:
         while source.text[where[0] + length : where[0] + length + 1] == character:
             length += 1
         place = source.at(where[0], length)
-        lines = list(dict.fromkeys(source.at(index).span.line + 1 for index in where[:MOST]))[1:]
-        several = f"the same stands in line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:20]))}" if lines else ""
-        name = f"{unicodedata.name(character, 'a character').lower()} (U+{ord(character):04X})"
-        message, help_ = f"{_article(name)} {name}, which cannot be seen", "delete it"
+        lines = list(dict.fromkeys(source.at(index).span.line + 1 for index in where[:MAX_FINDINGS]))[1:]
+        several = f"also on line{'s' * (len(lines) > 1)} {', '.join(map(str, lines[:20]))}" if lines else ""
+        name = f"{unicodedata.name(character, 'character').lower()} (U+{ord(character):04X})"
+        message, help_ = f"{_article(name)} {name}, which is invisible", "delete it"
         if _SPACE.match(character):
-            message, help_ = f"{_article(name)} {name}, which is no space in YAML", "replace it with an ordinary space"
+            message = f"{_article(name)} {name}, which YAML does not treat as a space"
+            help_ = "replace it with an ordinary space"
         elif not _NOTHING.match(character):
-            message = f"{_article(name)} {name}, which quotes nothing in YAML"
+            message = f"{_article(name)} {name}, which YAML does not treat as a quote"
             help_ = "write straight quotes, \" or '"
         yield Diagnostic("PC102", message, place, help_, notes=(several,) if several else ())
 
@@ -158,10 +159,10 @@ def _article(name: str) -> str:
     return "an" if name[0] in "aeio" else "a"
 
 
-def _because(found: list[Diagnostic], source: Source) -> list[Diagnostic]:
-    """What the parser says, or the character in that line that is the reason of it."""
+def _with_cause(found: list[Diagnostic], source: Source) -> list[Diagnostic]:
+    """The parser's findings, or in their place the character on that line which caused them."""
     lines = {each.place.span.line for each in found}
     here = next(
         (each.start() for each in ANY.finditer(source.text) if source.at(each.start()).span.line in lines), None
     )
-    return found if here is None else list(_said(source, [here]))
+    return found if here is None else list(_findings(source, [here]))

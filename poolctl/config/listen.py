@@ -1,4 +1,4 @@
-"""The key ``listen``: an address, a mapping with an address ``at`` and what belongs to it, or a list of those."""
+"""The key ``listen``: an address, a mapping with an address ``at`` and its options, or a list of these."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Self
@@ -13,7 +13,7 @@ from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.tls import Tls
 
-# As ``parse_address`` reads them, but for the range of ports.
+# What ``parse_address`` accepts, except for the range of ports.
 ADDRESS = {
     "type": "string",
     "pattern": r"^(tcp://(\[[^\[\]]+\]|[^:\[\]/@\s]+):[0-9]{1,5}|unix:///.*[^/]|fd://[0-9]{1,6})$",
@@ -27,7 +27,7 @@ def _protocol(value: Any) -> Any:
 
 
 class Entry(Part):
-    """One member of the list."""
+    """One entry of the list."""
 
     at: Annotated[
         Address,
@@ -37,26 +37,26 @@ class Entry(Part):
         Field(description="where to listen: tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
     ]
     mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
-    owner: Annotated[Account, Field(description="its user")] = ""
-    group: Annotated[Account, Field(description="its group")] = ""
-    tls: Annotated[Tls | None, Field(description="speak TLS")] = None
+    owner: Annotated[Account, Field(description="user that owns the socket's file")] = ""
+    group: Annotated[Account, Field(description="group of the socket's file")] = ""
+    tls: Annotated[Tls | None, Field(description="TLS on this address")] = None
     proxy_protocol: Annotated[
         Networks | None, Field(description="proxies whose connections begin with a PROXY header")
     ] = None
     protocol: Annotated[
-        Any, BeforeValidator(_protocol), of_axis("protocol"), Field(description="another one than the topology's")
+        Any, BeforeValidator(_protocol), of_axis("protocol"), Field(description="a protocol other than the topology's")
     ] = None
 
     @model_validator(mode="after")
     def _unix_only(self) -> Self:
         for key in ("mode", "owner", "group"):
             if key in self.model_fields_set and self.at.scheme != "unix":
-                raise InvalidValue(f"{key} is for unix:// addresses, and {self.at} is not one", "leave it out")
+                raise InvalidValue(f"{key} applies only to unix:// addresses, not to {self.at}", "leave it out")
         return self
 
     @property
     def address(self) -> Address:
-        """Where to listen, with its permissions."""
+        """The address with its options."""
         return replace(
             self.at,
             mode=self.mode,
@@ -69,7 +69,7 @@ class Entry(Part):
 
 
 def _as_list(value: Any) -> Any:
-    """A number too, which is no address: what is said of it is said of an address then."""
+    """A list of one for a single entry, and for a number too, which is then reported as an invalid address."""
     if isinstance(value, str | dict | int):
         return [value]
     if not isinstance(value, list | tuple):
@@ -82,7 +82,7 @@ def _as_mapping(value: Any) -> Any:
 
 
 def _through_entry(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """An address is read as an entry, whose findings have their places."""
+    """The schema that reads an address as an entry, so that findings about its keys have their locations."""
     entry = handler.generate_schema(Annotated[Entry, BeforeValidator(_as_mapping)])
     return core_schema.no_info_after_validator_function(lambda read: read.address, entry)
 

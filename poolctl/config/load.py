@@ -1,4 +1,4 @@
-"""From a file, and what the command line puts over it, to a topology with the place of every word."""
+"""From a file and the overlays of the command line to a topology with the location of every word."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from poolctl.config.validation_errors import findings, shown
 
 
 class Document(NamedTuple):
-    """A topology and where each of its words stands."""
+    """A topology, and the tree with the location of each of its words."""
 
     topology: Topology
     tree: Tree
 
 
 class Draft(NamedTuple):
-    """What can be said of a file, valid or not: its findings so far, and the axes that are readable."""
+    """What is known about a file, valid or not: its findings so far, and the axes that could be read."""
 
     tree: Tree
     choices: dict[str, Choice]
@@ -39,27 +39,28 @@ class Draft(NamedTuple):
 
 
 def load(path: str, sets: Sequence[str] = (), listen: Sequence[str] = (), overlays: Sequence[str] = ()) -> Document:
-    """The topology of a file. ``sets`` are KEY=VALUE as of --set, ``listen`` addresses in place of the file's.
+    """The topology of a file. ``sets`` are KEY=VALUE as for --set; ``listen`` are addresses that replace the file's.
 
-    Raises Invalid with everything that is wrong, Unreadable when the file does not exist.
+    Raises Invalid with everything that is wrong, and Unreadable when a file cannot be read.
     """
     read = draft(Inputs(path, tuple(overlays), tuple(sets), tuple(listen)))
     if read.topology is None:
-        raise Invalid(read.tree.told(read.findings))
+        raise Invalid(read.tree.report(read.findings))
     return Document(read.topology, read.tree)
 
 
 def draft(inputs: Inputs) -> Draft:
-    """As load, but findings about the content are returned. Raises Invalid when it is no YAML, and Unreadable."""
+    """The draft of a topology, with the findings about its content. Raises Invalid when it is not YAML, Unreadable
+    when a file cannot be read."""
     return examine(gather(inputs), default_name(inputs.file))
 
 
 def examine(tree: Tree, name: str) -> Draft:
-    """Everything that can be said of the words alone."""
+    """The draft of a tree: everything that can be found out from the words alone."""
     correct_typos(tree, Shape(_keys_of, _owners_of))
     value = tree.value()
     if not isinstance(value, dict) or not value.keys() & Topology.model_fields.keys():
-        from poolctl.config.other_formats import other_format  # few are of another kind
+        from poolctl.config.other_formats import other_format  # few files are in another format
 
         other = other_format(tree.file, "PC201")
         if other is not None:
@@ -67,8 +68,8 @@ def examine(tree: Tree, name: str) -> Draft:
             return Draft(tree, {}, [other], None)
     if not isinstance(value, dict):
         message = f"a topology is a mapping of keys, not {shown(value)}"
-        message = "the file is empty, and a topology has at least an app" if tree.root is None else message
-        help_ = f"write {_app_meant(value)}"
+        message = "the file is empty: a topology needs at least an app" if tree.root is None else message
+        help_ = f"write {_shortest(value)}"
         return Draft(tree, {}, [Diagnostic("PC201", message, tree.at_value(()), help_)], None)
     data: dict[str, Any] = {"name": name} | {key: part for key, part in value.items() if not key.startswith("x-")}
     choices: dict[str, Choice] = {}
@@ -87,13 +88,13 @@ def examine(tree: Tree, name: str) -> Draft:
     except ValidationError as error:
         details = [each for each in error.errors() if not (each["type"] == "missing" and each["loc"][0] in faulty)]
         located = [(tuple(each["loc"]), each) for each in details]
-        return Draft(tree, choices, found_in_axes + findings(tree, located, _keys, _elsewhere), None)
-    found = found_in_axes + _twice(topology, tree)
+        return Draft(tree, choices, found_in_axes + findings(tree, located, _keys, _suggest), None)
+    found = found_in_axes + _duplicate_addresses(topology, tree)
     return Draft(tree, choices, found, None if found or tree.findings else topology)
 
 
-def _app_meant(value: Any) -> str:
-    """The shortest topology, with the app that was named alone."""
+def _shortest(value: Any) -> str:
+    """The shortest topology for a value that is not a mapping, with the app that it names, if any."""
     if isinstance(value, str) and is_target(value):
         return f"app: {{wsgi: {value}}}"
     if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
@@ -111,7 +112,7 @@ NESTED: dict[str, type[BaseModel]] = {
 
 
 MAPPINGS = (*AXES, *NESTED, "environment")
-# What a mapping of an axis may have at its beginning, whatever its word is.
+# The keys that the mapping of an axis may have whatever its word is.
 INSIDE = {axis: {"use", "kind", *SHORT.get(axis, ())} for axis in AXES} | {"pool": {"use", "kind", "size", "threads"}}
 
 
@@ -123,7 +124,7 @@ OWNERS: dict[Path, Collection[str]] = {
 
 
 def _keys_of(path: Path) -> Collection[str] | None:
-    """The keys of a mapping, as far as they are known before anything else of it is."""
+    """The keys of the mapping at a path, as far as they are known before the word of its axis; None: any keys."""
     if len(path) == 1 and path[0] in INSIDE:
         return INSIDE[str(path[0])]
     if not path or path[0] in NESTED:
@@ -132,11 +133,11 @@ def _keys_of(path: Path) -> Collection[str] | None:
 
 
 def _owners_of(path: Path) -> Collection[str]:
-    """Those of them that hold a mapping."""
+    """Those of its keys that hold a mapping."""
     return OWNERS.get(path, ())
 
 
-def _elsewhere(key: str, around: Any) -> str:
+def _suggest(key: str, around: Any) -> str:
     from poolctl.config.suggestions import suggest_key  # only findings need it
 
     return suggest_key(key, NESTED, around)
@@ -151,7 +152,7 @@ def _keys(path: tuple[str | int, ...]) -> list[str]:
     return list(part.model_fields)
 
 
-def _twice(topology: Topology, tree: Tree) -> list[Diagnostic]:
+def _duplicate_addresses(topology: Topology, tree: Tree) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     first: dict[object, int] = {}
     for index, address in enumerate(topology.listen):

@@ -1,7 +1,7 @@
-"""YAML 1.2 core types to nodes with places. What stock PyYAML takes silently is refused.
+"""YAML with the core types of YAML 1.2 to nodes with locations. What stock PyYAML accepts silently is refused.
 
-A topology is composed, not constructed: every check here works on the graph of nodes, before anything is built from
-it, so a small file that expands to millions of values costs nothing.
+A topology is composed, not constructed: every check works on the graph of nodes, before values are built from it, so a
+small file that expands to millions of values costs nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from poolctl.config.diagnostic import Diagnostic, Invalid, Label, Place, Source, Span
 
-# A topology takes a few lines, and these bounds are far above any; they keep what a file can cost below 200 ms.
+# A topology takes a few lines, far below these bounds; they keep the cost of any file below 200 ms.
 MAX_BYTES = 64 << 10
-MAX_NODES = 3_000  # values as they are written
-MAX_VALUES = 10_000  # with all aliases written out
+MAX_NODES = 3_000  # values as written
+MAX_VALUES = 10_000  # values with all aliases expanded
 MAX_DEPTH = 64
 TOO_DEEP = f"the file is nested more than {MAX_DEPTH} levels deep"
 
@@ -37,8 +37,8 @@ RESOLUTION = [
         list("-+.0123456789"),
     ),
 ]
-NO_TEXT = re.compile("[\x00\ud800-\udfff]")
-ODD = re.compile("[\u00a0-\u00bb\u1680\u2000-\u2060\u3000\ufeff]")  # among them all that config.invisible knows
+NO_TEXT = re.compile("[\x00\ud800-\udfff]")  # cannot be encoded or passed to the kernel
+ODD = re.compile("[\u00a0-\u00bb\u1680\u2000-\u2060\u3000\ufeff]")  # includes all that config.invisible knows
 PATTERNS = {tag: pattern for tag, pattern, _ in RESOLUTION}
 
 
@@ -62,13 +62,13 @@ class TopologyLoader(yaml.SafeLoader):
             self.depth -= 1
 
     def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
-        # The scanner reads ahead as long as a bracket may begin a key, and looks at all open ones for each token.
+        # The scanner reads ahead as long as a bracket may begin a key, and scans all open brackets for each token.
         if self.flow_level >= MAX_DEPTH:
             raise TooMuch(None, None, TOO_DEEP, self.get_mark())
         super().fetch_flow_collection_start(token)
 
     def _too_much(self, problem: str) -> TooMuch:
-        """An exception like the parser's own, so that it gets its place as they do."""
+        """An exception like the parser's own, so that it has a location like they do."""
         return TooMuch(None, None, problem, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
 
 
@@ -77,16 +77,16 @@ for _tag, _pattern, _first in RESOLUTION:
 
 
 class TooMuch(yaml.MarkedYAMLError):
-    """More levels or values than a topology has any use for."""
+    """The file has more levels or values than a topology could need."""
 
 
 def resolved_tag(text: str) -> str:
-    """The tag that a plain scalar of this text has in YAML 1.2."""
+    """The tag of a plain scalar with this text in YAML 1.2."""
     return next((tag for tag, pattern, _ in RESOLUTION if pattern.match(text)), STR)
 
 
 class Parsed(NamedTuple):
-    """A document, what is wrong with its nodes, and those whose values are not what was meant, by their identity."""
+    """A document, the findings about its nodes, and the nodes whose values are not what was meant, by identity."""
 
     node: Node | None
     findings: list[Diagnostic]
@@ -94,7 +94,7 @@ class Parsed(NamedTuple):
 
 
 def parse(source: Source, blank: int = 0) -> Node | None:
-    """The one document of a text; None when it is empty. Raises Invalid with all that is wrong with it."""
+    """The one document of a text; None when it is empty. Raises Invalid with everything that is wrong with it."""
     parsed = compose(source, blank)
     if parsed.findings:
         raise Invalid(parsed.findings)
@@ -102,20 +102,21 @@ def parse(source: Source, blank: int = 0) -> Node | None:
 
 
 def compose(source: Source, blank: int = 0) -> Parsed:
-    """The one document of a text, with what can be read although something is wrong.
+    """The one document of a text, as far as it can be read, and what is wrong with the rest.
 
-    The first ``blank`` characters are the command line's own and no YAML. Raises Invalid where nothing can be read.
+    The first ``blank`` characters belong to the command line and are not YAML. Raises Invalid where nothing can be
+    read.
     """
     text = " " * blank + source.text[blank:]
     if ODD.search(text):
-        from poolctl.config import invisible  # most texts have nothing of the kind
+        from poolctl.config import invisible  # few texts have such characters
 
         node, found = invisible.compose(source, text, lambda text: _read(source, text))
     else:
         try:
             node, found = _read(source, text), []
         except Invalid as invalid:
-            from poolctl.config.recovery import recover  # most texts have no such mistake
+            from poolctl.config.recovery import recover  # few texts have syntax errors
 
             rest = recover(text, invalid.diagnostics[0], lambda entry: _read(source, entry)) if not blank else None
             if rest is None:
@@ -132,7 +133,7 @@ def _read(source: Source, text: str) -> Node | None:
     except yaml.reader.ReaderError as error:
         place = source.at(error.position)
         message = f"the character U+{error.character:04X} is not allowed"
-        help_ = "remove it; in double quotes it is written as an escape"
+        help_ = "remove it, or write it as an escape in double quotes"
         raise Invalid([Diagnostic("PC102", message, place, help_)]) from None
     loader.name = source.name  # every mark carries it: a node knows which text it came from
     try:
@@ -155,8 +156,8 @@ def _single(loader: TopologyLoader, source: Source) -> Node | None:
     if not loader.check_event(yaml.StreamEndEvent):
         mark = loader.peek_event().start_mark  # type: ignore[no-untyped-call]
         place = Place(source, Span(mark.line, mark.column, mark.line, mark.column + 3))
-        message = "a second document begins here, and a topology is one document"
-        raise Invalid([Diagnostic("PC106", message, place, "keep one topology in a file")])
+        message = "a second document begins here, but a topology is a single document"
+        raise Invalid([Diagnostic("PC106", message, place, "keep one topology per file")])
     return node
 
 
@@ -164,43 +165,43 @@ def _too_much(error: TooMuch, source: Source) -> Diagnostic:
     mark = error.problem_mark
     assert mark is not None
     place = Place(source, Span(mark.line, mark.column, mark.line, mark.column + 1))
-    return Diagnostic("PC108", str(error.problem), place, "check that this is the right file: a topology needs few")
+    return Diagnostic("PC108", str(error.problem), place, "check that this is the right file: a topology is small")
 
 
 def check(root: Node, source: Source) -> Parsed:
-    """What the graph of nodes has that a topology must not have. What can be left out is taken out of the nodes.
+    """The nodes with the findings about what a topology must not have, which is removed from them where possible.
 
-    Raises Invalid where values would have no end.
+    Raises Invalid where the values would be endless.
     """
     walk = _Walk(source)
     values = walk.values(root)
     if values > MAX_VALUES and not walk.endless:
-        message = f"with its aliases written out the file has more than {MAX_VALUES} values"
+        message = f"with its aliases expanded the file has more than {MAX_VALUES} values"
         walk.endless = True
-        walk.say("PC108", message, root, "use fewer aliases")
+        walk.report("PC108", message, root, "use fewer aliases")
     if walk.endless:
         raise Invalid(walk.findings)
     return Parsed(root, walk.findings, walk.unusable)
 
 
 class _Walk:
-    """One visit of every node, however often aliases name it."""
+    """Visits every node once, however often aliases refer to it."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.findings: list[Diagnostic] = []
         self.unusable: dict[int, Node] = {}
         self.endless = False
-        self._counted: dict[int, int] = {}  # node to the values that it stands for
+        self._counted: dict[int, int] = {}  # the number of values of each visited node
         self._open: set[int] = set()
 
-    def say(self, code: str, message: str, node: Node, help_: str = "", related: tuple[Label, ...] = ()) -> None:
+    def report(self, code: str, message: str, node: Node, help_: str = "", related: tuple[Label, ...] = ()) -> None:
         self.findings.append(Diagnostic(code, message, place_of(self.source, node), help_, related))
 
     def values(self, node: Node) -> int:
         if id(node) in self._open:
             self.endless = True
-            self.say("PC107", "this value contains an alias of itself", node, "write the value instead of the alias")
+            self.report("PC107", "this value contains an alias to itself", node, "write the value instead of the alias")
             return 1
         if id(node) not in self._counted:
             self._open.add(id(node))
@@ -221,13 +222,13 @@ class _Walk:
         return 1
 
     def _text(self, node: Node) -> None:
-        """An escape may name what no text can have; whoever encodes it, or hands it to the kernel, would fail."""
+        """Report an escape for NUL or a surrogate: encoding the value, or passing it to the kernel, would fail."""
         if NO_TEXT.search(node.value):
-            self._without(node, "PC102", "an escape here names a character that a text cannot have", "remove it")
+            self._reject(node, "PC102", "an escape here stands for a character that is not allowed", "remove it")
 
-    def _without(self, node: Node, code: str, message: str, help_: str) -> None:
-        """Say what is wrong with a value, and let nothing else be said of it."""
-        self.say(code, message, node, help_)
+    def _reject(self, node: Node, code: str, message: str, help_: str) -> None:
+        """Report what is wrong with a value, and allow no further findings about it."""
+        self.report(code, message, node, help_)
         self.unusable[id(node)] = node
         if isinstance(node, ScalarNode):
             node.tag, node.value = STR, ""
@@ -235,49 +236,52 @@ class _Walk:
     def _tag(self, node: Node, known: tuple[str, ...]) -> None:
         if node.tag not in known:
             tag = node.tag.replace(CORE, "!!")
-            self._without(node, "PC105", f'the tag "{tag}" has no meaning here', "leave the tag out")
+            self._reject(node, "PC105", f'the tag "{tag}" is not allowed here', "remove the tag")
         elif isinstance(node, ScalarNode) and node.tag != STR and not PATTERNS[node.tag].match(node.value):
-            message = f'"{node.value}" is not a value of the tag "{node.tag.replace(CORE, "!!")}"'
-            self._without(node, "PC105", message, "leave the tag out")
+            message = f'"{node.value}" is not a valid {node.tag.replace(CORE, "!!")}'
+            self._reject(node, "PC105", message, "remove the tag")
         elif node.tag == INT and len(node.value) > 40:
-            self._without(node, "PC108", "a number of more than 40 digits", "put a text of digits in quotes")
+            help_ = "write a smaller number, or put a string of digits in quotes"
+            self._reject(node, "PC108", "a number of more than 40 digits", help_)
 
     def _keys(self, node: MappingNode) -> None:
         seen: dict[str, Node] = {}
         kept = []
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self._no_key(node, key)
+                self._complex_key(node, key)
             elif key.value == "<<" and key.style is None:
-                self.say("PC109", 'the merge key "<<" is not part of YAML 1.2', key, "write its keys here")
+                self.report(
+                    "PC109", 'the merge key "<<" is not part of YAML 1.2', key, "write the merged keys out here"
+                )
             elif NO_TEXT.search(key.value):
                 self._text(key)
             elif key.value in seen:
-                self._twice(key, seen[key.value])
+                self._duplicate(key, seen[key.value])
             else:
                 seen[key.value] = key
                 kept.append((key, value))
         node.value = kept
 
-    def _no_key(self, node: MappingNode, key: Node) -> None:
-        """A list or a mapping where a key should be; two braces are those of a template."""
+    def _complex_key(self, node: MappingNode, key: Node) -> None:
+        """Report a list or a mapping as a key; double braces come from a template."""
         if isinstance(key, MappingNode) and len(node.value) == 1 and node.flow_style and key.flow_style:
             self.unusable[id(node)] = node
-            message, help_ = "braces in braces", "write one pair of braces; a variable of the environment is ${NAME}"
-            self.say("PC109", message, node, help_)
+            help_ = "use one pair of braces for a mapping, or ${NAME} for an environment variable"
+            self.report("PC109", "braces directly inside braces", node, help_)
             return
-        self.say("PC109", "a key is not plain text", key, "put a text with brackets or braces in quotes")
+        self.report("PC109", "a key must be a plain string", key, "put a string with brackets or braces in quotes")
 
-    def _twice(self, key: ScalarNode, first: Node) -> None:
+    def _duplicate(self, key: ScalarNode, first: Node) -> None:
         line, again = first.start_mark.line + 1, key.start_mark.line + 1
         where = f"lines {line} and {again}" if line != again else f"line {line}"
         message = f'duplicate key "{key.value}" ({where})'
         related = (Label(place_of(self.source, first), "first given here"),)
-        self.say("PC104", message, key, "keep one of the two", related)
+        self.report("PC104", message, key, "keep one of the two", related)
 
 
 def place_of(source: Source, node: Node) -> Place:
-    """Where a node stands, without the line breaks that follow a block."""
+    """The location of a node, without the line breaks that follow a block."""
     start, end = node.start_mark, node.end_mark
     if end.line > start.line and end.column == 0:  # a block ends where the next key begins
         return Place(source, Span(start.line, start.column, start.line, len(source.line(start.line).rstrip())))
@@ -285,7 +289,7 @@ def place_of(source: Source, node: Node) -> Place:
 
 
 def construct(node: Node) -> Any:
-    """Plain values: dict, list, str, int, float, bool, None. Only for nodes that were checked."""
+    """The plain value of a checked node: dict, list, str, int, float, bool or None."""
     if isinstance(node, MappingNode):
         return {key.value: construct(value) for key, value in node.value}
     if isinstance(node, SequenceNode):

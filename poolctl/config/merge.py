@@ -1,8 +1,8 @@
-"""One topology put over another: JSON Merge Patch (RFC 7396) on nodes, which know where they were written.
+"""One topology merged into another: JSON Merge Patch (RFC 7396) on nodes, which know where they were written.
 
-Mappings are merged key by key, anything else replaces what was there, and null takes a key away, so that its default
-holds again. A component is one thing: a mapping that names another one than the topology below replaces it whole, with
-the options that belonged to the other. ``pool: thread`` below ``pool: {size: 4}`` is ``{kind: thread, size: 4}``.
+Mappings are merged key by key, anything else replaces the value below, and null removes a key, so that its default
+applies again. A component is a unit: a mapping that names another component replaces the one below with all its
+options. ``pool: {size: 4}`` over ``pool: thread`` is ``{kind: thread, size: 4}``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from poolctl.config.choice import given_name_key
 from poolctl.config.loader import CORE, NULL, STR
 from poolctl.config.model import AXES, SHORT
 
-# The key whose value a plain word stands for.
+# The key that a plain word is short for.
 WORD_KEY = dict.fromkeys(AXES, "use") | {"pool": "kind", "access_log": "format", "listen": "at"}
-# Where another word brings other options. A pool's size is that of any kind.
+# Axes where another word has other options. The size of a pool suits any kind.
 REPLACED = frozenset(AXES) - {"pool"}
 
 Entry = tuple[Node, Node]
 
 
 def merged(below: Node | None, over: Node, path: tuple[str, ...] = ()) -> Node | None:
-    """What ``over`` makes of what is ``below`` it; None where it takes it away.
+    """The result of merging ``over`` into ``below``; None where it removes the value.
 
-    Neither of the two is changed, for aliases may share them. ``path``: where in the topology they stand.
+    Neither node is changed, because aliases may share them. ``path`` is their path in the topology.
     """
     if isinstance(over, ScalarNode) and over.tag == NULL and path:
         return None
@@ -35,9 +35,9 @@ def merged(below: Node | None, over: Node, path: tuple[str, ...] = ()) -> Node |
     key = path[0] if len(path) == 1 else ""
     base = _as_mapping(below, key)
     if key in AXES:
-        base, over = _named_as_usual(base, key) if base else None, _named_as_usual(over, key)
+        base, over = _with_usual_name(base, key) if base else None, _with_usual_name(over, key)
     if key in SHORT and base is not None:
-        base, over = _long(base, SHORT[key]), _long(over, SHORT[key])
+        base, over = _long_form(base, SHORT[key]), _long_form(over, SHORT[key])
     if base is not None and key in REPLACED and _names_another(base, over, key):
         base = None
     return _by_key(base, over, path)
@@ -51,7 +51,7 @@ def _by_key(base: MappingNode | None, over: MappingNode, path: tuple[str, ...]) 
         if found is None:
             entries.pop(name.value, None)
         elif had is not None and isinstance(had[1], MappingNode) and isinstance(found, MappingNode):
-            entries[name.value] = had[0], found  # its parts know which of the two they are of
+            entries[name.value] = had[0], found  # the entries inside know which file they come from
         else:
             entries[name.value] = name, found
     marks = base or over
@@ -67,8 +67,8 @@ def _as_mapping(node: Node | None, key: str) -> MappingNode | None:
     return None
 
 
-def _long(choice: MappingNode, words: Mapping[str, str]) -> MappingNode:
-    """{wsgi: a:b} as {use: wsgi, target: a:b}, so that the two forms can be put over each other."""
+def _long_form(choice: MappingNode, words: Mapping[str, str]) -> MappingNode:
+    """{wsgi: a:b} as {use: wsgi, target: a:b}, so that the two forms can be merged."""
     short = next((key for key, _ in choice.value if key.value in words), None)
     if short is None or any(key.value == "use" for key, _ in choice.value):
         return choice
@@ -84,9 +84,8 @@ def _long(choice: MappingNode, words: Mapping[str, str]) -> MappingNode:
     return MappingNode(choice.tag, entries, choice.start_mark, choice.end_mark)
 
 
-def _named_as_usual(choice: MappingNode, axis: str) -> MappingNode:
-    """{kind: random} as {use: random}, and the other way round for a pool, so that the two can be put over each
-    other."""
+def _with_usual_name(choice: MappingNode, axis: str) -> MappingNode:
+    """{kind: random} as {use: random}, and {use: thread} of a pool as {kind: thread}, so that the two can be merged."""
     keys = [key.value for key, _ in choice.value]
     usual, given = WORD_KEY[axis], given_name_key(axis, dict.fromkeys(keys))
     if given == usual or given not in keys:

@@ -1,4 +1,4 @@
-"""What a topology file may say: one field for each key. Words only; the classes come in assembly."""
+"""The model of a topology file: one field for each key. Words only; the classes follow in assembly."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from poolctl.config.listen import Listen
 from poolctl.config.part import Part, instance_of, of_axis
 from poolctl.config.units import Bytes, Seconds, Timeout, TimeoutOrOff
 
-# Words that may be a key themselves, and the option that its value is then: `app: {wsgi: shop:app}`.
+# Words that may be keys themselves, and the option that their value then is: `app: {wsgi: shop:app}`.
 SHORT = {
     "app": {
         "wsgi": "target",
         "asgi": "target",
-        "echo": "target",  # it has none, which is said of what is given
+        "echo": "target",  # echo has no target, so giving one is reported
         "lines": "target",
         "frames": "target",
         "stream": "target",
@@ -40,7 +40,7 @@ DEFAULT_LISTEN = "tcp://127.0.0.1:8000"
 
 @dataclass(frozen=True)
 class Choice:
-    """A component as the file names it: a word and its options, and the path of the key."""
+    """A component as the file names it: a word, its options, and the path of the key."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -48,26 +48,28 @@ class Choice:
 
 
 class Limits(Part):
-    """The most that the server takes."""
+    """The limits of the server."""
 
-    connections: Annotated[int, Field(ge=1, le=10_000_000, description="connections in all")] = 10_000
-    waiting: Annotated[int, Field(ge=1, le=10_000_000, description="tasks that wait for a worker")] = 1_000
-    body_rate: Annotated[Bytes, Field(ge=0, le=1 << 30, description="bytes a second of a body; 0: any rate")] = 500
+    connections: Annotated[int, Field(ge=1, le=10_000_000, description="open connections in total")] = 10_000
+    waiting: Annotated[int, Field(ge=1, le=10_000_000, description="tasks waiting for a worker")] = 1_000
+    body_rate: Annotated[
+        Bytes, Field(ge=0, le=1 << 30, description="minimum bytes per second of a request body; 0: no minimum")
+    ] = 500
 
 
 class Timeouts(Part):
-    """How long the server waits for a client, and for the app, in seconds."""
+    """How long the server waits for clients and for the app, in seconds."""
 
     head: Annotated[Timeout, Field(description="for the whole head of a request, from its first byte")] = 10.0
-    idle: Annotated[Timeout, Field(description="for the next request of a connection")] = 60.0
+    idle: Annotated[Timeout, Field(description="for the next request on a connection")] = 60.0
     write: Annotated[Timeout, Field(description="for a client that does not read")] = 30.0
-    body: Annotated[Timeout, Field(description="for a body, before limits.body_rate is asked for")] = 20.0
-    request: Annotated[TimeoutOrOff, Field(description="for the app to answer one request; off: any time")] = None
+    body: Annotated[Timeout, Field(description="for a request body, before limits.body_rate applies")] = 20.0
+    request: Annotated[TimeoutOrOff, Field(description="for the app to answer a request; off: no limit")] = None
     drain: Annotated[Seconds, Field(ge=0, le=86400, description="for requests in flight when the server stops")] = 30.0
 
 
 def read_name(value: Any) -> str:
-    """The name of a topology. Raises ValueError."""
+    """The name of a topology, as given. Raises InvalidValue."""
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z0-9_.-]{1,64}", value):
         likely = re.sub("[^A-Za-z0-9_.-]+", "-", str(value))[:64].strip("-")
         raise InvalidValue(
@@ -77,13 +79,13 @@ def read_name(value: Any) -> str:
 
 
 class Topology(Part):
-    """One server. Axes that are None take the default that suits the others."""
+    """One server. An axis that is None takes the default that suits the others."""
 
     name: Annotated[
         str,
         BeforeValidator(read_name),
         WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"}),
-        Field(description="shown in titles of processes and in log lines; the file's name without its ending"),
+        Field(description="shown in process titles and log lines; if left out, the file's name without its extension"),
     ]
     app: Annotated[Choice, instance_of(Choice), of_axis("app"), Field(description="what answers a request")]
     listen: Listen = (parse_address(DEFAULT_LISTEN),)
@@ -91,7 +93,7 @@ class Topology(Part):
         Choice | None,
         instance_of(Choice, or_none=True),
         of_axis("protocol"),
-        Field(description="what turns bytes into requests; the app's own"),
+        Field(description="what turns bytes into requests; if left out, the app's own"),
     ] = None
     pool: Annotated[
         Choice | None,
@@ -115,29 +117,31 @@ class Topology(Part):
         Choice | None,
         instance_of(Choice, or_none=True),
         of_axis("affinity"),
-        Field(description="which tasks must meet the same worker"),
+        Field(description="which tasks go to the same worker"),
     ] = None
     preload: Annotated[bool, Field(description="import the app before the workers are forked")] = False
-    backlog: Annotated[int, Field(ge=1, le=65535, description="connections that the kernel keeps waiting")] = 2048
+    backlog: Annotated[
+        int, Field(ge=1, le=65535, description="connections that the kernel queues until they are accepted")
+    ] = 2048
     user: Annotated[Account, Field(description="user that the processes run as")] = ""
     group: Annotated[Account, Field(description="group that the processes run as")] = ""
-    umask: Annotated[Umask | None, Field(description="of all processes")] = None
+    umask: Annotated[Umask | None, Field(description="umask of all processes")] = None
     directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
-    environment: Environment = Field(default_factory=dict, description="variables for the app's processes")
+    environment: Environment = Field(default_factory=dict, description="environment variables for the app's processes")
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
     access_log: Annotated[
         AccessLog | None,
         BeforeValidator(read_access_log),
-        Field(description="a line for each request: off, a format, or a mapping of a format and where it goes"),
+        Field(description="a line for each request: off, a format, or a mapping with a format and a destination"),
     ] = None
     forwarded: Annotated[
         Forwarded | None,
         BeforeValidator(read_forwarded),
-        Field(description="which proxies may name their clients; off: none"),
+        Field(description="which proxies are trusted to name their clients; off: none"),
     ] = None
-    limits: Annotated[Limits, Field(default_factory=Limits, description="the most that the server takes")]
+    limits: Annotated[Limits, Field(default_factory=Limits, description="limits of the server")]
     timeouts: Annotated[
-        Timeouts, Field(default_factory=Timeouts, description="how long the server waits, for clients and for the app")
+        Timeouts, Field(default_factory=Timeouts, description="how long the server waits for clients and for the app")
     ]
 
     def choices(self) -> dict[str, Choice]:

@@ -1,7 +1,7 @@
-"""Help for options that other servers have on their command lines: what sets the same thing here.
+"""Help for command-line options of other servers: what sets the same thing in poolctl.
 
-They are the words of other_servers.py, and the help is that of suggest_key.py: all options of a command line are read as a
-mapping of keys, so that --host and --port are one address, and --workers and --threads one pool.
+The words are those of other_servers.py, and the help comes from suggestions.py: all options of a command line are read
+as a mapping of keys, so that --host and --port become one address, and --workers and --threads one pool.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from poolctl.config.diagnostic import Invalid
 from poolctl.config.other_servers import ANSWERS, LETTERS, OPTIONS, PID, PORT, SWITCHES
 from poolctl.config.suggestions import is_address, suggest_key, without_dashes, written
 
-MOST = 40  # options that are looked at
+MAX_OPTIONS = 40  # that are examined
 
 
 def suggest_options(
     words: Sequence[str], known: Mapping[str, bool], keys: Collection[str], nested: Mapping[str, type[BaseModel]]
 ) -> dict[str, str]:
-    """The options of a command line that are unknown, each with its help, which is empty where nothing is known of it.
+    """The unknown options of a command line, each with its help, which is empty where nothing is known about it.
 
-    ``known``: the options that there are, and whether a value follows. ``keys``, ``nested``: those of the topology.
+    ``known`` maps the options of the command to whether they take a value. ``keys`` and ``nested`` are the keys of a
+    topology and its nested mappings.
     """
-    unknown = list(_unknown(words, known))[:MOST]
+    unknown = list(_unknown(words, known))[:MAX_OPTIONS]
     around: dict[str, Any] = {}
     for _, key, value in unknown:
         around[key] = [*_listed(around[key]), value] if key in around else value
@@ -34,12 +35,12 @@ def suggest_options(
 
 
 def as_options(help_: str) -> str:
-    """The options of poolctl that say the same as a help that says which line to write; empty where none do."""
+    """The options of poolctl that are equivalent to the line that a help says to write; empty where there are none."""
     from poolctl.config.loader import construct, parse
     from poolctl.config.sources import option
 
     line = help_.removeprefix("write ")
-    if line == help_ or re.search(r"\.\.\.|[A-Z]{2,}", line):  # what nobody knows yet
+    if line == help_ or re.search(r"\.\.\.|[A-Z]{2,}", line):  # it has placeholders
         return ""
     try:
         node = parse(option(line))
@@ -65,7 +66,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _unknown(words: Sequence[str], known: Mapping[str, bool]) -> Iterator[tuple[str, str, Any]]:
-    """Each unknown option as it was written, as the key that it would be, and its value."""
+    """Each unknown option: as it was written, as the key that it would be, and its value."""
     rest = list(words)
     while rest and (word := rest.pop(0)) != "--":
         option, equals, value = word.partition("=")
@@ -93,7 +94,7 @@ def _key(option: str, value: str) -> str:
 
 
 def _is_value(key: str, word: str) -> bool:
-    """Whether the word behind an option belongs to it: not where it is a switch, or the topology or app to run."""
+    """Whether the word after an option is its value: not where the option is a switch, or the word is what to run."""
     if word[:1] == "-" and word != "-":
         return False
     if without_dashes(key) in SWITCHES or key[:3] == "no-":
@@ -106,7 +107,7 @@ def _may_be_run(word: str) -> bool:
 
 
 def _read(value: str) -> Any:
-    """A value as YAML has it, as far as it matters here."""
+    """The value as YAML would read it, as far as it matters here."""
     if re.fullmatch("[0-9]{1,9}", value):
         return int(value)
     return {"true": True, "false": False}.get(value.lower(), value)

@@ -1,5 +1,5 @@
-"""Files of another kind, given in the place of a topology: one finding says what the file looks like, in the place of
-whatever a parser of YAML makes of it."""
+"""Files in another format, given instead of a topology: one finding says what the file looks like, instead of whatever
+a YAML parser would complain about."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from poolctl.config.diagnostic import Diagnostic, Source
 
-BEGINNING = 4000  # characters that are looked at
+BEGINNING = 4000  # characters that are examined
 
 
-class Kind(NamedTuple):
-    """``endings`` of names that are enough, or ``text``, which is searched for."""
+class Format(NamedTuple):
+    """A format that is recognised by ``endings`` of the file's name, or by ``text``, a pattern in its content."""
 
     name: str
     endings: tuple[str, ...]
@@ -20,58 +20,58 @@ class Kind(NamedTuple):
     help: str
 
 
-_APP = "an application is named in a topology: app: {{wsgi: {module}:CALLABLE}}; poolctl init writes one"
-_KEYS = "a topology is YAML, key: value, and has keys of its own; poolctl init writes one"
+_APP = "name the application in a topology, app: {{wsgi: {module}:CALLABLE}}; poolctl init writes one"
+_KEYS = "write a topology, which is YAML with keys of its own; poolctl init writes one"
 _LINES = r"\A(?:[ \t]*(?:[#;].*)?\n)*"  # comments and empty lines
-KINDS = (
-    Kind(
+FORMATS = (
+    Format(
         "a Python file",
         (".py", ".pyi", ".pyw"),
         r"(?m)^(?:from [\w.]+ import |import \w|(?:async )?def \w+\(|class \w+[(:]|@\w+[.(]|#!.*python|if __name__ )",
         _APP,
     ),
-    Kind("a shell script", (".sh", ".bash"), r"\A#!.*\b(?:sh|bash|zsh|env)\b", _KEYS),
-    Kind("a file of nginx or Caddy", (), r"(?m)^[ \t]*[\w*.:/~^-]*[\w*./~^-] +\{[ \t]*(?:#.*)?$", _KEYS),
-    Kind("a TOML or INI file", (".toml", ".ini", ".cfg"), rf"(?m){_LINES}\[\[?[\w.\":-]+\]\]?[ \t]*$", _KEYS),
-    Kind("a file of NAME = VALUE lines", (".env", ".conf"), rf"{_LINES}(?:export )?[\w.-]+ *= *\S", _KEYS),
-    Kind("an XML or HTML file", (".xml", ".html", ".htm"), r"\A\s*<[?!\w]", _KEYS),
-    Kind(
+    Format("a shell script", (".sh", ".bash"), r"\A#!.*\b(?:sh|bash|zsh|env)\b", _KEYS),
+    Format("an nginx or Caddy configuration", (), r"(?m)^[ \t]*[\w*.:/~^-]*[\w*./~^-] +\{[ \t]*(?:#.*)?$", _KEYS),
+    Format("a TOML or INI file", (".toml", ".ini", ".cfg"), rf"(?m){_LINES}\[\[?[\w.\":-]+\]\]?[ \t]*$", _KEYS),
+    Format("a file of NAME = VALUE lines", (".env", ".conf"), rf"{_LINES}(?:export )?[\w.-]+ *= *\S", _KEYS),
+    Format("an XML or HTML file", (".xml", ".html", ".htm"), r"\A\s*<[?!\w]", _KEYS),
+    Format(
         "JSON with comments",
         (),
         r"\A(?=[ \t]*(?://|/\*))(?:[ \t]*(?://.*|/\*.*\*/)?[ \t]*\n)+[ \t]*\{",
-        "leave out the comments: those of YAML begin with #",
+        "remove the comments, or begin them with #",
     ),
-    Kind(
-        "a file of Docker Compose",
+    Format(
+        "a Docker Compose file",
         (),
         r"(?ms)^services[ \t]*:.*(?:^[ \t]+|[{,][ \t]*)(?:image|build)[ \t]*:",
-        "let it stay as it is, and start a topology in the container: command: poolctl run topology.yaml; poolctl init"
-        " writes one, and in a container it has listen: tcp://0.0.0.0:8000",
+        "keep it, and run a topology in the container, command: poolctl run topology.yaml; poolctl init writes one; in"
+        " a container, give it listen: tcp://0.0.0.0:8000",
     ),
-    Kind(
-        "a manifest of Kubernetes",
+    Format(
+        "a Kubernetes manifest",
         (),
         r"(?ms)\A(?=.*^apiVersion[ \t]*:).*^kind[ \t]*:",
-        "let it stay as it is, and start a topology in the container: args: [poolctl, run, topology.yaml]; poolctl init"
-        " writes one, and in a container it has listen: tcp://0.0.0.0:8000",
+        "keep it, and run a topology in the container, args: [poolctl, run, topology.yaml]; poolctl init writes one; in"
+        " a container, give it listen: tcp://0.0.0.0:8000",
     ),
-    Kind("a Dockerfile", (), rf"{_LINES}FROM \S", _KEYS),
+    Format("a Dockerfile", (), rf"{_LINES}FROM \S", _KEYS),
 )
-_ITS_KEYS = re.compile(r"(?m)^(?:app|pool|listen|protocol|ownership|dispatch|affinity|limits|timeouts)[ \t]*:")
-FOR_WHOM = ("bind", "workers", "worker_class", "accesslog", "wsgi_app")  # names of gunicorn's settings
+_OWN_KEYS = re.compile(r"(?m)^(?:app|pool|listen|protocol|ownership|dispatch|affinity|limits|timeouts)[ \t]*:")
+GUNICORN = ("bind", "workers", "worker_class", "accesslog", "wsgi_app")  # names of gunicorn's settings
 
 
 def other_format(source: Source, code: str = "PC101") -> Diagnostic | None:
-    """What is said of a file that is no topology but something else that is known; None when it is not."""
+    """The finding for a file in another format that is known; None when it is not."""
     text = source.text[:BEGINNING]
-    its_own = _ITS_KEYS.search(text)
-    for kind in KINDS:
-        if source.name.lower().endswith(kind.endings) or (not its_own and re.search(kind.text, text)):
+    own_keys = _OWN_KEYS.search(text)
+    for kind in FORMATS:
+        if source.name.lower().endswith(kind.endings) or (not own_keys and re.search(kind.text, text)):
             name, help_ = kind.name, kind.help.format(module=_module(source.name))
-            if sum(bool(re.search(rf"(?m)^{word} *=", text)) for word in FOR_WHOM) > 1:
-                name, help_ = "a configuration of gunicorn", _KEYS
+            if sum(bool(re.search(rf"(?m)^{word} *=", text)) for word in GUNICORN) > 1:
+                name, help_ = "a gunicorn configuration", _KEYS
             place = source.at(0, max(1, len(source.line(0).rstrip())))
-            return Diagnostic(code, f"this is {name}, and not a topology", place, help_)
+            return Diagnostic(code, f"this is {name}, not a topology", place, help_)
     return None
 
 

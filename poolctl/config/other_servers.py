@@ -1,8 +1,8 @@
-"""Keys and words that other servers have, and what poolctl has in their place: another key, or an honest "not yet".
+"""Keys and words of other servers, and what poolctl has instead: another key, or an honest "not yet".
 
 The words are those of gunicorn, uvicorn, granian, hypercorn, waitress, uWSGI, Puma and nginx, spelled without dashes
-and underscores. ``KEYS`` says where the same thing is set here, ``ANSWERS`` what is true of things that no key sets.
-suggest_key.py makes help of them. Long, for it is a list: what other servers have, and what is true of it here.
+and underscores. ``KEYS`` gives the key of poolctl that sets the same thing, ``ANSWERS`` an explanation where there is
+no such key. suggestions.py turns them into help. The file is long because it is a list.
 """
 
 from __future__ import annotations
@@ -184,60 +184,60 @@ KEYS = {
 }
 
 _RELOAD = (
-    "poolctl does not reload code yet: restart it after a change; while you develop, let a watcher do that, for"
+    "poolctl does not reload code yet: restart it after a change; during development, let a watcher do that, for"
     " instance watchfiles 'poolctl run FILE' ."
 )
 _METRICS = (
-    "poolctl exports no metrics yet: `poolctl status --format json` has the counters of a running server, and"
-    " access_log writes a line for each request"
+    "poolctl exports no metrics yet: use `poolctl status --format json` for the counters of a running server, and"
+    " access_log for a line per request"
 )
 _RECYCLING = (
-    "poolctl does not recycle workers yet: a worker lives as long as the server; where an app leaks memory, restart the"
+    "poolctl does not recycle workers yet: a worker lives as long as the server; if an app leaks memory, restart the"
     " service from time to time"
 )
 _LOGGING = (
-    "poolctl's own log goes to standard error, and has no level or format to choose yet; access_log is for requests,"
-    " and the app sets up its own logging"
+    "poolctl logs to standard error, with no level or format to choose yet; use access_log for requests, and set up"
+    " logging in the app"
 )
-_HEALTH = "poolctl has no health endpoint yet: let the app answer one; `poolctl status` says which servers run"
-_HOOKS = "poolctl calls no hooks: put the code into the app's module, or into the lifespan of an ASGI app"
+_HEALTH = "poolctl has no health endpoint yet: add one to the app, or use `poolctl status`, which lists running servers"
+_HOOKS = "poolctl calls no hooks: put the code in the app's module, or in the lifespan of an ASGI app"
 _PREFIX = (
     "poolctl serves one app, at /: set the prefix in the app (root_path of FastAPI, FORCE_SCRIPT_NAME of Django), or"
     " let the proxy strip it"
 )
 _STATIC = (
-    "poolctl serves one app, at /: files beside it are served by the proxy in front, by the app (WhiteNoise), or by a"
-    " topology of their own on another address, app: {static: ./static}"
+    "poolctl serves one app, at /: serve files from the proxy in front, from the app (WhiteNoise), or from a topology"
+    " of their own on another address, app: {static: ./static}"
 )
 _ROUTES = (
-    "poolctl serves one app, at /: each further app has a topology of its own, and the proxy in front chooses by the"
-    " path; files beside an app are served in the same way (app: {static: ./static}), or by the app (WhiteNoise)"
+    "poolctl serves one app, at /: give each further app a topology of its own, and let the proxy in front choose by"
+    " the path; serve files in the same way (app: {static: ./static}), or from the app (WhiteNoise)"
 )
 _CORS = (
-    "poolctl adds no headers: CORS is the app's part (CORSMiddleware of Starlette and FastAPI, django-cors-headers,"
-    " Flask-CORS) or the proxy's"
+    "poolctl adds no headers: set up CORS in the app (CORSMiddleware of Starlette and FastAPI, django-cors-headers,"
+    " Flask-CORS) or in the proxy"
 )
-_RESPAWN = "poolctl always replaces workers that die, at once, and more slowly when they die again and again"
+_RESPAWN = "poolctl always replaces workers that die: at once, and more slowly if they keep dying; leave this key out"
 _PRIORITY = (
-    "poolctl leaves that to what starts it: Nice=, LimitNOFILE=, MemoryMax= and CPUQuota= of systemd, the resources of"
-    " a container"
+    "poolctl leaves this to the service manager: use Nice=, LimitNOFILE=, MemoryMax= and CPUQuota= of systemd, or the"
+    " resources of a container"
 )
 _CONTAINER = (
-    "that is for the container, not for the server in it: it stays in compose.yaml, the Dockerfile or the manifest,"
-    " whose command is poolctl run FILE"
+    "this configures the container, not the server in it: keep it in compose.yaml, the Dockerfile or the manifest, and"
+    " set the command there to poolctl run FILE"
 )
 _PORTS = (
-    "publish ports in compose.yaml or the manifest; in the container the server listens on all addresses:"
+    "publish ports in compose.yaml or the manifest; in the container, have the server listen on all addresses:"
     " listen: tcp://0.0.0.0:8000"
 )
 _NGINX = (
-    "a block of nginx stays in nginx.conf, whose proxy_pass leads to poolctl; here stands what answers its requests:"
+    "keep this block in nginx.conf, with a proxy_pass to poolctl, and write here what answers its requests:"
     " app: {wsgi: MODULE:CALLABLE}, listen: tcp://127.0.0.1:8000"
 )
-_PROXY = "poolctl is no proxy: it runs the app that a proxy passes requests to, app: {wsgi: MODULE:CALLABLE}"
-_MASTER = "poolctl always has a supervisor above the workers, as a master is: leave it out"
+_PROXY = "poolctl is not a proxy: name the app that a proxy passes requests to, app: {wsgi: MODULE:CALLABLE}"
+_MASTER = "poolctl always has a supervisor above the workers, like a master process: leave it out"
 _FOREGROUND = "poolctl stays in the foreground: let a service manager such as systemd start it and keep it running"
-ONE = "a file is one topology, whose keys stand at the top: leave this key out, and indent what is below it less"
+ONE = "a file is one topology with its keys at the top level: remove this key, and dedent the keys below it"
 
 ANSWERS = {
     **dict.fromkeys(
@@ -267,7 +267,7 @@ ANSWERS = {
     **dict.fromkeys(("server", "servers", "service", "services", "poolctl", "topology", "config", "settings"), ONE),
     **dict.fromkeys(("onstart", "onstartup", "onstop", "onshutdown", "onready", "lifecycle"), _HOOKS),
     **dict.fromkeys(("staticpathmount", "staticpathroute", "staticmap", "staticfiles", "staticdir"), _STATIC),
-    "staticpathexpires": "app static says it of all its files: app: {static: PATH, cache: max-age=86400}",
+    "staticpathexpires": "set it for all files of app static: app: {static: PATH, cache: max-age=86400}",
     **dict.fromkeys(("cors", "corsorigins", "alloworigins", "allowedorigins", "corsalloworigins"), _CORS),
     **dict.fromkeys(("respawnfailedworkers", "respawninterval", "respawn", "restartpolicy", "maxrestarts"), _RESPAWN),
     **dict.fromkeys(("nice", "niceness", "ionice", "priority", "oomscoreadjust", "limitnofile", "nofile"), _PRIORITY),
@@ -282,33 +282,34 @@ ANSWERS = {
     **dict.fromkeys(("proxypass", "proxy", "fastcgipass", "uwsgipass"), _PROXY),
     **dict.fromkeys(
         ("servername", "servernames", "virtualhost", "allowedhosts"),
-        "poolctl answers for every host name: let the app (ALLOWED_HOSTS of Django) or the proxy choose",
+        "poolctl answers for every host name: restrict them in the app (ALLOWED_HOSTS of Django) or in the proxy",
     ),
     **dict.fromkeys(("master", "mastername"), _MASTER),
     **dict.fromkeys(
         ("vacuum", "sendfile", "tcpnodelay", "enablethreads", "singleinterpreter", "needapp", "dieonterm", "lazyapps"),
-        "poolctl always does that, or has another way to it: leave it out",
+        "poolctl always does this, or has another way of doing it: leave it out",
     ),
     "runtimethreads": (
-        "these are threads of granian's Rust runtime, which poolctl has none of; threads that run the app are"
+        "these are threads of granian's Rust runtime, which poolctl does not have; for threads that run the app, use"
         " pool: {threads: 4}"
     ),
     "runtimemode": "poolctl has no Rust runtime with a mode: leave it out",
     "taskimpl": "there is nothing to choose: leave it out",
     **dict.fromkeys(
         ("cpuaffinity", "affinitycpu", "pin", "pinning", "numa"),
-        "poolctl pins no process to a core; systemd does for a whole service (CPUAffinity=)",
+        "poolctl does not pin processes to cores; use CPUAffinity= of systemd for a whole service",
     ),
     **dict.fromkeys(
         ("gzip", "compress", "compression", "brotli"),
-        "poolctl compresses nothing: let the app or the proxy do it; precompressed: true of app static sends .gz files",
+        "poolctl does not compress: let the app or the proxy do it, or set precompressed: true for app static, which"
+        " then sends .gz files",
     ),
     **dict.fromkeys(
-        ("http3", "quic", "quicbind", "h3"), "poolctl speaks HTTP/1.1 and HTTP/2, and not HTTP/3: let a proxy do that"
+        ("http3", "quic", "quicbind", "h3"), "poolctl speaks HTTP/1.1 and HTTP/2, not HTTP/3: let a proxy do that"
     ),
     **dict.fromkeys(
         ("factory", "appfactory", "createapp"),
-        "name the application itself: call the factory in a module of its own, app = create_app(), and name that",
+        "call the factory in a module of its own, app = create_app(), and name that application",
     ),
     **dict.fromkeys(
         ("virtualenv", "venv", "home", "pyhome", "python"),
@@ -316,39 +317,42 @@ ANSWERS = {
     ),
     **dict.fromkeys(
         ("include", "includes", "extends", "import", "imports"),
-        "a file cannot name another one: put it over this one on the command line, -f OTHER",
+        "a file cannot include another: overlay it on the command line with -f OTHER",
     ),
     **dict.fromkeys(
-        ("envfile", "dotenv"), "poolctl reads no such file: a service manager does (EnvironmentFile= of systemd)"
+        ("envfile", "dotenv"),
+        "poolctl does not read such files: let the service manager do it (EnvironmentFile= of systemd)",
     ),
     **dict.fromkeys(("version", "apiversion"), "topologies have no version: leave it out"),
-    **dict.fromkeys(("plugin", "plugins"), "a plugin is named where its word would stand: dispatch: ./FILE.py:CLASS"),
+    **dict.fromkeys(("plugin", "plugins"), "name a plugin where it is used: dispatch: ./FILE.py:CLASS"),
+    **dict.fromkeys(("loop", "eventloop", "uvloop"), "leave it out: uvloop is used where it is installed"),
     **dict.fromkeys(
-        ("loop", "eventloop", "uvloop"), "there is nothing to choose: uvloop is used where it is installed"
-    ),
-    **dict.fromkeys(
-        ("ws", "websocket", "websockets"), "WebSocket is a part of protocol http, and always on for ASGI apps"
+        ("ws", "websocket", "websockets"),
+        "leave it out: WebSocket is part of protocol http and always on for ASGI apps",
     ),
     **dict.fromkeys(
         ("web", "command", "cmd", "exec", "execstart", "run"),
-        "poolctl starts no command: it serves an application, app: {wsgi: MODULE:CALLABLE}",
+        "poolctl does not start commands: name the application to serve, app: {wsgi: MODULE:CALLABLE}",
     ),
     **dict.fromkeys(
         ("min", "minsize", "minworkers", "max", "maxsize", "maxworkers", "cheaper", "spareworkers", "autoscale"),
-        "a pool that grows and shrinks is not available yet: pool: {size: 8}, or {size: auto} for the cores",
+        "poolctl cannot grow and shrink a pool yet: set a fixed size, pool: {size: 8}, or {size: auto} (one per core)",
     ),
-    "body": "its size is protocol: {body: ...}, the time that it may take timeouts: {body: ...}",
-    "head": "its size is protocol: {head: ...}, the time that it may take timeouts: {head: ...}",
-    "concurrency": "of one worker it is app: {asgi: MODULE:CALLABLE, concurrency: 50}; workers are pool: {size: 8}",
+    "body": "limit its size with protocol: {body: ...}, and its time with timeouts: {body: ...}",
+    "head": "limit its size with protocol: {head: ...}, and its time with timeouts: {head: ...}",
+    "concurrency": (
+        "set it for one worker with app: {asgi: MODULE:CALLABLE, concurrency: 50}, and the number of workers with"
+        " pool: {size: 8}"
+    ),
     "interface": "write app: {wsgi: MODULE:CALLABLE}, or app: {asgi: MODULE:CALLABLE}",
-    "use": "it names a component inside its mapping: dispatch: {use: random}",
+    "use": "put it inside the mapping of a component: dispatch: {use: random}",
     "workertmpdir": "poolctl needs no such folder: leave it out",
-    **dict.fromkeys(("checkconfig", "dryrun"), "poolctl validate does that"),
-    "printconfig": "poolctl config does that",
+    **dict.fromkeys(("checkconfig", "dryrun"), "use poolctl validate instead"),
+    "printconfig": "use poolctl config instead",
     "workerclass": "",  # depends on its value: _worker_class
 }
 
-# Letters that stand for words on the command lines of gunicorn, uvicorn, granian and hypercorn. -p is more than one.
+# Short options of gunicorn, uvicorn, granian and hypercorn. -p has more than one meaning.
 LETTERS = {
     "b": "bind",
     "c": "config",
@@ -365,23 +369,23 @@ LETTERS = {
     "V": "version",
     "w": "workers",
 }
-PORT, PID = "port", "pid"  # what -p stands for before a number, and before a file
+PORT, PID = "port", "pid"  # the meaning of -p before a number, and before a file
 
-# Options that another value never follows.
+# Options that take no value.
 SWITCHES = {
     *("accesslog", "forwarded", "h2", "http2", "lazyapps", "logrequests", "preload", "preloadapp", "proxyheaders"),
     *("proxyprotocol", "reuseport", "wspermessagedeflate"),
 }
 
-# What an option means that means another thing as a key.
+# Options that mean something else than the key of the same name.
 OPTIONS = {
-    "config": "a topology is named without an option, poolctl run FILE, and poolctl init writes one",
-    "http": "there is nothing to choose: poolctl parses HTTP by itself",
-    "app": "an app is named without an option: poolctl run MODULE:CALLABLE",
+    "config": "name the topology without an option, poolctl run FILE; poolctl init writes one",
+    "http": "leave it out: poolctl has its own HTTP parser",
+    "app": "name the app without an option: poolctl run MODULE:CALLABLE",
     "version": "write poolctl --version",
 }
 
-# Keys that mean something else in one mapping than at the top.
+# Keys that mean something else in a mapping than at the top level.
 INSIDE = {
     ("limits", "body"): "protocol.body",
     ("limits", "head"): "protocol.head",
@@ -411,18 +415,17 @@ INSIDE = {
 }
 
 WORKER_CLASSES = {
-    "gevent": "poolctl has no green threads: pool: {threads: 16} has threads for requests that wait",
-    "eventlet": "poolctl has no green threads: pool: {threads: 16} has threads for requests that wait",
-    "tornado": "poolctl serves no Tornado apps: it has WSGI and ASGI",
+    "gevent": "poolctl has no green threads: use pool: {threads: 16}, OS threads for requests that wait",
+    "eventlet": "poolctl has no green threads: use pool: {threads: 16}, OS threads for requests that wait",
+    "tornado": "poolctl does not serve Tornado apps: use a WSGI or an ASGI app",
 }
 
-THREADS_OF_CLASS = {"gthread": 4, "gevent": 16, "eventlet": 16}  # where nothing else says how many
+THREADS_OF_CLASS = {"gthread": 4, "gevent": 16, "eventlet": 16}  # where nothing else gives the number
 
-# Sections that people carry over whole, and what is true of them beside their keys.
+# Sections that people copy whole, and a remark on each besides its keys.
 SECTIONS = {
     "uwsgi": (
-        "poolctl speaks HTTP, where uWSGI's socket speaks its own protocol: nginx reaches it by proxy_pass, not"
-        " uwsgi_pass"
+        "poolctl speaks HTTP, while uWSGI's socket speaks its own protocol: use proxy_pass in nginx, not uwsgi_pass"
     ),
     "gunicorn": "",
     "uvicorn": "",
@@ -434,9 +437,9 @@ SECTIONS = {
 }
 NGINX = frozenset(
     ("location", "locations", "server_name", "root", "proxy_pass", "upstream", "index", "server", "include")
-)  # keys of blocks of nginx
+)  # keys of nginx blocks
 
-# Words that other servers have for a component, by axis.
+# Words of other servers for a component, by axis.
 WORDS = {
     "app": {
         **dict.fromkeys(("flask", "django", "bottle", "pyramid", "falcon"), "{wsgi: MODULE:CALLABLE}"),
@@ -470,29 +473,29 @@ WORDS = {
     "affinity": {"sticky": "client", "ip": "client", "ip-hash": "client", "session": "client", "none": "request"},
     "protocol": {"http1": "http", "http/1.1": "http", "http/1.0": "http", "tcp": "raw", "line": "lines"},
 }
-# What no single word answers.
+# Words that need an explanation.
 _PREFORK = (
-    "processes that are forked before clients come are pool: process; which of them holds the connections is ownership,"
-    " and in Apache's and gunicorn's way each accepts for itself: ownership: leader/followers"
+    "use pool: process for processes that are forked before clients connect; ownership is about the connections: for"
+    " processes that each accept their own, as in Apache and gunicorn, use ownership: leader/followers"
 )
 _PRETHREAD = (
-    "threads that are started before clients come are pool: thread; which of them holds the connections is ownership,"
-    " and where each accepts for itself it is ownership: leader/followers"
+    "use pool: thread for threads that are started before clients connect; ownership is about the connections: for"
+    " threads that each accept their own, use ownership: leader/followers"
 )
-OTHERWISE = {
+WORD_ANSWERS = {
     **{("ownership", word): _PREFORK for word in ("prefork", "pre-fork", "preforked", "pre-forked", "process")},
     **{("ownership", word): _PRETHREAD for word in ("prethread", "pre-thread", "prethreaded", "thread", "gthread")},
-    ("protocol", "https"): "write protocol: http, and tls at the address: listen: {at: ..., tls: ...}",
+    ("protocol", "https"): "write protocol: http, and set tls at the address: listen: {at: ..., tls: ...}",
     ("protocol", "http2"): "write protocol: {use: http, http2: true}",
     ("protocol", "h2"): "write protocol: {use: http, http2: true}",
     ("protocol", "http/2"): "write protocol: {use: http, http2: true}",
-    ("protocol", "websocket"): "WebSocket is a part of protocol http: write protocol: http",
-    ("protocol", "ws"): "WebSocket is a part of protocol http: write protocol: http",
-    ("protocol", "http3"): "poolctl speaks HTTP/1.1 and HTTP/2, and not HTTP/3",
-    ("dispatch", "ip-hash"): "an affinity keeps a client with its worker: write affinity: client",
-    ("dispatch", "sticky"): "an affinity keeps a client with its worker: write affinity: client",
+    ("protocol", "websocket"): "WebSocket is part of protocol http: write protocol: http",
+    ("protocol", "ws"): "WebSocket is part of protocol http: write protocol: http",
+    ("protocol", "http3"): "poolctl speaks HTTP/1.1 and HTTP/2, not HTTP/3: write protocol: http",
+    ("dispatch", "ip-hash"): "affinity keeps a client with its worker: write affinity: client",
+    ("dispatch", "sticky"): "affinity keeps a client with its worker: write affinity: client",
     ("pool", "gevent"): WORKER_CLASSES["gevent"],
     ("pool", "eventlet"): WORKER_CLASSES["eventlet"],
-    ("pool", "async"): "an app that is async needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
-    ("pool", "asyncio"): "an app that is async needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
+    ("pool", "async"): "an async app needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
+    ("pool", "asyncio"): "an async app needs no pool of its own: write app: {asgi: MODULE:CALLABLE}",
 }

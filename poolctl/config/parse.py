@@ -1,4 +1,4 @@
-"""From the text of one source to a node, with its variables put in."""
+"""From the text of one source to a node, with its variables substituted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from poolctl.config.loader import compose
 from poolctl.config.tree import Tree
 
 
-def parsed(tree: Tree, source: Source, blank: int = 0) -> Node | None:
-    """The node of a source, its variables put in; what is wrong with it is kept in the tree. Raises Invalid."""
+def parse_source(tree: Tree, source: Source, blank: int = 0) -> Node | None:
+    """The node of a source with its variables substituted; the findings about it are kept in the tree.
+
+    Raises Invalid where nothing can be read.
+    """
     tree.sources[source.name] = source
     try:
         node, findings, unusable = compose(source, blank)
     except Invalid:
-        from poolctl.config.other_formats import other_format  # few are of another kind
+        from poolctl.config.other_formats import other_format  # few files are in another format
 
         other = other_format(source) if source.is_file else None
         if other is None:
             raise
         raise Invalid([other]) from None
-    if source.is_file and any(each.code == "PC101" for each in findings):  # it was read on after a mistake
+    if source.is_file and any(each.code == "PC101" for each in findings):  # recovered from a syntax error
         from poolctl.config.other_formats import other_format
 
         if (other := other_format(source)) is not None:

@@ -1,4 +1,4 @@
-"""What all nested mappings of the model share."""
+"""The base of the model and of all its nested mappings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pydantic_core import CoreSchema, core_schema
 class Part(BaseModel):
     """A mapping that has the keys of its fields and no others."""
 
-    # Built at first use and then as parts of one whole, which takes half the time.
+    # Schemas are built at first use, together, which takes half the time.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 def instance_of(kind: type, *, or_none: bool = False) -> GetPydanticSchema:
-    """For a field whose value is made elsewhere. Unlike pydantic's InstanceOf it does not look into the class."""
+    """The annotation of a field whose value is created elsewhere. Unlike pydantic's InstanceOf it does not inspect the
+    class."""
     schema: CoreSchema = core_schema.is_instance_schema(kind)
     if or_none:
         schema = core_schema.nullable_schema(schema)
@@ -26,15 +27,15 @@ def instance_of(kind: type, *, or_none: bool = False) -> GetPydanticSchema:
 
 
 def of_axis(axis: str) -> WithJsonSchema:
-    """For a field that takes a word of an axis: what the words are is known in assembly, which fills it in."""
+    """The annotation of a field for a word of an axis. Assembly knows the words, and puts them in the schema."""
     return WithJsonSchema({"x-axis": axis})
 
 
 @contextmanager
 def without_plugins() -> Iterator[None]:
-    """While models are built, keep pydantic from looking for plugins of its own in every installed distribution.
+    """While models are built, keep pydantic from looking for its plugins in every installed distribution.
 
-    That takes 10 ms, a third of what a topology takes; typer does the same.
+    That takes 10 ms, a third of the time that a topology takes; typer does the same.
     """
     before = os.environ.get("PYDANTIC_DISABLE_PLUGINS")
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"

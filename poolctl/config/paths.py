@@ -1,10 +1,10 @@
-"""Where the paths of a topology count from: the folder of the file that says them.
+"""Paths in a topology are relative to the folder of the file that has them.
 
-    directory                                     from the folder of its file
-    all other paths, and modules                  from ``directory`` where there is one, else from that folder
+    directory                                     to the folder of its file
+    all other paths, and modules                  to ``directory`` where there is one, else to that folder
 
-What an option or standard input says counts from the folder that poolctl is started in. Where that is the file's own
-folder nothing is changed, so messages show a path as it was written.
+Paths of options and of standard input are relative to the folder in which poolctl is started. Where that is the file's
+own folder nothing is changed, so messages show a path as it was written.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from poolctl.config.diagnostic import Source
 from poolctl.config.tree import Tree
 
 TLS = (("certificate",), ("key",), ("password_file",), ("clients", "authority"))
-PRIVATE = ("key", "password_file", "pid_file", "to")  # the last steps of paths of files that are nobody else's
+PRIVATE = ("key", "password_file", "pid_file", "to")  # keys whose files must not be published
 STREAMS = ("stdout", "stderr")
 
 
 def folder_of(source: Source) -> str:
-    """The absolute folder of a file; empty for standard input, options, and a file in the working directory."""
+    """The absolute folder of a file; empty for standard input, options and files in the working directory."""
     if not source.is_file or source.name.startswith("<") or os.sep not in source.name:
         return ""
     folder = os.path.dirname(source.name)
@@ -33,15 +33,15 @@ def folder_of(source: Source) -> str:
         return folder if folder.startswith(os.sep) else ""
 
 
-def home(tree: Tree) -> str:
-    """Where the app's modules are looked for before the working directory; empty where that is it."""
+def module_folder(tree: Tree) -> str:
+    """The folder that is searched for the app's modules before the working directory; empty where they are the same."""
     if tree.value_at(("directory",)) if tree.has(("directory",)) else False:
         return ""
     return folder_of(tree.at_value(("app",)).source)
 
 
-def private(tree: Tree) -> tuple[str, ...]:
-    """The absolute paths of the files that a topology was read from, and of those with its keys, PID and access log."""
+def private_files(tree: Tree) -> tuple[str, ...]:
+    """The absolute paths of the files that a topology was read from, and of its keys, PID file and access log."""
     files = [name for name, source in tree.sources.items() if source.is_file and not name.startswith("<")]
     base = str(tree.value_at(("directory",)) or "") if tree.has(("directory",)) else ""
     paths = [path for path in _paths(tree) if path[-1] in PRIVATE and tree.has(path)]
@@ -50,21 +50,21 @@ def private(tree: Tree) -> tuple[str, ...]:
 
 
 def resolve_paths(tree: Tree) -> None:
-    """Make the relative paths of files in other folders than the working directory absolute."""
+    """Make the relative paths that come from files outside the working directory absolute."""
     folders = {name: folder for name, source in tree.sources.items() if (folder := folder_of(source))}
     if not folders:
         return
     directed = tree.has(("directory",)) and bool(tree.value_at(("directory",)))
     for path in (("directory",),) if directed else _paths(tree):
         if tree.has(path):
-            _place(tree, path, folders)
+            _resolve(tree, path, folders)
 
 
 def _paths(tree: Tree) -> Iterator[Sequence[str | int]]:
-    """All keys that are paths, whether they are written or not."""
+    """All keys whose values are paths, whether the file has them or not."""
     yield from (("pid_file",), ("access_log", "to"))
     yield from (("app", "static"), ("app", "cgi"), ("app", "documents"))
-    for name_key in ("use", "kind"):  # either of them names the app
+    for name_key in ("use", "kind"):  # either names the app
         word = str(tree.value_at(("app", name_key))) if tree.has(("app", name_key)) else ""
         option = {"static": "folder", "cgi": "program"}.get(word)
         yield from ((("app", option),) if option else ())
@@ -78,8 +78,8 @@ def _paths(tree: Tree) -> Iterator[Sequence[str | int]]:
             yield from ((*base, "tls", "names", name, *key) for key in TLS)
 
 
-def _place(tree: Tree, path: Sequence[str | int], folders: dict[str, str]) -> None:
-    """In a node of its own: an alias may mean something else by the same text."""
+def _resolve(tree: Tree, path: Sequence[str | int], folders: dict[str, str]) -> None:
+    """Make one path absolute, in a node of its own: an alias elsewhere may use the same text for something else."""
     old = tree.find(path)[1]
     if not isinstance(old, ScalarNode) or not old.value or not old.tag.endswith(":str"):
         return
@@ -90,12 +90,12 @@ def _place(tree: Tree, path: Sequence[str | int], folders: dict[str, str]) -> No
     new = ScalarNode(old.tag, value, old.start_mark, old.end_mark, old.style)
     for marked in (tree.substituted, tree.unusable):
         if id(old) in marked:
-            marked[id(new)] = marked[id(old)]  # type: ignore[assignment]  # each its own kind of value
+            marked[id(new)] = marked[id(old)]  # type: ignore[assignment]  # the two dicts have different values
     _put(tree.find(path[:-1])[1], path[-1], new)
 
 
 def _put(parent: Node | None, part: str | int, new: Node) -> None:
-    assert isinstance(parent, MappingNode)  # paths are values of keys
+    assert isinstance(parent, MappingNode)  # every path is the value of a key
     parent.value = [
         (key, new if isinstance(key, ScalarNode) and key.value == part else value) for key, value in parent.value
     ]

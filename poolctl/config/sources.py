@@ -1,4 +1,4 @@
-"""The texts that a topology is read from: files, standard input, and options of the command line."""
+"""The sources of a topology: files, standard input, and options of the command line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ STDIN = "<stdin>"
 
 
 class Inputs(NamedTuple):
-    """What a topology is made of, each put over what stands before it."""
+    """The inputs of a topology, each merged over those before it."""
 
     file: str  # "-": standard input
-    overlays: tuple[str, ...] = ()  # further files, as of -f
-    sets: tuple[str, ...] = ()  # KEY=VALUE, as of --set
-    listen: tuple[str, ...] = ()  # addresses in place of the file's, as of --listen
-    text: str | None = None  # of the first one, which is no file then, and whose name stands in <>
+    overlays: tuple[str, ...] = ()  # further files (-f)
+    sets: tuple[str, ...] = ()  # KEY=VALUE (--set)
+    listen: tuple[str, ...] = ()  # addresses that replace the file's (--listen)
+    text: str | None = None  # the content of ``file``, which is then a name in <> instead of a path
 
 
 def read_source(path: str, otherwise: str = "poolctl init writes one") -> Source:
-    """The text of a file, or with "-" of standard input; UTF-8 of at most MAX_BYTES. ``otherwise``: the help for a file
-    that does not exist. Raises Invalid, Unreadable."""
+    """The text of a file, or of standard input for "-": UTF-8 of at most MAX_BYTES.
+
+    ``otherwise`` is the help for a file that does not exist. Raises Invalid, Unreadable.
+    """
     name = STDIN if path == "-" else path
     try:
         data = _bytes(path)
@@ -68,43 +70,43 @@ def _help(error: OSError, otherwise: str) -> str:
     if isinstance(error, IsADirectoryError):
         return "name a file in it"
     if isinstance(error, PermissionError):
-        return "let the user that starts poolctl read it"
+        return "let the user who starts poolctl read it"
     return _beside(FilePath(str(error.filename))) or otherwise if isinstance(error, FileNotFoundError) else ""
 
 
 def _beside(path: FilePath) -> str:
-    """The file that was probably meant."""
+    """The help that names the file which was probably meant."""
     from poolctl.similar import similar  # only findings need it
 
     try:
         names = {each.stem: each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")}
     except OSError:
         return ""
-    near = similar(path.stem, names)  # without what all of them have
+    near = similar(path.stem, names)  # without the extension, which all of them share
     return f'did you mean "{path.with_name(names[near])}"?' if near else ""
 
 
 def default_name(path: str) -> str:
-    """The file's stem, with what a name may not have replaced."""
+    """The file's stem, with the characters replaced that a name must not have."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", FilePath(path).stem)[:64].strip("-") or "poolctl"
 
 
 def option(text: str) -> Source:
-    """An option of the command line as a source. Raises Invalid when it has bytes that are no text (PEP 383)."""
+    """An option of the command line as a source. Raises Invalid when it has undecodable bytes (PEP 383)."""
     source = Source(text, text, is_file=False)
     found = NO_TEXT.search(text)
     if found:
-        message = f"{text.split(' ', maxsplit=1)[0]}: a byte that is not in the locale's encoding"
-        raise Invalid([Diagnostic("PC102", message, source.at(found.start()), "write it in the locale's encoding")])
+        message = f"{text.split(' ', maxsplit=1)[0]}: a byte is not valid in the locale's encoding"
+        raise Invalid([Diagnostic("PC102", message, source.at(found.start()), "use the locale's encoding")])
     return source
 
 
 def mark_at(source: Source, index: int) -> Mark:
-    """A place of the text, as the parser's nodes have it."""
+    """A position in the text, as a mark of the parser."""
     span = source.at(index).span
     return Mark(source.name, index, span.line, span.column, None, index)
 
 
 def mark(source: Source, column: int) -> Mark:
-    """A place in the first line, as the parser's nodes have it."""
+    """A position on the first line, as a mark of the parser."""
     return Mark(source.name, column, 0, column, None, column)

@@ -1,9 +1,9 @@
-"""Variables of the environment in a topology: ${NAME}, ${NAME:-default}, ${NAME:?message}, and $$ for one dollar.
+"""Environment variables in a topology: ${NAME}, ${NAME:-default}, ${NAME:?message}, and $$ for a dollar sign.
 
-They are put in after parsing, into values and not into keys, so nothing that a variable holds can become YAML, and
-places stay those of the file. A plain value is then what YAML 1.2 reads in it, ``size: ${SIZE}`` a number; one in
-quotes stays text. A bare $NAME is text like any other. The forms are those of POSIX's parameter expansion (IEEE Std
-1003.1, 2.6.2), of which Docker Compose and the OpenTelemetry Collector have the same part.
+They are substituted after parsing, in values but not in keys, so the content of a variable cannot become YAML, and
+locations remain those of the file. A plain value is then resolved as YAML 1.2, so ``size: ${SIZE}`` is a number; a
+quoted one remains a string. A bare $NAME is not substituted. The forms are a subset of POSIX parameter expansion (IEEE
+Std 1003.1, 2.6.2), the same as in Docker Compose and the OpenTelemetry Collector.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Mapping
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import MOST, Diagnostic, Place, Source
+from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Place, Source
 from poolctl.config.loader import MAX_BYTES, NO_TEXT, STR, place_of, resolved_tag
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _IN_KEY = re.compile(r"(?<!\$)\$\{[A-Za-z_]")
 _PART = re.compile(r"\$\$|\$\{([^{}]*)(\}?)")
 _INSIDE = re.compile(rf"({_NAME})(?:(:-|:\?)(.*))?", re.DOTALL)
-FORMS = "${NAME}, ${NAME:-default} and ${NAME:?message}; a dollar is $$"
+FORMS = "${NAME}, ${NAME:-default} or ${NAME:?message}, and $$ for a dollar sign"
 
 
 class Substitution:
-    """One source's values with the variables put in.
+    """Substitutes variables in the values of one source.
 
-    ``substituted`` has the nodes that were made with variables and their names, ``unusable`` those where one could not
-    be put in; both by the identity of the node.
+    ``substituted`` has the nodes that contain variables, with the names of these; ``unusable`` has the nodes in which a
+    variable could not be substituted. Both are keyed by the identity of the node.
     """
 
     def __init__(self, source: Source, variables: Mapping[str, str]) -> None:
@@ -40,11 +40,11 @@ class Substitution:
         self._room = MAX_BYTES
 
     def visit(self, node: Node) -> None:
-        """Put variables into this node and those below it, each once however often aliases name it.
+        """Substitute variables in this node and those below it, once each however often aliases refer to them.
 
-        After MOST findings what is left stays as it is.
+        Stops after MAX_FINDINGS findings.
         """
-        if id(node) in self._seen or len(self.findings) >= MOST:
+        if id(node) in self._seen or len(self.findings) >= MAX_FINDINGS:
             return
         self._seen.add(id(node))
         if isinstance(node, MappingNode):
@@ -59,17 +59,17 @@ class Substitution:
             self._scalar(node)
 
     def _key(self, key: ScalarNode) -> None:
-        """Left as it is, it would be an odd name for a variable, or an unknown key."""
+        """Report a variable in a key, which would otherwise be taken for an unknown key."""
         place = place_of(self.source, key)
         message = "variables are substituted in values, not in keys"
-        if len(self.findings) < MOST:
-            self.findings.append(Diagnostic("PC112", message, place, "write the key itself"))
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Diagnostic("PC112", message, place, "write out the key"))
         self.unusable[id(key)] = key
 
     def _scalar(self, node: ScalarNode) -> None:
         names: list[str] = []
         before = len(self.findings)
-        taken: dict[str, int] = {}  # of equal ones, where the last one ends
+        taken: dict[str, int] = {}  # where the last of several equal substitutions ends
 
         def put(found: re.Match[str]) -> str:
             if found[0] == "$$":
@@ -81,7 +81,7 @@ class Substitution:
         self._room -= len(text)
         if self._room < 0 and before == len(self.findings):
             message = f"with its variables substituted the file is larger than {MAX_BYTES >> 10} KiB"
-            self.findings.append(Diagnostic("PC108", message, place_of(self.source, node), "shorten the variables"))
+            self.findings.append(Diagnostic("PC108", message, place_of(self.source, node), "shorten their values"))
         if before != len(self.findings):
             self.unusable[id(node)] = node
             return
@@ -106,13 +106,13 @@ class Substitution:
             return self._missing(name, f"the variable {name} is not set", place)
         if NO_TEXT.search(value):
             self.findings.append(
-                Diagnostic("PC112", f"the variable {name} has bytes that are not UTF-8", place, "set it to a text")
+                Diagnostic("PC112", f"the variable {name} is not valid UTF-8", place, "set it to valid UTF-8")
             )
         return value
 
     def _missing(self, name: str, message: str, place: Place) -> str:
         help_ = f"set it, or give a default: ${{{name}:-...}}"
-        if len(self.findings) < MOST:
+        if len(self.findings) < MAX_FINDINGS:
             self.findings.append(Diagnostic("PC111", message, place, help_))
         return ""
 
@@ -121,8 +121,8 @@ class Substitution:
             nested = self._nested(found)
             message = "substitutions cannot be nested" if nested else f'"{found[0]}" has no closing brace'
         else:
-            message = f'"{found[0]}" is not a substitution'
-        self.findings.append(Diagnostic("PC112", message, place, f"the forms are {FORMS}"))
+            message = f'"{found[0]}" is not a valid substitution'
+        self.findings.append(Diagnostic("PC112", message, place, f"use {FORMS}"))
         return ""
 
     @staticmethod
@@ -130,8 +130,8 @@ class Substitution:
         return found.string[found.end() : found.end() + 1] == "{"
 
     def _within(self, node: ScalarNode, text: str, after: int) -> tuple[Place, int]:
-        """Where a substitution stands, past the equal ones before it, and where it ends; the whole value, where escapes
-        or line breaks hide it."""
+        """The location of a substitution, after the equal ones before it, and the index at which it ends; the location
+        of the whole value where escapes or line breaks hide it."""
         index = self.source.text.find(text, max(node.start_mark.index, after), node.end_mark.index)
         if index < 0:
             return place_of(self.source, node), after

@@ -1,8 +1,8 @@
-"""Help for keys and words that other servers have: what they are here, with the values that the file gives them.
+"""Help for the keys and words of other servers: their equivalent in poolctl, with the values that the file gives them.
 
-Keys that belong below one key of poolctl are answered with one line that has all of them: `workers: 4` beside
-`threads: 2` is pool: {size: 4, threads: 2}, for two lines that begin with pool could not both be followed.
-What a value becomes is conversion.py; this file is long for what other servers have in several keys, and we in one.
+Keys that belong under the same key of poolctl get one line with all of them: `workers: 4` next to `threads: 2` is
+pool: {size: 4, threads: 2}, because two lines that begin with pool could not both be followed. conversion.py converts
+the values. The file is long because other servers spread over several keys what poolctl has in one.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import Any
 from pydantic import BaseModel
 
 from poolctl.config.address import likely_address
-from poolctl.config.conversion import MOST, NUMBERS, carried, text
+from poolctl.config.conversion import MAX_ITEMS, NUMBERS, converted, quoted
 from poolctl.config.other_servers import (
     ANSWERS,
     INSIDE,
     KEYS,
     NGINX,
     ONE,
-    OTHERWISE,
     SECTIONS,
     THREADS_OF_CLASS,
+    WORD_ANSWERS,
     WORDS,
     WORKER_CLASSES,
 )
 
-COMPOSE = frozenset(("image", "build", "ports", "depends_on", "volumes"))  # keys of a service of Docker Compose
+COMPOSE = frozenset(("image", "build", "ports", "depends_on", "volumes"))  # keys of a Docker Compose service
 _COMPOSE = (
-    "this is a file of Docker Compose: it stays as it is, and the command of a service in it is poolctl run FILE, with"
-    " the topology in a file of its own; poolctl init writes one"
+    "this is a Docker Compose file: keep it, set the command of a service to poolctl run FILE, and put the topology in"
+    " a file of its own; poolctl init writes one"
 )
 
-NAMED = {"ownership.accept": "half-sync/half-async", "ownership.lock": "leader/followers"}  # what has the option
-Texts = dict[tuple[str, ...], str]  # what is below one key, each value as it would be written
+NAMED = {"ownership.accept": "half-sync/half-async", "ownership.lock": "leader/followers"}  # the word with the option
+Texts = dict[tuple[str, ...], str]  # the values below one key by their paths, each as it would be written
 
 
 def suggest_key(path: str, nested: Mapping[str, type[BaseModel]], around: Any = None) -> str:
-    """Where a key that is unknown belongs, or why there is none, as help; empty when that is not known.
+    """The help for an unknown key: where it belongs, or why there is no such key; empty when that is not known.
 
-    ``path``: dots between its parts. ``around``: the mapping that it stands in, whose values the help repeats.
+    ``path`` has dots between its parts. ``around`` is the mapping that has the key, whose values the help repeats.
     """
     owner, _, key = path.rpartition(".")
     around = around if isinstance(around, dict) else {}
@@ -77,18 +77,18 @@ def without_dashes(key: str) -> str:
 
 
 def is_address(plain: str, value: Any) -> bool:
-    """Whether it is the http of uWSGI or hypercorn, which is an address; that of nginx is a block."""
+    """Whether a key is the ``http`` of uWSGI or hypercorn, which is an address; nginx's is a block."""
     return plain == "http" and isinstance(value, str | int) and likely_address(value) != ""
 
 
 def _known(key: str, nested: Mapping[str, type[BaseModel]]) -> str | None:
-    """Where the same is set here, dots between the keys; None where that is not known."""
+    """The key of poolctl that sets the same thing, with dots between its parts; None where there is none."""
     found = next((f"{name}.{key}" for name, part in nested.items() if key in part.model_fields), None)
     return found or KEYS.get(without_dashes(key))
 
 
 def _of_section(plain: str, value: Any, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
-    """What is said of a whole section of another tool; empty for anything else."""
+    """The help for a whole section of another tool's file; empty for anything else."""
     if plain == "kind" and any(without_dashes(str(key)) == "apiversion" for key in around):
         return ANSWERS["metadata"]
     if not isinstance(value, dict):
@@ -98,17 +98,17 @@ def _of_section(plain: str, value: Any, around: dict[str, Any], nested: Mapping[
     if plain == "server" and ("events" in around or not NGINX.isdisjoint(value)):
         return ANSWERS["http"]
     if plain == "events" and isinstance(most := value.get("worker_connections"), int):
-        return f"a block of nginx stays in nginx.conf; its worker_connections is limits: {{connections: {most}}} here"
+        return f"keep this block in nginx.conf, and write limits: {{connections: {most}}} for its worker_connections"
     if plain not in SECTIONS:
         return ""
     lines = "; ".join(dict.fromkeys(_lines(value, nested)))
     more = f". {SECTIONS[plain]}" if SECTIONS[plain] else ""
-    return f"keys stand at the top, and are poolctl's own: {lines or ONE}{more}"
+    return f"write poolctl's own keys, at the top level: {lines or ONE}{more}"
 
 
 def _lines(section: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> Iterator[str]:
-    """The keys of a section as poolctl has them, as far as they are known."""
-    for key, value in list(section.items())[:MOST]:
+    """The lines of a topology that equal the known keys of a section."""
+    for key, value in list(section.items())[:MAX_ITEMS]:
         plain = without_dashes(str(key))
         known = "listen" if is_address(plain, value) else None if plain in ANSWERS else _known(str(key), nested)
         if known is not None:
@@ -118,15 +118,15 @@ def _lines(section: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> It
 def _worker_class(value: Any, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:
     word = _class_of(value)
     if "uvicorn" in word or word in ("asgi", "asyncio"):
-        return "write app: {asgi: MODULE:CALLABLE}: poolctl awaits ASGI apps by itself"
+        return "write app: {asgi: MODULE:CALLABLE}: poolctl needs no worker class for ASGI apps"
     if word == "sync":
         return f"write {_together('pool.kind', around, nested)}"
     if word not in THREADS_OF_CLASS:
-        return WORKER_CLASSES.get(word, "pool, ownership and app say together what it says: poolctl init asks for each")
+        return WORKER_CLASSES.get(word, "use pool, ownership and app instead: poolctl init asks for each")
     line = _together("pool.threads", around, nested)
     if word == "gthread":
         return f"write {line}, for processes with threads"
-    return f"poolctl has no green threads: {line} has threads for requests that wait"
+    return f"poolctl has no green threads: use {line}, OS threads for requests that wait"
 
 
 def _class_of(value: Any) -> str:
@@ -134,13 +134,13 @@ def _class_of(value: Any) -> str:
 
 
 def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> str:  # noqa: C901  # each key is put together in a way of its own
-    """One line for all keys of a mapping that belong below the same key as this one, with what that has already; empty
-    where each stands for itself."""
+    """One line for all keys of a mapping that belong under the same key as this one, merged with what the file already
+    has there; empty where each key gets a line of its own."""
     first = known.partition(".")[0]
     if first in ("app", "ownership", "protocol", "forwarded") or (first == known and first not in ("listen", "pool")):
         return ""
     texts = _given(first, around)
-    for key, value in list(around.items())[:MOST]:
+    for key, value in list(around.items())[:MAX_ITEMS]:
         place = _known(str(key), nested) or ""
         if is_address(without_dashes(str(key)), value):
             place = "listen"
@@ -150,21 +150,21 @@ def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[Base
             address = _host_and_port(around) or value
             texts["at",] = _addresses(_inherited(value) if key == "fd" else address)
         elif place.startswith(f"{first}."):
-            texts[tuple(place.split(".")[1:])] = carried(place, value)
+            texts[tuple(place.split(".")[1:])] = converted(place, value)
     if first == "listen":
         if len(texts) == 1 and ("at",) in texts:
             return f"listen: {texts['at',]}"
         at = texts.pop(("at",), "")
-        unix = not {("mode",), ("owner",), ("group",)}.isdisjoint(texts)  # which only a socket's file has
+        unix = not {("mode",), ("owner",), ("group",)}.isdisjoint(texts)  # only for the file of a socket
         if unix and not at.startswith("unix:"):
             at = ""
-        if at[:1] in ("", "["):  # each of a list has its own
+        if at[:1] in ("", "["):  # each address of a list has options of its own
             at = "unix:///PATH" if unix else "tcp://HOST:PORT"
         texts = {("at",): at} | texts
         if ("tls",) in texts and any(len(path) > 1 for path in texts):
-            del texts["tls",]  # the switch, beside what it switches on
+            del texts["tls",]  # a switch, where the options it switches on are given too
         if ("tls", "certificate") not in texts and any(path[0] == "tls" and len(path) > 1 for path in texts):
-            texts = {("at",): at, ("tls", "certificate"): "PATH"} | texts  # without which there is no TLS
+            texts = {("at",): at, ("tls", "certificate"): "PATH"} | texts  # TLS needs a certificate
     if first == "pool":
         texts = {(name,): texts[name,] for name in ("kind", "size", "threads") if (name,) in texts}
     if texts.keys() == {("kind",)}:
@@ -173,7 +173,7 @@ def _together(known: str, around: dict[str, Any], nested: Mapping[str, type[Base
 
 
 def _host_and_port(around: dict[str, Any]) -> str:
-    """Of two keys the one address; empty where one is missing."""
+    """The address of the keys host and port; empty unless both are there."""
     if not {"host", "port"} <= around.keys():
         return ""
     host = str(around["host"])
@@ -181,23 +181,23 @@ def _host_and_port(around: dict[str, Any]) -> str:
 
 
 def _given(first: str, around: dict[str, Any]) -> Texts:
-    """What the file has at this key itself."""
+    """What the file already has at this key."""
     given = around.get(first)
     if isinstance(given, dict):
         return {
-            (str(key),): carried(f"{first}.{key}", value) if f"{first}.{key}" in NUMBERS else _shown(value)
+            (str(key),): converted(f"{first}.{key}", value) if f"{first}.{key}" in NUMBERS else _shown(value)
             for key, value in given.items()
             if not isinstance(value, dict | list) and (key != "kind" or value in ("process", "thread"))
         }
     if isinstance(given, str):
-        known_pool = given if given in ("process", "thread") else ""  # a slip is not repeated
+        known_pool = given if given in ("process", "thread") else ""  # a misspelled word is not repeated
         text = {"listen": _addresses(given), "pool": known_pool}.get(first)
         return {("at" if first == "listen" else "kind",): text} if text else {}
     return {}
 
 
 def _add_class(texts: Texts, word: str, around: dict[str, Any], nested: Mapping[str, type[BaseModel]]) -> None:
-    """What a worker class of gunicorn says of the pool."""
+    """Add what a worker class of gunicorn says about the pool."""
     counted = ("threads",) in texts or any(_known(str(key), nested) == "pool.threads" for key in around)
     if word == "sync":
         texts["kind",] = "process"
@@ -206,7 +206,7 @@ def _add_class(texts: Texts, word: str, around: dict[str, Any], nested: Mapping[
 
 
 def _tree(texts: Texts) -> str:
-    """Texts by their paths as one mapping in braces."""
+    """The texts as one mapping in braces."""
     parts = []
     for name in dict.fromkeys(path[0] for path in texts):
         below = {path[1:]: text for path, text in texts.items() if path[0] == name and len(path) > 1}
@@ -215,12 +215,12 @@ def _tree(texts: Texts) -> str:
 
 
 def written(known: str, value: Any, inside: str = "") -> str:
-    """The key with its value, in braces below its owner; from the mapping on that it already stands in."""
+    """The key with its value, nested in braces below its owners; ``inside`` is the mapping that it already is in."""
     if known == "ownership":
         return "ownership: reuse-port"
     if known in NAMED and not inside:
-        return f"ownership: {{use: {NAMED[known]}, {known.partition('.')[2]}: {carried(known, value)}}}"
-    written = carried(known, value)
+        return f"ownership: {{use: {NAMED[known]}, {known.partition('.')[2]}: {converted(known, value)}}}"
+    written = converted(known, value)
     if known in ("listen", "listen.at"):
         address = _addresses(value)
         return f"at: {address}" if inside == "listen" else f"listen: {address}"
@@ -242,7 +242,7 @@ def written(known: str, value: Any, inside: str = "") -> str:
 
 
 def _inherited(value: Any) -> str:
-    """A descriptor as an address: 3 or higher, for the first three are the standard streams."""
+    """A descriptor as an address: 3 or higher, since the first three are the standard streams."""
     digits = str(value).removeprefix("fd://")
     return f"fd://{max(3, int(digits))}" if re.fullmatch(r"\d{1,6}", digits) else "fd://3"
 
@@ -260,16 +260,16 @@ def _addresses(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value that can be written again as it is, otherwise dots."""
+    """The value as it can be written again, or dots where it cannot."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return text(value) if isinstance(value, str) and 0 < len(value) <= 60 else "..."
+    return quoted(value) if isinstance(value, str) and 0 < len(value) <= 60 else "..."
 
 
 def suggest_word(axis: str, name: str) -> str:
-    """What a word of another server, or a target without its app, is here, as help; empty when that is not known."""
+    """The help for a word of another server, or for a target without its app; empty when it is not known."""
     if axis == "app":
         found = re.fullmatch(r"(wsgi|asgi|static|cgi|lines|frames|stream)[:= ]+(\S+)", name)
         if found:
@@ -279,7 +279,7 @@ def suggest_word(axis: str, name: str) -> str:
         if name in ("python", "app", "application", "main") or re.fullmatch(r"[\w/]+\.wsgi|\w+(\.\w+)+", name):
             return f"name the application in its module: app: {{wsgi: {name}:application}}, or {{asgi: {name}:app}}"
     plain = re.sub("[_ ]", "-", name.lower())
-    if (axis, plain) in OTHERWISE:
-        return OTHERWISE[axis, plain]
+    if (axis, plain) in WORD_ANSWERS:
+        return WORD_ANSWERS[axis, plain]
     word = WORDS.get(axis, {}).get(plain)
     return f"write {axis}: {word}" if word else ""

@@ -1,7 +1,7 @@
-"""Slips of the keyboard that leave valid YAML which says something else: keys that are not indented below their own,
-and colons without the space that makes them one.
+"""Typos that leave valid YAML with another meaning: keys that are not indented under their owner, and colons without a
+space after them.
 
-Each is said once, and the topology is read as it was meant, so that nothing else has to be said of it.
+Each is reported once, and the topology is read as it was meant, so that there are no further findings about it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _GLUED = re.compile(r"([A-Za-z_][\w-]{0,40})(:|\s*=\s*)(\S.*)", re.DOTALL)
 
 @dataclass
 class Shape:
-    """The keys of a mapping, by its path, and those of them that may hold a mapping; None: any keys."""
+    """The keys of the mapping at a path (None: any keys), and those of them that may hold a mapping."""
 
     keys: Callable[[Path], Collection[str] | None]
     owners: Callable[[Path], Collection[str]]
 
 
 def correct_typos(tree: Tree, shape: Shape) -> None:
-    """Put the nodes of the tree where they were meant to stand, and keep in it what is wrong with the file."""
+    """Move the nodes of the tree to where they were meant to be, and add the findings to it."""
     reader = _Reader(tree, shape)
     if tree.root is not None:
         tree.root = reader.visit(tree.root, (), -1)
@@ -43,7 +43,7 @@ class _Reader:
         self.shape = shape
 
     def visit(self, node: Node, path: Path, line: int) -> Node:
-        """The node as it was meant. ``line``: of its key."""
+        """The node as it was meant. ``line`` is that of its key."""
         if isinstance(node, SequenceNode) and path == ("listen",):
             entries = [self.visit(entry, path, entry.start_mark.line - 1) for entry in node.value]
             return SequenceNode(node.tag, entries, node.start_mark, node.end_mark)
@@ -55,12 +55,12 @@ class _Reader:
             return MappingNode(CORE + "map", [glued], node.start_mark, node.end_mark) if glued else node
         if not isinstance(node, MappingNode):
             return node
-        pairs = list(self._indented([self._apart(key, value, known) for key, value in node.value], path, known))
+        pairs = list(self._indented([self._split(key, value, known) for key, value in node.value], path, known))
         below = [(key, self.visit(value, (*path, key.value), key.start_mark.line)) for key, value in pairs]
         return MappingNode(node.tag, below, node.start_mark, node.end_mark)
 
-    def _apart(self, key: Node, value: Node, known: Collection[str]) -> Entry:
-        """{kind:process} is one key, whose value is nothing."""
+    def _split(self, key: Node, value: Node, known: Collection[str]) -> Entry:
+        """The entry as it was meant: {kind:process} is a single key without a value to YAML."""
         return (_is_empty(value) and self._glued(key, known)) or (key, value)
 
     def _glued(self, node: Node, known: Collection[str]) -> Entry | None:
@@ -71,7 +71,7 @@ class _Reader:
             return None
         source = self._source(node)
         name, sign, text = found.groups()
-        message = f'no space after the colon of "{node.value}"' if sign == ":" else 'an "=" instead of a colon'
+        message = f'missing space after the colon in "{node.value}"' if sign == ":" else '"=" instead of a colon'
         self.tree.findings.append(Diagnostic("PC203", message, place_of(source, node), f'write "{name}: {text}"'))
         start = node.start_mark.index + found.start(2)
         key = ScalarNode(STR, name, node.start_mark, mark_at(source, start))
@@ -79,7 +79,7 @@ class _Reader:
         return key, value
 
     def _indented(self, entries: list[Entry], path: Path, known: Collection[str]) -> Iterator[Entry]:
-        """Keys that follow one without a value, and that only it could have, are below it."""
+        """The entries, where keys that follow an owner without a value, and only it could have, are moved into it."""
         owners = self.shape.owners(path)
         number = 0
         while number < len(entries):
@@ -87,16 +87,16 @@ class _Reader:
             number += 1
             below: list[Entry] = []
             if key.value in owners and _is_empty(value):
-                while number < len(entries) and self._strange(entries[number][0], key, path, known):
+                while number < len(entries) and self._is_misplaced(entries[number][0], key, path, known):
                     below.append(entries[number])
                     number += 1
             if not below:
                 yield key, value
                 continue
-            self._say(key, below, path)
+            self._report(key, below, path)
             yield key, MappingNode(CORE + "map", below, below[0][0].start_mark, below[-1][1].end_mark)
 
-    def _strange(self, key: Node, owner: Node, path: Path, known: Collection[str]) -> bool:
+    def _is_misplaced(self, key: Node, owner: Node, path: Path, known: Collection[str]) -> bool:
         inner = self.shape.keys((*path, owner.value)) or ()
         return (
             key.value not in known
@@ -106,16 +106,16 @@ class _Reader:
             and (key.value in inner or similar(key.value, known) is None)
         )
 
-    def _say(self, owner: Node, below: list[Entry], path: Path) -> None:
+    def _report(self, owner: Node, below: list[Entry], path: Path) -> None:
         names = [f'"{key.value}"' for key, _ in below[:10]]
         named = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-        message = f'{named} {"is" if len(names) == 1 else "are"} not indented below "{owner.value}"'
+        message = f'{named} {"is" if len(names) == 1 else "are"} not indented under "{owner.value}"'
         lines = below[0][0].start_mark.line, below[-1][1].end_mark.line
         which = "its line" if len(below) == 1 and lines[0] == lines[1] else "these lines"
         source = self._source(owner)
-        label = Label(place_of(source, owner), "it has no value")
+        label = Label(place_of(source, owner), "has no value")
         place = place_of(self._source(below[0][0]), below[0][0])
-        self.tree.findings.append(Diagnostic("PC201", message, place, f"begin {which} with two more spaces", (label,)))
+        self.tree.findings.append(Diagnostic("PC201", message, place, f"indent {which} by two more spaces", (label,)))
 
     def _source(self, node: Node) -> Source:
         return self.tree.sources[node.start_mark.name]

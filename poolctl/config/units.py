@@ -1,4 +1,4 @@
-"""Times and sizes as people write them: 30s, 500ms, 2m, 64KiB, 16MiB. A plain number means seconds, or bytes."""
+"""Times and sizes with units: 30s, 500ms, 2m, 64KiB, 16MiB. A plain number means seconds or bytes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from poolctl.config.invalid_value import InvalidValue
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 
-LONGEST = 86400  # seconds that a timeout can be
+MAX_SECONDS = 86400  # the longest timeout
 
 _QUANTITY = r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)"
 
 
 _TIME = 'a time such as "500ms", "30s" or "2m" (a plain number is seconds)'
 _SIZE = 'a size such as "64KiB" or "16MiB" (a plain number is bytes)'
-# What people write for a unit, in small letters.
-_ALIKE = {
+# Other spellings of the units, in lower case.
+_SPELLINGS = {
     **dict.fromkeys(("millisecond", "milliseconds", "msec", "msecs"), "ms"),
     **dict.fromkeys(("second", "seconds", "sec", "secs"), "s"),
     **dict.fromkeys(("minute", "minutes", "min", "mins"), "m"),
@@ -31,42 +31,42 @@ _ALIKE = {
     **dict.fromkeys(("m", "mb", "mi", "mib"), "MiB"),
     **dict.fromkeys(("g", "gb", "gi", "gib"), "GiB"),
 }
-ENDLESS = ("off", "none", "never", "no", "false", "inf", "infinite", "infinity", "unlimited", "forever", "disabled")
+UNLIMITED = ("off", "none", "never", "no", "false", "inf", "infinite", "infinity", "unlimited", "forever", "disabled")
 
 
 def seconds(value: Any) -> float:
-    """The time in seconds: a number, or a string with one of the units ms, s, m, h.
+    """The time in seconds, given as a number or as a string with one of the units ms, s, m, h.
 
-    Raises ValueError, whose text says what is accepted.
+    Raises InvalidValue, which says what is accepted.
     """
     number, factor = _quantity(value, SECONDS, "s", _TIME)
     return float(number * factor)
 
 
 def timeout(value: Any) -> float:
-    """A time that is more than 0 and at most a day. Raises ValueError as above."""
-    longest = "there is no time without end here: the longest is 24h"
-    if value is False or str(value).lower() in ENDLESS:
-        raise InvalidValue(f"expected {_TIME}", longest)
+    """A time in seconds, more than 0 and at most a day. Raises InvalidValue."""
+    help_ = "choose a time of up to 24h: this timeout cannot be switched off"
+    if value is False or str(value).lower() in UNLIMITED:
+        raise InvalidValue(f"expected {_TIME}", help_)
     found = seconds(value)
-    if not 0 < found <= LONGEST:
-        raise InvalidValue("expected a time of more than 0 and at most 24h", longest)
+    if not 0 < found <= MAX_SECONDS:
+        raise InvalidValue("expected a time of more than 0 and at most 24h", help_)
     return found
 
 
 def timeout_or_off(value: Any) -> float | None:
-    """The same, or None for off. Raises ValueError as above."""
+    """A time in seconds, more than 0 and at most a day, or None for off. Raises InvalidValue."""
     if value is None or value == "off":
         return None
-    if value is False or value == 0 or str(value).lower() in ENDLESS:
-        raise InvalidValue("expected a time of more than 0, or off", "for no limit write off, or leave the key out")
+    if value is False or value == 0 or str(value).lower() in UNLIMITED:
+        raise InvalidValue("expected a time of more than 0, or off", "write off for no limit, or leave the key out")
     return timeout(value)
 
 
 def size(value: Any) -> int:
-    """The size in whole bytes: a number, or a string with one of the units B, KiB, MiB, GiB, kB, MB, GB.
+    """The size in whole bytes, given as a number or as a string with one of the units B, KiB, MiB, GiB, kB, MB, GB.
 
-    Raises ValueError, whose text says what is accepted.
+    Raises InvalidValue, which says what is accepted.
     """
     number, factor = _quantity(value, BYTES, "B", _SIZE)
     whole = number * factor
@@ -78,41 +78,41 @@ def size(value: Any) -> int:
 def _quantity(value: Any, units: dict[str, Any], plain: str, accepted: str) -> tuple[Any, Any]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value) or value < 0:
-            raise InvalidValue(f"expected {accepted}", "write a number that is neither negative nor infinite")
+            raise InvalidValue(f"expected {accepted}", "write a finite number, 0 or more")
         return value, 1
     found = re.fullmatch(_QUANTITY, value) if isinstance(value, str) else None
     if found is None:
-        raise InvalidValue(f"expected {accepted}", _in_one(value, units))
+        raise InvalidValue(f"expected {accepted}", _in_one_unit(value, units))
     number, unit = found[1], found[2] or plain
     if unit not in units:
-        raise InvalidValue(f"expected {accepted}", _unit_meant(number, unit, units))
+        raise InvalidValue(f"expected {accepted}", _with_known_unit(number, unit, units))
     return (float(number) if "." in number else int(number)), units[unit]
 
 
-def _unit_meant(number: str, unit: str, units: dict[str, Any]) -> str:
-    """The same with the unit that was probably meant."""
-    meant = unit.lower() if unit.lower() in units else _ALIKE.get(unit.lower(), "")
-    if meant in units:
-        return f"write {number}{meant}"
-    if "h" in units and unit.lower() in ("d", "day", "days") and float(number) * 3600 * 24 <= LONGEST:
+def _with_known_unit(number: str, unit: str, units: dict[str, Any]) -> str:
+    """The help for an unknown unit: the value with the unit that was probably meant."""
+    likely = unit.lower() if unit.lower() in units else _SPELLINGS.get(unit.lower(), "")
+    if likely in units:
+        return f"write {number}{likely}"
+    if "h" in units and unit.lower() in ("d", "day", "days") and float(number) * 3600 * 24 <= MAX_SECONDS:
         return f"write {float(number) * 24:g}h"
-    return f"the units are {', '.join(units)}"
+    return f"use one of the units {', '.join(units)}"
 
 
-def _in_one(value: Any, units: dict[str, Any]) -> str:
-    """The help for 1h30m and 1,5s: the same with the largest unit that gives a whole number, and with a point."""
+def _in_one_unit(value: Any, units: dict[str, Any]) -> str:
+    """The help for 1h30m and 1,5s: the value in the largest unit that gives a whole number, or with a decimal point."""
     if isinstance(value, str) and re.fullmatch(r"\d{1,9},\d{1,2}\s*[A-Za-z]*", value):
         return f"write {value.replace(',', '.')}"
-    if value is False or str(value).lower() in ENDLESS:
+    if value is False or str(value).lower() in UNLIMITED:
         return "write a number, or leave the key out for its default"
     if not isinstance(value, str) or not re.fullmatch(r"(?:\d{1,9}\s*[A-Za-z]+\s*)+", value):
         return ""
     parts = re.findall(r"(\d+)\s*([A-Za-z]+)", value)
     if any(unit not in units for _, unit in parts):
-        return f"the units are {', '.join(units)}"
+        return f"use one of the units {', '.join(units)}"
     total = sum(int(number) * units[unit] for number, unit in parts)
     unit = max((unit for unit in units if (total / units[unit]).is_integer()), key=units.__getitem__, default="")
-    return f"in one unit: {total / units[unit]:g}{unit}" if unit else ""
+    return f"write {total / units[unit]:g}{unit}" if unit else ""
 
 
 _TIME_FORMS = [
@@ -131,11 +131,11 @@ SIZE = WithJsonSchema(
 Seconds = Annotated[float, BeforeValidator(seconds), TIME]
 Bytes = Annotated[int, BeforeValidator(size), SIZE]
 
-# What a part's field may say of itself, Annotated[int, "bytes"], so that the parts need not know this module.
+# The units that a part may put in an annotation, Annotated[int, "bytes"], so that parts need not import this module.
 READERS: dict[str, Any] = {"seconds": (BeforeValidator(seconds), TIME), "bytes": (BeforeValidator(size), SIZE)}
 
-# The bounds are what the schema has of them.
-Timeout = Annotated[float, BeforeValidator(timeout), Field(gt=0, le=LONGEST), TIME]
+# The bounds here are for the schema; ``timeout`` checks them.
+Timeout = Annotated[float, BeforeValidator(timeout), Field(gt=0, le=MAX_SECONDS), TIME]
 TimeoutOrOff = Annotated[
     float | None,
     BeforeValidator(timeout_or_off),

@@ -1,4 +1,4 @@
-"""Pydantic's findings in the words of topologies, each at its place."""
+"""Pydantic's validation errors as findings, each at its location and in the words of topologies."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from poolctl.config.diagnostic import MOST, Diagnostic, Label, number_of
+from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Label, number_of
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.tree import Path, Tree
 from poolctl.similar import similar
 
 Keys = Callable[[Path], Sequence[str]]
-Elsewhere = Callable[[str, Any], str]
+Suggest = Callable[[str, Any], str]
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -22,10 +22,10 @@ _EXPECTED = {
     "int_from_float": "a whole number",
     "float_type": "a number",
     "float_parsing": "a number",
-    "finite_number": "a number that is not endless",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "string_type": "a text",
+    "string_type": "a string",
     "list_type": "a list",
     "tuple_type": "a list",
     "dict_type": "a mapping of keys",
@@ -37,29 +37,29 @@ _EXPECTED = {
     "less_than": "less than {lt}",
     "too_short": "at least {min_length}",
     "too_long": "at most {max_length}",
-    "string_too_short": "a text of at least {min_length} characters",
-    "string_too_long": "a text of at most {max_length} characters",
-    "string_pattern_mismatch": "a text that matches {pattern}",
+    "string_too_short": "a string of at least {min_length} characters",
+    "string_too_long": "a string of at most {max_length} characters",
+    "string_pattern_mismatch": "a string that matches {pattern}",
     "literal_error": "{expected}",
     "enum": "{expected}",
 }
 
 
-def closest(word: str, words: Sequence[str], what: str) -> str:
-    """The help for an unknown word: the likely one, else all of them."""
+def closest(word: str, words: Sequence[str], noun: str = "") -> str:
+    """The help for an unknown word: the one that was probably meant, else all of them. ``noun`` is their plural."""
     begun = [f'"{each}"' for each in words if word and each.startswith(f"{word}/")]
     if begun:
         return f"did you mean {' or '.join(begun)}?"
     near = similar(word, words)
     if near:
         return f'did you mean "{near}"?'
-    return f"{what} are {', '.join(words)}" if words else f"there are no {what.removeprefix('the ')}"
+    return f"use one of {f'the {noun} ' if noun else ''}{', '.join(words)}"
 
 
 def shown(value: Any) -> str:
-    """A value as a reader of YAML would write it, short."""
+    """A value for a message, shortened, in YAML's spelling."""
     if value is None:
-        return "nothing"
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -70,21 +70,20 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:56] + '..."'
 
 
-def unknown_key(tree: Tree, path: Path, keys: Sequence[str], elsewhere: Elsewhere | None = None) -> Diagnostic:
-    """An unknown key, at the key itself. ``path`` ends with it; ``elsewhere`` as below."""
+def unknown_key(tree: Tree, path: Path, keys: Sequence[str], suggest: Suggest | None = None) -> Diagnostic:
+    """The finding for an unknown key, which ``path`` ends with. ``suggest`` is as in ``findings``."""
     key = str(path[-1])
     within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
-    what = f"the keys of {tree.named(path[:-1])}" if len(path) > 1 else "the keys"
-    help_ = _of_a_list(tree, path)
+    help_ = _split_value_help(tree, path)
     help_ = help_ or (
-        "" if key.lower() in keys else (elsewhere(dotted(path), tree.mapping_at(path[:-1])) if elsewhere else "")
+        "" if key.lower() in keys else (suggest(dotted(path), tree.mapping_at(path[:-1])) if suggest else "")
     )
-    help_ = help_ or (closest(key, keys, what) if keys else "")
+    help_ = help_ or (closest(key, keys, "keys") if keys else "")
     return Diagnostic("PC203", f'unknown key "{key}"{within}', tree.at_key(path), help_)
 
 
-def _of_a_list(tree: Tree, path: Path) -> str:
-    """The help for {trust: 10.0.0.1, 10.0.0.2}, which YAML reads as two keys, and for {idle: 1,5s}."""
+def _split_value_help(tree: Tree, path: Path) -> str:
+    """The help for {trust: 10.0.0.1, 10.0.0.2} and {idle: 1,5s}, which YAML reads as two keys."""
     around = tree.mapping_at(path[:-1])
     if around.get(str(path[-1]), "") is not None:
         return ""
@@ -93,10 +92,10 @@ def _of_a_list(tree: Tree, path: Path) -> str:
     before = next((name for name in reversed(names[:number]) if around[name] is not None), "")
     first = around.get(before)
     if isinstance(first, int) and re.fullmatch(r"\d+\s*[A-Za-z]*", str(path[-1])):
-        return f"a fraction has a point: {before}: {first}.{path[-1]}"
+        return f"write the fraction with a point: {before}: {first}.{path[-1]}"
     if before in LISTS and isinstance(first, str):
         key = before if before != "at" else "listen"
-        return f"a list needs brackets: {key}: [{', '.join([first, *names[names.index(before) + 1 : number + 1]])}]"
+        return f"put a list in brackets: {key}: [{', '.join([first, *names[names.index(before) + 1 : number + 1]])}]"
     return ""
 
 
@@ -104,52 +103,53 @@ LISTS = ("trust", "proxy_protocol", "at", "listen")  # keys that may have severa
 
 
 def findings(
-    tree: Tree, located: Iterable[tuple[Path, ErrorDetails]], keys: Keys, elsewhere: Elsewhere | None = None
+    tree: Tree, located: Iterable[tuple[Path, ErrorDetails]], keys: Keys, suggest: Suggest | None = None
 ) -> list[Diagnostic]:
-    """One diagnostic for each place. ``keys(path)`` gives the keys that a mapping may have, ``elsewhere(path, around)``
-    where a key belongs that it does not have: dots between the parts of its path, and the mapping that it stands in.
+    """One finding for each location.
 
-    The members of a union complain one by one about the same value: together they are one sentence.
+    ``keys(path)`` returns the keys that the mapping at a path may have. ``suggest(path, around)`` returns the help for
+    an unknown key, given its path with dots and the mapping that has it. Pydantic reports each member of a union;
+    together they become one message.
     """
     groups: dict[Path, list[ErrorDetails]] = {}
-    left: list[Path] = []  # where more is wrong than can be told
+    left: list[Path] = []  # locations beyond the maximum
     for path, error in located:
-        if len(groups) >= MOST:
+        if len(groups) >= MAX_FINDINGS:
             left.append(path)
             continue
         real = path if error["type"] in ("missing", *UNKNOWN) else _existing(tree, path)
         groups.setdefault(real, []).append(error)
-    found = [(path, _finding(tree, path, errors, keys, elsewhere)) for path, errors in groups.items()]
+    found = [(path, _finding(tree, path, errors, keys, suggest)) for path, errors in groups.items()]
     if left:
-        message = f"{number_of(len(left), 'more key or value', 'more keys or values')} not accepted, from here on"
-        found.append(((), Diagnostic("PC204", message, tree.at_value(left[0]), "correct those above first")))
-    meant = {key for path, each in found if each.code == "PC203" for key in _meant_keys(tree, path, each)}
-    return [each for path, each in found if each.code != "PC202" or path not in meant]
+        message = f"{number_of(len(left), 'more invalid key or value', 'more invalid keys or values')} from here on"
+        found.append(((), Diagnostic("PC204", message, tree.at_value(left[0]), "fix those above first")))
+    intended = {key for path, each in found if each.code == "PC203" for key in _intended_keys(tree, path, each)}
+    return [each for path, each in found if each.code != "PC202" or path not in intended]
 
 
-def _meant_keys(tree: Tree, path: Path, unknown: Diagnostic) -> Iterator[Path]:
-    """The keys that an unknown one stands for: a misspelled key that is required is one mistake, not two."""
+def _intended_keys(tree: Tree, path: Path, unknown: Diagnostic) -> Iterator[Path]:
+    """The keys that an unknown one was meant for: misspelling a required key is one mistake, not two."""
     word = re.match(r'(?:write|did you mean) "?([\w-]+)', unknown.help)
     if word:
         yield (*path[:-1], word[1])
     inside = tree.value_at(path)
-    if isinstance(inside, dict):  # which are there, and at the wrong level
+    if isinstance(inside, dict):  # keys that are there, but one level too deep
         yield from ((*path[:-1], key) for key in inside)
 
 
-def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, elsewhere: Elsewhere | None) -> Diagnostic:
+def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, suggest: Suggest | None) -> Diagnostic:
     kind = errors[0]["type"]
     if kind in UNKNOWN:
-        return unknown_key(tree, path, keys(path[:-1]), elsewhere)
-    if kind == "missing" and tree.has(path):  # {wsgi: }, whose value stands for an option
+        return unknown_key(tree, path, keys(path[:-1]), suggest)
+    if kind == "missing" and tree.has(path):  # {wsgi: }, whose value is that of a required option
         example = EXAMPLES.get(str(path[-1]), "") or EXAMPLES.get(str(errors[0]["loc"][-1]), "")
         help_ = f"for instance {path[-1]}: {example}" if example else ""
-        return Diagnostic("PC204", f"{tree.named(path)}: expected a value, not nothing", tree.at_key(path), help_)
+        return Diagnostic("PC204", f"{tree.named(path)}: expected a value, not null", tree.at_key(path), help_)
     if kind == "missing":
         within = f" in {tree.named(path[:-1])}" if len(path) > 1 else ""
         return Diagnostic("PC202", f'missing key "{path[-1]}"{within}', tree.at_key(path[:-1]), _missing(tree, path))
     given, place = tree.value_at(path), tree.at_value(path)
-    if errors[0]["loc"][-1:] == ("[key]",):  # what is said of a key, not of its value
+    if errors[0]["loc"][-1:] == ("[key]",):  # the error is about a key, not its value
         given, place = path[-1], tree.at_key(path)
     elif given is None and not tree.variables(path):
         place = tree.at_key(path)
@@ -165,26 +165,26 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, els
 
 
 def _help(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys) -> str:
-    """What to write instead of a value that is not accepted."""
+    """The help for a value that is not accepted."""
     given = path[-1] if errors[0]["loc"][-1:] == ("[key]",) else tree.value_at(path)
     said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
     help_ = next((each.help for each in said if isinstance(each, InvalidValue)), "")
     if given is None and path and not tree.variables(path) and not help_.startswith("put it in quotes"):
-        return f"leave out the key, or give it a value{_such_as(tree, path)}"
+        return f"remove the key, or give it a value{_such_as(tree, path)}"
     octal = re.fullmatch("0o([0-7]{1,4})", tree.written_at(path)) if path[-1:] in (("umask",), ("mode",)) else None
-    help_ = f'write "{int(octal[1]):04}"' if octal else help_ or _meant(given, errors)
+    help_ = f'write "{int(octal[1]):04}"' if octal else help_ or _corrected(given, errors)
     if help_.startswith("put it in quotes") and tree.variables(path):
-        return f'put it in quotes: "{tree.text_at(path)}"'  # the variable, and not what it is today
+        return f'put it in quotes: "{tree.text_at(path)}"'  # the variable, not its current value
     if not help_ and errors[0]["type"] in _MAPPINGS and path and keys(path):
         glued = re.fullmatch(r"([\w-]+):(\S.*)", given, re.DOTALL) if isinstance(given, str) else None
         if glued and glued[1] in keys(path):
             return f'write a space after the colon: "{glued[1]}: {glued[2]}"'
-        return f"its keys are {', '.join(keys(path))}"
+        return f"write a mapping with some of the keys {', '.join(keys(path))}"
     return help_ or _bounds(tree, path, given, errors)
 
 
 def _example(tree: Tree, path: Path) -> str:
-    """A value of a key, empty where there is none. What is called a name depends on what has it."""
+    """An example value for the key at a path; empty where there is none."""
     if path[-1:] == ("name",):
         around = tree.value_at(path[:-1])
         word = around.get("use", around.get("kind")) if isinstance(around, dict) else around
@@ -198,10 +198,10 @@ def _such_as(tree: Tree, path: Path) -> str:
 
 
 def _bounds(tree: Tree, path: Path, given: Any, errors: Sequence[ErrorDetails]) -> str:
-    """The help for a value that says itself what is wrong with it: too small, too large, or no number."""
+    """The help for a value out of bounds or of the wrong type, whose message already says what was expected."""
     words = [word for error in errors for word in _words(error)]
     if path[-1:] == ("size",) and "auto" in words:
-        return "write a number, or auto for as many as the machine has cores"
+        return "write a number, or auto for one per core"
     if words and isinstance(given, str | int | float):
         return f"choose one of {', '.join(words)}" if len(words) > 1 else f"write {words[0]}"
     example = _example(tree, path)
@@ -252,7 +252,7 @@ _BOOLS = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false
 
 
 def _missing(tree: Tree, path: Path) -> str:
-    """An example of a key that is required."""
+    """The help for a missing key: an example of it."""
     word = tree.value_at(path[:-1]) if len(path) > 1 else None
     example = _example(tree, path)
     if example and isinstance(word, str) and path[-1] in ("target", "folder", "program", "name"):
@@ -261,28 +261,28 @@ def _missing(tree: Tree, path: Path) -> str:
 
 
 def _words(error: ErrorDetails) -> list[str]:
-    """The words that a value may be."""
+    """The words that are accepted as the value."""
     return re.findall("'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
 
 
-def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
-    """What was probably meant by a value that is not accepted."""
+def _corrected(given: Any, errors: Sequence[ErrorDetails]) -> str:
+    """The help that gives the value which was probably meant; empty where that cannot be guessed."""
     kinds = {error["type"] for error in errors}
     text = given.strip() if isinstance(given, str) else ""
     if "bool_type" in kinds:
         return _as_bool(given)
     if kinds & {"int_type", "float_type"} and re.fullmatch("-?[0-9]+", text):
-        return "leave out the quotes"
+        return "remove the quotes"
     if kinds & {"int_type", "int_from_float"}:
         if isinstance(given, float) and given.is_integer():
-            return f"as a whole number it is {int(given)}"
+            return f"write {int(given)}"
         if re.fullmatch("[0-9]{1,3}([_, '][0-9]{3})+", text):
             return f"write {re.sub('[^0-9]', '', text)}"
     if kinds & {"list_type", "tuple_type"} and isinstance(given, str | int | float) and not isinstance(given, bool):
         parts = [part for part in re.split(r"\s*[,;]\s*", text) if part]
         if len(parts) > 1:
-            return f"a list needs brackets: [{', '.join(map(shown, parts))}]"
-        return f"a list of one is [{shown(given)}]"
+            return f"put a list in brackets: [{', '.join(map(shown, parts))}]"
+        return f"write a list: [{shown(given)}]"
     if "string_type" in kinds:
         return f'put it in quotes: "{_spelled(given)}"' if isinstance(given, int | float) else ""
     words = [word for error in errors for word in _words(error)]
@@ -295,9 +295,9 @@ def _meant(given: Any, errors: Sequence[ErrorDetails]) -> str:
 def _as_bool(given: Any) -> str:
     text = str(given).strip().lower()
     if isinstance(given, str) and text in ("true", "false"):
-        return "leave out the quotes"
+        return "remove the quotes"
     if text in _BOOLS:
-        return f"write {_BOOLS[text]}" + (f": in YAML 1.2 {given} is a text" if isinstance(given, str) else "")
+        return f"write {_BOOLS[text]}" + (f": in YAML 1.2, {given} is a string" if isinstance(given, str) else "")
     return "write true or false"
 
 
@@ -306,13 +306,14 @@ def _spelled(given: Any) -> str:
 
 
 def expected(error: ErrorDetails) -> str:
+    """What an error says was expected, without the word itself."""
     template = _EXPECTED.get(error["type"])
     if template is None:
         message = re.sub("^(Value error|Assertion failed), ", "", error["msg"])  # pydantic's own words
         return message[:1].lower() + message[1:]
     context = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
     if error["type"] in ("too_short", "string_too_short") and context["min_length"] == 1:
-        return "at least one" if error["type"] == "too_short" else "a text that is not empty"
+        return "at least one" if error["type"] == "too_short" else "a string that is not empty"
     return template.format_map(context).replace("'", '"')
 
 
@@ -325,4 +326,5 @@ def _existing(tree: Tree, path: Path) -> Path:
 
 
 def dotted(path: Sequence[str | int]) -> str:
+    """The path with dots between its parts."""
     return ".".join(str(part) for part in path)

@@ -107,7 +107,7 @@ def _of_plugin(axis: str, reference: Reference) -> list[Schema]:
     """Return the ways to write an installed plugin; none for an unusable one, which `validate` reports."""
     from poolctl.assembly.plugins import inspection
 
-    found = inspection.described(reference)
+    found = inspection.inspect_plugin(reference)
     if isinstance(found, inspection.Unusable):
         return []
     about = found.sentence or f"a plugin from {reference.origin}"

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from poolctl.assembly.sandbox.child import Words, apart
+from poolctl.assembly.sandbox.child import Report, run_in_child
 from poolctl.testing.checks import Make, tasks
 from poolctl.testing.simulation import Simulation
 from poolctl.testing.violation import Violation
@@ -35,18 +35,19 @@ PURE = "the whole server waits meanwhile; decide by the task and the inboxes alo
 
 def check_purity(make: Make) -> None:
     """Raise Violation for anything that the strategy does besides deciding."""
-    told = apart(lambda: _look(make), PATIENCE)
-    if told.words is None:
+    result = run_in_child(lambda: _look(make), PATIENCE)
+    if result.report is None:
         raise Violation(f"it did not decide within {PATIENCE:g} s", "do not wait for locks or queues")
-    if not told.words or told.words[0] == "":
-        raise Violation(f"it ended the process that called it, with status {told.ended}\n{told.printed}".rstrip())
-    if told.words[0] != "pure":
-        raise Violation(told.words[0], told.words[1])
-    if told.printed:
-        raise Violation(f"it prints or logs for each task: {told.printed.splitlines()[0][:80]}", PURE)
+    if not result.report or result.report[0] == "":
+        message = f"it ended the process that called it, with status {result.exit_code}\n{result.output}"
+        raise Violation(message.rstrip())
+    if result.report[0] != "pure":
+        raise Violation(result.report[0], result.report[1])
+    if result.output:
+        raise Violation(f"it prints or logs for each task: {result.output.splitlines()[0][:80]}", PURE)
 
 
-def _look(make: Make) -> Words:
+def _look(make: Make) -> Report:
     before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
     threads = threading.active_count()
     strategy = make()

@@ -31,7 +31,7 @@ def told(folder: Path, text: str) -> list[tuple[str, int, str]]:
 
 
 @pytest.mark.parametrize("axis", WORDS)
-def test_an_unknown_word_hides_nothing_and_makes_nothing_up(axis: str, tmp_path: Path) -> None:
+def test_an_unknown_word_neither_hides_nor_adds_findings(axis: str, tmp_path: Path) -> None:
     """What is told of the others is told of them whatever the unknown word would have been, and only that."""
     others = [each for each in WORDS if each != axis]
     for app, *choice in product(APPS[:3], *(WORDS[other][1:3] for other in others)):
@@ -46,7 +46,7 @@ def test_an_unknown_word_hides_nothing_and_makes_nothing_up(axis: str, tmp_path:
         assert len(found) == len(lines) + 1
 
 
-def test_no_word_is_told_of_twice(tmp_path: Path) -> None:
+def test_no_word_has_two_findings(tmp_path: Path) -> None:
     for app, ownership, dispatch, affinity in product(APPS[1:4], OWNERSHIPS, DISPATCHES[::3], WORDS["affinity"]):
         text = f"app: {app}\nownership: {ownership}\ndispatch: {dispatch}\naffinity: {affinity}\n"
         lines = [line for code, line, _ in told(tmp_path, text) if code == "PC301"]
@@ -67,7 +67,7 @@ CLIENT = "under leader/followers nothing reads the client's address before a wor
             [("PC201", 1, 'app: expected a name or a mapping with the key "use", not a list'), ("PC301", 4, CLIENT)],
         ),
         ("x-app: demo", [("PC202", 1, 'missing key "app"'), ("PC301", 4, CLIENT)]),
-        ("app: {static: }", [("PC204", 1, "app.static: expected a value, not nothing"), ("PC301", 4, CLIENT)]),
+        ("app: {static: }", [("PC204", 1, "app.static: expected a value, not null"), ("PC301", 4, CLIENT)]),
     ],
 )
 def test_two_axes_that_do_not_fit(text: str, others: list[tuple[str, int, str]], tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_two_axes_that_do_not_fit(text: str, others: list[tuple[str, int, str]],
         ("listen: {at: tcp://127.0.0.1:1, protocol: lines}", "PC301"),
     ],
 )
-def test_beside_anything_else(wrong: str, code: str, tmp_path: Path) -> None:
+def test_conflicts_are_found_next_to_other_errors(wrong: str, code: str, tmp_path: Path) -> None:
     found = told(tmp_path, f"app: demo\nownership: leader/followers\ndispatch: random\n{wrong}\n")
     assert [(each[0], each[1]) for each in found] == [("PC301", 3), (code, 4)]
     assert found[0][2] == FRONTLESS
 
 
-def test_keys_of_requests_are_judged_beside_anything_else(tmp_path: Path) -> None:
+def test_http_only_keys_are_judged_next_to_other_errors(tmp_path: Path) -> None:
     text = "app: echo\naccess_log: common\nforwarded: {trust: unix}\n"
     text += "timeouts: {request: 3s}\npool: {size: 0}\nbacklog: 0\n"
     assert [(code, line) for code, line, _ in told(tmp_path, text)] == [
@@ -132,6 +132,6 @@ def test_options_of_a_protocol_need_no_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["use", "kind"])
-def test_paths_count_from_the_folder_of_the_file_by_either_word(key: str, tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_file_with_either_name_key(key: str, tmp_path: Path) -> None:
     found = judged(tmp_path, f"app: {{{key}: static, folder: public}}\n")
     assert (found.findings, found.made["app"].folder) == ([], str(tmp_path / "public"))

@@ -49,7 +49,7 @@ def test_defaults_suit_what_was_chosen(given: dict[str, str], expected: dict[str
     assert {axis: getattr(found, axis) for axis in expected} == expected
 
 
-def test_protocols_that_mark_no_requests_keep_connections() -> None:
+def test_protocols_without_request_boundaries_keep_connections() -> None:
     found = complete(Combination(SERVICES["echo"], ownership=REACTIVE))
     assert (found.affinity, found.dispatch) == ("connection", "least-loaded")
     found = complete(Combination(SERVICES["echo"], "thread", ownership=LEADER))
@@ -70,7 +70,7 @@ def test_any_ownership_fits_by_default(app: str, pool: str, ownership: str) -> N
     assert fits(complete(Combination(SERVICES[app], pool, ownership=ownership))) == []
 
 
-def test_what_is_chosen_stays() -> None:
+def test_what_is_chosen_is_kept() -> None:
     for pool, ownership, affinity in product(POOLS, OWNERSHIPS, AFFINITIES):
         given = Combination(SERVICES["wsgi"], pool, ownership=ownership, affinity=affinity)
         found = complete(given)

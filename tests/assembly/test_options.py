@@ -53,7 +53,7 @@ def test_defaults_are_those_of_the_class(tmp_path: Path) -> None:
         ("target: a, bodi: 3", "PC203", "bodi", 'unknown key "bodi" in app'),
         ("target: a, _turn: 3", "PC203", "_turn", 'unknown key "_turn" in app'),
         ("body: 3", "PC202", "app", 'missing key "target" in app'),
-        ("target: ''", "PC204", "''", 'app.target: expected a text that is not empty, not ""'),
+        ("target: ''", "PC204", "''", 'app.target: expected a string that is not empty, not ""'),
         ("target: a, body: 5x", "PC204", "5x", 'expected a size such as "64KiB"'),
         ("target: a, body: 0B", "PC204", "0B", 'app.body: expected at least 1, not "0B"'),
         ("target: a, pause: 0", "PC204", "0", "app.pause: expected more than 0, not 0"),
@@ -61,11 +61,11 @@ def test_defaults_are_those_of_the_class(tmp_path: Path) -> None:
         ("target: a, size: 0", "PC204", "0", 'app.size: expected at least 1 or "auto", not 0'),
         ("target: a, size: true", "PC204", "true", "not true"),
         ("target: a, size: '2'", "PC204", "'2'", 'not "2"'),
-        ("target: a, names: [a, 3]", "PC204", "3", "app.names.1: expected a text, not 3"),
+        ("target: a, names: [a, 3]", "PC204", "3", "app.names.1: expected a string, not 3"),
         ("target: a, copy: true", "PC204", "demo", "app demo: copy needs names"),
     ],
 )
-def test_what_is_wrong_has_its_place(tmp_path: Path, options: str, code: str, sought: str, message: str) -> None:
+def test_findings_have_their_locations(tmp_path: Path, options: str, code: str, sought: str, message: str) -> None:
     (found,) = made(tmp_path, options)
     assert found.code == code
     assert message in found.message
@@ -73,6 +73,6 @@ def test_what_is_wrong_has_its_place(tmp_path: Path, options: str, code: str, so
     assert found.place.source.text[span.column : span.end_column] == sought
 
 
-def test_everything_wrong_is_found_at_once(tmp_path: Path) -> None:
+def test_all_errors_are_found_at_once(tmp_path: Path) -> None:
     found = made(tmp_path, "bodi: 1, pause: x, size: 0")
     assert sorted(each.code for each in found) == ["PC202", "PC203", "PC204", "PC204"]

@@ -26,7 +26,7 @@ EVERY = [(axis, word) for axis in REGISTRY for word in words(axis)]
 
 
 @pytest.mark.parametrize(("axis", "word"), EVERY)
-def test_the_word_is_the_file_or_the_folder_and_the_class(axis: str, word: str) -> None:
+def test_a_word_is_the_name_of_its_file_or_folder_and_class(axis: str, word: str) -> None:
     module, _, name = REGISTRY[axis][word].partition(":")
     camel = "".join(part.title() for part in re.split("[-/]", word))
     place, file = f"poolctl.runtime.{axis}", re.sub("[-/]", "_", word)

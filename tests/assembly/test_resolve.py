@@ -72,7 +72,7 @@ def test_a_baseline_has_neither_ownership_nor_dispatch(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "message", "mend"),
+    ("text", "column", "message", "fix"),
     [
         ("pool: {kind: thrad}", 13, 'unknown pool "thrad"', 'did you mean "thread"?'),
         ("dispatch: rond-robin", 10, 'unknown dispatch "rond-robin"', 'did you mean "round-robin"?'),
@@ -80,16 +80,16 @@ def test_a_baseline_has_neither_ownership_nor_dispatch(file: Path) -> None:
             "ownership: {use: x}",
             17,
             'unknown ownership "x"',
-            "the words of ownership are half-sync/half-reactive,",
+            "use one of half-sync/half-reactive,",
         ),
         ("protocol: htp", 10, 'unknown protocol "htp"', 'did you mean "http"?'),
     ],
 )
-def test_unknown_words(file: Path, text: str, column: int, message: str, mend: str) -> None:
+def test_unknown_words(file: Path, text: str, column: int, message: str, fix: str) -> None:
     found = only(file, f"app: demo\n{text}")
     assert (found.code, found.place.span.line, found.place.span.column) == ("PC205", 1, column)
     assert found.message == message
-    assert found.help.startswith(mend)
+    assert found.help.startswith(fix)
 
 
 def test_an_unknown_app(file: Path) -> None:
@@ -101,12 +101,12 @@ def test_an_unknown_app(file: Path) -> None:
 def test_a_pool_that_grows_is_not_available_yet(file: Path, text: str) -> None:
     found = only(file, f"app: demo\n{text}")
     assert found.code == "PC207"
-    assert "a pool that grows and shrinks is not available yet; give one number or auto" in found.message
+    assert "a pool that grows and shrinks is not available yet" in found.message
     assert text[found.place.span.column] == "{"
 
 
 @pytest.mark.parametrize(
-    ("text", "sought", "reason", "mend"),
+    ("text", "sought", "reason", "fix"),
     [
         (
             "ownership: reuse-port\ndispatch: least-loaded",
@@ -128,27 +128,27 @@ def test_a_pool_that_grows_is_not_available_yet(file: Path, text: str) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_has_place_reason_and_mend(
-    file: Path, text: str, sought: str, reason: str, mend: str
+def test_a_conflict_has_a_location_a_reason_and_a_fix(
+    file: Path, text: str, sought: str, reason: str, fix: str
 ) -> None:
     found = only(file, f"app: demo\n{text}")
     line = f"app: demo\n{text}".split("\n")[found.place.span.line]
     assert (found.code, line[found.place.span.column : found.place.span.end_column]) == ("PC301", sought)
     assert reason in found.message
-    assert mend in found.help
+    assert fix in found.help
 
 
 @pytest.mark.parametrize(
     "text",
     ["ownership: reuse-port\ndispatch: leader", "ownership: leader/followers\naffinity: request", "dispatch: leader"],
 )
-def test_the_advice_can_be_followed(file: Path, text: str) -> None:
+def test_the_fix_works_when_it_is_followed(file: Path, text: str) -> None:
     found = only(file, f"app: demo\n{text}")
     changes = found.help.removeprefix("closest valid choice: ").split(", ")
     parts(file, f"app: demo\n{text}", *(change.replace(": ", "=") for change in changes))
 
 
-def test_all_at_once_from_every_step(file: Path) -> None:
+def test_findings_of_all_steps_at_once(file: Path) -> None:
     text = "app: {wsgi: ''}\npool: {kind: process, size: 0, thread: 2}\ndispatch: rond-robin\nbacklog: no\nlimit: 3\n"
     found = [(each.code, each.place.span.line) for each in wrong(file, text, "timeouts.head=x")]
     assert found == [
@@ -162,12 +162,12 @@ def test_all_at_once_from_every_step(file: Path) -> None:
     ]
 
 
-def test_what_does_not_fit_is_found_beside_other_errors(file: Path) -> None:
+def test_conflicts_are_found_next_to_other_findings(file: Path) -> None:
     found = wrong(file, "app: demo\nownership: reuse-port\ndispatch: leader\nbacklog: no")
     assert [each.code for each in found] == ["PC301", "PC204"]
 
 
-def test_several_reasons_and_one_advice(file: Path) -> None:
+def test_several_reasons_share_one_fix(file: Path) -> None:
     found = wrong(file, "app: stream\nownership: half-sync/half-reactive\naffinity: request", "app={stream: a:b}")
     assert [bool(each.help) for each in found].count(True) == 1
     assert len(found) == 2

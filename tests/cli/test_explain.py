@@ -141,7 +141,7 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
         ("PC203", "PC203: an unknown key\n"),
         ("dispatch", "choices: inboxes to draw (default: 2)"),
         ("limits.waiting", "default: 1000"),
-        ("tls", "listen.tls: speak TLS\n"),
+        ("tls", "listen.tls: TLS on this address\n"),
         ("random", "ownership: half-sync/half-reactive, half-sync/half-async, reuse-port"),
         ("pc203", "PC203: an unknown key\n"),
         ("pool.kind", "pool: what does the work"),

@@ -20,14 +20,14 @@ from tests.cli.test_inputs import poolctl
 NOT_YET = {
     "--reload": "does not reload code yet",
     "--max-requests 100": "does not recycle workers yet",
-    "--log-level debug": "has no level or format to choose yet",
+    "--log-level debug": "no level or format to choose yet",
     "--daemon": "stays in the foreground",
     "-D": "stays in the foreground",
     "-c gunicorn.conf.py": "poolctl run FILE",
     "--config hypercorn.toml": "poolctl run FILE",
     "--env-file .env": "EnvironmentFile=",
-    "--http h11": "parses HTTP by itself",
-    "-k gevent": "has no green threads: pool: {threads: 16}",
+    "--http h11": "has its own HTTP parser",
+    "-k gevent": "has no green threads: use pool: {threads: 16}",
     "--nothing": "poolctl run -h lists",
 }
 LINES = {

@@ -102,7 +102,7 @@ def test_a_misspelled_file_gets_a_suggestion(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shpo.yaml")])
     assert f'= help: did you mean "{tmp_path / "shop.yaml"}"?\n' in done.stdout
     done = CliRunner().invoke(cli, ["validate", str(tmp_path / "shop.yaml"), "-f", str(tmp_path / "x" / "y.yaml")])
-    assert "= help: -f names a file whose keys replace those of the first one\n" in done.stdout
+    assert "= help: name a file whose keys override those of the topology\n" in done.stdout
 
 
 @pytest.mark.parametrize("form", ["human", "concise", "json", "github", "sarif"])

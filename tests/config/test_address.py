@@ -24,22 +24,22 @@ def test_forms(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("shop", "the forms are tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
+        ("shop", "use tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
         ("http://shop", "write tcp://shop:80"),
         ("tcp://:80", "write tcp://0.0.0.0:80"),
         ("tcp://a", "not of the form tcp://HOST:PORT"),
-        ("tcp://::1:80", "an IPv6 address needs brackets"),
-        ("tcp://[x]:80", "no IPv6 address in its brackets"),
-        ("tcp://a:65536", "the highest is 65535"),
+        ("tcp://::1:80", "put an IPv6 address in brackets"),
+        ("tcp://[x]:80", '"x" is not an IPv6 address'),
+        ("tcp://a:65536", "port 65536 is out of range"),
         ("unix://shop.sock", "absolute path"),
-        ("unix:///run/", "does not name a file"),
+        ("unix:///run/", "does not give the absolute path of a file"),
         ("unix:///" + "a" * 107, "more than 107 bytes"),
         ("fd://2", "3 or higher"),
         ("fd://x", "3 or higher"),
         (3, "expected an address of the form"),
     ],
 )
-def test_what_is_no_address(text: object, reason: str) -> None:
+def test_invalid_addresses(text: object, reason: str) -> None:
     with pytest.raises(InvalidValue) as raised:
         parse_address(text)
     assert reason in f"{raised.value}: {raised.value.help}"
@@ -60,13 +60,13 @@ def test_what_is_no_address(text: object, reason: str) -> None:
         ("unix:/run/shop.sock", "unix:///run/shop.sock"),
     ],
 )
-def test_what_was_probably_meant_is_an_address(text: object, meant: str) -> None:
+def test_a_suggested_address_is_valid(text: object, meant: str) -> None:
     with pytest.raises(InvalidValue) as raised:
         parse_address(text)
     assert meant in raised.value.help
     assert str(parse_address(meant)) == meant
 
 
-def test_only_an_address_that_names_one_place_is_fixed() -> None:
+def test_only_an_address_with_one_endpoint_is_fixed() -> None:
     assert not parse_address("tcp://127.0.0.1:0").fixed
     assert all(parse_address(text).fixed for text in ("tcp://127.0.0.1:1", "unix:///a", "fd://3"))

@@ -1,7 +1,7 @@
 """Broken and unwise topologies as they come, and what their authors are told.
 
 ``tests/broken`` has a file for each mistake, and beside it what ``poolctl validate --no-environment`` prints of it: the
-code, the place, the lines with carets, and the mend. Leading comments may give further arguments, and variables of the
+code, the place, the lines with carets, and the fix. Leading comments may give further arguments, and variables of the
 environment. To write a new one: add the file, run this module with BROKEN_UPDATE=1, and read what it says.
 """
 
@@ -40,12 +40,12 @@ def said(file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
     return BELOW_CODE.sub("", shown), done.exit_code
 
 
-def test_there_are_enough() -> None:
+def test_there_are_enough_files() -> None:
     assert len(FILES) >= 120
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_what_is_said_of_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_printed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, status = said(file, monkeypatch)
     if os.environ.get("BROKEN_UPDATE"):
         file.with_suffix(".txt").write_text(shown)
@@ -55,8 +55,8 @@ def test_what_is_said_of_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_every_finding_has_a_mend(file: Path) -> None:
-    """But those whose message is the mend: what was expected, or the several reasons that have one advice."""
+def test_every_finding_has_a_fix(file: Path) -> None:
+    """But those whose message is the fix: what was expected, or the several reasons that have one advice."""
     text = file.with_suffix(".txt").read_text()
     findings = re.split(r"\n\n(?=error|warning)", text.rpartition("\n\n")[0])
     assert findings
@@ -65,7 +65,7 @@ def test_every_finding_has_a_mend(file: Path) -> None:
         assert "= help: " in finding or alone, finding
 
 
-def test_every_code_but_those_of_the_host_is_in_it() -> None:
+def test_every_code_except_those_of_the_host_occurs() -> None:
     shown = "".join(file.with_suffix(".txt").read_text() for file in FILES)
     found = set(re.findall(r"(?:error|warning|note)\[(PC\d+)\]", shown))
     assert found | {"PC103"} == {code for code in CODES if not code.startswith("PC4")}

@@ -26,25 +26,25 @@ CASES = [
     Case("PC101", "app: *nobody", (0, 5, 12), "nobody"),
     Case("PC102", b"app: demo\nname: \xff", (1, 6, 7), "byte 16 is not UTF-8 (0xff)"),
     Case("PC102", "app: demo\nname: a\x07b", (1, 7, 8), "U+0007"),
-    Case("PC102", 'app: demo\nname: "a\\ud800"', (1, 6, 15), "a character that a text cannot have"),
-    Case("PC102", 'app: demo\nx-a: {"\\0": 1}', (1, 6, 10), "a character that a text cannot have"),
+    Case("PC102", 'app: demo\nname: "a\\ud800"', (1, 6, 15), "a character that is not allowed"),
+    Case("PC102", 'app: demo\nx-a: {"\\0": 1}', (1, 6, 10), "a character that is not allowed"),
     Case("PC103", "#" * (MAX_BYTES + 1), (0, 0, 1), "larger than 64 KiB"),
     Case("PC104", "app: demo\npool: thread\npool: process", (2, 0, 4), 'duplicate key "pool" (lines 2 and 3)'),
     Case("PC105", APP + "name: !!python/name:os.system x", (1, 6, 31), "python/name:os.system"),
-    Case("PC105", APP + "backlog: !!int abc", (1, 9, 18), '"abc" is not a value of the tag "!!int"'),
+    Case("PC105", APP + "backlog: !!int abc", (1, 9, 18), '"abc" is not a valid !!int'),
     Case("PC105", APP + "x-a: !mine {}", (1, 5, 13), '"!mine"'),
     Case("PC106", "app: demo\n---\napp: echo", (1, 0, 3), "second document"),
-    Case("PC107", "app: demo\nx-a: &a [*a]", (1, 5, 12), "alias of itself"),
+    Case("PC107", "app: demo\nx-a: &a [*a]", (1, 5, 12), "alias to itself"),
     Case("PC108", "a: " + "[" * 70, (0, 67, 68), "nested more than 64"),
     Case("PC108", APP + "backlog: " + "9" * 41, (1, 9, 50), "more than 40 digits"),
-    Case("PC109", "app: demo\n[1]: 2", (1, 0, 3), "plain text"),
+    Case("PC109", "app: demo\n[1]: 2", (1, 0, 3), "plain string"),
     Case("PC109", "app: demo\nx-a: {<<: {}}", (1, 6, 8), "merge key"),
     Case("PC201", "- app", (0, 0, 5), "a topology is a mapping of keys, not a list"),
     Case("PC201", "", (0, 0, 0), "the file is empty"),
     Case("PC201", "app: demo\npool: 4", (1, 6, 7), 'pool: expected a name or a mapping with the key "kind", not 4'),
     Case("PC201", "app:\npool: thread", (0, 0, 3), "app: expected a name"),
     Case("PC202", "name: shop", (0, 0, 10), 'missing key "app"'),
-    Case("PC202", "app: {target: x}", (0, 6, 12), "none of its keys names an app"),
+    Case("PC202", "app: {target: x}", (0, 6, 12), "no key names an app"),
     Case("PC202", "app: demo\ndispatch: {choices: 2}", (1, 0, 8), 'missing key "use"'),
     Case("PC203", "app: demo\npol: thread", (1, 0, 3), 'unknown key "pol"'),
     Case("PC203", "app: demo\nlimits: {waitin: 2}", (1, 9, 15), 'unknown key "waitin" in limits'),
@@ -61,7 +61,7 @@ CASES = [
     ),
     Case("PC204", "app: demo\nname: my shop", (1, 6, 13), "name: expected"),
     Case("PC204", "app: demo\nlisten: []", (1, 8, 10), "listen: expected at least one, not an empty list"),
-    Case("PC204", "app: {wsgi: a:b, lines: c:d}", (0, 17, 22), "wsgi and lines exclude each other"),
+    Case("PC204", "app: {wsgi: a:b, lines: c:d}", (0, 17, 22), "wsgi and lines are mutually exclusive"),
     Case("PC204", "app: {wsgi: a:b, target: c:d}", (0, 17, 23), "duplicate target"),
     Case("PC204", "app: {static: a, folder: b}", (0, 17, 23), "duplicate folder"),
     Case("PC204", "app: demo\npool: {kind: 3}", (1, 13, 14), "pool.kind: expected a name, not 3"),
@@ -101,7 +101,7 @@ def test_a_set_that_cannot_be_applied(text: str, column: int, says: str, finding
 
 
 @pytest.mark.parametrize(("sets", "listen"), [(["na\udcffme=x"], []), (["name=\udcff"], []), ([], ["\udcff"])])
-def test_bytes_of_the_command_line_that_are_no_text(sets: list[str], listen: list[str], findings) -> None:
+def test_undecodable_bytes_on_the_command_line(sets: list[str], listen: list[str], findings) -> None:
     (found,) = findings("app: demo", sets, listen)
     assert (found.code, found.render().count("\udcff")) == ("PC102", 0)
     assert found.place.source.text[found.place.span.column] == "\udcff"
@@ -129,17 +129,17 @@ def test_all_at_once_in_the_order_of_the_file(findings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "fix"),
     [
         ("app: demo\nafinity: x", 'did you mean "affinity"?'),
         ("app: demo\ntimeouts: {heads: 1}", 'did you mean "head"?'),
-        ("app: demo\ntimeouts: {zz: 1}", "the keys of timeouts are head, idle, write, body, request, drain"),
+        ("app: demo\ntimeouts: {zz: 1}", "use one of the keys head, idle, write, body, request, drain"),
         ("app: {wsgy: a:b}", 'did you mean "wsgi"?'),
         ("app: {use: demo}\npool: thread\npool: thread", "keep one of the two"),
     ],
 )
-def test_help(text: str, mend: str, findings) -> None:
-    assert findings(text)[0].help == mend
+def test_help(text: str, fix: str, findings) -> None:
+    assert findings(text)[0].help == fix
 
 
 def test_rendering() -> None:
@@ -160,14 +160,14 @@ def test_rendering_shows_both_lines_of_a_duplicate(findings) -> None:
     assert lines[3:8] == [" 2 | pool: thread", "   | ---- first given here", "...", " 4 | pool: process", "   | ^^^^"]
 
 
-def test_rendering_keeps_tabs_and_lets_no_control_character_through() -> None:
+def test_rendering_keeps_tabs_and_replaces_control_characters() -> None:
     source = Source("a\x1b[2Jb", "a:\t\x1b[31mx")
     text = Diagnostic("PC204", "no\x1b", Place(source, Span(0, 3, 0, 4))).render()
     assert "\x1b" not in text
     assert text.endswith(" 1 | a:\t\ufffd[31mx\n   |   \t^")
 
 
-def test_rendering_of_lines_that_end_as_on_windows(findings) -> None:
+def test_rendering_of_windows_line_ends(findings) -> None:
     found = findings("app: demo\r\npol: thread\r\n")[0]
     assert (found.place.span.line, found.place.span.column) == (1, 0)
     assert " 2 | pol: thread\n" in found.render()

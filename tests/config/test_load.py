@@ -54,7 +54,7 @@ def test_forms_of_a_component(tmp_path: Path) -> None:
     assert found.affinity == Choice("request", {}, ("affinity",))
 
 
-def test_a_pool_without_kind_is_of_processes(tmp_path: Path) -> None:
+def test_a_pool_without_a_kind_has_processes(tmp_path: Path) -> None:
     assert loaded(tmp_path, "app: demo\npool: {size: 3}").pool == Choice("process", {"size": 3}, ("pool",))
 
 
@@ -63,7 +63,7 @@ def test_units(tmp_path: Path) -> None:
     assert found.timeouts == Timeouts(head=0.5, idle=120.0, write=7.0, drain=0.0)
 
 
-def test_keys_of_the_users_own(tmp_path: Path) -> None:
+def test_keys_that_begin_with_x(tmp_path: Path) -> None:
     found = loaded(tmp_path, "x-pool: &p {kind: thread, size: 2}\napp: demo\npool: *p")
     assert found.pool == Choice("thread", {"size": 2}, ("pool",))
 
@@ -86,7 +86,7 @@ class TestSet:
         assert found.pool == Choice("thread", {"size": 4}, ("pool",))
         assert found.dispatch == Choice("power-of-choices", {"choices": 3}, ("dispatch",))
 
-    def test_an_option_of_what_is_not_there(self, tmp_path: Path) -> None:
+    def test_an_option_of_a_missing_key(self, tmp_path: Path) -> None:
         assert loaded(tmp_path, "app: demo", "pool.size=4").pool == Choice("process", {"size": 4}, ("pool",))
 
     def test_a_flow_value(self, tmp_path: Path) -> None:
@@ -95,19 +95,19 @@ class TestSet:
         assert [address.fd for address in found.listen] == [3, 4]
         assert found.app.options == {"target": "a:b"}
 
-    def test_the_last_one_counts(self, tmp_path: Path) -> None:
+    def test_the_last_one_wins(self, tmp_path: Path) -> None:
         assert loaded(tmp_path, "app: demo", "backlog=7", "backlog=8").backlog == 8
 
     def test_it_fills_an_empty_file(self, tmp_path: Path) -> None:
         assert loaded(tmp_path, "", "app=demo").app.name == "demo"
 
-    def test_what_an_alias_shares_is_set_in_one_place(self, tmp_path: Path) -> None:
+    def test_setting_a_key_does_not_change_an_alias(self, tmp_path: Path) -> None:
         text = "app: demo\nx-a: &a {use: random}\ndispatch: *a\nx-b: *a"
         found = document(tmp_path, text, "dispatch.use=round-robin")
         assert found.topology.dispatch == Choice("round-robin", {}, ("dispatch",))
         assert found.tree.value()["x-b"] == {"use": "random"}
 
-    def test_an_empty_value_brings_the_default_back(self, tmp_path: Path) -> None:
+    def test_an_empty_value_restores_the_default(self, tmp_path: Path) -> None:
         assert loaded(tmp_path, "app: demo\nbacklog: 9", "backlog=").backlog == 2048
 
     @pytest.mark.parametrize(
@@ -121,18 +121,18 @@ class TestSet:
             ("backlog={}", "PC204", 14),
         ],
     )
-    def test_its_errors_name_it(self, findings, text: str, code: str, column: int) -> None:
+    def test_its_findings_name_it(self, findings, text: str, code: str, column: int) -> None:
         (found,) = findings("app: demo", [text])
         assert (found.code, found.place.span.column, str(found.place)) == (code, column, f"--set {text}")
         assert f" 1 | --set {text}\n" in found.render()
 
 
 class TestListen:
-    def test_it_stands_in_place_of_the_file(self, tmp_path: Path) -> None:
+    def test_it_replaces_the_addresses_of_the_file(self, tmp_path: Path) -> None:
         found = loaded(tmp_path, "app: demo\nlisten: fd://3", listen=("tcp://127.0.0.1:0", "unix:///a"))
         assert list(map(str, found.listen)) == ["tcp://127.0.0.1:0", "unix:///a"]
 
-    def test_its_errors_name_it(self, findings) -> None:
+    def test_its_findings_name_it(self, findings) -> None:
         (found,) = findings("app: demo", [], ["tcp://127.0.0.1:0", "8000"])
         assert (found.code, str(found.place), found.place.span.column) == ("PC206", "--listen 8000", 9)
 
@@ -146,7 +146,7 @@ def test_unreadable(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "name"), [("a/b/shop.yaml", "shop"), ("my shop.yml", "my-shop"), ("x" * 99 + ".yaml", "x" * 64)]
 )
-def test_the_default_name_is_the_files(path: str, name: str) -> None:
+def test_the_default_name_is_that_of_the_file(path: str, name: str) -> None:
     assert default_name(path) == name
 
 
@@ -166,7 +166,7 @@ def test_the_apps_are_those_of_the_registry() -> None:
     assert set(SHORT["app"]) == set(words("app"))
 
 
-def test_what_a_short_form_stands_for_is_an_option() -> None:
+def test_the_value_of_a_short_form_is_an_option() -> None:
     from poolctl.assembly.options import option_names
     from poolctl.assembly.registry import part_class
 

@@ -59,12 +59,12 @@ def test_merging(tmp_path: Path, base: str, overlay: str, value: Any, monkeypatc
     assert over(tmp_path, base, overlay).value() == value
 
 
-def test_the_last_one_counts_and_options_are_over_all(tmp_path: Path) -> None:
+def test_the_last_one_wins_and_options_come_last(tmp_path: Path) -> None:
     tree = over(tmp_path, "backlog: 1", "backlog: 2\nname: a", "name: b", sets=("backlog=9",))
     assert tree.value() == {"backlog": 9, "name": "b"}
 
 
-def test_every_part_knows_where_it_was_written(tmp_path: Path) -> None:
+def test_every_value_has_its_location(tmp_path: Path) -> None:
     tree = over(
         tmp_path, "app: demo\nlimits:\n  waiting: 1\n", "\nlimits: {connections: 5}\n", sets=("limits.body_rate=2",)
     )
@@ -77,6 +77,6 @@ def test_every_part_knows_where_it_was_written(tmp_path: Path) -> None:
     assert str(tree.at_key(("limits",))) == f"{tmp_path}/0.yaml:2:1"
 
 
-def test_what_aliases_share_is_changed_in_one_place(tmp_path: Path) -> None:
+def test_merging_does_not_change_an_alias(tmp_path: Path) -> None:
     tree = over(tmp_path, "x-a: &a {waiting: 1}\nlimits: *a\nx-b: *a", "limits: {waiting: 2}")
     assert tree.value() == {"x-a": {"waiting": 1}, "limits": {"waiting": 2}, "x-b": {"waiting": 1}}

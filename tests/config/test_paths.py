@@ -77,7 +77,7 @@ def test_all_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: str, st
         assert found == {**expected, "directory": ""}
 
 
-def test_overlays_and_options_count_from_their_own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_of_overlays_and_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     srv, etc, here = (tmp_path / name for name in ("srv", "etc", "here"))
     for each in (srv, etc, here):
         each.mkdir()
@@ -88,7 +88,7 @@ def test_overlays_and_options_count_from_their_own_places(tmp_path: Path, monkey
     assert (found["app"], found["pid_file"], found["log"]) == ("public", f"{etc}/shop.pid", "stdout")
 
 
-def test_with_a_directory_the_others_count_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_directory_other_paths_are_relative_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "srv").mkdir()
     (tmp_path / "srv" / "shop.yaml").write_text("directory: site\n" + SHOP % "{static: public}")
     monkeypatch.chdir(tmp_path)
@@ -96,7 +96,7 @@ def test_with_a_directory_the_others_count_from_there(tmp_path: Path, monkeypatc
     assert (found["directory"], found["app"], found["pid_file"]) == (f"{tmp_path}/srv/site", "public", "run/shop.pid")
 
 
-def test_an_alias_means_its_text_elsewhere(tmp_path: Path) -> None:
+def test_an_alias_elsewhere_keeps_its_text(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text("app: {static: &a shop}\nname: *a\nenvironment: {A: *a}\n")
     topology = load(str(tmp_path / "t.yaml")).topology
     assert (topology.name, topology.environment) == ("shop", {"A": "shop"})
@@ -104,7 +104,7 @@ def test_an_alias_means_its_text_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preload", [False, True])
-def test_modules_come_from_the_folder_of_the_file_first(tmp_path: Path, preload: bool) -> None:
+def test_modules_are_searched_in_the_folder_of_the_file_first(tmp_path: Path, preload: bool) -> None:
     """Then from the working directory, which stays what it was."""
     for name in ("srv", "here"):
         (tmp_path / name).mkdir()
@@ -131,7 +131,7 @@ def test_static_files_from_the_root(tmp_path: Path) -> None:
     assert "/a.txt" in (tmp_path / "shop.log").read_text()
 
 
-def test_a_module_that_is_not_there_is_said_with_the_places(tmp_path: Path) -> None:
+def test_a_missing_module_is_reported_with_the_folders(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("app: {wsgi: nowhere_at_all:app}\n")
     words = [sys.executable, "-m", "poolctl", "validate", "--format", "json", str(tmp_path / "shop.yaml")]
     done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False, timeout=60)

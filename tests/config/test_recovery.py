@@ -18,7 +18,7 @@ def told(text: str) -> list[str]:
     return [f"{each.code} {each.place.span.line + 1} {each.message}" for each in found]
 
 
-QUOTE, BRACKET = "the quote that begins here has no end", "the bracket that opens here is not closed"
+QUOTE, BRACKET = "the quote that opens here is not closed", "the bracket that opens here is not closed"
 
 
 @pytest.mark.parametrize(
@@ -30,25 +30,25 @@ QUOTE, BRACKET = "the quote that begins here has no end", "the bracket that open
         ),
         (
             "app: {wsgi: shop:app\ntimeouts:\n  idle: 5s\n   head: 3s\nworkers: 4\n",
-            [f"PC101 1 {BRACKET}", "PC101 4 this line is indented, and", 'PC203 5 unknown key "workers"'],
+            [f"PC101 1 {BRACKET}", "PC101 4 this line is indented, but", 'PC203 5 unknown key "workers"'],
         ),
         (
             "# a comment\n\napp: demo\npool: @x\nlimits:\n\tconnections: 3\n",
-            ["PC101 4 a value cannot begin with", "PC101 6 a tab cannot stand here"],
+            ["PC101 4 a value cannot begin with", "PC101 6 a tab is not allowed here"],
         ),
         ("app: demo\npool: [x\nownership: leader/followers\ndispatch: random\n", ["PC101", "PC301 4 under leader"]),
         ('"app": demo\n"pool": [x\n"qqq": 1\n', ["PC101", 'PC203 3 unknown key "qqq"']),
         ("app: demo\r\npool: [x\r\nqqq: 1\r\n", ["PC101", 'PC203 3 unknown key "qqq"']),
     ],
 )
-def test_further_mistakes_are_told(text: str, expected: list[str]) -> None:
+def test_further_errors_are_reported(text: str, expected: list[str]) -> None:
     found = told(text)
     assert [each for each, says in zip(found, expected, strict=True) if not each.startswith(says)] == []
 
 
 @pytest.mark.parametrize("key", ["app", "pool", "ownership", "listen", "timeouts", "environment", "name", "access_log"])
 @pytest.mark.parametrize("wrong", ['"x', "[x", "{x: 1", "@x", "x: y", "\n\tx: 1", "|x\n  y"])
-def test_nothing_is_said_of_what_could_not_be_read(key: str, wrong: str) -> None:
+def test_an_unreadable_entry_has_no_other_findings(key: str, wrong: str) -> None:
     others = {"app": "demo", "umask": '"0022"', "preload": "true"}
     lines = [f"{each}: {value}\n" for each, value in others.items() if each != key]
     for text in (f"{key}: {wrong}\n{''.join(lines)}", f"{''.join(lines)}{key}: {wrong}\n"):
@@ -65,5 +65,5 @@ def test_nothing_is_said_of_what_could_not_be_read(key: str, wrong: str) -> None
         "app: [demo\n",
     ],
 )
-def test_where_entries_are_not_apart_the_first_mistake_is_all(text: str) -> None:
+def test_dependent_entries_get_only_the_first_error(text: str) -> None:
     assert len(told(text)) == 1

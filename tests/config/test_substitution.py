@@ -73,7 +73,7 @@ def test_keys_are_left_alone(tmp_path: Path) -> None:
     assert tree(tmp_path, "'${A}': ${A}").value() == {"${A}": "a"}
 
 
-def test_an_alias_has_it_too_and_once(tmp_path: Path) -> None:
+def test_a_variable_behind_an_alias_is_substituted_once(tmp_path: Path) -> None:
     assert tree(tmp_path, "x: &x $$${A}\ny: *x").value() == {"x": "$a", "y": "$a"}
 
 
@@ -90,19 +90,19 @@ def marked(finding: Diagnostic) -> str:
         ("${UNSET:?say which}", "PC111", "${UNSET:?say which}", "the variable UNSET is not set: say which"),
         ("${EMPTY:?say which}", "PC111", "${EMPTY:?say which}", "say which"),
         ("${A", "PC112", "${A", "no closing brace"),
-        ("${A-b}", "PC112", "${A-b}", "is not a substitution"),
-        ("${}", "PC112", "${}", "is not a substitution"),
+        ("${A-b}", "PC112", "${A-b}", "is not a valid substitution"),
+        ("${}", "PC112", "${}", "is not a valid substitution"),
         ("'${A:-${N}}'", "PC112", "${A:-$", "cannot be nested"),
         ('"\\t${UNSET}"', "PC111", "${UNSET}", "is not set"),
     ],
 )
-def test_what_cannot_be_put_in(tmp_path: Path, text: str, code: str, at: str, says: str) -> None:
+def test_what_cannot_be_substituted(tmp_path: Path, text: str, code: str, at: str, says: str) -> None:
     (finding,) = tree(tmp_path, f"app: demo\nkey: {text}\n").findings
     assert (finding.code, marked(finding)) == (code, at)
     assert says in finding.message
 
 
-def test_all_that_are_missing_are_named_at_once(tmp_path: Path) -> None:
+def test_all_missing_variables_are_reported_at_once(tmp_path: Path) -> None:
     found = tree(tmp_path, "a: ${UNSET} ${NOPE} ${UNSET}\nb: [${UNSET:-1}, '${NOPE}']\n".replace("[${UNSET:-1}, ", "["))
     assert [(each.place.span.line, each.place.span.column) for each in found.findings] == [
         (0, 3),
@@ -112,13 +112,13 @@ def test_all_that_are_missing_are_named_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_bytes_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undecodable_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A", "a\udcff")
     (finding,) = tree(tmp_path, "name: ${A}").findings
     assert (finding.code, marked(finding)) == ("PC112", "${A}")
 
 
-def test_more_than_a_file_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_exceed_the_size_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A", "a" * 60_000)
     codes = {finding.code for finding in tree(tmp_path, "x: ${A}\ny: ${A}\n").findings}
     assert codes == {"PC108"}

@@ -21,27 +21,27 @@ from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.similar import similar
 
 NESTED = {"limits": Limits, "timeouts": Timeouts, "listen": Entry, "access_log": AccessLog, "forwarded": Forwarded}
-ASTRAY = (
+DIFFERENT = (
     "reload reloads log logs mounts server cpu_affinity metrics log_level api map port host time node mode root path"
     " list env proto pull tag cert ssl size cache uploads group_id blog dialog tool cool debug type"
 )
 
 
-@pytest.mark.parametrize("word", ASTRAY.split())
-def test_what_is_no_slip_is_not_suggested(word: str) -> None:
+@pytest.mark.parametrize("word", DIFFERENT.split())
+def test_different_words_are_not_suggested(word: str) -> None:
     assert similar(word, list(Topology.model_fields)) is None
     found = [similar(word, [each for each in words(axis) if each != word]) for axis in AXES]
     assert found == [None] * len(AXES)
 
 
-def test_what_means_something_else_inside_is_not_suggested() -> None:
+def test_words_with_another_meaning_are_not_suggested() -> None:
     assert similar("body", list(Limits.model_fields)) is None
     assert similar("name", words("app")) is None
     assert similar("reject", ["dispatch", "refuse"]) is None
 
 
 @pytest.mark.parametrize("word", [*Topology.model_fields, *(word for axis in AXES for word in words(axis))])
-def test_every_slip_of_one_letter_is_understood(word: str) -> None:
+def test_every_typo_of_one_letter_gets_a_suggestion(word: str) -> None:
     """Two letters in the wrong order, one missing, one too many; capitals and dashes do not count at all."""
     known = [*Topology.model_fields, *(each for axis in AXES for each in words(axis))]
     slips = {word.upper(), word.replace("-", "_"), f"{word}s", word[:-2] + word[-1] + word[-2], word[:-1]}
@@ -51,7 +51,7 @@ def test_every_slip_of_one_letter_is_understood(word: str) -> None:
             assert found == word or (found is not None and abs(len(found) - len(slip)) <= 1), slip
 
 
-def test_every_answer_leads_to_a_key_that_is() -> None:
+def test_every_answer_leads_to_an_existing_key() -> None:
     options = {axis: set(SHORT.get(axis, ())) | {"use", "lifespan"} for axis in AXES}
     options["pool"] = {"kind", "size", "threads"}
     options["ownership"] = {"use", "accept", "lock"}
@@ -69,7 +69,7 @@ def test_every_answer_leads_to_a_key_that_is() -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in Topology.model_fields if key not in AXES])
-def test_no_key_of_a_topology_is_foreign(key: str) -> None:
+def test_keys_of_a_topology_are_not_those_of_other_servers(key: str) -> None:
     plain = re.sub("[-_]", "", key)
     assert KEYS.get(plain, key) in (key, "access_log")
     assert plain not in ANSWERS
@@ -113,11 +113,11 @@ def test_no_key_of_a_topology_is_foreign(key: str) -> None:
         ("root_path", "/api", "serves one app, at /"),
         ("mounts", {}, "serves one app, at /"),
         ("mounts", {"/static": {"static": "./static"}}, "WhiteNoise"),
-        ("routes", [{"path": "/api", "app": "c:d"}], "the proxy in front chooses by the path"),
+        ("routes", [{"path": "/api", "app": "c:d"}], "the proxy in front choose by the path"),
         ("location", {"/static": "./static"}, "WhiteNoise"),
-        ("services", {"web": {"image": "shop:1"}}, "file of Docker Compose"),
-        ("services", {"web": {"app": "demo"}}, "keys stand at the top"),
-        ("server", {"app": "demo"}, "keys stand at the top"),
+        ("services", {"web": {"image": "shop:1"}}, "Docker Compose file"),
+        ("services", {"web": {"app": "demo"}}, "at the top level"),
+        ("server", {"app": "demo"}, "at the top level"),
         ("server", "shop", "write name: shop"),
         ("cpu_affinity", True, "CPUAffinity="),
         ("daemon", True, "stays in the foreground"),
@@ -129,19 +129,19 @@ def test_no_key_of_a_topology_is_foreign(key: str) -> None:
         ("uwsgi", {"socket": ":3031", "processes": 4, "master": True}, "listen: tcp://0.0.0.0:3031; pool: {size: 4}. "),
         ("uwsgi", {"module": "shop:app", "chmod-socket": 660}, "app: {wsgi: shop:app}; listen: "),
         ("uwsgi", {"http": ":8000", "threads": 2, "processes": 4}, "0.0.0.0:8000; pool: {size: 4, threads: 2}. "),
-        ("uwsgi", {"qqq": 1}, "keys stand at the top"),
+        ("uwsgi", {"qqq": 1}, "at the top level"),
         ("gunicorn", {"bind": ":80", "workers": 3}, "listen: tcp://0.0.0.0:80; pool: {size: 3}"),
-        ("http", {"server": {"listen": 80}}, "stays in nginx.conf"),
+        ("http", {"server": {"listen": 80}}, "keep this block in nginx.conf"),
         ("http", ":8000", "write listen: tcp://0.0.0.0:8000"),
         ("events", {"worker_connections": 1024}, "limits: {connections: 1024}"),
-        ("events", {}, "stays in nginx.conf"),
-        ("server", {"listen": 80, "location": {}}, "stays in nginx.conf"),
+        ("events", {}, "keep this block in nginx.conf"),
+        ("server", {"listen": 80, "location": {}}, "keep this block in nginx.conf"),
         ("server_name", "shop.example", "every host name"),
         ("runtime_threads", 2, "granian's Rust runtime"),
         ("static_path_mount", "./static", "app: {static: ./static}"),
         ("respawn_failed_workers", True, "always replaces workers that die"),
         ("workers_kill_timeout", 10, "write timeouts: {drain: 10}"),
-        ("cors", "*", "CORS is the app's part"),
+        ("cors", "*", "set up CORS in the app"),
         ("on_start", "shop:start", "calls no hooks"),
         ("on_startup", "shop:start", "calls no hooks"),
         ("nice", 5, "Nice="),
@@ -154,12 +154,12 @@ def test_no_key_of_a_topology_is_foreign(key: str) -> None:
         ("env", [{"name": "A", "value": "b"}], "write environment: {A: b}"),
         ("env", ["A"], "write environment: {NAME: VALUE}"),
         ("healthcheck", {"test": "curl"}, "no health endpoint yet"),
-        ("image", "shop:1", "for the container"),
+        ("image", "shop:1", "configures the container"),
         ("ports", ["80:8000"], "publish ports"),
         ("qqq", 1, ""),
     ],
 )
-def test_what_other_servers_have(key: str, value: object, says: str) -> None:
+def test_keys_of_other_servers(key: str, value: object, says: str) -> None:
     name = key.rpartition(".")[2]
     found = suggest_key(key, NESTED, {name: value})
     assert says in found if says else found == ""
@@ -190,14 +190,14 @@ def test_what_other_servers_have(key: str, value: object, says: str) -> None:
         ),
     ],
 )
-def test_keys_of_one_mapping_are_one_line(around: dict[str, object], line: str) -> None:
+def test_related_keys_get_one_line(around: dict[str, object], line: str) -> None:
     """Two lines that begin with the same key could not both be followed."""
     told = {key: suggest_key(key, NESTED, around) for key in around if key not in Topology.model_fields}
     assert [key for key, help_ in told.items() if line not in help_] == []
 
 
 @pytest.mark.parametrize("word", ["prefork", "pre-fork", "PreForked", "pre_thread", "process"])
-def test_a_pool_is_no_ownership(word: str) -> None:
+def test_the_word_of_a_pool_is_not_an_ownership(word: str) -> None:
     found = suggest_word("ownership", word)
     assert "pool: " in found
     assert "ownership: leader/followers" in found
@@ -210,8 +210,8 @@ TEXTS = (
     " shop.example http://shop:80 ~/shop 666 0o660 - info 10.0.0.0/8 * 127.0.0.1,10.0.0.1 shop.wsgi shop:app"
     " shop/wsgi.py ./shop.py create_app() TLSv1.2 'q' www-data"
 )
-CARRIED: list[object] = [*TEXTS.split()]
-CARRIED += [
+VALUES: list[object] = [*TEXTS.split()]
+VALUES += [
     0,
     1,
     -1,
@@ -229,7 +229,7 @@ CARRIED += [
     "/var/log/x.log main",
     "\u00e9",
 ]
-CARRIED += [[], ["127.0.0.1"], ["a", "b"], {}, {"a": 1}]
+VALUES += [[], ["127.0.0.1"], ["a", "b"], {}, {"a": 1}]
 PLACEHOLDERS = {
     "MODULE:CALLABLE": "shop:app",
     "tcp://HOST:PORT": "tcp://127.0.0.1:0",
@@ -239,7 +239,7 @@ PLACEHOLDERS = {
 }
 
 
-def what_is_wrong_when_followed(help_: str) -> list[str]:
+def findings_when_followed(help_: str) -> list[str]:
     """Findings of a topology that has the line which a help says to write."""
     line = re.split("(?<=[\\w})]), (?:with|for) ", help_.removeprefix("write "))[0]
     for placeholder, example in PLACEHOLDERS.items():
@@ -258,10 +258,10 @@ def what_is_wrong_when_followed(help_: str) -> list[str]:
 def test_a_fix_works_when_it_is_followed(place: str) -> None:
     """Whatever the value is: no fix leads to the next error."""
     keys = [key for key in KEYS if KEYS[key] == place]
-    told = {suggest_key(key, NESTED, {key: value}) for key in keys for value in CARRIED}
+    told = {suggest_key(key, NESTED, {key: value}) for key in keys for value in VALUES}
     fixes = {each for each in told if each.startswith("write ")}
     assert fixes or not any(told), told
-    assert [wrong for each in sorted(fixes) for wrong in what_is_wrong_when_followed(each)] == []
+    assert [wrong for each in sorted(fixes) for wrong in findings_when_followed(each)] == []
 
 
 @pytest.mark.parametrize(
@@ -289,5 +289,5 @@ def test_a_fix_works_when_it_is_followed(place: str) -> None:
         ("wsgi", "shop/wsgi.py", "app: {wsgi: shop.wsgi:application}"),
     ],
 )
-def test_values_are_carried_over(key: str, value: object, line: str) -> None:
+def test_values_are_converted(key: str, value: object, line: str) -> None:
     assert suggest_key(key, NESTED, {key: value}) == f"write {line}"

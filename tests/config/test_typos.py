@@ -37,8 +37,8 @@ def read(folder: Path, text: str) -> Draft:
 def one(folder: Path, wrong: str, right: str, code: str) -> str:
     """The message of the one finding, when the two are read alike otherwise."""
     meant, found = read(folder, right), read(folder, wrong)
-    assert meant.tree.told(meant.findings) == []
-    (finding,) = found.tree.told(found.findings)
+    assert meant.tree.report(meant.findings) == []
+    (finding,) = found.tree.report(found.findings)
     assert finding.code == code
     assert finding.help
     assert found.tree.value() == meant.tree.value()
@@ -57,7 +57,7 @@ def test_a_key_that_is_not_indented(owner: str, tmp_path: Path) -> None:
     for after in ("", "backlog: 5\n", "x-mine: 1\n"):
         wrong, right = f"{app}{owner}:\n{inner}\n{after}", f"{app}{owner}:\n  {inner}\n{after}"
         message = one(tmp_path, wrong, right, "PC201")
-        assert message == f'"{inner.partition(":")[0]}" is not indented below "{owner}"'
+        assert message == f'"{inner.partition(":")[0]}" is not indented under "{owner}"'
 
 
 def test_a_key_without_a_value_is_not_taken_for_an_owner(tmp_path: Path) -> None:
@@ -67,21 +67,21 @@ def test_a_key_without_a_value_is_not_taken_for_an_owner(tmp_path: Path) -> None
         "pool:\napp: demo\n",
     ):
         found = read(tmp_path, text)
-        assert "indented" not in " ".join(each.message for each in found.tree.told(found.findings))
+        assert "indented" not in " ".join(each.message for each in found.tree.report(found.findings))
 
 
 @pytest.mark.parametrize("owner", [owner for owner in INSIDE if owner not in ("environment", "listen")])
 @pytest.mark.parametrize("sign", [":", "=", " = "])
-def test_a_colon_without_its_space(owner: str, sign: str, tmp_path: Path) -> None:
+def test_a_colon_without_a_space(owner: str, sign: str, tmp_path: Path) -> None:
     app = "" if owner == "app" else "app: demo\n"
     inner = INSIDE[owner]
     glued = inner.replace(": ", sign, 1)
     message = one(tmp_path, f"{app}{owner}: {{{glued}}}\n", f"{app}{owner}: {{{inner}}}\n", "PC203")
-    assert message == (f'no space after the colon of "{glued}"' if sign == ":" else 'an "=" instead of a colon')
+    assert message == (f'missing space after the colon in "{glued}"' if sign == ":" else '"=" instead of a colon')
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: f"U+{ord(space):04X}")
-def test_a_space_that_is_none(space: str, tmp_path: Path) -> None:
+def test_unusual_spaces(space: str, tmp_path: Path) -> None:
     right = "app: demo\npool:\n  kind: thread\nlimits: {waiting: 3, connections: 4}\n"
     for wrong in (
         right.replace("  kind", f"{space}{space}kind"),
@@ -89,33 +89,33 @@ def test_a_space_that_is_none(space: str, tmp_path: Path) -> None:
         right.replace(", ", f",{space}"),
         right.replace("thread", f"thread{space}"),
     ):
-        assert "is no space in YAML" in one(tmp_path, wrong, right, "PC102")
+        assert "does not treat as a space" in one(tmp_path, wrong, right, "PC102")
 
 
 @pytest.mark.parametrize("nothing", list(NOTHING), ids=lambda nothing: f"U+{ord(nothing):04X}")
-def test_a_character_that_cannot_be_seen(nothing: str, tmp_path: Path) -> None:
+def test_invisible_characters(nothing: str, tmp_path: Path) -> None:
     right = "app: demo\npool: thread\n"
     for word in ("pool", "thread"):
         for wrong in (f"{nothing}{word}", f"{word[:2]}{nothing}{word[2:]}", f"{word}{nothing}"):
-            assert "cannot be seen" in one(tmp_path, right.replace(word, wrong), right, "PC102")
+            assert "is invisible" in one(tmp_path, right.replace(word, wrong), right, "PC102")
 
 
 @pytest.mark.parametrize("quotes", ["\u201c\u201d", "\u201e\u201c", "\u2018\u2019", "\u00ab\u00bb"])
-def test_quotes_that_quote_nothing(quotes: str, tmp_path: Path) -> None:
+def test_typographic_quotes(quotes: str, tmp_path: Path) -> None:
     right = "app: {wsgi: shop:app}\nname: shop\n"
     for word in ("shop:app", "name", "wsgi"):
         wrong = right.replace(word, f"{quotes[0]}{word}{quotes[1]}", 1)
-        assert "quotes nothing in YAML" in one(tmp_path, wrong, right, "PC102")
+        assert "does not treat as a quote" in one(tmp_path, wrong, right, "PC102")
 
 
-def test_in_texts_and_comments_they_are_right(tmp_path: Path) -> None:
+def test_they_are_allowed_in_strings_and_comments(tmp_path: Path) -> None:
     odd = "".join(SPACES) + NOTHING + "“”"
     text = (
         f"app: demo # {odd}\n# {odd}\nenvironment:\n  A: 'a{odd}'\n  B: \"{odd}b\"\n  C: |\n    c{odd}\n"
         "  D: d\u00a0d «d» d\n  E: 👩\u200d💻\n"
     )
     found = read(tmp_path, text)
-    assert found.tree.told(found.findings) == []
+    assert found.tree.report(found.findings) == []
     variables = found.tree.value()["environment"]
     assert variables["A"] == f"a{odd}"
     assert variables["B"] == f"{odd}b"
@@ -123,5 +123,5 @@ def test_in_texts_and_comments_they_are_right(tmp_path: Path) -> None:
     assert variables["E"] == "👩\u200d💻"
 
 
-def test_all_of_them_are_tried() -> None:
+def test_all_spaces_are_tried() -> None:
     assert set(SPACES) == set(re.findall(f"[{SPACE}]", "".join(map(chr, range(0x10000)))))

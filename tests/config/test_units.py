@@ -33,12 +33,12 @@ def test_sizes(written: object, meant: int) -> None:
 
 
 @pytest.mark.parametrize("written", [True, None, "", "s", "-1s", "1 2s", "1e3s", -1, float("inf"), float("nan"), [1]])
-def test_what_is_no_time(written: object) -> None:
+def test_invalid_times(written: object) -> None:
     with pytest.raises(ValueError, match='a time such as "500ms", "30s" or "2m"'):
         seconds(written)
 
 
-def test_an_unknown_unit_is_answered_with_those_there_are() -> None:
+def test_an_unknown_unit_gets_the_known_ones() -> None:
     with pytest.raises(ValueError, match="a time such as"):
         seconds("1d")
     with pytest.raises(ValueError, match="a size such as"):

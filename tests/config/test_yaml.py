@@ -67,7 +67,7 @@ def test_flow_yaml_is_json(data: Any) -> None:
     assert value(text) == data
 
 
-def test_an_empty_text_has_no_value() -> None:
+def test_an_empty_file_has_no_value() -> None:
     assert parse(Source("t", "# nothing\n")) is None
 
 
@@ -86,5 +86,5 @@ def test_depth_is_bounded(text: str) -> None:
         parse(Source("t", text))
 
 
-def test_an_alias_that_does_no_harm_is_taken() -> None:
+def test_a_harmless_alias_is_accepted() -> None:
     assert value("a: &a {size: 2}\nb: *a") == {"a": {"size": 2}, "b": {"size": 2}}

@@ -1,7 +1,7 @@
-"""The third stage of validation: what this host does not give, although the topology asks for it.
+"""The environment stage of validation: what the topology needs but this host does not provide.
 
-Nothing is left behind: sockets are bound and closed, files are opened as they are, and the app is imported in a process
-of its own. What passes here may still fail later, for a host changes.
+The checks leave nothing behind: sockets are bound and closed, files are not changed, and the app is imported in a child
+process. What passes here may still fail later, because hosts change.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
 
 CANNOT_ENTER = " cannot enter "
-NO_PLACE = ("PC420", "PC421")  # without its user or its directory an app is not loaded
+NO_PLACE = ("PC420", "PC421")  # without its user or directory the app is not loaded
 Check = Callable[["Judgement"], Iterator[Diagnostic]]
 
 
 def findings(judgement: Judgement, *, app: bool = True) -> list[Diagnostic]:
-    """What stands in the way of a topology that is right. ``app``: import the app too, which runs the user's code."""
+    """The findings that keep a valid topology from running on this host, and warnings.
+
+    ``app``: import the app too, which runs the user's code.
+    """
     found = [finding for check in _checks(judgement) for finding in check(judgement)]
     assert judgement.combination is not None
     if app and judgement.combination.service.needs and not any(each.code in NO_PLACE for each in found):
@@ -29,9 +32,9 @@ def findings(judgement: Judgement, *, app: bool = True) -> list[Diagnostic]:
 
         of_its_import = list(of_app.check(judgement))
         if any(each.code == "PC411" and CANNOT_ENTER in each.help for each in of_its_import):
-            found = [each for each in found if each.code != "PC429"]  # which is the cause, and stands in its help
+            found = [each for each in found if each.code != "PC429"]  # the cause, which the help already gives
         found += of_its_import
-    return judgement.tree.told(found, earlier=False)
+    return judgement.tree.report(found, earlier=False)
 
 
 def _checks(judgement: Judgement) -> Iterator[Check]:

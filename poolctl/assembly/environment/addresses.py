@@ -1,4 +1,4 @@
-"""Whether the listening addresses can be had, and who has them."""
+"""Checks whether the listening addresses are available, and finds the process that has them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
 
-Bound = tuple[str, int, bool]  # host and port in numbers; whether it is one of all IPv6 addresses that takes IPv4 too
+Bound = tuple[str, int, bool]  # numeric host and port; whether it is dual-stack: all IPv6 and IPv4 addresses
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """One finding for each address that cannot be had."""
+    """Yields a finding for each address that is not available."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
     assert judgement.combination is not None
@@ -30,24 +30,20 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
         at = (*path, "at") if tree.has((*path, "at")) else path
         place = tree.at_value(at) if tree.has(("listen",)) else tree.at_value(("app",))
         try:
-            finding, bound = _judged(address, place, topology.name)
-        except (OSError, ValueError) as error:  # a name that is none raises UnicodeError
+            finding, bound = _try(address, place, topology.name)
+        except (OSError, ValueError) as error:  # an invalid host name raises UnicodeError
             finding, bound = _refused(address, place, topology.name, error), None
         if finding is None and address.scheme == "unix":
             finding = _owner(address, tree.at_value((*path, "owner")), tree.at_value((*path, "group")))
         if finding is None and bound is not None and judgement.combination.ownership != "reuse-port":
-            finding = _met(address, bound, place, held) if held else None
+            finding = _conflict(address, bound, place, held)
             held.append((bound, place))
         if finding is not None:
             yield finding
 
 
-def _met(address: Address, bound: Bound, place: Place, held: list[tuple[Bound, Place]]) -> Diagnostic | None:
-    return _taken(address, bound, place, held)
-
-
-def _judged(address: Address, place: Place, name: str) -> tuple[Diagnostic | None, Bound | None]:
-    """What stands in its way, and where it was bound. Raises OSError and ValueError."""
+def _try(address: Address, place: Place, name: str) -> tuple[Diagnostic | None, Bound | None]:
+    """Bind the address; returns a finding, if any, and what was bound. Raises OSError and ValueError."""
     if address.scheme == "unix":
         return _unix(address, place, name), None
     if address.scheme == "fd":
@@ -65,36 +61,34 @@ def _refused(address: Address, place: Place, name: str, error: OSError | ValueEr
     if number == errno.EADDRINUSE:
         return _in_use(address, place, name)
     if isinstance(error, PermissionError):
-        fix = "choose a port from 1024 up, or run with the capability CAP_NET_BIND_SERVICE"
+        fix = "choose a port from 1024 on: ports below 1024 need root or CAP_NET_BIND_SERVICE"
         return Diagnostic("PC402", message, place, fix)
     if isinstance(error, (socket.gaierror, ValueError)):
-        return Diagnostic("PC403", message, place, f'"{address.host}" has no address here: check the name')
+        return Diagnostic("PC403", message, place, f'check the name: "{address.host}" has no address on this host')
     if number == errno.EADDRNOTAVAIL:
-        return Diagnostic(
-            "PC403", message, place, "no interface of this host has it; all of them are tcp://0.0.0.0:PORT"
-        )
+        return Diagnostic("PC403", message, place, "use an address of this host, or tcp://0.0.0.0:PORT for all of them")
     if address.scheme == "fd":
-        fix = "whoever starts poolctl has to leave a listening socket open under this number"
+        fix = "start poolctl from a process that passes a listening socket as this descriptor"
         return Diagnostic("PC405", message, place, fix, severity="note")  # an error to `run`, which needs it
     return Diagnostic("PC403", message, place, "check the address")
 
 
 def _in_use(address: Address, place: Place, name: str) -> Diagnostic:
-    from poolctl.assembly.environment.holder import holder_of  # only who is turned away asks who is there
+    from poolctl.assembly.environment.holder import holder_of  # only needed for an address in use
 
     holder = holder_of(address)
     if holder is not None and holder.title == f"poolctl: supervisor {name}":
-        message = f"{address} is held by the {name} that runs already, process {holder.pid}"
-        fix = "it stays where it is; a second one could not start beside it"
+        message = f"{address} is in use by {name}, which is already running as process {holder.pid}"
+        fix = "stop it before you start another one"
         return Diagnostic("PC401", message, place, fix, severity="note")
     if holder is None:
-        who = "another process has it"
+        holder_text = "another process is using it"
     elif holder.pid:
-        who = f"process {holder.pid} ({holder.title}){_of_user(holder.user)} listens there"
+        holder_text = f"process {holder.pid} ({holder.title}){_of_user(holder.user)} listens there"
     else:
-        who = f"a process{_of_user(holder.user)} listens there, which only root can see more of"
+        holder_text = f"a process{_of_user(holder.user)} listens there; only root can see which"
     fix = "stop it, or choose another address"
-    return Diagnostic("PC401", f"cannot listen on {address}: {who}", place, fix)
+    return Diagnostic("PC401", f"cannot listen on {address}: {holder_text}", place, fix)
 
 
 def _of_user(uid: int) -> str:
@@ -111,23 +105,24 @@ def _of_user(uid: int) -> str:
 def _unix(address: Address, place: Place, name: str) -> Diagnostic | None:
     path, folder = address.path, os.path.dirname(address.path)
     if not os.path.isdir(folder):
-        return Diagnostic("PC404", f"cannot listen on {address}: there is no folder {folder}", place, "make it first")
+        message = f"cannot listen on {address}: there is no folder {folder}"
+        return Diagnostic("PC404", message, place, "create the folder first")
     if not os.access(folder, os.W_OK | os.X_OK):
         message = f"cannot listen on {address}: this user may not write to {folder}"
         return Diagnostic("PC404", message, place, "let this user write to the folder, or choose another path")
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            message = f"cannot listen on {address}: what is there is not a socket"
+            message = f"cannot listen on {address}: the path exists but is not a socket"
             return Diagnostic("PC404", message, place, "move it away, or choose another path")
         if not held_by_nobody(path):
             return _in_use(address, place, name)
     except FileNotFoundError:
-        pass  # the usual case: nothing is there yet
+        pass  # the usual case: the path does not exist yet
     return None
 
 
 def _owner(address: Address, owner: Place, group: Place) -> Diagnostic | None:
-    """Whom the socket's file cannot be given to."""
+    """The finding where the socket's file cannot be given to its owner or group; None where it can."""
     if not address.owner and not address.group:
         return None
     from poolctl.errors import PoolctlError
@@ -150,7 +145,7 @@ def _owner(address: Address, owner: Place, group: Place) -> Diagnostic | None:
 
 
 def _descriptor(fd: int) -> None:
-    """Raises OSError where it is no listening socket. It stays its opener's."""
+    """Raises OSError unless the descriptor is a listening socket. The socket is left as it is."""
     sock = socket.socket(fileno=fd)
     try:
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -159,19 +154,21 @@ def _descriptor(fd: int) -> None:
         sock.detach()
 
 
-def _taken(address: Address, bound: Bound, place: Place, held: list[tuple[Bound, Place]]) -> Diagnostic | None:
-    """What is wrong with an address whose port an earlier one of the file has: both can be bound, and only one can
+def _conflict(address: Address, bound: Bound, place: Place, held: list[tuple[Bound, Place]]) -> Diagnostic | None:
+    """The finding for an address that overlaps with an earlier one in the file: both can be bound, but only one can
     listen (ip(7), ipv6(7))."""
     for other, where in held:
-        if _meet(bound, other):
-            message = f"cannot listen on {address}: another address of this file has port {bound[1]} already"
+        if _overlap(bound, other):
+            message = f"cannot listen on {address}: another address in this file already uses port {bound[1]}"
             label = Label(where, f"this is {other[0]}, port {other[1]}")
-            fix = "leave one of the two out; tcp://0.0.0.0:PORT is all addresses of IPv4, tcp://[::]:PORT all there are"
+            fix = (
+                "keep one of the two; tcp://0.0.0.0:PORT is all IPv4 addresses, tcp://[::]:PORT all IPv6 and IPv4 ones"
+            )
             return Diagnostic("PC401", message, place, fix, related=(label,))
     return None
 
 
-def _meet(one: Bound, other: Bound) -> bool:
+def _overlap(one: Bound, other: Bound) -> bool:
     if one[1] != other[1]:
         return False
     if one[2] or other[2]:

@@ -1,5 +1,5 @@
-"""Whether the app can be loaded: by the code that a worker loads it with, in a process of its own, which becomes the
-file's user, goes to its directory and sets its environment."""
+"""Checks whether the app can be loaded: by the worker's own code, in a process of its own with the file's user,
+directory and environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.plugins.plugin import Plugin
-from poolctl.assembly.sandbox.child import Told, apart
+from poolctl.assembly.sandbox.child import Result, run_in_child
 from poolctl.assembly.sandbox.descendants import die_with_parent
 from poolctl.assembly.sandbox.stack_dump import StackDump
 from poolctl.config.choice import path_of_option
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from poolctl.assembly.resolve import Parts
     from poolctl.supervision.reports import Report
 
-PATIENCE = 30.0  # seconds
-LONGEST = 20_000  # characters of a traceback that are shown
+TIMEOUT = 30.0  # seconds
+MAX_TRACEBACK = 20_000  # characters that are shown
 IN_ITS_CODE = "fix it in the app's own code"
-NOT_ITS_PROCESS = "importing an app must not end its process"
+NOT_ITS_PROCESS = "remove what ends the process when the app is imported"
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """A finding when the app cannot be loaded."""
+    """Yields a finding when the app cannot be loaded."""
     from poolctl.assembly.resolve import assembled_from
 
     chosen = judgement.combination
@@ -34,15 +34,15 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     parts = assembled_from(judgement)
     needs = chosen.service.needs
     place = judgement.tree.at_value(path_of_option(judgement.tree, judgement.choices["app"], (needs,)))
-    with StackDump() as waits:
-        trial = _Trial(parts, waits)
-        told = apart(trial.words, PATIENCE)
-        outcome = trial.outcome(told)
+    with StackDump() as dump:
+        trial = _Trial(parts, dump)
+        result = run_in_child(trial.report, TIMEOUT)
+        outcome = trial.outcome(result)
     if outcome is None:
         return
     code, message, fix, detail = outcome
-    if told.printed and code != "PC410":
-        detail = f"{detail}\n\nit printed:\n{told.printed}".strip()
+    if result.output and code != "PC410":
+        detail = f"{detail}\n\nit printed:\n{result.output}".strip()
     severity = "warning" if code == "PC413" else "error"
     yield Diagnostic(code, message, place, fix, severity=severity, detail=detail)  # type: ignore[arg-type]  # of the two
 
@@ -51,21 +51,21 @@ Outcome = tuple[str, str, str, str]  # code, message, fix, detail
 
 
 class _Trial:
-    """One try to load the app. ``waits``: hears where it stands when it takes too long."""
+    """One attempt to load the app. ``dump`` gets its stack when it takes too long."""
 
-    def __init__(self, parts: Parts, waits: StackDump) -> None:
+    def __init__(self, parts: Parts, dump: StackDump) -> None:
         self.parts = parts
-        self.waits = waits
+        self.dump = dump
         needs = parts.combination.service.needs
         self.named = str(parts.app.options[needs] if isinstance(parts.app, Plugin) else getattr(parts.app, needs))
 
-    def outcome(self, told: Told) -> Outcome | None:
+    def outcome(self, result: Result) -> Outcome | None:
         """What went wrong; None when nothing did."""
-        if told.words is None:
-            message = f"app: {self.named} is still being imported after {PATIENCE:g} s"
+        if result.report is None:
+            message = f"app: {self.named} is still being imported after {TIMEOUT:g} s"
             fix = "move slow work to the first request, or to a process of its own"
-            return "PC413", message, fix, self.waits.told(__file__)
-        kind, message, fix, detail = [*told.words, "", "", "", ""][:4]
+            return "PC413", message, fix, self.dump.frames(__file__)
+        kind, message, fix, detail = [*result.report, "", "", "", ""][:4]
         if kind == "loaded":
             return None
         if kind == "unusable":
@@ -74,20 +74,20 @@ class _Trial:
             return "PC411", f"app: {self.named} cannot be imported: {message}", fix, detail
         if kind == "left":
             return "PC412", f"app: the process that imported {self.named} {message}", fix, detail
-        ended = told.ended
-        how = f"was ended by signal {-ended}" if ended < 0 else f"left with exit code {ended}"
+        code = result.exit_code
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
         return "PC412", f"app: the process that imported {self.named} {how}", NOT_ITS_PROCESS, ""
 
-    def words(self) -> tuple[str, ...]:
-        """In the other process, what became of it: loaded; unusable, raised or left, with a message, a fix and a
-        traceback."""
-        self.waits.dump_before(PATIENCE)
+    def report(self) -> tuple[str, ...]:
+        """The result of loading the app, in the child process: "loaded"; or "unusable", "raised" or "left" with a
+        message, a fix and a traceback."""
+        self.dump.dump_before(TIMEOUT)
         try:
-            return tuple(_shortened(each) for each in self._words())
+            return tuple(_shortened(each) for each in self._load())
         finally:
-            self.waits.cancel()
+            self.dump.cancel()
 
-    def _words(self) -> tuple[str, ...]:
+    def _load(self) -> tuple[str, ...]:
         from poolctl.assembly.host import Host
         from poolctl.errors import PoolctlError
         from poolctl.runtime.app import Surroundings
@@ -100,7 +100,7 @@ class _Trial:
                 os.chdir(topology.directory)
             if topology.umask is not None:
                 os.umask(topology.umask)
-            Host(topology, identity, None, self.parts.home).move_in()
+            Host(topology, identity, None, self.parts.module_folder).apply()
             die_with_parent()
             parts = self.parts.here()
             parts.app.load(Surroundings(parts.pool.multithread, parts.pool.multiprocess))
@@ -123,8 +123,8 @@ def _of_exit(error: SystemExit) -> tuple[str, ...]:
 
 
 def why_it_failed(judgement: Judgement, report: Report) -> Diagnostic | None:
-    """The finding for what a process of the server reported when it could not load the app; None where it says another
-    thing."""
+    """The finding for a report of a server process that could not load the app; None for a report about something
+    else."""
     chosen = judgement.combination
     assert chosen is not None
     if not report.code:
@@ -144,5 +144,7 @@ def why_it_failed(judgement: Judgement, report: Report) -> Diagnostic | None:
 
 
 def _shortened(text: str) -> str:
-    """Without its middle, where nobody would read it all: the first frames and the last words are what counts."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}\n...\n{text[-LONGEST // 2 :]}"
+    """A traceback without its middle if it is long: the first frames and the last lines matter."""
+    if len(text) <= MAX_TRACEBACK:
+        return text
+    return f"{text[: MAX_TRACEBACK // 2]}\n...\n{text[-MAX_TRACEBACK // 2 :]}"

@@ -1,4 +1,4 @@
-"""Whether certificates, keys and authorities of TLS can be used, and for how long."""
+"""Checks whether the certificates, keys and authorities for TLS can be used, and for how long."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from poolctl.config.tree import Path
 
 DAY = 86400
-SOON = 14 * DAY  # a certificate that is renewed by a program has been by then
-STEPS = 10  # of a handshake between two ends of one process
+SOON = 14 * DAY  # programs that renew certificates have done it by then
+STEPS = 10  # of an in-memory handshake
 FILES = ("certificate", "key", "password_file")
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """One finding for each address whose files cannot be used, or only for some days more."""
+    """Yields findings for addresses whose files cannot be used, or expire soon."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
     if topology.directory and not (os.path.isdir(topology.directory) and os.access(topology.directory, os.X_OK)):
-        return  # paths begin there, and that it cannot be entered is said of itself
+        return  # paths are relative to it, and PC421 reports that it cannot be entered
     for index, address in enumerate(topology.listen):
         if address.tls is None:
             continue
@@ -42,7 +42,7 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
 
 
 def _unreadable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnostic]:
-    """Files that are not there, each at its key."""
+    """Yields a finding for each file that cannot be read, at its key."""
     assert judgement.topology is not None
     places: list[tuple[Path, str]] = []
     holders: list[tuple[Path, Certificate]] = [(base, tls)]
@@ -56,22 +56,22 @@ def _unreadable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnost
             _open(inside(judgement.topology, file))
         except OSError as error:
             message = f"tls: cannot read {file}: {error.strerror or error}"
-            fix = "name a file that the user who starts poolctl may read; paths count from the topology's folder"
+            fix = "name a file that the user who starts poolctl may read; paths are relative to the topology's folder"
             yield Diagnostic("PC424", message, judgement.tree.at_value(path), fix)
 
 
 def _open(path: str) -> None:
-    """Raises OSError. What is no file is not opened: a named pipe would wait for somebody to write."""
+    """Raises OSError when a file cannot be read. Only regular files are opened: a pipe would wait for a writer."""
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("it is not a file")
+        raise OSError("it is not a regular file")
     with open(path, "rb"):
         return
 
 
 def _usable(judgement: Judgement, tls: Tls, base: Path) -> Iterator[Diagnostic]:
-    """What OpenSSL says of them: a key of another certificate, a wrong password, no PEM, ciphers that are none."""
+    """Yields OpenSSL's finding: the key of another certificate, a wrong password, no PEM, unknown ciphers."""
     assert judgement.topology is not None
-    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)  # by its descriptor: its name may be gone
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)  # a descriptor, because its name may be gone
     try:
         if judgement.topology.directory:
             os.chdir(judgement.topology.directory)
@@ -101,22 +101,22 @@ def _at_fault(error: TlsError, tls: Tls, base: Path) -> Path:
 
 
 def _remaining(server: ssl.SSLContext, certificate: str) -> float | None:
-    """Seconds until the certificate expires, negative when it has; None when that cannot be found out.
+    """Seconds until the certificate expires, negative if it has; None when that cannot be determined.
 
-    The standard library tells the dates of a certificate only to a client that trusts it, so a client is one: it takes
-    the server's own certificate for an authority (X509_V_FLAG_PARTIAL_CHAIN) and talks with it in memory.
+    The standard library gives the dates of a certificate only to a client that trusts it. So a client trusts the
+    server's own certificate (X509_V_FLAG_PARTIAL_CHAIN), and performs a handshake with the server in memory.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags = ssl.VerifyFlags(ssl.VERIFY_X509_PARTIAL_CHAIN)
     try:
         client.load_verify_locations(certificate)
-        told = _handshake(server, client)
+        fields = _handshake(server, client)
     except ssl.SSLCertVerificationError as error:
         return -1.0 if "expired" in error.verify_message else None
     except ssl.SSLError:
-        return None  # the server wants a certificate of the client, or speaks nothing that this end does
-    ends = told.get("notAfter") if told else None
+        return None  # the server requires a client certificate, or has no version in common with this client
+    ends = fields.get("notAfter") if fields else None
     return ssl.cert_time_to_seconds(str(ends)) - time.time() if ends else None
 
 

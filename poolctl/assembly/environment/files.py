@@ -1,4 +1,4 @@
-"""Accounts, the working directory, the PID file and the access log."""
+"""Checks of accounts, the working directory, the PID file and the access log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STREAMS = ("stdout", "stderr")
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """One finding for each key that cannot be applied here."""
+    """Yields a finding for each key that cannot be applied on this host."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
     identity = None
@@ -39,7 +39,7 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
 
 
 def inside(topology: Topology, path: str) -> str:
-    """A path as the server sees it, from its working directory on."""
+    """A path as the server sees it, relative to its working directory."""
     return os.path.join(topology.directory, path) if topology.directory else path
 
 
@@ -84,14 +84,14 @@ def _access_log(judgement: Judgement, topology: Topology, identity: Identity | N
     with identity.acting() if identity else nullcontext():
         reason = _unwritable(path)
     if reason:
-        who = f" as user {topology.user}" if identity and topology.user else ""
+        as_user = f" as user {topology.user}" if identity and topology.user else ""
         place = judgement.tree.at_value(("access_log", "to"))
-        message = f"access_log: {path} cannot be opened{who}: {reason}"
+        message = f"access_log: {path} cannot be opened{as_user}: {reason}"
         yield Diagnostic("PC423", message, place, "create its folder, and let this user write there")
 
 
 def _unwritable(path: str) -> str:
-    """Why a file cannot be appended to or made; empty when it can."""
+    """Why a file cannot be appended to or created; empty when it can."""
     try:
         if stat.S_ISDIR(os.stat(path).st_mode):
             return "it is a folder"

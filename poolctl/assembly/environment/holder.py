@@ -1,6 +1,7 @@
-"""Who listens on an address: from the kernel's tables (proc(5): /proc/net) and the descriptors of processes.
+"""The process that listens on an address, from the kernel's tables (proc(5): /proc/net) and the descriptors of
+processes.
 
-Without root only one's own processes can be looked into, and on other systems than Linux there is no such table.
+Without root only the user's own processes can be inspected, and other systems than Linux have no such tables.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ PROCESSES = 100_000
 
 
 class Holder(NamedTuple):
-    """``pid``: 0 for a process of another user, which only root can look into. ``title``: its command line, which
-    programs may set. ``user``: a number."""
+    """The process that holds an address.
+
+    ``pid`` is 0 for a process of another user, which only root can inspect. ``title`` is its command line, which
+    programs may change. ``user`` is a number.
+    """
 
     pid: int
     title: str
@@ -29,7 +33,7 @@ class Holder(NamedTuple):
 
 
 def holder_of(address: Address) -> Holder | None:
-    """The process that listens there; None when nothing of it can be seen."""
+    """The process that listens on an address; None when it cannot be determined."""
     try:
         users = _unix(address.path) if address.scheme == "unix" else _tcp(address)
     except OSError:
@@ -42,7 +46,7 @@ def holder_of(address: Address) -> Holder | None:
 
 
 def _tcp(address: Address) -> dict[str, int]:
-    """The inodes of listening sockets on this port, whose address is the same or all of them, and who opened them."""
+    """The inodes of the listening sockets on this port that overlap with the address, with their users."""
     numbers = socket.getaddrinfo(
         address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
@@ -53,12 +57,12 @@ def _tcp(address: Address) -> dict[str, int]:
             for line in file.read().splitlines()[1:]:
                 fields = line.split()
                 host, _, port = fields[1].partition(":")
-                if fields[3] == LISTENING and int(port, 16) == address.port and _meets(host, hosts):
+                if fields[3] == LISTENING and int(port, 16) == address.port and _overlaps(host, hosts):
                     found[fields[9]] = int(fields[7])
     return found
 
 
-def _meets(hexadecimal: str, hosts: set[str | int]) -> bool:
+def _overlaps(hexadecimal: str, hosts: set[str | int]) -> bool:
     if not hexadecimal.strip("0"):
         return True
     family = socket.AF_INET if len(hexadecimal) == 8 else socket.AF_INET6
@@ -69,7 +73,7 @@ def _meets(hexadecimal: str, hosts: set[str | int]) -> bool:
 
 
 def _unix(path: str) -> dict[str, int]:
-    """That table does not say whose they are; the file's owner is who made it."""
+    """The inodes of the listening sockets at a path, with the owner of the file, as the table has no users."""
     found, owner = {}, os.stat(path).st_uid
     with open("/proc/net/unix") as file:
         for line in file.read().splitlines()[1:]:
@@ -80,11 +84,11 @@ def _unix(path: str) -> dict[str, int]:
 
 
 def _process(inodes: set[str]) -> Holder | None:
-    """The one that has such a socket open; of several the first that was started, for the others have it from that."""
+    """The process that has one of these sockets open; the oldest of several, from which the others inherited it."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     seen = []
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit())[:PROCESSES]:
-        with contextlib.suppress(OSError):  # it ended, or is another user's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             folder = f"/proc/{pid}/fd"
             if any(_link(f"{folder}/{fd}") in wanted for fd in os.listdir(folder)):
                 seen.append((_started(pid), Holder(pid, _title(pid), os.stat(f"/proc/{pid}").st_uid)))
@@ -92,7 +96,7 @@ def _process(inodes: set[str]) -> Holder | None:
 
 
 def _started(pid: int) -> int:
-    """Ticks of the clock; numbers of processes begin anew some day (proc(5): /proc/PID/stat, field 22)."""
+    """The start time in clock ticks (proc(5): /proc/PID/stat, field 22), as PIDs wrap around."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         return int(file.read().rpartition(b")")[2].split()[19])
 
@@ -101,10 +105,10 @@ def _link(path: str) -> str:
     try:
         return os.readlink(path)
     except OSError:
-        return ""  # it was closed meanwhile
+        return ""  # it has been closed
 
 
 def _title(pid: int) -> str:
     with open(f"/proc/{pid}/cmdline", "rb") as file:
-        told = file.read(4096).replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    return told if len(told) <= TITLE else f"{told[: TITLE - 3]}..."
+        title = file.read(4096).replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return title if len(title) <= TITLE else f"{title[: TITLE - 3]}..."

@@ -1,5 +1,5 @@
-"""Whether the file's user can read the modules of the Python that runs poolctl, those that nobody has imported yet
-among them."""
+"""Checks whether the file's user can read the modules of the Python that runs poolctl, including those that are
+imported later."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """A warning when there is a folder on the way that this user cannot enter."""
+    """Yields a warning when this user cannot enter a folder on the way to them."""
     topology = judgement.topology
     assert topology is not None
     try:
         identity = Identity.find(topology.user, topology.group)
     except PoolctlError:
-        return  # PC420 says so
+        return  # PC420 reports it
     if identity is None or identity.uid == 0:
         return
     with identity.acting():

@@ -1,4 +1,4 @@
-"""What the kernel allows, against what the topology asks for."""
+"""Checks the limits of the kernel against what the topology needs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 PROBE = 2  # sockets
 SPARE = 256  # descriptors of a process that are not connections
 UNBOUNDED = 1 << 62
-START = 32  # descriptors of the mold before any channel is made
+START = 32  # descriptors of the mold before any channel is opened
 QUEUE = "/proc/sys/net/core/somaxconn"
 
 
 def descriptors(connections: int, tls: bool) -> int:
-    """What a process needs that may have all connections. Behind TLS each has two ends of a pair more."""
+    """The descriptors that a process with all connections needs. With TLS each connection has a socket pair too."""
     return connections * (3 if tls else 1) + SPARE
 
 
 def affordable(each: int) -> int:
-    """Connections for which a process has descriptors, so that one more gets a 503 in place of waiting for a
-    descriptor; ``each``: what one takes. Of a low limit three quarters are left for everything else."""
+    """The connections for which this process has descriptors; any more get a 503 instead of waiting for a descriptor.
+
+    ``each`` is the number of descriptors of one connection. Three quarters of a low limit are left for everything else.
+    """
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
         return UNBOUNDED
@@ -34,8 +36,9 @@ def affordable(each: int) -> int:
 
 
 def to_start(judgement: Judgement) -> int:
-    """What the mold needs before the first client comes: two ends of each worker's inbox, and a bell where its threads
-    take turns; or under reuse-port its socket of each address. Measured with 2 to 128 workers."""
+    """The descriptors that the mold needs before the first client connects: two for each worker's inbox, and a bell
+    where its threads take turns; or under reuse-port a socket for each address and worker. Measured with 2 to 128
+    workers."""
     topology, chosen = judgement.topology, judgement.combination
     assert topology is not None
     assert chosen is not None
@@ -50,26 +53,28 @@ def to_start(judgement: Judgement) -> int:
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """Descriptors, the queue of connections, and programs that choose a socket."""
+    """Yields findings about descriptors, the backlog, and programs that choose a socket."""
     topology = judgement.topology
     assert topology is not None
     connections = topology.limits.connections
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    written = judgement.tree.has(("limits", "connections"))  # what nobody has asked for is only a ceiling
+    written = judgement.tree.has(("limits", "connections"))  # the default is only a ceiling
     needed = descriptors(connections, written and any(address.tls for address in topology.listen))
     if hard != resource.RLIM_INFINITY and hard < to_start(judgement):
-        message = f"the server needs {to_start(judgement)} descriptors to start, and {hard} are allowed"
+        message = f"the server needs {to_start(judgement)} descriptors to start, but only {hard} are allowed"
         fix = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or make the pool smaller"
         yield Diagnostic("PC430", message, _place(judgement, "pool"), fix)
     elif hard != resource.RLIM_INFINITY and hard < needed:
-        message = f"{connections} connections (limits.connections) need {needed} descriptors, and {hard} are allowed"
+        message = (
+            f"{connections} connections (limits.connections) need {needed} descriptors, but only {hard} are allowed"
+        )
         fix = "raise that limit (LimitNOFILE= of a systemd unit, ulimit -Hn), or lower limits.connections"
         yield Diagnostic("PC430", message, _place(judgement, "limits.connections"), fix, severity="warning")
     if judgement.tree.has(("backlog",)):
         allowed = _queue()
         if allowed is not None and topology.backlog > allowed:
-            message = f"backlog: the kernel keeps {allowed} connections waiting at the most, not {topology.backlog}"
-            fix = f"raise net.core.somaxconn, or leave backlog at {allowed}"
+            message = f"backlog: the kernel queues at most {allowed} connections, not {topology.backlog}"
+            fix = f"raise net.core.somaxconn, or lower backlog to {allowed}"
             yield Diagnostic("PC431", message, _place(judgement, "backlog"), fix, severity="warning")
     chosen = judgement.combination
     assert chosen is not None
@@ -78,7 +83,8 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
 
 
 def _programs(judgement: Judgement) -> Iterator[Diagnostic]:
-    """Whether this kernel lets a program choose among the sockets of an address, by doing it on a free port."""
+    """Yields a finding when this kernel does not let a program choose among the sockets of an address, which is tried
+    on a free port."""
     from poolctl.assembly.registry import part_class
     from poolctl.config.address import Address
     from poolctl.errors import PoolctlError

@@ -1,4 +1,4 @@
-"""What the processes of the server find around them: variables of the environment, and room for temporary files."""
+"""Checks of the processes' surroundings: environment variables, and a directory for temporary files."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ USUAL = ("/tmp", "/var/tmp", "/usr/tmp")  # the library reference, tempfile.gett
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """Warnings of variables without effect, and of temporary files that have no place."""
+    """Yields warnings about variables without effect, and about missing directories for temporary files."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
     for name in set_too_late(topology.environment):
-        message = f"environment: {name} has no effect on the app's processes, which have started when it is set"
+        message = f"environment: {name} has no effect on the app's processes, which are already running when it is set"
         fix = f"set {name} where poolctl is started, before `poolctl run`"
         yield Diagnostic("PC427", message, tree.at_key(("environment", name)), fix, severity="warning")
     given = {name: value for name in NAMES if (value := topology.environment.get(name))}
@@ -33,23 +33,25 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     try:
         identity = Identity.find(topology.user, topology.group)
     except PoolctlError:
-        return  # which is a finding of its own
+        return  # PC420 reports it
     with identity.acting() if identity else nullcontext():
         refused = {name: path for name, path in given.items() if not _takes_files(os.path.join(there, path))}
         found = any(map(_takes_files, [*(os.path.join(there, each) for each in around.values()), *USUAL, there]))
     for name, path in refused.items():
-        message = f"environment: {path} ({name}) takes no temporary files, so they go to another directory"
+        message = f"environment: {path} ({name}) is not writable, so temporary files go to another directory"
         fix = f"create the directory and let {topology.user or 'this user'} write there"
         yield Diagnostic("PC428", message, tree.at_value(("environment", name)), fix, severity="warning")
     if not found and len(refused) == len(given):
-        message = "no directory takes temporary files: large bodies are kept in memory, and tempfile fails in the app"
+        message = (
+            "no directory for temporary files is writable: large bodies stay in memory, and tempfile fails in the app"
+        )
         place = tree.at_value(("app",))
-        fix = "mount a tmpfs at /tmp, or name a directory with environment: {TMPDIR: PATH}"
+        fix = "mount a tmpfs at /tmp, or set environment: {TMPDIR: PATH} to a writable directory"
         yield Diagnostic("PC428", message, place, fix, severity="warning")
 
 
 def _here() -> str:
-    """As tempfile does: by its name, which another file system may have been mounted over."""
+    """The working directory by its name, as tempfile takes it: another file system may be mounted over it."""
     try:
         return os.getcwd()
     except OSError:
@@ -57,5 +59,5 @@ def _here() -> str:
 
 
 def _takes_files(path: str) -> bool:
-    """Whether this user may make files there; a file system that is mounted read-only says no (access(2), EROFS)."""
+    """Whether this user may create files in a directory; not on a read-only file system (access(2), EROFS)."""
     return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK, effective_ids=True)

@@ -1,5 +1,5 @@
-"""Variables of the key ``environment`` that name something which is not there: whoever reads them takes something else
-without a word (tzset(3) takes UTC, Python passes over the folder)."""
+"""Checks of the key ``environment`` for variables that name something missing, which their readers silently ignore
+(tzset(3) falls back to UTC, Python skips the folder)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:
-    """A warning for each such variable."""
+    """Yields a warning for each such variable."""
     topology, tree = judgement.topology, judgement.tree
     assert topology is not None
     given = topology.environment
@@ -33,7 +33,7 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
         identity = Identity.find(topology.user, topology.group)
         there = os.path.abspath(topology.directory)
     except (PoolctlError, FileNotFoundError):
-        return  # which are findings of their own
+        return  # PC420 and PC421 report them
     with identity.acting() if identity else nullcontext():
         found = [*_zone(given), *_folders(given, there), *_files(given, there)]
     for name, message, help_ in found:
@@ -41,10 +41,10 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
         yield Diagnostic("PC433", f"environment: {name}: {message}", place, help_, severity="warning")
 
 
-Said = tuple[str, str, str]  # the variable, the message, the help
+Found = tuple[str, str, str]  # the variable, the message, the help
 
 
-def _zone(given: dict[str, str]) -> Iterator[Said]:
+def _zone(given: dict[str, str]) -> Iterator[Found]:
     zone = given.get("TZ", "")
     if is_zone(zone, given.get("TZDIR") or os.environ.get("TZDIR") or ZONES):
         return
@@ -54,11 +54,11 @@ def _zone(given: dict[str, str]) -> Iterator[Said]:
     near = known.get(zone.lower()) or next(iter(get_close_matches(zone, known.values(), 1, 0.8)), "")
     help_ = f"did you mean {near}?" if near else "write a name such as Europe/Berlin"
     help_ = help_ if known else "install the package tzdata, which has the time zones"
-    yield "TZ", f"this machine has no time zone {zone}, so times are those of UTC", help_
+    yield "TZ", f"this machine has no time zone {zone}, so times are in UTC", help_
 
 
 def is_zone(zone: str, folder: str) -> bool:
-    """Whether the C library finds a time zone for this value of TZ, in this folder of them (tzset(3))."""
+    """Whether the C library finds a time zone for a value of TZ in a folder of time zones (tzset(3))."""
     zone = zone.removeprefix(":")
     if zone in ("", "UTC", "GMT") or RULE.fullmatch(zone):
         return True
@@ -69,21 +69,22 @@ def is_zone(zone: str, folder: str) -> bool:
         return False
 
 
-def _folders(given: dict[str, str], there: str) -> Iterator[Said]:
+def _folders(given: dict[str, str], there: str) -> Iterator[Found]:
     entries = dict.fromkeys(filter(None, given.get("PYTHONPATH", "").split(os.pathsep)))
     missing = [entry for entry in entries if not os.path.exists(os.path.join(there, entry))]
     if missing:
-        message = f"there is no {' and no '.join(missing)}, so no module is found there"
+        verb = "does" if len(missing) == 1 else "do"
+        message = f"{' and '.join(missing)} {verb} not exist, so no modules are found there"
         yield "PYTHONPATH", message, _fix(missing, there)
 
 
-def _files(given: dict[str, str], there: str) -> Iterator[Said]:
+def _files(given: dict[str, str], there: str) -> Iterator[Found]:
     for name in FILES:
         path = given.get(name, "")
         if path and not os.path.exists(os.path.join(there, path)):
-            yield name, f"there is no {path}, so no certificate is found there", _fix([path], there)
+            yield name, f"{path} does not exist, so no certificates are found there", _fix([path], there)
 
 
 def _fix(paths: list[str], there: str) -> str:
-    from_here = f"; paths count from {there}" if any(not os.path.isabs(path) for path in paths) else ""
+    from_here = f"; paths are relative to {there}" if any(not os.path.isabs(path) for path in paths) else ""
     return f"create it, or correct the path{from_here}"

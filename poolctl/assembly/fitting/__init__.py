@@ -1,1 +1,1 @@
-"""What fits with what: a combination of words, the rules it is asked, and sizes that "auto" stands for. Pure."""
+"""What fits with what: a combination of words, the rules about it, and the sizes that "auto" stands for. Pure."""

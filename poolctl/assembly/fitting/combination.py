@@ -1,4 +1,4 @@
-"""One choice of each axis, in words: what the rules judge, and the defaults that complete it."""
+"""A choice for each axis, in words, which the rules judge, and the defaults that complete it."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ KERNEL = ("kernel-hash", "random", "client", "cpu")
 DISPATCHES = ("shared-queue", *PUSH, "leader", "kernel-hash", "client", "cpu")
 POOL_OPTIONS = ("size", "threads")
 OWNERSHIP_OPTIONS = ("accept", "lock")
-ASKED = ("header", "cookie", "path")  # affinities to what a request asks for
+ASKED = ("header", "cookie", "path")  # affinities that depend on what a request asks for
 AFFINITIES = ("connection", "request", "client", *ASKED)
-NEEDED = {"header": "name", "cookie": "name"}  # the option that an affinity cannot do without
+NEEDED = {"header": "name", "cookie": "name"}  # the required option of an affinity
 
 MARKS_REQUESTS = {"http": True, "lines": True, "frames": True, "raw": False}
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the rules have to know of the app and its protocol."""
+    """What the rules need to know about the app and its protocol."""
 
     app: str
-    speaks: str  # the protocol that the app is for
-    protocol: str  # the one that was chosen
-    marks_requests: bool  # does the protocol tell where a request ends?
-    owns_connection: bool = False  # does the app keep the connection until it returns?
-    asynchronous: bool = False  # is the app awaited?
-    multiplexes: bool = False  # may a connection have several requests under way at once?
-    lendable: bool = True  # does the app answer a request that comes whole, on a connection that is lent to it?
-    needs: str = ""  # the option that the app cannot do without
-    counts: bool = False  # does the file say how many requests a worker serves at once?
+    speaks: str  # the app's own protocol
+    protocol: str  # the chosen protocol
+    marks_requests: bool  # the protocol marks where a request ends
+    owns_connection: bool = False  # the app keeps the connection until it returns
+    asynchronous: bool = False  # the app is async
+    multiplexes: bool = False  # a connection may have several requests in flight
+    lendable: bool = True  # the app can answer a complete request on a connection that is lent to it
+    needs: str = ""  # the app's required option
+    counts: bool = False  # the file sets how many requests a worker serves at once
 
     @property
     def binds_connection(self) -> bool:
@@ -51,7 +51,7 @@ class Service:
         return self.owns_connection or self.multiplexes or self.asynchronous
 
     def native(self) -> Service:
-        """The same app with its own protocol."""
+        """The service of the same app with the app's own protocol."""
         marks = MARKS_REQUESTS.get(self.speaks, self.marks_requests)
         return replace(self, protocol=self.speaks, marks_requests=marks)
 
@@ -78,10 +78,10 @@ SERVICES = {
 
 @dataclass(frozen=True)
 class Combination:
-    """The words of one server. None: not chosen, or nothing to choose.
+    """The words of one server. None stands for an axis that is not set or does not apply.
 
-    A complete one has None for ``accept`` outside half-sync/half-async, for ``lock`` outside leader/followers, and,
-    under a baseline, for everything that belongs to a pool.
+    In a complete one, None remains for ``accept`` outside half-sync/half-async, for ``lock`` outside leader/followers,
+    and under a baseline for everything that belongs to a pool.
     """
 
     service: Service
@@ -94,29 +94,30 @@ class Combination:
     dispatch: str | None = None
     affinity: str | None = None
     schemes: tuple[str, ...] = ("tcp",)  # of the listening addresses
-    # A plugin stands here as the word that it is like; this is how the file calls it, by axis.
+    # The names of plugins in the file, by axis; the axis itself has the word that the plugin is like.
     names: tuple[tuple[str, str], ...] = ()
-    inspects: bool = False  # does the strategy look at what a request asks for?
-    finishes: bool = False  # does the strategy want to know when a task is done?
+    inspects: bool = False  # the strategy looks at what a request asks for
+    finishes: bool = False  # the strategy is notified when a task is done
 
     def shown(self, axis: str) -> str:
-        """The word of an axis as the file has it."""
+        """The word of an axis, or the name of its plugin, as in the file."""
         return dict(self.names).get(axis) or str(getattr(self, axis))
 
     @property
     def queues_in_front(self) -> bool:
-        """Whether tasks wait in the front for a worker that is free, as each serves several at once; otherwise those
-        of a shared queue wait in the inbox of all workers."""
+        """Whether tasks wait in the front for a free worker, because each worker serves several at once. Otherwise the
+        tasks of a shared queue wait in the inbox of all workers."""
         several = (self.threads or 1) > 1 or self.service.asynchronous
         return self.dispatch == "shared-queue" and self.ownership == REACTIVE and several
 
     @property
     def baseline(self) -> bool:
+        """Whether there is no pool."""
         return self.pool in BASELINES
 
     @property
     def shares_connections(self) -> bool:
-        """Whether any worker may serve any ready request, because the connection outlives a worker's hold on it."""
+        """Whether any worker may serve any ready request, because connections do not belong to workers."""
         return self.ownership == REACTIVE or (
             self.ownership == LEADER
             and self.pool == "thread"
@@ -125,26 +126,26 @@ class Combination:
         )
 
     def written(self) -> frozenset[str]:
-        """The axes that are set."""
+        """The names of the axes that are set."""
         return frozenset(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
 
 class Default(NamedTuple):
-    """The word that an axis takes when the file leaves it out, and when it does."""
+    """A default: the word of an axis that the file leaves out, and the condition for it."""
 
     axis: str
     word: str | int
     suits: Callable[[Combination], bool]
 
 
-# In this order, the first that suits; what stands below may look at what stands above.
+# Applied in this order; the first suitable default of an axis wins, and later conditions may use earlier axes.
 DEFAULTS = (
     Default("size", "auto", lambda c: not c.baseline),
     Default("threads", 1, lambda c: c.pool == "process"),
     Default("ownership", REACTIVE, lambda c: c.service.counts and not c.baseline),
-    # Only there the front knows what a request asks for, and when it is done.
+    # Only under half-sync/half-reactive the front knows what a request asks for and when it is done.
     Default("ownership", REACTIVE, lambda c: (c.inspects or c.finishes or c.affinity in ASKED) and not c.baseline),
-    # Slow clients cost no worker, and no request waits behind another while a worker is free.
+    # Slow clients occupy no worker, and no request waits behind another while a worker is free.
     Default(
         "ownership", REACTIVE, lambda c: not c.baseline and c.service.marks_requests and not c.service.binds_connection
     ),
@@ -154,7 +155,7 @@ DEFAULTS = (
     Default("affinity", "request", lambda c: c.shares_connections and c.service.marks_requests),
     Default("affinity", "connection", lambda c: True),
     Default("dispatch", "shared-queue", lambda c: c.ownership == REACTIVE and c.affinity == "request"),
-    # Where a connection stays with its worker, a queue would give most of them to whoever is quickest to ask.
+    # Where connections stay with their workers, a queue would give most of them to the worker that asks first.
     Default("dispatch", "least-loaded", lambda c: c.ownership in FRONTED),
     Default("dispatch", "leader", lambda c: c.ownership == LEADER),
     Default("dispatch", "client", lambda c: c.ownership == REUSE_PORT and c.affinity == "client"),
@@ -163,7 +164,7 @@ DEFAULTS = (
 
 
 def complete(given: Combination) -> Combination:
-    """The combination with every axis that is left out filled in."""
+    """The combination with the defaults of all axes that are not set."""
     done = given
     for default in DEFAULTS:
         if getattr(done, default.axis) is None and default.suits(done):

@@ -1,4 +1,4 @@
-"""What fits with what: one table of rules on words. `validate` reads it, and the matrix test walks it."""
+"""What fits with what: one table of rules about words, which `validate` applies and the matrix test walks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEEDS_FRONT = ("shared-queue", *(word for word in PUSH if word not in KERNEL))
 
 
 class Rule(NamedTuple):
-    """One thing that does not fit, and the axis at fault. The reason may name words of the combination."""
+    """A rule about something that does not fit, with the axis at fault. The reason may use words of the combination."""
 
     axis: str
     refuses: Callable[[Combination], bool]
@@ -42,6 +42,8 @@ class Rule(NamedTuple):
 
 
 class Refusal(NamedTuple):
+    """Why a rule refuses a combination."""
+
     axis: str
     reason: str
     rule: Rule
@@ -55,7 +57,7 @@ NO_POOL = {
 
 
 def _pool_axis(axis: str, what: str) -> list[Rule]:
-    """A baseline refuses an axis of the pool, in the words of its own."""
+    """A rule for each baseline that refuses an axis of the pool, with a reason of its own."""
     return [
         Rule(axis, lambda c, word=word: c.pool == word and getattr(c, axis) is not None, f"{model}, {what}")  # type: ignore[misc]  # a lambda with a default
         for word, model in NO_POOL.items()
@@ -69,7 +71,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.service.protocol != c.service.speaks,
         "the app {app} speaks the protocol {speaks}, not {protocol}",
     ),
-    # Baselines: no pool, so nothing that belongs to one.
+    # Baselines have no pool, so nothing that belongs to one.
     *_pool_axis("size", "so it has no pool size"),
     *_pool_axis("threads", "so it has no pool threads"),
     *_pool_axis("ownership", "so it has no workers to divide sockets between"),
@@ -79,7 +81,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.baseline and c.affinity != "connection",
         "under {pool} the worker that accepts a connection serves all of it, so the affinity is connection",
     ),
-    # Dispatch: is there anything to choose from?
+    # Dispatch needs something to choose from.
     Rule(
         "dispatch",
         lambda c: c.ownership == LEADER and c.dispatch != "leader",
@@ -112,7 +114,7 @@ RULES: tuple[Rule, ...] = (
         "{dispatch} needs to know when a task is done, but under half-sync/half-async the front never gets a"
         " connection back",
     ),
-    # Affinity request: does the connection outlive the worker's hold on it?
+    # Affinity request needs connections that do not belong to workers.
     Rule(
         "affinity",
         lambda c: c.affinity == "request" and not c.service.marks_requests,
@@ -133,7 +135,7 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.affinity == "request" and c.ownership == LEADER and c.pool == "thread" and c.lock != "kernel",
         "with lock {lock} a follower keeps the connections that it accepted; only lock kernel shares them",
     ),
-    # Affinity client: can anybody look at the address before choosing?
+    # Affinity client needs a process that knows the client's address before a worker is chosen.
     Rule(
         "affinity",
         lambda c: c.affinity == "client" and c.ownership == LEADER,
@@ -149,14 +151,14 @@ RULES: tuple[Rule, ...] = (
         lambda c: c.affinity == "client" and c.ownership == ASYNC and c.accept == "worker",
         "with accept worker nothing reads the client's address before a worker has the connection",
     ),
-    # Affinities to what a request asks for: has anybody read it?
+    # Affinities that depend on what a request asks for need a front that reads it.
     Rule(
         "affinity",
         lambda c: c.affinity in ASKED and not c.baseline and (c.ownership != REACTIVE or c.service.protocol != "http"),
         "affinity {affinity} looks at what a request asks for, which only the front of half-sync/half-reactive reads,"
         " and only for the protocol http",
     ),
-    # One inbox for all cannot keep anything with one worker.
+    # A single inbox for all workers cannot keep anything with one of them.
     Rule(
         "dispatch",
         lambda c: c.dispatch == "shared-queue" and c.affinity == "client" and c.ownership in FRONTED,
@@ -224,7 +226,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def fits(combination: Combination) -> list[Refusal]:
-    """Why a complete combination cannot work; empty when it can."""
+    """The reasons why a complete combination cannot work; empty when it can."""
     refusing = [rule for rule in RULES if rule.refuses(combination)]
     if not refusing:
         return []
@@ -235,9 +237,9 @@ def fits(combination: Combination) -> list[Refusal]:
 def combinations(
     services: Iterable[Service] | None = None, threads: int = 2, affinities: Sequence[str] = AFFINITIES
 ) -> Iterator[Combination]:
-    """Every combination of all words, fitting or not; ``threads`` is the number where a process has several.
+    """All combinations of all words, valid or not. ``threads`` is the number for processes with several threads.
 
-    Affinities that cannot do without an option are left out, unless they are asked for.
+    ``affinities`` are those to combine; by default those that are in AFFINITIES.
     """
     for service in SERVICES.values() if services is None else services:
         for word in BASELINES:
@@ -258,14 +260,14 @@ def _owners() -> Iterator[tuple[str, str | None, str | None]]:
             yield ownership, None, None
 
 
-# What it costs to change an axis: the least important first.
+# The cost of changing an axis: the least important first.
 WEIGHTS = {"affinity": 1, "dispatch": 2, "lock": 3, "accept": 3, "ownership": 4, "threads": 5, "size": 5, "pool": 6}
 
 
 def nearest(combination: Combination, written: Iterable[str] = ()) -> Combination:
-    """The allowed combination that keeps as much as possible of what the user wrote, then changes the fewest axes.
+    """The closest valid combination: it keeps as much as possible of what the user wrote, then changes the fewest axes.
 
-    ``written`` are the axes that the file sets; the others are defaults and cheap to change.
+    ``written`` are the axes that the file sets; the others are defaults, which are cheap to change.
     """
     return _nearest(combination, frozenset(written))
 
@@ -288,23 +290,23 @@ def _nearest(combination: Combination, kept: frozenset[str]) -> Combination:
             continue
         if best is None or cost != price or _strange(combination, tried) < _strange(combination, best):
             best, price = tried, cost
-    assert best is not None  # half-sync/half-async with its defaults takes every service
+    assert best is not None  # half-sync/half-async with its defaults suits every service
     return best
 
 
 @lru_cache(maxsize=64)
 def _allowed(service: Service, threads: int, schemes: tuple[str, ...], asked: str | None) -> tuple[Combination, ...]:
-    """The combinations that fit; how many workers a pool has makes no difference to that. ``asked``: an affinity that
-    needs an option, which only the file can give."""
+    """The valid combinations for a service, whatever the number of workers. ``asked`` is an affinity that needs an
+    option, which only the file can give."""
     affinities = (*AFFINITIES, *([asked] if asked else []))
     found = (replace(each, schemes=schemes) for each in combinations([service], threads, affinities))
     return tuple(each for each in found if not fits(each))
 
 
 def _with(candidate: Combination, given: Combination) -> Combination:
-    """The candidate with what no rule changes: the addresses and the number of workers."""
+    """The candidate with what does not depend on the rules: the addresses and the number of workers."""
     size = None if candidate.baseline else given.size or "auto"
-    kept = candidate.dispatch == given.dispatch  # what is asked of a strategy goes with it
+    kept = candidate.dispatch == given.dispatch  # the needs of a strategy go with it
     return replace(
         candidate,
         schemes=given.schemes,
@@ -322,13 +324,13 @@ def _without_pool(combination: Combination, service: Service) -> Combination:
 def _price(given: Combination, candidate: Combination, kept: frozenset[str]) -> tuple[int, int, int]:
     changed = differing(given, candidate)
     asked = [axis for axis in changed if axis in kept]
-    own = [axis for axis, _ in given.names if axis in changed]  # a file that names a plugin wants it, and a session too
+    own = [axis for axis, _ in given.names if axis in changed]  # a plugin or a session is in the file on purpose
     own += ["affinity"] if given.affinity in ASKED and "affinity" in changed else []
     return len(asked) + len(own), len(changed), sum(WEIGHTS[axis] for axis in changed)
 
 
 def _strange(given: Combination, candidate: Combination) -> int:
-    """How many of the changed axes are not what they would be by default: of two ways, the usual one."""
+    """The number of changed axes that are not at their default: of two equal candidates the more usual one wins."""
     return sum(_by_default(candidate, axis) != getattr(candidate, axis) for axis in differing(given, candidate))
 
 
@@ -340,9 +342,9 @@ def _by_default(candidate: Combination, axis: str) -> object:
 
 
 def differing(given: Combination, candidate: Combination) -> list[str]:
-    """The axes in which two differ; what only one ownership has does not count when the ownership is another."""
+    """The axes in which two combinations differ. An option of an ownership counts only if both have that ownership."""
     changed = [axis for axis in WEIGHTS if getattr(given, axis) != getattr(candidate, axis)]
     both = {axis for axis in changed if getattr(given, axis) is not None and getattr(candidate, axis) is not None}
     if (given.threads or 1) > 1:
-        both.add("threads")  # which is no default
+        both.add("threads")  # more than one is never the default
     return [axis for axis in changed if axis in both or axis not in ("lock", "accept", "threads") or given.baseline]

@@ -1,4 +1,4 @@
-"""How many workers `size: auto` means."""
+"""The number of workers that `size: auto` stands for."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ THREADS_MAX = 32
 
 
 def usable_cores() -> int:
-    """The cores that this process may run on; containers and taskset allow fewer than the machine has."""
+    """The number of cores that this process may run on; containers and taskset may allow fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def processes(cores: int) -> int:
-    """One for each core: a process uses a core at the most, and more of them only take turns and memory."""
+    """One process for each core: a process uses at most one core, and more of them only take turns and memory."""
     return max(1, cores)
 
 
 def threads(cores: int) -> int:
-    """What suits work that blocks: a few more than cores, since those that wait need none.
+    """The number of threads that suits blocking work: a few more than cores, since waiting threads need none.
 
-    No more than 32, because threads of one interpreter share its lock, and more of them only wait for it. The formula
-    is that of concurrent.futures.ThreadPoolExecutor since Python 3.8 (bpo-35279).
+    At most 32, because the threads of one interpreter share its lock, and more of them would only wait for it. The
+    formula is that of concurrent.futures.ThreadPoolExecutor since Python 3.8 (bpo-35279).
     """
     return min(THREADS_MAX, max(1, cores) + 4)
 
 
 def workers(kind: str, size: int | str, cores: int | None = None) -> int:
-    """The number of workers that ``size`` means for a pool of this kind."""
+    """The number of workers that ``size`` stands for in a pool of this kind."""
     if isinstance(size, int):
         return size
     cores = usable_cores() if cores is None else cores

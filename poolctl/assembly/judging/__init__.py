@@ -1,6 +1,7 @@
-"""The judge: everything that is wrong with a topology, found at once, each with its place and its fix.
+"""The judge finds everything that is wrong with a topology at once, each with its location and a fix.
 
     gathered settings --> judge --> words known? options valid? combination fits? --> findings, or Parts
 
-Rules say no (``misfits`` explains), advice says what will hurt. Nothing is imported that belongs to the user.
+Rules refuse combinations (``conflicts`` explains them), and advice warns about unwise ones. The user's code is not
+imported.
 """

@@ -1,4 +1,4 @@
-"""What is legal but unwise, with the reason: warnings, none of which keeps a topology from being run."""
+"""Warnings about what is valid but unwise, with the reason. They do not keep a topology from being run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from poolctl.config.tree import Path, Tree
 
 
 class Judged(Protocol):
-    """What was found out about a topology."""
+    """A judged topology, as far as the advice uses it."""
 
     tree: Tree
     choices: dict[str, Choice]
@@ -31,7 +31,7 @@ class Judged(Protocol):
 
 
 class Facts(NamedTuple):
-    """What the advice looks at. ``written``: the axes that the file sets."""
+    """The facts that the advice depends on. ``written`` has the axes that the file sets."""
 
     topology: Topology
     chosen: Combination
@@ -41,13 +41,16 @@ class Facts(NamedTuple):
 
     @property
     def tasks(self) -> int:
-        """Threads that take tasks."""
+        """The number of threads that take tasks."""
         return self.workers * (self.chosen.threads or 1)
 
 
 class Advice(NamedTuple):
-    """One thing that is unwise. ``at``: the key it is about. The texts may name the words of the combination.
-    ``against``: the axis that disagrees with it, whose choice is shown too."""
+    """One thing that is unwise.
+
+    ``at`` is the key that it is about. ``against`` is the axis that it conflicts with, whose choice is shown too. The
+    texts may use words of the combination.
+    """
 
     code: str
     at: str
@@ -61,13 +64,13 @@ ANYBODY = ("0.0.0.0/0", "::/0")
 
 
 def _one_address(facts: Facts) -> bool:
-    """Whether all clients come from the same address. With the PROXY protocol each has its own, behind a proxy too."""
+    """Whether all clients have the same address. With the PROXY protocol each has its own, even behind a proxy."""
     topology = facts.topology
     proxied = topology.forwarded is not None
     return all((proxied or each.scheme == "unix") and not each.proxy_protocol for each in topology.listen)
 
 
-# What a strategy is asked for once, when a topology says with an affinity that further requests follow the first.
+# What a strategy is asked about only once under each affinity, as later requests follow the first one.
 ONCE = {
     "connection": "each connection",
     "client": "each client",
@@ -78,8 +81,8 @@ ONCE = {
 
 
 def _blocks(chosen: Combination) -> bool:
-    """Whether a thread serves one request at a time: async apps serve many, and one that owns connections has a
-    thread for each of them."""
+    """Whether a thread serves one request at a time. Async apps serve many, and an app that owns its connections has a
+    thread for each."""
     return not chosen.service.asynchronous and not chosen.service.owns_connection
 
 
@@ -117,7 +120,7 @@ ADVICE = (
         "PC511",
         "dispatch",
         lambda f: f.chosen.inspects and f.chosen.ownership == REACTIVE and f.chosen.affinity in ONCE and f.workers > 1,
-        "{dispatch} looks at every request, and affinity {affinity} asks it only for the first of {once}: all others"
+        "{dispatch} looks at every request, but under affinity {affinity} it only sees the first of {once}: all others"
         " follow that one, whatever they ask for",
         "choose affinity request, or a dispatch that does not look at requests (least-loaded)",
         against="affinity",
@@ -126,21 +129,21 @@ ADVICE = (
         "PC504",
         "limits.connections",
         lambda f: f.tasks > f.topology.limits.connections,
-        "the pool has more threads than limits.connections allows connections: the rest never have work",
+        "the pool has more threads than limits.connections allows connections: the rest never get work",
         "make the pool smaller, or raise limits.connections",
     ),
     Advice(
         "PC505",
         "timeouts.drain",
         lambda f: f.topology.timeouts.request is not None and f.topology.timeouts.drain < f.topology.timeouts.request,
-        "a request may take longer than the drain: a stop may cut off requests that are within their time",
+        "a request may take longer than the drain: a stop may cut off requests that are within their time limit",
         "make timeouts.drain at least as long as timeouts.request",
     ),
     Advice(
         "PC507",
         "forwarded",
         lambda f: f.topology.forwarded is not None and any(net in ANYBODY for net in f.topology.forwarded.trust),
-        "every client may claim any address: those in the access log and in the app mean nothing",
+        "every client may claim any address: addresses in the access log and in the app cannot be relied on",
         "trust the addresses of your proxies only",
     ),
     Advice(
@@ -148,7 +151,7 @@ ADVICE = (
         "dispatch",
         lambda f: f.chosen.dispatch == "cpu" and f.workers > f.cores,
         "there are more workers than cores here: dispatch cpu gives the rest no connections",
-        "write pool: {size: auto}, which is one per core, or choose dispatch kernel-hash",
+        "write pool: {size: auto} for one per core, or choose dispatch kernel-hash",
     ),
     Advice(
         "PC510",
@@ -167,7 +170,7 @@ BARE = r"(?<!\$)(?:\$\$)*\$([A-Z_][A-Z0-9_]*)(?![A-Za-z0-9_])"
 
 
 def advice(judged: Judged) -> Iterator[Diagnostic]:
-    """The warnings about a topology that is right."""
+    """The warnings about a valid topology."""
     topology, chosen = judged.topology, judged.combination
     if topology is None or chosen is None:
         return
@@ -214,12 +217,12 @@ def _passwords(judged: Judged, topology: Topology) -> Iterator[Diagnostic]:
         for path in keys:
             if tree.has(path) and tree.value_at(path) and not tree.variables(path):
                 message = "a password in the file can be read by everyone who can read the file"
-                help_ = "put it into a file of its own (password_file), or into a variable: ${TLS_PASSWORD}"
+                help_ = "put it in a file of its own (password_file), or in a variable: ${TLS_PASSWORD}"
                 yield Diagnostic("PC508", message, tree.at_key(path), help_, severity="warning")
 
 
 def _bare(judged: Judged) -> Iterator[Diagnostic]:
-    """Values with a $NAME as shells have it, which is text here."""
+    """Warnings about values with a $NAME, which is not substituted as in a shell."""
     tree = judged.tree
     seen: set[int] = set()
 
@@ -238,7 +241,7 @@ def _bare(judged: Judged) -> Iterator[Diagnostic]:
             written = source.text[node.start_mark.index : node.end_mark.index]
             found = re.search(BARE, written)
             if found:
-                message = f"${found[1]} is text: without braces no variable is substituted"
+                message = f"${found[1]} is plain text: without braces no variable is substituted"
                 help_ = f"write ${{{found[1]}}} for the variable, or $${found[1]} for the text"
                 yield Diagnostic("PC506", message, place_of(source, node), help_, severity="warning")
 

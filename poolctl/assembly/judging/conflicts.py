@@ -1,4 +1,5 @@
-"""What does not fit together in one topology, at the places where it was written, with the closest valid choice."""
+"""Findings about what does not fit together in a topology, at the locations in the file, with the closest valid
+choice."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from poolctl.config.tree import Tree
 LABELLED = ("ownership", "affinity", "dispatch", "pool", "threads", "accept", "lock")
 
 
-class Unfit:
-    """The combination that a file gives, and where its words stand."""
+class Conflicts:
+    """The conflicts in the combination of a file, whose words have locations in its tree."""
 
     def __init__(
         self,
@@ -34,24 +35,24 @@ class Unfit:
         self.spoken = spoken
         self.given = given
         self.schemes = schemes  # of each address
-        self.only = only  # the rules that count; None: all
+        self.only = only  # the rules that are reported; None: all
         self.whole = complete(given)
 
     def findings(self) -> Iterator[Diagnostic]:
-        """One for each rule that refuses the combination; the first has the help, which is one for all."""
+        """A finding for each rule that refuses the combination; the first one has the help, which covers all."""
         for choice in self.spoken:
             if choice.name != self.whole.service.speaks:
                 other = replace(self.whole, service=replace(self.whole.service, protocol=choice.name))
                 (reason,) = (each.reason for each in fits(other) if each.axis == "protocol")
                 yield Diagnostic("PC301", reason, place_of_name(self.tree, choice), "leave it out", self._app())
         for number, refusal in enumerate(self._refusals()):
-            help_ = "" if number else self._advice()
+            help_ = "" if number else self._help()
             place = self.place(refusal.axis)
             labels = tuple(self._labels(refusal, place))
             yield Diagnostic("PC301", refusal.reason, place, help_, labels, notes=self._notes(refusal))
 
     def _refusals(self) -> list[Refusal]:
-        """The first of each axis: the others are about the same word, and there is one advice for all of them."""
+        """The first refusal of each axis: further ones are about the same word, and the help covers all of them."""
         first: dict[str, Refusal] = {}
         for refusal in fits(self.whole):
             if self.only is None or (refusal.rule in self.only and self._written(refusal.axis)):
@@ -59,7 +60,7 @@ class Unfit:
         return list(first.values())
 
     def place(self, axis: str) -> Place:
-        """Where an axis stands; that of a default is the word it follows from."""
+        """The location of an axis; for a default, that of the word which leads to it."""
         own = self._written(axis)
         if own is not None:
             return own
@@ -69,7 +70,7 @@ class Unfit:
         return self.tree.at_key(("app",))
 
     def _written(self, axis: str) -> Place | None:
-        """Where the file says it, None where it does not."""
+        """The location of an axis in the file; None where the file does not set it."""
         for owner, options in (("pool", POOL_OPTIONS), ("ownership", OWNERSHIP_OPTIONS)):
             if axis in options:
                 choice = self.choices.get(owner)
@@ -78,7 +79,7 @@ class Unfit:
         return place_of_name(self.tree, self.choices[axis]) if axis in self.choices else None
 
     def _labels(self, refusal: Refusal, place: Place) -> Iterator[Label]:
-        """The other words that have a part in it: had they been left out, the rule would not refuse."""
+        """Labels for the other words that are involved: without them the rule would not refuse."""
         for axis in LABELLED:
             there = self._written(axis)
             if there is None or there == place or axis == refusal.axis:
@@ -102,7 +103,7 @@ class Unfit:
         place = place_of_name(self.tree, self.choices["app"])
         return () if place == but else (Label(place, f"the app is {self.whole.service.app}"),)
 
-    def _advice(self) -> str:
+    def _help(self) -> str:
         better = nearest(self.whole, self.given.written())
         changes = [axis for axis in reversed(differing(self.whole, better)) if self._changed(better, axis)]
         for axis in [each for each in changes if self._written(each) is None]:
@@ -113,41 +114,42 @@ class Unfit:
             changes = [axis for axis in changes if self._written(axis) and getattr(self.given, axis) is not None]
             if not changes:
                 return "leave it out"
-        return advice(self.whole, better, changes)
+        return changes_help(self.whole, better, changes)
 
     def _changed(self, better: Combination, axis: str) -> bool:
         return bool(getattr(self.given, axis) != getattr(better, axis))
 
     def _with(self, better: Combination, axes: Sequence[str]) -> Combination:
-        """What the file gives when some axes are changed as in a better one, and the others are left to defaults."""
+        """The file's combination with some axes changed as in a better one, and the others left to defaults."""
         changed: dict[str, Any] = {axis: getattr(better, axis) for axis in axes}
         return complete(replace(self.given, service=better.service, **changed))
 
     def _notes(self, refusal: Refusal) -> tuple[str, ...]:
-        """A default that has a part in it has no place to point at."""
+        """A note about a default that is involved, as it has no location to label."""
         word = self.whole.ownership
         if self.given.ownership is None and word and refusal.axis != "ownership" and word in refusal.reason:
             return (f"ownership is left out, and its default here is {word}",)
         return ()
 
 
-MOST_MEANINGS = 500  # combinations that are looked at; whoever has more undecided corrects that first
+MAX_CANDIDATES = 500  # combinations that are tried; with more, the undecided axes have to be fixed first
 
 
 def certain_conflicts(
     given: Combination, undecided: Mapping[str, Sequence[Any]]
 ) -> tuple[Combination, set[Rule]] | None:
-    """The rules that refuse what is given whatever the undecided axes mean, and the meaning that is refused least.
+    """The rules that refuse the given combination whatever the undecided axes are, and the candidate with the fewest
+    refusals.
 
-    None where there is no such rule, and so nothing that can be said for certain.
+    ``undecided`` has the candidates of each axis. None where no rule is certain to refuse.
     """
-    axes = [("service" if axis == "app" else axis, meanings) for axis, meanings in undecided.items()]
+    axes = [("service" if axis == "app" else axis, candidates) for axis, candidates in undecided.items()]
     always: set[Rule] | None = None
     likely, fewest = given, len(axes) * 1000
-    for number, meant in enumerate(product(*(meanings for _, meanings in axes))):
-        if number == MOST_MEANINGS:
+    for number, choice in enumerate(product(*(candidates for _, candidates in axes))):
+        if number == MAX_CANDIDATES:
             return None
-        changed: dict[str, Any] = dict(zip((axis for axis, _ in axes), meant, strict=True))
+        changed: dict[str, Any] = dict(zip((axis for axis, _ in axes), choice, strict=True))
         candidate = replace(given, **changed)
         rules = {refusal.rule for refusal in fits(complete(candidate))}
         always = rules if always is None else always & rules
@@ -158,8 +160,8 @@ def certain_conflicts(
     return (likely, always) if always else None
 
 
-def advice(given: Combination, better: Combination, axes: Sequence[str]) -> str:
-    """What to write instead, in the words of the file."""
+def changes_help(given: Combination, better: Combination, axes: Sequence[str]) -> str:
+    """The help that says what to write instead, as keys of the file."""
     changes = []
     if given.service != better.service:
         changes.append(f"protocol: {better.service.protocol}")

@@ -1,4 +1,5 @@
-"""Keys that are about HTTP requests: refused with other protocols, and what only the runtime can judge of them."""
+"""Findings about keys for HTTP requests: with other protocols they are refused, and the runtime validates some of their
+values."""
 
 from __future__ import annotations
 
@@ -14,20 +15,20 @@ ABOUT = {
 }
 
 
-# Where nothing could end a request that takes too long.
-ENDLESS = {
+# Pools in which a request that takes too long cannot be ended.
+UNENDABLE = {
     "thread": "a thread cannot be ended alone, and ending its process would end all other requests in it",
     "thread-per-connection": "a thread cannot be ended alone, and ending its process would end all other clients",
     "process-per-connection": "a process that serves one client has no row in the scoreboard",
 }
 
 
-def of_requests(
+def http_only_findings(
     tree: Tree, service: Service, pool: str | None, found: Sequence[Diagnostic] = ()
 ) -> Iterator[Diagnostic]:
-    """What is wrong with the keys ``access_log``, ``forwarded`` and ``timeouts.request``, where nothing else is.
+    """The findings about ``access_log``, ``forwarded`` and ``timeouts.request``, where there are no others about them.
 
-    ``pool``: None where it is not known. ``found``: what was found so far.
+    ``pool`` is None where it is unknown. ``found`` has the findings so far.
     """
     protocol = service.protocol
     for key, about in ABOUT.items():
@@ -40,12 +41,12 @@ def of_requests(
 
 
 def _set(tree: Tree, path: Path, found: Sequence[Diagnostic]) -> bool:
-    """Whether a key has a value other than off, of which nothing else was said."""
+    """Whether a key has a value other than off, without findings about it."""
     return tree.has(path) and tree.value_at(path) not in (None, "off") and not is_faulty(tree, path, found)
 
 
 def is_faulty(tree: Tree, path: Path, found: Sequence[Diagnostic]) -> bool:
-    """Whether something was found in the value at a path."""
+    """Whether there are findings in the value at a path."""
     source, span = tree.at_value(path)
     return any(
         each.place.source is source and span[:2] <= each.place.span[:2] <= (span.end_line, span.end_column)
@@ -54,11 +55,11 @@ def is_faulty(tree: Tree, path: Path, found: Sequence[Diagnostic]) -> bool:
 
 
 def _request(tree: Tree, service: Service, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """What is wrong with ``timeouts.request``."""
+    """The findings about ``timeouts.request``."""
     path = ("timeouts", "request")
     if not _set(tree, path, found):
         return
-    reason = "" if service.asynchronous else ENDLESS.get(pool or "", "")
+    reason = "" if service.asynchronous else UNENDABLE.get(pool or "", "")
     if service.owns_connection:
         reason = f"the app {service.app} owns its connection and answers no requests"
     if reason:

@@ -1,7 +1,8 @@
-"""What the words of a topology amount to: whether they are known, their options right, and whether they fit together.
+"""Judges the words of a topology: whether they are known, their options valid, and whether they fit together.
 
-The steps add to the findings, and each goes on as far as it makes sense, so that everything is said at once. Classes
-of parts are imported only where options have to be judged. Long, for each step needs what the ones before it found.
+Each step adds to the findings and goes on as far as it makes sense, so that everything is reported at once. Classes of
+parts are imported only where there are options to validate. The file is long because each step needs the results of
+those before it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from poolctl.assembly.fitting.combination import (
 )
 from poolctl.assembly.fitting.rules import fits
 from poolctl.assembly.judging.advice import advice
-from poolctl.assembly.judging.http_only import is_faulty, of_requests
+from poolctl.assembly.judging.http_only import http_only_findings, is_faulty
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.choice import OF_THE_APP, given_name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
@@ -43,19 +44,19 @@ if TYPE_CHECKING:
 
 
 def judge(inputs: Inputs) -> Judgement:
-    """Everything that can be said of a topology without looking at the host.
+    """Everything that can be found out about a topology without looking at the host.
 
-    Raises Invalid when it is no YAML, and Unreadable.
+    Raises Invalid when it is not YAML, Unreadable when a file cannot be read.
     """
     read = draft(inputs)
     return Judgement(read.tree, read.choices, read.topology, read.findings)
 
 
 class Judgement:
-    """A topology that was read, and what was found.
+    """A topology that was read, and the findings about it.
 
-    ``topology`` and ``combination`` are None where the words do not say enough. ``made`` has the parts whose options
-    were judged, by axis, and those of the protocols of single addresses.
+    ``topology`` and ``combination`` are None where the words are not sufficient. ``made`` has the parts whose options
+    were validated, by axis, and those of the protocols of single addresses.
     """
 
     def __init__(
@@ -69,10 +70,10 @@ class Judgement:
         self.choices = dict(choices)
         self.topology = topology
         self.made: dict[str, Any] = {}
-        self.plugins: dict[str, Plugin] = {}  # those of the parts that are plugins
+        self.plugins: dict[str, Plugin] = {}  # the parts in ``made`` that are plugins
         self._found = list(findings)
-        self._told: set[Path] = set()  # the choices of plugins with which something is wrong
-        self._sound: set[str] = set()  # the axes whose words are known and whose options are right
+        self._reported: set[Path] = set()  # the choices of plugins that have findings
+        self._valid: set[str] = set()  # the axes with known words and valid options
         self._understood = {axis for axis in choices if self._understand(axis)}
         for axis in choices:
             if axis in self._understood:
@@ -81,30 +82,30 @@ class Judgement:
         self.combination = self._fit()
         if "app" in self._understood:
             pool = self.choices.get("pool", Choice("process")).name if self._known_pool else None
-            self._found += list(of_requests(tree, self._service(), pool, self._found))
+            self._found += list(http_only_findings(tree, self._service(), pool, self._found))
         if not self._found and not tree.findings:
             self._found += advice(self)
-        self.findings = tree.told(self._found)
+        self.findings = tree.report(self._found)
 
     @property
     def errors(self) -> list[Diagnostic]:
-        """Why it cannot be run; empty when it can."""
+        """The findings for which it cannot be run; empty when it can."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
     @property
     def workers(self) -> int:
-        """Processes or threads of the pool, `auto` counted out; 0 under a baseline."""
+        """Processes or threads of the pool, `auto` as a number; 0 under a baseline."""
         chosen = self.combination
-        assert chosen is not None  # callers have looked at the errors
+        assert chosen is not None  # callers have checked for errors
         return 0 if chosen.size is None else size.workers(chosen.pool, chosen.size)
 
     @property
     def _known_pool(self) -> bool:
-        """Whether the file leaves the pool out or says which one it is."""
+        """Whether the pool is known: the file leaves it out or names a known one."""
         return "pool" in self._understood or not self.tree.has(("pool",))
 
     def _understand(self, axis: str) -> bool:
-        """Whether the word of an axis is known. A protocol that is not named is the one that the app speaks."""
+        """Whether the word of an axis is known. A protocol without a name is the one that the app speaks."""
         choice = self.choices[axis]
         if choice.name == OF_THE_APP:
             if "app" not in self.choices or not self._is_app(self.choices["app"]):
@@ -116,7 +117,7 @@ class Judgement:
         return "app" in self.plugins or choice.name in SERVICES
 
     def _speaks(self) -> str:
-        """The protocol that the app is for."""
+        """The name of the app's own protocol."""
         app = self.choices["app"]
         return (
             str(self.plugins["app"].description.facts["protocol"])
@@ -128,7 +129,7 @@ class Judgement:
         known = words(axis)
         if choice.name in known or self._chosen(axis, axis, choice):
             return True
-        if choice.path in self._told:
+        if choice.path in self._reported:
             return False
         place = place_of_name(self.tree, choice)
         from poolctl.assembly.plugins.choose import help_for
@@ -139,33 +140,33 @@ class Judgement:
         return False
 
     def _chosen(self, axis: str, key: str, choice: Choice) -> bool:
-        """Whether a word that is not poolctl's own is a plugin's."""
+        """Whether a word that is not poolctl's own names a plugin."""
         from poolctl.assembly.plugins.choose import choose
 
         plugin, found = choose(axis, choice, self.tree)
         if found:
             self._found += found
-            self._told.add(choice.path)
+            self._reported.add(choice.path)
         if plugin is not None:
             self.made[key] = self.plugins[key] = plugin
         return plugin is not None
 
     def _options(self, axis: str, choice: Choice) -> None:
-        """Judge the options of a choice; a word that has none and needs none has nothing to be judged."""
+        """Validate the options of a choice, unless it has none and needs none."""
         if axis in self.plugins:
-            if choice.path not in self._told:
-                self._sound.add(axis)
+            if choice.path not in self._reported:
+                self._valid.add(axis)
             return
         if axis == "pool":
             choice = self._pool(choice)
         needs = SERVICES[choice.name].needs if axis == "app" else NEEDED.get(choice.name) if axis == "affinity" else ""
         if not choice.options and not needs:
-            self._sound.add(axis)
+            self._valid.add(axis)
             return
         part = self._part(axis, choice)
         if part is not None:
             self.made[axis] = part
-            self._sound.add(axis)
+            self._valid.add(axis)
 
     def _part(self, axis: str, choice: Choice) -> Any | None:
         from poolctl.assembly.options import make
@@ -177,39 +178,40 @@ class Judgement:
         return part
 
     def _pool(self, choice: Choice) -> Choice:
-        """Without what others say better: a baseline's rules say why it has no size, and growing pools are to come."""
+        """The choice without options that have better findings: the rules explain why a baseline has no size, and
+        pools that grow are not available yet."""
         if Combination(_ANY, choice.name).baseline:
             return _without(choice, POOL_OPTIONS)
         if isinstance(choice.options.get("size"), dict):
-            message = "pool.size: a pool that grows and shrinks is not available yet; give one number or auto"
+            message = "pool.size: a pool that grows and shrinks is not available yet"
             place = self.tree.at_value(path_of_option(self.tree, choice, ("size",)))
-            self._found.append(Diagnostic("PC207", message, place, "for instance size: 8"))
+            self._found.append(Diagnostic("PC207", message, place, "write a number or auto, for instance size: 8"))
             return _without(choice, ("size",))
         return choice
 
     def _spoken(self) -> list[Choice]:
-        """The protocols that addresses name for themselves."""
+        """The protocols of single addresses."""
         found = []
         for index, entry in enumerate(_entries(self.tree)):
             given = entry.get("protocol") if isinstance(entry, dict) else None
             if not given or not isinstance(given, str | dict):
                 continue
             path: Path = ("listen", index, "protocol") if self.tree.has(("listen", index)) else ("listen", "protocol")
-            choice = self._spoken_there(given, path)
+            choice = self._spoken_at(given, path)
             if choice is None:
                 continue
             key = f"listen.{index}"
             if choice.name not in words("protocol") and self._chosen("protocol", key, choice):
                 found.append(replace(choice, name=self.plugins[key].name))
-            elif choice.path not in self._told and self._known("protocol", choice):
+            elif choice.path not in self._reported and self._known("protocol", choice):
                 found.append(choice)
                 part = self._part("protocol", choice)
                 if part is not None:
                     self.made[key] = part
         return found
 
-    def _spoken_there(self, given: str | dict[str, Any], path: Path) -> Choice | None:
-        """What one address says; None where that cannot be known."""
+    def _spoken_at(self, given: str | dict[str, Any], path: Path) -> Choice | None:
+        """The protocol of one address; None where it cannot be determined."""
         if isinstance(given, str):
             return Choice(given, {}, path)
         key = given_name_key("protocol", given)
@@ -219,37 +221,34 @@ class Judgement:
         return Choice(self._speaks(), given, path) if "app" in self._understood else None
 
     def _fit(self) -> Combination | None:
-        """The combination that the file means, where it can be known; what does not fit is said as far as it can be."""
+        """The combination of the file, where it is known. Adds the findings about conflicts that are certain."""
         undecided = self._undecided()
         if "app" in undecided and not self._understood:
             return None
         given = self._given(undecided)
-        from poolctl.assembly.judging.conflicts import (  # only what does not fit needs its words
-            Unfit,
-            certain_conflicts,
-        )
+        from poolctl.assembly.judging.conflicts import Conflicts, certain_conflicts  # only needed for conflicts
 
         if undecided:
             choices = {axis: choice for axis, choice in self.choices.items() if axis in self._understood}
             found = certain_conflicts(given, undecided)
             if found is not None:
                 likely, rules = found
-                self._found += Unfit(self.tree, choices, (), likely, self._schemes(), rules).findings()
+                self._found += Conflicts(self.tree, choices, (), likely, self._schemes(), rules).findings()
             return None
         whole = complete(given)
         if self.spoken or fits(whole):
-            self._found += Unfit(self.tree, self.choices, self.spoken, given, self._schemes()).findings()
+            self._found += Conflicts(self.tree, self.choices, self.spoken, given, self._schemes()).findings()
         return whole
 
     def _undecided(self) -> dict[str, Sequence[Any]]:
-        """What the file says, but not so that it could be understood; with all that might be meant."""
+        """The axes that the file sets but that could not be understood, each with its candidates."""
         written = {axis for axis in AXES if self.tree.has((axis,))} | {"app"}
         found: dict[str, Sequence[Any]] = {
-            axis: MEANT[axis] for axis in MEANT if axis in AXES and axis in written - self._understood
+            axis: CANDIDATES[axis] for axis in CANDIDATES if axis in AXES and axis in written - self._understood
         }
         for axis, options in (("pool", POOL_OPTIONS), ("ownership", OWNERSHIP_OPTIONS)):
-            if axis in self._understood - self._sound:
-                found |= {option: MEANT[option] for option in options if self._is_faulty(axis, option)}
+            if axis in self._understood - self._valid:
+                found |= {option: CANDIDATES[option] for option in options if self._is_faulty(axis, option)}
         return found
 
     def _is_faulty(self, axis: str, option: str) -> bool:
@@ -257,7 +256,7 @@ class Judgement:
         return self.tree.has(path) and is_faulty(self.tree, path, self._found)
 
     def _schemes(self) -> list[str]:
-        """Of each address, as far as they are readable."""
+        """The scheme of each address, as far as it can be read."""
         found = []
         for entry in _entries(self.tree):
             at = entry.get("at") if isinstance(entry, dict) else entry
@@ -266,7 +265,7 @@ class Judgement:
         return found or ["tcp"]
 
     def _given(self, undecided: Mapping[str, Sequence[Any]]) -> Combination:
-        """What the file says; what is undecided is left out."""
+        """The combination of the file, without the undecided axes."""
         choices = {axis: choice for axis, choice in self.choices.items() if axis in self._understood}
         pool = choices.get("pool", Choice("process"))
         written: dict[str, Any] = {
@@ -291,7 +290,7 @@ class Judgement:
         )
 
     def _word(self, axis: str) -> str:
-        """The word of a choice; of a plugin the one that it is like."""
+        """The word of a choice; for a plugin, the word that it is like."""
         plugin = self.plugins.get(axis)
         return str(plugin.description.facts["like"]) if plugin else self.choices[axis].name
 
@@ -315,7 +314,7 @@ class Judgement:
         )
 
     def _by_default(self, protocol: str, app: Choice) -> None:
-        """The protocol of an app that is a plugin, when the file names none."""
+        """Find the protocol of an app that is a plugin, when the file does not name one."""
         from poolctl.assembly.plugins.choose import default
 
         plugin, found = default("protocol", protocol, place_of_name(self.tree, app))
@@ -331,8 +330,8 @@ class Judgement:
 
 
 _ANY = SERVICES["demo"]
-# What might be meant by something that could not be understood.
-MEANT: dict[str, Sequence[Any]] = {
+# The candidates for an axis that could not be understood.
+CANDIDATES: dict[str, Sequence[Any]] = {
     "app": tuple(SERVICES[word] for word in ("demo", "asgi", "lines", "echo", "stream", "async-lines", "async-stream")),
     "pool": POOLS,
     "ownership": OWNERSHIPS,
@@ -346,14 +345,14 @@ MEANT: dict[str, Sequence[Any]] = {
 
 
 def _entries(tree: Tree) -> list[Any]:
-    """What the key ``listen`` has, as a list; one address is as good as a list of one."""
+    """The entries of the key ``listen``; a single address is a list of one."""
     value = tree.value_at(("listen",)) if tree.has(("listen",)) else []
     return value if isinstance(value, list) else [value]
 
 
 def service_of(plugin: Plugin) -> Service:
-    """What the rules have to know of an app that is a plugin."""
-    said, facts = plugin.description, plugin.description.facts
+    """What the rules need to know about an app that is a plugin."""
+    description, facts = plugin.description, plugin.description.facts
     speaks = str(facts["protocol"])
     return Service(
         plugin.name,
@@ -363,7 +362,7 @@ def service_of(plugin: Plugin) -> Service:
         owns_connection=bool(facts["owns_connection"]),
         asynchronous=bool(facts["asynchronous"]),
         lendable=bool(facts["lendable"]),
-        needs=said.required[0] if said.required else "",
+        needs=description.required[0] if description.required else "",
     )
 
 

@@ -1,1 +1,1 @@
-"""Plugins: parts that are not poolctl's own, from a file beside the topology or an installed distribution."""
+"""Plugins: parts that are not poolctl's own, from a file next to the topology or an installed distribution."""

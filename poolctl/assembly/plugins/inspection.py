@@ -1,8 +1,8 @@
-"""What a plugin is, found out in a process of its own: what it raises, prints or changes there ends with it.
+"""Inspects a plugin in a child process, so that what it raises, prints or changes has no effect on this one.
 
-here                            there
-reference, options  -- fork --> load the class, judge the options, make an instance
-Description         <-- JSON -- its docstring, its options' schema, the facts that rules ask for, what is wrong
+this process                    the child
+reference, options  -- fork --> loads the class, validates the options, creates an instance
+Description         <-- JSON -- its docstring, its options' schema, the facts that the rules need, the errors
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from poolctl.assembly.plugins.reference import Reference
-from poolctl.assembly.sandbox.child import Told, Words, apart
+from poolctl.assembly.sandbox.child import Report, Result, run_in_child
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-PATIENCE = 10.0  # seconds that the import of a plugin may take
-ONLY = "let the module only define the class"
-LONGEST = 20_000  # characters of a traceback, and of a docstring
+TIMEOUT = 10.0  # seconds for the import of a plugin
+ONLY = "let the module do nothing but define the class"
+MAX_TEXT = 20_000  # characters of a traceback or a docstring
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a plugin says of itself.
+    """What was found out about a plugin.
 
     ``about``     its docstring
-    ``options``   JSON Schema of each option by name, with its description and default
-    ``required``  those of them that have no default
-    ``facts``     what rules and commands ask of the axis' parts, by the names of their attributes
-    ``values``    of each option: as given, or the default
-    ``errors``    of pydantic about the options that were given
-    ``refused``   what its constructor said of them, and the help
+    ``options``   the JSON Schema of each option by name, with its description and default
+    ``required``  the options without a default
+    ``facts``     the attributes that rules and commands need, by name
+    ``values``    the value of each option: as given, or the default
+    ``errors``    pydantic's errors about the options that were given
+    ``refused``   the message of its constructor about them, and the help
     """
 
     about: str = ""
@@ -48,66 +48,67 @@ class Description:
 
     @property
     def sentence(self) -> str:
-        """The first paragraph of the docstring, in one line."""
+        """The first paragraph of the docstring on one line."""
         return " ".join(self.about.split("\n\n")[0].split())
 
 
 class ConstructorFailed(Exception):
-    """The constructor raised; why is its cause."""
+    """The constructor raised; the cause is its exception."""
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """Why a class is no plugin. ``detail``: the traceback of its own code, and what it printed."""
+    """Why a class cannot be used as a plugin. ``detail`` is the traceback of its own code, and what it printed."""
 
     message: str
     help: str = ""
     detail: str = ""
 
 
-def described(reference: Reference, options: Mapping[str, Any] | None = None) -> Description | Unusable:
-    """What the plugin is with these options; None: nobody has given any, so none is judged."""
-    told = apart(lambda: _look(reference, options), PATIENCE)
-    if not told.words:
-        return _without_a_word(reference, told)
-    kind, *rest = told.words
+def inspect_plugin(reference: Reference, options: Mapping[str, Any] | None = None) -> Description | Unusable:
+    """The description of a plugin with these options, or why it cannot be used. None: options are not validated."""
+    result = run_in_child(lambda: _inspect(reference, options), TIMEOUT)
+    if not result.report:
+        return _without_report(reference, result)
+    kind, *rest = result.report
     if kind == "described":
         return _read(json.loads(rest[0]))
     message, help_, detail = [*rest, "", ""][:3]
-    if told.printed:
-        detail = f"{detail}\n\nit printed:\n{told.printed}".strip()
+    if result.output:
+        detail = f"{detail}\n\nit printed:\n{result.output}".strip()
     return Unusable(message, help_, detail)
 
 
-def _without_a_word(reference: Reference, told: Told) -> Unusable:
-    if told.words is None:
-        return Unusable(f"{reference.text} is still being imported after {PATIENCE:g} s", ONLY)
-    how = f"was ended by signal {-told.ended}" if told.ended < 0 else f"left with exit code {told.ended}"
-    return Unusable(f"the process that imported {reference.text} {how}", ONLY, told.printed)
+def _without_report(reference: Reference, result: Result) -> Unusable:
+    if result.report is None:
+        return Unusable(f"{reference.text} is still being imported after {TIMEOUT:g} s", ONLY)
+    code = result.exit_code
+    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+    return Unusable(f"the process that imported {reference.text} {how}", ONLY, result.output)
 
 
-# In the other process
+# In the child
 
 
-def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
-    """described with JSON; or unusable with a message, a help and a traceback."""
+def _inspect(reference: Reference, options: Mapping[str, Any] | None) -> Report:
+    """The report: "described" with JSON, or "unusable" with a message, a help and a traceback."""
     from poolctl.assembly.plugins.load import PluginError, load
     from poolctl.assembly.sandbox.descendants import die_with_parent
 
     die_with_parent()
     try:
         part = load(reference)
-        return "described", json.dumps(_described(reference.axis, part, options))
+        return "described", json.dumps(_describe(reference.axis, part, options))
     except PluginError as error:
         return "unusable", error.message, error.help
     except SystemExit as error:
-        return "unusable", f"{reference.text} ends the process that imports it: {error.code}", ONLY
+        return "unusable", f"{reference.text} exits the process that imports it: {error.code}", ONLY
     except BaseException as error:  # noqa: BLE001  # whatever the plugin's code raises is shown to the user
         from poolctl.supervision.user_traceback import summary_line, user_traceback
 
         what = "imported"
         if isinstance(error, ConstructorFailed) and error.__cause__:
-            what, error = "made", error.__cause__
+            what, error = "instantiated", error.__cause__
         return (
             "unusable",
             f"{reference.text} cannot be {what}: {summary_line(error)}",
@@ -117,8 +118,8 @@ def _look(reference: Reference, options: Mapping[str, Any] | None) -> Words:
 
 
 def _fix(error: BaseException, what: str) -> str:
-    if what == "made" and isinstance(error, TypeError) and "argument" in str(error):
-        return "options are the annotated fields of a dataclass, and its constructor is called with nothing else"
+    if what == "instantiated" and isinstance(error, TypeError) and "argument" in str(error):
+        return "declare options as annotated fields of a dataclass: its constructor gets no other arguments"
     if isinstance(error, ModuleNotFoundError) and error.name:
         module = error.name.partition(".")[0]
         return f'install the package that has the module "{module}" for {sys.executable}, which runs poolctl'
@@ -126,18 +127,18 @@ def _fix(error: BaseException, what: str) -> str:
 
 
 def _end(text: str) -> str:
-    return text if len(text) <= LONGEST else f"...\n{text[-LONGEST:]}"
+    return text if len(text) <= MAX_TEXT else f"...\n{text[-MAX_TEXT:]}"
 
 
-def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+def _describe(axis: str, part: type[Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from poolctl.assembly.options import error_text, option_fields, values_of
     from poolctl.assembly.options_schema import options_schema, required_options
 
-    own = "" if _written_by_dataclass(part) else inspect.cleandoc(part.__doc__ or "")  # not what it inherits
+    own = "" if _generated_docstring(part) else inspect.cleandoc(part.__doc__ or "")  # not an inherited one
     found: dict[str, Any] = {
-        "about": own[:LONGEST],
+        "about": own[:MAX_TEXT],
         "options": options_schema(part),
         "required": required_options(part),
         "facts": _facts(axis, part, part),
@@ -161,21 +162,21 @@ def _described(axis: str, part: type[Any], options: Mapping[str, Any] | None) ->
     }
 
 
-def _written_by_dataclass(part: type[Any]) -> bool:
-    """A dataclass without a docstring gets its signature as one."""
+def _generated_docstring(part: type[Any]) -> bool:
+    """Whether the docstring is the signature, which a dataclass without a docstring gets."""
     return is_dataclass(part) and str(part.__doc__).startswith(f"{part.__name__}(")
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it."""
+    """The value as JSON has it."""
     return json.loads(json.dumps(value, default=lambda other: list(other) if isinstance(other, set) else str(other)))
 
 
 def _portable(error: Any) -> dict[str, Any]:
-    """Pydantic's word about one value, without objects: an exception becomes its text and help."""
+    """An error of pydantic without objects: an exception becomes its message and help."""
     context = dict(error.get("ctx", {}))
     if isinstance(context.get("error"), Exception):
-        context["error"] = {"said": str(context["error"]), "help": getattr(context["error"], "help", "")}
+        context["error"] = {"message": str(context["error"]), "help": getattr(context["error"], "help", "")}
     return _plain({**error, "ctx": context})  # type: ignore[no-any-return]  # it is a mapping
 
 
@@ -199,18 +200,18 @@ def _facts(axis: str, part: type[Any], made: Any) -> dict[str, Any]:
     return found
 
 
-# Here again
+# In this process
 
 
-def _read(told: dict[str, Any]) -> Description:
-    errors = [_restored(each) for each in told.get("errors", ())]
-    refused = told.get("refused")
+def _read(report: dict[str, Any]) -> Description:
+    errors = [_restored(each) for each in report.get("errors", ())]
+    refused = report.get("refused")
     return Description(
-        told["about"],
-        told["options"],
-        tuple(told["required"]),
-        told["facts"],
-        told.get("values", {}),
+        report["about"],
+        report["options"],
+        tuple(report["required"]),
+        report["facts"],
+        report.get("values", {}),
         tuple(errors),
         (refused[0], refused[1]) if refused else None,
     )
@@ -221,5 +222,5 @@ def _restored(error: dict[str, Any]) -> Any:
 
     context = error["ctx"]
     if isinstance(context.get("error"), dict):
-        context["error"] = InvalidValue(context["error"]["said"], context["error"]["help"])
+        context["error"] = InvalidValue(context["error"]["message"], context["error"]["help"])
     return {**error, "loc": tuple(error["loc"])}

@@ -1,5 +1,5 @@
-"""From a reference to a class. This imports code of others: it is done in processes that are for it, the mold and those
-that look at a plugin, and never in the supervisor.
+"""From a reference to a class. This imports other people's code: it happens only in the mold and in child processes
+that inspect a plugin, never in the supervisor.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from poolctl.config.choice import name_key
 from poolctl.errors import PoolctlError
 from poolctl.runtime.interface import INTERFACE
 
-NO_LIKE = ("leader", "kernel-hash", "client", "cpu")  # words of dispatch without a front that could ask
-CALLED = {  # the methods of a strategy, and what they are called with
+NO_LIKE = ("leader", "kernel-hash", "client", "cpu")  # words of dispatch without a front to run a strategy
+CALLED = {  # the methods of a strategy, and their arguments
     "pick": ("task", "inboxes"),
     "next": ("inbox", "waiting"),
     "joined": ("inbox",),
@@ -37,25 +37,25 @@ BASES = {
 
 
 class PluginError(PoolctlError):
-    """A class that cannot be a part. ``help``: what to do about it."""
+    """A class that cannot be a part. ``help`` says what to do about it."""
 
-    def __init__(self, message: str, help: str = "") -> None:  # noqa: A002  # as the field of a finding is called
+    def __init__(self, message: str, help: str = "") -> None:  # noqa: A002  # the name of the finding's field
         super().__init__(f"{message}; {help}" if help else message)
         self.message = message
         self.help = help
 
 
 def load(reference: Reference) -> type[Any]:
-    """The class, checked for what can be seen without running it.
+    """The class, checked as far as possible without running it.
 
-    Raises PluginError; an exception of the plugin's own code passes through as it is.
+    Raises PluginError; exceptions of the plugin's own code are not caught.
     """
     found: Any = _module(reference)
     if not reference.name:
         raise PluginError(
-            f'the entry point {reference.text} of {reference.distribution} names the module "{reference.module}" and no'
+            f'the entry point {reference.text} of {reference.distribution} names the module "{reference.module}" but no'
             " class",
-            f'write {reference.text} = "{reference.module}:Mine" in its pyproject.toml, and install it again',
+            f'write {reference.text} = "{reference.module}:Mine" in its pyproject.toml, and reinstall it',
         )
     for name in reference.name.split("."):
         inside = found
@@ -69,7 +69,7 @@ def load(reference: Reference) -> type[Any]:
 def _module(reference: Reference) -> Any:
     if not reference.path:
         return importlib.import_module(reference.module)
-    # A name of its own: two files may have the same, and one may be named like a module of the library.
+    # A unique name: two files may have the same name, and a file may have the name of a library module.
     name = f"poolctl_plugin_{Path(reference.path).stem}_{sha256(reference.path.encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -78,7 +78,7 @@ def _module(reference: Reference) -> Any:
     assert spec.loader is not None
     folder = str(Path(reference.path).parent)
     if folder not in sys.path:
-        sys.path.append(folder)  # what stands beside a plugin it may import; at the end, so that it hides nothing
+        sys.path.append(folder)  # a plugin may import its neighbours; at the end, so that they hide nothing
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     try:
@@ -86,12 +86,12 @@ def _module(reference: Reference) -> Any:
     except BaseException:
         del sys.modules[name]
         raise
-    _also_known(Path(reference.path), module)
+    _share(Path(reference.path), module)
     return module
 
 
-def _also_known(path: Path, module: Any) -> None:
-    """An import of the plugin's file by its own name, as the user's app may do it, gets the same classes."""
+def _share(path: Path, module: Any) -> None:
+    """Let an import of the plugin's file by its own name, which the user's app may do, get the same classes."""
     if path.stem not in sys.modules:
         spec = importlib.util.find_spec(path.stem)
         if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path:
@@ -99,7 +99,7 @@ def _also_known(path: Path, module: Any) -> None:
 
 
 def base(axis: str) -> type[Any]:
-    """What a plugin of this axis is a class below."""
+    """The base class of plugins of this axis."""
     module, _, name = BASES[axis].partition(":")
     found: type[Any] = getattr(importlib.import_module(module), name)
     return found
@@ -113,7 +113,8 @@ def _nameless(reference: Reference, inside: Any, name: str) -> PluginError:
         if isinstance(value, type) and issubclass(value, kind) and value is not kind and not inspect.isabstract(value)
     ]
     return PluginError(
-        f"{reference.where} has no {name}", f"its classes of {reference.axis} are {', '.join(own)}" if own else ""
+        f"{reference.where} has no class {name}",
+        f"use one of its {reference.axis} classes: {', '.join(own)}" if own else "",
     )
 
 
@@ -125,7 +126,7 @@ def check(reference: Reference, found: Any) -> None:
         help_ = f"write a subclass of {kind.__name__}"
         if axis == "app" and callable(found):
             module = reference.where.removeprefix("./").removesuffix(".py").replace("/", ".")
-            help_ = f"an application is app: {{wsgi: {module}:{name}}}, or {{asgi: {module}:{name}}}"
+            help_ = f"name an application as app: {{wsgi: {module}:{name}}} or {{asgi: {module}:{name}}}"
         raise PluginError(f"{name} is not a class: its type is {type(found).__name__}", help_)
     if not issubclass(found, kind):
         raise PluginError(
@@ -136,11 +137,14 @@ def check(reference: Reference, found: Any) -> None:
     if version != INTERFACE:
         raise PluginError(
             f"{name} is written for version {version!r} of the interface, but this poolctl has {INTERFACE}",
-            "install a release of it for this version, or another poolctl",
+            "install a release of it for this version, or another version of poolctl",
         )
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        raise PluginError(f"{name} does not have {', '.join(missing)}", f"{kind.__name__} documents what each must do")
+        raise PluginError(
+            f"{name} does not implement {', '.join(missing)}",
+            f"implement it as poolctl.plugin.{kind.__name__} documents",
+        )
     _check_like(axis, name, found)
     _check_options(axis, name, found)
     if axis == "dispatch":
@@ -149,7 +153,7 @@ def check(reference: Reference, found: Any) -> None:
 
 
 def _check_call(name: str, found: type[Any], method: str, arguments: tuple[str, ...]) -> None:
-    """Can it be called as a strategy is?"""
+    """Raises PluginError when a method cannot be called like one of a strategy."""
     written = f"write def {method}(self, {', '.join(arguments)})"
     function = inspect.getattr_static(found, method)
     if not callable(getattr(found, method)):
@@ -160,7 +164,8 @@ def _check_call(name: str, found: type[Any], method: str, arguments: tuple[str, 
     try:
         inspect.signature(getattr(found, method)).bind(*whose, *arguments)
     except TypeError as error:
-        raise PluginError(f"{name}.{method} is called with {' and '.join(arguments)}: {error}", written) from error
+        given = " and ".join(arguments)
+        raise PluginError(f"{name}.{method} cannot be called with {given}: {error}", written) from error
 
 
 def _check_like(axis: str, name: str, found: type[Any]) -> None:
@@ -170,22 +175,23 @@ def _check_like(axis: str, name: str, found: type[Any]) -> None:
     known = [word for word in words(axis) if axis != "dispatch" or word not in NO_LIKE]
     if like not in known:
         raise PluginError(
-            f'{name} says that it fits like "{like}", which is not a word of {axis} that a front can follow'
+            f'{name}.like is "{like}", which is not a {axis} that runs in a front'
             if axis == "dispatch"
-            else f'{name} says that it fits like "{like}", which is not a word of {axis}',
-            f"say like: ClassVar[str] = one of {', '.join(known)}",
+            else f'{name}.like is "{like}", which is not a word of {axis}',
+            f"set like: ClassVar[str] to one of {', '.join(known)}",
         )
 
 
 def _check_options(axis: str, name: str, found: type[Any]) -> None:
-    """What is annotated is an option, or says that it is none; and files can say what each is."""
+    """Raises PluginError for an annotation that is neither an option nor marked as something else, and for an option
+    whose type a file cannot express."""
     try:
         hints = get_type_hints(found, include_extras=True)
     except NameError as error:
-        raise PluginError(f"{name}: an annotation uses an unknown name: {error}", "import it") from error
+        raise PluginError(f"{name}: an annotation uses an unknown name: {error}", "import that name") from error
     except (SyntaxError, TypeError) as error:
         raise PluginError(
-            f"{name}: an annotation is not a type: {error}", "write for instance weight: int = 3"
+            f"{name}: an annotation is not a type: {error}", "write a type, for instance weight: int = 3"
         ) from error
     known = {each.name: each for each in fields(found)} if is_dataclass(found) else {}
     for option in inspect.get_annotations(found):
@@ -201,7 +207,7 @@ def _check_options(axis: str, name: str, found: type[Any]) -> None:
 
 
 def _type(hint: Any) -> str:
-    """As it is written, nearly."""
+    """The type about as it is written."""
     return str(hint) if get_args(hint) else getattr(hint, "__qualname__", str(hint))
 
 
@@ -214,17 +220,15 @@ def _check_option(axis: str, name: str, field: Field[Any], hint: Any) -> None:
     if option == name_key(axis):
         raise PluginError(f"{name} has an option {option}, the key that names the plugin itself", "rename it")
     if isinstance(field.default, FieldInfo):
-        said = _type(hint)
         raise PluginError(
-            f"{name}.{option} = Field(...) would be its value: this is a dataclass, not a model of pydantic",
-            f"write {option}: Annotated[{said}, Field(...)] = its default",
+            f"{name}.{option} = Field(...) would be its value: this is a dataclass, not a pydantic model",
+            f"write {option}: Annotated[{_type(hint)}, Field(...)] = its default",
         )
     try:
         TypeAdapter(hint).json_schema()
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
-        said = _type(hint)
         raise PluginError(
-            f"{name}.{option}: no topology can hold a value of type {said}",
-            "numbers, texts, lists, mappings, enumerations and dataclasses of those can be read;"
-            " a field that is not an option has field(init=False)",
+            f"{name}.{option}: a topology cannot express a value of type {_type(hint)}",
+            "use numbers, strings, lists, mappings, enumerations or dataclasses of those; mark a field that is not an"
+            " option with field(init=False)",
         ) from error

@@ -1,4 +1,4 @@
-"""A part that is a plugin: where it is and what its options are. Only the mold makes it."""
+"""A part that is a plugin: its reference and its options. Only the mold creates an instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poolctl.errors import PoolctlError
 
 @dataclass(frozen=True)
 class Plugin:
-    """What stands for the part in processes that import nothing of others."""
+    """Represents the part in processes that do not import other people's code."""
 
     reference: Reference
     options: Mapping[str, Any]
@@ -21,22 +21,25 @@ class Plugin:
 
     @property
     def name(self) -> str:
-        """As the topology says it; a protocol by its own name, by which apps ask for it."""
+        """The reference as the topology has it; the protocol's own name for a protocol, because apps ask for it."""
         return str(self.description.facts.get("name") or self.reference.text)
 
     @property
     def alpn(self) -> tuple[str, ...]:
-        """Of a protocol: its names in ALPN."""
+        """A protocol's names in ALPN."""
         return tuple(self.description.facts.get("alpn") or ())
 
     @property
     def concurrency(self) -> int:
-        """Of an app: requests that one thread serves at once."""
+        """The requests that one thread of an app serves at once."""
         return int(self.description.values.get("concurrency") or 1)
 
     def make(self) -> Any:
-        """The part itself. Raises PoolctlError for options that it does not take any more, and PluginError; what the
-        plugin's own code raises passes through."""
+        """A new instance of the part.
+
+        Raises PoolctlError for options that it no longer accepts, and PluginError; exceptions of the plugin's own code
+        are not caught.
+        """
         from pydantic import ValidationError
 
         from poolctl.assembly.options import values_of
@@ -49,6 +52,6 @@ class Plugin:
             raise PoolctlError(f"{self.reference.axis} {self.name}: its options have changed: {error}") from error
 
 
-def made(part: Any) -> Any:
-    """The part itself, whether or not it is a plugin. For processes that may run a plugin's code."""
+def instantiate(part: Any) -> Any:
+    """The part itself, or an instance of a plugin. For processes that may run a plugin's code."""
     return part.make() if isinstance(part, Plugin) else part

@@ -1,6 +1,6 @@
-"""From what a topology says to where a plugin is: `./my_dispatch.py:Mine`, or the name of an entry point.
+"""From a word of a topology to where the plugin is: `./my_dispatch.py:Mine`, or the name of an entry point.
 
-Nothing is imported here: of installed distributions only the names of their entry points are read.
+Nothing is imported here: only the names of entry points are read from installed distributions.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ OF_A_FILE = re.compile(r"\.py(:|$)|^(\.{0,2}|~)/")
 OF_A_MODULE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
-LONGEST = 200  # characters of a path in a message
+MAX_PATH = 200  # characters of a path in a message
 
 
 class Reference(NamedTuple):
-    """Where a plugin is. ``text``: as the topology says it. A file has ``path``, which is absolute; an entry point has
-    ``module`` and the distribution that it is from, with its version."""
+    """Where a plugin is.
+
+    ``text`` is the reference as the topology has it. A file has an absolute ``path``; an entry point has a ``module``
+    and its ``distribution`` with the version.
+    """
 
     axis: str
     text: str
@@ -33,12 +36,12 @@ class Reference(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The file as the topology says it, or the module."""
+        """The file as the topology has it, or the module."""
         return self.text.rpartition(":")[0] if self.path else self.module
 
     @property
     def origin(self) -> str:
-        """For people: the file, or the distribution."""
+        """The file or the distribution, for people."""
         return self.path or self.distribution
 
 
@@ -50,23 +53,23 @@ class NotFound(NamedTuple):
 
 
 def group(axis: str) -> str:
-    """The group of an axis' entry points."""
+    """The group of an axis's entry points."""
     return f"poolctl.{axis}"
 
 
 def is_file(text: str) -> bool:
-    """Whether a value of an axis means a file: a path that begins like one, or names a Python file."""
+    """Whether a word refers to a file: it begins like a path, or names a Python file."""
     return bool(OF_A_FILE.search(text))
 
 
-def meant(text: str) -> str:
-    """What somebody who writes `module:Class` probably means, as help; empty where it is something else."""
+def suggest_file(text: str) -> str:
+    """The help for `module:Class`: the file that is probably meant; empty for anything else."""
     found = OF_A_MODULE.fullmatch(text)
-    return f'a plugin is named by its file: "./{found[1].replace(".", "/")}.py:{found[2]}"' if found else ""
+    return f'name a plugin by its file: "./{found[1].replace(".", "/")}.py:{found[2]}"' if found else ""
 
 
 def find(axis: str, text: str, folder: Path) -> Reference | NotFound | None:
-    """The plugin that a topology in ``folder`` means by ``text``; None when no distribution has that name."""
+    """The plugin that ``text`` refers to in a topology in ``folder``; None when no distribution has that name."""
     return _in_file(axis, text, folder) if is_file(text) else _installed(axis, text)
 
 
@@ -74,20 +77,20 @@ def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
     place, colon, name = text.rpartition(":")
     if not colon:
         module = text.removeprefix("./").removesuffix(".py").replace("/", ".")
-        instead = f"; an application is app: {{wsgi: {module}:application}}" if axis == "app" else ""
-        return NotFound(f"{axis}: {text} names no class", f"a plugin is {text}:CLASS{instead}")
+        instead = f", or name an application as app: {{wsgi: {module}:application}}" if axis == "app" else ""
+        return NotFound(f"{axis}: {text} does not name a class", f"name a plugin as {text}:CLASS{instead}")
     try:
         path = (folder / Path(place).expanduser()).resolve()
-        there = _is_file(path)
-    except (OSError, RuntimeError, ValueError) as error:  # a home of nobody, links in a circle, not allowed, too long
+        exists = _is_file(path)
+    except (OSError, RuntimeError, ValueError) as error:  # an unknown home, circular links, no permission, too long
         why = (isinstance(error, OSError) and error.strerror) or error
-        shown = place if len(place) <= LONGEST else f"{place[:LONGEST]}..."
-        return NotFound(f"{axis}: {shown} cannot be found: {why}", "name it from the folder of the file")
-    if not there:
-        beside = sorted(each.name for each in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
-        others = f"; there are {', '.join(beside)}" if beside else ""
+        shown = place if len(place) <= MAX_PATH else f"{place[:MAX_PATH]}..."
+        return NotFound(f"{axis}: {shown} cannot be found: {why}", "give the path from the folder of the file")
+    if not exists:
+        siblings = sorted(each.name for each in path.parent.glob("*.py"))[:8] if path.parent.is_dir() else []
+        others = f"; found there: {', '.join(siblings)}" if siblings else ""
         return NotFound(
-            f"{axis}: no such file: {place}", f"a path is relative to the folder of the file that names it{others}"
+            f"{axis}: no such file: {place}", f"give the path from the folder of the file that names it{others}"
         )
     if path.suffix != ".py":
         return NotFound(f"{axis}: {place} is not a Python file", "name a file that ends in .py")
@@ -97,7 +100,7 @@ def _in_file(axis: str, text: str, folder: Path) -> Reference | NotFound:
 
 
 def _is_file(path: Path) -> bool:
-    """Path.is_file takes links in a circle for none. Raises OSError."""
+    """Whether it is a regular file. Unlike Path.is_file, raises OSError for circular links."""
     try:
         return S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +121,7 @@ def _reference(axis: str, entry: EntryPoint) -> Reference:
 
 @lru_cache(maxsize=8)
 def installed(axis: str) -> dict[str, list[EntryPoint]]:
-    """The entry points of an axis by name; several where distributions have the same."""
+    """The entry points of an axis by name; several where distributions use the same name."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=group(axis)):
         others = found.setdefault(entry.name, [])
@@ -128,7 +131,7 @@ def installed(axis: str) -> dict[str, list[EntryPoint]]:
 
 
 def references(axis: str) -> list[Reference]:
-    """All that are installed, each under its name; also those whose name is not theirs alone."""
+    """References to all installed plugins of an axis, also to those that share a name."""
     return [_reference(axis, entry) for entries in installed(axis).values() for entry in entries]
 
 

@@ -1,1 +1,1 @@
-"""The user's code apart: imported in a process that was forked for it, which is ended when it hangs, and reports."""
+"""Runs the user's code in a child process that was forked for it, which reports a result and is killed if it hangs."""

@@ -1,4 +1,4 @@
-"""Processes that another one has left behind: taken in while it runs, and ended with it (prctl(2))."""
+"""The descendants of a child process: adopted when their parent dies, and killed with the child (prctl(2))."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import sys
 from collections.abc import Iterator
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-ROUNDS = 100  # of looking whether those who were ended have left any themselves
+ROUNDS = 100  # of killing, as those that were killed may have left children themselves
 
 
 @contextlib.contextmanager
 def reaping_descendants() -> Iterator[None]:
-    """For this time a process whose parent has died is this one's child, even when it has begun a session of its own;
-    at the end all are ended that were not here before. No other thread may start processes meanwhile. Elsewhere than
-    on Linux nothing can be taken in."""
+    """Adopt orphaned descendants, even those in sessions of their own, and kill at the end all children that were not
+    there before.
+
+    No other thread may start processes meanwhile. Does nothing on other systems than Linux.
+    """
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -36,7 +38,7 @@ def reaping_descendants() -> Iterator[None]:
 
 
 def die_with_parent() -> None:
-    """Have this process killed when the one dies that forked it. A change of user undoes that."""
+    """Have the kernel kill this process when its parent dies. A change of user resets this."""
     if sys.platform.startswith("linux"):
         _control(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -48,7 +50,7 @@ def _control(option: int, value: int) -> None:
 
 
 def _children() -> set[int]:
-    """Of all threads; none where the kernel was built without that list (CONFIG_PROC_CHILDREN)."""
+    """The children of all threads; none where the kernel was built without that list (CONFIG_PROC_CHILDREN)."""
     found: set[int] = set()
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:

@@ -1,5 +1,5 @@
-"""Where an import stands that takes too long: the frames of its main thread, which faulthandler writes into a pipe from
-a thread that needs nothing of the interpreter."""
+"""The stack of an import that takes too long: the frames of its main thread, which faulthandler writes into a pipe from
+a thread that does not need the interpreter."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Self
 
 from poolctl.supervision.user_traceback import is_user_frame
 
-LONGEST = 65536  # bytes that a pipe holds, pipe(7)
+MAX_DUMP = 65536  # bytes that a pipe holds, pipe(7)
 FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)  # CPython, Python/traceback.c
 
 
 class StackDump:
-    """The pipe. Made before the fork, closed by ``with``."""
+    """The pipe for the stack. It is created before the fork, and closed by ``with``."""
 
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
@@ -27,19 +27,21 @@ class StackDump:
         os.close(self._reader)
         os.close(self._writer)
 
-    def dump_before(self, patience: float) -> None:
-        """In the process that imports: write the frames shortly before it is ended."""
-        faulthandler.dump_traceback_later(patience - min(1.0, patience / 10), file=self._writer)
+    def dump_before(self, timeout: float) -> None:
+        """In the importing process: write the frames shortly before a timeout, in seconds."""
+        faulthandler.dump_traceback_later(timeout - min(1.0, timeout / 10), file=self._writer)
 
     def cancel(self) -> None:
-        """It was quick enough."""
+        """In the importing process: the import has finished in time."""
         faulthandler.cancel_dump_traceback_later()
 
-    def told(self, below: str) -> str:
-        """The author's own frames, as a traceback has them; empty where nothing was written. ``below``: the file whose
-        frame they stand below; above it is how the process came to be forked."""
+    def frames(self, below: str) -> str:
+        """The frames of the author's own code in the form of a traceback; empty where nothing was written.
+
+        ``below`` is the file whose frame is above them; the frames of the fork, which are further up, are left out.
+        """
         try:
-            return _own_frames(os.read(self._reader, LONGEST).decode("utf-8", "replace"), below)
+            return _own_frames(os.read(self._reader, MAX_DUMP).decode("utf-8", "replace"), below)
         except BlockingIOError:
             return ""
 
@@ -53,4 +55,4 @@ def _own_frames(dump: str, below: str) -> str:
         if is_user_frame(name):
             source = linecache.getline(name, int(line)).strip()
             lines += [f'  File "{name}", line {line}, in {function}', *([f"    {source}"] if source else [])]
-    return "\n".join(["it waits here:", *lines]) if lines else ""
+    return "\n".join(["it is waiting here:", *lines]) if lines else ""

@@ -71,7 +71,7 @@ def _only_one(file: str, axes: Sequence[str]) -> Found:
 
 def _plugin(what: str) -> Found | None:
     """Return the plugin that a reference names; None if it does not exist, or is not for an axis."""
-    from poolctl.assembly.plugins.inspection import Description, described
+    from poolctl.assembly.plugins.inspection import Description, inspect_plugin
     from poolctl.assembly.plugins.reference import AXES, NotFound, find
 
     for axis in AXES:
@@ -80,7 +80,7 @@ def _plugin(what: str) -> Found | None:
             continue
         if isinstance(reference, NotFound):
             raise error_exit(reference.message, reference.help)
-        description = described(reference)
+        description = inspect_plugin(reference)
         if isinstance(description, Description):
             return reference, description
         if "is not a subclass of poolctl.plugin" not in description.message:  # it is for this axis, but unusable

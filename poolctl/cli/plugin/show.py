@@ -43,9 +43,9 @@ def show(
         return
     reference, description = find_plugin(what)
     if not description.required:  # only an instance tells whether it inspects requests
-        from poolctl.assembly.plugins.inspection import Description, described
+        from poolctl.assembly.plugins.inspection import Description, inspect_plugin
 
-        made = described(reference, {})
+        made = inspect_plugin(reference, {})
         description = made if isinstance(made, Description) else description
     echo("\n".join(_lines(reference, description)))
 

@@ -1,4 +1,4 @@
-"""What this host does not give, each with its place and mend; and nothing is left behind."""
+"""What this host does not give, each with its place and fix; and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.ports import quiet_port
 from harness.server import wait_until
 
 from poolctl.assembly.environment import findings
-from poolctl.assembly.environment.app import PATIENCE as LOOKING
+from poolctl.assembly.environment.app import TIMEOUT
 from poolctl.assembly.judging.judge import judge
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic
@@ -72,7 +72,7 @@ def test_nothing_is_wrong(folder: Path) -> None:
 
 
 class TestAddress:
-    def test_in_use_and_by_whom(self, folder: Path) -> None:
+    def test_in_use_and_the_process_that_has_it(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             finding = one(f"app: demo\nlisten:\n  - tcp://127.0.0.1:0\n  - tcp://127.0.0.1:{port}\n")
@@ -96,12 +96,12 @@ class TestAddress:
         assert f"process {os.getpid()} (" in finding.message
         assert marked(finding) == f"unix://{folder}/s"
 
-    def test_a_socket_that_was_left_behind_is_in_nobodys_way(self, folder: Path) -> None:
+    def test_a_stale_socket_is_no_obstacle(self, folder: Path) -> None:
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(str(folder / "s"))
         assert found(f"app: demo\nlisten: unix://{folder}/s\n") == []
 
-    def test_the_same_topology_runs_already(self, folder: Path) -> None:
+    def test_the_same_topology_is_already_running(self, folder: Path) -> None:
         code = (
             "import socket, sys; from setproctitle import setproctitle; setproctitle('poolctl: supervisor shop');"
             "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()"
@@ -113,28 +113,28 @@ class TestAddress:
             stranger = one(f"name: store\napp: demo\nlisten: tcp://127.0.0.1:{port}\n")
             other.communicate(timeout=PATIENCE)
         assert (finding.code, finding.severity) == ("PC401", "note")
-        assert f"held by the shop that runs already, process {other.pid}" in finding.message
+        assert f"in use by shop, which is already running as process {other.pid}" in finding.message
         assert stranger.severity == "error"
 
     @pytest.mark.parametrize(
-        ("address", "code", "says", "mend"),
+        ("address", "code", "says", "fix"),
         [
-            ("tcp://no.such.host.invalid:80", "PC403", "cannot listen on tcp://no.such", "has no address here"),
-            ("tcp://192.0.2.1:8000", "PC403", "Cannot assign", "no interface of this host"),
-            ("unix:///none/shop.sock", "PC404", "there is no folder /none", "make it first"),
-            ("unix:///dev/null", "PC404", "what is there is not a socket", "move it away"),
+            ("tcp://no.such.host.invalid:80", "PC403", "cannot listen on tcp://no.such", "has no address on this host"),
+            ("tcp://192.0.2.1:8000", "PC403", "Cannot assign", "use an address of this host"),
+            ("unix:///none/shop.sock", "PC404", "there is no folder /none", "create the folder first"),
+            ("unix:///dev/null", "PC404", "the path exists but is not a socket", "move it away"),
             ("{at: unix:///tmp/poolctl-x.sock, owner: nobody-at-all}", "PC420", "no user", "create it"),
             ("{at: unix:///tmp/poolctl-x.sock, group: nobody-at-all}", "PC420", "no group", "create it"),
         ],
     )
-    def test_cannot_be_had(self, folder: Path, address: str, code: str, says: str, mend: str) -> None:
+    def test_is_not_available(self, folder: Path, address: str, code: str, says: str, fix: str) -> None:
         finding = one(f"app: demo\nlisten: {address}\n")
         assert (finding.code, finding.severity) == (code, "error")
         assert says in finding.message
-        assert mend in finding.help
+        assert fix in finding.help
         assert marked(finding) in address
 
-    def test_a_socket_of_systemd_is_not_there_yet(self, folder: Path) -> None:
+    def test_a_socket_that_systemd_would_pass(self, folder: Path) -> None:
         """A note: whoever validates is not the service manager. `run` needs it."""
         finding = one("app: demo\nlisten: fd://777\n")
         assert (finding.code, finding.severity) == ("PC405", "note")
@@ -143,17 +143,17 @@ class TestAddress:
         ran = subprocess.run(words, input="app: demo\n", capture_output=True, text=True, timeout=60, check=False)
         assert (ran.returncode, "error[PC405]" in ran.stderr) == (1, True), ran
 
-    def test_a_name_that_cannot_be_one(self, folder: Path) -> None:
+    def test_an_invalid_host_name(self, folder: Path) -> None:
         finding = one(f"app: demo\nlisten: tcp://{'a' * 70}.example:80\n")
         assert (finding.code, marked(finding)) == ("PC403", f"tcp://{'a' * 70}.example:80")
         assert "check the name" in finding.help
 
     @pytest.mark.parametrize("other", ["localhost", "0.0.0.0", "[::]"])
-    def test_a_port_that_another_address_of_the_file_has(self, folder: Path, other: str) -> None:
+    def test_a_port_of_another_address_in_the_file(self, folder: Path, other: str) -> None:
         port = quiet_port()
         finding = one(f"app: demo\nlisten: [tcp://127.0.0.1:{port}, 'tcp://{other}:{port}']\n")
         assert (finding.code, marked(finding)) == ("PC401", f"'tcp://{other}:{port}'")
-        assert f"another address of this file has port {port} already" in finding.message
+        assert f"another address in this file already uses port {port}" in finding.message
         assert [each.text for each in finding.related] == [f"this is 127.0.0.1, port {port}"]  # type: ignore[union-attr]
 
     def test_the_same_port_of_two_addresses(self, folder: Path) -> None:
@@ -162,7 +162,7 @@ class TestAddress:
             found(f"app: demo\nlisten: [tcp://127.0.0.1:{port}, tcp://127.0.0.2:{port}, 'tcp://[::1]:{port}']\n") == []
         )
 
-    def test_of_several_holders_the_first_that_was_started(self, folder: Path) -> None:
+    def test_the_oldest_of_several_holders(self, folder: Path) -> None:
         """The others have the socket from that one."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             code = "import sys; print(flush=True); sys.stdin.read()"
@@ -195,7 +195,7 @@ class TestAddress:
             other.communicate(timeout=PATIENCE)
         assert f"process {other.pid} (" in seen.message
         assert seen.message.endswith(") of user nobody listens there")
-        assert unseen.message.endswith("a process of user nobody listens there, which only root can see more of")
+        assert unseen.message.endswith("a process of user nobody listens there; only root can see which")
 
     @as_root
     def test_a_socket_that_only_root_may_give_away(self, folder: Path) -> None:
@@ -216,7 +216,7 @@ class TestAddress:
             sock.getsockname()
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may have any port")
-    def test_a_port_of_root(self, folder: Path) -> None:
+    def test_a_privileged_port(self, folder: Path) -> None:
         assert one("app: demo\nlisten: tcp://127.0.0.1:79\n").code == "PC402"
 
 
@@ -226,7 +226,7 @@ SHOP = "def application(environ, start_response): ...\nnumber = 3\n"
 
 class TestApp:
     @pytest.mark.parametrize(
-        ("target", "code", "says", "mend"),
+        ("target", "code", "says", "fix"),
         [
             ("shop:aplication", "PC410", "no attribute 'aplication'", "did you mean 'application'?"),
             ("shop:number", "PC410", "cannot be called: its type is int", "name the application itself"),
@@ -234,14 +234,14 @@ class TestApp:
             ("unlike.anything", "PC410", "no module of that name in", "check the name of the module"),
         ],
     )
-    def test_is_not_there(self, folder: Path, target: str, code: str, says: str, mend: str) -> None:
+    def test_is_missing(self, folder: Path, target: str, code: str, says: str, fix: str) -> None:
         (folder / "shop.py").write_text(SHOP)
         finding = one(f"app: {{wsgi: '{target}'}}\n")
         assert (finding.code, marked(finding)) == (code, f"'{target}'")
         assert says in finding.message
-        assert mend in finding.help
+        assert fix in finding.help
 
-    def test_raises_what_cannot_be_shown(self, folder: Path) -> None:
+    def test_raises_an_exception_without_a_repr(self, folder: Path) -> None:
         (folder / "shop.py").write_text(
             "class Odd(BaseException):\n    def __str__(self):\n        raise ValueError\nraise Odd\n"
         )
@@ -253,23 +253,23 @@ class TestApp:
         ("app", "fix"),
         [("static: ./public", "create it, or name another"), ("cgi: ./run.sh", "create it, or name another")],
     )
-    def test_the_fix_is_that_of_its_kind(self, folder: Path, app: str, fix: str) -> None:
+    def test_the_fix_suits_the_kind_of_app(self, folder: Path, app: str, fix: str) -> None:
         """A missing folder has no name of an app to check."""
         assert one(f"app: {{{app}}}\n").help == fix
 
-    def test_a_file_is_no_folder(self, folder: Path) -> None:
+    def test_a_file_is_not_a_folder(self, folder: Path) -> None:
         (folder / "shop.py").touch()
         assert one("app: {static: shop.py}\n").help == "name the folder that it is in"
         assert one("app: {cgi: shop.py}\n").help == "chmod +x shop.py"
 
-    def test_is_there_and_was_not_imported_here(self, folder: Path) -> None:
+    def test_is_found_without_an_import_in_this_process(self, folder: Path) -> None:
         (folder / "shop.py").write_text(f"import os\nopen('pid', 'w').write(str(os.getpid()))\n{SHOP}")
         Path("pid").touch()
         assert found("app: {wsgi: shop:application}\n") == []
         assert int(Path("pid").read_text()) != os.getpid()
         assert "shop" not in sys.modules
 
-    def test_is_not_imported_for_who_runs_it(self, folder: Path) -> None:
+    def test_is_not_imported_for_run(self, folder: Path) -> None:
         assert found("app: {wsgi: shop:application}\n", app=False) == []
 
     def test_raises(self, folder: Path) -> None:
@@ -308,7 +308,7 @@ class TestApp:
             == f'install the package that provides "not_there_at_all" for {sys.executable}, which runs poolctl'
         )
 
-    def test_says_why_it_leaves(self, folder: Path) -> None:
+    def test_exits_with_a_message(self, folder: Path) -> None:
         (folder / "shop.py").write_text("import sys\nsys.exit('DATABASE_URL is not set')\n")
         finding = one("app: {wsgi: shop}\n")
         assert finding.code == "PC412"
@@ -325,8 +325,8 @@ class TestApp:
         ("code", "says"),
         [
             ("import sys; sys.exit(3)", "left with exit code 3"),
-            ("import os; os._exit(4)", "left with exit code 4"),
-            ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
+            ("import os; os._exit(4)", "exited with code 4"),
+            ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by signal 9"),
         ],
     )
     def test_ends_its_process(self, folder: Path, code: str, says: str) -> None:
@@ -336,8 +336,8 @@ class TestApp:
         assert says in finding.message
 
     def test_takes_too_long(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert LOOKING == 30
-        monkeypatch.setattr("poolctl.assembly.environment.app.PATIENCE", within(0.5))
+        assert TIMEOUT == 30
+        monkeypatch.setattr("poolctl.assembly.environment.app.TIMEOUT", within(0.5))
         (folder / "shop.py").write_text(
             "import os, threading, time\nopen('pid', 'w').write(str(os.getpid()))\nprint('connecting')\n"
             "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
@@ -347,7 +347,7 @@ class TestApp:
         finding = one("app: {wsgi: shop}\n")
         assert (finding.code, finding.severity) == ("PC413", "warning")
         assert finding.detail.splitlines() == [
-            "it waits here:",
+            "it is waiting here:",
             f'  File "{folder}/shop.py", line 7, in <module>',
             "    connect()",
             f'  File "{folder}/shop.py", line 6, in connect',
@@ -383,7 +383,7 @@ class TestApp:
         with pytest.raises(ProcessLookupError):
             os.kill(int(Path("pid").read_text()), 0)
 
-    def test_is_ended_with_who_looks(self, folder: Path) -> None:
+    def test_is_killed_with_the_process_that_checks(self, folder: Path) -> None:
         (folder / "shop.py").write_text(
             "import os, time\nprint('', end='')\nos.write(os.open('begun', os.O_WRONLY), b'.')\ntime.sleep(60)\n"
         )
@@ -415,7 +415,7 @@ class TestApp:
             ("{asgi: 'shop:old'}", "a WSGI application, not ASGI"),
         ],
     )
-    def test_of_other_kinds(self, folder: Path, app: str, says: str) -> None:
+    def test_other_kinds_of_apps(self, folder: Path, app: str, says: str) -> None:
         (folder / "shop.py").write_text(
             "async def answer(line): ...\n"
             "class Framework:\n    async def __call__(self, scope, receive, send): ...\nframework = Framework()\n"
@@ -446,7 +446,7 @@ class TestFiles:
         assert says in finding.message
         assert marked(finding) in text
 
-    def test_a_log_that_is_not_there_yet_is_not_made(self, folder: Path) -> None:
+    def test_a_missing_log_is_not_created(self, folder: Path) -> None:
         assert found("app: demo\naccess_log: {to: access.log}\n") == []
 
     @as_root
@@ -484,7 +484,7 @@ class TestFiles:
             assert found("app: {wsgi: shop:application}\nuser: root\n") == []
 
     @as_root
-    def test_what_is_closed_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_closed_python_is_reported_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An app that fails for it has it in its help."""
         with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
             os.chmod(home, 0o755)
@@ -529,11 +529,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestCertificates:
-    def test_a_pipe_is_not_waited_for(self, folder: Path) -> None:
+    def test_a_pipe_is_not_opened(self, folder: Path) -> None:
         os.mkfifo("pipe")
         finding = one(listen("certificate: pipe"))
         assert (finding.code, marked(finding)) == ("PC424", "pipe")
-        assert "it is not a file" in finding.message
+        assert "it is not a regular file" in finding.message
 
     @pytest.mark.parametrize(
         ("tls", "code", "says", "at"),
@@ -619,7 +619,7 @@ class TestLimits:
         connections = min(hard, 9_999_999)
         finding = one(f"app: demo\nlimits: {{connections: {connections}}}\n")
         assert (finding.code, finding.severity, marked(finding)) == ("PC430", "warning", str(connections))
-        assert f"need {connections + 256} descriptors, and {hard} are allowed" in finding.message
+        assert f"need {connections + 256} descriptors, but only {hard} are allowed" in finding.message
 
     @pytest.mark.parametrize(
         ("more", "needed"),
@@ -634,7 +634,7 @@ class TestLimits:
         """One less is an error of both commands, and with as many a server of them starts."""
         pool = "" if more.startswith("pool") else "pool: {kind: process, size: 64}\n"
         Path("shop.yaml").write_text(f"app: demo\nlisten: tcp://127.0.0.1:0\n{pool}{more}\n")
-        says = f"error[PC430]: the server needs {needed} descriptors to start, and {needed - 1} are allowed"
+        says = f"error[PC430]: the server needs {needed} descriptors to start, but only {needed - 1} are allowed"
         for words, status in (("validate", 1), ("run", 1)):
             command = f"ulimit -n {needed - 1}; exec {sys.executable} -m poolctl {words} shop.yaml"
             done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=PATIENCE)
@@ -648,7 +648,7 @@ class TestLimits:
             assert " serves on " in said
             assert server.wait(PATIENCE) == 0
 
-    def test_the_queue_of_the_kernel(self, folder: Path) -> None:
+    def test_the_backlog_of_the_kernel(self, folder: Path) -> None:
         allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())
         if allowed >= 65535:
             pytest.skip("the kernel allows any backlog")
@@ -656,11 +656,11 @@ class TestLimits:
         assert (finding.code, finding.severity, marked(finding)) == ("PC431", "warning", str(allowed + 1))
 
     @pytest.mark.parametrize("dispatch", ["kernel-hash", "random", "client", "cpu"])
-    def test_this_kernel_takes_the_programs(self, folder: Path, dispatch: str) -> None:
+    def test_this_kernel_accepts_the_programs(self, folder: Path, dispatch: str) -> None:
         text = "app: demo\npool: {kind: process, size: 2}\nownership: reuse-port\nlisten: tcp://127.0.0.1:0\n"
         assert found(f"{text}dispatch: {dispatch}\n") == []
 
-    def test_a_program_that_the_kernel_does_not_take(self, folder: Path) -> None:
+    def test_a_program_that_the_kernel_rejects(self, folder: Path) -> None:
         Path("shop.yaml").write_text("app: demo\nownership: reuse-port\ndispatch: cpu\nlisten: tcp://127.0.0.1:0\n")
         judgement = judge(Inputs("shop.yaml"))
 
@@ -681,16 +681,20 @@ class TestVariables:
     @pytest.mark.parametrize(
         ("variable", "says", "fix"),
         [
-            ("TZ: Europe/Nowhere", "no time zone Europe/Nowhere, so times are those of UTC", "such as Europe/Berlin"),
+            ("TZ: Europe/Nowhere", "no time zone Europe/Nowhere, so times are in UTC", "such as Europe/Berlin"),
             ("TZ: europe/berlin", "no time zone europe/berlin", "did you mean Europe/Berlin?"),
             ("TZ: Europe/Berln", "no time zone Europe/Berln", "did you mean Europe/Berlin?"),
             ("TZ: /etc/passwd", "no time zone /etc/passwd", "such as Europe/Berlin"),
-            ("PYTHONPATH: /nope", "there is no /nope, so no module is found there", "create it, or correct the path"),
-            ("PYTHONPATH: '/:lib::/nope'", "there is no lib and no /nope", "paths count from "),
-            ("SSL_CERT_FILE: ca.pem", "there is no ca.pem", "create it, or correct the path"),
+            (
+                "PYTHONPATH: /nope",
+                "/nope does not exist, so no modules are found there",
+                "create it, or correct the path",
+            ),
+            ("PYTHONPATH: '/:lib::/nope'", "lib and /nope do not exist", "paths are relative to "),
+            ("SSL_CERT_FILE: ca.pem", "ca.pem does not exist", "create it, or correct the path"),
         ],
     )
-    def test_names_nothing(self, folder: Path, variable: str, says: str, fix: str) -> None:
+    def test_names_something_missing(self, folder: Path, variable: str, says: str, fix: str) -> None:
         finding = one(f"app: demo\nenvironment: {{{variable}}}\n")
         assert (finding.code, finding.severity) == ("PC433", "warning")
         assert finding.message.startswith(f"environment: {variable.partition(':')[0]}: ")
@@ -706,7 +710,7 @@ class TestVariables:
         """A name, a rule, or a file (tzset(3)); and it has its effect."""
         assert found(f"app: demo\nenvironment: {{TZ: '{zone}'}}\n") == []
 
-    def test_paths_count_from_the_directory(self, folder: Path) -> None:
+    def test_paths_are_relative_to_the_directory(self, folder: Path) -> None:
         Path("there", "lib").mkdir(parents=True)
         Path("there", "modules.zip").touch()
         text = "app: demo\ndirectory: there\nenvironment: {PYTHONPATH: 'lib:modules.zip'}\n"

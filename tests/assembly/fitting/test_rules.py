@@ -187,9 +187,7 @@ ALLOWED[ASYNC, "front"] |= {"client": PUSH}
 
 @pytest.mark.parametrize(("ownership", "accept"), ALLOWED)
 @pytest.mark.parametrize(("pool", "threads"), [("process", 1), ("process", 2), ("thread", None)])
-def test_what_fits_is_what_the_design_allows(
-    ownership: str, accept: str | None, pool: str, threads: int | None
-) -> None:
+def test_what_the_design_allows_is_valid(ownership: str, accept: str | None, pool: str, threads: int | None) -> None:
     found: dict[str, set[str]] = {}
     chosen = (WSGI, ownership, accept, pool, threads)
     for each in ALL:
@@ -214,7 +212,7 @@ def test_what_fits_with_leader_followers() -> None:
     }
 
 
-def test_every_word_is_allowed_somewhere() -> None:
+def test_every_word_is_valid_somewhere() -> None:
     for axis in ("pool", "ownership", "accept", "lock", "dispatch", "affinity"):
         every = {getattr(each, axis) for each in ALL}
         assert {getattr(each, axis) for each in ALL if not fits(each)} == every, axis
@@ -224,19 +222,19 @@ class TestNearest:
     @given(
         st.sampled_from(ALL), st.frozensets(st.sampled_from(sorted(WEIGHTS))), st.sampled_from([("tcp",), ("unix",)])
     )
-    def test_it_is_always_allowed(self, combination: Combination, written: frozenset[str], schemes) -> None:
+    def test_it_is_always_valid(self, combination: Combination, written: frozenset[str], schemes) -> None:
         given_one = replace(combination, schemes=schemes)
         better = nearest(given_one, written)
         assert fits(better) == []
         assert (better.service.app, better.schemes) == (combination.service.app, schemes)
 
-    def test_what_fits_is_its_own_nearest(self) -> None:
+    def test_a_valid_combination_is_its_own_nearest(self) -> None:
         for combination in ALL:
             if not fits(combination):
                 assert nearest(combination) == combination
 
     @given(st.sampled_from([each for each in ALL if fits(each)]))
-    def test_nothing_nearer_is_allowed(self, combination: Combination) -> None:
+    def test_nothing_nearer_is_valid(self, combination: Combination) -> None:
         better = nearest(combination, WEIGHTS)
         steps = len(differing(combination, replace(better, size=combination.size)))  # whose default is no choice
         for other in combinations([combination.service]):
@@ -253,19 +251,19 @@ class TestNearest:
         better = nearest(complete(given_one), given_one.written())
         assert (better.pool, better.ownership, better.affinity) == ("process", LEADER, "connection")
 
-    def test_the_number_of_workers_and_threads_stays(self) -> None:
+    def test_the_number_of_workers_and_threads_is_kept(self) -> None:
         given_one = complete(Combination(WSGI, size=8, threads=5, ownership=REUSE, dispatch="least-loaded"))
         better = nearest(given_one, given_one.written())
         assert (better.size, better.threads, better.ownership, better.dispatch) == (8, 5, REUSE, "kernel-hash")
 
     @pytest.mark.parametrize("axis", ["size", "dispatch", "ownership"])
-    def test_a_baseline_stays_and_loses_what_it_cannot_have(self, axis: str) -> None:
+    def test_a_baseline_is_kept_and_loses_what_it_cannot_have(self, axis: str) -> None:
         word = {"size": 3, "dispatch": "random", "ownership": REUSE}[axis]
         given_one = Combination(WSGI, "iterative", **{axis: word})
         better = nearest(complete(given_one), given_one.written())
         assert better == Combination(WSGI, "iterative", affinity="connection")
 
-    def test_of_two_ways_the_usual_one(self) -> None:
+    def test_the_more_usual_of_two_is_chosen(self) -> None:
         given_one = Combination(WSGI, ownership=ASYNC, dispatch="leader")
         assert nearest(complete(given_one), given_one.written()).dispatch == "least-loaded"
 

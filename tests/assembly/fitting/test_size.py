@@ -22,7 +22,7 @@ def test_a_number_is_a_number() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the platform binds no process to cores")
-def test_cores_that_may_not_be_used_do_not_count() -> None:
+def test_only_usable_cores_count() -> None:
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})

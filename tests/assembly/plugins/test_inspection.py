@@ -11,7 +11,7 @@ import pytest
 
 from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.plugins import inspection
-from poolctl.assembly.plugins.inspection import Description, Unusable, described
+from poolctl.assembly.plugins.inspection import Description, Unusable, inspect_plugin
 from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.assembly.plugins.reference import Reference
 from poolctl.assembly.resolve import assembled_from
@@ -80,7 +80,7 @@ def look(tmp_path: Path) -> Look:
     def looked(code: str, options: dict[str, object] | None = None, name: str = "Mine") -> Description | Unusable:
         file = tmp_path / "mine.py"
         file.write_text(HEAD + code)
-        return described(Reference("dispatch", f"./mine.py:{name}", name, path=str(file)), options)
+        return inspect_plugin(Reference("dispatch", f"./mine.py:{name}", name, path=str(file)), options)
 
     return looked
 
@@ -100,14 +100,14 @@ def test_docstring_options_and_facts_come_back_and_nothing_is_imported_here(look
     assert not any(name.startswith("poolctl_plugin_mine") for name in sys.modules)
 
 
-def test_without_options_none_are_judged(look: Look) -> None:
+def test_without_options_none_are_validated(look: Look) -> None:
     found = look(MINE)
     assert isinstance(found, Description)
     assert found.errors == ()
     assert found.values == {}
 
 
-def test_all_wrong_options_are_told_at_once(look: Look) -> None:
+def test_all_invalid_options_are_reported_at_once(look: Look) -> None:
     found = look(MINE, {"weights": [], "name": 3, "slck": 1})
     assert isinstance(found, Description)
     assert {error["loc"] for error in found.errors} == {("weights",), ("name",), ("slck",)}
@@ -116,9 +116,9 @@ def test_all_wrong_options_are_told_at_once(look: Look) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("print('hello'); import os; os._exit(3)", "left with exit code 3"),
-        ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9"),
-        ("import sys; sys.exit(4)", "ends the process that imports it: 4"),
+        ("print('hello'); import os; os._exit(3)", "exited with code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
+        ("import sys; sys.exit(4)", "exits the process that imports it: 4"),
         ("class Mine(Dispatch): x", "cannot be imported: NameError: name 'x' is not defined"),
         ("def f(:", "cannot be imported: SyntaxError"),
         (
@@ -126,16 +126,16 @@ def test_all_wrong_options_are_told_at_once(look: Look) -> None:
             "uses an unknown name",
         ),
         (OPTION.format("a: int = Field(default=3, ge=1)"), "Mine.a = Field(...) would be its value"),
-        (OPTION.format("a: object | None = None\n    b: Dispatch | None = None"), "can hold a value of type"),
-        (OPTION.format("a: 3 = 3"), "Mine.a: no topology can hold a value of type 3"),
+        (OPTION.format("a: object | None = None\n    b: Dispatch | None = None"), "cannot express a value of type"),
+        (OPTION.format("a: 3 = 3"), "Mine.a: a topology cannot express a value of type 3"),
         (OPTION.format("a: 'int |' = 3"), "an annotation is not a type"),
         (OPTION.format("use: str = ''"), "has an option use, the key that names the plugin"),
         (OPTION.format("a: InitVar[int] = 3"), "Mine.a is an InitVar"),
-        (f"class Mine(Dispatch):\n    def __init__(self, weight): ...\n{PICK}", "cannot be made: TypeError"),
-        ("class Mine(Dispatch):\n    like = 'leader'\n    def pick(self, t, i): ...", 'fits like "leader"'),
+        (f"class Mine(Dispatch):\n    def __init__(self, weight): ...\n{PICK}", "cannot be instantiated: TypeError"),
+        ("class Mine(Dispatch):\n    like = 'leader'\n    def pick(self, t, i): ...", 'like is "leader"'),
     ],
 )
-def test_what_it_does_when_it_is_imported_is_told(look: Look, code: str, message: str) -> None:
+def test_what_it_does_when_it_is_imported_is_reported(look: Look, code: str, message: str) -> None:
     found = look(code, {})
     assert isinstance(found, Unusable)
     assert message in found.message
@@ -175,8 +175,8 @@ def test_what_it_printed_is_shown(look: Look) -> None:
     assert "poolctl" not in found.detail
 
 
-def test_one_that_does_not_come_back_is_given_up(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "PATIENCE", 0.3)
+def test_an_import_that_hangs_times_out(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "TIMEOUT", 0.3)
     found = look("import threading; threading.Event().wait()", {})
     assert isinstance(found, Unusable)
     assert "still being imported after 0.3 s" in found.message
@@ -189,7 +189,7 @@ def test_a_class_without_options_needs_no_decorator(look: Look) -> None:
     assert found.about == ""
 
 
-def test_what_stands_beside_a_plugin_it_may_import(look: Look, tmp_path: Path) -> None:
+def test_a_plugin_may_import_its_neighbours(look: Look, tmp_path: Path) -> None:
     (tmp_path / "weights_of_shop.py").write_text("WEIGHTS = (1, 2)\n")
     assert isinstance(look("import weights_of_shop" + MINE, {"weights": [1]}), Description)
 
@@ -197,10 +197,10 @@ def test_what_stands_beside_a_plugin_it_may_import(look: Look, tmp_path: Path) -
 def test_a_file_may_have_the_name_of_a_module_of_the_library(tmp_path: Path) -> None:
     (tmp_path / "random.py").write_text(HEAD + MINE)
     reference = Reference("dispatch", "./random.py:Mine", "Mine", path=str(tmp_path / "random.py"))
-    assert isinstance(described(reference, {"weights": [1]}), Description)
+    assert isinstance(inspect_plugin(reference, {"weights": [1]}), Description)
 
 
-def test_only_who_asks_for_the_part_makes_it(tmp_path: Path) -> None:
+def test_an_instance_is_created_only_on_demand(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(HEAD + MINE)
     file = tmp_path / "t.yaml"
     file.write_text("app: demo\ndispatch: {use: ./mine.py:Mine, weights: [2, 1]}\n")

@@ -26,7 +26,7 @@ def test_a_value_that_means_a_name(text: str) -> None:
     assert not is_file(text)
 
 
-def test_a_file_is_looked_for_beside_the_topology(tmp_path: Path) -> None:
+def test_a_file_is_found_next_to_the_topology(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("")
     assert find("dispatch", "./mine.py:A.B", tmp_path) == Reference(
         "dispatch", "./mine.py:A.B", "A.B", path=str(tmp_path / "mine.py")
@@ -62,7 +62,7 @@ def test_an_entry_point_is_found_by_its_name_and_nothing_is_imported(site: Path)
     assert find("app", "heavy-first", Path()) is None
 
 
-def test_of_two_distributions_with_one_name_both_are_named(site: Path) -> None:
+def test_a_name_of_two_distributions_is_ambiguous(site: Path) -> None:
     distribution(site, "one", "[poolctl.dispatch]\nmine = one:A\n")
     distribution(site, "other", "[poolctl.dispatch]\nmine = other:A\n", "2.3")
     found = find("dispatch", "mine", Path())
@@ -72,14 +72,14 @@ def test_of_two_distributions_with_one_name_both_are_named(site: Path) -> None:
     assert len(reference.references("dispatch")) == 2
 
 
-def test_a_distribution_that_is_on_the_path_twice_is_one(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_distribution_on_the_path_twice_counts_once(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distribution(site, "one", "[poolctl.dispatch]\nmine = one:A\n")
     distribution(site / "again", "one", "[poolctl.dispatch]\nmine = one:A\n")
     monkeypatch.syspath_prepend(site / "again")
     assert isinstance(find("dispatch", "mine", Path()), Reference)
 
 
-def test_a_path_that_cannot_be_looked_up_is_said(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_resolved_is_reported(tmp_path: Path) -> None:
     (tmp_path / "loop.py").symlink_to("loop.py")
     for path in ("~nobody-of-this-name/a.py", "./loop.py", f"./{'a' * 5000}.py"):
         found = find("dispatch", f"{path}:A", tmp_path)
@@ -88,10 +88,10 @@ def test_a_path_that_cannot_be_looked_up_is_said(tmp_path: Path) -> None:
         assert len(found.message) < 400
 
 
-def test_an_entry_point_without_a_class_is_said(site: Path) -> None:
+def test_an_entry_point_without_a_class_is_reported(site: Path) -> None:
     distribution(site, "one", "[poolctl.dispatch]\nmine = one\n")
     (site / "one.py").write_text("")
     found = find("dispatch", "mine", Path())
     assert isinstance(found, Reference)
-    with pytest.raises(PluginError, match=r'names the module "one" and no class; write mine = "one:Mine"'):
+    with pytest.raises(PluginError, match=r'names the module "one" but no class; write mine = "one:Mine"'):
         load(found)
