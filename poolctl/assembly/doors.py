@@ -45,7 +45,7 @@ def _door(address: Address, protocol: Protocol, context: SSLContext | None, numb
     return door
 
 
-def tls_context(said: Tls, protocols: Sequence[str]) -> SSLContext:
+def tls_context(settings: Tls, protocols: Sequence[str]) -> SSLContext:
     """The TLS context of an address. ``protocols`` are the names for ALPN. Raises TlsError with the option at fault."""
     from poolctl.runtime.listen.tls import Identity, server_context
 
@@ -53,12 +53,12 @@ def tls_context(said: Tls, protocols: Sequence[str]) -> SSLContext:
         return Identity(given.certificate, given.key, _password(given, name))
 
     return server_context(
-        identity(said),
-        {name: identity(given, name) for name, given in said.names.items()},
-        minimum=said.minimum,
-        ciphers=said.ciphers,
-        authority=said.clients.authority if said.clients else "",
-        required=said.clients.required if said.clients else False,
+        identity(settings),
+        {name: identity(given, name) for name, given in settings.names.items()},
+        minimum=settings.minimum,
+        ciphers=settings.ciphers,
+        authority=settings.clients.authority if settings.clients else "",
+        required=settings.clients.required if settings.clients else False,
         protocols=protocols,
     )
 

@@ -179,9 +179,9 @@ def _carets(mark: _Mark, text: str, offset: int, last: int, width: int, page: Pa
     role = "mark" if mark.primary else "label"
     note = printable(mark.text)
     gutter = Segment("gutter", f"{' ' * width} | ")
-    beside = [gutter, Segment("source", lead), Segment(role, f"{stroke} {note}" if note else stroke)]
-    if not page.columns or not note or sum(len(each.text) for each in beside) <= page.columns:
-        yield beside
+    inline = [gutter, Segment("source", lead), Segment(role, f"{stroke} {note}" if note else stroke)]
+    if not page.columns or not note or sum(len(each.text) for each in inline) <= page.columns:
+        yield inline
         return
     yield [gutter, Segment("source", lead), Segment(role, stroke)]
     yield from _behind(gutter, role, note, page.columns)

@@ -289,9 +289,9 @@ def diagnosis(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
         message, help_ = mistake.message.format_map(words), mistake.help.format_map(words)
         return Diagnostic("PC101", message, where or _place(source, place, mistake.covers), help_, related)
     note = f" (started on line {began.line + 1})" if began.line != here.line else ""
-    said = f"not valid YAML: {problem or 'it cannot be read'} {context}".rstrip() + note
+    message = f"not valid YAML: {problem or 'it cannot be read'} {context}".rstrip() + note
     help_ = "check the brackets, quotes and spaces on this line and on the one above"
-    return Diagnostic("PC101", said, _place(source, here), help_)
+    return Diagnostic("PC101", message, _place(source, here), help_)
 
 
 MAX_LINE = 1000  # characters of a line that are searched for a mistake

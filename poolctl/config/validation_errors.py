@@ -153,12 +153,12 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, sug
         given, place = path[-1], tree.at_key(path)
     elif given is None and not tree.variables(path):
         place = tree.at_key(path)
-    said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
-    sentence = "; ".join(map(str, said)) or f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
+    raised = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
+    sentence = "; ".join(map(str, raised)) or f"expected {' or '.join(dict.fromkeys(map(expected, errors)))}"
     if sentence.startswith("expected"):
         sentence = f"{sentence}, not {tree.written_at(path) or shown(given)}"
     help_ = _help(tree, path, errors, keys)
-    code, subject = ("PC206", "listen") if said and _is_address(path) else ("PC204", dotted(path))
+    code, subject = ("PC206", "listen") if raised and _is_address(path) else ("PC204", dotted(path))
     used = tree.at_key(path)
     related = (Label(used, "used here"),) if used.span[:2] > place.span[:2] and used.source is place.source else ()
     return Diagnostic(code, f"{subject}: {sentence}" if path else sentence, place, help_, related)
@@ -167,8 +167,8 @@ def _finding(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys, sug
 def _help(tree: Tree, path: Path, errors: list[ErrorDetails], keys: Keys) -> str:
     """The help for a value that is not accepted."""
     given = path[-1] if errors[0]["loc"][-1:] == ("[key]",) else tree.value_at(path)
-    said = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
-    help_ = next((each.help for each in said if isinstance(each, InvalidValue)), "")
+    raised = [error["ctx"]["error"] for error in errors if error["type"] == "value_error"]
+    help_ = next((each.help for each in raised if isinstance(each, InvalidValue)), "")
     if given is None and path and not tree.variables(path) and not help_.startswith("put it in quotes"):
         return f"remove the key, or give it a value{_such_as(tree, path)}"
     octal = re.fullmatch("0o([0-7]{1,4})", tree.written_at(path)) if path[-1:] in (("umask",), ("mode",)) else None

@@ -1,4 +1,4 @@
-"""Everything that is wrong is told at once, each thing once, and nothing that only follows from something else."""
+"""Everything that is wrong is reported at once, each thing once, and nothing that only follows from something else."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def judged(folder: Path, text: str) -> Judgement:
     return judge(Inputs(str(file)))
 
 
-def told(folder: Path, text: str) -> list[tuple[str, int, str]]:
+def reported(folder: Path, text: str) -> list[tuple[str, int, str]]:
     return [(each.code, each.place.span.line + 1, each.message) for each in judged(folder, text).findings]
 
 
 @pytest.mark.parametrize("axis", WORDS)
 def test_an_unknown_word_neither_hides_nor_adds_findings(axis: str, tmp_path: Path) -> None:
-    """What is told of the others is told of them whatever the unknown word would have been, and only that."""
+    """Findings about the others are those that hold whatever the unknown word would have been."""
     others = [each for each in WORDS if each != axis]
     for app, *choice in product(APPS[:3], *(WORDS[other][1:3] for other in others)):
         rest = f"app: {app}\n" + "".join(f"{other}: {word}\n" for other, word in zip(others, choice, strict=True))
-        found = told(tmp_path, f"{rest}{axis}: nonsense\n")
+        found = reported(tmp_path, f"{rest}{axis}: nonsense\n")
         assert ("PC205", 5, f'unknown {axis} "nonsense"') in found
         lines = {line for code, line, _ in found if code == "PC301"}
         always = {2, 3, 4}
         for word in WORDS[axis]:
-            always &= {line for code, line, _ in told(tmp_path, f"{rest}{axis}: {word}\n") if code == "PC301"}
+            always &= {line for code, line, _ in reported(tmp_path, f"{rest}{axis}: {word}\n") if code == "PC301"}
         assert lines <= always, rest
         assert len(found) == len(lines) + 1
 
@@ -49,7 +49,7 @@ def test_an_unknown_word_neither_hides_nor_adds_findings(axis: str, tmp_path: Pa
 def test_no_word_has_two_findings(tmp_path: Path) -> None:
     for app, ownership, dispatch, affinity in product(APPS[1:4], OWNERSHIPS, DISPATCHES[::3], WORDS["affinity"]):
         text = f"app: {app}\nownership: {ownership}\ndispatch: {dispatch}\naffinity: {affinity}\n"
-        lines = [line for code, line, _ in told(tmp_path, text) if code == "PC301"]
+        lines = [line for code, line, _ in reported(tmp_path, text) if code == "PC301"]
         assert len(lines) == len(set(lines)), text
 
 
@@ -71,7 +71,7 @@ CLIENT = "under leader/followers nothing reads the client's address before a wor
     ],
 )
 def test_two_axes_that_do_not_fit(text: str, others: list[tuple[str, int, str]], tmp_path: Path) -> None:
-    found = told(tmp_path, f"{text}\nownership: leader/followers\ndispatch: random\naffinity: client\n")
+    found = reported(tmp_path, f"{text}\nownership: leader/followers\ndispatch: random\naffinity: client\n")
     assert found == sorted([*others, ("PC301", 3, FRONTLESS)], key=lambda each: each[1])
 
 
@@ -90,7 +90,7 @@ def test_two_axes_that_do_not_fit(text: str, others: list[tuple[str, int, str]],
     ],
 )
 def test_conflicts_are_found_next_to_other_errors(wrong: str, code: str, tmp_path: Path) -> None:
-    found = told(tmp_path, f"app: demo\nownership: leader/followers\ndispatch: random\n{wrong}\n")
+    found = reported(tmp_path, f"app: demo\nownership: leader/followers\ndispatch: random\n{wrong}\n")
     assert [(each[0], each[1]) for each in found] == [("PC301", 3), (code, 4)]
     assert found[0][2] == FRONTLESS
 
@@ -98,13 +98,13 @@ def test_conflicts_are_found_next_to_other_errors(wrong: str, code: str, tmp_pat
 def test_http_only_keys_are_judged_next_to_other_errors(tmp_path: Path) -> None:
     text = "app: echo\naccess_log: common\nforwarded: {trust: unix}\n"
     text += "timeouts: {request: 3s}\npool: {size: 0}\nbacklog: 0\n"
-    assert [(code, line) for code, line, _ in told(tmp_path, text)] == [
+    assert [(code, line) for code, line, _ in reported(tmp_path, text)] == [
         ("PC301", 2),
         ("PC301", 3),
         ("PC204", 5),
         ("PC204", 6),
     ]
-    assert told(tmp_path, "app: echo\naccess_log: off\nforwarded: off\ntimeouts: {request: off}\n") == []
+    assert reported(tmp_path, "app: echo\naccess_log: off\nforwarded: off\ntimeouts: {request: off}\n") == []
 
 
 @pytest.mark.parametrize("axis", ["pool", "ownership", "dispatch", "affinity", "protocol"])
@@ -118,7 +118,7 @@ def test_both_words_name_a_component(axis: str, tmp_path: Path) -> None:
             for overlays in ((), (str(tmp_path / "over.yaml"),)):
                 found = judge(Inputs(str(file), overlays))
                 assert (found.findings, found.choices[axis].name) == ([], word)
-    assert [code for code, *_ in told(tmp_path, f"app: demo\n{axis}: {{use: {word}, kind: {word}}}\n")] == ["PC203"]
+    assert [code for code, *_ in reported(tmp_path, f"app: demo\n{axis}: {{use: {word}, kind: {word}}}\n")] == ["PC203"]
 
 
 def test_options_of_a_protocol_need_no_name(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_options_of_a_protocol_need_no_name(tmp_path: Path) -> None:
         found = judged(tmp_path, f"app: demo\n{text}\n")
         assert found.findings == []
         assert any(getattr(made, "body", 0) == 3 << 20 for made in found.made.values())
-    assert told(tmp_path, "app: {lines: a:b}\nprotocol: {limit: 100}\n") == []
-    assert [code for code, *_ in told(tmp_path, "app: echo\nprotocol: {body: 3MiB}\n")] == ["PC203"]
-    assert [code for code, *_ in told(tmp_path, "app: nonsense\nprotocol: {body: 3MiB}\n")] == ["PC205"]
+    assert reported(tmp_path, "app: {lines: a:b}\nprotocol: {limit: 100}\n") == []
+    assert [code for code, *_ in reported(tmp_path, "app: echo\nprotocol: {body: 3MiB}\n")] == ["PC203"]
+    assert [code for code, *_ in reported(tmp_path, "app: nonsense\nprotocol: {body: 3MiB}\n")] == ["PC205"]
 
 
 @pytest.mark.parametrize("key", ["use", "kind"])

@@ -1,4 +1,4 @@
-"""Whatever a file says, the answer is parts or findings with places, never anything else."""
+"""Whatever a file contains, the result is parts or findings with locations, never anything else."""
 
 from __future__ import annotations
 

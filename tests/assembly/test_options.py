@@ -14,7 +14,7 @@ from poolctl.config.load import load
 
 @dataclass
 class Part:
-    """A part with an option of each sort."""
+    """A part with an option of each kind."""
 
     target: Annotated[str, Field(min_length=1)]
     body: Annotated[int, "bytes", Field(ge=1)] = 1024

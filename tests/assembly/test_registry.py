@@ -63,7 +63,7 @@ def test_the_rules_know_the_facts_of_the_classes(app: str) -> None:
 
 
 def needed(part: type[Any]) -> list[str]:
-    """The options without which a part cannot be made."""
+    """The required options of a part."""
     return [
         field.name
         for field in fields(part)

@@ -13,7 +13,7 @@ Findings = Callable[..., list[Diagnostic]]
 
 @pytest.fixture
 def findings(tmp_path: Path) -> Findings:
-    """What load says of a text."""
+    """The findings about a text."""
 
     def of(text: str | bytes, sets: list[str] | None = None, listen: list[str] | None = None) -> list[Diagnostic]:
         file = tmp_path / "shop.yaml"

@@ -1,8 +1,8 @@
-"""Broken and unwise topologies as they come, and what their authors are told.
+"""Broken and unwise topologies as people write them, and what `validate` prints about them.
 
-``tests/broken`` has a file for each mistake, and beside it what ``poolctl validate --no-environment`` prints of it: the
-code, the place, the lines with carets, and the fix. Leading comments may give further arguments, and variables of the
-environment. To write a new one: add the file, run this module with BROKEN_UPDATE=1, and read what it says.
+``tests/broken`` has a file for each mistake, and next to it the output of ``poolctl validate --no-environment``: the
+code, the location, the lines with carets, and the fix. Leading comments may give further arguments and environment
+variables. To write a new one: add the file, run this module with BROKEN_UPDATE=1, and read the output.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from poolctl.config.codes import CODES
 FOLDER = Path(__file__).parents[1] / "broken"
 FILES = sorted(FOLDER.glob("*.yaml"))
 HEAD = re.compile(r"# (arguments|environment): (.*)\n")
-BELOW_CODE = re.compile(r"^ +\|[ ^]*~[ ~^]*\n", re.MULTILINE)  # marks in tracebacks, which Python 3.13 has more of
+BELOW_CODE = re.compile(r"^ +\|[ ^]*~[ ~^]*\n", re.MULTILINE)  # marks in tracebacks, of which Python 3.13 has more
 
 
-def said(file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
-    """What is printed of a file, and the exit code."""
-    told = dict(HEAD.findall(file.read_bytes().decode("latin-1")))
+def printed(file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int]:
+    """What is printed about a file, and the exit code."""
+    settings = dict(HEAD.findall(file.read_bytes().decode("latin-1")))
     for name in re.findall(r"\$\{?(\w+)", file.read_bytes().decode("latin-1")):
         monkeypatch.delenv(name, raising=False)
-    for assignment in shlex.split(told.get("environment", "")):
+    for assignment in shlex.split(settings.get("environment", "")):
         monkeypatch.setenv(*assignment.split("=", 1))
     monkeypatch.chdir(FOLDER)
-    arguments = ["validate", "--no-environment", file.name, *shlex.split(told.get("arguments", ""))]
+    arguments = ["validate", "--no-environment", file.name, *shlex.split(settings.get("arguments", ""))]
     done = CliRunner().invoke(cli, arguments)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     shown = done.stdout.replace(str(FOLDER), "/srv/shop").replace(sys.executable, "/usr/bin/python3")
@@ -46,7 +46,7 @@ def test_there_are_enough_files() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_what_is_printed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, status = said(file, monkeypatch)
+    shown, status = printed(file, monkeypatch)
     if os.environ.get("BROKEN_UPDATE"):
         file.with_suffix(".txt").write_text(shown)
     assert shown == file.with_suffix(".txt").read_text()
@@ -56,7 +56,7 @@ def test_what_is_printed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_finding_has_a_fix(file: Path) -> None:
-    """But those whose message is the fix: what was expected, or the several reasons that have one advice."""
+    """Except where the message is enough (what was expected), or several findings share one fix."""
     text = file.with_suffix(".txt").read_text()
     findings = re.split(r"\n\n(?=error|warning)", text.rpartition("\n\n")[0])
     assert findings

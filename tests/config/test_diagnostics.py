@@ -1,4 +1,4 @@
-"""Every code once, with its place (0-based line and columns) and what the reader is told."""
+"""Every code once, with its location (0-based line and columns) and its message."""
 
 from __future__ import annotations
 

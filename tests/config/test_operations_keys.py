@@ -1,4 +1,4 @@
-"""The keys about the host, the access log and proxies: what is wrong is said at its place."""
+"""The keys about the host, the access log and proxies: errors are reported at their locations."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def found(tmp_path: Path, app: str, text: str) -> list[str]:
     *(("echo", text, expected) for text, expected in WRONG_WITH_ECHO.items()),
 ])  # fmt: skip
 def test_what_is_wrong(tmp_path: Path, app: str, text: str, expected: str) -> None:
-    (said,) = found(tmp_path, app, text)
+    (finding,) = found(tmp_path, app, text)
     code, place, message = expected.split(" ", 2)
-    assert said.startswith(f"{code} {place} ")
-    assert message in said
+    assert finding.startswith(f"{code} {place} ")
+    assert message in finding
 
 
 def test_valid_values(tmp_path: Path) -> None:

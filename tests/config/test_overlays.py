@@ -1,4 +1,4 @@
-"""Files put over files: what is merged, what is replaced, what is taken away, and where each part was written."""
+"""Overlays: what is merged, replaced and removed, and the location of each value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file names is found from the folder of the file, wherever poolctl is started."""
+"""Paths in a file are relative to its folder, wherever poolctl is started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from poolctl.config.load import load
 APP = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"%s"]\n'
 
 
-def placed(*files: str, sets: tuple[str, ...] = ()) -> dict[str, Any]:
+def resolved(*files: str, sets: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values of paths in the topology of these files."""
     topology = load(files[0], sets, (), files[1:]).topology
     (address,) = topology.listen
@@ -60,7 +60,7 @@ def test_all_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: str, st
     (srv / "shop.yaml").write_text(SHOP % app)
     monkeypatch.chdir(other if start == "elsewhere" else srv)
     for name in {str(srv / "shop.yaml"), os.path.relpath(srv / "shop.yaml")}:
-        found = placed(name)
+        found = resolved(name)
         if start == "here":  # nothing changes, so messages say what was written
             public = "./public" if "./" in app else "public"
             tls = ("a.pem", "a.key", "word", "ca.pem", "b.pem")
@@ -84,7 +84,7 @@ def test_paths_of_overlays_and_options(tmp_path: Path, monkeypatch: pytest.Monke
     (srv / "shop.yaml").write_text(SHOP % "{static: public}")
     (etc / "live.yaml").write_text("pid_file: shop.pid\naccess_log: {to: stdout}\n")
     monkeypatch.chdir(here)
-    found = placed(str(srv / "shop.yaml"), "../etc/live.yaml", sets=("app.static=public",))
+    found = resolved(str(srv / "shop.yaml"), "../etc/live.yaml", sets=("app.static=public",))
     assert (found["app"], found["pid_file"], found["log"]) == ("public", f"{etc}/shop.pid", "stdout")
 
 
@@ -92,7 +92,7 @@ def test_with_a_directory_other_paths_are_relative_to_it(tmp_path: Path, monkeyp
     (tmp_path / "srv").mkdir()
     (tmp_path / "srv" / "shop.yaml").write_text("directory: site\n" + SHOP % "{static: public}")
     monkeypatch.chdir(tmp_path)
-    found = placed("srv/shop.yaml")
+    found = resolved("srv/shop.yaml")
     assert (found["directory"], found["app"], found["pid_file"]) == (f"{tmp_path}/srv/site", "public", "run/shop.pid")
 
 
@@ -105,7 +105,7 @@ def test_an_alias_elsewhere_keeps_its_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preload", [False, True])
 def test_modules_are_searched_in_the_folder_of_the_file_first(tmp_path: Path, preload: bool) -> None:
-    """Then from the working directory, which stays what it was."""
+    """Then in the working directory, which does not change."""
     for name in ("srv", "here"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "placed_app.py").write_text(APP % name)

@@ -1,4 +1,4 @@
-"""After a mistake in the syntax of one entry the others are read too, and nothing untrue is said of the one."""
+"""After a syntax error in one entry the others are read too, and there are no false findings about that entry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poolctl.config.diagnostic import Invalid
 from poolctl.config.sources import Inputs
 
 
-def told(text: str) -> list[str]:
+def reported(text: str) -> list[str]:
     """Code, line and the first words of all findings."""
     try:
         found = judge(Inputs("<text>", text=text)).errors
@@ -42,7 +42,7 @@ QUOTE, BRACKET = "the quote that opens here is not closed", "the bracket that op
     ],
 )
 def test_further_errors_are_reported(text: str, expected: list[str]) -> None:
-    found = told(text)
+    found = reported(text)
     assert [each for each, says in zip(found, expected, strict=True) if not each.startswith(says)] == []
 
 
@@ -52,7 +52,7 @@ def test_an_unreadable_entry_has_no_other_findings(key: str, wrong: str) -> None
     others = {"app": "demo", "umask": '"0022"', "preload": "true"}
     lines = [f"{each}: {value}\n" for each, value in others.items() if each != key]
     for text in (f"{key}: {wrong}\n{''.join(lines)}", f"{''.join(lines)}{key}: {wrong}\n"):
-        assert [each.split()[0] for each in told(text)] == ["PC101"], told(text)
+        assert [each.split()[0] for each in reported(text)] == ["PC101"], reported(text)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_an_unreadable_entry_has_no_other_findings(key: str, wrong: str) -> None
     ],
 )
 def test_dependent_entries_get_only_the_first_error(text: str) -> None:
-    assert len(told(text)) == 1
+    assert len(reported(text)) == 1

@@ -1,4 +1,4 @@
-"""Variables of the environment in values: the forms, the types, and what is said when one is missing."""
+"""Environment variables in values: the forms, the types, and the findings about missing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of other servers get a true answer, and a word is suggested only where it is right."""
+"""Keys of other servers get a correct answer, and a word is suggested only where it is right."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_words_with_another_meaning_are_not_suggested() -> None:
 
 @pytest.mark.parametrize("word", [*Topology.model_fields, *(word for axis in AXES for word in words(axis))])
 def test_every_typo_of_one_letter_gets_a_suggestion(word: str) -> None:
-    """Two letters in the wrong order, one missing, one too many; capitals and dashes do not count at all."""
+    """Two letters swapped, one missing, one extra; case and dashes do not count."""
     known = [*Topology.model_fields, *(each for axis in AXES for each in words(axis))]
     slips = {word.upper(), word.replace("-", "_"), f"{word}s", word[:-2] + word[-1] + word[-2], word[:-1]}
     for slip in slips - set(known):
@@ -192,8 +192,8 @@ def test_keys_of_other_servers(key: str, value: object, says: str) -> None:
 )
 def test_related_keys_get_one_line(around: dict[str, object], line: str) -> None:
     """Two lines that begin with the same key could not both be followed."""
-    told = {key: suggest_key(key, NESTED, around) for key in around if key not in Topology.model_fields}
-    assert [key for key, help_ in told.items() if line not in help_] == []
+    helps = {key: suggest_key(key, NESTED, around) for key in around if key not in Topology.model_fields}
+    assert [key for key, help_ in helps.items() if line not in help_] == []
 
 
 @pytest.mark.parametrize("word", ["prefork", "pre-fork", "PreForked", "pre_thread", "process"])
@@ -203,7 +203,7 @@ def test_the_word_of_a_pool_is_not_an_ownership(word: str) -> None:
     assert "ownership: leader/followers" in found
 
 
-# What files of other servers have as values, for whatever key.
+# Values that occur in the files of other servers, for any key.
 TEXTS = (
     "10m 10k 1g 10M 512K 1.5m 0 1 4 60 60s 1m 1h 1d 2w 100ms 1h30m off on yes no none unlimited -1 auto $CPU %k"
     " ${WORKERS} $(nproc) 0.0.0.0:80 *:80 unix:/run/x.sock :8000 [::]:80 unix:run/x.sock /run/x.sock localhost"
@@ -240,7 +240,7 @@ PLACEHOLDERS = {
 
 
 def findings_when_followed(help_: str) -> list[str]:
-    """Findings of a topology that has the line which a help says to write."""
+    """The findings about a topology with the line that a help says to write."""
     line = re.split("(?<=[\\w})]), (?:with|for) ", help_.removeprefix("write "))[0]
     for placeholder, example in PLACEHOLDERS.items():
         line = line.replace(placeholder, example)
@@ -258,9 +258,9 @@ def findings_when_followed(help_: str) -> list[str]:
 def test_a_fix_works_when_it_is_followed(place: str) -> None:
     """Whatever the value is: no fix leads to the next error."""
     keys = [key for key in KEYS if KEYS[key] == place]
-    told = {suggest_key(key, NESTED, {key: value}) for key in keys for value in VALUES}
-    fixes = {each for each in told if each.startswith("write ")}
-    assert fixes or not any(told), told
+    helps = {suggest_key(key, NESTED, {key: value}) for key in keys for value in VALUES}
+    fixes = {each for each in helps if each.startswith("write ")}
+    assert fixes or not any(helps), helps
     assert [wrong for each in sorted(fixes) for wrong in findings_when_followed(each)] == []
 
 

@@ -1,4 +1,4 @@
-"""Slips that leave valid YAML which says something else: each is told once, and the file is read as it was meant."""
+"""Typos that leave valid YAML with another meaning: each is reported once, and the file is read as it was meant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(folder: Path, text: str) -> Draft:
 
 
 def one(folder: Path, wrong: str, right: str, code: str) -> str:
-    """The message of the one finding, when the two are read alike otherwise."""
+    """The message of the only finding about the wrong file, which otherwise reads like the right one."""
     meant, found = read(folder, right), read(folder, wrong)
     assert meant.tree.report(meant.findings) == []
     (finding,) = found.tree.report(found.findings)

@@ -1,4 +1,4 @@
-"""The traps of YAML, one by one."""
+"""The pitfalls of YAML, one by one."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def _check_options(axis: str, name: str, found: type[Any]) -> None:
 
 
 def _type(hint: Any) -> str:
-    """The type about as it is written."""
+    """The type, roughly as written."""
     return str(hint) if get_args(hint) else getattr(hint, "__qualname__", str(hint))
 
 

@@ -1,4 +1,4 @@
-"""Whatever a valid topology asks of the host, the answer is findings with places, never an exception."""
+"""Whatever a valid topology needs from the host, the result is findings with locations, never an exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this host does not give, each with its place and fix; and nothing is left behind."""
+"""What this host does not provide, each with its location and a fix; and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _open_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter of these tests may be one below /root."""
+    """The interpreter of these tests may be installed under /root."""
     monkeypatch.setattr("poolctl.assembly.environment.interpreter.python_folders", list)
 
 
@@ -62,7 +62,7 @@ def one(text: str, *, app: bool = True) -> Diagnostic:
 
 
 def marked(finding: Diagnostic) -> str:
-    """The text below which the carets stand."""
+    """The text that the carets mark."""
     span = finding.place.span
     return finding.place.source.line(span.line)[span.column : span.end_column]
 
@@ -135,7 +135,7 @@ class TestAddress:
         assert marked(finding) in address
 
     def test_a_socket_that_systemd_would_pass(self, folder: Path) -> None:
-        """A note: whoever validates is not the service manager. `run` needs it."""
+        """A note, because validation is not started by the service manager. `run` needs the socket."""
         finding = one("app: demo\nlisten: fd://777\n")
         assert (finding.code, finding.severity) == ("PC405", "note")
         assert "Bad file descriptor" in finding.message
@@ -163,7 +163,7 @@ class TestAddress:
         )
 
     def test_the_oldest_of_several_holders(self, folder: Path) -> None:
-        """The others have the socket from that one."""
+        """The others inherited the socket from it."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             code = "import sys; print(flush=True); sys.stdin.read()"
             with subprocess.Popen(
@@ -177,7 +177,7 @@ class TestAddress:
 
     @as_root
     def test_in_use_by_another_user(self, folder: Path) -> None:
-        """Seen by root with its number and its user, and by others as far as the kernel's tables go."""
+        """Root sees its PID and user, others as much as the kernel's tables show."""
         code = (
             "import os, socket, sys; os.setuid(65534); s = socket.create_server(('127.0.0.1', 0));"
             "print(s.getsockname()[1], flush=True); sys.stdin.read()"
@@ -254,7 +254,7 @@ class TestApp:
         [("static: ./public", "create it, or name another"), ("cgi: ./run.sh", "create it, or name another")],
     )
     def test_the_fix_suits_the_kind_of_app(self, folder: Path, app: str, fix: str) -> None:
-        """A missing folder has no name of an app to check."""
+        """A missing folder is not the name of an app to check."""
         assert one(f"app: {{{app}}}\n").help == fix
 
     def test_a_file_is_not_a_folder(self, folder: Path) -> None:
@@ -370,7 +370,7 @@ class TestApp:
         wait_until(lambda: not status.exists() or "\nState:\tZ" in status.read_text(), "the end of the child")
 
     def test_leaves_no_daemon_behind(self, folder: Path) -> None:
-        """One that has left the app's process, its session and its group."""
+        """A daemon has left the session and the group of the app's process."""
         (folder / "shop.py").write_text(
             "import os, time\nreader, writer = os.pipe()\n"
             "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
@@ -463,7 +463,7 @@ class TestFiles:
     def test_a_python_that_the_user_cannot_read(
         self, monkeypatch: pytest.MonkeyPatch, mode: int, code: list[str]
     ) -> None:
-        """Also where the app imports what it needs only when it serves; passing through a folder is enough."""
+        """Even where the app imports what it needs only later; permission to pass through a folder is enough."""
         with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
             os.chmod(home, 0o755)
             library = Path(home, "root", "python", "lib")
@@ -485,7 +485,7 @@ class TestFiles:
 
     @as_root
     def test_a_closed_python_is_reported_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An app that fails for it has it in its help."""
+        """An app that fails because of it has it in its help."""
         with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
             os.chmod(home, 0o755)
             Path(home, "root", "lib").mkdir(parents=True)
@@ -631,7 +631,7 @@ class TestLimits:
         ],
     )
     def test_too_few_descriptors_to_start(self, folder: Path, more: str, needed: int) -> None:
-        """One less is an error of both commands, and with as many a server of them starts."""
+        """One less is an error for both commands, and with exactly as many the server starts."""
         pool = "" if more.startswith("pool") else "pool: {kind: process, size: 64}\n"
         Path("shop.yaml").write_text(f"app: demo\nlisten: tcp://127.0.0.1:0\n{pool}{more}\n")
         says = f"error[PC430]: the server needs {needed} descriptors to start, but only {needed - 1} are allowed"
@@ -707,7 +707,7 @@ class TestVariables:
         ["Asia/Kolkata", ":Europe/Berlin", "UTC", "CET-1CEST,M3.5.0,M10.5.0/3", "<+0530>-5:30", "EST5EDT", "", ZONE],
     )
     def test_a_time_zone(self, folder: Path, zone: str) -> None:
-        """A name, a rule, or a file (tzset(3)); and it has its effect."""
+        """A name, a rule or a file (tzset(3)), and it takes effect."""
         assert found(f"app: demo\nenvironment: {{TZ: '{zone}'}}\n") == []
 
     def test_paths_are_relative_to_the_directory(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every rule refuses what it should, for its reason; and there is always a way out."""
+"""Every rule refuses what it should, for its own reason, and there is always a valid choice nearby."""
 
 from __future__ import annotations
 

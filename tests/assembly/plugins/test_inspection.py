@@ -1,4 +1,4 @@
-"""What is found out of a plugin without importing it here: real files, forked processes."""
+"""Inspecting plugins without importing them in this process: real files, forked processes."""
 
 from __future__ import annotations
 

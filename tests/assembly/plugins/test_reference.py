@@ -1,4 +1,4 @@
-"""Where a plugin is: files as topologies name them, and entry points of what is installed."""
+"""Where a plugin is: files named by topologies, and entry points of installed distributions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_file_is_found_next_to_the_topology(tmp_path: Path) -> None:
 
 
 def distribution(folder: Path, name: str, entries: str, version: str = "1.0") -> None:
-    """What pip leaves behind of one."""
+    """Write the metadata of an installed distribution."""
     there = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     there.mkdir(parents=True)
     (there / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
