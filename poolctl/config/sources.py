@@ -25,7 +25,7 @@ class Inputs(NamedTuple):
     text: str | None = None  # the content of ``file``, which is then a name in <> instead of a path
 
 
-def read_source(path: str, otherwise: str = "poolctl init writes one") -> Source:
+def read_source(path: str, otherwise: str = "check the path; poolctl init writes a topology") -> Source:
     """The text of a file, or of standard input for "-": UTF-8 of at most MAX_BYTES.
 
     ``otherwise`` is the help for a file that does not exist. Raises Invalid, Unreadable.

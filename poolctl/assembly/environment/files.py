@@ -46,32 +46,35 @@ def inside(topology: Topology, path: str) -> str:
 def _directory(judgement: Judgement, topology: Topology, identity: Identity | None) -> Iterator[Diagnostic]:
     if not topology.directory:
         return
-    reason = ""
+    reason = fix = ""
     if not os.path.isdir(topology.directory):
-        reason = "there is no such folder"
+        reason, fix = "there is no such folder", "create it, or name another"
     else:
         with identity.acting() if identity else nullcontext():
             if not os.access(topology.directory, os.X_OK, effective_ids=True):
                 reason = f"user {topology.user or os.geteuid()} may not enter it"
+                fix = "let this user enter it and the folders above it, or name another"
     if reason:
         place = judgement.tree.at_value(("directory",))
         message = f"directory: {topology.directory} cannot be entered: {reason}"
-        yield Diagnostic("PC421", message, place, "create it, or name another")
+        yield Diagnostic("PC421", message, place, fix)
 
 
 def _pid_file(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]:
     path = os.path.abspath(inside(topology, topology.pid_file))
     place, folder = judgement.tree.at_value(("pid_file",)), os.path.dirname(path)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        reason = "this user may not write there" if os.path.isdir(folder) else f"there is no folder {folder}"
-        yield Diagnostic("PC422", f"pid_file: {path} cannot be written: {reason}", place, "create it, or name another")
+        reason, fix = f"there is no folder {folder}", "create the folder, or name another file"
+        if os.path.isdir(folder):
+            reason, fix = f"this user may not write to {folder}", "let this user write there, or name another file"
+        yield Diagnostic("PC422", f"pid_file: {path} cannot be written: {reason}", place, fix)
         return
     try:
         refuse_other(path)
     except FileNotFoundError:
         return
     except OSError as error:
-        yield Diagnostic("PC422", f"pid_file: {path} cannot be read: {error.strerror}", place, "name another")
+        yield Diagnostic("PC422", f"pid_file: {path} cannot be read: {error.strerror}", place, "name another file")
     except PoolctlError as error:
         message, _, fix = str(error).rpartition(": ")
         severity = "note" if "which runs" in message else "error"
@@ -82,24 +85,27 @@ def _access_log(judgement: Judgement, topology: Topology, identity: Identity | N
     assert topology.access_log is not None
     path = os.path.abspath(inside(topology, topology.access_log.to))
     with identity.acting() if identity else nullcontext():
-        reason = _unwritable(path)
+        reason, fix = _unwritable(path)
     if reason:
         as_user = f" as user {topology.user}" if identity and topology.user else ""
         place = judgement.tree.at_value(("access_log", "to"))
         message = f"access_log: {path} cannot be opened{as_user}: {reason}"
-        yield Diagnostic("PC423", message, place, "create its folder, and let this user write there")
+        yield Diagnostic("PC423", message, place, fix)
 
 
-def _unwritable(path: str) -> str:
-    """Why a file cannot be appended to or created; empty when it can."""
+def _unwritable(path: str) -> tuple[str, str]:
+    """Why a file cannot be appended to or created, and the fix; both empty when it can."""
+    denied = "Permission denied", "let this user write there, or name another file"
     try:
         if stat.S_ISDIR(os.stat(path).st_mode):
-            return "it is a folder"
-        return "" if os.access(path, os.W_OK, effective_ids=True) else "Permission denied"
+            return "it is a folder", "name a file in it"
+        return ("", "") if os.access(path, os.W_OK, effective_ids=True) else denied
     except FileNotFoundError:
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
-            return f"there is no folder {folder}"
-        return "" if os.access(folder, os.W_OK | os.X_OK, effective_ids=True) else "Permission denied"
+            return f"there is no folder {folder}", "create the folder, and let this user write there"
+        return ("", "") if os.access(folder, os.W_OK | os.X_OK, effective_ids=True) else denied
+    except PermissionError:
+        return denied
     except OSError as error:
-        return str(error.strerror)
+        return str(error.strerror), "name another file"

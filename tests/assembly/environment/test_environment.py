@@ -428,22 +428,23 @@ class TestApp:
 
 class TestFiles:
     @pytest.mark.parametrize(
-        ("text", "code", "says"),
+        ("text", "code", "says", "fix"),
         [
-            ("user: nobody-at-all", "PC420", 'no user "nobody-at-all"'),
-            ("group: nobody-at-all", "PC420", 'no group "nobody-at-all"'),
-            ("directory: /none", "PC421", "there is no such folder"),
-            ("pid_file: /none/shop.pid", "PC422", "there is no folder /none"),
-            ("pid_file: other", "PC422", "is there and is no PID file"),
-            ("access_log: {to: /none/access.log}", "PC423", "there is no folder /none"),
-            ("access_log: {to: /tmp}", "PC423", "it is a folder"),
+            ("user: nobody-at-all", "PC420", 'no user "nobody-at-all"', "create it"),
+            ("group: nobody-at-all", "PC420", 'no group "nobody-at-all"', "create it"),
+            ("directory: /none", "PC421", "there is no such folder", "create it"),
+            ("pid_file: /none/shop.pid", "PC422", "there is no folder /none", "create the folder"),
+            ("pid_file: other", "PC422", "other is there and is no PID file", ""),
+            ("access_log: {to: /none/access.log}", "PC423", "there is no folder /none", "create the folder"),
+            ("access_log: {to: /tmp}", "PC423", "it is a folder", "name a file in it"),
         ],
     )
-    def test_cannot_be_used(self, folder: Path, text: str, code: str, says: str) -> None:
+    def test_cannot_be_used(self, folder: Path, text: str, code: str, says: str, fix: str) -> None:
         Path("other").write_text("something else\n")
         finding = one(f"app: demo\n{text}\n")
         assert (finding.code, finding.severity) == (code, "error")
         assert says in finding.message
+        assert finding.help.startswith(fix)
         assert marked(finding) in text
 
     def test_a_missing_log_is_not_created(self, folder: Path) -> None:
@@ -452,8 +453,10 @@ class TestFiles:
     @as_root
     def test_with_the_rights_of_the_user(self, folder: Path) -> None:
         folder.chmod(0o700)
-        assert [each.code for each in found(f"app: demo\nuser: nobody\ndirectory: {folder}\n")] == ["PC421"]
-        assert [each.code for each in found("app: demo\nuser: nobody\naccess_log: {to: access.log}\n")] == ["PC423"]
+        closed = one(f"app: demo\nuser: nobody\ndirectory: {folder}\n")
+        assert (closed.code, closed.help.partition(" and")[0]) == ("PC421", "let this user enter it")
+        denied = one("app: demo\nuser: nobody\naccess_log: {to: access.log}\n")
+        assert (denied.code, denied.help.partition(",")[0]) == ("PC423", "let this user write there")
         assert os.geteuid() == 0
 
     @as_root
