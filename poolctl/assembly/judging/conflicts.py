@@ -25,14 +25,14 @@ class Conflicts:
         self,
         tree: Tree,
         choices: Mapping[str, Choice],
-        spoken: Sequence[Choice],
+        address_protocols: Sequence[Choice],
         given: Combination,
         schemes: Sequence[str] = (),
         only: Collection[Rule] | None = None,
     ) -> None:
         self.tree = tree
         self.choices = choices
-        self.spoken = spoken
+        self.address_protocols = address_protocols
         self.given = given
         self.schemes = schemes  # of each address
         self.only = only  # the rules that are reported; None: all
@@ -40,7 +40,7 @@ class Conflicts:
 
     def findings(self) -> Iterator[Diagnostic]:
         """A finding for each rule that refuses the combination; the first one has the help, which covers all."""
-        for choice in self.spoken:
+        for choice in self.address_protocols:
             if choice.name != self.whole.service.speaks:
                 other = replace(self.whole, service=replace(self.whole.service, protocol=choice.name))
                 (reason,) = (each.reason for each in fits(other) if each.axis == "protocol")

@@ -19,7 +19,7 @@ ABOUT = {
 UNENDABLE = {
     "thread": "a thread cannot be ended alone, and ending its process would end all other requests in it",
     "thread-per-connection": "a thread cannot be ended alone, and ending its process would end all other clients",
-    "process-per-connection": "a process that serves one client has no row in the scoreboard",
+    "process-per-connection": "requests are not timed in a process that serves a single client",
 }
 
 

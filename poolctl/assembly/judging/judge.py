@@ -78,7 +78,7 @@ class Judgement:
         for axis in choices:
             if axis in self._understood:
                 self._options(axis, self.choices[axis])
-        self.spoken = self._spoken()
+        self.address_protocols = self._address_protocols()
         self.combination = self._fit()
         if "app" in self._understood:
             pool = self.choices.get("pool", Choice("process")).name if self._known_pool else None
@@ -189,7 +189,7 @@ class Judgement:
             return _without(choice, ("size",))
         return choice
 
-    def _spoken(self) -> list[Choice]:
+    def _address_protocols(self) -> list[Choice]:
         """The protocols of single addresses."""
         found = []
         for index, entry in enumerate(_entries(self.tree)):
@@ -197,7 +197,7 @@ class Judgement:
             if not given or not isinstance(given, str | dict):
                 continue
             path: Path = ("listen", index, "protocol") if self.tree.has(("listen", index)) else ("listen", "protocol")
-            choice = self._spoken_at(given, path)
+            choice = self._protocol_at(given, path)
             if choice is None:
                 continue
             key = f"listen.{index}"
@@ -210,7 +210,7 @@ class Judgement:
                     self.made[key] = part
         return found
 
-    def _spoken_at(self, given: str | dict[str, Any], path: Path) -> Choice | None:
+    def _protocol_at(self, given: str | dict[str, Any], path: Path) -> Choice | None:
         """The protocol of one address; None where it cannot be determined."""
         if isinstance(given, str):
             return Choice(given, {}, path)
@@ -236,8 +236,8 @@ class Judgement:
                 self._found += Conflicts(self.tree, choices, (), likely, self._schemes(), rules).findings()
             return None
         whole = complete(given)
-        if self.spoken or fits(whole):
-            self._found += Conflicts(self.tree, self.choices, self.spoken, given, self._schemes()).findings()
+        if self.address_protocols or fits(whole):
+            self._found += Conflicts(self.tree, self.choices, self.address_protocols, given, self._schemes()).findings()
         return whole
 
     def _undecided(self) -> dict[str, Sequence[Any]]:
@@ -310,7 +310,7 @@ class Judgement:
             protocol=protocol,
             marks_requests=self._marks_requests(protocol),
             counts="concurrency" in app.options,
-            multiplexes=any(each.options.get("http2") for each in (chosen, *self.spoken) if each),
+            multiplexes=any(each.options.get("http2") for each in (chosen, *self.address_protocols) if each),
         )
 
     def _by_default(self, protocol: str, app: Choice) -> None:
