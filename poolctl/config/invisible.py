@@ -94,6 +94,7 @@ class _Harmless:
         self._comments: dict[int, int] = {}  # of each line, by its start: where its comment begins
 
     def at(self, index: int) -> bool:
+        """Whether a space at this index of the text does no harm."""
         if self._in_a_scalar(index):
             return True
         line = self.text.rfind("\n", 0, index) + 1

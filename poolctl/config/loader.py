@@ -196,9 +196,11 @@ class _Walk:
         self._open: set[int] = set()
 
     def report(self, code: str, message: str, node: Node, help_: str = "", related: tuple[Label, ...] = ()) -> None:
+        """Add a finding at a node."""
         self.findings.append(Diagnostic(code, message, place_of(self.source, node), help_, related))
 
     def values(self, node: Node) -> int:
+        """The number of values of a node with all aliases expanded. Visits it the first time."""
         if id(node) in self._open:
             self.endless = True
             self.report("PC107", "this value contains an alias to itself", node, "write the value instead of the alias")

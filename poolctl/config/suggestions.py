@@ -73,6 +73,7 @@ def suggest_key(path: str, nested: Mapping[str, type[BaseModel]], around: Any = 
 
 
 def without_dashes(key: str) -> str:
+    """The key in lower case, without dashes, underscores and spaces."""
     return re.sub("[-_ ]", "", key.lower())
 
 
