@@ -324,7 +324,7 @@ class TestApp:
     @pytest.mark.parametrize(
         ("code", "says"),
         [
-            ("import sys; sys.exit(3)", "left with exit code 3"),
+            ("import sys; sys.exit(3)", "exited with code 3"),
             ("import os; os._exit(4)", "exited with code 4"),
             ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by signal 9"),
         ],
