@@ -32,7 +32,7 @@ from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_unti
 from poolctl.runtime.serving_async.task_connection import TaskConnection
 from poolctl.runtime.serving_async.task_start import TaskStart
 from poolctl.runtime.system import threads
-from poolctl.runtime.system.poller import SelectorsPoller
+from poolctl.runtime.system.poller import Poller, SelectorsPoller
 from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -77,11 +77,24 @@ class AsyncConnectionLoop(ConnectionLoop):
     ``start``     begins a task, in a context of its own
     ``after``     the tasks whose response is complete and which go on: a drain waits for them too
     ``stopping``  where it stands between the stop and the end
+
+    ``clock``: seconds, monotonic. ``events``: the event loop; the best that there is, where none is given.
     """
 
-    def __init__(self, life: Life, timeouts: Timeouts, limit: int, app: AsyncApp, new: NewConnection) -> None:
-        super().__init__(life.lifeline, timeouts, limit, new)
-        self.events = make_event_loop()
+    def __init__(
+        self,
+        life: Life,
+        timeouts: Timeouts,
+        limit: int,
+        app: AsyncApp,
+        new: NewConnection,
+        *,
+        clock: Callable[[], float] = monotonic,
+        poller: Poller | None = None,
+        events: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(life.lifeline, timeouts, limit, new, clock=clock, poller=poller)
+        self.events = make_event_loop() if events is None else events
         self._app = app
         self._timer: asyncio.Handle | None = None
         self._late = None if timeouts.request is None else Overdue(timeouts.request)
@@ -192,7 +205,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         if self.after.fresh is not None:
             self.after.settle()
         self.before = self.now
-        self.now = now = monotonic()
+        self.now = now = self._clock()
         for fd, event in events:
             handler = handlers.get(fd)
             if handler is not None:

@@ -59,7 +59,8 @@ log = logging.getLogger("poolctl")
 
 
 class AsyncTaskExecutor(ABC):
-    """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in flight."""
+    """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in flight.
+    ``events``: the event loop; the best that there is, where none is given."""
 
     finished = False  # whatever happens to the front, its tasks end first
 
@@ -71,11 +72,12 @@ class AsyncTaskExecutor(ABC):
         timeouts: Timeouts,
         life: Life,
         sessions: Observer | None,
+        events: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.service = service
         self.timeouts = timeouts
         self._app = cast("ExchangeApp", service.app)
-        self.events = make_event_loop()
+        self.events = make_event_loop() if events is None else events
         self.lifespan: Any = self._app.life(self.events)
         self._reader = reader
         self._stop = life.stop
@@ -160,7 +162,7 @@ class AsyncTaskExecutor(ABC):
         ours: dict[Hashable, asyncio.Task[None]] = {
             lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
         }
-        for task in overdue.look(ours, monotonic()):
+        for task in overdue.look(ours, self.events.time()):
             log.error("a request takes longer than timeouts.request (%g s): cancelled", overdue.limit)
             self._of(task).refused = TOO_LATE
             task.cancel()
@@ -312,8 +314,9 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         listeners: list[Listener],
         returns: Returns,
         sessions: Observer | None,
+        events: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions, events)
         self._take = inbox.take
         self._returns = returns.writer
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
@@ -381,8 +384,9 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         life: Life,
         front: ThreadLendingFront,
         sessions: Observer | None,
+        events: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions, events)
         self._take = inbox.take_now
         self._front = front
 

@@ -102,6 +102,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             self._send(client, ticket, flags, request)
         except BaseException:  # nobody has it, so nothing would come back
             del lent[ticket]
+            self.expected_back.discard(ticket)
             client.ticket = 0
             raise
 
