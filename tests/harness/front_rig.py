@@ -1,6 +1,6 @@
 """A front that lends, in a loop with a fake poller and clock, and any number of clients; a test is its workers.
 
-    rig.client() --- a pair of sockets --- a held connection --- the front --- what it sends, and how it comes back
+rig.client() --- a pair of sockets --- a held connection --- the front --- what it sends, and how it comes back
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Client:
 
 
 class FrontRig:
-    """``kind``: of front. ``inboxes``: how many, each of one worker."""
+    """``kind``: of front. ``inboxes``: how many, each of one worker; ``slots``: tasks that each has at once."""
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class FrontRig:
         *,
         inbox: Callable[[int, memoryview, Sequence[memoryview]], Inbox] = ThreadInbox,
         inboxes: int = 1,
+        slots: int = 1,
         protocol: Protocol | None = None,
         dispatch: Dispatch | None = None,
         affinity: Affinity | None = None,
@@ -123,6 +124,8 @@ class FrontRig:
         self.protocol = protocol or Http()
         self.workers = [row() for _ in range(inboxes)]
         self.inboxes: list[Any] = [inbox(number, row(), [worker]) for number, worker in enumerate(self.workers)]
+        for one, worker in zip(self.inboxes, self.workers, strict=True):
+            one.hold([worker] * slots)
         self.router = Router(dispatch or SharedQueue(), affinity or Request(), self.inboxes, tasks)
         self.front: Any = kind(
             self.lifeline,
