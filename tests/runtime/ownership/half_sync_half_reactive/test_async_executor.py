@@ -1,0 +1,633 @@
+"""The task executors of apps that are awaited, in a real event loop whose clock jumps, with real inboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from harness.asgi_app import AnsweringAsgi, body, ok, start
+from harness.front_rig import FrontRig
+from harness.jumping_events import JumpingEvents
+from harness.no_descriptor import no_descriptor
+from harness.phase_rig import PEER, row
+from harness.task_rig import LONG_AGO, TaskRig, at_end, read
+
+from poolctl.errors import ClientGone
+from poolctl.runtime.channels.inbox import RingingInbox
+from poolctl.runtime.channels.parcel import FILE, KEPT, LAST, MISSED
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncProcessExecutor, AsyncThreadExecutor
+from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
+from poolctl.runtime.protocol.http.protocol import Http
+from poolctl.runtime.scoreboard import AFTER, DONE, FAILED, REQUESTS, SINCE, TAKEN, TICKET
+from poolctl.runtime.serving.leaving import LEFT_EARLY
+from poolctl.runtime.serving.phases import CLOSED, IDLE
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.serving_async import afterwork
+from poolctl.runtime.serving_async.stopping import CANCELLED, PRESSED, SERVING, TOLD
+from poolctl.runtime.timeouts import Timeouts
+
+GET = b"GET /path HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n"
+Does = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Rig(TaskRig):
+    """With an executor, and an app that answers each request by its path."""
+
+    def __init__(self, *, slots: int = 4, request: float | None = None, drain: float = 30.0) -> None:
+        super().__init__(Http())
+        self.seen: list[tuple[int, bytes]] = []
+        self.protocol.witness = lambda status, peer, line: self.seen.append((status, line))
+        self.app = AnsweringAsgi()
+        self.events = JumpingEvents()
+        self.slots = [row() for _ in range(slots)]
+        self.service = Service(self.app, self.protocol, self.row)
+        self.stop, self.stops = os.pipe()
+        life = Life(-1, drain, lambda: None, self.stop)
+        timeouts = Timeouts(request=request, drain=drain)
+        self.executor = AsyncProcessExecutor(
+            self.inbox, self.service, self.slots, timeouts, life, [self.listener], self.returns, None, self.events
+        )
+
+    def run(self, *, end: bool = True) -> None:
+        """Until all is done and the inbox has ended."""
+        if end:
+            self.end()
+        self.executor.run()
+        assert self.events.is_closed()
+        assert [slot[TICKET] for slot in self.slots] == [0] * len(self.slots)
+        assert self.row[TAKEN] == self.row[DONE]
+        assert self.row[SINCE] == self.row[AFTER] == 0
+
+    def close(self) -> None:
+        super().close()
+        os.close(self.stop)
+        if self.stops >= 0:
+            os.close(self.stops)
+
+    def begin_stop(self) -> None:
+        os.close(self.stops)
+        self.stops = -1
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Rig]]:
+    made: list[Rig] = []
+
+    def one(**options: Any) -> Rig:
+        made.append(Rig(**options))
+        return made[-1]
+
+    yield one
+    for rig in made:
+        rig.close()
+
+
+@pytest.fixture
+def rig(make: Callable[..., Rig]) -> Rig:
+    return make()
+
+
+def by_turns(*answers: Does) -> Does:
+    """The first request is answered by the first of these."""
+    left = iter(answers)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await next(left)(scope, receive, send)
+
+    return answer
+
+
+async def waits(seconds: float = 1.0) -> None:
+    """For a timer, so for everything else that is ready."""
+    await asyncio.sleep(seconds)
+
+
+# ---- served
+
+
+def test_served_and_kept(rig: Rig) -> None:
+    (first, one), (second, other) = rig.put(GET), rig.put(GET)
+    rig.run()
+    assert read(one).startswith(OK)
+    assert read(other).endswith(b"\r\n\r\nok")
+    assert rig.records() == [first << 2 | KEPT, second << 2 | KEPT]
+    assert (rig.row[TAKEN], rig.row[REQUESTS], rig.row[FAILED]) == (2, 2, 0)
+
+
+def test_many_at_once_each_with_its_ticket(rig: Rig) -> None:
+    seen: list[set[int]] = []
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await waits()
+        seen.append({slot[TICKET] >> 1 for slot in rig.slots} - {0})
+        await ok(scope, receive, send)
+
+    rig.app.answer = slow
+    tickets = [rig.put(GET)[0] for _ in range(6)]
+    rig.run()
+    assert seen[0] == set(tickets[:4])  # as many as it has slots; the rest lies in the inbox for others
+    assert rig.records() == [ticket << 2 | KEPT for ticket in tickets]
+
+
+@pytest.mark.parametrize(("flags", "header"), [(LAST, ()), (0, ((b"connection", b"close"),))])
+def test_not_kept(rig: Rig, flags: int, header: Any) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(200, (b"content-length", b"2"), *header))
+        await send(body(b"ok"))
+
+    rig.app.answer = answer
+    ticket, client = rig.put(GET, flags)
+    rig.run()
+    assert rig.records() == [ticket << 2]
+    assert read(client).endswith(b"ok")
+    assert at_end(client)
+
+
+def test_complete_before_the_app_returns(rig: Rig) -> None:
+    """The connection is back, and its slot free for another, while the app goes on."""
+    found: list[Any] = []
+
+    async def goes_on(scope: Any, receive: Any, send: Any) -> None:
+        await waits()
+        await ok(scope, receive, send)
+        found.append(rig.records())
+        found.append([slot[TICKET] for slot in rig.slots])
+        await waits(1000)
+        found.append(rig.row[AFTER])
+
+    rig.app.answer = goes_on
+    ticket, _ = rig.put(GET)
+    rig.run()
+    assert found == [[ticket << 2 | KEPT], [0] * 4, 1]
+    assert rig.row[REQUESTS] == 1
+
+
+def test_too_many_that_go_on_hold_their_connections(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(afterwork, "ROOM", 1)
+    found: list[Any] = []
+
+    async def goes_on(scope: Any, receive: Any, send: Any) -> None:
+        await waits()
+        await ok(scope, receive, send)
+        found.append(rig.records())
+        await waits(1000)
+
+    rig.app.answer = goes_on
+    (first, _), (second, client) = rig.put(GET), rig.put(GET)
+    rig.run()
+    assert found == [[first << 2 | KEPT], []]
+    assert rig.records() == [second << 2 | KEPT]
+    assert read(client).endswith(b"ok")
+
+
+def test_a_body_in_a_file_is_read_in_pieces(rig: Rig) -> None:
+    pieces: list[bytes] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            pieces.append(message["body"])
+            more = message["more_body"]
+        await ok(scope, receive, send)
+
+    rig.app.answer = answer
+    with tempfile.TemporaryFile() as file:
+        file.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+        file.seek(0)
+        ticket, _ = rig.put(b"", FILE, file=file.fileno())
+        unread, client = rig.put(b"", FILE, file=file.fileno())
+    rig.app.answer = by_turns(answer, ok)
+    rig.run()
+    assert b"".join(pieces) == b"x" * 200_000
+    assert len(pieces) > 2
+    assert ticket << 2 | KEPT in rig.records()
+    assert unread
+
+
+def test_a_body_that_nobody_reads(rig: Rig) -> None:
+    """It has come whole, so the next request begins behind it; but not for this conversation."""
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+    (first, _), (second, client) = rig.put(request), rig.put(GET)
+    rig.run()
+    assert rig.records() == [first << 2 | KEPT, second << 2 | KEPT]
+    assert read(client).endswith(b"ok")
+
+
+def test_what_the_client_does_not_take_goes_back_in_a_file(rig: Rig) -> None:
+    data = bytes(range(256)) * 4000
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(200, (b"content-length", b"%d" % len(data))))
+        await send(body(data))
+
+    rig.app.answer = answer
+    ticket, client = rig.put(GET)
+    rig.run()
+    record, left = rig.left()
+    assert record == ticket << 2 | KEPT
+    assert (read(client) + left).endswith(data)
+
+
+def test_a_stream_waits_for_its_client(rig: Rig) -> None:
+    """Who sends in pieces is not let run ahead; one that reads nothing for timeouts.write is gone."""
+    sent: list[int] = []
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        for number in range(1000):
+            await send(body(bytes(100_000), more=True))
+            sent.append(number)
+
+    rig.app.answer = stream
+    ticket, client = rig.put(GET)
+    rig.run()
+    assert len(sent) < 10
+    assert rig.records() == [ticket << 2]
+    assert rig.row[FAILED] == 0
+    assert len(read(client)) > 0
+
+
+def test_a_stream_goes_on_when_its_client_reads(rig: Rig) -> None:
+    read_so_far = bytearray()
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        for _ in range(5):
+            asyncio.get_running_loop().call_soon(lambda: read_so_far.extend(read(client)))
+            await send(body(b"x" * 8000, more=True))
+        await send(body())
+
+    rig.app.answer = stream
+    ticket, client = rig.put(GET)
+    reading = rig.events.call_later
+
+    def look() -> None:
+        read_so_far.extend(read(client))
+        if len(read_so_far) < 40_000:
+            reading(0.001, look)
+
+    look()
+    rig.run()
+    record, left = rig.left() if not rig.records() else (ticket << 2 | KEPT, b"")
+    whole = bytes(read_so_far) + read(client) + left
+    assert whole.count(b"x") == 40_000
+    assert record == ticket << 2 | KEPT
+
+
+# ---- not served
+
+
+def test_a_client_that_left_while_its_request_waited(rig: Rig) -> None:
+    ticket, _ = rig.put(GET, age=LONG_AGO, gone=True)
+    patient, client = rig.put(GET, age=LONG_AGO)
+    rig.run()
+    assert rig.seen == [(LEFT_EARLY, b"GET /path HTTP/1.1")]
+    assert rig.records() == [ticket << 2, patient << 2 | KEPT]
+    assert read(client).endswith(b"ok")
+    assert rig.row[REQUESTS] == 1
+
+
+@pytest.mark.parametrize("filed", [True, False])
+def test_a_connection_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.LogCaptureFixture, filed: bool) -> None:
+    with tempfile.TemporaryFile() as file:
+        ticket, client = rig.put(b"", FILE, file=file.fileno()) if filed else rig.put(GET)
+    with no_descriptor():
+        rig.executor._ready()
+    rig.run()
+    assert rig.records() == [ticket << 2 | MISSED]
+    assert read(client) == b""
+    assert "no descriptor is left" in caplog.text
+
+
+def test_a_request_that_is_none(rig: Rig) -> None:
+    (bad, client), (good, _) = rig.put(b"GET / HTTP/9.9\r\n\r\n"), rig.put(GET)
+    rig.run()
+    assert read(client).startswith(b"HTTP/1.1 505")
+    assert rig.records() == [bad << 2, good << 2 | KEPT]
+    assert rig.seen == [(505, b"GET / HTTP/9.9")]
+
+
+def test_what_cannot_be_taken_costs_nobody_else(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.inbox.put(b"no message of a front")
+    ticket, client = rig.put(GET)
+    rig.run()
+    assert rig.records() == [ticket << 2 | KEPT]
+    assert read(client).endswith(b"ok")
+    assert "a task cannot be taken" in caplog.text
+
+
+# ---- apps that do not answer
+
+
+async def raises(scope: Any, receive: Any, send: Any) -> None:
+    raise KeyError("x")
+
+
+async def raises_later(scope: Any, receive: Any, send: Any) -> None:
+    await waits()
+    raise KeyError("x")
+
+
+async def says_nothing(scope: Any, receive: Any, send: Any) -> None:
+    await waits()
+
+
+async def begins(scope: Any, receive: Any, send: Any) -> None:
+    await send(start(200, (b"content-length", b"2")))
+    await send(body(b"o", more=True))
+
+
+async def sees_it_gone(scope: Any, receive: Any, send: Any) -> None:
+    raise RuntimeError("wrapped") from ClientGone("left")
+
+
+@pytest.mark.parametrize(
+    ("does", "words", "failed"),
+    [
+        (raises, b"HTTP/1.1 500", 1),
+        (raises_later, b"HTTP/1.1 500", 1),
+        (says_nothing, b"HTTP/1.1 500", 1),
+        (begins, b"HTTP/1.1 200", 1),
+        (sees_it_gone, b"", 0),
+    ],
+)
+def test_an_app_that_does_not_answer(rig: Rig, does: Does, words: bytes, failed: int) -> None:
+    rig.app.answer = by_turns(does, ok)
+    (wrong, client), (right, _) = rig.put(GET), rig.put(GET)
+    rig.run()
+    assert read(client)[:12] == words
+    assert at_end(client)
+    assert set(rig.records()) == {wrong << 2, right << 2 | KEPT}
+    assert (rig.row[REQUESTS], rig.row[FAILED]) == (2, failed)
+
+
+def test_what_raises_after_the_response(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await ok(scope, receive, send)
+        await waits()
+        raise KeyError("x")
+
+    rig.app.answer = answer
+    ticket, client = rig.put(GET)
+    rig.run()
+    assert rig.records() == [ticket << 2 | KEPT]
+    assert read(client).endswith(b"ok")
+    assert rig.row[FAILED] == 1
+    assert "after its response" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_would_end_an_event_loop_ends_no_worker(rig: Rig, error: type[BaseException]) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await waits()
+        raise error
+
+    rig.app.answer = by_turns(answer, ok)
+    (wrong, client), (right, _) = rig.put(GET), rig.put(GET)
+    rig.run()
+    assert read(client).startswith(b"HTTP/1.1 500")
+    assert set(rig.records()) == {wrong << 2, right << 2 | KEPT}
+
+
+# ---- timeouts.request
+
+
+def test_a_request_that_takes_too_long(make: Callable[..., Rig], caplog: pytest.LogCaptureFixture) -> None:
+    rig = make(request=2.0)
+    cleaned: list[float] = []
+    began = rig.events.time()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await waits(1000)
+        finally:
+            cleaned.append(rig.events.time() - began)
+
+    rig.app.answer = by_turns(slow, ok)
+    (late, client), (right, _) = rig.put(GET), rig.put(GET)
+    rig.run()
+    assert read(client).startswith(b"HTTP/1.1 504")
+    assert set(rig.records()) == {late << 2, right << 2 | KEPT}
+    assert cleaned[0] > 2.0
+    assert rig.row[FAILED] == 1
+    assert "timeouts.request (2 s): cancelled" in caplog.text
+
+
+def test_an_app_that_swallows_its_cancellation(make: Callable[..., Rig]) -> None:
+    """Its client is answered, its slot is free, and it is waited for at the end."""
+    rig = make(request=2.0, slots=1)
+    done: list[str] = []
+
+    async def deaf(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await waits(1000)
+        except asyncio.CancelledError:
+            await waits(1000)
+            done.append("deaf")
+
+    async def next_one(scope: Any, receive: Any, send: Any) -> None:
+        done.append("next")
+        await ok(scope, receive, send)
+
+    rig.app.answer = by_turns(deaf, next_one)
+    (late, client), (right, _) = rig.put(GET), rig.put(GET)
+    rig.run()
+    assert read(client).startswith(b"HTTP/1.1 504")
+    assert rig.records() == [late << 2, right << 2 | KEPT]
+    assert done == ["next", "deaf"]
+
+
+def test_an_app_that_answers_in_spite_of_it(make: Callable[..., Rig]) -> None:
+    rig = make(request=2.0)
+
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await waits(1000)
+        except asyncio.CancelledError:
+            await ok(scope, receive, send)
+
+    rig.app.answer = stubborn
+    _, client = rig.put(GET)
+    rig.run()
+    assert read(client).endswith(b"ok")
+
+
+# ---- the stop
+
+
+def test_the_steps_of_a_stop(make: Callable[..., Rig]) -> None:
+    rig = make(drain=10.0)
+    steps: list[Any] = []
+
+    async def open_stream(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(body(b"x", more=True))
+        await receive()
+        rig.begin_stop()
+        steps.append(((await receive())["type"], rig.executor.stopping.step))
+
+    async def listens_beside(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        listener = asyncio.create_task(receive())
+        steps.append(((await listener)["type"], rig.executor.stopping.step))
+        await ok(scope, receive, send)
+
+    async def works(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await waits(1000)
+        finally:
+            steps.append(("cancelled", rig.executor.stopping.step))
+
+    rig.app.answer = by_turns(open_stream, listens_beside, works)
+    clients = [rig.put(GET)[1] for _ in range(3)]
+    assert rig.executor.stopping.step == SERVING
+    rig.run()
+    assert steps == [("http.disconnect", TOLD), ("http.disconnect", PRESSED), ("cancelled", CANCELLED)]
+    assert [read(client)[:12] for client in clients] == [b"HTTP/1.1 200", b"HTTP/1.1 200", b"HTTP/1.1 503"]
+
+
+def test_a_request_that_only_waits_for_the_end_is_told_first(make: Callable[..., Rig]) -> None:
+    rig = make(drain=10.0)
+    steps: list[int] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        rig.begin_stop()
+        await receive()
+        steps.append(rig.executor.stopping.step)
+
+    rig.app.answer = answer
+    _, client = rig.put(GET)
+    rig.run()
+    assert steps == [TOLD]
+    assert read(client).startswith(b"HTTP/1.1 503")
+
+
+def test_what_goes_on_after_its_response_is_cancelled_too(make: Callable[..., Rig]) -> None:
+    rig = make(drain=10.0)
+    cleaned: list[int] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await ok(scope, receive, send)
+        rig.begin_stop()
+        try:
+            await waits(1000)
+        finally:
+            cleaned.append(rig.executor.stopping.step)
+            await waits(0.01)  # its clean-up is not cancelled
+            cleaned.append(-1)
+
+    rig.app.answer = answer
+    ticket, _ = rig.put(GET)
+    rig.run()
+    assert cleaned == [CANCELLED, -1]
+    assert rig.records() == [ticket << 2 | KEPT]
+
+
+def test_a_client_that_breaks_off_is_noticed(rig: Rig) -> None:
+    heard: list[str] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        client.close()
+        heard.append((await receive())["type"])
+        with pytest.raises(ClientGone):
+            await send(start())
+            await send(body(b"x"))
+
+    rig.app.answer = answer
+    ticket, client = rig.put(GET)
+    rig.run()
+    assert heard == ["http.disconnect"]
+    assert rig.records() == [ticket << 2]
+    assert rig.row[FAILED] == 0
+
+
+# ---- what is freed whatever fails
+
+
+class BrokenEntries:
+    """An access log that fails."""
+
+    observer: Any = None
+
+    def observe(self) -> Any:
+        return None
+
+    def note(self, request: Any, sent: Any, took: int, now: int) -> None:
+        raise OSError("the disk is full")
+
+
+def test_a_slot_is_free_whatever_fails_at_the_end(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.service.entries = BrokenEntries()
+    tickets = [rig.put(GET)[0] for _ in range(6)]  # more than slots
+    rig.run()
+    assert rig.records() == [ticket << 2 for ticket in tickets]
+    assert "the disk is full" in caplog.text
+
+
+def test_descriptors_that_a_forked_child_is_not_to_have(rig: Rig) -> None:
+    found: list[set[int]] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await waits()
+        found.append(rig.executor.descriptors())
+        await ok(scope, receive, send)
+
+    rig.app.answer = answer
+    rig.put(GET)
+    rig.run()
+    assert len(found[0]) == 2  # its poller, and the connection
+
+
+# ---- in the process of the front
+
+
+class ThreadRig(FrontRig):
+    """A front, and an executor that serves what it has lent."""
+
+    def __init__(self) -> None:
+        super().__init__(ThreadLendingFront, inbox=RingingInbox)
+        self.app = AnsweringAsgi()
+        self.service = Service(self.app, self.protocol, self.workers[0])
+        self.events = JumpingEvents()
+        life = Life(-1, 30.0, lambda: None)
+        self.executor = AsyncThreadExecutor(
+            self.inboxes[0], self.service, [row(), row()], Timeouts(), life, self.front, None, self.events
+        )
+
+    def serve(self) -> None:
+        """What is there; then the front looks what has come back."""
+        self.inboxes[0].end()
+        self.executor.run()
+        back = self.front.handlers[self.front._heard.fileno()]
+        self.front.deliver(back, 1, None)
+
+    def close(self) -> None:
+        super().close()
+        self.inboxes[0].writer.close()
+        self.inboxes[0].reader.close()
+
+
+def test_between_threads(caplog: pytest.LogCaptureFixture) -> None:
+    rig = ThreadRig()
+    rig.app.answer = by_turns(ok, raises, ok)
+    kept, wrong, unread = rig.client(), rig.client(GET), rig.client()
+    kept.send(GET)
+    unread.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+    rig.serve()
+    assert [client.read()[:12] for client in (wrong, kept, unread)] == [
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 500",
+        b"HTTP/1.1 200",
+    ]
+    assert sorted(client.phase.name for client in (kept, wrong, unread)) == [CLOSED.name, IDLE.name, IDLE.name]
+    assert PEER.client_port
+    rig.close()
