@@ -13,7 +13,6 @@ from typing import Any
 
 from harness.fake_poller import Events, FakeClock, FakePoller
 from harness.phase_rig import PEER, TIMEOUTS, NotedFront, row
-
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.channels.inbox import Inbox, ThreadInbox

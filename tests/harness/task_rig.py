@@ -10,7 +10,6 @@ from time import monotonic
 from typing import Any
 
 from harness.phase_rig import PEER, row
-
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.inbox import ProcessInbox
 from poolctl.runtime.channels.parcel import HEAD, PART, RECORD, introduction

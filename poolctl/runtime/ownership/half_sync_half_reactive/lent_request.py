@@ -106,8 +106,8 @@ class LentRequest(Sending):
         if isinstance(self._data, bytes):
             conversation.receive(self._data)
         else:
-            while not conversation.requests and not conversation.failure:
-                conversation.receive(self._data.read(PIECE))
+            while not conversation.requests and not conversation.failure and (piece := self._data.read(PIECE)):
+                conversation.receive(piece)
         if self._flags & ENDED and isinstance(self._data, bytes):
             conversation.ended()
         if not conversation.requests:
