@@ -549,8 +549,8 @@ def test_a_client_that_breaks_off_is_noticed(rig: Rig) -> None:
         await receive()
         client.close()
         heard.append((await receive())["type"])
+        await send(start())
         with pytest.raises(ClientGone):
-            await send(start())
             await send(body(b"x"))
 
     rig.app.answer = answer
