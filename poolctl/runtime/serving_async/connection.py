@@ -252,7 +252,6 @@ class AsyncConnection(TaskConnection):
         if service.entries is not None and (self.began or not refusal):  # what is turned away has a line of its own
             service.note(self.request, self.observer if self.began else None, self._started)
         self.task = self.exchange = None
-        self.phase = IDLE
         self.since = self.loop.now
         if self._waited:
             self.notify()
@@ -263,12 +262,14 @@ class AsyncConnection(TaskConnection):
             body.fail()
             conversation.inflow = None
         if not keep or self.client is GONE:
-            self._end(refusal, unread=unread)
+            self._end(0 if self.began else refusal, unread=unread)
         elif self.outbound is not None:
             self.phase = SENDING
             self.loop.modify(self, OUT)
-        elif not self._answering and (conversation.requests or self._has_more()):
-            self.loop.soon(self, self._go_on)  # not in the middle of a step of the app
+        else:
+            self.phase = IDLE
+            if not self._answering and (conversation.requests or self._has_more()):
+                self.loop.soon(self, self._go_on)  # not in the middle of a step of the app
 
     def _end(self, refusal: int, *, unread: bool) -> None:
         """The connection is not kept. ``refusal``: the status of what was not answered; ``unread``: the client is still
@@ -277,11 +278,13 @@ class AsyncConnection(TaskConnection):
         unread = unread or bool(requests)
         requests.clear()
         self.leaving = True
-        if refusal and not self.began:
-            self.turn_away(refusal, self.service, self.line.encode("latin-1") if self.refused else None)
-        elif self.outbound is not None and self.client is not GONE:
+        if self.outbound is not None and self.client is not GONE and not refusal:
             self.phase = FINISHING
             self.loop.modify(self, OUT)
+            return
+        self.phase = IDLE  # nothing keeps it from its end any more
+        if refusal:
+            self.turn_away(refusal, self.service, self.line.encode("latin-1") if self.refused else None)
         elif unread and self.client is HERE:
             self.linger()
         else:
