@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -407,10 +408,8 @@ def test_a_request_that_takes_too_long(make: Callable[..., AsyncRig], gate: Gate
 def test_an_app_that_swallows_its_cancellation(make: Callable[..., AsyncRig]) -> None:
     async def deaf(scope: Any, receive: Any, send: Any) -> None:
         for _ in range(2):
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(1000)
-            except asyncio.CancelledError:
-                pass
 
     rig = make(deaf, request=2.0)
     client = Client(rig)
