@@ -144,7 +144,7 @@ def test_a_connection_that_cannot_be_made(make: Callable[..., LoopRig], caplog: 
     assert connection is None
     assert at_end(client)
     assert rig.loop.open == 0
-    assert rig.counts() == (1, 1, 0, 0)
+    assert rig.counts() == (1, 1, 0, 1)
     assert "no room" in caplog.text
 
 
@@ -185,7 +185,7 @@ def test_who_ends_in_the_door_is_counted_once(rig: LoopRig) -> None:
     other, _ = rig.newcomer()
     assert at_end(other)
     assert rig.loop.open == 0
-    assert rig.counts() == (2, 2, 0, 0)
+    assert rig.counts() == (2, 2, 0, 1)
 
 
 # ---- which connection

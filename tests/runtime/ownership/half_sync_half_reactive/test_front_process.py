@@ -14,7 +14,7 @@ from harness.no_descriptor import no_descriptor
 from poolctl.runtime.affinity.header import Header
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.inbox import KIND, LEVEL, ProcessInbox
-from poolctl.runtime.channels.notices import BEGAN, IDLE, JOINED, LEFT, LOST, NOTICE, OVERDUE, Notices
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, NOTICE, OVERDUE, Notices
 from poolctl.runtime.channels.parcel import FILE, HEAD, KEPT, MISSED, PART, RECORD
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
@@ -23,8 +23,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import DONE, SENT, TAKEN, TICKET
-from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, SENDING
-from poolctl.runtime.serving.phases import IDLE as AT_HOME
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, SENDING
 from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import HUP, IN
 
@@ -167,7 +166,7 @@ def test_kept_and_nobody_hurries(rig: Rig) -> None:
     assert rig.returns.reader not in rig.front.handlers  # it does not wake the front
     rig.clock.now = rig.front.now = rig.clock.now + 7
     rig.front.before_events()
-    assert client.phase is AT_HOME
+    assert client.phase is IDLE
     assert client.connection.since == rig.clock.now
     assert not rig.front.lent
 
@@ -181,7 +180,7 @@ def test_many_records_are_read_at_once(rig: Rig) -> None:
     rig.tell(closed.ticket)
     rig.tell(missed.ticket, MISSED)
     rig.front.before_events()
-    assert [each.phase for each in (kept, closed, missed)] == [AT_HOME, CLOSED, CLOSED]
+    assert [each.phase for each in (kept, closed, missed)] == [IDLE, CLOSED, CLOSED]
     assert closed.read() == b""
     assert missed.read().startswith(b"HTTP/1.1 503")
     assert not rig.front.lent
@@ -219,7 +218,7 @@ def test_leftovers_are_sent_on(rig: Rig, keep: bool) -> None:
     rig.left()
     assert client.phase is (SENDING if keep else FINISHING)
     assert client.read() == REST
-    assert client.phase is (AT_HOME if keep else CLOSED)
+    assert client.phase is (IDLE if keep else CLOSED)
 
 
 def test_leftovers_of_a_front_that_died_are_closed(rig: Rig) -> None:
@@ -252,7 +251,7 @@ def test_desertion(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.tell(back.ticket, KEPT)
     rig.desert()
     rig.front.deliver(rig.front.handlers[rig.returns.urgent_reader], HUP, None)
-    assert back.phase is AT_HOME
+    assert back.phase is IDLE
     assert lost.phase is CLOSED
     assert lost.read() == b""  # nobody knows whether a part of its answer was sent
     assert rig.front.finished
@@ -297,7 +296,7 @@ def test_a_task_that_a_worker_took_and_never_noted(rig: Rig) -> None:
     """It died between its receiving a message and its writing that down: a recount finds out which one it was."""
     lost, taken, lies = rig.lent(), rig.lent(), rig.lent()
     rig.inboxes[0].take()
-    rig.notice(IDLE, 0)
+    rig.notice(DIED_IDLE, 0)
     rig.take()  # by its successor
     rig.sweep(0.5)
     rig.sweep(0.5)
@@ -307,7 +306,7 @@ def test_a_task_that_a_worker_took_and_never_noted(rig: Rig) -> None:
     for _ in range(3):
         rig.sweep(0.5)
     assert lost.read().startswith(b"HTTP/1.1 502")
-    assert taken.phase is AT_HOME
+    assert taken.phase is IDLE
     assert lies.phase is ANSWERING
     assert not rig.front.recounts
     assert rig.inboxes[0].row[SENT] == 2  # what was lost counts no more
@@ -332,7 +331,7 @@ def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., Rig]) 
     first, second, third = rig.lent(), rig.lent(), rig.lent()
     assert [len(rig.router.waiting), *(inbox.waiting for inbox in rig.inboxes)] == [1, 1, 1]
     rig.inboxes[0].put(HEAD.pack(12345, 0, 0, 0.0), (0,))  # of a front that died
-    rig.notice(IDLE, 0)
+    rig.notice(DIED_IDLE, 0)
     rig.notice(LEFT, 0)
     assert [parcel.item[: HEAD.size] for parcel in rig.router.waiting] == [
         HEAD.pack(each.ticket, 0, len(each.connection.intro), rig.clock.now) for each in (first, third)
