@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,74 +21,7 @@ from poolctl.runtime.system.poller import HUP, IN, OUT
 from poolctl.runtime.timeouts import Timeouts
 
 pytest.importorskip("h2")
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset
-
-
-class Client:
-    """The other side of HTTP/2. ``events``: all that came, by stream; those of the connection are 0's."""
-
-    def __init__(self, rig: AsyncRig, window: int = 1 << 24) -> None:
-        self.rig = rig
-        rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
-        self.h2 = H2Connection(H2Configuration(client_side=True))
-        self.h2.initiate_connection()
-        self.h2.increment_flow_control_window(window)
-        self.events: dict[int, list[Any]] = {}
-        self.say()
-        self.hear()
-
-    def say(self) -> None:
-        data = self.h2.data_to_send()
-        if data:
-            self.rig.send(data)
-
-    def ask(
-        self, number: int, path: str = "/", *, data: bytes | None = None, end: bool = True, hears: bool = True
-    ) -> None:
-        """A request; with ``data`` it has a body, of which ``end`` says whether this is all. ``hears``: it reads."""
-        method = "GET" if data is None else "POST"
-        head = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "a")]
-        self.h2.send_headers(number, head, end_stream=data is None)
-        if data is not None:
-            self.h2.send_data(number, data, end_stream=end)
-        self.say()
-        if hears:
-            self.hear()
-
-    def hear(self) -> None:
-        """Everything that can come now."""
-        while data := self.rig.read():
-            self.take(data)
-            self.rig.event(OUT)
-
-    def take(self, data: bytes) -> None:
-        for event in self.h2.receive_data(data):
-            self.events.setdefault(getattr(event, "stream_id", None) or 0, []).append(event)
-            if isinstance(event, DataReceived):
-                self.h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
-        self.say()
-
-    def answer(self, number: int) -> tuple[int, bytes]:
-        """(status, body) as far as it has come; 0: no head has."""
-        self.hear()
-        events = self.events.get(number, [])
-        head = next((event for event in events if isinstance(event, ResponseReceived)), None)
-        status = int(dict(head.headers)[b":status"]) if head is not None else 0  # type: ignore[arg-type]
-        return status, b"".join(event.data for event in events if isinstance(event, DataReceived))
-
-    def ended(self, number: int) -> str:
-        """How a stream did."""
-        self.hear()
-        kinds = [type(event) for event in self.events.get(number, [])]
-        return "whole" if StreamEnded in kinds else "reset" if StreamReset in kinds else ""
-
-    @property
-    def gone_away(self) -> bool:
-        """Whether a GOAWAY came."""
-        self.hear()
-        return any(isinstance(event, ConnectionTerminated) for event in self.events.get(0, []))
+from harness.http2_client import Http2Client  # needs it
 
 
 class Gate:
@@ -149,7 +81,7 @@ def counts(rig: AsyncRig) -> tuple[int, int]:
 
 def test_it_takes_over_what_began_as_another(make: Callable[..., AsyncRig], steps: list[Step]) -> None:
     rig = make()
-    client = Client(rig)
+    client = Http2Client(rig)
     assert rig.phase is IDLE
     client.ask(1)
     assert client.answer(1) == (200, b"ok")
@@ -161,7 +93,7 @@ def test_it_takes_over_what_began_as_another(make: Callable[..., AsyncRig], step
 
 def test_streams_are_answered_at_the_same_time(make: Callable[..., AsyncRig], gate: Gate) -> None:
     rig = make(gate)
-    client = Client(rig)
+    client = Http2Client(rig)
     for number, path in ((1, "/a"), (3, "/b"), (5, "/c")):
         client.ask(number, path)
     assert rig.phase is ANSWERING
@@ -181,7 +113,7 @@ def test_a_stream_ends_before_its_app_returns(make: Callable[..., AsyncRig]) -> 
         await asyncio.sleep(1000)
 
     rig = make(goes_on)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1)
     rig.loop._ready()
     assert client.ended(1) == "whole"
@@ -205,7 +137,7 @@ def test_a_body_comes_in_pieces_and_makes_room_when_it_is_taken(make: Callable[.
         await ok(scope, receive, send)
 
     rig = make(reads)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, data=b"x" * 10_000, end=False)
     before = client.h2.local_flow_control_window(1)
     client.hear()
@@ -233,7 +165,7 @@ def test_a_large_answer_goes_out_as_the_window_allows(make: Callable[..., AsyncR
         returned.append(True)
 
     rig = make(large)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1)
     assert client.answer(1) == (200, bytes(1_000_000))
     assert client.ended(1) == "whole"
@@ -249,7 +181,7 @@ def test_a_file_goes_out(make: Callable[..., AsyncRig], tmp_path: Any) -> None:
         await send({"type": "http.response.pathsend", "path": str(tmp_path / "file")})
 
     rig = make(sends)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1)
     assert client.answer(1) == (200, bytes(300_000))
 
@@ -274,7 +206,7 @@ def test_a_stream_that_is_reset(make: Callable[..., AsyncRig], gate: Gate) -> No
             raise
 
     rig = make(listens)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     client.ask(3, "/b")
     client.h2.reset_stream(1)
@@ -293,7 +225,7 @@ def test_a_client_that_breaks_off(make: Callable[..., AsyncRig]) -> None:
         heard.append((await receive())["type"])
 
     rig = make(listens)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1)
     client.ask(3)
     rig.client.close()
@@ -306,7 +238,7 @@ def test_a_client_that_breaks_off(make: Callable[..., AsyncRig]) -> None:
 
 def test_who_sends_no_more_gets_its_answers(make: Callable[..., AsyncRig], gate: Gate) -> None:
     rig = make(gate)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     client.ask(3, "/b", data=b"half", end=False)  # which never can be whole
     rig.end()
@@ -319,7 +251,7 @@ def test_who_sends_no_more_gets_its_answers(make: Callable[..., AsyncRig], gate:
 
 def test_an_idle_client_that_leaves(make: Callable[..., AsyncRig]) -> None:
     rig = make()
-    Client(rig)
+    Http2Client(rig)
     rig.end()
     assert rig.over
 
@@ -329,7 +261,7 @@ def test_an_idle_client_that_leaves(make: Callable[..., AsyncRig]) -> None:
 
 def test_silence(make: Callable[..., AsyncRig]) -> None:
     rig = make()
-    client = Client(rig)
+    client = Http2Client(rig)
     rig.sweep(TIMEOUTS.idle - 0.1)
     assert not rig.over
     rig.sweep(0.2)
@@ -343,7 +275,7 @@ def test_a_body_for_which_the_app_waits(make: Callable[..., AsyncRig]) -> None:
             pass
 
     rig = make(reads)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, data=b"half", end=False)
     rig.sweep(TIMEOUTS.idle - 0.1)
     assert rig.phase is ANSWERING
@@ -354,7 +286,7 @@ def test_a_body_for_which_the_app_waits(make: Callable[..., AsyncRig]) -> None:
 
 def test_an_app_that_takes_its_time_is_no_silent_client(make: Callable[..., AsyncRig], gate: Gate) -> None:
     rig = make(gate)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     rig.sweep(1000)
     gate.open(rig, "/a")
@@ -376,7 +308,7 @@ def test_a_client_that_takes_nothing(make: Callable[..., AsyncRig], window: bool
             raise
 
     rig = make(large)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, hears=False)
     if window:  # what is in flight is read, and nothing acknowledged
         while rig.read():
@@ -392,7 +324,7 @@ def test_a_client_that_takes_nothing(make: Callable[..., AsyncRig], window: bool
 
 def test_a_request_that_takes_too_long(make: Callable[..., AsyncRig], gate: Gate) -> None:
     rig = make(gate, request=2.0)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     rig.sweep(0.5)
     rig.sweep(1.9)
@@ -412,7 +344,7 @@ def test_an_app_that_swallows_its_cancellation(make: Callable[..., AsyncRig]) ->
                 await asyncio.sleep(1000)
 
     rig = make(deaf, request=2.0)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1)
     for seconds in (0.5, 2.1, 0.5):
         rig.sweep(seconds)
@@ -428,7 +360,7 @@ def test_an_app_that_swallows_its_cancellation(make: Callable[..., AsyncRig]) ->
 
 def test_a_drain_ends_an_idle_connection(make: Callable[..., AsyncRig]) -> None:
     rig = make()
-    client = Client(rig)
+    client = Http2Client(rig)
     rig.drain()
     assert rig.over
     assert client.gone_away
@@ -436,7 +368,7 @@ def test_a_drain_ends_an_idle_connection(make: Callable[..., AsyncRig]) -> None:
 
 def test_a_drain_waits_for_streams(make: Callable[..., AsyncRig], gate: Gate) -> None:
     rig = make(gate)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     rig.drain()
     assert not rig.over
@@ -467,7 +399,7 @@ def test_an_open_stream_is_told_of_the_stop(make: Callable[..., AsyncRig]) -> No
         await (streams if scope["path"] == "/a" else beside)(scope, receive, send)
 
     rig = make(both)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     client.ask(3, "/b")
     rig.drain()
@@ -480,7 +412,7 @@ def test_an_open_stream_is_told_of_the_stop(make: Callable[..., AsyncRig]) -> No
 
 def test_the_last_call(make: Callable[..., AsyncRig], gate: Gate) -> None:
     rig = make(gate)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     rig.drain()
     rig.pass_time(TIMEOUTS.drain)
@@ -504,7 +436,7 @@ def test_an_app_that_raises_ends_its_stream_alone(make: Callable[..., AsyncRig],
         raise KeyError("x")
 
     rig = make(wrong)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/b")
     client.ask(3, "/a")
     assert client.answer(3)[0] == (200 if begun else 500)
@@ -518,7 +450,7 @@ def test_an_app_that_says_nothing(make: Callable[..., AsyncRig]) -> None:
     async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
 
     rig = make(nothing)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1)
     assert client.answer(1)[0] == 500
 
@@ -529,7 +461,7 @@ def test_a_body_that_is_too_large(make: Callable[..., AsyncRig]) -> None:
             pass
 
     rig = make(reads)
-    client = Client(rig)
+    client = Http2Client(rig)
     rig.protocol.body = 10
     client.ask(1, data=b"x" * 100, end=False)
     assert client.answer(1)[0] == 413
@@ -538,7 +470,7 @@ def test_a_body_that_is_too_large(make: Callable[..., AsyncRig]) -> None:
 
 def test_a_head_that_cannot_be_served(make: Callable[..., AsyncRig]) -> None:
     rig = make()
-    client = Client(rig)
+    client = Http2Client(rig)
     client.h2.config.validate_outbound_headers = False
     client.h2.send_headers(1, [(":method", "GET"), (":path", "no path"), (":scheme", "http"), (":authority", "a b")])
     client.h2.end_stream(1)
@@ -550,7 +482,7 @@ def test_a_head_that_cannot_be_served(make: Callable[..., AsyncRig]) -> None:
 
 def test_what_is_no_frame_ends_the_connection(make: Callable[..., AsyncRig], gate: Gate) -> None:
     rig = make(gate)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     rig.send(b"\x00\x00\x01\x09\x00\x00\x00\x00\x00x")  # CONTINUATION of nothing (RFC 9113, 6.10)
     assert client.gone_away
@@ -561,7 +493,7 @@ def test_what_is_no_frame_ends_the_connection(make: Callable[..., AsyncRig], gat
 
 def test_pings_for_a_client_that_reads_nothing(make: Callable[..., AsyncRig], steps: list[Step]) -> None:
     rig = make()
-    client = Client(rig)
+    client = Http2Client(rig)
     rig.fill()
     for _ in range(5):
         client.h2.ping(b"12345678")
@@ -579,7 +511,7 @@ def test_what_the_connection_raises_ends_all_of_it(
         raise RuntimeError("broken")
 
     rig = make(gate)
-    client = Client(rig)
+    client = Http2Client(rig)
     client.ask(1, "/a")
     rig.connection.conversation.receive = wrong
     rig.send(b"x")
