@@ -136,11 +136,13 @@ def test_an_end_that_comes_while_it_is_served(rig: SharedRig) -> None:
 
 def test_a_break_that_comes_while_it_is_served(rig: SharedRig) -> None:
     def leaves() -> None:
+        rig.client.sendall(GET)
         rig.client.close()
-        rig.edge(HUP)
+        rig.edge(IN | HUP)
 
     rig.while_serving(leaves)
     assert rig.phase is CLOSED
+    assert rig.service.row[REQUESTS] == 1  # what else it has asked for is for nobody
     assert rig.service.row[DONE] == rig.service.row[TAKEN] == 1
 
 

@@ -192,9 +192,6 @@ def test_a_body_comes_in_pieces(make: Callable[..., AsyncRig]) -> None:
 def test_a_client_waits_for_room(make: Callable[..., AsyncRig], gate: Gate) -> None:
     """The app does not read: what it has not taken is bounded."""
 
-    async def reads_later(scope: Any, receive: Any, send: Any) -> None:
-        await gate(scope, receive, send)
-
     async def reads(scope: Any, receive: Any, send: Any) -> None:
         may = asyncio.get_running_loop().create_future()
         gate.may.append(may)
@@ -208,7 +205,6 @@ def test_a_client_waits_for_room(make: Callable[..., AsyncRig], gate: Gate) -> N
         gate.seen.append(size)
         await ok(scope, receive, send)
 
-    assert reads_later
     rig = make(reads)
     rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
     rig.send(POST % 200_000 + bytes(70_000))
@@ -235,6 +231,18 @@ def test_a_client_that_waits_to_be_asked_for_its_body(make: Callable[..., AsyncR
     rig.send(b"12345")
     assert answers(rig.read()) == 1
     assert rig.phase is IDLE
+
+
+def test_who_was_asked_for_its_body_has_no_answer_yet(make: Callable[..., AsyncRig]) -> None:
+    async def wrong(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise KeyError("x")
+
+    rig = make(wrong)
+    rig.send(POST[:-4] % 5 + b"\r\nExpect: 100-continue\r\n\r\n")
+    rig.read()
+    rig.send(b"12345")
+    assert rig.read().startswith(b"HTTP/1.1 500")
 
 
 def test_who_was_not_asked_for_its_body_is_not_kept(make: Callable[..., AsyncRig]) -> None:

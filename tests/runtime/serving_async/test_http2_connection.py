@@ -337,6 +337,23 @@ def test_a_request_that_takes_too_long(make: Callable[..., AsyncRig], gate: Gate
     assert rig.counts() == (2, 1)
 
 
+def test_a_slow_reader_is_no_slow_app(make: Callable[..., AsyncRig]) -> None:
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        for _ in range(3):
+            await send(body(bytes(100_000), more=True))
+        await send(body())
+
+    rig = make(large, request=2.0)
+    client = Http2Client(rig)
+    client.ask(1, hears=False)
+    rig.sweep(0.5)
+    rig.sweep(5.0)
+    rig.sweep(0.5)
+    assert client.answer(1) == (200, bytes(300_000))
+    assert rig.counts() == (1, 0)
+
+
 def test_an_app_that_swallows_its_cancellation(make: Callable[..., AsyncRig]) -> None:
     async def deaf(scope: Any, receive: Any, send: Any) -> None:
         for _ in range(2):

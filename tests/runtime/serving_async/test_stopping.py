@@ -125,7 +125,7 @@ def test_what_is_done_already_is_not_waited_for(events: JumpingEvents) -> None:
     run_until(events, over)
 
 
-def test_an_exception_in_the_last_round(events: JumpingEvents) -> None:
+def test_an_exception_in_the_last_round(events: JumpingEvents, caplog: pytest.LogCaptureFixture) -> None:
     """The future is done, and its callback would stop the loop of whoever runs it next."""
 
     def wrong() -> None:
@@ -138,6 +138,7 @@ def test_an_exception_in_the_last_round(events: JumpingEvents) -> None:
     events.call_later(1, after.set_result, None)
     run_until(events, after)
     assert after.done()
+    assert "stopped the event loop" not in caplog.text
 
 
 def test_a_loop_that_cannot_run_ends_its_worker(events: JumpingEvents, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,6 +28,7 @@ from poolctl.runtime.serving.leaving import LEFT_EARLY
 from poolctl.runtime.serving.phases import CLOSED, IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async import afterwork
+from poolctl.runtime.serving_async.loop import AGAIN
 from poolctl.runtime.serving_async.stopping import CANCELLED, PRESSED, SERVING, TOLD
 from poolctl.runtime.timeouts import Timeouts
 
@@ -532,7 +533,7 @@ def test_what_goes_on_after_its_response_is_cancelled_too(make: Callable[..., Ri
             await waits(1000)
         finally:
             cleaned.append(rig.executor.stopping.step)
-            await waits(0.01)  # its clean-up is not cancelled
+            await waits(10 * AGAIN)  # its clean-up is not cancelled
             cleaned.append(-1)
 
     rig.app.answer = answer

@@ -245,9 +245,11 @@ def test_an_app_that_raises_ends_its_request_alone(
 def test_a_request_that_is_none(rig: Rig) -> None:
     """Its front has seen to that, but for what only a worker reads."""
     ticket, client = rig.put(b"GET / HTTP/9.9\r\n\r\n")
+    after, other = rig.put(GET)  # of the same address: what was wrong is not remembered
     rig.run()
     assert client.recv(65536).startswith(b"HTTP/1.1 505")
-    assert rig.records() == [ticket << 2]
+    assert read(other) == OK
+    assert rig.records() == [ticket << 2, after << 2 | KEPT]
     assert rig.seen == [(505, b"GET / HTTP/9.9")]
 
 
