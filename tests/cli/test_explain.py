@@ -148,7 +148,7 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
         ("dispatch.choices", "dispatch.choices is an option of:\n\n  power-of-choices: inboxes to draw (default: 2)\n"),
         ("protocol.http.body", "  http: bytes of a body, decoded; more is 413 (default: 16MiB)\n"),
         ("size", "protocol.size is an option of:\n\n  frames: bytes of the prefix"),
-        ("listen.0.tls", "listen.tls: speak TLS\n"),
+        ("listen.0.tls", "listen.tls: TLS on this address\n"),
         ("name", "default: the file's name\n"),
         ("app.cgi", "timeout: for one run of a program (default: 1m)"),
     ],

@@ -113,7 +113,7 @@ def test_unknown_options_of_other_commands(folder: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("word", sorted({*KEYS, *ANSWERS} - {"use", "concurrency", "body", "head"}))
-def test_every_word_has_an_answer_as_an_option(word: str) -> None:
+def test_every_word_of_other_servers_has_an_answer_as_an_option(word: str) -> None:
     found = suggest_options([f"--{word}", "shop:app"], {"--set": True}, Topology.model_fields, NESTED)
     assert list(found) == [f"--{word}"]
     assert found[f"--{word}"]

@@ -40,7 +40,7 @@ WRONG = {
     "limits: {body_rate: -1}": "PC204 2:21 limits.body_rate: expected a size",
     "timeouts: {request: 1s}\npool: thread": "PC301 2:12 timeouts.request: a thread cannot be ended",
     "timeouts: {request: 1s}\npool: thread-per-connection": "PC301 2:12 timeouts.request: a thread cannot be ended",
-    "timeouts: {request: 1s}\npool: process-per-connection": "PC301 2:12 a process that serves one client",
+    "timeouts: {request: 1s}\npool: process-per-connection": "PC301 2:12 requests are not timed in a process",
     "umask: 27": "PC204 2:8 octal digits in quotes",
     "directory: 7": "PC204 2:12 expected a path",
     "pid_file: [a]": "PC204 2:11 expected a path",

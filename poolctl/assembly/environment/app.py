@@ -109,7 +109,7 @@ class _Trial:
             return "unusable", message, fix
         except SystemExit as error:
             return _of_exit(error)
-        except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is shown to the user
+        except BaseException as error:  # noqa: BLE001  # whatever the user's code raises is reported to the user
             from poolctl.supervision.user_traceback import suggested_fix, summary_line, user_traceback
 
             return "raised", summary_line(error), suggested_fix(error), user_traceback(error)

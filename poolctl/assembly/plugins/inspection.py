@@ -103,7 +103,7 @@ def _inspect(reference: Reference, options: Mapping[str, Any] | None) -> Report:
         return "unusable", error.message, error.help
     except SystemExit as error:
         return "unusable", f"{reference.text} exits the process that imports it: {error.code}", ONLY
-    except BaseException as error:  # noqa: BLE001  # whatever the plugin's code raises is shown to the user
+    except BaseException as error:  # noqa: BLE001  # whatever the plugin's code raises is reported to the user
         from poolctl.supervision.user_traceback import summary_line, user_traceback
 
         what = "imported"
