@@ -12,6 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 
+async def passes(seconds: float) -> None:
+    """For a task in such a loop: so much time passes, and whatever is ready meanwhile is done."""
+    await asyncio.sleep(seconds)  # nobody waits for it: the clock jumps
+
+
 class JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # which class it is depends
     """Never waits for as long as it is asked to. ``jump``: called with the seconds that were not waited."""
 

@@ -88,11 +88,11 @@ def test_requests_behind_a_slow_one_whose_client_has_left(rig: ServedRig) -> Non
 
     def slow(request: Any, out: Any) -> bool:
         reset(rig, 0)
-        time.sleep(WAITED * 1.5)
+        time.sleep(WAITED * 1.5)  # an app that blocks: the clock that tells is not the loop's
         return True
 
     rig.app.answer = slow
-    rig.loop.now = time.monotonic()  # the real one: how long an app took is not the test's to say
+    rig.loop.now = time.monotonic()
     rig.send(GET * 3)
     assert rig.phase is CLOSED
     assert rig.service.row[REQUESTS] == 1

@@ -74,13 +74,14 @@ class SharedRig(Rig):
         """The poller tells one thread; an edge is told once, whatever is asked for."""
         self.connection.on_event(mask, self.service)
 
-    def while_serving(self, does: Callable[[], Any]) -> None:
-        """While a thread has the turn, inside the app, others do this."""
+    def while_serving(self, does: Callable[[], Any], words: bytes = OK) -> None:
+        """While a thread has the turn, inside the app, others do this. ``words``: the answer."""
 
         def answer(request: Any, out: Any) -> bool:
             self.app.answer = answering(OK)
             self.other(does)
-            out.send(OK)
+            if words:
+                out.send(words)
             return True
 
         self.app.answer = answer
@@ -140,7 +141,7 @@ def test_a_break_that_comes_while_it_is_served(rig: SharedRig) -> None:
         rig.client.close()
         rig.edge(IN | HUP)
 
-    rig.while_serving(leaves)
+    rig.while_serving(leaves, b"")
     assert rig.phase is CLOSED
     assert rig.service.row[REQUESTS] == 1  # what else it has asked for is for nobody
     assert rig.service.row[DONE] == rig.service.row[TAKEN] == 1

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from harness.jumping_events import JumpingEvents
+from harness.jumping_events import JumpingEvents, passes
 from harness.phase_rig import Answering, row
 
 from poolctl.errors import ClientGone
@@ -121,7 +121,7 @@ def raises(error: BaseException) -> Callable[[], Awaitable[None]]:
 
 
 async def returns() -> None:
-    await asyncio.sleep(1)
+    await passes(1)
 
 
 def wrapped() -> BaseException:
@@ -246,7 +246,7 @@ def test_a_task_that_went_on_says_when_it_rests(rig: Rig) -> None:
     async def does() -> None:
         complete(rig)
         rig.host.after.add(rig.shell.task)
-        await asyncio.sleep(1)
+        await passes(1)
 
     rig.attend(does)
     assert rig.host.rests == 1
@@ -301,7 +301,7 @@ class MessageShell:
     async def answer_of(self, request: Any) -> bytes | None:
         if isinstance(self.answer, BaseException):
             raise self.answer
-        await asyncio.sleep(1)
+        await passes(1)
         answer: bytes | None = self.answer
         return answer
 

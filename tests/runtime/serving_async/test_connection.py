@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness.asgi_app import AnsweringAsgi, body, ok, start
 from harness.async_rig import AsyncRig
+from harness.jumping_events import passes
 from harness.phase_rig import TIMEOUTS, Step, noted
 
 from poolctl.errors import ClientGone
@@ -132,7 +133,7 @@ def test_the_connection_goes_on_before_the_app_returns(make: Callable[..., Async
 
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
-        await asyncio.sleep(1000)
+        await passes(1000)
         returned.append(True)
 
     rig = make(goes_on)
@@ -155,7 +156,7 @@ def test_too_many_that_go_on_hold_their_connections(
 
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
-        await asyncio.sleep(1000)
+        await passes(1000)
 
     rig = make(goes_on)
     rig.send(GET)
@@ -356,7 +357,7 @@ def test_several_may_wait_for_the_end(make: Callable[..., AsyncRig]) -> None:
             heard.append((await receive())["type"])
 
         first, second = asyncio.create_task(one()), asyncio.create_task(one())
-        await asyncio.sleep(0)
+        await passes(0)
         first.cancel()
         await second
         await ok(scope, receive, send)
@@ -528,7 +529,7 @@ def test_an_app_that_swallows_its_cancellation(make: Callable[..., AsyncRig]) ->
     async def deaf(scope: Any, receive: Any, send: Any) -> None:
         for _ in range(2):
             try:
-                await asyncio.sleep(1000)
+                await passes(1000)
             except asyncio.CancelledError:
                 seen.append("cancelled")
 
@@ -605,7 +606,7 @@ def test_the_steps_of_a_stop(make: Callable[..., AsyncRig]) -> None:
         await listener
         steps.append(rig.loop.stopping.step)
         try:
-            await asyncio.sleep(1000)
+            await passes(1000)
         finally:
             steps.append(rig.loop.stopping.step)
 
@@ -636,10 +637,10 @@ def test_an_app_that_goes_on_is_cancelled_once(make: Callable[..., AsyncRig]) ->
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
         try:
-            await asyncio.sleep(1000)
+            await passes(1000)
         finally:
             seen.append("cancelled")
-            await asyncio.sleep(10)
+            await passes(10)
             seen.append("cleaned")
 
     rig = make(goes_on)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness.asgi_app import AnsweringAsgi, body, ok, start
 from harness.async_rig import AsyncRig
+from harness.jumping_events import passes
 from harness.phase_rig import TIMEOUTS, Step, noted
 
 from poolctl.errors import ClientGone
@@ -110,7 +111,7 @@ def test_streams_are_answered_at_the_same_time(make: Callable[..., AsyncRig], ga
 def test_a_stream_ends_before_its_app_returns(make: Callable[..., AsyncRig]) -> None:
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
-        await asyncio.sleep(1000)
+        await passes(1000)
 
     rig = make(goes_on)
     client = Http2Client(rig)
@@ -358,7 +359,7 @@ def test_an_app_that_swallows_its_cancellation(make: Callable[..., AsyncRig]) ->
     async def deaf(scope: Any, receive: Any, send: Any) -> None:
         for _ in range(2):
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(1000)
+                await passes(1000)
 
     rig = make(deaf, request=2.0)
     client = Http2Client(rig)

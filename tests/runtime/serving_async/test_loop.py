@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness.asgi_app import AnsweringAsgi, body, ok, start
-from harness.jumping_events import JumpingEvents
+from harness.jumping_events import JumpingEvents, passes
 from harness.phase_rig import PEER, row
 
 from poolctl.errors import AppError
@@ -147,9 +147,9 @@ def test_a_drain_waits_for_tasks_and_for_what_comes_after(make: Callable[..., Ri
     seen: list[Any] = []
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.sleep(5)
+        await passes(5)
         await ok(scope, receive, send)
-        await asyncio.sleep(5)
+        await passes(5)
         seen.append(rig.service.row[AFTER])
 
     rig = make(slow)
@@ -164,7 +164,7 @@ def test_time_is_looked_at_while_nothing_happens(make: Callable[..., Rig]) -> No
     """Silent clients, and apps that take too long, though no event comes."""
 
     async def hangs(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.sleep(1e6)
+        await passes(1e6)
 
     rig = make(hangs, request=2.0, head=1.0)
     slow, silent = rig.client(GET % b"/"), rig.client(b"GET")
@@ -180,10 +180,10 @@ def test_the_last_call_is_made_once_each(make: Callable[..., Rig]) -> None:
 
     async def stubborn(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await asyncio.sleep(1e6)
+            await passes(1e6)
         finally:
             seen.append("cancelled")
-            await asyncio.sleep(0.5)
+            await passes(0.5)
             seen.append("cleaned")
 
     rig = make(stubborn, drain=10.0)
@@ -273,7 +273,7 @@ def test_what_the_app_leaves_running_is_ended(make: Callable[..., Rig], caplog: 
 
     async def beside(*, fails: bool) -> None:
         try:
-            await asyncio.sleep(1e6)
+            await passes(1e6)
         finally:
             seen.append("ended")
             if fails:
@@ -303,7 +303,7 @@ def test_what_an_app_raises_anywhere_ends_no_loop(make: Callable[..., Rig], erro
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda loop, context: None)
             loop.call_soon(callback)
-            await asyncio.sleep(1)
+            await passes(1)
             raise error("in a request")
         if scope["path"] == "/stop":
             asyncio.get_running_loop().stop()

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from harness.jumping_events import JumpingEvents
+from harness.jumping_events import JumpingEvents, passes
 
 from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.loop import STUMBLES
@@ -31,7 +31,7 @@ def test_three_steps_before_the_process_is_killed(events: JumpingEvents, drain: 
     assert stopping.step == SERVING
     stopping.begin(events, copy_context())
     stopping.begin(events, copy_context())  # only the first counts
-    events.run_until_complete(asyncio.sleep(drain + 1))
+    events.run_until_complete(passes(drain + 1))
     assert [step for step, _ in taken] == [TOLD, PRESSED, CANCELLED]
     assert taken[1][1] >= cancels_after(drain) / 2
     assert taken[2][1] >= cancels_after(drain)
@@ -72,7 +72,7 @@ def test_a_task_begins_in_a_copy_of_the_starts_context(events: JumpingEvents) ->
 
     async def work() -> None:
         steps.append("first step")
-        await asyncio.sleep(1)
+        await passes(1)
         steps.append("second step")
 
     task = events.run_until_complete(begin(start.at_once, work))

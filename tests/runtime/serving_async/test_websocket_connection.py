@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from harness.asgi_app import AnsweringAsgi, ok
 from harness.async_rig import AsyncRig
+from harness.jumping_events import passes
 from harness.phase_rig import TIMEOUTS, Step, noted
 
 from poolctl.errors import ClientGone
@@ -444,7 +445,7 @@ def test_a_silent_client_that_does_not_answer(make: Callable[..., AsyncRig]) -> 
 
 def test_a_handshake_that_the_app_thinks_about_is_no_silence(make: Callable[..., AsyncRig]) -> None:
     async def thinks(receive: Any, send: Any) -> None:
-        await asyncio.sleep(1e6)
+        await passes(1e6)
 
     rig = make(App(thinks))
     Client(rig)
@@ -493,7 +494,7 @@ def test_the_last_call(make: Callable[..., AsyncRig]) -> None:
     async def stays(receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        await asyncio.sleep(1e6)
+        await passes(1e6)
 
     app = App(stays)
     rig = make(app)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from harness.asgi_app import AnsweringAsgi, body, ok, start
 from harness.front_rig import FrontRig
-from harness.jumping_events import JumpingEvents
+from harness.jumping_events import JumpingEvents, passes
 from harness.no_descriptor import no_descriptor
 from harness.phase_rig import row
 from harness.task_rig import LONG_AGO, TaskRig, at_end, read
@@ -103,11 +103,6 @@ def by_turns(*answers: Does) -> Does:
     return answer
 
 
-async def waits(seconds: float = 1.0) -> None:
-    """For a timer, so for everything else that is ready."""
-    await asyncio.sleep(seconds)
-
-
 # ---- served
 
 
@@ -124,7 +119,7 @@ def test_many_at_once_each_with_its_ticket(rig: Rig) -> None:
     seen: list[set[int]] = []
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
-        await waits()
+        await passes(1)
         seen.append({slot[TICKET] >> 1 for slot in rig.slots} - {0})
         await ok(scope, receive, send)
 
@@ -154,11 +149,11 @@ def test_complete_before_the_app_returns(rig: Rig) -> None:
     found: list[Any] = []
 
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
-        await waits()
+        await passes(1)
         await ok(scope, receive, send)
         found.append(rig.records())
         found.append([slot[TICKET] for slot in rig.slots])
-        await waits(1000)
+        await passes(1000)
         found.append(rig.row[AFTER])
 
     rig.app.answer = goes_on
@@ -173,10 +168,10 @@ def test_too_many_that_go_on_hold_their_connections(rig: Rig, monkeypatch: pytes
     found: list[Any] = []
 
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
-        await waits()
+        await passes(1)
         await ok(scope, receive, send)
         found.append(rig.records())
-        await waits(1000)
+        await passes(1000)
 
     rig.app.answer = goes_on
     (first, _), (second, client) = rig.put(GET), rig.put(GET)
@@ -343,12 +338,12 @@ async def raises(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def raises_later(scope: Any, receive: Any, send: Any) -> None:
-    await waits()
+    await passes(1)
     raise KeyError("x")
 
 
 async def says_nothing(scope: Any, receive: Any, send: Any) -> None:
-    await waits()
+    await passes(1)
 
 
 async def begins(scope: Any, receive: Any, send: Any) -> None:
@@ -383,7 +378,7 @@ def test_an_app_that_does_not_answer(rig: Rig, does: Does, words: bytes, failed:
 def test_what_raises_after_the_response(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
-        await waits()
+        await passes(1)
         raise KeyError("x")
 
     rig.app.answer = answer
@@ -398,7 +393,7 @@ def test_what_raises_after_the_response(rig: Rig, caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 def test_what_would_end_an_event_loop_ends_no_worker(rig: Rig, error: type[BaseException]) -> None:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        await waits()
+        await passes(1)
         raise error
 
     rig.app.answer = by_turns(answer, ok)
@@ -418,7 +413,7 @@ def test_a_request_that_takes_too_long(make: Callable[..., Rig], caplog: pytest.
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await waits(1000)
+            await passes(1000)
         finally:
             cleaned.append(rig.events.time() - began)
 
@@ -439,9 +434,9 @@ def test_an_app_that_swallows_its_cancellation(make: Callable[..., Rig]) -> None
 
     async def deaf(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await waits(1000)
+            await passes(1000)
         except asyncio.CancelledError:
-            await waits(1000)
+            await passes(1000)
             done.append("deaf")
 
     async def next_one(scope: Any, receive: Any, send: Any) -> None:
@@ -461,7 +456,7 @@ def test_an_app_that_answers_in_spite_of_it(make: Callable[..., Rig]) -> None:
 
     async def stubborn(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await waits(1000)
+            await passes(1000)
         except asyncio.CancelledError:
             await ok(scope, receive, send)
 
@@ -493,7 +488,7 @@ def test_the_steps_of_a_stop(make: Callable[..., Rig]) -> None:
 
     async def works(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await waits(1000)
+            await passes(1000)
         finally:
             steps.append(("cancelled", rig.executor.stopping.step))
 
@@ -530,10 +525,10 @@ def test_what_goes_on_after_its_response_is_cancelled_too(make: Callable[..., Ri
         await ok(scope, receive, send)
         rig.begin_stop()
         try:
-            await waits(1000)
+            await passes(1000)
         finally:
             cleaned.append(rig.executor.stopping.step)
-            await waits(10 * AGAIN)  # its clean-up is not cancelled
+            await passes(10 * AGAIN)  # its clean-up is not cancelled
             cleaned.append(-1)
 
     rig.app.answer = answer
@@ -589,7 +584,7 @@ def test_descriptors_that_a_forked_child_is_not_to_have(rig: Rig) -> None:
     found: list[set[int]] = []
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        await waits()
+        await passes(1)
         found.append(rig.executor.descriptors())
         await ok(scope, receive, send)
 
