@@ -27,6 +27,11 @@ def pass_range(fd: int, file: int, offset: int, count: int) -> int:
     return os.write(fd, os.pread(file, min(count, PIECE), offset))
 
 
+def read_range(file: int, offset: int, count: int) -> bytes:
+    """``count`` bytes of a regular file, fewer at its end. Raises OSError when it cannot be read."""
+    return os.pread(file, count, offset)
+
+
 class Range:
     """A part of a file that is still to be sent."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, Protocol, cast
 
-from poolctl.runtime.buffers.temporary import temporary_file
 from poolctl.runtime.task import Peer
 
 
@@ -38,38 +37,6 @@ class EmptyBody(io.BufferedIOBase):
 
 
 EMPTY: BinaryIO = cast(BinaryIO, EmptyBody())
-
-
-class Spool:
-    """Bytes in the order they came: in memory up to a limit, past it in an unnamed temporary file."""
-
-    __slots__ = ("_file", "_limit", "size")
-
-    def __init__(self, limit: int) -> None:
-        self.size = 0
-        self._limit = limit
-        self._file: Any = io.BytesIO()
-
-    def write(self, data: bytes) -> None:
-        """Raises OSError when the disk is full."""
-        before = self.size
-        self.size = before + len(data)
-        if self.size > self._limit >= before:
-            file = temporary_file()
-            file.write(self._file.getbuffer())
-            self._file = file
-        self._file.write(data)
-
-    def file(self) -> BinaryIO:
-        """All of it as a binary file, positioned at its start."""
-        self._file.seek(0)
-        return cast(BinaryIO, self._file)
-
-    def whole(self) -> bytes | BinaryIO:
-        """All of it: bytes where they stayed in memory, the file otherwise."""
-        if self.size <= self._limit:
-            return cast(bytes, self._file.getvalue())
-        return self.file()
 
 
 class HttpRequest:

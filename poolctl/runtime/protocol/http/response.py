@@ -6,10 +6,10 @@ as it comes, the first together with the head, and ``finish``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from poolctl.runtime.buffers.file_range import read_range
 from poolctl.runtime.protocol.http.encode import (
     CLOSE,
     DATE,
@@ -199,7 +199,7 @@ class HttpResponse:
         length is known and nothing was sent, it is all of the body."""
         if not self._headed:
             if count <= JOINED and not self._silent():
-                data = os.pread(file, count, offset)  # one send with the head
+                data = read_range(file, offset, count)  # one send with the head
                 if self._length == UNKNOWN:
                     self._length = len(data)
                 self.write(data)

@@ -15,8 +15,9 @@ from h2.errors import ErrorCodes
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.outbound import Outbound
+from poolctl.runtime.buffers.spool import Spool
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.request import HttpRequest, Provenance, Spool
+from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
 from poolctl.runtime.protocol.http2.head import refusal_of_head
 from poolctl.runtime.protocol.output import Output
 
