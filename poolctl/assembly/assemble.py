@@ -18,18 +18,19 @@ from poolctl.assembly.fitting.combination import REUSE_PORT
 from poolctl.assembly.host import Host, host_settings
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
-from poolctl.runtime.app import AsyncApp
+from poolctl.runtime.app import AsyncApp, Surroundings
+from poolctl.runtime.app.loader import Loader
 from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, OVERDUE
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, OVERDUE, Notices
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener, address_of, open_group, open_listener
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, Scoreboard
-from poolctl.runtime.site import Site
+from poolctl.runtime.site.workshop import Workshop
 from poolctl.runtime.system import forked
 from poolctl.runtime.timeouts import Timeouts
 from poolctl.supervision.plan import Plan, Role
@@ -38,7 +39,6 @@ from poolctl.supervision.supervisor import Supervisor
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from poolctl.config import forwarded as config
     from poolctl.runtime.access_log.log import AccessLog
     from poolctl.supervision.reports import Report
 
@@ -145,13 +145,18 @@ def _raise_descriptors(needed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def trust_proxies(protocol: Protocol, settings: config.Forwarded) -> None:
-    """Let the proxies of the topology name their clients; the rules have made sure that the protocol is http."""
-    from poolctl.runtime.protocol.http.forwarded import Forwarded
-    from poolctl.runtime.protocol.http.protocol import Http
+def provisions(parts: Parts, access: AccessLog | None) -> Provisions:
+    """What the protocols get. Only http uses trusted proxies; the rules refuse the key with any other protocol."""
+    forwarded = None
+    if (settings := parts.topology.forwarded) is not None:
+        from poolctl.runtime.protocol.http.forwarded import Forwarded
 
-    assert isinstance(protocol, Http)
-    protocol.believe(Forwarded(settings.trust, settings.header))
+        forwarded = Forwarded(settings.trust, settings.header)
+    return Provisions(
+        inspected=parts.affinity.inspects or (parts.dispatch is not None and parts.dispatch.inspects),
+        witness=access.turned_away if access else unseen,
+        forwarded=forwarded,
+    )
 
 
 class Server(Plan):
@@ -169,11 +174,9 @@ class Server(Plan):
         """``contexts`` are the TLS contexts of the addresses. The supervisor reads the scoreboard from ``board``."""
         topology = parts.topology
         for protocol in parts.protocols:
-            if access:
-                protocol.witness = access.turned_away
-            if topology.forwarded:
-                trust_proxies(protocol, topology.forwarded)
-            protocol.inspected = parts.affinity.inspects or (parts.dispatch is not None and parts.dispatch.inspects)
+            protocol.provision(provisions(parts, access))
+        if parts.ownership is not None:
+            parts.ownership.provision()
         doors = make_doors(parts, contexts)
         self.reopen = access.reopen if access and access.path else None
         self.name = topology.name
@@ -272,8 +275,8 @@ def build_site(
     doors: list[Door],
     access: AccessLog | None = None,
     board: Board | None = None,
-) -> Site:
-    """The site of one generation, with its inboxes."""
+) -> Workshop:
+    """The workshop of one generation, with its inboxes."""
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
     medium = parts.pool.medium()
@@ -289,15 +292,13 @@ def build_site(
         rings = ownership is not None and (ownership.rings or awaited)
         several = threads > 1 and ownership is not None and ownership.lends and not awaited
         # the first row of a worker that serves many tasks at once counts them all
-        inbox = medium.inbox(index, scoreboard.inbox(index), held[:: slots // threads], rings=rings, threads=several)
-        inbox.hold(held)
-        inboxes.append(inbox)
-    if ownership is not None:
-        ownership.prepared = ownership.prepare()
+        row, workers_rows = scoreboard.inbox(index), held[:: slots // threads]
+        inboxes.append(medium.inbox(index, row, workers_rows, slots=held, rings=rings, threads=several))
     timeouts = topology.timeouts
-    return Site(
+    surroundings = Surroundings(parts.pool.multithread, parts.pool.multiprocess, parts.private, parts.is_topology)
+    return Workshop(
         name=topology.name,
-        app=parts.app,
+        loader=Loader(parts.app, surroundings),
         protocol=parts.protocol,
         dispatch=parts.dispatch or Leader(),
         affinity=parts.affinity,
@@ -321,12 +322,10 @@ def build_site(
         workers=workers,
         threads=threads,
         slots=slots,
-        multithread=parts.pool.multithread,
         multiprocess=parts.pool.multiprocess,
         scoreboard=scoreboard,
         medium=medium,
         inboxes=inboxes,
+        notices=Notices(),
         access=access,
-        private=parts.private,
-        is_topology=parts.is_topology,
     )

@@ -100,13 +100,14 @@ class Client:
 
 
 class FrontRig:
-    """``kind``: of front. ``inboxes``: how many, each of one worker; ``slots``: tasks that each has at once."""
+    """``kind``: of front. ``inboxes``: how many, each of one worker; ``slots``: tasks that each has at once; ``more``:
+    arguments of that kind of front."""
 
     def __init__(
         self,
         kind: type[LendingFront] = NotedFront,
         *,
-        inbox: Callable[[int, memoryview, Sequence[memoryview]], Inbox] = ThreadInbox,
+        inbox: Callable[[int, memoryview, Sequence[memoryview], Sequence[memoryview]], Inbox] = ThreadInbox,
         inboxes: int = 1,
         slots: int = 1,
         protocol: Protocol | None = None,
@@ -116,15 +117,16 @@ class FrontRig:
         limit: int = 10,
         waiting: int = 10,
         tasks: int = 10,
+        **more: Any,
     ) -> None:
         self.clock = FakeClock()
         self.poller = FakePoller(self.clock)
         self.lifeline, self.mold = os.pipe()
         self.protocol = protocol or Http()
         self.workers = [row() for _ in range(inboxes)]
-        self.inboxes: list[Any] = [inbox(number, row(), [worker]) for number, worker in enumerate(self.workers)]
-        for one, worker in zip(self.inboxes, self.workers, strict=True):
-            one.hold([worker] * slots)
+        self.inboxes: list[Any] = [
+            inbox(number, row(), [worker], [worker] * slots) for number, worker in enumerate(self.workers)
+        ]
         self.router = Router(dispatch or SharedQueue(), affinity or Request(), self.inboxes, tasks)
         self.front: Any = kind(
             self.lifeline,
@@ -135,10 +137,9 @@ class FrontRig:
             waiting,
             clock=self.clock,
             poller=self.poller,
+            **more,
         )
         self.front.sent = []
-        if isinstance(self.front, ThreadLendingFront):
-            self.front.watch_returns()
         self.door = Door(self.protocol)
         self.clients: list[Client] = []
 

@@ -10,7 +10,15 @@ from poolctl.runtime.task import Task
 
 
 class Affinity(ABC):
-    """A part that the router asks for the key of a task. Pure, like a strategy of dispatch."""
+    """A part that the router asks for the key of a task.
+
+    1. Made from its options, in the supervisor.
+    2. Nothing is provisioned: it is pure, like a strategy of dispatch. What the router and the workers do for it
+       follows from the attributes below.
+    3. Used: ``key`` in the front, for each task that the router has; ``named`` in the workers, for the head of each
+       response, where the class ``learns``.
+    4. Nothing is cleaned up: what is remembered is the router's, and bounded by ``remembers``.
+    """
 
     learns: ClassVar[bool] = False  # are keys found in responses too? See ``named``
     remembers: ClassVar[int] = 0  # keys to remember at the most; 0: there is nothing to remember

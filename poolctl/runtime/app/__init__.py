@@ -26,7 +26,16 @@ class Surroundings:
 
 
 class App(ABC):
-    """A part that answers requests of the protocol it names. Made before the fork, loaded in mold or worker."""
+    """A part that answers requests of the protocol it names.
+
+    1. Made from its options, in the supervisor; a plugin's in the mold.
+    2. Provisioned: ``load`` gets all there is for it and imports the user's code, once in each worker process; with
+       ``preload`` once in the mold, for all of them.
+    3. Used: ``serve`` for each request, by the worker threads, several at once under a pool with threads. Apps of other
+       kinds have other calls: see ``AsyncApp``, ``ExchangeApp``, ``ConnectionApp``.
+    4. Cleaned up: an async app by the shutdown of its ``life``; any app by what it registers with atexit, which runs in
+       the process that has imported it.
+    """
 
     interface: ClassVar[int] = INTERFACE  # the version that it was written for
     protocol: ClassVar[str]  # the word of the protocol it speaks

@@ -39,24 +39,22 @@ FDS = struct.Struct("ii")
 class Inbox(ABC):
     """One queue, its row of the scoreboard, and the rows of the worker threads that take from it.
 
-    ``writer`` and ``reader``: its two ends, where it has descriptors.
+    ``slots``: the rows of what can be in flight; more than ``workers``, where each has many tasks at once. ``writer``
+    and ``reader``: its two ends, where it has descriptors.
     """
 
     writer: socket.socket
     reader: socket.socket
 
-    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
+    def __init__(
+        self, index: int, row: memoryview, workers: Sequence[memoryview], slots: Sequence[memoryview] | None = None
+    ) -> None:
         self.index = index
         self.row = row
         self.workers = workers
-        self.slots = workers  # rows of what is in hand: more than workers, where each has many tasks at once
+        self.slots = workers if slots is None else slots
         self.capacity = len(workers)  # who takes from it
-        self.view = InboxView(index, row, workers)  # what strategies see
-
-    def hold(self, slots: Sequence[memoryview]) -> None:
-        """``slots``: the rows of what can be in hand."""
-        self.slots = slots
-        self.view = InboxView(self.index, self.row, self.workers, len(slots))
+        self.view = InboxView(index, row, workers, len(self.slots))  # what strategies see
 
     @property
     def load(self) -> int:
@@ -82,8 +80,16 @@ class ProcessInbox(Inbox):
     """Between processes: bytes, and descriptors beside them. ``threads``: who takes from it is one process, whose
     threads take turns; ``bell`` is what they listen to."""
 
-    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview], *, threads: bool = False) -> None:
-        super().__init__(index, row, workers)
+    def __init__(
+        self,
+        index: int,
+        row: memoryview,
+        workers: Sequence[memoryview],
+        slots: Sequence[memoryview] | None = None,
+        *,
+        threads: bool = False,
+    ) -> None:
+        super().__init__(index, row, workers, slots)
         self.bell = Bell() if threads and hasattr(os, "eventfd") else None
         self.writer, self.reader = channel()
         self.writer.setblocking(False)
@@ -138,8 +144,10 @@ def bells(inbox: Inbox) -> set[int]:
 class ThreadInbox(Inbox):
     """Between threads: any object. The front's limit on waiting tasks is its bound."""
 
-    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
-        super().__init__(index, row, workers)
+    def __init__(
+        self, index: int, row: memoryview, workers: Sequence[memoryview], slots: Sequence[memoryview] | None = None
+    ) -> None:
+        super().__init__(index, row, workers, slots)
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.take = self._items.get  # waits; None is the end
 
@@ -168,8 +176,10 @@ class RingingInbox(ThreadInbox):
     ``writer`` and ``reader`` are the ends of the bell, in the roles of an inbox between processes.
     """
 
-    def __init__(self, index: int, row: memoryview, workers: Sequence[memoryview]) -> None:
-        super().__init__(index, row, workers)
+    def __init__(
+        self, index: int, row: memoryview, workers: Sequence[memoryview], slots: Sequence[memoryview] | None = None
+    ) -> None:
+        super().__init__(index, row, workers, slots)
         self.writer, self.reader = channel()
         self.writer.setblocking(False)
 

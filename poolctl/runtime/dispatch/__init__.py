@@ -13,8 +13,15 @@ HOOKS = ("next", "joined", "left", "finished")
 
 
 class Dispatch(ABC):
-    """A strategy. One instance lives in the front, whose only thread calls it; after a front has died its successor
-    starts with a new one. Options are the annotated fields of its dataclass.
+    """A strategy.
+
+    1. Made from its options, the annotated fields of its dataclass, in the supervisor; a plugin's in the mold. Each
+       front begins with what the mold has: the successor of a front that died has learnt nothing yet.
+    2. Nothing is provisioned: it is pure, and each call brings what it may look at. ``like``, ``pull``, ``inspects``
+       and ``hooks`` say what it needs of others.
+    3. Used in the front, whose only thread calls it: ``joined`` for each inbox that has a worker, then ``pick`` for
+       each task, or ``next`` for each inbox that has room; ``finished`` and ``left`` as it happens.
+    4. Nothing is cleaned up.
 
     Only ``pick`` has to be written. What it raises, or an answer that is none, loses no task: a default strategy takes
     it, and the fault is logged and counted.

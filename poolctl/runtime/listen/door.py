@@ -82,7 +82,7 @@ class Door:
 
 class AcceptingLoop(Loop[S]):
     """``limit``: how many clients at once; more are turned away with a 503. ``open``: how many there are. ``shared``,
-    ``clock``, ``poller``: those of a loop. Where there is a service, a client is a task of its row."""
+    ``loops``, ``clock``, ``poller``: those of a loop. Where there is a service, a client is a task of its row."""
 
     def __init__(
         self,
@@ -91,10 +91,11 @@ class AcceptingLoop(Loop[S]):
         limit: int,
         *,
         shared: bool = False,
+        loops: int = 1,
         clock: Callable[[], float] = monotonic,
         poller: Poller | None = None,
     ) -> None:
-        super().__init__(lifeline, timeouts.drain, shared=shared, clock=clock, poller=poller)
+        super().__init__(lifeline, timeouts.drain, shared=shared, loops=loops, clock=clock, poller=poller)
         self.timeouts = timeouts
         self.limit = limit
         self.open = 0

@@ -41,17 +41,14 @@ class FarewellLoop(Registry, Protocol):
 
 
 class Farewells:
-    """Those of one loop. ``count``: clients that linger now; ``limit``: how many may."""
+    """Those of one loop. ``count``: clients that linger now; ``limit``: how many may. ``loops``: of this process that
+    have clients; each gets an equal part of what the process may have."""
 
-    def __init__(self, loop: FarewellLoop) -> None:
+    def __init__(self, loop: FarewellLoop, loops: int = 1) -> None:
         self.loop = loop
         self.count = 0
-        self.limit = may_linger()
+        self.limit = max(may_linger() // loops, 1)
         self._counting = Lock()  # several threads may run the loop
-
-    def share(self, loops: int) -> None:
-        """So many loops of this process have clients: each gets an equal part of what the process may have."""
-        self.limit = max(self.limit // loops, 1)
 
     def turn_away(self, fd: int, words: bytes) -> None:
         """Tell a client why it is not served, let it read that, close."""

@@ -47,8 +47,8 @@ class Loop(Registrations[S]):
     """Waits, hands events to handlers, sweeps timeouts, drains.
 
     ``lifeline``: a descriptor whose end of file begins the drain. ``drain``: seconds from then to the end of the
-    process; infinite where nothing of a client can keep the loop. ``shared``: several threads run it. ``clock``:
-    seconds, monotonic.
+    process; infinite where nothing of a client can keep the loop. ``shared``: several threads run it. ``loops``:
+    how many of this process have clients, and so share its descriptors. ``clock``: seconds, monotonic.
     """
 
     def __init__(
@@ -57,11 +57,12 @@ class Loop(Registrations[S]):
         drain: float = inf,
         *,
         shared: bool = False,
+        loops: int = 1,
         clock: Callable[[], float] = monotonic,
         poller: Poller | None = None,
     ) -> None:
         super().__init__(shared=shared, poller=poller)
-        self.farewells = Farewells(self)
+        self.farewells = Farewells(self, loops)
         self.draining = False
         self.ending = False  # may finish after any event
         self.finished = False

@@ -10,7 +10,8 @@ from pydantic import Field
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.role import Role
-from poolctl.runtime.site import Medium, Site
+from poolctl.runtime.site import Site
+from poolctl.runtime.site.workshop import Medium
 
 Size = Annotated[
     Annotated[int, Field(ge=1, le=4096)] | Literal["auto"],
@@ -19,7 +20,14 @@ Size = Annotated[
 
 
 class Pool(ABC):
-    """A part that turns a site and an ownership model into roles."""
+    """A part that turns a site and an ownership into roles.
+
+    1. Made from its options, in the supervisor; a plugin's in the mold.
+    2. Asked for the sizes of the site, in the mold: ``medium`` once, ``shape``, ``multithread``, ``multiprocess``.
+    3. Provisioned with all that it gets, once in the mold: ``roles`` takes the site and the ownership.
+    4. Used: the mold forks the roles, each again when it has died, and calls its ``run`` in the new process.
+    5. Nothing is cleaned up: a role that returns from ``run`` has ended.
+    """
 
     interface: ClassVar[int] = INTERFACE  # the version that it was written for
     like: ClassVar[str] = "process"  # the word of poolctl's own that it fits with the same other words as

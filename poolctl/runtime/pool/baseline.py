@@ -17,7 +17,8 @@ from poolctl.runtime.pool.between_processes import BetweenProcesses
 from poolctl.runtime.role import Role
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.serving.service import Service
-from poolctl.runtime.site import Medium, Site
+from poolctl.runtime.site import Site
+from poolctl.runtime.site.workshop import Medium
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")

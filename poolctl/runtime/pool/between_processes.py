@@ -14,7 +14,8 @@ from poolctl.runtime.ownership.half_sync_half_reactive.front_process import Proc
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, Sessions
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Turns, turns
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
-from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends, Medium, Site
+from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends
+from poolctl.runtime.site.workshop import Medium, Workshop
 
 
 class BetweenProcesses(Medium):
@@ -22,22 +23,36 @@ class BetweenProcesses(Medium):
 
     _turns: Turns | None = None  # of this worker's threads
 
-    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
-        return ProcessInbox(index, row, workers, threads=threads)
+    def inbox(
+        self,
+        index: int,
+        row: memoryview,
+        workers: Sequence[memoryview],
+        *,
+        slots: Sequence[memoryview],
+        rings: bool,
+        threads: bool,
+    ) -> Inbox:
+        return ProcessInbox(index, row, workers, slots, threads=threads)
 
-    def lending_front(self, site: Site, life: Life) -> FrontThatLends:
-        front = ProcessLendingFront(
-            life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
+    def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
+        return ProcessLendingFront(
+            life.lifeline,
+            site.protocol,
+            site.router(),
+            site.timeouts,
+            site.at_once,
+            site.waiting,
+            site.returns,
+            site.notices.reader,
+            awaited=site.app.asynchronous,
         )
-        front.watch_returns(site.returns, site.notices.reader, awaited=site.app.asynchronous)
-        return front
 
-    def handing_front(self, site: Site, life: Life) -> FrontThatHandsOver:
-        front = ProcessHandingFront(life.lifeline, site.protocol, site.router(site.once), site.connections)
-        front.watch_returns(site.notices.reader)
-        return front
+    def handing_front(self, site: Workshop, life: Life) -> FrontThatHandsOver:
+        router = site.router(site.once)
+        return ProcessHandingFront(life.lifeline, site.protocol, router, site.connections, site.notices.reader)
 
-    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Executor:
+    def task_executor(self, site: Workshop, worker: int, thread: int, life: Life) -> Executor:
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
         if site.app.asynchronous:
@@ -57,11 +72,11 @@ class BetweenProcesses(Medium):
             )
         if thread == 0:
             self._turns = turns(inbox)
-        service = site.service(worker, thread)
-        service.observe(FirstByte(service.row), self._sessions(site, worker))
+        first_byte = FirstByte(site.row(worker, thread))
+        service = site.service(worker, thread, first_byte, self._sessions(site, worker))
         return ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns)
 
-    def _sessions(self, site: Site, worker: int) -> Sessions | None:
+    def _sessions(self, site: Workshop, worker: int) -> Sessions | None:
         """What tells the front of the sessions that this worker begins; None where the affinity does not learn."""
         told = site.returns.told
         if told is None:
@@ -69,7 +84,7 @@ class BetweenProcesses(Medium):
         index = INDEX.pack(site.inbox(worker).index)
         return Sessions(site.affinity, lambda key: told.sendall(index + key.encode("utf-8", "replace")))
 
-    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
+    def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Arrivals:
         inbox = site.inbox(worker)
         assert isinstance(inbox, ProcessInbox)  # made by this medium
         return ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)

@@ -12,7 +12,8 @@ from poolctl.runtime.ownership.half_sync_half_reactive.executor import ThreadTas
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import Sessions
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
-from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends, Medium, Site
+from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends
+from poolctl.runtime.site.workshop import Medium, Workshop
 
 
 class BetweenThreads(Medium):
@@ -20,20 +21,28 @@ class BetweenThreads(Medium):
 
     _front: ThreadLendingFront
 
-    def inbox(self, index: int, row: memoryview, workers: Sequence[memoryview], *, rings: bool, threads: bool) -> Inbox:
-        return (RingingInbox if rings else ThreadInbox)(index, row, workers)
+    def inbox(
+        self,
+        index: int,
+        row: memoryview,
+        workers: Sequence[memoryview],
+        *,
+        slots: Sequence[memoryview],
+        rings: bool,
+        threads: bool,
+    ) -> Inbox:
+        return (RingingInbox if rings else ThreadInbox)(index, row, workers, slots)
 
-    def lending_front(self, site: Site, life: Life) -> FrontThatLends:
+    def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
         self._front = ThreadLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )
-        self._front.watch_returns()
         return self._front
 
-    def handing_front(self, site: Site, life: Life) -> FrontThatHandsOver:
+    def handing_front(self, site: Workshop, life: Life) -> FrontThatHandsOver:
         return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.at_once)
 
-    def task_executor(self, site: Site, worker: int, thread: int, life: Life) -> Executor:
+    def task_executor(self, site: Workshop, worker: int, thread: int, life: Life) -> Executor:
         inbox = site.inbox(worker)
         if isinstance(inbox, RingingInbox):  # its workers wait in an event loop
             # asyncio is slow to import
@@ -44,18 +53,17 @@ class BetweenThreads(Medium):
                 inbox, service, slots, site.timeouts, life, self._front, self._sessions(site, worker)
             )
         assert isinstance(inbox, ThreadInbox)  # made by this medium
-        service = site.service(worker, thread)
-        service.observe(self._sessions(site, worker))
+        service = site.service(worker, thread, self._sessions(site, worker))
         return ThreadTaskExecutor(inbox, service, self._front)
 
-    def _sessions(self, site: Site, worker: int) -> Sessions | None:
+    def _sessions(self, site: Workshop, worker: int) -> Sessions | None:
         """What tells the front of the sessions that this worker begins; None where the affinity does not learn."""
         if not site.affinity.learns:
             return None
         index, sessions = site.inbox(worker).index, self._front.sessions
         return Sessions(site.affinity, lambda key: sessions.append((key, index)))
 
-    def arrivals(self, loop: ConnectionLoop, site: Site, worker: int) -> Arrivals:
+    def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Arrivals:
         inbox = site.inbox(worker)
         assert isinstance(inbox, RingingInbox)  # made by this medium
         return ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)

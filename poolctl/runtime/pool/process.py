@@ -14,7 +14,8 @@ from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.between_processes import BetweenProcesses
 from poolctl.runtime.pool.yielding import do_not_preempt
 from poolctl.runtime.role import Role
-from poolctl.runtime.site import Medium, Site
+from poolctl.runtime.site import Site
+from poolctl.runtime.site.workshop import Medium
 from poolctl.runtime.system.threads import join
 
 

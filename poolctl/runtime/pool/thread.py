@@ -13,7 +13,8 @@ from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.between_threads import BetweenThreads
 from poolctl.runtime.role import Role
-from poolctl.runtime.site import Medium, Site
+from poolctl.runtime.site import Site
+from poolctl.runtime.site.workshop import Medium
 from poolctl.runtime.system.threads import Started, join
 
 

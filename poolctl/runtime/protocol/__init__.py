@@ -9,7 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar
+from typing import Protocol as Interface
 
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.task import NOBODY, Asked, Peer
@@ -134,19 +136,61 @@ class Framer(ABC):
         return b""
 
 
-def _unseen(status: int, peer: Peer, line: bytes) -> None:
-    """Nobody wants to know who is turned away."""
+def unseen(status: int, peer: Peer, line: bytes) -> None:
+    """The witness where there is no access log."""
+
+
+class Origins(Interface):
+    """Of one connection of a trusted proxy: from where each of its requests really comes."""
+
+    def place(self, request: Any, conversation: Any) -> None:
+        """Have a request of this conversation come from there."""
+
+
+class Forwards(Interface):
+    """The proxies that are trusted to name their clients (``forwarded`` in the topology)."""
+
+    def origins(self, peer: Peer) -> Origins | None:
+        """For a new connection; None where its other end is not trusted."""
+
+
+@dataclass(frozen=True)
+class Provisions:
+    """What a protocol gets.
+
+    ``inspected``  whether framers keep the head of each request (``asked``): something looks at it
+    ``witness``    is called with status, peer and first line of each request that is refused before an app has it
+    ``forwarded``  the trusted proxies of the topology; for http alone
+    """
+
+    inspected: bool = False
+    witness: Callable[[int, Peer, bytes], None] = unseen
+    forwarded: Forwards | None = None
 
 
 class Protocol(ABC):
-    """One for a topology; makes what a connection needs."""
+    """One for each address; makes what a connection needs.
+
+    1. Made from its options, in the supervisor; a plugin's in the mold. What options only together can have wrong,
+       ``__post_init__`` raises as a ValueError.
+    2. Provisioned with all that it gets: ``provision``, once in the mold, before anything is forked.
+    3. Used, in every process: ``framer`` for each connection of a front that lends; ``conversation``, or ``streaming``
+       for an app that is async, for each connection that a worker serves; ``farewell`` for each client that is refused.
+       Several threads may call at once.
+    4. Nothing is cleaned up: it ends with its process, and holds no descriptor.
+    """
 
     interface: ClassVar[int] = INTERFACE  # the version that it was written for
     name: ClassVar[str]
     marks_requests: ClassVar[bool]  # does it tell where a request ends?
-    inspected: bool = False  # do framers have to keep what was ``asked``? Set before the first is made
+    inspected: bool = False  # do framers have to keep what was ``asked``? Provisioned
     alpn: tuple[str, ...] = ()  # its names in ALPN (RFC 7301), where a client may choose; the first is preferred
-    witness: Callable[[int, Peer, bytes], None] = staticmethod(_unseen)  # the access log's, where there is one
+    witness: Callable[[int, Peer, bytes], None] = staticmethod(unseen)  # the access log's; provisioned
+
+    def provision(self, given: Provisions) -> None:
+        """Take what the topology and the other parts have for it. One that overrides this calls it too."""
+        self.inspected = given.inspected
+        self.witness = given.witness
 
     @abstractmethod
     def conversation(self, peer: Peer) -> Conversation:

@@ -55,10 +55,11 @@ class ConnectionLoop(AcceptingLoop[Service]):
         new: NewConnection,
         *,
         shared: bool = False,
+        loops: int = 1,
         clock: Callable[[], float] = monotonic,
         poller: Poller | None = None,
     ) -> None:
-        super().__init__(lifeline, timeouts, limit, shared=shared, clock=clock, poller=poller)
+        super().__init__(lifeline, timeouts, limit, shared=shared, loops=loops, clock=clock, poller=poller)
         self._new = new
         # Until when newcomers may have waited while this loop was busy: for as long again as it was away.
         self._wary = 0.0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Sequence
 from contextvars import Context, copy_context
 from enum import Enum
 from time import monotonic_ns
@@ -81,8 +82,8 @@ class Service:
     """Belongs to one thread of a worker; ``row``: its row of the scoreboard.
 
     ``context``: the context variables as the app's start left them; each request begins with a copy (PEP 567), so that
-    it finds nothing of another one's. ``entries``: the access log, where there is one. ``observer``: what looks at the
-    responses of an app that is called.
+    it finds nothing of another one's. ``entries``: the access log, where there is one. ``watching``: what else looks
+    at the responses of an app that is called; ``observer``: all of these in one.
     """
 
     def __init__(
@@ -92,18 +93,15 @@ class Service:
         row: memoryview,
         context: Context | None = None,
         entries: Entries | None = None,
+        watching: Sequence[Observer | None] = (),
     ) -> None:
         self.app = app
         self.protocol = protocol
         self.row = row
         self.entries = entries
-        self.observer: Observer | None = None if entries is None else entries.observer
+        self.observer = observers(*watching, None if entries is None else entries.observer)
         self._serve = app.serve
         self._context = (context or copy_context()).copy
-
-    def observe(self, *others: Observer | None) -> None:
-        """Have these look at the responses too. Called once, before the first request."""
-        self.observer = observers(*others, self.observer)
 
     # an app that is called
 

@@ -89,11 +89,12 @@ class AsyncConnectionLoop(ConnectionLoop):
         app: AsyncApp,
         new: NewConnection,
         *,
+        loops: int = 1,
         clock: Callable[[], float] = monotonic,
         poller: Poller | None = None,
         events: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(life.lifeline, timeouts, limit, new, clock=clock, poller=poller)
+        super().__init__(life.lifeline, timeouts, limit, new, loops=loops, clock=clock, poller=poller)
         self.events = make_event_loop() if events is None else events
         self._app = app
         self._timer: asyncio.Handle | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from harness.loop_rig import LoopRig
 
-from poolctl.runtime.loop.farewells import AT_MOST, LINGER, SHARE, Lingering, may_linger
+from poolctl.runtime.loop.farewells import AT_MOST, LINGER, SHARE, Farewells, Lingering, may_linger
 from poolctl.runtime.system.poller import IN
 
 MakeRig = Callable[..., LoopRig]
@@ -159,6 +159,4 @@ def test_the_bound_is_a_share_of_the_descriptors(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (allowed, allowed))
     assert may_linger() == limit
-    farewells = rig().loop.farewells
-    farewells.share(4)
-    assert farewells.limit == max(limit // 4, 1)
+    assert Farewells(rig().loop, loops=4).limit == max(limit // 4, 1)

@@ -225,7 +225,8 @@ def test_several_look_at_a_response_in_their_order(rig: Rig) -> None:
         def more(self, count: int) -> None:
             order.append(f"{self.name} {count}")
 
-    rig.service.observe(Looks("a"), None, Looks("b"))
+    watching = (Looks("a"), None, Looks("b"))
+    rig.service = Service(rig.app, rig.protocol, rig.row, entries=rig.entries, watching=watching)
     rig.app.answer = does(OK, b"xyz", True)
     rig.answer()
     assert order == ["a", "b", "a 3", "b 3"]

@@ -33,9 +33,12 @@ OVERDUE_SECONDS = 1.0  # after which a turn that was not taken is given again
 
 
 class HandingFront(Loop[None], ABC):
-    """Owns the listeners and no connection. ``limit``: connections of all workers at once."""
+    """Owns the listeners and no connection. ``limit``: connections of all workers at once. ``notices``: what
+    the mold says of workers that die and are replaced, where they are processes."""
 
-    def __init__(self, lifeline: int, protocol: Protocol, router: Router, limit: int) -> None:
+    def __init__(
+        self, lifeline: int, protocol: Protocol, router: Router, limit: int, notices: socket.socket | None = None
+    ) -> None:
         super().__init__(lifeline)
         self.protocol = protocol
         self.router = router
@@ -45,6 +48,8 @@ class HandingFront(Loop[None], ABC):
         self.turns: dict[int, int] = {}  # handed out and not taken yet: ticket to number of the listener
         # Records of turns that a front gave before it was killed must not count for its successor's.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
+        if notices is not None:
+            self.add_source(Attention(self, notices))
 
     def hand_over(self, listener: Listener, number: int) -> None:
         """accept: front. Accept the connections of a listener and give each to a worker."""
@@ -94,10 +99,6 @@ class HandingFront(Loop[None], ABC):
         if self.turns or (self.router.waiting and not self.draining):
             return SWEEP
         return super()._patience()
-
-    def watch_returns(self, notices: socket.socket) -> None:
-        """Hear from the mold about workers that die and are replaced."""
-        self.add_source(Attention(self, notices))
 
     def notice(self, kind: int, number: int) -> None:
         """What the mold says of the workers. Connections are theirs, so a worker that dies takes its own along."""

@@ -30,7 +30,7 @@ class HalfSyncHalfAsync(Ownership):
     rings: ClassVar[bool] = True
 
     def front(self, site: Site, life: Life) -> Front:
-        front = site.medium.handing_front(site, life)
+        front = site.handing_front(life)
         for number, listener in enumerate(site.shared_listeners):
             if self.accept == "front":
                 front.hand_over(listener, number)
@@ -40,7 +40,7 @@ class HalfSyncHalfAsync(Ownership):
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1, counted=self.accept == "front")
-        arrivals = site.medium.arrivals(loop, site, worker)
+        arrivals = site.arrivals(loop, worker)
         if len(site.inboxes) < site.workers:
             loop.contend(arrivals)
         loop.add(arrivals)

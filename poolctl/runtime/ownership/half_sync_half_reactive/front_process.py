@@ -6,7 +6,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 from os import close, read
+from time import monotonic
 from typing import Any, BinaryIO
 
 from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
@@ -20,10 +22,13 @@ from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import He
 from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing, TakingTurns, Untaken
-from poolctl.runtime.routing.router import Parcel
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.routing.router import Parcel, Router
 from poolctl.runtime.serving.phases import IDLE
 from poolctl.runtime.system.channel import DONTWAIT, descriptors
+from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Task
+from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 MOST = RECORD.size + (RANGES + 2) * PART.size  # bytes of what comes back with files
@@ -31,21 +36,33 @@ ROOM = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
 
 
 class ProcessLendingFront(LendingFront):
-    """The front as a process of its own."""
+    """The front as a process of its own. It takes back what it lent by way of ``returns``; ``notices``: what the mold
+    says of the dead. ``awaited``: the workers are event loops, which take nothing while the app computes."""
 
-    recounts: list[Recount]
-    untaken: Untaken | None = None
-
-    def watch_returns(self, returns: Returns, notices: socket.socket, *, awaited: bool = False) -> None:
-        """Take back what was lent. ``notices``: what the mold says of the dead. ``awaited``: the workers are event
-        loops, which take nothing while the app computes."""
+    def __init__(
+        self,
+        lifeline: int,
+        protocol: Protocol,
+        router: Router,
+        timeouts: Timeouts,
+        limit: int,
+        waiting: int,
+        returns: Returns,
+        notices: socket.socket,
+        *,
+        awaited: bool = False,
+        clock: Callable[[], float] = monotonic,
+        poller: Poller | None = None,
+    ) -> None:
+        super().__init__(lifeline, protocol, router, timeouts, limit, waiting, clock=clock, poller=poller)
+        self.untaken: Untaken | None = None
         if awaited and self.router.queues:
             self.untaken = Computing(self.router, self.rooms, self._reclaim)
         elif any(map(bells, self.router.inboxes)):
             self.untaken = TakingTurns(self.router.inboxes)
         self._records = Records(self, returns.reader)
         self._sessions = returns.sessions
-        self.recounts = []
+        self.recounts: list[Recount] = []
         desertion = Desertion(self, returns.urgent_reader)
         for source in (desertion, Leftovers(self, returns.left_reader), Attention(self, notices)):
             self.sources.add(source.fd)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, BinaryIO
 
@@ -17,14 +18,29 @@ from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.routing.router import Router
 from poolctl.runtime.system.channel import DONTWAIT, channel
+from poolctl.runtime.system.poller import Poller
+from poolctl.runtime.timeouts import Timeouts
 
 
 class ThreadLendingFront(LendingFront):
     """The front as a thread beside its workers."""
 
-    def watch_returns(self) -> None:
-        """Take back what was lent."""
+    def __init__(
+        self,
+        lifeline: int,
+        protocol: Protocol,
+        router: Router,
+        timeouts: Timeouts,
+        limit: int,
+        waiting: int,
+        *,
+        clock: Callable[[], float] = monotonic,
+        poller: Poller | None = None,
+    ) -> None:
+        super().__init__(lifeline, protocol, router, timeouts, limit, waiting, clock=clock, poller=poller)
         self.sessions: deque[tuple[str, int]] = deque()  # that workers have begun: key and inbox
         self._back: deque[tuple[int, bool, Outbound | None]] = deque()
         # Held here too: a worker may ring after the front has taken everything back and let go of its handlers.

@@ -21,13 +21,13 @@ class HalfSyncHalfReactive(Ownership):
     lends: ClassVar[bool] = True
 
     def front(self, site: Site, life: Life) -> Front:
-        front = site.medium.lending_front(site, life)
+        front = site.lending_front(life)
         for listener in site.shared_listeners:
             front.welcome(listener)
         return front
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
-        return [site.medium.task_executor(site, worker, thread, life).run for thread in range(site.threads)]
+        return [site.task_executor(worker, thread, life).run for thread in range(site.threads)]
 
     def front_keeps(self, site: Site) -> set[int]:
         writers = {inbox.writer.fileno() for inbox in site.inboxes}

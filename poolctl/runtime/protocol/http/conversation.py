@@ -6,9 +6,8 @@ from collections import deque
 from typing import Any
 
 from poolctl.runtime.buffers.spool import Spool
-from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol import Conversation, Origins
 from poolctl.runtime.protocol.http.body import Keep
-from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
@@ -25,12 +24,12 @@ class HttpConversation(HttpReader, Conversation):
 
     scheme: str = "http"
 
-    def __init__(self, http: HttpLimits, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http)
         self.requests: deque[HttpRequest] = deque()
         self.peer = peer
         self.memo: Any = None
-        self.origins: Origins | None = None
+        self.origins = origins
         self._coming: HttpRequest | None = None
         self._spool: Spool | None = None
 

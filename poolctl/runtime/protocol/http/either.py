@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol import Origins
 from poolctl.runtime.protocol.http.conversation import HttpConversation
-from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
 from poolctl.runtime.protocol.http2.frames import PREFACE
@@ -14,58 +12,71 @@ from poolctl.runtime.protocol.http2.streaming import StreamingHttp2
 from poolctl.runtime.task import Peer
 
 
-class Either(HttpReader, Conversation):
-    """HTTP/1, unless the connection begins with the preface of HTTP/2. Stands before a conversation of HTTP/1."""
+class Preface:
+    """Waits for the first bytes. ``held``: what has come while it is open which of the two it is."""
 
-    origins: Origins | None
-    _first: bytes | None = b""  # what has come while that is open
+    def __init__(self) -> None:
+        self.held = b""
+
+    def take(self, data: bytes) -> bool | None:
+        """Whether the client speaks HTTP/2; None while that is open."""
+        self.held += data
+        if not PREFACE.startswith(self.held[: len(PREFACE)]):
+            return False
+        return True if len(self.held) >= len(PREFACE) else None
+
+
+class EitherConversation(HttpConversation):
+    """HTTP/1, unless the connection begins with the preface of HTTP/2. For apps that block."""
+
+    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
+        super().__init__(http, peer, origins)
+        self._preface: Preface | None = Preface()
 
     @property
     def pending(self) -> bool:
         """Whether a part of a request, or of the preface, has come."""
-        return bool(self._first) or super().pending
+        return (self._preface is not None and self._preface.held != b"") or super().pending
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the client, split anywhere."""
-        if self._first is not None:
-            data = self._first + data
-            if PREFACE.startswith(data[: len(PREFACE)]):
-                self._begin_http2(data)
+        if self._preface is not None:
+            http2 = self._preface.take(data)
+            if http2 is None:
                 return
-            self._first = None
+            data, self._preface = self._preface.held, None
+            if http2:
+                self._over = True
+                self.successor = Http2Conversation(self._http, self.peer, self.origins)
+                self.successor.scheme = self.scheme
+                self.successor.receive(data)
+                return
         super().receive(data)
 
-    def _begin_http2(self, data: bytes) -> None:
-        self._first = data
-        if len(data) >= len(PREFACE):
-            self._first = None
-            successor = self._http2()
-            successor.scheme = self.scheme
-            successor.origins = self.origins
-            successor.receive(data)
-            self.successor = successor
-            self._over = True
 
-    def _http2(self) -> Http2Conversation:
-        """Who goes on."""
-        raise NotImplementedError
+class EitherStreaming(StreamingConversation):
+    """The same for apps that are awaited."""
 
+    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
+        super().__init__(http, peer, origins)
+        self._preface: Preface | None = Preface()
 
-class EitherConversation(Either, HttpConversation):
-    """For apps that block."""
+    @property
+    def pending(self) -> bool:
+        """Whether a part of a request, or of the preface, has come."""
+        return (self._preface is not None and self._preface.held != b"") or super().pending
 
-    def __init__(self, http: HttpLimits, peer: Peer) -> None:
-        HttpConversation.__init__(self, http, peer)
-
-    def _http2(self) -> Http2Conversation:
-        return Http2Conversation(self._http, self.peer)
-
-
-class EitherStreaming(Either, StreamingConversation):
-    """For apps that are awaited."""
-
-    def __init__(self, http: HttpLimits, peer: Peer) -> None:
-        StreamingConversation.__init__(self, http, peer)
-
-    def _http2(self) -> StreamingHttp2:
-        return StreamingHttp2(self._http, self.peer)
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they came from the client, split anywhere."""
+        if self._preface is not None:
+            http2 = self._preface.take(data)
+            if http2 is None:
+                return
+            data, self._preface = self._preface.held, None
+            if http2:
+                self._over = True
+                self.successor = StreamingHttp2(self._http, self.peer, self.origins)
+                self.successor.scheme = self.scheme
+                self.successor.receive(data)
+                return
+        super().receive(data)

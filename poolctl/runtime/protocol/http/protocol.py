@@ -10,10 +10,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.protocol import Origins, Protocol, Provisions
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.encode import server_and_date
-from poolctl.runtime.protocol.http.forwarded import Forwarded
 from poolctl.runtime.protocol.http.framer import HttpFramer, InspectedHttpFramer
 from poolctl.runtime.protocol.http.head import Recent
 from poolctl.runtime.protocol.http.request import HttpRequest
@@ -78,40 +77,36 @@ class Http(Protocol):
     ] = True
 
     recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
-    forwarded: Any = field(default=None, init=False, repr=False, compare=False)  # a Forwarded, or None; no option
+    _forwarded: Any = field(default=None, init=False, repr=False, compare=False)  # a Forwards, or None; provisioned
 
     def __post_init__(self) -> None:
         if self.http2 and importlib.util.find_spec("h2") is None:
             raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
         self.alpn = ("h2", "http/1.1") if self.http2 else ("http/1.1",)
 
-    def believe(self, forwarded: Forwarded) -> None:
-        """Have trusted proxies say where requests come from. Called before the first connection."""
-        self.forwarded = forwarded
+    def provision(self, given: Provisions) -> None:
+        """Take the trusted proxies too."""
+        super().provision(given)
+        self._forwarded = given.forwarded
+
+    def _origins(self, peer: Peer) -> Origins | None:
+        return None if self._forwarded is None else self._forwarded.origins(peer)
 
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""
         if self.http2:
             from poolctl.runtime.protocol.http.either import EitherConversation  # h2 need not be there otherwise
 
-            made: HttpConversation = EitherConversation(self, peer)
-        else:
-            made = HttpConversation(self, peer)
-        if self.forwarded is not None:
-            made.origins = self.forwarded.origins(peer)
-        return made
+            return EitherConversation(self, peer, self._origins(peer))
+        return HttpConversation(self, peer, self._origins(peer))
 
     def streaming(self, peer: Peer) -> StreamingConversation:
         """As ``conversation``, for apps that read a body while it comes."""
         if self.http2:
             from poolctl.runtime.protocol.http.either import EitherStreaming
 
-            made: StreamingConversation = EitherStreaming(self, peer)
-        else:
-            made = StreamingConversation(self, peer)
-        if self.forwarded is not None:
-            made.origins = self.forwarded.origins(peer)
-        return made
+            return EitherStreaming(self, peer, self._origins(peer))
+        return StreamingConversation(self, peer, self._origins(peer))
 
     def framer(self) -> HttpFramer:
         """The front's half of a new connection."""

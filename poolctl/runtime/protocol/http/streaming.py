@@ -8,9 +8,8 @@ import logging
 from collections import deque
 from typing import Any
 
-from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol import Conversation, Origins
 from poolctl.runtime.protocol.http.body import Keep
-from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
@@ -42,12 +41,12 @@ def _say_once() -> None:
 class StreamingConversation(HttpReader, Conversation):
     """Requests as soon as their head is complete. The ``body`` of one that has a body is an Inflow."""
 
-    def __init__(self, http: HttpLimits, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http)
         self.requests: deque[HttpRequest] = deque()
         self.peer = peer
         self.memo: Any = None
-        self.origins: Origins | None = None
+        self.origins = origins
         self.inflow: Inflow | None = None  # of the request that is coming
         self.upgrades = True  # may the connection become a WebSocket?
 

@@ -27,8 +27,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.protocol.http.forwarded import Origins
+from poolctl.runtime.protocol import Conversation, Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.frames import Frames, FrameTooLongError
 from poolctl.runtime.protocol.http2.stream import Http2Stream
@@ -52,14 +51,14 @@ class Http2Conversation(Conversation):
     forgets = True
     multiplexed = True
 
-    def __init__(self, http: HttpLimits, peer: Peer) -> None:
+    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         self.peer = peer
         self.failure = 0
         self.reply = b""  # stays empty too: see ``frames``
         self.requests = deque()  # stays empty: what is complete here is a stream, not the connection's next request
         self.complete: deque[Http2Stream] = deque()
         self.memo: Any = None  # the app's
-        self.origins: Origins | None = None  # of requests that a trusted proxy passes on
+        self.origins = origins  # of requests that a trusted proxy passes on
         self.http = http
         self._streams: dict[int, Http2Stream] = {}
         self._resets = 0

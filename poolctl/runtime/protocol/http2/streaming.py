@@ -15,6 +15,7 @@ from typing import Any
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
+from poolctl.runtime.protocol import Origins
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
@@ -81,8 +82,8 @@ class IncomingStream(Http2Stream):
 class StreamingHttp2(Http2Conversation):
     """``begun``: streams that the runtime has not begun yet, oldest first."""
 
-    def __init__(self, http: HttpLimits, peer: Peer) -> None:
-        super().__init__(http, peer)
+    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
+        super().__init__(http, peer, origins)
         self.begun: deque[IncomingStream] = deque()
 
     @property

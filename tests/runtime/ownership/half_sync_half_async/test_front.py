@@ -69,7 +69,8 @@ class Rig:
         self.returns, self.workers = os.pipe()
         self.notices = Notices()
         front = ThreadHandingFront if threads else ProcessHandingFront
-        self.front: HandingFront = front(self.lifeline, Http(), self.router, limit)
+        heard = None if threads else self.notices.reader
+        self.front: HandingFront = front(self.lifeline, Http(), self.router, limit, heard)
         self.front._clock = self.clock
         self.front.now = self.clock.now
         self.fake = FakeListener()
@@ -356,7 +357,6 @@ def test_past_the_limit_clients_are_turned_away_until_one_is_done(rig: MakeRig, 
 
 def test_a_worker_that_left_gets_nothing_until_it_is_back(rig: MakeRig) -> None:
     made = rig().gives_turns()
-    made.front.watch_returns(made.notices.reader)
     reader = made.notices.reader.fileno()
     made.notices.send(LOST, 7)  # connections are the workers': nothing to do
     made.notices.send(LEFT, 0)
@@ -373,7 +373,6 @@ def test_a_worker_that_left_gets_nothing_until_it_is_back(rig: MakeRig) -> None:
 
 def test_what_waits_for_a_worker_goes_to_the_first_that_is_back(rig: MakeRig) -> None:
     made = rig().gives_turns()
-    made.front.watch_returns(made.notices.reader)
     for index in range(2):
         made.front.notice(LEFT, index)
     made.router.queues = True
@@ -387,7 +386,6 @@ def test_what_waits_for_a_worker_goes_to_the_first_that_is_back(rig: MakeRig) ->
 
 def test_the_end_of_the_notices_is_that_of_the_mold(rig: MakeRig) -> None:
     made = rig()
-    made.front.watch_returns(made.notices.reader)
     made.notices.writer.close()
     reader = made.notices.reader.fileno()
     made.event(reader, HUP)

@@ -45,7 +45,7 @@ class Rig(TaskRig):
         self.app.answer = answering(OK)
         self.seen: list[tuple[int, bytes]] = []
         self.protocol.witness = lambda status, peer, line: self.seen.append((status, line))
-        self.service = Service(self.app, self.protocol, self.row)
+        self.service = Service(self.app, self.protocol, self.row, watching=[FirstByte(self.row)])
         self.executor = ProcessTaskExecutor(self.inbox, self.service, [self.listener], self.returns)
 
     def run(self) -> None:
@@ -94,7 +94,6 @@ def test_the_lowest_bit_says_that_a_byte_was_sent(rig: Rig) -> None:
         return True
 
     rig.app.answer = answer
-    rig.service.observe(FirstByte(rig.row))
     rig.put(GET)
     rig.put(GET)
     rig.run()

@@ -37,10 +37,10 @@ class Rig(FrontRig):
     front: ProcessLendingFront
 
     def __init__(self, *, learns: bool = False, awaited: bool = False, **options: Any) -> None:
-        super().__init__(ProcessLendingFront, inbox=ProcessInbox, **options)
         self.returns = Returns(learns=learns)
         self.notices = Notices()
-        self.front.watch_returns(self.returns, self.notices.reader, awaited=awaited)
+        ways = {"returns": self.returns, "notices": self.notices.reader, "awaited": awaited}
+        super().__init__(ProcessLendingFront, inbox=ProcessInbox, **ways, **options)
 
     def lent(self) -> Client:
         """A client whose connection is lent, and which the poller has."""

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolctl.runtime.protocol import Provisions
 from poolctl.runtime.protocol.http.forwarded import HOPS, Forwarded
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.task import Peer
@@ -19,7 +20,7 @@ def seen(
 ) -> tuple[str, ...]:
     """Address, port, scheme, server's port and Host of a request with these headers."""
     http = Http()
-    http.believe(Forwarded(trust, header))
+    http.provision(Provisions(forwarded=Forwarded(trust, header)))
     conversation = http.conversation(peer)
     conversation.receive(f"GET / HTTP/1.1\r\nHost: shop\r\n{headers}\r\n".encode())
     request = conversation.requests.popleft()
@@ -149,7 +150,7 @@ def test_more_hops_than_are_believed() -> None:
 
 def test_each_request_of_a_connection_has_its_own_client() -> None:
     http = Http()
-    http.believe(Forwarded(TRUST, "x-forwarded"))
+    http.provision(Provisions(forwarded=Forwarded(TRUST, "x-forwarded")))
     conversation = http.conversation(PROXY)
     for said, address in (
         ("192.0.2.7", "192.0.2.7"),

@@ -1,0 +1,25 @@
+"""The user's code, imported once: in each worker, or with ``preload`` in the mold for all of them."""
+
+from __future__ import annotations
+
+from contextvars import Context, copy_context
+
+from poolctl.runtime.app import App, Surroundings
+from poolctl.runtime.system import threads
+
+
+class Loader:
+    """Provisions an app. ``context``: the context variables as the app's import left them; None before it."""
+
+    def __init__(self, app: App, surroundings: Surroundings) -> None:
+        self.app = app
+        self._surroundings = surroundings
+        self.context: Context | None = None
+
+    def load(self) -> None:
+        """Import the app, unless this process or the mold has done so. Raises AppError, and what the user's code
+        raises."""
+        if self.context is None:
+            self.app.load(self._surroundings)
+            threads.settle()
+            self.context = copy_context()

@@ -1,0 +1,111 @@
+"""What the processes of one generation have in common, as data: made in the mold, and never changed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.affinity.connection import Connection
+from poolctl.runtime.affinity.request import Request
+from poolctl.runtime.app import App
+from poolctl.runtime.app.loader import Loader
+from poolctl.runtime.channels.inbox import Inbox, bells
+from poolctl.runtime.channels.notices import Notices
+from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.dispatch import Dispatch
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.protocol import Protocol
+from poolctl.runtime.scoreboard import Scoreboard
+from poolctl.runtime.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from poolctl.runtime.access_log.log import AccessLog
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteData:
+    """One generation's parts, sizes, limits, listeners and channels.
+
+    ``protocol``     that of the first address; a front refuses in its words
+    ``connections``  at once, of all processes together; ``most``: for which one process has descriptors
+    ``waiting``      tasks that may wait for a worker
+    ``listeners``    for each address one, or under reuse-port one for each worker
+    ``slots``        rows of one worker in the scoreboard: one for each thread, or for each task that it may have
+    """
+
+    name: str
+    loader: Loader
+    protocol: Protocol
+    dispatch: Dispatch
+    affinity: Affinity
+    timeouts: Timeouts
+    connections: int
+    most: int
+    waiting: int
+    listeners: Sequence[Sequence[Listener]]
+    workers: int
+    threads: int
+    slots: int
+    multiprocess: bool  # may several processes serve the app at once?
+    scoreboard: Scoreboard
+    inboxes: Sequence[Inbox]
+    returns: Returns
+    notices: Notices
+    access: AccessLog | None = None
+
+    @property
+    def app(self) -> App:
+        """What answers requests; ``loader`` imports the user's code."""
+        return self.loader.app
+
+    @property
+    def shared_listeners(self) -> list[Listener]:
+        """The listener of each address."""
+        return [group[0] for group in self.listeners]
+
+    def inbox(self, worker: int) -> Inbox:
+        """Where this worker takes its tasks from."""
+        return self.inboxes[0 if len(self.inboxes) == 1 else worker]
+
+    def row(self, worker: int, thread: int = 0) -> memoryview:
+        """The row of a worker thread in the scoreboard."""
+        return self.scoreboard.worker(worker * self.slots + thread)
+
+    @property
+    def queues(self) -> bool:
+        """Whether the queue of a dispatch that pulls is in the front, which then may read inboxes too."""
+        return self.dispatch.pull and len(self.inboxes) > 1
+
+    @property
+    def once(self) -> Affinity:
+        """The affinity of a front that dispatches whole connections: one that is dispatched once needs no memory."""
+        return Request() if isinstance(self.affinity, Connection) else self.affinity
+
+    def share(self, of: int) -> int:
+        """An equal part of the limit on connections, rounded up. Threads share the descriptors of their process."""
+        most = self.most if self.multiprocess else max(self.most // max(of, 1), 1)
+        return min(-(-self.connections // max(of, 1)), most)
+
+    @property
+    def at_once(self) -> int:
+        """Connections that a process which has all of them may have."""
+        return min(self.connections, self.most)
+
+    def sockets(self) -> set[int]:
+        """The descriptors of everything here."""
+        front, work = self.returns.ends()
+        found = front | work | {self.notices.writer.fileno(), self.notices.reader.fileno()}
+        for group in self.listeners:
+            found |= {listener.fd for listener in group}
+        for inbox in self.inboxes:
+            found |= inbox_ends(inbox)
+        return found
+
+
+def inbox_ends(inbox: Inbox) -> set[int]:
+    """The descriptors of an inbox; none where it lies in memory."""
+    ends: list[socket.socket] = [end for name in ("reader", "writer") if (end := getattr(inbox, name, None))]
+    return {end.fileno() for end in ends} | bells(inbox)

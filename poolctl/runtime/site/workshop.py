@@ -1,0 +1,169 @@
+"""Makes what runs in the processes of one generation, of the data that they have in common.
+
+    ownership --> Workshop.lending_front, .task_executor ... --> Medium --> Workshop.router, .service ... --> a loop
+
+Everything is made in the process in which it will run. Which kind of front, executor and arrivals go together depends
+on where the workers are, so the pool's medium chooses them.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from poolctl.runtime.affinity import Affinity
+from poolctl.runtime.app import AsyncApp
+from poolctl.runtime.buffers.observer import Observer
+from poolctl.runtime.channels.inbox import Inbox
+from poolctl.runtime.dispatch import built_in
+from poolctl.runtime.dispatch.guarded import Guarded
+from poolctl.runtime.lifeline import Life
+from poolctl.runtime.loop.loop import Loop
+from poolctl.runtime.loop.source import Source
+from poolctl.runtime.routing.router import Router
+from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET
+from poolctl.runtime.serving.connection_loop import ConnectionLoop
+from poolctl.runtime.serving.kinds import connection_of
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends
+from poolctl.runtime.site.data import SiteData
+from poolctl.runtime.system import forked
+
+
+class Medium(ABC):
+    """What lies between front and workers: the borders of processes, or the memory that threads share. The pool makes
+    it, once for a generation."""
+
+    @abstractmethod
+    def inbox(
+        self,
+        index: int,
+        row: memoryview,
+        workers: Sequence[memoryview],
+        *,
+        slots: Sequence[memoryview],
+        rings: bool,
+        threads: bool,
+    ) -> Inbox:
+        """An inbox. ``slots``: the rows of what its workers may have at once; ``rings``: its workers wait for it with a
+        poller; ``threads``: they are the threads of one worker."""
+
+    @abstractmethod
+    def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
+        """A front that lends connections, ready to take them back."""
+
+    @abstractmethod
+    def handing_front(self, site: Workshop, life: Life) -> FrontThatHandsOver:
+        """A front that hands connections over."""
+
+    @abstractmethod
+    def task_executor(self, site: Workshop, worker: int, thread: int, life: Life) -> Executor:
+        """The executor of one worker thread, which calls its ``run``. An app that is awaited has started."""
+
+    @abstractmethod
+    def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Source[Service]:
+        """A worker's inbox as a source of its loop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop(SiteData):
+    """The same with makers; what it makes is the caller's."""
+
+    medium: Medium
+
+    def load(self) -> None:
+        """Import the app, unless this process or the mold has done so."""
+        self.loader.load()
+
+    def service(self, worker: int, thread: int = 0, *observers: Observer | None) -> Service:
+        """The service of one worker thread, with its row. ``observers`` look at the responses too."""
+        name = str(worker) if self.threads == 1 else f"{worker}/{thread}"
+        row = self.scoreboard.enter(worker * self.slots + thread)
+        forked.register_row(row)
+        return self.serving(row, name, *observers)
+
+    def serving(self, row: memoryview, name: str, *observers: Observer | None) -> Service:
+        """A service that counts in another row; ``name``: the worker's in the access log."""
+        entries = None
+        if self.access is not None:
+            from poolctl.runtime.access_log.entries import Entries  # nothing of it is imported where it is off
+
+            entries = Entries(self.access, name)
+        return Service(self.app, self.protocol, row, self.loader.context, entries, observers)
+
+    def slots_of(self, worker: int) -> list[memoryview]:
+        """The rows of one worker, none of which has anything in flight."""
+        rows = [self.row(worker, slot) for slot in range(self.slots)]
+        for row in rows:
+            row[TICKET] = 0
+        return rows
+
+    def router(self, affinity: Affinity | None = None) -> Router:
+        """The router of a front; a strategy of a plugin is guarded."""
+        dispatch = self.dispatch
+        if not built_in(dispatch):
+            dispatch = Guarded(dispatch, self.scoreboard.enter_front())
+            if hasattr(faulthandler, "register"):  # the mold asks a front that hangs where it is
+                faulthandler.register(signal.SIGUSR2, all_threads=True)
+        return Router(dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front())
+
+    # loops that own connections
+
+    def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
+        """A loop for one worker's connections. ``counted``: a front has held them to the limit already."""
+        limit = self.at_once if counted else self.share(self.workers)
+        loops = 1 if self.multiprocess else self.workers  # of one process, which share its descriptors
+        if isinstance(self.app, AsyncApp):
+            from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
+            from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
+
+            kind = kinds.connection_of(self.app)
+            return AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind, loops=loops)
+        new = connection_of(self.app, shared=shared)
+        return ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared, loops=loops)
+
+    def threads_of(self, loop: Loop[Service], worker: int) -> list[Callable[[], None]]:
+        """What each thread of a worker runs, where all of them run one loop."""
+
+        def runs(thread: int) -> Callable[[], None]:
+            return lambda: loop.run(self.service(worker, thread))
+
+        return [runs(thread) for thread in range(self.threads)]
+
+    def fewer_elsewhere(self, worker: int) -> Callable[[], bool]:
+        """A function that returns whether another process has fewer connections than this worker's, and a thread with
+        nothing to do."""
+        rows = [self.scoreboard.worker(row) for row in range(self.workers * self.slots)]
+        each = [rows[number * self.slots : (number + 1) * self.slots] for number in range(self.workers)]
+        own = each.pop(worker)
+
+        def fewer() -> bool:
+            count = sum(row[TAKEN] - row[DONE] for row in own)
+            return count > 0 and any(
+                sum(row[TAKEN] - row[DONE] for row in other) < count
+                and any(row[STATE] == READY and not row[SINCE] for row in other)
+                for other in each
+            )
+
+        return fewer
+
+    # fronts, and what takes tasks or connections from them: the medium's
+
+    def lending_front(self, life: Life) -> FrontThatLends:
+        """A front that lends connections, ready to take them back."""
+        return self.medium.lending_front(self, life)
+
+    def handing_front(self, life: Life) -> FrontThatHandsOver:
+        """A front that hands connections over."""
+        return self.medium.handing_front(self, life)
+
+    def task_executor(self, worker: int, thread: int, life: Life) -> Executor:
+        """What a worker thread runs to answer the tasks of its inbox."""
+        return self.medium.task_executor(self, worker, thread, life)
+
+    def arrivals(self, loop: ConnectionLoop, worker: int) -> Source[Service]:
+        """A worker's inbox as a source of its loop."""
+        return self.medium.arrivals(loop, self, worker)
