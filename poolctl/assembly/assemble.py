@@ -16,7 +16,7 @@ from poolctl.assembly.doors import make_doors, tls_contexts
 from poolctl.assembly.environment.limits import affordable, descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
 from poolctl.assembly.host import Host, host_settings
-from poolctl.assembly.resolve import Parts
+from poolctl.assembly.resolve import MadeParts, Parts
 from poolctl.assembly.status import Board
 from poolctl.runtime.app import AsyncApp, Surroundings
 from poolctl.runtime.app.loader import Loader
@@ -27,7 +27,6 @@ from poolctl.runtime.dispatch import KernelDispatch, built_in
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener, address_of, open_group, open_listener
-from poolctl.runtime.ownership import Ownership
 from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, Scoreboard
 from poolctl.runtime.site.workshop import Workshop
@@ -122,14 +121,13 @@ def open_listeners(parts: Parts) -> list[list[socket.socket]]:
     return [open_group(address, topology.backlog, parts.workers, program) for address in topology.listen]
 
 
-def _shape(parts: Parts) -> tuple[int, int]:
-    ownership: Ownership | None = parts.ownership
+def _shape(parts: MadeParts) -> tuple[int, int]:
+    ownership = parts.ownership
     shares_one_event_set = ownership is not None and ownership.shares_one_event_set(parts.affinity)
-    shape: tuple[int, int] = parts.pool.shape(parts.workers, shares_one_event_set=shares_one_event_set)
-    return shape
+    return parts.pool.shape(parts.workers, shares_one_event_set=shares_one_event_set)
 
 
-def descriptors_per_connection(parts: Parts) -> int:
+def descriptors_per_connection(parts: MadeParts) -> int:
     """The descriptors that a connection takes in its process: with TLS also a socket pair, and with a thread of its own
     also the pipe that signals its end."""
     tls = any(address.tls for address in parts.topology.listen)
@@ -145,7 +143,7 @@ def _raise_descriptors(needed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def provisions(parts: Parts, access: AccessLog | None) -> Provisions:
+def provisions(parts: MadeParts, access: AccessLog | None) -> Provisions:
     """What the protocols get. Only http uses trusted proxies; the rules refuse the key with any other protocol."""
     forwarded = None
     if (settings := parts.topology.forwarded) is not None:
@@ -165,7 +163,7 @@ class Server(Plan):
 
     def __init__(
         self,
-        parts: Parts,
+        parts: MadeParts,
         listeners: list[list[socket.socket]],
         contexts: Sequence[SSLContext | None],
         access: AccessLog | None = None,
@@ -183,7 +181,7 @@ class Server(Plan):
         self.drain = topology.timeouts.drain
         self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
         self.site = site = build_site(parts, listeners, doors, access, board)
-        ownership: Ownership | None = parts.ownership
+        ownership = parts.ownership
         self.owned = site.sockets() | (ownership.prepared if ownership else set())
         forked.hold(self.owned)
         for group in listeners:
@@ -259,10 +257,10 @@ def held(cells: memoryview) -> float:
     return (monotonic_ns() - since) / 1e9 if since else 0.0
 
 
-def _queues(parts: Parts, workers: int, slots: int) -> int:
+def _queues(parts: MadeParts, workers: int, slots: int) -> int:
     """The number of inboxes. Workers that pull share one, unless each serves several requests at once: the kernel would
     wake the threads of one process first."""
-    ownership: Ownership | None = parts.ownership
+    ownership = parts.ownership
     if ownership is None or not ownership.has_front:
         return 0
     assert parts.dispatch is not None  # only a pool without workers has none
@@ -270,7 +268,7 @@ def _queues(parts: Parts, workers: int, slots: int) -> int:
 
 
 def build_site(
-    parts: Parts,
+    parts: MadeParts,
     listeners: list[list[socket.socket]],
     doors: list[Door],
     access: AccessLog | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from poolctl.assembly.resolve import Parts
+from poolctl.assembly.resolve import MadeParts, Parts
 from poolctl.config.address import Address
 from poolctl.config.tls import Certificate, Tls
 from poolctl.errors import TlsError
@@ -25,7 +25,7 @@ def tls_contexts(parts: Parts) -> list[SSLContext | None]:
     return [tls_context(address.tls, protocol.alpn) if address.tls else None for address, protocol in pairs]
 
 
-def make_doors(parts: Parts, contexts: Sequence[SSLContext | None]) -> list[Door]:
+def make_doors(parts: MadeParts, contexts: Sequence[SSLContext | None]) -> list[Door]:
     """The door of each address, in order."""
     found = zip(parts.topology.listen, parts.protocols, contexts, strict=True)
     return [_door(address, protocol, context, number) for number, (address, protocol, context) in enumerate(found)]

@@ -17,43 +17,77 @@ from poolctl.config.paths import module_folder, private_files
 from poolctl.config.sources import Inputs
 
 if TYPE_CHECKING:
+    from poolctl.assembly.plugins.plugin import Plugin
+    from poolctl.runtime.affinity import Affinity
+    from poolctl.runtime.app import App
+    from poolctl.runtime.dispatch import Dispatch
+    from poolctl.runtime.ownership import Ownership
+    from poolctl.runtime.pool import Pool
     from poolctl.runtime.protocol import Protocol
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one server, checked and compatible. Under a baseline there is no ownership and no dispatch."""
+    """The parts of one server, checked and compatible. A ``Plugin`` stands for a part that is not built in, so that no
+    plugin code runs. Under a baseline there is no ownership and no dispatch."""
 
     topology: Topology
     combination: Combination
     workers: int  # processes or threads of the pool, `auto` as a number; 0 under a baseline
-    pool: Any
-    ownership: Any | None
-    dispatch: Any | None
-    affinity: Any
-    protocols: tuple[Protocol, ...]  # one for each address
-    app: Any
+    pool: Pool | Plugin
+    ownership: Ownership | Plugin | None
+    dispatch: Dispatch | Plugin | None
+    affinity: Affinity
+    protocols: tuple[Protocol | Plugin, ...]  # one for each address
+    app: App | Plugin
     module_folder: str = ""  # searched for the app's modules before the working directory; empty: the same
     private: tuple[str, ...] = ()  # absolute paths of files that no app publishes: topologies and what they name
     is_topology: Callable[[bytes], bool] | None = None  # recognises further files that app static does not publish
 
-    def here(self) -> Parts:
+    def here(self) -> MadeParts:
         """The parts with every plugin instantiated, in a process that may run their code. Raises PoolctlError, and
         whatever a plugin raises."""
         from poolctl.assembly.plugins.plugin import instantiate
 
-        return replace(
-            self,
+        return MadeParts(
+            self.topology,
+            self.combination,
+            self.workers,
             pool=instantiate(self.pool),
             ownership=instantiate(self.ownership),
             dispatch=instantiate(self.dispatch),
-            app=instantiate(self.app),
+            affinity=self.affinity,
             protocols=tuple(instantiate(each) for each in self.protocols),
+            app=instantiate(self.app),
+            private=self.private,
+            is_topology=self.is_topology,
         )
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> Protocol | Plugin:
         """The protocol of the first address. All protocols of a server are of the class that its app speaks."""
+        return self.protocols[0]
+
+
+@dataclass(frozen=True)
+class MadeParts:
+    """The same with every plugin instantiated, in the mold or in a sandbox."""
+
+    topology: Topology
+    combination: Combination
+    workers: int
+    pool: Pool
+    ownership: Ownership | None
+    dispatch: Dispatch | None
+    affinity: Affinity
+    protocols: tuple[Protocol, ...]
+    app: App
+    private: tuple[str, ...] = ()
+    is_topology: Callable[[bytes], bool] | None = None
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol of the first address."""
         return self.protocols[0]
 
 
@@ -84,8 +118,8 @@ def assembled_from(judgement: Judgement) -> Parts:
         chosen,
         judgement.workers,
         pool=part("pool", chosen.pool),
-        ownership=chosen.ownership and part("ownership", chosen.ownership),
-        dispatch=chosen.dispatch and part("dispatch", chosen.dispatch),
+        ownership=part("ownership", chosen.ownership) if chosen.ownership else None,
+        dispatch=part("dispatch", chosen.dispatch) if chosen.dispatch else None,
         affinity=part("affinity", str(chosen.affinity)),
         protocols=tuple(protocols),
         app=part("app", chosen.service.app),
@@ -98,7 +132,9 @@ def assembled_from(judgement: Judgement) -> Parts:
 def _with_siblings(parts: Parts, judgement: Judgement) -> Parts:
     """The parts of an app that serves files, which publishes neither sibling topologies nor the files they name."""
     from poolctl.config.siblings import files_named_in, is_topology  # only needed by apps that serve files
+    from poolctl.runtime.app.static.app import Static
 
+    assert isinstance(parts.app, Static)  # the only app that does
     files = [os.path.abspath(name) for name, source in judgement.tree.sources.items() if source.is_file]
     folders = [*map(os.path.dirname, files), os.path.abspath(os.path.join(parts.topology.directory, parts.app.folder))]
     return replace(parts, private=(*parts.private, *files_named_in(folders)), is_topology=is_topology)

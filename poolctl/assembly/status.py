@@ -36,7 +36,7 @@ class Board:
 
     def __init__(self, parts: Parts) -> None:
         chosen = parts.combination
-        slots = max(chosen.threads or 1, _concurrency(parts.app))
+        slots = max(chosen.threads or 1, parts.app.concurrency)
         self._size = scoreboard.size_of(max(parts.workers, 1), max(parts.workers, 1) * slots)
         self.memory = mmap.mmap(-1, self._size)
 
@@ -52,11 +52,6 @@ class Board:
         """The figures of the current generation; empty before it has started."""
         board = scoreboard.read(self.memory)
         return {} if board is None else _figures(board)
-
-
-def _concurrency(app: Any) -> int:
-    """The requests that a worker serves at once."""
-    return int(getattr(app, "concurrency", 1))
 
 
 def _figures(board: Scoreboard) -> dict[str, Any]:

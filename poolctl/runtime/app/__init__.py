@@ -12,7 +12,13 @@ from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.task import Peer
 
 if TYPE_CHECKING:
+    import socket
     from asyncio import AbstractEventLoop  # slow to import
+
+    from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
+    from poolctl.runtime.app.awaited import AppLife, Exchange, WebSocketCall
+    from poolctl.runtime.protocol.http.request import HttpRequest
+    from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto need not be there
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,8 @@ class AsyncApp(App):
     lendable: ClassVar[bool] = False
 
     @abstractmethod
-    def life(self, events: AbstractEventLoop) -> Any:
-        """What starts the app in an event loop and ends it: ``startup``, ``shutdown``, ``state``, and the ``context``
-        of the start, from a copy of which each request begins."""
+    def life(self, events: AbstractEventLoop) -> AppLife:
+        """What starts the app in an event loop and ends it; called once for each event loop."""
 
 
 class ExchangeApp(AsyncApp):
@@ -79,15 +84,15 @@ class ExchangeApp(AsyncApp):
     lendable: ClassVar[bool] = True
 
     @abstractmethod
-    def exchange(self, request: Any, connection: Any) -> Any:
+    def exchange(self, request: HttpRequest, connection: AsgiOutput) -> Exchange:
         """What answers one request: ``call`` is awaited, then ``conclude`` says whether the connection may be kept.
 
-        Exceptions of the user's code pass through both. As soon as the answer is complete it calls ``complete`` of the
+        As soon as the answer is complete it calls ``complete`` of the
         connection, which is done with it then, whatever the user's code still does; from there on ``ended`` is true,
         and ``keep`` whether the connection may be kept.
         """
 
-    def websocket(self, conversation: Any, connection: Any) -> Any:
+    def websocket(self, conversation: WebSocketConversation, connection: WebSocketOutput) -> WebSocketCall:
         """What talks through one WebSocket: ``call`` is awaited, then ``conclude`` or, if that raised,
         ``failed`` is called.
 
@@ -103,7 +108,7 @@ class ConnectionApp(App):
     greets: bool = False  # is it called before the client's first bytes?
 
     @abstractmethod
-    def converse(self, sock: Any, received: bytes, idle: float, write: float, peer: Peer) -> None:
+    def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
         """Talk with the client over ``sock`` (a socket, non-blocking or not) until the function returns.
 
         ``received`` came before; ``idle`` and ``write`` are the timeouts in seconds of one wait for the client;

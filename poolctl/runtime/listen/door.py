@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import AnyHandler, Handler, S
@@ -68,7 +68,7 @@ class Door:
         self.protocol = protocol
         self.number = number
         self.conversation: Callable[[Peer], Conversation] = protocol.conversation
-        self.streaming: Callable[[Peer], Any] = protocol.streaming
+        self.streaming: Callable[[Peer], Conversation] = protocol.streaming
         self.framer: Callable[[], Framer] = protocol.framer
 
     def busy(self, peer: Peer) -> bytes:

@@ -10,7 +10,6 @@ The price is one more pass through the kernel in each direction, and two descrip
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
 from poolctl.runtime.listen.door import Door, ServingLoop
 from poolctl.runtime.listen.tunnel import Tunnel
@@ -37,7 +36,7 @@ class TlsDoor(Door):
         made.scheme = self.scheme
         return made
 
-    def _streaming(self, peer: Peer) -> Any:
+    def _streaming(self, peer: Peer) -> Conversation:
         made = self.protocol.streaming(peer)
         made.scheme = self.scheme
         return made

@@ -6,7 +6,7 @@ from __future__ import annotations
 import fcntl
 import threading
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.buffers.temporary import unnamed
 from poolctl.runtime.lifeline import Life
-from poolctl.runtime.listen.listening import listen
+from poolctl.runtime.listen.listening import AcceptLock, listen
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.site import Site
 
@@ -31,7 +31,7 @@ class LeaderFollowers(Ownership):
 
     like: ClassVar[str] = "leader/followers"
     lock: Lock = "kernel"
-    _held: Any = field(default=None, init=False, repr=False)
+    _held: AcceptLock | None = field(default=None, init=False, repr=False)
 
     has_front: ClassVar[bool] = False
 

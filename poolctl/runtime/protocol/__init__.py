@@ -10,11 +10,25 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 from typing import Protocol as Interface
 
 from poolctl.runtime.interface import INTERFACE
 from poolctl.runtime.task import NOBODY, Asked, Peer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.protocol.http.forwarded import Forwarded
+
+
+class Coming(Interface):
+    """The body of a request that is coming, as ``limits.body_rate`` looks at it."""
+
+    looked: float  # when it was looked at last; 0: not yet
+    waited: float  # seconds that it was waited for
+
+    @property
+    def came(self) -> int:
+        """Bytes so far."""
 
 
 class Conversation(ABC):
@@ -61,9 +75,8 @@ class Conversation(ABC):
         return False
 
     @property
-    def coming(self) -> Any:
-        """The body that is coming, whose ``came`` says how many bytes of it have; None where there is none, or where
-        the protocol does not tell."""
+    def coming(self) -> Coming | None:
+        """The body that is coming; None where there is none, or where the protocol does not tell."""
         return None
 
     @property
@@ -121,7 +134,7 @@ class Framer(ABC):
         return False
 
     @property
-    def coming(self) -> Any:
+    def coming(self) -> Coming | None:
         """As that of a conversation."""
         return None
 
@@ -140,20 +153,6 @@ def unseen(status: int, peer: Peer, line: bytes) -> None:
     """The witness where there is no access log."""
 
 
-class Origins(Interface):
-    """Of one connection of a trusted proxy: from where each of its requests really comes."""
-
-    def place(self, request: Any, conversation: Any) -> None:
-        """Have a request of this conversation come from there."""
-
-
-class Forwards(Interface):
-    """The proxies that are trusted to name their clients (``forwarded`` in the topology)."""
-
-    def origins(self, peer: Peer) -> Origins | None:
-        """For a new connection; None where its other end is not trusted."""
-
-
 @dataclass(frozen=True)
 class Provisions:
     """What a protocol gets.
@@ -165,7 +164,7 @@ class Provisions:
 
     inspected: bool = False
     witness: Callable[[int, Peer, bytes], None] = unseen
-    forwarded: Forwards | None = None
+    forwarded: Forwarded | None = None
 
 
 class Protocol(ABC):
@@ -196,7 +195,7 @@ class Protocol(ABC):
     def conversation(self, peer: Peer) -> Conversation:
         """The worker's half of a new connection."""
 
-    def streaming(self, peer: Peer) -> Any:
+    def streaming(self, peer: Peer) -> Conversation:
         """As ``conversation``, for asynchronous apps: another one where requests may be begun before they are whole."""
         return self.conversation(peer)
 

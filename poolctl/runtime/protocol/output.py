@@ -19,9 +19,15 @@ class Presence(Enum):
 class Output(Protocol):
     """Where an app's bytes go: the loop's side of one response."""
 
-    began: bool  # whether a byte of this response has been sent; the app's side never writes it
-    observer: Observer | None  # what looks at the response as it is sent; set before the app is called
     last: bool  # whether the connection ends after this response, so that the protocol can say so
+
+    @property
+    def began(self) -> bool:
+        """Whether a byte of this response has been sent."""
+
+    @property
+    def observer(self) -> Observer | None:
+        """What looks at the response as it is sent."""
 
     def send(self, data: bytes) -> None:
         """Send, or keep for sending, all of it; never waits for a slow client.
@@ -35,3 +41,10 @@ class Output(Protocol):
 
         Raises ClientGone as above, also when the file ends before that; OSError when the file cannot be read.
         """
+
+
+class ReusedOutput(Output, Protocol):
+    """The same for one response after the other: the service sets both anew before each call of the app."""
+
+    began: bool
+    observer: Observer | None

@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Container
 from math import inf
 from os import read
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol
 
 from poolctl.runtime.buffers.outbound import Sending
-from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
-from poolctl.runtime.serving.pace import Paced, drips
+from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler, S
+from poolctl.runtime.protocol import Coming
+from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.phases import (
     ANSWERING,
     FINISHING,
@@ -40,7 +41,7 @@ class Incoming(Protocol):
         """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
 
     @property
-    def coming(self) -> Paced | None:
+    def coming(self) -> Coming | None:
         """The body that is coming, where the protocol tells."""
 
 
@@ -67,7 +68,7 @@ class ClientLoop(Protocol):
         """No more events for this handler; False when another thread was first."""
 
 
-class ClientConnection(Sending, ABC):
+class ClientConnection(Sending, ABC, Generic[S]):
     """``phase``: where it stands; ``since``: when what is being waited for began; ``leaving``: no request is taken
     after those that have come, so that the connection ends instead of falling idle."""
 
@@ -101,31 +102,31 @@ class ClientConnection(Sending, ABC):
         return False
 
     @abstractmethod
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: S) -> None:
         """It can be read or written, or is broken."""
 
     @abstractmethod
-    def abort(self, service: Any) -> None:
+    def abort(self, service: S) -> None:
         """Something raised: the end, however far it had come."""
 
     @abstractmethod
-    def close(self, service: Any) -> None:
+    def close(self, service: S) -> None:
         """The end of the connection."""
 
     @abstractmethod
-    def turn_away(self, status: int, service: Any, line: bytes | None = None) -> None:
+    def turn_away(self, status: int, service: S, line: bytes | None = None) -> None:
         """The end, with the protocol's words for this status. ``line``: the first of the request that is refused, where
         it is not the one that is coming."""
 
     @abstractmethod
-    def _received(self, data: bytes, service: Any) -> None:
+    def _received(self, data: bytes, service: S) -> None:
         """Bytes of the client; empty at its end of file."""
 
     @abstractmethod
-    def _reset(self, service: Any) -> None:
+    def _reset(self, service: S) -> None:
         """The connection is broken: nothing can be read from it any more."""
 
-    def expire(self, now: float, service: Any) -> None:
+    def expire(self, now: float, service: S) -> None:
         """Close it when its client has kept the server waiting for too long; a request that has begun gets a 408.
         ``now``: infinite when the time to drain is nearly over."""
         phase, timeouts, waited = self.phase, self.loop.timeouts, now - self.since
@@ -143,10 +144,10 @@ class ClientConnection(Sending, ABC):
         elif waited > (timeouts.idle if phase is IDLE else timeouts.head) or (self.leaving and waited > NEWCOMER):
             self._overdue(now, service)
 
-    def _expire_answering(self, now: float, service: Any) -> None:
+    def _expire_answering(self, now: float, service: S) -> None:
         """How long the app takes is its own affair; and the client is not waited for."""
 
-    def _overdue(self, now: float, service: Any) -> None:
+    def _overdue(self, now: float, service: S) -> None:
         """Its time is over, unless what it was to send has come while this thread was busy elsewhere."""
         since = self.since
         try:
@@ -161,7 +162,7 @@ class ClientConnection(Sending, ABC):
             else:
                 self.close(service)
 
-    def drain(self, service: Any) -> None:
+    def drain(self, service: S) -> None:
         """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
         once."""
         self.leaving = True

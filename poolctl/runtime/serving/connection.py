@@ -44,7 +44,7 @@ class ServedLoop(ClientLoop, Protocol):
         """A handler raised: log it, count it, and end what the handler stands for."""
 
 
-class Connection(ClientConnection):
+class Connection(ClientConnection[Service]):
     """Reads, has its requests answered in order, keeps what the client does not take.
 
     ``again``: more may have come, and where only edges are reported nobody else would say so. ``hung``: an edge

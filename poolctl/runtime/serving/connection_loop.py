@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol, Self, TypeAlias, TypeVar
 
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.loop.source import Handler
@@ -39,8 +39,9 @@ class LoopConnection(Handler[Service], Protocol):
         """The end of the connection, and of the task that it was."""
 
 
+L = TypeVar("L")
 # Makes a connection of one kind, of (loop, descriptor, peer, service, door).
-NewConnection = Callable[[Any, int, Peer, Service, Door], LoopConnection]
+NewConnection: TypeAlias = Callable[[L, int, Peer, Service, Door], LoopConnection]
 
 
 class ConnectionLoop(AcceptingLoop[Service]):
@@ -52,7 +53,7 @@ class ConnectionLoop(AcceptingLoop[Service]):
         lifeline: int,
         timeouts: Timeouts,
         limit: int,
-        new: NewConnection,
+        new: NewConnection[Self],
         *,
         shared: bool = False,
         loops: int = 1,
@@ -60,11 +61,11 @@ class ConnectionLoop(AcceptingLoop[Service]):
         poller: Poller | None = None,
     ) -> None:
         super().__init__(lifeline, timeouts, limit, shared=shared, loops=loops, clock=clock, poller=poller)
-        self._new = new
+        self._new: NewConnection[Self] = new
         # Until when newcomers may have waited while this loop was busy: for as long again as it was away.
         self._wary = 0.0
 
-    def serve(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
+    def serve(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """A connection that has come through its door. Its first bytes have usually come with it, so they are read
         before anybody waits for them."""
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from poolctl.runtime.app import App, ConnectionApp
 from poolctl.runtime.serving.connection import Connection
-from poolctl.runtime.serving.connection_loop import NewConnection
+from poolctl.runtime.serving.connection_loop import ConnectionLoop, NewConnection
 from poolctl.runtime.serving.shared_connection import Ceded, Greeted, SharedConnection
 
 
-def connection_of(app: App, *, shared: bool) -> NewConnection:
+def connection_of(app: App, *, shared: bool) -> NewConnection[ConnectionLoop]:
     """What makes an app's connections. ``shared``: several threads run their loop."""
     kind = SharedConnection if shared else Connection
     if isinstance(app, ConnectionApp):

@@ -7,25 +7,13 @@ more, and not while the loop itself was kept from running.
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from poolctl.runtime.protocol import Coming
 from poolctl.runtime.timeouts import Timeouts
 
 STEP = 1.0  # seconds between two looks that count at the most; more than a sweep, so all of it when the loop runs
 
 
-class Paced(Protocol):
-    """The body of a request that is coming."""
-
-    looked: float  # when it was looked at last; 0: not yet
-    waited: float  # seconds that it was waited for
-
-    @property
-    def came(self) -> int:
-        """Bytes so far."""
-
-
-def drips(body: Paced, now: float, timeouts: Timeouts, *, waiting: bool = True) -> bool:
+def drips(body: Coming, now: float, timeouts: Timeouts, *, waiting: bool = True) -> bool:
     """Whether a body has taken longer than ``timeouts.body``, and one second more for each ``body_rate`` bytes of it,
     since the first look. ``waiting``: the client is who is waited for."""
     looked = body.looked

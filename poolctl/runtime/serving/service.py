@@ -22,7 +22,7 @@ from poolctl.errors import ClientGone, comes_of_leaving
 from poolctl.runtime.app import App, ConnectionApp
 from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.protocol.output import Output
+from poolctl.runtime.protocol.output import ReusedOutput
 from poolctl.runtime.scoreboard import FAILED, REQUESTS, SECONDS, SINCE
 from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer
@@ -105,7 +105,7 @@ class Service:
 
     # an app that is called
 
-    def answer(self, request: Any, out: Output) -> bool:
+    def answer(self, request: Any, out: ReusedOutput) -> bool:
         """Let the app answer; True when the connection can be kept. Never raises for what the app or the client did."""
         row = self.row
         out.observer = self.observer

@@ -18,6 +18,7 @@ from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.serving.service import AFTER_RESPONSE, CONVERSATION, REQUEST, Outcome, Service, Work
 from poolctl.runtime.serving_async.afterwork import Afterwork
@@ -42,28 +43,14 @@ class Host(Protocol):
         """Called in a task that ends and whose response was complete before."""
 
 
-class Exchange(Protocol):
-    """One call of the app, and what it has answered."""
+class Shell(Protocol):
+    """What stands between one call of the app and its client."""
 
-    keep: bool  # whether the connection may be kept, once the response is complete
+    task: asyncio.Task[None] | None
 
     @property
-    def ended(self) -> bool:
-        """Whether the response is complete."""
-
-    def call(self) -> Awaitable[None]:
-        """Call the app."""
-
-    def conclude(self) -> bool:
-        """The app has returned: whether the connection may be kept. Raises RuntimeError when that is too early."""
-
-
-class Shell(Protocol):
-    """What stands between one call of the app and its client. ``exchange``: the call, until its response is
-    complete."""
-
-    exchange: Any
-    task: asyncio.Task[None] | None
+    def exchange(self) -> Exchange | None:
+        """The call, until its response is complete."""
 
     @property
     def work(self) -> Work:

@@ -16,6 +16,7 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
@@ -49,7 +50,7 @@ class AsyncConnection(TaskConnection):
     def __init__(self, loop: TaskLoop, fd: int, conversation: StreamingConversation, service: Service) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.app = cast("ExchangeApp", service.app)
-        self.exchange: Any = None
+        self.exchange: Exchange | None = None
         self.request: HttpRequest
         self.refused = 0
         self._news: asyncio.Future[None] | None = None  # the app waits for the end of its client, or of the server
@@ -229,7 +230,7 @@ class AsyncConnection(TaskConnection):
         """The request line, for the log."""
         return line_of(self.request)
 
-    def complete(self, exchange: Any) -> None:
+    def complete(self, exchange: Exchange) -> None:
         """The response is: on to the next request, though the app may have more to do."""
         after = self.loop.after
         if self.exchange is not exchange or after.full:

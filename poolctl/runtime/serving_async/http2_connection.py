@@ -169,7 +169,7 @@ class Http2Connection(TaskConnection):
         out.exchange = exchange = self.app.exchange(stream.request, out)
         task = self.loop.start(attend(exchange, out, self.loop, self.service), REQUEST)
         if not task.done():
-            if out.exchange is None:
+            if out.exchange is not exchange:
                 self.loop.after.add(task)
             else:
                 out.task = task

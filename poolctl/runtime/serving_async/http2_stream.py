@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from asyncio import Future, Task, shield
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.buffers.observer import Observer
+from poolctl.runtime.loop.source import Handler
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHttp2
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.serving.service import REQUEST, Service, Work
 from poolctl.runtime.serving_async.inflow import news_of
 from poolctl.runtime.serving_async.stopping import SERVING
+from poolctl.runtime.serving_async.task_loop import TaskLoop
 
 
-class StreamCarrier(Protocol):
+class StreamCarrier(Handler[Service], Protocol):
     """The connection that has the stream. ``client``: whether its client is still there."""
 
-    loop: Any  # an AsyncConnectionLoop, which app and connection see as protocols of their own
+    loop: TaskLoop
     client: Presence
 
     @property
     def outbound(self) -> object:
         """Not None while the client has to take something first."""
 
-    def complete(self, out: Any) -> None:
+    def complete(self, out: TaskStream) -> None:
         """The response of a stream is complete."""
 
-    def end_stream(self, out: Any, *, whole: bool) -> None:
+    def end_stream(self, out: TaskStream, *, whole: bool) -> None:
         """The request is done with. ``whole``: so is its response."""
 
     def fail(self, error: Exception) -> None:
@@ -66,7 +69,7 @@ class TaskStream:
         self.stream = stream
         self.service = service
         self.started = service.begin()
-        self.exchange: Any = None
+        self.exchange: Exchange | None = None
         self.task: Task[None] | None = None
         self.last = False  # of a connection's responses: here the stream ends with it anyway
         self._refused = False  # it was answered by something else than the app
@@ -77,7 +80,7 @@ class TaskStream:
         stream.changed = self.notify
 
     @property
-    def loop(self) -> Any:
+    def loop(self) -> TaskLoop:
         """The connection's."""
         return self.connection.loop
 
@@ -125,7 +128,8 @@ class TaskStream:
 
     def over(self, keep: bool) -> None:
         """The app is done with it."""
-        self.connection.end_stream(self, whole=self._refused or self.exchange.ended)
+        exchange = self.exchange
+        self.connection.end_stream(self, whole=self._refused or (exchange is not None and exchange.ended))
 
     def fail(self, error: Exception) -> None:
         """Something that is wrong with the connection itself ends it."""
@@ -142,7 +146,7 @@ class TaskStream:
         self.stream.send_file(file, offset, count)
         self.loop.soon(self.connection, self.connection.go_on)
 
-    def complete(self, exchange: Any) -> None:
+    def complete(self, exchange: Exchange) -> None:
         """The response is complete."""
         self.connection.complete(self)
 

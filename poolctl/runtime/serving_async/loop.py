@@ -37,6 +37,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import AsyncApp
+    from poolctl.runtime.app.awaited import AppLife
 
 log = logging.getLogger("poolctl")
 AGAIN = 0.1  # seconds between two looks for what has come to be after the cancellation
@@ -66,7 +67,7 @@ class Stop(Source[Service]):
         self.loop = loop
         self.fd = fd
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: Service) -> None:
         self.loop.remove(self)
         self.loop.stop()
 
@@ -87,7 +88,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         timeouts: Timeouts,
         limit: int,
         app: AsyncApp,
-        new: NewConnection,
+        new: NewConnection[AsyncConnectionLoop],
         *,
         loops: int = 1,
         clock: Callable[[], float] = monotonic,
@@ -111,7 +112,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         self.lifespan = app.life(self.events)
         self.start = started(self.events, self.lifespan)
 
-    def run(self, service: Any = None) -> None:
+    def run(self, service: Service) -> None:
         """Serve until drained, then let the app shut down."""
         set_event_loop(self.events)
         self._service = service
@@ -144,7 +145,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail(handler, self._service, error)
 
-    def fail(self, handler: Handler[Service], service: Any, error: BaseException) -> None:
+    def fail(self, handler: Handler[Service], service: Service, error: BaseException) -> None:
         if isinstance(handler, TaskConnection):
             for task in handler.tasks:
                 task.cancel()
@@ -220,7 +221,7 @@ class AsyncConnectionLoop(ConnectionLoop):
             self._drained(not events, service)
         self._stumbles = 0
 
-    def _sweep(self, now: float, service: Any) -> None:
+    def _sweep(self, now: float, service: Service) -> None:
         super()._sweep(now, service)
         if self._late is not None:
             self._end_overdue(now, self._late)
@@ -249,7 +250,7 @@ class AsyncConnectionLoop(ConnectionLoop):
 
     # the end
 
-    def drain(self, service: Any) -> None:
+    def drain(self, service: Service) -> None:
         super().drain(service)
         self.stop()
 
@@ -283,14 +284,14 @@ class AsyncConnectionLoop(ConnectionLoop):
             super()._finish()
 
 
-def started(events: asyncio.AbstractEventLoop, lifespan: Any) -> TaskStart:
+def started(events: asyncio.AbstractEventLoop, lifespan: AppLife) -> TaskStart:
     """Start the app in an event loop: what begins tasks in the context of that start. Raises what the app does, or
     AppError."""
     run_until(events, asyncio.Task(lifespan.startup(), loop=events))
     return TaskStart(events, lifespan.context.copy())
 
 
-def leave(events: asyncio.AbstractEventLoop, lifespan: Any) -> None:
+def leave(events: asyncio.AbstractEventLoop, lifespan: AppLife) -> None:
     """The app's shutdown, then the end of what it left running in this event loop."""
     run_until(events, asyncio.Task(lifespan.shutdown(), loop=events))
     run_until(events, asyncio.Task(_end_all(), loop=events))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
+from poolctl.runtime.app.awaited import AppLife
 from poolctl.runtime.loop.source import AnyHandler, Handler
 from poolctl.runtime.serving.connection import ServedLoop
 from poolctl.runtime.serving.service import Service
@@ -18,7 +19,7 @@ class TaskLoop(ServedLoop, Host, Protocol):
     """``lifespan``: how the app started; ``start``: begins a task, in a context of its own."""
 
     events: asyncio.AbstractEventLoop
-    lifespan: Any  # what the app made of it
+    lifespan: AppLife
     start: TaskStart
     handlers: dict[int, Handler[Service]]  # connections take each other's place here
 

@@ -14,9 +14,10 @@ import socket
 from asyncio import shield
 from os import read
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.app.awaited import WebSocketCall
 from poolctl.runtime.protocol.websocket.conversation import ABNORMAL, WebSocketConversation
 from poolctl.runtime.serving.client_connection import READ
 from poolctl.runtime.serving.phases import CLOSED, IDLE
@@ -49,7 +50,7 @@ class WebSocketConnection(TaskConnection):
 
     def __init__(self, loop: TaskLoop, fd: int, conversation: WebSocketConversation, service: Service) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
-        self.exchange: Any = None
+        self.exchange: WebSocketCall | None = None
         self._came: asyncio.Future[None] | None = None  # the app waits for a message
         self._drained: asyncio.Future[None] | None = None  # tasks wait until the client has taken what was sent
         self._pinged = False
@@ -70,6 +71,7 @@ class WebSocketConnection(TaskConnection):
 
     def refuse(self, status: int) -> None:
         """The exchange says with which code it is closed."""
+        assert self.exchange is not None  # its task calls this
         self.exchange.failed()
 
     def over(self, keep: bool) -> None:

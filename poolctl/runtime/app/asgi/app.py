@@ -7,20 +7,24 @@ import stat
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp, Surroundings
 from poolctl.runtime.app.asgi.lifespan import Lifespan
-from poolctl.runtime.app.asgi.output import AsgiOutput
+from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
 from poolctl.runtime.app.asgi.scope import Memo
 from poolctl.runtime.app.functions.target import load_asgi
 from poolctl.runtime.protocol.http.encode import TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import UNKNOWN, HttpResponse
 from poolctl.runtime.protocol.output import Output, Presence
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app.asgi.websocket import WebSocketExchange
+    from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
@@ -212,7 +216,7 @@ class Asgi(ExchangeApp):
         """What answers one request: await ``call``, then ask ``conclude``."""
         return Exchange(request, connection, self._application)
 
-    def websocket(self, conversation: Any, connection: Any) -> Any:
+    def websocket(self, conversation: WebSocketConversation, connection: WebSocketOutput) -> WebSocketExchange:
         """What talks through one WebSocket: await ``call``, then ``conclude``, or say that it ``failed``."""
         from poolctl.runtime.app.asgi.websocket import WebSocketExchange  # wsproto need not be there otherwise
 

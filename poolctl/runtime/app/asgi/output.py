@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from poolctl.runtime.app.awaited import Exchange
+from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.output import Output, Presence
 
 
@@ -59,7 +61,7 @@ class AsgiOutput(Output, Protocol):
     def outbound(self) -> object:
         """Not None while the client has to take something first."""
 
-    async def body(self, inflow: Any) -> bytes | None:
+    async def body(self, inflow: Inflow) -> bytes | None:
         """The next bytes of the body, empty at its end; None when they never will come."""
 
     async def news(self) -> None:
@@ -68,7 +70,7 @@ class AsgiOutput(Output, Protocol):
     async def until_drained(self) -> None:
         """Until the client has taken what was sent. Raises ClientGone."""
 
-    def complete(self, exchange: Any) -> None:
+    def complete(self, exchange: Exchange) -> None:
         """The response is complete, though the app may have more to do."""
 
 

@@ -136,7 +136,7 @@ class StreamApp(ConnectionApp):
         """Raises TypeError: this app is given connections, not requests."""
         raise TypeError("a stream app owns its connection; call converse")
 
-    def converse(self, sock: Any, received: bytes, idle: float, write: float, peer: Peer) -> None:
+    def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
         """Call the function. A timeout that it lets pass ends the conversation and is no error."""
         try:
             self._function(Stream(sock, received, idle, write, peer))

@@ -20,7 +20,7 @@ from collections.abc import Hashable, Sequence
 from contextvars import copy_context
 from os import close, write
 from time import monotonic
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Generic, cast
 from weakref import WeakSet
 
 from poolctl.errors import ClientGone
@@ -35,7 +35,7 @@ from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import KNOWN, ProcessTaskExecutor, left_early
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
-from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import LentRequest, Slot
+from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import L, LentRequest, Slot
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("poolctl")
 
 
-class AsyncTaskExecutor(ABC):
+class AsyncTaskExecutor(ABC, Generic[L]):
     """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in flight.
     ``events``: the event loop; the best that there is, where none is given."""
 
@@ -78,12 +78,12 @@ class AsyncTaskExecutor(ABC):
         self.timeouts = timeouts
         self._app = cast("ExchangeApp", service.app)
         self.events = make_event_loop() if events is None else events
-        self.lifespan: Any = self._app.life(self.events)
+        self.lifespan = self._app.life(self.events)
         self._reader = reader
         self._stop = life.stop
         entries = service.entries
         self._free = [Slot(row, None if entries is None else entries.observe(), sessions) for row in slots]
-        self._held: set[LentRequest] = set()  # whose task waits for something
+        self._held: set[LentRequest[L]] = set()  # whose task waits for something
         self._ended = False
         self._waits = False  # for a task
         self._over: asyncio.Future[None] = self.events.create_future()
@@ -106,11 +106,11 @@ class AsyncTaskExecutor(ABC):
         """Take a task, if there is one, and ``begin`` it; False at the end of the inbox. Raises BlockingIOError."""
 
     @abstractmethod
-    def forget(self, lent: LentRequest) -> None:
+    def forget(self, lent: LentRequest[L]) -> None:
         """The conversation stands in the middle of a body that nobody read: the next request needs another."""
 
     @abstractmethod
-    def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
+    def give_back(self, lent: LentRequest[L], ticket: int, keep: bool) -> None:
         """The connection goes back to the front, with what its client has not taken."""
 
     def run(self) -> None:
@@ -177,7 +177,7 @@ class AsyncTaskExecutor(ABC):
         lent.refuse(TOO_LATE)
         self.events.call_soon(self._free_slot, self._end(lent, False))  # in a context that nobody is in
 
-    def _of(self, task: asyncio.Task[None]) -> LentRequest:
+    def _of(self, task: asyncio.Task[None]) -> LentRequest[L]:
         """The request that a task answers."""
         return next(each for each in self._held if each.task is task)
 
@@ -216,7 +216,7 @@ class AsyncTaskExecutor(ABC):
         flags: int,
         sent: float,
         data: bytes | BinaryIO,
-        lender: Any,
+        lender: L,
     ) -> None:
         """A task was taken; its request is complete."""
         row = self.service.row
@@ -243,21 +243,22 @@ class AsyncTaskExecutor(ABC):
         lent.exchange = exchange = self._app.exchange(request, lent)
         task = self._start.at_once(attend(exchange, lent, self, self.service), REQUEST)
         if not task.done():
-            if lent.exchange is None:
+            if lent.exchange is not exchange:
                 self.after.add(task)
             else:
                 lent.task = task
                 self._held.add(lent)
 
-    def complete(self, lent: LentRequest) -> None:
+    def complete(self, lent: LentRequest[L]) -> None:
         """A response is complete: the connection goes back at once, and its slot is free for another."""
         if self.after.full:
             return
         if lent.task is not None:
             self.after.add(lent.task)
+        assert lent.exchange is not None  # it says so
         self.give_up(lent, lent.exchange.keep)
 
-    def give_up(self, lent: LentRequest, keep: bool) -> None:
+    def give_up(self, lent: LentRequest[L], keep: bool) -> None:
         """The request is done with: its connection goes back, whatever fails on the way, and its slot is free."""
         self._free_slot(self._end(lent, keep))
 
@@ -268,7 +269,7 @@ class AsyncTaskExecutor(ABC):
         else:
             self._wait()
 
-    def _end(self, lent: LentRequest, keep: bool) -> Slot:
+    def _end(self, lent: LentRequest[L], keep: bool) -> Slot:
         """Its slot, in which nothing is noted any more."""
         service, exchange, slot = self.service, lent.exchange, lent.slot
         assert slot is not None  # it had one when its app was called
@@ -301,7 +302,7 @@ class AsyncTaskExecutor(ABC):
             self._leave_when_done()
 
 
-class AsyncProcessExecutor(AsyncTaskExecutor):
+class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
     """For clients of a front in another process."""
 
     def __init__(
@@ -357,22 +358,23 @@ class AsyncProcessExecutor(AsyncTaskExecutor):
         if len(self._known) >= KNOWN:
             self._known.clear()
         peer, number = introduced(intro, self._servers)
-        conversation: StreamingConversation = self._doors[number].streaming(peer)
+        conversation = self._doors[number].streaming(peer)
+        assert isinstance(conversation, StreamingConversation)  # apps that exchange speak http
         conversation.upgrades = False
         self._known[intro] = conversation
         return conversation
 
-    def forget(self, lent: LentRequest) -> None:
+    def forget(self, lent: LentRequest[bytes]) -> None:
         if self._known.get(lent.lender) is lent.conversation:
             del self._known[lent.lender]
 
-    def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
+    def give_back(self, lent: LentRequest[bytes], ticket: int, keep: bool) -> None:
         if not keep:
             self.forget(lent)
         self._way_back(ticket, keep, lent)
 
 
-class AsyncThreadExecutor(AsyncTaskExecutor):
+class AsyncThreadExecutor(AsyncTaskExecutor[HeldConnection]):
     """For clients of a front in the same process."""
 
     def __init__(
@@ -401,9 +403,8 @@ class AsyncThreadExecutor(AsyncTaskExecutor):
         self.begin(client.conversation, client.fd, ticket, flags, sent, data, client)
         return True
 
-    def forget(self, lent: LentRequest) -> None:
+    def forget(self, lent: LentRequest[HeldConnection]) -> None:
         lent.lender.conversation = None
 
-    def give_back(self, lent: LentRequest, ticket: int, keep: bool) -> None:
-        client: HeldConnection = lent.lender
-        self._front.give_back(client, ticket, keep, lent.outbound)
+    def give_back(self, lent: LentRequest[HeldConnection], ticket: int, keep: bool) -> None:
+        self._front.give_back(lent.lender, ticket, keep, lent.outbound)

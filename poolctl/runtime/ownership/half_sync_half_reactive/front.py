@@ -17,7 +17,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.channels.parcel import ENDED, LAST
@@ -114,7 +114,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         patience = super()._patience()
         return SWEEP if patience is None and self.lent else patience
 
-    def _drained(self, quiet: bool, service: Any) -> None:
+    def _drained(self, quiet: bool, service: None) -> None:
         super()._drained(quiet, service)
         if not self.listening and not self.open:
             for fd in list(self.sources):
@@ -131,7 +131,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.expected_back.discard(ticket)
         return False
 
-    def drain(self, service: Any) -> None:
+    def drain(self, service: None) -> None:
         super().drain(service)
         for client in list(self.lent.values()):
             client.leaving = True

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from os import close, read
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
 from poolctl.runtime.channels.inbox import FD, Inbox, ProcessInbox, bells
@@ -99,7 +99,7 @@ class ProcessLendingFront(LendingFront):
         """What has come back."""
         self._records.collect()
 
-    def _sweep(self, now: float, service: Any) -> None:
+    def _sweep(self, now: float, service: None) -> None:
         super()._sweep(now, service)
         if self.recounts:
             self.recounts = [recount for recount in self.recounts if not recount.look()]
@@ -189,7 +189,7 @@ class Records(Source[None]):
         self.front = front
         self.fd = fd
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         front = self.front
         if not self.collect() or not (front.expected_back or front.router.waiting):
             front.remove(self)
@@ -226,7 +226,7 @@ class Desertion(Source[None]):
         self.front = front
         self.fd = fd
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         """Nothing that is lent will come back, and nobody can be lent to."""
         front = self.front
         front.take_back()
@@ -243,7 +243,7 @@ class Leftovers(Source[None]):
         self.sock = sock
         self.fd = sock.fileno()
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, DONTWAIT)
         if not message:
             self.front.remove(self)  # the mold and all workers are dead; the urgent pipe says so too

@@ -12,7 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.loop.source import Source
@@ -88,7 +88,7 @@ class Back(Source[None]):
         self.fd = heard.fileno()
         self.back = back
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         with contextlib.suppress(BlockingIOError):  # an earlier ring has brought what this one was for
             self.heard.recv(1, DONTWAIT)
         while self.back:

@@ -11,7 +11,7 @@ that a connection may be back before the front knows: whatever wakes the front f
 from __future__ import annotations
 
 from os import close, read
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound
@@ -40,10 +40,10 @@ class HoldingFront(ClientLoop, Protocol):
     protocol: Spoken
     router: Router
 
-    def lend(self, client: Any, request: bytes | BinaryIO) -> None:
+    def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
         """A complete request: to a worker with it, or 503 when too many wait already."""
 
-    def expect_back(self, client: Any) -> bool:
+    def expect_back(self, client: HeldConnection) -> bool:
         """Something came for a connection that is lent: from now on its return matters at once. False when it has come
         back in the meantime."""
 
@@ -54,7 +54,7 @@ class HoldingFront(ClientLoop, Protocol):
         """Tell a client why it is not served, let it read that, close."""
 
 
-class HeldConnection(ClientConnection):
+class HeldConnection(ClientConnection[None]):
     """``client``: whether it is still there. ``came``: when its last bytes did; ``ahead``: how many of them while it
     was lent. ``conversation``: the worker's half, where workers are threads of this process."""
 
@@ -98,7 +98,7 @@ class HeldConnection(ClientConnection):
 
     # events
 
-    def on_event(self, events: int, service: Any) -> None:
+    def on_event(self, events: int, service: None) -> None:
         """It can be read or written, or is broken."""
         # the event may be another's: one that had this descriptor before, in the same batch
         if events & BROKEN and self.framer.forgets and left(state(self.fd), self.peer):
@@ -119,7 +119,7 @@ class HeldConnection(ClientConnection):
             return
         self._received(data, service)
 
-    def _received(self, data: bytes, service: Any) -> None:
+    def _received(self, data: bytes, service: None) -> None:
         if data:
             self.came = self.loop.now
             self.framer.receive(data)
@@ -144,7 +144,7 @@ class HeldConnection(ClientConnection):
         self.leaving = True
         self.loop.remove(self)
 
-    def _reset(self, service: Any) -> None:
+    def _reset(self, service: None) -> None:
         """The connection was reset. The worker that has borrowed it will find that out; nothing is read from it again,
         and what has come is not served, unless the protocol wants it to be."""
         self.client = GONE if self.framer.forgets else ENDED
@@ -248,25 +248,25 @@ class HeldConnection(ClientConnection):
 
     # time
 
-    def expire(self, now: float, service: Any) -> None:
+    def expire(self, now: float, service: None) -> None:
         """Close it when it has kept us waiting for too long. While it is lent the client is not what is slow."""
         self._notice_return()
         super().expire(now, service)
 
-    def drain(self, service: Any) -> None:
+    def drain(self, service: None) -> None:
         """What has come is answered."""
         self._notice_return()
         super().drain(service)
 
     # the end
 
-    def close(self, service: Any = None) -> None:
+    def close(self, service: None = None) -> None:
         """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""
         if self.phase is not CLOSED:
             self._over()
             close(self.fd)
 
-    def abort(self, service: Any) -> None:
+    def abort(self, service: None) -> None:
         """Something raised: the end. While it is lent a worker thread may be writing to its descriptor, so then the end
         comes with its return."""
         if self.ticket:
@@ -276,7 +276,7 @@ class HeldConnection(ClientConnection):
                 return
         self.close()
 
-    def turn_away(self, status: int, service: Any = None, line: bytes | None = None) -> None:
+    def turn_away(self, status: int, service: None = None, line: bytes | None = None) -> None:
         """Its last words, and the end. ``line``: that of the request which is not answered, where it is not the one
         that is coming."""
         if self.phase is not CLOSED:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import wait
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.asgi.output import AsgiLoop
+from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.channels.parcel import ENDED, LAST
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http.request import HttpRequest
 
 log = logging.getLogger("poolctl")
+L = TypeVar("L")  # what a connection goes back by
 PIECE = 65536
 LOOK = 0.5  # seconds between two looks whether a client has left, while an app waits for that
 
@@ -36,10 +38,10 @@ class Borrower(AsgiLoop, Protocol):
     timeouts: Timeouts
     service: Service
 
-    def complete(self, lent: Any) -> None:
+    def complete(self, lent: LentRequest[Any]) -> None:
         """The response is complete, though the app may have more to do: the connection goes back."""
 
-    def give_up(self, lent: Any, keep: bool) -> None:
+    def give_up(self, lent: LentRequest[Any], keep: bool) -> None:
         """The app is done with it: the connection goes back. ``keep``: whether it may be kept."""
 
 
@@ -53,7 +55,7 @@ class Slot:
         self.observer = observers(sessions, FirstByte(row), sent)
 
 
-class LentRequest(Sending):
+class LentRequest(Sending, Generic[L]):
     """The output of the app, and the shell of ``boundary.attend``. Its request is here whole; a large one in a file, of
     which the app is given a piece at a time.
 
@@ -78,7 +80,7 @@ class LentRequest(Sending):
         ticket: int,
         flags: int,
         data: bytes | BinaryIO,
-        lender: Any,
+        lender: L,
     ) -> None:
         super().__init__(None if slot is None else slot.observer)
         self.loop = loop
@@ -86,7 +88,7 @@ class LentRequest(Sending):
         self.conversation = conversation
         self.lender = lender  # what it goes back by
         self.ticket = ticket
-        self.exchange: Any = None
+        self.exchange: Exchange | None = None
         self.task: asyncio.Task[None] | None = None
         self.slot = slot
         self.started = 0  # when the app was given it (ns)
@@ -137,7 +139,7 @@ class LentRequest(Sending):
         if self.exchange is not None:
             self.loop.give_up(self, False)
 
-    def complete(self, exchange: Any) -> None:
+    def complete(self, exchange: Exchange) -> None:
         """The response is: the connection goes back, though the app may have more to do."""
         if self.exchange is not None:
             self.loop.complete(self)

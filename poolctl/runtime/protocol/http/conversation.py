@@ -6,8 +6,9 @@ from collections import deque
 from typing import Any
 
 from poolctl.runtime.buffers.spool import Spool
-from poolctl.runtime.protocol import Conversation, Origins
+from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from poolctl.runtime.protocol import Origins
 from poolctl.runtime.protocol.http.conversation import HttpConversation
+from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation

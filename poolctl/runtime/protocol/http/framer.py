@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from poolctl.runtime.buffers.spool import Spool
 from poolctl.runtime.buffers.temporary import INLINE
@@ -17,10 +17,11 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 class HttpFramer(HttpReader, Framer):
     """Finds requests by the same reader as the conversation, and keeps their raw bytes."""
 
+    _raw: Spool  # of a request with a body, from its head on
+
     def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
         self._found: deque[bytes | BinaryIO] = deque()
-        self._raw: Any = None  # the Spool of a request with a body
 
     @property
     def over(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
+
+from poolctl.runtime.protocol.http.head import Recent
 
 
 class HttpLimits(Protocol):
@@ -15,4 +17,4 @@ class HttpLimits(Protocol):
     spool: int
     websocket_message: int
     websocket_deflate: bool
-    recent: Any  # heads that were read lately, for all connections of a process
+    recent: Recent  # heads that were read lately, for all connections of a process

@@ -6,13 +6,14 @@ import importlib.util
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from poolctl.runtime.protocol import Origins, Protocol, Provisions
+from poolctl.runtime.protocol import Protocol, Provisions
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.encode import server_and_date
+from poolctl.runtime.protocol.http.forwarded import Forwarded, Origins
 from poolctl.runtime.protocol.http.framer import HttpFramer, InspectedHttpFramer
 from poolctl.runtime.protocol.http.head import Recent
 from poolctl.runtime.protocol.http.request import HttpRequest
@@ -76,8 +77,8 @@ class Http(Protocol):
         bool, Field(description="compress messages (permessage-deflate), if the client can")
     ] = True
 
-    recent: Any = field(default_factory=Recent, init=False, repr=False, compare=False)  # a Recent; no option
-    _forwarded: Any = field(default=None, init=False, repr=False, compare=False)  # a Forwards, or None; provisioned
+    recent: Recent = field(default_factory=Recent, init=False, repr=False, compare=False)  # no option
+    _forwarded: Forwarded | None = field(default=None, init=False, repr=False, compare=False)  # provisioned
 
     def __post_init__(self) -> None:
         if self.http2 and importlib.util.find_spec("h2") is None:

@@ -8,8 +8,9 @@ import logging
 from collections import deque
 from typing import Any
 
-from poolctl.runtime.protocol import Conversation, Origins
+from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.body import Keep
+from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader

@@ -27,7 +27,8 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from poolctl.runtime.protocol import Conversation, Origins
+from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.frames import Frames, FrameTooLongError
 from poolctl.runtime.protocol.http2.stream import Http2Stream

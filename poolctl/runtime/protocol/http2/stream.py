@@ -38,7 +38,7 @@ class StreamOwner(Provenance, Protocol):
     def frames(self) -> bytes:
         """What waits to be sent, and forget it."""
 
-    def forget(self, stream: Any) -> None:
+    def forget(self, stream: Http2Stream) -> None:
         """The stream is done."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
-from poolctl.runtime.protocol import Origins
+from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.conversation import Http2Conversation
