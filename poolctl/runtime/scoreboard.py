@@ -12,30 +12,31 @@ from __future__ import annotations
 
 import mmap
 import os
+from typing import Final
 
 # of an inbox
-SENT = 0  # tasks put into it
+SENT: Final = 0  # tasks put into it
 # of a worker thread
-PID = 0
-STATE = 1
-SINCE = 2  # CLOCK_MONOTONIC in ns when the request in hand began; 0: none in hand
-TAKEN = 3  # tasks taken; taken - done are in its hands
-DONE = 4  # tasks finished, well or not
-REQUESTS = 5  # requests answered
-FAILED = 6  # requests that ended in an exception of the app
-TICKET = 7  # twice the lent connection in hand, plus 1 when a byte of its answer has been sent; 0: none in hand
-STARTS = 8  # times that this worker was started
-SECONDS = 9  # first of BUCKETS cells: requests by the bit length of their duration in units of 1.024 microseconds
-BUCKETS = 54  # as many as a 64-bit number of nanoseconds can need
-AFTER = 63  # tasks of asynchronous apps whose response is complete and which go on
+PID: Final = 0
+STATE: Final = 1
+SINCE: Final = 2  # CLOCK_MONOTONIC in ns when the request in hand began; 0: none in hand
+TAKEN: Final = 3  # tasks taken; taken - done are in its hands
+DONE: Final = 4  # tasks finished, well or not
+REQUESTS: Final = 5  # requests answered
+FAILED: Final = 6  # requests that ended in an exception of the app
+TICKET: Final = 7  # twice the lent connection in hand, plus 1 when a byte of its answer has been sent; 0: none in hand
+STARTS: Final = 8  # times that this worker was started
+SECONDS: Final = 9  # first of BUCKETS cells: requests by the bit length of their duration in units of 1.024 us
+BUCKETS: Final = 54  # as many as a 64-bit number of nanoseconds can need
+AFTER: Final = 63  # tasks of asynchronous apps whose response is complete and which go on
 # of the front, beside PID
-CHOOSING = 1  # CLOCK_MONOTONIC in ns since when it is in the code of a plugin; 0: it is not
-FAULTS = 2  # times that the code of a plugin raised, gave no answer or took too long
-INBOXES = 3  # rows of inboxes
-WORKERS = 4  # rows of workers
-SLOTS = 5  # rows of one worker
-WAITING = 6  # tasks that wait in the front itself
-ROW = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
+CHOOSING: Final = 1  # CLOCK_MONOTONIC in ns since when it is in the code of a plugin; 0: it is not
+FAULTS: Final = 2  # times that the code of a plugin raised, gave no answer or took too long
+INBOXES: Final = 3  # rows of inboxes
+WORKERS: Final = 4  # rows of workers
+SLOTS: Final = 5  # rows of one worker
+WAITING: Final = 6  # tasks that wait in the front itself
+ROW: Final = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
 STARTING, READY = 0, 1  # values of STATE
 

@@ -13,7 +13,7 @@ import logging
 import os
 from collections import deque
 from os import close, pread, pwrite, write
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.file_range import OF_THE_FILE, PIECE, Range, pass_range, shorter
@@ -21,11 +21,11 @@ from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.temporary import temporary_file
 
 log = logging.getLogger("poolctl")
-MEMORY = 256 * 1024  # bytes kept in memory for one client
-DISK = 1024 * 1024 * 1024  # bytes kept in the spool for one client; who lets more pile up is cut off
-TURN = 1024 * 1024  # bytes sent to one client before others have their turn
-FILES = 8  # files that are kept for one client
-RANGES = 256  # ranges of them; what is more is copied
+MEMORY: Final = 256 * 1024  # bytes kept in memory for one client
+DISK: Final = 1024 * 1024 * 1024  # bytes kept in the spool for one client; who lets more pile up is cut off
+TURN: Final = 1024 * 1024  # bytes sent to one client before others have their turn
+FILES: Final = 8  # files that are kept for one client
+RANGES: Final = 256  # ranges of them; what is more is copied
 
 
 class Outbound:

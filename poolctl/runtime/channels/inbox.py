@@ -20,14 +20,14 @@ import struct
 import termios
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from poolctl.runtime.channels.bell import Bell
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
 from poolctl.runtime.system.channel import DONTWAIT, ROOM, channel, descriptors
 
-MESSAGE = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
+MESSAGE: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
 FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # what comes along is not for programs that the app starts
 AT_ONCE = DONTWAIT | CLOEXEC

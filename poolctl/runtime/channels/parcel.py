@@ -14,6 +14,7 @@ many at once. With what the client has not read comes one message instead, the f
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from poolctl.runtime.task import Peer
 
@@ -21,14 +22,14 @@ HEAD = struct.Struct("<QBHd")
 RECORD = struct.Struct("<Q")
 PART = struct.Struct("<BQQ")  # of what a client has not read: which of the files beside the message, offset, bytes
 
-LAST = 1  # the connection ends after this answer
-ENDED = 2  # the client sends no more
-FILE = 4  # the request is in a file, the second descriptor
+LAST: Final = 1  # the connection ends after this answer
+ENDED: Final = 2  # the client sends no more
+FILE: Final = 4  # the request is in a file, the second descriptor
 
 # A record is a number shifted by 2, and one of these beside it.
-KEPT = 1  # ticket: the connection may be kept
-MISSED = 2  # ticket: the connection did not arrive, for the worker had no descriptor left
-ACCEPTED = 2  # ticket of a turn: a connection was accepted, or none was left
+KEPT: Final = 1  # ticket: the connection may be kept
+MISSED: Final = 2  # ticket: the connection did not arrive, for the worker had no descriptor left
+ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left
 
 
 def introduction(peer: Peer, listener: int) -> bytes:

@@ -14,17 +14,17 @@ import resource
 import socket
 from socket import socket as Socket
 from threading import Lock
-from typing import Protocol
+from typing import Final, Protocol
 
 from poolctl.runtime.loop.source import AnyService, Delivery, Handler, Registry
 from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 
 log = logging.getLogger("poolctl")
-LINGER = 2.0  # seconds that a client has to read its last words before the connection is cut
-AT_MOST = 256  # clients of one process that may linger at once
-SHARE = 8  # one descriptor in so many may be a lingering client's
-READ = 65536  # bytes thrown away at once
+LINGER: Final = 2.0  # seconds that a client has to read its last words before the connection is cut
+AT_MOST: Final = 256  # clients of one process that may linger at once
+SHARE: Final = 8  # one descriptor in so many may be a lingering client's
+READ: Final = 65536  # bytes thrown away at once
 
 
 def may_linger() -> int:

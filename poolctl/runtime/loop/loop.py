@@ -27,6 +27,7 @@ from collections.abc import Callable
 from math import inf
 from os import close
 from time import monotonic
+from typing import Final
 
 from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.farewells import Farewells
@@ -37,10 +38,10 @@ from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, Poller
 
 log = logging.getLogger("poolctl")
-SWEEP = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
-EVENTS = 256  # taken from the poller at once; in a shared loop a thread takes one, so that others get the rest
-CROWD = 0.5  # seconds for which a drain takes new clients; after that only those that already wait
-STUMBLES = 100  # turns that may fail one after the other; after that the loop is broken and has to be replaced
+SWEEP: Final = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
+EVENTS: Final = 256  # taken from the poller at once; in a shared loop a thread takes one, so that others get the rest
+CROWD: Final = 0.5  # seconds for which a drain takes new clients; after that only those that already wait
+STUMBLES: Final = 100  # turns that may fail one after the other; after that the loop is broken and has to be replaced
 
 
 class Loop(Registrations[S]):

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Container
 from math import inf
 from os import read
-from typing import Any, ClassVar, Generic, Protocol
+from typing import Any, ClassVar, Final, Generic, Protocol
 
 from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler, S
@@ -29,8 +29,8 @@ from poolctl.runtime.system.poller import IN
 from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
-READ = 65536  # bytes read at once
-NEWCOMER = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
+READ: Final = 65536  # bytes read at once
+NEWCOMER: Final = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
 
 
 class Incoming(Protocol):

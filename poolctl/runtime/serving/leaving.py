@@ -11,13 +11,14 @@ only sends no more and waits for its answer.
 from __future__ import annotations
 
 from select import poll as new_poll
+from typing import Final
 
 from poolctl.runtime.system.poller import ERR, HUP
 from poolctl.runtime.task import Peer
 
 BROKEN = ERR | HUP
-WAITED = 0.02  # seconds that a request waits before it is worth a system call to see whether its client is still there
-LEFT_EARLY = 499  # in the access log, of a client that left while its request waited; as nginx has it
+WAITED: Final = 0.02  # seconds in a queue after which it pays to ask the kernel whether the client is still there
+LEFT_EARLY: Final = 499  # in the access log, of a client that left while its request waited; as nginx has it
 
 
 def left(events: int, peer: Peer) -> bool:

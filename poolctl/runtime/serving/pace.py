@@ -7,10 +7,12 @@ more, and not while the loop itself was kept from running.
 
 from __future__ import annotations
 
+from typing import Final
+
 from poolctl.runtime.protocol import Coming
 from poolctl.runtime.timeouts import Timeouts
 
-STEP = 1.0  # seconds between two looks that count at the most; more than a sweep, so all of it when the loop runs
+STEP: Final = 1.0  # seconds between two looks that count at the most; more than a sweep, so all of it counts
 
 
 def drips(body: Coming, now: float, timeouts: Timeouts, *, waiting: bool = True) -> bool:

@@ -12,16 +12,16 @@ import select
 import selectors
 from os import close
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 IN = 0x001
 OUT = 0x004
 ERR = 0x008
 HUP = 0x010
 RDHUP = 0x2000  # EPOLLRDHUP: the other side sends no more
-EDGE = 1 << 31  # EPOLLET: only what is new
-ONCE = 1 << 30  # EPOLLONESHOT: one event, then silence until modify
-EXCLUSIVE = 1 << 28  # EPOLLEXCLUSIVE: of several pollers that wait for one descriptor, wake one
+EDGE: Final = 1 << 31  # EPOLLET: only what is new
+ONCE: Final = 1 << 30  # EPOLLONESHOT: one event, then silence until modify
+EXCLUSIVE: Final = 1 << 28  # EPOLLEXCLUSIVE: of several pollers that wait for one descriptor, wake one
 
 epoll: Any = getattr(select, "epoll", None)  # taken here: gevent's monkey patches remove it
 

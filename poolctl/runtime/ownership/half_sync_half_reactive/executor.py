@@ -19,7 +19,7 @@ from os import close, write
 from socket import AF_INET, SHUT_WR, SOCK_STREAM
 from socket import socket as Socket
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.observer import Observer
@@ -40,9 +40,9 @@ from poolctl.runtime.system.channel import descriptors
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
-PIECE = 65536
-STUMBLES = 100  # times that a worker may fail outside of its app; then it has to be replaced
-KNOWN = 1024  # clients whose introduction is remembered; saves a conversation for each request
+PIECE: Final = 65536
+STUMBLES: Final = 100  # times that a worker may fail outside of its app; then it has to be replaced
+KNOWN: Final = 1024  # clients whose introduction is remembered; saves a conversation for each request
 
 
 class Borrowed(Sending):

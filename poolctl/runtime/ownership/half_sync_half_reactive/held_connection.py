@@ -11,7 +11,7 @@ that a connection may be back before the front knows: whatever wakes the front f
 from __future__ import annotations
 
 from os import close, read
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import Outbound
@@ -29,7 +29,7 @@ from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import Peer
 
 HERE, ENDED, GONE = Presence
-AHEAD = 262144  # bytes that a client may send ahead while its connection is lent
+AHEAD: Final = 262144  # bytes that a client may send ahead while its connection is lent
 
 
 class HoldingFront(ClientLoop, Protocol):

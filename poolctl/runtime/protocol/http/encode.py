@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-MEMO = 1024  # entries of each memo; a full one is emptied, so what is used stays
-LONGEST = 256  # characters of a header that is remembered
+MEMO: Final = 1024  # entries of each memo; a full one is emptied, so what is used stays
+LONGEST: Final = 256  # characters of a header that is remembered
 
 ORDINARY, LENGTH, DATE, SERVER, CLOSE = 0, 1, 2, 4, 8
 _KINDS = {"content-length": LENGTH, "date": DATE, "server": SERVER}

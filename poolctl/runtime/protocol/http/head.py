@@ -7,6 +7,8 @@ parser keeps inside is bounded, and how the bytes were split on their way makes 
 
 from __future__ import annotations
 
+from typing import Final
+
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from poolctl.runtime.protocol.http.line import (
@@ -28,10 +30,10 @@ WATCHED = {
     b"expect": EXPECT,
     b"proxy-connection": PROXY,
 }
-END = b"\r\n\r\n"
+END: Final = b"\r\n\r\n"
 SLASH, HASH = b"/#"
-REPEATED = 4096  # bytes of the longest head that is remembered for the next request of its connection
-MEMO = 512  # header names remembered, in the spelling of the clients
+REPEATED: Final = 4096  # bytes of the longest head that is remembered for the next request of its connection
+MEMO: Final = 512  # header names remembered, in the spelling of the clients
 # Methods that the parser takes for those of protocols that look like HTTP (RTSP); here they are tokens like any other.
 FOREIGN = frozenset(
     (
@@ -48,8 +50,8 @@ FOREIGN = frozenset(
         b"TEARDOWN",
     )
 )
-CONNECT = b"CONNECT"
-STAND_IN = b"GET"  # what the parser is fed in the place of a method that it does not know
+CONNECT: Final = b"CONNECT"
+STAND_IN: Final = b"GET"  # what the parser is fed in the place of a method that it does not know
 
 _kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO. Saves lowering each name
 

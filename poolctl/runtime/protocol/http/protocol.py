@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, ClassVar
 
@@ -77,13 +77,12 @@ class Http(Protocol):
         bool, Field(description="compress messages (permessage-deflate), if the client can")
     ] = True
 
-    recent: Recent = field(default_factory=Recent, init=False, repr=False, compare=False)  # no option
-    _forwarded: Forwarded | None = field(default=None, init=False, repr=False, compare=False)  # provisioned
-
     def __post_init__(self) -> None:
         if self.http2 and importlib.util.find_spec("h2") is None:
             raise ValueError("http2 needs the package h2: pip install 'poolctl[http2]'")
         self.alpn = ("h2", "http/1.1") if self.http2 else ("http/1.1",)
+        self.recent = Recent()
+        self._forwarded: Forwarded | None = None  # provisioned
 
     def provision(self, given: Provisions) -> None:
         """Take the trusted proxies too."""

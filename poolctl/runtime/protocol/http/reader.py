@@ -10,7 +10,7 @@ read.
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from poolctl.runtime.protocol.http.body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http.head import HeadParser
@@ -19,8 +19,8 @@ from poolctl.runtime.protocol.http.line import TOKEN, malformed
 
 log = logging.getLogger("poolctl.protocol")
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-END = b"\r\n\r\n"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+END: Final = b"\r\n\r\n"
 
 
 class HttpReader:

@@ -7,7 +7,7 @@ as it comes, the first together with the head, and ``finish``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from poolctl.runtime.buffers.file_range import read_range
 from poolctl.runtime.protocol.http.encode import (
@@ -29,13 +29,13 @@ from poolctl.runtime.protocol.http.encode import (
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.output import Output
 
-JOINED = 64 * 1024  # bytes of body that are joined with the head, and with each other
-UNKNOWN = -1
+JOINED: Final = 64 * 1024  # bytes of body that are joined with the head, and with each other
+UNKNOWN: Final = -1
 WITHOUT = {
     204: UNKNOWN,
     205: 0,
 }  # bytes of a body that has none, and the first may not say so (RFC 9110, 8.6 and 15.3.6)
-FEW = 6  # headers of a response that is remembered as a whole
+FEW: Final = 6  # headers of a response that is remembered as a whole
 
 # What ``begin`` found for a status and its headers; the same whoever fills it, a full one is emptied. Saves the pass
 # over the headers.

@@ -11,7 +11,7 @@ who owns the connection sends the ``frames``.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -34,9 +34,9 @@ from poolctl.runtime.protocol.http2.frames import Frames, FrameTooLongError
 from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
 
-STREAMS = 100  # that a client may have open at once
-KNOWN = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten
-RESETS = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
+STREAMS: Final = 100  # that a client may have open at once
+KNOWN: Final = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten
+RESETS: Final = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
 
 
 class Limits(Settings):

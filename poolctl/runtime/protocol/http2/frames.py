@@ -9,9 +9,11 @@ could not answer the streams that are open.
 
 from __future__ import annotations
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
-HEADER = 9  # bytes: the length in three, the type, the flags, the stream in four
-GOAWAY = 7  # 6.8: the last stream in four bytes, an error code in four, words
+from typing import Final
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
+HEADER: Final = 9  # bytes: the length in three, the type, the flags, the stream in four
+GOAWAY: Final = 7  # 6.8: the last stream in four bytes, an error code in four, words
 LEAST = HEADER + 8
 
 

@@ -7,7 +7,7 @@ HEADERS frame and what follows into DATA, as far as the client's windows allow; 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -22,8 +22,8 @@ from poolctl.runtime.protocol.http2.head import refusal_of_head
 from poolctl.runtime.protocol.output import Output
 
 OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # of HTTP/1 only (RFC 9113, 8.2.2)
-UNKNOWN = -1
-TURN = 256 * 1024  # bytes of a response that are framed at once
+UNKNOWN: Final = -1
+TURN: Final = 256 * 1024  # bytes of a response that are framed at once
 
 
 class StreamOwner(Provenance, Protocol):
