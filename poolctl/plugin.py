@@ -23,7 +23,7 @@ from poolctl.runtime.ownership.reuse_port import ReusePort
 from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.process import Process
 from poolctl.runtime.pool.thread import Thread
-from poolctl.runtime.protocol import Conversation, Framer, Protocol
+from poolctl.runtime.protocol import Conversation, Framer, Protocol, Provisions
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
@@ -49,6 +49,7 @@ __all__ = [
     "PoolctlError",
     "Process",
     "Protocol",
+    "Provisions",
     "ReusePort",
     "Role",
     "Site",

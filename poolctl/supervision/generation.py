@@ -75,6 +75,10 @@ class Generation:
             self.reader.close()
         return reports
 
+    def became_ready(self) -> None:
+        """Record that all of its roles are ready."""
+        self.ready = time.monotonic()
+
     def end(self) -> None:
         """Make the mold drain and exit."""
         if self._lifeline >= 0:

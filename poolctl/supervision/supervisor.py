@@ -266,7 +266,7 @@ class Supervisor:
         if report.kind == "hung":
             self._retire(generation, report)
             return
-        generation.ready = time.monotonic()
+        generation.became_ready()
         log.info("generation %d of %s is ready", generation.number, self.name)
         if not self.announced:
             self.announced = True

@@ -177,3 +177,62 @@ def test_an_ownership_from_a_file_serves_as_what_it_is_like(
     assert sorted((tmp_path / "noted").read_text().split()) == (["0"] if gathered else ["0", "1"])
     assert ", ./noted.py:Noted" in server.log
     assert server.stop() == 0
+
+
+WHOLE = """
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+
+from poolctl.plugin import Life, Ownership, Process, Site
+
+
+@dataclass
+class Own(Ownership):
+    interface: ClassVar[int] = 1
+    like: ClassVar[str] = "half-sync/half-reactive"
+    has_front: ClassVar[bool] = True
+    lends: ClassVar[bool] = True
+
+    def prepare(self):
+        self.pipe = os.pipe()
+        return set(self.pipe)
+
+    def front(self, site: Site, life: Life):
+        front = site.medium.lending_front(site, life)
+        for listener in site.shared_listeners:
+            front.welcome(listener)
+        return front
+
+    def work(self, site: Site, worker: int, life: Life):
+        os.write(self.pipe[1], b"x")
+        assert self.prepared == set(self.pipe)
+        return [site.medium.task_executor(site, worker, thread, life).run for thread in range(site.threads)]
+
+    def front_keeps(self, site: Site):
+        return site.sockets()
+
+    def work_keeps(self, site: Site, worker: int):
+        return {site.inbox(worker).reader.fileno()} | site.returns.ends()[1] | self.prepared
+
+
+@dataclass
+class Kept(Process):
+    interface: ClassVar[int] = 1
+    like: ClassVar[str] = "process"
+
+    def roles(self, site: Site, ownership):
+        assert site.sockets().isdisjoint(ownership.prepared)
+        assert (site.scoreboard, site.connections, site.affinity, site.multiprocess)
+        return super().roles(site, ownership)
+"""
+
+
+def test_plugins_that_ask_the_site_for_its_medium_still_serve(serve: Launch, tmp_path: Path) -> None:
+    """The form that interface 1 began with: the site has more attributes than ``Site`` names today."""
+    (tmp_path / "whole.py").write_text(WHOLE)
+    topology = {"app": "demo", "pool": {"kind": "./whole.py:Kept", "size": 2}, "ownership": "./whole.py:Own"}
+    server = serve(topology, path=tmp_path)
+    with Client(server.port) as client:
+        assert [client.get().status for _ in range(3)] == [200] * 3
+    assert server.stop() == 0

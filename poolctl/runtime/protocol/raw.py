@@ -35,6 +35,10 @@ class _Chunks:
 class RawConversation(_Chunks, Conversation):
     """``requests`` are the chunks."""
 
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self.peer = peer
+
 
 class RawFramer(_Chunks, Framer):
     """Chunks as they came. They are no requests: which bytes share a chunk is the network's accident."""
@@ -58,9 +62,7 @@ class Raw(Protocol):
 
     def conversation(self, peer: Peer) -> RawConversation:
         """The worker's half of a new connection."""
-        conversation = RawConversation()
-        conversation.peer = peer
-        return conversation
+        return RawConversation(peer)
 
     def framer(self) -> RawFramer:
         """The front's half of a new connection."""

@@ -13,7 +13,7 @@ from pydantic import Field
 from poolctl.runtime.protocol import Protocol, Provisions
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.encode import server_and_date
-from poolctl.runtime.protocol.http.forwarded import Forwarded, Origins
+from poolctl.runtime.protocol.http.forwarded import Forwarded
 from poolctl.runtime.protocol.http.framer import HttpFramer, InspectedHttpFramer
 from poolctl.runtime.protocol.http.head import Recent
 from poolctl.runtime.protocol.http.request import HttpRequest
@@ -89,24 +89,23 @@ class Http(Protocol):
         super().provision(given)
         self._forwarded = given.forwarded
 
-    def _origins(self, peer: Peer) -> Origins | None:
-        return None if self._forwarded is None else self._forwarded.origins(peer)
-
     def conversation(self, peer: Peer) -> HttpConversation:
         """The worker's half of a new connection."""
+        origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
             from poolctl.runtime.protocol.http.either import EitherConversation  # h2 need not be there otherwise
 
-            return EitherConversation(self, peer, self._origins(peer))
-        return HttpConversation(self, peer, self._origins(peer))
+            return EitherConversation(self, peer, origins)
+        return HttpConversation(self, peer, origins)
 
     def streaming(self, peer: Peer) -> StreamingConversation:
         """As ``conversation``, for apps that read a body while it comes."""
+        origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
             from poolctl.runtime.protocol.http.either import EitherStreaming
 
-            return EitherStreaming(self, peer, self._origins(peer))
-        return StreamingConversation(self, peer, self._origins(peer))
+            return EitherStreaming(self, peer, origins)
+        return StreamingConversation(self, peer, origins)
 
     def framer(self) -> HttpFramer:
         """The front's half of a new connection."""
