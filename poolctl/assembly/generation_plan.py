@@ -1,0 +1,139 @@
+"""The plan of one generation: what the mold runs, and what it tells the front of its workers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from poolctl.assembly.doors import make_doors
+from poolctl.assembly.resolve import MadeParts
+from poolctl.assembly.site import build_site
+from poolctl.assembly.status import Board
+from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, OVERDUE
+from poolctl.runtime.dispatch import built_in
+from poolctl.runtime.protocol import Provisions, unseen
+from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET
+from poolctl.runtime.system import forked
+from poolctl.supervision.plan import Plan, Role
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from poolctl.runtime.access_log.log import AccessLog
+
+
+def provisions(parts: MadeParts, access: AccessLog | None) -> Provisions:
+    """What the protocols get. Only http uses trusted proxies; the rules refuse the key with any other protocol."""
+    forwarded = None
+    if (settings := parts.topology.forwarded) is not None:
+        from poolctl.runtime.protocol.http.forwarded import Forwarded
+
+        forwarded = Forwarded(settings.trust, settings.header)
+    return Provisions(
+        inspected=parts.affinity.inspects or (parts.dispatch is not None and parts.dispatch.inspects),
+        witness=access.turned_away if access else unseen,
+        forwarded=forwarded,
+    )
+
+
+class Server(Plan):
+    """The plan of one generation, created in the mold, with open channels and scoreboard. The app is imported if the
+    topology has ``preload``."""
+
+    def __init__(
+        self,
+        parts: MadeParts,
+        listeners: list[list[socket.socket]],
+        contexts: Sequence[SSLContext | None],
+        access: AccessLog | None = None,
+        board: Board | None = None,
+    ) -> None:
+        """``contexts`` are the TLS contexts of the addresses. The supervisor reads the scoreboard from ``board``."""
+        topology = parts.topology
+        for protocol in parts.protocols:
+            protocol.provision(provisions(parts, access))
+        if parts.ownership is not None:
+            parts.ownership.provision()
+        doors = make_doors(parts, contexts)
+        self.reopen = access.reopen if access and access.path else None
+        self.name = topology.name
+        self.drain = topology.timeouts.drain
+        self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
+        self.site = site = build_site(parts, listeners, doors, access, board)
+        ownership = parts.ownership
+        self.owned = site.sockets() | (ownership.prepared if ownership else set())
+        forked.hold(self.owned)
+        for group in listeners:
+            for sock in group:
+                forked.register_listener(sock)
+        if topology.preload:
+            site.load()
+        self.lends = ownership is not None and ownership.lends
+        # A front that chooses among inboxes has to know which of them have no reader.
+        between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
+        listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
+        self.notifies = between_processes and (listens or len(site.inboxes) > 1)
+        self.vacant: set[int] = set()  # inboxes whose workers are dead
+        self.roles: list[Role] = parts.pool.roles(site, ownership)
+
+    def died(self, role: Role, pid: int) -> None:
+        """Notify the front which tickets the dead worker was serving and that its inbox has no reader.
+
+        This happens before a successor is forked: until then only the mold writes to the dead worker's rows.
+        """
+        notices = self.site.notices
+        for row in role.rows:
+            cells = self.site.scoreboard.worker(row)
+            ticket, began = divmod(cells[TICKET], 2)
+            late = self.request is not None and held(cells) > self.request
+            cells[SINCE] = 0
+            cells[STATE] = STARTING
+            cells[DONE] = cells[TAKEN]  # it has no tasks any more: the load of its successor begins at 0
+            if ticket:
+                notices.send(BEGAN if began else OVERDUE if late else LOST, ticket)
+                cells[TICKET] = 0
+            elif self.lends and role.stage:
+                notices.send(DIED_IDLE, self._inbox(role).index)
+        if self.notifies and role.rows and role.stage:
+            notices.send(LEFT, self._inbox(role).index)
+            self.vacant.add(self._inbox(role).index)
+
+    def ready(self, role: Role) -> None:
+        """Notify the front that an inbox has a reader again."""
+        if self.vacant and role.rows and self._inbox(role).index in self.vacant:
+            self.vacant.discard(self._inbox(role).index)
+            self.site.notices.send(JOINED, self._inbox(role).index)
+
+    def _inbox(self, role: Role) -> Inbox:
+        return self.site.inbox(role.rows[0] // self.site.slots)
+
+    @property
+    def guards(self) -> bool:
+        """Whether the front is watched for a hanging strategy: those of plugins are, poolctl's own do not hang."""
+        return bool(self.site.inboxes) and not built_in(self.site.dispatch)
+
+    def hanging(self) -> float:
+        """Seconds that the front's strategy has spent on its current decision; 0 where it is not deciding."""
+        since: int = self.site.scoreboard.front()[CHOOSING]
+        return (monotonic_ns() - since) / 1e9 if since else 0.0
+
+    def overdue(self, role: Role) -> float:
+        """Seconds that a role's oldest request has taken, if that exceeds the limit; else 0."""
+        longest = max((held(self.site.scoreboard.worker(row)) for row in role.rows), default=0.0)
+        return longest if self.request is not None and longest > self.request else 0.0
+
+    def close_for(self, stage: int) -> None:
+        """Close the last writer of the inboxes after the fronts have left, so that the workers read end of file."""
+        for inbox in self.site.inboxes:
+            if hasattr(inbox, "writer"):
+                self.owned.discard(inbox.writer.fileno())
+                inbox.writer.close()
+
+
+def held(cells: memoryview) -> float:
+    """Seconds that a worker has spent on its current request; 0 where it has none."""
+    since: int = cells[SINCE]
+    return (monotonic_ns() - since) / 1e9 if since else 0.0

@@ -1,0 +1,109 @@
+"""Builds the site of one generation: sizes, scoreboard, inboxes, listeners with their doors."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from poolctl.assembly.environment.limits import affordable
+from poolctl.assembly.resolve import MadeParts
+from poolctl.assembly.status import Board
+from poolctl.runtime.app import Surroundings
+from poolctl.runtime.app.loader import Loader
+from poolctl.runtime.channels.notices import Notices
+from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.dispatch.leader import Leader
+from poolctl.runtime.listen.door import Door
+from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.scoreboard import Scoreboard
+from poolctl.runtime.site.workshop import Workshop
+from poolctl.runtime.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from poolctl.runtime.access_log.log import AccessLog
+
+
+def build_site(
+    parts: MadeParts,
+    listeners: list[list[socket.socket]],
+    doors: list[Door],
+    access: AccessLog | None = None,
+    board: Board | None = None,
+) -> Workshop:
+    """The workshop of one generation, with its inboxes."""
+    topology, ownership = parts.topology, parts.ownership
+    workers, threads = _shape(parts)
+    medium = parts.pool.medium()
+    awaited = ownership is not None and ownership.lends and parts.app.asynchronous
+    slots = parts.app.concurrency if awaited else threads
+    queues = _queues(parts, workers, slots)
+    memory = board.memory if board is not None and board.fits(queues, workers * slots) else None
+    scoreboard = Scoreboard(queues, workers * slots, memory, slots)
+    rows = [scoreboard.worker(row) for row in range(workers * slots)]
+    inboxes = []
+    for index in range(queues):
+        held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
+        rings = ownership is not None and (ownership.rings or awaited)
+        several = threads > 1 and ownership is not None and ownership.lends and not awaited
+        # the first row of a worker that serves many tasks at once counts them all
+        row, workers_rows = scoreboard.inbox(index), held[:: slots // threads]
+        inboxes.append(medium.inbox(index, row, workers_rows, slots=held, rings=rings, threads=several))
+    timeouts = topology.timeouts
+    surroundings = Surroundings(parts.pool.multithread, parts.pool.multiprocess, parts.private, parts.is_topology)
+    return Workshop(
+        name=topology.name,
+        loader=Loader(parts.app, surroundings),
+        protocol=parts.protocol,
+        dispatch=parts.dispatch or Leader(),
+        affinity=parts.affinity,
+        returns=Returns(learns=parts.affinity.learns),
+        timeouts=Timeouts(
+            timeouts.head,
+            timeouts.idle,
+            timeouts.write,
+            timeouts.drain,
+            timeouts.body,
+            topology.limits.body_rate,
+            timeouts.request,
+        ),
+        connections=topology.limits.connections,
+        most=affordable(descriptors_per_connection(parts)),
+        waiting=topology.limits.waiting,
+        listeners=[
+            [Listener(sock, door, kept_outside=address.scheme == "fd") for sock in group]
+            for group, door, address in zip(listeners, doors, topology.listen, strict=True)
+        ],
+        workers=workers,
+        threads=threads,
+        slots=slots,
+        multiprocess=parts.pool.multiprocess,
+        scoreboard=scoreboard,
+        medium=medium,
+        inboxes=inboxes,
+        notices=Notices(),
+        access=access,
+    )
+
+
+def _shape(parts: MadeParts) -> tuple[int, int]:
+    ownership = parts.ownership
+    shares_one_event_set = ownership is not None and ownership.shares_one_event_set(parts.affinity)
+    return parts.pool.shape(parts.workers, shares_one_event_set=shares_one_event_set)
+
+
+def _queues(parts: MadeParts, workers: int, slots: int) -> int:
+    """The number of inboxes. Workers that pull share one, unless each serves several requests at once: the kernel would
+    wake the threads of one process first."""
+    ownership = parts.ownership
+    if ownership is None or not ownership.has_front:
+        return 0
+    assert parts.dispatch is not None  # only a pool without workers has none
+    return 1 if parts.dispatch.pull and not (ownership.lends and slots > 1) else workers
+
+
+def descriptors_per_connection(parts: MadeParts) -> int:
+    """The descriptors that a connection takes in its process: with TLS also a socket pair, and with a thread of its own
+    also the pipe that signals its end."""
+    tls = any(address.tls for address in parts.topology.listen)
+    alone = parts.app.owns_connection or parts.combination.pool in ("thread-per-connection", "process-per-connection")
+    return 1 + 2 * tls + 2 * alone
