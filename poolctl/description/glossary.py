@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from poolctl.assembly.fitting.combination import BASELINES, SERVICES, Combination
 from poolctl.assembly.fitting.rules import combinations, fits
+from poolctl.assembly.options import option_fields
 from poolctl.assembly.options_schema import described, options_schema
 from poolctl.assembly.registry import REGISTRY, part_class, words
 from poolctl.config.choice import example, name_key
@@ -45,7 +46,7 @@ def options() -> list[str]:
 
 
 def _names(axis: str, word: str) -> Iterable[str]:
-    return options_schema(part_class(axis, word))
+    return (each.name for each in option_fields(part_class(axis, word)))
 
 
 def explain_key(key: str) -> str:
