@@ -3,7 +3,7 @@
 # make check  check formatting, lint, types and imports
 # make coverage  show which lines the fast tests reach
 # make short  run the short form of the fault tests
-# make faults run the long form of the fault tests
+# make faults the long forms of all tests: every model, every combination
 # make fuzz   fuzz every kind of server, with thousands of malformed connections per protocol
 # make speed  check speed limits, on a quiet machine: validate, the guard around plugins
 # make docs   generate the tables and diagrams of docs/ that come from the code
@@ -14,8 +14,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
-# The tests mostly wait, so six jobs suit two cores.
-JOBS ?= 6
+# The tests wait for processes and for time as much as they compute, so four jobs are about right for two cores; each
+# job imports and collects everything first.
+JOBS ?= 4
 # The tests start hundreds of servers, which must be able to write bytecode, whatever the environment says.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 TOPOLOGY ?= topologies/quickstart.yaml

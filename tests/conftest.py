@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness.launcher import LaunchedServer, Launcher, launcher  # importable only now
+from harness.launcher import LaunchedServer  # importable only now
 from harness.machine import within
-from harness.server import Server
+from harness.server import Serve, Server
 from hypothesis import HealthCheck, settings
 
 # Draws are the same in each run, and nothing is judged by its time; make fuzz draws anew.
@@ -31,43 +32,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def serve(launch: Callable[..., Server]) -> Callable[..., Server]:
-    """Start topologies; all are ready when they are returned, and all of their processes are gone afterwards."""
-    return launch
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve]:
+    """Start topologies; all are ready when they are returned, and all of their processes are gone afterwards. What the
+    folder ``apps`` beside the test has can be imported."""
+    with starting(LaunchedServer, request.path, lambda: tmp_path) as start:
+        yield start
 
 
 @pytest.fixture
-def typed(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """As people start them, each with an interpreter of its own: that costs half a second."""
-    servers: list[Server] = []
-
-    def start(topology: Any, **options: Any) -> Server:
-        server = Server(topology, tmp_path, **options)
-        servers.append(server)
-        return server.ready()
-
-    yield start
-    for server in servers:
-        server.__exit__(None, None, None)
+def serve_typed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve]:
+    """The same as people start them, each with an interpreter of its own: that costs half a second."""
+    with starting(Server, request.path, lambda: tmp_path) as start:
+        yield start
 
 
-@pytest.fixture(scope="session")
-def one_launcher() -> Iterator[Launcher]:
-    with launcher() as made:
-        yield made
+@pytest.fixture(scope="module")
+def serve_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """The same for all tests of a module: who asks for a topology that is served already gets that server."""
+    with starting(LaunchedServer, request.path, lambda: tmp_path_factory.mktemp("served")) as start:
+        servers: dict[str, Server] = {}
+
+        def once(topology: Any, **options: Any) -> Server:
+            key = repr((topology, options))
+            if key not in servers:
+                servers[key] = start(topology, **options)
+            return servers[key]
+
+        yield once
 
 
 @pytest.fixture
-def launch(one_launcher: Launcher, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Without the start of an interpreter, but those that need a command before theirs."""
-    servers: list[Server] = []
+def file(tmp_path: Path) -> Path:
+    """Where a test writes its topology."""
+    return tmp_path / "shop.yaml"
 
-    def start(topology: Any, **options: Any) -> Server:
-        server = (
-            Server(topology, tmp_path, **options)
-            if options.get("prefix")
-            else LaunchedServer(one_launcher, topology, tmp_path, **options)
-        )
+
+@contextlib.contextmanager
+def starting(kind: type[Server], test: Path, folder: Callable[[], Path]) -> Iterator[Serve]:
+    """Starts servers, which end with it. Those that need a command before theirs are always typed."""
+    servers: list[Server] = []
+    apps = test.parent / "apps"
+    options = {"path": apps} if apps.is_dir() else {}
+
+    def start(topology: Any, **more: Any) -> Server:
+        server = (Server if "prefix" in more else kind)(topology, folder(), **options | more)
         servers.append(server)
         return server.ready()
 

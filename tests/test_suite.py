@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Words of unit tests, whose meaning is the same everywhere and whose part is that of the file.
+UNIT = {"rig": "the part that is tested, among fakes", "make": "makes one of them"}
 APPLICATIONS = {"apps", "broken", "wrong", "django_site", "fastapi_api", "flask_shop", "datasette_data", "program.py"}
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time", "times", "getrusage", "wait4"}
 CLOCKS |= {f"{name}_ns" for name in CLOCKS}
@@ -114,9 +116,28 @@ def waits_briefly(node: ast.Call) -> int:
     return sum(1 < number < SHORT for number in numbers)
 
 
-@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(ROOT)))
-def test_nothing_depends_on_the_machine_or_on_luck(file: Path) -> None:
-    assert [f"{file}:{line}: {what}" for line, what in found_in(file.read_text())] == []
+def test_nothing_depends_on_the_machine_or_on_luck() -> None:
+    assert [f"{file}:{line}: {what}" for file in files() for line, what in found_in(file.read_text())] == []
+
+
+def fixtures(file: Path) -> Iterator[str]:
+    """The names of the fixtures that a file defines, in classes too."""
+    text = file.read_text()
+    for node in ast.walk(ast.parse(text)) if "fixture" in text else ():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            marks = (getattr(each, "func", each) for each in node.decorator_list)
+            if any(getattr(mark, "attr", "") == "fixture" for mark in marks):
+                yield node.name
+
+
+def test_a_fixture_has_one_name_and_one_meaning() -> None:
+    """What a fixture gives is looked up in one place: none is defined again, or has another meaning in a folder."""
+    where: dict[str, list[str]] = {}
+    for file in [*files(), ROOT / "conftest.py"]:
+        for name in fixtures(file):
+            where.setdefault(name, []).append(str(file.relative_to(ROOT)))
+    assert {name: places for name, places in where.items() if len(places) > 1 and name not in UNIT} == {}
+    assert len(where) > 50, "they are found"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
+from harness.launcher import LaunchedServer
 from harness.machine import PATIENCE, within
 from harness.server import Server
 
@@ -43,7 +44,7 @@ def served(topology: str, project: Path, *, tracebacks: bool = False) -> Iterato
     """``poolctl run`` on a file with this text, in the folder that has the project; it has to end well."""
     file = project.parent / "topology.yaml"
     file.write_text(topology)
-    with Server(file, project.parent, tracebacks=tracebacks) as server:
+    with LaunchedServer(file, project.parent, tracebacks=tracebacks) as server:
         yield server.ready()
         assert server.stop() == 0, server.log
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.memory import peaks
 from harness.server import Server
 
 SECONDS = 20.0
@@ -46,12 +46,3 @@ def forget_peaks(server: Server) -> dict[int, int]:
     for pid in server.tree():
         Path(f"/proc/{pid}/clear_refs").write_text("5")
     return peaks(server)
-
-
-def peaks(server: Server) -> dict[int, int]:
-    """KiB of memory that each process has had at the most (VmHWM, proc(5))."""
-    found = {}
-    for pid in server.tree():
-        status = Path(f"/proc/{pid}/status").read_text()
-        found[pid] = int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
-    return found

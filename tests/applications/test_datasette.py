@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from harness.forms import short
 from harness.server import Server
 from running import browsing, copy, served
 
@@ -27,7 +28,7 @@ TOPOLOGIES = {
 ROWS = 3000
 
 
-@pytest.fixture(scope="module", params=TOPOLOGIES)
+@pytest.fixture(scope="module", params=short(TOPOLOGIES, {"half-sync/half-reactive", "leader/followers, preload"}))
 def catalogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     project = copy("datasette_data", tmp_path_factory.mktemp("datasette"))
     database = sqlite3.connect(project / "data" / "catalogue.db")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from harness.forms import short
 from harness.server import Server, wait_until
 from running import LEFT, browsing, command, copy, served
 
@@ -63,7 +64,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module", params=TOPOLOGIES)
+# Flask under WSGI and FastAPI under ASGI meet every ownership; Django meets each pool, and preloading, and a proxy.
+ALWAYS = {
+    "wsgi half-sync/half-reactive threads, forwarded",
+    "wsgi leader/followers, preload",
+    "asgi half-sync/half-async, preload",
+    "asgi reuse-port",
+}
+
+
+@pytest.fixture(scope="module", params=short(TOPOLOGIES, ALWAYS))
 def site(request: pytest.FixtureRequest, project: Path) -> Iterator[Server]:
     with served(TOPOLOGIES[request.param], project, tracebacks=True) as server:
         yield server

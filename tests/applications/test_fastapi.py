@@ -13,9 +13,11 @@ import httpx
 import pytest
 from browser import Tab, load, tabs
 from curl import curl
+from harness.forms import short
+from harness.memory import peaks
 from harness.server import Server, wait_until
 from running import LEFT, browsing, copy, served
-from slow import forget_peaks, peaks, rest, slow_readers
+from slow import forget_peaks, rest, slow_readers
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -38,7 +40,11 @@ TOPOLOGIES = {
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module", params=TOPOLOGIES)
+# Each ownership once, each pool once.
+ALWAYS = {LENT, "half-sync/half-async worker, preload", "leader/followers threads", "reuse-port, http2"}
+
+
+@pytest.fixture(scope="module", params=short(TOPOLOGIES, ALWAYS))
 def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     project = copy("fastapi_api", tmp_path_factory.mktemp("fastapi"))
     with served(TOPOLOGIES[request.param], project, tracebacks=True) as server:
@@ -47,7 +53,7 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def url(api: Server) -> str:
+def api_url(api: Server) -> str:
     return f"http://127.0.0.1:{api.port}"
 
 
@@ -122,27 +128,27 @@ def test_many_requests_at_once(api: Server, tmp_path: Path) -> None:
         assert events.text == "".join(f"data: {number}\n\n" for number in range(5))
 
 
-def test_curl(api: Server, url: str, lent: bool, tmp_path: Path) -> None:
+def test_curl(api: Server, api_url: str, lent: bool, tmp_path: Path) -> None:
     content = os.urandom(3 * MIB)
     file = tmp_path / "curled.bin"
     file.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    form = curl("-F", f"file=@{file}", "-F", "note=by curl", f"{url}/upload")
+    form = curl("-F", f"file=@{file}", "-F", "note=by curl", f"{api_url}/upload")
     assert form.statuses == [100, 200]
     assert json.loads(form.body) == {"note": "by curl", "name": "curled.bin", "sha256": digest}
     expected = {"size": 3 * MIB, "sha256": digest}
-    put = curl("-T", str(file), f"{url}/raw")
+    put = curl("-T", str(file), f"{api_url}/raw")
     assert (put.statuses, json.loads(put.body)) == ([100, 200], expected)
-    assert json.loads(curl("-T", "-", f"{url}/raw", given=content).body) == expected
-    unwanted = curl("-T", str(file), f"{url}/stock")
+    assert json.loads(curl("-T", "-", f"{api_url}/raw", given=content).body) == expected
+    unwanted = curl("-T", str(file), f"{api_url}/stock")
     assert unwanted.statuses == ([100, 405] if lent else [405])  # nothing of it was asked for, unless by the front
     source = Path(__file__).parent.joinpath("fastapi_api", "api.py").read_bytes()
-    assert curl(f"{url}/source").body == source
-    assert curl("--http1.0", f"{url}/ticks").body.count(b"data") == 5
-    part = curl("-r", "100-199", f"{url}/source")
+    assert curl(f"{api_url}/source").body == source
+    assert curl("--http1.0", f"{api_url}/ticks").body.count(b"data") == 5
+    part = curl("-r", "100-199", f"{api_url}/source")
     assert (part.statuses, part.body) == ([206], source[100:200])
-    assert curl("-I", f"{url}/source").statuses == [405]  # FastAPI's routes have no HEAD of their own
-    several = curl(f"{url}/stock", f"{url}/ticks", f"{url}/items/3")
+    assert curl("-I", f"{api_url}/source").statuses == [405]  # FastAPI's routes have no HEAD of their own
+    several = curl(f"{api_url}/stock", f"{api_url}/ticks", f"{api_url}/items/3")
     assert several.statuses == [200, 200, 200]
     assert several.trace.count("Re-using existing connection") == 2
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from browser import Tab, load, tabs
 from curl import curl
+from harness.forms import short
 from harness.server import Server
 from running import LEFT, browsing, copy, served
 
@@ -35,7 +36,16 @@ TOPOLOGIES = {
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module", params=TOPOLOGIES)
+# Each ownership once, each pool twice.
+ALWAYS = {
+    "half-sync/half-reactive threads, preload",
+    "half-sync/half-async worker",
+    "leader/followers threads",
+    "reuse-port, preload, http2",
+}
+
+
+@pytest.fixture(scope="module", params=short(TOPOLOGIES, ALWAYS))
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     project = copy("flask_shop", tmp_path_factory.mktemp("flask"))
     with served(TOPOLOGIES[request.param], project, tracebacks=True) as server:
@@ -51,15 +61,15 @@ def kept(shop: Server) -> Iterator[Tab]:
 
 
 @pytest.fixture
-def url(shop: Server) -> str:
+def shop_url(shop: Server) -> str:
     return f"http://127.0.0.1:{shop.port}"
 
 
-def test_a_basket_and_an_upload(shop: Server, url: str, kept: Tab) -> None:
+def test_a_basket_and_an_upload(shop: Server, shop_url: str, kept: Tab) -> None:
     with browsing(shop, follow_redirects=True) as client:
         assert client.post("/buy/apple").json()["basket"] == ["apple"]
         answer = client.post("/buy/pear")
-        assert (answer.url, answer.json()["basket"]) == (f"{url}/", ["apple", "pear"])
+        assert (answer.url, answer.json()["basket"]) == (f"{shop_url}/", ["apple", "pear"])
         files = {f"file{number}": (f"{number}.bin", os.urandom(400_000)) for number in range(3)}
         answer = client.post("/upload?tell=1", files=files, data={"note": "fragile ☃"}).json()
         assert answer["files"] == {name: hashlib.sha256(data).hexdigest() for name, data in files.values()}
@@ -101,32 +111,32 @@ def test_what_goes_wrong(shop: Server) -> None:
     shop.wait_for_log("ValueError: on purpose")
 
 
-def test_curl_uploads(shop: Server, url: str, tmp_path: Path) -> None:
+def test_curl_uploads(shop: Server, shop_url: str, tmp_path: Path) -> None:
     content = os.urandom(3 * MIB)
     file = tmp_path / "curled.bin"
     file.write_bytes(content)
-    form = curl("-F", f"file=@{file}", "-F", "note=by curl", f"{url}/upload")
+    form = curl("-F", f"file=@{file}", "-F", "note=by curl", f"{shop_url}/upload")
     assert form.statuses == [100, 200]  # so much it does not send before it is asked for
     assert json.loads(form.body)["files"] == {"curled.bin": hashlib.sha256(content).hexdigest()}
     expected = {"size": 3 * MIB, "sha256": hashlib.sha256(content).hexdigest(), "length": 3 * MIB}
-    put = curl("-T", str(file), f"{url}/raw")
+    put = curl("-T", str(file), f"{shop_url}/raw")
     assert (put.statuses, json.loads(put.body)) == ([100, 200], expected)
-    chunked = curl("-T", "-", f"{url}/raw", given=content)
+    chunked = curl("-T", "-", f"{shop_url}/raw", given=content)
     assert "Transfer-Encoding: chunked" in chunked.trace
     assert json.loads(chunked.body) == expected
-    asked = curl("-H", "Expect: 100-continue", "-d", "a=b", f"{url}/upload")
+    asked = curl("-H", "Expect: 100-continue", "-d", "a=b", f"{shop_url}/upload")
     assert (asked.statuses, json.loads(asked.body)["form"]) == ([100, 200], {"a": "b"})
     file.write_bytes(bytes(17 * MIB))
-    refused = curl("-T", str(file), f"{url}/raw")
+    refused = curl("-T", str(file), f"{shop_url}/raw")
     assert refused.statuses == [413]  # and nothing of the 17 MiB was asked for
-    ten = curl("--http1.0", "-d", "a=b", f"{url}/upload")
+    ten = curl("--http1.0", "-d", "a=b", f"{shop_url}/upload")
     assert (ten.statuses, json.loads(ten.body)["form"]) == ([200], {"a": "b"})
 
 
-def test_curl_downloads(shop: Server, url: str, tmp_path: Path) -> None:
+def test_curl_downloads(shop: Server, shop_url: str, tmp_path: Path) -> None:
     content = os.urandom(2 * MIB)
-    curl("-F", "file=@-;filename=whole.bin", f"{url}/upload", given=content)
-    target = f"{url}/files/whole.bin"
+    curl("-F", "file=@-;filename=whole.bin", f"{shop_url}/upload", given=content)
+    target = f"{shop_url}/files/whole.bin"
     assert curl(target).body == content
     assert curl("--http1.0", target).body == content
     head = curl("-I", target)
@@ -143,7 +153,7 @@ def test_curl_downloads(shop: Server, url: str, tmp_path: Path) -> None:
     tag = head.header("ETag")
     assert curl("-H", f"If-None-Match: {tag}", target).statuses == [304]
     assert curl("-z", head.header("Last-Modified"), target).statuses == [304]
-    several = curl(f"{url}/page", f"{url}/count?to=10", "-I", f"{url}/page")
+    several = curl(f"{shop_url}/page", f"{shop_url}/count?to=10", "-I", f"{shop_url}/page")
     assert several.statuses == [200, 200, 200]
     assert several.trace.count("Re-using existing connection") == 2
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -55,11 +54,6 @@ def judged(file: Path, text: str, *sets: str) -> Parts | None:
         assert 0 <= each.place.span.line < len(each.place.source.lines)
         assert each.render().count("^") >= bool(each.place.source.text)
     return None
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "shop.yaml"
 
 
 @relaxed

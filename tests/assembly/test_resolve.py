@@ -10,11 +10,6 @@ from poolctl.config.diagnostic import Diagnostic, Invalid
 from poolctl.config.load import load
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "shop.yaml"
-
-
 def parts(file: Path, text: str, *sets: str) -> Parts:
     file.write_text(text)
     return read(str(file), sets)

@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from poolctl.cli.main import cli
+from harness.commands import invoke
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def two_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("old.yaml").write_text("name: shop\napp: demo\nenvironment: {TOKEN: hunter2}\n")
     Path("new.yaml").write_text("name: shop\napp: demo\nenvironment: {TOKEN: hunter3}\ntimeouts: {idle: 5s}\n")
@@ -20,24 +18,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def poolctl(*words: str, stdin: str | None = None) -> tuple[int, str, str]:
-    done = CliRunner().invoke(cli, words, input=stdin)
-    assert isinstance(done.exception, SystemExit | None), done.exception
-    return done.exit_code, done.stdout, done.stderr
-
-
-def test_config(folder: Path) -> None:
-    status, shown, _ = poolctl("config", "old.yaml", "--set", "backlog=5")
+def test_config(two_versions: Path) -> None:
+    status, shown, _ = invoke("config", "old.yaml", "--set", "backlog=5")
     assert status == 0
     assert shown.startswith("name: shop")
     assert "# old.yaml:1\n" in shown
     assert "# --set backlog=5\n" in shown
     assert "hunter2" not in shown
-    assert "hunter2" in poolctl("config", "old.yaml", "--show-secrets")[1]
+    assert "hunter2" in invoke("config", "old.yaml", "--show-secrets")[1]
 
 
-def test_config_as_json(folder: Path) -> None:
-    status, shown, _ = poolctl("config", "old.yaml", "--format", "json")
+def test_config_as_json(two_versions: Path) -> None:
+    status, shown, _ = invoke("config", "old.yaml", "--format", "json")
     found = json.loads(shown)
     assert (status, found["format_version"]) == (0, "1.0")
     by_key = {each["key"]: each for each in found["settings"]}
@@ -50,8 +42,8 @@ def test_config_as_json(folder: Path) -> None:
     }
 
 
-def test_diff(folder: Path) -> None:
-    status, shown, _ = poolctl("diff", "old.yaml", "new.yaml")
+def test_diff(two_versions: Path) -> None:
+    status, shown, _ = invoke("diff", "old.yaml", "new.yaml")
     assert status == 1
     assert shown == (
         "environment.TOKEN: (masked) -> (masked)\n"
@@ -65,13 +57,13 @@ def test_diff(folder: Path) -> None:
     )
 
 
-def test_diff_of_equivalent_topologies(folder: Path) -> None:
+def test_diff_of_equivalent_topologies(two_versions: Path) -> None:
     text = Path("old.yaml").read_text()
-    assert poolctl("diff", "old.yaml", "-", stdin=text)[:2] == (0, "old.yaml and - are equivalent\n")
+    assert invoke("diff", "old.yaml", "-", stdin=text)[:2] == (0, "old.yaml and - are equivalent\n")
 
 
-def test_diff_as_json(folder: Path) -> None:
-    status, shown, _ = poolctl("diff", "old.yaml", "new.yaml", "--format", "json")
+def test_diff_as_json(two_versions: Path) -> None:
+    status, shown, _ = invoke("diff", "old.yaml", "new.yaml", "--format", "json")
     found = json.loads(shown)
     assert (status, found["by"]) == (1, "generation")
     assert [change["key"] for change in found["changes"]] == ["environment.TOKEN", "timeouts.idle"]
@@ -82,7 +74,7 @@ def test_diff_as_json(folder: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["config", "wrong.yaml"], ["diff", "old.yaml", "wrong.yaml"], ["config", "none.yaml"]]
 )
-def test_invalid_topologies(folder: Path, words: list[str]) -> None:
-    status, shown, said = poolctl(*words)
+def test_invalid_topologies(two_versions: Path, words: list[str]) -> None:
+    status, shown, said = invoke(*words)
     assert (status, shown) == (2, "")
     assert "error[PC" in said

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from harness.commands import invoke
 from typer.testing import CliRunner
 
 from poolctl.assembly.judging.judge import judge
@@ -25,9 +26,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def explain(*arguments: str) -> tuple[int, str, str]:
-    done = CliRunner().invoke(cli, ["explain", *arguments])
-    assert isinstance(done.exception, SystemExit | None), done.exception
-    return done.exit_code, done.stdout, done.stderr
+    return invoke("explain", *arguments)
 
 
 def drawn(file: Path, form: str) -> str:
@@ -195,9 +194,8 @@ def test_words_of_other_servers(what: str, said: str) -> None:
     assert (done.exit_code, done.stdout.startswith(said)) == (0, True), done.output
 
 
-@pytest.mark.parametrize("what", sorted({*KEYS, *ANSWERS}))
-def test_every_word_of_other_servers_is_explained(what: str) -> None:
-    assert CliRunner().invoke(cli, ["explain", what]).exit_code == 0
+def test_every_word_of_other_servers_is_explained() -> None:
+    assert [what for what in sorted({*KEYS, *ANSWERS}) if explain(what)[0] != 0] == []
 
 
 def test_a_misspelled_word_of_another_server() -> None:

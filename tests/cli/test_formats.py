@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.commands import invoke
 from harness.machine import within
-from harness.terminal import typed
-from typer.testing import CliRunner
+from harness.terminal import in_terminal
 
 from poolctl import __version__
-from poolctl.cli.main import cli
 
 WRONG = "app: demo\npol: thread\ndispatch: kernel-hash\n"
 UNWISE = "app: demo\npool: {size: 1}\n"
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def judged_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wrong.yaml").write_text(WRONG)
     (tmp_path / "unwise.yaml").write_text(UNWISE)
@@ -32,12 +31,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def validate(*words: str, stdin: str | None = None) -> tuple[int, str]:
-    done = CliRunner().invoke(cli, ["validate", "--no-environment", *words], input=stdin)
-    assert isinstance(done.exception, SystemExit | None), done.exception
-    return done.exit_code, done.stdout
+    code, shown, _ = invoke("validate", "--no-environment", *words, stdin=stdin)
+    return code, shown
 
 
-def test_concise(folder: Path) -> None:
+def test_concise(judged_files: Path) -> None:
     status, shown = validate("wrong.yaml", "unwise.yaml", "--format", "concise")
     assert status == 1
     assert [line.partition(" ")[0] for line in shown.splitlines()] == [
@@ -49,7 +47,7 @@ def test_concise(folder: Path) -> None:
     assert "warning[PC501]: " in shown
 
 
-def test_json(folder: Path) -> None:
+def test_json(judged_files: Path) -> None:
     status, shown = validate("wrong.yaml", "unwise.yaml", "--format", "json", "--set", "backlog=x")
     found = json.loads(shown)
     assert status == 1
@@ -74,13 +72,13 @@ def test_json(folder: Path) -> None:
     assert {frozenset(each) for each in found["diagnostics"]} == {frozenset(first)}, "every key is always there"
 
 
-def test_json_of_a_valid_file(folder: Path) -> None:
+def test_json_of_a_valid_file(judged_files: Path) -> None:
     status, shown = validate("right.yaml", "unwise.yaml", "--format", "json")
     found = json.loads(shown)
     assert (status, found["valid"], found["error_count"], found["warning_count"]) == (0, True, 0, 1)
 
 
-def test_github(folder: Path) -> None:
+def test_github(judged_files: Path) -> None:
     status, shown = validate("wrong.yaml", "unwise.yaml", "--format", "github")
     assert status == 1
     lines = shown.splitlines()
@@ -91,22 +89,22 @@ def test_github(folder: Path) -> None:
     assert lines[-1].startswith("::warning file=unwise.yaml,line=2,")
 
 
-def test_github_counts_the_annotations_it_drops(folder: Path) -> None:
-    (folder / "many.yaml").write_text("app: demo\n" + "".join(f"key{number}: 1\n" for number in range(23)))
+def test_github_counts_the_annotations_it_drops(judged_files: Path) -> None:
+    (judged_files / "many.yaml").write_text("app: demo\n" + "".join(f"key{number}: 1\n" for number in range(23)))
     _, shown = validate("many.yaml", "--format", "github")
     assert shown.count("::error ") == 23
     assert "13 more errors in the log only: a step shows 10 annotations" in shown
 
 
-def test_github_escapes_delimiters_in_properties(folder: Path) -> None:
-    (folder / "a,b:c.yaml").write_text("app: demo\nname: 'a%b'\n")
+def test_github_escapes_delimiters_in_properties(judged_files: Path) -> None:
+    (judged_files / "a,b:c.yaml").write_text("app: demo\nname: 'a%b'\n")
     _, shown = validate("a,b:c.yaml", "--format", "github")
     assert "file=a%2Cb%3Ac.yaml," in shown
     assert '"a%25b"' in shown
 
 
-def test_sarif(folder: Path) -> None:
-    status, shown = validate("wrong.yaml", str(folder / "unwise.yaml"), "--format", "sarif", "--set", "backlog=x")
+def test_sarif(judged_files: Path) -> None:
+    status, shown = validate("wrong.yaml", str(judged_files / "unwise.yaml"), "--format", "sarif", "--set", "backlog=x")
     found = json.loads(shown)
     (run,) = found["runs"]
     driver = run["tool"]["driver"]
@@ -124,7 +122,7 @@ def test_sarif(folder: Path) -> None:
     assert options[0]["locations"][0]["logicalLocations"][0]["name"] == "--set backlog=x"
 
 
-def test_a_summary_of_several_files(folder: Path) -> None:
+def test_a_summary_of_several_files(judged_files: Path) -> None:
     status, shown = validate("right.yaml", "unwise.yaml", "wrong.yaml")
     assert status == 1
     assert shown.endswith("wrong.yaml: 2 errors\n\n3 files: 2 errors, 1 warning\n")
@@ -148,11 +146,11 @@ def test_a_summary_of_several_files(folder: Path) -> None:
         ([], 2),
     ],
 )
-def test_exit_codes(folder: Path, words: list[str], status: int) -> None:
+def test_exit_codes(judged_files: Path, words: list[str], status: int) -> None:
     assert validate(*words)[0] == status
 
 
-def test_standard_input(folder: Path) -> None:
+def test_standard_input(judged_files: Path) -> None:
     status, shown = validate("-", stdin=WRONG)
     assert status == 1
     assert "  --> <stdin>:2:1\n" in shown
@@ -162,38 +160,38 @@ def test_standard_input(folder: Path) -> None:
 
 def on_a_terminal(folder: Path, **environment: str) -> str:
     """Return what a terminal receives."""
-    code, shown = typed("validate", "--no-environment", "wrong.yaml", cwd=folder, **environment)
+    code, shown = in_terminal("validate", "--no-environment", "wrong.yaml", cwd=folder, **environment)
     assert code == 1
     return shown
 
 
-def test_colors_only_on_a_terminal(folder: Path) -> None:
-    shown = on_a_terminal(folder)
+def test_colors_only_on_a_terminal(judged_files: Path) -> None:
+    shown = on_a_terminal(judged_files)
     assert "\x1b[1;31merror[PC203]\x1b[0m" in shown
     assert "\x1b[31m^^^\x1b[0m" in shown
     plain = validate("wrong.yaml")[1]
     assert "\x1b" not in plain
-    wide = on_a_terminal(folder, COLUMNS="200")
+    wide = on_a_terminal(judged_files, COLUMNS="200")
     assert re.sub(r"\x1b\[[0-9;]*m", "", wide) == plain
 
 
-def test_sentences_are_wrapped_between_words(folder: Path) -> None:
+def test_sentences_are_wrapped_between_words(judged_files: Path) -> None:
     """A terminal would break them in the middle of words."""
     text = "app: demo\nownership: leader/followers\ndispatch: round-robin\nmax_requests: 5\nx: {}\n"
     Path("wrong.yaml").write_text(text)
     plain = validate("wrong.yaml")[1]
     words = {word for line in plain.splitlines() if not re.match(r" *\d* \|", line) for word in line.split()}
     for columns in (50, 72):
-        shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(folder, COLUMNS=str(columns)))
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(judged_files, COLUMNS=str(columns)))
         sentences = [line for line in shown.splitlines() if not re.match(r" *\d* \|", line)]
         assert max(map(len, sentences)) <= columns, shown
         assert words <= set(shown.split())
 
 
-def test_lines_fit_into_a_narrow_terminal(folder: Path) -> None:
+def test_lines_fit_into_a_narrow_terminal(judged_files: Path) -> None:
     """So that carets align with what they mark, where a longer line would continue in the next row."""
     Path("wrong.yaml").write_text("app: demo\nx-a: [1]\nlimits: {connections: 4000, body_rate: 500B, wating: 10}\n")
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(folder, COLUMNS="50")).splitlines()
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(judged_files, COLUMNS="50")).splitlines()
     line, carets = shown[3:5]
     assert line.startswith(" 3 | ...")
     assert len(line) <= 50
@@ -201,18 +199,18 @@ def test_lines_fit_into_a_narrow_terminal(folder: Path) -> None:
     assert validate("wrong.yaml")[1].splitlines()[3].startswith(" 3 | limits:")
 
 
-def test_no_color_is_honored(folder: Path) -> None:
-    shown = on_a_terminal(folder, NO_COLOR="1")
+def test_no_color_is_honored(judged_files: Path) -> None:
+    shown = on_a_terminal(judged_files, NO_COLOR="1")
     assert "\x1b[31" not in shown
     assert "\x1b[1;31" not in shown
 
 
-def test_a_full_disk_causes_no_traceback(folder: Path) -> None:
+def test_a_full_disk_causes_no_traceback(judged_files: Path) -> None:
     command = [sys.executable, "-m", "poolctl", "validate", "--no-environment", "right.yaml"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             command,
-            cwd=folder,
+            cwd=judged_files,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=full,
             stderr=-1,

@@ -100,11 +100,6 @@ def said(file: Path) -> list[Diagnostic]:
     return found
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "shop.yaml"
-
-
 @relaxed
 @given(st.sampled_from([*GALLERY, *BROKEN]), st.lists(mutations(), min_size=1, max_size=4))
 def test_changed_files(file: Path, text: str, changes: list[Mutation]) -> None:

@@ -39,7 +39,7 @@ WSGI = (
 )
 
 
-class Typed(io.StringIO):
+class TypedLines(io.StringIO):
     """A terminal on which these lines are typed, followed by end of file."""
 
     def isatty(self) -> bool:
@@ -59,11 +59,13 @@ def init(*words: str) -> Result:
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def type_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     """Run it on a terminal. Returns (exit code, stdout, stderr)."""
 
     def run(lines: str, *words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "stdin", Typed(lines))
+        monkeypatch.setattr(sys, "stdin", TypedLines(lines))
         with pytest.raises(SystemExit) as left:
             cli(["init", *words])
         said = capsys.readouterr()
@@ -118,15 +120,15 @@ def test_an_existing_file_is_not_overwritten(here: Path) -> None:
 
 
 def test_a_file_created_during_the_interview_is_not_overwritten(
-    here: Path, typed: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+    here: Path, type_lines: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Meanwhile(Typed):
+    class Meanwhile(TypedLines):
         def readline(self, *limit: Any) -> str:
             (here / "topology.yaml").write_text("app: echo\n")
             return super().readline(*limit)
 
-    monkeypatch.setattr(sys.modules[__name__], "Typed", Meanwhile)
-    code, _, err = typed("\n" * 9, "--kind", "demo")
+    monkeypatch.setattr(sys.modules[__name__], "TypedLines", Meanwhile)
+    code, _, err = type_lines("\n" * 9, "--kind", "demo")
     assert code == 2
     assert "already exists" in err
     assert (here / "topology.yaml").read_text() == "app: echo\n"
@@ -257,11 +259,11 @@ def test_odd_paths_are_preserved(here: Path, path: str) -> None:
 # asking
 
 
-def test_an_interview(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
+def test_an_interview(here: Path, type_lines: Callable[..., tuple[int, str, str]]) -> None:
     (here / "shop.py").write_text(FLASK)
     (here / "api.py").write_text("from fastapi import FastAPI\napp = FastAPI()\n")
     answers = ["7", "2", "", "maybe", "", "shared", "unix", "", "n"]
-    code, out, _ = typed("\n".join(answers) + "\n")
+    code, out, _ = type_lines("\n".join(answers) + "\n")
     assert code == 0, out
     assert "1  api:app   a FastAPI application in api.py (asgi)" in out
     assert "7 is not on the list" in out
@@ -272,10 +274,10 @@ def test_an_interview(here: Path, typed: Callable[..., tuple[int, str, str]]) ->
 
 
 def test_each_question_is_repeated_until_the_answer_is_valid(
-    here: Path, typed: Callable[..., tuple[int, str, str]]
+    here: Path, type_lines: Callable[..., tuple[int, str, str]]
 ) -> None:
     lines = "\nshop/wsgi.py\nshop.wsgi:app\nasgy\nasgi\nx\ndevelopment\ny\nclientt\nclient\n8000\n\n"
-    code, out, err = typed(lines)
+    code, out, err = type_lines(lines)
     assert code == 0, out + err
     words = " ".join(out.split())
     assert "write the module and the name of its callable: shop.wsgi:app" in words
@@ -287,14 +289,14 @@ def test_each_question_is_repeated_until_the_answer_is_valid(
     assert (read["app"], read["affinity"]) == ({"asgi": "shop.wsgi:app"}, "client")
 
 
-def test_a_built_in_app_is_a_valid_answer(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
-    code, out, err = typed("demo\n\n\n\n\n", "--name", "trial")
+def test_a_built_in_app_is_a_valid_answer(here: Path, type_lines: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = type_lines("demo\n\n\n\n\n", "--name", "trial")
     assert code == 0, out + err
     assert yaml.safe_load((here / "topology.yaml").read_text())["app"] == "demo"
 
 
-def test_the_end_of_input_leaves_nothing_behind(here: Path, typed: Callable[..., tuple[int, str, str]]) -> None:
-    code, _, err = typed("\n", "--kind", "demo")
+def test_the_end_of_input_leaves_nothing_behind(here: Path, type_lines: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, err = type_lines("\n", "--kind", "demo")
     assert code == 1
     assert err == "\nThe answers ended early; nothing was written.\n"
     assert os.listdir(here) == []

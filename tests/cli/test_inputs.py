@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import os
 import subprocess
 import sys
@@ -11,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from harness.client import get
-from harness.launcher import Launcher
-from harness.server import ROOT, Server
+from harness.commands import poolctl
+from harness.launcher import LaunchedServer
+from harness.server import ROOT, Serve
 
 WSGI = 'def app(environ, start_response):\n    start_response("200 OK", [])\n    return [b"found"]\n'
 ASGI = """
@@ -23,20 +22,8 @@ async def app(scope, receive, send):
 """
 
 
-def poolctl(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process that has already imported everything. Returns the finished process."""
-    return commands().run([*words], environment, cwd)
-
-
-@functools.cache
-def commands() -> Launcher:
-    made = Launcher()
-    atexit.register(made.close)
-    return made
-
-
-class Typed(Server):
-    """`poolctl run` with these words instead of a topology."""
+class Meant(LaunchedServer):
+    """`poolctl run` with these words, instead of a topology."""
 
     def __init__(self, words: list[str], folder: Path) -> None:
         self.words = words
@@ -58,7 +45,7 @@ class Typed(Server):
 def test_run_serves_an_app(tmp_path: Path, source: str, what: str, line: str) -> None:
     """And prints the topology it made, which gives the same server when saved to a file."""
     (tmp_path / "shop.py").write_text(source)
-    with Typed([what], tmp_path) as server:
+    with Meant([what], tmp_path) as server:
         assert get(server.port).body == b"found"
         assert line in server.log
         assert "poolctl init" in server.log
@@ -71,7 +58,7 @@ def test_an_app_in_a_file_of_another_folder(tmp_path: Path) -> None:
     for name in ("srv", "here"):
         (tmp_path / name).mkdir()
     (tmp_path / "srv" / "shop.py").write_text(WSGI)
-    with Typed(["../srv/shop.py"], tmp_path / "here") as server:
+    with Meant(["../srv/shop.py"], tmp_path / "here") as server:
         assert get(server.port).body == b"found"
 
 
@@ -87,7 +74,7 @@ def test_the_topology_of_a_folder(tmp_path: Path, what: list[str], name: str) ->
 
 def test_run_without_an_argument(tmp_path: Path) -> None:
     (tmp_path / "topology.yaml").write_text("app: demo\n")
-    with Typed([], tmp_path) as server:
+    with Meant([], tmp_path) as server:
         assert get(server.port).status == 200
 
 
@@ -190,16 +177,8 @@ def test_short_help(tmp_path: Path, words: list[str]) -> None:
 
 def test_the_shell_completes(tmp_path: Path) -> None:
     for line, at, found in (("poolctl val", "1", "validate"), ("poolctl validate --st", "2", "--strict")):
-        code = "import sys; sys.argv = ['poolctl']; from poolctl.cli.main import main; main()"
         environment = {"_POOLCTL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": at}
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = poolctl(cwd=tmp_path, **environment)
         assert done.stdout.split() == [found], done
 
 
@@ -214,11 +193,10 @@ def test_a_working_directory_that_was_removed(tmp_path: Path, words: list[str]) 
     (tmp_path / "gone").mkdir()
     line = 'rmdir "$PWD" && exec "$@"'
     command = ["sh", "-c", line, "sh", sys.executable, "-m", "poolctl", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command,
         cwd=tmp_path / "gone",
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -237,7 +215,7 @@ def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
     done = poolctl("init", "--yes", "-o", "deploy/shop.yaml", "--app", "shop:app", "--kind", "wsgi", cwd=tmp_path)
     assert done.returncode == 0, done
     assert '\ndirectory: ".."' in (tmp_path / "deploy" / "shop.yaml").read_text()
-    with Server(tmp_path / "deploy" / "shop.yaml", Path("/"), sets=("pool.size=1",)) as server:
+    with LaunchedServer(tmp_path / "deploy" / "shop.yaml", Path("/"), sets=("pool.size=1",)) as server:
         assert get(server.port).body == b"found"
 
 
@@ -260,16 +238,15 @@ def test_commands_accept_folders_and_words_of_other_servers(tmp_path: Path, word
     assert said in done.stdout + done.stderr, done
 
 
-def test_status_finds_the_server_of_a_folder(tmp_path: Path) -> None:
+def test_status_finds_the_server_of_a_folder(tmp_path: Path, serve: Serve) -> None:
     place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
     (tmp_path / "topology.yaml").write_text("name: shop\napp: demo\nlisten: tcp://127.0.0.1:0\n")
-    with Server(tmp_path / "topology.yaml", tmp_path, environment=place) as server:
-        server.ready()
-        for words in (["status", "."], ["status", str(tmp_path)], ["status", "topology.yaml"], ["status", "shop"]):
-            assert "shop" in poolctl(*words, cwd=tmp_path, **place).stdout
-        wrong = poolctl("status", "shpo", cwd=tmp_path, **place)
-        assert 'did you mean "shop"?' in wrong.stderr
-        assert server.stop() == 0
+    server = serve(tmp_path / "topology.yaml", environment=place)
+    for words in (["status", "."], ["status", str(tmp_path)], ["status", "topology.yaml"], ["status", "shop"]):
+        assert "shop" in poolctl(*words, cwd=tmp_path, **place).stdout
+    wrong = poolctl("status", "shpo", cwd=tmp_path, **place)
+    assert 'did you mean "shop"?' in wrong.stderr
+    assert server.stop() == 0
 
 
 def test_commands_default_to_the_current_folder(tmp_path: Path) -> None:

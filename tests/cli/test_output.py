@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.commands import poolctl
 from harness.machine import within
-from harness.server import ROOT, Server
-from harness.terminal import typed, without_colours
+from harness.server import ROOT, Serve
+from harness.terminal import in_terminal, without_colours
 
 from poolctl.cli.output import fold_lines
-from tests.cli.test_inputs import poolctl
 
 FILES = {
     "shop.yaml": "app: demo\n",
@@ -50,7 +50,7 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("say")
     for name, text in FILES.items():
         (folder / name).write_text(text)
@@ -70,42 +70,41 @@ def assert_fits(shown: str, columns: int) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_terminal_breaks_no_word(folder: Path, command: str) -> None:
+def test_a_terminal_breaks_no_word(faulty: Path, command: str) -> None:
     """A pipe, where every line is whole, and every terminal show the same words."""
-    place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(folder))  # no other tests' servers
-    piped = poolctl(*command.split(), cwd=folder, COLUMNS="33", **place)
+    place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(faulty))  # no other tests' servers
+    piped = poolctl(*command.split(), cwd=faulty, COLUMNS="33", **place)
     words = whole(piped.stderr + piped.stdout)
     for columns in (60, 40) if command == COMMANDS[0] else (40,):
-        code, shown = typed(*command.split(), cwd=folder, columns=columns, **place)
+        code, shown = in_terminal(*command.split(), cwd=faulty, columns=columns, **place)
         shown = without_colours(shown)
         assert code == piped.returncode
         assert_fits(shown, columns)
         assert sorted(set(whole(shown))) == sorted(set(words)), shown
 
 
-def test_a_pipe_is_not_wrapped(folder: Path) -> None:
+def test_a_pipe_is_not_wrapped(faulty: Path) -> None:
     """COLUMNS is the width of the shell's terminal; a pipe has no width."""
     for command in COMMANDS[::4]:
-        narrow, wide = (poolctl(*command.split(), cwd=folder, COLUMNS=columns) for columns in ("33", "200"))
+        narrow, wide = (poolctl(*command.split(), cwd=faulty, COLUMNS=columns) for columns in ("33", "200"))
         assert (narrow.stdout, narrow.stderr) == (wide.stdout, wide.stderr)
 
 
-def test_data_is_not_wrapped_on_a_terminal(folder: Path) -> None:
+def test_data_is_not_wrapped_on_a_terminal(faulty: Path) -> None:
     for command in ("config shop.yaml", "validate wrong.yaml --format json", "validate wrong.yaml --format concise"):
-        assert typed(*command.split(), cwd=folder, columns=40)[1] == poolctl(*command.split(), cwd=folder).stdout
+        assert in_terminal(*command.split(), cwd=faulty, columns=40)[1] == poolctl(*command.split(), cwd=faulty).stdout
 
 
-def test_a_table_becomes_sentences_on_a_narrow_terminal(folder: Path, tmp_path: Path) -> None:
+def test_a_table_becomes_sentences_on_a_narrow_terminal(faulty: Path, tmp_path: Path, serve: Serve) -> None:
     place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
-    with Server({"app": "demo", "name": "shop", "pool": {"size": 1}}, tmp_path, environment=place) as server:
-        assert server.port, "it is ready"
-        for columns in (80, 60, 40):
-            code, shown = typed("status", "shop", cwd=folder, columns=columns, **place)
-            assert code == 0, shown
-            assert_fits(shown, columns)
-            assert ("  worker      pid  starts" in shown) == (columns == 80)
-            assert ("1 start, " in shown) == (columns != 80)
-            assert "in hand" not in shown
+    serve({"app": "demo", "name": "shop", "pool": {"size": 1}}, environment=place)
+    for columns in (80, 60, 40):
+        code, shown = in_terminal("status", "shop", cwd=faulty, columns=columns, **place)
+        assert code == 0, shown
+        assert_fits(shown, columns)
+        assert ("  worker      pid  starts" in shown) == (columns == 80)
+        assert ("1 start, " in shown) == (columns != 80)
+        assert "in hand" not in shown
 
 
 def test_continuation_lines_are_indented() -> None:
@@ -133,17 +132,17 @@ WIDE = 'app: demo\nlimits: {connections: "äλ", wating: 5}\n'
 @pytest.mark.parametrize(
     ("encoding", "value"), [("ascii", r'"\xe4\u03bb"'), ("latin-1", r'"ä\u03bb"'), ("utf-8", '"äλ"')]
 )
-def test_carets_align_with_what_they_mark(folder: Path, encoding: str, value: str) -> None:
+def test_carets_align_with_what_they_mark(faulty: Path, encoding: str, value: str) -> None:
     """Whether characters are escaped or not."""
-    (folder / "wide.yaml").write_text(WIDE, encoding="utf-8")
-    lines = in_encoding("validate wide.yaml", folder, encoding)[0].splitlines()
+    (faulty / "wide.yaml").write_text(WIDE, encoding="utf-8")
+    lines = in_encoding("validate wide.yaml", faulty, encoding)[0].splitlines()
     below = [(line, lines[number + 1]) for number, line in enumerate(lines) if line.startswith(" 2 | ")]
     assert [line[carets.index("^") : carets.rindex("^") + 1] for line, carets in below] == [value, "wating"]
 
 
 @pytest.mark.parametrize("command", ["explain shop.yaml", "explain wide.yaml", "config shop.yaml", "diff λ shop.yaml"])
-def test_every_command_prints_in_any_encoding(folder: Path, command: str) -> None:
-    (folder / "wide.yaml").write_text(WIDE, encoding="utf-8")
-    out, err = in_encoding(command, folder, "ascii")  # anything else could not be decoded
+def test_every_command_prints_in_any_encoding(faulty: Path, command: str) -> None:
+    (faulty / "wide.yaml").write_text(WIDE, encoding="utf-8")
+    out, err = in_encoding(command, faulty, "ascii")  # anything else could not be decoded
     assert "Traceback" not in err
     assert ("`- mold (process)" in out) == (command == "explain shop.yaml")

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.machine import PATIENCE, within
 
 
-def poolctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "poolctl", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=within(30), check=False)
 
@@ -20,7 +20,7 @@ def poolctl(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_an_invalid_file_exits_with_78_and_the_findings_of_validate(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\npol: thread\n")
-    ran, validated = poolctl("run", str(file)), poolctl("validate", str(file))
+    ran, validated = typed("run", str(file)), typed("validate", str(file))
     assert (ran.returncode, ran.stdout) == (78, "")
     assert (validated.returncode, validated.stdout) == (1, ran.stderr)
     assert "error[PC203]" in ran.stderr
@@ -29,14 +29,14 @@ def test_an_invalid_file_exits_with_78_and_the_findings_of_validate(tmp_path: Pa
 def test_an_invalid_option_exits_with_78(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\n")
-    ran = poolctl("run", str(file), "--set", "pool.size=0", "--listen", "8000")
+    ran = typed("run", str(file), "--set", "pool.size=0", "--listen", "8000")
     assert ran.returncode == 78
     assert "  --> --set pool.size=0\n" in ran.stderr
     assert "  --> --listen 8000\n" in ran.stderr
 
 
 def test_a_missing_file_exits_with_78(tmp_path: Path) -> None:
-    ran = poolctl("run", str(tmp_path / "none.yaml"))
+    ran = typed("run", str(tmp_path / "none.yaml"))
     assert (ran.returncode, ran.stdout) == (78, "")
     assert "cannot read" in ran.stderr
 

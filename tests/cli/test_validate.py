@@ -7,9 +7,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
+from harness.forms import short
 from harness.machine import PATIENCE
 from typer.testing import CliRunner
 
@@ -78,8 +80,15 @@ def test_clients_behind_a_proxy_have_their_own_addresses(tmp_path: Path) -> None
         assert re.findall(r"\[(PC\d+)\]", done.stdout) == codes
 
 
-@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("words", ["validate -", "validate none.yaml", "explain -", "config none.yaml"])
+READS, READS_NOTHING = "validate -", "config none.yaml"
+ALL = "<&- >&- 2>&-"
+CLOSED = {(READS, "<&-"), (READS, ">&-"), (READS, ALL), (READS_NOTHING, "2>&-"), ("explain -", ALL)}
+
+
+@pytest.mark.parametrize(
+    ("words", "redirection"),
+    short(product((READS, "validate none.yaml", "explain -", READS_NOTHING), ("<&-", ">&-", "2>&-", ALL)), CLOSED),
+)
 def test_closed_streams_cause_no_traceback(tmp_path: Path, words: str, redirection: str) -> None:
     command = f"{shlex.quote(sys.executable)} -m poolctl {words} {redirection}"
     done = subprocess.run(
@@ -105,23 +114,25 @@ def test_a_misspelled_file_gets_a_suggestion(tmp_path: Path) -> None:
     assert "= help: name a file whose keys override those of the topology\n" in done.stdout
 
 
-@pytest.mark.parametrize("form", ["human", "concise", "json", "github", "sarif"])
-def test_any_output_encoding_works(form: str, tmp_path: Path) -> None:
+FORMS = [f"validate --no-environment --format {form}" for form in ("human", "concise", "json", "github", "sarif")]
+
+
+@pytest.mark.parametrize("command", [*FORMS, "run", "config", "explain"])
+def test_any_output_encoding_works(command: str, tmp_path: Path) -> None:
     """A key may contain characters that the encoding of the terminal or pipe lacks."""
     file = tmp_path / "l\u00e4den.yaml"
     file.write_text("app: demo\nn\u00e4me: \U0001f600\n", encoding="utf-8")
-    for command in (["validate", "--no-environment", "--format", form], ["run"], ["config"], ["explain"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "poolctl", *command, str(file)],
-            env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        shown = (done.stdout + done.stderr).decode()  # click writes UTF-8 by itself
-        assert done.returncode in (1, 2, 78)
-        assert "Traceback" not in shown
-        assert re.search(r"n(ä|\\xe4|\\u00e4)me", shown)
+    done = subprocess.run(
+        [sys.executable, "-m", "poolctl", *command.split(), str(file)],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    shown = (done.stdout + done.stderr).decode()  # click writes UTF-8 by itself
+    assert done.returncode in (1, 2, 78)
+    assert "Traceback" not in shown
+    assert re.search(r"n(ä|\\xe4|\\u00e4)me", shown)
 
 
 def test_strict_counts_warnings_as_errors(tmp_path: Path) -> None:

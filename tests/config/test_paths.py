@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import get
+from harness.commands import poolctl
 from harness.server import Server
 
 from poolctl.config.load import load
@@ -133,7 +132,6 @@ def test_static_files_from_the_root(tmp_path: Path) -> None:
 
 def test_a_missing_module_is_reported_with_the_folders(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("app: {wsgi: nowhere_at_all:app}\n")
-    words = [sys.executable, "-m", "poolctl", "validate", "--format", "json", str(tmp_path / "shop.yaml")]
-    done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+    done = poolctl("validate", "--format", "json", str(tmp_path / "shop.yaml"), cwd=Path("/"))
     (finding,) = [each for each in json.loads(done.stdout)["diagnostics"] if each["code"] == "PC410"]
     assert f"no module of that name in {tmp_path}, / or the environment" in finding["summary"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.server import Server
+from harness.server import Serve
 
 from poolctl.assembly.fitting.combination import AFFINITIES, DISPATCHES, OWNERSHIPS, POOLS
 from poolctl.assembly.judging.judge import judge
@@ -125,7 +125,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_diagram_matches_a_running_server(serve: Callable[..., Server], tmp_path: Path, model: str) -> None:
+def test_the_diagram_matches_a_running_server(serve: Serve, tmp_path: Path, model: str) -> None:
     topology = {"name": "shop", "app": "demo", "listen": "tcp://127.0.0.1:0", **MODELS[model]}
     server = serve(topology)
     titles = [Path(f"/proc/{pid}/cmdline").read_text().strip("\0") for pid in server.tree()]

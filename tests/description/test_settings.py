@@ -15,7 +15,7 @@ from poolctl.description.settings import Setting, settings
 GALLERY = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
 
 
-def read(folder: Path, text: str, *sets: str, overlay: str = "") -> Judgement:
+def judged_file(folder: Path, text: str, *sets: str, overlay: str = "") -> Judgement:
     file = folder / "shop.yaml"
     file.write_text(text)
     over = folder / "prod.yaml"
@@ -53,9 +53,9 @@ TEXTS = [*(file.read_text() for file in GALLERY), RICH, SHORT, BASELINE, LENT]
 
 @pytest.mark.parametrize("text", TEXTS, ids=[*(file.stem for file in GALLERY), "rich", "short", "baseline", "lent"])
 def test_the_complete_file_loads_to_the_same_server(tmp_path: Path, text: str) -> None:
-    first = read(tmp_path, text)
+    first = judged_file(tmp_path, text)
     assert first.errors == []
-    again = read(tmp_path, complete_file(settings(first)))
+    again = judged_file(tmp_path, complete_file(settings(first)))
     assert again.errors == []
     assert again.combination == first.combination
     kept = {
@@ -68,7 +68,7 @@ def test_the_complete_file_loads_to_the_same_server(tmp_path: Path, text: str) -
 
 
 def test_every_key_is_listed(tmp_path: Path) -> None:
-    keys = by_key(settings(read(tmp_path, "app: demo")))
+    keys = by_key(settings(judged_file(tmp_path, "app: demo")))
     for name in Topology.model_fields:
         assert any(key == name or key.startswith(f"{name}.") for key in keys), name
     for group, part in (("limits", Limits), ("timeouts", Timeouts)):
@@ -78,7 +78,7 @@ def test_every_key_is_listed(tmp_path: Path) -> None:
 def test_where_values_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "81")
     text = "app: {wsgi: a:b}\nlisten: tcp://127.0.0.1:${PORT}\nlimits: {waiting: 3}\n"
-    found = by_key(settings(read(tmp_path, text, "timeouts.idle=2m", overlay="\n\nbacklog: 5\n")))
+    found = by_key(settings(judged_file(tmp_path, text, "timeouts.idle=2m", overlay="\n\nbacklog: 5\n")))
     sources = {key: each.source.replace(f"{tmp_path}/", "") for key, each in found.items()}
     assert sources["app.use"] == sources["app.target"] == "shop.yaml:1"
     assert sources["listen.0.at"] == "shop.yaml:2, $PORT"
@@ -93,7 +93,7 @@ def test_where_values_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_defaults_are_shown_as_people_write_them(tmp_path: Path) -> None:
-    found = by_key(settings(read(tmp_path, "app: demo")))
+    found = by_key(settings(judged_file(tmp_path, "app: demo")))
     shown = [found[key].shown for key in ("timeouts.idle", "timeouts.request", "limits.body_rate", "protocol.body")]
     assert shown == ["1m", None, "500B", "16MiB"]
 
@@ -112,13 +112,13 @@ environment:
 
 
 def test_secrets_are_masked(tmp_path: Path) -> None:
-    found = settings(read(tmp_path, SECRETS))
+    found = settings(judged_file(tmp_path, SECRETS))
     shown = complete_file(found)
     assert "hunter2" not in shown
     assert shown.count(", masked") == 5
     assert "us" in shown
     assert "http://example.org/path" in shown
-    masked = read(tmp_path, shown)
+    masked = judged_file(tmp_path, shown)
     assert {finding.code for finding in masked.errors} == {"PC111"}, "it cannot be run by accident"
     assert complete_file(found, show_secrets=True).count("hunter2") == 5
 
@@ -127,7 +127,9 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     "url", ["amqp://shop:hunter2@mq/", "https://hunter2@git.example/", "redis://:hunter2/x@cache/0", "a://u:hun/ter@b"]
 )
 def test_credentials_in_urls_are_masked(tmp_path: Path, url: str) -> None:
-    shown = complete_file(settings(read(tmp_path, f"app: demo\nenvironment: {{PLACE: '{url}', MYSQL_PWD: hunter2}}")))
+    shown = complete_file(
+        settings(judged_file(tmp_path, f"app: demo\nenvironment: {{PLACE: '{url}', MYSQL_PWD: hunter2}}"))
+    )
     assert url not in shown
     assert shown.count(", masked") == 2
 
@@ -142,7 +144,9 @@ def test_credentials_in_urls_are_masked(tmp_path: Path, url: str) -> None:
     ],
 )
 def test_passwords_of_connection_strings_are_masked(tmp_path: Path, text: str) -> None:
-    shown = complete_file(settings(read(tmp_path, f"app: demo\nenvironment: {{DB: '{text}', PLAIN: password file}}")))
+    shown = complete_file(
+        settings(judged_file(tmp_path, f"app: demo\nenvironment: {{DB: '{text}', PLAIN: password file}}"))
+    )
     assert "hunter2" not in shown
     assert shown.count(", masked") == 1
 
@@ -151,7 +155,9 @@ def test_passwords_of_connection_strings_are_masked(tmp_path: Path, text: str) -
     ("pool", "source"), [("{size: 3}", "default"), ("{kind: process}", "shop.yaml:2"), ("process", "shop.yaml:2")]
 )
 def test_a_pool_without_a_kind_has_the_default_kind(tmp_path: Path, pool: str, source: str) -> None:
-    (kind,) = (each for each in settings(read(tmp_path, f"app: demo\npool: {pool}\n")) if each.key == "pool.kind")
+    (kind,) = (
+        each for each in settings(judged_file(tmp_path, f"app: demo\npool: {pool}\n")) if each.key == "pool.kind"
+    )
     assert (kind.value, kind.source.rpartition("/")[2]) == ("process", source)
 
 
@@ -165,5 +171,5 @@ def test_the_source_of_a_secret_does_not_reveal_it(tmp_path: Path, option: str) 
 
 
 def test_comments_are_aligned(tmp_path: Path) -> None:
-    lines = complete_file(settings(read(tmp_path, "app: demo"))).splitlines()
+    lines = complete_file(settings(judged_file(tmp_path, "app: demo"))).splitlines()
     assert len({line.index("#") for line in lines if "#" in line}) == 1

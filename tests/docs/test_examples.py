@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pages
 import pytest
-from harness.machine import PATIENCE, within
+from harness.client import Client, get
+from harness.commands import poolctl
+from harness.machine import within
+from harness.server import ROOT, Serve
 from jsonschema import Draft7Validator
 
 from poolctl.assembly.resolve import read
@@ -24,15 +22,13 @@ from poolctl.config.loader import construct, parse
 from poolctl.description.changes import RULES
 from poolctl.description.schema import topology_schema
 
-ROOT = Path(__file__).parents[2]
 CONSOLE = [block for block in pages.BLOCKS if block.language == "console"]
 YAML = [block for block in pages.BLOCKS if block.language == "yaml" and not block.name.startswith("broken")]
 TALKS = [block for block in pages.BLOCKS if block.language == "text" and block.text.startswith(("> ", "< "))]
 TESTS = [block for block in pages.BLOCKS if block.name.startswith("test_")]
 SCHEMA = Draft7Validator(topology_schema())
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[\d+\] ", re.MULTILINE)
-POOLCTL = [sys.executable, "-m", "poolctl"]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def of(word: str) -> list[object]:
@@ -60,15 +56,7 @@ def test_commands_print_what_is_shown(block, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
     command, _, shown = block.text.partition("\n")
     words = command.removeprefix("$ poolctl ").split()
-    done = subprocess.run(
-        [*POOLCTL, *words],
-        check=False,
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=within(30),
-    )
+    done = poolctl(*words, cwd=tmp_path)
     pages.compare(done.stdout, shown)
 
 
@@ -111,15 +99,7 @@ def test_validate_prints_what_is_shown(block, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
     command, _, shown = block.text.partition("\n")
     words = command.removeprefix("$ poolctl ").split()
-    done = subprocess.run(
-        [*POOLCTL, *words],
-        check=False,
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=within(30),
-    )
+    done = poolctl(*words, cwd=tmp_path)
     assert done.stdout == shown
     assert done.returncode == ("error[" in shown)
 
@@ -129,65 +109,50 @@ def test_init_writes_what_is_shown(block, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
     command, _, shown = block.text.partition("\n")
     words = command.removeprefix("$ poolctl ").split()
-    done = subprocess.run([*POOLCTL, *words], check=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.stdout == shown
+    done = poolctl(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, shown)
 
 
 @pytest.mark.parametrize("block", of("poolctl run"), ids=str)
-def test_run_says_what_is_shown(block, tmp_path: Path) -> None:
+def test_run_says_what_is_shown(block, serve: Serve, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
     command, _, shown = block.text.partition("\n")
-    with running(command.removeprefix("$ poolctl run ").split(), tmp_path) as (port, said):
-        assert STAMP.sub("", said).replace(f":{port}:", ":8000:") == STAMP.sub("", shown)
+    file, *options = command.removeprefix("$ poolctl run ").split()
+    assert options[::2] == ["--set"] * (len(options) // 2)
+    server = serve(tmp_path / file, sets=tuple(options[1::2]))
+    said = server.log[: server.log.index("\n", server.wait_for_log("serves on").start()) + 1]
+    assert STAMP.sub("", said).replace(f":{server.port}:", ":8000:") == STAMP.sub("", shown)
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("block", of("curl -s "), ids=str)
-def test_curl_gets_what_is_shown(block, tmp_path: Path) -> None:
+def test_curl_gets_what_is_shown(block, serve: Serve, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
     command, _, shown = block.text.partition("\n")
     path = command.removeprefix("$ curl -s http://127.0.0.1:8000")
-    with running([pages.before(block), "--set", "pool.size=1"], tmp_path) as (port, _):
-        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE).read().decode()
+    server = serve(tmp_path / pages.before(block), sets=("pool.size=1",))
+    answer = get(server.port, path).body.decode()
     assert answer.removesuffix("\n") == shown.removesuffix("\n")  # a page cannot show that there is none
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("block", TALKS, ids=str)
-def test_conversations_go_as_shown(block, tmp_path: Path) -> None:
+def test_conversations_go_as_shown(block, serve: Serve, tmp_path: Path) -> None:
     pages.write_files(block.page, tmp_path)
-    with (
-        running([pages.before(block), "--set", "pool.size=1"], tmp_path) as (port, _),
-        socket.create_connection(("127.0.0.1", port), PATIENCE) as client,
-        client.makefile("rwb", buffering=0) as stream,
-    ):
+    server = serve(tmp_path / pages.before(block), sets=("pool.size=1",))
+    with Client(server.port) as client:
         for line in block.text.splitlines():
             if line.startswith("> "):
-                stream.write(f"{line[2:]}\n".encode())
+                client.send(f"{line[2:]}\n".encode())
             else:
-                assert stream.readline() == f"{line[2:]}\n".encode()
+                assert client.line() == f"{line[2:]}\n".encode()
+    assert server.stop() == 0
 
 
-def test_frames_are_asked_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_frames_are_asked_as_shown(serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pages.write_files(ROOT / "docs" / "apps.md", tmp_path)
-    with running(["thumbnails.yaml", "--set", "pool.size=1"], tmp_path) as (port, _):
-        asking = (tmp_path / "ask_thumbnails.py").read_text()
-        exec(asking.replace("8000", str(port)), {})
+    server = serve(tmp_path / "thumbnails.yaml", sets=("pool.size=1",))
+    asking = (tmp_path / "ask_thumbnails.py").read_text()
+    exec(asking.replace("8000", str(server.port)), {})
     assert capsys.readouterr().out == '{"size": [80, 60]}\n'
-
-
-@contextmanager
-def running(words: list[str], folder: Path) -> Iterator[tuple[int, str]]:
-    """(port, what was said until it served) of a server that is told to stop, and has to end with 0, afterwards."""
-    command = [*POOLCTL, "run", *words, "--listen", "tcp://127.0.0.1:0"]
-    with subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr
-            said = ""
-            while (found := re.search(r"serves on \S+?:(\d+):", said)) is None:
-                line = server.stderr.readline()
-                assert line, f"it ended: {said}"
-                said += line
-            yield int(found[1]), said
-            server.send_signal(signal.SIGINT)
-            assert server.wait(PATIENCE) == 0
-        finally:
-            server.kill()
+    assert server.stop() == 0

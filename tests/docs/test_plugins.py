@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pages
 from harness.client import get
-from harness.machine import PATIENCE
-from harness.server import ROOT, Server
+from harness.commands import poolctl
+from harness.server import ROOT, Serve
 
 from poolctl.runtime.dispatch.guarded import SLOW
 from poolctl.supervision.mold import HUNG
@@ -28,7 +24,7 @@ def one(language: str, begins: str) -> str:
     return found
 
 
-def test_the_fault_of_a_strategy_is_told_as_shown(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_the_fault_of_a_strategy_is_told_as_shown(serve: Serve, tmp_path: Path) -> None:
     pages.write_files(PAGE, tmp_path)
     place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
     server = serve(tmp_path / "turns.yaml", environment=place, tracebacks=True)
@@ -38,17 +34,12 @@ def test_the_fault_of_a_strategy_is_told_as_shown(serve: Callable[..., Server], 
     assert STAMP.sub("", line) in STAMP.sub("", server.log)
     assert "Traceback" in server.log
     block = one("console", "$ poolctl status turns\n")
-    command = [sys.executable, "-m", "poolctl", "status", "turns"]
-    done = subprocess.run(
-        command, env={**os.environ, **place}, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    pages.compare(done.stdout, block.partition("\n")[2])
+    pages.compare(poolctl("status", "turns", cwd=tmp_path, **place).stdout, block.partition("\n")[2])
     assert server.stop() == 0
 
 
 def test_a_package_has_the_project_that_is_shown(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "poolctl", "plugin", "new", "heavy-first", "--package", "-C", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+    assert poolctl("plugin", "new", "heavy-first", "--package", cwd=tmp_path).returncode == 0
     shown = one("toml", "# poolctl-heavy-first/pyproject.toml\n").partition("\n")[2]
     assert (tmp_path / "poolctl-heavy-first" / "pyproject.toml").read_text() == shown
 

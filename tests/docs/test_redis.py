@@ -9,15 +9,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pages
 import pytest
 import redis
 from harness.machine import PATIENCE, within
-from harness.server import wait_until
-from test_examples import running
+from harness.server import Serve, wait_until
 
 HELLO = (
     b"*10\r\n$6\r\nserver\r\n$7\r\npoolctl\r\n$7\r\nversion\r\n$1\r\n7\r\n$5\r\nproto\r\n:2\r\n"
@@ -27,46 +25,45 @@ PAGE = pages.ROOT / "docs" / "redis.md"
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    folder: Path = tmp_path_factory.mktemp("redis")
+def port(serve_once: Serve, tmp_path_factory: pytest.TempPathFactory) -> int:
+    folder = tmp_path_factory.mktemp("redis")
     pages.write_files(PAGE, folder)
-    with running(["redis_like.yaml"], folder) as (port, _):
-        yield port
+    return serve_once(folder / "redis_like.yaml").port
 
 
 @pytest.fixture(params=[2, 3])
-def client(port: int, request: pytest.FixtureRequest) -> Iterator[Any]:
+def redis_client(port: int, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A client for each version of the protocol, that finds no keys."""
     with redis.Redis(port=port, socket_timeout=PATIENCE, protocol=request.param) as made:
         made.delete("shop", "none", "visits", "minute", "moment")
         yield made
 
 
-def test_commands(client: Any) -> None:
-    assert client.ping()
-    assert client.echo("hello\r\n") == b"hello\r\n"
-    assert client.get("shop") is None
-    assert client.set("shop", b"\0open\r\n")
-    assert client.get("shop") == b"\0open\r\n"
-    assert client.set("shop", "shut", nx=True) is None
-    assert client.set("shop", "shut", xx=True)
-    assert client.set("none", "here", xx=True) is None
-    assert client.mget("shop", "none") == [b"shut", None]
-    assert client.exists("shop", "shop", "none") == 2
-    assert client.delete("shop", "none") == 1
-    assert [client.incr("visits") for _ in range(3)] == [1, 2, 3]
-    assert client.execute_command("COMMAND") == {}
-    assert client.execute_command("hello")
+def test_commands(redis_client: Any) -> None:
+    assert redis_client.ping()
+    assert redis_client.echo("hello\r\n") == b"hello\r\n"
+    assert redis_client.get("shop") is None
+    assert redis_client.set("shop", b"\0open\r\n")
+    assert redis_client.get("shop") == b"\0open\r\n"
+    assert redis_client.set("shop", "shut", nx=True) is None
+    assert redis_client.set("shop", "shut", xx=True)
+    assert redis_client.set("none", "here", xx=True) is None
+    assert redis_client.mget("shop", "none") == [b"shut", None]
+    assert redis_client.exists("shop", "shop", "none") == 2
+    assert redis_client.delete("shop", "none") == 1
+    assert [redis_client.incr("visits") for _ in range(3)] == [1, 2, 3]
+    assert redis_client.execute_command("COMMAND") == {}
+    assert redis_client.execute_command("hello")
 
 
-def test_keys_expire(client: Any) -> None:
-    client.set("minute", "a", ex=60)
-    client.set("moment", "b", px=1)
-    wait_until(lambda: client.get("moment") is None, "the end of a moment")
-    assert client.get("minute") == b"a"
-    client.set("moment", 1, px=200)
-    client.incr("moment")  # which keeps the end
-    wait_until(lambda: not client.exists("moment"), "the end of the next moment")
+def test_keys_expire(redis_client: Any) -> None:
+    redis_client.set("minute", "a", ex=60)
+    redis_client.set("moment", "b", px=1)
+    wait_until(lambda: redis_client.get("moment") is None, "the end of a moment")
+    assert redis_client.get("minute") == b"a"
+    redis_client.set("moment", 1, px=200)
+    redis_client.incr("moment")  # which keeps the end
+    wait_until(lambda: not redis_client.exists("moment"), "the end of the next moment")
 
 
 @pytest.mark.parametrize(
@@ -81,17 +78,17 @@ def test_keys_expire(client: Any) -> None:
         (("HELLO", "4"), "unsupported protocol version"),
     ],
 )
-def test_what_is_refused(client: Any, words: tuple[str, ...], said: str) -> None:
+def test_what_is_refused(redis_client: Any, words: tuple[str, ...], said: str) -> None:
     with pytest.raises(redis.ResponseError, match=said):
-        client.execute_command(*words)
-    client.set("word", "x")
+        redis_client.execute_command(*words)
+    redis_client.set("word", "x")
     with pytest.raises(redis.ResponseError, match="not an integer"):
-        client.incr("word")
-    assert client.ping()
+        redis_client.incr("word")
+    assert redis_client.ping()
 
 
-def test_a_pipeline(client: Any) -> None:
-    pipe = client.pipeline(transaction=False)
+def test_a_pipeline(redis_client: Any) -> None:
+    pipe = redis_client.pipeline(transaction=False)
     for number in range(5000):
         pipe.set(f"key{number}", number)
         pipe.get(f"key{number}")

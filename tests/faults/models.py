@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from harness.client import Client
-from harness.server import Server
+from harness.forms import short
+from harness.server import Serve, Server
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,10 @@ FEW = ("hshr-processes", "hsha-front-processes", "lf-threads")
 
 def models(names: Iterable[str] = ALL, always: Iterable[str] = CORE) -> pytest.MarkDecorator:
     """Parametrize a test by ``name``; those that are not to be run ``always`` are slow."""
-    chosen = [pytest.param(name, marks=() if name in always else pytest.mark.slow) for name in names]
-    return pytest.mark.parametrize("name", chosen)
+    return pytest.mark.parametrize("name", short(names, set(always)))
 
 
-Start = Callable[..., Server]
-
-
-def begin(serve: Start, name: str, size: int = 4, **more: Any) -> tuple[Model, Server]:
+def begin(serve: Serve, name: str, size: int = 4, **more: Any) -> tuple[Model, Server]:
     """Start one of the models; ``more`` goes into the topology."""
     model = ALL[name]
     return model, serve(model.topology(size, **more), environment=model.environment)

@@ -13,9 +13,9 @@ from itertools import cycle, islice
 
 import pytest
 from harness.client import Client, clients, get
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
-from faults.models import ALL, FEW, Model, Start, begin, busy, models
+from faults.models import ALL, FEW, Model, begin, busy, models
 
 BLOCKED = 60  # seconds: who waits behind one of them has its answer after it
 ASKED = 40
@@ -73,7 +73,7 @@ def one_round(model: Model, server: Server) -> None:
             assert still_blocked([blocking])
 
 
-def rounds(serve: Start, name: str, one: Round) -> None:
+def rounds(serve: Serve, name: str, one: Round) -> None:
     """Eight of them, each at a server of its own, for its workers stay blocked."""
     for _ in range(8):
         model, server = begin(serve, name)
@@ -82,19 +82,19 @@ def rounds(serve: Start, name: str, one: Round) -> None:
 
 
 @models(NAMES, always=FEW)
-def test_nobody_of_many_waits_behind_a_blocked_worker(serve: Start, name: str) -> None:
+def test_nobody_of_many_waits_behind_a_blocked_worker(serve: Serve, name: str) -> None:
     one_round(*begin(serve, name))
 
 
 @pytest.mark.slow
 @models(NAMES)
-def test_nobody_of_many_waits_behind_a_blocked_worker_in_eight_rounds(serve: Start, name: str) -> None:
+def test_nobody_of_many_waits_behind_a_blocked_worker_in_eight_rounds(serve: Serve, name: str) -> None:
     rounds(serve, name, one_round)
 
 
 @pytest.mark.parametrize("blocked", [1, 3])
 @models(NAMES, always=FEW)
-def test_whenever_a_request_comes_an_idle_worker_takes_it(serve: Start, name: str, blocked: int) -> None:
+def test_whenever_a_request_comes_an_idle_worker_takes_it(serve: Serve, name: str, blocked: int) -> None:
     probe(*begin(serve, name), blocked)
 
 
@@ -102,6 +102,6 @@ def test_whenever_a_request_comes_an_idle_worker_takes_it(serve: Start, name: st
 @pytest.mark.parametrize("blocked", [1, 3])
 @models(NAMES)
 def test_whenever_a_request_comes_an_idle_worker_takes_it_in_eight_rounds(
-    serve: Start, name: str, blocked: int
+    serve: Serve, name: str, blocked: int
 ) -> None:
     rounds(serve, name, lambda model, server: probe(model, server, blocked))

@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 from harness.client import Client, get
-from harness.server import wait_until
+from harness.server import Serve, wait_until
 
-from faults.models import MODELS, Start, begin, models
-
-
-@pytest.fixture
-def serve(typed: Start) -> Start:
-    return typed  # what it inherits counts here
-
+from faults.models import MODELS, begin, models
 
 LISTENING = "0A"  # of /proc/net/tcp
 
@@ -71,8 +65,8 @@ EXPECTED: dict[str, dict[str, dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_process_holds_the_descriptors_that_its_model_asks_for_and_no_other(serve: Start, name: str) -> None:
-    _, server = begin(serve, name)
+def test_a_process_holds_the_descriptors_that_its_model_asks_for_and_no_other(serve_typed: Serve, name: str) -> None:
+    _, server = begin(serve_typed, name)
     port = server.port
     for _ in range(8):
         assert get(port).status == 200
@@ -83,8 +77,8 @@ def test_a_process_holds_the_descriptors_that_its_model_asks_for_and_no_other(se
             wait_until(lambda pid=pid, expected=expected: held(pid, port) == expected, f"{expected} in a {role}")  # type: ignore[misc]
 
 
-def test_workers_of_reuse_port_hold_different_listeners(serve: Start) -> None:
-    model, server = begin(serve, "reuse-port")
+def test_workers_of_reuse_port_hold_different_listeners(serve_typed: Serve) -> None:
+    model, server = begin(serve_typed, "reuse-port")
     for pid in model.workers(server):  # one that has just said that it is ready closes the way it said it
         wait_until(lambda pid=pid: held(pid, server.port) == EXPECTED["reuse-port"]["worker"], "a listener each")  # type: ignore[misc]
     inodes = []
@@ -96,9 +90,9 @@ def test_workers_of_reuse_port_hold_different_listeners(serve: Start) -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_connection_is_where_the_model_says(serve: Start, name: str) -> None:
+def test_a_connection_is_where_the_model_says(serve_typed: Serve, name: str) -> None:
     """Kept ones, after an answer: under half-sync/half-reactive in the front, else in the worker that answered."""
-    model, server = begin(serve, name)
+    model, server = begin(serve_typed, name)
     for role, expected in EXPECTED[name].items():
         for pid in server.pids(role):  # as above
             wait_until(lambda pid=pid, expected=expected: held(pid, server.port) == expected, f"{expected} in a {role}")  # type: ignore[misc]
@@ -111,8 +105,8 @@ def test_a_connection_is_where_the_model_says(serve: Start, name: str) -> None:
 
 
 @models(MODELS)
-def test_supervisor_and_mold_hold_no_connection(serve: Start, name: str) -> None:
-    _, server = begin(serve, name)
+def test_supervisor_and_mold_hold_no_connection(serve_typed: Serve, name: str) -> None:
+    _, server = begin(serve_typed, name)
     pids = [server.pid, *server.pids("mold")]
     before = [held(pid, server.port) for pid in pids]
     with Client(server.port) as client:
@@ -121,8 +115,8 @@ def test_supervisor_and_mold_hold_no_connection(serve: Start, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["hshr-processes", "hsha-front-processes", "hsha-worker-processes", "lf-threads"])
-def test_no_descriptor_is_left_behind_by_clients_and_deaths(serve: Start, name: str) -> None:
-    model, server = begin(serve, name, 2)
+def test_no_descriptor_is_left_behind_by_clients_and_deaths(serve_typed: Serve, name: str) -> None:
+    model, server = begin(serve_typed, name, 2)
     before = Counter[str]()
     for pid in server.tree():
         before += Counter(held(pid, server.port))
@@ -168,10 +162,10 @@ def pss(pids: list[int]) -> int:
 
 
 @pytest.mark.parametrize("preload", [True, False])
-def test_workers_share_what_was_preloaded(serve: Start, tmp_path: Path, preload: bool) -> None:
+def test_workers_share_what_was_preloaded(serve_typed: Serve, tmp_path: Path, preload: bool) -> None:
     (tmp_path / "large.py").write_text(APP)
     topology = MODELS["hshr-processes"].topology(8, preload=preload, app={"wsgi": "large:application"})
-    server = serve(topology, path=tmp_path)
+    server = serve_typed(topology, path=tmp_path)
     seen = set()
     for _ in range(100):
         seen.add(get(server.port).process)

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 from harness.client import Client, get
+from harness.server import Serve
 
-from faults.models import ALL, Start
+from faults.models import ALL
 
-APPS = Path(__file__).parent / "apps"
 ENDED = {"atexit", "buffered", "thread", "job", "process"}
 
 
-def start(serve: Start, name: str, app: dict[str, str], ledger: Path, **more: Any) -> Any:
+def serve_ending(serve: Serve, name: str, app: dict[str, str], ledger: Path, **more: Any) -> Any:
     if name in ALL:
         topology = {**ALL[name].topology(1 if "threads" not in name else 2), "app": app}
     else:
         topology = {"app": app, "pool": {"kind": name}}
     work = more.pop("work", "0.5")
-    return serve({**topology, **more}, path=APPS, environment={"LEDGER": str(ledger), "WORK": work})
+    return serve({**topology, **more}, environment={"LEDGER": str(ledger), "WORK": work})
 
 
 @pytest.mark.parametrize("app", ["wsgi", "asgi"])
@@ -33,12 +33,12 @@ def start(serve: Start, name: str, app: dict[str, str], ledger: Path, **more: An
     ],
 )  # fmt: skip
 def test_threads_jobs_children_and_exit_functions_finish_within_the_drain(
-    serve: Start, tmp_path: Path, name: str, app: str
+    serve: Serve, tmp_path: Path, name: str, app: str
 ) -> None:
     if app == "asgi" and name not in ("hshr-processes", "hsha-front-processes", "reuse-port"):
         pytest.skip("the end of a role is the same, and applications that are awaited have one thread")
     ledger = tmp_path / "ledger"
-    server = start(serve, name, {app: f"ending:{'application' if app == 'wsgi' else 'asgi'}"}, ledger)
+    server = serve_ending(serve, name, {app: f"ending:{'application' if app == 'wsgi' else 'asgi'}"}, ledger)
     folder = get(server.port).body.decode()
     assert os.path.isdir(folder)
     assert server.stop() == 0
@@ -47,8 +47,10 @@ def test_threads_jobs_children_and_exit_functions_finish_within_the_drain(
 
 
 @pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
-def test_what_takes_longer_than_the_drain_is_left_and_said(serve: Start, tmp_path: Path, name: str) -> None:
-    server = start(serve, name, {"wsgi": "ending:application"}, tmp_path / "ledger", timeouts={"drain": 1}, work="600")
+def test_what_takes_longer_than_the_drain_is_left_and_said(serve: Serve, tmp_path: Path, name: str) -> None:
+    server = serve_ending(
+        serve, name, {"wsgi": "ending:application"}, tmp_path / "ledger", timeouts={"drain": 1}, work="600"
+    )
     get(server.port)
     assert server.stop() == 1
     assert "unfinished" in server.log
@@ -72,7 +74,7 @@ def application(environ, start_response):
 """
 
 
-def test_what_a_preloaded_app_registered_runs_once_in_the_mold(serve: Start, tmp_path: Path) -> None:
+def test_what_a_preloaded_app_registered_runs_once_in_the_mold(serve: Serve, tmp_path: Path) -> None:
     """Not in each worker: the first that left would take the others' folder away."""
     (tmp_path / "preloaded.py").write_text(PRELOADED)
     ledger = tmp_path / "ledger"

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 from harness.client import Client, get
 from harness.machine import within
-from harness.server import alive, wait_until
+from harness.server import Serve, alive, wait_until
 
-from faults.models import ALL, Start, models
+from faults.models import ALL, models
 
-APPS = Path(__file__).parent / "apps"
 TICKS = os.sysconf("SC_CLK_TCK")
 NAMES = (
     "hshr-processes", "hshr-threads", "hshr-hybrid", "hsha-front-processes", "hsha-worker-processes", "lf-processes",
@@ -71,18 +70,18 @@ def ask_for(port: int, way: str) -> int:
     return pid
 
 
-def start(serve: Start, name: str, app: dict[str, Any], **more: Any) -> Any:
+def serve_forking(serve: Serve, name: str, app: dict[str, Any], **more: Any) -> Any:
     model = ALL[name]
-    return serve({**model.topology(2, **more), "app": app}, environment=model.environment, path=APPS)
+    return serve({**model.topology(2, **more), "app": app}, environment=model.environment)
 
 
 @pytest.mark.parametrize("app", ["wsgi", "asgi"])
 @models(NAMES, NAMES)
-def test_a_child_of_the_app_holds_nothing_of_the_server(serve: Start, name: str, app: str) -> None:
+def test_a_child_of_the_app_holds_nothing_of_the_server(serve: Serve, name: str, app: str) -> None:
     if app == "asgi" and name not in AWAITED:
         pytest.skip("an application that is awaited has one thread")
     target = "forking:application" if app == "wsgi" else "forking:asgi"
-    server = start(
+    server = serve_forking(
         serve, name, {app: target}, **({"affinity": "connection"} if (app, name) == ("asgi", "lf-threads") else {})
     )
     with Client(server.port) as neighbour:
@@ -118,16 +117,16 @@ def all_idle(pids: list[int]) -> bool:
 @models(
     ("hshr-processes", "hsha-front-processes", "lf-threads"), ("hshr-processes", "hsha-front-processes", "lf-threads")
 )
-def test_a_child_that_returns_into_the_server_ends_there(serve: Start, name: str) -> None:
-    server = start(serve, name, {"wsgi": "forking:application"})
+def test_a_child_that_returns_into_the_server_ends_there(serve: Serve, name: str) -> None:
+    server = serve_forking(serve, name, {"wsgi": "forking:application"})
     pid = ask_for(server.port, "returning")
     assert not alive(pid)
     assert get(server.port).status == 200
     assert server.stop() == 0
 
 
-def test_a_program_that_inherits_what_it_may_has_no_connection(serve: Start) -> None:
-    server = start(serve, "hshr-processes", {"wsgi": "forking:application"})
+def test_a_program_that_inherits_what_it_may_has_no_connection(serve: Serve) -> None:
+    server = serve_forking(serve, "hshr-processes", {"wsgi": "forking:application"})
     with Client(server.port) as client:
         client.ask("/?way=program")
         pid = int(client.answer().body)
@@ -151,7 +150,7 @@ def application(environ, start_response):
 @pytest.mark.parametrize("made", ["Pool(1)", "Manager()"])
 @pytest.mark.parametrize("name", ["hshr-processes", "reuse-port"])
 def test_helpers_that_a_preloaded_app_makes_when_it_is_imported_end_with_it(
-    serve: Start, tmp_path: Path, name: str, made: str
+    serve: Serve, tmp_path: Path, name: str, made: str
 ) -> None:
     if made == "Pool(1)" and not semaphores():
         pytest.skip("multiprocessing.Pool needs semaphores, and /dev/shm cannot be written here")
@@ -166,8 +165,8 @@ def test_helpers_that_a_preloaded_app_makes_when_it_is_imported_end_with_it(
 
 
 @models(("hshr-processes", "hsha-front-processes", "lf-processes"), ("hshr-processes", "lf-processes"))
-def test_when_the_supervisor_is_killed_a_child_of_the_app_does_not_keep_the_address(serve: Start, name: str) -> None:
-    server = start(serve, name, {"wsgi": "forking:application"})
+def test_when_the_supervisor_is_killed_a_child_of_the_app_does_not_keep_the_address(serve: Serve, name: str) -> None:
+    server = serve_forking(serve, name, {"wsgi": "forking:application"})
     port = server.port
     pid = ask_for(port, "raw")
     others = [each for each in server.tree() if each not in (pid, server.pid)]

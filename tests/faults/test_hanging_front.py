@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, get
 from harness.machine import PATIENCE, within
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
-Launch = Callable[..., Server]
 STRATEGY = """
 from poolctl.plugin import Dispatch
 from poolctl.supervision import mold
@@ -36,16 +34,14 @@ def weigh(inboxes):
 """
 
 
-def start(serve: Launch, folder: Path, pool: Any) -> Server:
+def serve_hanging(serve: Serve, folder: Path, pool: Any) -> Server:
     (folder / "hangs.py").write_text(STRATEGY)
     topology = {"app": "demo", "pool": pool, "ownership": "half-sync/half-reactive", "dispatch": "./hangs.py:Hangs"}
     return serve(topology | {"affinity": "request"})
 
 
-def test_a_front_that_hangs_is_replaced_and_what_workers_have_in_hand_is_answered(
-    serve: Launch, tmp_path: Path
-) -> None:
-    server = start(serve, tmp_path, {"kind": "process", "size": 2})
+def test_a_front_that_hangs_is_replaced_and_what_workers_have_in_hand_is_answered(serve: Serve, tmp_path: Path) -> None:
+    server = serve_hanging(serve, tmp_path, {"kind": "process", "size": 2})
     front = server.pids("front")
     with Client(server.port) as slow, Client(server.port) as poison, Client(server.port, timeout=PATIENCE) as late:
         slow.ask("/sleep?seconds=4")
@@ -67,8 +63,8 @@ def test_a_front_that_hangs_is_replaced_and_what_workers_have_in_hand_is_answere
     assert server.stop() == 0
 
 
-def test_threads_leave_with_their_front(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, {"kind": "thread", "size": 2})
+def test_threads_leave_with_their_front(serve: Serve, tmp_path: Path) -> None:
+    server = serve_hanging(serve, tmp_path, {"kind": "thread", "size": 2})
     with Client(server.port) as poison:
         poison.ask("/hang")
         server.wait_for_log("generation 2 of")
@@ -77,8 +73,8 @@ def test_threads_leave_with_their_front(serve: Launch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_stop_ends_a_generation_that_retires(serve: Launch, tmp_path: Path, when: str) -> None:
-    server = start(serve, tmp_path, {"kind": "process", "size": 2})
+def test_a_stop_ends_a_generation_that_retires(serve: Serve, tmp_path: Path, when: str) -> None:
+    server = serve_hanging(serve, tmp_path, {"kind": "process", "size": 2})
     with Client(server.port) as slow, Client(server.port) as poison:
         slow.ask("/sleep?seconds=2")
         server.wait_until_busy()
@@ -118,7 +114,7 @@ def test_one_whose_fronts_hang_before_they_serve_is_given_up(tmp_path: Path) -> 
         assert "5 generations ended before anything was ready" in server.log
 
 
-def test_one_whose_every_front_hangs_comes_back_slower_and_slower(serve: Launch, tmp_path: Path) -> None:
+def test_one_whose_every_front_hangs_comes_back_slower_and_slower(serve: Serve, tmp_path: Path) -> None:
     server = serve(hanging(tmp_path, "pick", "task, inboxes"))
     for number in range(1, 5):
         server.wait_for_log(f"generation {number} of")
@@ -129,7 +125,7 @@ def test_one_whose_every_front_hangs_comes_back_slower_and_slower(serve: Launch,
     server.stop()
 
 
-def test_a_stop_does_not_wait_for_a_front_that_hangs(serve: Launch, tmp_path: Path) -> None:
+def test_a_stop_does_not_wait_for_a_front_that_hangs(serve: Serve, tmp_path: Path) -> None:
     server = serve(hanging(tmp_path, "pick", "task, inboxes"))
     with Client(server.port) as client:
         client.ask("/pid")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from harness.client import Client, get
-from harness.server import ROOT, wait_until
+from harness.server import ROOT, Serve, wait_until
 
-from faults.models import ALL, Start
+from faults.models import ALL
 
 APPS = Path(__file__).parent / "apps"
 MODELS = [
@@ -19,15 +19,15 @@ MODELS = [
 ]
 
 
-def start(serve: Start, app: str, name: str) -> Any:
+def serve_hostile(serve: Serve, app: str, name: str) -> Any:
     target = "hostile:application" if app == "wsgi" else "hostile:asgi"
-    return serve({**ALL[name].topology(1), "app": {app: target}}, path=APPS, tracebacks=True)
+    return serve({**ALL[name].topology(1), "app": {app: target}}, tracebacks=True)
 
 
 @pytest.mark.parametrize("path", ["/closed", "/alarm", "/fork", "/write"])
 @pytest.mark.parametrize(("app", "name"), MODELS)
-def test_the_client_is_answered_and_the_worker_lives(serve: Start, app: str, name: str, path: str) -> None:
-    server = start(serve, app, name)
+def test_the_client_is_answered_and_the_worker_lives(serve: Serve, app: str, name: str, path: str) -> None:
+    server = serve_hostile(serve, app, name)
     workers = server.pids("worker")
     with Client(server.port) as client:
         client.ask(path)
@@ -42,9 +42,9 @@ def test_the_client_is_answered_and_the_worker_lives(serve: Start, app: str, nam
 
 
 @pytest.mark.parametrize(("app", "name"), MODELS)
-def test_no_client_reads_the_log_when_the_app_has_closed_its_standard_error(serve: Start, app: str, name: str) -> None:
+def test_no_client_reads_the_log_when_the_app_has_closed_its_standard_error(serve: Serve, app: str, name: str) -> None:
     """Whose descriptor may be the next client's."""
-    server = start(serve, app, name)
+    server = serve_hostile(serve, app, name)
     with Client(server.port) as kept:
         assert kept.get("/two").status == 200
         for _ in range(4):
@@ -60,13 +60,14 @@ def test_no_client_reads_the_log_when_the_app_has_closed_its_standard_error(serv
 
 @pytest.mark.parametrize("path", ["/unable", "/closed"])
 @pytest.mark.parametrize("name", ["hshr-processes", "hsha-front-processes", "reuse-port"])
-def test_a_worker_whose_event_loop_cannot_run_is_replaced(typed: Start, name: str, path: str, tmp_path: Path) -> None:
+def test_a_worker_whose_event_loop_cannot_run_is_replaced(
+    serve_typed: Serve, name: str, path: str, tmp_path: Path
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['uvloop'] = None"
     )  # whose loops have no such parts
-    server = typed(
+    server = serve_typed(
         {**ALL[name].topology(1), "app": {"asgi": "hostile:unable"}},
-        path=APPS,
         environment={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(APPS), str(ROOT)])},
         tracebacks=True,
     )
@@ -97,7 +98,7 @@ async def app(scope, receive, send):
 @pytest.mark.parametrize("mode", ["on", "auto"])
 @pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
 def test_a_start_that_raises_what_cannot_be_told_comes_to_its_end(
-    serve: Start, name: str, mode: str, raised: str, tmp_path: Path
+    serve: Serve, name: str, mode: str, raised: str, tmp_path: Path
 ) -> None:
     (tmp_path / "unspeakable.py").write_text(UNSPEAKABLE.replace("{raised}", raised))
     app = {"use": "asgi", "target": "unspeakable:app", "lifespan": mode}
@@ -127,7 +128,7 @@ def application(environ, start_response):
 
 
 @pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
-def test_a_signal_handler_of_a_preloaded_app_does_not_end_the_mold(serve: Start, name: str, tmp_path: Path) -> None:
+def test_a_signal_handler_of_a_preloaded_app_does_not_end_the_mold(serve: Serve, name: str, tmp_path: Path) -> None:
     (tmp_path / "alarmed.py").write_text(ALARMED)
     server = serve({**ALL[name].topology(2, preload=True), "app": {"wsgi": "alarmed"}}, path=tmp_path, tracebacks=True)
     tree = server.tree()

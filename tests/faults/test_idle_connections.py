@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.server import Server
-
-from faults.models import Start
-
-
-@pytest.fixture
-def serve(typed: Start) -> Start:
-    return typed  # its memory is its own
-
+from harness.server import Serve, Server
 
 MOST = 8192  # bytes for each
 FIRST = 1200  # connections that are there before the measuring begins: what is remembered of some is full then
@@ -78,13 +70,13 @@ def idle(stack: ExitStack, port: int, net: int, count: int, first: int) -> None:
         assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
-def cost(serve: Start, folder: Path, name: str, count: int) -> float:
+def cost(serve_typed: Serve, folder: Path, name: str, count: int) -> float:
     """Bytes for each of so many idle connections."""
     (folder / "idle_app.py").write_text(ASGI)
     net = 1 + list(MODELS).index(name)
     topology = {"pool": {"kind": "process", "size": 1}, **MODELS[name]}
     with descriptors(count + FIRST) as room, ExitStack() as stack:
-        server = serve({**topology, "limits": {"connections": room + FIRST}, "timeouts": {"idle": "600s"}})
+        server = serve_typed({**topology, "limits": {"connections": room + FIRST}, "timeouts": {"idle": "600s"}})
         idle(stack, server.port, net, FIRST, 0)
         before = used(server)
         idle(stack, server.port, net, room - FIRST, FIRST)
@@ -92,12 +84,12 @@ def cost(serve: Start, folder: Path, name: str, count: int) -> float:
 
 
 @pytest.mark.parametrize("name", ["half-sync/half-reactive", "reuse-port, asynchronous"])
-def test_an_idle_connection_costs_little(serve: Start, tmp_path: Path, name: str) -> None:
-    assert 0 < cost(serve, tmp_path, name, 800) < MOST
+def test_an_idle_connection_costs_little(serve_typed: Serve, tmp_path: Path, name: str) -> None:
+    assert 0 < cost(serve_typed, tmp_path, name, 800) < MOST
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", MODELS)
-def test_ten_thousand_idle_connections_cost_little(serve: Start, tmp_path: Path, name: str) -> None:
-    assert 0 < cost(serve, tmp_path, name, 10_000) < MOST
+def test_ten_thousand_idle_connections_cost_little(serve_typed: Serve, tmp_path: Path, name: str) -> None:
+    assert 0 < cost(serve_typed, tmp_path, name, 10_000) < MOST

@@ -9,10 +9,10 @@ import time
 import pytest
 from harness.client import Client, clients, get
 from harness.machine import within
-from harness.server import Server, alive, wait_until
+from harness.server import Serve, Server, alive, wait_until
 
 from faults.hammer import Hammer
-from faults.models import ALL, FEW, Start, begin, busy, models
+from faults.models import ALL, FEW, begin, busy, models
 
 PROCESSES = [name for name, model in ALL.items() if model.processes]
 THREADS = [name for name, model in ALL.items() if not model.processes]
@@ -28,7 +28,7 @@ def who_answers(port: int) -> set[int]:
 
 
 @models(PROCESSES)
-def test_a_killed_worker_is_replaced_and_only_its_client_notices(serve: Start, name: str) -> None:
+def test_a_killed_worker_is_replaced_and_only_its_client_notices(serve: Serve, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
     with clients(server.port, 8) as idle, Client(server.port) as victim:
@@ -58,7 +58,7 @@ def test_a_killed_worker_is_replaced_and_only_its_client_notices(serve: Start, n
 
 
 @models(PROCESSES, always=FEW)
-def test_what_waits_in_a_killed_workers_inbox_is_served_by_its_successor(serve: Start, name: str) -> None:
+def test_what_waits_in_a_killed_workers_inbox_is_served_by_its_successor(serve: Serve, name: str) -> None:
     model, server = begin(serve, name, 1)
     (worker,) = model.workers(server)
     victims = [busy(server.port, 60) for _ in range(model.threads)]
@@ -91,7 +91,7 @@ def queued(server: Server) -> bool:
 
 
 @models(FRONTED)
-def test_a_killed_front_refuses_no_connection_and_keeps_its_workers(serve: Start, name: str) -> None:
+def test_a_killed_front_refuses_no_connection_and_keeps_its_workers(serve: Serve, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
     (front,) = server.pids("front")
@@ -106,7 +106,7 @@ def test_a_killed_front_refuses_no_connection_and_keeps_its_workers(serve: Start
 
 
 @models(FRONTED, always=FEW)
-def test_a_front_that_is_killed_while_its_workers_are_busy(serve: Start, name: str) -> None:
+def test_a_front_that_is_killed_while_its_workers_are_busy(serve: Serve, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
     (front,) = server.pids("front")
@@ -122,7 +122,7 @@ def test_a_front_that_is_killed_while_its_workers_are_busy(serve: Start, name: s
 
 
 @models()
-def test_a_killed_mold_takes_its_roles_along_and_refuses_no_connection(serve: Start, name: str) -> None:
+def test_a_killed_mold_takes_its_roles_along_and_refuses_no_connection(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     (mold,) = server.pids("mold")
     old = [pid for pid in server.tree() if pid not in (server.pid, mold)]
@@ -138,7 +138,7 @@ def test_a_killed_mold_takes_its_roles_along_and_refuses_no_connection(serve: St
 
 
 @models(always=FEW)
-def test_requests_in_hand_survive_the_mold(serve: Start, name: str) -> None:
+def test_requests_in_hand_survive_the_mold(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     (mold,) = server.pids("mold")
     sleepers = [busy(server.port, 1) for _ in range(4)]
@@ -152,7 +152,7 @@ def test_requests_in_hand_survive_the_mold(serve: Start, name: str) -> None:
 
 @models(always=FEW)
 @pytest.mark.parametrize("load", ["idle", "busy"])
-def test_nothing_survives_a_killed_supervisor(serve: Start, name: str, load: str) -> None:
+def test_nothing_survives_a_killed_supervisor(serve: Serve, name: str, load: str) -> None:
     _, server = begin(serve, name, timeouts={"drain": "2s"})
     kept = Client(server.port)
     assert kept.get().status == 200
@@ -170,7 +170,7 @@ def test_nothing_survives_a_killed_supervisor(serve: Start, name: str, load: str
 
 
 @pytest.mark.parametrize("name", ["hshr-processes", "lf-processes", "hshr-threads"])
-def test_nothing_survives_a_killed_supervisor_even_if_a_worker_is_stuck(serve: Start, name: str) -> None:
+def test_nothing_survives_a_killed_supervisor_even_if_a_worker_is_stuck(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, timeouts={"drain": "1s"})
     with busy(server.port, 60):
         pids = server.tree()

@@ -9,10 +9,10 @@ import time
 import pytest
 from harness.client import Client, clients, get
 from harness.machine import within
-from harness.server import Server, alive, wait_until
+from harness.server import Serve, Server, alive, wait_until
 
 from faults.hammer import Hammer
-from faults.models import MODELS, Start, begin, busy
+from faults.models import MODELS, begin, busy
 
 PROCESSES = [name for name, model in MODELS.items() if model.processes] + ["hshr-processes-selectors"]
 FRONTED = [name for name, model in MODELS.items() if model.front]
@@ -23,7 +23,7 @@ SOON = 1.0  # seconds
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_the_successor_of_the_only_worker_answers_within_a_second(serve: Start, name: str) -> None:
+def test_the_successor_of_the_only_worker_answers_within_a_second(serve: Serve, name: str) -> None:
     model, server = begin(serve, name, 1)
     (old,) = model.workers(server)
     os.kill(old, signal.SIGKILL)
@@ -36,7 +36,7 @@ def test_the_successor_of_the_only_worker_answers_within_a_second(serve: Start, 
 
 
 @pytest.mark.parametrize("name", CHOOSING)
-def test_requests_in_other_workers_hands_are_finished(serve: Start, name: str) -> None:
+def test_requests_in_other_workers_hands_are_finished(serve: Serve, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
     sleepers = [busy(server.port, 1.5) for _ in workers]
@@ -59,7 +59,7 @@ def test_requests_in_other_workers_hands_are_finished(serve: Start, name: str) -
 
 
 @pytest.mark.parametrize("name", HANDED)
-def test_connections_that_were_handed_over_outlive_the_front(serve: Start, name: str) -> None:
+def test_connections_that_were_handed_over_outlive_the_front(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     (front,) = server.pids("front")
     with clients(server.port, 8) as kept:
@@ -71,7 +71,7 @@ def test_connections_that_were_handed_over_outlive_the_front(serve: Start, name:
 
 
 @pytest.mark.parametrize("name", FRONTED)
-def test_the_successor_of_a_front_serves_within_a_second(serve: Start, name: str) -> None:
+def test_the_successor_of_a_front_serves_within_a_second(serve: Serve, name: str) -> None:
     model, server = begin(serve, name)
     (front,) = server.pids("front")
     with Client(server.port) as idle:
@@ -86,7 +86,7 @@ def test_the_successor_of_a_front_serves_within_a_second(serve: Start, name: str
 
 
 @pytest.mark.parametrize("name", THREADS)
-def test_a_killed_process_of_threads_is_replaced_and_refuses_no_connection(serve: Start, name: str) -> None:
+def test_a_killed_process_of_threads_is_replaced_and_refuses_no_connection(serve: Serve, name: str) -> None:
     model, server = begin(serve, name)
     (old,) = model.workers(server)
     with Hammer(server.port) as hammer:
@@ -105,7 +105,7 @@ def all_roles(server: Server) -> list[int]:
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_all_roles_killed_at_once_come_back_and_refuse_no_connection(serve: Start, name: str) -> None:
+def test_all_roles_killed_at_once_come_back_and_refuse_no_connection(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     old = all_roles(server)
     with Hammer(server.port) as hammer:
@@ -118,7 +118,7 @@ def test_all_roles_killed_at_once_come_back_and_refuse_no_connection(serve: Star
 
 
 @pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
-def test_the_whole_generation_killed_at_once_is_followed_by_the_next(serve: Start, name: str) -> None:
+def test_the_whole_generation_killed_at_once_is_followed_by_the_next(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     old = server.tree()[1:]
     with Hammer(server.port) as hammer:
@@ -133,7 +133,7 @@ def test_the_whole_generation_killed_at_once_is_followed_by_the_next(serve: Star
 
 
 @pytest.mark.parametrize("name", FRONTED)
-def test_workers_that_nobody_is_left_to_hear_leave_in_peace(serve: Start, name: str) -> None:
+def test_workers_that_nobody_is_left_to_hear_leave_in_peace(serve: Serve, name: str) -> None:
     model, server = begin(serve, name)
     workers = model.workers(server)
     with busy(server.port, 0.5):

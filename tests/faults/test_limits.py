@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 from harness.client import Client, clients, get
 from harness.machine import PATIENCE
-from harness.server import at_rest, wait_until
+from harness.server import Serve, at_rest, wait_until
 
-from faults.models import ALL, FEW, MODELS, Start, begin, busy, models
-
-
-@pytest.fixture
-def serve(typed: Start) -> Start:
-    return typed  # its limits are its own
-
+from faults.models import ALL, FEW, MODELS, begin, busy, models
 
 LENT = [name for name, model in ALL.items() if model.lends]
 
@@ -37,8 +31,8 @@ def refused(client: Client) -> bool:
 
 
 @models()
-def test_connections_past_the_limit_get_a_503_and_the_others_are_served(serve: Start, name: str) -> None:
-    model, server = begin(serve, name, 2, limits={"connections": 8})
+def test_connections_past_the_limit_get_a_503_and_the_others_are_served(serve_typed: Serve, name: str) -> None:
+    model, server = begin(serve_typed, name, 2, limits={"connections": 8})
     inside: list[Client] = []
     outside = 0
     try:
@@ -66,13 +60,13 @@ def test_connections_past_the_limit_get_a_503_and_the_others_are_served(serve: S
 
 
 @pytest.mark.parametrize("name", ["hshr-processes", "hsha-front-processes", "lf-processes", "lf-threads"])
-def test_connections_past_the_limit_are_closed_where_the_protocol_has_no_words(serve: Start, name: str) -> None:
+def test_connections_past_the_limit_are_closed_where_the_protocol_has_no_words(serve_typed: Serve, name: str) -> None:
     model = ALL[name]
     affinity = "connection"
     topology = {**model.topology(1, limits={"connections": 2}), "app": "echo", "affinity": affinity}
     if name == "hshr-processes":
         topology = {**topology, "app": {"lines": "builtins:bytes"}, "affinity": "request"}
-    server = serve(topology)
+    server = serve_typed(topology)
     with clients(server.port, 2) as inside:
         for client in inside:
             client.send(b"hello\n")
@@ -85,8 +79,8 @@ def test_connections_past_the_limit_are_closed_where_the_protocol_has_no_words(s
 
 
 @models(LENT)
-def test_requests_past_the_limit_on_waiting_tasks_get_a_503(serve: Start, name: str) -> None:
-    model, server = begin(serve, name, 1, limits={"waiting": 4})
+def test_requests_past_the_limit_on_waiting_tasks_get_a_503(serve_typed: Serve, name: str) -> None:
+    model, server = begin(serve_typed, name, 1, limits={"waiting": 4})
     with clients(server.port, 16) as many:
         blocking = [busy(server.port, 1) for _ in range(model.threads)]
         wait_until(lambda: server.busy() and server.status()["in_hand"] >= model.threads, "busy threads")
@@ -102,8 +96,8 @@ def test_requests_past_the_limit_on_waiting_tasks_get_a_503(serve: Start, name: 
 
 
 @pytest.mark.parametrize("name", ["hsha-front-processes", "hsha-front-threads", "hsha-hybrid"])
-def test_connections_past_the_limit_on_waiting_tasks_get_a_503(serve: Start, name: str) -> None:
-    model, server = begin(serve, name, 1, limits={"waiting": 4})
+def test_connections_past_the_limit_on_waiting_tasks_get_a_503(serve_typed: Serve, name: str) -> None:
+    model, server = begin(serve_typed, name, 1, limits={"waiting": 4})
     blocking = [busy(server.port, 1.5) for _ in range(model.threads)]
     wait_until(lambda: server.busy() and server.status()["in_hand"] >= model.threads, "busy threads")
     with clients(server.port, 16) as many:
@@ -124,9 +118,9 @@ def resident(pids: list[int]) -> int:
 
 
 @models(MODELS, always=FEW)
-def test_memory_stays_bounded_however_much_a_client_sends_ahead(serve: Start, name: str) -> None:
+def test_memory_stays_bounded_however_much_a_client_sends_ahead(serve_typed: Serve, name: str) -> None:
     """A client that sends requests and never reads: it is stopped by its own full buffers, not by our memory."""
-    _, server = begin(serve, name, 2)
+    _, server = begin(serve_typed, name, 2)
     assert get(server.port).status == 200
     before = resident(server.tree())
     request = b"GET /bytes?count=60000 HTTP/1.1\r\nHost: x\r\n\r\n" * 500
@@ -144,10 +138,10 @@ LOW = ("prlimit", "--nofile=40:40")
 
 
 @models(MODELS, always=FEW)
-def test_whoever_comes_when_descriptors_are_short_is_told_so(serve: Start, name: str) -> None:
+def test_whoever_comes_when_descriptors_are_short_is_told_so(serve_typed: Serve, name: str) -> None:
     """The limit on connections is what the process has descriptors for, so that it is reached before accept fails."""
     model = ALL[name]
-    server = serve(model.topology(2), environment=model.environment, prefix=LOW)
+    server = serve_typed(model.topology(2), environment=model.environment, prefix=LOW)
     pids = server.tree()
     many: list[socket.socket] = []
     try:
@@ -188,12 +182,14 @@ def application(environ, start_response):
 
 
 @models(("lf-processes", "lf-threads", "reuse-port"), ("lf-processes", "lf-threads"))
-def test_a_server_out_of_descriptors_goes_on_with_each_that_is_closed(serve: Start, name: str, tmp_path: Path) -> None:
+def test_a_server_out_of_descriptors_goes_on_with_each_that_is_closed(
+    serve_typed: Serve, name: str, tmp_path: Path
+) -> None:
     """An app that takes them all: whoever waits is served when somebody has left, one after the other."""
     (tmp_path / "hoarding.py").write_text(HOARDING)
     model = ALL[name]
     topology = {**model.topology(1 if model.processes else 2), "app": {"wsgi": "hoarding"}}
-    server = serve(topology, environment=model.environment, prefix=LOW, path=tmp_path)
+    server = serve_typed(topology, environment=model.environment, prefix=LOW, path=tmp_path)
     pids = server.tree()
     with Client(server.port) as first:
         assert first.get("/hoard").status == 200

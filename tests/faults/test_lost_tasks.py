@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from harness.client import Client, clients, get
 from harness.machine import within
-from harness.server import at_rest, wait_until
+from harness.server import Serve, at_rest, wait_until
 
-from faults.models import ALL, FEW, Start, models
+from faults.models import ALL, FEW, models
 
 APP = """
 import os, signal, pathlib
@@ -41,7 +41,7 @@ TOLD = 3.0  # seconds: the next generation of the worker, and three looks of the
 @pytest.mark.parametrize("busy", [False, True], ids=["alone", "among-others"])
 @models(LENDING, always=FEW)
 def test_the_client_of_a_task_that_was_taken_by_a_dying_worker_gets_a_502(
-    serve: Start, tmp_path: Path, name: str, busy: bool, dispatch: str
+    serve: Serve, tmp_path: Path, name: str, busy: bool, dispatch: str
 ) -> None:
     (tmp_path / "lethal.py").write_text(APP)
     model = ALL[name]

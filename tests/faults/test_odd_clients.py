@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import time
 
 import pytest
 from harness.client import Client, clients, get
 from harness.machine import within
+from harness.server import Serve
 
-from faults.models import ALL, FEW, Start, begin, models
-
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a reset
-
-
-def reset(client: Client) -> None:
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    client.close()
+from faults.models import ALL, FEW, begin, models
 
 
 @models()
-def test_a_half_closed_client_gets_its_answers(serve: Start, name: str) -> None:
+def test_a_half_closed_client_gets_its_answers(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2)
     with Client(server.port) as client:
         client.ask("/sleep?seconds=0.1")
@@ -46,7 +39,7 @@ def test_a_half_closed_client_gets_its_answers(serve: Start, name: str) -> None:
 
 
 @models()
-def test_pipelined_requests_are_answered_in_order(serve: Start, name: str) -> None:
+def test_pipelined_requests_are_answered_in_order(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2)
     with Client(server.port) as client:
         sizes = [100 + number for number in range(20)]
@@ -56,7 +49,7 @@ def test_pipelined_requests_are_answered_in_order(serve: Start, name: str) -> No
 
 
 @models(always=FEW)
-def test_pipelined_requests_are_answered_in_order_to_a_slow_reader(serve: Start, name: str) -> None:
+def test_pipelined_requests_are_answered_in_order_to_a_slow_reader(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2)
     with Client(server.port) as client:
         sizes = [700_000 + number for number in range(20)]
@@ -68,7 +61,7 @@ def test_pipelined_requests_are_answered_in_order_to_a_slow_reader(serve: Start,
 
 
 @models()
-def test_clients_that_reset_in_the_middle_harm_nobody(serve: Start, name: str) -> None:
+def test_clients_that_reset_in_the_middle_harm_nobody(serve: Serve, name: str) -> None:
     model, server = begin(serve, name, 2)
     workers = model.workers(server)
     for _ in range(3):
@@ -80,11 +73,11 @@ def test_clients_that_reset_in_the_middle_harm_nobody(serve: Start, name: str) -
         ):
             client = Client(server.port)
             client.send(start)
-            reset(client)
+            client.reset()
         client = Client(server.port)
         client.ask("/bytes?count=5000000")
         assert client.sock.recv(100_000)
-        reset(client)
+        client.reset()
     assert all(get(server.port).status == 200 for _ in range(8))
     assert model.workers(server) == workers
     started = time.monotonic()
@@ -98,7 +91,7 @@ def chunked(data: bytes, piece: int) -> bytes:
 
 
 @models(always=FEW)
-def test_large_bodies_are_echoed(serve: Start, name: str) -> None:
+def test_large_bodies_are_echoed(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2)
     body = bytes(range(256)) * 20_000  # 5 MB
     with Client(server.port) as client:
@@ -111,7 +104,7 @@ def test_large_bodies_are_echoed(serve: Start, name: str) -> None:
 
 @models(always=FEW)
 @pytest.mark.parametrize("how", ["length", "chunked"])
-def test_bodies_over_the_limit_are_refused_with_413(serve: Start, name: str, how: str) -> None:
+def test_bodies_over_the_limit_are_refused_with_413(serve: Serve, name: str, how: str) -> None:
     _, server = begin(serve, name, 2, protocol={"use": "http", "body": "10MiB"})
     size = 20 * 1024 * 1024
     with Client(server.port) as client:
@@ -135,7 +128,7 @@ def test_bodies_over_the_limit_are_refused_with_413(serve: Start, name: str, how
 
 @pytest.mark.parametrize("name", ["hshr-processes", "lf-threads"])
 @pytest.mark.parametrize("slow", [True, False])
-def test_a_hundred_megabytes_reach_a_slow_reader_whole(serve: Start, name: str, slow: bool) -> None:
+def test_a_hundred_megabytes_reach_a_slow_reader_whole(serve: Serve, name: str, slow: bool) -> None:
     _, server = begin(serve, name, 2)
     with Client(server.port) as client:
         client.ask("/bytes?count=100000000")
@@ -150,7 +143,7 @@ def test_a_hundred_megabytes_reach_a_slow_reader_whole(serve: Start, name: str, 
 
 
 @models()
-def test_head_and_expect(serve: Start, name: str) -> None:
+def test_head_and_expect(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2)
     with Client(server.port) as client:
         client.ask("/bytes?count=1000", method="HEAD")
@@ -176,7 +169,7 @@ BROKEN = {
 
 
 @models()
-def test_what_cannot_be_served_is_answered_properly(serve: Start, name: str) -> None:
+def test_what_cannot_be_served_is_answered_properly(serve: Serve, name: str) -> None:
     model = ALL[name]
     server = serve(model.topology(2), environment=model.environment, tracebacks=True)
     for case, (request, status) in BROKEN.items():
@@ -197,7 +190,7 @@ EXPECTING = b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-
 
 
 @models()
-def test_what_comes_in_one_packet_with_a_request_waits_for_no_other_packet(serve: Start, name: str) -> None:
+def test_what_comes_in_one_packet_with_a_request_waits_for_no_other_packet(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2)
     with clients(server.port, 3) as (pipelined, expecting, broken):
         for client in (pipelined, expecting, broken):

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients
+from harness.server import Serve
 
-from faults.models import ALL, Start
+from faults.models import ALL
 
-APPS = Path(__file__).parent / "apps"
 NAMES = ("hshr-processes", "hshr-threads", "hshr-hybrid", "hsha-front-processes", "lf-threads", "reuse-port")
 LOGGING = ("logging", "no logging", "logging of a request", "logging and leaving")
 BASELINES = ("thread-per-connection", "process-per-connection", "iterative")
 
 
-def start(serve: Start, name: str, patch: str, app: str = "wsgi", **more: Any) -> Any:
+def serve_patched(serve: Serve, name: str, patch: str, app: str = "wsgi", **more: Any) -> Any:
     apps = {"wsgi": {"wsgi": "patching:application"}, "stream": {"stream": "patching:stream"}}
     topology: dict[str, Any] = {"pool": {"kind": name}} if name in BASELINES else ALL[name].topology(2)
     if app == "stream":
         topology.pop("affinity", None)
         topology.pop("dispatch", None)
-    return serve({**topology, "app": apps[app], **more}, path=APPS, environment={"PATCH": patch}, tracebacks=True)
+    return serve({**topology, "app": apps[app], **more}, environment={"PATCH": patch}, tracebacks=True)
 
 
 @pytest.mark.parametrize("preload", [False, True])
 @pytest.mark.parametrize("patch", ["timeout", "short timeout", "gevent", *LOGGING])
 @pytest.mark.parametrize("name", [*NAMES, *BASELINES])
-def test_a_server_serves_says_what_its_app_raises_and_stops(serve: Start, name: str, patch: str, preload: bool) -> None:
+def test_a_server_serves_says_what_its_app_raises_and_stops(serve: Serve, name: str, patch: str, preload: bool) -> None:
     if preload and name not in ("hshr-processes", "hshr-threads"):
         pytest.skip("the mold is the same for every model")
     if "logging" in patch and name not in ("hshr-processes", "lf-threads"):
         pytest.skip("the log is the same for every model")
-    server = start(serve, name, patch, preload=preload)
+    server = serve_patched(serve, name, patch, preload=preload)
     large = b"x" * 300_000
     if name != "iterative":
         with clients(server.port, 4) as several:
@@ -61,8 +60,8 @@ def test_a_server_serves_says_what_its_app_raises_and_stops(serve: Start, name: 
 
 @pytest.mark.parametrize("patch", ["gevent", "short timeout"])
 @pytest.mark.parametrize("name", ["hsha-front-processes", "lf-threads", "thread-per-connection"])
-def test_a_stream_has_a_thread_of_the_system(serve: Start, name: str, patch: str) -> None:
-    server = start(serve, name, patch, "stream")
+def test_a_stream_has_a_thread_of_the_system(serve: Serve, name: str, patch: str) -> None:
+    server = serve_patched(serve, name, patch, "stream")
     with Client(server.port) as silent, Client(server.port) as client:
         silent.send(b"be")  # it waits in its function
         client.send(b"line\n")

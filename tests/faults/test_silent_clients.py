@@ -7,9 +7,9 @@ import time
 import pytest
 from harness.client import Client, clients, get
 from harness.machine import within
-from harness.server import wait_until
+from harness.server import Serve, wait_until
 
-from faults.models import FEW, Start, begin, models
+from faults.models import FEW, begin, models
 
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: "
 PROMPT = 0.1  # seconds
@@ -26,7 +26,7 @@ def fastest(port: int, tries: int = 3) -> float:
 
 
 @models()
-def test_a_request_is_answered_at_once_beside_sixteen_silent_clients(serve: Start, name: str) -> None:
+def test_a_request_is_answered_at_once_beside_sixteen_silent_clients(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     with clients(server.port, 16) as silent, clients(server.port, 16) as halves:
         for client in halves:
@@ -40,7 +40,7 @@ def test_a_request_is_answered_at_once_beside_sixteen_silent_clients(serve: Star
 
 
 @models(always=FEW)
-def test_a_head_that_comes_byte_by_byte_is_cut_off_with_408(serve: Start, name: str) -> None:
+def test_a_head_that_comes_byte_by_byte_is_cut_off_with_408(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2, timeouts={"head": "1s"})
     with Client(server.port) as slow, Client(server.port) as silent:
         started = time.monotonic()
@@ -65,7 +65,7 @@ def wait_readable(client: Client, seconds: float) -> list[object]:
 
 
 @models(always=FEW)
-def test_an_idle_connection_is_closed_after_its_time(serve: Start, name: str) -> None:
+def test_an_idle_connection_is_closed_after_its_time(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2, timeouts={"idle": "1s"})
     with Client(server.port) as client:
         assert client.get().status == 200
@@ -75,7 +75,7 @@ def test_an_idle_connection_is_closed_after_its_time(serve: Start, name: str) ->
 
 
 @models(always=FEW)
-def test_a_client_that_does_not_read_is_cut_and_stops_nobody(serve: Start, name: str) -> None:
+def test_a_client_that_does_not_read_is_cut_and_stops_nobody(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, 2, timeouts={"write": "1s"})
     rss = memory(server.tree())
     with Client(server.port) as deaf:

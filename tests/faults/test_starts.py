@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 from harness.client import get
 from harness.machine import within
-from harness.server import Server, wait_until
-
-from faults.models import Start
+from harness.server import Serve, Server, wait_until
 
 APP = """
 import os
@@ -105,7 +103,7 @@ def test_an_app_that_ends_its_process_at_import_ends_the_run(tmp_path: Path, end
     assert server.tree() == [server.pid]
 
 
-def test_workers_that_die_young_come_back_with_growing_delays(serve: Start, tmp_path: Path) -> None:
+def test_workers_that_die_young_come_back_with_growing_delays(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(APP)
     topology = {"app": {"wsgi": "shop:application"}, "pool": {"size": 1}}
     server = serve(topology, path=tmp_path)
@@ -119,7 +117,7 @@ def test_workers_that_die_young_come_back_with_growing_delays(serve: Start, tmp_
     assert server.stop() == 0
 
 
-def test_a_stop_does_not_wait_for_a_delayed_restart(serve: Start, tmp_path: Path) -> None:
+def test_a_stop_does_not_wait_for_a_delayed_restart(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(APP)
     topology = {"app": {"wsgi": "shop:application"}, "pool": {"size": 2}}
     server = serve(topology, path=tmp_path)
@@ -194,7 +192,7 @@ def test_a_port_that_is_in_use_is_named_and_nothing_is_started(tmp_path: Path, o
     [("os._exit(9)", "exited with status 9"), ("raise RuntimeError('spoilt')", "failed before it was ready")],
 )
 def test_a_worker_that_cannot_start_again_is_tried_later_and_later(
-    serve: Start, tmp_path: Path, ending: str, says: str
+    serve: Serve, tmp_path: Path, ending: str, says: str
 ) -> None:
     (tmp_path / "shop.py").write_text(POISONED.format(ending=ending))
     topology = {"app": {"wsgi": "shop:application"}, "pool": {"size": 2}}

@@ -19,10 +19,10 @@ import pytest
 import yaml
 from harness.client import Client, Response, clients, get
 from harness.machine import within
-from harness.server import PATIENCE, ROOT, alive, wait_until
+from harness.server import PATIENCE, ROOT, Serve, alive, wait_until
 
 from faults.hammer import Hammer
-from faults.models import ALL, FEW, Start, begin, busy, models
+from faults.models import ALL, FEW, begin, busy, models
 
 SIZE = 4
 IN_HAND = 24
@@ -45,7 +45,7 @@ def read_all(waiting: list[Client]) -> list[object]:
 
 
 @models()
-def test_a_stop_answers_everything_in_hand(serve: Start, name: str) -> None:
+def test_a_stop_answers_everything_in_hand(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, IN_HAND, timeout=within(IN_HAND * SECONDS + 2)) as waiting:
         for client in waiting:
@@ -58,7 +58,7 @@ def test_a_stop_answers_everything_in_hand(serve: Start, name: str) -> None:
 
 
 @models()
-def test_a_stop_answers_those_who_connected_before_and_asked_just_after(serve: Start, name: str) -> None:
+def test_a_stop_answers_those_who_connected_before_and_asked_just_after(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, IN_HAND, timeout=within(IN_HAND * SECONDS + 2)) as waiting:
         for client in waiting[::2]:
@@ -72,7 +72,7 @@ def test_a_stop_answers_those_who_connected_before_and_asked_just_after(serve: S
 
 
 @models()
-def test_a_stop_does_not_wait_for_idle_connections(serve: Start, name: str) -> None:
+def test_a_stop_does_not_wait_for_idle_connections(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, 16) as idle:
         for client in idle:
@@ -85,7 +85,7 @@ def test_a_stop_does_not_wait_for_idle_connections(serve: Start, name: str) -> N
 
 
 @models(always=FEW)
-def test_a_stop_waits_a_moment_for_those_who_never_asked(serve: Start, name: str) -> None:
+def test_a_stop_waits_a_moment_for_those_who_never_asked(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, 4) as silent:
         started = time.monotonic()
@@ -96,7 +96,7 @@ def test_a_stop_waits_a_moment_for_those_who_never_asked(serve: Start, name: str
 
 
 @models()
-def test_a_stop_answers_the_pipelined_and_those_who_upload(serve: Start, name: str) -> None:
+def test_a_stop_answers_the_pipelined_and_those_who_upload(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with Client(server.port) as pipelined, Client(server.port) as upload:
         pipelined.send(b"GET /sleep?seconds=0.1 HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
@@ -144,7 +144,7 @@ def application(environ, start_response):
 """
 
 
-def test_a_stop_between_two_pipelined_requests_ends_neither(serve: Start, tmp_path: Path) -> None:
+def test_a_stop_between_two_pipelined_requests_ends_neither(serve: Serve, tmp_path: Path) -> None:
     # The worker thread has cleared the ticket, and the front hears of the stop before it hears of that.
     (tmp_path / "on_its_way_back.py").write_text(ON_ITS_WAY_BACK)
     topology = ALL["hshr-threads"].topology(1, app={"wsgi": "on_its_way_back:application"})
@@ -159,7 +159,7 @@ def test_a_stop_between_two_pipelined_requests_ends_neither(serve: Start, tmp_pa
 
 
 @models(always=FEW)
-def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Start, name: str) -> None:
+def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with Client(server.port) as client:
         client.ask("/bytes?count=20000000")
@@ -172,7 +172,7 @@ def test_a_stop_sends_all_of_a_large_answer_to_a_slow_reader(serve: Start, name:
 
 @models(always=FEW)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_second_signal_ends_everything_at_once(serve: Start, name: str, number: signal.Signals, code: int) -> None:
+def test_a_second_signal_ends_everything_at_once(serve: Serve, name: str, number: signal.Signals, code: int) -> None:
     _, server = begin(serve, name, SIZE)
     with busy(server.port, 20) as client:
         server.wait_until_busy()
@@ -189,7 +189,7 @@ def test_a_second_signal_ends_everything_at_once(serve: Start, name: str, number
 
 
 @pytest.mark.parametrize("name", ["hshr-processes", "hshr-threads", "lf-threads", "lf-processes"])
-def test_a_stop_ends_by_force_when_the_time_to_drain_is_over(serve: Start, name: str) -> None:
+def test_a_stop_ends_by_force_when_the_time_to_drain_is_over(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE, timeouts={"drain": "1500ms"})
     with busy(server.port, 20):
         server.wait_until_busy()
@@ -271,7 +271,7 @@ def test_ctrl_c_at_a_terminal_drains_and_a_second_one_ends_it(tmp_path: Path, na
 
 
 @models()
-def test_a_stop_comes_to_an_end_while_newcomers_knock(serve: Start, name: str) -> None:
+def test_a_stop_comes_to_an_end_while_newcomers_knock(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with Hammer(server.port) as hammer:
         server.signal()
@@ -282,7 +282,7 @@ def test_a_stop_comes_to_an_end_while_newcomers_knock(serve: Start, name: str) -
 
 
 @models()
-def test_connections_that_ask_a_tenth_of_a_second_after_the_signal_are_answered(serve: Start, name: str) -> None:
+def test_connections_that_ask_a_tenth_of_a_second_after_the_signal_are_answered(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     with clients(server.port, 24) as waiting:
         server.signal()
@@ -298,7 +298,7 @@ def test_connections_that_ask_a_tenth_of_a_second_after_the_signal_are_answered(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @models()
 def test_a_signal_to_every_process_at_once_drains_as_one_to_the_first(
-    serve: Start, name: str, number: signal.Signals
+    serve: Serve, name: str, number: signal.Signals
 ) -> None:
     """As systemd signals a unit, and a terminal its foreground group."""
     _, server = begin(serve, name)
@@ -319,7 +319,7 @@ def test_a_signal_to_every_process_at_once_drains_as_one_to_the_first(
 @models(always=("hshr-processes", "hshr-threads", "hsha-front-processes", "hsha-worker-processes", "lf-threads"))
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_newcomers_are_refused_at_once_while_a_request_is_still_answered(
-    serve: Start, name: str, kind: str, request: pytest.FixtureRequest
+    serve: Serve, name: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
     """Not let into a queue that nobody will look at, and not left without an answer to their SYN."""
     if kind == "unix" and name == "reuse-port":
@@ -354,7 +354,7 @@ def refused(family: socket.AddressFamily, address: object) -> bool:
 
 
 @models()
-def test_nobody_who_gets_a_connection_during_a_stop_is_reset(serve: Start, name: str) -> None:
+def test_nobody_who_gets_a_connection_during_a_stop_is_reset(serve: Serve, name: str) -> None:
     """Whoever comes is answered or refused, at whatever moment."""
     _, server = begin(serve, name, 2)
     ends: list[object] = []
@@ -386,7 +386,7 @@ def test_nobody_who_gets_a_connection_during_a_stop_is_reset(serve: Start, name:
 
 
 @models(always=("hshr-processes", "hshr-threads", "hsha-front-processes", "lf-threads"))
-def test_a_stop_does_not_wait_for_clients_to_the_end(serve: Start, name: str) -> None:
+def test_a_stop_does_not_wait_for_clients_to_the_end(serve: Serve, name: str) -> None:
     """A client that sends its request drop by drop, or reads nothing, does not decide how the server ends."""
     _, server = begin(serve, name, 2, timeouts={"drain": "4s", "head": "10m", "idle": "10m", "write": "10m"})
     with Client(server.port) as head, Client(server.port) as body, Client(server.port) as deaf:
@@ -404,7 +404,7 @@ def test_a_stop_does_not_wait_for_clients_to_the_end(serve: Start, name: str) ->
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU"])
-def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve: Start, name: str) -> None:
+def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve: Serve, name: str) -> None:
     number = signal.Signals[name]
     if signal.getsignal(number) == signal.SIG_IGN:
         pytest.skip("whoever started the tests has it ignored, as nohup does, and so have the servers")
@@ -423,13 +423,13 @@ def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve:
 
 
 @pytest.mark.parametrize("kind", ["hsha-front-processes", "lf-threads", "thread-per-connection"])
-def test_a_conversation_that_its_client_keeps_open_ends_before_the_time_is_over(serve: Start, kind: str) -> None:
+def test_a_conversation_that_its_client_keeps_open_ends_before_the_time_is_over(serve: Serve, kind: str) -> None:
     """Its function finds the client gone, and everything that it has begun comes to its end."""
     topology: dict[str, object] = {"app": {"stream": "patching:stream"}, "timeouts": {"drain": 3}}
     topology["pool"] = {"kind": kind} if kind not in ALL else {"kind": ALL[kind].kind, "size": 2}
     if kind in ALL:
         topology["ownership"] = ALL[kind].ownership
-    server = serve(topology, path=Path(__file__).parent / "apps", environment={"PATCH": ""})
+    server = serve(topology, environment={"PATCH": ""})
     with Client(server.port) as client:
         client.send(b"line\n")
         assert client.line() == b"line\n"

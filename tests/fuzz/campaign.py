@@ -13,7 +13,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from harness.machine import within
-from harness.server import PATIENCE, Server
+from harness.server import PATIENCE, Serve
 
 from fuzz import http1, http2, plain, proxy, tls, websocket
 from fuzz.driver import Attempt, Door, drive
@@ -36,7 +36,6 @@ MAKERS: dict[str, Callable[[Random], Sequence]] = {
 TIMES = {"websocket": 5, "lines": 2, "frames": 2}  # spoken by fewer servers than the others
 DOORS = {"tls": tls.make, "proxy": proxy.make}
 KNOWN = {"http2": http2.known, "websocket": websocket.known}
-Start = Callable[..., Server]
 Work = tuple[Sequence, Door]
 
 
@@ -83,7 +82,7 @@ class Result:
 
 
 @contextlib.contextmanager
-def running(target: Target, start: Start) -> Iterator[Oracle]:
+def running(target: Target, start: Serve) -> Iterator[Oracle]:
     """A server of this target, and its oracle."""
     with TemporaryDirectory(prefix="pf") as made, TemporaryDirectory(prefix="pr") as runtime:
         folder = Path(made)
@@ -101,7 +100,7 @@ def running(target: Target, start: Start) -> Iterator[Oracle]:
                 server.kill_all()
 
 
-def fuzz(target: Target, start: Start, count: int) -> Result:
+def fuzz(target: Target, start: Serve, count: int) -> Result:
     """So many sequences of each kind. ``found`` is empty where everything held, the drain at the end included."""
     result = Result()
     try:
@@ -112,7 +111,7 @@ def fuzz(target: Target, start: Start, count: int) -> Result:
     return result
 
 
-def _fuzz(oracle: Oracle, start: Start, count: int, result: Result) -> None:
+def _fuzz(oracle: Oracle, start: Serve, count: int, result: Result) -> None:
     target = oracle.target
     for first in range(0, count, BATCH):
         size = min(BATCH, count - first)
@@ -141,7 +140,7 @@ def complaint(attempt: Attempt) -> str:
     return f"{attempt.complaint}\nat {attempt.door}\n{attempt.sequence.shown()}"
 
 
-def narrowed(target: Target, start: Start, first: int, size: int) -> str:
+def narrowed(target: Target, start: Serve, first: int, size: int) -> str:
     """The sequence of a batch that breaks a server alone, as Python."""
     with contextlib.suppress(Broken), running(target, start) as oracle:
         for number, (made, door) in enumerate(works(target, oracle.doors, first, size)):

@@ -13,7 +13,7 @@ import trustme
 
 from fuzz import proxy
 from fuzz.driver import Door
-from poolctl.assembly.fitting.combination import ASYNC, SERVICES, Combination, complete
+from poolctl.assembly.fitting.combination import AFFINITIES, ASYNC, DISPATCHES, SERVICES, Combination, complete
 from poolctl.assembly.fitting.rules import combinations, fits
 
 APPS: dict[str, Any] = {
@@ -110,17 +110,13 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def by_default(combination: Combination) -> bool:
-    """Whether dispatch and affinity are what they would be if the file left them out."""
-    return complete(replace(combination, dispatch=None, affinity=None)) == combination
-
-
-TARGETS = {
-    str(target): target
-    for each in combinations(SERVICES.values())
-    if by_default(each) and not fits(each)
-    for target in [Target(each)]
+# The first affinity and dispatch of each shape stand for all of them.
+SHAPES = {
+    complete(replace(each, dispatch=None, affinity=None))
+    for each in combinations(SERVICES.values(), affinities=AFFINITIES[:1])
+    if each.dispatch in (None, DISPATCHES[0])
 }
+TARGETS = {str(target): target for each in sorted(SHAPES, key=repr) if not fits(each) for target in [Target(each)]}
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from harness.server import Server
+from harness.server import Serve, Server
 
 from fuzz import campaign, oracle
 from fuzz.campaign import MAKERS, fuzz, sequence
@@ -25,9 +23,7 @@ FOUND = {
 @pytest.mark.parametrize(
     "harm", [pytest.param(harm, marks=pytest.mark.fuzz if harm in ("spin", "traceback") else ()) for harm in FOUND]
 )
-def test_a_server_that_is_harmed_is_found_out(
-    launch: Callable[..., Server], harm: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_harmed_is_found_out(serve: Serve, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(APPS, "wsgi", {"wsgi": "harmed:wsgi"})
     monkeypatch.setenv("HARM", harm)
     monkeypatch.setattr(oracle, "SETTLING", 0.3)
@@ -35,7 +31,7 @@ def test_a_server_that_is_harmed_is_found_out(
 
     def start(topology: dict[str, object], **options: object) -> Server:
         topology["environment"] = {"HARM": harm}
-        return launch(topology, **options)
+        return serve(topology, **options)
 
     result = fuzz(TARGETS["wsgi-process-leader+followers-kernel"], start, 8)
     assert FOUND[harm] in "\n".join(result.found)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
-from harness.server import Server
+from harness.server import Serve
 
 from fuzz.campaign import SEED, fuzz
 from fuzz.targets import TARGETS
@@ -47,14 +47,14 @@ def test_every_word_is_in_the_short_form() -> None:
 
 
 @pytest.mark.parametrize("name", ALWAYS)
-def test_nothing_from_outside_harms_a_server(launch: Callable[..., Server], name: str) -> None:
-    result = fuzz(TARGETS[name], launch, SHORT)
+def test_nothing_from_outside_harms_a_server(serve: Serve, name: str) -> None:
+    result = fuzz(TARGETS[name], serve, SHORT)
     assert not result.found, "\n\n".join([f"{len(result.found)} found with seed {SEED}", *result.found])
 
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", TARGETS)
-def test_nothing_from_outside_harms_any_server(launch: Callable[..., Server], name: str) -> None:
-    result = fuzz(TARGETS[name], launch, LONG)
+def test_nothing_from_outside_harms_any_server(serve: Serve, name: str) -> None:
+    result = fuzz(TARGETS[name], serve, LONG)
     print(f"{name}: {result.done} sequences")  # noqa: T201  # with -s: how many there were
     assert not result.found, "\n\n".join([f"{len(result.found)} found with seed {SEED}", *result.found])

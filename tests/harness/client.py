@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -47,6 +48,11 @@ class Client:
         self._file.close()
         self.sock.close()
 
+    def reset(self) -> None:
+        """Close with a reset instead of an orderly end (SO_LINGER, socket(7))."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
@@ -77,10 +83,12 @@ class Client:
         if head or response.status in (204, 304) or response.status < 200:
             return response
         if response.headers.get("transfer-encoding") == "chunked":
+            chunks = []
             while size := int(self._line(), 16):
-                response.body += self._exactly(size)
+                chunks.append(self._exactly(size))
                 self._line()
             self._line()
+            response.body = b"".join(chunks)
         elif "content-length" in response.headers:
             response.body = self._exactly(int(response.headers["content-length"]))
         else:

@@ -1,27 +1,30 @@
-"""`poolctl run` without the start of an interpreter, for tests that start hundreds of servers.
+"""poolctl without the start of an interpreter, for tests that start hundreds of servers and commands.
 
     test --- request, stderr, status ---> launcher: has everything imported, no threads
-                                             +-- runner: waits, and tells the pid and the exit code
-                                                    +-- the server: the same command line, a real process tree
+                                             +-- runner: waits, and reports the pid and the exit code
+                                                    +-- the command: the same words, a real process tree
 
-The server differs from one that was typed only in how its first process came to be.
+A command differs from a typed one only in how its first process came to be: it has not read the variables that
+Python reads when it starts. One launcher serves all tests of a process.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from harness.server import PATIENCE, ROOT, Server
 
@@ -29,9 +32,9 @@ REQUEST = 65536  # bytes, at the most
 
 
 class Launched:
-    """One server's first process, with the interface of a subprocess.Popen."""
+    """The first process of a command, with the interface of a subprocess.Popen."""
 
-    def __init__(self, stderr: IO[str], status: IO[bytes]) -> None:
+    def __init__(self, status: IO[bytes], stderr: IO[str] | None = None) -> None:
         self.stderr = stderr
         self.returncode: int | None = None
         self._status = status
@@ -74,33 +77,35 @@ class Launcher:
             )
 
     def start(self, words: list[str], environment: Mapping[str, str], folder: Path) -> Launched:
+        """A command that runs until it is stopped, with these variables alone; what it writes to stderr can be read."""
         stderr, stderr_writer = os.pipe()
-        status, status_writer = os.pipe()
-        request = {"words": words, "environment": dict(environment), "folder": str(folder)}
         try:
-            socket.send_fds(self._sock, [json.dumps(request).encode()], [stderr_writer, status_writer])
+            status = self._ask(words, environment, folder, stderr_writer)
         finally:
             os.close(stderr_writer)
-            os.close(status_writer)
-        return Launched(open(stderr, errors="replace"), open(status, "rb", buffering=0))
+        return Launched(status, open(stderr, errors="replace"))
 
     def run(self, words: list[str], environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
         """A command that ends by itself."""
         with tempfile.TemporaryFile("w+", errors="replace") as stdout, tempfile.TemporaryFile("w+") as stderr:
-            status, status_writer = os.pipe()
-            request = {"words": words, "environment": dict(environment), "folder": str(folder)}
-            try:
-                fds = [stderr.fileno(), status_writer, stdout.fileno()]
-                socket.send_fds(self._sock, [json.dumps(request).encode()], fds)
-            finally:
-                os.close(status_writer)
-            with open(status, "rb", buffering=0) as told:
-                told.readline()  # the pid
-                assert select.select([told], [], [], PATIENCE)[0], words
-                code = int(told.readline())
+            code = Launched(self._ask(words, environment, folder, stderr.fileno(), stdout.fileno())).wait(PATIENCE)
             stdout.seek(0)
             stderr.seek(0)
             return subprocess.CompletedProcess(words, code, stdout.read(), stderr.read())
+
+    def show(self, words: list[str], environment: Mapping[str, str], folder: Path, terminal: int) -> Launched:
+        """A command that writes to this terminal."""
+        return Launched(self._ask(words, environment, folder, terminal, terminal))
+
+    def _ask(self, words: list[str], environment: Mapping[str, str], folder: Path, *outputs: int) -> IO[bytes]:
+        """Send a request; where its runner reports from."""
+        status, status_writer = os.pipe()
+        request = {"words": words, "environment": dict(environment), "folder": str(folder)}
+        try:
+            socket.send_fds(self._sock, [json.dumps(request).encode()], [status_writer, *outputs])
+        finally:
+            os.close(status_writer)
+        return open(status, "rb", buffering=0)
 
     def close(self) -> None:
         self._sock.close()
@@ -108,25 +113,19 @@ class Launcher:
 
 
 class LaunchedServer(Server):
-    """A server that a launcher starts."""
-
-    def __init__(self, launcher: Launcher, topology: Any, folder: Path, **options: Any) -> None:
-        self._launcher = launcher
-        super().__init__(topology, folder, **options)
+    """A server that the launcher starts."""
 
     def _start(self, words: list[str], environment: Mapping[str, str], folder: Path, prefix: tuple[str, ...]) -> Any:
         assert not prefix  # there is no command that it could stand before
-        return self._launcher.start(words, environment, folder)
+        return launcher().start(words, {**os.environ, **environment}, folder)
 
 
-@contextlib.contextmanager
-def launcher() -> Iterator[Launcher]:
-    """A launcher, for as long as it is needed."""
+@functools.cache
+def launcher() -> Launcher:
+    """The launcher of this process, which ends with it."""
     made = Launcher()
-    try:
-        yield made
-    finally:
-        made.close()
+    atexit.register(made.close)
+    return made
 
 
 # In the launcher's process
@@ -135,12 +134,14 @@ def launcher() -> Iterator[Launcher]:
 def launch(control: int) -> None:
     """Start what is asked for, until the other end is closed."""
     _import()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a runner ended
     with socket.socket(fileno=control) as sock:
         while True:
             request, fds, _, _ = socket.recv_fds(sock, REQUEST, 3)
             if not request:
                 return
+            with contextlib.suppress(ChildProcessError):  # there is none
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass  # so that what all of them used is part of what the tests used
             if os.fork() == 0:
                 _run(sock, json.loads(request), *fds)
             for fd in fds:
@@ -170,22 +171,22 @@ def _import() -> None:
     gc.freeze()
 
 
-def _run(control: socket.socket, request: dict[str, Any], stderr: int, status: int, stdout: int = -1) -> None:
-    """The runner: fork the server, tell its pid, then its exit code."""
+def _run(control: socket.socket, request: dict[str, Any], status: int, stderr: int, stdout: int = -1) -> None:
+    """The runner: fork the command, report its pid, then its exit code."""
     control.close()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
         os.close(status)
-        _serve(request, stderr, stdout)
-    os.close(stderr)
+        _command(request, stderr, stdout)
+    for fd in filter(lambda fd: fd >= 0, (stderr, stdout)):
+        os.close(fd)
     os.write(status, b"%d\n" % pid)
     _, ended = os.waitpid(pid, 0)
     os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
     os._exit(0)
 
 
-def _serve(request: dict[str, Any], stderr: int, stdout: int) -> None:
+def _command(request: dict[str, Any], stderr: int, stdout: int) -> None:
     from poolctl.cli.main import main
 
     for number, given in ((2, stderr), (1, stdout)):
@@ -193,7 +194,10 @@ def _serve(request: dict[str, Any], stderr: int, stdout: int) -> None:
             os.dup2(given, number)
             os.close(given)
     os.chdir(request["folder"])
+    os.environ.clear()
     os.environ.update(request["environment"])
+    sys.stdout = _stream(1, "strict")
+    sys.stderr = _stream(2, "backslashreplace")
     sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["poolctl", *request["words"]]
     code: Any = 1
@@ -202,6 +206,17 @@ def _serve(request: dict[str, Any], stderr: int, stdout: int) -> None:
         code = 0
     except SystemExit as leaving:
         code = leaving.code
+    except BaseException:  # noqa: BLE001  # printed as the interpreter would
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 1)
+
+
+def _stream(fd: int, errors: str) -> TextIO:
+    """A standard stream as Python makes it when it starts."""
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+    stream = open(fd, "w", encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115  # it is used to the end
+    stream.reconfigure(line_buffering=fd == 2 or stream.isatty())
+    return stream

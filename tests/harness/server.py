@@ -23,6 +23,7 @@ from harness.machine import PATIENCE
 from poolctl.supervision import control
 
 ROOT = Path(__file__).parents[2]
+Serve = Callable[..., "Server"]  # what the fixtures that start servers give
 SERVES = re.compile(r"serves on (.*?): ")
 PORT = re.compile(r"://\S*?:(\d+)")
 

@@ -1,4 +1,4 @@
-"""A command of poolctl as somebody sees it who types it into a terminal."""
+"""A command of poolctl as it looks in a terminal."""
 
 from __future__ import annotations
 
@@ -7,42 +7,37 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from pathlib import Path
 
+from harness.launcher import launcher
 from harness.machine import PATIENCE
 from harness.server import ROOT
 
 ROWS = 50
 
 
-def typed(*words: str, cwd: Path, columns: int = 80, **environment: str) -> tuple[int, str]:
+def in_terminal(*words: str, cwd: Path, columns: int = 80, **environment: str) -> tuple[int, str]:
     """The exit code, and all that the terminal was sent, with its colours. It says how wide it is by itself, as
     terminals do: COLUMNS is not set."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
     kept |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
-    command = [sys.executable, "-m", "poolctl", *words]
-    with subprocess.Popen(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=kept | environment
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                more = os.read(ours, 65536)
-            except OSError:  # EIO: the other end has closed
-                break
-            if not more:
-                break
-            shown += more
-        os.close(ours)
-        code = process.wait(PATIENCE)
-    return code, shown.decode().replace("\r\n", "\n")
+    process = launcher().show([*words], kept | environment, cwd, theirs)
+    os.close(theirs)
+    sent = b""
+    while True:
+        try:
+            more = os.read(ours, 65536)
+        except OSError:  # EIO: the other end has closed
+            break
+        if not more:
+            break
+        sent += more
+    os.close(ours)
+    return process.wait(PATIENCE), sent.decode().replace("\r\n", "\n")
 
 
-def without_colours(shown: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+def without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

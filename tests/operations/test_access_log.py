@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import httpx
 import pytest
 from harness.client import Client
 from harness.machine import PATIENCE
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
 APP = """
 import os, time
@@ -43,7 +42,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def logged(serve: Callable[..., Server], tmp_path: Path) -> Callable[..., Server]:
+def logged(serve: Serve, tmp_path: Path) -> Serve:
     (tmp_path / "logged_app.py").write_text(APP)
 
     def start(form: str = '%h "%r" %s %b', tracebacks: bool = False, **more: Any) -> Server:
@@ -70,7 +69,7 @@ def ask(port: int, *targets: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_writes_a_line_for_each_request(logged: Callable[..., Server], tmp_path: Path, model: str) -> None:
+def test_every_model_writes_a_line_for_each_request(logged: Serve, tmp_path: Path, model: str) -> None:
     server = logged(tracebacks=True, **MODELS[model])
     ask(server.port, "/a", '/b?"=\\', "/chunks")
     ask(server.port, "/raise")
@@ -90,7 +89,7 @@ def test_every_model_writes_a_line_for_each_request(logged: Callable[..., Server
     assert server.stop() == 0
 
 
-def test_lines_can_name_the_worker(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_lines_can_name_the_worker(logged: Serve, tmp_path: Path) -> None:
     server = logged("%{worker}P %P", ownership="reuse-port", pool={"size": 1, "threads": 2})
     ask(server.port, "/")
     worker, pid = lines(tmp_path, 1)[0].split()
@@ -98,7 +97,7 @@ def test_lines_can_name_the_worker(logged: Callable[..., Server], tmp_path: Path
     assert int(pid) in server.pids("worker")
 
 
-def test_json_and_its_duration(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_json_and_its_duration(logged: Serve, tmp_path: Path) -> None:
     server = logged("json", ownership="reuse-port", pool={"size": 1})
     ask(server.port, "/sleep")
     found = json.loads(lines(tmp_path, 1)[0])
@@ -107,7 +106,7 @@ def test_json_and_its_duration(logged: Callable[..., Server], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("model", ["lent, processes", "lent, threads", "handed over", "a process for each"])
-def test_the_file_is_reopened(logged: Callable[..., Server], tmp_path: Path, model: str) -> None:
+def test_the_file_is_reopened(logged: Serve, tmp_path: Path, model: str) -> None:
     server = logged(**MODELS[model])
     ask(server.port, "/before")
     assert len(lines(tmp_path, 1)) == 1
@@ -132,7 +131,7 @@ def _holds(pid: int, path: Path) -> bool:
     return str(path) in files
 
 
-def test_lines_of_processes_do_not_mix(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_lines_of_processes_do_not_mix(logged: Serve, tmp_path: Path) -> None:
     server = logged("%r %{X}i", ownership="half-sync/half-async", pool={"size": 3})
     clients = [Client(server.port) for _ in range(6)]
     for number in range(100):
@@ -146,7 +145,7 @@ def test_lines_of_processes_do_not_mix(logged: Callable[..., Server], tmp_path: 
         client.close()
 
 
-def test_requests_that_never_reach_the_app(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_requests_that_never_reach_the_app(logged: Serve, tmp_path: Path) -> None:
     server = logged('%s "%r"', pool={"size": 1}, timeouts={"head": "1s"}, limits={"connections": 1})
     with Client(server.port) as client:
         client.send(b"GET / HTTP/1.1\r\nX: " + b"y" * 40000)
@@ -167,7 +166,7 @@ def test_requests_that_never_reach_the_app(logged: Callable[..., Server], tmp_pa
     assert lines(tmp_path, 5)[3:] == ['400 "-"', '413 "POST /large HTTP/1.1"']
 
 
-def test_requests_whose_worker_died(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_requests_whose_worker_died(logged: Serve, tmp_path: Path) -> None:
     """A request that was lost with its worker, and one that took too long."""
     server = logged('%s "%r"', app="demo", pool={"size": 1}, timeouts={"request": "500ms"})
     with Client(server.port) as client:
@@ -181,7 +180,7 @@ def test_requests_whose_worker_died(logged: Callable[..., Server], tmp_path: Pat
     assert lines(tmp_path, 2)[1][3:] == ' "GET /sleep?seconds=29 HTTP/1.1"'
 
 
-def test_a_dead_workers_client(logged: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_dead_workers_client(logged: Serve, tmp_path: Path) -> None:
     server = logged("%s", pool={"size": 1})
     with Client(server.port) as client:
         client.ask("/")
@@ -191,7 +190,7 @@ def test_a_dead_workers_client(logged: Callable[..., Server], tmp_path: Path) ->
     assert lines(tmp_path, 2) == ["201", "502"]
 
 
-def test_a_full_disk_costs_no_request(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_full_disk_costs_no_request(serve: Serve, tmp_path: Path) -> None:
     server = serve({"app": "demo", "pool": {"size": 1}, "access_log": {"to": "/dev/full"}})
     with Client(server.port) as client:
         for _ in range(3):
@@ -206,7 +205,7 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
         assert "access_log: /none/access.log cannot be opened: there is no folder /none" in server.log
 
 
-def test_sigusr1_without_a_log_file(serve: Callable[..., Server]) -> None:
+def test_sigusr1_without_a_log_file(serve: Serve) -> None:
     server = serve({"app": "demo", "pool": {"size": 1}})
     server.signal(signal.SIGUSR1)
     server.wait_for_log("SIGUSR1 ignored: there is no log file")
@@ -216,7 +215,7 @@ def test_sigusr1_without_a_log_file(serve: Callable[..., Server]) -> None:
     assert server.stop() == 0
 
 
-def test_lines_have_forwarded_clients(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_lines_have_forwarded_clients(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "seen.py").write_text(
         "def app(environ, start):\n"
         "    names = ('REMOTE_ADDR', 'wsgi.url_scheme', 'HTTP_HOST', 'SERVER_PORT')\n"
@@ -238,7 +237,7 @@ def test_lines_have_forwarded_clients(serve: Callable[..., Server], tmp_path: Pa
     assert lines(tmp_path, 2) == ["192.0.2.7", "127.0.0.2"]
 
 
-def test_over_http2_each_stream_has_its_line_and_its_client(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_over_http2_each_stream_has_its_line_and_its_client(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "logged_app.py").write_text(APP)
     server = serve(
         {
@@ -264,7 +263,7 @@ def test_over_http2_each_stream_has_its_line_and_its_client(serve: Callable[...,
     ]
 
 
-def test_an_asynchronous_app(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_an_asynchronous_app(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "awaited.py").write_text(
         "async def app(scope, receive, send):\n"
         "    if scope['type'] == 'lifespan':\n"

@@ -10,15 +10,13 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client
 from harness.machine import PATIENCE, within
-from harness.server import Server, title, wait_until
+from harness.server import Serve, Server, title, wait_until
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime.system.identity import Identity
@@ -42,13 +40,10 @@ def app(environ, start_response):
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that every user can enter, unlike those of pytest."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name)
-        path.chmod(0o755)
-        (path / "host_app.py").write_text(APP)
-        yield path
+def host_folder(open_folder: Path) -> Path:
+    """With the app."""
+    (open_folder / "host_app.py").write_text(APP)
+    return open_folder
 
 
 def told(port: int) -> dict[str, Any]:
@@ -66,14 +61,14 @@ def status(pid: int, key: str) -> list[str]:
 @as_root
 @pytest.mark.parametrize("preload", [False, True])
 @pytest.mark.parametrize("kind", ["process", "thread"])
-def test_mold_and_roles_run_as_the_user(serve: Callable[..., Server], folder: Path, kind: str, preload: bool) -> None:
-    topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "umask": "0027", "directory": str(folder)}
+def test_mold_and_roles_run_as_the_user(serve: Serve, host_folder: Path, kind: str, preload: bool) -> None:
+    topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "umask": "0027", "directory": str(host_folder)}
     server = serve({**topology, "environment": {"SHOP": "open"}, "pool": {"kind": kind, "size": 1}, "preload": preload})
     found = told(server.port)
     assert found["users"] == [NOBODY.pw_uid] * 3
     assert found["groups"] == [NOBODY.pw_gid] * 3
     assert found["more"] == sorted(os.getgrouplist("nobody", NOBODY.pw_gid))
-    assert (found["mask"], found["folder"], found["shop"]) == (0o27, str(folder), "open")
+    assert (found["mask"], found["folder"], found["shop"]) == (0o27, str(host_folder), "open")
     assert (found["home"], found["user"]) == (NOBODY.pw_dir, "nobody")
     for pid in server.tree():
         expected = os.geteuid() if "supervisor" in title(pid) else NOBODY.pw_uid
@@ -86,8 +81,8 @@ def test_mold_and_roles_run_as_the_user(serve: Callable[..., Server], folder: Pa
 
 
 @as_root
-def test_numbers_and_a_group_alone(serve: Callable[..., Server], folder: Path) -> None:
-    base = {"app": {"wsgi": "host_app:app"}, "directory": str(folder), "pool": {"size": 1}}
+def test_numbers_and_a_group_alone(serve: Serve, host_folder: Path) -> None:
+    base = {"app": {"wsgi": "host_app:app"}, "directory": str(host_folder), "pool": {"size": 1}}
     found = told(serve({**base, "user": 4711, "group": 4712}).port)
     assert (found["users"], found["groups"], found["more"]) == ([4711] * 3, [4712] * 3, [4712])
     found = told(serve({**base, "group": NOBODY.pw_gid}).port)
@@ -95,14 +90,14 @@ def test_numbers_and_a_group_alone(serve: Callable[..., Server], folder: Path) -
 
 
 @as_root
-def test_a_log_belongs_to_the_user_also_after_a_rotation(serve: Callable[..., Server], folder: Path) -> None:
-    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
-    log = folder / "access.log"
-    topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "directory": str(folder), "pool": {"size": 1}}
+def test_a_log_belongs_to_the_user_also_after_a_rotation(serve: Serve, host_folder: Path) -> None:
+    os.chown(host_folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    log = host_folder / "access.log"
+    topology = {"app": {"wsgi": "host_app:app"}, "user": "nobody", "directory": str(host_folder), "pool": {"size": 1}}
     server = serve({**topology, "access_log": {"format": "%s", "to": str(log)}})
     told(server.port)
     wait_until(lambda: log.read_text() == "200\n", "the first line")  # it is written after the answer
-    log.rename(folder / "old.log")
+    log.rename(host_folder / "old.log")
     server.signal(signal.SIGUSR1)
 
     def opened() -> bool:
@@ -117,15 +112,15 @@ def test_a_log_belongs_to_the_user_also_after_a_rotation(serve: Callable[..., Se
 
 
 @as_root
-def test_a_log_is_opened_with_the_rights_of_the_user(folder: Path) -> None:
-    secret = folder / "secret"
+def test_a_log_is_opened_with_the_rights_of_the_user(host_folder: Path) -> None:
+    secret = host_folder / "secret"
     secret.touch(mode=0o600)
-    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
-    (folder / "access.log").symlink_to(secret)  # as the user could do it
-    topology = {"app": "demo", "user": "nobody", "access_log": {"to": str(folder / "access.log")}}
-    with Server(topology, folder) as server:
+    os.chown(host_folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    (host_folder / "access.log").symlink_to(secret)  # as the user could do it
+    topology = {"app": "demo", "user": "nobody", "access_log": {"to": str(host_folder / "access.log")}}
+    with Server(topology, host_folder) as server:
         assert server.wait() == 1
-        assert f"access_log: {folder}/access.log cannot be opened as user nobody: Permission denied" in server.log
+        assert f"access_log: {host_folder}/access.log cannot be opened as user nobody: Permission denied" in server.log
     assert (secret.stat().st_uid, secret.read_text()) == (0, "")
 
 
@@ -178,20 +173,20 @@ def test_users_other_than_root_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @as_root
-def test_a_process_that_is_not_root(folder: Path) -> None:
+def test_a_process_that_is_not_root(host_folder: Path) -> None:
     prefix = ("setpriv", "--reuid=nobody", f"--regid={NOBODY.pw_gid}", "--clear-groups")
     tried = subprocess.run(
         [*prefix, sys.executable, "-c", "import poolctl"], check=False, capture_output=True, timeout=within(30)
     )
     if tried.returncode:
         pytest.skip("nobody may not run this interpreter")
-    with Server({"app": "demo", "user": "root"}, folder, prefix=prefix) as server:
+    with Server({"app": "demo", "user": "root"}, host_folder, prefix=prefix) as server:
         assert server.wait() == 1
         assert "user: only root may become user root" in server.log
 
 
 @pytest.mark.parametrize("mode", ["0600", "666", "0660"])
-def test_the_file_of_a_unix_socket(serve: Callable[..., Server], tmp_path: Path, mode: str) -> None:
+def test_the_file_of_a_unix_socket(serve: Serve, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "s.sock"
     entry = {"at": f"unix://{path}", "mode": mode, "group": os.getgid()}
     if os.geteuid() == 0:
@@ -208,7 +203,7 @@ def test_the_file_of_a_unix_socket(serve: Callable[..., Server], tmp_path: Path,
         assert sock.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_the_pid_file_of_a_server(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_the_pid_file_of_a_server(serve: Serve, tmp_path: Path) -> None:
     topology = {"app": "demo", "pool": {"size": 1}, "pid_file": "shop.pid"}
     server = serve(topology)
     path = tmp_path / "shop.pid"

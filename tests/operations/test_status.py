@@ -8,17 +8,16 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
-from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, get
-from harness.machine import PATIENCE
-from harness.server import Server, wait_until
+from harness.commands import poolctl
+from harness.forms import short
+from harness.server import Serve, wait_until
 
-Launch = Callable[..., Server]
 BROKEN = """
 from poolctl.plugin import Dispatch
 
@@ -37,10 +36,7 @@ def place(tmp_path: Path) -> dict[str, str]:
 
 
 def status(place: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "poolctl", "status", *words]
-    return subprocess.run(
-        command, env={**os.environ, **place}, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    return poolctl("status", *words, cwd=Path.cwd(), **place)
 
 
 def told(place: dict[str, str], name: str = "shop") -> dict[str, Any]:
@@ -51,13 +47,18 @@ def told(place: dict[str, str], name: str = "shop") -> dict[str, Any]:
     return found  # type: ignore[no-any-return]
 
 
-POOLS = [{"kind": "process", "size": 2, "threads": 2}, {"kind": "thread", "size": 3}, {"kind": "process", "size": 2}]
+POOLS = {
+    "process*2": {"kind": "process", "size": 2, "threads": 2},
+    "thread": {"kind": "thread", "size": 3},
+    "process": {"kind": "process", "size": 2},
+}
 OWNERSHIPS = ["half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"]
+MET = list(zip(OWNERSHIPS, ["process*2", "process", "thread", "process"], strict=True))
 
 
-@pytest.mark.parametrize("pool", POOLS, ids=str)
-@pytest.mark.parametrize("ownership", OWNERSHIPS)
-def test_status_of_a_server(serve: Launch, place: dict[str, str], pool: Any, ownership: str) -> None:
+@pytest.mark.parametrize(("ownership", "kind"), short(product(OWNERSHIPS, POOLS), MET))
+def test_status_of_a_server(serve: Serve, place: dict[str, str], kind: str, ownership: str) -> None:
+    pool = POOLS[kind]
     server = serve({"name": "shop", "app": "demo", "pool": pool, "ownership": ownership}, environment=place)
     for _ in range(5):
         assert get(server.port).status == 200
@@ -73,7 +74,7 @@ def test_status_of_a_server(serve: Launch, place: dict[str, str], pool: Any, own
 
 
 def test_status_shows_busy_workers_and_faults_of_a_strategy(
-    serve: Launch, tmp_path: Path, place: dict[str, str]
+    serve: Serve, tmp_path: Path, place: dict[str, str]
 ) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     topology = {"name": "shop", "app": "demo", "pool": {"kind": "process", "size": 2}, "affinity": "request"}
@@ -96,7 +97,7 @@ def test_status_shows_busy_workers_and_faults_of_a_strategy(
 
 
 def test_the_socket_is_private_and_dead_servers_are_skipped(
-    serve: Launch, tmp_path: Path, place: dict[str, str]
+    serve: Serve, tmp_path: Path, place: dict[str, str]
 ) -> None:
     server = serve({"name": "shop", "app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=place)
     (path,) = Path(place["RUNTIME_DIRECTORY"]).iterdir()
@@ -111,7 +112,7 @@ def test_the_socket_is_private_and_dead_servers_are_skipped(
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_a_planted_link_is_not_followed(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+def test_a_planted_link_is_not_followed(serve: Serve, tmp_path: Path, place: dict[str, str]) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run" / f"poolctl-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     environment = {"TMPDIR": place["TMPDIR"], "RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}
@@ -121,7 +122,7 @@ def test_a_planted_link_is_not_followed(serve: Launch, tmp_path: Path, place: di
     assert server.stop() == 0
 
 
-def test_a_server_runs_without_a_control_socket(serve: Launch, tmp_path: Path) -> None:
+def test_a_server_runs_without_a_control_socket(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     environment = {"RUNTIME_DIRECTORY": str(tmp_path / "file")}
     server = serve({"app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=environment)
@@ -130,7 +131,7 @@ def test_a_server_runs_without_a_control_socket(serve: Launch, tmp_path: Path) -
     assert server.stop() == 0
 
 
-def test_a_server_with_another_environment_is_found(serve: Launch, tmp_path: Path, place: dict[str, str]) -> None:
+def test_a_server_with_another_environment_is_found(serve: Serve, tmp_path: Path, place: dict[str, str]) -> None:
     """By the kernel's list, wherever its socket is. If no server is found, the message names the searched places."""
     (tmp_path / "other").mkdir()
     name = f"elsewhere-{os.getpid()}"

@@ -8,18 +8,17 @@ import pwd
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client
+from harness.commands import poolctl
 from harness.server import Server
 
 from poolctl.assembly.variables import set_too_late, set_variables
 from poolctl.runtime.buffers import temporary
 
-Launch = Callable[..., Server]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 NOBODY = pwd.getpwnam("nobody")
 UPLOAD = b"x" * 600_000  # more than `spool`, and more than fits into a message to a worker
@@ -50,15 +49,12 @@ MODELS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that every user can enter, unlike those of pytest."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name)
-        path.chmod(0o755)
-        (path / "variables_app.py").write_text(APP)
-        (path / "more").mkdir()
-        (path / "more" / "beside.py").write_text('WHERE = "more"\n')
-        yield path
+def variables_folder(open_folder: Path) -> Path:
+    """With the app and a module beside it."""
+    (open_folder / "variables_app.py").write_text(APP)
+    (open_folder / "more").mkdir()
+    (open_folder / "more" / "beside.py").write_text('WHERE = "more"\n')
+    return open_folder
 
 
 def upload(port: int) -> dict[str, Any]:
@@ -73,25 +69,27 @@ def upload(port: int) -> dict[str, Any]:
 
 @as_root
 @pytest.mark.parametrize("model", MODELS, ids=str)
-def test_an_upload_after_a_change_of_user(folder: Path, model: dict[str, Any]) -> None:
+def test_an_upload_after_a_change_of_user(variables_folder: Path, model: dict[str, Any]) -> None:
     """A TMPDIR of root, which the user nobody cannot enter; and the variables, each with its effect."""
-    (folder / "of root").mkdir(mode=0o700)
+    (variables_folder / "of root").mkdir(mode=0o700)
     topology = {"app": {"wsgi": "variables_app:app"}, "pool": {"size": 1}, "user": "nobody", **model}
     topology["environment"] = {"TZ": "XST-3", "PYTHONPATH": "more"}
-    with Server(topology, folder, environment={"TMPDIR": str(folder / "of root"), "PYTHONSAFEPATH": ""}) as server:
+    with Server(
+        topology, variables_folder, environment={"TMPDIR": str(variables_folder / "of root"), "PYTHONSAFEPATH": ""}
+    ) as server:
         found = upload(server.port)
-        assert found.pop("place") not in ("", str(folder / "of root"))
+        assert found.pop("place") not in ("", str(variables_folder / "of root"))
         assert found == {"size": len(UPLOAD), "zone": "XST", "beside": "more"}
         assert server.stop() == 0
 
 
 @pytest.mark.parametrize("preload", [False, True])
-def test_tmpdir_in_the_file(folder: Path, preload: bool) -> None:
-    (folder / "mine").mkdir()
+def test_tmpdir_in_the_file(variables_folder: Path, preload: bool) -> None:
+    (variables_folder / "mine").mkdir()
     topology = {"app": {"wsgi": "variables_app:app"}, "pool": {"size": 1}, "preload": preload}
-    topology["environment"] = {"TMPDIR": str(folder / "mine")}
-    with Server(topology, folder) as server:
-        assert upload(server.port)["place"] == str(folder / "mine")
+    topology["environment"] = {"TMPDIR": str(variables_folder / "mine")}
+    with Server(topology, variables_folder) as server:
+        assert upload(server.port)["place"] == str(variables_folder / "mine")
 
 
 READ_ONLY = 'for f in /tmp /var/tmp; do mount --bind $f $f && mount -o remount,bind,ro $f || exit 99; done; exec "$@"'
@@ -103,13 +101,13 @@ def may_mount() -> bool:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
-def test_a_read_only_root_keeps_bodies_in_memory(folder: Path, model: dict[str, Any]) -> None:
+def test_a_read_only_root_keeps_bodies_in_memory(variables_folder: Path, model: dict[str, Any]) -> None:
     if not may_mount():
         pytest.skip("only root may mount")
     topology = {"app": {"wsgi": "variables_app:app"}, "pool": {"size": 1}, **model}
     prefix = ("unshare", "-m", "sh", "-c", READ_ONLY, "sh")
     environment = dict.fromkeys(("TMPDIR", "TEMP", "TMP", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"), "")
-    with Server(topology, folder, prefix=prefix, environment=environment) as server:
+    with Server(topology, variables_folder, prefix=prefix, environment=environment) as server:
         found = upload(server.port)
         assert (found["size"], found["place"]) == (len(UPLOAD), "")
         assert server.log.count("PC428") == 1
@@ -157,8 +155,7 @@ def test_variables_that_are_set_too_late_are_reported(tmp_path: Path) -> None:
     file.write_text(
         'app: demo\nenvironment: {PYTHONHASHSEED: "0", LD_PRELOAD: a.so, TMPDIR: /none, SHOP: a, PYTHONPATH: b}\n'
     )
-    words = [sys.executable, "-m", "poolctl", "validate", "--format", "concise", str(file)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = poolctl("validate", "--format", "concise", str(file), cwd=tmp_path)
     told = [line for line in done.stdout.splitlines() if "PC427" in line or "PC428" in line]
     assert done.returncode == 0, done
     assert [line.count(name) for line, name in zip(told, ("PYTHONHASHSEED", "LD_PRELOAD", "TMPDIR"), strict=True)]

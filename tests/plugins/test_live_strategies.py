@@ -8,16 +8,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients
 from harness.machine import within
-from harness.server import ROOT, Server, wait_until
+from harness.server import ROOT, Serve, Server, wait_until
 
-Launch = Callable[..., Server]
 PLUGINS = ROOT / "plugins"
 APP = """
 import os, pathlib, time
@@ -37,7 +35,7 @@ def use(plugin: str, word: str, **options: Any) -> dict[str, Any]:
     return {"use": f"{PLUGINS / plugin / ('poolctl_' + plugin.replace('-', '_'))}.py:{word}", **options}
 
 
-def start(serve: Launch, folder: Path, dispatch: Any, size: int = 4, **more: Any) -> Server:
+def serve_strategy_of(serve: Serve, folder: Path, dispatch: Any, size: int = 4, **more: Any) -> Server:
     (folder / "app.py").write_text(APP)
     topology = {"app": {"wsgi": "app:application"}, "pool": {"kind": "process", "size": size}, "dispatch": dispatch}
     topology |= {"ownership": "half-sync/half-reactive", "affinity": "request", **more}
@@ -53,8 +51,8 @@ def ask(client: Client, path: str = "/", *lines: str) -> int:
     return response.process
 
 
-def test_shares_of_weighted_are_exact_over_a_period(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, use("weighted", "Weighted", weights=[5, 3, 1, 1]))
+def test_shares_of_weighted_are_exact_over_a_period(serve: Serve, tmp_path: Path) -> None:
+    server = serve_strategy_of(serve, tmp_path, use("weighted", "Weighted", weights=[5, 3, 1, 1]))
     with clients(server.port, 5) as some:
         counts = Counter(ask(some[number % 5]) for number in range(60))
     assert [counts[pid] for pid in server.pids("worker")] == [30, 18, 6, 6]
@@ -62,10 +60,10 @@ def test_shares_of_weighted_are_exact_over_a_period(serve: Launch, tmp_path: Pat
 
 
 @pytest.mark.parametrize("by", ["header", "path"])
-def test_few_keys_of_consistent_hash_move_when_a_worker_leaves(serve: Launch, tmp_path: Path, by: str) -> None:
+def test_few_keys_of_consistent_hash_move_when_a_worker_leaves(serve: Serve, tmp_path: Path, by: str) -> None:
     options = {"by": "header", "name": "X-Session"} if by == "header" else {"by": "path"}
     gate = "while here.exists() and not here.with_name('go').exists():\n    time.sleep(0.01)\n"
-    server = start(serve, tmp_path, use("consistent-hash", "ConsistentHash", **options), size=4)
+    server = serve_strategy_of(serve, tmp_path, use("consistent-hash", "ConsistentHash", **options), size=4)
     (tmp_path / "app.py").write_text(f"{APP}\nhere = HERE / 'here'\n{gate}")  # what successors import
     keys = [f"key-{number}" for number in range(200)]
 
@@ -90,8 +88,8 @@ def test_few_keys_of_consistent_hash_move_when_a_worker_leaves(serve: Launch, tm
 
 
 @pytest.mark.parametrize(("name", "word"), [("ewma-latency", "EwmaLatency"), ("least-time", "LeastTime")])
-def test_a_worker_made_slow_is_avoided_within_a_second(serve: Launch, tmp_path: Path, name: str, word: str) -> None:
-    server = start(serve, tmp_path, use(name, word))
+def test_a_worker_made_slow_is_avoided_within_a_second(serve: Serve, tmp_path: Path, name: str, word: str) -> None:
+    server = serve_strategy_of(serve, tmp_path, use(name, word))
     with clients(server.port, 6) as some:
 
         def shares(seconds: float) -> Counter[int]:
@@ -113,8 +111,8 @@ def test_a_worker_made_slow_is_avoided_within_a_second(serve: Launch, tmp_path: 
     assert server.stop() == 0
 
 
-def test_a_visitor_of_sticky_cookie_stays(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, use("sticky-cookie", "StickyCookie", name="sid"), size=3)
+def test_a_visitor_of_sticky_cookie_stays(serve: Serve, tmp_path: Path) -> None:
+    server = serve_strategy_of(serve, tmp_path, use("sticky-cookie", "StickyCookie", name="sid"), size=3)
     owners: dict[str, set[int]] = {}
     for turn in range(60):
         with Client(server.port) as client:
@@ -124,8 +122,8 @@ def test_a_visitor_of_sticky_cookie_stays(serve: Launch, tmp_path: Path) -> None
     assert server.stop() == 0
 
 
-def test_locality_knows_the_cpu(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, use("locality", "Locality", slack=100), size=2)
+def test_locality_knows_the_cpu(serve: Serve, tmp_path: Path) -> None:
+    server = serve_strategy_of(serve, tmp_path, use("locality", "Locality", slack=100), size=2)
     with Client(server.port) as client:
         before = os.sched_getaffinity(0)
         try:
@@ -139,10 +137,14 @@ def test_locality_knows_the_cpu(serve: Launch, tmp_path: Path) -> None:
     assert server.stop() == 0
 
 
-def test_all_are_installed_by_their_entry_points(serve: Launch, tmp_path: Path) -> None:
+PACKAGES = sorted(each.parent.name for each in PLUGINS.glob("*/pyproject.toml"))
+
+
+@pytest.mark.parametrize("names", [["weighted"], pytest.param(PACKAGES, marks=pytest.mark.slow)], ids=["one", "all"])
+def test_they_are_installed_by_their_entry_points(serve: Serve, tmp_path: Path, names: list[str]) -> None:
     site, copies = tmp_path / "site", tmp_path / "copies"
     folders = []
-    for folder in sorted(each.parent for each in PLUGINS.glob("*/pyproject.toml")):
+    for folder in (PLUGINS / name for name in names):
         copy = copies / folder.name
         copy.mkdir(parents=True)
         for file in folder.iterdir():  # building leaves files beside what is built

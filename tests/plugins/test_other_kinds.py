@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ import pytest
 import redis
 from harness.client import Client
 from harness.machine import PATIENCE
-from harness.server import ROOT, Server
+from harness.server import ROOT, Serve, Server
 
-Launch = Callable[..., Server]
 RESP, JSONRPC, PINNED = (ROOT / "plugins" / name / f"poolctl_{name}.py" for name in ("resp", "jsonrpc", "pinned"))
 CACHE = """
 import os
@@ -46,7 +44,7 @@ def add(a, b):
 """
 
 
-def cache(serve: Launch, folder: Path, ownership: str, **more: Any) -> Server:
+def cache(serve: Serve, folder: Path, ownership: str, **more: Any) -> Server:
     (folder / "cache.py").write_text(CACHE)
     topology = {"app": {"use": f"{RESP}:RespApp", "target": "cache:command"}, "protocol": f"{RESP}:Resp"}
     return serve(topology | {"ownership": ownership, **more}, path=folder)
@@ -55,7 +53,7 @@ def cache(serve: Launch, folder: Path, ownership: str, **more: Any) -> Server:
 @pytest.mark.parametrize(
     "ownership", ["half-sync/half-reactive", "half-sync/half-async", "leader/followers", "reuse-port"]
 )
-def test_redis_py_and_redis_cli_can_use_resp(serve: Launch, tmp_path: Path, ownership: str) -> None:
+def test_redis_py_and_redis_cli_can_use_resp(serve: Serve, tmp_path: Path, ownership: str) -> None:
     server = cache(serve, tmp_path, ownership, pool={"kind": "process", "size": 1})
     client = redis.Redis(port=server.port, protocol=2)
     assert client.ping()
@@ -78,7 +76,7 @@ def test_redis_py_and_redis_cli_can_use_resp(serve: Launch, tmp_path: Path, owne
     assert server.stop() == 0
 
 
-def test_commands_of_a_connection_are_lent_one_by_one(serve: Launch, tmp_path: Path) -> None:
+def test_commands_of_a_connection_are_lent_one_by_one(serve: Serve, tmp_path: Path) -> None:
     pool = {"kind": "process", "size": 3}
     server = cache(serve, tmp_path, "half-sync/half-reactive", pool=pool, dispatch="round-robin", affinity="request")
     client = redis.Redis(port=server.port, protocol=2, single_connection_client=True)
@@ -87,7 +85,7 @@ def test_commands_of_a_connection_are_lent_one_by_one(serve: Launch, tmp_path: P
     assert server.stop() == 0
 
 
-def test_an_app_names_its_protocol(serve: Launch, tmp_path: Path) -> None:
+def test_an_app_names_its_protocol(serve: Serve, tmp_path: Path) -> None:
     """As if installed: the protocol is found by the name that the app gives."""
     (tmp_path / "cache.py").write_text(CACHE)
     there = tmp_path / "poolctl_resp-0.1.0.dist-info"
@@ -106,7 +104,7 @@ def test_an_app_names_its_protocol(serve: Launch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ownership", ["half-sync/half-reactive", "leader/followers"])
-def test_json_rpc_calls_functions(serve: Launch, tmp_path: Path, ownership: str) -> None:
+def test_json_rpc_calls_functions(serve: Serve, tmp_path: Path, ownership: str) -> None:
     (tmp_path / "rpc.py").write_text(RPC)
     topology = {"app": {"use": f"{JSONRPC}:JsonRpc", "functions": ["rpc:add"]}, "ownership": ownership}
     server = serve(topology, path=tmp_path)
@@ -119,7 +117,7 @@ def test_json_rpc_calls_functions(serve: Launch, tmp_path: Path, ownership: str)
 
 
 @pytest.mark.parametrize("ownership", ["half-sync/half-reactive", "half-sync/half-async", "reuse-port"])
-def test_each_worker_of_pinned_is_bound_to_a_cpu(serve: Launch, ownership: str) -> None:
+def test_each_worker_of_pinned_is_bound_to_a_cpu(serve: Serve, ownership: str) -> None:
     server = serve({"app": "demo", "pool": {"kind": f"{PINNED}:Pinned", "size": 3}, "ownership": ownership})
     cpus = sorted(os.sched_getaffinity(0))
     workers = server.pids("worker")
@@ -160,9 +158,7 @@ class Noted({base}):
 
 @pytest.mark.parametrize("pool", ["process", "thread"])
 @pytest.mark.parametrize("base", OWNERSHIPS)
-def test_an_ownership_from_a_file_serves_as_what_it_is_like(
-    serve: Launch, tmp_path: Path, base: str, pool: str
-) -> None:
+def test_an_ownership_from_a_file_serves_as_what_it_is_like(serve: Serve, tmp_path: Path, base: str, pool: str) -> None:
     (tmp_path / "noted.py").write_text(NOTED.format(base=base, like=OWNERSHIPS[base]))
     topology = {
         "app": "demo",

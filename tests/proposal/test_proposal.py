@@ -42,7 +42,7 @@ VALUES: dict[str, tuple[object, ...]] = {
 }
 
 
-def start(kind: str) -> Answers:
+def begun(kind: str) -> Answers:
     return Answers(kind, APPS.get(kind, "shop:app") if kind not in ("echo", "demo") else "", "shop")  # type: ignore[arg-type]
 
 
@@ -74,7 +74,7 @@ def axes(proposal: Proposal) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_file_is_valid_without_warnings(kind: str, tmp_path: Path) -> None:
-    files = {written(answers) for answers in walk(start(kind))}
+    files = {written(answers) for answers in walk(begun(kind))}
     assert len(files) >= 5
     for each in {re.sub("^#.*\n", "", file, flags=re.MULTILINE): file for file in files}.values():
         assert judged(each, tmp_path).findings == [], each
@@ -82,7 +82,7 @@ def test_every_file_is_valid_without_warnings(kind: str, tmp_path: Path) -> None
 
 def test_every_file_is_valid_without_warnings_on_a_single_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(size, "usable_cores", lambda: 1)
-    for answers in walk(replace(start("asgi"), cores=1)):
+    for answers in walk(replace(begun("asgi"), cores=1)):
         if answers.production and not answers.certificate and not answers.listen and not answers.preload:
             assert judged(written(answers), tmp_path).findings == [], answers
 
@@ -91,7 +91,7 @@ def test_every_file_is_valid_without_warnings_on_a_single_core(tmp_path: Path, m
 def test_alternatives_are_valid_too(kind: str, tmp_path: Path) -> None:
     """Apply each alternative to the settings, as its text says."""
     seen = set()
-    for answers in walk(start(kind)):
+    for answers in walk(begun(kind)):
         proposal = propose(answers)
         every = {each.key: each.value for each in proposal.settings}
         for each in (*proposal.alternatives, *(one for setting in proposal.settings for one in setting.alternatives)):
@@ -106,7 +106,7 @@ def test_alternatives_are_valid_too(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_question_is_asked_only_if_it_matters(kind: str) -> None:
-    for answers in walk(start(kind)):
+    for answers in walk(begun(kind)):
         decisive = asked(answers)
         for field, values in VALUES.items():
             others = {written(replace(answers, **{field: value})) for value in values}  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def test_a_question_is_asked_only_if_it_matters(kind: str) -> None:
 
 def test_only_known_words_and_no_baselines_are_chosen() -> None:
     chosen = {
-        (axis, value) for kind in KINDS for each in walk(start(kind)) for axis, value in axes(propose(each)).items()
+        (axis, value) for kind in KINDS for each in walk(begun(kind)) for axis, value in axes(propose(each)).items()
     }
     pools = {value for axis, value in chosen if axis == "pool"}
     assert pools == {
@@ -179,19 +179,19 @@ UNIFORM = {"work": "computes", "mixed": False}
     ],
 )
 def test_choices(kind: str, said: dict[str, object], chosen: dict[str, str]) -> None:
-    assert axes(propose(replace(start(kind), **said))) == chosen  # type: ignore[arg-type]
+    assert axes(propose(replace(begun(kind), **said))) == chosen  # type: ignore[arg-type]
 
 
 def test_waiting_processes_are_several_per_core_up_to_a_limit() -> None:
-    sizes = [axes(propose(replace(start("wsgi"), cores=cores)))["pool"] for cores in (1, 6, 100)]
+    sizes = [axes(propose(replace(begun("wsgi"), cores=cores)))["pool"] for cores in (1, 6, 100)]
     assert sizes == ["{kind: process, size: 4}", "{kind: process, size: 24}", "{kind: process, size: 64}"]
 
 
 def test_memory_is_shared_if_several_processes_import_the_app(tmp_path: Path) -> None:
     for kind in KINDS:
-        for answers in walk(replace(start(kind), preload=True)):
+        for answers in walk(replace(begun(kind), preload=True)):
             assert ("\npreload: true" in written(answers)) == ("preload" in asked(answers) and answers.preload)
-    assert all(any("preload" in asked(each) for each in walk(start(kind))) for kind in TARGETED)
+    assert all(any("preload" in asked(each) for each in walk(begun(kind))) for kind in TARGETED)
 
 
 def test_figures_in_reasons_match_the_measurements() -> None:
@@ -204,7 +204,7 @@ def test_figures_in_reasons_match_the_measurements() -> None:
 
     kept, new, tail = 0, 1, -1
     p99 = 2
-    said = " ".join(each.why for kind in KINDS for answers in walk(start(kind)) for each in propose(answers).settings)
+    said = " ".join(each.why for kind in KINDS for answers in walk(begun(kind)) for each in propose(answers).settings)
     claims = [
         (r"fast ones have a p99 of (46) ms", row("poolctl half-sync/half-reactive, 8 processes", tail)[p99]),
         (r"fast ones have a p99 of (47) ms", row("poolctl leader/followers, 8 threads", tail)[p99]),
@@ -221,7 +221,7 @@ def test_figures_in_reasons_match_the_measurements() -> None:
         (r"take (129) MB", float(re.search(r"`preload: true` \| (\d+)", page)[1])),  # type: ignore[index]
         (r"instead of (900)", float(re.search(r"`preload: false` \| (\d+)", page)[1])),  # type: ignore[index]
     ]
-    said += " ".join(each.why for each in propose(replace(start("wsgi"), **COMPUTES, preload=True)).settings)  # type: ignore[arg-type]
+    said += " ".join(each.why for each in propose(replace(begun("wsgi"), **COMPUTES, preload=True)).settings)  # type: ignore[arg-type]
     for pattern, measured in claims:
         found = re.search(pattern, said)
         assert found, pattern
@@ -230,7 +230,7 @@ def test_figures_in_reasons_match_the_measurements() -> None:
 
 def test_lines_and_reasons_are_short() -> None:
     for kind in KINDS:
-        for answers in walk(start(kind)):
+        for answers in walk(begun(kind)):
             words = written(answers)
             assert max(map(len, words.splitlines())) <= 120
             for block in re.findall(r"(?:^# .*\n)+", words, re.MULTILINE):
@@ -239,11 +239,11 @@ def test_lines_and_reasons_are_short() -> None:
 
 
 def test_the_first_line_names_the_schema_for_editors() -> None:
-    assert render(propose(start("demo"))).startswith("# yaml-language-server: $schema=")
+    assert render(propose(begun("demo"))).startswith("# yaml-language-server: $schema=")
 
 
 def test_each_key_has_its_reason_above() -> None:
-    lines = render(propose(replace(start("wsgi"), proxy="unix", preload=True))).splitlines()
+    lines = render(propose(replace(begun("wsgi"), proxy="unix", preload=True))).splitlines()
     keys = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
     assert len(keys) >= 8
     assert [lines[number] for number in keys if not lines[number - 1].startswith("# ") and number] == []
@@ -265,6 +265,6 @@ def test_dollars_are_preserved(tmp_path: Path) -> None:
 
 def test_axes_are_in_their_order() -> None:
     for kind in KINDS:
-        for answers in walk(start(kind)):
+        for answers in walk(begun(kind)):
             keys = [each.key for each in propose(answers).axes]
             assert keys == sorted(keys, key=AXES.index)

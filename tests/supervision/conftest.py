@@ -13,16 +13,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from supervising import PATIENCE, Server  # importable from here on
+from supervising import PATIENCE, SupervisedServer  # importable from here on
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Server]]:
+def start() -> Iterator[Callable[..., SupervisedServer]]:
     """Start servers; whatever a test does to them, their processes are gone afterwards."""
-    servers: list[Server] = []
+    servers: list[SupervisedServer] = []
 
-    def start(**options: object) -> Server:
-        servers.append(Server(**options))
+    def start(**options: object) -> SupervisedServer:
+        servers.append(SupervisedServer(**options))
         return servers[-1]
 
     yield start

@@ -21,7 +21,7 @@ from harness.machine import PATIENCE
 ROOT = Path(__file__).parents[2]
 
 
-class Server:
+class SupervisedServer:
     """A running program.py."""
 
     def __init__(self, **options: object) -> None:

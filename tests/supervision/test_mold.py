@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 from harness.machine import within
-from supervising import Server, hear, watched
+from supervising import SupervisedServer, hear, watched
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and at pidfds"),
     pytest.mark.timeout(60),
 ]
 
-Start = Callable[..., Server]
+Start = Callable[..., SupervisedServer]
 
 
 def test_a_killed_worker_is_replaced_and_the_others_stay(start: Start) -> None:

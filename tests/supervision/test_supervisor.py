@@ -13,19 +13,15 @@ from pathlib import Path
 
 import pytest
 from harness.machine import within
-from harness.server import wait_until
-from supervising import Server, hear, watched
+from harness.server import title, wait_until
+from supervising import SupervisedServer, hear, watched
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and at pidfds"),
     pytest.mark.timeout(60),
 ]
 
-Start = Callable[..., Server]
-
-
-def title(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode()
+Start = Callable[..., SupervisedServer]
 
 
 def test_it_announces_when_all_roles_are_ready_and_sets_titles(start: Start) -> None:

@@ -167,22 +167,26 @@ class TestHasOptions(DispatchContract):
 class TestLeastLoaded(DispatchContract):
     strategy = LeastLoaded
     use = "least-loaded"
+    test_live = pytest.mark.slow(DispatchContract.test_live)  # the matrix serves it
 
 
 class TestRoundRobin(DispatchContract):
     strategy = RoundRobin
     use = "round-robin"
+    test_live = pytest.mark.slow(DispatchContract.test_live)  # the matrix serves it
 
 
 class TestPowerOfChoices(DispatchContract):
     strategy = PowerOfChoices
     make = staticmethod(lambda: PowerOfChoices(choices=3))
     use = "power-of-choices"
+    test_live = pytest.mark.slow(DispatchContract.test_live)  # the matrix serves it
 
 
 class TestRandom(DispatchContract):
     strategy = Random
     use = "random"
+    test_live = pytest.mark.slow(DispatchContract.test_live)  # the matrix serves it
 
 
 def test_the_contract_has_a_test_for_each_promise() -> None:

@@ -7,16 +7,14 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients, get
 from harness.machine import PATIENCE
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
-Serve = Callable[..., Server]
 MODELS: dict[str, dict[str, Any]] = {
     "reuse-port": {"pool": {"kind": "process", "size": 1}, "ownership": "reuse-port"},
     "accept-front": {"pool": {"kind": "process", "size": 1}, "ownership": "half-sync/half-async"},
@@ -91,7 +89,7 @@ async def page_echo(scope, receive, send):
 
 async def page_large(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    for number in range(400):
+    for number in range(200):
         await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
         print("sent", number, file=sys.stderr, flush=True)
     await send({"type": "http.response.body"})
@@ -153,7 +151,7 @@ async def page_header(scope, receive, send):
 
 
 @pytest.fixture
-def start(serve: Serve, tmp_path: Path) -> Serve:
+def serve_shop(serve: Serve, tmp_path: Path) -> Serve:
     (tmp_path / "shop.py").write_text(APP)
 
     def begin(model: str = "reuse-port", **more: Any) -> Server:
@@ -169,9 +167,9 @@ everywhere = pytest.mark.parametrize("model", MODELS)
 
 @everywhere
 @pytest.mark.parametrize("poller", ["epoll", "selectors"])
-def test_it_serves(start: Serve, model: str, poller: str) -> None:
+def test_it_serves(serve_shop: Serve, model: str, poller: str) -> None:
     environment = {"POOLCTL_POLLER": "selectors"} if poller == "selectors" else {}
-    server = start(model, environment=environment)
+    server = serve_shop(model, environment=environment)
     server.wait_for_log("the app has started")
     with Client(server.port) as client:
         for _ in range(3):
@@ -186,8 +184,8 @@ def test_it_serves(start: Serve, model: str, poller: str) -> None:
     server.wait_for_log("the app has ended")
 
 
-def test_the_scope_says_what_was_asked(start: Serve) -> None:
-    server = start()
+def test_the_scope_says_what_was_asked(serve_shop: Serve) -> None:
+    server = serve_shop()
     with Client(server.port) as client:
         client.send(b"GET /scope?a=%20b HTTP/1.1\r\nHost: shop.test\r\nX-One: 1\r\nx-one: 2\r\n\r\n")
         scope = json.loads(client.answer().body)
@@ -214,8 +212,8 @@ def test_the_scope_says_what_was_asked(start: Serve) -> None:
 
 
 @everywhere
-def test_a_body_streams_both_ways(start: Serve, model: str) -> None:
-    server = start(model)
+def test_a_body_streams_both_ways(serve_shop: Serve, model: str) -> None:
+    server = serve_shop(model)
     with Client(server.port) as client:
         client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         client.send(b"5\r\nfirst\r\n")
@@ -236,26 +234,25 @@ def test_a_body_streams_both_ways(start: Serve, model: str) -> None:
 
 
 @everywhere
-def test_pipelined_requests_are_answered_in_their_order(start: Serve, model: str) -> None:
-    server = start(model)
+def test_pipelined_requests_are_answered_in_their_order(serve_shop: Serve, model: str) -> None:
+    server = serve_shop(model)
     with Client(server.port) as client:
         client.send(b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in [b"/sleep?0.01", b"/"] * 40))
         assert [client.answer().body for _ in range(80)] == [b"slept", b"hello\n"] * 40
 
 
-def test_the_app_waits_for_a_client_that_does_not_read(start: Serve) -> None:
-    server = start()
+def test_the_app_waits_for_a_client_that_does_not_read(serve_shop: Serve) -> None:
+    server = serve_shop()
     with Client(server.port) as client:
         client.ask("/large")
         server.wait_for_log(r"sent 0")
         get(server.port)  # others are served meanwhile
-        said = len(re.findall("sent", server.log))
-        assert said < 200
-        assert len(client.answer().body) == 40_000_000
+        assert len(re.findall("sent", server.log)) < 200
+        assert len(client.answer().body) == 20_000_000
 
 
-def test_a_client_that_never_reads_is_left(start: Serve) -> None:
-    server = start(timeouts={"write": 0.5})
+def test_a_client_that_never_reads_is_left(serve_shop: Serve) -> None:
+    server = serve_shop(timeouts={"write": 0.5})
     folder = f"/proc/{server.pids('worker')[0]}/fd"
     with Client(server.port) as client:
         assert client.get().status == 200  # who answers has its event loop, and all descriptors of it
@@ -267,8 +264,8 @@ def test_a_client_that_never_reads_is_left(start: Serve) -> None:
         wait_until(lambda: len(os.listdir(folder)) == before, "the end of the connection")
 
 
-def test_the_app_is_told_when_the_client_leaves(start: Serve) -> None:
-    server = start()
+def test_the_app_is_told_when_the_client_leaves(serve_shop: Serve) -> None:
+    server = serve_shop()
     with Client(server.port) as client:
         client.ask("/until")
         get(server.port)
@@ -277,8 +274,8 @@ def test_the_app_is_told_when_the_client_leaves(start: Serve) -> None:
     assert get(server.port).status == 200
 
 
-def test_100_continue_is_said_when_the_app_wants_the_body(start: Serve) -> None:
-    server = start()
+def test_100_continue_is_said_when_the_app_wants_the_body(serve_shop: Serve) -> None:
+    server = serve_shop()
     ask = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
     with Client(server.port) as client:
         client.send(ask % b"/echo")
@@ -301,25 +298,25 @@ def test_100_continue_is_said_when_the_app_wants_the_body(start: Serve) -> None:
         ("/nowhere", 500, "page_nowhere"),
     ],
 )
-def test_an_error_before_the_head_is_a_500(start: Serve, path: str, status: int, says: str) -> None:
-    server = start(tracebacks=True)
+def test_an_error_before_the_head_is_a_500(serve_shop: Serve, path: str, status: int, says: str) -> None:
+    server = serve_shop(tracebacks=True)
     with Client(server.port) as client:
         assert client.get(path).status == status
         assert client.at_end()
     server.wait_for_log(says)
 
 
-def test_an_error_after_the_end_is_only_logged(start: Serve) -> None:
+def test_an_error_after_the_end_is_only_logged(serve_shop: Serve) -> None:
     """Frameworks answer with a 500 of their own, and raise then."""
-    server = start(tracebacks=True)
+    server = serve_shop(tracebacks=True)
     with Client(server.port) as client:
         for _ in range(3):
             assert client.get("/afterwards").body == b"whole"
     server.wait_for_log("ValueError: afterwards", 3)
 
 
-def test_an_error_after_the_head_cuts_the_connection(start: Serve) -> None:
-    server = start(tracebacks=True)
+def test_an_error_after_the_head_cuts_the_connection(serve_shop: Serve) -> None:
+    server = serve_shop(tracebacks=True)
     with Client(server.port) as client:
         client.ask("/breaks")
         with pytest.raises((EOFError, ConnectionError)):
@@ -329,8 +326,8 @@ def test_an_error_after_the_head_cuts_the_connection(start: Serve) -> None:
     server.wait_for_log("sent a second time")
 
 
-def test_an_app_can_end_the_connection(start: Serve) -> None:
-    server = start()
+def test_an_app_can_end_the_connection(serve_shop: Serve) -> None:
+    server = serve_shop()
     with Client(server.port) as client:
         response = client.get("/close")
         assert (response.body, response.headers["connection"]) == (b"bye", "close")
@@ -346,16 +343,16 @@ def test_an_app_can_end_the_connection(start: Serve) -> None:
         (b"\x16\x03\x01", 400),
     ],
 )
-def test_what_is_no_request_is_refused(start: Serve, sent: bytes, status: int) -> None:
-    server = start()
+def test_what_is_no_request_is_refused(serve_shop: Serve, sent: bytes, status: int) -> None:
+    server = serve_shop()
     with Client(server.port) as client:
         client.send(sent)
         assert client.answer().status == status
         assert client.at_end()
 
 
-def test_a_body_that_breaks_off_ends_the_connection(start: Serve) -> None:
-    server = start(tracebacks=True)
+def test_a_body_that_breaks_off_ends_the_connection(serve_shop: Serve) -> None:
+    server = serve_shop(tracebacks=True)
     with Client(server.port) as client:
         client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
         client.sock.settimeout(PATIENCE)
@@ -367,8 +364,8 @@ def test_a_body_that_breaks_off_ends_the_connection(start: Serve) -> None:
 
 
 @everywhere
-def test_timeouts_hold(start: Serve, model: str) -> None:
-    server = start(model, timeouts={"head": 0.5, "idle": 0.5}, tracebacks=True)
+def test_timeouts_hold(serve_shop: Serve, model: str) -> None:
+    server = serve_shop(model, timeouts={"head": 0.5, "idle": 0.5}, tracebacks=True)
     with Client(server.port) as silent, Client(server.port) as half, Client(server.port) as idle:
         half.send(b"GET / HT")
         assert idle.get().status == 200
@@ -384,8 +381,8 @@ def test_timeouts_hold(start: Serve, model: str) -> None:
 
 
 @everywhere
-def test_a_drain_answers_what_is_in_hand(start: Serve, model: str) -> None:
-    server = start(model)
+def test_a_drain_answers_what_is_in_hand(serve_shop: Serve, model: str) -> None:
+    server = serve_shop(model)
     with clients(server.port, 12) as asking, Client(server.port) as idle:
         assert idle.get().status == 200
         for client in asking:

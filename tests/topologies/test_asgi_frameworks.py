@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from harness.machine import PATIENCE
-from harness.server import Server
+from harness.server import Serve
 
-Serve = Callable[..., Server]
 APP = """
 import asyncio
 import contextlib

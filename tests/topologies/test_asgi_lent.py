@@ -8,28 +8,26 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients, get
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
-Launch = Callable[..., Server]
 POOLS: dict[str, dict[str, Any]] = {"process": {"kind": "process", "size": 1}, "thread": {"kind": "thread", "size": 1}}
 
 
-def start(launch: Launch, pool: str = "process", concurrency: int = 100, **more: Any) -> Server:
+def serve_lent(serve: Serve, pool: str = "process", concurrency: int = 100, **more: Any) -> Server:
     app = {"use": "asgi", "target": "lent:app", "concurrency": concurrency}
     tracebacks = more.pop("tracebacks", False)
     topology = {"name": "lent", "app": app, "ownership": "half-sync/half-reactive", "pool": POOLS[pool], **more}
-    return launch(topology, tracebacks=tracebacks)
+    return serve(topology, tracebacks=tracebacks)
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_worker_has_many_in_hand(pool: str, launch: Launch) -> None:
-    server = start(launch, pool)
+def test_a_worker_has_many_in_hand(pool: str, serve: Serve) -> None:
+    server = serve_lent(serve, pool)
     with clients(server.port, 40) as many:
         for client in many:
             client.ask("/meet?40")
@@ -44,8 +42,8 @@ def test_a_worker_has_many_in_hand(pool: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_no_more_than_its_concurrency(pool: str, launch: Launch) -> None:
-    server = start(launch, pool, concurrency=3)
+def test_no_more_than_its_concurrency(pool: str, serve: Serve) -> None:
+    server = serve_lent(serve, pool, concurrency=3)
     with clients(server.port, 9) as many:
         for client in many:
             client.ask("/wait?0.1")
@@ -54,8 +52,8 @@ def test_no_more_than_its_concurrency(pool: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_bodies(pool: str, launch: Launch) -> None:
-    server = start(launch, pool)
+def test_bodies(pool: str, serve: Serve) -> None:
+    server = serve_lent(serve, pool)
     with Client(server.port) as client:
         for size in (10, 100_000, 3_000_000):
             sent = os.urandom(size)
@@ -68,16 +66,16 @@ def test_bodies(pool: str, launch: Launch) -> None:
         assert [client.answer().status for _ in range(5)] == [200] * 5
 
 
-def test_what_the_app_raises(launch: Launch) -> None:
-    server = start(launch, tracebacks=True)
+def test_what_the_app_raises(serve: Serve) -> None:
+    server = serve_lent(serve, tracebacks=True)
     assert get(server.port, "/fail").status == 500
     with Client(server.port) as client, pytest.raises(EOFError):
         client.get("/late")
     assert get(server.port).status == 200
 
 
-def test_all_that_a_killed_worker_had_in_hand_is_answered(launch: Launch) -> None:
-    server = start(launch)
+def test_all_that_a_killed_worker_had_in_hand_is_answered(serve: Serve) -> None:
+    server = serve_lent(serve)
     (worker,) = server.pids("worker")
     with clients(server.port, 10) as many:
         for client in many:
@@ -89,8 +87,8 @@ def test_all_that_a_killed_worker_had_in_hand_is_answered(launch: Launch) -> Non
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_slow_reader_costs_no_memory(pool: str, launch: Launch) -> None:
-    server = start(launch, pool, timeouts={"write": "1s"})
+def test_a_slow_reader_costs_no_memory(pool: str, serve: Serve) -> None:
+    server = serve_lent(serve, pool, timeouts={"write": "1s"})
     with Client(server.port) as slow:
         slow.ask("/large?2000")
         assert get(server.port).status == 200
@@ -101,8 +99,8 @@ def test_a_slow_reader_costs_no_memory(pool: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_client_that_breaks_off(pool: str, launch: Launch) -> None:
-    server = start(launch, pool)
+def test_a_client_that_breaks_off(pool: str, serve: Serve) -> None:
+    server = serve_lent(serve, pool)
     with Client(server.port) as client:
         client.ask("/gone")
         server.wait_for_log("waits for the end")
@@ -112,8 +110,8 @@ def test_a_client_that_breaks_off(pool: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_stop_finishes_what_is_in_hand(pool: str, launch: Launch) -> None:
-    server = start(launch, pool)
+def test_a_stop_finishes_what_is_in_hand(pool: str, serve: Serve) -> None:
+    server = serve_lent(serve, pool)
     with clients(server.port, 5) as many:
         for client in many:
             client.ask("/wait?0.5")
@@ -124,8 +122,8 @@ def test_a_stop_finishes_what_is_in_hand(pool: str, launch: Launch) -> None:
     assert "the app has ended" in server.log
 
 
-def test_a_request_for_a_websocket_is_one_of_http_here(launch: Launch) -> None:
-    server = start(launch)
+def test_a_request_for_a_websocket_is_one_of_http_here(serve: Serve) -> None:
+    server = serve_lent(serve)
     with Client(server.port) as client:
         for _ in range(2):
             client.send(
@@ -135,9 +133,9 @@ def test_a_request_for_a_websocket_is_one_of_http_here(launch: Launch) -> None:
             assert client.answer().status == 200
 
 
-def test_a_line_for_each(launch: Launch, tmp_path: Path) -> None:
+def test_a_line_for_each(serve: Serve, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
-    server = start(launch, access_log={"format": "common", "to": str(log)})
+    server = serve_lent(serve, access_log={"format": "common", "to": str(log)})
     with Client(server.port) as client:
         client.get("/large?3")
     wait_until(lambda: '"GET /large?3 HTTP/1.1" 200 ' in log.read_text(), "the line")

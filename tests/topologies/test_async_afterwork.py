@@ -3,62 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from harness.awaited import MODELS, topology
 from harness.client import Client, get
-from harness.server import Server, wait_until
+from harness.server import Serve, wait_until
 
-Launch = Callable[..., Server]
 ASK = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> dict[str, str]:
-    (tmp_path / "run").mkdir()
-    return dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path / "run"))
-
-
-def told(place: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "poolctl", "status", "adverse", "--format", "json"]
-    done = subprocess.run(command, env={**os.environ, **place}, capture_output=True, text=True, timeout=20, check=True)
-    (found,) = json.loads(done.stdout)
-    return found  # type: ignore[no-any-return]
-
-
 @pytest.mark.parametrize("model", MODELS)
-def test_the_next_request_does_not_wait(model: str, launch: Launch, place: dict[str, str]) -> None:
+def test_the_next_request_does_not_wait(model: str, serve: Serve) -> None:
     """They work until they are asked to finish, by a request that comes behind them: on kept connections, pipelined,
     and on others, with one slot only."""
     limits = {"timeouts": {"request": "1s"}, "access_log": {"to": "/dev/null"}}
-    server = launch(topology(model, concurrency=1, **limits), environment=place)
+    server = serve(topology(model, concurrency=1, **limits))
     with Client(server.port) as kept, Client(server.port) as pipelined:
         assert kept.get("/afterwards").body == b"answered"
         assert kept.get("/afterwards").body == b"answered"
         pipelined.send(ASK % b"/afterwards" + ASK % b"/" + ASK % b"/afterwards" + ASK % b"/")
         assert [pipelined.answer().body for _ in range(4)] == [b"answered", b"hello"] * 2
-        wait_until(lambda: told(place)["in_hand"] <= len([kept, pipelined]), "the last to be counted")
-        found = told(place)
-        assert (found["after_response"], found["failed"]) == (4, 0)
-        assert found["requests"] == 6
+        wait_until(lambda: server.status()["after_response"] == 4, "the last to be counted")
+        found = server.status()
+        assert (found["requests"], found["failed"]) == (6, 0)
         assert kept.get("/sleep?60").status == 504  # timeouts.request holds, and those before it did not notice
         assert get(server.port, "/finish").status == 200
     server.wait_for_log("worked on to the end", 4)
-    wait_until(lambda: told(place)["after_response"] == 0, "their end to be counted")
+    wait_until(lambda: server.status()["after_response"] == 0, "their end to be counted")
     assert server.stop() == 0
 
 
 @pytest.mark.parametrize("model", ["reuse-port", "leader-threads"])
-def test_a_stream_of_http2_does_not_wait(model: str, launch: Launch) -> None:
-    server = launch(topology(model, timeouts={"request": "1s"}))
+def test_a_stream_of_http2_does_not_wait(model: str, serve: Serve) -> None:
+    server = serve(topology(model, timeouts={"request": "1s"}))
 
     async def visit() -> None:
         url = f"http://127.0.0.1:{server.port}"
@@ -74,8 +52,8 @@ def test_a_stream_of_http2_does_not_wait(model: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("model", ["reactive-processes", "leader-threads", "reuse-port", "accept-threads"])
-def test_a_stop_waits_for_it_and_cancels_it_before_the_end(model: str, launch: Launch) -> None:
-    server = launch(topology(model, timeouts={"drain": "4s"}))
+def test_a_stop_waits_for_it_and_cancels_it_before_the_end(model: str, serve: Serve) -> None:
+    server = serve(topology(model, timeouts={"drain": "4s"}))
     assert get(server.port, "/afterwards?0.5").body == b"answered"
     assert get(server.port, "/afterwards?60").body == b"answered"
     assert server.stop() == 0
@@ -85,9 +63,9 @@ def test_a_stop_waits_for_it_and_cancels_it_before_the_end(model: str, launch: L
     assert "GET /afterwards?60 HTTP/1.1 was cancelled: timeouts.drain" in server.log
 
 
-def test_it_is_bounded(launch: Launch) -> None:
+def test_it_is_bounded(serve: Serve) -> None:
     """Past the bound a response holds its connection until its app has returned; others are still served."""
-    server = launch(topology("reuse-port"))
+    server = serve(topology("reuse-port"))
     with Client(server.port) as client:
         for _ in range(10):
             client.send(ASK % b"/afterwards" * 100)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 import pytest
 from harness.awaited import MODELS, OWNING, topology
 from harness.client import Client, get
-from harness.server import Server
+from harness.server import Serve
 
-Launch = Callable[..., Server]
 BODY = b"x" * 5_000_000
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_clients_are_owed(model: str, launch: Launch) -> None:
-    server = launch(topology(model), tracebacks=False)
+def test_what_clients_are_owed(model: str, serve: Serve) -> None:
+    server = serve(topology(model), tracebacks=False)
     with Client(server.port) as client:  # the head goes out with the first event of a body, though that is empty
         client.ask("/empty")
         assert client.sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -40,9 +38,9 @@ def test_what_clients_are_owed(model: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("model", OWNING)
-def test_a_client_that_left_is_noticed_by_who_asks(model: str, launch: Launch) -> None:
+def test_a_client_that_left_is_noticed_by_who_asks(model: str, serve: Serve) -> None:
     """Its end looks like that of a client that may still read, until somebody asks or sends."""
-    server = launch(topology(model))
+    server = serve(topology(model))
     with Client(server.port) as client:
         client.ask("/events?listens")
         server.wait_for_log("streams")

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from harness.awaited import MODELS, OWNING, topology
 from harness.client import Client, clients, get
-from harness.server import Server
+from harness.server import Serve
 from websockets.sync.client import connect
 
-Launch = Callable[..., Server]
 ASK = b"GET /user?%d HTTP/1.1\r\nHost: a\r\n\r\n"
 OWN = ["nobody", "startup", None, "at the start", False, ["http.response.pathsend"], None, False, []]
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_request_finds_nothing_of_another(model: str, launch: Launch) -> None:
+def test_a_request_finds_nothing_of_another(model: str, serve: Serve) -> None:
     """Of other clients, of those before it on its connection, and when all slots were in use."""
-    server = launch(topology(model, concurrency=2))
+    server = serve(topology(model, concurrency=2))
     with clients(server.port, 5) as several:
         for number in range(2):
             for client in several:
@@ -39,8 +37,8 @@ def test_a_request_finds_nothing_of_another(model: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("model", ["reuse-port", "accept-threads"])
-def test_over_http2_and_websockets(model: str, launch: Launch) -> None:
-    server = launch(topology(model))
+def test_over_http2_and_websockets(model: str, serve: Serve) -> None:
+    server = serve(topology(model))
 
     async def visit() -> None:
         url = f"http://127.0.0.1:{server.port}"
@@ -61,10 +59,10 @@ def test_over_http2_and_websockets(model: str, launch: Launch) -> None:
 
 @pytest.mark.parametrize("model", ["reuse-port", "accept-threads"])
 @pytest.mark.parametrize("app", ["async-lines", "async-stream"])
-def test_functions(app: str, model: str, launch: Launch) -> None:
+def test_functions(app: str, model: str, serve: Serve) -> None:
     """Each message, also of one burst; each conversation."""
     target: dict[str, Any] = {app: f"raising:whose_{app.removeprefix('async-')}"}
-    server = launch({"app": target, **OWNING[model]})
+    server = serve({"app": target, **OWNING[model]})
     for _ in range(3):
         with Client(server.port) as client:
             client.send(b"one\ntwo\nlater\nfour\n")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from harness.awaited import MODELS, OWNING, topology
 from harness.client import Client, get
-from harness.server import Server
+from harness.server import Serve, Server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-Launch = Callable[..., Server]
 RAISED = ("panic", "keyboard", "exit", "generator", "cancelled", "group", "stop", "ordinary")
 
 
@@ -24,8 +22,8 @@ def worker(server: Server) -> list[int]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_an_app_raises_ends_its_request_alone(model: str, launch: Launch) -> None:
-    server = launch(topology(model, concurrency=2, timeouts={"request": "5s"}), tracebacks=True)
+def test_what_an_app_raises_ends_its_request_alone(model: str, serve: Serve) -> None:
+    server = serve(topology(model, concurrency=2, timeouts={"request": "5s"}), tracebacks=True)
     before = worker(server)
     with Client(server.port) as neighbour:
         assert neighbour.get().status == 200
@@ -50,8 +48,8 @@ def test_what_an_app_raises_ends_its_request_alone(model: str, launch: Launch) -
 
 
 @pytest.mark.parametrize("model", ["reactive-processes", "reactive-threads", "reuse-port"])
-def test_a_request_that_does_not_hear_its_cancellation_is_ended_without_its_app(model: str, launch: Launch) -> None:
-    server = launch(topology(model, concurrency=1, timeouts={"request": "500ms", "drain": "2s"}))
+def test_a_request_that_does_not_hear_its_cancellation_is_ended_without_its_app(model: str, serve: Serve) -> None:
+    server = serve(topology(model, concurrency=1, timeouts={"request": "500ms", "drain": "2s"}))
     with Client(server.port) as neighbour:
         assert neighbour.get().status == 200
         for _ in range(2):  # more than there are slots
@@ -65,8 +63,8 @@ def test_a_request_that_does_not_hear_its_cancellation_is_ended_without_its_app(
 
 
 @pytest.mark.parametrize("model", ["reuse-port", "leader-threads"])
-def test_over_http2_and_websockets(model: str, launch: Launch) -> None:
-    server = launch(topology(model), tracebacks=True)
+def test_over_http2_and_websockets(model: str, serve: Serve) -> None:
+    server = serve(topology(model), tracebacks=True)
     before = worker(server)
 
     async def visit() -> None:
@@ -96,9 +94,9 @@ def test_over_http2_and_websockets(model: str, launch: Launch) -> None:
 
 @pytest.mark.parametrize("model", ["reuse-port", "accept-threads"])
 @pytest.mark.parametrize("app", ["async-lines", "async-frames", "async-stream"])
-def test_what_a_function_raises_ends_its_connection_alone(app: str, model: str, launch: Launch) -> None:
+def test_what_a_function_raises_ends_its_connection_alone(app: str, model: str, serve: Serve) -> None:
     name = app.removeprefix("async-")
-    server = launch({"app": {app: f"raising:{name}"}, **OWNING[model]}, tracebacks=True)
+    server = serve({"app": {app: f"raising:{name}"}, **OWNING[model]}, tracebacks=True)
     before = worker(server)
     for word in RAISED:
         for when in (b"at once ", b"later "):
@@ -131,10 +129,10 @@ SEGMENTS = {
 
 
 @pytest.mark.parametrize("app", [{"asgi": "adverse:counted"}, {"wsgi": "adverse:blocking"}], ids=["asgi", "wsgi"])
-def test_no_segment_of_http2_ends_a_worker(app: Any, launch: Launch) -> None:
+def test_no_segment_of_http2_ends_a_worker(app: Any, serve: Serve) -> None:
     """What began a stream and ends it may come at once; for one that was reset before it was begun nobody is called."""
     protocol = {"use": "http", "http2": True}
-    server = launch(
+    server = serve(
         {"app": app, "pool": {"kind": "process", "size": 1}, "ownership": "reuse-port", "protocol": protocol}
     )
     before = worker(server)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
 from harness.awaited import MODELS, topology
 from harness.client import get
-from harness.launcher import LaunchedServer, Launcher
-from harness.server import Server
+from harness.forms import short
+from harness.launcher import LaunchedServer
+from harness.server import Serve
 
-Launch = Callable[..., Server]
 FAILS = {
     "says so": ("await send({'type': 'lifespan.startup.failed', 'message': 'no database'})", "to start: no database"),
     "raises": ("raise RuntimeError('no database')", "RuntimeError: no database"),
@@ -41,28 +41,30 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.mark.parametrize("how", FAILS)
-@pytest.mark.parametrize("model", MODELS)
-def test_a_first_start_that_cannot_work_ends_run(model: str, how: str, one_launcher: Launcher, tmp_path: Path) -> None:
+# Every model with one way to fail, and every way in a process that owns its connections and one that does not.
+TOLD = {*product(MODELS, ["raises"]), *product(("reuse-port", "reactive-threads"), FAILS)}
+
+
+@pytest.mark.parametrize(("model", "how"), short(product(MODELS, FAILS), TOLD))
+def test_a_first_start_that_cannot_work_ends_run(model: str, how: str, tmp_path: Path) -> None:
     code, says = FAILS[how]
     (tmp_path / "failing.py").write_text(f"async def app(scope, receive, send):\n    await receive()\n    {code}\n")
     chosen = topology(model, "failing:app", lifespan="on")
-    with LaunchedServer(one_launcher, chosen, tmp_path, path=tmp_path, tracebacks=True) as server:
+    with LaunchedServer(chosen, tmp_path, path=tmp_path, tracebacks=True) as server:
         assert server.wait() == 3
         assert says in server.log
         assert "serves on" not in server.log
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_readiness_is_told_after_the_start(model: str, one_launcher: Launcher, tmp_path: Path) -> None:
+def test_readiness_is_told_after_the_start(model: str, serve: Serve, tmp_path: Path) -> None:
     """Of each worker, in the thread that will serve."""
     (tmp_path / "slow_start.py").write_text(SLOW)
     chosen = topology(model, "slow_start:app")
     chosen["pool"] = {**chosen["pool"], "size": 2}
-    with LaunchedServer(one_launcher, chosen, tmp_path, path=tmp_path) as server:
-        server.ready()
-        assert server.log.index("serves on") > server.log.rindex("the app has started")
-        assert server.log.count("the app has started") == 2
-        for _ in range(4):
-            assert get(server.port).body == b"42"
-        assert server.stop() == 0
+    server = serve(chosen, path=tmp_path)
+    assert server.log.index("serves on") > server.log.rindex("the app has started")
+    assert server.log.count("the app has started") == 2
+    for _ in range(4):
+        assert get(server.port).body == b"42"
+    assert server.stop() == 0

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 from harness.awaited import MODELS, OWNING, topology
 from harness.client import Client
-from harness.server import Server
+from harness.server import Serve, Server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
-
-Launch = Callable[..., Server]
 
 
 def stream(server: Server, word: str) -> Client:
@@ -26,10 +23,10 @@ def stream(server: Server, word: str) -> Client:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_open_streams_are_told_at_the_beginning(model: str, launch: Launch) -> None:
+def test_open_streams_are_told_at_the_beginning(model: str, serve: Serve) -> None:
     """With far more time than the test has; and an ordinary request is answered meanwhile, although a task of its own
     listens for the end of its client."""
-    server = launch(topology(model, timeouts={"drain": "10m"}))
+    server = serve(topology(model, timeouts={"drain": "10m"}))
     with ExitStack() as stack:
         for word in ("listens", "asks", "other"):
             stack.enter_context(stream(server, word))
@@ -49,8 +46,8 @@ def test_open_streams_are_told_at_the_beginning(model: str, launch: Launch) -> N
 
 
 @pytest.mark.parametrize("model", ["reactive-processes", "leader-threads", "reuse-port", "accept-threads"])
-def test_what_is_left_is_cancelled_before_the_end(model: str, launch: Launch) -> None:
-    server = launch(topology(model, timeouts={"drain": "4s"}))
+def test_what_is_left_is_cancelled_before_the_end(model: str, serve: Serve) -> None:
+    server = serve(topology(model, timeouts={"drain": "4s"}))
     with ExitStack() as stack:
         stack.enter_context(stream(server, "sleeps"))
         slow = stack.enter_context(Client(server.port))
@@ -74,8 +71,8 @@ def test_what_is_left_is_cancelled_before_the_end(model: str, launch: Launch) ->
 
 
 @pytest.mark.parametrize("model", ["reuse-port", "accept-threads"])
-def test_websockets_are_closed_with_1012(model: str, launch: Launch) -> None:
-    server = launch(topology(model, timeouts={"drain": "10m"}))
+def test_websockets_are_closed_with_1012(model: str, serve: Serve) -> None:
+    server = serve(topology(model, timeouts={"drain": "10m"}))
     with connect(f"ws://127.0.0.1:{server.port}/", open_timeout=10) as client:
         client.send("a")
         assert client.recv(10) == "nobody"
@@ -88,9 +85,9 @@ def test_websockets_are_closed_with_1012(model: str, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("app", ["async-lines", "async-stream"])
-def test_functions_are_cancelled_before_the_end(app: str, launch: Launch) -> None:
+def test_functions_are_cancelled_before_the_end(app: str, serve: Serve) -> None:
     model: dict[str, Any] = OWNING["leader-threads"]
-    server = launch({"app": {app: f"raising:{app.removeprefix('async-')}"}, "timeouts": {"drain": "2s"}, **model})
+    server = serve({"app": {app: f"raising:{app.removeprefix('async-')}"}, "timeouts": {"drain": "2s"}, **model})
     with Client(server.port) as client:
         client.send(b"forever\n")
         server.wait_for_log("waits")
@@ -100,8 +97,8 @@ def test_functions_are_cancelled_before_the_end(app: str, launch: Launch) -> Non
     assert "cleaned up" in server.log
 
 
-def test_a_client_that_reads_nothing_does_not_keep_the_app_from_its_end(launch: Launch) -> None:
-    server = launch(topology("reuse-port", timeouts={"drain": "2s"}))
+def test_a_client_that_reads_nothing_does_not_keep_the_app_from_its_end(serve: Serve) -> None:
+    server = serve(topology("reuse-port", timeouts={"drain": "2s"}))
     with Client(server.port) as client, suppress(OSError):
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.ask("/large")

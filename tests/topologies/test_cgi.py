@@ -8,16 +8,14 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, Response, get
 from harness.machine import within
-from harness.server import Server, alive, wait_until
+from harness.server import Serve, Server, alive, wait_until
 
-Launch = Callable[..., Server]
 MODELS: dict[str, dict[str, Any]] = {
     "half-sync/half-reactive": {"pool": {"size": 2}},
     "half-sync/half-reactive threads": {"pool": {"kind": "thread", "size": 2}},
@@ -64,7 +62,7 @@ PROGRAMS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("cgi") / "bin"
     made.mkdir()
     for name, text in PROGRAMS.items():
@@ -80,9 +78,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def start(launch: Launch, folder: Path, model: str = "half-sync/half-reactive", **more: Any) -> Server:
+def serve_programs(serve: Serve, folder: Path, model: str = "half-sync/half-reactive", **more: Any) -> Server:
     app = {"use": "cgi", "program": str(folder), **more.pop("app", {})}
-    return launch({"name": "cgi", "app": app, **MODELS[model], **more})
+    return serve({"name": "cgi", "app": app, **MODELS[model], **more})
 
 
 def shown(response: Response) -> tuple[dict[str, str], str]:
@@ -92,8 +90,8 @@ def shown(response: Response) -> tuple[dict[str, str], str]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_programs_run_under_every_model(model: str, folder: Path, launch: Launch) -> None:
-    server = start(launch, folder, model)
+def test_programs_run_under_every_model(model: str, programs: Path, serve: Serve) -> None:
+    server = serve_programs(serve, programs, model)
     with Client(server.port) as client:
         client.ask("/show/a%20b/c?q=1&r=%20", method="POST", body=b"hello")
         environment, body = shown(client.answer())
@@ -108,7 +106,7 @@ def test_programs_run_under_every_model(model: str, folder: Path, launch: Launch
         assert environment["SERVER_NAME"] == "localhost"
         assert environment["SERVER_PORT"] == str(server.port)
         assert environment["REMOTE_ADDR"] == "127.0.0.1"
-        assert environment["PWD"] == str(folder)
+        assert environment["PWD"] == str(programs)
         sent = os.urandom(2_000_000)
         client.ask("/digest", method="POST", body=sent)
         assert client.answer().body.decode() == hashlib.sha256(sent).hexdigest()
@@ -117,8 +115,8 @@ def test_programs_run_under_every_model(model: str, folder: Path, launch: Launch
     assert "left of its group" not in server.log
 
 
-def test_what_a_program_may_answer(folder: Path, launch: Launch) -> None:
-    server = start(launch, folder)
+def test_what_a_program_may_answer(programs: Path, serve: Serve) -> None:
+    server = serve_programs(serve, programs)
     with Client(server.port) as client:
         tea = client.get("/status")
         assert (tea.status, tea.headers["x-tea"], tea.body) == (418, "yes", b"teapot")
@@ -149,14 +147,14 @@ def test_what_a_program_may_answer(folder: Path, launch: Launch) -> None:
         ("data", 403, ""),
     ],
 )
-def test_what_it_may_not(name: str, status: int, said: str, folder: Path, launch: Launch) -> None:
-    server = start(launch, folder)
+def test_what_it_may_not(name: str, status: int, said: str, programs: Path, serve: Serve) -> None:
+    server = serve_programs(serve, programs)
     assert get(server.port, f"/{name}").status == status
     server.wait_for_log(said)
 
 
-def test_a_body_shorter_than_it_says_can_be_told(folder: Path, launch: Launch) -> None:
-    server = start(launch, folder)
+def test_a_body_shorter_than_it_says_can_be_told(programs: Path, serve: Serve) -> None:
+    server = serve_programs(serve, programs)
     with Client(server.port) as client, pytest.raises(EOFError):
         client.get("/short")
     server.wait_for_log("5 bytes short of its Content-Length of 10")
@@ -168,8 +166,8 @@ WAYS_OUT = [
 ]  # fmt: skip
 
 
-def test_nothing_outside_the_folder_runs(folder: Path, launch: Launch) -> None:
-    server = start(launch, folder)
+def test_nothing_outside_the_folder_runs(programs: Path, serve: Serve) -> None:
+    server = serve_programs(serve, programs)
     with Client(server.port) as client:
         for path in WAYS_OUT:
             assert client.get(path).status == 404, path
@@ -177,13 +175,13 @@ def test_nothing_outside_the_folder_runs(folder: Path, launch: Launch) -> None:
         assert shown(client.get("/link"))[0]["SCRIPT_NAME"] == "/link"
 
 
-def test_the_environment_is_clean(folder: Path, launch: Launch) -> None:
-    more = {"environment": {"GREETING": "hello", "REMOTE_USER": "alice"}, "documents": str(folder.parent)}
+def test_the_environment_is_clean(programs: Path, serve: Serve) -> None:
+    more = {"environment": {"GREETING": "hello", "REMOTE_USER": "alice"}, "documents": str(programs.parent)}
     headers = (
         b"GET /show/x HTTP/1.1\r\nHost: shop.test:81\r\nProxy: evil\r\n"
         b"Authorization: Basic QTpC\r\nX_Y: 1\r\nX-Y: 2\r\n\r\n"
     )
-    server = start(launch, folder, app=more, environment={"SECRET": "of the server"})
+    server = serve_programs(serve, programs, app=more, environment={"SECRET": "of the server"})
     with Client(server.port) as client:
         client.send(headers)
         environment, _ = shown(client.answer())
@@ -191,9 +189,9 @@ def test_the_environment_is_clean(folder: Path, launch: Launch) -> None:
     assert environment["REMOTE_USER"] == "alice"
     assert environment["HTTP_X_Y"] == "2"
     assert environment["SERVER_NAME"] == "shop.test"
-    assert environment["PATH_TRANSLATED"] == f"{folder.parent}/x"
+    assert environment["PATH_TRANSLATED"] == f"{programs.parent}/x"
     assert not {"HTTP_PROXY", "HTTP_AUTHORIZATION", "SECRET", "PYTHONPATH"} & set(environment)
-    server = start(launch, folder, app={"credentials": True})
+    server = serve_programs(serve, programs, app={"credentials": True})
     with Client(server.port) as client:
         client.send(headers)
         assert shown(client.answer())[0]["HTTP_AUTHORIZATION"] == "Basic QTpC"
@@ -207,8 +205,8 @@ def pid(folder: Path, name: str) -> int:
     return int(wait_until(read, f"the program {name}"))
 
 
-def test_the_time_is_over_for_a_program_and_all_it_started(folder: Path, launch: Launch, tmp_path: Path) -> None:
-    server = start(launch, folder, app={"timeout": "500ms", "environment": {"PIDS": str(tmp_path)}})
+def test_the_time_is_over_for_a_program_and_all_it_started(programs: Path, serve: Serve, tmp_path: Path) -> None:
+    server = serve_programs(serve, programs, app={"timeout": "500ms", "environment": {"PIDS": str(tmp_path)}})
     assert get(server.port, "/slow").status == 504
     for name in ("leader", "child"):
         number = pid(tmp_path, name)
@@ -221,8 +219,8 @@ def test_the_time_is_over_for_a_program_and_all_it_started(folder: Path, launch:
 
 
 @pytest.mark.parametrize("path", ["/late", "/endless"])
-def test_a_client_that_leaves_ends_its_program(path: str, folder: Path, launch: Launch, tmp_path: Path) -> None:
-    server = start(launch, folder, "reuse-port", app={"environment": {"PIDS": str(tmp_path)}})
+def test_a_client_that_leaves_ends_its_program(path: str, programs: Path, serve: Serve, tmp_path: Path) -> None:
+    server = serve_programs(serve, programs, "reuse-port", app={"environment": {"PIDS": str(tmp_path)}})
     with Client(server.port) as client:
         client.ask(path)
         number = pid(tmp_path, "leader")
@@ -231,8 +229,8 @@ def test_a_client_that_leaves_ends_its_program(path: str, folder: Path, launch: 
     assert get(server.port, "/status").status == 418
 
 
-def test_programs_end_with_their_worker(folder: Path, launch: Launch, tmp_path: Path) -> None:
-    server = start(launch, folder, app={"environment": {"PIDS": str(tmp_path)}}, pool={"size": 1})
+def test_programs_end_with_their_worker(programs: Path, serve: Serve, tmp_path: Path) -> None:
+    server = serve_programs(serve, programs, app={"environment": {"PIDS": str(tmp_path)}}, pool={"size": 1})
     with Client(server.port) as client:
         client.ask("/slow")
         numbers = [pid(tmp_path, name) for name in ("leader", "child")]
@@ -245,8 +243,8 @@ def test_programs_end_with_their_worker(folder: Path, launch: Launch, tmp_path: 
     assert get(server.port, "/status").status == 418
 
 
-def test_no_zombie_is_left(folder: Path, launch: Launch) -> None:
-    server = start(launch, folder, "leader/followers threads")
+def test_no_zombie_is_left(programs: Path, serve: Serve) -> None:
+    server = serve_programs(serve, programs, "leader/followers threads")
     with Client(server.port) as client:
         for _ in range(10):
             assert client.get("/status").status == 418
@@ -257,14 +255,14 @@ def test_no_zombie_is_left(folder: Path, launch: Launch) -> None:
     ("program", "said"),
     [("/nowhere", "there is neither a program nor a folder /nowhere"), ("data", "cannot be executed")],
 )
-def test_what_cannot_be_run_is_said_at_the_start(program: str, said: str, folder: Path, tmp_path: Path) -> None:
-    with Server({"app": {"cgi": str(folder / program)}}, tmp_path) as server:
+def test_what_cannot_be_run_is_said_at_the_start(program: str, said: str, programs: Path, tmp_path: Path) -> None:
+    with Server({"app": {"cgi": str(programs / program)}}, tmp_path) as server:
         assert server.wait() == 3
         assert said in server.log
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_git_clones_and_pushes(launch: Launch, tmp_path: Path) -> None:
+def test_git_clones_and_pushes(serve: Serve, tmp_path: Path) -> None:
     def git(*words: str, folder: Path = tmp_path) -> str:
         options = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "http.postBuffer=70000"]
         found = subprocess.run(
@@ -277,7 +275,7 @@ def test_git_clones_and_pushes(launch: Launch, tmp_path: Path) -> None:
     git("init", "--bare", "-b", "main", "shop.git")
     git("config", "http.receivepack", "true", folder=tmp_path / "shop.git")
     environment = {"GIT_PROJECT_ROOT": str(tmp_path), "GIT_HTTP_EXPORT_ALL": "1"}
-    server = launch({"app": {"use": "cgi", "program": str(backend), "environment": environment}, "pool": {"size": 2}})
+    server = serve({"app": {"use": "cgi", "program": str(backend), "environment": environment}, "pool": {"size": 2}})
     git("clone", f"http://127.0.0.1:{server.port}/shop.git", "first")
     (tmp_path / "first" / "large").write_bytes(os.urandom(2_000_000))
     git("add", ".", folder=tmp_path / "first")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from harness.client import Client
-from harness.server import Server, wait_until
+from harness.server import Serve, wait_until
 
 WSGI: dict[str, Any] = {"app": {"wsgi": "held:answer"}}
 ASGI: dict[str, Any] = {"app": {"asgi": "held:answer_async"}}
@@ -38,13 +36,7 @@ OWNED: dict[str, dict[str, Any]] = {
     "reuse-port, asynchronous": {**ASGI, "pool": PROCESS, "ownership": "reuse-port"},
     "iterative": {**WSGI, "pool": "iterative"},
 }
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a reset
 LONG = 0.1  # seconds: enough for a request to count as one that has waited
-
-
-def reset(client: Client) -> None:
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    client.close()
 
 
 def unread(port: int) -> int:
@@ -56,12 +48,12 @@ def unread(port: int) -> int:
 class Held:
     """A server with one worker, and that one at the gate."""
 
-    def __init__(self, launch: Callable[..., Server], topology: dict[str, Any], folder: Path) -> None:
+    def __init__(self, serve: Serve, topology: dict[str, Any], folder: Path) -> None:
         self.folder = folder / "asked"
         self.folder.mkdir()
         os.mkfifo(self.folder / "gate")
         self.log = folder / "access.log"
-        self.server = launch({**topology, "access_log": {"format": "common", "to": str(self.log)}})
+        self.server = serve({**topology, "access_log": {"format": "common", "to": str(self.log)}})
 
     def client(self) -> Client:
         return Client(self.server.port)
@@ -85,10 +77,8 @@ class Held:
 
 
 @pytest.mark.parametrize("name", [*LENT, *(name for name in OWNED if name != "iterative")])
-def test_a_request_that_waited_is_not_executed_for_a_client_that_left(
-    launch: Callable[..., Server], tmp_path: Path, name: str
-) -> None:
-    held = Held(launch, {**LENT, **OWNED}[name], tmp_path)
+def test_a_request_that_waited_is_not_executed_for_a_client_that_left(serve: Serve, tmp_path: Path, name: str) -> None:
+    held = Held(serve, {**LENT, **OWNED}[name], tmp_path)
     with held.client() as first, held.client() as half_closed, held.client() as patient:
         leaving = [held.client() for _ in range(4)]
         assert leaving[0].get(held.path("kept")).status == 200  # and is kept
@@ -105,7 +95,7 @@ def test_a_request_that_waited_is_not_executed_for_a_client_that_left(
             wait_until(lambda: unread(held.server.port) == 0, "the front has read all of it")
         time.sleep(LONG)  # it has waited
         for client in leaving:
-            reset(client)
+            client.reset()
         time.sleep(LONG)  # it has waited
         held.open_gate()
         assert [each.answer().status for each in (first, half_closed, patient)] == [200] * 3
@@ -117,39 +107,35 @@ def test_a_request_that_waited_is_not_executed_for_a_client_that_left(
 
 
 @pytest.mark.parametrize("name", [*LENT, *OWNED])
-def test_the_rest_of_a_pipeline_is_not_executed_for_a_client_that_left(
-    launch: Callable[..., Server], tmp_path: Path, name: str
-) -> None:
-    held = Held(launch, {**LENT, **OWNED}[name], tmp_path)
+def test_the_rest_of_a_pipeline_is_not_executed_for_a_client_that_left(serve: Serve, tmp_path: Path, name: str) -> None:
+    held = Held(serve, {**LENT, **OWNED}[name], tmp_path)
     client = held.client()
     client.send(
         b"".join(f"GET {held.path(each)} HTTP/1.1\r\nHost: a\r\n\r\n".encode() for each in ("hold", "second", "third"))
     )
     held.wait_for("hold")
-    reset(client)
+    client.reset()
     held.open_gate()
     assert held.asked() == ["hold"]
     assert held.server.stop() == 0
 
 
 @pytest.mark.parametrize("name", [name for name, topology in {**LENT, **OWNED}.items() if "wsgi" in topology["app"]])
-def test_nor_is_it_when_the_client_left_after_an_answer(
-    launch: Callable[..., Server], tmp_path: Path, name: str
-) -> None:
-    held = Held(launch, {**LENT, **OWNED}[name], tmp_path)
+def test_nor_is_it_when_the_client_left_after_an_answer(serve: Serve, tmp_path: Path, name: str) -> None:
+    held = Held(serve, {**LENT, **OWNED}[name], tmp_path)
     client = held.client()
     client.send(b"".join(f"GET {held.path(each)} HTTP/1.1\r\nHost: a\r\n\r\n".encode() for each in ("late", "second")))
     assert client._exactly(12) == b"HTTP/1.1 200"
     time.sleep(LONG)  # it has waited
-    reset(client)
+    client.reset()
     held.open_gate()
     assert held.asked() == ["late"]
     assert held.server.stop() == 0
 
 
 @pytest.mark.parametrize("name", ["reuse-port", "leader/followers"])
-def test_nor_are_the_other_streams_of_http2(launch: Callable[..., Server], tmp_path: Path, name: str) -> None:
-    held = Held(launch, {**OWNED[name], "protocol": {"use": "http", "http2": True}}, tmp_path)
+def test_nor_are_the_other_streams_of_http2(serve: Serve, tmp_path: Path, name: str) -> None:
+    held = Held(serve, {**OWNED[name], "protocol": {"use": "http", "http2": True}}, tmp_path)
     client = held.client()
     wire = H2Connection(H2Configuration(client_side=True))
     wire.initiate_connection()
@@ -158,7 +144,7 @@ def test_nor_are_the_other_streams_of_http2(launch: Callable[..., Server], tmp_p
         wire.send_headers(2 * number + 1, list(headers.items()), end_stream=True)
     client.send(wire.data_to_send())
     held.wait_for("hold")
-    reset(client)
+    client.reset()
     held.open_gate()
     assert held.asked() == ["hold"]
     assert held.server.stop() == 0

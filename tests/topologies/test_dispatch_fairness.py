@@ -15,9 +15,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client, clients, get
-from harness.server import Server, at_rest, wait_until
-
-Launch = Callable[..., Server]
+from harness.server import Serve, Server, at_rest, wait_until
 
 WORKERS = 4
 PROCESSES = {"kind": "process", "size": WORKERS}
@@ -32,8 +30,8 @@ CHI_SQUARE = 21.1075  # 3 degrees of freedom, p = 0.0001
 pools = pytest.mark.parametrize("pool", [PROCESSES, THREADS], ids=["processes", "threads"])
 
 
-def start(launch: Launch, pool: Any, ownership: Any, dispatch: Any, affinity: str) -> Server:
-    return launch({"app": "demo", "pool": pool, "ownership": ownership, "dispatch": dispatch, "affinity": affinity})
+def serve_workers(serve: Serve, pool: Any, ownership: Any, dispatch: Any, affinity: str) -> Server:
+    return serve({"app": "demo", "pool": pool, "ownership": ownership, "dispatch": dispatch, "affinity": affinity})
 
 
 def by_requests(port: int, count: int) -> list[str]:
@@ -64,15 +62,15 @@ UNITS = [
 @pools
 @pytest.mark.parametrize(("ownership", "affinity", "draw"), UNITS)
 def test_round_robin_is_exact(
-    pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], launch: Launch
+    pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], serve: Serve
 ) -> None:
-    met = draw(start(launch, pool, ownership, "round-robin", affinity).port, 40)
+    met = draw(serve_workers(serve, pool, ownership, "round-robin", affinity).port, 40)
     assert len(set(met[:WORKERS])) == WORKERS
     assert met == met[:WORKERS] * 10
 
 
-def test_round_robin_takes_no_heed_of_load(launch: Launch) -> None:
-    server = start(launch, PROCESSES, ASYNC_FRONT, "round-robin", "connection")
+def test_round_robin_takes_no_heed_of_load(serve: Serve) -> None:
+    server = serve_workers(serve, PROCESSES, ASYNC_FRONT, "round-robin", "connection")
     with clients(server.port, 10) as several:
         met = [client.get().worker for client in several]
     assert met == (met[:WORKERS] * 3)[:10]
@@ -88,37 +86,35 @@ def assert_even(met: list[str]) -> None:
 
 @pools
 @pytest.mark.parametrize(("ownership", "affinity", "draw"), [UNITS[0], UNITS[2], UNITS[3]])
-def test_random_is_even(
-    pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], launch: Launch
-) -> None:
-    assert_even(draw(start(launch, pool, ownership, SEEDED, affinity).port, 400))
+def test_random_is_even(pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], serve: Serve) -> None:
+    assert_even(draw(serve_workers(serve, pool, ownership, SEEDED, affinity).port, 400))
 
 
 @pytest.mark.parametrize("dispatch", ["random", "kernel-hash"])
-def test_the_kernel_draws_everybody(dispatch: str, launch: Launch) -> None:
-    counts = Counter(by_connections(start(launch, PROCESSES, "reuse-port", dispatch, "connection").port, 400))
+def test_the_kernel_draws_everybody(dispatch: str, serve: Serve) -> None:
+    counts = Counter(by_connections(serve_workers(serve, PROCESSES, "reuse-port", dispatch, "connection").port, 400))
     assert len(counts) == WORKERS
     assert min(counts.values()) > 400 / WORKERS / 4, counts
 
 
-def test_the_kernel_keeps_an_address_with_one_worker(launch: Launch) -> None:
-    port = start(launch, PROCESSES, "reuse-port", "client", "client").port
+def test_the_kernel_keeps_an_address_with_one_worker(serve: Serve) -> None:
+    port = serve_workers(serve, PROCESSES, "reuse-port", "client", "client").port
     met = [{get(port, source=f"127.0.0.{host}").worker for _ in range(12)} for host in range(1, 33)]
     assert all(len(each) == 1 for each in met)
     assert len(set().union(*met)) == WORKERS
 
 
 @pools
-def test_least_loaded_spreads_open_connections_evenly(pool: Any, launch: Launch) -> None:
-    server = start(launch, pool, ASYNC_FRONT, "least-loaded", "connection")
+def test_least_loaded_spreads_open_connections_evenly(pool: Any, serve: Serve) -> None:
+    server = serve_workers(serve, pool, ASYNC_FRONT, "least-loaded", "connection")
     with clients(server.port, 40) as several:
         counts = Counter(client.get().worker for client in several)
     assert set(counts.values()) == {10}
 
 
-def test_a_better_choice_of_two_never_takes_the_fullest(launch: Launch) -> None:
+def test_a_better_choice_of_two_never_takes_the_fullest(serve: Serve) -> None:
     """The strictly fullest of four inboxes is never the better of two, so it waits until another has caught up."""
-    server = start(launch, PROCESSES, ASYNC_FRONT, "power-of-choices", "connection")
+    server = serve_workers(serve, PROCESSES, ASYNC_FRONT, "power-of-choices", "connection")
     with clients(server.port, 40) as several:
         counts: Counter[str] = Counter()
         for client in several:
@@ -151,9 +147,9 @@ AROUND = [
 
 @pytest.mark.parametrize(("pool", "ownership", "dispatch", "affinity"), AROUND)
 def test_nobody_waits_behind_a_stuck_worker(
-    pool: Any, ownership: Any, dispatch: str, affinity: str, launch: Launch
+    pool: Any, ownership: Any, dispatch: str, affinity: str, serve: Serve
 ) -> None:
-    server = start(launch, pool, ownership, dispatch, affinity)
+    server = serve_workers(serve, pool, ownership, dispatch, affinity)
     with Client(server.port) as blocker:
         blocker.ask(f"/sleep?seconds={STUCK}")
         answered = []

@@ -8,18 +8,13 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client
-from harness.launcher import LaunchedServer, Launcher
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
-Launch = Callable[..., Server]
-Start = Callable[..., LaunchedServer]
-APPS = Path(__file__).parent / "apps"
 QUICK = {"head": "1s", "idle": "1s", "write": "1s", "drain": "10s"}
 ONE = {"kind": "process", "size": 1}
 OWNED: dict[str, dict[str, Any]] = {
@@ -37,24 +32,9 @@ TWO = {
 
 
 @pytest.fixture(scope="module")
-def start(one_launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """The server of a topology; one that is started already is not started again."""
-    servers: dict[str, LaunchedServer] = {}
-
-    def begin(**topology: Any) -> LaunchedServer:
-        environment = topology.pop("environment", {})
-        key = repr((topology, environment))
-        if key not in servers:
-            folder = tmp_path_factory.mktemp("functions")
-            servers[key] = LaunchedServer(
-                one_launcher, topology, folder, path=APPS, tracebacks=True, environment=environment
-            )
-            servers[key].ready()
-        return servers[key]
-
-    yield begin
-    for server in servers.values():
-        server.__exit__(None, None, None)
+def serve_functions(serve_once: Serve) -> Serve:
+    """The server of a topology, of which the module needs one."""
+    return lambda environment=None, **topology: serve_once(topology, environment=environment, tracebacks=True)
 
 
 def framed(data: bytes, size: int = 4) -> bytes:
@@ -76,9 +56,9 @@ def drained(client: Client) -> bytes:
 
 
 @pytest.mark.parametrize("model", [*TWO, "awaited"])
-def test_frames_are_answered_by_frames(start: Start, model: str) -> None:
+def test_frames_are_answered_by_frames(serve_functions: Serve, model: str) -> None:
     app = {"async-frames": "messages:slow_frame"} if model == "awaited" else {"frames": "messages:frame"}
-    server = start(app=app, **TWO.get(model, OWNED["reuse-port"]))
+    server = serve_functions(app=app, **TWO.get(model, OWNED["reuse-port"]))
     large = bytes(range(256)) * 4096  # the limit
     sent = b"".join(map(framed, [b"one", b"", b"nothing", large, b"bytes 300000", b"two"]))
     with Client(server.port) as client:
@@ -89,10 +69,12 @@ def test_frames_are_answered_by_frames(start: Start, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["reuse-port", "reactive-processes", "awaited"])
-def test_what_is_no_frame_ends_the_connection(start: Start, model: str) -> None:
+def test_what_is_no_frame_ends_the_connection(serve_functions: Serve, model: str) -> None:
     """Too long a frame, too large an answer, an exception: after the answers to what came before."""
     app = {"async-frames": "messages:slow_frame"} if model == "awaited" else {"frames": "messages:frame"}
-    server = start(app=app, protocol={"use": "frames", "size": 1, "limit": 20}, **TWO.get(model, OWNED["reuse-port"]))
+    server = serve_functions(
+        app=app, protocol={"use": "frames", "size": 1, "limit": 20}, **TWO.get(model, OWNED["reuse-port"])
+    )
     for wrong in (b"\x15" + b"a" * 21, framed(b"bytes 256", 1), framed(b"raise", 1)):
         with Client(server.port) as client:
             client.send(framed(b"one", 1))
@@ -109,14 +91,14 @@ def test_what_is_no_frame_ends_the_connection(start: Start, model: str) -> None:
 
 
 @pytest.fixture
-def lines(start: Start) -> LaunchedServer:
-    return start(app={"async-lines": "messages:line"}, timeouts=QUICK, **OWNED["reuse-port"])
+def lines(serve_functions: Serve) -> Server:
+    return serve_functions(app={"async-lines": "messages:line"}, timeouts=QUICK, **OWNED["reuse-port"])
 
 
 @pytest.mark.parametrize(("model", "poller"), [*((model, "epoll") for model in OWNED), ("leader-threads", "selectors")])
-def test_lines_are_answered_in_order(start: Start, model: str, poller: str) -> None:
+def test_lines_are_answered_in_order(serve_functions: Serve, model: str, poller: str) -> None:
     environment = {"POOLCTL_POLLER": poller}
-    server = start(app={"async-lines": "messages:line"}, environment=environment, **OWNED[model])
+    server = serve_functions(app={"async-lines": "messages:line"}, environment=environment, **OWNED[model])
     with Client(server.port) as client:
         client.send(b"sleep 0.05\r\none\ntwo\nnothing\nsleep 0.01\n")
         assert [client.line() for _ in range(4)] == [b"SLEEP 0.05\n", b"ONE\n", b"TWO\n", b"SLEEP 0.01\n"]
@@ -125,7 +107,7 @@ def test_lines_are_answered_in_order(start: Start, model: str, poller: str) -> N
         assert drained(client) == b"THREE\nSLEEP 0.05\nLAST\n"
 
 
-def test_one_that_waits_makes_nobody_wait(lines: LaunchedServer) -> None:
+def test_one_that_waits_makes_nobody_wait(lines: Server) -> None:
     with Client(lines.port) as one, Client(lines.port) as other:
         one.send(b"wait\nafter\n")
         lines.wait_for_log("waits")
@@ -135,7 +117,7 @@ def test_one_that_waits_makes_nobody_wait(lines: LaunchedServer) -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"raise\n", b"cancel\n", b"x" * 65537])
-def test_what_goes_wrong_ends_one_connection(lines: LaunchedServer, wrong: bytes) -> None:
+def test_what_goes_wrong_ends_one_connection(lines: Server, wrong: bytes) -> None:
     with Client(lines.port) as client, Client(lines.port) as other:
         client.send(b"sleep 0.01\n" + wrong + b"never\n")
         assert drained(client) == b"SLEEP 0.01\n"
@@ -145,12 +127,12 @@ def test_what_goes_wrong_ends_one_connection(lines: LaunchedServer, wrong: bytes
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
 def test_what_a_client_sent_before_it_left_is_served(
-    start: Start, tmp_path: Path, family: socket.AddressFamily
+    serve_functions: Serve, tmp_path: Path, family: socket.AddressFamily
 ) -> None:
     """More than is read ahead; the end of a unix socket is told of before its last bytes are read."""
     path = tmp_path / "lines.sock"
     listen = ["tcp://127.0.0.1:0", f"unix://{path}"]
-    server = start(app={"async-lines": "messages:line"}, listen=listen, **OWNED["accept-front"])
+    server = serve_functions(app={"async-lines": "messages:line"}, listen=listen, **OWNED["accept-front"])
     with socket.socket(family) as sender:
         sender.connect(("127.0.0.1", server.port) if family == socket.AF_INET else str(path))
         sender.sendall(b"note\n" * 40000)
@@ -163,7 +145,7 @@ def test_what_a_client_sent_before_it_left_is_served(
         wait_until(noted, "all notes")
 
 
-def test_a_client_that_reads_late_gets_everything(lines: LaunchedServer) -> None:
+def test_a_client_that_reads_late_gets_everything(lines: Server) -> None:
     """And the function is not asked for more than it takes."""
     before = len(re.findall("^bytes$", lines.log, re.M))
     with Client(lines.port) as client:
@@ -185,7 +167,7 @@ def drained_until(client: Client, end: bytes) -> bytes:
     return bytes(received)
 
 
-def test_a_client_that_does_not_read_is_cut(lines: LaunchedServer) -> None:
+def test_a_client_that_does_not_read_is_cut(lines: Server) -> None:
     before = len(re.findall("^bytes$", lines.log, re.M))
     with Client(lines.port) as client:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -197,7 +179,7 @@ def test_a_client_that_does_not_read_is_cut(lines: LaunchedServer) -> None:
     assert len(re.findall("^bytes$", lines.log, re.M)) - before < 50
 
 
-def test_a_function_may_take_longer_than_any_timeout(lines: LaunchedServer) -> None:
+def test_a_function_may_take_longer_than_any_timeout(lines: Server) -> None:
     with Client(lines.port) as busy, Client(lines.port) as begun, Client(lines.port) as silent:
         busy.send(b"sleep 1.8\n")
         begun.send(b"half a li")
@@ -206,8 +188,8 @@ def test_a_function_may_take_longer_than_any_timeout(lines: LaunchedServer) -> N
         assert busy.line() == b"SLEEP 1.8\n"
 
 
-def test_a_stop_answers_what_has_come(launch: Launch) -> None:
-    server = launch({"app": {"async-lines": "messages:line"}, **OWNED["accept-front"]})
+def test_a_stop_answers_what_has_come(serve: Serve) -> None:
+    server = serve({"app": {"async-lines": "messages:line"}, **OWNED["accept-front"]})
     with Client(server.port) as client, Client(server.port) as idle:
         idle.send(b"one\n")
         assert idle.line() == b"ONE\n"
@@ -227,9 +209,9 @@ def test_a_stop_answers_what_has_come(launch: Launch) -> None:
     ],
     ids=["lines", "asgi"],
 )
-def test_a_request_that_comes_with_the_stop_is_answered(launch: Launch, app: dict[str, str], sent: bytes) -> None:
+def test_a_request_that_comes_with_the_stop_is_answered(serve: Serve, app: dict[str, str], sent: bytes) -> None:
     """The loop asks its idle connections who can leave, and one is not idle any more."""
-    server = launch({"app": app, **OWNED["reuse-port"]})
+    server = serve({"app": app, **OWNED["reuse-port"]})
     (worker,) = server.pids("worker")
     with Client(server.port) as client:
         client.send(sent)
@@ -248,8 +230,10 @@ def test_a_request_that_comes_with_the_stop_is_answered(launch: Launch, app: dic
 
 
 @pytest.fixture
-def streams(start: Start) -> LaunchedServer:
-    return start(app={"async-stream": "messages:stream", "greets": True}, timeouts=QUICK, **OWNED["reuse-port"])
+def streams(serve_functions: Serve) -> Server:
+    return serve_functions(
+        app={"async-stream": "messages:stream", "greets": True}, timeouts=QUICK, **OWNED["reuse-port"]
+    )
 
 
 def greeted(client: Client) -> None:
@@ -257,8 +241,8 @@ def greeted(client: Client) -> None:
 
 
 @pytest.mark.parametrize("model", OWNED)
-def test_a_stream_begins_with_the_first_bytes(start: Start, model: str) -> None:
-    server = start(app={"async-stream": "messages:stream"}, **OWNED[model])
+def test_a_stream_begins_with_the_first_bytes(serve_functions: Serve, model: str) -> None:
+    server = serve_functions(app={"async-stream": "messages:stream"}, **OWNED[model])
     with Client(server.port) as silent, Client(server.port) as client:
         silent.sock.setblocking(False)
         client.send(b"upper one\nupper tw")
@@ -272,8 +256,10 @@ def test_a_stream_begins_with_the_first_bytes(start: Start, model: str) -> None:
 
 @pytest.mark.parametrize("poller", ["epoll", "selectors"])
 @pytest.mark.parametrize("app", [{"async-stream": "messages:stream"}, {"stream": "messages:greeting"}])
-def test_a_stream_may_greet(start: Start, app: dict[str, str], poller: str) -> None:
-    server = start(app=app | {"greets": True}, environment={"POOLCTL_POLLER": poller}, **OWNED["accept-front"])
+def test_a_stream_may_greet(serve_functions: Serve, app: dict[str, str], poller: str) -> None:
+    server = serve_functions(
+        app=app | {"greets": True}, environment={"POOLCTL_POLLER": poller}, **OWNED["accept-front"]
+    )
     with Client(server.port) as client:
         greeted(client)
         client.send(b"upper one\n")
@@ -281,15 +267,15 @@ def test_a_stream_may_greet(start: Start, app: dict[str, str], poller: str) -> N
 
 
 @pytest.mark.parametrize("app", [{"async-stream": "messages:stream"}, {"stream": "messages:greeting"}])
-def test_the_peer_is_whom_the_door_says(start: Start, app: dict[str, str]) -> None:
+def test_the_peer_is_whom_the_door_says(serve_functions: Serve, app: dict[str, str]) -> None:
     listen = {"at": "tcp://127.0.0.1:0", "proxy_protocol": "127.0.0.1"}
-    server = start(app=app | {"greets": True}, listen=listen, **OWNED["reuse-port"])
+    server = serve_functions(app=app | {"greets": True}, listen=listen, **OWNED["reuse-port"])
     with Client(server.port) as client:
         client.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 80\r\n")
         assert client.line() == b"hello 4711\n"
 
 
-def test_streams_write_to_each_other(streams: LaunchedServer) -> None:
+def test_streams_write_to_each_other(streams: Server) -> None:
     with Client(streams.port) as one, Client(streams.port) as other:
         greeted(one)
         greeted(other)
@@ -297,7 +283,7 @@ def test_streams_write_to_each_other(streams: LaunchedServer) -> None:
         assert (one.line(), other.line()) == (b"news\n", b"news\n")
 
 
-def test_each_write_goes_out_whole(streams: LaunchedServer) -> None:
+def test_each_write_goes_out_whole(streams: Server) -> None:
     with Client(streams.port) as client:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         greeted(client)
@@ -306,7 +292,7 @@ def test_each_write_goes_out_whole(streams: LaunchedServer) -> None:
         assert drained(client) == b"A" * 3000000 + b"B" * 3000000 + b"C" * 3000000
 
 
-def test_a_stream_whose_function_has_ended_is_of_no_use(streams: LaunchedServer) -> None:
+def test_a_stream_whose_function_has_ended_is_of_no_use(streams: Server) -> None:
     with Client(streams.port) as one, Client(streams.port) as other:
         one.send(b"keep it\n")
         greeted(one)
@@ -316,7 +302,7 @@ def test_a_stream_whose_function_has_ended_is_of_no_use(streams: LaunchedServer)
         assert [other.line() for _ in range(3)] == [b"ClientGone\n"] * 3
 
 
-def test_one_task_reads_at_a_time(streams: LaunchedServer) -> None:
+def test_one_task_reads_at_a_time(streams: Server) -> None:
     with Client(streams.port) as client:
         client.send(b"two\n")
         greeted(client)
@@ -325,7 +311,7 @@ def test_one_task_reads_at_a_time(streams: LaunchedServer) -> None:
         assert client.line() == b"the first has it\n"
 
 
-def test_waits_for_a_client_end(streams: LaunchedServer) -> None:
+def test_waits_for_a_client_end(streams: Server) -> None:
     """A wait of the function's own, one for a silent client, one for a client that does not read."""
     failed = streams.log.count("Traceback")
     with Client(streams.port) as silent, Client(streams.port) as deaf:
@@ -338,7 +324,7 @@ def test_waits_for_a_client_end(streams: LaunchedServer) -> None:
     assert streams.log.count("Traceback") == failed
 
 
-def test_a_reset_ends_a_conversation(streams: LaunchedServer) -> None:
+def test_a_reset_ends_a_conversation(streams: Server) -> None:
     ended = len(re.findall("a conversation ended: the client has left", streams.log))
     client = Client(streams.port)
     greeted(client)
@@ -347,8 +333,8 @@ def test_a_reset_ends_a_conversation(streams: LaunchedServer) -> None:
     streams.wait_for_log("a conversation ended: the client has left", ended + 1)
 
 
-def test_a_stop_lets_conversations_end(launch: Launch) -> None:
-    server = launch({"app": {"async-stream": "messages:stream"}, **OWNED["leader-processes"]})
+def test_a_stop_lets_conversations_end(serve: Serve) -> None:
+    server = serve({"app": {"async-stream": "messages:stream"}, **OWNED["leader-processes"]})
     with Client(server.port) as client:
         client.send(b"upper one\n")
         greeted(client)
@@ -361,8 +347,8 @@ def test_a_stop_lets_conversations_end(launch: Launch) -> None:
         assert server.wait() == 0
 
 
-def test_a_conversation_that_begins_with_the_stop_costs_nothing_while_it_waits(launch: Launch) -> None:
-    server = launch({"app": {"async-stream": "messages:stream"}, **OWNED["reuse-port"]})
+def test_a_conversation_that_begins_with_the_stop_costs_nothing_while_it_waits(serve: Serve) -> None:
+    server = serve({"app": {"async-stream": "messages:stream"}, **OWNED["reuse-port"]})
     (worker,) = server.pids("worker")
     with Client(server.port) as client:
         with Client(server.port) as later:  # whose answer says that the first was accepted

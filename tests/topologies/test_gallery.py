@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from harness.client import Client, clients, get
-from harness.server import ROOT, Server
+from harness.server import ROOT, Serve
 
 FOLDER = ROOT / "topologies"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -53,7 +52,7 @@ def comment(file: Path) -> str:
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.stem not in OTHERS], ids=lambda file: file.stem)
-def test_a_file_runs_serves_and_stops(file: Path, serve: Callable[..., Server]) -> None:
+def test_a_file_runs_serves_and_stops(file: Path, serve: Serve) -> None:
     server = serve(file)
     with Client(server.port) as client:
         first = [client.get() for _ in range(4)]
@@ -70,7 +69,7 @@ def test_a_file_runs_serves_and_stops(file: Path, serve: Callable[..., Server]) 
     assert server.stop() == 0
 
 
-def test_frames_runs_serves_and_stops(serve: Callable[..., Server]) -> None:
+def test_frames_runs_serves_and_stops(serve: Serve) -> None:
     server = serve(FOLDER / "frames.yaml")
     with Client(server.port) as client:
         client.send(b"\0\0\0\x06hello\n")

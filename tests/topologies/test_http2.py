@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -17,9 +17,8 @@ from h2.events import ConnectionTerminated, DataReceived, Event, ResponseReceive
 from h2.settings import SettingCodes
 from harness.client import get
 from harness.machine import PATIENCE, within
-from harness.server import Server
+from harness.server import Serve, Server
 
-Serve = Callable[..., Server]
 HTTP2 = {"use": "http", "http2": True}
 MODELS: dict[str, dict[str, Any]] = {
     "reuse-port": {"pool": {"kind": "process", "size": 2}, "ownership": "reuse-port"},
@@ -31,7 +30,7 @@ MODELS: dict[str, dict[str, Any]] = {
 SECONDS = PATIENCE
 
 
-def start(serve: Serve, model: str, **more: Any) -> Server:
+def serve_http2(serve: Serve, model: str, **more: Any) -> Server:
     tracebacks = more.pop("tracebacks", False)
     return serve({"name": "two", "app": "demo", "protocol": HTTP2, **MODELS[model], **more}, tracebacks=tracebacks)
 
@@ -90,7 +89,7 @@ class Wire:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_http2_and_http1_are_served_at_one_port(serve: Serve, model: str) -> None:
-    server = start(serve, model, tracebacks=True)
+    server = serve_http2(serve, model, tracebacks=True)
     with browser(server) as client:
         for _ in range(3):
             response = client.get("/")
@@ -116,7 +115,7 @@ def test_http2_and_http1_are_served_at_one_port(serve: Serve, model: str) -> Non
 
 @pytest.mark.parametrize("model", ["reuse-port", "leader/followers threads"])
 def test_many_streams_of_one_connection_are_all_answered(serve: Serve, model: str) -> None:
-    server = start(serve, model)
+    server = serve_http2(serve, model)
     with Wire(server.port) as wire:
         asked = {wire.ask(f"/bytes?count={1000 + number}"): 1000 + number for number in range(90)}
         got = dict.fromkeys(asked, 0)
@@ -135,7 +134,7 @@ def test_many_streams_of_one_connection_are_all_answered(serve: Serve, model: st
 
 
 def test_a_response_waits_for_its_window_while_others_go_on(serve: Serve) -> None:
-    server = start(serve, "reuse-port", pool={"kind": "process", "size": 1})
+    server = serve_http2(serve, "reuse-port", pool={"kind": "process", "size": 1})
     with Wire(server.port, window=1000) as wire:
         large = wire.ask("/bytes?count=5000")
         small = wire.ask("/bytes?count=10")
@@ -150,7 +149,7 @@ def test_a_response_waits_for_its_window_while_others_go_on(serve: Serve) -> Non
 
 
 def test_chunks_go_out_before_the_app_gives_the_next(serve: Serve) -> None:
-    server = start(serve, "reuse-port")
+    server = serve_http2(serve, "reuse-port")
     with Wire(server.port) as wire:
         wire.ask("/chunks?count=4")
         events = wire.until(StreamEnded)
@@ -170,7 +169,7 @@ def test_chunks_go_out_before_the_app_gives_the_next(serve: Serve) -> None:
 def test_limits_are_answered_in_their_stream(
     serve: Serve, protocol: dict[str, int], path: str, body: bytes | None, status: str
 ) -> None:
-    server = start(serve, "reuse-port", protocol={**HTTP2, **protocol})
+    server = serve_http2(serve, "reuse-port", protocol={**HTTP2, **protocol})
     with Wire(server.port) as wire:
         wire.ask(path, "POST" if body else "GET", body)
         (response,) = (each for each in wire.until(StreamEnded) if isinstance(each, ResponseReceived))
@@ -181,7 +180,7 @@ def test_limits_are_answered_in_their_stream(
 
 
 def test_what_is_no_http2_is_told_so_and_ended(serve: Serve) -> None:
-    server = start(serve, "reuse-port")
+    server = serve_http2(serve, "reuse-port")
     with Wire(server.port) as wire:
         wire.ask("/")
         wire.until(StreamEnded)
@@ -194,7 +193,7 @@ def test_what_is_no_http2_is_told_so_and_ended(serve: Serve) -> None:
 
 
 def test_a_client_that_cancels_without_end_is_sent_away(serve: Serve) -> None:
-    server = start(serve, "reuse-port")
+    server = serve_http2(serve, "reuse-port")
     headers = [(":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "shop.test")]
     with Wire(server.port) as wire:
         for _ in range(1001):
@@ -210,7 +209,7 @@ def test_a_client_that_cancels_without_end_is_sent_away(serve: Serve) -> None:
 
 
 def test_a_drain_answers_what_has_come_and_says_goodbye(serve: Serve) -> None:
-    server = start(serve, "reuse-port", pool={"kind": "process", "size": 1})
+    server = serve_http2(serve, "reuse-port", pool={"kind": "process", "size": 1})
     with Wire(server.port) as wire, Wire(server.port) as idle:
         idle.ask("/")
         idle.until(StreamEnded)
@@ -225,7 +224,7 @@ def test_a_drain_answers_what_has_come_and_says_goodbye(serve: Serve) -> None:
 
 
 def test_a_silent_client_is_sent_away_after_the_idle_time(serve: Serve) -> None:
-    server = start(serve, "reuse-port", timeouts={"idle": 0.5})
+    server = serve_http2(serve, "reuse-port", timeouts={"idle": 0.5})
     with Wire(server.port) as wire:
         wire.ask("/")
         wire.until(StreamEnded)

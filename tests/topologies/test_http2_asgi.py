@@ -9,7 +9,6 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,9 +19,9 @@ from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, StreamReset
 from harness.client import get
 from harness.machine import PATIENCE
-from harness.server import Server
+from harness.memory import peak
+from harness.server import Serve, Server
 
-Launch = Callable[..., Server]
 MODELS: dict[str, dict[str, Any]] = {
     "reuse-port": {"pool": {"size": 1}, "ownership": "reuse-port"},
     "half-sync/half-async": {"pool": {"size": 1}, "ownership": "half-sync/half-async"},
@@ -31,10 +30,10 @@ MODELS: dict[str, dict[str, Any]] = {
 HTTP2 = {"use": "http", "http2": True}
 
 
-def start(launch: Launch, model: str = "reuse-port", **more: Any) -> Server:
+def serve_app(serve: Serve, model: str = "reuse-port", **more: Any) -> Server:
     tracebacks = more.pop("tracebacks", False)
     topology = {"name": "two", "app": {"asgi": "streams:app"}, "protocol": HTTP2, **MODELS[model], **more}
-    return launch(topology, tracebacks=tracebacks)
+    return serve(topology, tracebacks=tracebacks)
 
 
 def browser(server: Server) -> httpx.AsyncClient:
@@ -44,8 +43,8 @@ def browser(server: Server) -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_streams_do_not_wait_for_each_other(model: str, launch: Launch) -> None:
-    server = start(launch, model)
+def test_streams_do_not_wait_for_each_other(model: str, serve: Serve) -> None:
+    server = serve_app(serve, model)
     sent = os.urandom(2_000_000)
 
     async def visit() -> None:
@@ -64,8 +63,8 @@ def test_streams_do_not_wait_for_each_other(model: str, launch: Launch) -> None:
     assert server.stop() == 0
 
 
-def test_what_the_app_raises(launch: Launch) -> None:
-    server = start(launch, tracebacks=True)
+def test_what_the_app_raises(serve: Serve) -> None:
+    server = serve_app(serve, tracebacks=True)
 
     async def visit() -> None:
         async with browser(server) as client:
@@ -80,8 +79,8 @@ def test_what_the_app_raises(launch: Launch) -> None:
     assert "RuntimeError: before" in server.log
 
 
-def test_an_upload_that_nobody_reads_waits(launch: Launch) -> None:
-    server = start(launch)
+def test_an_upload_that_nobody_reads_waits(serve: Serve) -> None:
+    server = serve_app(serve)
     sent = bytes(8_000_000)
 
     async def visit() -> None:
@@ -92,11 +91,6 @@ def test_an_upload_that_nobody_reads_waits(launch: Launch) -> None:
     asyncio.run(visit())
     (worker,) = server.pids("worker")
     assert peak(worker) < 80 * 1024
-
-
-def peak(pid: int) -> int:
-    """KiB of memory that a process has had at the most."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])  # type: ignore[index]
 
 
 class Wire:
@@ -132,8 +126,8 @@ class Wire:
         raise AssertionError(f"the connection ended without a {kind.__name__}")
 
 
-def test_a_stream_that_is_cancelled_and_a_client_that_leaves(launch: Launch) -> None:
-    server = start(launch)
+def test_a_stream_that_is_cancelled_and_a_client_that_leaves(serve: Serve) -> None:
+    server = serve_app(serve)
     with Wire(server) as wire:
         number = wire.ask("/gone")
         server.wait_for_log("waits for the end")
@@ -148,8 +142,8 @@ def test_a_stream_that_is_cancelled_and_a_client_that_leaves(launch: Launch) -> 
     server.wait_for_log(r"told of the end by \['http.disconnect', 'http.disconnect'\]")
 
 
-def test_a_window_that_stays_closed_makes_one_app_wait_and_is_bounded(launch: Launch) -> None:
-    server = start(launch, timeouts={"write": "1s"})
+def test_a_window_that_stays_closed_makes_one_app_wait_and_is_bounded(serve: Serve) -> None:
+    server = serve_app(serve, timeouts={"write": "1s"})
     with Wire(server) as wire:
         wire.ask("/large?2000")
         wire.until(DataReceived)
@@ -159,8 +153,8 @@ def test_a_window_that_stays_closed_makes_one_app_wait_and_is_bounded(launch: La
     assert peak(worker) < 80 * 1024
 
 
-def test_a_body_past_its_limit_is_refused(launch: Launch) -> None:
-    server = start(launch, protocol=HTTP2 | {"body": "100KiB"})
+def test_a_body_past_its_limit_is_refused(serve: Serve) -> None:
+    server = serve_app(serve, protocol=HTTP2 | {"body": "100KiB"})
 
     async def visit() -> None:
         async with browser(server) as client:
@@ -171,8 +165,8 @@ def test_a_body_past_its_limit_is_refused(launch: Launch) -> None:
     asyncio.run(visit())
 
 
-def test_a_stop_finishes_what_is_in_hand(launch: Launch) -> None:
-    server = start(launch)
+def test_a_stop_finishes_what_is_in_hand(serve: Serve) -> None:
+    server = serve_app(serve)
 
     async def visit() -> None:
         async with browser(server) as client:
@@ -186,23 +180,23 @@ def test_a_stop_finishes_what_is_in_hand(launch: Launch) -> None:
     assert server.wait() == 0
 
 
-def test_a_silent_connection_is_closed_with_a_word(launch: Launch) -> None:
-    server = start(launch, timeouts={"idle": "500ms"})
+def test_a_silent_connection_is_closed_with_a_word(serve: Serve) -> None:
+    server = serve_app(serve, timeouts={"idle": "500ms"})
     with Wire(server) as wire:
         wire.ask("/")
         assert wire.until(ConnectionTerminated).error_code == 0
 
 
-def test_a_body_that_does_not_come(launch: Launch) -> None:
-    server = start(launch, timeouts={"idle": "500ms"})
+def test_a_body_that_does_not_come(serve: Serve) -> None:
+    server = serve_app(serve, timeouts={"idle": "500ms"})
     with Wire(server) as wire:
         wire.ask("/digest", whole=False, method="POST")
         wire.until((ConnectionTerminated, StreamReset))  # type: ignore[arg-type]
 
 
-def test_lines_in_the_access_log(launch: Launch, tmp_path: Path) -> None:
+def test_lines_in_the_access_log(serve: Serve, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
-    server = start(launch, access_log={"format": "common", "to": str(log)})
+    server = serve_app(serve, access_log={"format": "common", "to": str(log)})
 
     async def visit() -> None:
         async with browser(server) as client:
@@ -214,8 +208,8 @@ def test_lines_in_the_access_log(launch: Launch, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load is not installed")
-def test_h2load(launch: Launch, tmp_path: Path) -> None:
-    server = start(launch)
+def test_h2load(serve: Serve, tmp_path: Path) -> None:
+    server = serve_app(serve)
     (tmp_path / "body").write_bytes(os.urandom(500_000))
     body = ["-d", str(tmp_path / "body")]
     for count, path, more in ((2000, "/", []), (60, "/digest", body), (60, "/echo", body)):

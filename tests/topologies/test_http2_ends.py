@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event, StreamEnded, StreamReset
 from harness.client import get
-from harness.server import Server
+from harness.server import Serve
 from topologies.test_http2 import Wire as Connected
 
-APPS = Path(__file__).parent / "apps"
 HTTP2 = {"use": "http", "http2": True}
 NEVER = {"write": "10m", "idle": "10m", "drain": "10m"}
 MODELS: dict[str, dict[str, Any]] = {
@@ -23,7 +20,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "leader/followers": {"pool": {"kind": "thread", "size": 1}, "ownership": "leader/followers"},
 }
 GOAWAY = b"\0\0\x08\7\0\0\0\0\0" + bytes(8)  # without an error: the client opens no more streams
-Launch = Callable[..., Server]
 
 models = pytest.mark.parametrize("model", MODELS)
 apps = pytest.mark.parametrize("app", [{"wsgi": "large:application"}, {"asgi": "large:asgi"}], ids=["wsgi", "asgi"])
@@ -45,10 +41,10 @@ class Wire(Connected):
 @models
 @apps
 def test_a_client_that_leaves_before_it_has_opened_a_window_is_not_waited_for(
-    app: Any, model: str, launch: Launch
+    app: Any, model: str, serve: Serve
 ) -> None:
     """What waits for a window waits in vain then: no turn of the loop, and no time of a stop, goes into it."""
-    server = launch({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]}, path=APPS)
+    server = serve({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]})
     for window in (0, 65535):
         with Wire(server.port, window) as wire:
             number = wire.ask("/")
@@ -70,9 +66,9 @@ def test_a_client_that_leaves_before_it_has_opened_a_window_is_not_waited_for(
 
 
 @apps
-def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(app: Any, launch: Launch) -> None:
+def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(app: Any, serve: Serve) -> None:
     times = {**NEVER, "write": "2s"}
-    server = launch({"app": app, "protocol": HTTP2, "timeouts": times, **MODELS["reuse-port"]}, path=APPS)
+    server = serve({"app": app, "protocol": HTTP2, "timeouts": times, **MODELS["reuse-port"]})
     with Wire(server.port, 0) as wire:
         wire.ask("/")
         wire.sock.settimeout(0.2)
@@ -91,9 +87,9 @@ def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(app: 
 
 @models
 @apps
-def test_a_client_that_opens_no_more_streams_has_its_answers(app: Any, model: str, launch: Launch) -> None:
+def test_a_client_that_opens_no_more_streams_has_its_answers(app: Any, model: str, serve: Serve) -> None:
     """RFC 9113, 6.8: streams that are open are finished. Proxies say this when they change their connections."""
-    server = launch({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]}, path=APPS)
+    server = serve({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]})
     for pieces in (1, 40):  # in one segment with the request, or byte for byte
         with Wire(server.port, 65535) as wire:
             number = wire.h2.get_next_available_stream_id()
@@ -112,9 +108,9 @@ def test_a_client_that_opens_no_more_streams_has_its_answers(app: Any, model: st
 
 
 @apps
-def test_a_frame_that_is_too_long_ends_the_connection_with_its_head(app: Any, launch: Launch) -> None:
+def test_a_frame_that_is_too_long_ends_the_connection_with_its_head(app: Any, serve: Serve) -> None:
     """RFC 9113, 4.2. None of it is collected: only the limit of a frame bounds what a client can hold."""
-    server = launch({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS["reuse-port"]}, path=APPS)
+    server = serve({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS["reuse-port"]})
     for head in (
         b"\x00\x40\x01\x00\x00\x00\x00\x00\x01",
         b"\xff\xff\xff\x06\x00\x00\x00\x00\x00",

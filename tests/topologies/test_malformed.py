@@ -6,14 +6,13 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from harness.client import Client
 from harness.corpus import CASES, LIMITS, Case
 from harness.machine import PATIENCE
-from harness.server import Server
+from harness.server import Serve
 
 BATCH = 150
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: smuggled\r\n\r\n"
@@ -83,11 +82,9 @@ def expected(case: Case, *, whole: bool) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_case_gets_its_answer_and_nothing_after_an_error_gets_one(
-    launch: Callable[..., Server], name: str
-) -> None:
+def test_every_case_gets_its_answer_and_nothing_after_an_error_gets_one(serve: Serve, name: str) -> None:
     topology = MODELS[name]
-    server = launch({**topology, "protocol": {"use": "http", **LIMITS}, "limits": {"connections": 4 * BATCH}})
+    server = serve({**topology, "protocol": {"use": "http", **LIMITS}, "limits": {"connections": 4 * BATCH}})
     found = []
     for start in range(0, len(CASES), BATCH):
         socks = [(case, sent(server.port, case)) for case in CASES[start : start + BATCH]]

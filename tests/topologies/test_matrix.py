@@ -1,14 +1,14 @@
 """Every combination of the axes: those that fit serve and do what their words say, the others are refused with the
 reason.
 
-Of those that fit, the short form serves as many as put every two words together that go together, and every shape of a
-server with its defaults; the long form serves all.
+Of those that fit, the short form serves as many as put every two words together that go together. Of those that are
+refused it tries as many as walk every rule with every app, pool and ownership that it refuses. The long form has all.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations as subsets
 from itertools import groupby
@@ -18,20 +18,19 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from harness.server import Server
+from harness.forms import short
+from harness.server import Serve
 from harness.shown import WORKERS, show
 from harness.talk import APPS, SESSION
 
 from poolctl.assembly.fitting.combination import SERVICES, Combination, complete
-from poolctl.assembly.fitting.rules import combinations, fits
+from poolctl.assembly.fitting.rules import Rule, combinations, fits
 from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.resolve import read
 from poolctl.cli.run import EX_CONFIG, run
 from poolctl.cli.validate import validate
 from poolctl.config.diagnostic import Diagnostic, Invalid
 from poolctl.config.sources import Inputs
-
-Launch = Callable[..., Server]
 
 # Apps for which the same combinations fit as for one that is walked, and for the same reasons.
 ALIKE = {
@@ -56,9 +55,10 @@ def by_default(combination: Combination) -> bool:
     return complete(replace(combination, dispatch=None, affinity=None)) == combination
 
 
-FITTING = [each for each in walked(APPS) if not fits(each)]
+WALKED = {each: list(fits(each)) for each in walked(APPS)}
+FITTING = [each for each, refusals in WALKED.items() if not refusals]
 SERVED = [each for each in FITTING if each.service.app != "echo" or by_default(each)]  # echo does not say who answers
-REFUSED = [each for each in walked(APPS) if fits(each)]
+REFUSED = [each for each, refusals in WALKED.items() if refusals]
 
 
 def words(combination: Combination) -> str:
@@ -69,7 +69,7 @@ def words(combination: Combination) -> str:
     return "-".join(axis.replace("/", "+") for axis in axes if axis)
 
 
-def topology(combination: Combination) -> dict[str, Any]:
+def written_out(combination: Combination) -> dict[str, Any]:
     """The file of a combination, every axis written out."""
     target: Any = APPS[combination.service.app]
     affinity: Any = combination.affinity
@@ -98,36 +98,37 @@ def pairs(combination: Combination) -> set[frozenset[tuple[str, Any]]]:
 def covering(given: list[Combination]) -> list[Combination]:
     """A part of them that puts together every two words that any of them does: a covering array of strength two, chosen
     greedily (Cohen, Dalal, Fredman, Patton: The AETG System, 1997)."""
-    missing = set().union(*map(pairs, given))
+    has = [(each, pairs(each)) for each in given]
+    missing = set().union(*(two for _, two in has))
     chosen = []
     while missing:
-        chosen.append(max(given, key=lambda each: len(missing & pairs(each))))
-        missing -= pairs(chosen[-1])
+        best, covered = max(has, key=lambda each: len(missing & each[1]))
+        chosen.append(best)
+        missing -= covered
     return chosen
 
 
-BRIEF = {*covering(SERVED), *filter(by_default, SERVED)}
+BRIEF = covering(SERVED)
 
 
-@pytest.mark.parametrize(
-    "combination", [each if each in BRIEF else pytest.param(each, marks=pytest.mark.slow) for each in SERVED], ids=words
-)
-def test_what_fits_serves_as_its_words_say(combination: Combination, launch: Launch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("combination", short(SERVED, BRIEF), ids=words)
+def test_what_fits_serves_as_its_words_say(combination: Combination, serve: Serve, tmp_path: Path) -> None:
     """And `validate` says before that it does; the app is looked for where the server is."""
     file = tmp_path / "valid.yaml"
-    file.write_text(yaml.safe_dump(topology(combination) | {"listen": "tcp://127.0.0.1:0"}))
+    file.write_text(yaml.safe_dump(written_out(combination) | {"listen": "tcp://127.0.0.1:0"}))
     assert judge(Inputs(str(file))).errors == []
-    server = launch(topology(combination))
+    server = serve(written_out(combination))
     show(combination, server.port)
     assert server.stop() == 0
 
 
 SHAPES = [each for each in SERVED if each.service.app in ("demo", "stream") and by_default(each)]
+PLAIN = [each for each in SHAPES if each.service.app == "demo"]
 
 
-@pytest.mark.parametrize("combination", SHAPES, ids=words)
-def test_every_shape_serves_without_epoll(combination: Combination, launch: Launch) -> None:
-    server = launch(topology(combination), environment={"POOLCTL_POLLER": "selectors"})
+@pytest.mark.parametrize("combination", short(SHAPES, PLAIN), ids=words)
+def test_every_shape_serves_without_epoll(combination: Combination, serve: Serve) -> None:
+    server = serve(written_out(combination), environment={"POOLCTL_POLLER": "selectors"})
     show(combination, server.port)
     assert server.stop() == 0
 
@@ -139,20 +140,44 @@ def shape(combination: Combination) -> tuple[str, str, int]:
 GROUPS = [(name, list(group)) for name, group in groupby(REFUSED, shape)]
 
 
+def each_rule(given: list[Combination]) -> list[Combination]:
+    """A part of them in which every rule meets every pool and every ownership that it meets in all of them."""
+    met: set[tuple[Rule, str | None, int | None]] = set()
+    chosen = []
+    for each in given:
+        met_here = ((each.pool, each.threads), (each.ownership, None))
+        new = {(refusal.rule, *which) for refusal in WALKED[each] for which in met_here} - met
+        if new:
+            chosen.append(each)
+            met |= new
+    return chosen
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_every_rule_refuses_with_its_reason(app: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    group = each_rule([each for each in REFUSED if each.service.app == app])
+    assert_refused(group, tmp_path / "shop.yaml", capsys)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [group for _, group in GROUPS], ids=["-".join(map(str, name)) for name, _ in GROUPS])
 def test_what_does_not_fit_is_refused_with_its_reason(
     group: list[Combination], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "shop.yaml"
+    assert_refused(group, tmp_path / "shop.yaml", capsys)
+
+
+def assert_refused(group: list[Combination], file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the reason of one of its rules for each axis, and a fix that works."""
     for number, combination in enumerate(group):
-        file.write_text(json.dumps(topology(combination)))  # which is YAML, and thousands are written
+        file.write_text(json.dumps(written_out(combination)))  # which is YAML, and thousands are written
         with pytest.raises(Invalid) as caught:
             read(str(file))
         found = caught.value.diagnostics
         if number % 5 == 0:  # the commands show what was found, whatever it is
             assert_refused_by_run(file, found, capsys)
         assert {each.code for each in found} == {"PC301"}
-        refusals = list(fits(combination))  # of which one is reported for each axis
+        refusals = WALKED[combination]  # of which one is reported for each axis
         assert {each.message for each in found} <= {refusal.reason for refusal in refusals}, words(combination)
         assert len(found) == len({refusal.axis for refusal in refusals}), words(combination)
         (advice,) = (each.help for each in found if each.help)
@@ -173,7 +198,7 @@ def assert_refused_by_run(file: Path, found: list[Diagnostic], capsys: pytest.Ca
 
 
 def assert_followed(file: Path, advice: str) -> None:
-    """The mend that was shown makes a file that is valid."""
+    """The fix that was shown makes a file that is valid."""
     said = advice.removeprefix("closest valid choice: ")
     assert said != advice, advice
     sets, _, dropped = said.partition("; leave out ")
@@ -203,5 +228,8 @@ def test_the_matrix_is_whole() -> None:
             other = replace(each, affinity=SESSIONS[each.affinity])
             assert [refusal.rule for refusal in fits(each)] == [refusal.rule for refusal in fits(other)]
     assert len(SERVED) > 300
-    assert len(BRIEF) > 100
+    assert len(BRIEF) > 60
     assert len(SHAPES) > 20
+    assert {refusal.rule for each in each_rule(REFUSED) for refusal in WALKED[each]} == {
+        refusal.rule for refusals in WALKED.values() for refusal in refusals
+    }

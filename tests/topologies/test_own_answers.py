@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from harness.server import Server
+from harness.server import Serve
 
 WSGI: dict[str, Any] = {"app": {"wsgi": "failing:answer"}}
 ASGI: dict[str, Any] = {"app": {"asgi": "failing:answer_async"}}
@@ -84,8 +83,8 @@ def faults(data: bytes, status: int, *, method: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_whatever_is_refused_obeys_the_rules_of_an_answer(launch: Callable[..., Server], name: str) -> None:
-    server = launch({**MODELS[name], "protocol": LIMITS, "timeouts": SHORT}, tracebacks=True)
+def test_whatever_is_refused_obeys_the_rules_of_an_answer(serve: Serve, name: str) -> None:
+    server = serve({**MODELS[name], "protocol": LIMITS, "timeouts": SHORT}, tracebacks=True)
     asked = [(method, what) for method in ("HEAD", "GET", "HEADER") for what in REFUSED]
     socks = [opened(server.port, method + REFUSED[what][0]) for method, what in asked]
     found = []
@@ -96,10 +95,8 @@ def test_whatever_is_refused_obeys_the_rules_of_an_answer(launch: Callable[..., 
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_refused_request_behind_others_has_no_body_when_it_is_a_head(
-    launch: Callable[..., Server], name: str
-) -> None:
-    server = launch({**MODELS[name], "protocol": LIMITS}, tracebacks=True)
+def test_a_refused_request_behind_others_has_no_body_when_it_is_a_head(serve: Serve, name: str) -> None:
+    server = serve({**MODELS[name], "protocol": LIMITS}, tracebacks=True)
     for target, status in (("/raise HTTP/1.1\r\nHost: a", 500), ("/ HTTP/1.1\r\nExpect: tea\r\nHost: a", 417)):
         data = everything(
             opened(
@@ -114,11 +111,9 @@ def test_a_refused_request_behind_others_has_no_body_when_it_is_a_head(
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 @pytest.mark.parametrize("app", [WSGI, ASGI], ids=["wsgi", "asgi"])
-def test_a_front_that_knows_the_first_line_answers_by_it(
-    launch: Callable[..., Server], app: dict[str, Any], method: str
-) -> None:
+def test_a_front_that_knows_the_first_line_answers_by_it(serve: Serve, app: dict[str, Any], method: str) -> None:
     """Of a request that was lent the front has kept no more."""
-    server = launch(
+    server = serve(
         {
             **app,
             "pool": {"kind": "process", "size": 2},
@@ -133,8 +128,8 @@ def test_a_front_that_knows_the_first_line_answers_by_it(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_client_who_is_one_too_many_may_be_one_that_asks_by_head(launch: Callable[..., Server], name: str) -> None:
-    server = launch({**MODELS[name], "limits": {"connections": 2}})
+def test_a_client_who_is_one_too_many_may_be_one_that_asks_by_head(serve: Serve, name: str) -> None:
+    server = serve({**MODELS[name], "limits": {"connections": 2}})
     held = [opened(server.port, "GET / HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(6)]
     turned_away = [opened(server.port, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(6)]
     refused = 0
@@ -152,9 +147,9 @@ def test_a_client_who_is_one_too_many_may_be_one_that_asks_by_head(launch: Calla
 
 
 @pytest.mark.parametrize("app", [WSGI, ASGI], ids=["wsgi", "asgi"])
-def test_so_do_refused_streams_of_http2(launch: Callable[..., Server], tmp_path: Path, app: dict[str, Any]) -> None:
+def test_so_do_refused_streams_of_http2(serve: Serve, tmp_path: Path, app: dict[str, Any]) -> None:
     log = tmp_path / "access.log"
-    server = launch(
+    server = serve(
         {
             **app,
             "pool": {"kind": "process", "size": 1},

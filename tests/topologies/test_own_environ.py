@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from harness.client import Client
-from harness.server import Server
+from harness.server import Serve
 
 PROCESS, THREAD = {"kind": "process", "size": 1}, {"kind": "thread", "size": 2}
 MODELS: dict[str, dict[str, Any]] = {
@@ -22,8 +21,8 @@ PATHS = ["/taint", "/taint", "/look", "/taint?a", "/look", "/look"]
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_a_request_leaves_in_its_environ_no_other_finds(launch: Callable[..., Server], name: str) -> None:
-    server = launch({"app": {"wsgi": "tainted:answer"}, **MODELS[name]})
+def test_what_a_request_leaves_in_its_environ_no_other_finds(serve: Serve, name: str) -> None:
+    server = serve({"app": {"wsgi": "tainted:answer"}, **MODELS[name]})
     asked = [
         f"{method} {path} HTTP/1.{minor}\r\nHost: a\r\nConnection: keep-alive\r\nX-Role: user\r\n{body}"
         for method, body in (("GET", "\r\n"), ("POST", "Content-Length: 3\r\n\r\nabc"))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients, get
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
-Launch = Callable[..., Server]
 SIZE = 3
 STRATEGIES = '''
 import os, pathlib, sys, time
@@ -131,7 +129,7 @@ POOLS = {"processes": {"kind": "process", "size": SIZE}, "threads": {"kind": "th
 pools = pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
 
 
-def start(serve: Launch, folder: Path, name: str, pool: Any, tracebacks: bool = False, **more: Any) -> Server:
+def serve_strategy(serve: Serve, folder: Path, name: str, pool: Any, tracebacks: bool = False, **more: Any) -> Server:
     (folder / "strategies.py").write_text(STRATEGIES)
     topology = {"app": "demo", "pool": pool, "ownership": "half-sync/half-reactive"}
     topology |= {"dispatch": f"./strategies.py:{name}", "affinity": "request", **more}
@@ -153,9 +151,9 @@ def start(serve: Launch, folder: Path, name: str, pool: Any, tracebacks: bool = 
     ],
 )
 def test_a_strategy_that_is_wrong_loses_no_request(
-    serve: Launch, tmp_path: Path, pool: Any, name: str, said: str
+    serve: Serve, tmp_path: Path, pool: Any, name: str, said: str
 ) -> None:
-    server = start(serve, tmp_path, name, pool, tracebacks=True)
+    server = serve_strategy(serve, tmp_path, name, pool, tracebacks=True)
     with clients(server.port, 6) as all_of_them:
         for _ in range(3):
             for client in all_of_them:
@@ -167,9 +165,9 @@ def test_a_strategy_that_is_wrong_loses_no_request(
 
 @pools
 def test_a_task_that_waits_for_an_idle_worker_is_taken_as_soon_as_one_is(
-    serve: Launch, tmp_path: Path, pool: Any
+    serve: Serve, tmp_path: Path, pool: Any
 ) -> None:
-    server = start(serve, tmp_path, "IdleWithoutSweeps", pool)
+    server = serve_strategy(serve, tmp_path, "IdleWithoutSweeps", pool)
     with clients(server.port, SIZE + 1) as all_of_them:
         for client in all_of_them[:SIZE]:
             client.ask("/sleep?seconds=0.15")
@@ -180,8 +178,8 @@ def test_a_task_that_waits_for_an_idle_worker_is_taken_as_soon_as_one_is(
 
 
 @pools
-def test_next_chooses_among_those_that_wait(serve: Launch, tmp_path: Path, pool: Any) -> None:
-    server = start(serve, tmp_path, "ShortFirst", pool | {"size": 1})
+def test_next_chooses_among_those_that_wait(serve: Serve, tmp_path: Path, pool: Any) -> None:
+    server = serve_strategy(serve, tmp_path, "ShortFirst", pool | {"size": 1})
     with clients(server.port, 4) as all_of_them:
         first, long, middle, short = all_of_them
         first.ask("/sleep?seconds=0.3")
@@ -198,8 +196,8 @@ def test_next_chooses_among_those_that_wait(serve: Launch, tmp_path: Path, pool:
     assert server.stop() == 0
 
 
-def test_joined_left_and_finished_are_told(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, "Notes", POOLS["processes"])
+def test_joined_left_and_finished_are_told(serve: Serve, tmp_path: Path) -> None:
+    server = serve_strategy(serve, tmp_path, "Notes", POOLS["processes"])
     notes = tmp_path / "notes"
     with Client(server.port) as client:
         old = client.get("/pid").process
@@ -214,7 +212,7 @@ def test_joined_left_and_finished_are_told(serve: Launch, tmp_path: Path) -> Non
     assert server.stop() == 0
 
 
-def test_a_connection_is_handed_over_by_a_strategy_too(serve: Launch, tmp_path: Path) -> None:
+def test_a_connection_is_handed_over_by_a_strategy_too(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "strategies.py").write_text(STRATEGIES.replace("def finished", "def not_finished"))
     topology = {"app": "demo", "pool": POOLS["processes"], "ownership": "half-sync/half-async"}
     server = serve(topology | {"dispatch": "./strategies.py:Notes"})
@@ -226,7 +224,7 @@ def test_a_connection_is_handed_over_by_a_strategy_too(serve: Launch, tmp_path: 
 
 
 @pytest.mark.parametrize("ownership", ["half-sync/half-reactive", "half-sync/half-async"])
-def test_while_a_worker_is_dead_nothing_new_is_sent_to_it(serve: Launch, tmp_path: Path, ownership: str) -> None:
+def test_while_a_worker_is_dead_nothing_new_is_sent_to_it(serve: Serve, tmp_path: Path, ownership: str) -> None:
     (tmp_path / "late.py").write_text(
         "import os, pathlib, time\n"
         "from poolctl.runtime.app.demo import application\n"

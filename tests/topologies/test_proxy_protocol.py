@@ -6,16 +6,14 @@ import json
 import socket
 import struct
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, get
 from harness.machine import PATIENCE
-from harness.server import Server
+from harness.server import Serve, Server
 
-Launch = Callable[..., Server]
 WSGI: dict[str, Any] = {"wsgi": "secure:wsgi"}
 MODELS: dict[str, dict[str, Any]] = {
     "half-sync/half-reactive": {"app": WSGI, "pool": {"size": 1}},
@@ -33,14 +31,14 @@ HEADER = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-def start(launch: Launch, model: str, *trust: str, **more: Any) -> Server:
+def serve_proxied(serve: Serve, model: str, *trust: str, **more: Any) -> Server:
     listen = [{"at": "tcp://127.0.0.1:0", "proxy_protocol": list(trust or ("127.0.0.0/8",))}]
-    return launch({"name": "proxied", "listen": listen, **MODELS[model], **more})
+    return serve({"name": "proxied", "listen": listen, **MODELS[model], **more})
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_app_sees_the_client_and_not_the_proxy(model: str, launch: Launch) -> None:
-    server = start(launch, model)
+def test_the_app_sees_the_client_and_not_the_proxy(model: str, serve: Serve) -> None:
+    server = serve_proxied(serve, model)
     payload = socket.inet_aton("192.0.2.7") + socket.inet_aton("198.51.100.1") + struct.pack("!HH", 4711, 443)
     for header in (HEADER, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + payload):
         with Client(server.port) as client:
@@ -60,8 +58,8 @@ def test_the_app_sees_the_client_and_not_the_proxy(model: str, launch: Launch) -
 
 
 @pytest.mark.parametrize("model", ["half-sync/half-reactive", "reuse-port"])
-def test_a_proxy_that_says_nothing_of_the_kind_is_not_served(model: str, launch: Launch) -> None:
-    server = start(launch, model, timeouts={"head": "1s"})
+def test_a_proxy_that_says_nothing_of_the_kind_is_not_served(model: str, serve: Serve) -> None:
+    server = serve_proxied(serve, model, timeouts={"head": "1s"})
     for wrong in (REQUEST, b"PROXY TCP4 nonsense\r\n" + REQUEST, b""):
         with Client(server.port) as client:
             client.send(wrong)
@@ -69,21 +67,21 @@ def test_a_proxy_that_says_nothing_of_the_kind_is_not_served(model: str, launch:
     server.wait_for_log("no PROXY header from 127.0.0.1", 3)
 
 
-def test_nobody_else_is_asked_for_it(launch: Launch) -> None:
-    server = start(launch, "reuse-port", "10.0.0.0/8")
+def test_nobody_else_is_asked_for_it(serve: Serve) -> None:
+    server = serve_proxied(serve, "reuse-port", "10.0.0.0/8")
     assert get(server.port).status == 200
     with Client(server.port) as forger:
         forger.send(HEADER + REQUEST)
         assert forger.answer().status == 400
 
 
-def test_a_unix_socket_and_curl(launch: Launch, tmp_path: Path) -> None:
+def test_a_unix_socket_and_curl(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "s"
     listen = [
         {"at": f"unix://{path}", "proxy_protocol": "unix"},
         {"at": "tcp://127.0.0.1:0", "proxy_protocol": "127.0.0.1"},
     ]
-    server = launch({"listen": listen, **MODELS["half-sync/half-reactive"]})
+    server = serve({"listen": listen, **MODELS["half-sync/half-reactive"]})
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(PATIENCE)
         sock.connect(str(path))

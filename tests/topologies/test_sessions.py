@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, Response
-from harness.server import Server
+from harness.server import Serve, Server
 
-Launch = Callable[..., Server]
 APP = '''
 import itertools, os, uuid
 
@@ -58,7 +56,7 @@ APPS = {"wsgi": {"wsgi": "sessions:application"}, "asgi": {"asgi": "sessions:awa
 SESSION = {"header": {"use": "header", "name": "Mcp-Session-Id"}, "cookie": {"use": "cookie", "name": "sid"}}
 
 
-def start(serve: Launch, folder: Path, app: str, affinity: Any, **more: Any) -> Server:
+def serve_sessions(serve: Serve, folder: Path, app: str, affinity: Any, **more: Any) -> Server:
     (folder / "sessions.py").write_text(APP)
     topology = {"app": APPS[app], "pool": {"kind": "process", "size": SIZE}, "affinity": affinity, **more}
     return serve(topology, path=folder)
@@ -74,10 +72,10 @@ def ask(client: Client, path: str, word: str, name: str = "") -> Response:
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("log", [False, True], ids=["plain", "logged"])
 def test_a_session_that_an_answer_began_meets_its_worker(
-    serve: Launch, tmp_path: Path, app: str, word: str, log: bool
+    serve: Serve, tmp_path: Path, app: str, word: str, log: bool
 ) -> None:
     more = {"access_log": {"format": "common", "to": str(tmp_path / "log")}} if log else {}
-    server = start(serve, tmp_path, app, SESSION[word] | {"unknown": "refuse"}, **more)
+    server = serve_sessions(serve, tmp_path, app, SESSION[word] | {"unknown": "refuse"}, **more)
     with Client(server.port) as one, Client(server.port) as other:
         names = [ask(one, "/begin", word).body.decode() for _ in range(40)]
         for turn in (1, 2):
@@ -90,16 +88,16 @@ def test_a_session_that_an_answer_began_meets_its_worker(
 
 
 @pytest.mark.parametrize("pool", [{"kind": "thread", "size": 4}, {"kind": "process", "size": 2, "threads": 2}], ids=str)
-def test_threads_share_what_their_process_knows(serve: Launch, tmp_path: Path, pool: Any) -> None:
-    server = start(serve, tmp_path, "wsgi", SESSION["header"] | {"unknown": "refuse"}, pool=pool)
+def test_threads_share_what_their_process_knows(serve: Serve, tmp_path: Path, pool: Any) -> None:
+    server = serve_sessions(serve, tmp_path, "wsgi", SESSION["header"] | {"unknown": "refuse"}, pool=pool)
     with Client(server.port) as one, Client(server.port) as other:
         names = [ask(one, "/begin", "header").body.decode() for _ in range(20)]
         assert [ask(other, "/", "header", name).status for name in names] == [200] * 20
     assert server.stop() == 0
 
 
-def test_pipelined_requests_are_each_of_their_own_session(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, "wsgi", SESSION["header"])
+def test_pipelined_requests_are_each_of_their_own_session(serve: Serve, tmp_path: Path) -> None:
+    server = serve_sessions(serve, tmp_path, "wsgi", SESSION["header"])
     with Client(server.port) as client:
         names = [ask(client, "/begin", "header").body.decode() for _ in range(12)]
         lines = [f"GET / HTTP/1.1\r\nHost: x\r\nMcp-Session-Id: {name}\r\n\r\n" for name in names]
@@ -117,9 +115,9 @@ def killed(server: Server, pid: int) -> None:
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_sessions_of_a_dead_worker_are_refused_or_dispatched(serve: Launch, tmp_path: Path, app: str) -> None:
+def test_sessions_of_a_dead_worker_are_refused_or_dispatched(serve: Serve, tmp_path: Path, app: str) -> None:
     for unknown, status in (("refuse", 404), ("dispatch", 410)):
-        server = start(serve, tmp_path, app, SESSION["header"] | {"unknown": unknown})
+        server = serve_sessions(serve, tmp_path, app, SESSION["header"] | {"unknown": unknown})
         with Client(server.port) as client:
             begun = [ask(client, "/begin", "header") for _ in range(9)]
         victim = begun[0].process
@@ -134,8 +132,8 @@ def test_sessions_of_a_dead_worker_are_refused_or_dispatched(serve: Launch, tmp_
         assert server.stop() == 0
 
 
-def test_a_session_that_a_client_names_stays_where_dispatch_sent_it(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, "wsgi", SESSION["header"], dispatch="round-robin")
+def test_a_session_that_a_client_names_stays_where_dispatch_sent_it(serve: Serve, tmp_path: Path) -> None:
+    server = serve_sessions(serve, tmp_path, "wsgi", SESSION["header"], dispatch="round-robin")
     owners: dict[str, set[int]] = {}
     for turn in range(60):
         name = f"client-{turn % 10}" * (1 + 40 * (turn % 2))  # some of them longer than what is kept
@@ -148,8 +146,8 @@ def test_a_session_that_a_client_names_stays_where_dispatch_sent_it(serve: Launc
     assert server.stop() == 0
 
 
-def test_what_a_path_begins_with_has_one_worker(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, "wsgi", {"use": "path", "segments": 2}, dispatch="round-robin")
+def test_what_a_path_begins_with_has_one_worker(serve: Serve, tmp_path: Path) -> None:
+    server = serve_sessions(serve, tmp_path, "wsgi", {"use": "path", "segments": 2}, dispatch="round-robin")
     owners: dict[str, set[int]] = {}
     for turn in range(36):
         begin = f"/shop/{turn % 6}"
@@ -160,8 +158,8 @@ def test_what_a_path_begins_with_has_one_worker(serve: Launch, tmp_path: Path) -
     assert server.stop() == 0
 
 
-def test_the_session_unused_longest_is_forgotten(serve: Launch, tmp_path: Path) -> None:
-    server = start(serve, tmp_path, "wsgi", SESSION["header"] | {"unknown": "refuse", "keys": 2})
+def test_the_session_unused_longest_is_forgotten(serve: Serve, tmp_path: Path) -> None:
+    server = serve_sessions(serve, tmp_path, "wsgi", SESSION["header"] | {"unknown": "refuse", "keys": 2})
     with Client(server.port) as client:
         names = [ask(client, "/begin", "header").body.decode() for _ in range(3)]
         assert ask(client, "/", "header", names[2]).status == 200

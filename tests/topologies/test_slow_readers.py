@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -12,18 +11,17 @@ from pathlib import Path
 
 import pytest
 from harness.client import Client, get
-from harness.launcher import LaunchedServer, Launcher
+from harness.memory import peaks
 from harness.served import MODELS
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 
-APPS = Path(__file__).parent / "apps"
 SIZE = 200_000_000
 MADE = 64 << 20
-MOST = 6_000_000  # bytes by which a process may grow
+MOST = 6_000  # KiB by which a process may grow
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sparse_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Zeros that take no room, and an end."""
     path = tmp_path_factory.mktemp("files") / "huge"
     with path.open("wb") as made:
@@ -42,7 +40,7 @@ def slow(server: Server, target: str) -> Iterator[Client]:
         yield client
 
 
-def read(client: Client) -> int:
+def read_body(client: Client) -> int:
     """Read an answer to its end; the bytes of its body."""
     data = client.sock.recv(65536)
     count = len(data) - len(data.partition(b"\r\n\r\n")[0]) - 4
@@ -53,15 +51,6 @@ def read(client: Client) -> int:
         count += len(data)
         end = (end + data[-4:])[-4:]
     return count
-
-
-def peaks(server: Server) -> dict[int, int]:
-    """The most memory that each process ever had, in bytes."""
-    found = {}
-    for pid in server.tree():
-        status = Path(f"/proc/{pid}/status").read_text()
-        found[pid] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
-    return found
 
 
 def spooled(server: Server) -> int:
@@ -77,26 +66,25 @@ def spooled(server: Server) -> int:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_slow_readers_cost_neither_memory_nor_a_worker(one_launcher: Launcher, file: Path, model: str) -> None:
+def test_slow_readers_cost_neither_memory_nor_a_worker(serve: Serve, sparse_file: Path, model: str) -> None:
     pool = {**MODELS[model]["pool"], "size": 1}
     topology = {"name": "slow", "app": {"wsgi": "whole:application"}, **MODELS[model], "pool": pool}
-    with LaunchedServer(one_launcher, topology, file.parent, path=APPS) as server:
-        server.ready()
+    server = serve(topology)
+    assert get(server.port, "/worker").status == 200
+    before = peaks(server)
+    with slow(server, f"/bare/file?{sparse_file}") as one, slow(server, f"/bare/file?{sparse_file}") as two:
         assert get(server.port, "/worker").status == 200
-        before = peaks(server)
-        with slow(server, f"/bare/file?{file}") as one, slow(server, f"/bare/file?{file}") as two:
+        assert spooled(server) == 0
+        with slow(server, "/huge") as three:
             assert get(server.port, "/worker").status == 200
-            assert spooled(server) == 0
-            with slow(server, "/huge") as three:
-                assert get(server.port, "/worker").status == 200
-                # between two processes nobody has the file for a moment
-                wait_until(lambda: spooled(server) > MADE // 2, "what was made to lie on disk")
-                assert len(three.answer().body) == MADE
-                assert three.get("/worker").body == b"hello"
-            assert read(one) == SIZE
-            assert get(server.port, "/worker").status == 200
-            assert two.sock.recv(1000, socket.MSG_PEEK)
+            # between two processes nobody has the file for a moment
+            wait_until(lambda: spooled(server) > MADE // 2, "what was made to lie on disk")
+            assert len(three.answer().body) == MADE
+            assert three.get("/worker").body == b"hello"
+        assert read_body(one) == SIZE
         assert get(server.port, "/worker").status == 200
-        grown = {pid: peak - before[pid] for pid, peak in peaks(server).items()}
-        assert max(grown.values()) < MOST, grown
-        assert server.stop() == 0
+        assert two.sock.recv(1000, socket.MSG_PEEK)
+    assert get(server.port, "/worker").status == 200
+    grown = {pid: peak - before[pid] for pid, peak in peaks(server).items()}
+    assert max(grown.values()) < MOST, grown
+    assert server.stop() == 0

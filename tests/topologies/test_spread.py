@@ -11,16 +11,15 @@ import random
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from harness.client import PATIENCE, Client
-from harness.server import Server, at_rest, wait_until
+from harness.server import Serve, Server, at_rest, wait_until
 from operations.test_status import told
 
-Launch = Callable[..., Server]
 PROCESSES, EACH = 3, 3
 REACTIVE = "half-sync/half-reactive"
 THREADED = {"app": {"wsgi": "gated:application"}, "pool": {"size": PROCESSES, "threads": EACH}}
@@ -119,8 +118,8 @@ def readable(client: Client) -> bool:
 
 
 @pytest.fixture
-def crowd(launch: Launch, kind: str) -> Iterator[Crowd]:
-    server = launch(KINDS[kind])
+def crowd(serve: Serve, kind: str) -> Iterator[Crowd]:
+    server = serve(KINDS[kind])
     with gate() as made, ExitStack() as stack:
         yield Crowd(server, made, stack)
     assert server.stop() == 0
@@ -170,10 +169,10 @@ def test_no_request_waits_while_a_place_is_free(crowd: Crowd) -> None:
     crowd.release()
 
 
-def test_what_waits_in_the_front_is_told(launch: Launch, tmp_path: Path) -> None:
+def test_what_waits_in_the_front_is_told(serve: Serve, tmp_path: Path) -> None:
     """``poolctl status`` counts it as what waits in an inbox."""
     place = dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
-    server = launch({**THREADED, "name": "shop"}, environment=place)
+    server = serve({**THREADED, "name": "shop"}, environment=place)
     with gate() as made, ExitStack() as stack:
         crowd = Crowd(server, made, stack)
         crowd.ask(PROCESSES * EACH)
@@ -236,8 +235,8 @@ def test_pipelined_requests_spread_too(crowd: Crowd) -> None:
         assert [client.answer().body for _ in range(4)] == [b"ok"] * 4
 
 
-def test_no_request_waits_for_an_event_loop_that_computes_while_another_is_free(launch: Launch) -> None:
-    server = launch({**AWAITED, "pool": {"size": 2}, "app": {**AWAITED["app"], "concurrency": 20}})
+def test_no_request_waits_for_an_event_loop_that_computes_while_another_is_free(serve: Serve) -> None:
+    server = serve({**AWAITED, "pool": {"size": 2}, "app": {**AWAITED["app"], "concurrency": 20}})
     with gate() as made, gate() as computing, ExitStack() as stack:
         crowd = Crowd(server, made, stack)
         blocker = stack.enter_context(Client(server.port))
@@ -254,9 +253,9 @@ def test_no_request_waits_for_an_event_loop_that_computes_while_another_is_free(
     assert server.stop() == 0
 
 
-def test_processes_of_threads_take_turns_to_lead(launch: Launch) -> None:
+def test_processes_of_threads_take_turns_to_lead(serve: Serve) -> None:
     """The kernel wakes all processes for a newcomer, and one that has more connections lets the others try first."""
-    server = launch({**THREADED, "ownership": "leader/followers"})
+    server = serve({**THREADED, "ownership": "leader/followers"})
     with gate() as made, ExitStack() as stack:
         crowd = Crowd(server, made, stack)
         for _ in range(PROCESSES * EACH):
@@ -266,9 +265,9 @@ def test_processes_of_threads_take_turns_to_lead(launch: Launch) -> None:
     assert server.stop() == 0
 
 
-def test_connections_are_handed_to_processes_evenly(launch: Launch) -> None:
+def test_connections_are_handed_to_processes_evenly(serve: Serve) -> None:
     """half-sync/half-async has an inbox for each process, and a process that is woken for it shares it with nobody."""
-    server = launch({**THREADED, "ownership": "half-sync/half-async"})
+    server = serve({**THREADED, "ownership": "half-sync/half-async"})
     with gate() as made, ExitStack() as stack:
         crowd = Crowd(server, made, stack)
         for count in range(1, PROCESSES * EACH + 1):

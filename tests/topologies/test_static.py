@@ -7,17 +7,16 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from random import Random
 
 import pytest
 from harness.client import Client, Response
-from harness.launcher import LaunchedServer, Launcher
+from harness.launcher import LaunchedServer
 from harness.machine import PATIENCE
 from harness.served import MODELS
-from harness.server import Server
+from harness.server import Serve, Server
 
 BIG = Random(3).randbytes(3_000_000)
 SECRET = b"nobody may see this"
@@ -68,16 +67,13 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def started(launcher: Launcher, folder: Path, model: str, **options: object) -> Server:
-    app = {"static": str(folder), **options}
-    server = LaunchedServer(launcher, {"name": "files", "app": app, **MODELS[model]}, folder.parent)
-    return server.ready()
+def serve_files(serve: Serve, folder: Path, model: str, **options: object) -> Server:
+    return serve({"name": "files", "app": {"static": str(folder), **options}, **MODELS[model]})
 
 
 @pytest.fixture(scope="module")
-def server(one_launcher: Launcher, public: Path) -> Iterator[Server]:
-    with started(one_launcher, public, "half-sync/half-reactive", cache="max-age=60") as made:
-        yield made
+def static_server(serve_once: Serve, public: Path) -> Server:
+    return serve_files(serve_once, public, "half-sync/half-reactive", cache="max-age=60")
 
 
 def ask(server: Server, target: str = "/a.txt", method: str = "GET", **headers: str) -> Response:
@@ -88,8 +84,9 @@ def ask(server: Server, target: str = "/a.txt", method: str = "GET", **headers: 
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_ownership_serves_files(one_launcher: Launcher, public: Path, model: str) -> None:
-    with started(one_launcher, public, model) as server, Client(server.port) as client:
+def test_every_ownership_serves_files(serve: Serve, public: Path, model: str) -> None:
+    server = serve_files(serve, public, model)
+    with Client(server.port) as client:
         assert client.get("/a.txt").body == b"0123456789"
         assert client.get("/big.bin").body == BIG
         client.ask("/big.bin", method="HEAD")
@@ -117,69 +114,69 @@ def test_every_ownership_serves_files(one_launcher: Launcher, public: Path, mode
         ("/deep/er/%C3%BC%20&%20%3Cb%3E.TAR.gz", "application/gzip"),
     ],
 )
-def test_types(server: Server, target: str, kind: str) -> None:
-    answer = ask(server, target)
+def test_types(static_server: Server, target: str, kind: str) -> None:
+    answer = ask(static_server, target)
     assert (answer.status, answer.headers["content-type"]) == (200, kind)
     assert answer.headers["cache-control"] == "max-age=60"
 
 
-def test_an_empty_file(server: Server) -> None:
-    answer = ask(server, "/none.css", Range="bytes=0-0")
+def test_an_empty_file(static_server: Server) -> None:
+    answer = ask(static_server, "/none.css", Range="bytes=0-0")
     assert (answer.status, answer.headers["content-length"], answer.body) == (200, "0", b"")
 
 
-def test_head_is_get_without_the_body(server: Server) -> None:
-    got, head = ask(server), ask(server, method="HEAD")
+def test_head_is_get_without_the_body(static_server: Server) -> None:
+    got, head = ask(static_server), ask(static_server, method="HEAD")
     assert head.body == b""
     assert {**head.headers, "date": ""} == {**got.headers, "date": ""}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
-def test_other_methods_are_refused(server: Server, method: str) -> None:
-    answer = ask(server, method=method)
+def test_other_methods_are_refused(static_server: Server, method: str) -> None:
+    answer = ask(static_server, method=method)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 @pytest.mark.parametrize("target", ["/a.txt", "*"])
-def test_options(server: Server, target: str) -> None:
-    answer = ask(server, target, "OPTIONS")
+def test_options(static_server: Server, target: str) -> None:
+    answer = ask(static_server, target, "OPTIONS")
     assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
 
 
-def test_the_body_of_a_request_is_passed_over(server: Server) -> None:
-    with Client(server.port) as client:
+def test_the_body_of_a_request_is_passed_over(static_server: Server) -> None:
+    with Client(static_server.port) as client:
         client.ask("/a.txt", body=b"x" * 300_000)
         assert client.answer().body == b"0123456789"
         assert client.get("/a.txt").status == 200
 
 
-def test_a_folder_has_a_slash(server: Server) -> None:
-    answer = ask(server, "/deep/er?a=%0d&b")
+def test_a_folder_has_a_slash(static_server: Server) -> None:
+    answer = ask(static_server, "/deep/er?a=%0d&b")
     assert (answer.status, answer.headers["location"]) == (301, "/deep/er/?a=%0d&b")
-    assert ask(server, "http://shop/deep").headers["location"] == "/deep/"
-    assert ask(server, "/folder-link").headers["location"] == "/folder-link/"
+    assert ask(static_server, "http://shop/deep").headers["location"] == "/deep/"
+    assert ask(static_server, "/folder-link").headers["location"] == "/folder-link/"
 
 
-def test_a_file_has_none(server: Server) -> None:
-    assert ask(server, "/a.txt/").status == 404
-    assert ask(server, "/a.txt/b").status == 404
+def test_a_file_has_none(static_server: Server) -> None:
+    assert ask(static_server, "/a.txt/").status == 404
+    assert ask(static_server, "/a.txt/b").status == 404
 
 
 # Conditions and ranges
 
 
-def test_conditions(server: Server) -> None:
-    first = ask(server)
+def test_conditions(static_server: Server) -> None:
+    first = ask(static_server)
     tag, date = first.headers["etag"], first.headers["last-modified"]
     assert re.fullmatch(r'"[0-9a-f]+-[0-9a-f]+"', tag)
-    unchanged = ask(server, If_None_Match=f'"other", W/{tag}')
+    unchanged = ask(static_server, If_None_Match=f'"other", W/{tag}')
     assert (unchanged.status, unchanged.headers["etag"], unchanged.headers["cache-control"]) == (304, tag, "max-age=60")
     assert "content-length" not in unchanged.headers
-    assert ask(server, If_None_Match='"other"', If_Modified_Since=date).status == 200
-    assert ask(server, If_Modified_Since=date).status == 304
-    assert ask(server, If_Match='"other"').status == 412
-    assert ask(server, If_Match=tag, If_Unmodified_Since=formatdate(0, usegmt=True)).status == 200
-    assert ask(server, If_Unmodified_Since=formatdate(0, usegmt=True)).status == 412
+    assert ask(static_server, If_None_Match='"other"', If_Modified_Since=date).status == 200
+    assert ask(static_server, If_Modified_Since=date).status == 304
+    assert ask(static_server, If_Match='"other"').status == 412
+    assert ask(static_server, If_Match=tag, If_Unmodified_Since=formatdate(0, usegmt=True)).status == 200
+    assert ask(static_server, If_Unmodified_Since=formatdate(0, usegmt=True)).status == 412
 
 
 @pytest.mark.parametrize(
@@ -198,24 +195,24 @@ def test_conditions(server: Server) -> None:
         ("bytes=0-5,0-5", 200, None, b"0123456789"),
     ],
 )
-def test_ranges(server: Server, asked: str, status: int, content: str | None, body: bytes) -> None:
-    answer = ask(server, Range=asked)
+def test_ranges(static_server: Server, asked: str, status: int, content: str | None, body: bytes) -> None:
+    answer = ask(static_server, Range=asked)
     assert (answer.status, answer.headers.get("content-range"), answer.body) == (status, content, body)
 
 
-def test_a_range_holds_only_for_the_version_it_was_asked_of(server: Server) -> None:
-    tag = ask(server).headers["etag"]
-    assert ask(server, Range="bytes=0-1", If_Range=tag).status == 206
-    assert ask(server, Range="bytes=0-1", If_Range='"other"').status == 200
-    assert ask(server, Range="bytes=0-1", If_Range=f"W/{tag}").status == 200
-    assert ask(server, Range="bytes=0-1", method="HEAD").status == 200
+def test_a_range_holds_only_for_the_version_it_was_asked_of(static_server: Server) -> None:
+    tag = ask(static_server).headers["etag"]
+    assert ask(static_server, Range="bytes=0-1", If_Range=tag).status == 206
+    assert ask(static_server, Range="bytes=0-1", If_Range='"other"').status == 200
+    assert ask(static_server, Range="bytes=0-1", If_Range=f"W/{tag}").status == 200
+    assert ask(static_server, Range="bytes=0-1", method="HEAD").status == 200
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_curl_goes_on_where_a_download_broke_off(server: Server, tmp_path: Path) -> None:
+def test_curl_goes_on_where_a_download_broke_off(static_server: Server, tmp_path: Path) -> None:
     part = tmp_path / "part"
     part.write_bytes(BIG[:1_234_567])
-    url = f"http://127.0.0.1:{server.port}/big.bin"
+    url = f"http://127.0.0.1:{static_server.port}/big.bin"
     subprocess.run(["curl", "-sS", "-C", "-", "-o", str(part), url], check=True, timeout=PATIENCE)
     assert part.read_bytes() == BIG
 
@@ -275,9 +272,9 @@ TRAVERSALS = [
 ]
 
 
-def test_nothing_leads_out_of_the_folder(server: Server) -> None:
+def test_nothing_leads_out_of_the_folder(static_server: Server) -> None:
     """Over one connection, each as raw bytes: no client tidies them up."""
-    with Client(server.port) as client:
+    with Client(static_server.port) as client:
         for target in TRAVERSALS:
             client.send(f"GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n".encode())
             answer = client.answer()
@@ -286,98 +283,98 @@ def test_nothing_leads_out_of_the_folder(server: Server) -> None:
 
 
 @pytest.mark.parametrize("target", ["/%", "/%2", "/%zz", "/a%.txt", "/%+1"])
-def test_what_is_no_path_is_refused(server: Server, target: str) -> None:
-    assert ask(server, target).status == 400
+def test_what_is_no_path_is_refused(static_server: Server, target: str) -> None:
+    assert ask(static_server, target).status == 400
 
 
 @pytest.mark.parametrize("target", ["/link.txt", "/deep/er/up.txt", "/folder-link/er/up.txt"])
-def test_a_link_inside_is_followed(server: Server, target: str) -> None:
-    assert ask(server, target).body == b"0123456789"
+def test_a_link_inside_is_followed(static_server: Server, target: str) -> None:
+    assert ask(static_server, target).body == b"0123456789"
 
 
-def test_what_is_meant_for_everybody_is_shown(server: Server) -> None:
-    assert ask(server, "/.well-known/security.txt").status == 200
+def test_what_is_meant_for_everybody_is_shown(static_server: Server) -> None:
+    assert ask(static_server, "/.well-known/security.txt").status == 200
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_forbidden(server: Server, public: Path) -> None:
+def test_what_may_not_be_read_is_forbidden(static_server: Server, public: Path) -> None:
     file = public / "closed.txt"
     file.write_bytes(SECRET)
     file.chmod(0)
-    assert ask(server, "/closed.txt").status == 403
+    assert ask(static_server, "/closed.txt").status == 403
 
 
 # Options
 
 
-def test_listing_types_and_hidden_names(one_launcher: Launcher, public: Path) -> None:
+def test_listing_types_and_hidden_names(serve: Serve, public: Path) -> None:
     options = {"listing": True, "hidden": True, "index": [], "types": {".txt": "text/x-note", ".gz": "application/x-y"}}
-    with started(one_launcher, public, "reuse-port", **options) as server:
-        page = ask(server, "/deep/er/")
-        assert page.headers["content-type"] == "text/html; charset=utf-8"
-        assert "<title>/deep/er/</title>" in page.body.decode()
-        shown = '<a href="./%C3%BC%20%26%20%3Cb%3E.TAR.gz">ü &amp; &lt;b&gt;.TAR.gz</a>'
-        assert shown in page.body.decode()
-        names = re.findall(r'href="\./([^"]+)"', ask(server, "/").body.decode())
-        assert names == sorted(names)
-        assert {".env", ".git/", "deep/", "a.txt", "folder-link"} < set(names)
-        assert ask(server, "/deep/").body != b"<p>deep"
-        assert ask(server, "/a.txt").headers["content-type"] == "text/x-note; charset=utf-8"
-        assert ask(server, "/.env").body == SECRET
-        assert ask(server, "/../secret.txt").status == 404
-        assert server.stop() == 0
+    server = serve_files(serve, public, "reuse-port", **options)
+    page = ask(server, "/deep/er/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<title>/deep/er/</title>" in page.body.decode()
+    shown = '<a href="./%C3%BC%20%26%20%3Cb%3E.TAR.gz">ü &amp; &lt;b&gt;.TAR.gz</a>'
+    assert shown in page.body.decode()
+    names = re.findall(r'href="\./([^"]+)"', ask(server, "/").body.decode())
+    assert names == sorted(names)
+    assert {".env", ".git/", "deep/", "a.txt", "folder-link"} < set(names)
+    assert ask(server, "/deep/").body != b"<p>deep"
+    assert ask(server, "/a.txt").headers["content-type"] == "text/x-note; charset=utf-8"
+    assert ask(server, "/.env").body == SECRET
+    assert ask(server, "/../secret.txt").status == 404
+    assert server.stop() == 0
 
 
-def test_compressed_siblings(one_launcher: Launcher, tmp_path: Path) -> None:
+def test_compressed_siblings(serve: Serve, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
     files = {"app.js": b"plain", "app.js.gz": b"gzipped!", "app.js.br": b"brotlied"}
     files |= {"index.html": b"index", "index.html.gz": b"gz"}
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    with started(one_launcher, folder, "half-sync/half-reactive", precompressed=True) as server:
-        tags = set()
-        for encoding, body, coding in [
-            ("gzip", b"gzipped!", "gzip"),
-            ("gzip, br", b"brotlied", "br"),
-            ("br;q=0.1, gzip", b"gzipped!", "gzip"),
-            ("identity", b"plain", None),
-        ]:
-            answer = ask(server, "/app.js", Accept_Encoding=encoding)
-            assert (answer.body, answer.headers.get("content-encoding")) == (body, coding)
-            assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
-            assert answer.headers["vary"] == "Accept-Encoding"
-            tag = answer.headers["etag"]
-            tags.add(tag)
-            again = ask(server, "/app.js", Accept_Encoding=encoding, If_None_Match=tag)
-            assert (again.status, again.headers["vary"]) == (304, "Accept-Encoding")
-        assert len(tags) == 3
-        part = ask(server, "/app.js", Accept_Encoding="gzip", Range="bytes=1-2")
-        assert (part.status, part.body, part.headers["content-encoding"]) == (206, b"zi", "gzip")
-        assert ask(server, "/app.js", Accept_Encoding="gzip", Range="bytes=0-0,2-2").status == 200
-        assert ask(server, "/", Accept_Encoding="gzip").body == b"gz"
-        assert ask(server, "/app.js.gz", Accept_Encoding="gzip").headers["content-type"] == "application/gzip"
+    server = serve_files(serve, folder, "half-sync/half-reactive", precompressed=True)
+    tags = set()
+    for encoding, body, coding in [
+        ("gzip", b"gzipped!", "gzip"),
+        ("gzip, br", b"brotlied", "br"),
+        ("br;q=0.1, gzip", b"gzipped!", "gzip"),
+        ("identity", b"plain", None),
+    ]:
+        answer = ask(server, "/app.js", Accept_Encoding=encoding)
+        assert (answer.body, answer.headers.get("content-encoding")) == (body, coding)
+        assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+        assert answer.headers["vary"] == "Accept-Encoding"
+        tag = answer.headers["etag"]
+        tags.add(tag)
+        again = ask(server, "/app.js", Accept_Encoding=encoding, If_None_Match=tag)
+        assert (again.status, again.headers["vary"]) == (304, "Accept-Encoding")
+    assert len(tags) == 3
+    part = ask(server, "/app.js", Accept_Encoding="gzip", Range="bytes=1-2")
+    assert (part.status, part.body, part.headers["content-encoding"]) == (206, b"zi", "gzip")
+    assert ask(server, "/app.js", Accept_Encoding="gzip", Range="bytes=0-0,2-2").status == 200
+    assert ask(server, "/", Accept_Encoding="gzip").body == b"gz"
+    assert ask(server, "/app.js.gz", Accept_Encoding="gzip").headers["content-type"] == "application/gzip"
 
 
-def test_a_folder_without_index_shows_nothing(server: Server) -> None:
-    assert ask(server, "/empty/").status == 404
+def test_a_folder_without_index_shows_nothing(static_server: Server) -> None:
+    assert ask(static_server, "/empty/").status == 404
 
 
-def test_the_folder_can_be_replaced_as_a_whole(one_launcher: Launcher, tmp_path: Path) -> None:
+def test_the_folder_can_be_replaced_as_a_whole(serve: Serve, tmp_path: Path) -> None:
     for number in (1, 2):
         (tmp_path / f"release-{number}").mkdir()
         (tmp_path / f"release-{number}" / "index.html").write_text(str(number))
     current = tmp_path / "current"
     current.symlink_to("release-1")
-    with started(one_launcher, current, "leader/followers") as server:
-        assert ask(server, "/").body == b"1"
-        (tmp_path / "next").symlink_to("release-2")
-        (tmp_path / "next").rename(current)
-        assert ask(server, "/").body == b"2"
+    server = serve_files(serve, current, "leader/followers")
+    assert ask(server, "/").body == b"1"
+    (tmp_path / "next").symlink_to("release-2")
+    (tmp_path / "next").rename(current)
+    assert ask(server, "/").body == b"2"
 
 
-def test_a_folder_that_is_not_there_is_told_of(one_launcher: Launcher, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     topology = {"app": {"static": "nowhere"}, "ownership": "reuse-port"}
-    with LaunchedServer(one_launcher, topology, tmp_path) as server:
+    with LaunchedServer(topology, tmp_path) as server:
         server.wait_for_log(r"there is no folder '.*nowhere'")
         assert server.wait() == 3

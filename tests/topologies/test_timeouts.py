@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -12,14 +11,13 @@ import httpx
 import pytest
 from harness.client import PATIENCE, Client, get
 from harness.machine import within
-from harness.server import Server
+from harness.server import Serve
 
 WSGI: dict[str, Any] = {"app": {"wsgi": "slow:answer"}}
 ASGI: dict[str, Any] = {"app": {"asgi": "slow:answer_async"}, "pool": {"kind": "process", "size": 1}}
 PROCESSES = {"pool": {"kind": "process", "size": 2}}
 LIMIT = {"timeouts": {"request": "500ms"}}
 KILLED = r"worker \S+ \d \(pid (\d+)\) spent [\d.]+ s on a request \(timeouts.request: 0.5 s\); killed"
-Launch = Callable[..., Server]
 
 
 def until_end(client: Client) -> bytes:
@@ -31,8 +29,8 @@ def until_end(client: Client) -> bytes:
     return data
 
 
-def test_a_lent_request_that_takes_too_long_gets_a_504_and_its_worker_is_replaced(launch: Launch) -> None:
-    server = launch({**WSGI, **PROCESSES, **LIMIT})
+def test_a_lent_request_that_takes_too_long_gets_a_504_and_its_worker_is_replaced(serve: Serve) -> None:
+    server = serve({**WSGI, **PROCESSES, **LIMIT})
     with Client(server.port) as hung, Client(server.port) as begun, Client(server.port) as kept:
         assert kept.get().status == 200
         hung.ask("/hang")
@@ -48,8 +46,8 @@ def test_a_lent_request_that_takes_too_long_gets_a_504_and_its_worker_is_replace
     assert server.stop() == 0
 
 
-def test_a_connection_whose_request_takes_too_long_ends_with_its_worker(launch: Launch) -> None:
-    server = launch({**WSGI, **PROCESSES, **LIMIT, "ownership": "half-sync/half-async"})
+def test_a_connection_whose_request_takes_too_long_ends_with_its_worker(serve: Serve) -> None:
+    server = serve({**WSGI, **PROCESSES, **LIMIT, "ownership": "half-sync/half-async"})
     with Client(server.port) as hung:
         hung.ask("/hang")
         assert until_end(hung) == b""
@@ -58,8 +56,8 @@ def test_a_connection_whose_request_takes_too_long_ends_with_its_worker(launch: 
     assert server.stop() == 0
 
 
-def test_a_request_that_is_in_time_is_left_alone(launch: Launch) -> None:
-    server = launch({"app": "demo", **PROCESSES, "timeouts": {"request": "700ms"}})
+def test_a_request_that_is_in_time_is_left_alone(serve: Serve) -> None:
+    server = serve({"app": "demo", **PROCESSES, "timeouts": {"request": "700ms"}})
     before = server.tree()
     with Client(server.port) as client:
         for _ in range(3):  # more than the limit, all together
@@ -68,8 +66,8 @@ def test_a_request_that_is_in_time_is_left_alone(launch: Launch) -> None:
     assert server.stop() == 0
 
 
-def test_a_task_that_takes_too_long_is_cancelled_and_its_client_gets_a_504(launch: Launch) -> None:
-    server = launch({**ASGI, **LIMIT, "ownership": "reuse-port", "protocol": {"use": "http", "http2": True}})
+def test_a_task_that_takes_too_long_is_cancelled_and_its_client_gets_a_504(serve: Serve) -> None:
+    server = serve({**ASGI, **LIMIT, "ownership": "reuse-port", "protocol": {"use": "http", "http2": True}})
     before = server.tree()
     with Client(server.port) as hung, Client(server.port) as begun, httpx.Client(http1=False, http2=True) as streams:
         hung.ask("/hang")
@@ -88,8 +86,8 @@ def test_a_task_that_takes_too_long_is_cancelled_and_its_client_gets_a_504(launc
     assert server.stop() == 0
 
 
-def test_a_lent_request_of_an_awaited_app_is_cancelled(launch: Launch) -> None:
-    server = launch({**ASGI, **LIMIT, "ownership": "half-sync/half-reactive"})
+def test_a_lent_request_of_an_awaited_app_is_cancelled(serve: Serve) -> None:
+    server = serve({**ASGI, **LIMIT, "ownership": "half-sync/half-reactive"})
     before = server.tree()
     with Client(server.port) as hung, Client(server.port) as begun, Client(server.port) as kept:
         hung.ask("/hang")
@@ -104,8 +102,8 @@ def test_a_lent_request_of_an_awaited_app_is_cancelled(launch: Launch) -> None:
     assert server.stop() == 0
 
 
-def test_a_message_that_takes_too_long_ends_its_connection(launch: Launch) -> None:
-    server = launch({"app": {"async-lines": "slow:line"}, "pool": {"kind": "process", "size": 1}, **LIMIT})
+def test_a_message_that_takes_too_long_ends_its_connection(serve: Serve) -> None:
+    server = serve({"app": {"async-lines": "slow:line"}, "pool": {"kind": "process", "size": 1}, **LIMIT})
     with Client(server.port) as hung, Client(server.port) as busy:
         hung.send(b"hang\n")
         for _ in range(8):  # longer than the limit, all together
@@ -146,8 +144,8 @@ def dripped(port: int, head: bytes, piece: bytes, pause: float, pieces: int) -> 
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_body_that_drips_gets_a_408_and_a_steady_one_is_served(launch: Launch, name: str) -> None:
-    server = launch({**MODELS[name], **PACE})
+def test_a_body_that_drips_gets_a_408_and_a_steady_one_is_served(serve: Serve, name: str) -> None:
+    server = serve({**MODELS[name], **PACE})
     with ThreadPoolExecutor(4) as pool:
         length, chunked = HEAD % (b"", b"Content-Length: 1000"), HEAD % (b"", b"Transfer-Encoding: chunked")
         drip = pool.submit(dripped, server.port, length, b"x", 0.1, 60)
@@ -166,7 +164,7 @@ def test_a_body_that_drips_gets_a_408_and_a_steady_one_is_served(launch: Launch,
     assert server.stop() == 0
 
 
-def test_a_rate_of_none_asks_for_none(launch: Launch) -> None:
-    server = launch({**WSGI, **PROCESSES, "timeouts": {"body": "100ms"}, "limits": {"body_rate": 0}})
+def test_a_rate_of_none_asks_for_none(serve: Serve) -> None:
+    server = serve({**WSGI, **PROCESSES, "timeouts": {"body": "100ms"}, "limits": {"body_rate": 0}})
     status, seconds = dripped(server.port, HEAD % (b"", b"Content-Length: 15"), b"x", 0.1, 15)
     assert (status, seconds > 1.2) == (200, True)

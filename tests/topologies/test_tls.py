@@ -20,9 +20,9 @@ import pytest
 import trustme
 from harness.client import Client, get
 from harness.machine import within
-from harness.server import Server, wait_until
+from harness.memory import peak
+from harness.server import Serve, Server, wait_until
 
-Launch = Callable[..., Server]
 SECONDS = 10.0
 WSGI: dict[str, Any] = {"wsgi": "secure:wsgi"}
 MODELS: dict[str, dict[str, Any]] = {
@@ -102,8 +102,8 @@ def shake(server: Server, context: ssl.SSLContext, name: str = "localhost") -> s
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_serves_over_tls(model: str, papers: Papers, launch: Launch) -> None:
-    server = launch({"name": "tls", "listen": listen(papers), **MODELS[model]})
+def test_every_model_serves_over_tls(model: str, papers: Papers, serve: Serve) -> None:
+    server = serve({"name": "tls", "listen": listen(papers), **MODELS[model]})
     assert re.search(r"serves on https://127\.0\.0\.1:", server.log)
     sent = os.urandom(3_000_000)
     with browser(server, papers.trusting()) as client:
@@ -120,8 +120,8 @@ def test_every_model_serves_over_tls(model: str, papers: Papers, launch: Launch)
     assert server.stop() == 0
 
 
-def test_requests_that_follow_without_waiting_are_all_answered(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), **MODELS["half-sync/half-reactive"]})
+def test_requests_that_follow_without_waiting_are_all_answered(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS["half-sync/half-reactive"]})
     with shake(server, papers.trusting()) as sock:
         sock.sendall(
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 20 + b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -130,8 +130,8 @@ def test_requests_that_follow_without_waiting_are_all_answered(papers: Papers, l
     assert answer.count(b"HTTP/1.1 200 OK") == 21
 
 
-def test_a_stream_over_tls(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), "app": {"stream": "secure:talk"}, "pool": {"size": 1}})
+def test_a_stream_over_tls(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), "app": {"stream": "secure:talk"}, "pool": {"size": 1}})
     with shake(server, papers.trusting()) as sock:
         for _ in range(3):
             sock.sendall(b"hello\n")
@@ -139,8 +139,8 @@ def test_a_stream_over_tls(papers: Papers, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("model", ["half-sync/half-reactive", "half-sync/half-async", "asgi"])
-def test_the_subject_of_a_clients_certificate_reaches_the_app(model: str, papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers, clients={"authority": str(papers.ca)}), **MODELS[model]})
+def test_the_subject_of_a_clients_certificate_reaches_the_app(model: str, papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers, clients={"authority": str(papers.ca)}), **MODELS[model]})
     with browser(server, papers.trusting(papers.issue("carol", "carol@example.org"))) as client:
         told = client.get("/", headers={"SSL-Client-S-DN": "CN=mallory"}).json()
     assert told["SSL_CLIENT_S_DN"].startswith("CN=carol,")
@@ -149,9 +149,9 @@ def test_the_subject_of_a_clients_certificate_reaches_the_app(model: str, papers
         sock.recv(1)  # TLS 1.3 tells at the first read
 
 
-def test_clients_may_come_without_a_certificate_where_it_is_not_required(papers: Papers, launch: Launch) -> None:
+def test_clients_may_come_without_a_certificate_where_it_is_not_required(papers: Papers, serve: Serve) -> None:
     asked = {"authority": str(papers.ca), "required": False}
-    server = launch({"listen": listen(papers, clients=asked), **MODELS["reuse-port"]})
+    server = serve({"listen": listen(papers, clients=asked), **MODELS["reuse-port"]})
     with browser(server, papers.trusting()) as client:
         assert "SSL_CLIENT_S_DN" not in client.get("/").json()
     other = trustme.CA().issue_cert("mallory@example.org")
@@ -161,9 +161,9 @@ def test_clients_may_come_without_a_certificate_where_it_is_not_required(papers:
         sock.recv(1)
 
 
-def test_the_certificate_is_chosen_by_the_name_that_the_client_asks_for(papers: Papers, launch: Launch) -> None:
+def test_the_certificate_is_chosen_by_the_name_that_the_client_asks_for(papers: Papers, serve: Serve) -> None:
     names = {"shop.test": papers.issue("shop", "shop.test"), "*.wild.test": papers.issue("wild", "*.wild.test")}
-    server = launch({"listen": listen(papers, names=names), **MODELS["reuse-port"]})
+    server = serve({"listen": listen(papers, names=names), **MODELS["reuse-port"]})
     for name, shown in (("shop.test", "shop"), ("a.wild.test", "wild"), ("localhost", "server"), ("SHOP.test", "shop")):
         with shake(server, papers.trusting(), name) as sock:
             subject = dict(pair for (pair,) in sock.getpeercert()["subject"])  # type: ignore[index, misc]
@@ -173,8 +173,8 @@ def test_the_certificate_is_chosen_by_the_name_that_the_client_asks_for(papers: 
 
 
 @pytest.mark.parametrize("model", ["half-sync/half-async", "leader/followers threads", "reuse-port"])
-def test_http2_is_agreed_on_by_alpn(model: str, papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), "protocol": {"use": "http", "http2": True}, **MODELS[model]})
+def test_http2_is_agreed_on_by_alpn(model: str, papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), "protocol": {"use": "http", "http2": True}, **MODELS[model]})
     with browser(server, papers.trusting(), http2=True) as client:
         response = client.get("/")
         assert response.http_version == "HTTP/2"
@@ -191,16 +191,16 @@ def test_http2_is_agreed_on_by_alpn(model: str, papers: Papers, launch: Launch) 
     assert json.loads(found.stdout)["SERVER_PROTOCOL"] == "HTTP/2"
 
 
-def test_only_http_1_is_offered_where_the_file_does_not_ask_for_more(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), **MODELS["reuse-port"]})
+def test_only_http_1_is_offered_where_the_file_does_not_ask_for_more(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS["reuse-port"]})
     context = papers.trusting()
     context.set_alpn_protocols(["h2", "http/1.1"])
     with shake(server, context) as sock:
         assert sock.selected_alpn_protocol() == "http/1.1"
 
 
-def test_an_old_version_is_refused(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers, minimum="1.3"), **MODELS["reuse-port"]})
+def test_an_old_version_is_refused(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers, minimum="1.3"), **MODELS["reuse-port"]})
     old = papers.trusting()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError):
@@ -210,8 +210,8 @@ def test_an_old_version_is_refused(papers: Papers, launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("model", ["half-sync/half-reactive", "reuse-port", "leader/followers threads", "asgi"])
-def test_a_client_that_does_not_shake_hands_makes_nobody_wait(model: str, papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), "timeouts": {"head": "1s"}, **MODELS[model]})
+def test_a_client_that_does_not_shake_hands_makes_nobody_wait(model: str, papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), "timeouts": {"head": "1s"}, **MODELS[model]})
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) for _ in range(8)]
     for sock in silent[4:]:
         sock.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a hello
@@ -223,14 +223,14 @@ def test_a_client_that_does_not_shake_hands_makes_nobody_wait(model: str, papers
     assert server.stop() == 0
 
 
-def test_plain_http_on_a_port_of_tls_is_told_so(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), **MODELS["reuse-port"]})
+def test_plain_http_on_a_port_of_tls_is_told_so(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS["reuse-port"]})
     assert get(server.port).status == 400
     server.wait_for_log("no TLS handshake with 127.0.0.1")
 
 
-def test_a_slow_reader_over_tls_keeps_nobody_waiting(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), **MODELS["half-sync/half-reactive"], "pool": {"size": 1}})
+def test_a_slow_reader_over_tls_keeps_nobody_waiting(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS["half-sync/half-reactive"], "pool": {"size": 1}})
     with shake(server, papers.trusting()) as slow:
         slow.sendall(b"GET /large?48 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         with browser(server, papers.trusting()) as client:
@@ -240,13 +240,8 @@ def test_a_slow_reader_over_tls_keeps_nobody_waiting(papers: Papers, launch: Lau
     assert received > 48 << 20
 
 
-def peak(pid: int) -> int:
-    """KiB of memory that a process has had at the most."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])  # type: ignore[index]
-
-
-def test_a_client_that_breaks_off_leaves_nothing_behind(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), **MODELS["reuse-port"], "pool": {"size": 1}})
+def test_a_client_that_breaks_off_leaves_nothing_behind(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS["reuse-port"], "pool": {"size": 1}})
     (worker,) = server.pids("worker")
     with browser(server, papers.trusting()) as client:
         client.get("/")
@@ -264,8 +259,8 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def test_what_is_in_hand_is_finished_before_the_end(papers: Papers, launch: Launch) -> None:
-    server = launch({"listen": listen(papers), **MODELS["half-sync/half-async"]})
+def test_what_is_in_hand_is_finished_before_the_end(papers: Papers, serve: Serve) -> None:
+    server = serve({"listen": listen(papers), **MODELS["half-sync/half-async"]})
     with shake(server, papers.trusting()) as busy, shake(server, papers.trusting()) as idle:
         idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert idle.recv(65536).startswith(b"HTTP/1.1 200")
@@ -279,13 +274,13 @@ def test_what_is_in_hand_is_finished_before_the_end(papers: Papers, launch: Laun
     assert time.monotonic() - began < within(5)
 
 
-def test_several_listeners_each_with_its_own_protocol(papers: Papers, launch: Launch) -> None:
+def test_several_listeners_each_with_its_own_protocol(papers: Papers, serve: Serve) -> None:
     addresses = [
         {"at": "tcp://127.0.0.1:0", "tls": papers.server, "protocol": {"use": "http", "http2": True}},
         {"at": "tcp://127.0.0.1:0", "protocol": {"use": "http", "head": 300}},
         {"at": "tcp://127.0.0.1:0", "proxy_protocol": "127.0.0.1"},
     ]
-    server = launch({"listen": addresses, **MODELS["half-sync/half-async"]})
+    server = serve({"listen": addresses, **MODELS["half-sync/half-async"]})
     first, second, third = server.ports
     with browser(server, papers.trusting(), http2=True) as client:
         assert client.get("/", headers={"Long": "x" * 400}).http_version == "HTTP/2"
@@ -356,10 +351,10 @@ def test_what_cannot_be_used_is_said(
     assert "Traceback" not in log
 
 
-def test_a_key_with_a_password(papers: Papers, launch: Launch, tmp_path: Path) -> None:
+def test_a_key_with_a_password(papers: Papers, serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("open\n")
     for way in ({"password": "open"}, {"password_file": str(tmp_path / "password")}):
         tls = papers.server | {"key": locked(papers)} | way
-        server = launch({"app": "demo", "listen": [{"at": "tcp://127.0.0.1:0", "tls": tls}], "pool": {"size": 1}})
+        server = serve({"app": "demo", "listen": [{"at": "tcp://127.0.0.1:0", "tls": tls}], "pool": {"size": 1}})
         with browser(server, papers.trusting()) as client:
             assert client.get("/").status_code == 200

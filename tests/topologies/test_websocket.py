@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,11 +15,10 @@ from typing import Any
 import pytest
 from harness.client import Client, get
 from harness.machine import PATIENCE
-from harness.server import Server, wait_until
+from harness.server import Serve, Server, wait_until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-Launch = Callable[..., Server]
 MODELS: dict[str, dict[str, Any]] = {
     "reuse-port": {"pool": {"size": 1}, "ownership": "reuse-port"},
     "accept-front": {"pool": {"size": 1}, "ownership": "half-sync/half-async"},
@@ -32,9 +30,9 @@ UPGRADE = (
 )
 
 
-def start(launch: Launch, model: str = "reuse-port", **more: Any) -> Server:
+def serve_sockets(serve: Serve, model: str = "reuse-port", **more: Any) -> Server:
     tracebacks = more.pop("tracebacks", False)
-    return launch({"name": "ws", "app": {"asgi": "sockets:app"}, **MODELS[model], **more}, tracebacks=tracebacks)
+    return serve({"name": "ws", "app": {"asgi": "sockets:app"}, **MODELS[model], **more}, tracebacks=tracebacks)
 
 
 def open_(server: Server, path: str = "/", **more: Any) -> ClientConnection:
@@ -44,8 +42,8 @@ def open_(server: Server, path: str = "/", **more: Any) -> ClientConnection:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_messages_come_back_whole(model: str, launch: Launch) -> None:
-    server = start(launch, model)
+def test_messages_come_back_whole(model: str, serve: Serve) -> None:
+    server = serve_sockets(serve, model)
     large = os.urandom(3_000_000)
     for compression in ("deflate", None):
         with open_(server, compression=compression) as client:
@@ -62,8 +60,8 @@ def test_messages_come_back_whole(model: str, launch: Launch) -> None:
     assert server.stop() == 0
 
 
-def test_the_scope_and_what_the_app_answers_the_handshake_with(launch: Launch) -> None:
-    server = start(launch)
+def test_the_scope_and_what_the_app_answers_the_handshake_with(serve: Serve) -> None:
+    server = serve_sockets(serve)
     with open_(server, "/about?a=1&b", subprotocols=["one", "two"]) as client:
         told = json.loads(client.recv(10))
         with pytest.raises(ConnectionClosed) as closed:
@@ -81,8 +79,8 @@ def test_the_scope_and_what_the_app_answers_the_handshake_with(launch: Launch) -
 
 
 @pytest.mark.parametrize(("path", "status"), [("/deny", 403), ("/page", 418), ("/before", 500), ("/silent", 500)])
-def test_who_is_not_accepted_gets_an_answer_of_http(path: str, status: int, launch: Launch) -> None:
-    server = start(launch, tracebacks=path == "/before")
+def test_who_is_not_accepted_gets_an_answer_of_http(path: str, status: int, serve: Serve) -> None:
+    server = serve_sockets(serve, tracebacks=path == "/before")
     with pytest.raises(InvalidStatus) as refused, open_(server, path):
         pass
     assert refused.value.response.status_code == status
@@ -91,15 +89,15 @@ def test_who_is_not_accepted_gets_an_answer_of_http(path: str, status: int, laun
 
 
 @pytest.mark.parametrize(("path", "code"), [("/after", 1011), ("/leave", 1000)])
-def test_an_app_that_ends_closes(path: str, code: int, launch: Launch) -> None:
-    server = start(launch, tracebacks=path == "/after")
+def test_an_app_that_ends_closes(path: str, code: int, serve: Serve) -> None:
+    server = serve_sockets(serve, tracebacks=path == "/after")
     with open_(server, path) as client, pytest.raises(ConnectionClosed) as closed:
         client.recv(10)
     assert closed.value.rcvd.code == code  # type: ignore[union-attr]
 
 
-def test_many_at_once(launch: Launch) -> None:
-    server = start(launch)
+def test_many_at_once(serve: Serve) -> None:
+    server = serve_sockets(serve)
     with ExitStack() as stack, ThreadPoolExecutor(8) as pool:
         clients = list(pool.map(lambda _: stack.enter_context(open_(server, compression=None)), range(200)))
         for number, client in enumerate(clients):
@@ -109,8 +107,8 @@ def test_many_at_once(launch: Launch) -> None:
     server.wait_for_log("disconnected 1000", 200)
 
 
-def test_a_message_that_is_too_large(launch: Launch) -> None:
-    server = start(launch, protocol={"use": "http", "websocket_message": "100KiB"})
+def test_a_message_that_is_too_large(serve: Serve) -> None:
+    server = serve_sockets(serve, protocol={"use": "http", "websocket_message": "100KiB"})
     for compression in (None, "deflate"):
         with open_(server, compression=compression) as client:
             client.send(bytes(100 * 1024))
@@ -122,14 +120,14 @@ def test_a_message_that_is_too_large(launch: Launch) -> None:
         assert closed.value.rcvd.code == 1009  # type: ignore[union-attr]
 
 
-def test_compression_can_be_turned_off(launch: Launch) -> None:
-    server = start(launch, protocol={"use": "http", "websocket_deflate": False})
+def test_compression_can_be_turned_off(serve: Serve) -> None:
+    server = serve_sockets(serve, protocol={"use": "http", "websocket_deflate": False})
     with open_(server) as client:
         assert "Sec-WebSocket-Extensions" not in client.response.headers  # type: ignore[union-attr]
 
 
-def test_a_stop_closes_them_all(launch: Launch) -> None:
-    server = start(launch)
+def test_a_stop_closes_them_all(serve: Serve) -> None:
+    server = serve_sockets(serve)
     with ExitStack() as stack:
         clients = [stack.enter_context(open_(server)) for _ in range(5)]
         clients[0].send("last words")
@@ -143,8 +141,8 @@ def test_a_stop_closes_them_all(launch: Launch) -> None:
     assert "disconnected 1012 'the server is restarted'" in server.log
 
 
-def test_a_silent_client_is_asked_and_then_given_up(launch: Launch) -> None:
-    server = start(launch, protocol={"use": "http", "websocket_ping": "500ms"})
+def test_a_silent_client_is_asked_and_then_given_up(serve: Serve) -> None:
+    server = serve_sockets(serve, protocol={"use": "http", "websocket_ping": "500ms"})
     with open_(server) as attentive, raw(server) as mute:
         assert frame(mute) == (9, b"")  # a ping, which it does not answer
         code, _ = frame(mute)
@@ -154,15 +152,15 @@ def test_a_silent_client_is_asked_and_then_given_up(launch: Launch) -> None:
         assert attentive.recv(10) == "still here"
 
 
-def test_who_does_not_read_is_cut_off(launch: Launch) -> None:
-    server = start(launch, timeouts={"write": "1s"})
+def test_who_does_not_read_is_cut_off(serve: Serve) -> None:
+    server = serve_sockets(serve, timeouts={"write": "1s"})
     with raw(server, b"/flood"):
         server.wait_for_log("the reader was cut")
     assert "sent a hundred" not in server.log
 
 
-def test_an_app_that_does_not_receive_stops_its_client(launch: Launch) -> None:
-    server = start(launch)
+def test_an_app_that_does_not_receive_stops_its_client(serve: Serve) -> None:
+    server = serve_sockets(serve)
     (worker,) = server.pids("worker")
     with open_(server, "/deaf", compression=None) as client:
         for _ in range(200):
@@ -229,8 +227,8 @@ VIOLATIONS: dict[str, tuple[bytes, int]] = {
 }
 
 
-def test_what_breaks_the_rules_closes(launch: Launch) -> None:
-    server = start(launch)
+def test_what_breaks_the_rules_closes(serve: Serve) -> None:
+    server = serve_sockets(serve)
     for name, (data, code) in VIOLATIONS.items():
         with raw(server) as sock:
             sock.sendall(data + masked(TEXT, b"nobody hears this"))
@@ -246,8 +244,8 @@ def ended(sock: socket.socket) -> bool:
         return True
 
 
-def test_control_frames_between_the_parts_of_a_message(launch: Launch) -> None:
-    server = start(launch)
+def test_control_frames_between_the_parts_of_a_message(serve: Serve) -> None:
+    server = serve_sockets(serve)
     parts = masked(TEXT, b"one ", fin=False) + masked(PING, b"?") + masked(CONTINUED, b"two", fin=True)
     with raw(server, more=parts) as sock:  # all of it has come before it was accepted
         assert frame(sock) == (PONG, b"?")
@@ -262,8 +260,8 @@ def test_control_frames_between_the_parts_of_a_message(launch: Launch) -> None:
     server.wait_for_log("disconnected 4001 'bye'")
 
 
-def test_a_client_that_vanishes(launch: Launch) -> None:
-    server = start(launch)
+def test_a_client_that_vanishes(serve: Serve) -> None:
+    server = serve_sockets(serve)
     raw(server).close()
     server.wait_for_log("disconnected 1006 ''")
 
@@ -281,8 +279,8 @@ ODD: dict[str, tuple[bytes, bytes, str | None]] = {
 }
 
 
-def test_headers_of_a_handshake_are_lists(launch: Launch) -> None:
-    server = start(launch)
+def test_headers_of_a_handshake_are_lists(serve: Serve) -> None:
+    server = serve_sockets(serve)
     for name, (old, new, agreed) in ODD.items():
         with Client(server.port) as client:
             client.send((UPGRADE % b"/").replace(old, new) + masked(TEXT, b"hi"))
@@ -302,8 +300,8 @@ BAD: dict[str, tuple[bytes, bytes, int]] = {
 }
 
 
-def test_a_bad_handshake_is_refused(launch: Launch) -> None:
-    server = start(launch)
+def test_a_bad_handshake_is_refused(serve: Serve) -> None:
+    server = serve_sockets(serve)
     for name, (old, new, status) in BAD.items():
         with Client(server.port) as client:
             client.send((UPGRADE % b"/").replace(old, new))
@@ -316,8 +314,8 @@ def test_a_bad_handshake_is_refused(launch: Launch) -> None:
             assert client.at_end()
 
 
-def test_requests_before_it_are_answered_first(launch: Launch) -> None:
-    server = start(launch)
+def test_requests_before_it_are_answered_first(serve: Serve) -> None:
+    server = serve_sockets(serve)
     with Client(server.port) as client:
         client.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n" * 3 + UPGRADE % b"/" + masked(TEXT, b"hi"))
         assert [client.answer().body for _ in range(3)] == [b"plain"] * 3
@@ -328,8 +326,8 @@ def test_requests_before_it_are_answered_first(launch: Launch) -> None:
 OTHERS = [b"Upgrade: h2c, websockets\r\nConnection: Upgrade\r\n", b"Upgrade: websocket\r\n", b"Connection: Upgrade\r\n"]
 
 
-def test_other_upgrades_are_not_taken(launch: Launch) -> None:
-    server = start(launch)
+def test_other_upgrades_are_not_taken(serve: Serve) -> None:
+    server = serve_sockets(serve)
     for upgrade in OTHERS:
         with Client(server.port) as client:
             for _ in range(2):
@@ -340,9 +338,9 @@ def test_other_upgrades_are_not_taken(launch: Launch) -> None:
         assert client.answer().body == b"plain"
 
 
-def test_a_line_in_the_access_log(launch: Launch, tmp_path: Path) -> None:
+def test_a_line_in_the_access_log(serve: Serve, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
-    server = start(launch, access_log={"format": "common", "to": str(log)})
+    server = serve_sockets(serve, access_log={"format": "common", "to": str(log)})
     with open_(server, compression=None) as client:
         client.send("12345")
         client.recv(10)

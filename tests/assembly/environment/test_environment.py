@@ -614,6 +614,12 @@ class TestCertificates:
         assert ssl.OPENSSL_VERSION
 
 
+def with_descriptors(allowed: int, command: str) -> subprocess.CompletedProcess[str]:
+    """A command on the file of the test, where a process may have so many descriptors."""
+    line = f"ulimit -n {allowed}; exec {sys.executable} -m poolctl {command} shop.yaml"
+    return subprocess.run(["sh", "-c", line], check=False, capture_output=True, text=True, timeout=PATIENCE)
+
+
 class TestLimits:
     def test_descriptors(self, folder: Path) -> None:
         import resource
@@ -627,22 +633,19 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("more", "needed"),
         [
-            ("dispatch: least-loaded", 32 + 1 + 2 * 64),
-            ("ownership: reuse-port", 32 + 64),
+            ("dispatch: least-loaded", 32 + 1 + 2 * 16),
+            ("ownership: reuse-port", 32 + 16),
             ("dispatch: shared-queue", 33),
-            ("pool: {kind: process, size: 64, threads: 2}", 32 + 1 + 3 * 64),
+            ("pool: {kind: process, size: 16, threads: 2}", 32 + 1 + 3 * 16),
         ],
     )
     def test_too_few_descriptors_to_start(self, folder: Path, more: str, needed: int) -> None:
-        """One less is an error for both commands, and with exactly as many the server starts."""
-        pool = "" if more.startswith("pool") else "pool: {kind: process, size: 64}\n"
+        """One less is an error, and with exactly as many the server starts."""
+        pool = "" if more.startswith("pool") else "pool: {kind: process, size: 16}\n"
         Path("shop.yaml").write_text(f"app: demo\nlisten: tcp://127.0.0.1:0\n{pool}{more}\n")
-        says = f"error[PC430]: the server needs {needed} descriptors to start, but only {needed - 1} are allowed"
-        for words, status in (("validate", 1), ("run", 1)):
-            command = f"ulimit -n {needed - 1}; exec {sys.executable} -m poolctl {words} shop.yaml"
-            done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True, timeout=PATIENCE)
-            assert done.returncode == status
-            assert says in done.stdout + done.stderr
+        done = with_descriptors(needed - 1, "run")
+        assert done.returncode == 1
+        assert f"the server needs {needed} descriptors to start, but only {needed - 1} are allowed" in done.stderr
         command = f"ulimit -n {needed}; exec {sys.executable} -m poolctl run shop.yaml"
         with subprocess.Popen(["sh", "-c", command], stderr=-1, text=True) as server:
             assert server.stderr is not None
@@ -650,6 +653,12 @@ class TestLimits:
             server.terminate()
             assert " serves on " in said
             assert server.wait(PATIENCE) == 0
+
+    def test_validate_counts_descriptors_too(self, folder: Path) -> None:
+        Path("shop.yaml").write_text("app: demo\nlisten: tcp://127.0.0.1:0\npool: {kind: process, size: 16}\n")
+        done = with_descriptors(32, "validate")
+        assert done.returncode == 1
+        assert "error[PC430]: the server needs 33 descriptors to start, but only 32 are allowed" in done.stdout
 
     def test_the_backlog_of_the_kernel(self, folder: Path) -> None:
         allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())

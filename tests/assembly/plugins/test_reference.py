@@ -45,7 +45,7 @@ def distribution(folder: Path, name: str, entries: str, version: str = "1.0") ->
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of installed distributions."""
     monkeypatch.syspath_prepend(tmp_path)
     reference.installed.cache_clear()
@@ -53,8 +53,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     reference.installed.cache_clear()
 
 
-def test_an_entry_point_is_found_by_its_name_and_nothing_is_imported(site: Path) -> None:
-    distribution(site, "shop-dispatch", "[poolctl.dispatch]\nheavy-first = no_such_module:Heavy.First\n")
+def test_an_entry_point_is_found_by_its_name_and_nothing_is_imported(site_packages: Path) -> None:
+    distribution(site_packages, "shop-dispatch", "[poolctl.dispatch]\nheavy-first = no_such_module:Heavy.First\n")
     found = find("dispatch", "heavy-first", Path())
     assert found == Reference(
         "dispatch", "heavy-first", "Heavy.First", module="no_such_module", distribution="shop-dispatch 1.0"
@@ -62,9 +62,9 @@ def test_an_entry_point_is_found_by_its_name_and_nothing_is_imported(site: Path)
     assert find("app", "heavy-first", Path()) is None
 
 
-def test_a_name_of_two_distributions_is_ambiguous(site: Path) -> None:
-    distribution(site, "one", "[poolctl.dispatch]\nmine = one:A\n")
-    distribution(site, "other", "[poolctl.dispatch]\nmine = other:A\n", "2.3")
+def test_a_name_of_two_distributions_is_ambiguous(site_packages: Path) -> None:
+    distribution(site_packages, "one", "[poolctl.dispatch]\nmine = one:A\n")
+    distribution(site_packages, "other", "[poolctl.dispatch]\nmine = other:A\n", "2.3")
     found = find("dispatch", "mine", Path())
     assert isinstance(found, NotFound)
     assert "one 1.0" in found.message
@@ -72,10 +72,10 @@ def test_a_name_of_two_distributions_is_ambiguous(site: Path) -> None:
     assert len(reference.references("dispatch")) == 2
 
 
-def test_a_distribution_on_the_path_twice_counts_once(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    distribution(site, "one", "[poolctl.dispatch]\nmine = one:A\n")
-    distribution(site / "again", "one", "[poolctl.dispatch]\nmine = one:A\n")
-    monkeypatch.syspath_prepend(site / "again")
+def test_a_distribution_on_the_path_twice_counts_once(site_packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution(site_packages, "one", "[poolctl.dispatch]\nmine = one:A\n")
+    distribution(site_packages / "again", "one", "[poolctl.dispatch]\nmine = one:A\n")
+    monkeypatch.syspath_prepend(site_packages / "again")
     assert isinstance(find("dispatch", "mine", Path()), Reference)
 
 
@@ -88,9 +88,9 @@ def test_a_path_that_cannot_be_resolved_is_reported(tmp_path: Path) -> None:
         assert len(found.message) < 400
 
 
-def test_an_entry_point_without_a_class_is_reported(site: Path) -> None:
-    distribution(site, "one", "[poolctl.dispatch]\nmine = one\n")
-    (site / "one.py").write_text("")
+def test_an_entry_point_without_a_class_is_reported(site_packages: Path) -> None:
+    distribution(site_packages, "one", "[poolctl.dispatch]\nmine = one\n")
+    (site_packages / "one.py").write_text("")
     found = find("dispatch", "mine", Path())
     assert isinstance(found, Reference)
     with pytest.raises(PluginError, match=r'names the module "one" but no class; write mine = "one:Mine"'):

@@ -56,7 +56,7 @@ class Given(WsgiApp):
         return self.application
 
 
-def serve(application: Callable[..., Any], data: bytes, last: bool = False) -> tuple[Sent, bool]:
+def serve_callable(application: Callable[..., Any], data: bytes, last: bool = False) -> tuple[Sent, bool]:
     """What the app answers to one request, and whether the connection may be kept."""
     app = Given(application)
     app.load(ALONE)

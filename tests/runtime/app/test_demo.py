@@ -9,7 +9,7 @@ from typing import Any
 from wsgiref.validate import validator
 
 import pytest
-from serving import request, serve
+from serving import request, serve_callable
 
 from poolctl.runtime.app.demo import application
 
@@ -17,7 +17,7 @@ validated = validator(application)
 
 
 def ask(target: str, **parts: Any) -> Any:
-    out, keep = serve(validated, request(target, **parts))
+    out, keep = serve_callable(validated, request(target, **parts))
     assert keep
     assert out.headers["X-Process"] == str(os.getpid())
     assert out.headers["X-Worker"] == threading.current_thread().name
@@ -61,4 +61,4 @@ def test_a_bad_parameter_is_refused_by_name(target: str) -> None:
 
 def test_an_error_passes_through() -> None:
     with pytest.raises(RuntimeError, match="asked for an error"):
-        serve(application, request("/error"))
+        serve_callable(application, request("/error"))

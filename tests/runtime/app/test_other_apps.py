@@ -33,7 +33,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+def connection_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """A connection over TCP: the server's end and the client's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
@@ -127,8 +127,8 @@ def test_app_and_function_agree_on_who_waits(module: Any, word: str, function: A
 
 
 @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
-def test_a_stream_reads_what_came_before_and_after(pair: Any, timeout: float | None) -> None:
-    server, client = pair
+def test_a_stream_reads_what_came_before_and_after(connection_pair: Any, timeout: float | None) -> None:
+    server, client = connection_pair
     server.settimeout(timeout)
     stream = Stream(server, b"one\ntw", 10, 10, PEER)
     client.sendall(b"o\nthree12345rest of it")
@@ -144,35 +144,35 @@ def test_a_stream_reads_what_came_before_and_after(pair: Any, timeout: float | N
         stream.readexactly(1)
 
 
-def test_a_stream_is_iterated_by_lines(pair: Any) -> None:
-    server, client = pair
+def test_a_stream_is_iterated_by_lines(connection_pair: Any) -> None:
+    server, client = connection_pair
     client.sendall(b"a\n\nlast")
     client.shutdown(socket.SHUT_WR)
     assert list(Stream(server, b"", 10, 10, PEER)) == [b"a\n", b"\n", b"last"]
 
 
-def test_a_line_has_a_limit(pair: Any) -> None:
-    server, _ = pair
+def test_a_line_has_a_limit(connection_pair: Any) -> None:
+    server, _ = connection_pair
     assert Stream(server, b"1234\n", 10, 10, PEER).readline(5) == b"1234\n"
     for received in (b"12345\n", b"123456"):
         with pytest.raises(ValueError, match="more than 5 bytes"):
             Stream(server, received, 10, 10, PEER).readline(5)
 
 
-def test_a_silent_client_times_out(pair: Any) -> None:
-    server, _ = pair
+def test_a_silent_client_times_out(connection_pair: Any) -> None:
+    server, _ = connection_pair
     with pytest.raises(TimeoutError, match=r"sent nothing for 0\.05 s"):
         Stream(server, b"", 0.05, 10, PEER).read(1)
 
 
-def test_a_client_that_does_not_read_times_out(pair: Any) -> None:
-    server, _ = pair
+def test_a_client_that_does_not_read_times_out(connection_pair: Any) -> None:
+    server, _ = connection_pair
     with pytest.raises(TimeoutError, match="read nothing"):
         Stream(server, b"", 10, 0.05, PEER).write(b"x" * 50_000_000)
 
 
-def test_a_large_write_comes_through_whole(pair: Any) -> None:
-    server, client = pair
+def test_a_large_write_comes_through_whole(connection_pair: Any) -> None:
+    server, client = connection_pair
     data = bytes(range(256)) * 20_000
     writer = threading.Thread(target=Stream(server, b"", 10, 10, PEER).write, args=(data,))
     writer.start()
@@ -186,8 +186,8 @@ def test_a_large_write_comes_through_whole(pair: Any) -> None:
 
 
 @pytest.mark.parametrize("act", [lambda stream: stream.read(1), lambda stream: stream.write(b"x")])
-def test_a_reset_is_client_gone(pair: Any, act: Callable[[Stream], Any]) -> None:
-    server, client = pair
+def test_a_reset_is_client_gone(connection_pair: Any, act: Callable[[Stream], Any]) -> None:
+    server, client = connection_pair
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
     stream = Stream(server, b"", 10, 10, PEER)
@@ -195,18 +195,18 @@ def test_a_reset_is_client_gone(pair: Any, act: Callable[[Stream], Any]) -> None
         act(stream)
 
 
-def test_a_stream_knows_its_peer(pair: Any) -> None:
-    server, _ = pair
+def test_a_stream_knows_its_peer(connection_pair: Any) -> None:
+    server, _ = connection_pair
     assert Stream(server, b"", 10, 10, PEER).peer == PEER
 
 
-def test_a_stream_app_runs_the_function(module: Any, pair: Any) -> None:
+def test_a_stream_app_runs_the_function(module: Any, connection_pair: Any) -> None:
     def upper(stream: Stream) -> None:
         for line in stream:
             stream.write(line.upper())
 
     module.upper = upper
-    server, client = pair
+    server, client = connection_pair
     app = StreamApp("pc_user:upper")
     app.load(ALONE)
     assert app.owns_connection
@@ -217,8 +217,8 @@ def test_a_stream_app_runs_the_function(module: Any, pair: Any) -> None:
     assert client.recv(100) == b"AB\n"
 
 
-def test_a_timeout_ends_the_conversation_and_an_error_passes(module: Any, pair: Any) -> None:
-    server, _ = pair
+def test_a_timeout_ends_the_conversation_and_an_error_passes(module: Any, connection_pair: Any) -> None:
+    server, _ = connection_pair
     module.wait = lambda stream: stream.read()
     module.fail = lambda stream: {}["mine"]
     for name in ("wait", "fail"):

@@ -287,32 +287,32 @@ def test_its_file_is_closed_with_it(wire: Line) -> None:
 
 
 @pytest.fixture
-def file() -> Iterator[BinaryIO]:
+def noise_file() -> Iterator[BinaryIO]:
     with noise() as made:
         yield made
 
 
-def test_a_range_costs_a_descriptor_and_no_copy(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+def test_a_range_costs_a_descriptor_and_no_copy(outbound: Outbound, wire: Line, noise_file: BinaryIO) -> None:
     for start in range(0, 100_000, 1000):
-        outbound.add_file(file.fileno(), start, 1000)
+        outbound.add_file(noise_file.fileno(), start, 1000)
     parts, files = outbound.to_parts()
     assert (outbound.spool, len(outbound.memory), len(parts), len(files)) == (None, 0, 100, 1)
-    assert files[0] != file.fileno()
+    assert files[0] != noise_file.fileno()
     assert drain(outbound, wire) == NOISE[:100_000]
 
 
-def test_nothing_leaves_nothing_between_ranges(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+def test_nothing_leaves_nothing_between_ranges(outbound: Outbound, wire: Line, noise_file: BinaryIO) -> None:
     for start in (0, 10):
-        outbound.add_file(file.fileno(), start, 10)
+        outbound.add_file(noise_file.fileno(), start, 10)
         outbound.add(b"")
-        outbound.add_file(file.fileno(), start, 0)
+        outbound.add_file(noise_file.fileno(), start, 0)
     assert drain(outbound, wire) == NOISE[:20]
 
 
-def test_ranges_past_their_number_are_copied(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
+def test_ranges_past_their_number_are_copied(outbound: Outbound, wire: Line, noise_file: BinaryIO) -> None:
     count = RANGES + 50
     for number in range(count):
-        outbound.add_file(file.fileno(), number * 100, 100)
+        outbound.add_file(noise_file.fileno(), number * 100, 100)
     assert len(outbound.ranges) == RANGES + 1
     assert outbound.left == count * 100
     assert drain(outbound, wire) == NOISE[: count * 100]
@@ -336,20 +336,22 @@ def test_bytes_and_ranges_are_taken_in_order(outbound: Outbound, wire: Line) -> 
     assert got == whole
 
 
-def test_a_turn_is_bounded(outbound: Outbound, wire: Line, monkeypatch: pytest.MonkeyPatch, file: BinaryIO) -> None:
+def test_a_turn_is_bounded(
+    outbound: Outbound, wire: Line, monkeypatch: pytest.MonkeyPatch, noise_file: BinaryIO
+) -> None:
     monkeypatch.setattr(module, "TURN", 1000)
-    outbound.add_file(file.fileno(), 0, 3000)
+    outbound.add_file(noise_file.fileno(), 0, 3000)
     assert [outbound.flush(wire.fd), outbound.flush(wire.fd), outbound.flush(wire.fd)] == [False, False, True]
     assert wire.rest() == NOISE[:3000]
 
 
-def test_a_file_that_became_shorter_cuts_its_client_off(outbound: Outbound, wire: Line, file: BinaryIO) -> None:
-    outbound.add_file(file.fileno(), 0, 2000)
-    os.truncate(file.fileno(), 1000)
+def test_a_file_that_became_shorter_cuts_its_client_off(outbound: Outbound, wire: Line, noise_file: BinaryIO) -> None:
+    outbound.add_file(noise_file.fileno(), 0, 2000)
+    os.truncate(noise_file.fileno(), 1000)
     with pytest.raises(ClientGone, match="shorter"):
         drain(outbound, wire)
     with pytest.raises(ClientGone, match="shorter"):
-        Answer(wire.fd).send_file(file.fileno(), 1000, 1)
+        Answer(wire.fd).send_file(noise_file.fileno(), 1000, 1)
 
 
 def test_a_file_that_sendfile_does_not_take_is_read(wire: Line) -> None:
@@ -365,10 +367,10 @@ def test_a_file_that_sendfile_does_not_take_is_read(wire: Line) -> None:
     os.close(target)
 
 
-def test_a_small_file_is_sent_at_once(wire: Line, file: BinaryIO) -> None:
+def test_a_small_file_is_sent_at_once(wire: Line, noise_file: BinaryIO) -> None:
     answer = Answer(wire.fd)
     answer.send(b"head ")
-    answer.send_file(file.fileno(), 3, 10)
+    answer.send_file(noise_file.fileno(), 3, 10)
     assert answer.outbound is None
     assert wire.rest() == b"head " + NOISE[3:13]
 
@@ -378,10 +380,10 @@ def test_a_descriptor_that_is_no_file_is_the_fault_of_the_app(wire: Line) -> Non
         Answer(wire.fd).send_file(999_999, 0, 1)
 
 
-def test_a_file_for_a_client_that_left(wire: Line, file: BinaryIO) -> None:
+def test_a_file_for_a_client_that_left(wire: Line, noise_file: BinaryIO) -> None:
     wire.client.close()
     with pytest.raises(ClientGone):
-        Answer(wire.fd).send_file(file.fileno(), 0, 1)
+        Answer(wire.fd).send_file(noise_file.fileno(), 0, 1)
 
 
 # The side that an app sees

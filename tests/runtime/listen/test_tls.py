@@ -19,7 +19,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture(scope="module")
-def folder(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def signed(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Certificates and keys: a, b; a mixed file, a text, and the authority's."""
     found = tmp_path_factory.mktemp("papers")
     for name in ("a", "b"):
@@ -60,17 +60,17 @@ def chosen(context: ssl.SSLContext, authority: trustme.CA, name: str) -> list[An
     ("asked", "gets"),
     [("a.example", "a"), ("b.example", "b"), ("B.Example", "b"), ("x.b.example", "b"), ("x.y.b.example", "a")],
 )
-def test_the_certificate_is_that_of_the_name(folder: Path, authority: trustme.CA, asked: str, gets: str) -> None:
-    names = {name: identity(folder, "b.pem", "b.key") for name in ("b.example", "*.b.example")}
-    context = server_context(identity(folder, "a.pem", "a.key"), names)
+def test_the_certificate_is_that_of_the_name(signed: Path, authority: trustme.CA, asked: str, gets: str) -> None:
+    names = {name: identity(signed, "b.pem", "b.key") for name in ("b.example", "*.b.example")}
+    context = server_context(identity(signed, "a.pem", "a.key"), names)
     assert f"{gets}.example" in chosen(context, authority, asked)
 
 
 @pytest.mark.parametrize(("required", "mode"), [(True, ssl.CERT_REQUIRED), (False, ssl.CERT_OPTIONAL)])
-def test_clients_may_have_to_show_a_certificate(folder: Path, required: bool, mode: ssl.VerifyMode) -> None:
-    ca = str(folder / "ca.pem")
-    assert server_context(identity(folder, "both.pem"), {}, authority=ca, required=required).verify_mode is mode
-    assert server_context(identity(folder, "both.pem"), {}).verify_mode is ssl.CERT_NONE
+def test_clients_may_have_to_show_a_certificate(signed: Path, required: bool, mode: ssl.VerifyMode) -> None:
+    ca = str(signed / "ca.pem")
+    assert server_context(identity(signed, "both.pem"), {}, authority=ca, required=required).verify_mode is mode
+    assert server_context(identity(signed, "both.pem"), {}).verify_mode is ssl.CERT_NONE
 
 
 @pytest.mark.parametrize(
@@ -88,18 +88,18 @@ def test_clients_may_have_to_show_a_certificate(folder: Path, required: bool, mo
     ],
 )
 def test_what_cannot_be_used_names_the_option(
-    folder: Path, certificate: str, key: str, options: dict[str, str], option: str, says: str
+    signed: Path, certificate: str, key: str, options: dict[str, str], option: str, says: str
 ) -> None:
     if "authority" in options:
-        options = {"authority": str(folder / options["authority"])}
+        options = {"authority": str(signed / options["authority"])}
     with pytest.raises(TlsError, match=says) as raised:
-        server_context(identity(folder, certificate, key), {}, **options)  # type: ignore[arg-type]
+        server_context(identity(signed, certificate, key), {}, **options)  # type: ignore[arg-type]
     assert raised.value.option == option
 
 
-def test_what_cannot_be_used_of_another_name_names_it(folder: Path) -> None:
+def test_what_cannot_be_used_of_another_name_names_it(signed: Path) -> None:
     with pytest.raises(TlsError) as raised:
-        server_context(identity(folder, "both.pem"), {"b.example": identity(folder, "text.pem")})
+        server_context(identity(signed, "both.pem"), {"b.example": identity(signed, "text.pem")})
     assert raised.value.name == "b.example"
 
 

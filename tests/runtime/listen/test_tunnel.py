@@ -63,7 +63,7 @@ class Papers:
 
 
 @pytest.fixture(scope="module")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def tunnel_papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
     return Papers(tmp_path_factory.mktemp("papers"))
 
 
@@ -244,11 +244,11 @@ MakeRig = Callable[..., Rig]
 
 
 @pytest.fixture
-def rig(papers: Papers) -> Iterator[MakeRig]:
+def rig(tunnel_papers: Papers) -> Iterator[MakeRig]:
     made: list[Rig] = []
 
     def make(**options: Any) -> Rig:
-        made.append(Rig(papers, **options))
+        made.append(Rig(tunnel_papers, **options))
         return made[-1]
 
     yield make
@@ -369,8 +369,8 @@ def test_a_legal_transition(
     [(before, after) for before in Phase for after in Phase if after not in TRANSITIONS[before]],
     ids=lambda phase: phase.name,
 )
-def test_an_illegal_transition_raises(before: Phase, after: Phase, papers: Papers) -> None:
-    pipe = TlsPipe(-1, papers.server, 0.0)
+def test_an_illegal_transition_raises(before: Phase, after: Phase, tunnel_papers: Papers) -> None:
+    pipe = TlsPipe(-1, tunnel_papers.server, 0.0)
     pipe.phase = before
     with pytest.raises(RuntimeError, match=f"from {before.name} to {after.name}"):
         pipe.enter(after)
@@ -666,11 +666,11 @@ def test_an_end_that_has_left_the_loop_is_not_armed(rig: MakeRig) -> None:
 # the door
 
 
-def test_a_client_past_the_limit_gets_an_alert(papers: Papers) -> None:
-    assert TlsDoor(Door(Http()), papers.server).busy(PEER) == ALERT
+def test_a_client_past_the_limit_gets_an_alert(tunnel_papers: Papers) -> None:
+    assert TlsDoor(Door(Http()), tunnel_papers.server).busy(PEER) == ALERT
 
 
-def test_conversations_know_that_clients_come_by_https(papers: Papers) -> None:
-    door = TlsDoor(Door(Http()), papers.server)
+def test_conversations_know_that_clients_come_by_https(tunnel_papers: Papers) -> None:
+    door = TlsDoor(Door(Http()), tunnel_papers.server)
     assert door.conversation(PEER).scheme == "https"
     assert door.streaming(PEER).scheme == "https"

@@ -32,12 +32,6 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
 
 
 @pytest.fixture
-def steps() -> Iterator[list[Step]]:
-    with noted() as taken:
-        yield taken
-
-
-@pytest.fixture
 def served(steps: list[Step]) -> Iterator[ServedRig]:
     rig = ServedRig(Http())
     rig.accept()
@@ -85,7 +79,7 @@ class Http2Client:
 
 
 @pytest.fixture
-def http2(steps: list[Step]) -> Iterator[ServedRig]:
+def served_http2(steps: list[Step]) -> Iterator[ServedRig]:
     pytest.importorskip("h2")
     rig = ServedRig(Http(http2=True))
     rig.accept()
@@ -282,10 +276,10 @@ def test_what_the_connection_raises_ends_it(served: ServedRig) -> None:
 # ---- HTTP/2, whose requests overlap
 
 
-def test_streams_one_after_the_other(http2: ServedRig, steps: list[Step]) -> None:
-    client = Http2Client(http2)
+def test_streams_one_after_the_other(served_http2: ServedRig, steps: list[Step]) -> None:
+    client = Http2Client(served_http2)
     client.say()
-    assert http2.phase is NEW
+    assert served_http2.phase is NEW
     client.ask(1)
     client.ask(3, whole=False)
     client.h2.reset_stream(3)
@@ -293,8 +287,8 @@ def test_streams_one_after_the_other(http2: ServedRig, steps: list[Step]) -> Non
     assert steps == [(NEW, ANSWERING), (ANSWERING, IDLE), (IDLE, READING), (READING, IDLE)]
 
 
-def test_a_stream_that_comes_while_another_is_answered(http2: ServedRig, steps: list[Step]) -> None:
-    client = Http2Client(http2)
+def test_a_stream_that_comes_while_another_is_answered(served_http2: ServedRig, steps: list[Step]) -> None:
+    client = Http2Client(served_http2)
     client.say()
     client.ask(1, whole=False)
     client.ask(3)
@@ -302,17 +296,17 @@ def test_a_stream_that_comes_while_another_is_answered(http2: ServedRig, steps: 
 
 
 @pytest.mark.parametrize("before", ["new", "idle", "reading"])
-def test_frames_that_the_client_does_not_take(http2: ServedRig, steps: list[Step], before: str) -> None:
-    client = Http2Client(http2)
+def test_frames_that_the_client_does_not_take(served_http2: ServedRig, steps: list[Step], before: str) -> None:
+    client = Http2Client(served_http2)
     if before != "new":
         client.say()
         client.ask(1, whole=before == "idle")
-        http2.read()
-    http2.fill()
+        served_http2.read()
+    served_http2.fill()
     client.pings(1)
-    assert http2.phase is SENDING
-    http2.take()
-    assert http2.phase is (READING if before == "reading" else IDLE)
+    assert served_http2.phase is SENDING
+    served_http2.take()
+    assert served_http2.phase is (READING if before == "reading" else IDLE)
     assert (getattr(Phase, before.upper()), SENDING) in steps
 
 

@@ -11,7 +11,7 @@ import pytest
 from harness.asgi_app import AnsweringAsgi, body, ok, start
 from harness.async_rig import AsyncRig
 from harness.jumping_events import passes
-from harness.phase_rig import TIMEOUTS, Step, noted
+from harness.phase_rig import TIMEOUTS, Step
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.loop.farewells import Lingering
@@ -48,12 +48,6 @@ class Gate:
         """Let one answer."""
         self.may[number].set_result(None)
         rig.settle()
-
-
-@pytest.fixture
-def steps() -> Iterator[list[Step]]:
-    with noted() as taken:
-        yield taken
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from harness.asgi_app import AnsweringAsgi, body, ok, start
 from harness.async_rig import AsyncRig
 from harness.jumping_events import passes
-from harness.phase_rig import TIMEOUTS, Step, noted
+from harness.phase_rig import TIMEOUTS, Step
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.protocol.http.protocol import Http
@@ -47,12 +47,6 @@ class Gate:
 
 
 @pytest.fixture
-def steps() -> Iterator[list[Step]]:
-    with noted() as taken:
-        yield taken
-
-
-@pytest.fixture
 def make(steps: list[Step]) -> Iterator[Callable[..., AsyncRig]]:
     made: list[AsyncRig] = []
 
@@ -68,7 +62,7 @@ def make(steps: list[Step]) -> Iterator[Callable[..., AsyncRig]]:
 
 
 @pytest.fixture
-def gate() -> Gate:
+def stream_gate() -> Gate:
     return Gate()
 
 
@@ -92,17 +86,17 @@ def test_it_takes_over_what_began_as_another(make: Callable[..., AsyncRig], step
     assert rig.counts() == (1, 0)
 
 
-def test_streams_are_answered_at_the_same_time(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_streams_are_answered_at_the_same_time(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
+    rig = make(stream_gate)
     client = Http2Client(rig)
     for number, path in ((1, "/a"), (3, "/b"), (5, "/c")):
         client.ask(number, path)
     assert rig.phase is ANSWERING
-    gate.open(rig, "/b")
+    stream_gate.open(rig, "/b")
     assert client.ended(3) == "whole"
     assert client.ended(1) == client.ended(5) == ""
-    gate.open(rig, "/a")
-    gate.open(rig, "/c")
+    stream_gate.open(rig, "/a")
+    stream_gate.open(rig, "/c")
     assert client.answer(1) == client.answer(5) == (200, b"ok")
     assert rig.phase is IDLE
     assert rig.counts() == (3, 0)
@@ -190,12 +184,12 @@ def test_a_file_goes_out(make: Callable[..., AsyncRig], tmp_path: Any) -> None:
 # ---- clients that leave
 
 
-def test_a_stream_that_is_reset(make: Callable[..., AsyncRig], gate: Gate) -> None:
+def test_a_stream_that_is_reset(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
     heard: list[str] = []
 
     async def listens(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/b":
-            await gate(scope, receive, send)
+            await stream_gate(scope, receive, send)
             return
         await receive()
         heard.append((await receive())["type"])
@@ -213,7 +207,7 @@ def test_a_stream_that_is_reset(make: Callable[..., AsyncRig], gate: Gate) -> No
     client.h2.reset_stream(1)
     client.say()
     assert heard == ["http.disconnect", "gone"]
-    gate.open(rig, "/b")
+    stream_gate.open(rig, "/b")
     assert client.answer(3) == (200, b"ok")  # the others go on
     assert rig.counts() == (2, 0)
 
@@ -237,16 +231,16 @@ def test_a_client_that_breaks_off(make: Callable[..., AsyncRig]) -> None:
     assert rig.counts() == (2, 0)
 
 
-def test_who_sends_no_more_gets_its_answers(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_who_sends_no_more_gets_its_answers(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
+    rig = make(stream_gate)
     client = Http2Client(rig)
     client.ask(1, "/a")
     client.ask(3, "/b", data=b"half", end=False)  # which never can be whole
     rig.end()
     assert not rig.over
-    gate.open(rig, "/a")
+    stream_gate.open(rig, "/a")
     assert client.answer(1) == (200, b"ok")
-    gate.open(rig, "/b")
+    stream_gate.open(rig, "/b")
     assert rig.over
 
 
@@ -285,12 +279,12 @@ def test_a_body_for_which_the_app_waits(make: Callable[..., AsyncRig]) -> None:
     assert rig.over
 
 
-def test_an_app_that_takes_its_time_is_no_silent_client(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_an_app_that_takes_its_time_is_no_silent_client(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
+    rig = make(stream_gate)
     client = Http2Client(rig)
     client.ask(1, "/a")
     rig.sweep(1000)
-    gate.open(rig, "/a")
+    stream_gate.open(rig, "/a")
     assert client.answer(1) == (200, b"ok")
 
 
@@ -323,17 +317,17 @@ def test_a_client_that_takes_nothing(make: Callable[..., AsyncRig], window: bool
     assert rig.over
 
 
-def test_a_request_that_takes_too_long(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate, request=2.0)
+def test_a_request_that_takes_too_long(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
+    rig = make(stream_gate, request=2.0)
     client = Http2Client(rig)
     client.ask(1, "/a")
     rig.sweep(0.5)
     rig.sweep(1.9)
     client.ask(3, "/b")
     rig.sweep(0.5)
-    assert gate.seen == ["cancelled /a"]
+    assert stream_gate.seen == ["cancelled /a"]
     assert client.answer(1)[0] == 504
-    gate.open(rig, "/b")
+    stream_gate.open(rig, "/b")
     assert client.answer(3) == (200, b"ok")
     assert rig.counts() == (2, 1)
 
@@ -384,13 +378,13 @@ def test_a_drain_ends_an_idle_connection(make: Callable[..., AsyncRig]) -> None:
     assert client.gone_away
 
 
-def test_a_drain_waits_for_streams(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_a_drain_waits_for_streams(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
+    rig = make(stream_gate)
     client = Http2Client(rig)
     client.ask(1, "/a")
     rig.drain()
     assert not rig.over
-    gate.open(rig, "/a")
+    stream_gate.open(rig, "/a")
     assert client.answer(1) == (200, b"ok")
     assert client.gone_away
     assert rig.over
@@ -428,13 +422,13 @@ def test_an_open_stream_is_told_of_the_stop(make: Callable[..., AsyncRig]) -> No
     assert rig.over
 
 
-def test_the_last_call(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_the_last_call(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
+    rig = make(stream_gate)
     client = Http2Client(rig)
     client.ask(1, "/a")
     rig.drain()
     rig.pass_time(TIMEOUTS.drain)
-    assert gate.seen == ["cancelled /a"]
+    assert stream_gate.seen == ["cancelled /a"]
     assert client.answer(1)[0] == 503
     assert rig.over
 
@@ -443,10 +437,12 @@ def test_the_last_call(make: Callable[..., AsyncRig], gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_an_app_that_raises_ends_its_stream_alone(make: Callable[..., AsyncRig], gate: Gate, begun: bool) -> None:
+def test_an_app_that_raises_ends_its_stream_alone(
+    make: Callable[..., AsyncRig], stream_gate: Gate, begun: bool
+) -> None:
     async def wrong(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/b":
-            await gate(scope, receive, send)
+            await stream_gate(scope, receive, send)
             return
         if begun:
             await send(start())
@@ -459,7 +455,7 @@ def test_an_app_that_raises_ends_its_stream_alone(make: Callable[..., AsyncRig],
     client.ask(3, "/a")
     assert client.answer(3)[0] == (200 if begun else 500)
     assert client.ended(3) == ("reset" if begun else "whole")
-    gate.open(rig, "/b")
+    stream_gate.open(rig, "/b")
     assert client.answer(1) == (200, b"ok")
     assert rig.counts() == (2, 1)
 
@@ -498,14 +494,14 @@ def test_a_head_that_cannot_be_served(make: Callable[..., AsyncRig]) -> None:
     assert client.answer(3) == (200, b"ok")
 
 
-def test_what_is_no_frame_ends_the_connection(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_what_is_no_frame_ends_the_connection(make: Callable[..., AsyncRig], stream_gate: Gate) -> None:
+    rig = make(stream_gate)
     client = Http2Client(rig)
     client.ask(1, "/a")
     rig.send(b"\x00\x00\x01\x09\x00\x00\x00\x00\x00x")  # CONTINUATION of nothing (RFC 9113, 6.10)
     assert client.gone_away
     assert rig.phase is CLOSED
-    gate.open(rig, "/a")
+    stream_gate.open(rig, "/a")
     assert rig.over
 
 
@@ -523,16 +519,16 @@ def test_pings_for_a_client_that_reads_nothing(make: Callable[..., AsyncRig], st
 
 
 def test_what_the_connection_raises_ends_all_of_it(
-    make: Callable[..., AsyncRig], gate: Gate, caplog: pytest.LogCaptureFixture
+    make: Callable[..., AsyncRig], stream_gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     def wrong(data: bytes) -> None:
         raise RuntimeError("broken")
 
-    rig = make(gate)
+    rig = make(stream_gate)
     client = Http2Client(rig)
     client.ask(1, "/a")
     rig.connection.conversation.receive = wrong
     rig.send(b"x")
     assert rig.over
     assert "broken" in caplog.text
-    assert gate.seen == ["cancelled /a"]
+    assert stream_gate.seen == ["cancelled /a"]

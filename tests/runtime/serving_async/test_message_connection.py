@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from harness.async_rig import AsyncRig
-from harness.phase_rig import TIMEOUTS, Step, noted
+from harness.phase_rig import TIMEOUTS, Step
 
 from poolctl.runtime.app.functions.async_function import MessageApp
 from poolctl.runtime.protocol.lines import Lines
@@ -66,12 +66,6 @@ class Gate:
 
 
 @pytest.fixture
-def steps() -> Iterator[list[Step]]:
-    with noted() as taken:
-        yield taken
-
-
-@pytest.fixture
 def make(steps: list[Step]) -> Iterator[Callable[..., AsyncRig]]:
     made: list[AsyncRig] = []
 
@@ -86,7 +80,7 @@ def make(steps: list[Step]) -> Iterator[Callable[..., AsyncRig]]:
 
 
 @pytest.fixture
-def gate() -> Gate:
+def message_gate() -> Gate:
     return Gate()
 
 
@@ -101,14 +95,14 @@ def test_each_message_is_answered_in_order(make: Callable[..., AsyncRig], steps:
     assert steps == [(NEW, ANSWERING), (ANSWERING, IDLE), (IDLE, READING), (READING, ANSWERING), (ANSWERING, IDLE)]
 
 
-def test_one_at_a_time(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_one_at_a_time(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
+    rig = make(message_gate)
     rig.send(b"one\n")
     rig.send(b"two\n")
-    assert gate.seen == [b"one"]
-    gate.open(rig)
-    assert gate.seen == [b"one", b"two"]
-    gate.open(rig)
+    assert message_gate.seen == [b"one"]
+    message_gate.open(rig)
+    assert message_gate.seen == [b"one", b"two"]
+    message_gate.open(rig)
     assert rig.read() == b"one\ntwo\n"
     assert rig.phase is IDLE
 
@@ -124,8 +118,8 @@ def test_an_app_may_have_nothing_to_say(make: Callable[..., AsyncRig]) -> None:
     assert rig.counts() == (2, 0)
 
 
-def test_what_is_read_ahead_is_bounded(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_what_is_read_ahead_is_bounded(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
+    rig = make(message_gate)
     rig.send(b"one\n")
     rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
     line = b"x" * 999 + b"\n"
@@ -134,15 +128,15 @@ def test_what_is_read_ahead_is_bounded(make: Callable[..., AsyncRig], gate: Gate
     assert rig.poller.waits_for(rig.fd) == 0
     rig.read()
     for _ in range(AHEAD // 1000 + 11):
-        gate.open(rig)
+        message_gate.open(rig)
         rig.read()
     assert rig.phase is IDLE
     assert rig.poller.waits_for(rig.fd) == IN
 
 
-def test_a_long_message_is_not_bounded_by_what_is_ahead(make: Callable[..., AsyncRig], gate: Gate) -> None:
+def test_a_long_message_is_not_bounded_by_what_is_ahead(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
     """One that is not whole has to be read on, or it would never be."""
-    rig = make(gate)
+    rig = make(message_gate)
     rig.send(b"one\n")
     rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
     rig.client.sendall(b"x" * (2 * AHEAD))
@@ -150,8 +144,8 @@ def test_a_long_message_is_not_bounded_by_what_is_ahead(make: Callable[..., Asyn
         rig.event(IN)
     assert rig.poller.waits_for(rig.fd) == IN
     rig.send(b"\n")
-    gate.open(rig)
-    gate.open(rig)
+    message_gate.open(rig)
+    message_gate.open(rig)
     assert len(rig.take()) == 4 + 2 * AHEAD + 1
 
 
@@ -193,24 +187,24 @@ def test_a_client_that_does_not_take_its_answer(make: Callable[..., AsyncRig], h
     assert rig.counts() == (1, 0)
 
 
-def test_who_sends_no_more_gets_its_answers(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_who_sends_no_more_gets_its_answers(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
+    rig = make(message_gate)
     rig.send(b"one\ntwo")
     rig.end()
-    gate.open(rig)
-    gate.open(rig)
+    message_gate.open(rig)
+    message_gate.open(rig)
     assert rig.read() == b"one\ntwo\n"
     assert rig.over
 
 
-def test_a_client_that_breaks_off(make: Callable[..., AsyncRig], gate: Gate) -> None:
+def test_a_client_that_breaks_off(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
     """A message may be all that a client had to say: what has come is given to the app."""
-    rig = make(gate)
+    rig = make(message_gate)
     rig.send(b"one\n")
     rig.client.close()
     rig.event(ERR | HUP)
     assert rig.phase is ANSWERING
-    gate.open(rig)
+    message_gate.open(rig)
     assert rig.over
     assert rig.counts() == (1, 0)
 
@@ -237,31 +231,31 @@ def test_an_app_that_raises_ends_the_connection(make: Callable[..., AsyncRig]) -
     assert rig.counts() == (1, 1)
 
 
-def test_an_answer_that_takes_too_long(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate, request=2.0)
+def test_an_answer_that_takes_too_long(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
+    rig = make(message_gate, request=2.0)
     rig.send(b"one\n")
     rig.sweep(0.5)
     rig.sweep(1.0)
-    gate.open(rig)
+    message_gate.open(rig)
     rig.send(b"two\n")  # the time is each message's own
     rig.sweep(0.5)
     rig.sweep(1.9)
-    assert gate.seen == [b"one", b"two"]
+    assert message_gate.seen == [b"one", b"two"]
     rig.sweep(0.5)
-    assert gate.seen[2:] == ["cancelled"]
+    assert message_gate.seen[2:] == ["cancelled"]
     assert rig.over
     assert rig.counts() == (2, 1)
     assert rig.read() == b"one\n"
 
 
-def test_a_line_that_is_too_long(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_a_line_that_is_too_long(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
+    rig = make(message_gate)
     rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
     rig.send(b"one\n")
     rig.client.setblocking(True)
     rig.connection.conversation._limit = 10
     rig.send(b"x" * 100)
-    gate.open(rig)
+    message_gate.open(rig)
     assert rig.read() == b"one\n"
     assert rig.over
 
@@ -281,12 +275,12 @@ def test_what_the_connection_raises_ends_it(make: Callable[..., AsyncRig], caplo
 # ---- the stop
 
 
-def test_a_drain(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_a_drain(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
+    rig = make(message_gate)
     rig.send(b"one\n")
     rig.drain()
     assert rig.phase is ANSWERING
-    gate.open(rig)
+    message_gate.open(rig)
     assert rig.read() == b"one\n"
     assert rig.over
 
@@ -299,11 +293,11 @@ def test_a_drain_ends_an_idle_connection(make: Callable[..., AsyncRig]) -> None:
     assert rig.over
 
 
-def test_the_last_call(make: Callable[..., AsyncRig], gate: Gate) -> None:
-    rig = make(gate)
+def test_the_last_call(make: Callable[..., AsyncRig], message_gate: Gate) -> None:
+    rig = make(message_gate)
     rig.send(b"one\n")
     rig.drain()
     rig.pass_time(TIMEOUTS.drain)
-    assert gate.seen == [b"one", "cancelled"]
+    assert message_gate.seen == [b"one", "cancelled"]
     assert rig.over
     assert rig.counts() == (1, 1)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness.async_rig import AsyncRig
 from harness.jumping_events import passes
-from harness.phase_rig import TIMEOUTS, Step, noted
+from harness.phase_rig import TIMEOUTS, Step
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.functions.async_stream import AsyncStream, AsyncStreamApp
@@ -26,12 +26,6 @@ class App(AsyncStreamApp):
     def __init__(self, does: Any, *, greets: bool = False) -> None:
         super().__init__("tested", greets=greets)
         self._function = does
-
-
-@pytest.fixture
-def steps() -> Iterator[list[Step]]:
-    with noted() as taken:
-        yield taken
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from harness.asgi_app import AnsweringAsgi, ok
 from harness.async_rig import AsyncRig
 from harness.jumping_events import passes
-from harness.phase_rig import TIMEOUTS, Step, noted
+from harness.phase_rig import TIMEOUTS, Step
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.loop.farewells import Lingering
@@ -111,12 +111,6 @@ async def echo(receive: Any, send: Any) -> None:
     while (message := await receive())["type"] == "websocket.receive":
         message["type"] = "websocket.send"
         await send(message)
-
-
-@pytest.fixture
-def steps() -> Iterator[list[Step]]:
-    with noted() as taken:
-        yield taken
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ SHOP = "class Site:\n    def serve(self): pass\nsite = Site()\ndef application(e
 
 
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shop_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "pc_shop"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -60,10 +60,10 @@ def test_a_target_that_names_nothing(target: str) -> None:
         ("pc_shop.wsgi.more", "; check the name of the module"),
     ],
 )
-def test_a_module_that_is_not_there(name: str, mend: str, project: Path) -> None:
+def test_a_module_that_is_not_there(name: str, mend: str, shop_package: Path) -> None:
     with pytest.raises(AppError) as caught:
         load_callable(f"{name}:application")
-    told = f"cannot import '{name}': no module of that name in {project} or the environment"
+    told = f"cannot import '{name}': no module of that name in {shop_package} or the environment"
     assert str(caught.value) == told + mend
 
 
@@ -164,8 +164,8 @@ FACTORY = "; if it makes the app, call it in a module, 'app = create_app()', and
 
 
 @pytest.mark.parametrize("name", ["site", "Response", "wrapped", "any_number", "partial"])
-def test_what_can_be_called_as_the_app_is(name: str, project: Path) -> None:
-    (project / "pc_shop" / "callables.py").write_text(CALLABLES)
+def test_what_can_be_called_as_the_app_is(name: str, shop_package: Path) -> None:
+    (shop_package / "pc_shop" / "callables.py").write_text(CALLABLES)
     load_wsgi(f"pc_shop.callables:{name}")
 
 
@@ -179,8 +179,8 @@ def test_what_can_be_called_as_the_app_is(name: str, project: Path) -> None:
         (partial(load_function, word="lines"), "three", "a line: missing a required argument: 'receive'"),
     ],
 )
-def test_what_every_request_would_fail_of(load: Any, name: str, says: str, project: Path) -> None:
-    (project / "pc_shop" / "callables.py").write_text(CALLABLES)
+def test_what_every_request_would_fail_of(load: Any, name: str, says: str, shop_package: Path) -> None:
+    (shop_package / "pc_shop" / "callables.py").write_text(CALLABLES)
     with pytest.raises(AppError, match=re.escape(says)):
         load(f"pc_shop.callables:{name}")
 

@@ -17,7 +17,7 @@ SECRET = b"secret"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def public_folder(tmp_path: Path) -> Path:
     (tmp_path / "secret.txt").write_bytes(SECRET)
     made = tmp_path / "public"
     (made / "a" / "b").mkdir(parents=True)
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def read(folder: Path, path: bytes) -> bytes | None:
+def content_of(folder: Path, path: bytes) -> bytes | None:
     """What is found at a path; names of folders come as a list of bytes."""
     found = find(str(folder), path.split(b"/"))
     if found is None:
@@ -36,12 +36,12 @@ def read(folder: Path, path: bytes) -> bytes | None:
         os.close(found.file)
 
 
-def test_what_is_there(folder: Path) -> None:
-    assert read(folder, b"a/file") == b"file"
-    assert read(folder, b"a/b") == b"a folder"
-    assert read(folder, b"") == b"a folder"
-    assert read(folder, b"a/nothing") is None
-    assert read(folder, b"a/file/nothing") is None
+def test_what_is_there(public_folder: Path) -> None:
+    assert content_of(public_folder, b"a/file") == b"file"
+    assert content_of(public_folder, b"a/b") == b"a folder"
+    assert content_of(public_folder, b"") == b"a folder"
+    assert content_of(public_folder, b"a/nothing") is None
+    assert content_of(public_folder, b"a/file/nothing") is None
 
 
 @pytest.mark.parametrize(
@@ -61,34 +61,34 @@ def test_what_is_there(folder: Path) -> None:
         ("link", None),
     ],
 )
-def test_links(folder: Path, target: str, found: bytes | None) -> None:
-    (folder / "link").symlink_to(target)
-    assert read(folder, b"link") == found
+def test_links(public_folder: Path, target: str, found: bytes | None) -> None:
+    (public_folder / "link").symlink_to(target)
+    assert content_of(public_folder, b"link") == found
 
 
-def test_links_of_links_come_to_an_end(folder: Path) -> None:
-    (folder / "link-0").symlink_to("a/file")
+def test_links_of_links_come_to_an_end(public_folder: Path) -> None:
+    (public_folder / "link-0").symlink_to("a/file")
     for number in range(static_folder.LINKS + 1):
-        (folder / f"link-{number + 1}").symlink_to(f"link-{number}")
-    assert read(folder, f"link-{static_folder.LINKS - 1}".encode()) == b"file"
-    assert read(folder, f"link-{static_folder.LINKS}".encode()) is None
+        (public_folder / f"link-{number + 1}").symlink_to(f"link-{number}")
+    assert content_of(public_folder, f"link-{static_folder.LINKS - 1}".encode()) == b"file"
+    assert content_of(public_folder, f"link-{static_folder.LINKS}".encode()) is None
 
 
-def test_a_path_has_a_bounded_number_of_names(folder: Path) -> None:
-    (folder / "long").symlink_to("a/../" * static_folder.NAMES + "a/file")
-    assert read(folder, b"long") is None
+def test_a_path_has_a_bounded_number_of_names(public_folder: Path) -> None:
+    (public_folder / "long").symlink_to("a/../" * static_folder.NAMES + "a/file")
+    assert content_of(public_folder, b"long") is None
 
 
-def test_no_descriptor_is_left_open(folder: Path) -> None:
-    os.mkfifo(folder / "fifo")
+def test_no_descriptor_is_left_open(public_folder: Path) -> None:
+    os.mkfifo(public_folder / "fifo")
     before = len(os.listdir("/proc/self/fd"))
     for path in (b"a/file", b"a/b", b"a/nothing", b"fifo", b"a/../..", b"a/b/c"):
-        read(folder, path)
+        content_of(public_folder, path)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_what_is_replaced_between_a_look_and_its_opening_is_not_served(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    public_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever can write to the folder is given the best moment there is: right after the look."""
     real = os.lstat
@@ -112,24 +112,24 @@ def test_what_is_replaced_between_a_look_and_its_opening_is_not_served(
     for path, replace in traps.items():
         with monkeypatch.context() as patch:
             patch.setattr(static_folder.os, "lstat", replace)
-            (folder / "file").write_bytes(b"top")
-            assert read(folder, path) is None
+            (public_folder / "file").write_bytes(b"top")
+            assert content_of(public_folder, path) is None
         for each in ("a", "file"):
-            if (folder / f"{each}-away").exists():
-                (folder / each).unlink()
-                (folder / f"{each}-away").rename(folder / each)
+            if (public_folder / f"{each}-away").exists():
+                (public_folder / each).unlink()
+                (public_folder / f"{each}-away").rename(public_folder / each)
 
 
-def test_who_swaps_folders_for_links_meanwhile_gains_nothing(folder: Path) -> None:
+def test_who_swaps_folders_for_links_meanwhile_gains_nothing(public_folder: Path) -> None:
     """For a fifth of a second, a folder is by turns itself and a link to the one above."""
     over = threading.Event()
 
     def swap() -> None:
         while not over.is_set():
-            (folder / "a").rename(folder / "x")
-            (folder / "a").symlink_to("..")
-            (folder / "a").unlink()
-            (folder / "x").rename(folder / "a")
+            (public_folder / "a").rename(public_folder / "x")
+            (public_folder / "a").symlink_to("..")
+            (public_folder / "a").unlink()
+            (public_folder / "x").rename(public_folder / "a")
 
     swapping = threading.Thread(target=swap)
     swapping.start()
@@ -138,7 +138,11 @@ def test_who_swaps_folders_for_links_meanwhile_gains_nothing(folder: Path) -> No
         begin = time.monotonic()
         # a while, and until the folder was met as itself
         while (waited := time.monotonic() - begin) < 0.2 or (b"file" not in seen and waited < within(10)):
-            seen |= {read(folder, b"a/file"), read(folder, b"a/secret.txt"), read(folder, b"a/public/a/file")}
+            seen |= {
+                content_of(public_folder, b"a/file"),
+                content_of(public_folder, b"a/secret.txt"),
+                content_of(public_folder, b"a/public/a/file"),
+            }
     finally:
         over.set()
         swapping.join()

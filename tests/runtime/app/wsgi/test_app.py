@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from serving import ALONE, PEER, Given, Sent, request, serve, serve_with
+from harness.server import Serve
+from serving import ALONE, PEER, Given, Sent, request, serve_callable, serve_with
 
 from poolctl.runtime.app.wsgi.environ import template
 from poolctl.runtime.protocol.http.protocol import Http
@@ -20,7 +21,7 @@ Start = Callable[..., Any]
 HELLO = [("Content-Type", "text/plain"), ("Content-Length", "5")]
 
 
-def hello(environ: dict[str, Any], start: Start) -> list[bytes]:
+def hello(environ: dict[str, Any], start: Serve) -> list[bytes]:
     start("200 OK", HELLO)
     return [b"hello"]
 
@@ -28,17 +29,17 @@ def hello(environ: dict[str, Any], start: Start) -> list[bytes]:
 def environ_of(data: bytes) -> dict[str, Any]:
     seen: dict[str, Any] = {}
 
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         seen.update(environ)
         seen["body"] = environ["wsgi.input"].read()
         return hello(environ, start)
 
-    serve(application, data)
+    serve_callable(application, data)
     return seen
 
 
 def test_one_send_for_head_and_body() -> None:
-    out, keep = serve(hello, request())
+    out, keep = serve_callable(hello, request())
     assert keep
     assert len(out.sends) == 1
     assert out.head[0] == "HTTP/1.1 200 OK"
@@ -130,7 +131,7 @@ def test_a_chunked_body_has_a_length_when_it_is_here() -> None:
     assert "HTTP_TRANSFER_ENCODING" not in environ
 
 
-def chunks(environ: dict[str, Any], start: Start) -> Iterator[bytes]:
+def chunks(environ: dict[str, Any], start: Serve) -> Iterator[bytes]:
     start("200 OK", [("Content-Type", "text/plain")])
     yield b""
     yield b"one"
@@ -139,7 +140,7 @@ def chunks(environ: dict[str, Any], start: Start) -> Iterator[bytes]:
 
 
 def test_a_body_without_a_length_is_chunked_and_each_chunk_sent_when_it_comes() -> None:
-    out, keep = serve(chunks, request())
+    out, keep = serve_callable(chunks, request())
     assert keep
     assert out.headers["Transfer-Encoding"] == "chunked"
     assert out.body == b"3\r\none\r\n5\r\nthree\r\n0\r\n\r\n"
@@ -147,7 +148,7 @@ def test_a_body_without_a_length_is_chunked_and_each_chunk_sent_when_it_comes() 
 
 
 def test_for_an_older_client_it_ends_with_the_connection() -> None:
-    out, keep = serve(chunks, request(version="1.0", headers="Connection: keep-alive\r\n"))
+    out, keep = serve_callable(chunks, request(version="1.0", headers="Connection: keep-alive\r\n"))
     assert not keep
     assert "Transfer-Encoding" not in out.headers
     assert out.headers["Connection"] == "close"
@@ -155,22 +156,22 @@ def test_for_an_older_client_it_ends_with_the_connection() -> None:
 
 
 def test_a_list_gets_its_length() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [])
         return [b"a", b"", b"bc"]
 
-    out, _ = serve(application, request())
+    out, _ = serve_callable(application, request())
     assert (out.headers["Content-Length"], out.body, len(out.sends)) == ("3", b"abc", 1)
 
 
 def test_a_large_body_is_not_copied_into_the_head() -> None:
     large = b"x" * 200_000
 
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [("Content-Length", "200000")])
         return [large]
 
-    out, _ = serve(application, request())
+    out, _ = serve_callable(application, request())
     assert out.sends[1] is large
 
 
@@ -186,7 +187,7 @@ def test_a_large_body_is_not_copied_into_the_head() -> None:
     ],
 )
 def test_who_keeps_the_connection(version: str, header: str, last: bool, keep: bool, says: str | None) -> None:
-    out, kept = serve(hello, request(version=version, headers=header), last)
+    out, kept = serve_callable(hello, request(version=version, headers=header), last)
     assert (kept, out.headers.get("Connection")) == (keep, says)
 
 
@@ -201,33 +202,33 @@ def test_who_keeps_the_connection(version: str, header: str, last: bool, keep: b
     ],
 )
 def test_answers_without_a_body(method: str, status: str, headers: Any, length: str | None) -> None:
-    def in_list(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def in_list(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start(status, headers)
         return [b"hello"]
 
-    def bit_by_bit(environ: dict[str, Any], start: Start) -> Iterator[bytes]:
+    def bit_by_bit(environ: dict[str, Any], start: Serve) -> Iterator[bytes]:
         start(status, headers)
         yield b"hel"
         yield b"lo"
 
-    out, keep = serve(in_list, request(method=method))
+    out, keep = serve_callable(in_list, request(method=method))
     assert (out.body, out.headers.get("Content-Length"), keep) == (b"", length, True)
-    out, keep = serve(bit_by_bit, request(method=method))
+    out, keep = serve_callable(bit_by_bit, request(method=method))
     assert (out.body, "Transfer-Encoding" in out.headers, keep) == (b"", False, True)
 
 
 def test_head_of_a_stream_without_a_length_claims_none() -> None:
-    out, _ = serve(chunks, request(method="HEAD"))
+    out, _ = serve_callable(chunks, request(method="HEAD"))
     assert out.body == b""
     assert "Content-Length" not in out.headers
 
 
 def test_the_apps_own_server_and_date_count() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [("server", "mine"), ("date", "then")])
         return []
 
-    out, _ = serve(application, request())
+    out, _ = serve_callable(application, request())
     assert sorted(line.partition(":")[0].lower() for line in out.head[1:]) == ["content-length", "date", "server"]
     assert (out.headers["server"], out.headers["date"]) == ("mine", "then")
 
@@ -263,17 +264,17 @@ def test_the_apps_own_server_and_date_count() -> None:
     ],
 )
 def test_a_head_that_may_not_be_sent(status: Any, headers: Any, error: type[Exception]) -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start(status, headers)
         return [b"x"]
 
     for _ in range(2):  # a memo must not make it pass the second time
         with pytest.raises(error):
-            serve(application, request())
+            serve_callable(application, request())
 
 
 def body_of_five(*parts: bytes) -> Any:
-    def application(environ: dict[str, Any], start: Start) -> Any:
+    def application(environ: dict[str, Any], start: Serve) -> Any:
         start("200 OK", [("Content-Length", "5")])
         return list(parts) if environ["PATH_INFO"] == "/list" else iter(parts)
 
@@ -306,24 +307,24 @@ def test_a_body_short_of_its_length_ends_the_connection(target: str, caplog: pyt
 
 def test_an_empty_body_short_of_its_length_ends_the_connection() -> None:
     for parts in ([], [b""]):
-        out, keep = serve(body_of_five(*parts), request("/list"))
+        out, keep = serve_callable(body_of_five(*parts), request("/list"))
         assert (out.body, keep) == (b"", False)
-        out, keep = serve(body_of_five(*parts), request())
+        out, keep = serve_callable(body_of_five(*parts), request())
         assert (out.body, keep) == (b"", False)
 
 
 def test_write() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         write = start("200 OK", [("Content-Length", "6")])
         write(b"one")
         return [b"two"]
 
-    out, keep = serve(application, request())
+    out, keep = serve_callable(application, request())
     assert (out.body, len(out.sends), keep) == (b"onetwo", 2, True)
 
 
 def test_start_response_again_with_an_error() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [("X-A", "a")])
         try:
             raise KeyError("x")
@@ -331,13 +332,13 @@ def test_start_response_again_with_an_error() -> None:
             start("500 Oh", [("X-B", "b")], sys.exc_info())
         return [b"sorry"]
 
-    out, _ = serve(application, request())
+    out, _ = serve_callable(application, request())
     assert out.head[0] == "HTTP/1.1 500 Oh"
     assert "X-A" not in out.headers
 
 
 def test_start_response_again_after_a_part_was_sent_raises_the_error() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         write = start("200 OK", [])
         write(b"x")
         try:
@@ -347,33 +348,33 @@ def test_start_response_again_after_a_part_was_sent_raises_the_error() -> None:
         return []
 
     with pytest.raises(KeyError, match="mine"):
-        serve(application, request())
+        serve_callable(application, request())
 
 
 def test_start_response_twice_is_an_error() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [])
         start("200 OK", [])
         return []
 
     with pytest.raises(RuntimeError, match="second time"):
-        serve(application, request())
+        serve_callable(application, request())
 
 
 @pytest.mark.parametrize("body", [[], [b"x"], iter([b"x"]), iter([])])
 def test_no_start_response_is_an_error(body: Any) -> None:
     with pytest.raises(RuntimeError, match="start_response"):
-        serve(lambda environ, start: body, request())
+        serve_callable(lambda environ, start: body, request())
 
 
 @pytest.mark.parametrize("wrap", [list, iter])
 def test_a_body_of_str_is_an_error(wrap: Any) -> None:
-    def application(environ: dict[str, Any], start: Start) -> Any:
+    def application(environ: dict[str, Any], start: Serve) -> Any:
         start("200 OK", [])
         return wrap(["text"])
 
     with pytest.raises(TypeError, match="str"):
-        serve(application, request())
+        serve_callable(application, request())
 
 
 class Body:
@@ -394,15 +395,15 @@ class Body:
 def test_close_is_called_whatever_happens(method: str, error: Exception | None) -> None:
     body = Body([] if error else [b"a", b"b"], error)
 
-    def application(environ: dict[str, Any], start: Start) -> Body:
+    def application(environ: dict[str, Any], start: Serve) -> Body:
         start("200 OK", [])
         return body
 
     if error:
         with pytest.raises(KeyError):
-            serve(application, request(method=method))
+            serve_callable(application, request(method=method))
     else:
-        serve(application, request(method=method))
+        serve_callable(application, request(method=method))
     assert body.closed == 1
 
 
@@ -410,22 +411,22 @@ def test_the_file_wrapper(tmp_path: Any) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content" * 5000)
 
-    def application(environ: dict[str, Any], start: Start) -> Any:
+    def application(environ: dict[str, Any], start: Serve) -> Any:
         start("200 OK", [("Content-Length", "35000")])
         return environ["wsgi.file_wrapper"](path.open("rb"))
 
-    out, keep = serve(application, request())
+    out, keep = serve_callable(application, request())
     assert (out.body, keep) == (b"content" * 5000, True)
 
 
 def test_many_small_chunks_of_a_long_list_share_sends() -> None:
     parts = [b"%05d" % number for number in range(40_000)]
 
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [])
         return parts
 
-    out, _ = serve(application, request())
+    out, _ = serve_callable(application, request())
     assert out.body == b"".join(parts)
     assert len(out.sends) == 5
 
@@ -436,12 +437,12 @@ def test_many_small_chunks_of_a_long_list_share_sends() -> None:
 def test_a_reset_of_content_has_none(chunks: list[bytes], headers: Any, as_list: bool) -> None:
     """RFC 9110, 15.3.6: nothing may be sent, and the client is told so by the length."""
 
-    def application(environ: dict[str, Any], start: Start) -> Any:
+    def application(environ: dict[str, Any], start: Serve) -> Any:
         start("205 Reset Content", headers)
         return chunks if as_list else iter(chunks)
 
     for version in ("1.1", "1.0"):
-        out, keep = serve(application, request(version=version, headers="Connection: keep-alive\r\n"))
+        out, keep = serve_callable(application, request(version=version, headers="Connection: keep-alive\r\n"))
         assert (out.headers.get("Content-Length"), out.body, keep) == ("0", b"", True)
         assert "Transfer-Encoding" not in out.headers
 
@@ -450,33 +451,33 @@ def test_a_reset_of_content_has_none(chunks: list[bytes], headers: Any, as_list:
 def test_an_empty_answer_to_head_claims_no_length(as_list: bool) -> None:
     """What GET would have is not known (RFC 9110, 8.6)."""
 
-    def application(environ: dict[str, Any], start: Start) -> Any:
+    def application(environ: dict[str, Any], start: Serve) -> Any:
         start("200 OK", [])
         return [] if as_list else iter(())
 
     for method, length in (("HEAD", None), ("GET", "0")):
-        out, keep = serve(application, request(method=method))
+        out, keep = serve_callable(application, request(method=method))
         assert (out.headers.get("Content-Length"), out.body, keep) == (length, b"", True)
         assert "Transfer-Encoding" not in out.headers
 
 
 def test_white_space_around_a_value_is_no_part_of_it() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [("X-A", " a\tb "), ("Content-Length", "\t5 "), ("content-length", "5")])
         return [b"hello"]
 
     for _ in range(2):
-        out, keep = serve(application, request())
+        out, keep = serve_callable(application, request())
         assert b"X-A: a\tb\r\nContent-Length: 5\r\n" in out.sends[0]
         assert (out.body, keep) == (b"hello", True)
 
 
 def test_no_content_has_no_length_even_when_the_app_says_so() -> None:
-    def application(environ: dict[str, Any], start: Start) -> list[bytes]:
+    def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("204 No Content", [("Content-Length", "0"), ("X-A", "a")])
         return []
 
-    out, keep = serve(application, request())
+    out, keep = serve_callable(application, request())
     assert keep
     assert "Content-Length" not in out.headers
     assert out.headers["X-A"] == "a"

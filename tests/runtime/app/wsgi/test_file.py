@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import request, serve
+from serving import request, serve_callable
 
 BODY = bytes(range(256)) * 1000
 
@@ -49,7 +49,7 @@ def temporary(data: bytes) -> Any:
 def test_a_regular_file_goes_out_uncopied_and_is_closed(path: Path) -> None:
     for open_file in (lambda: path.open("rb"), lambda: path.open("rb", buffering=0), lambda: path.open("r+b")):
         file = open_file()
-        out, keep = serve(app(lambda file=file: file), request())
+        out, keep = serve_callable(app(lambda file=file: file), request())
         assert keep
         assert (out.body, len(out.sends), out.ranges) == (BODY, 2, 1)
         assert out.headers["Content-Length"] == str(len(BODY))
@@ -57,7 +57,7 @@ def test_a_regular_file_goes_out_uncopied_and_is_closed(path: Path) -> None:
 
 
 def test_a_small_one_goes_out_with_its_head(path: Path) -> None:
-    out, _ = serve(app(lambda: at(path.open("rb"), len(BODY) - 100)), request())
+    out, _ = serve_callable(app(lambda: at(path.open("rb"), len(BODY) - 100)), request())
     assert (out.body, len(out.sends), out.ranges) == (BODY[-100:], 1, 0)
     assert out.headers["Content-Length"] == "100"
 
@@ -68,11 +68,11 @@ def test_it_begins_where_the_file_is(path: Path) -> None:
         assert file.read(7) == BODY[:7]  # the buffer has read more
         return file
 
-    assert serve(app(read_a_little), request())[0].body == BODY[7:]
+    assert serve_callable(app(read_a_little), request())[0].body == BODY[7:]
 
 
 def test_a_temporary_file() -> None:
-    out, _ = serve(app(lambda: temporary(BODY)), request())
+    out, _ = serve_callable(app(lambda: temporary(BODY)), request())
     assert (out.body, out.ranges) == (BODY[100:], 1)
 
 
@@ -91,13 +91,13 @@ def test_what_is_no_regular_file_is_read(path: Path, tmp_path: Path) -> None:
         (lambda: io.FileIO("/proc/self/comm"), Path("/proc/self/comm").read_bytes()),
         (lambda: at(path.open("rb"), len(BODY)), b""),
     ]:
-        out, _ = serve(app(open_file), request(version="1.0"))
+        out, _ = serve_callable(app(open_file), request(version="1.0"))
         assert (out.body, out.ranges) == (body, 0)
 
 
 def test_its_length_counts(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for declared, sent, keep in ((1000, 1000, True), (100_000, 100_000, True), (len(BODY) + 1, len(BODY), False)):
-        out, kept = serve(app(lambda: path.open("rb"), headers=[("Content-Length", str(declared))]), request())
+        out, kept = serve_callable(app(lambda: path.open("rb"), headers=[("Content-Length", str(declared))]), request())
         assert (len(out.body), kept) == (sent, keep)
         assert out.headers["Content-Length"] == str(declared)
     assert "1 bytes short of its Content-Length" in caplog.text
@@ -108,7 +108,7 @@ def test_its_length_counts(path: Path, caplog: pytest.LogCaptureFixture) -> None
 )
 def test_no_body_where_there_is_none(path: Path, method: str, status: str) -> None:
     file = path.open("rb")
-    out, keep = serve(app(lambda: file, status), request(method=method))
+    out, keep = serve_callable(app(lambda: file, status), request(method=method))
     assert (keep, out.body, out.ranges, file.closed) == (True, b"", 0, True)
     assert out.headers.get("Content-Length") == (str(len(BODY)) if method == "HEAD" else None)
 
@@ -118,10 +118,10 @@ def test_after_a_write_it_is_a_chunk(path: Path) -> None:
         start_response("200 OK", [])(b"first")
         return environ["wsgi.file_wrapper"](path.open("rb"))
 
-    out, keep = serve(application, request())
+    out, keep = serve_callable(application, request())
     assert keep
     assert out.body == b"5\r\nfirst\r\n3e800\r\n" + BODY + b"\r\n0\r\n\r\n"
-    out, keep = serve(application, request(version="1.0"))
+    out, keep = serve_callable(application, request(version="1.0"))
     assert not keep
     assert out.body == b"first" + BODY
 
@@ -129,7 +129,7 @@ def test_after_a_write_it_is_a_chunk(path: Path) -> None:
 def test_without_start_response_it_is_an_error_and_closed(path: Path) -> None:
     file = path.open("rb")
     with pytest.raises(RuntimeError, match="before it called start_response"):
-        serve(lambda environ, start_response: environ["wsgi.file_wrapper"](file), request())
+        serve_callable(lambda environ, start_response: environ["wsgi.file_wrapper"](file), request())
     assert file.closed
 
 
@@ -138,4 +138,4 @@ def test_middleware_can_read_it(path: Path) -> None:
         start_response("200 OK", [])
         return [chunk.upper() for chunk in environ["wsgi.file_wrapper"](io.BytesIO(b"words"), 2)]
 
-    assert serve(application, request())[0].body == b"WORDS"
+    assert serve_callable(application, request())[0].body == b"WORDS"
