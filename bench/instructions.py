@@ -142,7 +142,7 @@ def serve(
 
 def serve_async(heads: Heads, count: int, *, new: bool = False) -> None:
     """Serve so many requests by an ASGI app that waits for nothing."""
-    from poolctl.runtime.app.asgi.app import Exchange
+    from poolctl.runtime.app.asgi.app import HttpExchange
     from poolctl.runtime.protocol.http.protocol import Http
     from poolctl.runtime.protocol.output import Presence
     from poolctl.runtime.task import Peer
@@ -155,7 +155,7 @@ def serve_async(heads: Heads, count: int, *, new: bool = False) -> None:
         if new:
             conversation = out.conversation = protocol.streaming(peer)
         conversation.receive(head)
-        exchange = Exchange(conversation.requests.popleft(), out, asgi)
+        exchange = HttpExchange(conversation.requests.popleft(), out, asgi)
         try:
             exchange.call().send(None)  # type: ignore[attr-defined]  # a coroutine
         except StopIteration:

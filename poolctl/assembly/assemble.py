@@ -14,7 +14,7 @@ from poolctl.assembly.describe import assembled
 from poolctl.assembly.doors import tls_contexts
 from poolctl.assembly.environment.limits import descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
-from poolctl.assembly.generation_plan import Server
+from poolctl.assembly.generation_plan import ServerPlan
 from poolctl.assembly.host import Host, host_settings
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
@@ -54,11 +54,11 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
         where = ", ".join(_shown(group[0], parts, number) for number, group in enumerate(listeners))
         log.info("%s serves on %s: %s", topology.name, where, ", ".join(assembled(parts.combination, parts.workers)))
 
-    def build() -> Server:
+    def build() -> ServerPlan:
         if isinstance(parts.app, AsyncApp):
             import_event_loop_code(host)
         host.apply()
-        return Server(parts.here(), listeners, contexts, access, board)
+        return ServerPlan(parts.here(), listeners, contexts, access, board)
 
     reopen = access.reopen if access and access.path else None
     drain = topology.timeouts.drain

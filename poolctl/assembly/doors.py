@@ -47,10 +47,10 @@ def _door(address: Address, protocol: Protocol, context: SSLContext | None, numb
 
 def tls_context(settings: Tls, protocols: Sequence[str]) -> SSLContext:
     """The TLS context of an address. ``protocols`` are the names for ALPN. Raises TlsError with the option at fault."""
-    from poolctl.runtime.listen.tls import Identity, server_context
+    from poolctl.runtime.listen.tls import CertificateFiles, server_context
 
-    def identity(given: Certificate, name: str = "") -> Identity:
-        return Identity(given.certificate, given.key, _password(given, name))
+    def identity(given: Certificate, name: str = "") -> CertificateFiles:
+        return CertificateFiles(given.certificate, given.key, _password(given, name))
 
     return server_context(
         identity(settings),

@@ -39,7 +39,7 @@ def provisions(parts: MadeParts, access: AccessLog | None) -> Provisions:
     )
 
 
-class Server(Plan):
+class ServerPlan(Plan):
     """The plan of one generation, created in the mold, with open channels and scoreboard. The app is imported if the
     topology has ``preload``."""
 

@@ -11,7 +11,7 @@ from poolctl.cli.arguments import Listen, Overlays, Sets, TopologyArgument
 from poolctl.cli.output import echo
 
 
-class Form(StrEnum):
+class ConfigFormat(StrEnum):
     """The values of --format."""
 
     YAML = "yaml"
@@ -23,7 +23,9 @@ def config(
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,
-    form: Annotated[Form, typer.Option("--format", help="YAML with comments, or JSON with sources.")] = Form.YAML,
+    form: Annotated[
+        ConfigFormat, typer.Option("--format", help="YAML with comments, or JSON with sources.")
+    ] = ConfigFormat.YAML,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show passwords and other secrets.")] = False,
 ) -> None:
     """Print the complete topology, with every default filled in and the source of each value."""
@@ -34,7 +36,7 @@ def config(
     from poolctl.description.settings import settings
 
     found = settings(load_or_exit(file, overlays, sets, listen))
-    if form == Form.YAML:
+    if form == ConfigFormat.YAML:
         echo(complete_file(found, show_secrets=show_secrets), end="", wrap=False)
         return
     shown = [

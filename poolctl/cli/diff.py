@@ -23,7 +23,7 @@ CONCLUSIONS = {
 }
 
 
-class Form(StrEnum):
+class DiffFormat(StrEnum):
     """The values of --format."""
 
     HUMAN = "human"
@@ -35,7 +35,9 @@ def diff(
         str, typer.Argument(metavar="OLD", help="The current topology: file, folder or app; - reads standard input.")
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new topology, given in the same way.")],
-    form: Annotated[Form, typer.Option("--format", help="Output for people, or for programs.")] = Form.HUMAN,
+    form: Annotated[
+        DiffFormat, typer.Option("--format", help="Output for people, or for programs.")
+    ] = DiffFormat.HUMAN,
 ) -> None:
     """Show what changes from one topology to another, and how a running server could apply it.
 
@@ -52,7 +54,7 @@ def diff(
     before, after = load_or_exit(old), load_or_exit(new)
     found = changes(settings(before), settings(after))
     how = hardest(found)
-    if form == Form.JSON:
+    if form == DiffFormat.JSON:
         shown = {"format_version": "1.0", "by": how, "changes": [_as_json(change) for change in found]}
         echo(json.dumps(shown, indent=2), wrap=False)
     elif how is None:

@@ -17,7 +17,7 @@ from poolctl.cli.output import echo
 WRONG_USE = 2
 
 
-class Form(StrEnum):
+class ExplainFormat(StrEnum):
     """The values of --format."""
 
     TEXT = "text"
@@ -38,7 +38,7 @@ def explain(
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,
-    form: Annotated[Form, typer.Option("--format", help="How a topology is drawn.")] = Form.TEXT,
+    form: Annotated[ExplainFormat, typer.Option("--format", help="How a topology is drawn.")] = ExplainFormat.TEXT,
 ) -> None:
     """Explain a topology, a finding's code, a key or a word; keys and words of other servers too.
 

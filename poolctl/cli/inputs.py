@@ -122,13 +122,13 @@ def _report_import_error(what: str, app: str, root: str, *, imports: bool) -> No
         return  # it can be imported, but its source does not tell its kind
     from dataclasses import replace
 
-    from poolctl.cli.formats import Report
+    from poolctl.cli.formats import FindingsReport
     from poolctl.cli.formats.human import findings, verdict
-    from poolctl.config.diagnostic import Source
+    from poolctl.config.diagnostic import SourceText
 
-    found = replace(found, message=found.message.replace(app, what), place=Source(what, "", is_file=False).at(0))
+    found = replace(found, message=found.message.replace(app, what), place=SourceText(what, "", is_file=False).at(0))
     findings([found], sys.stderr)
-    echo(f"\n{what}: {verdict(Report(what, [found]))}", err=True)
+    echo(f"\n{what}: {verdict(FindingsReport(what, [found]))}", err=True)
     raise typer.Exit(USAGE)
 
 

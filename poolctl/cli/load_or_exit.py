@@ -40,9 +40,9 @@ def load_or_exit(
         found = judgement.errors
     except Invalid as invalid:
         found = invalid.diagnostics
-    from poolctl.cli.formats import Report
+    from poolctl.cli.formats import FindingsReport
     from poolctl.cli.formats.human import findings, verdict
 
     findings(found, sys.stderr)
-    echo(f"\n{file}: {verdict(Report(file, found))}", err=True)
+    echo(f"\n{file}: {verdict(FindingsReport(file, found))}", err=True)
     raise typer.Exit(status)

@@ -64,14 +64,14 @@ def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen =
 def _explained(file: str, judgement: Judgement, report: Report) -> str:
     """Describe a failed first start as `validate` would, if the app is the reason; otherwise return an empty string."""
     from poolctl.assembly.environment.app import why_it_failed
-    from poolctl.cli.formats import Report as Findings
+    from poolctl.cli.formats import FindingsReport
     from poolctl.cli.formats.human import rendered, verdict
     from poolctl.cli.output import fold_lines, terminal_width
 
     found = why_it_failed(judgement, report)
     if found is None:
         return ""
-    last = fold_lines(f"{file}: {verdict(Findings(file, [found]))}", terminal_width(sys.stderr))
+    last = fold_lines(f"{file}: {verdict(FindingsReport(file, [found]))}", terminal_width(sys.stderr))
     return f"{rendered([found], sys.stderr)}\n{last}\n"
 
 
@@ -82,9 +82,9 @@ def _notes_as_errors(finding: Diagnostic) -> Diagnostic:
 
 def _refused(file: str, found: Sequence[Diagnostic], status: int) -> typer.Exit:
     """Print the findings as `validate` does. Returns the exit to raise."""
-    from poolctl.cli.formats import Report
+    from poolctl.cli.formats import FindingsReport
     from poolctl.cli.formats.human import findings, verdict
 
     findings(found, sys.stderr)
-    echo(f"\n{file}: {verdict(Report(file, found))}", err=True)
+    echo(f"\n{file}: {verdict(FindingsReport(file, found))}", err=True)
     return typer.Exit(status)

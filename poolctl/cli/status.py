@@ -19,7 +19,7 @@ MAX_ANSWER = 1 << 22  # bytes
 TABLE_COLUMNS = 65  # the width of the table of workers
 
 
-class Form(StrEnum):
+class StatusFormat(StrEnum):
     """The values of --format."""
 
     TEXT = "text"
@@ -31,7 +31,9 @@ def status(
         str,
         typer.Argument(metavar="NAME|FILE|FOLDER|APP", help="A server's name, or its topology.", show_default=False),
     ] = "",
-    form: Annotated[Form, typer.Option("--format", help="Output for people, or for programs.")] = Form.TEXT,
+    form: Annotated[
+        StatusFormat, typer.Option("--format", help="Output for people, or for programs.")
+    ] = StatusFormat.TEXT,
 ) -> None:
     """Show this user's running servers, or one of them: workers, requests in flight and waiting, plugin faults.
 
@@ -44,9 +46,9 @@ def status(
     names = [each["name"] for each in running]
     name = what if what in names else _name(what)
     found = [each for each in running if not name or each["name"] == name]
-    if form is Form.JSON:
+    if form is StatusFormat.JSON:
         echo(json.dumps(found, indent=2), wrap=False)
-    for number, each in enumerate(found if form is Form.TEXT else ()):
+    for number, each in enumerate(found if form is StatusFormat.TEXT else ()):
         echo("\n" * bool(number) + "\n".join(_lines(each, terminal_width(sys.stdout))))
     if not found:
         from poolctl.similar import similar

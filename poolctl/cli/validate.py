@@ -10,13 +10,13 @@ import typer
 from poolctl.cli.arguments import Listen, Overlays, Sets
 
 if TYPE_CHECKING:
-    from poolctl.cli.formats import Report
+    from poolctl.cli.formats import FindingsReport
     from poolctl.config.sources import Inputs
 
 VALID, FINDINGS, UNREADABLE = 0, 1, 2
 
 
-class Form(StrEnum):
+class ValidateFormat(StrEnum):
     """The values of --format."""
 
     HUMAN = "human"
@@ -33,7 +33,9 @@ def validate(
     overlays: Overlays = None,
     sets: Sets = None,
     listen: Listen = None,
-    form: Annotated[Form, typer.Option("--format", help="Output format of the findings.")] = Form.HUMAN,
+    form: Annotated[
+        ValidateFormat, typer.Option("--format", help="Output format of the findings.")
+    ] = ValidateFormat.HUMAN,
     strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
     environment: Annotated[
         bool, typer.Option("--environment/--no-environment", help="Check this host too: ports, files, the app.")
@@ -59,9 +61,9 @@ def validate(
     raise typer.Exit(VALID if all(report.valid for report in reports) else FINDINGS)
 
 
-def _report(inputs: Inputs, environment: bool) -> Report:
+def _report(inputs: Inputs, environment: bool) -> FindingsReport:
     from poolctl.assembly.judging.judge import judge
-    from poolctl.cli.formats import Report
+    from poolctl.cli.formats import FindingsReport
     from poolctl.config.diagnostic import Invalid, in_order
     from poolctl.config.sources import STDIN
 
@@ -69,9 +71,9 @@ def _report(inputs: Inputs, environment: bool) -> Report:
     try:
         judgement = judge(inputs)
     except Invalid as invalid:
-        return Report(name, invalid.diagnostics)
+        return FindingsReport(name, invalid.diagnostics)
     if judgement.errors or judgement.topology is None or judgement.combination is None:
-        return Report(name, judgement.findings)
+        return FindingsReport(name, judgement.findings)
     from poolctl.assembly.describe import describe
 
     found = judgement.findings
@@ -80,4 +82,4 @@ def _report(inputs: Inputs, environment: bool) -> Report:
 
         found = in_order([*found, *of_the_host(judgement)], judgement.tree.sources)
     described = describe(judgement.topology, judgement.combination, judgement.workers)
-    return Report(name, found, described)
+    return FindingsReport(name, found, described)

@@ -47,7 +47,7 @@ def _to(value: Any) -> str:
     return value
 
 
-class AccessLog(Part):
+class AccessLogSection(Part):
     """Writes a line for each request."""
 
     format: Annotated[

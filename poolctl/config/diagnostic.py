@@ -17,7 +17,7 @@ MAX_FINDINGS = 100  # of one kind; a file with more is the wrong file, or is fix
 MAX_TEXT = 500  # characters of a message or a help, which quote the file
 
 
-class Source:
+class SourceText:
     """A text that was read: a file, or one --set or --listen option of the command line."""
 
     def __init__(self, name: str, text: str, is_file: bool = True) -> None:
@@ -62,7 +62,7 @@ class Span(NamedTuple):
 class Place(NamedTuple):
     """A location: a range of a source, shown as FILE:LINE:COLUMN."""
 
-    source: Source
+    source: SourceText
     span: Span
 
     def __str__(self) -> str:

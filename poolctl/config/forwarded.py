@@ -67,7 +67,7 @@ Networks = Annotated[
 ]
 
 
-class Forwarded(Part):
+class ForwardedSection(Part):
     """The trusted proxies, and the header that they write."""
 
     trust: Networks
@@ -80,7 +80,7 @@ def read_forwarded(value: Any) -> Any:
     """None for `off`, a mapping as given. Raises InvalidValue for anything else."""
     if value is None or value == "off":
         return None
-    if isinstance(value, dict | Forwarded):
+    if isinstance(value, dict | ForwardedSection):
         return value
     if value is False or (isinstance(value, str) and value.lower() in ("no", "none", "false")):
         help_ = "write off"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
+from poolctl.config.diagnostic import Diagnostic, Invalid, Place, SourceText, Span, Unreadable
 from poolctl.config.parse import parse_source
 from poolctl.config.sources import STDIN, Inputs, read_source
 from poolctl.config.tree import Tree
@@ -17,14 +17,14 @@ def gather(inputs: Inputs) -> Tree:
     """The tree of a topology. Raises Invalid with everything that could not be read or merged, and Unreadable."""
     failed: list[Diagnostic] = []
     if [inputs.file, *inputs.overlays].count("-") > 1:
-        place = Place(Source(STDIN, ""), Span(0, 0, 0, 1))
+        place = Place(SourceText(STDIN, ""), Span(0, 0, 0, 1))
         message = f"{STDIN} can be read only once"
         raise Unreadable([Diagnostic("PC100", message, place, "name a file for one of the two")])
-    tree = Tree(Source(inputs.file, ""), None)
+    tree = Tree(SourceText(inputs.file, ""), None)
     if inputs.text is None:
         _each(_file, [inputs.file], tree, failed)
     else:
-        tree.file = Source(inputs.file, inputs.text)
+        tree.file = SourceText(inputs.file, inputs.text)
         tree.root = parse_source(tree, tree.file)
     if inputs.overlays or inputs.sets or inputs.listen:
         from poolctl.config import overlays  # most topologies are one file

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from poolctl.config.diagnostic import Diagnostic, Place, Source, printable
+from poolctl.config.diagnostic import Diagnostic, Place, SourceText, printable
 
 WIDEST = 160  # columns of a source line; only the part around the span is shown of a longer one
 NARROWEST = 20
@@ -127,7 +127,7 @@ def _excerpts(diagnostic: Diagnostic, page: Page) -> Iterator[list[Segment]]:
     marks = [_Mark(diagnostic.place, "", True)]
     marks += [_Mark(label.place, label.text, False) for label in diagnostic.related]
     width = _width(diagnostic)
-    sources: list[Source] = []
+    sources: list[SourceText] = []
     for mark in marks:
         if mark.place.source not in sources:
             sources.append(mark.place.source)
@@ -142,7 +142,7 @@ def _excerpts(diagnostic: Diagnostic, page: Page) -> Iterator[list[Segment]]:
             yield from _marked(source, here, width, page)
 
 
-def _marked(source: Source, marks: list[_Mark], width: int, page: Page) -> Iterator[list[Segment]]:
+def _marked(source: SourceText, marks: list[_Mark], width: int, page: Page) -> Iterator[list[Segment]]:
     widest = page.room(width)
     numbers = sorted({mark.place.span.line for mark in marks})
     last = None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Invalid, Source
+from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Invalid, SourceText
 
 SPACE = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 NOTHING = "\u00ad\u200b\u200e\u200f\u2060\ufeff"  # without the joiners U+200C and U+200D, which belong to words
@@ -35,7 +35,7 @@ class _Scalar(NamedTuple):
     node: ScalarNode
 
 
-def compose(source: Source, text: str, strictly: Compose) -> tuple[Node | None, list[Diagnostic]]:
+def compose(source: SourceText, text: str, strictly: Compose) -> tuple[Node | None, list[Diagnostic]]:
     """The document as it was meant, and the findings about it. ``strictly`` reads a text or raises Invalid."""
     spaces = [found.start() for found in _SPACE.finditer(text)]
     wrong: list[int] = []
@@ -133,7 +133,7 @@ def _clean(scalar: _Scalar, text: str) -> Iterator[int]:
         node.value = quoted[1]
 
 
-def _findings(source: Source, indexes: list[int]) -> Iterator[Diagnostic]:
+def _findings(source: SourceText, indexes: list[int]) -> Iterator[Diagnostic]:
     """One finding for each character, at its first location."""
     places: dict[str, list[int]] = {}
     for index in indexes:
@@ -160,7 +160,7 @@ def _article(name: str) -> str:
     return "an" if name[0] in "aeio" else "a"
 
 
-def _with_cause(found: list[Diagnostic], source: Source) -> list[Diagnostic]:
+def _with_cause(found: list[Diagnostic], source: SourceText) -> list[Diagnostic]:
     """The parser's findings, or in their place the character on that line which caused them."""
     lines = {each.place.span.line for each in found}
     here = next(

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from poolctl.config.access_log import AccessLog
+from poolctl.config.access_log import AccessLogSection
 from poolctl.config.choice import example, is_target, read_choice
 from poolctl.config.diagnostic import Diagnostic, Invalid, Label
-from poolctl.config.forwarded import Forwarded
+from poolctl.config.forwarded import ForwardedSection
 from poolctl.config.gather import gather
 from poolctl.config.listen import Entry
-from poolctl.config.model import AXES, SHORT, Choice, Limits, Timeouts, Topology
+from poolctl.config.model import AXES, SHORT, Choice, LimitsSection, TimeoutsSection, Topology
 from poolctl.config.part import without_plugins
 from poolctl.config.sources import Inputs, default_name
 from poolctl.config.tls import Certificate, Clients, Tls
@@ -103,11 +103,11 @@ def _shortest(value: Any) -> str:
 
 
 NESTED: dict[str, type[BaseModel]] = {
-    "limits": Limits,
-    "timeouts": Timeouts,
+    "limits": LimitsSection,
+    "timeouts": TimeoutsSection,
     "listen": Entry,
-    "access_log": AccessLog,
-    "forwarded": Forwarded,
+    "access_log": AccessLogSection,
+    "forwarded": ForwardedSection,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Diagnostic, Invalid, Label, Place, Source, Span
+from poolctl.config.diagnostic import Diagnostic, Invalid, Label, Place, SourceText, Span
 
 # A topology takes a few lines, far below these bounds; they keep the cost of any file below 200 ms.
 MAX_BYTES = 64 << 10
@@ -93,7 +93,7 @@ class Parsed(NamedTuple):
     unusable: dict[int, Node]
 
 
-def parse(source: Source, blank: int = 0) -> Node | None:
+def parse(source: SourceText, blank: int = 0) -> Node | None:
     """The one document of a text; None when it is empty. Raises Invalid with everything that is wrong with it."""
     parsed = compose(source, blank)
     if parsed.findings:
@@ -101,7 +101,7 @@ def parse(source: Source, blank: int = 0) -> Node | None:
     return parsed.node
 
 
-def compose(source: Source, blank: int = 0) -> Parsed:
+def compose(source: SourceText, blank: int = 0) -> Parsed:
     """The one document of a text, as far as it can be read, and what is wrong with the rest.
 
     The first ``blank`` characters belong to the command line and are not YAML. Raises Invalid where nothing can be
@@ -127,7 +127,7 @@ def compose(source: Source, blank: int = 0) -> Parsed:
     return parsed._replace(findings=[*found, *parsed.findings])
 
 
-def _read(source: Source, text: str) -> Node | None:
+def _read(source: SourceText, text: str) -> Node | None:
     try:
         loader = TopologyLoader(text)
     except yaml.reader.ReaderError as error:
@@ -148,7 +148,7 @@ def _read(source: Source, text: str) -> Node | None:
         loader.dispose()
 
 
-def _single(loader: TopologyLoader, source: Source) -> Node | None:
+def _single(loader: TopologyLoader, source: SourceText) -> Node | None:
     loader.get_event()  # type: ignore[no-untyped-call]  # the start of the stream
     if loader.check_event(yaml.StreamEndEvent):
         return None
@@ -161,14 +161,14 @@ def _single(loader: TopologyLoader, source: Source) -> Node | None:
     return node
 
 
-def _too_much(error: TooMuch, source: Source) -> Diagnostic:
+def _too_much(error: TooMuch, source: SourceText) -> Diagnostic:
     mark = error.problem_mark
     assert mark is not None
     place = Place(source, Span(mark.line, mark.column, mark.line, mark.column + 1))
     return Diagnostic("PC108", str(error.problem), place, "check that this is the right file: a topology is small")
 
 
-def check(root: Node, source: Source) -> Parsed:
+def check(root: Node, source: SourceText) -> Parsed:
     """The nodes with the findings about what a topology must not have, which is removed from them where possible.
 
     Raises Invalid where the values would be endless.
@@ -187,7 +187,7 @@ def check(root: Node, source: Source) -> Parsed:
 class _Walk:
     """Visits every node once, however often aliases refer to it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.source = source
         self.findings: list[Diagnostic] = []
         self.unusable: dict[int, Node] = {}
@@ -282,7 +282,7 @@ class _Walk:
         self.report("PC104", message, key, "keep one of the two", related)
 
 
-def place_of(source: Source, node: Node) -> Place:
+def place_of(source: SourceText, node: Node) -> Place:
     """The location of a node, without the line breaks that follow a block."""
     start, end = node.start_mark, node.end_mark
     if end.line > start.line and end.column == 0:  # a block ends where the next key begins

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from poolctl.config.access_log import AccessLog, read_access_log
+from poolctl.config.access_log import AccessLogSection, read_access_log
 from poolctl.config.address import parse_address
-from poolctl.config.forwarded import Forwarded, read_forwarded
+from poolctl.config.forwarded import ForwardedSection, read_forwarded
 from poolctl.config.host import Account, Environment, Folder, Umask
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.listen import Listen
@@ -47,7 +47,7 @@ class Choice:
     path: tuple[str | int, ...] = ()
 
 
-class Limits(Part):
+class LimitsSection(Part):
     """The limits of the server."""
 
     connections: Annotated[int, Field(ge=1, le=10_000_000, description="open connections in total")] = 10_000
@@ -57,7 +57,7 @@ class Limits(Part):
     ] = 500
 
 
-class Timeouts(Part):
+class TimeoutsSection(Part):
     """How long the server waits for clients and for the app, in seconds."""
 
     head: Annotated[Timeout, Field(description="for the whole head of a request, from its first byte")] = 10.0
@@ -130,18 +130,19 @@ class Topology(Part):
     environment: Environment = Field(default_factory=dict, description="environment variables for the app's processes")
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
     access_log: Annotated[
-        AccessLog | None,
+        AccessLogSection | None,
         BeforeValidator(read_access_log),
         Field(description="a line for each request: off, a format, or a mapping with a format and a destination"),
     ] = None
     forwarded: Annotated[
-        Forwarded | None,
+        ForwardedSection | None,
         BeforeValidator(read_forwarded),
         Field(description="which proxies are trusted to name their clients; off: none"),
     ] = None
-    limits: Annotated[Limits, Field(default_factory=Limits, description="limits of the server")]
+    limits: Annotated[LimitsSection, Field(default_factory=LimitsSection, description="limits of the server")]
     timeouts: Annotated[
-        Timeouts, Field(default_factory=Timeouts, description="how long the server waits for clients and for the app")
+        TimeoutsSection,
+        Field(default_factory=TimeoutsSection, description="how long the server waits for clients and for the app"),
     ]
 
     def choices(self) -> dict[str, Choice]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from poolctl.config.diagnostic import Diagnostic, Source
+from poolctl.config.diagnostic import Diagnostic, SourceText
 
 BEGINNING = 4000  # characters that are examined
 
@@ -61,7 +61,7 @@ _OWN_KEYS = re.compile(r"(?m)^(?:app|pool|listen|protocol|ownership|dispatch|aff
 GUNICORN = ("bind", "workers", "worker_class", "accesslog", "wsgi_app")  # names of gunicorn's settings
 
 
-def other_format(source: Source, code: str = "PC101") -> Diagnostic | None:
+def other_format(source: SourceText, code: str = "PC101") -> Diagnostic | None:
     """The finding for a file in another format that is known; None when it is not."""
     text = source.text[:BEGINNING]
     own_keys = _OWN_KEYS.search(text)

@@ -6,12 +6,12 @@ import os
 
 from yaml.nodes import Node
 
-from poolctl.config.diagnostic import Invalid, Source
+from poolctl.config.diagnostic import Invalid, SourceText
 from poolctl.config.loader import compose
 from poolctl.config.tree import Tree
 
 
-def parse_source(tree: Tree, source: Source, blank: int = 0) -> Node | None:
+def parse_source(tree: Tree, source: SourceText, blank: int = 0) -> Node | None:
     """The node of a source with its variables substituted; the findings about it are kept in the tree.
 
     Raises Invalid where nothing can be read.

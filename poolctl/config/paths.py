@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Source
+from poolctl.config.diagnostic import SourceText
 from poolctl.config.tree import Tree
 
 TLS = (("certificate",), ("key",), ("password_file",), ("clients", "authority"))
@@ -22,7 +22,7 @@ PRIVATE = ("key", "password_file", "pid_file", "to")  # keys whose files must no
 STREAMS = ("stdout", "stderr")
 
 
-def folder_of(source: Source) -> str:
+def folder_of(source: SourceText) -> str:
     """The absolute folder of a file; empty for standard input, options and files in the working directory."""
     if not source.is_file or source.name.startswith("<") or os.sep not in source.name:
         return ""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from poolctl.config.choice import is_target
-from poolctl.config.diagnostic import Invalid, Source
+from poolctl.config.diagnostic import Invalid, SourceText
 from poolctl.config.gather import gather
 from poolctl.config.loader import MAX_BYTES, compose, construct
 from poolctl.config.model import AXES, SHORT, Topology
@@ -36,7 +36,7 @@ def is_topology(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     try:
-        node = compose(Source("", text)).node
+        node = compose(SourceText("", text)).node
         value = construct(node) if node is not None else None
     except (Invalid, RecursionError):  # perhaps it is being edited
         keys = TOP.findall(text)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from yaml.error import Mark
 
-from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Source, Span, Unreadable
+from poolctl.config.diagnostic import Diagnostic, Invalid, Place, SourceText, Span, Unreadable
 from poolctl.config.loader import MAX_BYTES, NO_TEXT
 
 STDIN = "<stdin>"
@@ -25,7 +25,7 @@ class Inputs(NamedTuple):
     text: str | None = None  # the content of ``file``, which is then a name in <> instead of a path
 
 
-def read_source(path: str, otherwise: str = "check the path; poolctl init writes a topology") -> Source:
+def read_source(path: str, otherwise: str = "check the path; poolctl init writes a topology") -> SourceText:
     """The text of a file, or of standard input for "-": UTF-8 of at most MAX_BYTES.
 
     ``otherwise`` is the help for a file that does not exist. Raises Invalid, Unreadable.
@@ -48,9 +48,9 @@ def read_source(path: str, otherwise: str = "check the path; poolctl init writes
             ]
         )
     try:
-        return Source(name, data.decode("utf-8-sig"))
+        return SourceText(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        good = Source(name, data[: error.start].decode("utf-8-sig"))
+        good = SourceText(name, data[: error.start].decode("utf-8-sig"))
         message = f"byte {error.start} is not UTF-8 (0x{data[error.start]:02x})"
         raise Invalid([Diagnostic("PC102", message, good.at(len(good.text)), "save the file as UTF-8")]) from None
 
@@ -63,7 +63,7 @@ def _bytes(path: str) -> bytes:
 
 
 def _start(name: str) -> Place:
-    return Place(Source(name, ""), Span(0, 0, 0, 1))
+    return Place(SourceText(name, ""), Span(0, 0, 0, 1))
 
 
 def _help(error: OSError, otherwise: str) -> str:
@@ -91,9 +91,9 @@ def default_name(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", FilePath(path).stem)[:64].strip("-") or "poolctl"
 
 
-def option(text: str) -> Source:
+def option(text: str) -> SourceText:
     """An option of the command line as a source. Raises Invalid when it has undecodable bytes (PEP 383)."""
-    source = Source(text, text, is_file=False)
+    source = SourceText(text, text, is_file=False)
     found = NO_TEXT.search(text)
     if found:
         message = f"{text.split(' ', maxsplit=1)[0]}: a byte is not valid in the locale's encoding"
@@ -101,12 +101,12 @@ def option(text: str) -> Source:
     return source
 
 
-def mark_at(source: Source, index: int) -> Mark:
+def mark_at(source: SourceText, index: int) -> Mark:
     """A position in the text, as a mark of the parser."""
     span = source.at(index).span
     return Mark(source.name, index, span.line, span.column, None, index)
 
 
-def mark(source: Source, column: int) -> Mark:
+def mark(source: SourceText, column: int) -> Mark:
     """A position on the first line, as a mark of the parser."""
     return Mark(source.name, column, 0, column, None, column)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Place, Source
+from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Place, SourceText
 from poolctl.config.loader import MAX_BYTES, NO_TEXT, STR, place_of, resolved_tag
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -30,7 +30,7 @@ class Substitution:
     variable could not be substituted. Both are keyed by the identity of the node.
     """
 
-    def __init__(self, source: Source, variables: Mapping[str, str]) -> None:
+    def __init__(self, source: SourceText, variables: Mapping[str, str]) -> None:
         self.source = source
         self.variables = variables
         self.findings: list[Diagnostic] = []

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 from yaml.error import Mark
 
-from poolctl.config.diagnostic import Diagnostic, Label, Place, Source, Span
+from poolctl.config.diagnostic import Diagnostic, Label, Place, SourceText, Span
 
 
 class Mistake(NamedTuple):
@@ -265,7 +265,7 @@ MISTAKES = (
 )
 
 
-def diagnosis(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
+def diagnosis(error: yaml.MarkedYAMLError, source: SourceText) -> Diagnostic:
     """The finding for an error of the parser."""
     here = error.problem_mark or error.context_mark
     assert here is not None  # the scanner, the parser and the composer always give one of them
@@ -297,7 +297,7 @@ def diagnosis(error: yaml.MarkedYAMLError, source: Source) -> Diagnostic:
 MAX_LINE = 1000  # characters of a line that are searched for a mistake
 
 
-def _in_lines(mistake: Mistake, source: Source, number: int, here: Mark) -> dict[str, Any] | None:
+def _in_lines(mistake: Mistake, source: SourceText, number: int, here: Mark) -> dict[str, Any] | None:
     """The groups of the patterns for lines; None where the lines do not match the mistake."""
     line = source.line(number)
     if not re.search(mistake.wants, source.line(here.line)[: here.column]):
@@ -313,14 +313,14 @@ def _in_lines(mistake: Mistake, source: Source, number: int, here: Mark) -> dict
     return words
 
 
-def _line_above(source: Source, number: int, covers: str) -> Place:
+def _line_above(source: SourceText, number: int, covers: str) -> Place:
     line = source.line(number - 1)
     found = re.search(covers, line) if covers else None
     start, end = found.span() if found else (len(line) - len(line.lstrip()), len(line.rstrip()))
     return Place(source, Span(number - 1, start, number - 1, end))
 
 
-def _place(source: Source, mark: Mark, covers: str = "") -> Place:
+def _place(source: SourceText, mark: Mark, covers: str = "") -> Place:
     """The location of a mark: the text around it that matches ``covers``, or one character, the last one of the file
     where the mark is past its end."""
     line, column = mark.line, mark.column

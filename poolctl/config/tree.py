@@ -9,7 +9,7 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Diagnostic, Place, Source, Span, in_order
+from poolctl.config.diagnostic import Diagnostic, Place, SourceText, Span, in_order
 from poolctl.config.loader import FLOAT, INT, construct, place_of
 
 Path = tuple[str | int, ...]
@@ -23,7 +23,7 @@ class Tree:
     of the node.
     """
 
-    def __init__(self, file: Source, root: Node | None) -> None:
+    def __init__(self, file: SourceText, root: Node | None) -> None:
         self.file = file
         self.root = root
         self.sources = {file.name: file}

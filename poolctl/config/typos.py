@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from poolctl.config.diagnostic import Diagnostic, Label, Source
+from poolctl.config.diagnostic import Diagnostic, Label, SourceText
 from poolctl.config.loader import CORE, NULL, STR, place_of, resolved_tag
 from poolctl.config.sources import mark_at
 from poolctl.config.tree import Path, Tree
@@ -117,7 +117,7 @@ class _Reader:
         place = place_of(self._source(below[0][0]), below[0][0])
         self.tree.findings.append(Diagnostic("PC201", message, place, f"indent {which} by two more spaces", (label,)))
 
-    def _source(self, node: Node) -> Source:
+    def _source(self, node: Node) -> SourceText:
         return self.tree.sources[node.start_mark.name]
 
 

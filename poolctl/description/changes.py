@@ -28,7 +28,7 @@ class Change(NamedTuple):
     why: str
 
 
-class Rule(NamedTuple):
+class ChangeRule(NamedTuple):
     """How changes of some keys are applied. ``keys``: a key, or with a trailing dot all keys below it; ``both``:
     whether the rule applies to the values of both sides."""
 
@@ -44,33 +44,37 @@ def _grouped(values: Mapping[str, Any]) -> bool:
 
 # The first rule that matches a key applies; every key of the language has one.
 RULES = (
-    Rule(
+    ChangeRule(
         ("ownership.use",),
         "restart",
         "reuse-port opens its sockets as a group (SO_REUSEPORT), which an open socket cannot join or leave",
         lambda old, new: _grouped(old) != _grouped(new),
     ),
-    Rule(
+    ChangeRule(
         ("pool.size", "pool.kind"),
         "restart",
         "under reuse-port each worker has a socket, and closing one drops the connections that are queued in it",
         lambda old, new: _grouped(old) and _grouped(new),
     ),
-    Rule(("name",), "restart", "the supervisor uses it in its title and its log"),
-    Rule(("pid_file",), "restart", "the supervisor holds a lock on it"),
-    Rule(("umask", "directory"), "restart", "the supervisor uses it, and its children inherit it"),
-    Rule(
+    ChangeRule(("name",), "restart", "the supervisor uses it in its title and its log"),
+    ChangeRule(("pid_file",), "restart", "the supervisor holds a lock on it"),
+    ChangeRule(("umask", "directory"), "restart", "the supervisor uses it, and its children inherit it"),
+    ChangeRule(
         ("listen.mode", "listen.owner", "listen.group"), "restart", "the file of an open socket keeps its permissions"
     ),
-    Rule(("listen.",), "generation", "the supervisor opens new addresses first, and closes removed ones afterwards"),
-    Rule(("backlog",), "generation", "listen(2) can be called again on an open socket"),
-    Rule(("timeouts.drain",), "hot", "it is read when the server begins to stop"),
-    Rule(
+    ChangeRule(
+        ("listen.",), "generation", "the supervisor opens new addresses first, and closes removed ones afterwards"
+    ),
+    ChangeRule(("backlog",), "generation", "listen(2) can be called again on an open socket"),
+    ChangeRule(("timeouts.drain",), "hot", "it is read when the server begins to stop"),
+    ChangeRule(
         ("app.", "protocol.", "preload", "environment", "environment."), "generation", "workers read it at their start"
     ),
-    Rule(("pool.", "ownership.", "dispatch.", "affinity."), "generation", "processes and channels are built for it"),
-    Rule(("user", "group"), "generation", "a process sets its user once, when it starts"),
-    Rule(
+    ChangeRule(
+        ("pool.", "ownership.", "dispatch.", "affinity."), "generation", "processes and channels are built for it"
+    ),
+    ChangeRule(("user", "group"), "generation", "a process sets its user once, when it starts"),
+    ChangeRule(
         ("limits.", "timeouts.", "access_log", "access_log.", "forwarded", "forwarded."),
         "generation",
         "processes read it at their start",
@@ -82,7 +86,7 @@ RULES = (
 COUNTERPARTS: dict[Key, Key] = {("access_log",): ("access_log", "format"), ("forwarded",): ("forwarded", "trust")}
 
 
-def rule_of(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Rule:
+def rule_of(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> ChangeRule:
     """Return the rule for a key. Raises LookupError if it is not a key of the language."""
     for rule in RULES:
         matches = any(key == each or (each.endswith(".") and key.startswith(each)) for each in rule.keys)

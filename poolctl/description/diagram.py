@@ -39,7 +39,7 @@ class Arrow(NamedTuple):
     label: str
 
 
-class Choice(NamedTuple):
+class DiagramChoice(NamedTuple):
     """``origin``: the place in the file, or "default". ``options``: those of a plugin, which poolctl's documentation
     does not explain."""
 
@@ -59,7 +59,7 @@ class Diagram(NamedTuple):
     processes: Box  # the supervisor, with everything below it
     arrows: tuple[Arrow, ...]
     steps: tuple[str, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[DiagramChoice, ...]
     designs: tuple[str, ...]  # classic designs that it is equivalent or close to
 
 
@@ -169,7 +169,7 @@ class _Scene:
             yield Arrow("role", "worker", "a connection")
 
 
-def _choices(judgement: Judgement, chosen: Combination) -> Iterator[Choice]:
+def _choices(judgement: Judgement, chosen: Combination) -> Iterator[DiagramChoice]:
     words = {
         "pool": chosen.pool if (chosen.threads or 1) == 1 else f"{chosen.pool} with threads",
         "ownership": chosen.ownership,
@@ -188,15 +188,15 @@ def _choices(judgement: Judgement, chosen: Combination) -> Iterator[Choice]:
         if plugin:
             costs = f"a plugin from {plugin.reference.origin}; it fits where {word} does"
             gives = plugin.description.sentence or gives
-            yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
+            yield DiagramChoice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
         else:
-            yield Choice(axis, word, _origin(judgement, axis), gives, costs)
+            yield DiagramChoice(axis, word, _origin(judgement, axis), gives, costs)
     for axis in ("app", "protocol"):  # only plugins of these axes need an explanation
         plugin = judgement.plugins.get(axis)
         if plugin:
             costs = f"a plugin from {plugin.reference.origin}"
             gives = plugin.description.sentence or "it has no docstring"
-            yield Choice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
+            yield DiagramChoice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
 
 
 def _options(judgement: Judgement, axis: str) -> tuple[str, ...]:

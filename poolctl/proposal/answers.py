@@ -91,7 +91,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Setting:
+class KeyLine:
     """One key of the file with its value in YAML, and why it suits the answers."""
 
     key: str
@@ -106,12 +106,12 @@ class Proposal:
     """The settings of a topology, in the order of the file."""
 
     name: str
-    settings: tuple[Setting, ...]
+    settings: tuple[KeyLine, ...]
     alternatives: tuple[Alternative, ...] = ()  # other designs: all axes together
     notes: tuple[str, ...] = ()  # what is needed besides the file
 
     @property
-    def axes(self) -> tuple[Setting, ...]:
+    def axes(self) -> tuple[KeyLine, ...]:
         return tuple(each for each in self.settings if each.key in AXES)
 
 

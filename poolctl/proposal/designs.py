@@ -15,7 +15,7 @@ from poolctl.description.sentences import (
     WAITS_IN_FRONT,
     capital,
 )
-from poolctl.proposal.answers import AWAITED, AXES, BLOCKING, Alternative, Answers, Setting
+from poolctl.proposal.answers import AWAITED, AXES, BLOCKING, Alternative, Answers, KeyLine
 
 WAITING_PER_CORE = 4  # processes per core, for requests that wait three quarters of their time
 PROCESSES_MAX = 64
@@ -26,7 +26,7 @@ THREADS = 4  # of a process whose requests wait
 class Design:
     """Settings of the axes. ``when``: the condition under which they replace the chosen design."""
 
-    settings: tuple[Setting, ...]
+    settings: tuple[KeyLine, ...]
     when: str = ""
 
     def instead_of(self, chosen: Design) -> Alternative:
@@ -46,7 +46,7 @@ _IMPLIED = {
     "reuse-port": {"dispatch": "kernel-hash", "affinity": "connection"},
 }
 
-AUTO = Setting(
+AUTO = KeyLine(
     "pool",
     "{kind: process, size: auto}",
     "One process per core. An interpreter computes on one core at a time, and a process that crashes affects no other. "
@@ -62,7 +62,7 @@ def leader_followers(answers: Answers, when: str = "") -> Design:
     shared = ""
     if answers.keeps != "nothing" and not programs:
         shared = " Threads share memory, so each sees the data that others keep; it is lost when the process ends."
-    pool = Setting(
+    pool = KeyLine(
         "pool",
         "{kind: thread, size: auto}",
         f"{waits}, and a waiting thread needs no core. auto is the number of cores plus 4, at most 32; a number sets "
@@ -70,14 +70,14 @@ def leader_followers(answers: Answers, when: str = "") -> Design:
         "timeouts.request does not work for threads, which cannot be killed.",
         "waiting threads need no core" + (", and threads share the app's data" if shared else ""),
     )
-    ownership = Setting(
+    ownership = KeyLine(
         "ownership",
         "leader/followers",
         "Any free thread takes the next request, whichever connection it arrives on, and nothing is handed over: the "
         "cheapest way to let any thread answer any request.",
         "any free thread takes the next request",
     )
-    affinity = Setting(
+    affinity = KeyLine(
         "affinity",
         "request",
         "No request waits behind a slow one while a thread is free. Measured with requests of 100 ms among requests of "
@@ -92,7 +92,7 @@ def half_reactive(answers: Answers, when: str = "", *, client: bool = False, wai
     waits = waits or (answers.kind in BLOCKING and answers.work == "waits")
     pool = _pool_that_waits(answers) if waits else AUTO
     if client:
-        dispatch = Setting(
+        dispatch = KeyLine(
             "dispatch",
             "least-loaded",
             "A new client goes to the process with the fewest unfinished requests, and stays there.",
@@ -101,7 +101,7 @@ def half_reactive(answers: Answers, when: str = "", *, client: bool = False, wai
         return Design((pool, _half_reactive_ownership(answers), dispatch, _client_affinity()), when)
     rule = FREE_ROOM if answers.kind in AWAITED else ANY_WORKER
     dispatch = _shared_queue(f"{capital(rule)}.", rule)
-    affinity = Setting(
+    affinity = KeyLine(
         "affinity",
         "request",
         "The requests of a connection may go to different processes, so none may rely on what an earlier one left in "
@@ -113,7 +113,7 @@ def half_reactive(answers: Answers, when: str = "", *, client: bool = False, wai
 
 def half_reactive_threads(answers: Answers) -> Design:
     """Return half-sync/half-reactive with multi-threaded processes: as many requests wait as there are threads."""
-    pool = Setting(
+    pool = KeyLine(
         "pool",
         f"{{kind: process, size: auto, threads: {THREADS}}}",
         f"One process per core with {THREADS} threads each, because a waiting request leaves the core to others. "
@@ -126,8 +126,8 @@ def half_reactive_threads(answers: Answers) -> Design:
     return Design((pool, ownership, dispatch, affinity))
 
 
-def _shared_queue(why: str, short: str) -> Setting:
-    return Setting(
+def _shared_queue(why: str, short: str) -> KeyLine:
+    return KeyLine(
         "dispatch",
         "shared-queue",
         f"{why} Measured with requests of 100 ms among requests of 2 ms: the fast ones have a p99 of 46 ms, and of "
@@ -136,9 +136,9 @@ def _shared_queue(why: str, short: str) -> Setting:
     )
 
 
-def _half_reactive_ownership(answers: Answers) -> Setting:
+def _half_reactive_ownership(answers: Answers) -> KeyLine:
     websockets = " A WebSocket cannot be lent." if answers.kind == "asgi" else ""
-    return Setting(
+    return KeyLine(
         "ownership",
         "half-sync/half-reactive",
         "A front reads complete requests and lends each to a process, so a client that sends or reads slowly blocks no "
@@ -148,8 +148,8 @@ def _half_reactive_ownership(answers: Answers) -> Setting:
     )
 
 
-def _client_affinity() -> Setting:
-    return Setting(
+def _client_affinity() -> KeyLine:
+    return KeyLine(
         "affinity",
         "client",
         "All connections from one address go to the process that keeps that client's data. The data is lost when the "
@@ -158,10 +158,10 @@ def _client_affinity() -> Setting:
     )
 
 
-def _pool_that_waits(answers: Answers) -> Setting:
+def _pool_that_waits(answers: Answers) -> KeyLine:
     size = min(PROCESSES_MAX, WAITING_PER_CORE * answers.cores)
     cores = "one core" if answers.cores == 1 else f"each of {answers.cores} cores"
-    return Setting(
+    return KeyLine(
         "pool",
         f"{{kind: process, size: {size}}}",
         f"As many requests are answered at the same time as there are processes; {WAITING_PER_CORE} for {cores} suit "
@@ -182,11 +182,11 @@ def single_worker(answers: Answers) -> Design:
     if answers.kind == "stream":
         how = "Each connection has its own thread, so shared data needs locks."
     why = f"A single process, because later requests need data in its memory; the data is lost when it ends. {how}"
-    pool = Setting("pool", worker, why, "one memory that all requests share")
+    pool = KeyLine("pool", worker, why, "one memory that all requests share")
     return Design((pool, _half_async_ownership(answers) if answers.kind not in BLOCKING else _QUEUE_FOR_ONE_THREAD))
 
 
-_QUEUE_FOR_ONE_THREAD = Setting(
+_QUEUE_FOR_ONE_THREAD = KeyLine(
     "ownership",
     "half-sync/half-reactive",
     "A front reads complete requests and queues them, so a client that sends or reads slowly does not block the only "
@@ -198,7 +198,7 @@ _QUEUE_FOR_ONE_THREAD = Setting(
 def reuse_port(answers: Answers, when: str = "", *, client: bool = False) -> Design:
     """Return reuse-port: each process has its own listening socket, and accepts its clients itself."""
     disk = " A file on a slow disk delays only its own process." if answers.kind == "static" else ""
-    ownership = Setting(
+    ownership = KeyLine(
         "ownership",
         "reuse-port",
         "Each process has its own listening socket and clients, with no front, lock or queue in between: a new "
@@ -207,9 +207,9 @@ def reuse_port(answers: Answers, when: str = "", *, client: bool = False) -> Des
         "for fast requests of one kind; there is nothing between client and process",
     )
     if client:
-        dispatch = Setting("dispatch", "client", "The kernel chooses by the client's address (a BPF program, Linux).")
+        dispatch = KeyLine("dispatch", "client", "The kernel chooses by the client's address (a BPF program, Linux).")
         return Design((AUTO, ownership, dispatch, _client_affinity()), when)
-    dispatch = Setting(
+    dispatch = KeyLine(
         "dispatch",
         "kernel-hash",
         "The kernel spreads connections by a hash of addresses and ports, which is even if there are many.",
@@ -225,7 +225,7 @@ def half_async(answers: Answers, when: str = "", *, client: bool = False) -> Des
     )
 
 
-def _half_async_ownership(answers: Answers) -> Setting:
+def _half_async_ownership(answers: Answers) -> KeyLine:
     owns = "until it closes, so a request on a kept connection costs the least. A slow request delays the others"
     if answers.kind in AWAITED:
         owns = "in its event loop until it closes, among many others; requests that await something delay no others"
@@ -233,7 +233,7 @@ def _half_async_ownership(answers: Answers) -> Setting:
         owns = "until the function returns, which runs in a thread of its own"
     if answers.kind == "asgi" and answers.websockets:
         owns += ". A WebSocket is such a connection"
-    return Setting(
+    return KeyLine(
         "ownership",
         "half-sync/half-async",
         f"A front accepts, and a process owns the connection {owns}.",
@@ -241,7 +241,7 @@ def _half_async_ownership(answers: Answers) -> Setting:
     )
 
 
-_LEAST_LOADED = Setting(
+_LEAST_LOADED = KeyLine(
     "dispatch",
     "least-loaded",
     "The process with the fewest connections gets the next one, which is even for few, long-lived connections too.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from poolctl.proposal.answers import FOLDERS, HTTP, TARGETED, Alternative, Answers, Setting
+from poolctl.proposal.answers import FOLDERS, HTTP, TARGETED, Alternative, Answers, KeyLine
 from poolctl.proposal.designs import Design
 
 # Texts that every YAML parser, of 1.1 or 1.2, reads unchanged without quotes, in flow mappings too.
@@ -22,19 +22,22 @@ def yaml_scalar(text: str) -> str:
     return '"' + "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped) + '"'
 
 
-def keys_before_axes(answers: Answers) -> list[Setting]:
+def keys_before_axes(answers: Answers) -> list[KeyLine]:
     """Return the keys before the axes: name, app, addresses and trusted proxies."""
-    found = [Setting("name", yaml_scalar(answers.name), "Shown in process titles and log lines."), _app(answers)]
+    found = [
+        KeyLine("name", yaml_scalar(answers.name), "Shown in process titles and log lines."),
+        _app(answers),
+    ]
     if answers.directory:
         why = "The app's folder, relative to the folder of this file."
-        found.append(Setting("directory", yaml_scalar(answers.directory), why))
+        found.append(KeyLine("directory", yaml_scalar(answers.directory), why))
     found.append(_listen(answers))
     if answers.proxied:
         found.append(_forwarded(answers))
     return found
 
 
-def _app(answers: Answers) -> Setting:
+def _app(answers: Answers) -> KeyLine:
     why = {
         "echo": "Sends back what it receives.",
         "demo": "The built-in application; replace it with your own: app: {wsgi: package.module:callable}.",
@@ -44,13 +47,13 @@ def _app(answers: Answers) -> Setting:
     named = answers.kind in (*TARGETED, *FOLDERS)
     value = f"{{{answers.kind}: {yaml_scalar(answers.app)}}}" if named else answers.kind
     found = f"{answers.where[:1].upper()}{answers.where[1:]}." if answers.where else why.get(answers.kind, _IMPORTED)
-    return Setting("app", value, found)
+    return KeyLine("app", value, found)
 
 
 _IMPORTED = "Each worker imports the module, which is looked up in the folder of this file first."
 
 
-def _listen(answers: Answers) -> Setting:
+def _listen(answers: Answers) -> KeyLine:
     address = answers.address
     if answers.encrypted:
         return _tls(answers)
@@ -67,20 +70,20 @@ def _listen(answers: Answers) -> Setting:
     alternatives = []
     if all_addresses and answers.proxied:
         alternatives.append(Alternative("To listen on one network only", (("listen", "tcp://10.0.0.5:8000"),)))
-    return Setting("listen", yaml_scalar(address), why, alternatives=tuple(alternatives))
+    return KeyLine("listen", yaml_scalar(address), why, alternatives=tuple(alternatives))
 
 
-def _tls(answers: Answers) -> Setting:
+def _tls(answers: Answers) -> KeyLine:
     key = f", key: {yaml_scalar(answers.key)}" if answers.key else ""
     value = f"{{at: {_flow(answers.address)}, tls: {{certificate: {yaml_scalar(answers.certificate)}{key}}}}}"
     why = (
         "TLS 1.2 and 1.3, at a cost of about 13 microseconds per request. The files are read when the server starts, "
         "so restart it to use a new certificate. For port 443 start it as root, and set user: NAME for the app's user."
     )
-    return Setting("listen", value, why, "TLS is terminated here, with your certificate")
+    return KeyLine("listen", value, why, "TLS is terminated here, with your certificate")
 
 
-def _unix(answers: Answers) -> Setting:
+def _unix(answers: Answers) -> KeyLine:
     value = f'{{at: {_flow(answers.address)}, mode: "0660"}}'
     folder = PurePosixPath(answers.address.removeprefix("unix://")).parent
     why = (
@@ -90,14 +93,14 @@ def _unix(answers: Answers) -> Setting:
     other = f'{{at: {_flow(answers.address)}, mode: "0660", group: www-data}}'
     when = "To give the socket the proxy's group, as root or as a member of that group"
     short = "only the proxy can reach it" if answers.proxied else ""
-    return Setting("listen", value, why, short, (Alternative(when, (("listen", other),)),))
+    return KeyLine("listen", value, why, short, (Alternative(when, (("listen", other),)),))
 
 
 def _flow(address: str) -> str:
     return yaml_scalar(address)
 
 
-def _forwarded(answers: Answers) -> Setting:
+def _forwarded(answers: Answers) -> KeyLine:
     trusted = "unix" if answers.address.startswith("unix://") else answers.trust
     proxy = "clients of the unix socket" if trusted == "unix" else trusted
     why = (
@@ -105,14 +108,14 @@ def _forwarded(answers: Answers) -> Setting:
         "headers are ignored. The proxy must set or clear all three itself, or clients could forge them."
     )
     other = Alternative("If the proxy sets Forwarded (RFC 7239)", (("forwarded", _trust(trusted, "forwarded")),))
-    return Setting("forwarded", _trust(trusted), why, "the app sees the clients' addresses, not the proxy's", (other,))
+    return KeyLine("forwarded", _trust(trusted), why, "the app sees the clients' addresses, not the proxy's", (other,))
 
 
 def _trust(trusted: str, header: str = "") -> str:
     return f"{{trust: {yaml_scalar(trusted)}{', header: ' + header if header else ''}}}"
 
 
-def keys_after_axes(answers: Answers, chosen: Design) -> list[Setting]:
+def keys_after_axes(answers: Answers, chosen: Design) -> list[KeyLine]:
     """Return the keys after the axes: preload, limits, timeouts and the access log."""
     found = []
     processes = any(each.key == "pool" and "kind: process" in each.value for each in chosen.settings)
@@ -126,7 +129,7 @@ def keys_after_axes(answers: Answers, chosen: Design) -> list[Setting]:
     return found
 
 
-_PRELOAD = Setting(
+_PRELOAD = KeyLine(
     "preload",
     "true",
     "The app is imported once and then forked, so that the processes share its memory: eight processes of an app with "
@@ -135,20 +138,20 @@ _PRELOAD = Setting(
     "the processes share the app's memory",
     (Alternative("If the import does", (("preload", "false"),)),),
 )
-_THREADS = Setting(
+_THREADS = KeyLine(
     "limits",
     "{connections: 1000}",
     "Each connection occupies a thread from its first bytes on; this limits their number.",
     "each connection occupies a thread",
 )
-_COMBINED = Setting(
+_COMBINED = KeyLine(
     "access_log",
     "combined",
     "One line per request on stdout, in the format of nginx and Apache, at a cost of 2.4 microseconds.",
     "one line per request, since no proxy writes one",
     (Alternative("As JSON objects; off for none", (("access_log", "json"),)),),
 )
-_SHORT = Setting(
+_SHORT = KeyLine(
     "access_log",
     "'%m %U%q %s %{ms}T ms'",
     "One short line per request on stdout.",
@@ -156,16 +159,16 @@ _SHORT = Setting(
 )
 
 
-def _timeouts(answers: Answers) -> list[Setting]:
+def _timeouts(answers: Answers) -> list[KeyLine]:
     if answers.proxied:
         why = (
             "The proxy should close idle connections first; otherwise it may send a request on a connection that this "
             "server has just closed. nginx closes them after 60 s (keepalive_timeout of the upstream)."
         )
-        return [Setting("timeouts", "{idle: 75s}", why, "longer than nginx keeps an idle connection")]
+        return [KeyLine("timeouts", "{idle: 75s}", why, "longer than nginx keeps an idle connection")]
     if not answers.production:
         why = "Ctrl-C waits this long for requests in flight, instead of 30 s."
-        return [Setting("timeouts", "{drain: 1s}", why)]
+        return [KeyLine("timeouts", "{drain: 1s}", why)]
     return []
 
 

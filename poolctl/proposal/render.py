@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import wrap
 
-from poolctl.proposal.answers import AXES, Alternative, Proposal, Setting
+from poolctl.proposal.answers import AXES, Alternative, KeyLine, Proposal
 
 # The schema that the first line names for editors: a file beside the topology, because a URL may stop working.
 SCHEMA = "poolctl.schema.json"
@@ -30,11 +30,11 @@ def _opening(proposal: Proposal) -> str:
     )
 
 
-def _last_axis(proposal: Proposal) -> Setting:
+def _last_axis(proposal: Proposal) -> KeyLine:
     return [each for each in proposal.settings if each.key in AXES][-1]
 
 
-def _setting(setting: Setting) -> Iterator[str]:
+def _setting(setting: KeyLine) -> Iterator[str]:
     yield from _comment(setting.why)
     for each in setting.alternatives:
         yield from _alternative(each)

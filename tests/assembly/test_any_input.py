@@ -14,9 +14,9 @@ from poolctl.assembly.registry import REGISTRY, words
 from poolctl.assembly.resolve import Parts, read
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Invalid
-from poolctl.config.model import Limits, Timeouts, Topology
+from poolctl.config.model import LimitsSection, TimeoutsSection, Topology
 
-KEYS = [*Topology.model_fields, *Limits.model_fields, *Timeouts.model_fields]
+KEYS = [*Topology.model_fields, *LimitsSection.model_fields, *TimeoutsSection.model_fields]
 OPTIONS = ["use", "kind", "size", "threads", "target", "accept", "lock", "choices", "clients", "min", "x-a", "wsgi"]
 WORDS = [word for axis in REGISTRY for word in words(axis)]
 

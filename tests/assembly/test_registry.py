@@ -17,7 +17,7 @@ from poolctl.assembly.fitting.combination import (
     OWNERSHIPS,
     POOLS,
     SERVICES,
-    Service,
+    Offer,
 )
 from poolctl.assembly.options import form
 from poolctl.assembly.registry import REGISTRY, part_class, words
@@ -50,7 +50,7 @@ def test_the_rules_know_the_same_words() -> None:
 def test_the_rules_know_the_facts_of_the_classes(app: str) -> None:
     found = part_class("app", app)
     protocol = part_class("protocol", found.protocol)
-    assert SERVICES[app] == Service(
+    assert SERVICES[app] == Offer(
         app,
         found.protocol,
         protocol.name,

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from poolctl.assembly.judging.judge import judge
-from poolctl.cli.validate import Form, validate
+from poolctl.cli.validate import ValidateFormat, validate
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic, Invalid
 from poolctl.config.sources import Inputs
@@ -124,9 +124,9 @@ def test_any_bytes(file: Path, data: bytes) -> None:
 
 
 @settings(relaxed, max_examples=40)
-@given(st.sampled_from([*GALLERY, *BROKEN]), st.lists(mutations(), max_size=2), st.sampled_from(Form))
+@given(st.sampled_from([*GALLERY, *BROKEN]), st.lists(mutations(), max_size=2), st.sampled_from(ValidateFormat))
 def test_every_format(
-    file: Path, capsys: pytest.CaptureFixture[str], text: str, changes: list[Mutation], form: Form
+    file: Path, capsys: pytest.CaptureFixture[str], text: str, changes: list[Mutation], form: ValidateFormat
 ) -> None:
     for change in changes:
         text = change(text)
@@ -135,7 +135,7 @@ def test_every_format(
         validate([str(file)], form=form, environment=False)
     out, err = capsys.readouterr()
     assert (left.value.exit_code in (0, 1), err) == (True, "")
-    if form in (Form.JSON, Form.SARIF):
+    if form in (ValidateFormat.JSON, ValidateFormat.SARIF):
         json.loads(out)
 
 

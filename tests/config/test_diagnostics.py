@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from poolctl.config.codes import CODES
-from poolctl.config.diagnostic import Diagnostic, Place, Source, Span
+from poolctl.config.diagnostic import Diagnostic, Place, SourceText, Span
 from poolctl.config.loader import MAX_BYTES
 
 APP = "app: demo\n"
@@ -143,7 +143,7 @@ def test_help(text: str, fix: str, findings) -> None:
 
 
 def test_rendering() -> None:
-    source = Source("shop.yaml", "app: demo\npol: thread\n")
+    source = SourceText("shop.yaml", "app: demo\npol: thread\n")
     found = Diagnostic("PC203", 'unknown key "pol"', Place(source, Span(1, 0, 1, 3)), 'did you mean "pool"?')
     assert found.render() == (
         'error[PC203]: unknown key "pol"\n'
@@ -161,7 +161,7 @@ def test_rendering_shows_both_lines_of_a_duplicate(findings) -> None:
 
 
 def test_rendering_keeps_tabs_and_replaces_control_characters() -> None:
-    source = Source("a\x1b[2Jb", "a:\t\x1b[31mx")
+    source = SourceText("a\x1b[2Jb", "a:\t\x1b[31mx")
     text = Diagnostic("PC204", "no\x1b", Place(source, Span(0, 3, 0, 4))).render()
     assert "\x1b" not in text
     assert text.endswith(" 1 | a:\t\ufffd[31mx\n   |   \t^")

@@ -7,7 +7,7 @@ import pytest
 from poolctl.config.address import parse_address
 from poolctl.config.diagnostic import Unreadable
 from poolctl.config.load import Document, default_name, load
-from poolctl.config.model import AXES, SHORT, Choice, Limits, Timeouts, Topology
+from poolctl.config.model import AXES, SHORT, Choice, LimitsSection, TimeoutsSection, Topology
 
 GALLERY = Path(__file__).parents[2] / "topologies"
 
@@ -28,8 +28,8 @@ def test_the_shortest_file_has_the_defaults(tmp_path: Path) -> None:
     assert found.listen == (parse_address("tcp://127.0.0.1:8000"),)
     assert found.choices() == {"app": Choice("demo", {}, ("app",))}
     assert (found.preload, found.backlog) == (False, 2048)
-    assert found.limits == Limits(connections=10_000, waiting=1_000)
-    assert found.timeouts == Timeouts(head=10.0, idle=60.0, write=30.0, drain=30.0)
+    assert found.limits == LimitsSection(connections=10_000, waiting=1_000)
+    assert found.timeouts == TimeoutsSection(head=10.0, idle=60.0, write=30.0, drain=30.0)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_pool_without_a_kind_has_processes(tmp_path: Path) -> None:
 
 def test_units(tmp_path: Path) -> None:
     found = loaded(tmp_path, "app: demo\ntimeouts: {head: 500ms, idle: 2m, write: 7, drain: 0}")
-    assert found.timeouts == Timeouts(head=0.5, idle=120.0, write=7.0, drain=0.0)
+    assert found.timeouts == TimeoutsSection(head=0.5, idle=120.0, write=7.0, drain=0.0)
 
 
 def test_keys_that_begin_with_x(tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_the_default_name_is_that_of_the_file(path: str, name: str) -> None:
 def test_full_yaml_has_every_key_with_its_default() -> None:
     found = load(str(GALLERY / "full.yaml"))
     assert set(found.tree.value()) == set(Topology.model_fields)
-    assert set(found.tree.value()["limits"]) == set(Limits.model_fields)
-    assert set(found.tree.value()["timeouts"]) == set(Timeouts.model_fields)
+    assert set(found.tree.value()["limits"]) == set(LimitsSection.model_fields)
+    assert set(found.tree.value()["timeouts"]) == set(TimeoutsSection.model_fields)
     plain = Topology(name="full", app=Choice("demo"))
     for key in set(Topology.model_fields) - {"app", *AXES}:
         assert getattr(found.topology, key) == getattr(plain, key), key

@@ -9,18 +9,24 @@ import pytest
 
 from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.registry import part_class, words
-from poolctl.config.access_log import AccessLog
+from poolctl.config.access_log import AccessLogSection
 from poolctl.config.diagnostic import Invalid
-from poolctl.config.forwarded import Forwarded
+from poolctl.config.forwarded import ForwardedSection
 from poolctl.config.listen import Entry
-from poolctl.config.model import AXES, SHORT, Limits, Timeouts, Topology
+from poolctl.config.model import AXES, SHORT, LimitsSection, TimeoutsSection, Topology
 from poolctl.config.other_servers import ANSWERS, INSIDE, KEYS
 from poolctl.config.sources import Inputs
 from poolctl.config.suggestions import suggest_key, suggest_word
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.similar import similar
 
-NESTED = {"limits": Limits, "timeouts": Timeouts, "listen": Entry, "access_log": AccessLog, "forwarded": Forwarded}
+NESTED = {
+    "limits": LimitsSection,
+    "timeouts": TimeoutsSection,
+    "listen": Entry,
+    "access_log": AccessLogSection,
+    "forwarded": ForwardedSection,
+}
 DIFFERENT = (
     "reload reloads log logs mounts server cpu_affinity metrics log_level api map port host time node mode root path"
     " list env proto pull tag cert ssl size cache uploads group_id blog dialog tool cool debug type"
@@ -35,7 +41,7 @@ def test_different_words_are_not_suggested(word: str) -> None:
 
 
 def test_words_with_another_meaning_are_not_suggested() -> None:
-    assert similar("body", list(Limits.model_fields)) is None
+    assert similar("body", list(LimitsSection.model_fields)) is None
     assert similar("name", words("app")) is None
     assert similar("reject", ["dispatch", "refuse"]) is None
 

@@ -11,12 +11,12 @@ from harness.machine import within
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolctl.config.diagnostic import Invalid, Source
+from poolctl.config.diagnostic import Invalid, SourceText
 from poolctl.config.loader import MAX_VALUES, construct, parse
 
 
 def value(text: str) -> Any:
-    node = parse(Source("t", text))
+    node = parse(SourceText("t", text))
     assert node is not None
     return construct(node)
 
@@ -68,7 +68,7 @@ def test_flow_yaml_is_json(data: Any) -> None:
 
 
 def test_an_empty_file_has_no_value() -> None:
-    assert parse(Source("t", "# nothing\n")) is None
+    assert parse(SourceText("t", "# nothing\n")) is None
 
 
 def test_an_alias_bomb_is_refused_at_once() -> None:
@@ -76,14 +76,14 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     text = "l0: &l0 [1, 2]\n" + "\n".join(levels)
     began = time.perf_counter()
     with pytest.raises(Invalid, match=f"more than {MAX_VALUES} values"):
-        parse(Source("t", text))
+        parse(SourceText("t", text))
     assert time.perf_counter() - began < within(1)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 10_000, "\n".join("  " * n + "a:" for n in range(500))])
 def test_depth_is_bounded(text: str) -> None:
     with pytest.raises(Invalid, match="nested more than 64 levels"):
-        parse(Source("t", text))
+        parse(SourceText("t", text))
 
 
 def test_a_harmless_alias_is_accepted() -> None:

@@ -17,9 +17,9 @@ from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.plugins.reference import installed
 from poolctl.assembly.registry import REGISTRY, words
 from poolctl.cli.main import cli
-from poolctl.config.diagnostic import Invalid, Source
+from poolctl.config.diagnostic import Invalid, SourceText
 from poolctl.config.loader import construct, parse
-from poolctl.config.model import Limits, Timeouts, Topology
+from poolctl.config.model import LimitsSection, TimeoutsSection, Topology
 from poolctl.config.sources import Inputs
 from poolctl.description.schema import topology_schema
 
@@ -33,7 +33,7 @@ VALIDATOR = Draft7Validator(SCHEMA)
 
 def value(text: str) -> Any:
     """Return the value that poolctl reads from a text."""
-    node = parse(Source("t", text))
+    node = parse(SourceText("t", text))
     return None if node is None else construct(node)
 
 
@@ -160,7 +160,7 @@ def test_everything_has_a_description() -> None:
     assert missing == []
 
 
-KEYS = [*Topology.model_fields, *Limits.model_fields, *Timeouts.model_fields]
+KEYS = [*Topology.model_fields, *LimitsSection.model_fields, *TimeoutsSection.model_fields]
 OPTIONS = [
     "use",
     "kind",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poolctl.assembly.judging.judge import Judgement, judge
-from poolctl.config.model import Limits, Timeouts, Topology
+from poolctl.config.model import LimitsSection, TimeoutsSection, Topology
 from poolctl.config.sources import Inputs
 from poolctl.description.complete_file import complete_file
 from poolctl.description.settings import Setting, settings
@@ -71,7 +71,7 @@ def test_every_key_is_listed(tmp_path: Path) -> None:
     keys = by_key(settings(judged_file(tmp_path, "app: demo")))
     for name in Topology.model_fields:
         assert any(key == name or key.startswith(f"{name}.") for key in keys), name
-    for group, part in (("limits", Limits), ("timeouts", Timeouts)):
+    for group, part in (("limits", LimitsSection), ("timeouts", TimeoutsSection)):
         assert {key for key in keys if key.startswith(group)} == {f"{group}.{name}" for name in part.model_fields}
 
 

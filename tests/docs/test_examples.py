@@ -17,7 +17,7 @@ from harness.server import ROOT, Serve
 from jsonschema import Draft7Validator
 
 from poolctl.assembly.resolve import read
-from poolctl.config.diagnostic import Source
+from poolctl.config.diagnostic import SourceText
 from poolctl.config.loader import construct, parse
 from poolctl.description.changes import RULES
 from poolctl.description.schema import topology_schema
@@ -88,7 +88,7 @@ def test_topologies_are_valid(block, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", YAML, ids=str)
 def test_topologies_are_right_for_editors(block) -> None:
-    node = parse(Source(block.name, block.text))
+    node = parse(SourceText(block.name, block.text))
     found = construct(node)
     if "app" in found:  # else it is put over one that has an app
         assert list(SCHEMA.iter_errors(found)) == []

@@ -224,7 +224,7 @@ class Kept(Process):
 """
 
 
-def test_plugins_that_ask_the_site_for_its_medium_still_serve(serve: Launch, tmp_path: Path) -> None:
+def test_plugins_that_ask_the_site_for_its_medium_still_serve(serve: Serve, tmp_path: Path) -> None:
     """The form that interface 1 began with: the site has more attributes than ``Site`` names today."""
     (tmp_path / "whole.py").write_text(WHOLE)
     topology = {"app": "demo", "pool": {"kind": "./whole.py:Kept", "size": 2}, "ownership": "./whole.py:Own"}

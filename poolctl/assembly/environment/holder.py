@@ -20,7 +20,7 @@ TITLE = 60  # characters of a command line that are shown
 PROCESSES = 100_000
 
 
-class Holder(NamedTuple):
+class PortHolder(NamedTuple):
     """The process that holds an address.
 
     ``pid`` is 0 for a process of another user, which only root can inspect. ``title`` is its command line, which
@@ -32,7 +32,7 @@ class Holder(NamedTuple):
     user: int
 
 
-def holder_of(address: Address) -> Holder | None:
+def holder_of(address: Address) -> PortHolder | None:
     """The process that listens on an address; None when it cannot be determined."""
     try:
         users = _unix(address.path) if address.scheme == "unix" else _tcp(address)
@@ -42,7 +42,7 @@ def holder_of(address: Address) -> Holder | None:
         return None
     seen = _process(set(users))
     others = [user for user in users.values() if user != os.geteuid()]
-    return seen or (Holder(0, "", others[0]) if others else None)
+    return seen or (PortHolder(0, "", others[0]) if others else None)
 
 
 def _tcp(address: Address) -> dict[str, int]:
@@ -83,7 +83,7 @@ def _unix(path: str) -> dict[str, int]:
     return found
 
 
-def _process(inodes: set[str]) -> Holder | None:
+def _process(inodes: set[str]) -> PortHolder | None:
     """The process that has one of these sockets open; the oldest of several, from which the others inherited it."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     seen = []
@@ -91,7 +91,7 @@ def _process(inodes: set[str]) -> Holder | None:
         with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             folder = f"/proc/{pid}/fd"
             if any(_link(f"{folder}/{fd}") in wanted for fd in os.listdir(folder)):
-                seen.append((_started(pid), Holder(pid, _title(pid), os.stat(f"/proc/{pid}").st_uid)))
+                seen.append((_started(pid), PortHolder(pid, _title(pid), os.stat(f"/proc/{pid}").st_uid)))
     return min(seen)[1] if seen else None
 
 

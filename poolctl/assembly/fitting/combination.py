@@ -31,7 +31,7 @@ MARKS_REQUESTS = {"http": True, "lines": True, "frames": True, "raw": False}
 
 
 @dataclass(frozen=True)
-class Service:
+class Offer:
     """What the rules need to know about the app and its protocol."""
 
     app: str
@@ -50,27 +50,25 @@ class Service:
         """Whether a connection cannot be lent for one request."""
         return self.owns_connection or self.multiplexes or self.asynchronous
 
-    def native(self) -> Service:
+    def native(self) -> Offer:
         """The service of the same app with the app's own protocol."""
         marks = MARKS_REQUESTS.get(self.speaks, self.marks_requests)
         return replace(self, protocol=self.speaks, marks_requests=marks)
 
 
 SERVICES = {
-    "wsgi": Service("wsgi", "http", "http", marks_requests=True, needs="target"),
-    "asgi": Service("asgi", "http", "http", marks_requests=True, asynchronous=True, needs="target"),
-    "demo": Service("demo", "http", "http", marks_requests=True),
-    "cgi": Service("cgi", "http", "http", marks_requests=True, needs="program"),
-    "static": Service("static", "http", "http", marks_requests=True, needs="folder"),
-    "lines": Service("lines", "lines", "lines", marks_requests=True, needs="target"),
-    "frames": Service("frames", "frames", "frames", marks_requests=True, needs="target"),
-    "echo": Service("echo", "raw", "raw", marks_requests=False),
-    "stream": Service("stream", "raw", "raw", marks_requests=False, owns_connection=True, needs="target"),
-    "async-lines": Service("async-lines", "lines", "lines", True, asynchronous=True, lendable=False, needs="target"),
-    "async-frames": Service(
-        "async-frames", "frames", "frames", True, asynchronous=True, lendable=False, needs="target"
-    ),
-    "async-stream": Service(
+    "wsgi": Offer("wsgi", "http", "http", marks_requests=True, needs="target"),
+    "asgi": Offer("asgi", "http", "http", marks_requests=True, asynchronous=True, needs="target"),
+    "demo": Offer("demo", "http", "http", marks_requests=True),
+    "cgi": Offer("cgi", "http", "http", marks_requests=True, needs="program"),
+    "static": Offer("static", "http", "http", marks_requests=True, needs="folder"),
+    "lines": Offer("lines", "lines", "lines", marks_requests=True, needs="target"),
+    "frames": Offer("frames", "frames", "frames", marks_requests=True, needs="target"),
+    "echo": Offer("echo", "raw", "raw", marks_requests=False),
+    "stream": Offer("stream", "raw", "raw", marks_requests=False, owns_connection=True, needs="target"),
+    "async-lines": Offer("async-lines", "lines", "lines", True, asynchronous=True, lendable=False, needs="target"),
+    "async-frames": Offer("async-frames", "frames", "frames", True, asynchronous=True, lendable=False, needs="target"),
+    "async-stream": Offer(
         "async-stream", "raw", "raw", False, owns_connection=True, asynchronous=True, lendable=False, needs="target"
     ),
 }
@@ -84,7 +82,7 @@ class Combination:
     and under a baseline for everything that belongs to a pool.
     """
 
-    service: Service
+    service: Offer
     pool: str = "process"
     size: int | str | None = None
     threads: int | None = None  # in each process

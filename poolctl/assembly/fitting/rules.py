@@ -26,7 +26,7 @@ from poolctl.assembly.fitting.combination import (
     REUSE_PORT,
     SERVICES,
     Combination,
-    Service,
+    Offer,
     complete,
 )
 
@@ -235,7 +235,7 @@ def fits(combination: Combination) -> list[Refusal]:
 
 
 def combinations(
-    services: Iterable[Service] | None = None, threads: int = 2, affinities: Sequence[str] = AFFINITIES
+    services: Iterable[Offer] | None = None, threads: int = 2, affinities: Sequence[str] = AFFINITIES
 ) -> Iterator[Combination]:
     """All combinations of all words, valid or not. ``threads`` is the number for processes with several threads.
 
@@ -295,7 +295,7 @@ def _nearest(combination: Combination, kept: frozenset[str]) -> Combination:
 
 
 @lru_cache(maxsize=64)
-def _allowed(service: Service, threads: int, schemes: tuple[str, ...], asked: str | None) -> tuple[Combination, ...]:
+def _allowed(service: Offer, threads: int, schemes: tuple[str, ...], asked: str | None) -> tuple[Combination, ...]:
     """The valid combinations for a service, whatever the number of workers. ``asked`` is an affinity that needs an
     option, which only the file can give."""
     affinities = (*AFFINITIES, *([asked] if asked else []))
@@ -317,7 +317,7 @@ def _with(candidate: Combination, given: Combination) -> Combination:
     )
 
 
-def _without_pool(combination: Combination, service: Service) -> Combination:
+def _without_pool(combination: Combination, service: Offer) -> Combination:
     return Combination(service, combination.pool, affinity="connection", schemes=combination.schemes)
 
 

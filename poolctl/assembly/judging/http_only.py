@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from poolctl.assembly.fitting.combination import Service
+from poolctl.assembly.fitting.combination import Offer
 from poolctl.config.diagnostic import Diagnostic, Label
 from poolctl.config.tree import Path, Tree
 
@@ -24,7 +24,7 @@ UNENDABLE = {
 
 
 def http_only_findings(
-    tree: Tree, service: Service, pool: str | None, found: Sequence[Diagnostic] = ()
+    tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic] = ()
 ) -> Iterator[Diagnostic]:
     """The findings about ``access_log``, ``forwarded`` and ``timeouts.request``, where there are no others about them.
 
@@ -54,7 +54,7 @@ def is_faulty(tree: Tree, path: Path, found: Sequence[Diagnostic]) -> bool:
     )
 
 
-def _request(tree: Tree, service: Service, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+def _request(tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
     """The findings about ``timeouts.request``."""
     path = ("timeouts", "request")
     if not _set(tree, path, found):

@@ -25,7 +25,7 @@ from poolctl.assembly.fitting.combination import (
     POOLS,
     SERVICES,
     Combination,
-    Service,
+    Offer,
     complete,
 )
 from poolctl.assembly.fitting.rules import fits
@@ -294,7 +294,7 @@ class Judgement:
         plugin = self.plugins.get(axis)
         return str(plugin.description.facts["like"]) if plugin else self.choices[axis].name
 
-    def _service(self) -> Service:
+    def _service(self) -> Offer:
         app = self.choices["app"]
         chosen = self.choices.get("protocol") if "protocol" in self._understood else None
         service = service_of(self.plugins["app"]) if "app" in self.plugins else SERVICES[app.name]
@@ -350,11 +350,11 @@ def _entries(tree: Tree) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def service_of(plugin: Plugin) -> Service:
+def service_of(plugin: Plugin) -> Offer:
     """What the rules need to know about an app that is a plugin."""
     description, facts = plugin.description, plugin.description.facts
     speaks = str(facts["protocol"])
-    return Service(
+    return Offer(
         plugin.name,
         speaks,
         speaks,

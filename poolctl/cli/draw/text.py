@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from poolctl.cli.output import terminal_width, wrap_text
-from poolctl.description.diagram import Box, Choice, Diagram
+from poolctl.description.diagram import Box, Diagram, DiagramChoice
 
 MAX_COLUMNS = 100  # in pipes and files too
 TREE = {"│": "|", "├": "|", "└": "`", "─": "-"}  # with the substitutes for encodings that lack the character
@@ -62,7 +62,7 @@ def _box(box: Box, lead: str, below: str, width: int) -> Iterator[str]:
         yield from _box(inner, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "), width)
 
 
-def _choice(choice: Choice, width: int) -> Iterator[str]:
+def _choice(choice: DiagramChoice, width: int) -> Iterator[str]:
     axis, word, origin, gives, costs, options = choice
     yield from _item("  ", f"{axis}: {word}  ({origin})", width)
     for option in options:

@@ -11,7 +11,7 @@ from poolctl.config.diagnostic import Diagnostic, number_of
 Format = Literal["human", "concise", "json", "github", "sarif"]
 
 
-class Report(NamedTuple):
+class FindingsReport(NamedTuple):
     """The findings of one topology, and the description of a valid one. ``strict``: warnings count as errors."""
 
     file: str
@@ -27,7 +27,7 @@ class Report(NamedTuple):
         return sum(finding.severity == severity for finding in self.findings)
 
 
-Show = Callable[[Sequence[Report]], None]
+Show = Callable[[Sequence[FindingsReport]], None]
 
 
 def show(form: Format) -> Show:
@@ -36,7 +36,7 @@ def show(form: Format) -> Show:
     return found
 
 
-def counted(reports: Sequence[Report]) -> str:
+def counted(reports: Sequence[FindingsReport]) -> str:
     """Return the number of findings of each severity, in words; empty without findings."""
     counts = {severity: sum(report.count(severity) for report in reports) for severity in ("error", "warning", "note")}
     return ", ".join(number_of(count, severity) for severity, count in counts.items() if count)

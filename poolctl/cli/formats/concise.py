@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolctl.cli.formats import Report
+from poolctl.cli.formats import FindingsReport
 from poolctl.cli.output import echo
 
 
-def show(reports: Sequence[Report]) -> None:
+def show(reports: Sequence[FindingsReport]) -> None:
     """Print one line per finding; nothing for a topology without findings."""
     for report in reports:
         for finding in report.findings:

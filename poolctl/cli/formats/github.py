@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolctl.cli.formats import Report
+from poolctl.cli.formats import FindingsReport
 from poolctl.cli.output import echo
 from poolctl.config.diagnostic import Diagnostic, number_of
 
@@ -16,7 +16,7 @@ SHOWN = 10
 COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
-def show(reports: Sequence[Report]) -> None:
+def show(reports: Sequence[FindingsReport]) -> None:
     """Print the annotations, errors first."""
     found = [finding for report in reports for finding in report.findings]
     for severity, command in COMMANDS.items():

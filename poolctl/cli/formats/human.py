@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import TextIO
 
-from poolctl.cli.formats import Report, counted
+from poolctl.cli.formats import FindingsReport, counted
 from poolctl.cli.output import echo, terminal_width
 from poolctl.config.diagnostic import Diagnostic, printable
 from poolctl.config.human import Page, lines, plain
@@ -25,7 +25,7 @@ STYLES = {
 MARKS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def show(reports: Sequence[Report]) -> None:
+def show(reports: Sequence[FindingsReport]) -> None:
     """Print each report, and a total when there are several."""
     for number, report in enumerate(reports):
         if number:
@@ -39,7 +39,7 @@ def show(reports: Sequence[Report]) -> None:
         echo(f"\n{len(reports)} files: {counted(reports) or 'all valid'}")
 
 
-def verdict(report: Report) -> str:
+def verdict(report: FindingsReport) -> str:
     """Return the verdict on a report, to follow the name of the file."""
     found = counted([report])
     if report.count("error"):

@@ -11,14 +11,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from poolctl.cli.formats import Report
+from poolctl.cli.formats import FindingsReport
 from poolctl.cli.output import echo
 from poolctl.config.diagnostic import Diagnostic, Place
 
 FORMAT_VERSION = "1.0"
 
 
-def show(reports: Sequence[Report]) -> None:
+def show(reports: Sequence[FindingsReport]) -> None:
     """Print one object for all reports."""
     errors = sum(report.count("error") for report in reports)
     echo(

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from poolctl import __version__
-from poolctl.cli.formats import Report
+from poolctl.cli.formats import FindingsReport
 from poolctl.cli.output import echo
 from poolctl.config.codes import CODES
 from poolctl.config.diagnostic import Diagnostic, Place
@@ -17,7 +17,7 @@ from poolctl.config.diagnostic import Diagnostic, Place
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
-def show(reports: Sequence[Report]) -> None:
+def show(reports: Sequence[FindingsReport]) -> None:
     """Print one run with all reports."""
     found = [finding for report in reports for finding in report.findings]
     codes = sorted({finding.code for finding in found})

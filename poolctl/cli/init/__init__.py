@@ -59,7 +59,7 @@ def init(
         "thread_safe": thread_safe,
         "preload": preload,
     }
-    from poolctl.cli.init.session import Session  # not needed for --help
+    from poolctl.cli.init.session import InitSession  # not needed for --help
 
-    session = Session(output, force=force, name=name, given={k: v for k, v in given.items() if v is not None})
+    session = InitSession(output, force=force, name=name, given={k: v for k, v in given.items() if v is not None})
     raise typer.Exit(session.run(defaults=yes))

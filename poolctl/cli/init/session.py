@@ -30,7 +30,7 @@ from poolctl.proposal.scan import ScanResult, scan
 WRITTEN, NO_ANSWER, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-class Session:
+class InitSession:
     """One run, with the options of the command line."""
 
     def __init__(self, output: str, *, force: bool, name: str, given: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import typer
 from poolctl.cli.output import echo
 
 
-class Form(StrEnum):
+class ListFormat(StrEnum):
     """The values of --format."""
 
     TEXT = "text"
@@ -18,7 +18,7 @@ class Form(StrEnum):
 
 
 def list_plugins(
-    form: Annotated[Form, typer.Option("--format", help="Output for people, or for programs.")] = Form.TEXT,
+    form: Annotated[ListFormat, typer.Option("--format", help="Output for people, or for programs.")] = ListFormat.TEXT,
 ) -> None:
     """List the parts that topologies can name: the built-in ones, and those of installed plugins.
 
@@ -34,7 +34,7 @@ def list_plugins(
     for axis in REGISTRY:
         rows += [(axis, word, f"poolctl {__version__}") for word in words(axis)]
         rows += [(axis, each.text, each.distribution) for each in (references(axis) if axis in AXES else [])]
-    if form is Form.JSON:
+    if form is ListFormat.JSON:
         found = [dict(zip(("axis", "name", "distribution"), row, strict=True)) for row in rows]
         echo(json.dumps(found, indent=2), wrap=False)
         return

@@ -23,7 +23,7 @@ MAX_NAME = 60  # characters
 WRONG_USE = 2
 
 
-class Kind(StrEnum):
+class PluginKind(StrEnum):
     """The values of --kind: the axes that a plugin can be for."""
 
     DISPATCH = "dispatch"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name for topologies, for instance first-free.")],
-    kind: Annotated[Kind, typer.Option(help="The axis that the plugin is for.")] = Kind.DISPATCH,
+    kind: Annotated[PluginKind, typer.Option(help="The axis that the plugin is for.")] = PluginKind.DISPATCH,
     package: Annotated[
         bool, typer.Option("--package", help="Write an installable folder with pyproject.toml and entry point.")
     ] = False,

@@ -45,7 +45,7 @@ def compile_line(text: str, *, known: bool = True) -> Line:
     escape = in_json if json else in_text
     names: dict[str, Any] = {
         "getpid": getpid,
-        "clock": _Clock(datetime.isoformat if json else _common),
+        "clock": _LogDate(datetime.isoformat if json else _common),
         "escape": escape,
         "header_fields": _HeaderFields(headers, escape, "null" if json else "-"),
     }
@@ -61,7 +61,7 @@ def _common(moment: datetime) -> str:
     return f"{moment:%d}/{_MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
 
 
-class _Clock:
+class _LogDate:
     """The time of this second, local with its offset. Threads may make it twice, never wrong.
 
     ``until``: the monotonic time in nanoseconds at which the second ends, so that who has that time at hand needs no

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from poolctl.runtime.affinity.session import Name, Session, bounded, headers_of
+from poolctl.runtime.affinity.session import Name, SessionAffinity, bounded, headers_of
 from poolctl.runtime.task import Task
 
 
 @dataclass
-class Cookie(Session):
+class Cookie(SessionAffinity):
     """Requests with the same value of a cookie (RFC 6265) meet the same worker, the one that set it, if one did."""
 
     name: Annotated[Name, Field(description="of the cookie, for instance sessionid")]

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from poolctl.runtime.affinity.session import Name, Session, bounded, headers_of
+from poolctl.runtime.affinity.session import Name, SessionAffinity, bounded, headers_of
 from poolctl.runtime.task import Task
 
 
 @dataclass
-class Header(Session):
+class Header(SessionAffinity):
     """Requests with the same value of a header meet the same worker, the one that gave it to the client, if one did."""
 
     name: Annotated[Name, Field(description="of the header, for instance Mcp-Session-Id")]

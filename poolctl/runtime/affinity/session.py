@@ -42,7 +42,7 @@ Name = Annotated[
 
 
 @dataclass
-class Session(Affinity):
+class SessionAffinity(Affinity):
     """By a name that client and worker know."""
 
     inspects: ClassVar[bool] = True

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HANDSHAKE = 2  # milliseconds: the longest that a TCP handshake takes on one machine or in one local network
 
 
-class Address(Protocol):
+class BoundAddress(Protocol):
     """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number.
 
     ``mode``, ``owner`` and ``group`` are those of a unix socket's file; None or empty: as they come.
@@ -137,7 +137,7 @@ def _client_waits(sock: socket.socket, milliseconds: int = 0) -> bool:
     return any(not event & POLLHUP for _, event in poller.poll(milliseconds))
 
 
-def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -> socket.socket:
+def open_listener(address: BoundAddress, backlog: int, *, reuse_port: bool = False) -> socket.socket:
     """A listening socket. Raises PoolctlError with the reason and a fix when that is not possible."""
     try:
         if address.scheme == "fd":
@@ -155,7 +155,7 @@ def open_listener(address: Address, backlog: int, *, reuse_port: bool = False) -
         raise PoolctlError(f"cannot listen on {address}: {reason}. {_fix(address, error)}") from error
 
 
-def _fix(address: Address, error: Exception) -> str:
+def _fix(address: BoundAddress, error: Exception) -> str:
     if isinstance(error, FileExistsError):
         return "That file is not a socket and was left alone; move it, or choose another path."
     if isinstance(error, PermissionError) and address.scheme == "unix" and (address.owner or address.group):
@@ -179,7 +179,7 @@ def _listening(sock: socket.socket, backlog: int) -> socket.socket:
     return sock
 
 
-def _open_unix(address: Address, backlog: int) -> socket.socket:
+def _open_unix(address: BoundAddress, backlog: int) -> socket.socket:
     """A listening unix socket. Replaces a socket file that a dead server left behind, but never one that a process
     still holds, nor a file of another kind.
 
@@ -220,7 +220,9 @@ def _bind(sock: socket.socket, path: str, mode: int | None) -> None:
         os.umask(before)
 
 
-def open_group(address: Address, backlog: int, size: int, program: Sequence[bpf.Instruction]) -> list[socket.socket]:
+def open_group(
+    address: BoundAddress, backlog: int, size: int, program: Sequence[bpf.Instruction]
+) -> list[socket.socket]:
     """A socket for each of ``size`` workers on the same address (SO_REUSEPORT). ``program`` chooses among them; empty:
     the kernel does, by its hash.
 

@@ -25,7 +25,7 @@ SHORT = {
 }
 
 
-class Identity(NamedTuple):
+class CertificateFiles(NamedTuple):
     """A certificate chain and its key, files in PEM. An empty ``key``: it is in the same file."""
 
     certificate: str
@@ -34,8 +34,8 @@ class Identity(NamedTuple):
 
 
 def server_context(
-    identity: Identity,
-    names: Mapping[str, Identity],
+    identity: CertificateFiles,
+    names: Mapping[str, CertificateFiles],
     *,
     minimum: str = "1.2",
     ciphers: str = "",
@@ -67,7 +67,7 @@ def server_context(
     return context
 
 
-def _context(identity: Identity, minimum: str, ciphers: str, name: str = "") -> ssl.SSLContext:
+def _context(identity: CertificateFiles, minimum: str, ciphers: str, name: str = "") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = VERSIONS[minimum]
     # Requests mark their own end, so a client that leaves without close_notify truncates nothing.

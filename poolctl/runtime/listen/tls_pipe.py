@@ -36,7 +36,7 @@ log = logging.getLogger("poolctl")
 READ = 65536  # bytes read at once, and kept in each direction
 
 
-class Phase(Enum):
+class TlsPhase(Enum):
     """Where a client's TLS stands: in words, and whether the client and the app are still read from."""
 
     HANDSHAKE = "the client shakes hands", True, False
@@ -56,8 +56,8 @@ class Phase(Enum):
         return phase
 
 
-HANDSHAKE, OPEN, CLIENT_ENDED, APP_ENDED, CLOSED = Phase
-TRANSITIONS: Mapping[Phase, frozenset[Phase]] = MappingProxyType(
+HANDSHAKE, OPEN, CLIENT_ENDED, APP_ENDED, CLOSED = TlsPhase
+TRANSITIONS: Mapping[TlsPhase, frozenset[TlsPhase]] = MappingProxyType(
     {
         HANDSHAKE: frozenset({OPEN, CLOSED}),
         OPEN: frozenset({CLIENT_ENDED, APP_ENDED, CLOSED}),
@@ -86,7 +86,7 @@ class TlsPipe:
         self._to_client = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._from_client, self._to_client, server_side=True)
 
-    def enter(self, phase: Phase) -> None:
+    def enter(self, phase: TlsPhase) -> None:
         """Go on to another phase. Raises RuntimeError when ``TRANSITIONS`` does not have it."""
         if phase not in TRANSITIONS[self.phase]:
             raise RuntimeError(f"TLS cannot go from {self.phase.name} to {phase.name}")

@@ -61,7 +61,7 @@ class Registrations(Generic[S]):
     def descriptors(self) -> set[int]:
         """All that are registered, and those of the poller."""
         held = own_descriptors(self.poller).union(self.handlers)
-        more = [each for each in list(self.handlers.values()) if isinstance(each, forked.Holder)]
+        more = [each for each in list(self.handlers.values()) if isinstance(each, forked.DescriptorHolder)]
         return held.union(*(each.descriptors() for each in more))
 
     def add(self, handler: Handler[S]) -> None:

@@ -58,7 +58,7 @@ class ProcessPerConnection(PerConnection):
                 os._exit(finish(status, life.drain))
         close(writer)
         close(fd)
-        return Child(loop, reader, pid)
+        return ServingChild(loop, reader, pid)
 
 
 def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> None:
@@ -72,7 +72,7 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
     single_loop(site, life).serve_only(fd, peer, passing_service(site), door)
 
 
-class Child(Served):
+class ServingChild(Served):
     """The process of one client. Its end of the pipe is closed when it ends, in whatever way."""
 
     def __init__(self, loop: Loop[Service], fd: int, pid: int) -> None:

@@ -52,7 +52,7 @@ class Outcome(Enum):
     TOO_LATE = 504  # it was cancelled: timeouts.request is over
 
 
-class Entries(Interface):
+class LogEntries(Interface):
     """The access log, as a service uses it."""
 
     @property
@@ -92,7 +92,7 @@ class Service:
         protocol: Protocol,
         row: memoryview,
         context: Context | None = None,
-        entries: Entries | None = None,
+        entries: LogEntries | None = None,
         watching: Sequence[Observer | None] = (),
     ) -> None:
         self.app = app

@@ -29,7 +29,7 @@ log = logging.getLogger("poolctl")
 UNAVAILABLE = 503  # for a request whose app was told that the server stops, and has left without a word
 
 
-class Host(Protocol):
+class AppHost(Protocol):
     """The event loop of a worker."""
 
     after: Afterwork
@@ -74,7 +74,7 @@ class Shell(Protocol):
         """One of the others raised: the end of this one."""
 
 
-async def attend(exchange: Exchange, shell: Shell, host: Host, service: Service) -> None:
+async def attend(exchange: Exchange, shell: Shell, host: AppHost, service: Service) -> None:
     """The task of a request, or of a WebSocket."""
     task = shell.task
     try:
@@ -102,7 +102,7 @@ async def attend(exchange: Exchange, shell: Shell, host: Host, service: Service)
         shell.fail(error)
 
 
-def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: Host, service: Service) -> bool:
+def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: AppHost, service: Service) -> bool:
     """Whether the connection may be kept although the app raised: frameworks answer first and raise then, for the
     log."""
     ours, complete = shell.exchange is exchange, exchange.ended
@@ -121,7 +121,7 @@ def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: Host, 
     return False
 
 
-def _is_last_call(error: BaseException, host: Host) -> bool:
+def _is_last_call(error: BaseException, host: AppHost) -> bool:
     """Whether this is the cancellation of what is left when the time to drain is nearly over."""
     return isinstance(error, asyncio.CancelledError) and host.stopping.step == CANCELLED
 
@@ -149,7 +149,7 @@ class MessageShell(Output, Protocol):
         """Until the client has taken what was sent. Raises ClientGone."""
 
 
-async def message(request: Any, shell: MessageShell, host: Host, service: Service) -> bool:
+async def message(request: Any, shell: MessageShell, host: AppHost, service: Service) -> bool:
     """Have the app answer one message; True when the connection may be kept."""
     started = service.begin()
     keep = True
@@ -188,7 +188,7 @@ class ConversationShell(Protocol):
         """One of the others raised: the end of this one."""
 
 
-async def converse(shell: ConversationShell, host: Host, service: Service) -> None:
+async def converse(shell: ConversationShell, host: AppHost, service: Service) -> None:
     """The task of a connection that the app owns until it returns."""
     try:
         try:

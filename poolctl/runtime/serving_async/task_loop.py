@@ -11,11 +11,11 @@ from poolctl.runtime.app.awaited import AppLife
 from poolctl.runtime.loop.source import AnyHandler, Handler
 from poolctl.runtime.serving.connection import ServedLoop
 from poolctl.runtime.serving.service import Service
-from poolctl.runtime.serving_async.boundary import Host
+from poolctl.runtime.serving_async.boundary import AppHost
 from poolctl.runtime.serving_async.task_start import TaskStart
 
 
-class TaskLoop(ServedLoop, Host, Protocol):
+class TaskLoop(ServedLoop, AppHost, Protocol):
     """``lifespan``: how the app started; ``start``: begins a task, in a context of its own."""
 
     events: asyncio.AbstractEventLoop

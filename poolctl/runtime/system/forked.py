@@ -38,7 +38,7 @@ OWN_SIGNALS: set[Callable[..., Any]] = set()  # handlers of poolctl's that a chi
 
 
 @runtime_checkable
-class Holder(Protocol):
+class DescriptorHolder(Protocol):
     """Something that has descriptors, which change."""
 
     def descriptors(self) -> Iterable[int]:
@@ -85,12 +85,12 @@ def release(descriptors: Iterable[int]) -> None:
     _held.fixed.difference_update(descriptors)
 
 
-def register(holder: Holder) -> None:
+def register(holder: DescriptorHolder) -> None:
     """This has descriptors, for as long as it lives."""
     _held.holders.add(holder)
 
 
-def forget(holder: Holder) -> None:
+def forget(holder: DescriptorHolder) -> None:
     """It is about to close them."""
     _held.holders.discard(holder)
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from poolctl.errors import TlsError
-from poolctl.runtime.listen.tls import SUBJECT, Identity, server_context, subject
+from poolctl.runtime.listen.tls import SUBJECT, CertificateFiles, server_context, subject
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def signed(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> P
     return found
 
 
-def identity(folder: Path, certificate: str, key: str = "", password: str = "") -> Identity:
-    return Identity(str(folder / certificate), str(folder / key) if key else "", password)
+def identity(folder: Path, certificate: str, key: str = "", password: str = "") -> CertificateFiles:
+    return CertificateFiles(str(folder / certificate), str(folder / key) if key else "", password)
 
 
 def chosen(context: ssl.SSLContext, authority: trustme.CA, name: str) -> list[Any]:

@@ -20,7 +20,7 @@ from harness.fake_poller import FakeClock, FakePoller
 
 from poolctl.runtime.listen import tls_pipe
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.listen.tls import Identity, server_context
+from poolctl.runtime.listen.tls import CertificateFiles, server_context
 from poolctl.runtime.listen.tls_door import ALERT, TlsDoor
 from poolctl.runtime.listen.tls_pipe import (
     APP_ENDED,
@@ -29,7 +29,7 @@ from poolctl.runtime.listen.tls_pipe import (
     HANDSHAKE,
     OPEN,
     TRANSITIONS,
-    Phase,
+    TlsPhase,
     TlsPipe,
 )
 from poolctl.runtime.listen.tunnel import NEWCOMER, Tunnel
@@ -56,7 +56,7 @@ class Papers:
         server.private_key_pem.write_to_path(key)
         server.cert_chain_pems[0].write_to_path(chain)
         authority.cert_pem.write_to_path(ca)
-        self.server = server_context(Identity(chain, key), {}, authority=ca, required=False)
+        self.server = server_context(CertificateFiles(chain, key), {}, authority=ca, required=False)
         self.client = ssl.create_default_context(cafile=ca)
         self.known = ssl.create_default_context(cafile=ca)
         client.configure_cert(self.known)
@@ -160,7 +160,7 @@ class Rig:
         self.tunnel: Tunnel[None] = self.loop.handlers[self.fd].tunnel  # type: ignore[attr-defined]
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> TlsPhase:
         return self.tunnel.pipe.phase
 
     @property
@@ -317,7 +317,7 @@ def leaves_before_the_answer(rig: Rig) -> None:
     assert not rig.lingers()
 
 
-WALKS: dict[tuple[Phase, Phase], list[Callable[[Rig], None]]] = {
+WALKS: dict[tuple[TlsPhase, TlsPhase], list[Callable[[Rig], None]]] = {
     (HANDSHAKE, OPEN): [shakes_hands],
     (HANDSHAKE, CLOSED): [leaves_in_the_handshake],
     (OPEN, CLIENT_ENDED): [says_farewell, sends_no_more],
@@ -331,7 +331,7 @@ WALKS: dict[tuple[Phase, Phase], list[Callable[[Rig], None]]] = {
 
 def test_every_transition_of_the_table_has_a_walk() -> None:
     assert set(WALKS) == {(before, after) for before, those in TRANSITIONS.items() for after in those}
-    assert set(TRANSITIONS) == set(Phase)
+    assert set(TRANSITIONS) == set(TlsPhase)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
@@ -344,15 +344,15 @@ def test_every_transition_of_the_table_has_a_walk() -> None:
     ],
 )
 def test_a_legal_transition(
-    transition: tuple[Phase, Phase],
+    transition: tuple[TlsPhase, TlsPhase],
     walk: Callable[[Rig], None],
     shared: bool,
     rig: MakeRig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    walked: list[tuple[Phase, Phase]] = []
+    walked: list[tuple[TlsPhase, TlsPhase]] = []
 
-    def enter(pipe: TlsPipe, phase: Phase, enter: Callable[[TlsPipe, Phase], None] = TlsPipe.enter) -> None:
+    def enter(pipe: TlsPipe, phase: TlsPhase, enter: Callable[[TlsPipe, TlsPhase], None] = TlsPipe.enter) -> None:
         walked.append((pipe.phase, phase))
         enter(pipe, phase)
 
@@ -366,10 +366,10 @@ def test_a_legal_transition(
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(before, after) for before in Phase for after in Phase if after not in TRANSITIONS[before]],
+    [(before, after) for before in TlsPhase for after in TlsPhase if after not in TRANSITIONS[before]],
     ids=lambda phase: phase.name,
 )
-def test_an_illegal_transition_raises(before: Phase, after: Phase, tunnel_papers: Papers) -> None:
+def test_an_illegal_transition_raises(before: TlsPhase, after: TlsPhase, tunnel_papers: Papers) -> None:
     pipe = TlsPipe(-1, tunnel_papers.server, 0.0)
     pipe.phase = before
     with pytest.raises(RuntimeError, match=f"from {before.name} to {after.name}"):

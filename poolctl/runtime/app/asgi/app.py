@@ -15,7 +15,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp, Surroundings
 from poolctl.runtime.app.asgi.lifespan import Lifespan
 from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
-from poolctl.runtime.app.asgi.scope import Memo
+from poolctl.runtime.app.asgi.scope import ScopeMemo
 from poolctl.runtime.app.functions.target import load_asgi
 from poolctl.runtime.protocol.http.encode import TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
@@ -34,7 +34,7 @@ START, BODY, END = range(3)  # what the app has to send next
 NOTHING, TO_LEAVE, LEFT = range(3)
 
 
-class Exchange(HttpResponse):
+class HttpExchange(HttpResponse):
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
     __slots__ = ("_application", "_heard", "_read", "_state")
@@ -60,7 +60,7 @@ class Exchange(HttpResponse):
         conversation = request.conversation
         memo = conversation.memo
         if memo is None:
-            memo = conversation.memo = Memo(conversation.peer, conversation.scheme)
+            memo = conversation.memo = ScopeMemo(conversation.peer, conversation.scheme)
         scope = memo.scope(request, self.out.loop.lifespan.state)
         called: Awaitable[None] = self._application(scope, self.receive, self.send)
         return called
@@ -212,9 +212,9 @@ class Asgi(ExchangeApp):
         """Raises TypeError: this app is awaited."""
         raise TypeError("an ASGI app is asynchronous; await answer")
 
-    def exchange(self, request: HttpRequest, connection: AsgiOutput) -> Exchange:
+    def exchange(self, request: HttpRequest, connection: AsgiOutput) -> HttpExchange:
         """What answers one request: await ``call``, then ask ``conclude``."""
-        return Exchange(request, connection, self._application)
+        return HttpExchange(request, connection, self._application)
 
     def websocket(self, conversation: WebSocketConversation, connection: WebSocketOutput) -> WebSocketExchange:
         """What talks through one WebSocket: await ``call``, then ``conclude``, or say that it ``failed``."""

@@ -19,7 +19,7 @@ TLS = {
 VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
-class Memo:
+class ScopeMemo:
     """What is kept for the length of a connection; saves lowering the names of headers that come again.
 
     The protocol gives the same list for the same headers as before, and the same target for the same target.

@@ -7,7 +7,7 @@ from typing import Any
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.asgi.output import WebSocketOutput
-from poolctl.runtime.app.asgi.scope import Memo
+from poolctl.runtime.app.asgi.scope import ScopeMemo
 from poolctl.runtime.protocol.http.encode import encode_raw, status_text
 from poolctl.runtime.protocol.http.response import HttpResponse
 from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation
@@ -40,7 +40,7 @@ class WebSocketExchange:
 
     def _scope(self) -> dict[str, Any]:
         request = self._conversation.request
-        scope = Memo(request.conversation.peer, request.conversation.scheme).scope(
+        scope = ScopeMemo(request.conversation.peer, request.conversation.scheme).scope(
             request, self._connection.loop.lifespan.state
         )
         del scope["method"]

@@ -15,9 +15,9 @@ from pydantic import Field
 from poolctl.errors import AppError, ClientGone
 from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.cgi.environ import base, request_variables, variables, without_credentials
-from poolctl.runtime.app.cgi.output import Malformed, OutputHead
-from poolctl.runtime.app.cgi.place import NOT_FOUND, Place, in_folder, understood
-from poolctl.runtime.app.cgi.program import Overdue, Program
+from poolctl.runtime.app.cgi.output import MalformedOutput, OutputHead
+from poolctl.runtime.app.cgi.place import NOT_FOUND, ScriptPlace, in_folder, understood
+from poolctl.runtime.app.cgi.program import Program, ProgramTimeout
 from poolctl.runtime.app.cgi.warden import Warden
 from poolctl.runtime.buffers.temporary import temporary_file
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
@@ -81,16 +81,16 @@ class Cgi(App):
             if body is not EMPTY:
                 body.close()
 
-    def _place(self, target: bytes) -> Place | int:
+    def _place(self, target: bytes) -> ScriptPlace | int:
         raw = target.partition(b"?")[0]
         if raw[:1] != b"/":  # in absolute form
             raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
         path = unquote_to_bytes(raw)
         if not understood(raw, path):
             return NOT_FOUND
-        return Place(self._path, b"", path) if self._folder is None else in_folder(self._folder, path)
+        return ScriptPlace(self._path, b"", path) if self._folder is None else in_folder(self._folder, path)
 
-    def _run(self, place: Place, request: HttpRequest, answer: _Answer) -> bytes | None:  # noqa: C901  # a program may end in as many ways
+    def _run(self, place: ScriptPlace, request: HttpRequest, answer: _Answer) -> bytes | None:  # noqa: C901  # a program may end in as many ways
         """Answer with the program's output; the target of a local redirect, if that is what it wants."""
         made = request_variables(request, self._surroundings)
         if not self.credentials:
@@ -111,10 +111,10 @@ class Cgi(App):
                 if not head.status:
                     head.ended()
                 answer.finish()
-        except Overdue:
+        except ProgramTimeout:
             log.error("%s: ended, for it took longer than %g s", name, self.timeout)
             answer.fail(HTTPStatus.GATEWAY_TIMEOUT)
-        except Malformed as error:
+        except MalformedOutput as error:
             log.error("%s: its output is no CGI response: %s", name, error)
             answer.fail(HTTPStatus.BAD_GATEWAY)
         except ClientGone:

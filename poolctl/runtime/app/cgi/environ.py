@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 
 from poolctl.runtime.app import Surroundings
-from poolctl.runtime.app.cgi.place import Place
-from poolctl.runtime.app.wsgi.environ import Memo
+from poolctl.runtime.app.cgi.place import ScriptPlace
+from poolctl.runtime.app.wsgi.environ import EnvironMemo
 from poolctl.runtime.protocol.http.request import HttpRequest
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -23,7 +23,7 @@ def request_variables(request: HttpRequest, surroundings: Surroundings) -> dict[
     The header Proxy is no HTTP_PROXY (CVE-2016-5385), and names with an underscore are dropped.
     """
     conversation = request.conversation
-    filled = Memo(conversation.peer, surroundings, conversation.scheme).environ(request)
+    filled = EnvironMemo(conversation.peer, surroundings, conversation.scheme).environ(request)
     found = {name: value for name, value in filled.items() if isinstance(value, str) and name[:5] != "wsgi."}
     found["REQUEST_URI"] = found.pop("RAW_URI")
     found["GATEWAY_INTERFACE"] = "CGI/1.1"
@@ -44,7 +44,11 @@ def base(environment: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def variables(
-    own: Mapping[bytes, bytes], environment: Mapping[str, str], made: Mapping[str, str], place: Place, documents: bytes
+    own: Mapping[bytes, bytes],
+    environment: Mapping[str, str],
+    made: Mapping[str, str],
+    place: ScriptPlace,
+    documents: bytes,
 ) -> dict[bytes, bytes]:
     """The whole environment. ``own`` is ``base(environment)``, ``made`` are the request's; ``environment``, the
     option, wins over all. ``documents``: where PATH_INFO is translated to, or empty."""

@@ -13,7 +13,7 @@ _LOCAL = re.compile(r"/(?!/)[!-\"$-~]*")  # a local-pathquery: no authority, no 
 _CGI_FIELDS = frozenset(("content-type", "location", "status"))
 
 
-class Malformed(ValueError):
+class MalformedOutput(ValueError):
     """The program's output is no CGI response; the text says why."""
 
 
@@ -41,10 +41,10 @@ class OutputHead:
         searched = max(len(self._held) - 2, 0)
         self._held += data
         if self._held[:1] == b"\n" or self._held[:2] == b"\r\n":
-            raise Malformed("it begins with an empty line: there are no headers")
+            raise MalformedOutput("it begins with an empty line: there are no headers")
         found = _END.search(self._held, searched)
         if (found.end() if found else len(self._held)) > self._limit:
-            raise Malformed(f"its headers are longer than {self._limit} bytes")
+            raise MalformedOutput(f"its headers are longer than {self._limit} bytes")
         if found is None:
             return False
         self.rest = bytes(self._held[found.end() :])
@@ -55,21 +55,21 @@ class OutputHead:
     def ended(self) -> None:
         """The output ended before the head was complete. Raises Malformed."""
         size = len(self._held)
-        raise Malformed(
+        raise MalformedOutput(
             f"it ended after {size} bytes, before the empty line that ends headers" if size else "it is empty"
         )
 
     def _read(self, block: bytes) -> None:
         lines = block.split(b"\n")
         if len(lines) > self._count:
-            raise Malformed(f"it has {len(lines)} headers, more than {self._count}")
+            raise MalformedOutput(f"it has {len(lines)} headers, more than {self._count}")
         fields: dict[str, str] = {}
         for line in lines:
             name, value = _field(line)
             lowered = name.lower()
             if lowered in _CGI_FIELDS:
                 if lowered in fields:
-                    raise Malformed(f"it has two {name} headers")
+                    raise MalformedOutput(f"it has two {name} headers")
                 fields[lowered] = value
             if lowered != "status" and lowered not in HOP_BY_HOP and (value or lowered not in _CGI_FIELDS):
                 self.headers.append((name, value))
@@ -78,7 +78,7 @@ class OutputHead:
     def _judge(self, fields: dict[str, str]) -> None:
         """Which of the four responses it is (6.2)."""
         if not fields:
-            raise Malformed("it has neither Content-Type nor Location nor Status")
+            raise MalformedOutput("it has neither Content-Type nor Location nor Status")
         location = fields.get("location", "")
         if "status" in fields:
             self.status = _status(fields["status"])
@@ -100,7 +100,7 @@ def _field(line: bytes) -> tuple[str, str]:
         if field[0].lower() not in HOP_BY_HOP:
             encode_header(field)
     except ValueError as error:
-        raise Malformed(f"the line {line[:80].decode('latin-1')!r} is no header: {error}") from None
+        raise MalformedOutput(f"the line {line[:80].decode('latin-1')!r} is no header: {error}") from None
     return field
 
 
@@ -110,5 +110,5 @@ def _status(value: str) -> str:
         status = f"{code} {phrase.strip()}" if space else status_text(int(code)) if code.isdigit() else code
         status_line(status)
     except ValueError as error:
-        raise Malformed(str(error)) from None
+        raise MalformedOutput(str(error)) from None
     return status

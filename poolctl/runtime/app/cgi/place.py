@@ -9,7 +9,7 @@ from typing import NamedTuple
 NOT_FOUND, FORBIDDEN = 404, 403
 
 
-class Place(NamedTuple):
+class ScriptPlace(NamedTuple):
     """A program and the two parts of the path (RFC 3875, 4.1.5 and 4.1.13), decoded."""
 
     program: bytes  # absolute path of the file
@@ -27,7 +27,7 @@ def understood(raw: bytes, path: bytes) -> bool:
     return not any(segment in (b".", b"..") for segment in path.split(b"/"))
 
 
-def in_folder(folder: bytes, path: bytes) -> Place | int:
+def in_folder(folder: bytes, path: bytes) -> ScriptPlace | int:
     """The program that the first segments of an understood path name below ``folder``, a real path; or the status.
 
     A link may point to anything inside the folder. What is reached through one that leads out of it is not found.
@@ -49,5 +49,5 @@ def in_folder(folder: bytes, path: bytes) -> Place | int:
         if not os.access(file, os.X_OK):
             return FORBIDDEN
         name = b"/" + b"/".join(segments[:number])
-        return Place(file, name, path[len(name) :])
+        return ScriptPlace(file, name, path[len(name) :])
     return NOT_FOUND

@@ -29,7 +29,7 @@ LONGEST = 4096  # bytes of such a line
 GRACE = 2.0  # seconds that a program has to end by itself, after its output's end and after SIGTERM
 
 
-class Overdue(Exception):
+class ProgramTimeout(Exception):
     """The program took longer than it may."""
 
 
@@ -85,7 +85,7 @@ class Program:
             left = self._until - monotonic()
             events = poll.poll(max(left, 0) * 1000)
             if left <= 0:
-                raise Overdue
+                raise ProgramTimeout
             for fd, _ in events:
                 if fd == client:
                     raise ClientGone("the client left while a program ran for it")

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_wsgi
-from poolctl.runtime.app.wsgi.environ import Memo
+from poolctl.runtime.app.wsgi.environ import EnvironMemo
 from poolctl.runtime.app.wsgi.file import FileWrapper, regular
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import HttpResponse
@@ -72,7 +72,7 @@ class WsgiApp(App):
         conversation = request.conversation
         memo = conversation.memo
         if memo is None:
-            memo = conversation.memo = Memo(conversation.peer, self._surroundings, conversation.scheme)
+            memo = conversation.memo = EnvironMemo(conversation.peer, self._surroundings, conversation.scheme)
         environ = memo.environ(request)
         call = _Call(request, out)
         try:

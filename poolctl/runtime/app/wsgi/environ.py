@@ -82,7 +82,7 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
     return filled
 
 
-class Memo:
+class EnvironMemo:
     """What is kept for the length of a connection; saves decoding headers and targets that come again.
 
     The protocol gives the same list for the same headers as before, and the same target for the same target.

@@ -144,7 +144,7 @@ def _text(value: str, what: str) -> str:
     return value
 
 
-class _Clock:
+class _HttpDate:
     """The Server and Date lines of this second. Threads may make them twice, never wrong."""
 
     __slots__ = ("lines", "second")
@@ -160,7 +160,7 @@ class _Clock:
         return lines
 
 
-_clock = _Clock()
+_clock = _HttpDate()
 
 
 def server_and_date() -> bytes:

@@ -33,7 +33,7 @@ _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 
 
-class Malformed(Exception):
+class MalformedForwarded(Exception):
     """What a proxy says is not of the form it should have."""
 
 
@@ -75,7 +75,7 @@ class Forwarded:
         """Where a request with these headers came from; None when nothing is said or none of it can be believed."""
         try:
             client, scheme, host = self._walk(self._hops(headers), conversation.peer)
-        except Malformed:
+        except MalformedForwarded:
             return None
         peer = conversation.peer
         if not (client or scheme or host):
@@ -100,13 +100,13 @@ class Forwarded:
             if not self.trusts(here):
                 break
             if number == HOPS:
-                raise Malformed
+                raise MalformedForwarded
             believed = hop
             if not hop.client:
                 break
             here, _ = node(hop.client)
         if believed.scheme not in ("", *PORTS) or (believed.host and not _HOST.fullmatch(believed.host)):
-            raise Malformed
+            raise MalformedForwarded
         return believed
 
 
@@ -118,11 +118,11 @@ def node(text: str) -> tuple[str, str]:
     bare = text.count(":") > 1 and not text.startswith("[")  # X-Forwarded-For has IPv6 without brackets
     found = _NODE.fullmatch(f"[{text}]" if bare else text)
     if found is None or int(found[3] or 0) > 65535:
-        raise Malformed
+        raise MalformedForwarded
     try:
         return str(ipaddress.ip_address(found[1] or found[2])), found[3] or ""
     except ValueError:
-        raise Malformed from None
+        raise MalformedForwarded from None
 
 
 def _customary(headers: Headers) -> list[Hop]:
@@ -163,7 +163,7 @@ def _elements(text: str) -> Iterator[Hop]:
     while True:
         found = _PAIR.match(text, position)
         if found is None or found[1].lower() in pairs:
-            raise Malformed
+            raise MalformedForwarded
         value = found[2]
         pairs[found[1].lower()] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
         position = found.end()
@@ -176,7 +176,7 @@ def _elements(text: str) -> Iterator[Hop]:
         if not separator:
             return
         if separator != ",":
-            raise Malformed
+            raise MalformedForwarded
 
 
 class Origins:

@@ -30,7 +30,7 @@ from h2.settings import SettingCodes, Settings
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http2.frames import Frames, FrameTooLongError
+from poolctl.runtime.protocol.http2.frames import FrameTooLongError, FrameWatch
 from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
 
@@ -39,7 +39,7 @@ KNOWN: Final = 2000  # streams that h2 may know of at once; those past STREAMS a
 RESETS: Final = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
 
 
-class Limits(Settings):
+class Http2Settings(Settings):
     """What we tell the client, which may not have read it yet: h2 would end the connection for one stream too many, and
     it is the stream that is to be refused (RFC 9113, 5.1.2)."""
 
@@ -68,7 +68,7 @@ class Http2Conversation(Conversation):
         self.framed = 0  # bytes of responses that went out since ``stands_still`` was asked
         self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
-        self.h2.local_settings = Limits(
+        self.h2.local_settings = Http2Settings(
             client=False,
             initial_values={
                 SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
@@ -78,7 +78,7 @@ class Http2Conversation(Conversation):
         )
         self.h2.decoder.max_header_list_size = http.head  # also before the client has acknowledged it
         self.h2.initiate_connection()
-        self._frames = Frames(self.h2.max_inbound_frame_size)
+        self._frames = FrameWatch(self.h2.max_inbound_frame_size)
 
     def frames(self) -> bytes:
         """What waits to be sent, and forget it."""

@@ -21,7 +21,7 @@ class FrameTooLongError(Exception):
     """A frame is longer than SETTINGS_MAX_FRAME_SIZE (RFC 9113, 4.2: FRAME_SIZE_ERROR)."""
 
 
-class Frames:
+class FrameWatch:
     """``leaving``: the client has said that it opens no more streams."""
 
     __slots__ = ("_held", "_largest", "_left", "leaving")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolctl.runtime.app import Surroundings
-from poolctl.runtime.app.wsgi.environ import Memo
+from poolctl.runtime.app.wsgi.environ import EnvironMemo
 from poolctl.runtime.protocol.http.head import Found, HeadParser, Recent
 from poolctl.runtime.protocol.http.line import TOKEN
 from poolctl.runtime.protocol.http.protocol import Http
@@ -318,12 +318,12 @@ def test_what_an_app_does_to_its_environ_stays_with_it(data: st.DataObject) -> N
     drawn = data.draw(heads(MEMO_LINES, [*MEMO_HEADERS, BODY]))
     served = [each for each in drawn if HOST in each and each.count(b"Content-Length") < 2]
     drawn = [each + b"hello" if BODY in each else each for each in served]
-    memo = Memo(PEER, HERE)
+    memo = EnvironMemo(PEER, HERE)
     kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for whole, request in zip(drawn, received(drawn), strict=True):
         environ = memo.environ(request)
         (alone,) = received([whole])
-        assert comparable(environ) == comparable(Memo(PEER, HERE).environ(alone))
+        assert comparable(environ) == comparable(EnvironMemo(PEER, HERE).environ(alone))
         mutate(environ, data.draw(mutations))
         kept.append((environ, environ.copy()))
     assert all(environ == then for environ, then in kept)  # nor does a later request reach back
@@ -341,16 +341,16 @@ def test_what_an_app_does_to_its_environ_stays_with_it(data: st.DataObject) -> N
 )
 @pytest.mark.parametrize("again", [1, 2])
 def test_below_another_line_only_the_headers_stay(lines: list[bytes], again: int) -> None:
-    memo = Memo(PEER, HERE)
+    memo = EnvironMemo(PEER, HERE)
     sequence = [line + KEPT for line in lines * again for _ in range(again)]
     for whole, request in zip(sequence, received(sequence), strict=True):
         (alone,) = received([whole])
-        assert comparable(memo.environ(request)) == comparable(Memo(PEER, HERE).environ(alone))
+        assert comparable(memo.environ(request)) == comparable(EnvironMemo(PEER, HERE).environ(alone))
 
 
 def test_an_environ_that_is_cleared_is_whole_the_next_time() -> None:
     head = b"GET /a HTTP/1.1\r\n" + HOST + b"\r\n"
-    memo = Memo(PEER, HERE)
+    memo = EnvironMemo(PEER, HERE)
     first, second = received([head, head])
     environ = memo.environ(first)
     before = comparable(environ.copy())
