@@ -411,7 +411,7 @@ def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve:
     _, server = begin(serve, "hshr-processes", 2)
     before = server.tree()
     server.signal(number)
-    server.wait_for_log(f"{name}: .* not available yet")
+    server.wait_for_log(f"{name} ignored: .* not available yet")
     if name in ("SIGHUP", "SIGUSR2"):  # as those send them who name a program
         for pid in before[1:]:
             os.kill(pid, number)
