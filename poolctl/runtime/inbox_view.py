@@ -1,4 +1,4 @@
-"""An inbox as a strategy sees it: figures that it can read, and nothing that it can do."""
+"""An inbox as a strategy sees it: figures to read, and no operations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ Cells = Sequence[int] | memoryview
 
 
 class InboxView:
-    """The figures of one inbox, read from the scoreboard each time they are asked for.
+    """The figures of one inbox, read from the scoreboard at each access.
 
-    ``index``     its number, the same for as long as the server runs: 0 is the first worker's
-    ``capacity``  tasks that its worker can have in hand at once: its threads, or for an app that is awaited what
-                  ``concurrency`` says
+    ``index``     its number, the same for as long as the server runs; 0 belongs to the first worker
+    ``capacity``  tasks that its worker can have in flight at once: its threads, or ``concurrency`` for an async app
 
     Args:
-        row: the cells that the front counts in (see scoreboard).
-        workers: the cells of each who takes from it.
-        capacity: as above; 0: as many as there are workers.
+        row: the cells in which the front counts (see scoreboard).
+        workers: the cells of each worker thread that takes from the inbox.
+        capacity: as above; 0: the number of ``workers``.
     """
 
     __slots__ = ("_row", "_workers", "capacity", "index")
@@ -38,17 +37,17 @@ class InboxView:
         put(self, "_workers", workers)
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise AttributeError(f"an inbox cannot be changed by who looks at it: {name}")
+        raise AttributeError(f"an inbox view is read-only: {name}")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"an inbox cannot be changed by who looks at it: {name}")
+        raise AttributeError(f"an inbox view is read-only: {name}")
 
     def __repr__(self) -> str:
         return f"<inbox {self.index}, load {self.load}>"
 
     @property
     def load(self) -> int:
-        """Tasks sent to it and not done yet."""
+        """Tasks sent to it and not done."""
         load = self._row[SENT]
         for (
             worker
@@ -58,7 +57,7 @@ class InboxView:
 
     @property
     def waiting(self) -> int:
-        """Tasks sent to it that nobody has taken yet."""
+        """Tasks sent to it that no worker has taken."""
         waiting = self._row[SENT]
         for worker in self._workers:
             waiting -= worker[TAKEN]

@@ -1,5 +1,5 @@
-"""The version of what plugins are written for: the classes that poolctl.plugin exports."""
+"""The version of the plugin interface: the classes that poolctl.plugin exports."""
 
 from __future__ import annotations
 
-INTERFACE = 1  # one that needs another version is refused
+INTERFACE = 1  # a plugin that needs another version is refused

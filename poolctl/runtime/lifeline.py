@@ -1,11 +1,11 @@
-"""A role's link with the mold that forked it: stop is an end of file, and so is the mold's death.
+"""The link of a role with the mold that forked it: an end of file means stop, and follows from the mold's death too.
 
     mold  holds the write end of one pipe for each stage of roles
     role  holds the read end; nothing is ever written, so the only event is the end of file
 
-The loops register the read end in their poller. A worker may be stuck in the user's code when the end comes, with no
-loop that could look, and with the mold dead nobody would end it: so one thread of each role that runs user code waits
-for the end too, and ends the process when the time to drain is over.
+The loops register the read end in their poller. But a worker may be stuck in the user's code when the end comes, so
+that no loop runs, and a dead mold cannot end it. So in each role that runs user code one thread waits for the end of
+file too, and ends the process when the time to drain is over.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ log = logging.getLogger("poolctl")
 
 @dataclass(frozen=True)
 class Life:
-    """What a role is given when it starts."""
+    """What a role gets when it starts."""
 
-    lifeline: int  # descriptor; readable, with the end of file, when it is time to drain and leave
-    drain: float  # seconds from that end to the end of the process, whatever is still in hand
+    lifeline: int  # descriptor; readable, with the end of file, when it is time to drain and exit
+    drain: float  # seconds from that end of file to the end of the process, whatever is still in flight
     ready: Callable[[], None]  # to be called once, when the role can serve
-    stop: int = -1  # descriptor; the same for the beginning of the stop: workers behind a front drain when it has left
+    stop: int = -1  # descriptor; readable when the stop begins: workers behind a front drain after the front has exited
 
     def thread(self, work: Callable[[], None], name: str) -> threads.Started:
-        """Start a thread of the role. If it fails the process ends, and the mold starts another one: a pool must not
-        shrink unseen."""
+        """Start a thread of the role. If it raises, the process exits and the mold starts another one, so that a pool
+        never shrinks unseen. Returns the thread."""
 
         def run() -> None:
             try:
                 work()
             except BaseException:
                 forked.leave()
-                log.exception("a thread of the role failed: its process ends, to be replaced")
+                log.exception("a thread of the role failed: exiting, to be replaced")
                 _exit(1)
 
         return threads.start(run, name, daemon=False)
 
     def enforce(self) -> None:
-        """Leave by force when draining takes too long, even if every loop of this process is stuck. Called before the
-        app is imported, which may be what does not come to an end."""
+        """Exit when draining takes too long, even if every loop of this process is stuck. Called before the app is
+        imported, because the import itself may never end."""
         threads.watch(self._leave_in_time, "lifeline")
 
     def _leave_in_time(self) -> None:
         ended = poll()
         ended.register(self.lifeline, POLLIN)
-        ended.poll()  # not a read: an event loop that watches the pipe makes it non-blocking for all who have it
+        ended.poll()  # not read(): an event loop that watches the pipe makes it non-blocking for every process
         sleep(self.drain)
-        log.warning("still busy %g s after the stop: leaving unfinished work", self.drain)
+        log.warning("still busy %g s after the stop: exiting with unfinished work", self.drain)
         _exit(1)

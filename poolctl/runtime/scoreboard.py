@@ -2,10 +2,10 @@
 
     row of the front | row of inbox 0 | row of inbox 1 | ... | row of worker thread 0 | row of worker thread 1 | ...
 
-Each row is a fixed number of 64-bit cells, and each cell has a single writer: what an inbox was sent is counted by the
-front, everything of a worker by that worker (and by its successor, who starts with squaring what the dead one left).
-Readers read cell by cell; a row as a whole is not a snapshot. Whoever dispatches, reports or supervises reads the same
-cells: there is no second truth.
+Each row is a fixed number of 64-bit cells, and each cell has a single writer: the front counts what was sent to an
+inbox, and a worker counts everything in its own row (its successor first settles what the dead worker left). Readers
+read cell by cell; a row as a whole is not a snapshot. Dispatch, status and supervision all read the same cells: there
+is no second truth.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ SENT: Final = 0  # tasks put into it
 # of a worker thread
 PID: Final = 0
 STATE: Final = 1
-SINCE: Final = 2  # CLOCK_MONOTONIC in ns when the request in hand began; 0: none in hand
-TAKEN: Final = 3  # tasks taken; taken - done are in its hands
-DONE: Final = 4  # tasks finished, well or not
+SINCE: Final = 2  # CLOCK_MONOTONIC in ns when the current request began; 0: there is none
+TAKEN: Final = 3  # tasks taken; taken - done are in flight
+DONE: Final = 4  # tasks finished, with or without success
 REQUESTS: Final = 5  # requests answered
 FAILED: Final = 6  # requests that ended in an exception of the app
-TICKET: Final = 7  # twice the lent connection in hand, plus 1 when a byte of its answer has been sent; 0: none in hand
+TICKET: Final = 7  # twice the ticket of the current request, plus 1 when a byte of its response has been sent; 0: none
 STARTS: Final = 8  # times that this worker was started
 SECONDS: Final = 9  # first of BUCKETS cells: requests by the bit length of their duration in units of 1.024 us
 BUCKETS: Final = 54  # as many as a 64-bit number of nanoseconds can need
-AFTER: Final = 63  # tasks of asynchronous apps whose response is complete and which go on
+AFTER: Final = 63  # tasks of asynchronous apps that go on after their response is complete
 # of the front, beside PID
-CHOOSING: Final = 1  # CLOCK_MONOTONIC in ns since when it is in the code of a plugin; 0: it is not
-FAULTS: Final = 2  # times that the code of a plugin raised, gave no answer or took too long
+CHOOSING: Final = 1  # CLOCK_MONOTONIC in ns when it entered the code of a plugin; 0: it is not in it
+FAULTS: Final = 2  # times that the code of a plugin raised, returned something invalid or took too long
 INBOXES: Final = 3  # rows of inboxes
 WORKERS: Final = 4  # rows of workers
 SLOTS: Final = 5  # rows of one worker
 WAITING: Final = 6  # tasks that wait in the front itself
-ROW: Final = 64  # cells a row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
+ROW: Final = 64  # cells per row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
 STARTING, READY = 0, 1  # values of STATE
 
@@ -45,14 +45,14 @@ class Scoreboard:
     """``inboxes`` + ``workers`` + 1 rows of cells, all zero, shared with every process forked later."""
 
     def __init__(self, inboxes: int, workers: int, memory: mmap.mmap | None = None, slots: int = 1) -> None:
-        """``memory``: of ``size_of`` bytes or more, where somebody else is to read it too; else it is made here.
-        ``slots``: rows of one worker."""
+        """``memory``: at least ``size_of`` bytes, if a process outside the generation reads it too; otherwise it is
+        made here. ``slots``: rows of one worker."""
         self.inboxes = inboxes
         self.workers = workers
         self._memory = memory or mmap.mmap(-1, size_of(inboxes, workers))
         self._cells = memoryview(self._memory).cast("q")
         front = self.front()
-        if not front[WORKERS]:  # else it was made elsewhere, and is only read here
+        if not front[WORKERS]:  # otherwise it was made elsewhere, and is only read here
             front[INBOXES], front[WORKERS], front[SLOTS] = inboxes, workers, slots
 
     def inbox(self, index: int) -> memoryview:
@@ -71,14 +71,14 @@ class Scoreboard:
         return self._row(0)
 
     def enter_front(self) -> memoryview:
-        """A front starts: its row. Faults are counted for the whole generation."""
+        """A front starts. Returns its row. Faults are counted for the whole generation."""
         row = self.front()
         row[PID] = os.getpid()
         row[CHOOSING] = 0
         return row
 
     def enter(self, index: int) -> memoryview:
-        """A worker thread starts: its row, with what a predecessor had in hand counted as done."""
+        """A worker thread starts. Returns its row, with the tasks that a predecessor had in flight counted as done."""
         row = self.worker(index)
         row[PID] = os.getpid()
         row[SINCE] = row[TICKET] = row[AFTER] = 0
@@ -89,12 +89,12 @@ class Scoreboard:
 
 
 def size_of(inboxes: int, workers: int) -> int:
-    """Bytes of a scoreboard."""
+    """Bytes that a scoreboard needs."""
     return (inboxes + workers + 1) * ROW * 8
 
 
 def read(memory: mmap.mmap) -> Scoreboard | None:
-    """The scoreboard that another process keeps in this memory; None when it has not made it yet."""
+    """The scoreboard that another process keeps in this memory; None if it has not made it yet."""
     cells = memoryview(memory).cast("q")
     inboxes, workers, slots = cells[INBOXES], cells[WORKERS], cells[SLOTS]
     cells.release()

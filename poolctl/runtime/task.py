@@ -1,4 +1,4 @@
-"""What travels: the two ends of a connection and the task that dispatch sees."""
+"""The unit of dispatch: a task, and the two ends of its connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INCOMING_CPU = getattr(socket, "SO_INCOMING_CPU", 49)  # the name is new in Pyth
 
 class Peer(NamedTuple):
     """Both ends of one connection, as text. Ports are decimal; a unix socket has its path as host and no port.
-    ``subject``: of the certificate that the client showed (RFC 4514), empty where it showed none."""
+    ``subject`` is that of the client's certificate (RFC 4514), empty if it presented none."""
 
     client_host: str
     client_port: str
@@ -20,11 +20,11 @@ class Peer(NamedTuple):
     subject: str = ""
 
 
-NOBODY = Peer("-", "-", "", "")  # a client that is not known
+NOBODY = Peer("-", "-", "", "")  # an unknown client
 
 
 class Asked(Protocol):
-    """The head of a request, as the front has read it: ``HttpRequest`` is one."""
+    """The head of a request as the front has read it, for instance an ``HttpRequest``."""
 
     method: str
     target: bytes
@@ -32,23 +32,23 @@ class Asked(Protocol):
 
 
 class Task(NamedTuple):
-    """The unit of dispatch, which nobody can change: a new connection, or one ready request on a connection.
+    """The unit of dispatch: a new connection, or one ready request on a connection. Immutable.
 
     ``peer``     both ends of the connection
-    ``arrived``  when the front took it in, in seconds of the monotonic clock
-    ``asked``    the head of the request, where the front has read one: under half-sync/half-reactive with the protocol
-                 http, for whoever ``inspects`` it; otherwise None
+    ``arrived``  when the front accepted it, in seconds of the monotonic clock
+    ``asked``    the head of the request if the front has read one: under half-sync/half-reactive with the protocol
+                 http, for a strategy or an affinity that ``inspects`` it; otherwise None
     """
 
     peer: Peer
     arrived: float = 0.0
     asked: Asked | None = None
-    descriptor: int = -1  # of the connection, where it is a process of its own that gets it; not to be read from
+    descriptor: int = -1  # of the connection, if its worker is another process, else -1; not to be read from
 
     @property
     def cpu(self) -> int:
-        """The CPU on which the connection's last packet came in (SO_INCOMING_CPU, socket(7)); -1 where nobody knows:
-        between threads, behind TLS, for unix sockets, and elsewhere than on Linux."""
+        """The CPU on which the connection's last packet arrived (SO_INCOMING_CPU, socket(7)); -1 if unknown: between
+        threads, behind TLS, for unix sockets, and on systems other than Linux."""
         if self.descriptor < 0:
             return -1
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self.descriptor)
@@ -81,8 +81,8 @@ class Task(NamedTuple):
         return unquote(target.decode("latin-1"), "utf-8", "replace")
 
     def header(self, name: str) -> str | None:
-        """The value of a header, whatever the case of its name; several of one name are joined by ", " (RFC 9110,
-        5.2). None where there is none."""
+        """The value of a header, found without regard to the case of its name; several values are joined by ", "
+        (RFC 9110, 5.2). None if there is none."""
         if self.asked is None:
             return None
         wanted = name.lower().encode("latin-1", "replace")
@@ -90,7 +90,7 @@ class Task(NamedTuple):
         return b", ".join(found).decode("latin-1") if found else None
 
     def cookie(self, name: str) -> str | None:
-        """The value of a cookie (RFC 6265, 5.4); None where there is none, or no request was read."""
+        """The value of a cookie (RFC 6265, 5.4); None if there is none, or no request was read."""
         if self.asked is None:
             return None
         for key, value in self.asked.headers:

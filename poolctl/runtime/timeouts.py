@@ -1,4 +1,4 @@
-"""How long clients, the app and the end may take: the key ``timeouts`` of a topology."""
+"""How long clients, the app and a drain may take: the key ``timeouts`` of a topology."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. ``head``: from the first byte of a request to its last, a body counted piece by piece; for a new
-    connection, to its first byte. ``body``: for a body, and one more for each ``body_rate`` bytes of it; a rate of 0
-    asks for none. ``idle``: between requests. ``write``: without a byte taken by the client. ``request``: for the app
-    to answer one request; None: any time. ``drain``: from the stop to the end."""
+    """In seconds. ``head``: from the first byte of a request to the end of its head; for a new connection, until its
+    first byte. ``idle``: between two requests, and between two pieces of a body. ``body``: for a whole body, plus one
+    second for each ``body_rate`` bytes of it; a rate of 0 sets no limit. ``write``: while the client takes no byte.
+    ``request``: for the app to answer one request; None sets no limit. ``drain``: from the stop to the end of the
+    process."""
 
     head: float = 10.0
     idle: float = 60.0

@@ -128,7 +128,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no such user": ({"user": "nobody-at-all"}, 'user: this machine has no user "nobody-at-all"'),
     "no such group": ({"group": "no-group"}, 'group: this machine has no group "no-group"'),
     "no such folder": ({"directory": "/none"}, "directory: /none cannot be entered: there is no such folder"),
-    "a PID file that is none": ({"pid_file": "/dev/null"}, "pid_file: /dev/null is there and is no PID file"),
+    "a PID file that is none": ({"pid_file": "/dev/null"}, "pid_file: /dev/null exists and is not a PID file"),
     "no owner": (
         {"listen": {"at": "unix:///tmp/poolctl-none.sock", "owner": "nobody-at-all"}},
         'listen unix:///tmp/poolctl-none.sock: owner: this machine has no user "nobody-at-all"',
@@ -148,8 +148,8 @@ def test_keys_that_this_machine_cannot_satisfy(tmp_path: Path, name: str) -> Non
 def test_a_number_without_an_account_needs_a_group(tmp_path: Path) -> None:
     with Server({"app": "demo", "user": 4711}, tmp_path) as server:
         assert server.wait() == 1
-        assert "user: the number 4711 has no account that says its group" in server.log
-        assert "help: name one with group" in server.log
+        assert "user: uid 4711 has no account to take the group from" in server.log
+        assert "help: set group" in server.log
 
 
 @as_root
@@ -164,9 +164,9 @@ def test_a_folder_that_the_user_cannot_enter(tmp_path: Path) -> None:
 def test_users_other_than_root_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     monkeypatch.setattr(os, "getegid", lambda: 4712)
-    with pytest.raises(PoolctlError, match="user: only root may become user nobody"):
+    with pytest.raises(PoolctlError, match="user: only root can change to user nobody"):
         Identity.find("nobody", "")
-    with pytest.raises(PoolctlError, match="group: only root may become user 4711, group 4713"):
+    with pytest.raises(PoolctlError, match="group: only root can change to user 4711, group 4713"):
         Identity.find("", "4713")
     assert Identity.find("4711", "4712") is None
     assert Identity.find("", "") is None
@@ -182,7 +182,7 @@ def test_a_process_that_is_not_root(host_folder: Path) -> None:
         pytest.skip("nobody may not run this interpreter")
     with Server({"app": "demo", "user": "root"}, host_folder, prefix=prefix) as server:
         assert server.wait() == 1
-        assert "user: only root may become user root" in server.log
+        assert "user: only root can change to user root" in server.log
 
 
 @pytest.mark.parametrize("mode", ["0600", "666", "0660"])
@@ -214,7 +214,7 @@ def test_the_pid_file_of_a_server(serve: Serve, tmp_path: Path) -> None:
         assert len(held) == (pid == server.pid)
     with Server(topology, tmp_path) as second:
         assert second.wait() == 1
-        assert f"pid_file: {path} is that of process {server.pid}, which runs" in second.log
+        assert f"pid_file: {path} belongs to process {server.pid}, which is running" in second.log
         assert "help: stop it first" in second.log
     assert path.read_text() == f"{server.pid}\n"
     server.signal(signal.SIGKILL)

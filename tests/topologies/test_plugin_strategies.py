@@ -140,14 +140,14 @@ def serve_strategy(serve: Serve, folder: Path, name: str, pool: Any, tracebacks:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Raises", "pick raised KeyError: 'weights'; least-loaded takes the task"),
-        ("Leaves", "pick raised SystemExit: no weights; least-loaded takes the task"),
-        ("Strange", "pick answered an object of type list, which is not on offer; least-loaded"),
-        ("Gone", "pick answered <inbox 0, load 0>, which is not on offer; least-loaded"),
-        ("Slow", "pick took 0.2 s; least-loaded takes the task"),
-        ("Abstains", "pick answered None, although no worker has anything to do; least-loaded"),
-        ("Chooses", "next answered an object of type tuple, which does not wait; the oldest task is taken"),
-        ("BadHooks", "joined raised ValueError: joined (told once"),
+        ("Raises", "pick raised KeyError: 'weights'; using least-loaded for this task"),
+        ("Leaves", "pick raised SystemExit: no weights; using least-loaded for this task"),
+        ("Strange", "pick returned an object of type list, which is not on offer; using least-loaded"),
+        ("Gone", "pick returned <inbox 0, load 0>, which is not on offer; using least-loaded"),
+        ("Slow", "pick took 0.2 s; using least-loaded for this task"),
+        ("Abstains", "pick returned None although all workers are idle; using least-loaded"),
+        ("Chooses", "next returned an object of type tuple, which is not a waiting task; using the oldest"),
+        ("BadHooks", "joined raised ValueError: joined (logged once"),
     ],
 )
 def test_a_strategy_that_is_wrong_loses_no_request(

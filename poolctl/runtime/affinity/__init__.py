@@ -1,4 +1,4 @@
-"""Affinity: which tasks must meet the same worker. It names a key; the router remembers the first choice."""
+"""Affinity: which tasks must reach the same worker. It returns a key; the router remembers the first choice."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from poolctl.runtime.task import Task
 
 
 class Affinity(ABC):
-    """A part that the router asks for the key of a task.
+    """The part that gives the router the key of a task.
 
     1. Made from its options, in the supervisor.
-    2. Nothing is provisioned: it is pure, like a strategy of dispatch. What the router and the workers do for it
-       follows from the attributes below.
-    3. Used: ``key`` in the front, for each task that the router has; ``named`` in the workers, for the head of each
-       response, where the class ``learns``.
-    4. Nothing is cleaned up: what is remembered is the router's, and bounded by ``remembers``.
+    2. Nothing is provisioned: it is pure, like a dispatch strategy. The attributes below say what the router and the
+       workers do for it.
+    3. Used: ``key`` in the front, for each task of the router; ``named`` in the workers, for the head of each response,
+       if the class ``learns``.
+    4. Nothing is cleaned up: the router remembers the keys, and ``remembers`` bounds them.
     """
 
-    learns: ClassVar[bool] = False  # are keys found in responses too? See ``named``
-    remembers: ClassVar[int] = 0  # keys to remember at the most; 0: there is nothing to remember
-    inspects: ClassVar[bool] = False  # does it look at what a request asks for?
-    forgets: ClassVar[bool] = False  # are a worker's keys forgotten when it dies, with what it had in memory?
-    refuses: bool = False  # is a key refused that nobody has?
+    learns: ClassVar[bool] = False  # are keys found in responses too? See ``named``.
+    remembers: ClassVar[int] = 0  # the most keys to remember; 0: there is nothing to remember
+    inspects: ClassVar[bool] = False  # does it look at the request, not only at the connection?
+    forgets: ClassVar[bool] = False  # are a worker's keys forgotten when it dies, since its memory is lost?
+    refuses: bool = False  # is a request refused if its key belongs to no worker?
 
     @abstractmethod
     def key(self, task: Task, connection: int) -> Hashable | None:
-        """What must meet the same worker as before; None when any worker will do.
+        """Return the key of a task: all tasks with one key go to one worker. None when any worker will do.
 
-        ``connection`` is a number that tells the connections of one front apart.
+        ``connection`` is a number that is unique among the open connections of one front.
         """
 
     def named(self, head: bytes) -> list[str]:
-        """The keys that a response's head gives its client: from then on they belong to the worker that sent it."""
+        """Return the keys that the head of a response gives to its client; they now belong to the worker that sent
+        it."""
         return []

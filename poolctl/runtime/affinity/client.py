@@ -14,7 +14,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Client(Affinity):
-    """Every connection of one address meets the same worker; all clients of a unix socket count as one."""
+    """Every connection from one address goes to the same worker; all clients of a unix socket count as one."""
 
     clients: Annotated[int, Field(ge=1, description="addresses to remember; the one unused longest is forgotten")] = (
         65536

@@ -1,4 +1,4 @@
-"""connection: all requests of a connection meet the worker that had its first."""
+"""connection: all requests of a connection go to the worker that served its first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Connection(Affinity):
-    """The worker that had a connection's first request has them all."""
+    """The worker that served a connection's first request serves all of them."""
 
-    # Forgotten when the connection closes, so the limit on connections is the bound that counts.
+    # Keys are forgotten when the connection closes, so the limit on connections is the real bound.
     remembers: ClassVar[int] = 1 << 30
 
     def key(self, task: Task, connection: int) -> Hashable | None:

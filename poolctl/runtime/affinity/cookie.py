@@ -1,4 +1,4 @@
-"""cookie: a session is what a cookie says it is."""
+"""cookie: the value of a cookie identifies the session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Cookie(SessionAffinity):
-    """Requests with the same value of a cookie (RFC 6265) meet the same worker, the one that set it, if one did."""
+    """Requests with the same value of a cookie (RFC 6265) go to the same worker: the one that set it, if one did."""
 
     name: Annotated[Name, Field(description="of the cookie, for instance sessionid")]
 

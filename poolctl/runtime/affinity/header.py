@@ -1,4 +1,4 @@
-"""header: a session is what a header says it is."""
+"""header: the value of a header identifies the session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Header(SessionAffinity):
-    """Requests with the same value of a header meet the same worker, the one that gave it to the client, if one did."""
+    """Requests with the same value of a header go to the same worker: the one that sent it to the client, if one
+    did."""
 
     name: Annotated[Name, Field(description="of the header, for instance Mcp-Session-Id")]
 

@@ -1,4 +1,4 @@
-"""path: what a request is about decides, so that one worker has it in its cache."""
+"""path: the path of the request decides, so that one worker has the resource in its cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Path(Affinity):
-    """Requests whose paths begin alike meet the same worker."""
+    """Requests whose paths begin with the same segments go to the same worker."""
 
     inspects: ClassVar[bool] = True
     forgets: ClassVar[bool] = True

@@ -11,7 +11,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Request(Affinity):
-    """No request is bound to a worker: a connection's requests may meet them all."""
+    """No request is bound to a worker: requests of one connection may go to different workers."""
 
     def key(self, task: Task, connection: int) -> Hashable | None:
         return None

@@ -1,7 +1,8 @@
-"""What the affinities of sessions share: a worker knows a session, and everything of it has to reach that worker.
+"""What the session affinities share: one worker knows a session, and all its requests have to reach that worker.
 
-A session begins in one of two ways: a client names it and the first request of that name finds a worker by dispatch; or
-a response names it (Set-Cookie; the Mcp-Session-Id that a server makes), and it belongs to the worker that sent it.
+A session begins in one of two ways. A client names it: dispatch chooses a worker for the first request with that name.
+Or a response names it (Set-Cookie; the Mcp-Session-Id that a server makes): it belongs to the worker that sent the
+response.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from poolctl.runtime.affinity import Affinity
 
-LONGEST = 256  # characters of a key; of a longer one the hash is kept
+LONGEST = 256  # characters of a key; a longer one is replaced by its hash
 Unknown = Annotated[
     Literal["dispatch", "refuse"],
     Field(
@@ -28,7 +29,7 @@ TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110, 5.6.2
 
 
 def named_rightly(name: str) -> str:
-    """The name of a header or a cookie. Raises ValueError."""
+    """Return the name of a header or cookie if it is valid. Raises ValueError otherwise."""
     if len(name) > 128 or not TOKEN.match(name):
         raise ValueError("expected a name of 1 to 128 letters, digits, dashes and underscores")
     return name
@@ -43,7 +44,7 @@ Name = Annotated[
 
 @dataclass
 class SessionAffinity(Affinity):
-    """By a name that client and worker know."""
+    """Requests with the same session name go to the same worker."""
 
     inspects: ClassVar[bool] = True
     learns: ClassVar[bool] = True
@@ -63,12 +64,12 @@ class SessionAffinity(Affinity):
 
 
 def bounded(key: str) -> str:
-    """The key, or what stands for a long one."""
+    """Return the key, or its SHA-256 in hexadecimal if it is longer than LONGEST."""
     return key if len(key) <= LONGEST else sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 def headers_of(head: bytes, name: bytes) -> list[str]:
-    """The values of a header in the head of a response; ``name`` in lower case."""
+    """Return the values of a header in the head of a response; ``name`` is in lower case."""
     end = head.find(b"\r\n\r\n")
     found = []
     for line in head[: end if end >= 0 else len(head)].split(b"\r\n")[1:]:

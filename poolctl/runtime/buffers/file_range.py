@@ -1,4 +1,4 @@
-"""A part of a regular file on its way to a client, by sendfile(2) where that is possible."""
+"""A part of a regular file on its way to a client, with sendfile(2) where possible."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import os
 from poolctl.errors import ClientGone
 
 log = logging.getLogger("poolctl")
-PIECE = 256 * 1024  # bytes that are read at once, where they have to be
-NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # not from this file, or not to this descriptor
-OF_THE_FILE = (errno.EIO, errno.EBADF, errno.EISDIR, errno.ESPIPE)  # errors that are no fault of the client
+PIECE = 256 * 1024  # bytes read at once where sendfile(2) is impossible
+NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # impossible from this file or to this descriptor
+OF_THE_FILE = (errno.EIO, errno.EBADF, errno.EISDIR, errno.ESPIPE)  # errors of the file, not of the client
 
 
 def pass_range(fd: int, file: int, offset: int, count: int) -> int:
-    """Send up to ``count`` bytes of a regular file; how many, 0 at its end. The one place where a range becomes bytes.
+    """Send up to ``count`` bytes of a regular file. Returns the number of bytes sent, 0 at the end of the file. The
+    only place that sends a range.
 
-    Raises BlockingIOError, and OSError of either side.
+    Raises BlockingIOError, and OSError for the file or for the client.
     """
     try:
         return os.sendfile(fd, file, offset, count)
@@ -33,7 +34,7 @@ def read_range(file: int, offset: int, count: int) -> bytes:
 
 
 class Range:
-    """A part of a file that is still to be sent."""
+    """A part of a file that remains to be sent."""
 
     __slots__ = ("file", "left", "offset")
 
@@ -43,8 +44,8 @@ class Range:
         self.left = left
 
     def advance(self, count: int) -> None:
-        """So many bytes were sent. Raises ClientGone at the end of the file: a client that was promised more must be
-        able to tell."""
+        """Note that ``count`` bytes were sent. Raises ClientGone for 0, the end of the file, so that the connection
+        ends and a client that was promised more notices."""
         if not count:
             raise shorter()
         self.offset += count
@@ -52,6 +53,6 @@ class Range:
 
 
 def shorter() -> ClientGone:
-    """What is raised, and said, when a file ends before what was promised of it."""
-    log.warning("a file became shorter while it was sent: its client is cut off")
+    """Log that a file ended before its promised length, and return the exception to raise."""
+    log.warning("a file became shorter while it was being sent: closing the connection")
     return ClientGone("the file became shorter")

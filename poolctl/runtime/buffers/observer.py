@@ -1,7 +1,7 @@
-"""What looks at a response on its way out: the access log, the affinity that learns sessions, the ticket of a worker.
+"""Observers of outgoing responses: the access log, an affinity that learns sessions, the ticket of a worker.
 
-Each looks at the first bytes, in which the head is, and may count what follows. An output has one of them, or none;
-``observers`` makes one of several. So an output that nobody looks at pays for one look at None.
+Each sees the first bytes, which contain the head, and may count the rest. An output has one observer or None;
+``observers`` combines several into one. So an output without an observer pays for one comparison with None.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Called before bytes are sent. What it raises ends the response."""
+    """Called before bytes are sent. If it raises, the response ends."""
 
     def first(self, data: bytes) -> None:
         """The first bytes of a response: its whole head, perhaps with the beginning of its body."""
@@ -20,7 +20,7 @@ class Observer(Protocol):
 
 
 class Several:
-    """Observers of the same output, called in this order."""
+    """Several observers of one output, called in order."""
 
     def __init__(self, each: tuple[Observer, ...]) -> None:
         self._each = each
@@ -37,6 +37,6 @@ class Several:
 
 
 def observers(*each: Observer | None) -> Observer | None:
-    """One that calls these, of which any may be missing."""
+    """Return one observer that calls all of these that are not None; None if there is none."""
     present = tuple(observer for observer in each if observer is not None)
     return Several(present) if len(present) > 1 else present[0] if present else None

@@ -1,10 +1,10 @@
-"""What a client has not read yet: a little in memory, more in an unnamed temporary file, and no more than that.
+"""Bytes that a client has not read yet: a few in memory, more in an unnamed temporary file, both bounded.
 
     memory | range | range | range ...       in the order of sending
              of the spool, or of a file that an app sends
 
-A range is a part of a regular file: its bytes stay where they are until the client takes them, so a client that reads a
-large file slowly costs a descriptor, no memory and no copy. The spool is such a file too, for bytes that an app made.
+A range is a part of a regular file: its bytes stay in the file until the client takes them, so a client that reads a
+large file slowly costs a descriptor, but no memory and no copy. The spool is such a file for bytes that an app made.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from poolctl.runtime.buffers.temporary import temporary_file
 
 log = logging.getLogger("poolctl")
 MEMORY: Final = 256 * 1024  # bytes kept in memory for one client
-DISK: Final = 1024 * 1024 * 1024  # bytes kept in the spool for one client; who lets more pile up is cut off
-TURN: Final = 1024 * 1024  # bytes sent to one client before others have their turn
-FILES: Final = 8  # files that are kept for one client
-RANGES: Final = 256  # ranges of them; what is more is copied
+DISK: Final = 1024 * 1024 * 1024  # bytes kept in the spool for one client; beyond that it is disconnected
+TURN: Final = 1024 * 1024  # bytes sent to one client before other clients have their turn
+FILES: Final = 8  # files that are kept open for one client
+RANGES: Final = 256  # ranges kept for one client; beyond that, the bytes of a file are copied
 
 
 class Outbound:
-    """A queue of bytes for one connection, whose descriptor does not block."""
+    """A queue of bytes for one connection with a non-blocking descriptor."""
 
     __slots__ = ("_end", "_files", "behind", "memory", "ranges", "spool", "spooled")
 
@@ -38,12 +38,12 @@ class Outbound:
         self.ranges: deque[Range] = deque()
         self.behind = 0  # bytes of all ranges
         self.spool: BinaryIO | None = None
-        self.spooled = 0  # bytes of it that are still to be sent
-        self._end = 0  # where the next bytes are spooled
+        self.spooled = 0  # bytes of the spool that remain to be sent
+        self._end = 0  # offset in the spool of the next bytes
         self._files: list[int] = []  # descriptors of other files, closed with this object
 
     def add(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep for later. Raises ClientGone when the client is too far behind."""
+        """Keep bytes for later. Raises ClientGone if the client is too far behind."""
         if not self.ranges and len(self.memory) + len(data) <= MEMORY:
             self.memory += data
             return
@@ -61,7 +61,8 @@ class Outbound:
             self.ranges.append(Range(number, end, len(data)))
 
     def add_file(self, file: int, offset: int, count: int) -> None:
-        """Keep a range of a regular file for later. The descriptor may be closed afterwards."""
+        """Keep a range of a regular file for later. The caller may close the descriptor afterwards. Raises ClientGone
+        as ``add`` does."""
         kept = self._keep(file) if count and len(self.ranges) < RANGES else None
         if kept is not None:
             self.ranges.append(Range(kept, offset, count))
@@ -76,7 +77,7 @@ class Outbound:
             count -= len(piece)
 
     def flush(self, fd: int) -> bool:
-        """Send what the client takes now, or as much as its turn allows; True when all of it has gone. Raises
+        """Send what the client takes now, at most TURN bytes or one write more. Returns whether nothing is left. Raises
         ClientGone."""
         turn = TURN
         try:
@@ -94,7 +95,7 @@ class Outbound:
             return False
         except OSError as error:
             if error.errno in OF_THE_FILE:
-                log.error("cannot read what is to be sent: %s", error)
+                log.error("cannot read a file that is being sent: %s", error)
             raise ClientGone(str(error)) from error
         return self.empty
 
@@ -105,12 +106,12 @@ class Outbound:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left."""
+        """Whether no bytes are left."""
         return not self.memory and not self.ranges
 
     def take(self, size: int) -> bytes:
-        """The next bytes, at most ``size``, for who sends them in a way of its own. Raises ClientGone when a file has
-        become shorter."""
+        """Remove and return the next bytes, at most ``size``, for callers with their own way to send them. Raises
+        ClientGone if a file has become shorter."""
         if not self.memory and self.ranges:
             first = self.ranges[0]
             data = pread(first.file, min(size, first.left), first.offset)
@@ -121,8 +122,9 @@ class Outbound:
         return data
 
     def to_parts(self) -> tuple[list[tuple[int, int, int]], list[int]]:
-        """All that is left, for another process to go on with: (which file, offset, bytes) of each range, and the
-        files' descriptors, which stay open until this object is closed. At most RANGES + 2 of FILES + 1 files."""
+        """Return all that is left, for another process to send: a list of ranges (index of the file, offset, bytes), at
+        most RANGES + 2; and the descriptors of the files, at most FILES + 1, which stay open until this object is
+        closed."""
         if self.memory:
             self._spool(self.memory)
             assert self.spool is not None  # since then
@@ -134,7 +136,7 @@ class Outbound:
 
     @classmethod
     def of_parts(cls, parts: list[tuple[int, int, int]], files: list[int]) -> Outbound:
-        """What another process left. The descriptors are closed with this object."""
+        """Make an Outbound of the parts that another process left. The descriptors are closed with this object."""
         outbound = cls()
         outbound._files = files
         outbound.ranges.extend(Range(files[which], offset, left) for which, offset, left in parts)
@@ -142,7 +144,7 @@ class Outbound:
         return outbound
 
     def close(self) -> None:
-        """Forget what is left."""
+        """Drop what is left, and close its files."""
         self.memory.clear()
         self.ranges.clear()
         self.behind = self.spooled = self._end = 0
@@ -154,8 +156,8 @@ class Outbound:
         self._files = []
 
     def _spool(self, data: bytes | bytearray | memoryview) -> None:
-        """Write to the end of the spool. Raises ClientGone when the system has no room for what the client does not
-        take: no descriptor is free, or the disk is full."""
+        """Write to the end of the spool. Raises ClientGone if that fails: out of file descriptors, or the disk is
+        full."""
         try:
             if self.spool is None:
                 self.spool = temporary_file()
@@ -167,13 +169,13 @@ class Outbound:
                 self._end += count
                 view = view[count:]
         except OSError as error:
-            log.error("a response is cut, for its client is slow and there is nowhere to keep the rest: %s", error)
-            raise ClientGone("there is nowhere to keep what the client does not take") from error
+            log.error("dropped the rest of a response: its client reads slowly, and it cannot be kept: %s", error)
+            raise ClientGone("the rest of the response cannot be kept") from error
         self.spooled += len(data)
         self.behind += len(data)
 
     def _keep(self, file: int) -> int | None:
-        """A descriptor of our own for a file, the one that there is if it is the last file that was kept; None when
+        """Return our own descriptor for a file: that of the last file if it is the same, otherwise a new one; None if
         there are too many."""
         if self._files and os.path.sameopenfile(self._files[-1], file):
             return self._files[-1]
@@ -193,7 +195,7 @@ class Outbound:
 
 
 class Sending:
-    """The side of a response that an app sees as its Output: whatever the client does not take at once is kept."""
+    """The sending half of a connection, an app's Output: bytes that the client does not take at once are kept."""
 
     __slots__ = ("began", "fd", "last", "observer", "outbound")
 
@@ -206,7 +208,7 @@ class Sending:
         self.observer = observer
 
     def send(self, data: bytes) -> None:
-        """Send, or keep, all of it. Raises ClientGone when nobody reads any more."""
+        """Send ``data``, or keep what the client does not take. Raises ClientGone if the client has left."""
         if self.observer is not None:
             if self.began:
                 self.observer.more(len(data))
@@ -227,10 +229,10 @@ class Sending:
         self.outbound.add(data)
 
     def catch_up(self) -> bool:
-        """Send what the client takes now of what was kept; whether it took any. With all of it ``outbound`` is gone.
-        Raises ClientGone."""
+        """Send what the client takes now of the kept bytes; once all are sent ``outbound`` is None. Returns whether the
+        client took any. Raises ClientGone."""
         outbound = self.outbound
-        assert outbound is not None  # that is why the connection waits for OUT
+        assert outbound is not None  # otherwise the connection would not wait for OUT
         before = outbound.left
         if not outbound.flush(self.fd):
             return outbound.left != before
@@ -239,8 +241,8 @@ class Sending:
         return True
 
     def send_file(self, file: int, offset: int, count: int) -> None:
-        """Send, or keep, ``count`` bytes of a regular file; its descriptor may be closed afterwards. Raises ClientGone
-        when nobody reads any more, OSError when the file cannot be read."""
+        """Send, or keep, ``count`` bytes of a regular file; the caller may close its descriptor afterwards. Raises
+        ClientGone if the client has left, OSError if the file cannot be read."""
         if self.observer is not None:
             if not self.began:
                 self.observer.first(b"")

@@ -1,5 +1,5 @@
-"""Unnamed temporary files, for bytes that are too many to keep in memory; where no directory takes one, memory after
-all (memfd_create(2)), within the same limits."""
+"""Unnamed temporary files, for bytes that are too many to keep in memory. If no directory accepts one they are in
+memory after all (memfd_create(2)), within the same limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 
 class _QuietFile(io.FileIO):
-    """Closed with its last reference, and that is how it is meant: a client may leave at any byte of a body."""
+    """A file that is closed with its last reference, without a warning: a client may leave at any byte of a body."""
 
     def _dealloc_warn(self, source: object) -> None:
-        """What a buffered file calls when it is dropped while open."""
+        """Called by a buffered file that is dropped while open."""
 
     def __del__(self) -> None:
         self.close()
@@ -23,18 +23,17 @@ class _QuietFile(io.FileIO):
 INLINE = 64 * 1024  # a larger request travels as a file
 
 
-# What says that a directory takes no files at all, now or any more; a full disk may have room again.
+# Errors that mean a directory accepts no files at all; a full disk is not among them, as it may have room again.
 CLOSED = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 def forget_directory() -> None:
-    """Look for the temporary directory again: the one that tempfile remembers was another user's, or of another
-    TMPDIR."""
+    """Make tempfile look for the temporary directory again: the cached one was found for another user or TMPDIR."""
     tempfile.tempdir = None
 
 
 def directory() -> str:
-    """Where temporary files of this process go; empty where no directory takes any, so that memory does."""
+    """The directory for temporary files of this process; empty if none accepts files, so that they go to memory."""
     try:
         return tempfile.gettempdir()
     except OSError as error:
@@ -44,7 +43,8 @@ def directory() -> str:
 
 
 def unnamed(name: str) -> int:
-    """The descriptor of an unnamed file, in the temporary directory or in memory. Raises OSError, for a full disk."""
+    """Return the descriptor of a new unnamed file, in the temporary directory or in memory. Raises OSError, for
+    instance if the disk is full."""
     try:
         with tempfile.TemporaryFile(prefix=f"{name}-") as file:
             return os.dup(file.fileno())
@@ -55,13 +55,13 @@ def unnamed(name: str) -> int:
 
 
 def temporary_file() -> BinaryIO:
-    """An unnamed temporary file to read and write. Raises OSError, for a full disk."""
+    """Return a new unnamed temporary file to read and write. Raises OSError, for instance if the disk is full."""
     return io.BufferedRandom(_QuietFile(unnamed("poolctl"), "r+b"))
 
 
 def inline_or_file(data: bytes) -> bytes | BinaryIO:
-    """A request as it travels from a front to a worker: in a file, positioned at its start, where it is larger than 64
-    KiB."""
+    """Return a request as it travels from a front to a worker: as bytes, or if it is larger than INLINE as a file,
+    positioned at its start. Raises OSError."""
     if len(data) <= INLINE:
         return data
     file = temporary_file()

@@ -1,4 +1,4 @@
-"""What travels between the processes, or the threads, of one generation.
+"""Messages between the processes, or the threads, of one generation.
 
 front -- inbox --> worker       tasks, with descriptors beside them
 front <-- returns -- worker     connections that come back

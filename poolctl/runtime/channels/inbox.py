@@ -1,7 +1,7 @@
 """Inboxes: the queue in front of one worker, or of all of them.
 
-Between processes an inbox is one message socket that every worker it belongs to reads: the kernel wakes exactly one,
-and what lies in it outlives its reader. Between threads it is a queue in memory.
+Between processes an inbox is one message socket that all of its workers read: the kernel wakes exactly one, and queued
+messages outlive a reader that dies. Between threads it is a queue in memory.
 
     front -- put --> [ inbox ] -- take --> worker, or whichever worker is free
 
@@ -27,9 +27,9 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
 from poolctl.runtime.system.channel import DONTWAIT, ROOM, channel, descriptors
 
-MESSAGE: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request and what introduces it
+MESSAGE: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request, and its introduction
 FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
-CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # what comes along is not for programs that the app starts
+CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # received descriptors are not for programs that the app starts
 AT_ONCE = DONTWAIT | CLOEXEC
 LEVEL, KIND = socket.SOL_SOCKET, socket.SCM_RIGHTS
 FD = struct.Struct("i")
@@ -39,8 +39,8 @@ FDS = struct.Struct("ii")
 class Inbox(ABC):
     """One queue, its row of the scoreboard, and the rows of the worker threads that take from it.
 
-    ``slots``: the rows of what can be in flight; more than ``workers``, where each has many tasks at once. ``writer``
-    and ``reader``: its two ends, where it has descriptors.
+    ``slots``: the rows of the tasks that can be in flight; more than ``workers``, where each has many tasks at once.
+    ``writer`` and ``reader``: its two ends, if it has descriptors.
     """
 
     writer: socket.socket
@@ -53,32 +53,32 @@ class Inbox(ABC):
         self.row = row
         self.workers = workers
         self.slots = workers if slots is None else slots
-        self.capacity = len(workers)  # who takes from it
+        self.capacity = len(workers)  # worker threads that take from it
         self.view = InboxView(index, row, workers, len(self.slots))  # what strategies see
 
     @property
     def load(self) -> int:
-        """Tasks sent and not done yet."""
+        """Tasks sent and not done."""
         return self.view.load
 
     @property
     def waiting(self) -> int:
-        """Tasks sent and not taken yet."""
+        """Tasks sent and not taken."""
         return self.view.waiting
 
     @property
     @abstractmethod
     def empty(self) -> bool:
-        """Whether all that was put into it has been taken."""
+        """Whether every task that was put into it has been taken."""
 
     @abstractmethod
     def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
-        """Add a task at the end; False when there is no room now."""
+        """Add a task at the end. Returns False when the inbox is full."""
 
 
 class ProcessInbox(Inbox):
-    """Between processes: bytes, and descriptors beside them. ``threads``: who takes from it is one process, whose
-    threads take turns; ``bell`` is what they listen to."""
+    """Between processes: bytes, and descriptors beside them. ``threads``: the reader is one process, whose threads take
+    turns; ``bell`` wakes them."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class ProcessInbox(Inbox):
     @property
     def empty(self) -> bool:
         (size,) = FD.unpack(fcntl.ioctl(self.writer, termios.TIOCOUTQ, bytes(FD.size)))
-        return not size  # SIOCOUTQ, unix(7): what readers have not received yet
+        return not size  # SIOCOUTQ, unix(7): bytes that readers have not received
 
     def put(self, item: bytes, fds: tuple[int, ...] = ()) -> bool:
         try:
@@ -116,16 +116,16 @@ class ProcessInbox(Inbox):
         return True
 
     def take(self, flags: int = CLOEXEC) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-        """(message, ancillary data) of the oldest task; an empty message is the end of file.
+        """Return (message, ancillary data) of the oldest task; an empty message is the end of file.
 
-        Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError where there is none.
+        Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError if the inbox is empty.
         """
         message, ancillary, _, _ = self._recvmsg(MESSAGE, ROOM, flags)
         return message, ancillary
 
     def reclaim(self) -> list[tuple[bytes, list[int]]]:
-        """(message, descriptors) of each task that nobody has taken, oldest first; for the front, which has sent
-        them."""
+        """Take back the tasks that no worker has taken; for the front, which sent them. Returns (message, descriptors)
+        of each, oldest first."""
         found = []
         with contextlib.suppress(BlockingIOError):
             while (taken := self.take(AT_ONCE))[0]:
@@ -136,13 +136,13 @@ class ProcessInbox(Inbox):
 
 
 def bells(inbox: Inbox) -> set[int]:
-    """The descriptor of its bell, if it has one."""
+    """The descriptor of an inbox's bell; empty if it has none."""
     bell = inbox.bell if isinstance(inbox, ProcessInbox) else None
     return {bell.fd} if bell is not None else set()
 
 
 class ThreadInbox(Inbox):
-    """Between threads: any object. The front's limit on waiting tasks is its bound."""
+    """Between threads: any object. The front's limit on waiting tasks bounds it."""
 
     def __init__(
         self, index: int, row: memoryview, workers: Sequence[memoryview], slots: Sequence[memoryview] | None = None
@@ -161,19 +161,19 @@ class ThreadInbox(Inbox):
         return True
 
     def renew(self) -> None:
-        """In a new process, before anybody uses it: what lay in a dead one's memory is gone."""
+        """Start empty, in a new process and before its first use: tasks in the memory of a dead process are lost."""
         self.row[SENT] = sum(worker[TAKEN] for worker in self.workers)
 
     def end(self) -> None:
-        """The end of file, for each who takes from it, after what lies in it."""
+        """Put an end of file for each reader behind the tasks that are queued."""
         for _ in range(self.capacity):
             self._items.put(None)
 
 
 class RingingInbox(ThreadInbox):
-    """Between threads that wait with a poller: a bell rings once for each task, and wakes one of those who wait.
+    """Between threads that wait with a poller: one message on a channel for each task wakes one waiting thread.
 
-    ``writer`` and ``reader`` are the ends of the bell, in the roles of an inbox between processes.
+    ``writer`` and ``reader`` are the ends of this channel, which take the place of an inbox between processes.
     """
 
     def __init__(
@@ -193,14 +193,14 @@ class RingingInbox(ThreadInbox):
         return super().put(item)
 
     def take_now(self) -> Any:
-        """The oldest task; raises BlockingIOError where there is none. None is the end."""
+        """Return the oldest task; None is the end. Raises BlockingIOError if there is none."""
         self.reader.recv(1, AT_ONCE)
-        return self._items.get()  # whoever rang is about to put it there
+        return self._items.get()  # put() sends the message first, so the task is there or about to be
 
     def renew(self) -> None:
         super().renew()
         with contextlib.suppress(BlockingIOError):
-            while True:  # a bell outlives its process, and would call a worker for nothing
+            while True:  # messages outlive their sender, and would wake a worker for nothing
                 self.reader.recv(1, AT_ONCE)
 
     def end(self) -> None:

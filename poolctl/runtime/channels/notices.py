@@ -1,6 +1,6 @@
-"""Notices: what the mold tells a front about workers, which die and are replaced at any time.
+"""Notices: messages from the mold to a front about workers, which may die and be replaced at any time.
 
-mold -- kind (1 byte), number (8 bytes) --> front        one message each, in the order in which it happened
+mold -- kind (1 byte), number (8 bytes) --> front        one message each, in the order of events
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ log = logging.getLogger("poolctl")
 NOTICE = struct.Struct("<BQ")
 
 # The number is a ticket:
-LOST = 0  # of a worker that is dead; nothing of the answer was sent
-BEGAN = 1  # likewise; a part of the answer was sent
-OVERDUE = 2  # of a worker that was ended because its request took too long; nothing of the answer was sent
+LOST = 0  # of a dead worker that had sent nothing of the response
+BEGAN = 1  # of a dead worker that had sent a part of the response
+OVERDUE = 2  # of a worker that was killed because its request took too long, and had sent nothing of the response
 # The number is the index of an inbox:
-DIED_IDLE = 3  # a worker that took from it is dead, and had noted no ticket
-LEFT = 4  # all workers that took from it are dead
-JOINED = 5  # it has workers again
+DIED_IDLE = 3  # a worker of this inbox has died, and had noted no ticket
+LEFT = 4  # all workers of this inbox have died
+JOINED = 5  # this inbox has a worker again
 
 
 class Notices:
-    """The channel. The mold writes, and never waits for a front."""
+    """The channel. The mold writes to it, and never waits for a front."""
 
     def __init__(self) -> None:
         self.writer, self.reader = channel()
         self.writer.setblocking(False)
 
     def send(self, kind: int, number: int) -> None:
-        """Send one. A front that does not read hangs or is dead, and its successor begins with a recount; so a notice
-        for which there is no room is dropped."""
+        """Send one. If the channel is full the notice is dropped: a front that does not read hangs or is dead, and its
+        successor begins with a recount."""
         with contextlib.suppress(BlockingIOError):
             self.writer.send(NOTICE.pack(kind, number))
 
 
 class NoticedFront(Protocol):
-    """A front, as far as notices concern it."""
+    """What notices need of a front."""
 
     def notice(self, kind: int, number: int) -> None:
-        """What the mold says of a worker: one of the kinds above, and its number."""
+        """Act on a notice: one of the kinds above, and its number."""
 
     def remove(self, handler: AnyHandler) -> bool:
-        """No more events for this handler."""
+        """Stop watching the descriptor of this handler."""
 
 
 class Attention(Source[AnyService]):
-    """The reader, in the loop of a front."""
+    """The reader of notices in the loop of a front."""
 
     def __init__(self, front: NoticedFront, sock: socket.socket) -> None:
         self.front = front
@@ -60,13 +60,13 @@ class Attention(Source[AnyService]):
         self.fd = sock.fileno()
 
     def on_event(self, events: int, service: AnyService) -> None:
-        """Take all that have come, before another task is sent to a worker that is dead."""
+        """Take all notices that have arrived, so that no more tasks go to a dead worker."""
         while True:
             try:
                 message = self.sock.recv(NOTICE.size, DONTWAIT)
             except BlockingIOError:
                 return
             if not message:
-                self.front.remove(self)  # the mold is dead; the lifeline says so too
+                self.front.remove(self)  # the mold is dead; the lifeline ends too
                 return
             self.front.notice(*NOTICE.unpack(message))

@@ -2,11 +2,13 @@
 
     ticket (8 bytes) | flags (1) | length of the introduction (2) | when (8) | introduction | bytes of the request
 
-The introduction says who the client is, on which listener it came, and the subject of its certificate if it has one
-("127.0.0.1 51234 0 "); it is made once a connection. When is the moment at which the task was complete, in seconds of
-the monotonic clock, which all processes share: who takes it learns how long it has waited. The way back is a record of
-eight bytes in a pipe that all workers share: writes of up to PIPE_BUF bytes arrive whole (pipe(7)), and the front reads
-many at once. With what the client has not read comes one message instead, the files beside it:
+The introduction has the client's address and port, the number of the listener, and the subject of the client's
+certificate if it has one ("127.0.0.1 51234 0 "); it is made once per connection. "When" is the time at which the task
+was complete, in seconds of the monotonic clock, which all processes share: the worker sees how long it has waited.
+
+The way back is a record of eight bytes in a pipe that all workers share: writes of up to PIPE_BUF bytes arrive whole
+(pipe(7)), and the front reads many at once. If the client has not read all of the response, one message takes the place
+of the record, with files beside it:
 
     record (8 bytes) | which file (1), offset (8), bytes (8) | the next part ...
 """
@@ -20,25 +22,26 @@ from poolctl.runtime.task import Peer
 
 HEAD = struct.Struct("<QBHd")
 RECORD = struct.Struct("<Q")
-PART = struct.Struct("<BQQ")  # of what a client has not read: which of the files beside the message, offset, bytes
+PART = struct.Struct("<BQQ")  # of what a client has not read: index of a file beside the message, offset, bytes
 
-LAST: Final = 1  # the connection ends after this answer
+LAST: Final = 1  # the connection ends after this response
 ENDED: Final = 2  # the client sends no more
 FILE: Final = 4  # the request is in a file, the second descriptor
 
-# A record is a number shifted by 2, and one of these beside it.
+# A record is a number shifted left by 2, plus one of these.
 KEPT: Final = 1  # ticket: the connection may be kept
-MISSED: Final = 2  # ticket: the connection did not arrive, for the worker had no descriptor left
-ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left
+MISSED: Final = 2  # ticket: the connection did not arrive, because the worker was out of file descriptors
+ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left to accept
 
 
 def introduction(peer: Peer, listener: int) -> bytes:
-    """Who the client is, in a few hundred bytes; the subject of a certificate is bounded where it is read."""
+    """Return the introduction of a client, at most a few hundred bytes; the subject of a certificate is bounded where
+    it is read."""
     return f"{peer.client_host} {peer.client_port} {listener} {peer.subject}".encode()
 
 
 def introduced(words: bytes, servers: list[tuple[str, str]]) -> tuple[Peer, int]:
-    """The peer and the number of the listener, from an introduction and the (host, port) of all listeners."""
+    """Return (peer, number of the listener) from an introduction and the (host, port) of all listeners."""
     host, port, listener, subject = words.decode().split(" ", 3)
     number = int(listener)
     return Peer(host, port, *servers[number], subject), number

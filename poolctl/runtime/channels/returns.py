@@ -1,4 +1,4 @@
-"""The way back: what workers tell a front of the connections it lent, or of the turns it gave."""
+"""The way back: what workers report to a front about lent connections and about turns."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from poolctl.runtime.system.channel import channel
 
 
 class Returns:
-    """The way back to a front: records of what was lent, in a pipe that it looks into when it is awake; records of
-    turns, in a pipe that wakes it and ends when no worker is left; files over a socket, for what a client has not
-    read; and where sessions are learnt, a socket that says whose they are."""
+    """The way back to a front: a pipe for records of lent connections, which the front reads when it is awake; a pipe
+    for records of turns, which wakes the front and ends when no worker is left; a socket for files with the part of a
+    response that a client has not read; and where sessions are learned, a socket for their owners.
+    """
 
     def __init__(self, *, learns: bool = False) -> None:
         self.told: socket.socket | None = None
@@ -26,7 +27,7 @@ class Returns:
         self.left_writer, self.left_reader = channel()
 
     def ends(self) -> tuple[set[int], set[int]]:
-        """(the front's descriptors, the workers')."""
+        """Return (the descriptors of the front, the descriptors of the workers)."""
         front = {self.reader, self.urgent_reader, self.left_reader.fileno()}
         work = {self.writer, self.urgent_writer, self.left_writer.fileno()}
         if self.told is not None and self.sessions is not None:

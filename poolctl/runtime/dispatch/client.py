@@ -10,7 +10,7 @@ from poolctl.runtime.system import bpf
 
 @dataclass
 class Client(KernelDispatch):
-    """By the client's address, so that all connections of one client meet the same worker.
+    """By the client's address, so that all connections of one client reach the same worker.
 
     IPv4 takes the source address (RFC 791, 3.1), IPv6 the four words of its source address folded into one (RFC 8200,
     3). A multiplication spreads neighbouring addresses over the workers (Knuth, TAOCP 3, 6.4: 2654435769 is 2^32 over

@@ -1,10 +1,10 @@
-"""A strategy of the user's, held to its promises: whatever it does, no task is lost and the front goes on.
+"""A guard around a user's strategy: whatever the strategy does, no task is lost and the front goes on.
 
-    router -- pick --> Guarded -- pick --> the strategy        raises, is slow, or gives no answer:
-                          +------ pick --> the default          least-loaded takes the task; counted, and logged once
+    router -- pick --> Guarded -- pick --> the strategy        raises, is slow, or returns no inbox on offer:
+                          +------ pick --> the default          least-loaded chooses; counted, and logged once
 
-The scoreboard has the moment since when the front is in the strategy's code, so that the mold finds one that never
-comes back.
+The front notes in the scoreboard when it enters the strategy's code, so that the mold can end a front whose strategy
+never returns.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from poolctl.runtime.task import Task
 
 log = logging.getLogger("poolctl")
 SLOW = 100_000_000  # nanoseconds that one call may take
-MESSAGE = 500  # characters of what an exception says
-TRACEBACK = 20_000  # characters of a traceback, the last ones
+MESSAGE = 500  # characters of an exception's message that are logged
+TRACEBACK = 20_000  # characters of a traceback that are logged: the last ones
 
 
 class Guarded(Dispatch):
-    """``row``: the front's, where faults are counted."""
+    """``row``: the front's row of the scoreboard, where faults are counted."""
 
     def __init__(self, strategy: Dispatch, row: memoryview) -> None:
         self._strategy = strategy
@@ -38,7 +38,7 @@ class Guarded(Dispatch):
         self._default = LeastLoaded()
         self._offered: tuple[InboxView, ...] = ()
         self._among: frozenset[InboxView] = frozenset()
-        self._told: set[str] = set()  # the kinds of faults that were logged
+        self._logged: set[str] = set()  # the kinds of faults that were logged
         self.pull = strategy.pull  # type: ignore[misc]  # a class variable elsewhere
 
     @property
@@ -50,7 +50,7 @@ class Guarded(Dispatch):
         return self._strategy.hooks
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
-        if inboxes is not self._offered:  # which is rare: only who has room is on offer
+        if inboxes is not self._offered:  # rare: the router makes a new tuple only when the offer changes
             self._offered = inboxes
             self._among = frozenset(inboxes)
         row = self._row
@@ -67,18 +67,18 @@ class Guarded(Dispatch):
         if known and took <= SLOW:
             return chosen
         if not known:
-            self._fault("pick", None, f"answered {_short(chosen)}, which is not on offer")
+            self._fault("pick", None, f"returned {_short(chosen)}, which is not on offer")
         else:
             self._fault("pick", None, f"took {took / 1e9:.1f} s")
         return self._default.pick(task, inboxes)
 
     def next(self, inbox: InboxView, waiting: tuple[Task, ...]) -> Task | None:
-        sound, chosen = self._call("next", self._strategy.next, inbox, waiting)
-        if not sound:
+        succeeded, chosen = self._call("next", self._strategy.next, inbox, waiting)
+        if not succeeded:
             return waiting[0]
         if chosen is None or any(chosen is task for task in waiting):
             return chosen  # type: ignore[no-any-return]  # it is one of them
-        self._fault("next", None, f"answered {_short(chosen)}, which does not wait")
+        self._fault("next", None, f"returned {_short(chosen)}, which is not a waiting task")
         return waiting[0]
 
     def joined(self, inbox: InboxView) -> None:
@@ -91,13 +91,13 @@ class Guarded(Dispatch):
         self._call("finished", self._strategy.finished, task, inbox, seconds)
 
     def abstained(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView:
-        """It has left a task waiting although nobody has anything to do, so that nothing would ever change: the
-        default's choice."""
-        self._fault("pick", None, "answered None, although no worker has anything to do")
+        """The strategy has left a task waiting although all workers are idle, so nothing would ever change. Returns the
+        choice of the default strategy."""
+        self._fault("pick", None, "returned None although all workers are idle")
         return self._default.pick(task, inboxes)
 
     def _call(self, name: str, method: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-        """(whether all went well, what it answered)."""
+        """Return (whether the call succeeded in time, its result)."""
         row = self._row
         began = row[CHOOSING] = monotonic_ns()
         try:
@@ -114,17 +114,17 @@ class Guarded(Dispatch):
         return True, answer
 
     def _fault(self, name: str, error: BaseException | None, what: str = "") -> None:
-        """Count it; log it if it is the first of its kind."""
+        """Count a fault; log the first of each kind."""
         self._row[FAULTS] += 1
         raised = type.__getattribute__(type(error), "__name__")  # the class may have a metaclass of the user's
         kind = f"{name} raised {raised}" if error else f"{name} {what.split(' ', maxsplit=1)[0]}"
-        if kind in self._told:
+        if kind in self._logged:
             return
-        self._told.add(kind)
+        self._logged.add(kind)
         said, shown = (f"raised {raised}: {_said(error)}", _traceback(error)) if error else (what, "")
-        default = "; least-loaded takes the task" if name == "pick" else "; the oldest task is taken"
+        default = "; using least-loaded for this task" if name == "pick" else "; using the oldest task"
         log.error(
-            "the strategy %s: %s %s%s (told once, counted each time)%s",
+            "the strategy %s: %s %s%s (logged once, counted each time)%s",
             self._name,
             name,
             said,
@@ -134,25 +134,25 @@ class Guarded(Dispatch):
 
 
 def _said(error: BaseException) -> str:
-    """The message of an exception, which is code of the user's too: it may raise, or be endless."""
+    """The message of an exception, cut to MESSAGE characters. Its ``__str__`` is the user's code too, and may raise."""
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001  # as above
-        return "(it cannot be shown: its __str__ raises)"
+        return "(no message: its __str__ raises)"
     return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}..."
 
 
 def _traceback(error: BaseException) -> str:
-    """Where it was raised. A message that cannot be shown must not hide the place."""
+    """The traceback of an exception, its last TRACEBACK characters; without the messages if one of them raises."""
     try:
         text = "".join(traceback.format_exception(error)).rstrip()
-    except BaseException:  # noqa: BLE001  # as above: the traceback asks each exception for its message
+    except BaseException:  # noqa: BLE001  # as above: formatting calls __str__ of each exception
         text = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     return f"\n{text if len(text) <= TRACEBACK else f'...{text[-TRACEBACK:]}'}"
 
 
 def _short(answer: object) -> str:
-    """An answer for the log; its own repr may raise, or be endless."""
+    """A short text for a result in the log; the result's own repr might raise, or be endless."""
     return (
         f"an object of type {type(answer).__name__}"
         if not isinstance(answer, InboxView | int | str)

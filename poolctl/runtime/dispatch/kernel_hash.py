@@ -1,4 +1,4 @@
-"""kernel-hash: what the kernel does with a reuse-port group when nobody tells it otherwise."""
+"""kernel-hash: the kernel's default for a reuse-port group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from poolctl.runtime.system import bpf
 
 @dataclass
 class KernelHash(KernelDispatch):
-    """By the kernel's hash of both addresses and ports: a connection is spread like a random draw."""
+    """By the kernel's hash of both addresses and ports, which spreads connections as if at random."""
 
     def program(self, sockets: int) -> list[bpf.Instruction]:
         return []

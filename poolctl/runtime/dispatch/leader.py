@@ -1,4 +1,4 @@
-"""leader: under leader/followers nobody dispatches."""
+"""leader: under leader/followers there is no dispatcher."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Leader(Dispatch):
-    """The leader takes what comes, and the next follower leads: there is no dispatcher in the way."""
+    """The leader takes what comes and a follower becomes the next leader, without a dispatcher in between."""
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
-        raise TypeError("the leader takes the task itself, no front asks")
+        raise TypeError("the leader takes the task itself; no front calls pick")

@@ -1,4 +1,4 @@
-"""least-loaded: whoever has the least to do."""
+"""least-loaded: the inbox with the fewest unfinished tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class LeastLoaded(Dispatch):
-    """The inbox with the fewest unfinished tasks; among equals each in its turn."""
+    """The inbox with the fewest unfinished tasks; inboxes with equally few take turns."""
 
     _last: int = field(default=-1, init=False, repr=False)
 

@@ -1,4 +1,4 @@
-"""power-of-choices: nearly as good as looking at everyone, at the price of looking at two."""
+"""power-of-choices: nearly as good as comparing all inboxes, at the price of comparing two."""
 
 from __future__ import annotations
 

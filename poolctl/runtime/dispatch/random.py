@@ -1,4 +1,4 @@
-"""random: any of them, under a front and, as a BPF program, under reuse-port."""
+"""random: any inbox, in Python under a front and as a BPF program under reuse-port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class Random(KernelDispatch):
-    """Any inbox, each as likely as the other."""
+    """Any inbox, each with the same probability."""
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         return random.choice(inboxes)

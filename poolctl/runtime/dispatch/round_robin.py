@@ -1,4 +1,4 @@
-"""round-robin: each in its turn."""
+"""round-robin: each inbox in its turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class RoundRobin(Dispatch):
-    """Each inbox in its turn, whatever it has to do."""
+    """Each inbox in its turn, however busy it is."""
 
     # The index, not the position: an inbox that is not on offer must not shift the turns of the others.
     _last: int = field(default=-1, init=False, repr=False)

@@ -1,8 +1,9 @@
 """shared-queue: any worker that is free takes the oldest task.
 
-Where a worker serves one task at a time, the queue is an inbox that all of them share: they sleep on it, and the kernel
-wakes one. Where a worker serves several (threads of a process, tasks of an event loop), the kernel would wake the same
-process again and again while the others idle. There the queue is in the front, and this strategy says who is next.
+Where a worker serves one task at a time, the queue is one inbox that all workers share: they sleep on it, and the
+kernel wakes one. Where a worker serves several (threads of a process, tasks of an event loop), the kernel would wake
+the same process again and again while the others idle. There the queue is in the front, and this strategy chooses the
+worker.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from poolctl.runtime.task import Task
 
 @dataclass
 class SharedQueue(Dispatch):
-    """Any worker that is free takes the oldest task. Where a worker serves several at once, as a process of threads
-    does, a task goes to the one with the fewest unfinished tasks that has room for one more, and of equals to the one
-    whose last task is the longest ago; while none has, tasks wait in the front."""
+    """Any free worker takes the oldest task. Where a worker serves several at once, as a process with threads does, a
+    task goes to the worker with the fewest unfinished tasks and room for one more; of equally busy workers, to the one
+    that got its last task the longest ago. While no worker has room, tasks wait in the front."""
 
     pull: ClassVar[bool] = True
 
     _offered: tuple[InboxView, ...] = field(default=(), init=False, repr=False)
-    _turns: list[InboxView] = field(default_factory=list, init=False, repr=False)  # whose turn is next comes first
-    _last: dict[int, int] = field(default_factory=dict, init=False, repr=False)  # by index: its last turn
+    _turns: list[InboxView] = field(default_factory=list, init=False, repr=False)  # the one with the next turn first
+    _last: dict[int, int] = field(default_factory=dict, init=False, repr=False)  # index to the number of its last turn
     _turn: int = field(default=0, init=False, repr=False)
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
@@ -35,7 +36,7 @@ class SharedQueue(Dispatch):
         chosen, least = None, 0
         for inbox in self._turns:
             load = inbox.load
-            if load <= 0:  # nobody has less to do
+            if load <= 0:  # no inbox has less
                 chosen = inbox
                 break
             if load < inbox.capacity and (chosen is None or load < least):

@@ -1,8 +1,7 @@
-"""Ownership: who holds the listening sockets, and who the connections.
+"""Ownership: which role holds the listening sockets, and which holds the connections.
 
-A model is written as two halves, side by side: what the front does, and what the work of one worker is. The halves
-say which loop runs on which sources; whether they run in processes or threads is the pool's part, and everything else
-is shared.
+A model has two halves, side by side: the front, and the work of one worker. Each half says which loop runs on which
+sources. The pool decides whether they run in processes or threads, and everything else is shared.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ Work = Callable[[], None]
 
 
 class Ownership(ABC):
-    """A part that assembles loops.
+    """The part that assembles loops.
 
     1. Made from its options, in the supervisor; a plugin's in the mold.
     2. Provisioned: ``provision``, once in the mold, before anything is forked. It calls ``prepare`` for what the
        workers share, such as a lock, and remembers its descriptors.
     3. Asked by the pool, in the mold, what each role needs: ``shares_one_event_set``, ``front_keeps``, ``work_keeps``.
-    4. Used, each in the process in which it will run, with a site that has all else: ``front`` once, in the front;
-       ``work`` once for each worker, in its first thread. What they return runs until the lifeline ends.
+    4. Used, each in the process in which it will run, with a site that has everything else: ``front`` once, in the
+       front; ``work`` once for each worker, in its first thread. What they return runs until the lifeline ends.
     5. Nothing is cleaned up: what was prepared ends with its processes.
     """
 
-    interface: ClassVar[int] = INTERFACE  # the version that it was written for
-    like: ClassVar[str] = ""  # of a plugin: the word of poolctl's own that it fits with the same other words as
+    interface: ClassVar[int] = INTERFACE  # the interface version that it was written for
+    like: ClassVar[str] = ""  # of a plugin: the built-in model that may be combined with the same other choices
     has_front: ClassVar[bool] = False
-    lends: ClassVar[bool] = False  # does the front lend connections, and have to hear of workers that die?
-    front_yields: ClassVar[bool] = False  # may a busy worker on the same core end its round before the front looks?
+    lends: ClassVar[bool] = False  # does the front lend connections, so that it needs to know when a worker dies?
+    front_yields: ClassVar[bool] = False  # may a busy worker on the same core finish its round before the front runs?
     rings: ClassVar[bool] = False  # do the workers wait for their inbox with a poller?
     prepared: AbstractSet[int] = frozenset()  # descriptors of what the workers share; provisioned
 
@@ -45,13 +44,13 @@ class Ownership(ABC):
         self.prepared = frozenset(self.prepare())
 
     def front(self, site: Site, life: Life) -> Front:
-        """The front's loop."""
+        """Return the front's loop."""
         raise TypeError(f"{type(self).__name__} has no front")
 
     @abstractmethod
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
-        """What each thread of one worker runs: as many as ``site.threads``. Called in the first of these threads,
-        before its role says that it is ready: whatever of the start may fail fails here."""
+        """Return what each thread of one worker runs, ``site.threads`` functions. Called in the first of these threads,
+        before its role is ready: every part of the start that can fail should fail here."""
 
     @abstractmethod
     def front_keeps(self, site: Site) -> set[int]:
@@ -62,7 +61,8 @@ class Ownership(ABC):
         """The descriptors that a worker in a process of its own needs."""
 
     def prepare(self) -> set[int]:
-        """In the mold, before anything is forked: make what the workers share. Returns its descriptors."""
+        """Make what the workers share. Called in the mold, before the first fork. Returns the descriptors of what it
+        made."""
         return set()
 
     def shares_one_event_set(self, affinity: Affinity) -> bool:

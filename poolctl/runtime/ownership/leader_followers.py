@@ -1,5 +1,5 @@
-"""leader/followers: all workers wait, one of them is told, and there is nobody in between (Schmidt et al., POSA2, ch.
-5)."""
+"""leader/followers: all workers wait for connections, one is woken, and there is no dispatcher (Schmidt et al., POSA2,
+ch. 5)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from poolctl.runtime.site import Site
 
 Lock = Annotated[
     Literal["kernel", "file", "mutex"],
-    Field(description="who chooses the leader: the kernel, or a lock around accept, in a file or among threads"),
+    Field(description="what chooses the leader: the kernel, or a lock around accept, in a file or among threads"),
 ]
 
 
@@ -49,8 +49,8 @@ class LeaderFollowers(Ownership):
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
-        # The threads of a process wait on one event set, so there is no end of the kernel's queue to go to: it wakes
-        # every process for a newcomer, and the first one to run would take the whole of a burst.
+        # The threads of a process wait on one event set, so a process cannot move to the end of the kernel's queue: the
+        # kernel wakes every process for a new connection, and the first to run would take a whole burst.
         defers = site.fewer_elsewhere(worker) if site.threads > 1 and site.workers > 1 else None
         for listener in site.shared_listeners:
             listen(loop, listener, loop.accept, self._held, contended=site.workers > 1, defers=defers)
@@ -65,13 +65,13 @@ class LeaderFollowers(Ownership):
 
 
 class FileLock:
-    """A record lock (fcntl), which the kernel releases when its holder dies. It tells processes apart, not threads."""
+    """A record lock (fcntl), which the kernel releases when its holder dies. It excludes processes, not threads."""
 
     def __init__(self) -> None:
         self.fd = unnamed("poolctl-accept")
 
     def acquire(self, *, blocking: bool = True) -> bool:
-        """Whether it is held now. As with threading.Lock, without blocking it may be another's."""
+        """Acquire the lock. Returns whether this process has it, as threading.Lock does."""
         try:
             fcntl.lockf(self.fd, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -79,5 +79,5 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         fcntl.lockf(self.fd, fcntl.LOCK_UN)

@@ -13,7 +13,7 @@ from poolctl.runtime.site import Site
 
 @dataclass
 class ReusePort(Ownership):
-    """Nothing is shared: a worker accepts from its own socket and serves what it accepted."""
+    """Nothing is shared: a worker accepts from its own socket and serves the connections it accepted."""
 
     like: ClassVar[str] = "reuse-port"
 

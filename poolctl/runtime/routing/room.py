@@ -1,4 +1,4 @@
-"""Waiting for room in inboxes that were full.
+"""Waiting for room in full inboxes.
 
 router -- full inboxes --> Rooms.wait_for --> Room, in the front's loop -- writable --> router.room(index)
 """
@@ -15,19 +15,19 @@ from poolctl.runtime.system.poller import OUT
 
 
 class Rooms:
-    """The full inboxes of one front; ``wait_for`` takes what the router answers."""
+    """The full inboxes of one front; ``wait_for`` takes the list that the router returns."""
 
     def __init__(self, loop: Loop[None], router: Router) -> None:
         self.loop = loop
         self.router = router
 
     def wait_for(self, full: Sequence[Inbox]) -> None:
-        """Call the router when one of these has room again."""
+        """Call the router when one of these inboxes has room again."""
         for inbox in full:
             self.loop.add_source(Room(self, inbox))
 
     def retry(self) -> None:
-        """Something has changed: let the tasks that wait try again."""
+        """Something has changed: try again to place the waiting tasks."""
         if self.router.waiting:
             self.wait_for(self.router.retry())
 

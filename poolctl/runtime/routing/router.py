@@ -4,11 +4,10 @@
                                  |                       |
                                  | full: held for it     | none on offer, or the strategy abstains: waits here
 
-On offer are the inboxes that have room, so one that is full stops nobody but the tasks that are bound to it. Under a
-dispatch that pulls, with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox
-is given a task only while its worker can begin it. The router belongs to the front and to its thread. What waits here
-is bounded together with what lies in the inboxes by ``limits.waiting``: the front asks what is ``free`` before it
-brings another task.
+On offer are the inboxes that have room, so a full inbox stops only the tasks that are bound to it. Under a dispatch
+that pulls, with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox gets a
+task only while its worker can start it. The router belongs to the front and to its thread. ``limits.waiting`` bounds
+the tasks that wait here and in the inboxes together: the front reads ``free`` before it routes another task.
 """
 
 from __future__ import annotations
@@ -28,11 +27,12 @@ from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import ROW, WAITING
 from poolctl.runtime.task import Asked, Peer, Task
 
-CHOICE = 256  # of those that wait, how many a strategy may choose from
+CHOICE = 256  # the oldest waiting tasks that a strategy may choose from
 
 
 class Parcel(NamedTuple):
-    """A task that waits, and what is to be put into an inbox. ``holder`` is closed once it is there (-1: nothing)."""
+    """A task that waits, and the item to put into an inbox. ``holder`` is a descriptor to close once the item is there
+    (-1: none)."""
 
     task: Task
     connection: int
@@ -52,13 +52,14 @@ class Router:
         limit: int,
         row: memoryview | None = None,
     ) -> None:
-        """``limit``: tasks that may wait. ``row``: the front's, where it is noted how many wait here."""
+        """``limit``: tasks that may wait. ``row``: the front's row of the scoreboard, where the number of tasks that
+        wait here is noted."""
         self._dispatch = dispatch
         self._affinity = affinity
         self.inboxes = inboxes
         self._limit = limit
         self._only = inboxes[0] if len(inboxes) == 1 else None
-        self._pulls = dispatch.pull and self._only is not None  # who is free helps itself: nobody is asked
+        self._pulls = dispatch.pull and self._only is not None  # free workers take tasks: pick is not called
         self.queues = dispatch.pull and not self._pulls  # the queue is here
         self._row = row if row is not None else memoryview(bytearray(8 * ROW)).cast("q")
         self._row[WAITING] = 0
@@ -66,8 +67,8 @@ class Router:
         self._chosen: dict[Hashable, Inbox] = {}
         self._offer = tuple(inbox.view for inbox in inboxes)
         self._vacant: set[int] = set()  # inboxes whose workers are dead
-        self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: what is bound to it
-        self._last: dict[int, Inbox] = {}  # where the last task of a connection was put, if there is more than one
+        self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: parcels bound to it
+        self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
         self.waiting: deque[Parcel] = deque()
         self._hooks = dispatch.hooks
         self._guard = dispatch if isinstance(dispatch, Guarded) else None
@@ -85,7 +86,7 @@ class Router:
 
     @property
     def free(self) -> int:
-        """How many more tasks the topology allows to wait for a worker."""
+        """How many more tasks may wait for a worker (``limits.waiting``)."""
         return self._limit - self._kept() - sum(inbox.waiting for inbox in self.inboxes)
 
     @property
@@ -95,7 +96,7 @@ class Router:
 
     @property
     def load(self) -> int:
-        """Tasks that were sent and are not done."""
+        """Tasks that wait here or were sent, and are not done."""
         return self._kept() + sum(inbox.load for inbox in self.inboxes)
 
     def route(
@@ -108,9 +109,9 @@ class Router:
         holder: int = -1,
         asked: Asked | None = None,
     ) -> list[Inbox]:
-        """Put the item where it belongs, or keep it until there is room; the inboxes that turned out to be full.
+        """Put the item into an inbox, or keep it until there is room. Returns the inboxes that turned out to be full.
 
-        ``connection`` tells the connections of this front apart. ``holder`` is the one of ``fds`` that was opened
+        ``connection`` is unique among the connections of this front. ``holder`` is the one of ``fds`` that was opened
         only to be sent along: it is closed when the item has left this process.
         """
         only = self._direct
@@ -121,17 +122,17 @@ class Router:
         task = Task(peer, arrived, asked, fds[0] if fds else -1)
         parcel = Parcel(task, connection, item, fds, holder)
         if self.queues and self.waiting:
-            self.waiting.append(parcel)  # all workers are full, and others were here before it
+            self.waiting.append(parcel)  # all workers are full, and older tasks go first
             self._row[WAITING] = len(self.waiting)
             return NOWHERE
         full: list[Inbox] = []
         if not self._place(parcel, full):
-            # Once more: a worker thread that was done just now looked for who waits before this one did.
+            # Once more: a worker thread that finished just now may have looked for waiting tasks before this one came.
             full += self.retry()
         return full
 
     def room(self, index: int) -> list[Inbox]:
-        """The inbox of this index has room again; the inboxes that turned out to be full."""
+        """The inbox with this index has room again. Returns the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
         if index not in self._vacant:
             self._open(inbox)
@@ -141,8 +142,8 @@ class Router:
         return full + self.retry()
 
     def left(self, index: int) -> None:
-        """All who take from this inbox are dead. What lies in it their successors will find; nothing else is sent to
-        it before they are there, but for what is bound to it."""
+        """All workers of this inbox are dead. Their successors will find the tasks in it; until then it gets no more,
+        except for tasks that are bound to it."""
         view = self.inboxes[index].view
         self._vacant.add(index)
         if self._affinity.forgets:
@@ -155,7 +156,7 @@ class Router:
             self._dispatch.left(view)
 
     def joined(self, index: int) -> list[Inbox]:
-        """They have successors; the inboxes that turned out to be full."""
+        """This inbox has a worker again. Returns the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
         self._vacant.discard(index)
         if "joined" in self._hooks:
@@ -165,13 +166,14 @@ class Router:
         return self.retry()
 
     def put_back(self, parcels: Iterable[Parcel]) -> list[Inbox]:
-        """Tasks that were put into an inbox and that nobody has taken, oldest first: they are first in the queue again.
-        The inboxes that turned out to be full."""
+        """Put tasks that no worker has taken from an inbox, oldest first, back at the head of the queue. Returns the
+        inboxes that turned out to be full."""
         self.waiting.extendleft(reversed(list(parcels)))
         return self.retry()
 
     def withdraw(self, index: int) -> bool:
-        """Offer this inbox no more until ``offer_again``; False where no other could take a task at once."""
+        """Take this inbox off the offer until ``offer_again``. Returns False, and does nothing, if no other inbox could
+        take a task at once."""
         view = self.inboxes[index].view
         others = tuple(each for each in self._offer if each is not view)
         if not any(each.load < each.capacity and each.waiting <= 0 for each in others):
@@ -180,20 +182,21 @@ class Router:
         return True
 
     def offer_again(self, index: int) -> list[Inbox]:
-        """Its worker may take tasks again; the inboxes that turned out to be full."""
+        """Put this inbox on offer again after ``withdraw``. Returns the inboxes that turned out to be full."""
         if index not in self._vacant and index not in self._held:
             self._open(self.inboxes[index])
         return self.retry()
 
     def finished(self, connection: int, now: float) -> None:
-        """The last task of a connection is done, or lost; ``now``: seconds of the monotonic clock."""
+        """The last task of a connection is done, or lost. ``now`` is in seconds of the monotonic clock."""
         found = self._under_way.pop(connection, None)
         if found is not None:
             task, view, began = found
             self._dispatch.finished(task, view, now - began)
 
     def retry(self) -> list[Inbox]:
-        """Something has changed: what waits tries again, in its order; the inboxes that turned out to be full."""
+        """Something has changed: try again to place the waiting tasks, in order. Returns the inboxes that turned out to
+        be full."""
         full: list[Inbox] = []
         if self._chooses:
             self._let_choose(full)
@@ -206,7 +209,7 @@ class Router:
         return full
 
     def _let_choose(self, full: list[Inbox]) -> None:
-        """Ask the strategy which of those that wait an inbox takes which has room."""
+        """For each inbox with room, ask the strategy which of the waiting tasks it gets."""
         for view in self._offer:
             while self.waiting and view.load < view.capacity:
                 tasks = tuple(parcel.task for parcel in islice(self.waiting, CHOICE))
@@ -229,23 +232,23 @@ class Router:
 
     @property
     def _idle(self) -> bool:
-        """Whether no worker has anything to do: then nothing will come back, and nobody would ask again."""
+        """Whether all workers are idle: then no task will finish, and the strategy would not be asked again."""
         return not any(inbox.load for inbox in self.inboxes)
 
     def sent_to(self, inbox: Inbox, connections: Iterable[int]) -> set[int]:
-        """Those of the connections whose last task was put into this inbox, and does not wait here."""
+        """Return those of the connections whose last task was put into this inbox, and does not wait here."""
         kept = {parcel.connection for parcels in (self.waiting, *self._held.values()) for parcel in parcels}
         sent = set(connections) - kept
         return sent if self._only is inbox else {each for each in sent if self._last.get(each) is inbox}
 
     def knows(self, task: Task) -> bool:
-        """Whether a task is of a session that some worker has, or of none."""
+        """Whether a task belongs to no session, or to one that a worker has."""
         key = self._affinity.key(task, 0)
         return key is None or key in self._chosen
 
     def bind(self, key: Hashable, index: int) -> None:
         """A worker has begun a session."""
-        if index not in self._vacant:  # else it has died since, and the session with it
+        if index not in self._vacant:  # otherwise the worker has died since, and its session is lost
             self._chosen.pop(key, None)
             self._remember(key, self.inboxes[index])
 
@@ -262,11 +265,11 @@ class Router:
         return len(self.waiting) + sum(map(len, self._held.values()))
 
     def _place(self, parcel: Parcel, full: list[Inbox], *, first: bool = False) -> bool:
-        """Whether the parcel has left the queue of those that wait."""
+        """Place a parcel, or queue it. Returns whether it has left the queue of waiting tasks."""
         key = self._affinity.key(parcel.task, parcel.connection) if self._remembers else None
         bound = self._chosen.pop(key, None) if key is not None else None
         if bound is not None:
-            self._chosen[key] = bound  # last in, last to be forgotten
+            self._chosen[key] = bound  # now the newest, and the last to be forgotten
             self._put(parcel, bound, full)
             return True
         while self._offer:
@@ -287,14 +290,14 @@ class Router:
         return False
 
     def _put(self, parcel: Parcel, inbox: Inbox, full: list[Inbox]) -> None:
-        """Into this inbox and no other."""
+        """Put a parcel into this inbox and no other; hold it while the inbox is full."""
         if inbox.index not in self._held and self._sent(parcel, inbox):
             return
         self._held.setdefault(inbox.index, deque()).append(parcel)
         self._close(inbox, full)
 
     def _sent(self, parcel: Parcel, inbox: Inbox) -> bool:
-        """Put it there, unless it is full."""
+        """Put a parcel into an inbox. Returns False if the inbox is full."""
         if not inbox.put(parcel.item, parcel.fds):
             return False
         if parcel.holder >= 0:
@@ -306,7 +309,7 @@ class Router:
         return True
 
     def _open(self, inbox: Inbox) -> None:
-        """Put it on offer again."""
+        """Put an inbox on offer again."""
         self._offer = tuple(each.view for each in self.inboxes if each is inbox or each.view in self._offer)
 
     def _close(self, inbox: Inbox, full: list[Inbox]) -> None:
@@ -321,4 +324,4 @@ class Router:
                 del self._chosen[next(iter(self._chosen))]
 
 
-NOWHERE: list[Inbox] = []  # no inbox was full; nobody adds to it
+NOWHERE: list[Inbox] = []  # no inbox was full; never changed

@@ -1,4 +1,4 @@
-"""What every connection of a client has in common, whoever holds it: its phase, and how long it may stay in it."""
+"""What all connections of clients have in common, in a front and in a worker: a phase, and how long it may last."""
 
 from __future__ import annotations
 
@@ -30,47 +30,47 @@ from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 READ: Final = 65536  # bytes read at once
-NEWCOMER: Final = 1.0  # seconds that a drain waits for the first bytes of a client that has just connected
+NEWCOMER: Final = 1.0  # seconds that a drain waits for a request of a client that has just connected
 
 
 class Incoming(Protocol):
-    """The conversation or the framer of a connection, as far as time matters."""
+    """What timeouts need of the conversation or framer of a connection."""
 
     @property
     def in_body(self) -> bool:
-        """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
+        """Whether the head of the pending request is complete: then each piece of the body restarts the timeout."""
 
     @property
     def coming(self) -> Coming | None:
-        """The body that is coming, where the protocol tells."""
+        """The body that is being received; None if there is none, or the protocol does not say."""
 
 
 class ClientLoop(Protocol):
-    """The loop, as a connection asks it for time and events."""
+    """What a connection needs of its loop: time and events."""
 
     now: float  # when the last wait ended, on the monotonic clock
     timeouts: Timeouts
 
     @property
     def handlers(self) -> Container[int]:
-        """The descriptors whose events it hands out."""
+        """The descriptors whose events it dispatches."""
 
     def add(self, handler: Handler[Any]) -> None:
-        """From now on this handler gets the events of its descriptor."""
+        """Watch the descriptor of this handler."""
 
     def modify(self, handler: AnyHandler, mask: int) -> None:
-        """The handler waits for something else than before."""
+        """Change the events that the handler waits for."""
 
     def wake(self, handler: AnyHandler) -> None:
-        """Give a connection an event: its descriptor is idle, and so writable."""
+        """Give an idle connection an event, by waiting until it is writable, which it is."""
 
     def remove(self, handler: AnyHandler) -> bool:
-        """No more events for this handler; False when another thread was first."""
+        """Stop watching the descriptor of this handler. Returns False if another thread did so first."""
 
 
 class ClientConnection(Sending, ABC, Generic[S]):
-    """``phase``: where it stands; ``since``: when what is being waited for began; ``leaving``: no request is taken
-    after those that have come, so that the connection ends instead of falling idle."""
+    """The connection of a client. ``phase``: see ``phases.py``; ``since``: when the current wait began, on the
+    monotonic clock; ``leaving``: after the requests received so far the connection ends instead of becoming idle."""
 
     __slots__ = ("leaving", "mask", "phase", "since", "watched")
 
@@ -79,14 +79,14 @@ class ClientConnection(Sending, ABC, Generic[S]):
     phase: Phase
 
     def __init__(self, fd: int, now: float, *, leaving: bool) -> None:
-        # Sending.__init__ written out: a call is more than what all of this may cost a connection
+        # Sending.__init__ inlined: a call would cost more than all of these assignments
         self.began = False
         self.outbound = None
         self.observer = None
         self.last = False
         self.fd = fd
         self.mask = IN
-        self.watched = False  # the poller knows it, or did
+        self.watched = False  # it was registered with the poller
         self.leaving = leaving
         self.phase = NEW
         self.since = now
@@ -94,41 +94,41 @@ class ClientConnection(Sending, ABC, Generic[S]):
     @property
     @abstractmethod
     def incoming(self) -> Incoming:
-        """What reads the client's bytes."""
+        """The conversation or framer that parses the client's bytes."""
 
     @property
     def stalled(self) -> bool:
-        """Whether a response waits for the client, though its socket takes all."""
+        """Whether a response waits for the client although its socket is writable, as for a window of HTTP/2."""
         return False
 
     @abstractmethod
     def on_event(self, events: int, service: S) -> None:
-        """It can be read or written, or is broken."""
+        """Its descriptor is readable or writable, or the connection is broken."""
 
     @abstractmethod
     def abort(self, service: S) -> None:
-        """Something raised: the end, however far it had come."""
+        """End the connection after an exception, whatever its phase."""
 
     @abstractmethod
     def close(self, service: S) -> None:
-        """The end of the connection."""
+        """Close the connection."""
 
     @abstractmethod
     def turn_away(self, status: int, service: S, line: bytes | None = None) -> None:
-        """The end, with the protocol's words for this status. ``line``: the first of the request that is refused, where
-        it is not the one that is coming."""
+        """End the connection with the protocol's message for this status. ``line``: the first line of the refused
+        request, if it is not the one that is being received."""
 
     @abstractmethod
     def _received(self, data: bytes, service: S) -> None:
-        """Bytes of the client; empty at its end of file."""
+        """Process bytes from the client; empty at its end of file."""
 
     @abstractmethod
     def _reset(self, service: S) -> None:
-        """The connection is broken: nothing can be read from it any more."""
+        """The connection is broken: nothing more can be read from it."""
 
     def expire(self, now: float, service: S) -> None:
-        """Close it when its client has kept the server waiting for too long; a request that has begun gets a 408.
-        ``now``: infinite when the time to drain is nearly over."""
+        """Close it if the client has kept the server waiting for too long; an incomplete request gets a 408. ``now``:
+        seconds on the monotonic clock, infinite when the time to drain is nearly over."""
         phase, timeouts, waited = self.phase, self.loop.timeouts, now - self.since
         if phase is ANSWERING:
             self._expire_answering(now, service)
@@ -145,15 +145,15 @@ class ClientConnection(Sending, ABC, Generic[S]):
             self._overdue(now, service)
 
     def _expire_answering(self, now: float, service: S) -> None:
-        """How long the app takes is its own affair; and the client is not waited for."""
+        """Do nothing: no timeout of a client applies while the app has the request."""
 
     def _overdue(self, now: float, service: S) -> None:
-        """Its time is over, unless what it was to send has come while this thread was busy elsewhere."""
+        """The client's time is over, unless its bytes arrived while this thread was busy elsewhere."""
         since = self.since
         try:
             self._received(read(self.fd, READ), service)
         except BlockingIOError:
-            log.debug("a client was silent for too long")
+            log.debug("a client sent nothing for too long")
         except OSError:
             self._reset(service)
         if self.phase in WAITS_FOR_REQUEST and (self.since == since or now == inf):
@@ -163,8 +163,8 @@ class ClientConnection(Sending, ABC, Generic[S]):
                 self.close(service)
 
     def drain(self, service: S) -> None:
-        """What has come is answered. Every idle connection is writable, so asking for that gives each an event at
-        once."""
+        """End after the requests received so far. An idle connection is writable, so waiting for that gives it an event
+        at once."""
         self.leaving = True
         if self.phase is not READING:
             self.since = self.loop.now

@@ -1,10 +1,10 @@
-"""A connection of a connection loop: its requests are answered in order, as the client takes the answers.
+"""A connection of a connection loop: requests are answered in order, as fast as the client takes the responses.
 
     read --> conversation.receive --> requests --> Service.answer --> send
                                                                        +--> outbound, and no request until it is empty
 
-``phases.py`` has its phases and their table; the one that is left out there is who runs this: the thread of the loop,
-or under leader/followers the thread whose turn it is (``shared_connection.py``).
+``phases.py`` has its phases and their table. All of this runs in the thread of the loop, or under leader/followers in
+the thread that holds the connection's lock (``shared_connection.py``).
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from poolctl.runtime.system.poller import IN, OUT
 
 
 class ServedLoop(ClientLoop, Protocol):
-    """The loop, as a connection that it owns asks it."""
+    """What a connection needs of the loop that owns it."""
 
     draining: bool
     shared: bool  # several threads run it
     open: int  # connections
 
     def closing(self, handler: AnyHandler) -> None:
-        """The handler is about to close its descriptor."""
+        """Forget a handler that is about to close its descriptor."""
 
     def turn_away(self, fd: int, words: bytes) -> None:
-        """Tell a client why it is not served, let it read that, close."""
+        """Send a client the reason why it is not served, give it time to read it, and close."""
 
     def fail(self, handler: Handler[Service], service: Service, error: BaseException) -> None:
-        """A handler raised: log it, count it, and end what the handler stands for."""
+        """A handler raised: log it, count it, and abort the handler."""
 
 
 class Connection(ClientConnection[Service]):
-    """Reads, has its requests answered in order, keeps what the client does not take.
+    """Reads, lets the app answer requests in order, and keeps the bytes that the client does not take.
 
-    ``again``: more may have come, and where only edges are reported nobody else would say so. ``hung``: an edge
-    reported the end as well, which follows what has come.
+    ``again``: more bytes may be readable, for which an edge-triggered poller reports no further event. ``hung``: an
+    edge also reported the client's end of file, which follows the readable bytes.
     """
 
     delivery = Delivery.EDGE
@@ -58,7 +58,7 @@ class Connection(ClientConnection[Service]):
     loop: ServedLoop
 
     def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
-        # ClientConnection.__init__ written out: a call would be felt by each new connection
+        # ClientConnection.__init__ inlined: a call would measurably slow each new connection
         self.began = False
         self.outbound = None
         self.observer = None
@@ -83,20 +83,20 @@ class Connection(ClientConnection[Service]):
         return self.conversation.stalled
 
     def begin(self, service: Service) -> None:
-        """Serve what has come with it; then wait for more."""
+        """Serve the bytes that came with the connection; then wait for more."""
         self.on_event(IN, service)
         if self.phase is not CLOSED:
             self.loop.add(self)
 
     def was_reset(self, events: int) -> bool:
-        """Whether the client has left by a reset, so that nobody waits for what it has asked for."""
+        """Whether the client has left with a reset, so that its requests need no response."""
         return self.conversation.forgets and left(events, self.conversation.peer)
 
     # events
 
     def on_event(self, events: int, service: Service) -> None:
-        """It can be read or written, or is broken."""
-        # the event may be another's: one that had this descriptor before, in the same batch
+        """Its descriptor is readable or writable, or the connection is broken."""
+        # the event may be that of an earlier connection with this descriptor, closed in the same batch
         if events & BROKEN and self.was_reset(state(self.fd)):
             self.close(service)
             return
@@ -130,8 +130,8 @@ class Connection(ClientConnection[Service]):
                 self.close(service)
 
     def _nothing(self, service: Service) -> None:
-        """The event was not for bytes: the loop drains, and asks which connections can end; or it is the turn of a
-        response."""
+        """There was nothing to read: the event came from a drain, which ends idle connections; or for a response of
+        HTTP/2 that has more to send."""
         if self.conversation.multiplexed:
             multiplex(self, service)
         elif self.leaving:
@@ -141,7 +141,7 @@ class Connection(ClientConnection[Service]):
                 self.loop.modify(self, IN)
 
     def _answer(self, service: Service) -> None:
-        """All requests that have come whole, in order, until the client falls behind."""
+        """Answer all complete requests in order, until the client falls behind."""
         conversation = self.conversation
         requests = conversation.requests
         self.phase = ANSWERING
@@ -170,7 +170,7 @@ class Connection(ClientConnection[Service]):
             self._unanswered(service)
 
     def _unanswered(self, service: Service) -> None:
-        """What has come is no complete request, and nothing complete is left."""
+        """Decide what follows when no complete request is left."""
         conversation = self.conversation
         if conversation.multiplexed:
             multiplex(self, service)
@@ -199,7 +199,7 @@ class Connection(ClientConnection[Service]):
             self.since = self.loop.now
 
     def _write(self, service: Service) -> None:
-        """The client reads again."""
+        """The client takes bytes again."""
         try:
             if self.catch_up():
                 self.since = self.loop.now
@@ -208,7 +208,7 @@ class Connection(ClientConnection[Service]):
             return
         if self.outbound is not None:
             if self.loop.shared:
-                self.loop.modify(self, OUT)  # its turn may be over: where only edges are reported, nobody else says so
+                self.loop.modify(self, OUT)  # its turn may be over while it is writable: ask for a new edge
             return
         if self.phase is FINISHING:
             self.close(service)
@@ -223,7 +223,7 @@ class Connection(ClientConnection[Service]):
         self.close(service)
 
     def close(self, service: Service) -> None:
-        """The end of the connection, and of the task that it was."""
+        """Close the connection, and count it as a finished task."""
         if self.phase is not CLOSED:
             self.phase = CLOSED
             try:
@@ -235,21 +235,21 @@ class Connection(ClientConnection[Service]):
                 close(self.fd)
 
     def abort(self, service: Service) -> None:
-        """Something raised: the end, however far it had come."""
+        """End the connection after an exception, with a 500 if nothing was sent."""
         if self.phase is not CLOSED and not self.began:
             with contextlib.suppress(ClientGone):
                 self.send(service.protocol.refusal_to(self.conversation.line, 500))
         self.close(service)
 
     def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
-        """The end, with the protocol's words for this status. ``line``: the first of the request that is refused, where
-        it is not the one that is coming."""
+        """End the connection with the protocol's message for this status. ``line``: the first line of the refused
+        request, if it is not the one that is being received."""
         if self.phase is not CLOSED:
             self.phase = CLOSED
             self.loop.remove(self)
             self._over(service)
             conversation, protocol = self.conversation, service.protocol
-            if conversation.multiplexed:  # the status belongs to no request, and may be that of a good end
+            if conversation.multiplexed:  # the status belongs to no request, and may stand for a normal end
                 refusal = protocol.refusal(status)
             else:
                 refusal = protocol.farewell(status, conversation.peer, conversation.line if line is None else line)

@@ -1,11 +1,11 @@
-"""The connection loop: I own connections, from their accept to their close.
+"""The connection loop: it owns connections from accept to close.
 
-    new ones come from          my own listener | a listener that all share | an inbox
+    connections come from       its own listener | a listener that all workers share | an inbox
     requests are answered       at once, in this thread, by Service.answer
 
-Nothing waits for a single client: a silent one costs a descriptor until its timeout, a slow reader's bytes are kept
-(outbound) while others are served. What does make others wait is the app; how many connections share its fate is the
-choice of ownership.
+The loop never waits for a single client: a silent one costs a descriptor until its timeout, and the bytes of a slow
+reader are kept (outbound) while others are served. Only the app makes other connections wait; how many of them depends
+on the choice of ownership.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from poolctl.runtime.timeouts import Timeouts
 
 
 class LoopConnection(Handler[Service], Protocol):
-    """A connection, as its loop sees it."""
+    """What the loop needs of a connection."""
 
     phase: Phase
 
     def begin(self, service: Service) -> None:
-        """Serve what has come with it; then wait for more."""
+        """Serve the bytes that came with the connection; then wait for more."""
 
     def was_reset(self, events: int) -> bool:
-        """Whether the client has left by a reset, so that nobody waits for what it has asked for."""
+        """Whether the client has left with a reset, so that its requests need no response."""
 
     def close(self, service: Service) -> None:
-        """The end of the connection, and of the task that it was."""
+        """Close the connection, and count it as a finished task."""
 
 
 L = TypeVar("L")
-# Makes a connection of one kind, of (loop, descriptor, peer, service, door).
+# Makes a connection of one kind from (loop, descriptor, peer, service, door).
 NewConnection: TypeAlias = Callable[[L, int, Peer, Service, Door], LoopConnection]
 
 
 class ConnectionLoop(AcceptingLoop[Service]):
-    """Serves the connections it owns, which ``new`` makes. ``limit``: how many at once; more are turned away with a
-    503."""
+    """Serves the connections it owns, which ``new`` makes. ``limit``: the most connections at once; further ones are
+    turned away with a 503."""
 
     def __init__(
         self,
@@ -62,15 +62,15 @@ class ConnectionLoop(AcceptingLoop[Service]):
     ) -> None:
         super().__init__(lifeline, timeouts, limit, shared=shared, loops=loops, clock=clock, poller=poller)
         self._new: NewConnection[Self] = new
-        # Until when newcomers may have waited while this loop was busy: for as long again as it was away.
+        # Until then new connections may have waited while this loop was busy: for as long again as it was busy.
         self._wary = 0.0
 
     def serve(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> None:
-        """A connection that has come through its door. Its first bytes have usually come with it, so they are read
-        before anybody waits for them."""
+        """Serve a connection that has come through its door. Its first bytes have usually arrived with it, so they are
+        read before the poller waits for them."""
         try:
             connection = self._new(self, fd, peer, service, door)
-            self.handlers[fd] = connection  # from here on a drain waits for it
+            self.handlers[fd] = connection  # from now on a drain waits for it
             away = self.now - self.before
             if away > WAITED:
                 self._wary = self.now + away

@@ -1,4 +1,4 @@
-"""Which connection serves an app that is called: the app says what it is, and this chooses."""
+"""Which class of connection serves a sync app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poolctl.runtime.serving.shared_connection import Ceded, Greeted, SharedConn
 
 
 def connection_of(app: App, *, shared: bool) -> NewConnection[ConnectionLoop]:
-    """What makes an app's connections. ``shared``: several threads run their loop."""
+    """Return the function that makes an app's connections. ``shared``: several threads run their loop."""
     kind = SharedConnection if shared else Connection
     if isinstance(app, ConnectionApp):
         kind = Greeted if app.greets else Ceded

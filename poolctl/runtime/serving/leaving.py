@@ -1,11 +1,11 @@
-"""Has a client left by a reset? What it has asked for over HTTP is then not executed any more.
+"""Has a client left with a reset? Its waiting HTTP requests are then not executed.
 
-Other protocols have messages for which nobody awaits an answer: they are served as long as they can be read. Which of
-the two holds is said by conversations and framers (``forgets``).
+Other protocols have messages that expect no response: they are served as long as they can be read. Conversations and
+framers say which of the two applies (``forgets``).
 
-The kernel keeps what a client sent before its reset, and read(2) gives it out first; that the connection is broken is
-known from its events. A client that closed its connection in order is served: over TCP nobody can tell it from one that
-only sends no more and waits for its answer.
+The kernel keeps the bytes that a client sent before its reset, and read(2) returns them first; only events show that
+the connection is broken. A client that closed its connection in order is served: over TCP it cannot be told from one
+that has only ended its sending side and waits for its response.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from poolctl.runtime.system.poller import ERR, HUP
 from poolctl.runtime.task import Peer
 
 BROKEN = ERR | HUP
-WAITED: Final = 0.02  # seconds in a queue after which it pays to ask the kernel whether the client is still there
-LEFT_EARLY: Final = 499  # in the access log, of a client that left while its request waited; as nginx has it
+WAITED: Final = 0.02  # seconds of waiting after which it pays to ask the kernel whether the client has left
+LEFT_EARLY: Final = 499  # status in the access log if a client left while its request waited, as in nginx
 
 
 def left(events: int, peer: Peer) -> bool:
-    """Whether these events of a connection say so. A hang-up alone is that of TLS, whose tunnel is closed then; that of
-    a client without a port is a unix socket's, which was closed in order."""
+    """Whether these events of a connection mean a reset: an error, or a hang-up alone, which a closed TLS tunnel
+    reports. A hang-up of a client without a port is a unix socket that was closed in order."""
     return bool(events & ERR or (events & HUP and peer.client_port))
 
 
 def state(fd: int) -> int:
-    """Those of ERR and HUP that a connection would get as events now."""
+    """Return which of ERR and HUP a poller would report for a connection now."""
     poll = new_poll()
     poll.register(fd, 0)  # an error and a hang-up are reported unasked (poll(2))
     found = poll.poll(0)

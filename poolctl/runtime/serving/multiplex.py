@@ -1,4 +1,4 @@
-"""Serving a connection on which several requests are under way at once, each in a stream of its own (HTTP/2)."""
+"""Serving a connection with several requests in flight, each in a stream of its own (HTTP/2)."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 
 class Carrier(Handler[Service], Output, Protocol):
-    """The connection that has the streams."""
+    """The connection that carries the streams."""
 
     conversation: Conversation
     mask: int
     phase: Phase
-    since: float  # when what is being waited for began
-    leaving: bool  # no request is taken after those that have come
+    since: float  # when the current wait began, on the monotonic clock
+    leaving: bool  # the connection ends after the requests received so far
 
     @property
     def loop(self) -> Registry:
-        """Where it is served."""
+        """The loop that serves it."""
 
     @property
     def outbound(self) -> object:
-        """Not None while the client has to take something first."""
+        """Not None while the client has to take bytes first."""
 
     def close(self, service: Service) -> None:
-        """The end of the connection."""
+        """Close the connection."""
 
     def turn_away(self, status: int, service: Service) -> None:
-        """The end, with last words."""
+        """End the connection with the protocol's message for this status."""
 
 
 def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR0915  # what is next, in order
-    """Answer the streams that are complete, until the client falls behind; end the connection when it is time."""
+    """Answer the complete streams until the client falls behind; end the connection when it is time."""
     conversation = cast("Http2Conversation", connection.conversation)
     turn = TURN
     try:
@@ -80,7 +80,7 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR
     if connection.outbound is not None:
         connection.loop.modify(connection, OUT)
     elif turn <= 0:
-        connection.loop.modify(connection, IN | OUT)  # more can be sent, after the others
+        connection.loop.modify(connection, IN | OUT)  # more can be sent, after other connections had their turn
     elif conversation.over or (connection.leaving and not conversation.pending):
         connection.turn_away(503, service)
     elif connection.leaving or connection.mask != IN:
@@ -88,7 +88,7 @@ def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR
 
 
 def flush(connection: Carrier, conversation: Http2Conversation) -> None:
-    """Send the frames that wait. Raises ClientGone."""
+    """Send the waiting frames. Raises ClientGone."""
     frames = conversation.frames()
     if frames:
         connection.send(frames)

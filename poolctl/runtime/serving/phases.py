@@ -1,8 +1,8 @@
-"""The phases of a client's connection, and how it goes from one to the next.
+"""The phases of a client's connection, and the legal transitions between them.
 
-One table for both sides that hold a connection: the worker that owns it (``connection.Connection`` and its kinds), and
-the front of half-sync/half-reactive that lends it (``held_connection.HeldConnection``), for which ANSWERING means that
-a worker has it. Which timeout counts follows from the phase alone (``client_connection.ClientConnection.expire``).
+One table serves both holders of a connection: the worker that owns it (``connection.Connection`` and its subclasses),
+and the front of half-sync/half-reactive that lends it (``held_connection.HeldConnection``), for which ANSWERING means
+that a worker has it. The phase alone determines the timeout (``client_connection.ClientConnection.expire``).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 
 class Phase(Enum):
-    """Where a connection stands."""
+    """The phase of a connection, with the timeout that applies."""
 
     NEW = "no request has begun; timeouts.head"
-    READING = "a part of a request has come; timeouts.head, then timeouts.idle between two pieces of its body"
-    ANSWERING = "the app has a request, or several; the client is not waited for, unless the app does"
+    READING = "part of a request has arrived; timeouts.head, then timeouts.idle between two pieces of its body"
+    ANSWERING = "the app has one request or more; no timeout of the client, unless the app waits for it"
     SENDING = "the client has to take bytes first; timeouts.write"
     FINISHING = "the same, and then the connection ends; timeouts.write"
     IDLE = "kept for the next request; timeouts.idle"
-    CLOSED = "it is over: its descriptor is closed, or somebody else's"
+    CLOSED = "the end: its descriptor is closed, or has passed to another object"
 
 
 NEW, READING, ANSWERING, SENDING, FINISHING, IDLE, CLOSED = Phase
@@ -39,10 +39,10 @@ WAITS_FOR_REQUEST = frozenset((NEW, READING, IDLE))
 
 
 class Checked:
-    """An attribute ``phase`` that refuses what is not in the table. ``slot``: where it is kept.
+    """An attribute ``phase`` that refuses transitions that are not in the table. ``slot``: the descriptor of its value.
 
-    Python's development mode (``python -X dev``) and the tests have it; elsewhere the slot is written directly, which
-    costs a request nothing.
+    Active in Python's development mode (``python -X dev``) and in the tests; otherwise the slot is written directly, so
+    requests pay nothing.
     """
 
     def __init__(self, slot: Any) -> None:
@@ -54,7 +54,7 @@ class Checked:
     def __set__(self, connection: Any, phase: Phase) -> None:
         try:
             before = self._slot.__get__(connection, type(connection))
-        except AttributeError:  # its first
+        except AttributeError:  # not set yet
             before = None
         legal = phase is NEW if before is None else phase is before or phase in TRANSITIONS[before]
         if not legal:
@@ -63,6 +63,6 @@ class Checked:
 
 
 def check(kind: type) -> None:
-    """Have this class of connections, and those under it, keep to the table."""
+    """Make a class of connections, and its subclasses, check each transition against the table."""
     name = "phase"
     setattr(kind, name, Checked(vars(kind)[name]))

@@ -2,9 +2,9 @@
 
     begin --> the app --> (what it raised) --> end: the counts, and the line of the access log
 
-One thread of a worker has one service. Apps that are called go through ``answer``, which is all of that written out:
-a call for each step would be felt by every request. Apps that are awaited are called by ``serving_async.boundary``, in
-whose task the steps lie apart.
+Each thread of a worker has one service. Sync apps go through ``answer``, which has all steps inlined: a call for each
+would measurably slow every request. Async apps are called by ``serving_async.boundary``, in whose task the steps are
+separate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("poolctl")
 
 
 class Work(NamedTuple):
-    """What an app was doing when it raised, in the words of the log."""
+    """What an app was doing when it raised, for the log."""
 
     name: str
     doing: str
@@ -44,46 +44,46 @@ WEBSOCKET = Work("a WebSocket", "while it had a WebSocket")
 
 
 class Outcome(Enum):
-    """How a request ended whose app raised, and the status of the answer where nothing was sent; 0: there is none."""
+    """How a request ended whose app raised, and the status to respond with if nothing was sent; 0: no response."""
 
-    LEFT = 0  # the app says that its client has left
+    LEFT = 0  # the app raised because its client had left
     FAILED = 500
-    STOPPED = 503  # it was cancelled: the time to drain is nearly over
-    TOO_LATE = 504  # it was cancelled: timeouts.request is over
+    STOPPED = 503  # cancelled because the time to drain was nearly over
+    TOO_LATE = 504  # cancelled because timeouts.request was over
 
 
 class LogEntries(Interface):
-    """The access log, as a service uses it."""
+    """What a service needs of the access log."""
 
     @property
     def observer(self) -> Observer:
-        """Of the responses of this thread that go out one after the other."""
+        """The observer of the responses that this thread sends one after the other."""
 
     def observe(self) -> Observer:
-        """A further observer, for an output whose responses go out while others do."""
+        """Return a new observer, for an output whose responses are sent while others are."""
 
     def note(self, request: Any, sent: Observer | None, took: int, now: int) -> None:
-        """Write the line of a request. ``sent``: what observed its response, None where there was none; ``took`` and
-        ``now``, of the monotonic clock: nanoseconds."""
+        """Write the line of a request. ``sent``: the observer of its response, None if there was none; ``took`` and
+        ``now``: nanoseconds of the monotonic clock."""
 
 
 class Refusable(Interface):
-    """An output, or what stands before one."""
+    """An output, or a wrapper around one."""
 
     @property
     def began(self) -> bool:
         """Whether a byte of the response was sent."""
 
     def send(self, data: bytes) -> None:
-        """Send it. Raises ClientGone."""
+        """Send ``data``. Raises ClientGone."""
 
 
 class Service:
-    """Belongs to one thread of a worker; ``row``: its row of the scoreboard.
+    """The error boundary of one thread of a worker. ``row``: its row of the scoreboard.
 
-    ``context``: the context variables as the app's start left them; each request begins with a copy (PEP 567), so that
-    it finds nothing of another one's. ``entries``: the access log, where there is one. ``watching``: what else looks
-    at the responses of an app that is called; ``observer``: all of these in one.
+    ``context``: the context variables as the app's start left them; each request gets a copy (PEP 567), so that no
+    request sees the variables of another. ``entries``: the access log, or None. ``watching``: further observers of the
+    responses of a sync app; ``observer``: all of these in one.
     """
 
     def __init__(
@@ -106,7 +106,8 @@ class Service:
     # an app that is called
 
     def answer(self, request: Any, out: ReusedOutput) -> bool:
-        """Let the app answer; True when the connection can be kept. Never raises for what the app or the client did."""
+        """Let the app answer. Returns whether the connection can be kept. Never raises because of the app or the
+        client."""
         row = self.row
         out.observer = self.observer
         out.began = False
@@ -115,7 +116,7 @@ class Service:
             keep = self._context().run(self._serve, request, out)
         except ClientGone:
             keep = False
-        except BaseException as error:  # noqa: BLE001  # whatever the app raised ends its request, not the worker
+        except BaseException as error:  # noqa: BLE001  # an exception of the app ends its request, not the worker
             keep = False
             self.refuse(request, out, self.raised(error, REQUEST).value)
         ended = monotonic_ns()
@@ -127,21 +128,20 @@ class Service:
         return keep
 
     def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
-        """Let an app that owns the connection talk until it returns. Never raises for what the app or the client
-        did."""
-        assert isinstance(self.app, ConnectionApp)  # the loops ask before they give a connection away
+        """Let an app that owns the connection run until it returns. Never raises because of the app or the client."""
+        assert isinstance(self.app, ConnectionApp)  # the loops check before they give a connection away
         try:
             self._context().run(self.app.converse, sock, received, idle, write, peer)
         except (ClientGone, TimeoutError) as error:
             log.info("a conversation ended: %s", error)
-        except BaseException as error:  # noqa: BLE001  # the app's
+        except BaseException as error:  # noqa: BLE001  # raised by the app
             self.raised(error, CONVERSATION)
         self.count()
 
     # the steps, for an app that is awaited
 
     def begin(self) -> int:
-        """The app gets a request: when, on the monotonic clock (ns)."""
+        """The app gets a request. Returns the time, in nanoseconds of the monotonic clock."""
         row = self.row
         started = monotonic_ns()
         if not row[SINCE]:
@@ -158,10 +158,10 @@ class Service:
         cancelled: bool = False,
         line: str = "",
     ) -> Outcome:
-        """What the app's exception means; logged and counted.
+        """Log and count an exception of the app. Returns what it means for the request.
 
-        ``refused``: the request was refused while the app had it, which is in the log. ``complete``: so is its
-        response. ``cancelled``: the error is the cancellation of what is left at the end. ``line``: the request line.
+        ``refused``: the request was refused while the app had it, which has been logged. ``complete``: its response was
+        complete. ``cancelled``: the error is the cancellation at the end of a drain. ``line``: the request line.
         """
         forked.leave()
         if refused:
@@ -179,11 +179,11 @@ class Service:
         return Outcome.FAILED
 
     def fail(self) -> None:
-        """Count a request whose app goes on although its time was over."""
+        """Count a failed request whose app goes on although its time is over."""
         self.row[FAILED] += 1
 
     def refuse(self, request: Any, out: Refusable, status: int) -> bool:
-        """Answer with this status instead of the app, unless something was sent; whether the client got it."""
+        """Answer with this status instead of the app, unless something was sent. Returns whether it was sent."""
         if out.began or not status:
             return False
         try:
@@ -194,18 +194,19 @@ class Service:
         return True
 
     def end(self, started: int) -> None:
-        """A request is done with, which began at this time."""
+        """A request is done. ``started``: the result of ``begin``."""
         row = self.row
         row[SECONDS + (monotonic_ns() - started >> 10).bit_length()] += 1
         row[REQUESTS] += 1
         row[SINCE] = 0
 
     def count(self) -> None:
-        """A conversation is over, however long it took."""
+        """Count a finished conversation; its duration is not recorded."""
         self.row[REQUESTS] += 1
 
     def note(self, request: Any, sent: Observer | None, started: int) -> None:
-        """Write its line, where there is an access log. ``sent``: what observed its response; None without one."""
+        """Write the line of a request, if there is an access log. ``sent``: the observer of its response, None if there
+        was none; ``started``: the result of ``begin``."""
         if self.entries is not None:
             now = monotonic_ns()
             self.entries.note(request, sent, now - started, now)

@@ -1,4 +1,4 @@
-"""Connections of a loop that several threads run: any of them may serve it, one at a time."""
+"""Connections of a loop that several threads run: any thread may serve a connection, one at a time."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ENDS = RDHUP | HUP | ERR
 
 
 class SharedConnection(Connection):
-    """A connection that any thread may serve: the lock is held by the one that does.
+    """A connection that any thread may serve; the thread that serves it holds its lock.
 
-    Edges may come while it is being served. Who gets one notes it, then tries the lock; who has the lock lets go of it,
-    then looks at the note. So one of the two sees to what came in between.
+    Edges may come while it is being served. A thread that gets one first sets ``again``, then tries the lock; a thread
+    that has the lock first releases it, then looks at ``again``. So one of the two serves what came in between.
     """
 
     __slots__ = ("_broken", "_turn")
@@ -37,10 +37,10 @@ class SharedConnection(Connection):
     def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
         super().__init__(loop, fd, conversation)
         self._turn = Lock()
-        self._broken = 0  # what an edge has said of the client's leaving
+        self._broken = 0  # the events of an edge that reported a reset
 
     def begin(self, service: Service) -> None:
-        """In one turn: when the loop drains, another thread may close it as soon as nobody has the turn."""
+        """Begin under the lock: during a drain another thread may close the connection once the lock is free."""
         with self._turn:
             self._serve(service)
             if self.phase is not CLOSED:
@@ -65,7 +65,7 @@ class SharedConnection(Connection):
                 turn.release()
 
     def _serve(self, service: Service) -> None:
-        """In one's turn, so that nobody else serves a connection that is broken."""
+        """Serve under the lock, and keep it while the loop handles an exception."""
         try:
             super().on_event(IN | self._broken, service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
@@ -87,7 +87,7 @@ class SharedConnection(Connection):
             try:
                 if self.phase is not CLOSED:
                     if self.outbound is None:
-                        self.mask = IN | OUT  # who gets the event while this is held has to ask for it again
+                        self.mask = IN | OUT  # a thread that gets the event meanwhile has to rearm it
                     super().drain(service)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 self.loop.fail(self, service, error)
@@ -95,13 +95,12 @@ class SharedConnection(Connection):
                 self._turn.release()
         else:
             self.leaving = True
-        self.again = True  # whoever serves it now looks once more when done
+        self.again = True  # the thread that serves it now looks once more when done
         self._take_turns(service)
 
 
 class Ceded(SharedConnection):
-    """A connection that becomes its app's with the first bytes: until then it waits here, where silence costs
-    nothing."""
+    """A connection that passes to its app with the first bytes: until then it waits in the loop and needs no thread."""
 
     __slots__ = ()
 
@@ -115,7 +114,7 @@ class Ceded(SharedConnection):
         try:
             owned = Owned(self.loop, self.fd)
         except OSError as error:
-            log.error("a connection is closed: %s; %s", error, NO_DESCRIPTOR)
+            log.error("closed a connection: %s; %s", error, NO_DESCRIPTOR)
             self.close(service)
             return
         self.phase = CLOSED
@@ -125,7 +124,7 @@ class Ceded(SharedConnection):
 
 
 class Greeted(Ceded):
-    """A connection that becomes its app's at once, so that the app may speak first."""
+    """A connection that passes to its app at once, so that the app may speak first."""
 
     __slots__ = ()
 
@@ -134,27 +133,27 @@ class Greeted(Ceded):
 
 
 class Owned(Source[Service]):
-    """A connection whose app is a function that owns it: it runs in a thread of its own, so that a silent client
-    stops no loop.
+    """A connection that its app, a function, owns: the function runs in a thread of its own, so that a silent client
+    blocks no loop.
 
     Limits on connections bound the threads. The thread closes its end of a pipe when it is done, and the loop does
     the rest.
     """
 
     def __init__(self, loop: ServedLoop, fd: int) -> None:
-        """Raises OSError where there is no descriptor for the pipe; then nothing has changed."""
+        """Raises OSError, and changes nothing, if there is no descriptor for the pipe."""
         self.loop = loop
-        self._shut = False  # the client was hung up on
+        self._shut = False  # the connection was shut down
         self.fd, self._done = os.pipe()
         os.set_blocking(self.fd, False)
         self.sock = Socket(fileno=fd)
 
     def start(self, data: bytes, service: Service, peer: Peer) -> None:
-        """Let the app talk. Where the system has no thread for it, that is the end."""
+        """Run the app in a new thread. Closes the connection if the system has no thread for it."""
         try:
             threads.start(lambda: self._run(data, service, peer), threading.current_thread().name)
         except RuntimeError as error:
-            log.error("a connection is closed: %s; raise the limit on processes or lower limits.connections", error)
+            log.error("closed a connection: %s; raise the limit on processes or lower limits.connections", error)
             close(self._done)
 
     def _run(self, data: bytes, service: Service, peer: Peer) -> None:
@@ -165,10 +164,10 @@ class Owned(Source[Service]):
             close(self._done)
 
     def drain(self, service: Service) -> None:
-        """A conversation goes on until both want to end it, but not until the process is killed."""
+        """Do nothing: a conversation goes on until the app or the client ends it, or ``expire`` does."""
 
     def expire(self, now: float, service: Service) -> None:
-        """The time to drain is nearly over: the function's next word or wait finds the client gone, so that it ends."""
+        """When the time to drain is nearly over, shut the connection down: the app finds the client gone, and ends."""
         if now == inf and not self._shut:
             self._shut = True
             forked.shut(self.sock.fileno())
@@ -181,7 +180,7 @@ class Owned(Source[Service]):
         try:
             read(self.fd, 1)
         except BlockingIOError:
-            return  # the event was another's, who had this number before
+            return  # the event was that of an earlier owner of this descriptor
         if self.loop.remove(self):
             close(self.fd)
             if forked.seen():

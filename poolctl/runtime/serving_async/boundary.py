@@ -1,12 +1,12 @@
-"""The error boundary around apps that are awaited: each task that calls one runs a coroutine of this file.
+"""The error boundary around async apps: each task that calls one runs a coroutine of this file.
 
-    attend     a request of HTTP, or a WebSocket:  exchange.call, then exchange.conclude
+    attend     an HTTP request, or a WebSocket:  exchange.call, then exchange.conclude
     message    one message of a connection, whose task goes on with the next
     converse   a whole connection
 
-What the app raises is judged, logged and counted by ``Service.raised``, as for apps that are called. The *shell* is
-what stands between the call and the client: a connection, a stream of one, or a request that was lent. What the shell
-itself raises ends that one alone. A response that is complete is no longer the shell's, though the app may go on
+``Service.raised`` judges, logs and counts an exception of the app, as it does for sync apps. The *shell* is the object
+between the call and the client: a connection, a stream of one, or a lent request. An exception of the shell itself ends
+that shell alone. Once its response is complete the call is no longer the shell's, though the app may go on
 (``afterwork.py``).
 """
 
@@ -26,25 +26,25 @@ from poolctl.runtime.serving_async.stopping import CANCELLED, SERVING, Stopping
 from poolctl.runtime.system import forked
 
 log = logging.getLogger("poolctl")
-UNAVAILABLE = 503  # for a request whose app was told that the server stops, and has left without a word
+UNAVAILABLE = 503  # for a request whose app got http.disconnect because of the stop, and returned without a response
 
 
 class AppHost(Protocol):
-    """The event loop of a worker."""
+    """What the boundary needs of the event loop of a worker."""
 
     after: Afterwork
     stopping: Stopping
 
     @property
     def finished(self) -> bool:
-        """Whether it ends without waiting for its tasks: its front is dead."""
+        """Whether it ends without waiting for its tasks, because its front is dead."""
 
     def rested(self) -> None:
-        """Called in a task that ends and whose response was complete before."""
+        """Called in a task that ends after its response was complete."""
 
 
 class Shell(Protocol):
-    """What stands between one call of the app and its client."""
+    """The object between one call of the app and its client."""
 
     task: asyncio.Task[None] | None
 
@@ -54,7 +54,7 @@ class Shell(Protocol):
 
     @property
     def work(self) -> Work:
-        """What the app does, in the words of the log."""
+        """What the app is doing, for the log."""
 
     @property
     def refused(self) -> int:
@@ -68,14 +68,14 @@ class Shell(Protocol):
         """Answer with this status instead of the app, unless something was sent."""
 
     def over(self, keep: bool) -> None:
-        """The app is done with it. ``keep``: whether the connection may be kept."""
+        """The app is done. ``keep``: whether the connection may be kept."""
 
     def fail(self, error: Exception) -> None:
-        """One of the others raised: the end of this one."""
+        """Another method of this shell raised: log it, and end the shell."""
 
 
 async def attend(exchange: Exchange, shell: Shell, host: AppHost, service: Service) -> None:
-    """The task of a request, or of a WebSocket."""
+    """Run a request, or a WebSocket, as a task."""
     task = shell.task
     try:
         keep = True
@@ -103,8 +103,8 @@ async def attend(exchange: Exchange, shell: Shell, host: AppHost, service: Servi
 
 
 def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: AppHost, service: Service) -> bool:
-    """Whether the connection may be kept although the app raised: frameworks answer first and raise then, for the
-    log."""
+    """Handle an exception of the app. Returns whether the connection may be kept all the same: frameworks send their
+    response first and then raise, for the log."""
     ours, complete = shell.exchange is exchange, exchange.ended
     outcome = service.raised(
         error,
@@ -122,12 +122,12 @@ def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: AppHos
 
 
 def _is_last_call(error: BaseException, host: AppHost) -> bool:
-    """Whether this is the cancellation of what is left when the time to drain is nearly over."""
+    """Whether this is the cancellation of the last tasks when the time to drain is nearly over."""
     return isinstance(error, asyncio.CancelledError) and host.stopping.step == CANCELLED
 
 
 class MessageShell(Output, Protocol):
-    """A connection whose app is awaited for each message. ``late``: the answer took longer than timeouts.request."""
+    """A connection whose app is awaited for each message. ``late``: the app took longer than timeouts.request."""
 
     late: bool
 
@@ -137,7 +137,7 @@ class MessageShell(Output, Protocol):
 
     @property
     def outbound(self) -> object:
-        """Not None while the client has to take something first."""
+        """Not None while the client has to take bytes first."""
 
     def answer_of(self, request: Any) -> Awaitable[bytes | None]:
         """Call the app."""
@@ -146,11 +146,11 @@ class MessageShell(Output, Protocol):
         """The app has answered."""
 
     async def until_taken(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone."""
+        """Wait until the client has taken all that was sent. Raises ClientGone."""
 
 
 async def message(request: Any, shell: MessageShell, host: AppHost, service: Service) -> bool:
-    """Have the app answer one message; True when the connection may be kept."""
+    """Let the app answer one message. Returns whether the connection may be kept."""
     started = service.begin()
     keep = True
     try:
@@ -182,14 +182,14 @@ class ConversationShell(Protocol):
         """Call the app."""
 
     def over(self) -> None:
-        """The app is done with it."""
+        """The app is done with the connection."""
 
     def fail(self, error: Exception) -> None:
-        """One of the others raised: the end of this one."""
+        """Another method of this shell raised: log it, and end the shell."""
 
 
 async def converse(shell: ConversationShell, host: AppHost, service: Service) -> None:
-    """The task of a connection that the app owns until it returns."""
+    """Run, as a task, a connection that the app owns until it returns."""
     try:
         try:
             await shell.call()

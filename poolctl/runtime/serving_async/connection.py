@@ -1,7 +1,7 @@
-"""One connection of an asynchronous app over HTTP/1: its requests are answered in order, each by a task.
+"""One connection of an async app over HTTP/1: its requests are answered in order, each by a task.
 
     request --> task: the app --> response complete --> the next request
-                             ...and the app goes on, if it has more to do: no longer the connection's affair
+                             ...and the app may go on, without the connection
 
 The connection is ANSWERING from the head of a request to the end of its response. ``exchange`` is the call of the app
 in that time, and None between them. This is the shell of ``boundary.attend``, and the output of the app.
@@ -34,14 +34,14 @@ from poolctl.runtime.system.poller import IN, OUT
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
-EAGER = sys.version_info >= (3, 12)  # does a task make its first step where it is made?
-FULL = 65536  # bytes of a body that wait for the app; then the client has to
-AHEAD = 64  # requests that wait for the one in flight; likewise
+EAGER = sys.version_info >= (3, 12)  # does a task run its first step when it is created?
+FULL = 65536  # bytes of a body that wait for the app, beyond which reading pauses
+AHEAD = 64  # requests that wait for the one in flight, beyond which reading pauses
 
 
 class AsyncConnection(TaskConnection):
-    """While the app has a request, what comes is read ahead as far as there is room, and the end is noticed.
-    ``refused``: the status that the request gets instead of an answer; 0 while nothing is wrong with it."""
+    """While the app has a request, the connection reads ahead as far as there is room, and notices the client's end.
+    ``refused``: the status with which the request was refused; 0: it was not."""
 
     __slots__ = ("_answering", "_drained", "_news", "_started", "_waited", "app", "exchange", "refused", "request")
 
@@ -53,14 +53,15 @@ class AsyncConnection(TaskConnection):
         self.exchange: Exchange | None = None
         self.request: HttpRequest
         self.refused = 0
-        self._news: asyncio.Future[None] | None = None  # the app waits for the end of its client, or of the server
+        self._news: asyncio.Future[None] | None = None  # the app waits for its client to leave, or for the stop
         self._drained: asyncio.Future[None] | None = None  # tasks wait until the client has taken what was sent
-        self._waited = False  # for either of them, ever
+        self._waited = False  # whether the app has ever waited for either of these
         self._answering = False  # ``_answer`` is running, perhaps below this call
         self._started = 0  # when the app was given the request in flight (ns)
 
     def begin(self, service: Service) -> None:
-        """Serve what has come with it; then wait for more. Its first request may have made another connection of it."""
+        """Serve the bytes that came with the connection; then wait for more. Its first request may have turned it into
+        another connection, of HTTP/2 or a WebSocket."""
         self.on_event(IN, service)
         now = self.loop.handlers.get(self.fd)
         if isinstance(now, TaskConnection) and now.phase is not CLOSED:
@@ -69,14 +70,15 @@ class AsyncConnection(TaskConnection):
     # what the app waits for
 
     async def news(self) -> None:
-        """Until the client sends no more or has left, the response is complete, or the server stops; perhaps before."""
+        """Wait until the client has left or ended its side, the response is complete, or the server stops; may return
+        earlier."""
         self._waited = True
         if self._news is None:
             self._news = self.loop.events.create_future()
         await shield(self._news)
 
     async def until_drained(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone."""
+        """Wait until the client has taken all that was sent. Raises ClientGone."""
         if self.outbound is not None and self.client is not GONE:
             if self._drained is None:
                 self._waited = True
@@ -87,11 +89,11 @@ class AsyncConnection(TaskConnection):
             raise ClientGone("the client has left")
 
     async def body(self, inflow: Inflow) -> bytes | None:
-        """The next bytes of the body, empty at its end; None when they never will come."""
+        """Return the next bytes of the body, empty at its end; None if they will never come."""
         if self.conversation.reply:
             reply, self.conversation.reply = self.conversation.reply, b""
             self.send(reply)
-            self.began = False  # that was not the answer yet
+            self.began = False  # that was not the response yet
         if not inflow.size:
             await news_of(inflow, self.loop.events)
         if inflow.failed:
@@ -104,7 +106,7 @@ class AsyncConnection(TaskConnection):
     # events
 
     def _listen(self) -> None:
-        """Wait for what the client sends; of one that sends no more only its end is reported."""
+        """Wait for bytes of the client; after its end of file, only for errors and its reset."""
         self.loop.modify(self, IN if self.client is HERE else 0)
 
     def _came_meanwhile(self, data: bytes) -> None:
@@ -122,8 +124,8 @@ class AsyncConnection(TaskConnection):
             self.loop.modify(self, 0)
 
     def _ended(self) -> None:
-        """The client sends no more while its request is in flight. One that has sent it whole may wait for the answer,
-        so it gets it; one that has left altogether cannot be told from it until something is sent to it."""
+        """The client sends no more while its request is in flight. If it has sent the whole request it may wait for the
+        response, so it gets it; whether it has left altogether shows only when something is sent to it."""
         body: Any = self.request.body
         # ended before: this is the end of both sides
         whole = (body is EMPTY or body.done) and self.client is HERE
@@ -144,7 +146,7 @@ class AsyncConnection(TaskConnection):
             super()._nothing(service)
 
     def _answer(self, service: Service) -> None:
-        """The requests that have come, one after the other."""
+        """Answer the complete requests, one after the other."""
         if self._answering:
             return
         self._answering = True
@@ -166,7 +168,7 @@ class AsyncConnection(TaskConnection):
             self._unanswered(service)
 
     def _has_more(self) -> bool:
-        """Whether there is something to do although no request is complete."""
+        """Whether there is something to do without a complete request."""
         conversation = self.conversation
         more = self.leaving or conversation.failure or conversation.successor is not None or conversation.pending
         return bool(more)
@@ -176,16 +178,16 @@ class AsyncConnection(TaskConnection):
         if successor is None:
             super()._unanswered(service)
         elif successor.multiplexed:
-            from poolctl.runtime.serving_async.http2_connection import Http2Connection  # h2 need not be there otherwise
+            from poolctl.runtime.serving_async.http2_connection import Http2Connection  # h2 is optional
 
             Http2Connection.succeed(self)
         else:
-            from poolctl.runtime.serving_async.websocket_connection import WebSocketConnection  # nor wsproto
+            from poolctl.runtime.serving_async.websocket_connection import WebSocketConnection  # so is wsproto
 
             WebSocketConnection.succeed(self)
 
     def _write(self, service: Service) -> None:
-        """The client reads again."""
+        """The client takes bytes again."""
         try:
             if self.catch_up():
                 self.since = self.loop.now
@@ -231,7 +233,7 @@ class AsyncConnection(TaskConnection):
         return line_of(self.request)
 
     def complete(self, exchange: Exchange) -> None:
-        """The response is: on to the next request, though the app may have more to do."""
+        """The response is complete: go on to the next request, though the app may go on."""
         after = self.loop.after
         if self.exchange is not exchange or after.full:
             return
@@ -241,25 +243,25 @@ class AsyncConnection(TaskConnection):
         self.over(exchange.keep)
 
     def refuse(self, status: int) -> None:
-        """Answer with this instead of the app, if nothing was sent."""
+        """Answer with this status instead of the app, if nothing was sent."""
         if self.client is not GONE and not self.refused and not self.conversation.failure:
             self.service.refuse(self.request, self, status)
 
     def over(self, keep: bool) -> None:
-        """The request that was being served is complete."""
+        """The request is done. ``keep``: whether the connection may be kept."""
         service, conversation = self.service, self.conversation
         service.end(self._started)
         refusal = self.refused or (0 if conversation.successor is not None else conversation.failure)
-        if service.entries is not None and (self.began or not refusal):  # what is turned away has a line of its own
+        if service.entries is not None and (self.began or not refusal):  # a refusal writes its own line
             service.note(self.request, self.observer if self.began else None, self._started)
         self.task = self.exchange = None
         self.since = self.loop.now
         if self._waited:
             self.notify()
         body: Any = self.request.body
-        unread = body is not EMPTY and not body.done  # is the client in the middle of something?
+        unread = body is not EMPTY and not body.done  # is the client still sending the body?
         if unread:
-            keep = False  # nobody will read the rest
+            keep = False  # the rest will not be read
             body.fail()
             conversation.inflow = None
         if not keep or self.client is GONE:
@@ -273,8 +275,8 @@ class AsyncConnection(TaskConnection):
                 self.loop.soon(self, self._go_on)  # not in the middle of a step of the app
 
     def _end(self, refusal: int, *, unread: bool) -> None:
-        """The connection is not kept. ``refusal``: the status of what was not answered; ``unread``: the client is still
-        sending a body."""
+        """End a connection that is not kept. ``refusal``: the status to answer with if nothing was sent; ``unread``:
+        the client is still sending a body."""
         requests = self.conversation.requests
         unread = unread or bool(requests)
         requests.clear()
@@ -296,14 +298,13 @@ class AsyncConnection(TaskConnection):
             self._answer(self.service)
 
     def client_left(self) -> None:
-        """The client has left while its request is in flight: the app is told, and the connection ends with the
-        task."""
+        """The client has left while its request is in flight: notify the app; the connection ends with the task."""
         if self.conversation.inflow is not None:
             self.conversation.inflow.fail()
         super().client_left()
 
     def notify(self) -> None:
-        """Something has changed: resume the tasks that wait for it."""
+        """Something has changed: resume the waiting tasks."""
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)
@@ -315,7 +316,7 @@ class AsyncConnection(TaskConnection):
     # time
 
     def _expire_answering(self, now: float, service: Service) -> None:
-        """How long the app takes is its own affair; a client that owes bytes, or does not take them, has its time."""
+        """The app may take any time; a client that has bytes to send, or to take, has its timeouts."""
         waited = now - self.since
         if self.outbound is not None:
             if waited > self.loop.timeouts.write:
@@ -327,30 +328,30 @@ class AsyncConnection(TaskConnection):
             self.client_left()
 
     def _drips(self, now: float, inflow: Inflow) -> bool:
-        """Whether the body comes too slowly, while the app waits for it."""
+        """Whether the body arrives too slowly, while the app waits for it."""
         timeouts, body = self.loop.timeouts, self.conversation.coming
         return bool(timeouts.body_rate) and body is not None and drips(body, now, timeouts, waiting=inflow.awaited)
 
     @property
     def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
-        """That of the request, unless a client is slow to read, which has a time of its own."""
+        """The task of the request, unless it waits for a client that reads slowly, for which timeouts.write applies."""
         task = self.task
         return {} if task is None or self.outbound is not None else {task: task}
 
     def cancel_overdue(self, task: asyncio.Task[None]) -> str:
-        """Refuse the request, and cancel its task. The request line."""
+        """Refuse the request, and cancel its task. Returns the request line."""
         self.refused = TOO_LATE
         self.client_left()
         task.cancel()
         return self.line
 
     def detach(self, task: asyncio.Task[None]) -> None:
-        """The client is answered, and the connection ends; what the app still does is work after its response."""
+        """Answer the client and end the connection; the rest of the task is work after a response."""
         self.service.fail()
         self.loop.after.add(task)
         self.over(keep=False)
 
 
 def line_of(request: HttpRequest) -> str:
-    """The request line, for the log."""
+    """Return the request line, for the log."""
     return f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"

@@ -1,4 +1,4 @@
-"""A connection of HTTP/2 whose app is awaited: a task for each stream, all at the same time."""
+"""A connection of an async app over HTTP/2: each stream has a task, and all run at the same time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
 log = logging.getLogger("poolctl")
-AHEAD = 1024 * 1024  # bytes that wait for the client, past which it is not read from
+AHEAD = 1024 * 1024  # bytes that wait for the client, beyond which reading pauses
 
 
 class Http2Connection(TaskConnection):
-    """Takes over the descriptor of the connection whose first bytes said that it is one."""
+    """Takes over the descriptor of a connection whose first bytes were the preface of HTTP/2."""
 
     __slots__ = ("_coming", "_going", "_tasks", "app")
 
@@ -42,15 +42,15 @@ class Http2Connection(TaskConnection):
         TaskConnection.__init__(self, loop, fd, conversation, service)
         self.app = cast("ExchangeApp", service.app)
         self._tasks: dict[asyncio.Task[None], TaskStream] = {}
-        self._coming = False  # ``go_on`` is about to be called by the event loop
-        self._going = False  # it is running, perhaps below this call
+        self._coming = False  # the event loop is about to call ``go_on``
+        self._going = False  # ``go_on`` is running, perhaps below this call
 
     @classmethod
     def succeed(cls, before: AsyncConnection) -> None:
-        """From here on the connection is this one's."""
+        """Replace an HTTP/1 connection that switches to HTTP/2."""
         made = cls(before.loop, before.fd, cast(StreamingHttp2, before.conversation.successor), before.service)
         made.take_over(before)
-        made.observer = None  # what goes out here are frames; each stream has an observer of its own
+        made.observer = None  # this output sends frames; each stream has an observer of its own
         made.go_on()
 
     def _received(self, data: bytes, service: Service) -> None:
@@ -59,7 +59,7 @@ class Http2Connection(TaskConnection):
         elif self.client is not HERE or not (self.conversation.pending or self._coming or self.outbound is not None):
             self.close(service)
             return
-        else:  # it may have ended its side only, and wait for its answers
+        else:  # it may only have ended its sending side, and wait for responses
             self.client = ENDED
             self.conversation.ended()
             self.notify()
@@ -67,7 +67,7 @@ class Http2Connection(TaskConnection):
         self.go_on()
 
     def go_on(self) -> None:
-        """Begin what has come, send what waits, and end when there is nothing more."""
+        """Begin new streams, send what waits, and end the connection when nothing is left."""
         self._coming = False
         if self.phase is CLOSED:
             return
@@ -95,18 +95,18 @@ class Http2Connection(TaskConnection):
             self.turn_away(503, self.service)
 
     def _see_phase(self) -> None:
-        """Its streams are answered at the same time, so the phase follows from what is left to do."""
+        """Set the phase from what is left to do, as its streams are answered at the same time."""
         if self.phase is not CLOSED:
             self.phase = SENDING if self.outbound is not None else ANSWERING if self.conversation.streams else IDLE
 
     def _go_on_soon(self) -> None:
-        """In the next round of the event loop, once, unless it is about to happen anyway."""
+        """Call ``go_on`` in the next round of the event loop, unless it runs or is scheduled already."""
         if not (self._going or self._coming):
             self._coming = True
             self.loop.soon(self, self.go_on)
 
     def _push(self) -> None:
-        """Send what waits, and of what waits for a window what that allows now; much of it in several turns."""
+        """Send waiting frames, and as much of the bodies as their windows allow; a large amount in several turns."""
         turn = TURN
         self.flush()
         while self.phase is not CLOSED and self.outbound is None and (count := self.conversation.push()):
@@ -117,7 +117,7 @@ class Http2Connection(TaskConnection):
                 return
 
     def send(self, data: bytes) -> None:
-        """Send frames. Raises ClientGone, and then the connection is closed."""
+        """Send frames. Closes the connection and raises ClientGone if the client has left."""
         if self.phase is CLOSED:
             raise ClientGone("the connection is closed")
         try:
@@ -128,8 +128,8 @@ class Http2Connection(TaskConnection):
         self._wait()
 
     def _wait(self) -> None:
-        """Read on while bytes wait for the client: it may not read before we have, and its windows bound what it sends.
-        What may come without bound, pings for instance, and an answer to each, waits after some of it."""
+        """Read on while bytes wait for the client, which may not read before we have read; windows bound its bodies.
+        AHEAD bounds the rest, for instance the replies to its pings."""
         outbound = self.outbound
         mask = (0 if outbound is None else OUT) | (IN if outbound is None or outbound.left <= AHEAD else 0)
         if self.client is not HERE:
@@ -138,7 +138,7 @@ class Http2Connection(TaskConnection):
             self.loop.modify(self, mask)
 
     def on_event(self, events: int, service: Service) -> None:
-        """It can be read or written, or both."""
+        """Its descriptor is readable or writable, or both."""
         if self.outbound is not None:
             self._write(service)
         if self.phase is not CLOSED and (self.mask & IN or (self.client is not HERE and events & (HUP | ERR))):
@@ -152,13 +152,13 @@ class Http2Connection(TaskConnection):
             self._received(data, service)
 
     def flush(self) -> None:
-        """Send the frames that wait."""
+        """Send the waiting frames."""
         frames = self.conversation.frames() if self.phase is not CLOSED else b""
         if frames:
             try:
                 self.send(frames)
             except ClientGone as error:
-                log.debug("a client of HTTP/2 has left: %s", error)
+                log.debug("an HTTP/2 client has left: %s", error)
 
     def _begin_stream(self, stream: IncomingStream) -> None:
         stream.out = self
@@ -176,7 +176,7 @@ class Http2Connection(TaskConnection):
                 self._tasks[task] = out
 
     def _refuse_stream(self, stream: IncomingStream) -> None:
-        """A stream whose head cannot be served."""
+        """Refuse a stream because of its head."""
         started = self.service.begin()
         whole = True
         try:
@@ -189,7 +189,7 @@ class Http2Connection(TaskConnection):
         self.loop.later()
 
     def complete(self, out: TaskStream) -> None:
-        """A response is complete: the stream ends, though the app may have more to do."""
+        """A response is complete: end the stream, though the app may go on."""
         if out.exchange is None or self.loop.after.full:
             return
         if out.task is not None:
@@ -200,7 +200,7 @@ class Http2Connection(TaskConnection):
         self.end_stream(out, whole=True)
 
     def end_stream(self, out: TaskStream, *, whole: bool) -> None:
-        """The request is done with. ``whole``: so is its response."""
+        """End a stream whose request is done. ``whole``: its response is complete."""
         service = self.service
         service.end(out.started)
         if service.entries is not None:
@@ -225,7 +225,7 @@ class Http2Connection(TaskConnection):
             self.go_on()
 
     def expire(self, now: float, service: Service) -> None:
-        """How long the app takes is its own affair; a client that owes bytes, or does not take them, has its time."""
+        """The app may take any time; a client that has bytes to send, or to take, has its timeouts."""
         self._see_phase()
         super().expire(now, service)
 
@@ -242,34 +242,34 @@ class Http2Connection(TaskConnection):
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """Those of all streams."""
+        """The tasks of all streams."""
         return list(self._tasks)
 
     def cut(self, service: Service) -> None:
-        """The time to drain is nearly over: the end, unless an app still has a stream."""
+        """The time to drain is nearly over: close, unless an app still has a stream."""
         if not self._tasks:
             self.close(service)
 
     def notify(self) -> None:
-        """Something has changed: resume the tasks that wait for it."""
+        """Something has changed: resume the waiting tasks."""
         for stream in self.conversation.streams:
             if stream.changed is not None:
                 stream.changed()
 
     @property
     def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
-        """Those of streams whose client takes what there is."""
+        """The tasks of streams that do not wait for the client to take bytes."""
         return {task: task for task, out in self._tasks.items() if out.outbound is None}
 
     def cancel_overdue(self, task: asyncio.Task[None]) -> str:
-        """Refuse the request of a stream, and cancel its task. The request line."""
+        """Refuse the request of a stream, and cancel its task. Returns the request line."""
         stream = self._tasks[task].stream
         stream.refused = TOO_LATE
         task.cancel()
         return stream.line.decode("latin-1")
 
     def detach(self, task: asyncio.Task[None]) -> None:
-        """The stream is answered, and ends; what the app still does is work after its response."""
+        """Answer the stream and end it; the rest of the task is work after a response."""
         self.service.fail()
         self.loop.after.add(task)
         out = self._tasks[task]
@@ -277,19 +277,19 @@ class Http2Connection(TaskConnection):
         out.over(keep=False)
 
     def drain(self, service: Service) -> None:
-        """What has come is answered."""
+        """End after the requests received so far."""
         self.leaving = True
         self.go_on()
 
     def close(self, service: Service) -> None:
-        """The end of the connection; the tasks of its streams are told, and end by themselves."""
+        """Close the connection; the tasks of its streams find the client gone, and end by themselves."""
         if self.phase is not CLOSED:
             self._forget()
             Connection.close(self, service)
             self.loop.later()
 
     def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
-        """A GOAWAY, and the end."""
+        """End the connection with a GOAWAY."""
         if self.phase is not CLOSED:
             self._forget()
             Connection.turn_away(self, status, service)

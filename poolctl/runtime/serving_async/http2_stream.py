@@ -1,4 +1,4 @@
-"""One stream of HTTP/2, as an app that is awaited sees its connection."""
+"""One stream of HTTP/2, which an async app sees as its connection."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from poolctl.runtime.serving_async.task_loop import TaskLoop
 
 
 class StreamCarrier(Handler[Service], Protocol):
-    """The connection that has the stream. ``client``: whether its client is still there."""
+    """The connection that carries the stream. ``client``: whether its client is still there."""
 
     loop: TaskLoop
     client: Presence
 
     @property
     def outbound(self) -> object:
-        """Not None while the client has to take something first."""
+        """Not None while the client has to take bytes first."""
 
     def complete(self, out: TaskStream) -> None:
         """The response of a stream is complete."""
 
     def end_stream(self, out: TaskStream, *, whole: bool) -> None:
-        """The request is done with. ``whole``: so is its response."""
+        """End a stream whose request is done. ``whole``: its response is complete."""
 
     def fail(self, error: Exception) -> None:
         """Something that is wrong with the connection itself ends it."""
 
     def go_on(self) -> None:
-        """Begin what has come, and send what waits."""
+        """Begin new streams, and send what waits."""
 
     def flush(self) -> None:
-        """Send the frames that wait."""
+        """Send the waiting frames."""
 
 
 class TaskStream:
-    """What the task that answers a stream sends to and waits for: the shell of ``boundary.attend``. ``exchange``: the
-    call of the app, until its response is complete; ``task``: set where it does not end at once; ``started``: when it
-    was begun (ns)."""
+    """The output of the task that answers a stream, and the shell of ``boundary.attend``. ``exchange``: the call of the
+    app, until its response is complete; ``task``: the task, unless it ended at once; ``started``: when the request
+    began, in nanoseconds of the monotonic clock."""
 
     __slots__ = (
         "_drained",
@@ -71,8 +71,8 @@ class TaskStream:
         self.started = service.begin()
         self.exchange: Exchange | None = None
         self.task: Task[None] | None = None
-        self.last = False  # of a connection's responses: here the stream ends with it anyway
-        self._refused = False  # it was answered by something else than the app
+        self.last = False  # never the last response of a connection: a stream ends anyway
+        self._refused = False  # the client got a refusal instead of a response of the app
         self._news: Future[None] | None = None
         self._drained: Future[None] | None = None
         if service.entries is not None:
@@ -81,12 +81,12 @@ class TaskStream:
 
     @property
     def loop(self) -> TaskLoop:
-        """The connection's."""
+        """The loop of the connection."""
         return self.connection.loop
 
     @property
     def conversation(self) -> StreamingHttp2:
-        """That of the connection."""
+        """The conversation of the connection."""
         return self.stream.conversation
 
     @property
@@ -96,7 +96,7 @@ class TaskStream:
 
     @property
     def observer(self) -> Observer | None:
-        """What looks at the response."""
+        """The observer of the response."""
         return self.stream.observer
 
     @property
@@ -106,7 +106,7 @@ class TaskStream:
 
     @property
     def outbound(self) -> object:
-        """Not None while the client has to take something first."""
+        """Not None while the client has to take bytes first."""
         return self.stream.left or self.connection.outbound
 
     # the shell of its call
@@ -122,12 +122,12 @@ class TaskStream:
         return self.stream.line.decode("latin-1")
 
     def refuse(self, status: int) -> None:
-        """Answer with this instead of the app, if nothing was sent."""
+        """Answer with this status instead of the app, if nothing was sent."""
         if not self.stream.gone:
             self._refused = self.service.refuse(self.stream.request, self, status)
 
     def over(self, keep: bool) -> None:
-        """The app is done with it."""
+        """The app is done with the stream."""
         exchange = self.exchange
         self.connection.end_stream(self, whole=self._refused or (exchange is not None and exchange.ended))
 
@@ -138,11 +138,11 @@ class TaskStream:
     # what the app does
 
     def send(self, data: bytes) -> None:
-        """The head of a response first, then its body in pieces. Raises ClientGone."""
+        """Send the head of a response, then its body in pieces. Raises ClientGone."""
         self.stream.send(data)
 
     def send_file(self, file: int, offset: int, count: int) -> None:
-        """A range of a regular file: the connection reads it, in the next round of its event loop."""
+        """Send a range of a regular file; the connection reads it in the next round of its event loop."""
         self.stream.send_file(file, offset, count)
         self.loop.soon(self.connection, self.connection.go_on)
 
@@ -151,7 +151,7 @@ class TaskStream:
         self.connection.complete(self)
 
     def notify(self) -> None:
-        """Something has changed: resume the tasks that wait for it."""
+        """Something has changed: resume the waiting tasks."""
         if self.outbound is None or self.stream.gone or self.exchange is None:
             drained, self._drained = self._drained, None
             if drained is not None and not drained.done():
@@ -163,14 +163,14 @@ class TaskStream:
                 news.set_result(None)
 
     async def news(self) -> None:
-        """Until the client cancels the request or has left, the response is complete, or the server stops; perhaps
-        before."""
+        """Wait until the client cancels the request or has left, the response is complete, or the server stops; may
+        return earlier."""
         if self._news is None:
             self._news = self.loop.events.create_future()
-        await shield(self._news)  # frameworks have several tasks wait here, and cancel some
+        await shield(self._news)  # frameworks let several tasks wait here, and cancel some
 
     async def until_drained(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone."""
+        """Wait until the client has taken all that was sent. Raises ClientGone."""
         while self.outbound is not None and not (self.stream.gone or self.exchange is None):
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
@@ -179,7 +179,7 @@ class TaskStream:
             raise ClientGone("the client has left")
 
     async def body(self, inflow: Inflow) -> bytes | None:
-        """The next bytes of the body, empty at its end; None when they never will come."""
+        """Return the next bytes of the body, empty at its end; None if they will never come."""
         if not inflow.size:
             await news_of(inflow, self.loop.events)
         if inflow.failed:

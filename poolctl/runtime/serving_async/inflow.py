@@ -8,7 +8,7 @@ from poolctl.runtime.protocol.http.inflow import Inflow
 
 
 async def news_of(inflow: Inflow, events: AbstractEventLoop) -> None:
-    """Until bytes have come that were not taken, or nothing will come any more."""
+    """Wait until there are bytes to take, or no more will come."""
     while not (inflow.size or inflow.done or inflow.failed):
         waiter: Future[None] = events.create_future()
 

@@ -1,4 +1,4 @@
-"""Which connection serves an asynchronous app: the app says what it is, and this chooses."""
+"""Which class of connection serves an async app."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from poolctl.runtime.task import Peer
 
 
 def connection_of(app: AsyncApp) -> NewConnection[AsyncConnectionLoop]:
-    """What makes an app's connections."""
+    """Return the function that makes an app's connections."""
     if isinstance(app, ExchangeApp):
         return exchange
     kind = StreamConnection if app.owns_connection else MessageConnection

@@ -1,11 +1,11 @@
-"""The connection loop for asynchronous apps: the same sources and connections, inside an event loop of asyncio.
+"""The connection loop of async apps: the same sources and connections, inside an asyncio event loop.
 
     asyncio (or uvloop) -- readable: the poller --> one turn of the connection loop --> reads, parses, starts a task
                         -- the task goes on -------> the app awaits, sends
 
 Listeners, inboxes, timeouts and the drain are those of every connection loop; its poller is one descriptor that the
-event loop watches. So each ownership is written once. What is different is the connection: its requests are answered by
-tasks, so a worker has many in hand, and an app that awaits makes nobody wait.
+event loop watches. So each ownership is written once. Only the connections differ: tasks answer their requests, so a
+worker has many in flight, and while an app awaits one the others go on.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from poolctl.runtime.app.awaited import AppLife
 
 log = logging.getLogger("poolctl")
-AGAIN = 0.1  # seconds between two looks for what has come to be after the cancellation
+AGAIN = 0.1  # seconds between two checks for tasks that began after the cancellation
 
 
 def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes event loops: uvloop where it is installed, asyncio otherwise. Looked for when this is imported, before
-    the app is, and while the process may still read all packages."""
+    """Return the function that makes event loops: that of uvloop if it is installed, otherwise of asyncio. Called when
+    this module is imported, before the app is, and while the process may still read all packages."""
     if importlib.util.find_spec("uvloop") is not None:
         try:
             import uvloop
-        except Exception as error:  # noqa: BLE001  # what a package raises that is there but broken
-            log.warning("uvloop is installed and cannot be imported, so Python's own event loop is used: %r", error)
+        except Exception as error:  # noqa: BLE001  # a broken package may raise anything
+            log.warning("uvloop is installed but cannot be imported; using Python's own event loop: %r", error)
         else:
             make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
             return make
@@ -61,7 +61,7 @@ make_event_loop = _maker()
 
 
 class Stop(Source[Service]):
-    """The beginning of the stop, for a worker whose own lifeline ends when its front has left."""
+    """The beginning of the stop, for a worker whose own lifeline ends only when its front has exited."""
 
     def __init__(self, loop: AsyncConnectionLoop, fd: int) -> None:
         self.loop = loop
@@ -73,13 +73,13 @@ class Stop(Source[Service]):
 
 
 class AsyncConnectionLoop(ConnectionLoop):
-    """Serves the connections it owns; run by one thread. The app has started when this is made.
+    """Serves the connections it owns; run by one thread. The app has started when the constructor returns.
 
     ``start``     begins a task, in a context of its own
-    ``after``     the tasks whose response is complete and which go on: a drain waits for them too
-    ``stopping``  where it stands between the stop and the end
+    ``after``     the tasks that go on after their response: a drain waits for them too
+    ``stopping``  the current step between the stop and the end
 
-    ``clock``: seconds, monotonic. ``events``: the event loop; the best that there is, where none is given.
+    ``clock``: seconds, monotonic. ``events``: the event loop, by default a new one.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         self._late = None if timeouts.request is None else Overdue(timeouts.request)
         self._service: Service
         self._drain_over: asyncio.Future[None] = self.events.create_future()
-        self._context = copy_context()  # of everything here that is not the app's
+        self._context = copy_context()  # of all callbacks here that are not the app's
         self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
         self.after = Afterwork()
         self.stopping = Stopping(timeouts.drain, self._stopped)
@@ -136,7 +136,7 @@ class AsyncConnectionLoop(ConnectionLoop):
     # what connections ask for
 
     def soon(self, handler: Handler[Service], call: Callable[[], None]) -> None:
-        """Have a connection go on in the next round of the event loop."""
+        """Call a method of a connection in the next round of the event loop."""
         self.events.call_soon(self._guarded, handler, call, context=self._context)
 
     def _guarded(self, handler: Handler[Service], call: Callable[[], None]) -> None:
@@ -153,12 +153,12 @@ class AsyncConnectionLoop(ConnectionLoop):
         self.later()
 
     def later(self) -> None:
-        """A connection has closed outside of a turn: the drain may be over."""
+        """A connection has closed outside of a turn: check whether the drain is over."""
         if self.ending:
             self.events.call_soon(self._ready, context=self._context)
 
     def rested(self) -> None:
-        """Called in a task that ends and whose response was complete before."""
+        """Called in a task that ends after its response was complete."""
         task = current_task(self.events)
         if task is not None and self.after.discard(task):
             self.later()
@@ -166,23 +166,23 @@ class AsyncConnectionLoop(ConnectionLoop):
     # turns
 
     def _wait(self, poller: SelectorsPoller) -> None:
-        """In a thread of its own: the fallback has no descriptor that the event loop could watch."""
+        """Poll in a separate thread: the fallback poller has no descriptor that the event loop could watch."""
         while not self.finished:
             events = poller.poll(None, 256)
             turned = threading.Event()
-            self.events.call_soon_threadsafe(self._told, events, turned, context=self._context)
+            self.events.call_soon_threadsafe(self._polled, events, turned, context=self._context)
             turned.wait()
 
-    def _told(self, events: list[tuple[int, int]], turned: threading.Event) -> None:
+    def _polled(self, events: list[tuple[int, int]], turned: threading.Event) -> None:
         self._turn(events)
         turned.set()
 
     def _ready(self) -> None:
-        """Hand out what has come."""
+        """Take a turn with the events that are ready."""
         self._turn(() if self._explicit else self.poller.poll(0, 256))
 
     def _turn(self, events: Sequence[tuple[int, int]]) -> None:
-        """One turn, and the next one when it is time."""
+        """Take one turn, and schedule the next."""
         if self._drain_over.done():
             return
         try:
@@ -190,7 +190,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         except BaseException as error:  # noqa: BLE001  # an app's signal handler, for instance, may raise anywhere
             try:
                 self.stumble(error)
-            except BaseException as last:  # noqa: BLE001  # an event loop would log it and go on, with a loop that is broken
+            except BaseException as last:  # noqa: BLE001  # asyncio would log it and go on, with this loop broken
                 self._drain_over.set_exception(last)
                 return
         if self.finished:
@@ -230,16 +230,16 @@ class AsyncConnectionLoop(ConnectionLoop):
         return [each for each in self.handlers.values() if isinstance(each, TaskConnection)]
 
     def _end_overdue(self, now: float, late: Overdue) -> None:
-        """Cancel what takes too long."""
-        in_hand = {key: (task, each) for each in self._connections() for key, task in each.in_flight.items()}
-        holders = dict(in_hand.values())
-        for task in late.look({key: task for key, (task, _) in in_hand.items()}, now):
+        """Cancel the requests that take longer than timeouts.request."""
+        in_flight = {key: (task, each) for each in self._connections() for key, task in each.in_flight.items()}
+        holders = dict(in_flight.values())
+        for task in late.look({key: task for key, (task, _) in in_flight.items()}, now):
             try:
                 what = holders[task].cancel_overdue(task)
             except Exception as error:  # noqa: BLE001  # the boundary, which logs it
                 self.fail(holders[task], self._service, error)
             else:
-                log.error("%s takes longer than timeouts.request (%g s): cancelled", what, late.limit)
+                log.error("%s took longer than timeouts.request (%g s): cancelled", what, late.limit)
         for task in late.deaf:
             if not self.after.full:
                 self._guarded(holders[task], partial(holders[task].detach, task))
@@ -259,14 +259,14 @@ class AsyncConnectionLoop(ConnectionLoop):
         self.stopping.begin(self.events, self._context)
 
     def _stopped(self, step: int) -> None:
-        """A step of the stop."""
+        """A step of the stop has begun."""
         for connection in self._connections():
             self._guarded(connection, connection.notify)
         if step == CANCELLED:
             self._cancel()
 
     def _cancel(self) -> None:
-        """End what is left: each task is cancelled once, so that its clean-up is not; connections without one close."""
+        """Cancel the tasks that are left, each once so that its clean-up can run; close connections without a task."""
         self.after.settle()
         connections = self._connections()
         for task in [*self.after.tasks, *(task for each in connections for task in each.tasks)]:
@@ -285,14 +285,14 @@ class AsyncConnectionLoop(ConnectionLoop):
 
 
 def started(events: asyncio.AbstractEventLoop, lifespan: AppLife) -> TaskStart:
-    """Start the app in an event loop: what begins tasks in the context of that start. Raises what the app does, or
-    AppError."""
+    """Start the app in an event loop. Returns the function that begins tasks in the context of that start. Raises what
+    the app raises, or AppError."""
     run_until(events, asyncio.Task(lifespan.startup(), loop=events))
     return TaskStart(events, lifespan.context.copy())
 
 
 def leave(events: asyncio.AbstractEventLoop, lifespan: AppLife) -> None:
-    """The app's shutdown, then the end of what it left running in this event loop."""
+    """Run the app's shutdown, then cancel the tasks that it left running in this event loop."""
     run_until(events, asyncio.Task(lifespan.shutdown(), loop=events))
     run_until(events, asyncio.Task(_end_all(), loop=events))
 
@@ -305,7 +305,7 @@ async def _end_all() -> None:
         await wait(left)
     for task in left:
         if not task.cancelled() and task.exception() is not None:
-            log.error("a task that the app left running raised at its end", exc_info=task.exception())
+            log.error("a task that the app left running raised when it was cancelled", exc_info=task.exception())
     events = asyncio.get_running_loop()
     await events.shutdown_asyncgens()
     await events.shutdown_default_executor()

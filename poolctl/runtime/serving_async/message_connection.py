@@ -1,11 +1,11 @@
-"""One connection of an asynchronous app that is awaited for each message.
+"""One connection of an async app that is awaited for each message.
 
     reads -----> conversation.requests ---> the task: app.answer(request), send, wait until the client took it
-          <--- no room: reading stops ---            next request, until none is left
+          <--- no room: reading pauses --            next request, until none is left
 
-A connection has one task at most, so its requests are answered in order; those of different connections at the same
-time. The task lives as long as there are requests, so a burst costs one, unless a request changes its context: what it
-sets in a ContextVar is not for the next one, so that begins in another task.
+A connection has at most one task, so its requests are answered in order, while other connections are served at the same
+time. The task lives as long as there are requests, so a burst needs only one; but if a request sets a ContextVar, the
+next one begins in another task, with a fresh context.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from poolctl.runtime.system.poller import IN, OUT
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_function import MessageApp
 
-AHEAD = 65536  # bytes that are read while requests wait for the one in hand; then the client has to
-NAME = "messages"  # of tasks
+AHEAD = 65536  # bytes read while requests wait for the one in flight, beyond which reading pauses
+NAME = "messages"  # of its tasks
 
 
 class MessageConnection(TaskConnection):
-    """While ``task`` answers, what comes is read ahead as far as there is room, and the end is noticed."""
+    """While ``task`` answers, the connection reads ahead as far as there is room, and notices the client's end."""
 
     __slots__ = ("_ahead", "_app", "_asked", "_taken", "late")
 
@@ -42,7 +42,7 @@ class MessageConnection(TaskConnection):
         self._app = cast("MessageApp", service.app)
         self._ahead = 0  # bytes read since the last time that no request waited
         self._asked = 0  # when the app was given the request (ns); 0 while it has none
-        self.late = False  # the request was cancelled, for timeouts.request was over
+        self.late = False  # the request was cancelled because timeouts.request was over
         self._taken: asyncio.Future[None] | None = None  # the task waits until the client has taken what was sent
 
     # events
@@ -58,7 +58,7 @@ class MessageConnection(TaskConnection):
         self._read_on()
 
     def _read_on(self) -> None:
-        """Wait for more where there is room for it."""
+        """Wait for more bytes if there is room for them."""
         full = self._ahead > AHEAD and self.conversation.requests
         self.wait_for(0 if self.client is not HERE or full else IN)
 
@@ -84,7 +84,7 @@ class MessageConnection(TaskConnection):
         self.start(self._work(), NAME)
 
     async def _work(self) -> None:
-        """Answer all requests that have come, and those that come meanwhile."""
+        """Answer all waiting requests, and those that arrive meanwhile."""
         try:
             requests = self.conversation.requests
             keep = True
@@ -131,7 +131,7 @@ class MessageConnection(TaskConnection):
         self._asked = 0
 
     async def until_taken(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone."""
+        """Wait until the client has taken all that was sent. Raises ClientGone."""
         self.since = self.loop.now
         self.wait_for(OUT)
         self._taken = self.loop.events.create_future()
@@ -144,16 +144,16 @@ class MessageConnection(TaskConnection):
 
     @property
     def in_flight(self) -> Mapping[Hashable, asyncio.Task[None]]:
-        """That of the message that the app has."""
+        """The task of the message that the app has."""
         return {} if self.task is None or not self._asked or self.late else {(self.task, self._asked): self.task}
 
     def cancel_overdue(self, task: asyncio.Task[None]) -> str:
-        """Cancel the task. What it answered, for the log."""
+        """Cancel the task. Returns a name of its request, for the log."""
         self.late = True
         task.cancel()
         return "a request"
 
     def _expire_answering(self, now: float, service: Service) -> None:
-        """How long the app takes is its own affair; a client that does not take the answer has its time."""
+        """The app may take any time; a client that does not take its response has timeouts.write."""
         if self.outbound is not None and now - self.since > self.loop.timeouts.write:
             self.client_left()

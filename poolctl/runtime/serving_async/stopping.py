@@ -1,12 +1,12 @@
-"""The steps between "please leave" and the end of the process, for apps that are awaited.
+"""The steps between the stop and the end of the process, for async apps.
 
     the stop            TOLD       http.disconnect for open streams, and for requests that only wait for it
-    half of the time    PRESSED    http.disconnect for whoever calls receive()
-    the time            CANCELLED  what is left is cancelled: ``finally`` runs, then the lifespan's shutdown
+    half of the time    PRESSED    http.disconnect for every task that calls receive()
+    the time            CANCELLED  tasks that are left are cancelled: ``finally`` runs, then the lifespan's shutdown
     timeouts.drain                 the process is killed
 
-Each loop of asynchronous apps has one of these, and asks it where it stands. A request that is answered in the meantime
-notices nothing: it is told only if it asks.
+Each loop of async apps has one Stopping and asks it for the current step. A request that is answered meanwhile notices
+nothing: only a call of receive() gets the disconnect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SERVING, TOLD, PRESSED, CANCELLED = range(4)
 
 
 class Stopping:
-    """Where the loop stands. ``changed`` is called at each step."""
+    """The current step of a loop's stop. ``changed`` is called with each step as it begins."""
 
     def __init__(self, drain: float, changed: Callable[[int], None]) -> None:
         self.step = SERVING
@@ -34,7 +34,7 @@ class Stopping:
         self._changed = changed
 
     def begin(self, events: asyncio.AbstractEventLoop, context: Context) -> None:
-        """The stop has come; only the first call counts."""
+        """Begin the stop; only the first call has an effect."""
         if self.step != SERVING:
             return
         last = cancels_after(self._drain)
@@ -43,7 +43,7 @@ class Stopping:
         events.call_later(last, self._take, CANCELLED, context=context)
 
     def tells(self, *, streams: bool) -> bool:
-        """Whether the calling task gets its notice now. ``streams``: it sends a response whose end is unknown."""
+        """Whether the calling task gets http.disconnect now. ``streams``: it sends a response without a known end."""
         if self.step == TOLD:
             return streams or answers(asyncio.current_task())
         return self.step > TOLD
@@ -54,17 +54,19 @@ class Stopping:
 
 
 def run_until(events: asyncio.AbstractEventLoop, over: asyncio.Future[Any]) -> None:
-    """Run an event loop until this is done, and raise what it has; whatever ends the loop before is only logged.
+    """Run an event loop until ``over`` is done, and raise its exception if it has one. Anything else that ends the loop
+    earlier is only logged.
 
     KeyboardInterrupt and SystemExit of any task or callback of the app end ``run_forever`` (asyncio.Handle._run), as
-    does a call of ``loop.stop()``: none of them may end a worker. Nothing is lost, what was ready stays ready. Only a
-    loop that cannot run any more, for the app has closed it or what it waits with, ends its worker, by what it raises.
+    does a call of ``loop.stop()``: none of them may end a worker. Nothing is lost; callbacks that were ready stay
+    ready. Only a loop that can no longer run, because the app has closed it or its selector, ends its worker, with the
+    exception that it raises.
     """
 
     waits = not over.done()
 
     def stop(_: object) -> None:
-        if waits:  # or else this comes late, behind an exception that ended the round
+        if waits:  # otherwise this call is late, after an exception that ended the round
             events.stop()
 
     if waits:
@@ -79,9 +81,9 @@ def run_until(events: asyncio.AbstractEventLoop, over: asyncio.Future[Any]) -> N
             stumbles = 0 if ran else stumbles + 1
             if stumbles > STUMBLES:
                 raise
-            log.exception("a task or callback of the app raised what ends an event loop; it goes on")
+            log.exception("a task or callback of the app raised an exception that ends event loops; the loop goes on")
         else:
             if not over.done():
-                log.error("the app stopped the event loop of its worker; it goes on")
+                log.error("the app stopped the event loop of its worker; the loop goes on")
     waits = False
     over.result()

@@ -1,11 +1,11 @@
-"""One connection that an asynchronous app owns until it returns.
+"""One connection that an async app owns until it returns.
 
-    reads -----> received ---> the task: takes what it asks for
-          <--- full, and nobody waits for more: reading stops
+    reads -----> received ---> the task: takes as much as it asks for
+          <--- full, and the app waits for no more: reading pauses
     socket <---- outbound <--- the task: writes, and waits until the client has taken it
 
-The client's first bytes begin the task; where the app greets, its coming does. What the task waits for is bounded by
-the timeouts, which are looked at twice a second, so that no wait needs a timer of its own.
+The client's first bytes begin the task; if the app greets, the connection itself does. Timeouts bound the waits of the
+task. They are checked twice a second, so that no wait needs a timer of its own.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_stream import AsyncStreamApp
 
-FULL = 65536  # bytes that wait for the app; then the client has to
-NAME = "stream"  # of tasks
+FULL = 65536  # bytes that wait for the app, beyond which reading pauses
+NAME = "stream"  # of its tasks
 
 
 class StreamConnection(TaskConnection):
@@ -44,14 +44,15 @@ class StreamConnection(TaskConnection):
         super().__init__(loop, fd, conversation, service)
         self._app = cast("AsyncStreamApp", service.app)
         self.received = bytearray()
-        self._came: asyncio.Future[bool] | None = None  # who waits for bytes; False: it waited too long
+        self._came: asyncio.Future[bool] | None = None  # the task waits for bytes; False: it waited too long
         self._waits_since = 0.0
-        self._taken: asyncio.Future[bool] | None = None  # who wait until outbound is empty; likewise
+        self._taken: asyncio.Future[bool] | None = None  # tasks wait until outbound is empty; False as above
 
     # what the stream waits for
 
     async def more(self) -> bool:
-        """Wait for bytes; False at the end of what the client sends. Raises ClientGone and StreamTimeout."""
+        """Wait for bytes. Returns False at the client's end of file. Raises ClientGone and StreamTimeout, and
+        RuntimeError if another task is waiting."""
         if self._came is not None:
             raise RuntimeError("another task is reading from this stream already")
         self._require_client()
@@ -73,13 +74,13 @@ class StreamConnection(TaskConnection):
         return False
 
     def take(self, count: int) -> bytes:
-        """The first ``count`` bytes that were received, or all that there are."""
+        """Remove and return the first ``count`` received bytes, or all that there are."""
         taken = bytes(memoryview(self.received)[:count])
         del self.received[:count]
         return taken
 
     def push(self, data: bytes | memoryview) -> None:
-        """Send, or keep, all of it. Raises ClientGone."""
+        """Send ``data``, or keep what the client does not take. Raises ClientGone."""
         self._require_client()
         self.send(cast(bytes, data))
         if self.outbound is not None:
@@ -87,7 +88,7 @@ class StreamConnection(TaskConnection):
             self._ask()
 
     async def until_taken(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone and StreamTimeout."""
+        """Wait until the client has taken all that was sent. Raises ClientGone and StreamTimeout."""
         while self.outbound is not None and self.client is not GONE:
             if self._taken is None:
                 self._taken = self.loop.events.create_future()
@@ -102,7 +103,7 @@ class StreamConnection(TaskConnection):
     # events
 
     def begin(self, service: Service) -> None:
-        """Serve what has come with it; then wait for more."""
+        """Serve the bytes that came with the connection; then wait for more."""
         if self._app.greets:
             self.loop.add(self)
             self.start(converse(self, self.loop, self.service), NAME)
@@ -121,7 +122,7 @@ class StreamConnection(TaskConnection):
                 self.loop.modify(self, self.mask)  # a drain asked for an event, and the first bytes came first
 
     def _received(self, data: bytes, service: Service) -> None:
-        """The first bytes."""
+        """Begin the task with the first bytes."""
         if data:
             self.received += data
             self.start(converse(self, self.loop, self.service), NAME)
@@ -144,7 +145,7 @@ class StreamConnection(TaskConnection):
         self._ask()
 
     def _ask(self) -> None:
-        """Wait for what there is room for, and for what there is to send."""
+        """Wait until the client sends, if there is room, and until it takes, if there are bytes to send."""
         reads = self.client is HERE and (len(self.received) <= FULL or self._came is not None)
         self.wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
 
@@ -180,7 +181,7 @@ class StreamConnection(TaskConnection):
         return self._app.converse(self)
 
     def over(self) -> None:
-        """It has returned."""
+        """The app has returned."""
         self.task = None
         self.client = GONE  # for tasks of the app that have kept the stream
         self.phase = IDLE
@@ -190,7 +191,7 @@ class StreamConnection(TaskConnection):
     # time
 
     def _expire_answering(self, now: float, service: Service) -> None:
-        """End the waits that have lasted too long. How long the app takes is its own affair."""
+        """End the waits that have lasted too long. The app may take any time."""
         timeouts = self.loop.timeouts
         if self._came is not None and now - self._waits_since > timeouts.idle:
             self._wake_reader(in_time=False)

@@ -1,4 +1,4 @@
-"""What the connections of apps that are awaited have in common: a task answers, and the connection goes on meanwhile.
+"""What the connections of async apps have in common: a task answers, and the connection goes on meanwhile.
 
 While the app has a request (ANSWERING) the connection reads ahead as far as there is room and notices the client's end,
 but does not close: it ends with its task, which finds the client gone. ``boundary.py`` is what runs in the task.
@@ -23,7 +23,8 @@ HERE, ENDED, GONE = Presence
 
 
 class TaskConnection(Connection):
-    """``task``: what answers at this moment; ``client``: whether the client is still there."""
+    """A connection served by tasks. ``task``: the task that answers now; ``client``: whether the client is still
+    there."""
 
     __slots__ = ("client", "service", "task")
 
@@ -40,13 +41,13 @@ class TaskConnection(Connection):
 
     @property
     def gone(self) -> bool:
-        """Whether the client has left, or is as good as gone."""
+        """Whether the client has left, or is treated as if it had."""
         return self.client is GONE
 
     # the task
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Have a task do this work. It sets ``task`` to None when it is over."""
+        """Begin a task with this work. The work sets ``task`` to None at its end."""
         self.phase = ANSWERING
         task = self.loop.start(work, name)
         if not task.done() and self.phase is ANSWERING:
@@ -54,18 +55,18 @@ class TaskConnection(Connection):
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """Those that the end of the time to drain cancels."""
+        """The tasks that are cancelled when the time to drain is nearly over."""
         return [] if self.task is None else [self.task]
 
     def fail(self, error: Exception) -> None:
-        """Something that is wrong with the connection itself, and not with its app, ends this one alone."""
+        """Handle an exception of the connection itself, not of its app: it ends this connection alone."""
         self.loop.fail(self, self.service, error)
 
     def notify(self) -> None:
-        """The stop has come, or a step of it: resume the tasks that wait for that."""
+        """A step of the stop has begun: resume the tasks that wait for it."""
 
     def resume(self) -> None:
-        """The client has left: resume the tasks that wait for it."""
+        """The client has left: resume the tasks that wait for the client."""
         self.notify()
 
     # timeouts.request
@@ -76,11 +77,11 @@ class TaskConnection(Connection):
         return {}
 
     def cancel_overdue(self, task: asyncio.Task[None]) -> str:
-        """The time of one of them is over: cancel it. The request, for the log."""
+        """Cancel a task whose time is over. Returns its request, for the log."""
         raise NotImplementedError
 
     def detach(self, task: asyncio.Task[None]) -> None:
-        """It goes on although it was cancelled: end its request without it."""
+        """End the request of a task that goes on although it was cancelled."""
 
     # events
 
@@ -91,7 +92,7 @@ class TaskConnection(Connection):
             super()._received(data, service)
 
     def _came_meanwhile(self, data: bytes) -> None:
-        """Bytes, or the end, while the app has a request."""
+        """Process bytes, or the end of file, that came while the app has a request."""
         raise NotImplementedError
 
     def _nothing(self, service: Service) -> None:
@@ -101,8 +102,8 @@ class TaskConnection(Connection):
             super()._nothing(service)
 
     def wait_for(self, mask: int) -> None:
-        """Have these events. For none the poller has to forget the connection: it would report its end all the time,
-        and what was sent before that end is still to be read."""
+        """Wait for these events. For 0 the poller has to forget the connection: otherwise it would report the client's
+        end all the time, while bytes sent before that end are still to be read."""
         if mask == self.mask or self.client is GONE:
             return
         if not mask:
@@ -114,24 +115,24 @@ class TaskConnection(Connection):
             self.loop.modify(self, mask)
 
     def take_over(self, before: TaskConnection) -> None:
-        """From here on the descriptor of that connection is this one's."""
+        """Take over the descriptor of another connection."""
         before.phase = CLOSED
         self.leaving = before.leaving
         self.watched = before.watched
         self.loop.handlers[self.fd] = self
-        self.loop.modify(self, IN)  # whatever was waited for before, or the loop was woken for
+        self.loop.modify(self, IN)  # whatever events the other connection waited for
 
     # the end
 
     def drain(self, service: Service) -> None:
-        """What has come is answered, and what the app has goes on until the app ends it."""
+        """End after the requests received so far; a request that the app has goes on until the app ends it."""
         if self.phase is ANSWERING:
             self.leaving = True
         else:
             super().drain(service)
 
     def cut(self, service: Service) -> None:
-        """The time to drain is nearly over: the end, unless an app still has it."""
+        """The time to drain is nearly over: close, unless an app still has the connection."""
         if self.phase is not ANSWERING:
             self.close(service)
 
@@ -143,7 +144,7 @@ class TaskConnection(Connection):
         self.resume()
 
     def close(self, service: Service) -> None:
-        """The end of the connection; with a task, when that has come to its end."""
+        """Close the connection; if it has a task, when that has ended."""
         if self.phase is ANSWERING:
             self.client_left()
             return
@@ -151,12 +152,13 @@ class TaskConnection(Connection):
         self.loop.later()
 
     def abort(self, service: Service) -> None:
-        """Something raised: the end, whatever its task is doing, which finds the client gone."""
+        """Close the connection after an exception, at once; its task finds the client gone."""
         self.client = GONE
         Connection.close(self, service)
 
     def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
-        """The end, with the protocol's words for this status."""
+        """End the connection with the protocol's message for this status; if it has a task, only mark the client
+        gone."""
         if self.phase is ANSWERING:
             self.client_left()
             return
@@ -164,8 +166,8 @@ class TaskConnection(Connection):
         self.loop.later()
 
     def linger(self, *, says_so: bool = True) -> None:
-        """The end, for a client that is still sending: a reset would overtake the answer that it has not read.
-        ``says_so``: our direction is closed first."""
+        """End the connection of a client that is still sending: after a plain close, a reset would overtake the
+        response that it has not read. ``says_so``: shut down our direction first."""
         if self.phase is CLOSED:
             return
         self.phase = CLOSED
@@ -176,7 +178,7 @@ class TaskConnection(Connection):
             if says_so:
                 sock.shutdown(socket.SHUT_WR)
         except OSError:
-            sock.close()  # it has gone
+            sock.close()  # the client has left
         else:
             self.loop.linger(sock)
         self.loop.later()

@@ -1,4 +1,4 @@
-"""The event loop of a worker, as its connections ask it."""
+"""What connections need of the event loop of a worker."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class TaskLoop(ServedLoop, AppHost, Protocol):
     handlers: dict[int, Handler[Service]]  # connections take each other's place here
 
     def soon(self, handler: Handler[Service], call: Callable[[], None]) -> None:
-        """Have a connection go on in the next round of the event loop."""
+        """Call a method of a connection in the next round of the event loop."""
 
     def later(self) -> None:
-        """A connection has closed outside of a turn: the drain may be over."""
+        """A connection has closed outside of a turn: check whether the drain is over."""
 
     def mute(self, handler: AnyHandler) -> None:
-        """No more events for this handler, which the loop still has: a drain waits for it."""
+        """Stop watching the descriptor of this handler, but keep the handler: a drain waits for it."""
 
     def linger(self, sock: socket.socket) -> None:
-        """All is said, and our direction closed: let the client read it, then close."""
+        """Give a client time to read after our direction was shut down, then close."""

@@ -1,9 +1,9 @@
-"""How tasks of an event loop begin: in a context of their own.
+"""How tasks of an event loop begin: each in a context of its own.
 
-Each begins from the context of the app's start, whoever happens to be running when it is made; so no request sees what
-another has set in a ContextVar. Since Python 3.12 a task makes its first step at once, and an app that has nothing to
-wait for has answered before the next event is looked at. Before, that has to be asked for (``at_once``): it is what a
-worker needs that takes its tasks one by one. Others see to all events first and make all steps then: fewer turns.
+Each context is a copy of that of the app's start, whichever task is running when it is made; so no request sees what
+another has set in a ContextVar. Since Python 3.12 a task runs its first step at once, and an app that waits for nothing
+has answered before the next event is handled. On older versions ``at_once`` does the same, for workers that take their
+tasks one by one. The others handle all events first and run the first steps then, which needs fewer turns.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
-REQUEST = "request"  # the name of the tasks that answer one; to make a name for each would cost more than its scope
+REQUEST = "request"  # the name of all tasks that answer a request; a name for each would cost more than its context
 
 
 def answers(task: Task[Any] | None) -> bool:
-    """Whether this task answers a request, and is not one that the app has made beside it."""
+    """Whether this task answers a request, and was not started by the app."""
     return task is not None and task.get_name() == REQUEST
 
 
 class TaskStart:
-    """Called with a coroutine and the task's name, it answers the task. ``context``: what each starts from a copy of;
-    it is that of the app's start and is never run in."""
+    """Called with a coroutine and a name, it begins a task and returns it. ``context``: the context of the app's start;
+    each task gets a copy, and nothing runs in the original."""
 
     def __init__(self, events: asyncio.AbstractEventLoop, context: Context) -> None:
         self.context = context
@@ -42,13 +42,13 @@ class TaskStart:
     else:
 
         def __call__(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
-            """Begin a task; its first step is made in the next round of the event loop."""
+            """Begin a task; its first step runs in the next round of the event loop."""
             return Task(work, loop=self._events, name=name, context=self.context.copy())
 
         def at_once(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
-            """Begin a task, in a callback of the event loop and in no task. Before Python 3.12 it asks its loop to call
-            its first step soon (asyncio.Task.__init__); that call is caught here and made, which saves a turn of the
-            event loop."""
+            """Begin a task and run its first step at once; to be called in a callback of the event loop, not in a task.
+            Before Python 3.12 a task schedules its first step with ``call_soon`` (asyncio.Task.__init__); that call is
+            intercepted here and run, which saves a turn of the event loop."""
             events = self._events
             events.call_soon = self._catch
             try:

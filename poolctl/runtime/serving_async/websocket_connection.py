@@ -1,9 +1,9 @@
-"""A connection that has become a WebSocket: one task, messages both ways, until one side closes it.
+"""A connection that has become a WebSocket: one task, messages in both directions, until one side closes it.
 
     frames --> conversation.messages --> the app --> conversation.out --> frames
 
-It is ANSWERING while the app has it. When the app has returned, the client has ``FAREWELL`` seconds to answer our close
-(RFC 6455, 7.1.1); what it sends until then is read and dropped.
+It is ANSWERING while the app has it. After the app has returned, the client has ``FAREWELL`` seconds to reply to our
+close frame (RFC 6455, 7.1.1); messages that it sends until then are read and dropped.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl")
-BEHIND = 1024 * 1024  # bytes that wait for the client, past which it is not read from
-FAREWELL = 5.0  # seconds that a client has to answer our close
+BEHIND = 1024 * 1024  # bytes that wait for the client, beyond which reading pauses
+FAREWELL = 5.0  # seconds that a client has to reply to our close frame
 FAILURE, RESTART = 1011, 1012
 
 
 class WebSocketConnection(TaskConnection):
-    """Takes over the descriptor of the connection on which the request came."""
+    """Takes over the descriptor of the connection on which the handshake arrived."""
 
     __slots__ = ("_came", "_drained", "_pinged", "_started", "_until", "exchange")
 
     work: ClassVar[Work] = WEBSOCKET
-    refused: ClassVar[int] = 0  # nothing bounds how long it lasts
+    refused: ClassVar[int] = 0  # it is never refused for its duration, which is unbounded
     line: ClassVar[str] = ""
     conversation: WebSocketConversation
 
@@ -55,11 +55,11 @@ class WebSocketConnection(TaskConnection):
         self._drained: asyncio.Future[None] | None = None  # tasks wait until the client has taken what was sent
         self._pinged = False
         self._started = monotonic_ns()
-        self._until = 0.0  # when the wait for the client's close is over; 0: we have not closed it
+        self._until = 0.0  # when the wait for the client's close frame ends; 0: we have sent none
 
     @classmethod
     def succeed(cls, before: AsyncConnection) -> None:
-        """The request that stands before it has been answered; from here on the connection is this one's."""
+        """Replace an HTTP/1 connection whose earlier requests have been answered, and start the app."""
         conversation = cast(WebSocketConversation, before.conversation.successor)
         made = cls(before.loop, before.fd, conversation, before.service)
         made.take_over(before)
@@ -70,7 +70,7 @@ class WebSocketConnection(TaskConnection):
     # the shell of its call
 
     def refuse(self, status: int) -> None:
-        """The exchange says with which code it is closed."""
+        """Close it; the exchange chooses the close code."""
         assert self.exchange is not None  # its task calls this
         self.exchange.failed()
 
@@ -86,7 +86,7 @@ class WebSocketConnection(TaskConnection):
     # what the app does
 
     async def message(self) -> str | bytes | None:
-        """The next message; None when there will be none."""
+        """Wait for the next message and return it; None if no more will come."""
         conversation = self.conversation
         while not conversation.messages:
             if conversation.closed is not None or self.client is GONE:
@@ -99,7 +99,7 @@ class WebSocketConnection(TaskConnection):
         return message
 
     def flush(self) -> None:
-        """Send the frames that wait. Raises ClientGone."""
+        """Send the waiting frames. Raises ClientGone."""
         out = self.conversation.out
         if out:
             data = bytes(out)
@@ -108,7 +108,8 @@ class WebSocketConnection(TaskConnection):
             self._wait()
 
     async def until_drained(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone, also when it wants no more."""
+        """Wait until the client has taken all that was sent. Raises ClientGone, also if the client has closed the
+        WebSocket."""
         while self.outbound is not None and self.client is not GONE and self.conversation.closed is None:
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
@@ -121,7 +122,7 @@ class WebSocketConnection(TaskConnection):
         self.send(self.service.protocol.refusal(status))
 
     def _wait(self) -> None:
-        """Read on while bytes wait for the client, which may be about to say that it wants no more of them."""
+        """Update the events to wait for. Reads on while bytes wait for the client, which may send its close frame."""
         conversation = self.conversation
         outbound = self.outbound
         full = conversation.size > FULL or len(conversation.messages) > AHEAD
@@ -133,7 +134,7 @@ class WebSocketConnection(TaskConnection):
     # events
 
     def on_event(self, events: int, service: Service) -> None:
-        """It can be read or written, or both."""
+        """Its descriptor is readable or writable, or both."""
         if self.outbound is not None:
             self._write(service)
         if self.phase is not CLOSED and self.client is not GONE and self.mask & IN:
@@ -147,7 +148,7 @@ class WebSocketConnection(TaskConnection):
 
     def _received(self, data: bytes, service: Service) -> None:
         conversation = self.conversation
-        if self.outbound is None:  # or else it is what the client takes that counts
+        if self.outbound is None:  # otherwise timeouts.write counts, from the last byte taken
             self.since = self.loop.now
         self._pinged = False
         if data:
@@ -178,7 +179,7 @@ class WebSocketConnection(TaskConnection):
             self._settle()
 
     def notify(self) -> None:
-        """Something has changed: resume the tasks that wait for it."""
+        """Something has changed: resume the waiting tasks."""
         conversation, gone = self.conversation, self.client is GONE
         came = self._came
         if came is not None and not came.done() and (conversation.messages or conversation.closed or gone):
@@ -191,7 +192,7 @@ class WebSocketConnection(TaskConnection):
     # time
 
     def expire(self, now: float, service: Service) -> None:
-        """A client that is silent is asked whether it is there; one that does not answer, or reads nothing, is not."""
+        """Ping a silent client; treat one that does not reply, or takes no bytes for too long, as gone."""
         if self.client is GONE:
             return
         waited = now - self.since
@@ -222,12 +223,13 @@ class WebSocketConnection(TaskConnection):
     # the end
 
     def _settle(self) -> None:
-        """The end, when the app has returned and there is nothing more to say or to hear."""
+        """After the app has returned: close the connection if nothing is left to send or receive, otherwise wait for
+        the client's close frame."""
         if self.phase is not IDLE:
             return
         conversation, gone = self.conversation, self.client is GONE
         if conversation.rude and gone and self.outbound is None:
-            self.linger(says_so=False)  # it may still be sending, and is to read what was wrong
+            self.linger(says_so=False)  # it may still be sending, and must be able to read the reason
         elif (
             gone
             or (self.outbound is None and (conversation.over or not conversation.accepted))
@@ -241,20 +243,20 @@ class WebSocketConnection(TaskConnection):
             self._wait()
 
     def _part_ways(self) -> None:
-        """Both have said that it is over: it is the server that closes first (RFC 6455, 7.1.1), whatever the app does
-        meanwhile."""
+        """Both sides have sent a close frame: the server closes the TCP connection first (RFC 6455, 7.1.1), whatever
+        the app does meanwhile."""
         if self.conversation.over and self.outbound is None and self.client is not GONE:
             sock = socket.socket(fileno=self.fd)
             try:
                 sock.shutdown(socket.SHUT_WR)
             except OSError:
-                log.debug("the client was quicker")
+                log.debug("the client closed the connection first")
             finally:
                 sock.detach()
             self.client_left()
 
     def client_left(self) -> None:
-        """The client has left: the app finds that out, and the connection ends with it."""
+        """The client has left: the app finds that out, and the connection ends when the app returns."""
         if self.client is GONE:
             self.notify()
         else:
@@ -262,12 +264,12 @@ class WebSocketConnection(TaskConnection):
             super().client_left()
 
     def drain(self, service: Service) -> None:
-        """The client gets a close that says that the server goes; the app hears of it as of any close."""
+        """Send a close frame with the code for a restart; the app sees it as it sees any close."""
         self.leaving = True
         self.part()
 
     def part(self) -> None:
-        """Close it, if the server leaves."""
+        """Close it, if the server stops."""
         if self.leaving and self.client is not GONE and self.conversation.accepted:
             self.conversation.close(RESTART, "the server is restarted")
             self._tell()
@@ -275,5 +277,5 @@ class WebSocketConnection(TaskConnection):
             self._settle()
 
     def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
-        """There is no status any more."""
+        """Close it: after the handshake there is no status to send."""
         self.close(service)

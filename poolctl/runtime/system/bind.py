@@ -1,4 +1,4 @@
-"""Addresses of sockets: bound, and asked whether somebody holds them."""
+"""Socket addresses: binding them, and finding out whether they are in use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import socket
 
 
 def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """A bound socket that does not listen yet. Port 0: any free one. Raises OSError."""
-    # Bytes, for a text is taken for a name of the domain system, whose codec is slow to import.
+    """Return a bound socket that does not listen yet. Port 0 means any free port. Raises OSError."""
+    # Bytes, because text would be encoded as a domain name with the idna codec, which is slow to import.
     name = host.encode("ascii") if host.isascii() else host
     found = socket.getaddrinfo(
         name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -27,8 +27,8 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> socket.socket
 
 
 def held_by_nobody(path: str) -> bool:
-    """Whether a unix socket's file was left behind, or is not there. Raises FileNotFoundError, as stat(2) does."""
+    """Whether no process listens on this path: its socket was left behind, or does not exist."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
-        # Refused: nobody has it open. A full queue says EAGAIN, a socket of another kind EPROTOTYPE.
+        # Refused: no process has it open. A full queue gives EAGAIN, a socket of another type EPROTOTYPE.
         return probe.connect_ex(path) in (errno.ECONNREFUSED, errno.ENOENT)

@@ -1,4 +1,4 @@
-"""Classic BPF from plain Python: the few instructions that choose a socket of a reuse-port group (linux/filter.h)."""
+"""Classic BPF from plain Python: the few instructions for choosing a socket of a reuse-port group (linux/filter.h)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MULTIPLY = 0x24  # BPF_ALU | BPF_MUL | BPF_K
 SHIFT_RIGHT = 0x74  # BPF_ALU | BPF_RSH | BPF_K
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 RETURN_A = 0x16  # BPF_RET | BPF_A
-RETURN = 0x06  # BPF_RET | BPF_K: so many bytes of the packet are kept
+RETURN = 0x06  # BPF_RET | BPF_K: the number of bytes of the packet to keep
 ALL = 0xFFFFFFFF
 TCP_FLAGS = (
-    13  # the byte of the TCP header that has them (RFC 9293, 3.1); a filter of a TCP socket sees that header first
+    13  # byte of the TCP header with the flags (RFC 9293, 3.1); a filter of a TCP socket sees the packet from there
 )
 SYN = 0x02
 EXTENSION = 0xFFFFF000  # SKF_AD_OFF: loads at negative offsets ask the kernel instead of the packet
@@ -36,18 +36,18 @@ Instruction = tuple[int, int, int, int]
 
 
 def attach(listener: socket.socket, program: list[Instruction]) -> None:
-    """Let this program choose among the sockets of the group that the listener belongs to.
+    """Make this program choose among the sockets of the listener's group.
 
-    Raises OSError where the kernel does not take it (Linux 4.5 or newer does).
+    Raises OSError if the kernel refuses it (Linux 4.5 or newer accepts it).
     """
     if not sys.platform.startswith("linux"):
-        raise OSError("choosing a reuse-port socket by a program needs Linux")
+        raise OSError("choosing a reuse-port socket with a BPF program needs Linux")
     _attach(listener, SO_ATTACH_REUSEPORT_CBPF, program)
 
 
 def deafen(listener: socket.socket) -> None:
-    """Have the kernel drop every SYN that comes to a listening socket, whose client tries again in a second; handshakes
-    that have begun go on. Raises OSError."""
+    """Make the kernel drop every SYN that arrives at a listening socket, so that the client tries again a second later;
+    handshakes that have begun go on. Raises OSError."""
     program = [(LOAD_BYTE, 0, 0, TCP_FLAGS), (JUMP_SET, 0, 1, SYN), (RETURN, 0, 0, 0), (RETURN, 0, 0, ALL)]
     _attach(listener, SO_ATTACH_FILTER, program)
 

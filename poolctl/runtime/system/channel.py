@@ -1,4 +1,4 @@
-"""Channels between the processes of a generation: messages that arrive whole, in order, and to one reader each."""
+"""Channels between the processes of a generation: messages arrive whole, in order, and at one reader each."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import socket
 import struct
 from socket import socket as Socket
 
-# SEQPACKET tells the end of file; where a system has none between unix sockets (macOS), datagrams keep the rest.
+# SEQPACKET has an end of file; where unix sockets do not support it (macOS), datagrams have all the rest.
 KIND = int(getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
 LEVEL, RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
-DONTWAIT = int(socket.MSG_DONTWAIT)  # an int, for enums are slow to convert
+DONTWAIT = int(socket.MSG_DONTWAIT)  # an int, because enums are slow to convert
 _FD = struct.Struct("i")
 ROOM = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
 
 
 def channel() -> tuple[Socket, Socket]:
-    """(writer, reader): one way, though nothing but good manners keeps it so."""
+    """Return (writer, reader). Used in one direction only, though the sockets would carry both."""
     try:
         return pair(KIND)
     except OSError:
@@ -24,7 +24,7 @@ def channel() -> tuple[Socket, Socket]:
 
 
 def pair(kind: int) -> tuple[Socket, Socket]:
-    """Two connected unix sockets that block, whatever an app has made of the socket module and its default timeout."""
+    """Return two connected, blocking unix sockets, even if the app patched the socket module or its default timeout."""
     one, other = _socket.socketpair(socket.AF_UNIX, kind)
     made = Socket(socket.AF_UNIX, kind, 0, one.detach()), Socket(socket.AF_UNIX, kind, 0, other.detach())
     for end in made:
@@ -33,7 +33,7 @@ def pair(kind: int) -> tuple[Socket, Socket]:
 
 
 def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    """The descriptors that came along with a message."""
+    """Return the descriptors that came with a message."""
     return [
         fd
         for level, kind, data in ancillary

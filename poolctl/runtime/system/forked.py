@@ -1,19 +1,19 @@
-"""What becomes of this process's descriptors in a child that the app forks.
+"""Closing poolctl's descriptors in a child that the app forks.
 
-    app -- os.fork, multiprocessing, ProcessPoolExecutor --> child: has a copy of every descriptor of poolctl's
-                                                             hook:  /dev/null takes the place of each
+    app -- os.fork, multiprocessing, ProcessPoolExecutor --> child: has a copy of each of poolctl's descriptors
+                                                             hook:  replaces each with /dev/null
 
-A child that kept them would keep clients from their end of file, listening sockets from their next owner, and the
-supervisor from seeing that a generation has left; it would also share the event sets, which are one object in both
-processes. The numbers stay taken, so that no object that is still known by one can close a file of the child's. Signals
-get back the meaning that they have in any Python program.
+A child that kept them would delay the end of file for clients, keep addresses in use, and hide from the supervisor that
+a generation has exited; it would also share the event sets, which are one object in both processes. The descriptor
+numbers stay in use, so that an object that still refers to one cannot close a file of the child. Signals get back the
+handlers that they have in any Python program.
 
 Such a child may also return from the app's code into poolctl's. Its rows of the scoreboard are released, so the first
-thing that would be counted raises ValueError, and the boundary that this ends in asks `leave`.
+attempt to count raises ValueError, and the error boundary that catches it calls `leave`.
 
-The hook belongs to the process, for that is what os.register_at_fork is about; so this module has state. What poolctl
-forks itself goes through `fork`, which has no part in it. Programs that the app starts by exec have none of this: every
-descriptor is closed there (PEP 446).
+The hook belongs to the process, as os.register_at_fork has it; so this module has state. poolctl itself forks with
+`fork`, for which the hook does nothing. Programs that the app starts with exec are not affected: every descriptor is
+closed there (PEP 446).
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ from threading import get_ident
 from typing import Any, Protocol, runtime_checkable
 from weakref import WeakSet
 
-OWN_SIGNALS: set[Callable[..., Any]] = set()  # handlers of poolctl's that a child of the app is not to have
+OWN_SIGNALS: set[Callable[..., Any]] = set()  # handlers of poolctl's that a child of the app must not have
 
 
 @runtime_checkable
 class DescriptorHolder(Protocol):
-    """Something that has descriptors, which change."""
+    """An object whose set of descriptors changes."""
 
     def descriptors(self) -> Iterable[int]:
-        """All of them at this moment."""
+        """All its descriptors at this moment."""
 
 
 class _Held:
-    """Of this process. ``fixed``: descriptors for as long as it lives; ``holders``: what has others; ``rows``: those of
-    its services; ``doors``: the addresses whose connections are clients."""
+    """What this process holds. ``fixed``: descriptors for as long as it lives; ``holders``: objects with descriptors of
+    their own; ``rows``: the scoreboard rows of its services; ``doors``: addresses whose connections are clients."""
 
     def __init__(self) -> None:
         self.fixed: set[int] = set()
         self.holders: WeakSet[Any] = WeakSet()
         self.rows: list[memoryview] = []
         self.doors: set[Any] = set()
-        self.forking = 0  # the thread in which a fork of poolctl's own is under way
+        self.forking = 0  # the ident of the thread in which poolctl itself is forking; 0: none
         self.child = False  # this is a child that the app forked
-        self.seen = False  # the app has forked: there may be children that have not run the hook yet
+        self.seen = False  # the app has forked: there may be children in which the hook has not run yet
 
 
 _held = _Held()
 
 
 def fork() -> int:
-    """As os.fork: a process of poolctl's own, which keeps what it has."""
+    """Fork a process of poolctl's own, which keeps its descriptors. Returns and raises as os.fork does."""
     _held.forking = get_ident()
     try:
         return _fork()
@@ -72,7 +72,8 @@ def fork() -> int:
 
 
 def hold(descriptors: Iterable[int], *, only: bool = False) -> None:
-    """These are this process's for as long as it lives; ``only``: and nothing that was told before the fork is."""
+    """Note descriptors that this process has for as long as it lives; ``only``: forget everything noted before it was
+    forked."""
     if only:
         _held.fixed.clear()
         _held.holders.clear()
@@ -81,51 +82,51 @@ def hold(descriptors: Iterable[int], *, only: bool = False) -> None:
 
 
 def release(descriptors: Iterable[int]) -> None:
-    """They are about to be closed."""
+    """Forget descriptors that are about to be closed."""
     _held.fixed.difference_update(descriptors)
 
 
 def register(holder: DescriptorHolder) -> None:
-    """This has descriptors, for as long as it lives."""
+    """Note an object that has descriptors for as long as it lives."""
     _held.holders.add(holder)
 
 
 def forget(holder: DescriptorHolder) -> None:
-    """It is about to close them."""
+    """Forget an object that is about to close its descriptors."""
     _held.holders.discard(holder)
 
 
 def register_row(row: memoryview) -> None:
-    """A row of the scoreboard that a service writes to."""
+    """Note a row of the scoreboard that a service writes to."""
     _held.rows.append(row)
 
 
 def register_listener(listener: Socket) -> None:
-    """Whoever connects here is a client."""
+    """Note a listener: every connection to its address is a client's."""
     _held.doors.add(_door(listener))
 
 
 def seen() -> bool:
-    """Whether the app has forked, so that a descriptor may have a copy elsewhere, be it for a moment."""
+    """Whether the app has forked, so that a child may have a copy of a descriptor, at least for a moment."""
     return _held.seen
 
 
 def shut(fd: int) -> None:
-    """End a connection that is about to be closed, whoever else has it."""
+    """Shut down a connection that is about to be closed, even if other processes have a copy of it."""
     sock = Socket(fileno=fd)
-    with contextlib.suppress(OSError):  # the client was first
+    with contextlib.suppress(OSError):  # the client closed it first
         sock.shutdown(SHUT_RDWR)
     sock.detach()
 
 
 def leave() -> None:
-    """For a boundary in which something was caught: a child of the app ends here."""
+    """Called by an error boundary that caught an exception: in a child of the app, exit."""
     if _held.child:
         _exit(0)
 
 
 def _door(sock: Socket) -> Any:
-    """What a listener has in common with the connections that it accepts."""
+    """The part of an address that a listener shares with the connections that it accepts; None for other sockets."""
     if sock.family == AF_UNIX:
         return sock.getsockname()
     return (int(sock.family), sock.getsockname()[1]) if sock.family in (AF_INET, AF_INET6) else None
@@ -152,12 +153,12 @@ def _let_go() -> None:
 
 
 def _clients() -> set[int]:
-    """Every connection that came by one of the listeners, wherever it is held or passed on at this moment."""
+    """The descriptors of all connections that one of the listeners accepted, whichever object holds them now."""
     found = set()
     default = getdefaulttimeout()
-    setdefaulttimeout(None)  # or each socket that is looked at would be made non-blocking, for all who have it
+    setdefaulttimeout(None)  # or every socket examined below would become non-blocking, in all processes that have it
     for name in listdir("/dev/fd") if os.path.isdir("/dev/fd") else ():
-        with contextlib.suppress(OSError):  # the listing's own descriptor, which is closed by now
+        with contextlib.suppress(OSError):  # the listing's own descriptor, closed by now
             if stat.S_ISSOCK(fstat(int(name)).st_mode):
                 sock = Socket(fileno=int(name))
                 try:
@@ -170,13 +171,13 @@ def _clients() -> set[int]:
 
 
 def _void(descriptors: set[int]) -> None:
-    """Put /dev/null in the place of each that is open."""
+    """Replace each descriptor with /dev/null."""
     found = sorted(fd for fd in descriptors if fd > 2)
     if not found:
         return
     first, *others = found
     with contextlib.suppress(OSError):  # not open
-        close(first)  # first of all: no other number may be free
+        close(first)  # before the open: no other number may be free
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in others:
         dup2(null, fd, inheritable=False)

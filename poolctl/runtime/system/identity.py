@@ -1,4 +1,4 @@
-"""Who a process is: the accounts of the system, and the change to one of them that cannot be undone."""
+"""The identity of a process: accounts of the system, and the irreversible change to one of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poolctl.errors import PoolctlError
 
 
 def user_number(name: str, key: str) -> int:
-    """The number of a user, named or numbered. Raises PoolctlError with the key of the file that names it."""
+    """The uid of a user, given by name or number. Raises PoolctlError that begins with ``key``, its key in the file."""
     if name.isdecimal():
         return int(name)
     try:
@@ -23,7 +23,8 @@ def user_number(name: str, key: str) -> int:
 
 
 def group_number(name: str, key: str) -> int:
-    """The number of a group, named or numbered. Raises PoolctlError with the key of the file that names it."""
+    """The gid of a group, given by name or number. Raises PoolctlError that begins with ``key``, its key in the
+    file."""
     if name.isdecimal():
         return int(name)
     try:
@@ -34,7 +35,7 @@ def group_number(name: str, key: str) -> int:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a process becomes. ``name`` and ``home`` are empty for a user without an account."""
+    """The user and group that a process changes to. ``name`` and ``home`` are empty for a user without an account."""
 
     uid: int
     gid: int
@@ -43,9 +44,9 @@ class Identity:
 
     @classmethod
     def find(cls, user: str, group: str) -> Identity | None:
-        """The identity that the keys ``user`` and ``group`` mean; None when that is what this process is already.
+        """The identity that the keys ``user`` and ``group`` name; None if the process has it already.
 
-        Raises PoolctlError when there is no such account, or this process may not become it.
+        Raises PoolctlError if there is no such account, or the process may not change to it.
         """
         if not user and not group:
             return None
@@ -56,31 +57,31 @@ class Identity:
         elif account is not None:
             gid = account.pw_gid
         else:
-            raise PoolctlError(f"user: the number {uid} has no account that says its group: name one with group")
+            raise PoolctlError(f"user: uid {uid} has no account to take the group from: set group")
         if os.geteuid() != 0:
             if (uid, gid) == (os.geteuid(), os.getegid()):
                 return None
             key = "user" if user else "group"
             who = f"user {user or uid}, group {group or gid}"
-            raise PoolctlError(f"{key}: only root may become {who}: start poolctl as root, or leave the key out")
+            raise PoolctlError(f"{key}: only root can change to {who}: start poolctl as root, or remove the key")
         if user and account is not None:
             return cls(uid, gid, account.pw_name, account.pw_dir)
         return cls(uid, gid, "", "")
 
     def assume(self) -> None:
-        """Become it, for good: groups first, for afterwards there is no right to change them (setgroups(2)).
+        """Change to this identity for good: groups first, because setgroups(2) needs the privileges that go.
 
-        Raises OSError when the system refuses.
+        Raises OSError if the system refuses.
         """
         self._join()
-        os.setgid(self.gid)  # as root these set the saved ones too, so there is no way back
+        os.setgid(self.gid)  # as root this sets the saved ids too, so there is no way back
         os.setuid(self.uid)
 
     @contextmanager
     def acting(self) -> Iterator[None]:
-        """For as long as this lasts the process has its rights, and not root's own; for one thread only. What is opened
-        by a path that this user could bend with a link is opened with no more rights than the user has. Where it is
-        this process already nothing changes."""
+        """While the context lasts, the process has the privileges of this user and not root's; for processes with one
+        thread. A path that the user could redirect with a link is then opened with the user's privileges only. Does
+        nothing if the process is not root, or this user is."""
         if os.geteuid() != 0 or self.uid == 0:
             yield
             return
@@ -102,7 +103,7 @@ class Identity:
             os.setgroups([self.gid])
 
     def variables(self) -> dict[str, str]:
-        """What login(1) would set of the environment."""
+        """The environment variables that login(1) would set."""
         if not self.name:
             return {}
         return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name}

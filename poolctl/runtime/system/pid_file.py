@@ -1,5 +1,5 @@
-"""The PID file. Its writer holds a record lock on it (fcntl) for as long as it lives, and the kernel lets go of it when
-it dies however it dies; so a number that the kernel has given to another process since is never taken for a server."""
+"""The PID file. Its writer holds a record lock on it (fcntl) for as long as it lives, and the kernel releases the lock
+however the writer dies; so a PID that now belongs to another process is never mistaken for a server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import stat
 
 from poolctl.errors import PoolctlError
 
-LONGEST = 32  # bytes of a PID file that is one
+LONGEST = 32  # bytes of a valid PID file
 
 
 def refuse_other(path: str) -> None:
-    """Only look whether a PID file could be put there. Raises PoolctlError as ``PidFile.write`` does, and OSError."""
+    """Check whether a PID file could be written there. Raises PoolctlError as ``PidFile.write`` does, and OSError."""
     old = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _refuse_living(old, os.path.abspath(path), fcntl.LOCK_SH)
@@ -24,24 +24,24 @@ def refuse_other(path: str) -> None:
 def _refuse_living(old: int, path: str, lock: int) -> None:
     found = os.read(old, LONGEST + 1) if stat.S_ISREG(os.fstat(old).st_mode) else b"-"
     if len(found) > LONGEST or not (found.strip().isdigit() or not found):
-        raise PoolctlError(f"pid_file: {path} is there and is no PID file: move it away, or name another")
+        raise PoolctlError(f"pid_file: {path} exists and is not a PID file: move it away, or choose another path")
     try:
         fcntl.lockf(old, lock | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         told = found.decode().strip()
-        raise PoolctlError(f"pid_file: {path} is that of process {told}, which runs: stop it first") from None
+        raise PoolctlError(f"pid_file: {path} belongs to process {told}, which is running: stop it first") from None
 
 
 class PidFile:
-    """The file of this process, from ``write`` to ``remove``. Forked processes have no part in the lock."""
+    """The file of this process, from ``write`` to ``remove``. Forked processes do not inherit the lock."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
         self.fd = -1
 
     def write(self) -> None:
-        """Put it in its place, whole or not at all. Raises PoolctlError when a poolctl lives that has it, when another
-        file is there, or when it cannot be written."""
+        """Write the file atomically. Raises PoolctlError if it belongs to a running poolctl, if another file is there,
+        or if it cannot be written."""
         temporary = f"{self.path}.{os.getpid()}"
         try:
             self.fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -58,25 +58,25 @@ class PidFile:
 
     def _place(self, temporary: str) -> None:
         try:
-            os.link(temporary, self.path)  # which fails when something is there, unlike a rename
+            os.link(temporary, self.path)  # unlike rename, fails if the path exists
             os.unlink(temporary)
         except FileExistsError:
             old = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 _refuse_living(old, self.path, fcntl.LOCK_EX)
-                os.rename(temporary, self.path)  # under the old one's lock: of two starters one is refused
+                os.rename(temporary, self.path)  # with the old file locked: of two concurrent starts one is refused
             finally:
                 os.close(old)
 
     def remove(self) -> None:
-        """Take it away, unless another process has put its own there."""
+        """Remove the file, unless another process has put its own there."""
         try:
             there = os.lstat(self.path)
         except FileNotFoundError:
-            return  # somebody was tidy
+            return  # removed already
         if os.path.samestat(there, os.fstat(self.fd)):
             os.unlink(self.path)
 
     def close(self) -> None:
-        """In a forked process: it is not this one's. The lock stays, it is the writer's alone."""
+        """Close the descriptor in a forked process. The lock stays with the writer."""
         os.close(self.fd)

@@ -1,7 +1,7 @@
-"""Waiting for many descriptors at once: epoll, and where it is missing the same over selectors.
+"""Waiting for many descriptors at once: epoll, and where it is missing the same interface over selectors.
 
-Both take and give epoll's own numbers, so the loops are written once, and on Linux they talk to select.epoll itself,
-with nothing in between.
+Both use epoll's own flags, so the loops are written once, and on Linux they call select.epoll itself, with nothing in
+between.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ IN = 0x001
 OUT = 0x004
 ERR = 0x008
 HUP = 0x010
-RDHUP = 0x2000  # EPOLLRDHUP: the other side sends no more
-EDGE: Final = 1 << 31  # EPOLLET: only what is new
+RDHUP = 0x2000  # EPOLLRDHUP: the peer sends no more
+EDGE: Final = 1 << 31  # EPOLLET: only new events
 ONCE: Final = 1 << 30  # EPOLLONESHOT: one event, then silence until modify
-EXCLUSIVE: Final = 1 << 28  # EPOLLEXCLUSIVE: of several pollers that wait for one descriptor, wake one
+EXCLUSIVE: Final = 1 << 28  # EPOLLEXCLUSIVE: wake one of several pollers that wait for one descriptor
 
 epoll: Any = getattr(select, "epoll", None)  # taken here: gevent's monkey patches remove it
 
 
 class Poller(Protocol):
-    """What the loops use of select.epoll."""
+    """The methods of select.epoll that the loops use."""
 
     def register(self, fd: int, eventmask: int = ..., /) -> None: ...
     def modify(self, fd: int, eventmask: int, /) -> None: ...
@@ -37,7 +37,7 @@ class Poller(Protocol):
 
 
 def make_poller() -> Poller:
-    """The best this platform has. POOLCTL_POLLER=selectors chooses the fallback, which the tests use."""
+    """Return the best poller of this platform. POOLCTL_POLLER=selectors chooses the fallback, for tests."""
     if epoll is not None and os.environ.get("POOLCTL_POLLER") != "selectors":
         made: Poller = epoll()
         return made
@@ -45,15 +45,15 @@ def make_poller() -> Poller:
 
 
 def own_descriptors(poller: Any) -> set[int]:
-    """Those that belong to a poller itself."""
+    """The descriptors that belong to a poller itself."""
     return set(poller.own) if isinstance(poller, SelectorsPoller) else {poller.fileno()}
 
 
 class SelectorsPoller:
-    """The fallback. One thread at a time waits, a change by another thread wakes it so that it counts at once.
+    """The fallback. One thread at a time waits; a change by another thread wakes it, so that it takes effect at once.
 
-    EDGE is done as ONCE: whoever asks for it calls modify when it has dealt with the event, which asks epoll again too.
-    EXCLUSIVE is left out: more wake than need to, and find nothing to do.
+    EDGE works like ONCE: its users call modify after they have dealt with the event, which rearms epoll too. EXCLUSIVE
+    is ignored: more pollers wake than necessary, and find nothing to do.
     """
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class SelectorsPoller:
         kind = getattr(selectors, "KqueueSelector", selectors.PollSelector)
         self._selector = kind()
         self._masks: dict[int, int] = {}
-        self._armed: dict[int, int] = {}  # what the selector knows; written by the thread that leads
+        self._armed: dict[int, int] = {}  # what the selector knows; written by the leader alone
         self._changed: set[int] = set()
-        self._lock = Lock()  # guards masks and changes; held for moments
-        self._leading = Lock()  # held while waiting
+        self._lock = Lock()  # guards masks and changes; held briefly
+        self._leading = Lock()  # held by the leader, the one thread that waits
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._woken, False)
@@ -122,17 +122,17 @@ class SelectorsPoller:
         try:
             os.write(self._woken, b"x")
         except BlockingIOError:
-            return  # full of wake-ups: it will wake
+            return  # the pipe is full of wake-ups: the leader will wake
 
     def _apply(self) -> None:
-        """Tell the selector what changed. A descriptor may have been closed, and its number used again, in between."""
+        """Apply the changes to the selector. A descriptor may have been closed meanwhile, and its number reused."""
         with self._lock:
             changed, self._changed = self._changed, set()
             wanted = {fd: self._masks.get(fd, 0) for fd in changed}
         for fd, mask in wanted.items():
             if fd in self._armed:
                 del self._armed[fd]
-                with contextlib.suppress(KeyError, ValueError, OSError):  # closed since, and forgotten by itself
+                with contextlib.suppress(KeyError, ValueError, OSError):  # closed since, so the kernel forgot it
                     self._selector.unregister(fd)
             events = (mask & IN and selectors.EVENT_READ) | (mask & OUT and selectors.EVENT_WRITE)
             if events:
@@ -144,7 +144,8 @@ class SelectorsPoller:
                         self._masks.pop(fd, None)
 
     def _delivered(self, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Silence what asked for one event only; drop what was unregistered while the selector slept."""
+        """Disarm descriptors that asked for one event only; return the events without those of descriptors that were
+        unregistered while the selector slept."""
         with self._lock:
             found = [(fd, events) for fd, events in found if self._masks.get(fd, 0) & (IN | OUT)]
             for fd, _ in found:

@@ -1,8 +1,9 @@
-"""Threads of the operating system, also where the app has made something else of those of the standard library.
+"""Threads of the operating system, even if the app has patched the standard library.
 
-gevent.monkey.patch_all() and its like put greenlets in the place of threads. A greenlet runs when others let it, and
-code that waits in the kernel, as poolctl's does, never lets it. So what starts a thread is taken here before the app is
-imported, as every module of the runtime takes what it needs of select, socket and threading with ``from ... import``.
+gevent.monkey.patch_all() and similar calls replace threads with greenlets. A greenlet runs only when the others yield,
+and code that waits in the kernel, as poolctl's does, never yields. So this module binds the functions that start
+threads before the app is imported, as every module of the runtime binds what it needs of select, socket and threading
+with ``from ... import``.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ Thread = threading.Thread
 
 
 def settle() -> None:
-    """After the app's import: where it has patched threads, have what took their place make its beginning here, in one
-    thread. gevent imports modules for its first hub; two threads that do so at once wait for each other for ever."""
+    """Called after the app's import: if it has patched threads, initialise their replacement here, in one thread.
+    gevent imports modules for its first hub, and two threads that do so at once deadlock."""
     if _thread.start_new_thread is not start_new_thread:
         time.sleep(0)  # the patched one
 
 
 class Started(Protocol):
-    """A thread that runs."""
+    """A running thread."""
 
     def join(self) -> None:
         """Wait for its end."""
 
 
 def start(work: Callable[[], None], name: str, *, daemon: bool = True) -> Started:
-    """Run it in a thread of its own. Raises RuntimeError where the system has room for no other."""
+    """Start ``work`` in a new thread and return the thread. Raises RuntimeError if the system has no room for
+    another."""
     if _thread.start_new_thread is start_new_thread:
         thread = Thread(target=work, name=name, daemon=daemon)
         thread.start()
@@ -44,8 +46,8 @@ def start(work: Callable[[], None], name: str, *, daemon: bool = True) -> Starte
 
 
 def join(threads: Iterable[Started]) -> None:
-    """Wait for the end of all. What an app raises in this thread meanwhile, from a signal handler for instance, ends no
-    wait."""
+    """Wait for all threads to end. An exception that the app raises in this thread meanwhile, for instance from a
+    signal handler, is logged and does not end the wait."""
     for thread in threads:
         waits = True
         while waits:
@@ -53,17 +55,17 @@ def join(threads: Iterable[Started]) -> None:
                 thread.join()
                 waits = False
             except BaseException:
-                log.exception("raised while threads were waited for")
+                log.exception("exception raised while waiting for threads")
 
 
 def watch(work: Callable[[], None], name: str) -> None:
-    """Run it beside the app in a thread that nobody waits for and that the threading module does not know: libraries
-    look there whether they are alone in their process before they change it."""
+    """Start ``work`` in a background thread that is never joined and that the threading module does not know: libraries
+    ask that module whether their process has other threads before they change it."""
     _Plain(work, name, known=False)
 
 
 class _Plain:
-    """One that the threading module did not start."""
+    """A thread that the threading module did not start."""
 
     def __init__(self, work: Callable[[], None], name: str, *, known: bool = True) -> None:
         self._work = work
@@ -76,7 +78,7 @@ class _Plain:
     def _run(self) -> None:
         try:
             if self._known:
-                with contextlib.suppress(Exception):  # a patched module may have none for it
+                with contextlib.suppress(Exception):  # a patched module may have no such object
                     threading.current_thread().name = self._name
             self._work()
         except BaseException:

@@ -1,15 +1,15 @@
-"""Whose word is believed: addresses and networks that the file names."""
+"""Trusted addresses and networks, as the file names them."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
 
-MEMO = 1024  # addresses whose trust is remembered
+MEMO = 1024  # addresses whose result is cached
 
 
 class Trust:
-    """``names``: addresses, networks, or ``unix`` for all clients of unix sockets."""
+    """A set of trusted clients. ``names``: addresses, networks, or ``unix`` for all clients of unix sockets."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._unix = "unix" in names
@@ -17,7 +17,7 @@ class Trust:
         self._known: dict[str, bool] = {}
 
     def holds(self, host: str) -> bool:
-        """Whether what this address says is believed; empty: a unix socket's client."""
+        """Whether this address is trusted; an empty one is the client of a unix socket."""
         if not host:
             return self._unix
         known = self._known.get(host)
@@ -29,6 +29,6 @@ class Trust:
 
     def _inside(self, host: str) -> bool:
         address = ipaddress.ip_address(host)
-        if address.version == 6 and address.ipv4_mapped:  # a socket that takes both versions shows IPv4 so
+        if address.version == 6 and address.ipv4_mapped:  # a dual-stack socket shows IPv4 clients like this
             address = address.ipv4_mapped
         return any(address in network for network in self._networks)

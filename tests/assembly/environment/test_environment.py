@@ -434,7 +434,7 @@ class TestFiles:
             ("group: nobody-at-all", "PC420", 'no group "nobody-at-all"', "create it"),
             ("directory: /none", "PC421", "there is no such folder", "create it"),
             ("pid_file: /none/shop.pid", "PC422", "there is no folder /none", "create the folder"),
-            ("pid_file: other", "PC422", "other is there and is no PID file", ""),
+            ("pid_file: other", "PC422", "other exists and is not a PID file", ""),
             ("access_log: {to: /none/access.log}", "PC423", "there is no folder /none", "create the folder"),
             ("access_log: {to: /tmp}", "PC423", "it is a folder", "name a file in it"),
         ],

@@ -200,10 +200,10 @@ class TestSharedQueue:
 
 @pytest.mark.parametrize("part", [KernelHash, Client, Cpu])
 def test_no_front_asks_the_kernel(part: Callable[[], Dispatch]) -> None:
-    with inboxes([0]) as made, pytest.raises(TypeError, match="carried out by the kernel"):
+    with inboxes([0]) as made, pytest.raises(TypeError, match="executed by the kernel"):
         part().pick(TASK, tuple(inbox.view for inbox in made))
 
 
 def test_no_front_asks_the_leader() -> None:
-    with inboxes([0]) as made, pytest.raises(TypeError, match="no front asks"):
+    with inboxes([0]) as made, pytest.raises(TypeError, match="no front calls"):
         Leader().pick(TASK, tuple(inbox.view for inbox in made))

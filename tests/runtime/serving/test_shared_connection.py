@@ -425,7 +425,7 @@ def test_no_descriptor_for_a_conversation(make: Callable[[bool], SharedRig], cap
     assert rig.phase is CLOSED
     assert rig.loop.open == 0
     assert rig.service.row[DONE] == 1
-    assert "a connection is closed" in caplog.text
+    assert "closed a connection" in caplog.text
 
 
 def test_no_thread_for_a_conversation(

@@ -287,7 +287,7 @@ def test_what_the_app_leaves_running_is_ended(make: Callable[..., Rig], caplog: 
     rig.client(GET % b"/")
     rig.run()
     assert seen == ["ended"] * 2
-    assert "left running raised at its end" in caplog.text
+    assert "left running raised when it was cancelled" in caplog.text
 
 
 # ---- what fails

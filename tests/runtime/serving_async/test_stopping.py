@@ -108,7 +108,7 @@ def test_what_would_end_the_loop_is_logged(
     events.call_soon(events.stop)
     events.call_later(10, over.set_result, 7)
     run_until(events, over)
-    assert "raised what ends an event loop" in caplog.text
+    assert "raised an exception that ends event loops" in caplog.text
     assert "stopped the event loop" in caplog.text
 
 

@@ -47,7 +47,7 @@ def test_that_of_a_living_process_is_refused_and_that_of_a_dead_one_replaced(tmp
     path = tmp_path / "shop.pid"
     with holder(path) as other:
         try:
-            with pytest.raises(PoolctlError, match=f"is that of process {other.pid}, which runs"):
+            with pytest.raises(PoolctlError, match=f"belongs to process {other.pid}, which is running"):
                 PidFile(str(path)).write()
             assert path.read_text() == f"{other.pid}\n"
             assert os.listdir(tmp_path) == ["shop.pid"]
@@ -75,7 +75,7 @@ def test_one_with_the_number_of_some_other_process_is_stale(tmp_path: Path) -> N
 def test_another_file_stays(tmp_path: Path, text: str) -> None:
     path = tmp_path / "shop.pid"
     path.write_text(text)
-    with pytest.raises(PoolctlError, match="is no PID file"):
+    with pytest.raises(PoolctlError, match="is not a PID file"):
         PidFile(str(path)).write()
     assert path.read_text() == text
     assert os.listdir(tmp_path) == ["shop.pid"]

@@ -3,5 +3,5 @@ POSA2, ch. 5).
 
     client --> front --> inbox --> arrivals --> the worker's loop, which serves the connection until it ends
 
-The front never reads more than a strategy has to look at; from the hand-over on, the connection is the worker's.
+The front never reads from a connection; after the hand-over the connection belongs to the worker.
 """

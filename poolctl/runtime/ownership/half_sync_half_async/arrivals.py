@@ -27,8 +27,8 @@ log = logging.getLogger("poolctl")
 
 
 class Arrivals(Source[Service]):
-    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: descriptor of the pipe that tells the
-    front which turns were taken."""
+    """An inbox in a loop. ``servers``: (host, port) of each address; ``returns``: the descriptor of the pipe in which
+    the front reads which turns were taken."""
 
     def __init__(self, loop: ConnectionLoop, reader: socket.socket, listeners: list[Listener], returns: int) -> None:
         self.loop = loop
@@ -36,8 +36,8 @@ class Arrivals(Source[Service]):
         self.listeners = listeners
         self.servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self.returns = returns
-        self.dropped = 0  # connections, for want of a file descriptor
-        self.said = 0.0  # when the log last said so
+        self.dropped = 0  # connections, because this process was out of file descriptors
+        self.said = 0.0  # when that was last logged
         loop.sources.add(self.fd)
 
     def accept(self, number: int, ticket: int, service: Service) -> None:
@@ -45,15 +45,15 @@ class Arrivals(Source[Service]):
         try:
             fd, peer = self.listeners[number].accept()
         except (BlockingIOError, ConnectionAbortedError):
-            # The client has left again, or was accepted by way of another turn: the task is done.
+            # The client has left again, or was accepted in another turn: the task is done.
             self._none(ticket, service)
             return
         except OSError as error:
             if error.errno == errno.EINVAL:  # the listener was shut: this server stops
                 self._none(ticket, service)
                 return
-            # Out of file descriptors or memory. The front hears nothing, so it gives the turn again only when it is
-            # overdue: that bounds both the log and the work until something is closed.
+            # Out of file descriptors or memory. The front gets no record, so it repeats the turn only when it is
+            # overdue: that bounds both the log and the work until a descriptor is closed.
             service.row[TAKEN] += 1
             service.row[DONE] += 1
             log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
@@ -67,12 +67,12 @@ class Arrivals(Source[Service]):
         self._tell(ticket)
 
     def _tell(self, ticket: int) -> None:
-        """Tell the front that the turn was taken. With the mold killed there may be no front to read it."""
+        """Tell the front that the turn was taken. If the mold was killed there may be no front to read it."""
         with contextlib.suppress(BrokenPipeError):
             write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
 
     def enter(self, fd: int, peer: Peer, service: Service, number: int) -> None:
-        """The connection is this loop's. Meanwhile the next thread or worker may take the next one."""
+        """Serve a connection in this loop. Another thread or worker may take the next one meanwhile."""
         loop = self.loop
         if loop.shared:
             loop.rearm(self)
@@ -104,7 +104,7 @@ class ProcessArrivals(Arrivals):
         elif ticket:
             self.accept(number, ticket, service)
         else:
-            # The kernel closes what this process has no number for (unix(7), SCM_RIGHTS).
+            # The kernel closes a descriptor that this process has no number for (unix(7), SCM_RIGHTS).
             service.row[TAKEN] += 1
             service.row[DONE] += 1
             self.dropped += 1

@@ -3,7 +3,7 @@
 accept: front     listener -- accept --> router --> inbox, with the connection --> worker
 accept: worker    listener -- readable -> router --> inbox, a turn -----------> worker accepts
                      ^                                                            |
-                     +----------- looked at again when a turn was taken ----------+
+                     +----------- checked again when a turn was taken ------------+
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from poolctl.runtime.routing.router import Router
 from poolctl.runtime.system.poller import EDGE, IN
 from poolctl.runtime.task import NOBODY, Peer
 
-OVERDUE_SECONDS = 1.0  # after which a turn that was not taken is given again
+OVERDUE_SECONDS = 1.0  # until a turn that was not taken is given again
 
 
 class HandingFront(Loop[None], ABC):
-    """Owns the listeners and no connection. ``limit``: connections of all workers at once. ``notices``: what
-    the mold says of workers that die and are replaced, where they are processes."""
+    """Owns the listeners and no connections. ``limit``: the most connections of all workers at once; ``notices``: the
+    mold's messages about workers that die and are replaced, where they are processes."""
 
     def __init__(
         self, lifeline: int, protocol: Protocol, router: Router, limit: int, notices: socket.socket | None = None
@@ -44,15 +44,15 @@ class HandingFront(Loop[None], ABC):
         self.router = router
         self.limit = limit
         self.rooms = Rooms(self, router)
-        self._free = 0  # connections that may be taken without another look
+        self._free = 0  # connections that may be accepted before the rows are read again
         self.turns: dict[int, int] = {}  # handed out and not taken yet: ticket to number of the listener
-        # Records of turns that a front gave before it was killed must not count for its successor's.
+        # A successor of a killed front must not mistake records of the old front's turns for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         if notices is not None:
             self.add_source(Attention(self, notices))
 
     def hand_over(self, listener: Listener, number: int) -> None:
-        """accept: front. Accept the connections of a listener and give each to a worker."""
+        """For accept: front. Accept the connections of a listener and give each to a worker."""
 
         def on_connection(fd: int, peer: Peer, service: None, door: Door) -> None:
             if self._full():
@@ -63,14 +63,15 @@ class HandingFront(Loop[None], ABC):
         listen(self, listener, on_connection, rushes=True)
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
-        """accept: worker. ``returns``: descriptor of the pipe in which workers tell that they took a turn."""
+        """For accept: worker. ``returns``: the descriptor of the pipe in which workers record the turns they took."""
         self.listen(WatchedListener(self, listener, number))
         if returns not in self.handlers:
             self.add_source(TakenTurns(self, returns))
 
     def _full(self) -> bool:
-        """Whether a connection is one too many. Only this front adds any, so what was free at the last look can be
-        taken before the next: reading all rows for each connection would cost more than handing it over."""
+        """Count a new connection. Returns True if it is one too many. Only this front adds connections, so those that
+        were free at the last look can be used up before the next: reading all rows for each connection would cost more
+        than handing it over."""
         if not self._free:
             self._free = max(min(self.router.free, self.limit - self.router.load), 0)
             if not self._free:
@@ -80,10 +81,10 @@ class HandingFront(Loop[None], ABC):
 
     @abstractmethod
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
-        """Route the connection; the inboxes that had no room."""
+        """Route a connection. Returns the inboxes that turned out to be full."""
 
     def give_turn(self, number: int) -> int:
-        """A connection waits at this listener: choose a worker to accept it. The turn's ticket."""
+        """Choose a worker to accept the connection that waits at this listener. Returns the ticket of its turn."""
         ticket = next(self.tickets)
         self.turns[ticket] = number
         self.rooms.wait_for(self._turn(number, ticket))
@@ -91,17 +92,18 @@ class HandingFront(Loop[None], ABC):
 
     @abstractmethod
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
-        """Route a turn; the inboxes that had no room."""
+        """Route a turn. Returns the inboxes that turned out to be full."""
 
     def _patience(self) -> float | None:
-        # While a worker has a turn there is nothing to see at the listener: its record will wake this loop. If the
+        # While a worker has a turn the listener need not be checked: the worker's record will wake this loop. If the
         # worker is killed before it writes one, the sweep notices.
         if self.turns or (self.router.waiting and not self.draining):
             return SWEEP
         return super()._patience()
 
     def notice(self, kind: int, number: int) -> None:
-        """What the mold says of the workers. Connections are theirs, so a worker that dies takes its own along."""
+        """Act on a notice about workers. They own their connections, so a dead worker's connections are lost with
+        it."""
         if kind == LEFT:
             self.router.left(number)
         elif kind == JOINED:
@@ -119,7 +121,7 @@ class HandingFront(Loop[None], ABC):
 
 
 class ProcessHandingFront(HandingFront):
-    """Between processes: the descriptor travels."""
+    """Between processes: the message carries the descriptor."""
 
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         intro = introduction(peer, number)
@@ -132,7 +134,7 @@ class ProcessHandingFront(HandingFront):
 
 
 class ThreadHandingFront(HandingFront):
-    """Between threads: the socket itself."""
+    """Between threads: the item has the number of the descriptor."""
 
     def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
         return self.router.route(peer, self.now, 0, (fd, peer, number))
@@ -142,11 +144,11 @@ class ThreadHandingFront(HandingFront):
 
 
 class WatchedListener(Source[None]):
-    """A listener that is only watched. An edge tells of a connection, or of several that came together: when the last
-    turn that was given has been taken, looking again tells whether more wait.
+    """A listener that the front watches and does not accept from. An edge reports one connection, or several that came
+    together: when the last turn has been taken, checking again shows whether more wait.
 
-    When an older turn has been taken there is no need to look: the connection of the last one would be seen once more,
-    and a second turn for it would find nothing.
+    When an older turn has been taken there is no need to check: the connection of the last turn would be reported once
+    more, and a second turn for it would find nothing.
     """
 
     mask = IN | EDGE
@@ -159,11 +161,11 @@ class WatchedListener(Source[None]):
         self.number = number
         self.given = 0.0  # when the last turn was given
         self.last = 0  # its ticket
-        self.looked = 0.0  # when it was last looked again
+        self.looked = 0.0  # when it was last checked again
 
     def on_event(self, events: int, service: None) -> None:
         if self.looked == self.front.now:
-            return  # an event from before that look; what it was about will be reported again
+            return  # an event from before that check, which will report the same again
         if self.front.draining and self.listener.shut:
             self.front.listening.pop(self.fd, None)
             self.front.remove(self)
@@ -172,31 +174,30 @@ class WatchedListener(Source[None]):
         self.last = self.front.give_turn(self.number)
 
     def deafen(self) -> None:
-        """Keep new clients out; those that wait are still taken."""
+        """Refuse new clients; those that wait are still accepted."""
         self.listener.deafen()
 
     def look(self, service: None) -> bool:
-        """At the end of a drain, when no turn is out."""
+        """Check the listener at the end of a drain, when no turn is pending. Returns whether a connection waits."""
         waits = self.listener.end()
         if waits:
             self.last = self.front.give_turn(self.number)
         return waits
 
     def expire(self, now: float, service: None) -> None:
-        """A turn that no worker took for so long may have died with its worker: look again. One turn too many does no
-        harm."""
+        """Check again if a turn is overdue: it may be lost with its worker. One turn too many does no harm."""
         if self.number in self.front.turns.values() and now - self.given > OVERDUE_SECONDS:
             self.front.turns = {each: number for each, number in self.front.turns.items() if number != self.number}
             self.look_again()
 
     def look_again(self) -> None:
-        """Have the next event tell whether a connection waits now."""
+        """Rearm the listener, so that the next event reports whether a connection waits now."""
         self.looked = self.front.now
         self.front.poller.modify(self.fd, self.mask)
 
 
 class TakenTurns(Source[None]):
-    """The workers' records of the turns that they took."""
+    """The records that workers write of the turns they took."""
 
     def __init__(self, front: HandingFront, fd: int) -> None:
         self.front = front

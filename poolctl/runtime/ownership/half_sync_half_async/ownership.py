@@ -14,7 +14,7 @@ from poolctl.runtime.site import Front, Site
 
 Accept = Annotated[
     Literal["front", "worker"],
-    Field(description="front: it accepts and hands the connection over; worker: it is told to accept one itself"),
+    Field(description="front: it accepts and hands connections over; worker: it accepts one when it gets a turn"),
 ]
 
 
@@ -26,7 +26,7 @@ class HalfSyncHalfAsync(Ownership):
     accept: Accept = "front"
 
     has_front: ClassVar[bool] = True
-    front_yields: ClassVar[bool] = True  # newcomers can wait for the moments that it takes
+    front_yields: ClassVar[bool] = True  # new connections can wait for that short time
     rings: ClassVar[bool] = True
 
     def front(self, site: Site, life: Life) -> Front:

@@ -1,12 +1,12 @@
-"""The task executor of apps that are awaited: I take tasks up to my concurrency, and answer them at the same time.
+"""The task executor of async apps: it takes tasks up to its concurrency, and answers them at the same time.
 
     inbox -- one a turn --> a task of the event loop --> the client's socket
                                   a record of each --> the front
 
-A request has come whole, and so a task never waits for its client, but for one that reads slowly while the app still
-sends. Each task has a slot: a row of the scoreboard whose ticket says what is in hand, so that all of them can be
-answered with a 502 when this worker dies. One task is taken a turn, and begun at once: so a worker whose app computes
-leaves what comes next to others.
+A request has arrived whole, so a task never waits for its client, unless the client reads slowly while the app still
+sends. Each task has a slot: a row of the scoreboard whose ticket says which request is in flight, so that the front can
+answer each with a 502 if this worker dies. One task is taken per turn and begun at once, so a worker whose app computes
+leaves the next tasks to other workers.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ log = logging.getLogger("poolctl")
 
 
 class AsyncTaskExecutor(ABC, Generic[L]):
-    """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, as many as tasks may be in flight.
-    ``events``: the event loop; the best that there is, where none is given."""
+    """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, one for each task that may be in flight;
+    ``events``: the event loop, by default a new one."""
 
-    finished = False  # whatever happens to the front, its tasks end first
+    finished = False  # it waits for its tasks even if the front is dead
 
     def __init__(
         self,
@@ -83,35 +83,37 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self._stop = life.stop
         entries = service.entries
         self._free = [Slot(row, None if entries is None else entries.observe(), sessions) for row in slots]
-        self._held: set[LentRequest[L]] = set()  # whose task waits for something
+        self._held: set[LentRequest[L]] = set()  # those with a task of the event loop
         self._ended = False
-        self._waits = False  # for a task
+        self._waits = False  # for a task in the inbox
         self._over: asyncio.Future[None] = self.events.create_future()
-        self._context = copy_context()  # of everything here that is not the app's
+        self._context = copy_context()  # of all callbacks here that are not the app's
         self._slots = len(self._free)
         self._cancelled: WeakSet[asyncio.Task[None]] = WeakSet()
         self.after = Afterwork()
         self.after.row = service.row
         self.stopping = Stopping(timeouts.drain, self._stopped)
         self._start = started(self.events, self.lifespan)
-        self._own: set[int] = set()  # descriptors of its poller
+        self._own: set[int] = set()  # the descriptors of its poller
         forked.register(self)
 
     def descriptors(self) -> set[int]:
-        """Those of its poller, and of the connections that are here."""
+        """The descriptors of its poller, and of the connections that it has borrowed."""
         return self._own | {lent.fd for lent in self._held}
 
     @abstractmethod
     def take(self) -> bool:
-        """Take a task, if there is one, and ``begin`` it; False at the end of the inbox. Raises BlockingIOError."""
+        """Take a task and ``begin`` it. Returns False at the end of the inbox. Raises BlockingIOError if there is
+        none."""
 
     @abstractmethod
     def forget(self, lent: LentRequest[L]) -> None:
-        """The conversation stands in the middle of a body that nobody read: the next request needs another."""
+        """Drop the conversation of a request whose body the app has not read to its end: the next request needs a new
+        one."""
 
     @abstractmethod
     def give_back(self, lent: LentRequest[L], ticket: int, keep: bool) -> None:
-        """The connection goes back to the front, with what its client has not taken."""
+        """Give the connection back to the front, with the bytes that its client has not taken."""
 
     def run(self) -> None:
         """Serve until the inbox ends, then let the app shut down."""
@@ -120,7 +122,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         if isinstance(poller, SelectorsPoller):
             watched = self._reader
             poller.close()
-        else:  # of several workers that wait for one inbox the kernel is to wake one
+        else:  # the kernel shall wake only one of the workers that wait for one inbox
             poller.register(self._reader, IN | EXCLUSIVE)
             watched = poller.fileno()  # type: ignore[attr-defined]  # an epoll, which is a descriptor itself
             self._own = {watched}
@@ -150,20 +152,20 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             return  # another worker was quicker
         except BaseException:
             forked.leave()
-            log.exception("a task cannot be taken")
+            log.exception("cannot take a task")
         if self._ended or not self._free:
             self._waits = False
             self.events.remove_reader(self._watched)
             self._leave_when_done()
 
     def _sweep(self, overdue: Overdue) -> None:
-        """Cancel what takes too long."""
+        """Cancel the requests that take longer than timeouts.request."""
         self.events.call_later(SWEEP, self._sweep, overdue, context=self._context)
         ours: dict[Hashable, asyncio.Task[None]] = {
             lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
         }
         for task in overdue.look(ours, self.events.time()):
-            log.error("a request takes longer than timeouts.request (%g s): cancelled", overdue.limit)
+            log.error("a request took longer than timeouts.request (%g s): cancelled", overdue.limit)
             self._of(task).refused = TOO_LATE
             task.cancel()
         for task in overdue.deaf:
@@ -171,14 +173,14 @@ class AsyncTaskExecutor(ABC, Generic[L]):
                 self._end_without(task)
 
     def _end_without(self, task: asyncio.Task[None]) -> None:
-        """A task goes on although it was cancelled: its client is answered without it, and its slot is free."""
+        """A task goes on although it was cancelled: answer its client without it, and free its slot."""
         lent = self._of(task)
         self.after.add(task)
         lent.refuse(TOO_LATE)
-        self.events.call_soon(self._free_slot, self._end(lent, False))  # in a context that nobody is in
+        self.events.call_soon(self._free_slot, self._end(lent, False))  # in a context that is not entered now
 
     def _of(self, task: asyncio.Task[None]) -> LentRequest[L]:
-        """The request that a task answers."""
+        """The lent request that a task answers."""
         return next(each for each in self._held if each.task is task)
 
     def _leave_when_done(self) -> None:
@@ -192,14 +194,14 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self.stopping.begin(self.events, self._context)
 
     def _stopped(self, step: int) -> None:
-        """A step of the stop."""
+        """A step of the stop has begun."""
         for lent in self._held:
             lent.notify()
         if step == CANCELLED:
             self._cancel()
 
     def _cancel(self) -> None:
-        """End what is left, each task once, so that its clean-up is not cancelled; and what is still taken."""
+        """Cancel the tasks that are left, and those that begin later; each once, so that its clean-up can run."""
         for task in [*self.after.tasks, *(lent.task for lent in self._held if lent.task is not None)]:
             if task not in self._cancelled:
                 self._cancelled.add(task)
@@ -218,7 +220,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         data: bytes | BinaryIO,
         lender: L,
     ) -> None:
-        """A task was taken; its request is complete."""
+        """Begin to answer a task that was taken. Its request is complete."""
         row = self.service.row
         row[TAKEN] += 1
         if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
@@ -235,7 +237,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
                 status = conversation.failure or 400
                 lent.send(self.service.protocol.farewell(status, conversation.peer, conversation.line))
         except (ClientGone, OSError) as error:
-            log.error("a request cannot be read: %s", error)
+            log.error("cannot read a request: %s", error)
             request = None
         if request is None:
             self.give_up(lent, False)
@@ -250,7 +252,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
                 self._held.add(lent)
 
     def complete(self, lent: LentRequest[L]) -> None:
-        """A response is complete: the connection goes back at once, and its slot is free for another."""
+        """A response is complete: give the connection back at once, and free its slot."""
         if self.after.full:
             return
         if lent.task is not None:
@@ -259,7 +261,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self.give_up(lent, lent.exchange.keep)
 
     def give_up(self, lent: LentRequest[L], keep: bool) -> None:
-        """The request is done with: its connection goes back, whatever fails on the way, and its slot is free."""
+        """A request is done: give its connection back, whatever fails on the way, and free its slot."""
         self._free_slot(self._end(lent, keep))
 
     def _free_slot(self, slot: Slot) -> None:
@@ -270,7 +272,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             self._wait()
 
     def _end(self, lent: LentRequest[L], keep: bool) -> Slot:
-        """Its slot, in which nothing is noted any more."""
+        """End a request and give its connection back. Returns its slot, with the ticket cleared."""
         service, exchange, slot = self.service, lent.exchange, lent.slot
         assert slot is not None  # it had one when its app was called
         lent.exchange = lent.slot = None
@@ -285,16 +287,16 @@ class AsyncTaskExecutor(ABC, Generic[L]):
                 self.forget(lent)
         except Exception:
             forked.leave()
-            log.exception("a connection failed")
+            log.exception("cannot end a request; closing its connection")
             keep = False
-        # first: a front that is woken by what comes back may look for somebody with nothing to do
+        # first: a front that is woken by the returned connection may look for an idle worker
         service.row[DONE] += 1
         self.give_back(lent, lent.ticket, keep and lent.client is not Presence.GONE and not lent.last)
         slot.row[TICKET] = 0
         return slot
 
     def rested(self) -> None:
-        """Called in a task that ends and whose response was complete before."""
+        """Called in a task that ends after its response was complete."""
         task = current_task(self.events)
         if task is not None:
             self.after.discard(task)
@@ -346,10 +348,11 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         return True
 
     def _lose(self, ticket: int, found: list[int]) -> None:
-        """The kernel closes what this process has no number for (unix(7), SCM_RIGHTS): the front tells the client."""
+        """A connection did not arrive, because the kernel closes a descriptor that this process has no number for
+        (unix(7), SCM_RIGHTS): report it to the front, which answers the client."""
         for fd in found:
             close(fd)
-        log.error("lost a connection: no descriptor is left; %s", NO_DESCRIPTOR)
+        log.error("cannot serve a request: out of file descriptors; %s", NO_DESCRIPTOR)
         self.service.row[TAKEN] += 1
         self.service.row[DONE] += 1
         write(self._returns, RECORD.pack(ticket << 2 | MISSED))

@@ -1,10 +1,10 @@
-"""The task executor: I take one task, serve it, and give the connection back.
+"""The task executor: it takes one task, serves it, and gives the connection back.
 
     inbox -- take --> parse -- requests --> Service.answer -- bytes --> the client's socket
                                                               record --> the front
 
-The request has come whole, so nothing here waits for a client: what it does not read at once is given back with the
-connection, and the front sends it on. Sleeping on the inbox is the only wait; its end of file is the end.
+The request has arrived whole, so nothing here waits for a client: bytes that it does not take at once go back with the
+connection, and the front sends them. The only wait is for the inbox, and its end of file ends the worker.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from poolctl.runtime.system.channel import descriptors
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
 PIECE: Final = 65536
-STUMBLES: Final = 100  # times that a worker may fail outside of its app; then it has to be replaced
-KNOWN: Final = 1024  # clients whose introduction is remembered; saves a conversation for each request
+STUMBLES: Final = 100  # failures outside of the app after which a worker exits, to be replaced
+KNOWN: Final = 1024  # conversations kept, by the introduction of their client; saves making one for each request
 
 
 class Borrowed(Sending):
@@ -56,18 +56,18 @@ class Borrowed(Sending):
         forked.register(self)
 
     def descriptors(self) -> tuple[int, ...]:
-        """That of the connection, while it is here."""
+        """The descriptor of the connection; -1 while none is borrowed."""
         return (self.fd,)
 
 
 def execute(service: Service, conversation: Conversation, out: Sending, data: bytes | BinaryIO, flags: int) -> bool:
-    """Serve what came; True when the connection may be kept. Never raises: what does is logged, counted, and answered
-    with 500 where nothing was sent."""
+    """Serve the requests in ``data``. Returns whether the connection may be kept. Never raises: an exception is logged,
+    counted, and answered with 500 if nothing was sent."""
     try:
         return _execute(service, conversation, out, data, flags)
     except BaseException as error:
         forked.leave()
-        log.error("a request failed, and its connection is closed: %r", error, exc_info=error)
+        log.error("a request failed; closing its connection: %r", error, exc_info=error)
         service.row[FAILED] += 1
         conversation.requests.clear()
         if not out.began:
@@ -96,12 +96,12 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
         try:
             out.send(service.protocol.farewell(conversation.failure, conversation.peer, conversation.line))
         except ClientGone:
-            keep = False  # nobody is left to be told
+            keep = False  # the client has left
     return keep and not flags & LAST
 
 
 def first_line(data: bytes | BinaryIO) -> bytes:
-    """That of a request, as it came; empty where its file is closed."""
+    """The first line of a request as it was received; empty if its file is closed."""
     if isinstance(data, bytes):
         return data.partition(b"\r\n")[0]
     if data.closed:
@@ -111,7 +111,8 @@ def first_line(data: bytes | BinaryIO) -> bytes:
 
 
 def left_early(service: Service, fd: int, conversation: Conversation, data: bytes | BinaryIO) -> bool:
-    """Whether a client has left while its request waited; if so the request is forgotten, but for the access log."""
+    """Return whether a client has left while its request waited; if so, drop the request and write its line in the
+    access log."""
     if not (conversation.forgets and left(state(fd), conversation.peer)):
         return False
     service.protocol.witness(LEFT_EARLY, conversation.peer, first_line(data))
@@ -121,13 +122,13 @@ def left_early(service: Service, fd: int, conversation: Conversation, data: byte
 
 
 def alone() -> tuple[Iterator[None]]:
-    """The stints of a thread that shares its process with none: one, without end."""
+    """The stints of a thread that takes no turns: a single one, without end."""
     return (repeat(None),)
 
 
 class ProcessTaskExecutor:
-    """Serves tasks of other processes' clients. ``listeners``: those of all addresses; ``turns``: with the other
-    threads of this process."""
+    """Serves tasks of clients of a front in another process. ``listeners``: those of all addresses; ``turns``: those of
+    the threads of this process, if they take turns."""
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class ProcessTaskExecutor:
                 self._forsake(out, error)
 
     def _forsake(self, out: Borrowed, error: BaseException) -> None:
-        """Something raised outside of the app: end the request that was being served, and its connection."""
+        """End the request that was being served, and its connection, after an exception outside of the app."""
         forked.leave()
         log.error("a task failed; the worker goes on", exc_info=error)
         row = self._service.row
@@ -205,7 +206,7 @@ class ProcessTaskExecutor:
             else:
                 (fd,) = FD.unpack(ancillary[0][2])
                 data = message[start:]
-        except (ValueError, IndexError, struct.error):  # the kernel closes what this process has no number for
+        except (ValueError, IndexError, struct.error):  # the kernel closed a descriptor that found no number here
             self._miss(ticket, ancillary)
             return
         out.fd = fd
@@ -219,21 +220,22 @@ class ProcessTaskExecutor:
             keep = execute(self._service, conversation, out, data, flags)
         if not keep:
             self._known.pop(intro, None)
-        # First: a front that is woken by what comes back may look for somebody with nothing to do.
+        # First: a front that is woken by the returned connection may look for an idle worker.
         self._service.row[DONE] += 1
         self.give_back(ticket, keep, out)
 
     def _miss(self, ticket: int, ancillary: list[tuple[int, int, bytes]]) -> None:
-        """The connection did not arrive (unix(7), SCM_RIGHTS): the front, which has it, is to say so."""
+        """The connection did not arrive (unix(7), SCM_RIGHTS): report it to the front, which has a copy and answers."""
         for fd in descriptors(ancillary):
             close(fd)
         self._service.row[FAILED] += 1
         self._service.row[DONE] += 1
-        log.error("a request cannot be served: out of file descriptors; %s", NO_DESCRIPTOR)
+        log.error("cannot serve a request: out of file descriptors; %s", NO_DESCRIPTOR)
         self._tell(ticket << 2 | MISSED)
 
     def give_back(self, ticket: int, keep: bool, out: Sending) -> None:
-        """The record comes last: when the front knows, this process has no copy of the descriptor any more."""
+        """Give the connection back. The record comes last: when the front reads it, this process no longer has a copy
+        of the descriptor."""
         if out.outbound is not None:
             if self._leave(ticket << 2 | keep * KEPT, out.outbound):
                 close(out.fd)
@@ -243,7 +245,7 @@ class ProcessTaskExecutor:
         if keep:
             close(out.fd)
         else:
-            # The client gets its end of file from here, so the front need not be woken for it.
+            # This sends the client its end of file, so the front need not be woken for it.
             sock = Socket(INET, STREAM, 0, out.fd)
             try:
                 sock.shutdown(WRITING)
@@ -256,17 +258,18 @@ class ProcessTaskExecutor:
     def _tell(self, record: int) -> None:
         try:
             write(self._returns.writer, RECORD.pack(record))
-        except BrokenPipeError:  # the mold, which outlives fronts, is dead as well: so the inbox has come to its end
-            log.debug("nobody is left to take a connection back")
+        except BrokenPipeError:  # the mold, which outlives fronts, is dead too, so the inbox has ended
+            log.debug("no front is left to take a connection back")
 
     def _leave(self, record: int, left: Outbound) -> bool:
-        """Send what the client has not read yet to the front; False when it is lost, and the client has to be cut."""
+        """Send the front the bytes that the client has not taken. Returns False if that fails and the connection must
+        be closed."""
         try:
             parts, files = left.to_parts()
             words = [RECORD.pack(record), *(PART.pack(*part) for part in parts)]
             self._returns.left_writer.sendmsg(words, [(LEVEL, KIND, b"".join(map(FD.pack, files)))])
         except OSError as error:
-            log.error("lost the rest of an answer: %s", error)
+            log.error("dropped the rest of a response: %s", error)
             return False
         finally:
             left.close()
@@ -281,7 +284,7 @@ class ProcessTaskExecutor:
 
 
 class ThreadTaskExecutor:
-    """Serves tasks of clients that a front in the same process holds."""
+    """Serves tasks of clients of a front in the same process."""
 
     def __init__(self, inbox: ThreadInbox, service: Service, front: ThreadLendingFront) -> None:
         self._inbox = inbox

@@ -1,7 +1,7 @@
-"""What tells the front, should this worker die, whether its client has got a part of the answer.
+"""A mark that tells the front, if this worker dies, whether its client has received part of the response.
 
-The lowest bit of TICKET in the worker's row is set before the first byte of an answer goes out. When the worker dies
-the mold reads it: a client that has got a part of an answer cannot be given a second one, so the front closes such a
+The lowest bit of TICKET in the worker's row is set before the first byte of a response is sent. When the worker dies
+the mold reads it: a client that has received part of a response cannot get a second one, so the front closes such a
 connection, and answers 502 on every other one.
 """
 
@@ -11,7 +11,7 @@ from poolctl.runtime.scoreboard import TICKET
 
 
 class FirstByte:
-    """Observes the outputs of one worker. ``row``: where the ticket is."""
+    """Observes the outputs of one worker. ``row``: its row of the scoreboard, with the ticket."""
 
     __slots__ = ("_row",)
 
@@ -19,8 +19,8 @@ class FirstByte:
         self._row = row
 
     def first(self, data: bytes) -> None:
-        """An answer begins."""
+        """Mark the ticket: a response begins."""
         self._row[TICKET] |= 1
 
     def more(self, count: int) -> None:
-        """It has begun already."""
+        """Do nothing: the ticket is marked already."""

@@ -2,12 +2,12 @@
 
     client -- bytes --> HeldConnection (framer) -- complete request --> router --> inbox --> worker
       ^                    |                                                      |
-      +---- answer --------|------------------------------------------------------+
-                           +<----------- returned: kept or not, and what the client did not take
+      +---- response ------|------------------------------------------------------+
+                           +<----------- returned: kept or not, and the bytes that the client did not take
 
-The client's socket stays in the front's poller while it is lent, so a ticket marks the time in which the front only
-collects what comes. A worker that dies leaves its ticket in the scoreboard; the mold reports it, and since the front
-still holds the client it can say 502 if nothing had been sent.
+The client's socket stays in the front's poller while it is lent; as long as the connection has a ticket, the front only
+collects the bytes that arrive. A worker that dies leaves its ticket in the scoreboard; the mold reports it, and the
+front, which still has the connection, can answer 502 if nothing was sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from poolctl.runtime.timeouts import Timeouts
 
 
 class LendingFront(AcceptingLoop[None], ABC):
-    """Accepts, reads requests, lends. ``limit``: connections at once."""
+    """Accepts connections, reads requests, lends. ``limit``: the most connections at once; ``waiting``: the most tasks
+    that may wait."""
 
     def __init__(
         self,
@@ -56,36 +57,36 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.router = router
         self.waiting = waiting
         self.lent: dict[int, HeldConnection] = {}
-        # A front that was started again must not take its predecessor's tickets for its own.
+        # A front that replaces a dead one must not mistake the old front's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
-        self.expected_back: set[int] = set()  # tickets whose return is waited for
+        self.expected_back: set[int] = set()  # tickets whose return needs attention at once
         self.rooms = Rooms(self, router)
         self.refuses = router.refuses
-        self.tells = router.observes  # does the strategy want to know at once when a task is done?
+        self.tells = router.observes  # does the strategy need to know at once when a task is done?
 
     def welcome(self, listener: Listener) -> None:
-        """Take the connections of a listener."""
+        """Accept the connections of a listener."""
         listen(self, listener, self.accept, rushes=True)
 
     def serve(self, fd: int, peer: Peer, service: None, door: Door) -> None:
-        """A connection that has come through its door."""
+        """Serve a connection that has come through its door."""
         try:
             HeldConnection(self, fd, peer, door).begin()
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail_newcomer(fd, service, error)
 
     def descriptors(self) -> set[int]:
-        """Those of lent connections too, which nobody may be looking at."""
+        """Also those of lent connections, which may not be in the poller."""
         return super().descriptors() | {client.fd for client in list(self.lent.values())}
 
     def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
-        """A complete request: to a worker with it, or 503 when too many wait already."""
+        """Lend a connection with a complete request to a worker, or answer 503 if too many tasks wait."""
         lent = self.lent
         if len(lent) >= self.waiting and self.router.free <= 0:
             client.turn_away(503, line=client.framer.taken)
             return
         if self.refuses and not self.router.knows(Task(client.peer, self.now, client.framer.asked)):
-            client.turn_away(404, line=client.framer.taken)  # MCP: then its client begins a new session
+            client.turn_away(404, line=client.framer.taken)  # an MCP client then begins a new session
             return
         ticket = next(self.tickets)
         client.ticket = ticket
@@ -93,14 +94,14 @@ class LendingFront(AcceptingLoop[None], ABC):
         lent[ticket] = client
         if (
             self.tells or client.leaving or client.framer.ready
-        ):  # another request is here: nothing that comes will remind us of it
+        ):  # another request is complete already, and no event will announce it
             self.expect_back(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
             flags = LAST | (ENDED if client.client is Presence.ENDED else 0)
         try:
             self._send(client, ticket, flags, request)
-        except BaseException:  # nobody has it, so nothing would come back
+        except BaseException:  # it was not sent, so it would never come back
             del lent[ticket]
             self.expected_back.discard(ticket)
             client.ticket = 0
@@ -122,8 +123,8 @@ class LendingFront(AcceptingLoop[None], ABC):
             super()._drained(quiet, service)
 
     def expect_back(self, client: HeldConnection) -> bool:
-        """Something came for a connection that is lent: from now on its return matters at once. False when it has come
-        back in the meantime, which a worker thread does not announce."""
+        """From now on the return of this lent connection needs attention at once, for instance since bytes have come.
+        Returns False if it has come back meanwhile, which a worker thread does not announce."""
         ticket = client.ticket
         self.expected_back.add(ticket)
         if client.ticket:
@@ -139,12 +140,12 @@ class LendingFront(AcceptingLoop[None], ABC):
                 self.wake(client)
 
     def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
-        """A worker is done with a connection. Tickets of a front that died are nobody's."""
+        """A worker gives a connection back. Tickets of a dead front are ignored."""
         self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
         if self.tells and client is not None:
             self.router.finished(id(client), monotonic())
-        # 0: a thread has cleared it already, and since then it may have been closed.
+        # 0: a thread has cleared the ticket already; the connection may have been closed since.
         if client is not None and client.phase is not CLOSED and client.ticket in (ticket, 0):
             try:
                 client.returned(keep, left)
@@ -153,7 +154,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.rooms.retry()
 
     def died(self, ticket: int, began: bool, status: int = 502) -> None:
-        """The worker that had this ticket is dead."""
+        """The worker with this ticket is dead: close its connection if ``began``, otherwise answer ``status``."""
         self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
         if client is not None:

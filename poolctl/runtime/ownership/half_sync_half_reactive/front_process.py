@@ -1,4 +1,4 @@
-"""Lending between processes: the request and the client's descriptor in one message, and a record of eight bytes
+"""Lending between processes: one message with the request and the client's descriptor, and a record of eight bytes
 back."""
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from poolctl.runtime.task import Task
 from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
-MOST = RECORD.size + (RANGES + 2) * PART.size  # bytes of what comes back with files
+MOST = RECORD.size + (RANGES + 2) * PART.size  # bytes of the longest message that comes back with files
 ROOM = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
 
 
 class ProcessLendingFront(LendingFront):
-    """The front as a process of its own. It takes back what it lent by way of ``returns``; ``notices``: what the mold
-    says of the dead. ``awaited``: the workers are event loops, which take nothing while the app computes."""
+    """The front in a process of its own. ``returns``: the way back of the connections that it lent; ``notices``: the
+    mold's messages about workers; ``awaited``: the workers are event loops, which take nothing while the app
+    computes."""
 
     def __init__(
         self,
@@ -69,8 +70,8 @@ class ProcessLendingFront(LendingFront):
             self.add(source)
 
     def before_events(self) -> None:
-        """Take back what has come back before clients are looked at, so that a next request finds its connection
-        free."""
+        """Take connections back before reading from clients, so that a client's next request finds its connection
+        returned."""
         self._records.collect()
         if self._sessions is not None:
             self._learn(self._sessions)
@@ -84,7 +85,7 @@ class ProcessLendingFront(LendingFront):
         return patience
 
     def _learn(self, sessions: socket.socket) -> None:
-        """Whose the sessions are that have begun."""
+        """Bind new sessions to their workers."""
         while True:
             try:
                 message = sessions.recv(MESSAGE, DONTWAIT)
@@ -96,7 +97,7 @@ class ProcessLendingFront(LendingFront):
             self.router.bind(message[INDEX.size :].decode(), index)
 
     def take_back(self) -> None:
-        """What has come back."""
+        """Take back the connections that have come back."""
         self._records.collect()
 
     def _sweep(self, now: float, service: None) -> None:
@@ -105,7 +106,7 @@ class ProcessLendingFront(LendingFront):
             self.recounts = [recount for recount in self.recounts if not recount.look()]
 
     def notice(self, kind: int, number: int) -> None:
-        """What the mold says of the workers."""
+        """Act on a notice about workers."""
         if kind == LOST:
             self.died(number, began=False)
         elif kind == BEGAN:
@@ -122,14 +123,14 @@ class ProcessLendingFront(LendingFront):
             self.rooms.wait_for(self.router.joined(number))
 
     def _reclaim(self, inbox: Inbox) -> None:
-        """Take out of an inbox what nobody has taken: others may be free before this worker has a successor."""
+        """Take the untaken tasks out of an inbox and route them again: other workers may be free earlier."""
         assert isinstance(inbox, ProcessInbox)  # its workers are processes
         parcels: list[Parcel] = []
         tickets: set[int] = set()
         for message, fds in inbox.reclaim():
             ticket = HEAD.unpack_from(message)[0]
             client = self.lent.get(ticket)
-            if client is None:  # of a front that died: the successor of the worker serves it
+            if client is None:  # the task of a dead front: the successor of the worker serves it
                 inbox.put(message, tuple(fds))
                 for fd in fds:
                     close(fd)
@@ -150,7 +151,7 @@ class ProcessLendingFront(LendingFront):
         return super().expect_back(client)
 
     def _watch(self) -> None:
-        """What comes back is to wake this front."""
+        """Wake this front for each connection that comes back."""
         if self._records.fd not in self.handlers:
             self.sources.add(self._records.fd)
             self.add(self._records)
@@ -172,17 +173,16 @@ class ProcessLendingFront(LendingFront):
         if full:
             self.rooms.wait_for(full)
         if self.router.waiting:
-            self._watch()  # who waits for a worker with less to do waits for what comes back
+            self._watch()  # a returned connection means a less busy worker, for which the waiting tasks wait
 
 
 class Records(Source[None]):
-    """Records of connections that come back, nothing being left to send.
+    """Records of connections that come back with nothing left to send.
 
-    Nobody hurries to take those back: the client has its answer, or its end of file, and the front looks here before it
-    looks at clients.
-    So the pipe is not even in the poller, and a front that has nothing else to do is not woken for each answer
-    (measured: a tenth of the processor time of a request). Only when something came for a connection that is still
-    lent is the pipe waited for, until none is expected back any more.
+    There is no hurry to take those back: the client has its response, or its end of file, and the front reads the
+    records before it reads from clients. So the pipe is usually not in the poller, and an idle front is not woken for
+    each response (measured: a tenth of the processor time of a request). The front waits for the pipe only from the
+    time when bytes arrive for a connection that is still lent until no connection is expected back.
     """
 
     def __init__(self, front: ProcessLendingFront, fd: int) -> None:
@@ -195,7 +195,8 @@ class Records(Source[None]):
             front.remove(self)
 
     def collect(self) -> bool:
-        """All records that have come; False at the end of file, when the mold and all workers are dead."""
+        """Process all records that have arrived. Returns False at the end of file, when the mold and all workers are
+        dead."""
         try:
             data = read(self.fd, 65536)
         except BlockingIOError:
@@ -211,7 +212,7 @@ class Records(Source[None]):
                     front.returned(ticket, bool(record & KEPT))
                 continue
             client = lent.pop(ticket, None)
-            if client is not None:  # tickets of a front that died are nobody's
+            if client is not None:  # otherwise the ticket is that of a dead front
                 client.ticket = 0
                 client.phase = IDLE
                 client.since = now
@@ -220,14 +221,14 @@ class Records(Source[None]):
 
 
 class Desertion(Source[None]):
-    """The end of file of the urgent returns: the mold and all workers are dead. Nothing else comes this way here."""
+    """The end of file of the urgent returns: the mold and all workers are dead. The only event of this pipe here."""
 
     def __init__(self, front: ProcessLendingFront, fd: int) -> None:
         self.front = front
         self.fd = fd
 
     def on_event(self, events: int, service: None) -> None:
-        """Nothing that is lent will come back, and nobody can be lent to."""
+        """End: no lent connection will come back, and there is no worker to lend to."""
         front = self.front
         front.take_back()
         for ticket in list(front.lent):
@@ -236,7 +237,7 @@ class Desertion(Source[None]):
 
 
 class Leftovers(Source[None]):
-    """Connections that come back with files of what the client has not read yet."""
+    """Connections that come back with files of the bytes that the client has not taken."""
 
     def __init__(self, front: LendingFront, sock: socket.socket) -> None:
         self.front = front
@@ -246,18 +247,18 @@ class Leftovers(Source[None]):
     def on_event(self, events: int, service: None) -> None:
         message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, DONTWAIT)
         if not message:
-            self.front.remove(self)  # the mold and all workers are dead; the urgent pipe says so too
+            self.front.remove(self)  # the mold and all workers are dead; the urgent pipe ends too
             return
         (record,) = RECORD.unpack_from(message)
         files = descriptors(ancillary)
         if truncated & socket.MSG_CTRUNC:
             for file in files:
                 close(file)
-            log.error("lost the rest of an answer: no descriptor is left; %s", NO_DESCRIPTOR)
+            log.error("dropped the rest of a response: out of file descriptors; %s", NO_DESCRIPTOR)
             self.front.died(record >> 2, began=True)
             return
         left = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
         if record >> 2 in self.front.lent:
             self.front.returned(record >> 2, bool(record & KEPT), left)
         else:
-            left.close()  # of a front that died, and its client with it
+            left.close()  # the front that lent it is dead, and its client's connection with it

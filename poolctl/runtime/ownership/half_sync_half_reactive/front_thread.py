@@ -1,8 +1,8 @@
-"""Lending between threads of one process: the client itself goes through the inbox.
+"""Lending between threads of one process: the held connection itself goes through the inbox.
 
-A connection that can simply be kept is given back without waking the front: the worker clears the ticket, then looks
-whether it is expected back. The front notes that it is, then looks at the ticket; so one of the two sees what came in
-between. Everything else goes back through a queue with a bell.
+A connection that is kept with nothing left to send is given back without waking the front: the worker clears the
+ticket, then checks whether the connection is expected back. The front first notes that it expects it, then checks the
+ticket; so one of the two sees the other's change. All others go back through a queue with a bell.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 
 class ThreadLendingFront(LendingFront):
-    """The front as a thread beside its workers."""
+    """The front in a thread beside its workers."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class ThreadLendingFront(LendingFront):
         poller: Poller | None = None,
     ) -> None:
         super().__init__(lifeline, protocol, router, timeouts, limit, waiting, clock=clock, poller=poller)
-        self.sessions: deque[tuple[str, int]] = deque()  # that workers have begun: key and inbox
+        self.sessions: deque[tuple[str, int]] = deque()  # (key, index of the inbox) of sessions that workers have begun
         self._back: deque[tuple[int, bool, Outbound | None]] = deque()
-        # Held here too: a worker may ring after the front has taken everything back and let go of its handlers.
+        # Kept here too: a worker may ring after the front has taken everything back and dropped its handlers.
         self._bell, self._heard = channel()
         self._bell.setblocking(False)
         back = Back(self, self._heard, self._back)
@@ -51,11 +51,11 @@ class ThreadLendingFront(LendingFront):
         self.add(back)
 
     def descriptors(self) -> set[int]:
-        """The bell too."""
+        """Also that of the bell."""
         return super().descriptors() | {self._bell.fileno()}
 
     def before_events(self) -> None:
-        """Learn what sessions workers have begun, before their clients are looked at."""
+        """Bind the sessions that workers have begun, before reading from clients."""
         while self.sessions:
             self.router.bind(*self.sessions.popleft())
 
@@ -65,15 +65,15 @@ class ThreadLendingFront(LendingFront):
         self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
 
     def give_back(self, client: HeldConnection, ticket: int, keep: bool, left: Outbound | None) -> None:
-        """Called by the worker thread that served the client."""
+        """Take a connection back; called by the worker thread that served it."""
         if keep and left is None:
             client.since = monotonic()
-            client.ticket = 0  # from here on the connection is the front's, which notices by itself
+            client.ticket = 0  # from here on the connection belongs to the front, which checks the ticket
             if ticket not in self.expected_back and not self.router.waiting:
                 self.lent.pop(ticket, None)
                 return
         self._back.append((ticket, keep, left))
-        with contextlib.suppress(BlockingIOError):  # it rings already
+        with contextlib.suppress(BlockingIOError):  # it is rung already
             self._bell.send(b"x")
 
 

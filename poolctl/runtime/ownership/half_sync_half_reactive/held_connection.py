@@ -1,11 +1,11 @@
-"""A connection as the front of half-sync/half-reactive sees it: at home, or lent to a worker with a request.
+"""A connection that the front of half-sync/half-reactive holds, and lends to a worker for each request.
 
     read --> framer.receive --> framer.take --> front.lend: ANSWERING, until it comes back (``returned``)
-                                                  +-- with what the client did not take: SENDING, or FINISHING
+                                                  +-- with bytes that the client did not take: SENDING, or FINISHING
 
-Its phases are those of every client's connection (``serving/phases.py``). ``ticket`` is the number of the lending, and
-0 while no worker has the connection. A worker that is a thread of the front's process clears it and says no more, so
-that a connection may be back before the front knows: whatever wakes the front for it looks first (``_notice_return``).
+Its phases are those of every client's connection (``serving/phases.py``). ``ticket`` identifies the loan, and is 0
+while no worker has the connection. A worker in a thread of the front's process only clears the ticket, so a connection
+may be back before the front knows: each event of the connection checks that first (``_notice_return``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ AHEAD: Final = 262144  # bytes that a client may send ahead while its connection
 
 
 class HoldingFront(ClientLoop, Protocol):
-    """The front, as far as a connection asks it."""
+    """What a held connection needs of its front."""
 
     draining: bool
     open: int  # connections
@@ -41,22 +41,23 @@ class HoldingFront(ClientLoop, Protocol):
     router: Router
 
     def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
-        """A complete request: to a worker with it, or 503 when too many wait already."""
+        """Lend a connection with a complete request to a worker, or answer 503 if too many tasks wait."""
 
     def expect_back(self, client: HeldConnection) -> bool:
-        """Something came for a connection that is lent: from now on its return matters at once. False when it has come
-        back in the meantime."""
+        """From now on the return of this lent connection needs attention at once. Returns False if it has come back
+        meanwhile."""
 
     def deliver(self, handler: Handler[None], event: int, service: None) -> None:
         """Give a handler an event that did not come from the poller."""
 
     def turn_away(self, fd: int, words: bytes) -> None:
-        """Tell a client why it is not served, let it read that, close."""
+        """Send a client the reason why it is not served, give it time to read it, and close."""
 
 
 class HeldConnection(ClientConnection[None]):
-    """``client``: whether it is still there. ``came``: when its last bytes did; ``ahead``: how many of them while it
-    was lent. ``conversation``: the worker's half, where workers are threads of this process."""
+    """A connection in the hands of a front. ``client``: whether the client is still there; ``came``: when its last
+    bytes arrived; ``ahead``: how many arrived while the connection was lent; ``conversation``: the worker's parser, if
+    workers are threads of this process."""
 
     delivery = Delivery.ONE_SHOT  # a front is never shared
 
@@ -78,11 +79,11 @@ class HeldConnection(ClientConnection[None]):
         self.came = self.since
 
     def begin(self) -> None:
-        """Serve what has come with it; then wait for more."""
+        """Serve the bytes that came with the connection; then wait for more."""
         loop = self.loop
         loop.deliver(self, IN, None)
         if self.ticket:
-            if not self.framer.over:  # nobody looks at its socket until it is back; often nothing more is to come
+            if not self.framer.over:  # its socket is not in the poller until it is back; often no more bytes will come
                 loop.expect_back(self)
         elif self.phase is not CLOSED and self.fd not in loop.handlers:
             loop.add(self)
@@ -92,15 +93,15 @@ class HeldConnection(ClientConnection[None]):
         return self.framer
 
     def _notice_return(self) -> None:
-        """Notice that it is not lent any more."""
+        """Notice that a worker thread has given the connection back."""
         if self.phase is ANSWERING and not self.ticket:
             self.phase = IDLE
 
     # events
 
     def on_event(self, events: int, service: None) -> None:
-        """It can be read or written, or is broken."""
-        # the event may be another's: one that had this descriptor before, in the same batch
+        """Its descriptor is readable or writable, or the connection is broken."""
+        # the event may be that of an earlier connection with this descriptor, closed in the same batch
         if events & BROKEN and self.framer.forgets and left(state(self.fd), self.peer):
             self._reset(service)
             return
@@ -127,7 +128,7 @@ class HeldConnection(ClientConnection[None]):
             self._ended()
         if self.ticket:
             self._ahead(len(data))
-            if self.ticket:  # where workers are threads it may have come back before it was expected back
+            if self.ticket:  # a worker thread may have given it back meanwhile
                 return
             self._notice_return()
         request = self.framer.take()
@@ -137,7 +138,7 @@ class HeldConnection(ClientConnection[None]):
             self._unfinished()
 
     def _ended(self) -> None:
-        """The client sends no more; its end of file would be reported again and again."""
+        """The client sends no more. Leave the poller, which would report the end of file again and again."""
         self.framer.ended()
         if self.client is HERE:
             self.client = ENDED
@@ -145,8 +146,8 @@ class HeldConnection(ClientConnection[None]):
         self.loop.remove(self)
 
     def _reset(self, service: None) -> None:
-        """The connection was reset. The worker that has borrowed it will find that out; nothing is read from it again,
-        and what has come is not served, unless the protocol wants it to be."""
+        """The connection was reset. A worker that has borrowed it will notice by itself. Nothing more is read from it,
+        and received requests are not served, unless the protocol requires it."""
         self.client = GONE if self.framer.forgets else ENDED
         self.leaving = True
         if self.ticket:
@@ -156,7 +157,7 @@ class HeldConnection(ClientConnection[None]):
         self.close()
 
     def _ahead(self, count: int) -> None:
-        """Bytes came while the connection is lent: enough is enough."""
+        """Count bytes that came while the connection is lent, and stop reading after AHEAD of them."""
         self.ahead += count or 1
         if self.loop.expect_back(self) and self.ahead > AHEAD:
             self.loop.remove(self)
@@ -174,7 +175,7 @@ class HeldConnection(ClientConnection[None]):
     # requests
 
     def advance(self) -> None:
-        """The connection is not lent: lend it when the next request is complete."""
+        """Lend the connection if its next request is complete; it is not lent now."""
         request = self.framer.take()
         if request is not None:
             self.loop.lend(self, request)
@@ -182,7 +183,7 @@ class HeldConnection(ClientConnection[None]):
             self._unfinished()
         if self.phase is CLOSED or self.fd in self.loop.handlers:
             return
-        # while nobody looks at its socket, nothing reminds us of it
+        # its socket is not in the poller, so no event would announce its bytes
         if not self.ticket or not self.loop.expect_back(self):
             self.loop.add(self)
 
@@ -208,7 +209,7 @@ class HeldConnection(ClientConnection[None]):
             self.since = self.loop.now
 
     def returned(self, keep: bool, left: Outbound | None) -> None:
-        """The worker has answered, but for what the client did not take."""
+        """The worker has answered. ``left``: the bytes that the client did not take."""
         self.ticket = self.ahead = 0
         self.since = self.loop.now
         if not keep:
@@ -230,7 +231,7 @@ class HeldConnection(ClientConnection[None]):
             self.advance()
 
     def _write(self) -> None:
-        """The client reads again."""
+        """The client takes bytes again."""
         try:
             if self.catch_up():
                 self.since = self.loop.now
@@ -249,26 +250,26 @@ class HeldConnection(ClientConnection[None]):
     # time
 
     def expire(self, now: float, service: None) -> None:
-        """Close it when it has kept us waiting for too long. While it is lent the client is not what is slow."""
+        """Close it if its client has kept the server waiting for too long. No timeout applies while it is lent."""
         self._notice_return()
         super().expire(now, service)
 
     def drain(self, service: None) -> None:
-        """What has come is answered."""
+        """End after the requests received so far."""
         self._notice_return()
         super().drain(service)
 
     # the end
 
     def close(self, service: None = None) -> None:
-        """The end of the connection. Workers may have copies of its descriptor, so the poller has to be told."""
+        """Close the connection. Workers may have copies of its descriptor, so it is removed from the poller first."""
         if self.phase is not CLOSED:
             self._over()
             close(self.fd)
 
     def abort(self, service: None) -> None:
-        """Something raised: the end. While it is lent a worker thread may be writing to its descriptor, so then the end
-        comes with its return."""
+        """End the connection after an exception. While it is lent a worker thread may be writing to its descriptor, so
+        then it ends when it comes back."""
         if self.ticket:
             self.leaving = True
             self.loop.remove(self)
@@ -277,8 +278,8 @@ class HeldConnection(ClientConnection[None]):
         self.close()
 
     def turn_away(self, status: int, service: None = None, line: bytes | None = None) -> None:
-        """Its last words, and the end. ``line``: that of the request which is not answered, where it is not the one
-        that is coming."""
+        """End the connection with the protocol's message for this status. ``line``: the first line of the refused
+        request, if it is not the one that is being received."""
         if self.phase is not CLOSED:
             self._over()
             words = self.loop.protocol.farewell(status, self.peer, self.framer.line if line is None else line)

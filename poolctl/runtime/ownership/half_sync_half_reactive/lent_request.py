@@ -1,4 +1,4 @@
-"""A connection that was lent for one request, as an app that is awaited sees it."""
+"""A connection that was lent for one request, as an async app sees it."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 log = logging.getLogger("poolctl")
 L = TypeVar("L")  # what a connection goes back by
 PIECE = 65536
-LOOK = 0.5  # seconds between two looks whether a client has left, while an app waits for that
+LOOK = 0.5  # seconds between two checks whether a client has left, while the app waits for that
 
 
 class Borrower(AsgiLoop, Protocol):
-    """The executor, as far as a request asks it."""
+    """What a lent request needs of its executor."""
 
     events: asyncio.AbstractEventLoop
     timeouts: Timeouts
     service: Service
 
     def complete(self, lent: LentRequest[Any]) -> None:
-        """The response is complete, though the app may have more to do: the connection goes back."""
+        """The response is complete, though the app may go on: give the connection back."""
 
     def give_up(self, lent: LentRequest[Any], keep: bool) -> None:
-        """The app is done with it: the connection goes back. ``keep``: whether it may be kept."""
+        """The app is done: give the connection back. ``keep``: whether it may be kept."""
 
 
 class Slot:
-    """One of the requests that a worker may have in flight. ``row``: where its ticket is; ``sent``: what observes its
-    responses for the access log, where there is one."""
+    """The place of one request in flight. ``row``: its row of the scoreboard, with the ticket; ``sent``: the access
+    log's observer of its responses, or None."""
 
     def __init__(self, row: memoryview, sent: Observer | None, sessions: Observer | None) -> None:
         self.row = row
@@ -56,12 +56,12 @@ class Slot:
 
 
 class LentRequest(Sending, Generic[L]):
-    """The output of the app, and the shell of ``boundary.attend``. Its request is here whole; a large one in a file, of
-    which the app is given a piece at a time.
+    """The output of the app, and the shell of ``boundary.attend``. Its request has arrived whole; a large one is in a
+    file, which the app gets piece by piece.
 
     ``exchange`` is the call of the app until its response is complete. Then the connection is given back, and nothing
-    here may touch its descriptor again. ``slot``: where it is noted, until that is free for another. ``refused``: the
-    status that the request gets instead of an answer.
+    here may touch its descriptor again. ``slot``: its slot until the request is done. ``refused``: the status with
+    which the request was refused; 0: it was not.
     """
 
     __slots__ = (
@@ -86,13 +86,13 @@ class LentRequest(Sending, Generic[L]):
         self.loop = loop
         self.fd = fd
         self.conversation = conversation
-        self.lender = lender  # what it goes back by
+        self.lender = lender  # between processes the client's introduction, between threads its held connection
         self.ticket = ticket
         self.exchange: Exchange | None = None
         self.task: asyncio.Task[None] | None = None
         self.slot = slot
         self.started = 0  # when the app was given it (ns)
-        # A client that ends its own side may still wait for the answer; only the front could tell. So never ENDED.
+        # A client that ends its sending side may still wait for the response; only the front sees that, so never ENDED.
         self.client = Presence.HERE
         self.refused = 0
         self.request: HttpRequest
@@ -103,7 +103,7 @@ class LentRequest(Sending, Generic[L]):
         self._news: asyncio.Future[None] | None = None
 
     def read(self) -> HttpRequest | None:
-        """The request; None when its bytes are none, which the front has made sure of."""
+        """Return the request; None if its bytes are no valid request, which the front's framer should rule out."""
         conversation = self.conversation
         if isinstance(self._data, bytes):
             conversation.receive(self._data)
@@ -125,29 +125,29 @@ class LentRequest(Sending, Generic[L]):
         return line_of(self.request)
 
     def refuse(self, status: int) -> None:
-        """Answer with this instead of the app, if nothing was sent."""
+        """Answer with this status instead of the app, if nothing was sent."""
         if self.client is Presence.HERE:
             self.loop.service.refuse(self.request, self, status)
 
     def over(self, keep: bool) -> None:
-        """The app is done with it: the connection goes back."""
+        """The app is done: give the connection back."""
         self.loop.give_up(self, keep)
 
     def fail(self, error: Exception) -> None:
-        """Logged, and the end of the connection."""
-        log.error("a lent connection failed, and is closed: %r", error, exc_info=error)
+        """Log an exception outside of the app, and close the connection."""
+        log.error("a lent connection failed; closing it: %r", error, exc_info=error)
         if self.exchange is not None:
             self.loop.give_up(self, False)
 
     def complete(self, exchange: Exchange) -> None:
-        """The response is: the connection goes back, though the app may have more to do."""
+        """The response is complete: give the connection back, though the app may go on."""
         if self.exchange is not None:
             self.loop.complete(self)
 
     # what the app waits for
 
     async def body(self, inflow: Inflow) -> bytes | None:
-        """The next bytes of the body, empty at its end."""
+        """Return the next bytes of the body, empty at its end; None if they will never come."""
         if isinstance(self._data, bytes):
             return inflow.take() if inflow.size else b""
         while not inflow.size and not inflow.done:
@@ -158,7 +158,8 @@ class LentRequest(Sending, Generic[L]):
         return inflow.take() if inflow.size else b""
 
     async def until_drained(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone, also when it takes nothing for too long."""
+        """Wait until the client has taken all that was sent. Raises ClientGone, also if it takes nothing for
+        timeouts.write."""
         events = self.loop.events
         while self.outbound is not None and self.exchange is not None and self.client is Presence.HERE:
             before = self.outbound.left
@@ -170,7 +171,7 @@ class LentRequest(Sending, Generic[L]):
                 self.client = Presence.GONE
                 self._let_go()
         if self.client is Presence.GONE:
-            raise ClientGone("the client reads nothing, or has left")
+            raise ClientGone("the client has left, or read nothing for too long")
 
     def _writable(self) -> None:
         try:
@@ -181,7 +182,7 @@ class LentRequest(Sending, Generic[L]):
             self._let_go()
 
     def _let_go(self) -> None:
-        """Nobody waits for the client any more."""
+        """End the wait for the client."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             self.loop.events.remove_writer(self.fd)
@@ -189,8 +190,8 @@ class LentRequest(Sending, Generic[L]):
                 waiter.set_result(None)
 
     async def news(self) -> None:
-        """Until the client has left, the response is complete, or the server stops; perhaps before. The client's bytes
-        are the front's to read, so this only looks whether the connection was broken off."""
+        """Wait until the client has left, the response is complete, or the server stops; may return earlier. Only the
+        front reads the client's bytes, so this only checks whether the connection is broken."""
         if self._news is None:
             self._news = self.loop.events.create_future()
         await wait((self._news,), timeout=LOOK)
@@ -198,13 +199,14 @@ class LentRequest(Sending, Generic[L]):
             self.client = Presence.GONE
 
     def notify(self) -> None:
-        """Something has changed: resume the tasks that wait for it."""
+        """Something has changed: resume the waiting tasks."""
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)
 
     def done(self) -> bool:
-        """The app has answered. Whether its request was read to its end, so that the next one begins there."""
+        """The app has answered. Returns whether its request was read to its end, so that the conversation can be used
+        for the next one."""
         conversation = self.conversation
         self._let_go()
         if not isinstance(self._data, bytes):

@@ -1,5 +1,5 @@
 """half-sync/half-reactive: the front owns every connection and lends it for one request (Schmidt et al., POSA2, ch. 5;
-with the reads in the front the simulated Proactor of You Shuang's book, ch. 8)."""
+with the reads in the front, the simulated Proactor of You Shuang's book, ch. 8)."""
 
 from __future__ import annotations
 

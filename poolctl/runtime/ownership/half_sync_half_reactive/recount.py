@@ -1,9 +1,9 @@
-"""Recounts: did a worker die with a task that it had taken, and had not written down?
+"""Recounts: did a worker die with a task that it had taken, but not noted in its row?
 
-A worker that is killed notes nothing any more, and in the kernel there is a moment in which it has taken a task from
-its inbox and is dead already. So when the mold says that one died with no ticket in its row, the front counts what it
-has lent. An inbox is first in, first out: once it was empty, or something newer was in hand, all that lay in it at the
-death has been taken; and what was taken is in a worker's row a moment later, or has come back. What is neither is lost.
+A worker can be killed after it has taken a task from its inbox and before it notes the ticket. So when the mold reports
+that a worker died with no ticket in its row, the front recounts what it has lent. An inbox is first in, first out: once
+it is empty, or a newer task is in flight, every task that was in it at the death has been taken; and a taken task is in
+a worker's row a moment later, or has come back. A task that is neither is lost.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from poolctl.runtime.scoreboard import SENT, TICKET
 
 
 class Lender(Protocol):
-    """The front, as far as a recount asks it."""
+    """What a recount needs of the front."""
 
     router: Router
 
     @property
     def lent(self) -> Mapping[int, Any]:
-        """Its connections that are lent, by ticket."""
+        """The connections that are lent, by ticket."""
 
     def take_back(self) -> None:
-        """Read what has come back."""
+        """Take back the connections that have come back."""
 
     def died(self, ticket: int, *, began: bool) -> None:
-        """The worker that had this ticket died. ``began``: a byte of the answer was sent."""
+        """The worker that had this ticket died. ``began``: a byte of the response was sent."""
 
 
 class Recount:
@@ -40,7 +40,7 @@ class Recount:
         self.inbox = inbox
         self.suspects = self._sent()
         self.newer: set[int] = set()  # tickets that were sent later
-        self.taken = False  # all that lay in the inbox at the death
+        self.taken = False  # whether every task that was in the inbox at the death has been taken
 
     def _sent(self) -> set[int]:
         """The tickets that were put into the inbox and are not back."""
@@ -49,9 +49,9 @@ class Recount:
         return {ticket for ticket, client in lent.items() if id(client) in sent}
 
     def look(self) -> bool:
-        """Once in a sweep; whether the recount is over."""
+        """Called once per sweep. Returns whether the recount is over."""
         held = {row[TICKET] >> 1 for row in self.inbox.slots}
-        self.front.take_back()  # after the look at the rows: a worker gives back first, then clears its row
+        self.front.take_back()  # after reading the rows: a worker gives back first, then clears its row
         lent = self.front.lent
         self.suspects &= lent.keys() - held
         if not self.suspects:
@@ -59,8 +59,8 @@ class Recount:
         if not self.taken:
             self.taken = self.inbox.empty or any(ticket in held or ticket not in lent for ticket in self.newer)
             self.newer = self._sent() - self.suspects - held
-            return False  # who has just taken one notes it until the next look
+            return False  # a worker that has just taken a task will have noted it by the next look
         for ticket in self.suspects:
-            self.inbox.row[SENT] -= 1  # nobody has counted it as taken
+            self.inbox.row[SENT] -= 1  # no worker has counted it as taken
             self.front.died(ticket, began=False)
         return True

@@ -1,10 +1,10 @@
-"""Workers that tell the front which sessions they have begun, before their clients can come back with them.
+"""Workers tell the front which sessions they have begun, before the clients can come back with them.
 
     app -- head of a response --> Sessions.first -- tell --> the front's router: key -> this worker's inbox
                                         +-- then its bytes --> the client
 
-Only where the affinity learns. The front looks here after each wait, before it looks at clients, so it knows a session
-before the client's next request.
+Only if the affinity learns. After each wait the front reads these messages before it reads from clients, so it knows a
+session before the client's next request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from poolctl.runtime.affinity import Affinity
 
-INDEX = struct.Struct("<H")  # of the inbox, before the key
+INDEX = struct.Struct("<H")  # index of the inbox, before the key
 MESSAGE = INDEX.size + 2048  # bytes: a bounded key in UTF-8 is shorter
 
 
@@ -28,9 +28,9 @@ class Sessions:
         self._tell = tell
 
     def first(self, data: bytes) -> None:
-        """The head of a response."""
+        """Tell the front the sessions in the head of a response."""
         for key in self._affinity.named(data):
             self._tell(key)
 
     def more(self, count: int) -> None:
-        """Its body names no session."""
+        """Do nothing: a body names no session."""

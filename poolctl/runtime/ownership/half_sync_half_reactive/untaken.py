@@ -1,15 +1,14 @@
-"""Tasks that nobody comes to take, though their worker has threads or an event loop for them.
+"""Tasks that stay in an inbox although their worker has threads or an event loop for them.
 
     inbox: a task, for 20 ms --> its worker has taken nothing meanwhile, and has a task in flight
 
-Two kinds of workers do that. An event loop stands still while its app computes: its tasks go to another that has taken
-all that it was sent, and no more are sent to it until something of its own is done, or 0.1 s later. Threads that take
-turns (see turns) wait for the one whose turn it is: they are called. A thread that sleeps on its inbox has a task as
-soon as it is there, and is not looked after; a worker with nothing in flight waits for a core, and gets one before
-long.
+There are two kinds of such workers. An event loop stalls while its app computes: its tasks go to another worker that
+has taken all its tasks, and it gets no more until it takes or finishes one, or 0.1 s have passed. Threads that take
+turns (see turns) wait for the holder of the turn: the front wakes them. A thread that sleeps on its inbox takes a task
+at once, and needs no help; a worker with nothing in flight waits for a core, and gets one soon.
 
-A front that puts tasks into inboxes of single workers cannot know beforehand which worker will be late. So it looks
-afterwards, at the counters of the scoreboard.
+A front that puts tasks into the inboxes of single workers cannot know beforehand which worker will be late. So it
+checks afterwards, from the counters of the scoreboard.
 """
 
 from __future__ import annotations
@@ -22,22 +21,23 @@ from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, TAKEN
 
-LATE = 0.02  # seconds that a task may lie in the inbox of a worker that takes nothing
-AGAIN = 0.1  # seconds after which such a worker is tried again
+LATE = 0.02  # seconds that a task may stay in the inbox of a worker that takes nothing
+AGAIN = 0.1  # seconds after which such a worker is offered tasks again
 
 
 class Untaken(ABC):
-    """Of one front."""
+    """Watches the inboxes of one front."""
 
     def __init__(self, inboxes: Sequence[Inbox]) -> None:
         self._inboxes = inboxes
-        # of an inbox in which something lies: how many were taken by then, and since when no more are
+        # index of an inbox with tasks in it: how many were taken at that time, and that time
         self._seen: dict[int, tuple[int, float]] = {}
-        self.quiet = False  # nothing lay untaken at the last look, and nothing was sent since
+        self.quiet = False  # at the last look no task was untaken, and none has been sent since
         self._next = 0.0  # when the next look is due
 
     def look(self, now: float) -> None:
-        """At a round of the front that is not quiet; ``now``: seconds of the monotonic clock."""
+        """Check the inboxes; called in each round of the front unless ``quiet``. ``now``: seconds of the monotonic
+        clock."""
         if now < self._next:
             return
         self._next = now + LATE / 2
@@ -58,18 +58,19 @@ class Untaken(ABC):
 
     @abstractmethod
     def _help(self, inbox: Inbox, now: float) -> None:
-        """Its worker is late."""
+        """Get the tasks of an inbox served although its worker is late."""
 
 
 class Computing(Untaken):
-    """Event loops that stand still. ``reclaim`` takes the tasks out of an inbox and routes them anew."""
+    """For event loops that stall while the app computes. ``reclaim`` takes the tasks out of an inbox and routes them
+    again."""
 
     def __init__(self, router: Router, rooms: Rooms, reclaim: Callable[[Inbox], None]) -> None:
         super().__init__(router.inboxes)
         self._router = router
         self._rooms = rooms
         self._reclaim = reclaim
-        self._standing: dict[int, tuple[int, float]] = {}  # not on offer: its counters then, and until when
+        self._standing: dict[int, tuple[int, float]] = {}  # inbox off the offer: its counters then, and until when
 
     def look(self, now: float) -> None:
         if now < self._next:
@@ -89,15 +90,15 @@ class Computing(Untaken):
 
 
 class TakingTurns(Untaken):
-    """Threads whose turn it is not. The bell rings also where all threads are busy, and then nobody listens: a turn
-    may begin at any moment, also when all tasks have been sent."""
+    """For threads that wait for their turn. The bell also rings when all threads are busy and none listens, because a
+    turn may begin at any moment, even after all tasks have been sent."""
 
     def _help(self, inbox: Inbox, now: float) -> None:
-        assert isinstance(inbox, ProcessInbox)  # only between processes there are turns
+        assert isinstance(inbox, ProcessInbox)  # there are turns only between processes
         assert inbox.bell is not None
         inbox.bell.ring()
 
 
 def _moves(inbox: Inbox) -> int:
-    """A number that changes when a worker of this inbox takes or ends something."""
+    """A number that changes when a worker of this inbox takes or finishes a task."""
     return sum(row[TAKEN] + row[DONE] for row in inbox.workers)

@@ -137,7 +137,7 @@ def test_leftovers_that_cannot_be_sent_cut_the_client(rig: Rig, caplog: pytest.L
     assert rig.records() == [ticket << 2]
     assert len(read(client)) < len(LARGE)
     assert at_end(client)
-    assert "lost the rest of an answer" in caplog.text
+    assert "dropped the rest of a response" in caplog.text
 
 
 def test_a_connection_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

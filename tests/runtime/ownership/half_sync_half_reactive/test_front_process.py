@@ -235,7 +235,7 @@ def test_leftovers_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.LogC
         rig.left()
     assert client.phase is CLOSED  # a part of the answer was sent: there is nothing to say
     assert client.read() == b""
-    assert "no descriptor is left" in caplog.text
+    assert "out of file descriptors" in caplog.text
     assert not rig.front.lent
 
 
