@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Timeouts:
     """In seconds. ``head``: from the first byte of a request to the end of its head; for a new connection, until its
     first byte. ``idle``: between two requests, and between two pieces of a body. ``body``: for a whole body, plus one
@@ -16,7 +16,7 @@ class Timeouts:
     head: float = 10.0
     idle: float = 60.0
     write: float = 30.0
-    drain: float = 30.0
     body: float = 20.0
     body_rate: int = 500
     request: float | None = None
+    drain: float = 30.0
