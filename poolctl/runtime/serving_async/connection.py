@@ -79,13 +79,13 @@ class AsyncConnection(TaskConnection):
 
     async def until_drained(self) -> None:
         """Wait until the client has taken all that was sent. Raises ClientGone."""
-        if self.outbound is not None and self.client is not GONE:
+        if self.outbound is not None and self.presence is not GONE:
             if self._drained is None:
                 self._waited = True
                 self.loop.modify(self, OUT)
                 self._drained = self.loop.events.create_future()
             await shield(self._drained)
-        if self.client is GONE:
+        if self.presence is GONE:
             raise ClientGone("the client has left")
 
     async def body(self, inflow: Inflow) -> bytes | None:
@@ -107,7 +107,7 @@ class AsyncConnection(TaskConnection):
 
     def _listen(self) -> None:
         """Wait for bytes of the client; after its end of file, only for errors and its reset."""
-        self.loop.modify(self, IN if self.client is HERE else 0)
+        self.loop.modify(self, IN if self.presence is HERE else 0)
 
     def _came_meanwhile(self, data: bytes) -> None:
         conversation = self.conversation
@@ -128,12 +128,12 @@ class AsyncConnection(TaskConnection):
         response, so it gets it; whether it has left altogether shows only when something is sent to it."""
         body: Any = self.request.body
         # ended before: this is the end of both sides
-        whole = (body is EMPTY or body.done) and self.client is HERE
+        whole = (body is EMPTY or body.done) and self.presence is HERE
         self.conversation.ended()
         if not whole:
             self.client_left()
             return
-        self.client = ENDED
+        self.presence = ENDED
         self.leaving = True
         if self.outbound is None:
             self.loop.modify(self, 0)
@@ -200,7 +200,7 @@ class AsyncConnection(TaskConnection):
             self._listen()
             self.notify()
         elif self.phase is FINISHING:
-            if self.conversation.coming is not None and self.client is HERE:
+            if self.conversation.coming is not None and self.presence is HERE:
                 self.linger()
             else:
                 self.close(service)
@@ -244,7 +244,7 @@ class AsyncConnection(TaskConnection):
 
     def refuse(self, status: int) -> None:
         """Answer with this status instead of the app, if nothing was sent."""
-        if self.client is not GONE and not self.refused and not self.conversation.failure:
+        if self.presence is not GONE and not self.refused and not self.conversation.failure:
             self.service.refuse(self.request, self, status)
 
     def over(self, keep: bool) -> None:
@@ -264,7 +264,7 @@ class AsyncConnection(TaskConnection):
             keep = False  # the rest will not be read
             body.fail()
             conversation.inflow = None
-        if not keep or self.client is GONE:
+        if not keep or self.presence is GONE:
             self._end(0 if self.began else refusal, unread=unread)
         elif self.outbound is not None:
             self.phase = SENDING
@@ -281,14 +281,14 @@ class AsyncConnection(TaskConnection):
         unread = unread or bool(requests)
         requests.clear()
         self.leaving = True
-        if self.outbound is not None and self.client is not GONE and not refusal:
+        if self.outbound is not None and self.presence is not GONE and not refusal:
             self.phase = FINISHING
             self.loop.modify(self, OUT)
             return
         self.phase = IDLE  # nothing keeps it from its end any more
         if refusal:
             self.turn_away(refusal, self.service, self.line.encode("latin-1") if self.refused else None)
-        elif unread and self.client is HERE:
+        elif unread and self.presence is HERE:
             self.linger()
         else:
             self.close(self.service)
@@ -308,7 +308,7 @@ class AsyncConnection(TaskConnection):
         news, self._news = self._news, None
         if news is not None and not news.done():
             news.set_result(None)
-        if self.outbound is None or self.client is GONE or self.exchange is None:
+        if self.outbound is None or self.presence is GONE or self.exchange is None:
             drained, self._drained = self._drained, None
             if drained is not None and not drained.done():
                 drained.set_result(None)

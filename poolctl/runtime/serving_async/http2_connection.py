@@ -56,11 +56,11 @@ class Http2Connection(TaskConnection):
     def _received(self, data: bytes, service: Service) -> None:
         if data:
             self.conversation.receive(data)
-        elif self.client is not HERE or not (self.conversation.pending or self._coming or self.outbound is not None):
+        elif self.presence is not HERE or not (self.conversation.pending or self._coming or self.outbound is not None):
             self.close(service)
             return
         else:  # it may only have ended its sending side, and wait for responses
-            self.client = ENDED
+            self.presence = ENDED
             self.conversation.ended()
             self.notify()
             self._wait()
@@ -82,7 +82,7 @@ class Http2Connection(TaskConnection):
         self._push()
         if begun or not conversation.stands_still():
             self.since = self.loop.now
-        if self.client is ENDED and self.outbound is None and not self._coming:
+        if self.presence is ENDED and self.outbound is None and not self._coming:
             conversation.give_up()
             self.flush()
         self.notify()
@@ -132,7 +132,7 @@ class Http2Connection(TaskConnection):
         AHEAD bounds the rest, for instance the replies to its pings."""
         outbound = self.outbound
         mask = (0 if outbound is None else OUT) | (IN if outbound is None or outbound.left <= AHEAD else 0)
-        if self.client is not HERE:
+        if self.presence is not HERE:
             mask &= ~IN
         if mask != self.mask:
             self.loop.modify(self, mask)
@@ -141,7 +141,7 @@ class Http2Connection(TaskConnection):
         """Its descriptor is readable or writable, or both."""
         if self.outbound is not None:
             self._write(service)
-        if self.phase is not CLOSED and (self.mask & IN or (self.client is not HERE and events & (HUP | ERR))):
+        if self.phase is not CLOSED and (self.mask & IN or (self.presence is not HERE and events & (HUP | ERR))):
             try:
                 data = read(self.fd, READ)
             except BlockingIOError:
@@ -296,6 +296,6 @@ class Http2Connection(TaskConnection):
             self.loop.later()
 
     def _forget(self) -> None:
-        self.client = GONE
+        self.presence = GONE
         for stream in self.conversation.streams:
             self.conversation.forget(stream)

@@ -19,10 +19,10 @@ from poolctl.runtime.serving_async.task_loop import TaskLoop
 
 
 class StreamCarrier(Handler[Service], Protocol):
-    """The connection that carries the stream. ``client``: whether its client is still there."""
+    """The connection that carries the stream. ``presence``: whether its client is still there."""
 
     loop: TaskLoop
-    client: Presence
+    presence: Presence
 
     @property
     def outbound(self) -> object:
@@ -100,9 +100,9 @@ class TaskStream:
         return self.stream.observer
 
     @property
-    def client(self) -> Presence:
+    def presence(self) -> Presence:
         """Whether the client is still there: GONE when the stream or the connection was reset."""
-        return Presence.GONE if self.stream.gone else self.connection.client
+        return Presence.GONE if self.stream.gone else self.connection.presence
 
     @property
     def outbound(self) -> object:
@@ -157,7 +157,7 @@ class TaskStream:
             if drained is not None and not drained.done():
                 drained.set_result(None)
         stopping = self.loop.stopping.step != SERVING
-        if self._news is not None and (self.client is not Presence.HERE or self.exchange is None or stopping):
+        if self._news is not None and (self.presence is not Presence.HERE or self.exchange is None or stopping):
             news, self._news = self._news, None
             if not news.done():
                 news.set_result(None)

@@ -53,14 +53,14 @@ class MessageConnection(TaskConnection):
             self._ahead += len(data)
         else:
             self.conversation.ended()
-            self.client = ENDED
+            self.presence = ENDED
             self.leaving = True
         self._read_on()
 
     def _read_on(self) -> None:
         """Wait for more bytes if there is room for them."""
         full = self._ahead > AHEAD and self.conversation.requests
-        self.wait_for(0 if self.client is not HERE or full else IN)
+        self.wait_for(0 if self.presence is not HERE or full else IN)
 
     def _write(self, service: Service) -> None:
         try:
@@ -101,7 +101,7 @@ class MessageConnection(TaskConnection):
                         self._read_on()
                 keep = await message(request, self, self.loop, self.service)
             self._rest()
-            if not keep or self.client is GONE:
+            if not keep or self.presence is GONE:
                 self.close(self.service)
             elif self.leaving or self.conversation.failure or self.conversation.pending:
                 self._unanswered(self.service)
@@ -137,7 +137,7 @@ class MessageConnection(TaskConnection):
         self._taken = self.loop.events.create_future()
         await self._taken
         self._taken = None
-        if self.client is GONE:
+        if self.presence is GONE:
             raise ClientGone("the client has left")
 
     # time

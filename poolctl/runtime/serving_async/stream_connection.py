@@ -56,7 +56,7 @@ class StreamConnection(TaskConnection):
         if self._came is not None:
             raise RuntimeError("another task is reading from this stream already")
         self._require_client()
-        if self.client is ENDED:
+        if self.presence is ENDED:
             return False
         count = len(self.received)
         self._came = self.loop.events.create_future()
@@ -89,7 +89,7 @@ class StreamConnection(TaskConnection):
 
     async def until_taken(self) -> None:
         """Wait until the client has taken all that was sent. Raises ClientGone and StreamTimeout."""
-        while self.outbound is not None and self.client is not GONE:
+        while self.outbound is not None and self.presence is not GONE:
             if self._taken is None:
                 self._taken = self.loop.events.create_future()
             if not await shield(self._taken):
@@ -97,7 +97,7 @@ class StreamConnection(TaskConnection):
         self._require_client()
 
     def _require_client(self) -> None:
-        if self.client is GONE:
+        if self.presence is GONE:
             raise ClientGone("the client has left")
 
     # events
@@ -140,13 +140,13 @@ class StreamConnection(TaskConnection):
         if data:
             self.received += data
         else:
-            self.client = ENDED
+            self.presence = ENDED
         self._wake_reader()
         self._ask()
 
     def _ask(self) -> None:
         """Wait until the client sends, if there is room, and until it takes, if there are bytes to send."""
-        reads = self.client is HERE and (len(self.received) <= FULL or self._came is not None)
+        reads = self.presence is HERE and (len(self.received) <= FULL or self._came is not None)
         self.wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
 
     def _write(self, service: Service) -> None:
@@ -183,7 +183,7 @@ class StreamConnection(TaskConnection):
     def over(self) -> None:
         """The app has returned."""
         self.task = None
-        self.client = GONE  # for tasks of the app that have kept the stream
+        self.presence = GONE  # for tasks of the app that have kept the stream
         self.phase = IDLE
         self.resume()
         self.close(self.service)

@@ -26,7 +26,7 @@ class TaskConnection(Connection):
     """A connection served by tasks. ``task``: the task that answers now; ``client``: whether the client is still
     there."""
 
-    __slots__ = ("client", "service", "task")
+    __slots__ = ("presence", "service", "task")
 
     work: ClassVar[Work] = REQUEST
     loop: TaskLoop
@@ -35,14 +35,14 @@ class TaskConnection(Connection):
         Connection.__init__(self, loop, fd, conversation)
         self.service = service
         self.task: asyncio.Task[None] | None = None
-        self.client = HERE
+        self.presence = HERE
         if service.entries is not None:
             self.observer = service.entries.observe()
 
     @property
     def gone(self) -> bool:
         """Whether the client has left, or is treated as if it had."""
-        return self.client is GONE
+        return self.presence is GONE
 
     # the task
 
@@ -104,7 +104,7 @@ class TaskConnection(Connection):
     def wait_for(self, mask: int) -> None:
         """Wait for these events. For 0 the poller has to forget the connection: otherwise it would report the client's
         end all the time, while bytes sent before that end are still to be read."""
-        if mask == self.mask or self.client is GONE:
+        if mask == self.mask or self.presence is GONE:
             return
         if not mask:
             self.loop.mute(self)
@@ -138,7 +138,7 @@ class TaskConnection(Connection):
 
     def client_left(self) -> None:
         """The client has left: the task finds that out when it sends or reads, and the connection ends with it."""
-        self.client = GONE
+        self.presence = GONE
         self.leaving = True
         self.loop.mute(self)
         self.resume()
@@ -153,7 +153,7 @@ class TaskConnection(Connection):
 
     def abort(self, service: Service) -> None:
         """Close the connection after an exception, at once; its task finds the client gone."""
-        self.client = GONE
+        self.presence = GONE
         Connection.close(self, service)
 
     def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:

@@ -89,7 +89,7 @@ class WebSocketConnection(TaskConnection):
         """Wait for the next message and return it; None if no more will come."""
         conversation = self.conversation
         while not conversation.messages:
-            if conversation.closed is not None or self.client is GONE:
+            if conversation.closed is not None or self.presence is GONE:
                 return None
             if self._came is None or self._came.done():
                 self._came = self.loop.events.create_future()
@@ -110,11 +110,11 @@ class WebSocketConnection(TaskConnection):
     async def until_drained(self) -> None:
         """Wait until the client has taken all that was sent. Raises ClientGone, also if the client has closed the
         WebSocket."""
-        while self.outbound is not None and self.client is not GONE and self.conversation.closed is None:
+        while self.outbound is not None and self.presence is not GONE and self.conversation.closed is None:
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
             await shield(self._drained)
-        if self.client is GONE or self.conversation.closed is not None:
+        if self.presence is GONE or self.conversation.closed is not None:
             raise ClientGone("the WebSocket is closed")
 
     def refuse_handshake(self, status: int) -> None:
@@ -128,7 +128,7 @@ class WebSocketConnection(TaskConnection):
         full = conversation.size > FULL or len(conversation.messages) > AHEAD
         full = full or (outbound is not None and outbound.left > BEHIND)  # by pongs, for instance
         mask = (0 if full else IN) | (0 if outbound is None else OUT)
-        if mask != self.mask and self.client is not GONE:
+        if mask != self.mask and self.presence is not GONE:
             self.loop.modify(self, mask)
 
     # events
@@ -137,7 +137,7 @@ class WebSocketConnection(TaskConnection):
         """Its descriptor is readable or writable, or both."""
         if self.outbound is not None:
             self._write(service)
-        if self.phase is not CLOSED and self.client is not GONE and self.mask & IN:
+        if self.phase is not CLOSED and self.presence is not GONE and self.mask & IN:
             try:
                 data = read(self.fd, READ)
             except BlockingIOError:
@@ -180,7 +180,7 @@ class WebSocketConnection(TaskConnection):
 
     def notify(self) -> None:
         """Something has changed: resume the waiting tasks."""
-        conversation, gone = self.conversation, self.client is GONE
+        conversation, gone = self.conversation, self.presence is GONE
         came = self._came
         if came is not None and not came.done() and (conversation.messages or conversation.closed or gone):
             came.set_result(None)
@@ -193,7 +193,7 @@ class WebSocketConnection(TaskConnection):
 
     def expire(self, now: float, service: Service) -> None:
         """Ping a silent client; treat one that does not reply, or takes no bytes for too long, as gone."""
-        if self.client is GONE:
+        if self.presence is GONE:
             return
         waited = now - self.since
         if self._until:
@@ -227,7 +227,7 @@ class WebSocketConnection(TaskConnection):
         the client's close frame."""
         if self.phase is not IDLE:
             return
-        conversation, gone = self.conversation, self.client is GONE
+        conversation, gone = self.conversation, self.presence is GONE
         if conversation.rude and gone and self.outbound is None:
             self.linger(says_so=False)  # it may still be sending, and must be able to read the reason
         elif (
@@ -245,7 +245,7 @@ class WebSocketConnection(TaskConnection):
     def _part_ways(self) -> None:
         """Both sides have sent a close frame: the server closes the TCP connection first (RFC 6455, 7.1.1), whatever
         the app does meanwhile."""
-        if self.conversation.over and self.outbound is None and self.client is not GONE:
+        if self.conversation.over and self.outbound is None and self.presence is not GONE:
             sock = socket.socket(fileno=self.fd)
             try:
                 sock.shutdown(socket.SHUT_WR)
@@ -257,7 +257,7 @@ class WebSocketConnection(TaskConnection):
 
     def client_left(self) -> None:
         """The client has left: the app finds that out, and the connection ends when the app returns."""
-        if self.client is GONE:
+        if self.presence is GONE:
             self.notify()
         else:
             self.conversation.ended()
@@ -270,7 +270,7 @@ class WebSocketConnection(TaskConnection):
 
     def part(self) -> None:
         """Close it, if the server stops."""
-        if self.leaving and self.client is not GONE and self.conversation.accepted:
+        if self.leaving and self.presence is not GONE and self.conversation.accepted:
             self.conversation.close(RESTART, "the server is restarted")
             self._tell()
             self.notify()

@@ -75,7 +75,7 @@ class HttpExchange(HttpResponse):
         early."""
         if self._state == END:
             return self.keep
-        if self._heard or self.out.client is GONE or self.out.conversation.failure:
+        if self._heard or self.out.presence is GONE or self.out.conversation.failure:
             return False
         if self._state == BODY:
             raise RuntimeError("the application returned before its response was complete")
@@ -96,7 +96,7 @@ class HttpExchange(HttpResponse):
             while not self._over():
                 await self.out.news()
         if self._heard != LEFT:
-            self._heard = LEFT if self._state != END and self.out.client is not HERE else TO_LEAVE
+            self._heard = LEFT if self._state != END and self.out.presence is not HERE else TO_LEAVE
         return {"type": "http.disconnect"}
 
     def _over(self) -> bool:
@@ -107,7 +107,7 @@ class HttpExchange(HttpResponse):
         that has somebody else listen, as Django does for each, may be an ordinary one: it is told later.
         """
         out = self.out
-        if self._state == END or out.client is not HERE:
+        if self._state == END or out.presence is not HERE:
             return True
         return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN)
 
@@ -120,7 +120,7 @@ class HttpExchange(HttpResponse):
                     f"{kind} was sent {'before' if self._state == START else 'after the end of'} a response"
                 )
             out = self.out
-            if out.client is GONE or self._heard == LEFT:
+            if out.presence is GONE or self._heard == LEFT:
                 raise ClientGone("the client has left")
             body = message.get("body", b"")
             if type(body) is not bytes:
@@ -152,7 +152,7 @@ class HttpExchange(HttpResponse):
     def _file(self, path: str) -> None:
         """The body is the regular file of this path. Raises OSError when it cannot be read."""
         out = self.out
-        if out.client is GONE or self._heard == LEFT:
+        if out.presence is GONE or self._heard == LEFT:
             raise ClientGone("the client has left")
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:

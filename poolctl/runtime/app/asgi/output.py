@@ -54,7 +54,7 @@ class AsgiOutput(Output, Protocol):
         """What is spoken."""
 
     @property
-    def client(self) -> Presence:
+    def presence(self) -> Presence:
         """Whether the client is still there."""
 
     @property

@@ -291,7 +291,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             keep = False
         # first: a front that is woken by the returned connection may look for an idle worker
         service.row[DONE] += 1
-        self.give_back(lent, lent.ticket, keep and lent.client is not Presence.GONE and not lent.last)
+        self.give_back(lent, lent.ticket, keep and lent.presence is not Presence.GONE and not lent.last)
         slot.row[TICKET] = 0
         return slot
 

@@ -98,7 +98,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             self.expect_back(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
-            flags = LAST | (ENDED if client.client is Presence.ENDED else 0)
+            flags = LAST | (ENDED if client.presence is Presence.ENDED else 0)
         try:
             self._send(client, ticket, flags, request)
         except BaseException:  # it was not sent, so it would never come back

@@ -55,13 +55,13 @@ class HoldingFront(ClientLoop, Protocol):
 
 
 class HeldConnection(ClientConnection[None]):
-    """A connection in the hands of a front. ``client``: whether the client is still there; ``came``: when its last
+    """A connection in the hands of a front. ``presence``: whether the client is still there; ``came``: when its last
     bytes arrived; ``ahead``: how many arrived while the connection was lent; ``conversation``: the worker's parser, if
     workers are threads of this process."""
 
     delivery = Delivery.ONE_SHOT  # a front is never shared
 
-    __slots__ = ("ahead", "came", "client", "conversation", "door", "framer", "intro", "loop", "peer", "ticket")
+    __slots__ = ("ahead", "came", "conversation", "door", "framer", "intro", "loop", "peer", "presence", "ticket")
 
     loop: HoldingFront
 
@@ -75,7 +75,7 @@ class HeldConnection(ClientConnection[None]):
         self.conversation: Conversation | None = None
         self.ticket = 0
         self.ahead = 0
-        self.client = HERE
+        self.presence = HERE
         self.came = self.since
 
     def begin(self) -> None:
@@ -140,15 +140,15 @@ class HeldConnection(ClientConnection[None]):
     def _ended(self) -> None:
         """The client sends no more. Leave the poller, which would report the end of file again and again."""
         self.framer.ended()
-        if self.client is HERE:
-            self.client = ENDED
+        if self.presence is HERE:
+            self.presence = ENDED
         self.leaving = True
         self.loop.remove(self)
 
     def _reset(self, service: None) -> None:
         """The connection was reset. A worker that has borrowed it will notice by itself. Nothing more is read from it,
         and received requests are not served, unless the protocol requires it."""
-        self.client = GONE if self.framer.forgets else ENDED
+        self.presence = GONE if self.framer.forgets else ENDED
         self.leaving = True
         if self.ticket:
             self.loop.remove(self)
@@ -192,7 +192,7 @@ class HeldConnection(ClientConnection[None]):
         if framer.failure:
             self.turn_away(framer.failure)
             return
-        if self.client is not HERE or (self.leaving and self.phase is IDLE and not framer.pending):
+        if self.presence is not HERE or (self.leaving and self.phase is IDLE and not framer.pending):
             self.close()
             return
         if framer.reply:
@@ -214,7 +214,7 @@ class HeldConnection(ClientConnection[None]):
         self.since = self.loop.now
         if not keep:
             self.leaving = True
-        if self.client is GONE:
+        if self.presence is GONE:
             if left is not None:
                 left.close()
             self.close()

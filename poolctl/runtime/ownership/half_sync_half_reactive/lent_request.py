@@ -65,7 +65,7 @@ class LentRequest(Sending, Generic[L]):
     """
 
     __slots__ = (
-        "_data", "_flags", "_news", "_waiter", "client", "conversation", "exchange", "lender", "loop", "refused",
+        "_data", "_flags", "_news", "_waiter", "conversation", "exchange", "lender", "loop", "presence", "refused",
         "request", "slot", "started", "task", "ticket",
     )  # fmt: skip
 
@@ -93,7 +93,7 @@ class LentRequest(Sending, Generic[L]):
         self.slot = slot
         self.started = 0  # when the app was given it (ns)
         # A client that ends its sending side may still wait for the response; only the front sees that, so never ENDED.
-        self.client = Presence.HERE
+        self.presence = Presence.HERE
         self.refused = 0
         self.request: HttpRequest
         self.last = bool(flags & LAST)
@@ -126,7 +126,7 @@ class LentRequest(Sending, Generic[L]):
 
     def refuse(self, status: int) -> None:
         """Answer with this status instead of the app, if nothing was sent."""
-        if self.client is Presence.HERE:
+        if self.presence is Presence.HERE:
             self.loop.service.refuse(self.request, self, status)
 
     def over(self, keep: bool) -> None:
@@ -161,24 +161,24 @@ class LentRequest(Sending, Generic[L]):
         """Wait until the client has taken all that was sent. Raises ClientGone, also if it takes nothing for
         timeouts.write."""
         events = self.loop.events
-        while self.outbound is not None and self.exchange is not None and self.client is Presence.HERE:
+        while self.outbound is not None and self.exchange is not None and self.presence is Presence.HERE:
             before = self.outbound.left
             if self._waiter is None:
                 self._waiter = events.create_future()
                 events.add_writer(self.fd, self._writable)
             await wait((self._waiter,), timeout=self.loop.timeouts.write)
             if self.outbound is not None and self._waiter is not None and self.outbound.left == before:
-                self.client = Presence.GONE
+                self.presence = Presence.GONE
                 self._let_go()
-        if self.client is Presence.GONE:
+        if self.presence is Presence.GONE:
             raise ClientGone("the client has left, or read nothing for too long")
 
     def _writable(self) -> None:
         try:
             self.catch_up()
         except ClientGone:
-            self.client = Presence.GONE
-        if self.outbound is None or self.client is Presence.GONE:
+            self.presence = Presence.GONE
+        if self.outbound is None or self.presence is Presence.GONE:
             self._let_go()
 
     def _let_go(self) -> None:
@@ -196,7 +196,7 @@ class LentRequest(Sending, Generic[L]):
             self._news = self.loop.events.create_future()
         await wait((self._news,), timeout=LOOK)
         if self.exchange is not None and state(self.fd):
-            self.client = Presence.GONE
+            self.presence = Presence.GONE
 
     def notify(self) -> None:
         """Something has changed: resume the waiting tasks."""
