@@ -8,6 +8,7 @@ import logging
 import stat
 import sys
 from _thread import allocate_lock, get_ident, start_new_thread
+from collections.abc import Mapping
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from logging import LogRecord
 from os import fstat, getpid, register_at_fork, write
@@ -162,15 +163,27 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 LOGGERS = ("poolctl", "poolctl.app", "poolctl.protocol")
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+VARIABLE = "POOLCTL_LOG"
 
 
-def start_logging(stream: TextIO | None = None) -> None:
-    """Configure poolctl's own loggers; the user's loggers are left alone."""
+def level_in(environ: Mapping[str, str]) -> int:
+    """Return the level that POOLCTL_LOG names, in upper or lower case; without it INFO. Raises ValueError."""
+    name = environ.get(VARIABLE) or "info"
+    try:
+        return LEVELS[name.lower()]
+    except KeyError:
+        *names, last = LEVELS
+        raise ValueError(f'unknown log level "{name}"; write {", ".join(names)} or {last}') from None
+
+
+def start_logging(stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Configure poolctl's own loggers; the user's loggers are left alone. ``level``: lines below it are left out."""
     for name in LOGGERS:
         logging.getLogger(name).__class__ = RobustLogger
     handler = StderrHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter())
     log = logging.getLogger("poolctl")
     log.handlers = [handler]
-    log.setLevel(logging.INFO)
+    log.setLevel(level)
     log.propagate = False

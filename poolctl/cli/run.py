@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,10 +33,14 @@ def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen =
     from poolctl.assembly.judging.judge import judge
     from poolctl.assembly.resolve import assembled_from
     from poolctl.cli.inputs import resolve_inputs
-    from poolctl.cli.log import start_logging
+    from poolctl.cli.log import VARIABLE, level_in, start_logging
     from poolctl.config.diagnostic import Invalid, in_order
     from poolctl.errors import PoolctlError
 
+    try:
+        level = level_in(os.environ)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=VARIABLE) from None
     given = resolve_inputs(file, overlays, sets, listen, imports=True)
     file = given.file
     try:
@@ -48,7 +53,7 @@ def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen =
     found = in_order(map(_notes_as_errors, both), judgement.tree.sources)
     if any(each.severity == "error" for each in found):
         raise _refused(file, found, 1)
-    start_logging()
+    start_logging(level=level)
     for finding in found:
         logging.getLogger("poolctl").warning("%s", finding.concise)
     from poolctl.assembly.assemble import serve  # imports the runtime, which an invalid file does not need

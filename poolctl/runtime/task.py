@@ -19,6 +19,12 @@ class Peer(NamedTuple):
     server_port: str
     subject: str = ""
 
+    @property
+    def client(self) -> str:
+        """The client, for the log: "192.0.2.7:40000", or "a unix socket" where it has no port."""
+        host = f"[{self.client_host}]" if ":" in self.client_host else self.client_host
+        return f"{host}:{self.client_port}" if self.client_port else "a unix socket"
+
 
 NOBODY = Peer("-", "-", "", "")  # an unknown client
 

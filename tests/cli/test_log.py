@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poolctl.cli.log import start_logging
+from poolctl.cli.log import level_in, start_logging
 
 
 @pytest.fixture
@@ -36,3 +36,20 @@ def test_logging_started_twice_writes_each_line_once(log: logging.Logger) -> Non
     start_logging(stream)
     log.error("once")
     assert stream.getvalue().count("once") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("debug", ["debug", "info", "warn"]), ("WARNING", ["warn"]), ("", ["info", "warn"])]
+)
+def test_the_variable_names_the_lowest_level(log: logging.Logger, value: str, shown: list[str]) -> None:
+    stream = io.StringIO()
+    start_logging(stream, level_in({"POOLCTL_LOG": value}))
+    log.debug("1")
+    log.info("2")
+    log.warning("3")
+    assert re.findall(r"\] (\w+) +\d$", stream.getvalue(), re.MULTILINE) == shown
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(ValueError, match='unknown log level "loud"; write debug, info, warning or error'):
+        level_in({"POOLCTL_LOG": "loud"})

@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
 from harness.machine import PATIENCE, within
 
 
@@ -66,3 +67,13 @@ def test_it_serves_until_a_signal_stops_it(tmp_path: Path) -> None:
         finally:
             server.kill()
     assert server.returncode == 0
+
+
+def test_an_unknown_log_level_exits_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POOLCTL_LOG", "loud")
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\n")
+    ran = typed("run", str(file))
+    assert (ran.returncode, ran.stdout) == (2, "")
+    refusal = 'invalid value for POOLCTL_LOG: unknown log level "loud"; write debug, info, warning or error'
+    assert ran.stderr.startswith(f"error: {refusal}\n")

@@ -126,7 +126,7 @@ class Tunnel(Generic[S]):
         self._leave()
         words = pipe.close()
         if self.behind >= 0:
-            log.debug("a TLS connection ended: %s", error)
+            log.debug("TLS connection of %s: %s; closed", self.peer.client, error)
             self.loop.turn_away(pipe.outer, words)
             return
         log.info("no TLS handshake with %s: %s", self.peer.client_host or "a unix socket", error)
@@ -144,7 +144,8 @@ class Tunnel(Generic[S]):
         if self._late(now):
             with self._turn:
                 if self._late(now):  # still: another thread may have moved it, or ended it
-                    self._fail(TimeoutError("it took too long"), service)
+                    limit = "" if self.pipe.phase is HANDSHAKE else " (timeouts.write)"
+                    self._fail(TimeoutError(f"it took too long{limit}"), service)
 
     def _late(self, now: float) -> bool:
         pipe, timeouts, waited = self.pipe, self.loop.timeouts, now - self.pipe.since

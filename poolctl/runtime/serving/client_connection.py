@@ -30,6 +30,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 READ: Final = 65536  # bytes read at once
+DRAIN: Final = "timeouts.drain"  # the limit of a client that a stop waits for
 NEWCOMER: Final = 1.0  # seconds that a drain waits for a request of a client that has just connected
 
 
@@ -97,6 +98,11 @@ class ClientConnection(Sending, ABC, Generic[S]):
         """The conversation or framer that parses the client's bytes."""
 
     @property
+    @abstractmethod
+    def client(self) -> str:
+        """The client's address, for the log."""
+
+    @property
     def stalled(self) -> bool:
         """Whether a response waits for the client although its socket is writable, as for a window of HTTP/2."""
         return False
@@ -134,29 +140,35 @@ class ClientConnection(Sending, ABC, Generic[S]):
             self._expire_answering(now, service)
         elif phase is SENDING or phase is FINISHING or self.stalled:
             if waited > timeouts.write:
+                self.say_closed("timeouts.write", waited)
                 self.close(service)
         elif phase is READING:
             incoming = self.incoming
             if waited > (timeouts.idle if incoming.in_body else timeouts.head):
-                self._overdue(now, service)
+                self._overdue(now, "timeouts.idle" if incoming.in_body else "timeouts.head", service)
             elif timeouts.body_rate and (body := incoming.coming) is not None and drips(body, now, timeouts):
+                self.say_closed("timeouts.body", body.waited)
                 self.turn_away(408, service)
-        elif waited > (timeouts.idle if phase is IDLE else timeouts.head) or (self.leaving and waited > NEWCOMER):
-            self._overdue(now, service)
+        elif waited > (timeouts.idle if phase is IDLE else timeouts.head):
+            self._overdue(now, "timeouts.idle" if phase is IDLE else "timeouts.head", service)
+        elif self.leaving and waited > NEWCOMER:
+            self._overdue(now, DRAIN, service)
 
     def _expire_answering(self, now: float, service: S) -> None:
         """Do nothing: no timeout of a client applies while the app has the request."""
 
-    def _overdue(self, now: float, service: S) -> None:
-        """The client's time is over, unless its bytes arrived while this thread was busy elsewhere."""
+    def _overdue(self, now: float, limit: str, service: S) -> None:
+        """The client's time is over, unless its bytes arrived while this thread was busy elsewhere. ``limit``: the key
+        that bounds it."""
         since = self.since
         try:
             self._received(read(self.fd, READ), service)
         except BlockingIOError:
-            log.debug("a client sent nothing for too long")
+            log.debug("nothing has arrived on descriptor %d", self.fd)
         except OSError:
             self._reset(service)
         if self.phase in WAITS_FOR_REQUEST and (self.since == since or now == inf):
+            self.say_closed(limit, now - since)
             if self.phase is READING:
                 self.turn_away(408, service)
             else:
@@ -165,11 +177,29 @@ class ClientConnection(Sending, ABC, Generic[S]):
     def drain(self, service: S) -> None:
         """End after the requests received so far. An idle connection is writable, so waiting for that gives it an event
         at once."""
+        self.say_draining()
         self.leaving = True
         if self.phase is not READING:
             self.since = self.loop.now
         if self.phase in WAITS_FOR_REQUEST:
             self.loop.wake(self)
+
+    # the log: why a connection ends, in sweeps and at a stop only
+
+    def say_closed(self, limit: str, seconds: float) -> None:
+        """Log at debug that the client's time is over. ``limit``: the key that bounds it; ``seconds``: how long the
+        client was waited for, infinite when the time to drain is nearly over."""
+        if log.isEnabledFor(logging.DEBUG):
+            if seconds == inf:
+                limit, seconds = DRAIN, self.loop.now - self.since
+            text = "connection of %s was %s for %.1f s (%s); closed"
+            log.debug(text, self.client, self.phase.name, seconds, limit)
+
+    def say_draining(self) -> None:
+        """Log at debug where the stop finds the connection."""
+        if log.isEnabledFor(logging.DEBUG):
+            text = "draining: connection of %s has been %s for %.1f s; it ends once what has arrived is answered"
+            log.debug(text, self.client, self.phase.name, self.loop.now - self.since)
 
 
 if sys.flags.dev_mode:

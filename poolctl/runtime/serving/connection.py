@@ -25,6 +25,7 @@ from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, N
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
+from poolctl.runtime.task import NOBODY
 
 
 class ServedLoop(ClientLoop, Protocol):
@@ -77,6 +78,11 @@ class Connection(ClientConnection[Service]):
     @property
     def incoming(self) -> Conversation:
         return self.conversation
+
+    @property
+    def client(self) -> str:
+        peer = self.conversation.peer
+        return f"descriptor {self.fd}" if peer is NOBODY else peer.client
 
     @property
     def stalled(self) -> bool:

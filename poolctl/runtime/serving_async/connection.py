@@ -320,10 +320,12 @@ class AsyncConnection(TaskConnection):
         waited = now - self.since
         if self.outbound is not None:
             if waited > self.loop.timeouts.write:
+                self.say_closed("timeouts.write", waited)
                 self.client_left()
             return
         inflow = self.conversation.inflow
         if inflow is not None and ((inflow.awaited and waited > self.loop.timeouts.idle) or self._drips(now, inflow)):
+            self.say_closed("timeouts.idle" if waited > self.loop.timeouts.idle else "timeouts.body", waited)
             self.refused = 408
             self.client_left()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable, Mapping
+from math import inf
 from os import read
 from typing import TYPE_CHECKING, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import TURN
 from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHttp2
-from poolctl.runtime.serving.client_connection import READ
+from poolctl.runtime.serving.client_connection import DRAIN, READ
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, SENDING
 from poolctl.runtime.serving.service import Service
@@ -233,11 +234,14 @@ class Http2Connection(TaskConnection):
         waited = now - self.since
         if self.conversation.stalled:
             if waited > self.loop.timeouts.write:
+                self.say_closed("timeouts.write", waited)
                 self.close(service)
         elif waited > self.loop.timeouts.idle and any(stream.awaited for stream in self.conversation.streams):
+            self.say_closed("timeouts.idle", waited)
             self.turn_away(408, service)
 
-    def _overdue(self, now: float, service: Service) -> None:
+    def _overdue(self, now: float, limit: str, service: Service) -> None:
+        self.say_closed(limit, now - self.since)
         self.turn_away(408, service)  # a GOAWAY
 
     @property
@@ -248,6 +252,7 @@ class Http2Connection(TaskConnection):
     def cut(self, service: Service) -> None:
         """The time to drain is nearly over: close, unless an app still has a stream."""
         if not self._tasks:
+            self.say_closed(DRAIN, inf)
             self.close(service)
 
     def notify(self) -> None:
@@ -278,6 +283,7 @@ class Http2Connection(TaskConnection):
 
     def drain(self, service: Service) -> None:
         """End after the requests received so far."""
+        self.say_draining()
         self.leaving = True
         self.go_on()
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Coroutine, Hashable, Mapping
+from math import inf
 from typing import Any, ClassVar
 
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.serving.client_connection import DRAIN
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 from poolctl.runtime.serving.service import REQUEST, Service, Work
@@ -127,6 +129,7 @@ class TaskConnection(Connection):
     def drain(self, service: Service) -> None:
         """End after the requests received so far; a request that the app has goes on until the app ends it."""
         if self.phase is ANSWERING:
+            self.say_draining()
             self.leaving = True
         else:
             super().drain(service)
@@ -134,6 +137,7 @@ class TaskConnection(Connection):
     def cut(self, service: Service) -> None:
         """The time to drain is nearly over: close, unless an app still has the connection."""
         if self.phase is not ANSWERING:
+            self.say_closed(DRAIN, inf)
             self.close(service)
 
     def client_left(self) -> None:

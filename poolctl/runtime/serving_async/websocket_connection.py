@@ -201,10 +201,12 @@ class WebSocketConnection(TaskConnection):
                 self.client_left()
         elif self.outbound is not None:
             if waited > self.loop.timeouts.write:
+                self.say_closed("timeouts.write", waited)
                 self.client_left()
         elif self.mask and self.conversation.accepted:
             patience = cast("Http", service.protocol).websocket_ping
             if self._pinged and waited > 2 * patience:
+                self.say_closed("websocket_ping", waited)
                 self.conversation.close(FAILURE, "no answer to a ping")
                 self._tell()
                 self.client_left()
@@ -265,6 +267,7 @@ class WebSocketConnection(TaskConnection):
 
     def drain(self, service: Service) -> None:
         """Send a close frame with the code for a restart; the app sees it as it sees any close."""
+        self.say_draining()
         self.leaving = True
         self.part()
 

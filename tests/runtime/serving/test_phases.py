@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -498,3 +499,79 @@ def test_a_step_that_the_table_does_not_have_raises(before: Phase, after: Phase)
         with pytest.raises(AssertionError):
             thing.phase = after
         assert thing.phase is before
+
+
+# ---- the log, which says why
+
+
+@pytest.fixture
+def debugged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    caplog.set_level(logging.DEBUG, "poolctl")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+CLIENT = "connection of 192.0.2.1:40000"
+
+
+@pytest.mark.parametrize("kind", ["served", "held"])
+@pytest.mark.parametrize(
+    ("sent", "seconds", "line"),
+    [
+        (b"", TIMEOUTS.head + 1, "was NEW for 11.0 s (timeouts.head); closed"),
+        (GET[:5], TIMEOUTS.head + 1, "was READING for 11.0 s (timeouts.head); closed"),
+        (POST, TIMEOUTS.idle + 1, "was READING for 61.0 s (timeouts.idle); closed"),
+        (GET, TIMEOUTS.idle + 1, "was IDLE for 61.0 s (timeouts.idle); closed"),
+    ],
+    ids=["new", "head", "body", "idle"],
+)
+def test_the_log_says_why_a_connection_was_closed(
+    kind: str, sent: bytes, seconds: float, line: str, request: pytest.FixtureRequest, debugged: Callable[[], list[str]]
+) -> None:
+    rig = request.getfixturevalue(kind)
+    if sent:
+        rig.send(sent)
+    if rig.phase is ANSWERING:
+        rig.give_back()
+    rig.sweep(seconds - 2)
+    assert debugged() == []
+    rig.sweep(2)
+    assert rig.phase is CLOSED
+    assert debugged() == [f"{CLIENT} {line}"]
+
+
+def test_the_log_says_that_a_client_does_not_read(served: ServedRig, debugged: Callable[[], list[str]]) -> None:
+    served.app.answer = answers(LARGE)
+    served.send(GET)
+    served.sweep(TIMEOUTS.write + 1)
+    assert debugged() == [f"{CLIENT} was SENDING for 31.0 s (timeouts.write); closed"]
+
+
+def test_the_log_says_that_a_body_drips(served: ServedRig, debugged: Callable[[], list[str]]) -> None:
+    served.send(POST)
+    for _ in range(int(TIMEOUTS.body) + 2):
+        served.sweep(1)
+    assert served.phase is CLOSED
+    assert debugged() == [f"{CLIENT} was READING for 21.0 s (timeouts.body); closed"]
+
+
+@pytest.mark.parametrize("kind", ["served", "held"])
+def test_the_log_says_where_a_stop_finds_a_connection(
+    kind: str, request: pytest.FixtureRequest, debugged: Callable[[], list[str]]
+) -> None:
+    rig = request.getfixturevalue(kind)
+    rig.sweep(3)
+    rig.connection.drain(rig.service)
+    rig.sweep(2)
+    assert rig.phase is CLOSED
+    assert debugged() == [
+        f"draining: {CLIENT} has been NEW for 3.0 s; it ends once what has arrived is answered",
+        f"{CLIENT} was NEW for 2.0 s (timeouts.drain); closed",
+    ]
+
+
+def test_without_debug_the_log_says_nothing(held: HeldRig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "poolctl")
+    held.connection.drain(None)
+    held.sweep(TIMEOUTS.head + 1)
+    assert held.phase is CLOSED
+    assert caplog.records == []

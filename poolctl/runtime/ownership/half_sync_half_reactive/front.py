@@ -135,6 +135,8 @@ class LendingFront(AcceptingLoop[None], ABC):
     def drain(self, service: None) -> None:
         super().drain(service)
         for client in list(self.lent.values()):
+            if client.fd not in self.handlers:  # else its own drain has said so
+                client.say_draining()
             client.leaving = True
             if not self.expect_back(client):
                 self.wake(client)

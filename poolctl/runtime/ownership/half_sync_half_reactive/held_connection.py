@@ -89,6 +89,10 @@ class HeldConnection(ClientConnection[None]):
             loop.add(self)
 
     @property
+    def client(self) -> str:
+        return self.peer.client
+
+    @property
     def incoming(self) -> Framer:
         return self.framer
 
