@@ -6,7 +6,8 @@
 # make faults the long forms of all tests: every model, every combination
 # make fuzz   fuzz every kind of server, with thousands of malformed connections per protocol
 # make speed  check speed limits, on a quiet machine: validate, the guard around plugins
-# make docs   generate the tables and diagrams of docs/ that come from the code
+# make words  run the tests that know all words and keys: after a new one, the places that miss it
+# make docs   generate what comes from the code: tables and diagrams of docs/, topologies/poolctl.schema.json
 # make bench  compare cost per request, waiting and threads with other servers; needs wrk and taskset
 # Needs Python 3.11 or newer. To use another Python than python3: make PYTHON=python3.12 run
 
@@ -24,13 +25,20 @@ TOPOLOGY ?= topologies/quickstart.yaml
 # Those that mirror the package: they call its code, where others call servers that run it.
 FAST := $(addprefix tests/,assembly cli config description proposal runtime supervision)
 
-.PHONY: run test check coverage short faults fuzz speed docs bench clean
+# Those that go through all words and keys of the language, and fail where one is missing.
+WORDS := $(addprefix tests/,$(addprefix docs/test_,language.py places.py drawn.py) description assembly/fitting \
+	assembly/test_registry.py $(addprefix config/test_,load.py diagnostics.py broken.py) runtime/dispatch)
+
+.PHONY: run test words check coverage short faults fuzz speed docs bench clean
 
 run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
 	$(PYTEST) -n $(JOBS) --dist worksteal --ignore=tests/faults
+
+words: $(VENV)/installed-dev
+	$(PYTEST) -q -n $(JOBS) $(WORDS)
 
 coverage: $(VENV)/installed-dev
 	@core=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")'); \

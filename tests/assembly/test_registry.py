@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness.machine import within
+from harness.shown import CHECKS
 
 from poolctl.assembly.fitting.combination import (
     AFFINITIES,
@@ -89,3 +90,7 @@ def test_nothing_is_imported_before_it_is_chosen() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=within(30), check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_dispatch_has_a_check_that_shows_its_choices() -> None:
+    assert set(CHECKS) == set(words("dispatch"))

@@ -1,11 +1,12 @@
-"""The parts of the pages that the code decides: each stands below a comment that says how it is drawn.
+"""What is written down and decided by the code: the schema beside the topologies, and parts of the pages, each below
+a comment that says how it is drawn.
 
     <!-- drawn: rules -->                                                the table of refused combinations
     <!-- drawn: poolctl explain topologies/x.yaml --format mermaid -->   a picture
     <!-- drawn: states poolctl.runtime.serving.phases -->                the TRANSITIONS of a module
     <!-- drawn: phases poolctl.runtime.serving.phases -->                what each phase of such a table means
 
-`make docs` runs this file, which draws all of them again; test_drawn compares.
+`make docs` runs this file, which writes all of it again; test_drawn and tests/description/test_schema.py compare.
 """
 
 from __future__ import annotations
@@ -69,3 +70,6 @@ def redrawn(text: str) -> str:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(redrawn(page.read_text()))
+    (ROOT / "topologies" / "poolctl.schema.json").write_text(
+        CliRunner().invoke(cli, ["schema"], catch_exceptions=False).stdout
+    )
