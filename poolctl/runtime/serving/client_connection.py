@@ -164,7 +164,7 @@ class ClientConnection(Sending, ABC, Generic[S]):
         try:
             self._received(read(self.fd, READ), service)
         except BlockingIOError:
-            log.debug("nothing has arrived on descriptor %d", self.fd)
+            pass  # silent, as it seemed: ``say_closed`` logs it below
         except OSError:
             self._reset(service)
         if self.phase in WAITS_FOR_REQUEST and (self.since == since or now == inf):

@@ -25,7 +25,7 @@ HERE, ENDED, GONE = Presence
 
 
 class TaskConnection(Connection):
-    """A connection served by tasks. ``task``: the task that answers now; ``client``: whether the client is still
+    """A connection served by tasks. ``task``: the task that answers now; ``presence``: whether the client is still
     there."""
 
     __slots__ = ("presence", "service", "task")
