@@ -30,7 +30,7 @@ from poolctl.runtime.task import Asked, Peer, Task
 CHOICE = 256  # the oldest waiting tasks that a strategy may choose from
 
 
-class Parcel(NamedTuple):
+class Waiting(NamedTuple):
     """A task that waits, and the item to put into an inbox. ``holder`` is a descriptor to close once the item is there
     (-1: none)."""
 
@@ -67,9 +67,9 @@ class Router:
         self._chosen: dict[Hashable, Inbox] = {}
         self._offer = tuple(inbox.view for inbox in inboxes)
         self._vacant: set[int] = set()  # inboxes whose workers are dead
-        self._held: dict[int, deque[Parcel]] = {}  # by the index of a full inbox: parcels bound to it
+        self._held: dict[int, deque[Waiting]] = {}  # by the index of a full inbox: entries bound to it
         self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
-        self.waiting: deque[Parcel] = deque()
+        self.waiting: deque[Waiting] = deque()
         self._hooks = dispatch.hooks
         self._guard = dispatch if isinstance(dispatch, Guarded) else None
         self._chooses = "next" in self._hooks
@@ -120,13 +120,13 @@ class Router:
                 close(holder)
             return NOWHERE
         task = Task(peer, arrived, asked, fds[0] if fds else -1)
-        parcel = Parcel(task, connection, item, fds, holder)
+        entry = Waiting(task, connection, item, fds, holder)
         if self.queues and self.waiting:
-            self.waiting.append(parcel)  # all workers are full, and older tasks go first
+            self.waiting.append(entry)  # all workers are full, and older tasks go first
             self._row[WAITING] = len(self.waiting)
             return NOWHERE
         full: list[Inbox] = []
-        if not self._place(parcel, full):
+        if not self._place(entry, full):
             # Once more: a worker thread that finished just now may have looked for waiting tasks before this one came.
             full += self.retry()
         return full
@@ -137,8 +137,8 @@ class Router:
         if index not in self._vacant:
             self._open(inbox)
         full: list[Inbox] = []
-        for parcel in self._held.pop(index, ()):
-            self._put(parcel, inbox, full)
+        for entry in self._held.pop(index, ()):
+            self._put(entry, inbox, full)
         return full + self.retry()
 
     def left(self, index: int) -> None:
@@ -165,10 +165,10 @@ class Router:
             self._open(inbox)
         return self.retry()
 
-    def put_back(self, parcels: Iterable[Parcel]) -> list[Inbox]:
+    def put_back(self, entries: Iterable[Waiting]) -> list[Inbox]:
         """Put tasks that no worker has taken from an inbox, oldest first, back at the head of the queue. Returns the
         inboxes that turned out to be full."""
-        self.waiting.extendleft(reversed(list(parcels)))
+        self.waiting.extendleft(reversed(list(entries)))
         return self.retry()
 
     def withdraw(self, index: int) -> bool:
@@ -202,8 +202,8 @@ class Router:
             self._let_choose(full)
         else:
             for _ in range(len(self.waiting)):
-                parcel = self.waiting.popleft()
-                if not self._place(parcel, full, first=True):
+                entry = self.waiting.popleft()
+                if not self._place(entry, full, first=True):
                     break
         self._row[WAITING] = self._kept()
         return full
@@ -212,22 +212,22 @@ class Router:
         """For each inbox with room, ask the strategy which of the waiting tasks it gets."""
         for view in self._offer:
             while self.waiting and view.load < view.capacity:
-                tasks = tuple(parcel.task for parcel in islice(self.waiting, CHOICE))
+                tasks = tuple(entry.task for entry in islice(self.waiting, CHOICE))
                 task = self._dispatch.next(view, tasks)
                 if task is None:
                     break
                 number = next(number for number, each in enumerate(tasks) if each is task)
-                parcel = self.waiting[number]
+                entry = self.waiting[number]
                 inbox = self.inboxes[view.index]
-                if not self._sent(parcel, inbox):
+                if not self._sent(entry, inbox):
                     self._close(inbox, full)
                     break
                 del self.waiting[number]
         if self.waiting and self._guard and self._offer and self._idle:
-            parcel = self.waiting.popleft()
-            view = self._guard.abstained(parcel.task, self._offer)
-            if not self._sent(parcel, self.inboxes[view.index]):
-                self.waiting.appendleft(parcel)
+            entry = self.waiting.popleft()
+            view = self._guard.abstained(entry.task, self._offer)
+            if not self._sent(entry, self.inboxes[view.index]):
+                self.waiting.appendleft(entry)
                 self._close(self.inboxes[view.index], full)
 
     @property
@@ -237,7 +237,7 @@ class Router:
 
     def sent_to(self, inbox: Inbox, connections: Iterable[int]) -> set[int]:
         """Return those of the connections whose last task was put into this inbox, and does not wait here."""
-        kept = {parcel.connection for parcels in (self.waiting, *self._held.values()) for parcel in parcels}
+        kept = {entry.connection for entries in (self.waiting, *self._held.values()) for entry in entries}
         sent = set(connections) - kept
         return sent if self._only is inbox else {each for each in sent if self._last.get(each) is inbox}
 
@@ -264,48 +264,48 @@ class Router:
     def _kept(self) -> int:
         return len(self.waiting) + sum(map(len, self._held.values()))
 
-    def _place(self, parcel: Parcel, full: list[Inbox], *, first: bool = False) -> bool:
-        """Place a parcel, or queue it. Returns whether it has left the queue of waiting tasks."""
-        key = self._affinity.key(parcel.task, parcel.connection) if self._remembers else None
+    def _place(self, entry: Waiting, full: list[Inbox], *, first: bool = False) -> bool:
+        """Place an entry, or queue it. Returns whether it has left the queue of waiting tasks."""
+        key = self._affinity.key(entry.task, entry.connection) if self._remembers else None
         bound = self._chosen.pop(key, None) if key is not None else None
         if bound is not None:
             self._chosen[key] = bound  # now the newest, and the last to be forgotten
-            self._put(parcel, bound, full)
+            self._put(entry, bound, full)
             return True
         while self._offer:
-            view = self._offer[0] if self._pulls else self._dispatch.pick(parcel.task, self._offer)
+            view = self._offer[0] if self._pulls else self._dispatch.pick(entry.task, self._offer)
             if view is None and self._guard and not self._chooses and self._idle:
-                view = self._guard.abstained(parcel.task, self._offer)
+                view = self._guard.abstained(entry.task, self._offer)
             if view is None:
                 break
             inbox = self.inboxes[view.index]
-            if self._sent(parcel, inbox):
+            if self._sent(entry, inbox):
                 self._remember(key, inbox)
                 return True
             self._close(inbox, full)
         if first:
-            self.waiting.appendleft(parcel)
+            self.waiting.appendleft(entry)
         else:
-            self.waiting.append(parcel)
+            self.waiting.append(entry)
         return False
 
-    def _put(self, parcel: Parcel, inbox: Inbox, full: list[Inbox]) -> None:
-        """Put a parcel into this inbox and no other; hold it while the inbox is full."""
-        if inbox.index not in self._held and self._sent(parcel, inbox):
+    def _put(self, entry: Waiting, inbox: Inbox, full: list[Inbox]) -> None:
+        """Put a entry into this inbox and no other; hold it while the inbox is full."""
+        if inbox.index not in self._held and self._sent(entry, inbox):
             return
-        self._held.setdefault(inbox.index, deque()).append(parcel)
+        self._held.setdefault(inbox.index, deque()).append(entry)
         self._close(inbox, full)
 
-    def _sent(self, parcel: Parcel, inbox: Inbox) -> bool:
-        """Put a parcel into an inbox. Returns False if the inbox is full."""
-        if not inbox.put(parcel.item, parcel.fds):
+    def _sent(self, entry: Waiting, inbox: Inbox) -> bool:
+        """Put a entry into an inbox. Returns False if the inbox is full."""
+        if not inbox.put(entry.item, entry.fds):
             return False
-        if parcel.holder >= 0:
-            close(parcel.holder)
+        if entry.holder >= 0:
+            close(entry.holder)
         if self._only is None:
-            self._last[parcel.connection] = inbox
+            self._last[entry.connection] = inbox
         if self.observes:
-            self._under_way[parcel.connection] = parcel.task, inbox.view, monotonic()
+            self._under_way[entry.connection] = entry.task, inbox.view, monotonic()
         return True
 
     def _open(self, inbox: Inbox) -> None:

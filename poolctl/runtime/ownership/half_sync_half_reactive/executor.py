@@ -261,18 +261,18 @@ class ProcessTaskExecutor:
         except BrokenPipeError:  # the mold, which outlives fronts, is dead too, so the inbox has ended
             log.debug("no front is left to take a connection back")
 
-    def _leave(self, record: int, left: Outbound) -> bool:
+    def _leave(self, record: int, rest: Outbound) -> bool:
         """Send the front the bytes that the client has not taken. Returns False if that fails and the connection must
         be closed."""
         try:
-            parts, files = left.to_parts()
+            parts, files = rest.to_parts()
             words = [RECORD.pack(record), *(PART.pack(*part) for part in parts)]
             self._returns.left_writer.sendmsg(words, [(LEVEL, KIND, b"".join(map(FD.pack, files)))])
         except OSError as error:
             log.error("dropped the rest of a response: %s", error)
             return False
         finally:
-            left.close()
+            rest.close()
         return True
 
     def _meet(self, intro: bytes) -> Conversation:

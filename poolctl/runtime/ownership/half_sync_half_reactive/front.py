@@ -141,7 +141,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             if not self.expect_back(client):
                 self.wake(client)
 
-    def returned(self, ticket: int, keep: bool, left: Outbound | None = None) -> None:
+    def returned(self, ticket: int, keep: bool, rest: Outbound | None = None) -> None:
         """A worker gives a connection back. Tickets of a dead front are ignored."""
         self.expected_back.discard(ticket)
         client = self.lent.pop(ticket, None)
@@ -150,7 +150,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         # 0: a thread has cleared the ticket already; the connection may have been closed since.
         if client is not None and client.phase is not CLOSED and client.ticket in (ticket, 0):
             try:
-                client.returned(keep, left)
+                client.returned(keep, rest)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 self.fail(client, None, error)
         self.rooms.retry()

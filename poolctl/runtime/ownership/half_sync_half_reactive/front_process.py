@@ -23,7 +23,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing, TakingTurns, Untaken
 from poolctl.runtime.protocol import Protocol
-from poolctl.runtime.routing.router import Parcel, Router
+from poolctl.runtime.routing.router import Router, Waiting
 from poolctl.runtime.serving.phases import IDLE
 from poolctl.runtime.system.channel import DONTWAIT, descriptors
 from poolctl.runtime.system.poller import Poller
@@ -125,7 +125,7 @@ class ProcessLendingFront(LendingFront):
     def _reclaim(self, inbox: Inbox) -> None:
         """Take the untaken tasks out of an inbox and route them again: other workers may be free earlier."""
         assert isinstance(inbox, ProcessInbox)  # its workers are processes
-        parcels: list[Parcel] = []
+        untaken: list[Waiting] = []
         tickets: set[int] = set()
         for message, fds in inbox.reclaim():
             ticket = HEAD.unpack_from(message)[0]
@@ -139,10 +139,10 @@ class ProcessLendingFront(LendingFront):
             close(fds[0])  # the client's, which is here
             file = fds[1] if len(fds) > 1 else -1
             task = Task(client.peer, self.now, client.framer.asked, client.fd)
-            parcels.append(Parcel(task, id(client), message, (client.fd, *fds[1:]), file))
+            untaken.append(Waiting(task, id(client), message, (client.fd, *fds[1:]), file))
         for recount in self.recounts:
             recount.suspects -= tickets
-        self.rooms.wait_for(self.router.put_back(parcels))
+        self.rooms.wait_for(self.router.put_back(untaken))
         if self.router.waiting:
             self._watch()
 
@@ -257,8 +257,8 @@ class Leftovers(Source[None]):
             log.error("dropped the rest of a response: out of file descriptors; %s", NO_DESCRIPTOR)
             self.front.died(record >> 2, began=True)
             return
-        left = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
+        rest = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
         if record >> 2 in self.front.lent:
-            self.front.returned(record >> 2, bool(record & KEPT), left)
+            self.front.returned(record >> 2, bool(record & KEPT), rest)
         else:
-            left.close()  # the front that lent it is dead, and its client's connection with it
+            rest.close()  # the front that lent it is dead, and its client's connection with it

@@ -64,15 +64,15 @@ class ThreadLendingFront(LendingFront):
         item = client, ticket, flags, client.came, request
         self.router.route(client.peer, self.now, id(client), item, (), -1, asked)
 
-    def give_back(self, client: HeldConnection, ticket: int, keep: bool, left: Outbound | None) -> None:
+    def give_back(self, client: HeldConnection, ticket: int, keep: bool, rest: Outbound | None) -> None:
         """Take a connection back; called by the worker thread that served it."""
-        if keep and left is None:
+        if keep and rest is None:
             client.since = monotonic()
             client.ticket = 0  # from here on the connection belongs to the front, which checks the ticket
             if ticket not in self.expected_back and not self.router.waiting:
                 self.lent.pop(ticket, None)
                 return
-        self._back.append((ticket, keep, left))
+        self._back.append((ticket, keep, rest))
         with contextlib.suppress(BlockingIOError):  # it is rung already
             self._bell.send(b"x")
 

@@ -212,18 +212,18 @@ class HeldConnection(ClientConnection[None]):
             self.phase = READING
             self.since = self.loop.now
 
-    def returned(self, keep: bool, left: Outbound | None) -> None:
-        """The worker has answered. ``left``: the bytes that the client did not take."""
+    def returned(self, keep: bool, rest: Outbound | None) -> None:
+        """The worker has answered. ``rest``: the bytes that the client did not take."""
         self.ticket = self.ahead = 0
         self.since = self.loop.now
         if not keep:
             self.leaving = True
         if self.presence is GONE:
-            if left is not None:
-                left.close()
+            if rest is not None:
+                rest.close()
             self.close()
-        elif left is not None:
-            self.outbound = left
+        elif rest is not None:
+            self.outbound = rest
             self.phase = SENDING if keep else FINISHING
             self.mask = OUT
             self.loop.remove(self)

@@ -266,7 +266,7 @@ def test_a_drain_with_connections_lent(make: Callable[..., FrontRig]) -> None:
 
     def back() -> None:
         rig.front.returned(kept.ticket, keep=True)
-        rig.front.returned(cut.ticket, keep=False, left=left)
+        rig.front.returned(cut.ticket, keep=False, rest=left)
         rig.front.returned(ahead.ticket, keep=True)
 
     rig.run(

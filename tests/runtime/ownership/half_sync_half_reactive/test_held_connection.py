@@ -120,7 +120,7 @@ def test_a_reset_while_it_is_lent(rig: FrontRig) -> None:
     assert client.fd not in rig.front.handlers
     left = Outbound()
     left.add(b"the rest")
-    rig.front.returned(ticket, keep=True, left=left)
+    rig.front.returned(ticket, keep=True, rest=left)
     assert client.phase is CLOSED
     assert left.empty
 
