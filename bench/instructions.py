@@ -101,6 +101,10 @@ class Sink:
     def __init__(self) -> None:
         self.loop = self.lifespan = self
         self.state: dict[str, Any] = {}
+        # imported here, so that the tree that is measured is the one that has it; an older one may not
+        from poolctl.runtime.protocol import output
+
+        self.presence: Any = getattr(getattr(output, "Presence", None), "HERE", None)
 
     def send(self, data: bytes) -> None:
         if self.observer is not None and not self.began:

@@ -42,7 +42,7 @@ FOUND: list[tuple[type[Dispatch], Callable[..., None], str]] = [
     (wrong.NeverTheFirst, checks.check_fairness, "inbox 0 got none"),
     (wrong.WaitsForEver, check_histories, "while every worker was idle"),
     (wrong.ChangesTheOffer, check_histories, "'tuple' object has no attribute 'sort'"),
-    (wrong.WritesToInboxes, check_histories, "cannot be changed by who looks at it"),
+    (wrong.WritesToInboxes, check_histories, "an inbox view is read-only"),
     (wrong.SharedByTheClass, shared_state.check_shared_state, "SharedByTheClass.seen belongs to the class"),
     (wrong.Sleeps, purity.check_purity, "it does more than decide: time.sleep"),
     (wrong.ReadsTheClock, purity.check_purity, "it does more than decide: time.monotonic"),

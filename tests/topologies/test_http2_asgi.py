@@ -76,7 +76,7 @@ def test_what_the_app_raises(serve: Serve) -> None:
             assert (await client.get("/")).status_code == 200
 
     asyncio.run(visit())
-    assert "RuntimeError: before" in server.log
+    server.wait_for_log("RuntimeError: before")
 
 
 def test_an_upload_that_nobody_reads_waits(serve: Serve) -> None:
