@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -11,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from harness.commands import poolctl
 from harness.forms import short
 from harness.machine import PATIENCE
 from typer.testing import CliRunner
@@ -122,14 +122,8 @@ def test_any_output_encoding_works(command: str, tmp_path: Path) -> None:
     """A key may contain characters that the encoding of the terminal or pipe lacks."""
     file = tmp_path / "l\u00e4den.yaml"
     file.write_text("app: demo\nn\u00e4me: \U0001f600\n", encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "poolctl", *command.split(), str(file)],
-        env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    shown = (done.stdout + done.stderr).decode()  # click writes UTF-8 by itself
+    done = poolctl(*command.split(), str(file), cwd=tmp_path, PYTHONIOENCODING="ascii")
+    shown = done.stdout + done.stderr  # click writes UTF-8 by itself
     assert done.returncode in (1, 2, 78)
     assert "Traceback" not in shown
     assert re.search(r"n(ä|\\xe4|\\u00e4)me", shown)

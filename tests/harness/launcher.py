@@ -29,6 +29,7 @@ from typing import IO, Any, TextIO
 from harness.server import PATIENCE, ROOT, Server
 
 REQUEST = 65536  # bytes, at the most
+LEFT_OUT = ("poolctl.__main__", "poolctl.testing", "poolctl.cli.plugin.templates")
 
 
 class Launched:
@@ -149,25 +150,26 @@ def launch(control: int) -> None:
 
 
 def _import() -> None:
-    """Everything that a server needs, apps excepted."""
+    """All modules that commands and servers use, apps and checks for authors excepted, and what one command imports
+    of others when it runs."""
     import gc
+    import pkgutil
 
     import setproctitle
+    from typer.testing import CliRunner
+
+    import poolctl
+    from poolctl.cli.main import cli
 
     setproctitle.getproctitle()  # it looks for the memory of the title once, and in a changed environment in vain
-
-    from poolctl.assembly.registry import REGISTRY, part_class
-
-    for axis, words in REGISTRY.items():
-        for word in words:
-            part_class(axis, word)
-
-    for name in ("assembly.assemble", "cli.main", "cli.run"):
-        importlib.import_module(f"poolctl.{name}")
-    from poolctl.assembly.judging.judge import judge
-    from poolctl.config.sources import Inputs
-
-    assert not judge(Inputs(str(ROOT / "topologies" / "quickstart.yaml"))).errors  # and what is imported when needed
+    for found in pkgutil.walk_packages(poolctl.__path__, "poolctl."):
+        if not found.name.startswith(LEFT_OUT):
+            with contextlib.suppress(ImportError):  # of a package that is optional
+                importlib.import_module(found.name)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("uvloop")
+    done = CliRunner().invoke(cli, ["validate", "--no-environment", str(ROOT / "topologies" / "quickstart.yaml")])
+    assert done.exit_code == 0, done.output
     gc.freeze()
 
 

@@ -19,6 +19,7 @@ import httpx
 import pytest
 import trustme
 from harness.client import Client, get
+from harness.launcher import LaunchedServer
 from harness.machine import within
 from harness.memory import peak
 from harness.server import Serve, Server, wait_until
@@ -334,7 +335,7 @@ def locked(papers: Papers) -> str:
 @pytest.fixture
 def refuse(tmp_path: Path) -> Callable[[dict[str, Any]], str]:
     def run(topology: dict[str, Any]) -> str:
-        with Server(topology, tmp_path) as server:
+        with LaunchedServer(topology, tmp_path) as server:
             assert server.wait() != 0
             return server.log
 

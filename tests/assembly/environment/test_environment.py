@@ -633,8 +633,8 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("more", "needed"),
         [
-            ("dispatch: least-loaded", 32 + 1 + 2 * 16),
-            ("ownership: reuse-port", 32 + 16),
+            pytest.param("dispatch: least-loaded", 32 + 1 + 2 * 16, marks=pytest.mark.slow),
+            pytest.param("ownership: reuse-port", 32 + 16, marks=pytest.mark.slow),
             ("dispatch: shared-queue", 33),
             ("pool: {kind: process, size: 16, threads: 2}", 32 + 1 + 3 * 16),
         ],
