@@ -141,19 +141,17 @@ def serve(
         if new:
             conversation = protocol.conversation(peer)
         conversation.receive(head)
-        assert service.answer(conversation.requests.popleft(), out)  # type: ignore[arg-type]
+        assert service.answer(conversation.requests.popleft(), out)  # type: ignore[arg-type]  # a Sink will do
 
 
 def serve_async(heads: Heads, count: int, *, new: bool = False) -> None:
     """Serve so many requests by an ASGI app that waits for nothing."""
     from poolctl.runtime.app.asgi.app import HttpExchange
     from poolctl.runtime.protocol.http.protocol import Http
-    from poolctl.runtime.protocol.output import Presence
     from poolctl.runtime.task import Peer
 
     protocol, peer = Http(), Peer("127.0.0.1", "40000", "127.0.0.1", "8000")
     out: Any = Sink()
-    out.client = Presence.HERE
     conversation = out.conversation = protocol.streaming(peer)
     for head in itertools.islice(heads, count):
         if new:

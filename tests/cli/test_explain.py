@@ -159,7 +159,7 @@ def test_explanations(what: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "mend"),
+    ("what", "fix"),
     [
         ("dispach", 'did you mean "dispatch"?'),
         ("qqqq", "name a file"),
@@ -169,10 +169,10 @@ def test_explanations(what: str, says: str) -> None:
         ("pool.http.body", ""),
     ],
 )
-def test_unknown_words(what: str, mend: str) -> None:
+def test_unknown_words(what: str, fix: str) -> None:
     status, shown, said = explain(what)
     assert (status, shown) == (2, "")
-    assert mend in said
+    assert fix in said
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from harness.server import Server
 
 
 def peak(pid: int) -> int:
-    """KiB of memory that a process has had at the most (VmHWM, proc(5))."""
+    """The peak memory of a process in KiB (VmHWM, proc(5))."""
     return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])  # type: ignore[index]
 
 

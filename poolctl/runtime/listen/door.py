@@ -120,7 +120,7 @@ class AcceptingLoop(Loop[S]):
         """A connection that has come through its door."""
 
     def drop(self, fd: int, service: S, words: bytes = b"") -> None:
-        """A connection that ended in its door. ``words``: what its client is told."""
+        """A connection that ended in its door. ``words``: sent to its client first."""
         self.open -= 1
         if service is not None:
             service.row[DONE] += 1

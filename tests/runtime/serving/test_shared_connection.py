@@ -71,7 +71,7 @@ class SharedRig(Rig):
         assert not thread.is_alive()
 
     def edge(self, mask: int = IN) -> None:
-        """The poller tells one thread; an edge is told once, whatever is asked for."""
+        """The poller wakes one thread, and reports an edge once, whatever the mask."""
         self.connection.on_event(mask, self.service)
 
     def while_serving(self, does: Callable[[], Any], words: bytes = OK) -> None:
@@ -209,7 +209,7 @@ def test_a_drain_lets_a_request_come_whole(rig: SharedRig) -> None:
 
 
 def test_a_slow_reader_is_asked_for_again_after_its_turn(rig: SharedRig) -> None:
-    """Where only edges are told nobody else says that it can be written."""
+    """Where only edges are reported, nothing else says that it can be written."""
     rig.app.answer = answering(LARGE)
     rig.client.sendall(GET)
     rig.edge()
@@ -218,7 +218,7 @@ def test_a_slow_reader_is_asked_for_again_after_its_turn(rig: SharedRig) -> None
     while rig.phase is SENDING:
         assert asked == OUT | EDGE | RDHUP
         data += read(rig.client)
-        rig.poller.masks[rig.fd] = 0  # an edge is told once
+        rig.poller.masks[rig.fd] = 0  # an edge is reported once
         rig.edge(OUT)
         asked = rig.poller.masks[rig.fd]
     assert data + read(rig.client) == LARGE

@@ -93,11 +93,11 @@ def _takes(function: Callable[..., Any], target: str, given: tuple[str, ...]) ->
     why = _misfit(signature, given)
     if not why:
         return
-    mend = ""
+    fix = ""
     if not _misfit(signature, ()):
         name = target.partition(":")[2] or "application"
-        mend = f"; if it makes the app, call it in a module, 'app = {name}()', and name that: package.module:app"
-    raise AppError(f"{target!r} cannot be called with {' and '.join(given)}: {why}{mend}")
+        fix = f"; if it makes the app, call it in a module, 'app = {name}()', and name that: package.module:app"
+    raise AppError(f"{target!r} cannot be called with {' and '.join(given)}: {why}{fix}")
 
 
 def _misfit(signature: inspect.Signature, given: tuple[str, ...]) -> str:
@@ -109,7 +109,7 @@ def _misfit(signature: inspect.Signature, given: tuple[str, ...]) -> str:
 
 
 def _meant(target: str) -> str:
-    """The mend for targets as other tools, and files, have them."""
+    """The fix for targets as other tools, and files, have them."""
     name, _, path = target.partition(":")
     module = name.removeprefix("./").removesuffix(".py").replace("/", ".")
     if path.endswith("()") and path[:-2].isidentifier():

@@ -51,7 +51,7 @@ def test_a_target_that_names_nothing(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "mend"),
+    ("name", "fix"),
     [
         ("pc_shop.wsgi.application", "; did you mean 'pc_shop.wsgi:application'?"),
         ("wsgi.py", "; did you mean 'wsgi:application'?"),
@@ -60,11 +60,11 @@ def test_a_target_that_names_nothing(target: str) -> None:
         ("pc_shop.wsgi.more", "; check the name of the module"),
     ],
 )
-def test_a_module_that_is_not_there(name: str, mend: str, shop_package: Path) -> None:
+def test_a_module_that_is_not_there(name: str, fix: str, shop_package: Path) -> None:
     with pytest.raises(AppError) as caught:
         load_callable(f"{name}:application")
     told = f"cannot import '{name}': no module of that name in {shop_package} or the environment"
-    assert str(caught.value) == told + mend
+    assert str(caught.value) == told + fix
 
 
 def test_an_attribute_that_is_not_there() -> None:
@@ -89,7 +89,7 @@ def test_errors_of_the_users_code_pass_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "mend"),
+    ("target", "fix"),
     [
         ("./shop.py:app", "; did you mean 'shop:app'?"),
         ("pc_shop/wsgi:application", "; did you mean 'pc_shop.wsgi:application'?"),
@@ -100,10 +100,10 @@ def test_errors_of_the_users_code_pass_through() -> None:
         ("a b:c", ""),
     ],
 )
-def test_targets_as_files_and_other_servers_have_them(target: str, mend: str) -> None:
+def test_targets_as_files_and_other_servers_have_them(target: str, fix: str) -> None:
     with pytest.raises(AppError) as caught:
         load_callable(target, "application")
-    assert str(caught.value) == f"{target!r} does not name a callable: write 'package.module:callable'{mend}"
+    assert str(caught.value) == f"{target!r} does not name a callable: write 'package.module:callable'{fix}"
 
 
 @pytest.mark.parametrize(
