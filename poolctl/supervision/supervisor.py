@@ -5,7 +5,7 @@
                     +-- listening sockets: inherited by all and kept open, so no restart refuses a connection
 
 Runs: one loop, no threads. It sleeps until a signal arrives, a mold reports, or something is due; then it handles, in
-this order, signals, exited children, and missing children.
+this order, signals, exited children, and missing children. The file is long because that one loop owns all of it.
 
 Exit codes
     0    stopped; every request in flight was answered

@@ -1,4 +1,7 @@
-"""What fits with what: one table of rules about words, which `validate` applies and the matrix test walks."""
+"""What fits with what: one table of rules about words, which `validate` applies and the matrix test walks.
+
+The file is long because it is a table with an entry for each rule.
+"""
 
 from __future__ import annotations
 

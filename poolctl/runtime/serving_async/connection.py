@@ -5,6 +5,7 @@
 
 The connection is ANSWERING from the head of a request to the end of its response. ``exchange`` is the call of the app
 in that time, and None between them. This is the shell of ``boundary.attend``, and the output of the app.
+The file is long because its steps share that one state.
 """
 
 from __future__ import annotations

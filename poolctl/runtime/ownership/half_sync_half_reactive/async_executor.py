@@ -7,6 +7,8 @@ A request has arrived whole, so a task never waits for its client, unless the cl
 sends. Each task has a slot: a row of the scoreboard whose ticket says which request is in flight, so that the front can
 answer each with a 502 if this worker dies. One task is taken per turn and begun at once, so a worker whose app computes
 leaves the next tasks to other workers.
+
+The file is long because the two kinds, for fronts in another process and in this one, stand below what they share.
 """
 
 from __future__ import annotations

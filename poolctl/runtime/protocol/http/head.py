@@ -3,6 +3,8 @@
 Both halves of a connection, the conversation and the framer, come to their verdict by this one class, so that they
 cannot disagree on where a request ends. A head is always given whole, from its first byte to the empty line: what the
 parser keeps inside is bounded, and how the bytes were split on their way makes no difference.
+
+The file is long because every rule about a head is judged in this one place.
 """
 
 from __future__ import annotations
