@@ -12,7 +12,7 @@ from pydantic import Field
 
 from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.functions.target import load_wsgi
-from poolctl.runtime.app.wsgi.environ import EnvironMemo
+from poolctl.runtime.app.wsgi.environ import EnvironMemo, fill, template
 from poolctl.runtime.app.wsgi.file import FileWrapper, regular
 from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
 from poolctl.runtime.protocol.http.response import HttpResponse
@@ -71,9 +71,13 @@ class WsgiApp(App):
         """Call the application and send what it answers; whether the connection may be kept."""
         conversation = request.conversation
         memo = conversation.memo
-        if memo is None:
+        if memo is not None:
+            environ = memo.environ(request)
+        elif request.keep_alive:
             memo = conversation.memo = EnvironMemo(conversation.peer, self._surroundings, conversation.scheme)
-        environ = memo.environ(request)
+            environ = memo.environ(request)
+        else:  # the first request is the last: nothing is kept
+            environ = fill(template(conversation.peer, self._surroundings, conversation.scheme), request)
         call = _Call(request, out)
         try:
             result = self._application(environ, call.start_response)

@@ -20,6 +20,12 @@ MEMO = 512  # header names remembered, in the spelling of the clients
 _keys: dict[bytes, str] = {}
 
 
+# The headers of the last connection that had one request and, once they came twice, their variables: clients that make
+# a connection for each request send the same ones, as health checks and load generators do. Saves decoding them.
+# Replaced as a whole, so threads need no lock.
+_recent: list[tuple[object, dict[str, str] | None]] = [(None, None)]
+
+
 class Errors:
     """``wsgi.errors`` of all requests: what is stderr at the moment of each call, for whoever replaced that for a while
     did not mean the requests of others. Has no state, and closing it does nothing."""
@@ -53,10 +59,6 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
     mod_ssl calls them.
     """
     filled: dict[str, Any] = {
-        "REQUEST_METHOD": "",  # of each request, as the next three: no copy has to grow for them
-        "RAW_URI": "",
-        "PATH_INFO": "",
-        "QUERY_STRING": "",
         "SCRIPT_NAME": "",
         "SERVER_NAME": peer.server_host if peer.server_port else "localhost",
         "SERVER_PORT": peer.server_port or PORTS[scheme],
@@ -85,48 +87,66 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
 class EnvironMemo:
     """What is kept for the length of a connection; saves decoding headers and targets that come again.
 
-    The protocol gives the same list for the same headers as before, and the same target for the same target.
+    The protocol gives the same list for the same headers as before, and the same target for the same target. Headers
+    that came once are not kept, since they may never come again.
     """
 
-    __slots__ = ("_headed", "_headers", "_line", "_target", "_template")
+    __slots__ = ("_filled", "_headers", "_target", "_template")
 
     def __init__(self, peer: Peer, surroundings: Surroundings, scheme: str = "http") -> None:
         self._template = template(peer, surroundings, scheme)
         self._headers: object = None
         self._target: object = None
-        self._headed: dict[str, Any] = {}  # the template with the variables of these headers
-        self._line = ("", "", "")  # RAW_URI, PATH_INFO and QUERY_STRING of this target
+        # The template with the variables of these headers and of this target, once the headers came twice.
+        self._filled: dict[str, Any] | None = None
 
     def environ(self, request: HttpRequest) -> dict[str, Any]:
         """A new environ for this request."""
-        if request.headers is not self._headers:
-            self._headed = self._template.copy()
-            _add_headers(self._headed, request.headers)
-            self._headers = request.headers
+        headers = request.headers
+        if headers is not self._headers or request.length >= 0 or request.version != "1.1":
+            self._headers = headers
+            self._filled = None
+            return fill(self._template.copy(), request)
+        filled = self._filled
+        if filled is None:
+            self._filled = filled = self._template.copy()
+            _add_headers(filled, headers)
+            self._target = None
         if request.target is not self._target:
-            self._line = _line(request.target)
+            _add_target(filled, request.target)
             self._target = request.target
-        environ = self._headed.copy()
-        environ["RAW_URI"], environ["PATH_INFO"], environ["QUERY_STRING"] = self._line
+        environ = filled.copy()
         environ["REQUEST_METHOD"] = request.method
-        if request.version != "1.1":
-            environ["SERVER_PROTOCOL"] = f"HTTP/{request.version}"
-        if request.length < 0:
-            environ["wsgi.input"] = BytesIO()
-        else:
-            environ["wsgi.input"] = request.body
-            environ["CONTENT_LENGTH"] = str(request.length)
-            # The chunks are undone and the length is known: say so, as RFC 9112, 7.1.3 does.
-            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["wsgi.input"] = BytesIO()
         return environ
 
 
-def _line(target: bytes) -> tuple[str, str, str]:
-    raw = target.decode("latin-1")
-    path, _, query = raw.partition("?")
+def fill(environ: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
+    """Add everything of this request to a template, and return it."""
+    if request.keep_alive:
+        _add_headers(environ, request.headers)
+    else:
+        _add_last(environ, request.headers)
+    _add_target(environ, request.target)
+    environ["REQUEST_METHOD"] = request.method
+    if request.version != "1.1":
+        environ["SERVER_PROTOCOL"] = f"HTTP/{request.version}"
+    if request.length < 0:
+        environ["wsgi.input"] = BytesIO()
+    else:
+        environ["wsgi.input"] = request.body
+        environ["CONTENT_LENGTH"] = str(request.length)
+        # The chunks are undone and the length is known: say so, as RFC 9112, 7.1.3 does.
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    return environ
+
+
+def _add_target(environ: dict[str, Any], target: bytes) -> None:
+    environ["RAW_URI"] = raw = target.decode("latin-1")
+    path, _, environ["QUERY_STRING"] = raw.partition("?")
     if path[:1] != "/":
         path = _unusual(path)
-    return raw, unquote_to_bytes(path).decode("latin-1") if "%" in path else path, query
+    environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
 
 
 def _unusual(path: str) -> str:
@@ -149,6 +169,20 @@ def _add_headers(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) ->
             _join(environ, key, value)
         else:
             environ[key] = value.decode("latin-1")
+
+
+def _add_last(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> None:
+    """Add the headers of a connection's last request, from the memo if they are there."""
+    known, variables = _recent[0]
+    if known is not headers:
+        _recent[0] = headers, None
+        _add_headers(environ, headers)
+        return
+    if variables is None:
+        variables = {}
+        _add_headers(variables, headers)
+        _recent[0] = headers, variables
+    environ.update(variables)
 
 
 def environ_key(name: bytes) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolctl.runtime.app import Surroundings
-from poolctl.runtime.app.wsgi.environ import EnvironMemo
+from poolctl.runtime.app.wsgi.environ import EnvironMemo, fill, template
 from poolctl.runtime.protocol.http.head import Found, HeadParser, Recent
 from poolctl.runtime.protocol.http.line import TOKEN
 from poolctl.runtime.protocol.http.protocol import Http
@@ -357,3 +357,17 @@ def test_an_environ_that_is_cleared_is_whole_the_next_time() -> None:
     environ.clear()
     assert comparable(memo.environ(second)) == before
     assert before["PATH_INFO"] == "/a"
+
+
+def test_clients_that_send_the_same_last_request_share_no_environ() -> None:
+    http = Http()
+    expected = None
+    for _ in range(4):  # known from the second on, taken from the memo from the third on
+        conversation = http.conversation(PEER)
+        conversation.receive(b"GET /a HTTP/1.1\r\n" + HOST + b"X-A: 1\r\nX-A: 2\r\nConnection: close\r\n\r\n")
+        environ = comparable(fill(template(PEER, HERE), conversation.requests.popleft()))
+        assert expected in (None, environ)
+        assert environ["HTTP_X_A"] == "1,2"
+        expected = environ.copy()
+        environ["HTTP_X_A"] = "leaked"
+        del environ["HTTP_HOST"]
