@@ -222,11 +222,11 @@ class Sending:
                 count = 0
             except OSError as error:
                 raise ClientGone(str(error)) from error
-            if count == len(data):
-                return
-            self.outbound = Outbound()
-            data = memoryview(data)[count:]  # type: ignore[assignment]
-        self.outbound.add(data)
+            if count < len(data):
+                self.outbound = Outbound()
+                self.outbound.add(memoryview(data)[count:])
+        else:
+            self.outbound.add(data)
 
     def catch_up(self) -> bool:
         """Send what the client takes now of the kept bytes; once all are sent ``outbound`` is None. Returns whether the

@@ -31,7 +31,7 @@ class Coming(Interface):
         """Bytes so far."""
 
 
-class Conversation(ABC):
+class Conversation(Interface):
     """One connection, seen by whoever serves it.
 
     ``requests``  complete requests, oldest first; who serves them takes them from the left.
@@ -89,7 +89,7 @@ class Conversation(ABC):
         return refusal
 
 
-class Framer(ABC):
+class Framer(Interface):
     """One connection, seen by a front that reads requests and lends them: where does a request end?"""
 
     reply: bytes

@@ -14,7 +14,7 @@ import asyncio
 import sys
 from asyncio import shield
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.awaited import Exchange
@@ -48,9 +48,11 @@ class AsyncConnection(TaskConnection):
 
     conversation: StreamingConversation
 
-    def __init__(self, loop: TaskLoop, fd: int, conversation: StreamingConversation, service: Service) -> None:
+    def __init__(
+        self, loop: TaskLoop, fd: int, conversation: StreamingConversation, service: Service, app: ExchangeApp
+    ) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
-        self.app = cast("ExchangeApp", service.app)
+        self.app = app
         self.exchange: Exchange | None = None
         self.request: HttpRequest
         self.refused = 0

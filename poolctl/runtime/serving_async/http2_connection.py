@@ -7,7 +7,7 @@ import logging
 from collections.abc import Hashable, Mapping
 from math import inf
 from os import read
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import TURN
@@ -39,9 +39,11 @@ class Http2Connection(TaskConnection):
 
     conversation: StreamingHttp2
 
-    def __init__(self, loop: TaskLoop, fd: int, conversation: StreamingHttp2, service: Service) -> None:
+    def __init__(
+        self, loop: TaskLoop, fd: int, conversation: StreamingHttp2, service: Service, app: ExchangeApp
+    ) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
-        self.app = cast("ExchangeApp", service.app)
+        self.app = app
         self._tasks: dict[asyncio.Task[None], TaskStream] = {}
         self._coming = False  # the event loop is about to call ``go_on``
         self._going = False  # ``go_on`` is running, perhaps below this call
@@ -49,7 +51,9 @@ class Http2Connection(TaskConnection):
     @classmethod
     def succeed(cls, before: AsyncConnection) -> None:
         """Replace an HTTP/1 connection that switches to HTTP/2."""
-        made = cls(before.loop, before.fd, cast(StreamingHttp2, before.conversation.successor), before.service)
+        conversation = before.conversation.successor
+        assert isinstance(conversation, StreamingHttp2)
+        made = cls(before.loop, before.fd, conversation, before.service, before.app)
         made.take_over(before)
         made.observer = None  # this output sends frames; each stream has an observer of its own
         made.go_on()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from poolctl.runtime.app import AsyncApp, ExchangeApp
+from poolctl.runtime.app.functions.async_function import MessageApp
+from poolctl.runtime.app.functions.async_stream import AsyncStreamApp
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.serving.connection_loop import NewConnection
@@ -15,15 +17,21 @@ from poolctl.runtime.task import Peer
 
 
 def connection_of(app: AsyncApp) -> NewConnection[AsyncConnectionLoop]:
-    """Return the function that makes an app's connections."""
+    """Return the function that makes an app's connections. Raises TypeError for a kind of app that is unknown."""
     if isinstance(app, ExchangeApp):
-        return exchange
-    kind = StreamConnection if app.owns_connection else MessageConnection
-    return lambda loop, fd, peer, service, door: kind(loop, fd, door.streaming(peer), service)
+        return _exchange(app)
+    if isinstance(app, AsyncStreamApp):
+        return lambda loop, fd, peer, service, door: StreamConnection(loop, fd, door.streaming(peer), service, app)
+    if isinstance(app, MessageApp):
+        return lambda loop, fd, peer, service, door: MessageConnection(loop, fd, door.streaming(peer), service, app)
+    kind = type(app).__name__
+    raise TypeError(f"{kind} is an async app of no known kind: subclass ExchangeApp, MessageApp or AsyncStreamApp")
 
 
-def exchange(loop: AsyncConnectionLoop, fd: int, peer: Peer, service: Service, door: Door) -> AsyncConnection:
-    """One that is awaited for each request of HTTP."""
-    conversation = door.streaming(peer)
-    assert isinstance(conversation, StreamingConversation)  # its protocol is http
-    return AsyncConnection(loop, fd, conversation, service)
+def _exchange(app: ExchangeApp) -> NewConnection[AsyncConnectionLoop]:
+    def make(loop: AsyncConnectionLoop, fd: int, peer: Peer, service: Service, door: Door) -> AsyncConnection:
+        conversation = door.streaming(peer)
+        assert isinstance(conversation, StreamingConversation)  # its protocol is http
+        return AsyncConnection(loop, fd, conversation, service, app)
+
+    return make

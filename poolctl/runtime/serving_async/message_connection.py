@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Hashable, Mapping
 from contextvars import copy_context
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.protocol import Conversation
@@ -37,9 +37,9 @@ class MessageConnection(TaskConnection):
 
     __slots__ = ("_ahead", "_app", "_asked", "_taken", "late")
 
-    def __init__(self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service) -> None:
+    def __init__(self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service, app: MessageApp) -> None:
         super().__init__(loop, fd, conversation, service)
-        self._app = cast("MessageApp", service.app)
+        self._app = app
         self._ahead = 0  # bytes read since the last time that no request waited
         self._asked = 0  # when the app was given the request (ns); 0 while it has none
         self.late = False  # the request was cancelled because timeouts.request was over

@@ -15,7 +15,7 @@ from asyncio import shield
 from collections.abc import Awaitable
 from os import read
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.functions.stream import StreamTimeout
@@ -40,9 +40,11 @@ class StreamConnection(TaskConnection):
 
     __slots__ = ("_app", "_came", "_taken", "_waits_since", "received")
 
-    def __init__(self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service) -> None:
+    def __init__(
+        self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service, app: AsyncStreamApp
+    ) -> None:
         super().__init__(loop, fd, conversation, service)
-        self._app = cast("AsyncStreamApp", service.app)
+        self._app = app
         self.received = bytearray()
         self._came: asyncio.Future[bool] | None = None  # the task waits for bytes; False: it waited too long
         self._waits_since = 0.0
@@ -79,10 +81,10 @@ class StreamConnection(TaskConnection):
         del self.received[:count]
         return taken
 
-    def push(self, data: bytes | memoryview) -> None:
+    def push(self, data: bytes) -> None:
         """Send ``data``, or keep what the client does not take. Raises ClientGone."""
         self._require_client()
-        self.send(cast(bytes, data))
+        self.send(data)
         if self.outbound is not None:
             self.since = monotonic()
             self._ask()

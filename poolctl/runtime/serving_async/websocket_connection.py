@@ -60,7 +60,8 @@ class WebSocketConnection(TaskConnection):
     @classmethod
     def succeed(cls, before: AsyncConnection) -> None:
         """Replace an HTTP/1 connection whose earlier requests have been answered, and start the app."""
-        conversation = cast(WebSocketConversation, before.conversation.successor)
+        conversation = before.conversation.successor
+        assert isinstance(conversation, WebSocketConversation)
         made = cls(before.loop, before.fd, conversation, before.service)
         made.take_over(before)
         made._wait()

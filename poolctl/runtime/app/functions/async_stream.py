@@ -38,7 +38,7 @@ class StreamOutput(Protocol):
     def take(self, size: int) -> bytes:
         """Up to so many of the bytes that have come."""
 
-    def push(self, data: bytes | memoryview) -> None:
+    def push(self, data: bytes) -> None:
         """Send, or keep for sending."""
 
     async def until_taken(self) -> None:
@@ -110,13 +110,13 @@ class AsyncStream:
         """Send all of it; returns when the client has taken it."""
         connection = self._connection
         if connection.outbound is None and len(data) <= PIECE and not self._turn.locked():
-            connection.push(data)
+            connection.push(data if type(data) is bytes else bytes(memoryview(data)))
         else:
             view = memoryview(data)
             async with self._turn:
                 for start in range(0, len(view), PIECE):
                     await connection.until_taken()
-                    connection.push(view[start : start + PIECE])
+                    connection.push(bytes(view[start : start + PIECE]))
         if connection.outbound is not None:
             await connection.until_taken()
 

@@ -22,10 +22,11 @@ from collections.abc import Hashable, Sequence
 from contextvars import copy_context
 from os import close, write
 from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO, Generic, cast
+from typing import BinaryIO, Generic
 from weakref import WeakSet
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.app import ExchangeApp
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox
 from poolctl.runtime.channels.parcel import FILE, HEAD, MISSED, RECORD, introduced
@@ -54,9 +55,6 @@ from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
 from poolctl.runtime.timeouts import Timeouts
 
-if TYPE_CHECKING:
-    from poolctl.runtime.app import ExchangeApp
-
 log = logging.getLogger("poolctl")
 
 
@@ -78,7 +76,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
     ) -> None:
         self.service = service
         self.timeouts = timeouts
-        self._app = cast("ExchangeApp", service.app)
+        assert isinstance(service.app, ExchangeApp)  # the other async apps are not lendable
+        self._app = service.app
         self.events = make_event_loop() if events is None else events
         self.lifespan = self._app.life(self.events)
         self._reader = reader

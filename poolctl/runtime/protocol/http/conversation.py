@@ -15,24 +15,32 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
 
-class HttpConversation(HttpReader, Conversation):
-    """Complete requests, pipelined ones included (RFC 9112, 9.3.2).
+class HttpWorkerHalf(HttpReader, Conversation):
+    """What conversations about HTTP/1 have in common.
 
     ``reply`` is to be sent after the answers to the ``requests`` that came before it. ``memo`` is for the app: what it
     wants to keep for the length of the connection. ``scheme`` is that of the URLs by which clients come. ``origins``
     are those of requests that a trusted proxy passes on.
     """
 
-    scheme: str = "http"
-
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
-        super().__init__(http)
+        HttpReader.__init__(self, http)
         self.requests: deque[HttpRequest] = deque()
         self.peer = peer
         self.memo: Any = None
         self.origins = origins
-        self._coming: HttpRequest | None = None
-        self._spool: Spool | None = None
+
+    def hand_over(self, successor: Conversation) -> None:
+        """Nothing more is read here: the client has begun to speak another protocol."""
+        self._over = True
+        self.successor = successor
+
+
+class HttpConversation(HttpWorkerHalf):
+    """Complete requests, pipelined ones included (RFC 9112, 9.3.2)."""
+
+    _coming: HttpRequest | None = None  # the request whose body is coming
+    _spool: Spool | None = None  # its body
 
     def ended(self) -> None:
         """The client sends no more: what was begun is dropped."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolctl.runtime.protocol.http.conversation import HttpConversation
+from poolctl.runtime.protocol.http.conversation import HttpConversation, HttpWorkerHalf
 from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
@@ -13,17 +13,28 @@ from poolctl.runtime.task import Peer
 
 
 class Preface:
-    """Waits for the first bytes. ``held``: what has come while it is open which of the two it is."""
+    """Waits for the first bytes. ``open``: which of the two protocols they are is not certain; ``held``: the bytes that
+    came until then. ``http2``: what goes on after the preface."""
 
-    def __init__(self) -> None:
+    def __init__(self, http2: type[Http2Conversation]) -> None:
         self.held = b""
+        self.open = True
+        self._http2 = http2
 
-    def take(self, data: bytes) -> bool | None:
-        """Whether the client speaks HTTP/2; None while that is open."""
-        self.held += data
-        if not PREFACE.startswith(self.held[: len(PREFACE)]):
-            return False
-        return True if len(self.held) >= len(PREFACE) else None
+    def pass_on(self, data: bytes, http: HttpLimits, before: HttpWorkerHalf) -> bytes:
+        """Take the first bytes. Returns those for HTTP/1, none while that is open; HTTP/2 succeeds ``before``."""
+        held = self.held = self.held + data
+        if PREFACE.startswith(held[: len(PREFACE)]):
+            if len(held) < len(PREFACE):
+                return b""
+            successor = self._http2(http, before.peer, before.origins)
+            successor.scheme = before.scheme
+            before.hand_over(successor)
+            successor.receive(held)
+            held = b""
+        self.held = b""
+        self.open = False
+        return held
 
 
 class EitherConversation(HttpConversation):
@@ -31,27 +42,16 @@ class EitherConversation(HttpConversation):
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http, peer, origins)
-        self._preface: Preface | None = Preface()
+        self._preface = Preface(Http2Conversation)
 
     @property
     def pending(self) -> bool:
         """Whether a part of a request, or of the preface, has come."""
-        return (self._preface is not None and self._preface.held != b"") or super().pending
+        return self._preface.held != b"" or super().pending
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the client, split anywhere."""
-        if self._preface is not None:
-            http2 = self._preface.take(data)
-            if http2 is None:
-                return
-            data, self._preface = self._preface.held, None
-            if http2:
-                self._over = True
-                self.successor = Http2Conversation(self._http, self.peer, self.origins)
-                self.successor.scheme = self.scheme
-                self.successor.receive(data)
-                return
-        super().receive(data)
+        super().receive(self._preface.pass_on(data, self._http, self) if self._preface.open else data)
 
 
 class EitherStreaming(StreamingConversation):
@@ -59,24 +59,13 @@ class EitherStreaming(StreamingConversation):
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http, peer, origins)
-        self._preface: Preface | None = Preface()
+        self._preface = Preface(StreamingHttp2)
 
     @property
     def pending(self) -> bool:
         """Whether a part of a request, or of the preface, has come."""
-        return (self._preface is not None and self._preface.held != b"") or super().pending
+        return self._preface.held != b"" or super().pending
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the client, split anywhere."""
-        if self._preface is not None:
-            http2 = self._preface.take(data)
-            if http2 is None:
-                return
-            data, self._preface = self._preface.held, None
-            if http2:
-                self._over = True
-                self.successor = StreamingHttp2(self._http, self.peer, self.origins)
-                self.successor.scheme = self.scheme
-                self.successor.receive(data)
-                return
-        super().receive(data)
+        super().receive(self._preface.pass_on(data, self._http, self) if self._preface.open else data)

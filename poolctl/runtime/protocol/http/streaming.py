@@ -5,17 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-from collections import deque
-from typing import Any
 
-from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.http.body import Keep
-from poolctl.runtime.protocol.http.forwarded import Origins
+from poolctl.runtime.protocol.http.conversation import HttpWorkerHalf
 from poolctl.runtime.protocol.http.inflow import Inflow
-from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
-from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl.protocol")
 
@@ -39,17 +33,11 @@ def _say_once() -> None:
     log.warning("a client asks for a WebSocket, which needs the package wsproto: pip install 'poolctl[websocket]'")
 
 
-class StreamingConversation(HttpReader, Conversation):
+class StreamingConversation(HttpWorkerHalf):
     """Requests as soon as their head is complete. The ``body`` of one that has a body is an Inflow."""
 
-    def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
-        super().__init__(http)
-        self.requests: deque[HttpRequest] = deque()
-        self.peer = peer
-        self.memo: Any = None
-        self.origins = origins
-        self.inflow: Inflow | None = None  # of the request that is coming
-        self.upgrades = True  # may the connection become a WebSocket?
+    inflow: Inflow | None = None  # of the request whose body is coming
+    upgrades: bool = True  # may the connection become a WebSocket?
 
     def _read(self, data: bytes) -> None:
         super()._read(data)
@@ -78,8 +66,7 @@ class StreamingConversation(HttpReader, Conversation):
         from poolctl.runtime.protocol.websocket.handshake import BadHandshake
 
         try:
-            self.successor = WebSocketConversation(self._http, request)
-            self._over = True
+            self.hand_over(WebSocketConversation(self._http, request))
         except BadHandshake as error:
             self.failure = error.status
 
