@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Container
 from math import inf
 from os import read
-from typing import Any, ClassVar, Final, Generic, Protocol
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from poolctl.runtime.buffers.outbound import Sending
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler, S
@@ -69,14 +69,17 @@ class ClientLoop(Protocol):
         """Stop watching the descriptor of this handler. Returns False if another thread did so first."""
 
 
-class ClientConnection(Sending, ABC, Generic[S]):
+L = TypeVar("L", bound=ClientLoop)  # what the kind of connection needs of it
+
+
+class ClientConnection(Sending, ABC, Generic[S, L]):
     """The connection of a client. ``phase``: see ``phases.py``; ``since``: when the current wait began, on the
     monotonic clock; ``leaving``: after the requests received so far the connection ends instead of becoming idle."""
 
     __slots__ = ("leaving", "mask", "phase", "since", "watched")
 
     delivery: ClassVar[Delivery]
-    loop: ClientLoop
+    loop: L
     phase: Phase
 
     def __init__(self, fd: int, now: float, *, leaving: bool) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from os import close, read
 from time import monotonic
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
@@ -45,7 +45,10 @@ class ServedLoop(ClientLoop, Protocol):
         """A handler raised: log it, count it, and abort the handler."""
 
 
-class Connection(ClientConnection[Service]):
+L = TypeVar("L", bound=ServedLoop)
+
+
+class Connection(ClientConnection[Service, L], Generic[L]):
     """Reads, lets the app answer requests in order, and keeps the bytes that the client does not take.
 
     ``again``: more bytes may be readable, for which an edge-triggered poller reports no further event. ``hung``: an
@@ -56,9 +59,7 @@ class Connection(ClientConnection[Service]):
 
     __slots__ = ("again", "conversation", "hung", "loop")
 
-    loop: ServedLoop
-
-    def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
+    def __init__(self, loop: L, fd: int, conversation: Conversation) -> None:
         # ClientConnection.__init__ inlined: a call would measurably slow each new connection
         self.began = False
         self.outbound = None

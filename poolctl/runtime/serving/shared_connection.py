@@ -25,7 +25,7 @@ log = logging.getLogger("poolctl")
 ENDS = RDHUP | HUP | ERR
 
 
-class SharedConnection(Connection):
+class SharedConnection(Connection[ServedLoop]):
     """A connection that any thread may serve; the thread that serves it holds its lock.
 
     Edges may come while it is being served. A thread that gets one first sets ``again``, then tries the lock; a thread

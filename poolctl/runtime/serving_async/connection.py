@@ -42,16 +42,17 @@ AHEAD = 64  # requests that wait for the one in flight, beyond which reading pau
 
 class AsyncConnection(TaskConnection):
     """While the app has a request, the connection reads ahead as far as there is room, and notices the client's end.
-    ``refused``: the status with which the request was refused; 0: it was not."""
+    ``http``: its conversation; ``refused``: the status with which the request was refused; 0: it was not."""
 
-    __slots__ = ("_answering", "_drained", "_news", "_started", "_waited", "app", "exchange", "refused", "request")
-
-    conversation: StreamingConversation
+    __slots__ = (
+        "_answering", "_drained", "_news", "_started", "_waited", "app", "exchange", "http", "refused", "request",
+    )  # fmt: skip
 
     def __init__(
         self, loop: TaskLoop, fd: int, conversation: StreamingConversation, service: Service, app: ExchangeApp
     ) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
+        self.http = conversation
         self.app = app
         self.exchange: Exchange | None = None
         self.request: HttpRequest
@@ -93,8 +94,8 @@ class AsyncConnection(TaskConnection):
 
     async def body(self, inflow: Inflow) -> bytes | None:
         """Return the next bytes of the body, empty at its end; None if they will never come."""
-        if self.conversation.reply:
-            reply, self.conversation.reply = self.conversation.reply, b""
+        if self.http.reply:
+            reply, self.http.reply = self.http.reply, b""
             self.send(reply)
             self.began = False  # that was not the response yet
         if not inflow.size:
@@ -113,7 +114,7 @@ class AsyncConnection(TaskConnection):
         self.loop.modify(self, IN if self.presence is HERE else 0)
 
     def _came_meanwhile(self, data: bytes) -> None:
-        conversation = self.conversation
+        conversation = self.http
         if not data:
             self._ended()
             return
@@ -132,7 +133,7 @@ class AsyncConnection(TaskConnection):
         body: Any = self.request.body
         # ended before: this is the end of both sides
         whole = (body is EMPTY or body.done) and self.presence is HERE
-        self.conversation.ended()
+        self.http.ended()
         if not whole:
             self.client_left()
             return
@@ -153,7 +154,7 @@ class AsyncConnection(TaskConnection):
         if self._answering:
             return
         self._answering = True
-        conversation = self.conversation
+        conversation = self.http
         requests = conversation.requests
         try:
             while requests and self.exchange is None and self.outbound is None and self.phase is not CLOSED:
@@ -172,12 +173,12 @@ class AsyncConnection(TaskConnection):
 
     def _has_more(self) -> bool:
         """Whether there is something to do without a complete request."""
-        conversation = self.conversation
+        conversation = self.http
         more = self.leaving or conversation.failure or conversation.successor is not None or conversation.pending
         return bool(more)
 
     def _unanswered(self, service: Service) -> None:
-        successor = self.conversation.successor
+        successor = self.http.successor
         if successor is None:
             super()._unanswered(service)
         elif successor.multiplexed:
@@ -203,7 +204,7 @@ class AsyncConnection(TaskConnection):
             self._listen()
             self.notify()
         elif self.phase is FINISHING:
-            if self.conversation.coming is not None and self.presence is HERE:
+            if self.http.coming is not None and self.presence is HERE:
                 self.linger()
             else:
                 self.close(service)
@@ -247,12 +248,12 @@ class AsyncConnection(TaskConnection):
 
     def refuse(self, status: int) -> None:
         """Answer with this status instead of the app, if nothing was sent."""
-        if self.presence is not GONE and not self.refused and not self.conversation.failure:
+        if self.presence is not GONE and not self.refused and not self.http.failure:
             self.service.refuse(self.request, self, status)
 
     def over(self, keep: bool) -> None:
         """The request is done. ``keep``: whether the connection may be kept."""
-        service, conversation = self.service, self.conversation
+        service, conversation = self.service, self.http
         service.end(self._started)
         refusal = self.refused or (0 if conversation.successor is not None else conversation.failure)
         if service.entries is not None and (self.began or not refusal):  # a refusal writes its own line
@@ -280,7 +281,7 @@ class AsyncConnection(TaskConnection):
     def _end(self, refusal: int, *, unread: bool) -> None:
         """End a connection that is not kept. ``refusal``: the status to answer with if nothing was sent; ``unread``:
         the client is still sending a body."""
-        requests = self.conversation.requests
+        requests = self.http.requests
         unread = unread or bool(requests)
         requests.clear()
         self.leaving = True
@@ -302,8 +303,8 @@ class AsyncConnection(TaskConnection):
 
     def client_left(self) -> None:
         """The client has left while its request is in flight: notify the app; the connection ends with the task."""
-        if self.conversation.inflow is not None:
-            self.conversation.inflow.fail()
+        if self.http.inflow is not None:
+            self.http.inflow.fail()
         super().client_left()
 
     def notify(self) -> None:
@@ -326,7 +327,7 @@ class AsyncConnection(TaskConnection):
                 self.say_closed("timeouts.write", waited)
                 self.client_left()
             return
-        inflow = self.conversation.inflow
+        inflow = self.http.inflow
         if inflow is not None and ((inflow.awaited and waited > self.loop.timeouts.idle) or self._drips(now, inflow)):
             self.say_closed("timeouts.idle" if waited > self.loop.timeouts.idle else "timeouts.body", waited)
             self.refused = 408
@@ -334,7 +335,7 @@ class AsyncConnection(TaskConnection):
 
     def _drips(self, now: float, inflow: Inflow) -> bool:
         """Whether the body arrives too slowly, while the app waits for it."""
-        timeouts, body = self.loop.timeouts, self.conversation.coming
+        timeouts, body = self.loop.timeouts, self.http.coming
         return bool(timeouts.body_rate) and body is not None and drips(body, now, timeouts, waiting=inflow.awaited)
 
     @property

@@ -33,16 +33,16 @@ AHEAD = 1024 * 1024  # bytes that wait for the client, beyond which reading paus
 
 
 class Http2Connection(TaskConnection):
-    """Takes over the descriptor of a connection whose first bytes were the preface of HTTP/2."""
+    """Takes over the descriptor of a connection whose first bytes were the preface of HTTP/2. ``http2``: its
+    conversation."""
 
-    __slots__ = ("_coming", "_going", "_tasks", "app")
-
-    conversation: StreamingHttp2
+    __slots__ = ("_coming", "_going", "_tasks", "app", "http2")
 
     def __init__(
         self, loop: TaskLoop, fd: int, conversation: StreamingHttp2, service: Service, app: ExchangeApp
     ) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
+        self.http2 = conversation
         self.app = app
         self._tasks: dict[asyncio.Task[None], TaskStream] = {}
         self._coming = False  # the event loop is about to call ``go_on``
@@ -60,13 +60,13 @@ class Http2Connection(TaskConnection):
 
     def _received(self, data: bytes, service: Service) -> None:
         if data:
-            self.conversation.receive(data)
-        elif self.presence is not HERE or not (self.conversation.pending or self._coming or self.outbound is not None):
+            self.http2.receive(data)
+        elif self.presence is not HERE or not (self.http2.pending or self._coming or self.outbound is not None):
             self.close(service)
             return
         else:  # it may only have ended its sending side, and wait for responses
             self.presence = ENDED
-            self.conversation.ended()
+            self.http2.ended()
             self.notify()
             self._wait()
         self.go_on()
@@ -76,7 +76,7 @@ class Http2Connection(TaskConnection):
         self._coming = False
         if self.phase is CLOSED:
             return
-        conversation = self.conversation
+        conversation = self.http2
         self._going = True
         begun = bool(conversation.begun)
         try:
@@ -102,7 +102,7 @@ class Http2Connection(TaskConnection):
     def _see_phase(self) -> None:
         """Set the phase from what is left to do, as its streams are answered at the same time."""
         if self.phase is not CLOSED:
-            self.phase = SENDING if self.outbound is not None else ANSWERING if self.conversation.streams else IDLE
+            self.phase = SENDING if self.outbound is not None else ANSWERING if self.http2.streams else IDLE
 
     def _go_on_soon(self) -> None:
         """Call ``go_on`` in the next round of the event loop, unless it runs or is scheduled already."""
@@ -114,7 +114,7 @@ class Http2Connection(TaskConnection):
         """Send waiting frames, and as much of the bodies as their windows allow; a large amount in several turns."""
         turn = TURN
         self.flush()
-        while self.phase is not CLOSED and self.outbound is None and (count := self.conversation.push()):
+        while self.phase is not CLOSED and self.outbound is None and (count := self.http2.push()):
             self.flush()
             turn -= count
             if turn <= 0:
@@ -158,7 +158,7 @@ class Http2Connection(TaskConnection):
 
     def flush(self) -> None:
         """Send the waiting frames."""
-        frames = self.conversation.frames() if self.phase is not CLOSED else b""
+        frames = self.http2.frames() if self.phase is not CLOSED else b""
         if frames:
             try:
                 self.send(frames)
@@ -185,7 +185,7 @@ class Http2Connection(TaskConnection):
         started = self.service.begin()
         whole = True
         try:
-            stream.send(self.service.protocol.farewell(stream.refused, self.conversation.peer, stream.line))
+            stream.send(self.service.protocol.farewell(stream.refused, self.http2.peer, stream.line))
         except ClientGone:
             whole = False
         stream.end(whole=whole)
@@ -236,11 +236,11 @@ class Http2Connection(TaskConnection):
 
     def _expire_answering(self, now: float, service: Service) -> None:
         waited = now - self.since
-        if self.conversation.stalled:
+        if self.http2.stalled:
             if waited > self.loop.timeouts.write:
                 self.say_closed("timeouts.write", waited)
                 self.close(service)
-        elif waited > self.loop.timeouts.idle and any(stream.awaited for stream in self.conversation.streams):
+        elif waited > self.loop.timeouts.idle and any(stream.awaited for stream in self.http2.streams):
             self.say_closed("timeouts.idle", waited)
             self.turn_away(408, service)
 
@@ -261,7 +261,7 @@ class Http2Connection(TaskConnection):
 
     def notify(self) -> None:
         """Something has changed: resume the waiting tasks."""
-        for stream in self.conversation.streams:
+        for stream in self.http2.streams:
             if stream.changed is not None:
                 stream.changed()
 
@@ -307,5 +307,5 @@ class Http2Connection(TaskConnection):
 
     def _forget(self) -> None:
         self.presence = GONE
-        for stream in self.conversation.streams:
-            self.conversation.forget(stream)
+        for stream in self.http2.streams:
+            self.http2.forget(stream)

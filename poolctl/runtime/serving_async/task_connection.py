@@ -24,14 +24,13 @@ from poolctl.runtime.system.poller import IN
 HERE, ENDED, GONE = Presence
 
 
-class TaskConnection(Connection):
+class TaskConnection(Connection[TaskLoop]):
     """A connection served by tasks. ``task``: the task that answers now; ``presence``: whether the client is still
     there."""
 
     __slots__ = ("presence", "service", "task")
 
     work: ClassVar[Work] = REQUEST
-    loop: TaskLoop
 
     def __init__(self, loop: TaskLoop, fd: int, conversation: Conversation, service: Service) -> None:
         Connection.__init__(self, loop, fd, conversation)

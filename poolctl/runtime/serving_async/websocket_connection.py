@@ -39,17 +39,17 @@ FAILURE, RESTART = 1011, 1012
 
 
 class WebSocketConnection(TaskConnection):
-    """Takes over the descriptor of the connection on which the handshake arrived."""
+    """Takes over the descriptor of the connection on which the handshake arrived. ``websocket``: its conversation."""
 
-    __slots__ = ("_came", "_drained", "_pinged", "_started", "_until", "exchange")
+    __slots__ = ("_came", "_drained", "_pinged", "_started", "_until", "exchange", "websocket")
 
     work: ClassVar[Work] = WEBSOCKET
     refused: ClassVar[int] = 0  # it is never refused for its duration, which is unbounded
     line: ClassVar[str] = ""
-    conversation: WebSocketConversation
 
     def __init__(self, loop: TaskLoop, fd: int, conversation: WebSocketConversation, service: Service) -> None:
         TaskConnection.__init__(self, loop, fd, conversation, service)
+        self.websocket = conversation
         self.exchange: WebSocketCall | None = None
         self._came: asyncio.Future[None] | None = None  # the app waits for a message
         self._drained: asyncio.Future[None] | None = None  # tasks wait until the client has taken what was sent
@@ -79,7 +79,7 @@ class WebSocketConnection(TaskConnection):
         """The app has returned."""
         self.service.count()
         if self.service.entries is not None:
-            self.service.note(self.conversation.request, self.observer if self.began else None, self._started)
+            self.service.note(self.websocket.request, self.observer if self.began else None, self._started)
         self.task = self.exchange = None
         self.phase = IDLE
         self._settle()
@@ -88,7 +88,7 @@ class WebSocketConnection(TaskConnection):
 
     async def message(self) -> str | bytes | None:
         """Wait for the next message and return it; None if no more will come."""
-        conversation = self.conversation
+        conversation = self.websocket
         while not conversation.messages:
             if conversation.closed is not None or self.presence is GONE:
                 return None
@@ -101,7 +101,7 @@ class WebSocketConnection(TaskConnection):
 
     def flush(self) -> None:
         """Send the waiting frames. Raises ClientGone."""
-        out = self.conversation.out
+        out = self.websocket.out
         if out:
             data = bytes(out)
             out.clear()
@@ -111,11 +111,11 @@ class WebSocketConnection(TaskConnection):
     async def until_drained(self) -> None:
         """Wait until the client has taken all that was sent. Raises ClientGone, also if the client has closed the
         WebSocket."""
-        while self.outbound is not None and self.presence is not GONE and self.conversation.closed is None:
+        while self.outbound is not None and self.presence is not GONE and self.websocket.closed is None:
             if self._drained is None:
                 self._drained = self.loop.events.create_future()
             await shield(self._drained)
-        if self.presence is GONE or self.conversation.closed is not None:
+        if self.presence is GONE or self.websocket.closed is not None:
             raise ClientGone("the WebSocket is closed")
 
     def refuse_handshake(self, status: int) -> None:
@@ -124,7 +124,7 @@ class WebSocketConnection(TaskConnection):
 
     def _wait(self) -> None:
         """Update the events to wait for. Reads on while bytes wait for the client, which may send its close frame."""
-        conversation = self.conversation
+        conversation = self.websocket
         outbound = self.outbound
         full = conversation.size > FULL or len(conversation.messages) > AHEAD
         full = full or (outbound is not None and outbound.left > BEHIND)  # by pongs, for instance
@@ -148,7 +148,7 @@ class WebSocketConnection(TaskConnection):
             self._received(data, service)
 
     def _received(self, data: bytes, service: Service) -> None:
-        conversation = self.conversation
+        conversation = self.websocket
         if self.outbound is None:  # otherwise timeouts.write counts, from the last byte taken
             self.since = self.loop.now
         self._pinged = False
@@ -181,7 +181,7 @@ class WebSocketConnection(TaskConnection):
 
     def notify(self) -> None:
         """Something has changed: resume the waiting tasks."""
-        conversation, gone = self.conversation, self.presence is GONE
+        conversation, gone = self.websocket, self.presence is GONE
         came = self._came
         if came is not None and not came.done() and (conversation.messages or conversation.closed or gone):
             came.set_result(None)
@@ -204,16 +204,16 @@ class WebSocketConnection(TaskConnection):
             if waited > self.loop.timeouts.write:
                 self.say_closed("timeouts.write", waited)
                 self.client_left()
-        elif self.mask and self.conversation.accepted:
+        elif self.mask and self.websocket.accepted:
             patience = cast("Http", service.protocol).websocket_ping
             if self._pinged and waited > 2 * patience:
                 self.say_closed("websocket_ping", waited)
-                self.conversation.close(FAILURE, "no answer to a ping")
+                self.websocket.close(FAILURE, "no answer to a ping")
                 self._tell()
                 self.client_left()
             elif not self._pinged and waited > patience:
                 self._pinged = True
-                self.conversation.ping()
+                self.websocket.ping()
                 self._tell()
         self._settle()
 
@@ -230,7 +230,7 @@ class WebSocketConnection(TaskConnection):
         the client's close frame."""
         if self.phase is not IDLE:
             return
-        conversation, gone = self.conversation, self.presence is GONE
+        conversation, gone = self.websocket, self.presence is GONE
         if conversation.rude and gone and self.outbound is None:
             self.linger(says_so=False)  # it may still be sending, and must be able to read the reason
         elif (
@@ -248,7 +248,7 @@ class WebSocketConnection(TaskConnection):
     def _part_ways(self) -> None:
         """Both sides have sent a close frame: the server closes the TCP connection first (RFC 6455, 7.1.1), whatever
         the app does meanwhile."""
-        if self.conversation.over and self.outbound is None and self.presence is not GONE:
+        if self.websocket.over and self.outbound is None and self.presence is not GONE:
             sock = socket.socket(fileno=self.fd)
             try:
                 sock.shutdown(socket.SHUT_WR)
@@ -263,7 +263,7 @@ class WebSocketConnection(TaskConnection):
         if self.presence is GONE:
             self.notify()
         else:
-            self.conversation.ended()
+            self.websocket.ended()
             super().client_left()
 
     def drain(self, service: Service) -> None:
@@ -274,8 +274,8 @@ class WebSocketConnection(TaskConnection):
 
     def part(self) -> None:
         """Close it, if the server stops."""
-        if self.leaving and self.presence is not GONE and self.conversation.accepted:
-            self.conversation.close(RESTART, "the server is restarted")
+        if self.leaving and self.presence is not GONE and self.websocket.accepted:
+            self.websocket.close(RESTART, "the server is restarted")
             self._tell()
             self.notify()
             self._settle()

@@ -54,7 +54,7 @@ class HoldingFront(ClientLoop, Protocol):
         """Send a client the reason why it is not served, give it time to read it, and close."""
 
 
-class HeldConnection(ClientConnection[None]):
+class HeldConnection(ClientConnection[None, HoldingFront]):
     """A connection in the hands of a front. ``presence``: whether the client is still there; ``came``: when its last
     bytes arrived; ``ahead``: how many arrived while the connection was lent; ``conversation``: the worker's parser, if
     workers are threads of this process."""
@@ -62,8 +62,6 @@ class HeldConnection(ClientConnection[None]):
     delivery = Delivery.ONE_SHOT  # a front is never shared
 
     __slots__ = ("ahead", "came", "conversation", "door", "framer", "intro", "loop", "peer", "presence", "ticket")
-
-    loop: HoldingFront
 
     def __init__(self, front: HoldingFront, fd: int, peer: Peer, door: Door) -> None:
         ClientConnection.__init__(self, fd, front.now, leaving=front.draining)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, ClassVar
 
 from poolctl.runtime.buffers.spool import Spool
 from poolctl.runtime.protocol import Conversation
@@ -15,7 +15,7 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
 
-class HttpWorkerHalf(HttpReader, Conversation):
+class HttpWorkerHalf(HttpReader):
     """What conversations about HTTP/1 have in common.
 
     ``reply`` is to be sent after the answers to the ``requests`` that came before it. ``memo`` is for the app: what it
@@ -23,12 +23,25 @@ class HttpWorkerHalf(HttpReader, Conversation):
     are those of requests that a trusted proxy passes on.
     """
 
+    scheme: str = "http"
+    multiplexed: ClassVar[bool] = False
+    successor: Conversation | None = None
+
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         HttpReader.__init__(self, http)
         self.requests: deque[HttpRequest] = deque()
         self.peer = peer
         self.memo: Any = None
         self.origins = origins
+
+    @property
+    def stalled(self) -> bool:
+        """Never: HTTP/1 has no flow control of its own."""
+        return False
+
+    def last_words(self, refusal: bytes) -> bytes:
+        """The refusal as it is."""
+        return refusal
 
     def hand_over(self, successor: Conversation) -> None:
         """Nothing more is read here: the client has begun to speak another protocol."""

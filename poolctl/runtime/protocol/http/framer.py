@@ -7,16 +7,17 @@ from typing import BinaryIO
 
 from poolctl.runtime.buffers.spool import Spool
 from poolctl.runtime.buffers.temporary import INLINE
-from poolctl.runtime.protocol import Framer
 from poolctl.runtime.protocol.http.body import Keep
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
 from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.task import Asked
 
 
-class HttpFramer(HttpReader, Framer):
+class HttpFramer(HttpReader):
     """Finds requests by the same reader as the conversation, and keeps their raw bytes."""
 
+    asked: Asked | None = None
     _raw: Spool  # of a request with a body, from its head on
 
     def __init__(self, http: HttpLimits) -> None:
