@@ -36,12 +36,17 @@ class ThreadPerConnection(PerConnection):
         reader, writer = os.pipe()
 
         def serve() -> None:
+            its_loop = None
             try:
-                single_loop(site, life).serve_only(fd, peer, passing_service(site), door)
+                service = passing_service(site)
+                its_loop = single_loop(site, life)
+                its_loop.serve_only(fd, peer, service, door)
             except BaseException:
                 forked.leave()
                 log.exception("the thread of a client failed")
             finally:
+                if its_loop is None:  # there was no descriptor left for it, so nothing else closes the connection
+                    close(fd)
                 close(writer)
 
         try:

@@ -67,6 +67,7 @@ class Router:
         self._chosen: dict[Hashable, Inbox] = {}
         self._offer = tuple(inbox.view for inbox in inboxes)
         self._vacant: set[int] = set()  # inboxes whose workers are dead
+        self._full: set[int] = set()  # inboxes that were reported full, until ``room`` is called for them
         self._held: dict[int, deque[Waiting]] = {}  # by the index of a full inbox: entries bound to it
         self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
         self.waiting: deque[Waiting] = deque()
@@ -134,6 +135,7 @@ class Router:
     def room(self, index: int) -> list[Inbox]:
         """The inbox with this index has room again. Returns the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
+        self._full.discard(index)
         if index not in self._vacant:
             self._open(inbox)
         full: list[Inbox] = []
@@ -161,7 +163,7 @@ class Router:
         self._vacant.discard(index)
         if "joined" in self._hooks:
             self._dispatch.joined(inbox.view)
-        if index not in self._held:
+        if index not in self._full:
             self._open(inbox)
         return self.retry()
 
@@ -183,7 +185,7 @@ class Router:
 
     def offer_again(self, index: int) -> list[Inbox]:
         """Put this inbox on offer again after ``withdraw``. Returns the inboxes that turned out to be full."""
-        if index not in self._vacant and index not in self._held:
+        if index not in self._vacant and index not in self._full:
             self._open(self.inboxes[index])
         return self.retry()
 
@@ -313,8 +315,9 @@ class Router:
         self._offer = tuple(each.view for each in self.inboxes if each is inbox or each.view in self._offer)
 
     def _close(self, inbox: Inbox, full: list[Inbox]) -> None:
-        if inbox.view in self._offer:
-            self._offer = tuple(each for each in self._offer if each is not inbox.view)
+        self._offer = tuple(each for each in self._offer if each is not inbox.view)
+        if inbox.index not in self._full:
+            self._full.add(inbox.index)
             full.append(inbox)
 
     def _remember(self, key: Hashable | None, inbox: Inbox) -> None:

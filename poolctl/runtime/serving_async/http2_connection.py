@@ -298,6 +298,10 @@ class Http2Connection(TaskConnection):
             Connection.close(self, service)
             self.loop.later()
 
+    def abort(self, service: Service) -> None:
+        """Close the connection after an exception. Its streams send through it, so none writes to its descriptor."""
+        self.close(service)
+
     def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
         """End the connection with a GOAWAY."""
         if self.phase is not CLOSED:

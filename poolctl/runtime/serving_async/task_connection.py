@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import current_task
 from collections.abc import Coroutine, Hashable, Mapping
 from math import inf
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 from poolctl.runtime.serving.service import REQUEST, Service, Work
 from poolctl.runtime.serving_async.task_loop import TaskLoop
+from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN
 
 HERE, ENDED, GONE = Presence
@@ -155,9 +157,16 @@ class TaskConnection(Connection[TaskLoop]):
         self.loop.later()
 
     def abort(self, service: Service) -> None:
-        """Close the connection after an exception, at once; its task finds the client gone."""
-        self.presence = GONE
-        Connection.close(self, service)
+        """End the connection after an exception. While a task has it the descriptor stays open, so that the task cannot
+        write to another client that gets its number; the client sees the end at once, and the task that it has left."""
+        task = self.task
+        if task is None or task.done() or task is current_task(self.loop.events):
+            self.presence = GONE
+            Connection.close(self, service)
+            self.loop.later()
+        else:
+            self.client_left()
+            forked.shut(self.fd)
 
     def turn_away(self, status: int, service: Service, line: bytes | None = None) -> None:
         """End the connection with the protocol's message for this status; if it has a task, only mark the client

@@ -199,6 +199,20 @@ def test_without_a_thread_the_pipe_is_closed_again(rig: Rig, monkeypatch: pytest
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_client_whose_thread_gets_no_descriptors_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*args: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("poolctl.runtime.pool.thread_per_connection.single_loop", none_left)
+    made = Rig(protocol=Lines())
+    loop = made.loop(ThreadPerConnection())
+    assert made.connect(loop).recv(1) == b""
+    (companion,) = [each for each in loop.handlers.values() if isinstance(each, Companion)]
+    companion.on_event(IN, made.service)
+    assert (made.row[TAKEN], made.row[DONE]) == (1, 1)
+    made.close()
+
+
 def test_one_client_after_the_other() -> None:
     made = Rig(protocol=Lines())
     loop = made.loop(Iterative())

@@ -118,3 +118,39 @@ def test_what_waits_anywhere_is_bounded(made: list[ProcessInbox]) -> None:
     assert way.router.free == 0
     way.empty(0)
     assert way.router.free > 0
+
+
+def test_what_is_bound_to_a_full_inbox_of_a_dead_worker_waits_for_its_successor(made: list[ProcessInbox]) -> None:
+    way = ways(made, Client())
+    assert way.send("a") == 0
+    way.router.left(0)
+    full: list[ProcessInbox] = []
+    for _ in itertools.takewhile(lambda _: way.router.empty, range(1000)):
+        full += way.router.route(peer("a"), 0.0, 0, BULK)  # type: ignore[arg-type]
+    assert full == [made[0]]  # so that somebody waits for room in it
+    assert way.router.joined(0) == []
+    way.empty(0)
+    assert way.router.room(0) == []
+    assert way.router.empty
+    assert made[0].waiting == 1
+
+
+@pytest.mark.parametrize("back", ["joined", "offer_again"])
+def test_a_full_inbox_is_not_on_offer_before_it_has_room(made: list[ProcessInbox], back: str) -> None:
+    way = ways(made, Request())
+    while way.router.empty:  # inbox 0 is full first: the others are emptied
+        full = way.router.route(peer("a"), 0.0, 0, BULK)
+        if full:
+            break
+        way.empty(1)
+        way.empty(2)
+    assert full == [made[0]]
+    way.empty(1)
+    way.empty(2)
+    if back == "joined":
+        way.router.left(0)
+    assert getattr(way.router, back)(0) == []
+    assert 0 not in {way.send() for _ in range(4)}
+    way.empty(0)
+    assert way.router.room(0) == []
+    assert 0 in {way.send() for _ in range(3)}

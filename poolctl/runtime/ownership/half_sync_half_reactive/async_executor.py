@@ -14,6 +14,7 @@ The file is long because the two kinds, for fronts in another process and in thi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -41,7 +42,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import He
 from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import L, LentRequest, Slot
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.output import Presence
-from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
+from poolctl.runtime.scoreboard import DONE, FAILED, TAKEN, TICKET
 from poolctl.runtime.serving.leaving import WAITED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
@@ -108,13 +109,9 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         none."""
 
     @abstractmethod
-    def forget(self, lent: LentRequest[L]) -> None:
-        """Drop the conversation of a request whose body the app has not read to its end: the next request needs a new
-        one."""
-
-    @abstractmethod
-    def give_back(self, lent: LentRequest[L], ticket: int, keep: bool) -> None:
-        """Give the connection back to the front, with the bytes that its client has not taken."""
+    def give_back(self, lent: LentRequest[L], ticket: int, keep: bool, *, reuse: bool) -> None:
+        """Give the connection back to the front, with the bytes that its client has not taken. ``reuse``: whether its
+        conversation can serve the client's next request; it cannot if the app has not read a body to its end."""
 
     def run(self) -> None:
         """Serve until the inbox ends, then let the app shut down."""
@@ -226,12 +223,27 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         row[TAKEN] += 1
         if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
             row[DONE] += 1
-            self.give_back(LentRequest(self, fd, None, conversation, ticket, flags, b"", lender), ticket, False)
+            lent = LentRequest(self, fd, None, conversation, ticket, flags, b"", lender)
+            self.give_back(lent, ticket, False, reuse=False)
             return
         slot = self._free.pop()
         slot.row[TICKET] = ticket << 1
         lent = LentRequest(self, fd, slot, conversation, ticket, flags, data, lender)
         lent.started = self.service.begin()
+        try:
+            self._answer(lent)
+        except BaseException as error:  # an app's signal handler, for instance, may raise anywhere
+            forked.leave()
+            log.error("a request failed; closing its connection: %r", error, exc_info=error)
+            row[FAILED] += 1
+            if lent.slot is not None:  # else its task has given the connection back
+                if not lent.began:
+                    with contextlib.suppress(ClientGone, OSError):
+                        lent.send(self.service.protocol.refusal_to(conversation.line, 500))
+                self.give_up(lent, False)
+
+    def _answer(self, lent: LentRequest[L]) -> None:
+        conversation = lent.conversation
         try:
             request = lent.read()
             if request is None:
@@ -277,6 +289,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         service, exchange, slot = self.service, lent.exchange, lent.slot
         assert slot is not None  # it had one when its app was called
         lent.exchange = lent.slot = None
+        reuse = False
         try:
             service.end(lent.started)
             if lent.task is not None:
@@ -284,15 +297,15 @@ class AsyncTaskExecutor(ABC, Generic[L]):
                 lent.notify()
             if exchange is not None and service.entries is not None:
                 service.note(lent.request, slot.sent if lent.began else None, lent.started)
-            if not lent.done():
-                self.forget(lent)
+            reuse = lent.done()
         except Exception:
             forked.leave()
             log.exception("cannot end a request; closing its connection")
             keep = False
         # first: a front that is woken by the returned connection may look for an idle worker
         service.row[DONE] += 1
-        self.give_back(lent, lent.ticket, keep and lent.presence is not Presence.GONE and not lent.last)
+        keep = keep and lent.presence is not Presence.GONE and not lent.last
+        self.give_back(lent, lent.ticket, keep, reuse=reuse)
         slot.row[TICKET] = 0
         return slot
 
@@ -326,6 +339,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]
         self._doors = [listener.door for listener in listeners]
         self._way_back = ProcessTaskExecutor(inbox, service, listeners, returns).give_back
+        # Conversations that no request uses now: clients of a unix socket introduce themselves alike.
         self._known: dict[bytes, StreamingConversation] = {}
 
     def take(self) -> bool:
@@ -335,17 +349,19 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         ticket, flags, length, sent = HEAD.unpack_from(message)
         start = HEAD.size + length
         intro = message[HEAD.size : start]
-        conversation = self._known.get(intro) or self._meet(intro)
+        data: bytes | BinaryIO
         if not ancillary or flags & FILE:
             found = descriptors(ancillary)
             if len(found) < (2 if flags & FILE else 1):
                 self._lose(ticket, found)
                 return True
             fd, file = found
-            self.begin(conversation, fd, ticket, flags, sent, os.fdopen(file, "rb"), intro)
+            data = os.fdopen(file, "rb")
         else:
             (fd,) = FD.unpack(ancillary[0][2])
-            self.begin(conversation, fd, ticket, flags, sent, message[start:], intro)
+            data = message[start:]
+        conversation = self._known.pop(intro, None) or self._meet(intro)
+        self.begin(conversation, fd, ticket, flags, sent, data, intro)
         return True
 
     def _lose(self, ticket: int, found: list[int]) -> None:
@@ -359,22 +375,17 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         write(self._returns, RECORD.pack(ticket << 2 | MISSED))
 
     def _meet(self, intro: bytes) -> StreamingConversation:
-        if len(self._known) >= KNOWN:
-            self._known.clear()
         peer, number = introduced(intro, self._servers)
         conversation = self._doors[number].streaming(peer)
         assert isinstance(conversation, StreamingConversation)  # apps that exchange speak http
         conversation.upgrades = False
-        self._known[intro] = conversation
         return conversation
 
-    def forget(self, lent: LentRequest[bytes]) -> None:
-        if self._known.get(lent.lender) is lent.conversation:
-            del self._known[lent.lender]
-
-    def give_back(self, lent: LentRequest[bytes], ticket: int, keep: bool) -> None:
-        if not keep:
-            self.forget(lent)
+    def give_back(self, lent: LentRequest[bytes], ticket: int, keep: bool, *, reuse: bool) -> None:
+        if keep and reuse:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[lent.lender] = lent.conversation
         self._way_back(ticket, keep, lent)
 
 
@@ -407,8 +418,7 @@ class AsyncThreadExecutor(AsyncTaskExecutor[HeldConnection]):
         self.begin(client.conversation, client.fd, ticket, flags, sent, data, client)
         return True
 
-    def forget(self, lent: LentRequest[HeldConnection]) -> None:
-        lent.lender.conversation = None
-
-    def give_back(self, lent: LentRequest[HeldConnection], ticket: int, keep: bool) -> None:
+    def give_back(self, lent: LentRequest[HeldConnection], ticket: int, keep: bool, *, reuse: bool) -> None:
+        if not reuse:
+            lent.lender.conversation = None
         self._front.give_back(lent.lender, ticket, keep, lent.outbound)

@@ -106,6 +106,50 @@ def by_turns(*answers: Does) -> Does:
 # ---- served
 
 
+def test_clients_of_a_unix_socket_do_not_share_a_body(rig: Rig) -> None:
+    """They introduce themselves alike, and one request is served while the body of another is read."""
+    bodies: dict[str, bytes] = {}
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        got, more = b"", True
+        while more:
+            message = await receive()
+            got, more = got + message["body"], message["more_body"]
+            await passes(2)
+        bodies[scope["path"]] = got
+        await ok(scope, receive, send)
+
+    rig.app.answer = reads
+    upload = b"u" * 400_000
+    with tempfile.TemporaryFile() as file:
+        file.write(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(upload) + upload)
+        file.seek(0)
+        tickets = [rig.put(b"", FILE, port="", file=file.fileno())[0]]
+    for path in (b"/secret", b"/other"):
+        whole = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nSECRET" % path
+        tickets.append(rig.put(whole, port="")[0])
+    rig.run()
+    assert bodies == {"/upload": upload, "/secret": b"SECRET", "/other": b"SECRET"}
+    assert sorted(rig.records()) == [ticket << 2 | KEPT for ticket in tickets]
+
+
+def test_an_exception_before_the_app_is_called_ends_its_request_alone(rig: Rig) -> None:
+    real, calls = rig.app.exchange, iter([KeyboardInterrupt("of a signal handler")])
+
+    def exchange(request: Any, out: Any) -> Any:
+        for error in calls:
+            raise error
+        return real(request, out)
+
+    rig.app.exchange = exchange  # type: ignore[method-assign]
+    (first, one), (second, other) = rig.put(GET), rig.put(GET)
+    rig.run()
+    assert read(one).startswith(b"HTTP/1.1 500 ")
+    assert read(other).startswith(b"HTTP/1.1 200 ")
+    assert rig.records() == [first << 2, second << 2 | KEPT]
+    assert (rig.row[REQUESTS], rig.row[FAILED]) == (2, 1)
+
+
 def test_served_and_kept(rig: Rig) -> None:
     (first, one), (second, other) = rig.put(GET), rig.put(GET)
     rig.run()
