@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -12,7 +13,8 @@ import pytest
 from harness.fake_poller import Events, Exhausted, FakeClock, FakePoller
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Delivery, Source
-from poolctl.runtime.scoreboard import ROW
+from poolctl.runtime.scoreboard import FAILED, ROW
+from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import HUP, IN
 
 
@@ -21,6 +23,12 @@ class FakeService:
 
     def __init__(self) -> None:
         self.row = memoryview(bytearray(ROW * 8)).cast("q")
+
+    def fault(self, error: BaseException, what: str) -> None:
+        """Log and count it, as a service does."""
+        forked.leave()
+        logging.getLogger("poolctl").error("%s: %r", what, error, exc_info=error)
+        self.row[FAILED] += 1
 
 
 class Noting:

@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.loop import Loop
-from poolctl.runtime.loop.source import NO_DESCRIPTOR, S, Source
+from poolctl.runtime.loop.source import S, Source, reason
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
@@ -140,5 +140,5 @@ class Listening(Source[S]):
             return
         if self.loop.now - self.complained >= COMPLAINT:
             self.complained = self.loop.now
-            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
+            log.error("cannot accept: %s", reason(error))
         self.loop.pause(self)

@@ -33,7 +33,6 @@ from poolctl.runtime.loop.draining import cancels_after
 from poolctl.runtime.loop.farewells import Farewells
 from poolctl.runtime.loop.registrations import Registrations
 from poolctl.runtime.loop.source import Delivery, Handler, Lifeline, S
-from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, Poller
 
@@ -64,8 +63,9 @@ class Loop(Registrations[S]):
     ) -> None:
         super().__init__(shared=shared, poller=poller)
         self.farewells = Farewells(self, loops)
+        # The steps of the end, each for good: the drain has begun; the loop may finish after any turn; it has finished.
         self.draining = False
-        self.ending = False  # may finish after any event
+        self.ending = False
         self.finished = False
         self.now = self.before = clock()  # when the last wait ended, and the one before it
         self._clock = clock
@@ -164,14 +164,11 @@ class Loop(Registrations[S]):
 
     def fail(self, handler: Handler[S], service: S, error: BaseException) -> None:
         """A handler raised: log it, count it, and end what the handler stands for."""
-        forked.leave()
-        log.error("%s raised %r", handler, error, exc_info=error)
-        if service is not None:
-            service.row[FAILED] += 1
+        self._fault(service, error, f"{handler} failed")
         try:
             handler.abort(service)
         except BaseException:
-            log.exception("%s raised again while it was closed", handler)
+            log.exception("%s failed again while it was closed", handler)
             if self.remove(handler):
                 with contextlib.suppress(OSError):  # which may be why it failed
                     close(handler.fd)
@@ -182,11 +179,15 @@ class Loop(Registrations[S]):
         if handler is not None:
             self.fail(handler, service, error)
             return
-        forked.leave()
-        log.error("serving a new connection raised %r; it is closed", error, exc_info=error)
-        if service is not None:
-            service.row[FAILED] += 1
+        self._fault(service, error, "cannot serve a new connection; closing it")
         self.drop(fd, service)
+
+    def _fault(self, service: S, error: BaseException, what: str) -> None:
+        if service is not None:
+            service.fault(error, what)
+        else:  # that of a front, which has no row
+            forked.leave()
+            log.error("%s: %r", what, error, exc_info=error)
 
     def drop(self, fd: int, service: S, words: bytes = b"") -> None:
         """Close a connection that ended before it was served. ``words``: what its client gets first."""

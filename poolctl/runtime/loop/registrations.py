@@ -117,9 +117,11 @@ class Registrations(Generic[S]):
         """The handler is about to close its descriptor. The poller has to forget it now, for epoll does so only with
         the last copy, and a process that the app has started may have one."""
         with self._lock:
-            if self.handlers.pop(handler.fd, None) is not None and handler.watched:
-                with contextlib.suppress(FileNotFoundError):  # as above
-                    self.poller.unregister(handler.fd)
+            if self.handlers.get(handler.fd) is handler:
+                del self.handlers[handler.fd]
+                if handler.watched:
+                    with contextlib.suppress(FileNotFoundError):  # as above
+                        self.poller.unregister(handler.fd)
         if self._paused:
             self._next_look = 0.0  # its descriptor is about to be free
 

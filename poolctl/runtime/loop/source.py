@@ -9,6 +9,7 @@ failures (``LoopService``).
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from enum import Enum
 from typing import Generic, Never, Protocol, TypeAlias, TypeVar
@@ -18,12 +19,20 @@ from poolctl.runtime.system.poller import IN
 NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.connections"
 
 
+def reason(error: OSError) -> str:
+    """Return an error for the log, with advice if there was no descriptor left."""
+    return f"{error}; {NO_DESCRIPTOR}" if error.errno in (errno.EMFILE, errno.ENFILE) else str(error)
+
+
 class LoopService(Protocol):
     """What a loop knows of the service that it hands to its handlers."""
 
     @property
     def row(self) -> memoryview:
-        """The row of the scoreboard in which the loop counts what failed."""
+        """The row of the scoreboard in which the loop counts connections."""
+
+    def fault(self, error: BaseException, what: str) -> None:
+        """Log and count an exception of a handler. ``what``: what failed."""
 
 
 AnyService: TypeAlias = LoopService | None  # for handlers that do not use their loop's service
@@ -95,6 +104,9 @@ class Source(ABC, Generic[S_contra]):
     delivery = Delivery.ONE_SHOT
     watched = False
     kept_outside = False  # of a listener: the program that started this server holds the socket and goes on listening
+
+    def __str__(self) -> str:
+        return type(self).__name__
 
     @abstractmethod
     def on_event(self, events: int, service: S_contra) -> None:

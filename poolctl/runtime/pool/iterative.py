@@ -9,7 +9,7 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listening import listen
 from poolctl.runtime.pool.baseline import Baseline
-from poolctl.runtime.pool.single_loop import single_loop
+from poolctl.runtime.pool.single_loop import serve_only
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
@@ -29,7 +29,7 @@ class Iterative(Baseline):
 
         def serve_one(fd: int, peer: Peer, service: Service, door: Door) -> None:
             """A loop of its own for this client; nothing else moves meanwhile."""
-            single_loop(site, life).serve_only(fd, peer, service, door)
+            serve_only(site, life, fd, peer, service, door)
 
         for listener in site.shared_listeners:
             listen(loop, listener, serve_one)

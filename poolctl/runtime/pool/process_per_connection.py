@@ -14,7 +14,7 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
 from poolctl.runtime.pool.finish import begin, finish
-from poolctl.runtime.pool.single_loop import passing_service, single_loop
+from poolctl.runtime.pool.single_loop import passing_service, serve_only
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
 from poolctl.runtime.system import forked
@@ -69,7 +69,7 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
         if other != life.lifeline:
             close(other)
     life.enforce()
-    single_loop(site, life).serve_only(fd, peer, passing_service(site), door)
+    serve_only(site, life, fd, peer, passing_service(site), door)
 
 
 class ServingChild(Served):
@@ -79,6 +79,22 @@ class ServingChild(Served):
         super().__init__(loop, fd)
         self.pid = pid
 
+    def on_event(self, events: int, service: Service) -> None:
+        """The pipe, or the process itself, has ended. The pipe may end first: just before the process does, or much
+        earlier if the app closes descriptors that are not its own."""
+        if os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+            try:
+                watched = os.pidfd_open(self.pid)
+            except OSError as error:
+                log.debug("waiting for process %d: %s", self.pid, error)  # before Linux 5.3
+            else:
+                self.loop.remove(self)
+                close(self.fd)
+                self.fd = watched
+                self.loop.add(self)
+                return
+            os.waitpid(self.pid, 0)
+        super().on_event(events, service)
+
     def end(self) -> None:
         close(self.fd)
-        os.waitpid(self.pid, 0)

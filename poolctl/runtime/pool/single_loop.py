@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from os import close
+
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.scoreboard import ROW
@@ -9,7 +12,10 @@ from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
+from poolctl.runtime.system import forked
 from poolctl.runtime.task import Peer
+
+log = logging.getLogger("poolctl")
 
 
 class SingleLoop(ConnectionLoop):
@@ -23,8 +29,10 @@ class SingleLoop(ConnectionLoop):
     def run(self, service: Service) -> None:
         self.ending = True
         self._leave_when_done(service)
-        super().run(service)
-        self.close()
+        try:
+            super().run(service)
+        finally:
+            self.close()
 
     def _drained(self, quiet: bool, service: Service) -> None:
         super()._drained(quiet, service)
@@ -40,6 +48,20 @@ class SingleLoop(ConnectionLoop):
 def single_loop(site: Site, life: Life) -> SingleLoop:
     """A loop for the next client."""
     return SingleLoop(life.lifeline, site.timeouts, 1, connection_of(site.app, shared=False))
+
+
+def serve_only(site: Site, life: Life, fd: int, peer: Peer, service: Service, door: Door) -> None:
+    """Serve a connection in a loop of its own, from its door to its end. Never raises: an exception is logged, and the
+    connection is closed."""
+    loop = None
+    try:
+        loop = single_loop(site, life)
+        loop.serve_only(fd, peer, service, door)
+    except BaseException:
+        forked.leave()
+        log.exception("the loop of a client failed; closing its connection")
+        if loop is None:  # for example, no descriptor was left for it
+            close(fd)
 
 
 def passing_service(site: Site) -> Service:

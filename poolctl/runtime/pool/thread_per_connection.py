@@ -12,10 +12,10 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.pool.baseline import PerConnection, Served
-from poolctl.runtime.pool.single_loop import passing_service, single_loop
+from poolctl.runtime.pool.single_loop import passing_service, serve_only
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.site import Site
-from poolctl.runtime.system import forked, threads
+from poolctl.runtime.system import threads
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
@@ -36,17 +36,9 @@ class ThreadPerConnection(PerConnection):
         reader, writer = os.pipe()
 
         def serve() -> None:
-            its_loop = None
             try:
-                service = passing_service(site)
-                its_loop = single_loop(site, life)
-                its_loop.serve_only(fd, peer, service, door)
-            except BaseException:
-                forked.leave()
-                log.exception("the thread of a client failed")
+                serve_only(site, life, fd, peer, passing_service(site), door)
             finally:
-                if its_loop is None:  # there was no descriptor left for it, so nothing else closes the connection
-                    close(fd)
                 close(writer)
 
         try:

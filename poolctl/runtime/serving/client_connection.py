@@ -95,6 +95,9 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         self.phase = NEW
         self.since = now
 
+    def __str__(self) -> str:
+        return f"the connection of {self.client}"
+
     @property
     @abstractmethod
     def incoming(self) -> Incoming:

@@ -9,7 +9,6 @@ from poolctl.runtime.buffers.outbound import TURN
 from poolctl.runtime.loop.source import Handler, Registry
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import Output
-from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.serving.phases import ANSWERING, IDLE, NEW, READING, SENDING, Phase
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import IN, OUT
@@ -100,6 +99,4 @@ def _answer(stream: Http2Stream, connection: Carrier, service: Service) -> None:
         stream.end(whole=True)
         return
     stream.out = connection
-    failed = service.row[FAILED]
-    service.answer(stream.request, stream)
-    stream.end(whole=service.row[FAILED] == failed)
+    stream.end(whole=service.answer(stream.request, stream) is not None)

@@ -2,7 +2,8 @@
 
 One table serves both holders of a connection: the worker that owns it (``connection.Connection`` and its subclasses),
 and the front of half-sync/half-reactive that lends it (``held_connection.HeldConnection``), for which ANSWERING means
-that a worker has it. The phase alone determines the timeout (``client_connection.ClientConnection.expire``).
+that a worker has it. The phase determines which timeout of the client applies
+(``client_connection.ClientConnection.expire``).
 """
 
 from __future__ import annotations

@@ -105,20 +105,22 @@ class Service:
 
     # an app that is called
 
-    def answer(self, request: Any, out: ReusedOutput) -> bool:
-        """Let the app answer. Returns whether the connection can be kept. Never raises because of the app or the
-        client."""
+    def answer(self, request: Any, out: ReusedOutput) -> bool | None:
+        """Let the app answer. Returns whether the connection can be kept; None if the app failed. Never raises because
+        of the app or the client."""
         row = self.row
         out.observer = self.observer
         out.began = False
         row[SINCE] = started = monotonic_ns()
+        keep: bool | None
         try:
             keep = self._context().run(self._serve, request, out)
         except ClientGone:
             keep = False
         except BaseException as error:  # noqa: BLE001  # an exception of the app ends its request, not the worker
-            keep = False
-            self.refuse(request, out, self.raised(error, REQUEST).value)
+            outcome = self.raised(error, REQUEST)
+            keep = False if outcome is Outcome.LEFT else None
+            self.refuse(request, out, outcome.value)
         ended = monotonic_ns()
         row[SECONDS + (ended - started >> 10).bit_length()] += 1
         row[SINCE] = 0
@@ -179,7 +181,14 @@ class Service:
         return Outcome.FAILED
 
     def fail(self) -> None:
-        """Count a failed request whose app goes on although its time is over."""
+        """Count a failed request whose app goes on although its time is over, or that never got to the app."""
+        self.row[FAILED] += 1
+
+    def fault(self, error: BaseException, what: str) -> None:
+        """Log and count an exception that was raised outside of the app: by poolctl, or by a signal handler of the app,
+        which may run anywhere. ``what``: what failed, for the log."""
+        forked.leave()
+        log.error("%s: %r", what, error, exc_info=error)
         self.row[FAILED] += 1
 
     def refuse(self, request: Any, out: Refusable, status: int) -> bool:

@@ -56,7 +56,10 @@ class Http2Connection(TaskConnection):
         made = cls(before.loop, before.fd, conversation, before.service, before.app)
         made.take_over(before)
         made.observer = None  # this output sends frames; each stream has an observer of its own
-        made.go_on()
+        try:
+            made.go_on()
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            made.loop.fail(made, made.service, error)
 
     def _received(self, data: bytes, service: Service) -> None:
         if data:

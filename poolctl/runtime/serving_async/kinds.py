@@ -24,8 +24,10 @@ def connection_of(app: AsyncApp) -> NewConnection[AsyncConnectionLoop]:
         return lambda loop, fd, peer, service, door: StreamConnection(loop, fd, door.streaming(peer), service, app)
     if isinstance(app, MessageApp):
         return lambda loop, fd, peer, service, door: MessageConnection(loop, fd, door.streaming(peer), service, app)
-    kind = type(app).__name__
-    raise TypeError(f"{kind} is an async app of no known kind: subclass ExchangeApp, MessageApp or AsyncStreamApp")
+    raise TypeError(
+        f"{type(app).__name__} is an async app of no known kind; extend {ExchangeApp.__module__}.ExchangeApp, "
+        f"{MessageApp.__module__}.MessageApp or {AsyncStreamApp.__module__}.AsyncStreamApp"
+    )
 
 
 def _exchange(app: ExchangeApp) -> NewConnection[AsyncConnectionLoop]:

@@ -174,8 +174,10 @@ class AsyncConnectionLoop(ConnectionLoop):
             turned.wait()
 
     def _polled(self, events: list[tuple[int, int]], turned: threading.Event) -> None:
-        self._turn(events)
-        turned.set()
+        try:
+            self._turn(events)
+        finally:
+            turned.set()
 
     def _ready(self) -> None:
         """Take a turn with the events that are ready."""

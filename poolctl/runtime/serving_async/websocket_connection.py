@@ -63,9 +63,9 @@ class WebSocketConnection(TaskConnection):
         conversation = before.conversation.successor
         assert isinstance(conversation, WebSocketConversation)
         made = cls(before.loop, before.fd, conversation, before.service)
+        made.exchange = exchange = before.app.websocket(conversation, made)  # before: the app may raise
         made.take_over(before)
         made._wait()
-        made.exchange = exchange = before.app.websocket(conversation, made)
         made.start(attend(exchange, made, made.loop, made.service), "websocket")
 
     # the shell of its call

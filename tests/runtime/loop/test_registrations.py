@@ -118,6 +118,16 @@ def test_closing_does_not_tell_the_poller_of_a_handler_that_it_never_had(rig: Ma
     assert one.fd not in made.loop.handlers
 
 
+def test_closing_leaves_the_handler_that_has_the_number_now(rig: MakeRig) -> None:
+    made = rig()
+    one = made.handler()
+    other = made.handler(add=False)
+    other.fd = one.fd
+    made.loop.closing(other)
+    assert made.loop.handlers[one.fd] is one
+    assert one.fd in made.poller.masks
+
+
 # listeners
 
 

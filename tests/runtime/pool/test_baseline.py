@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.pool.baseline import PerConnection, Served
 from poolctl.runtime.pool.iterative import Iterative
+from poolctl.runtime.pool.process_per_connection import ServingChild
 from poolctl.runtime.pool.single_loop import SingleLoop, passing_service, single_loop
 from poolctl.runtime.pool.thread_per_connection import Companion, ThreadPerConnection
 from poolctl.runtime.protocol.http.protocol import Http
@@ -203,7 +205,7 @@ def test_a_client_whose_thread_gets_no_descriptors_is_let_go(monkeypatch: pytest
     def none_left(*args: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("poolctl.runtime.pool.thread_per_connection.single_loop", none_left)
+    monkeypatch.setattr("poolctl.runtime.pool.single_loop.single_loop", none_left)
     made = Rig(protocol=Lines())
     loop = made.loop(ThreadPerConnection())
     assert made.connect(loop).recv(1) == b""
@@ -211,6 +213,50 @@ def test_a_client_whose_thread_gets_no_descriptors_is_let_go(monkeypatch: pytest
     companion.on_event(IN, made.service)
     assert (made.row[TAKEN], made.row[DONE]) == (1, 1)
     made.close()
+
+
+def test_one_client_after_the_other_also_when_one_gets_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = single_loop, iter([OSError(24, "Too many open files")])
+
+    def once(*args: Any) -> Any:
+        for error in calls:
+            raise error
+        return real(*args)
+
+    monkeypatch.setattr("poolctl.runtime.pool.single_loop.single_loop", once)
+    made = Rig(protocol=Lines())
+    loop = made.loop(Iterative())
+    assert made.connect(loop).recv(1) == b""
+    assert loop.open == 0  # type: ignore[attr-defined]
+    assert (made.row[TAKEN], made.row[DONE]) == (0, 0)
+    client = socket.create_connection(made.sock.getsockname())
+    client.sendall(b"hello\n")
+    client.shutdown(socket.SHUT_WR)
+    (listening,) = loop.listening.values()
+    assert listening.look(made.service)
+    assert client.recv(100) == b"HELLO\n"
+    client.close()
+    made.close()
+
+
+def test_a_process_may_close_its_end_of_the_pipe_before_it_ends(rig: Rig) -> None:
+    loop = rig.loop(ThreadPerConnection())
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    reader, writer = os.pipe()
+    child = ServingChild(loop, reader, pid)
+    loop.add(child)
+    os.close(writer)
+    child.on_event(IN, rig.service)  # does not block
+    assert rig.row[DONE] == 0
+    assert loop.handlers[child.fd] is child
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    child.on_event(IN, rig.service)
+    assert rig.row[DONE] == 1
+    assert child.fd not in loop.handlers
 
 
 def test_one_client_after_the_other() -> None:

@@ -146,7 +146,7 @@ def test_it_is_noted_since_when_the_app_has_a_request(rig: Rig) -> None:
 )
 def test_whatever_the_app_raises(rig: Rig, error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     rig.app.answer = does(error)
-    assert rig.answer() is False
+    assert rig.answer() is None
     assert rig.read().startswith(b"HTTP/1.1 500")
     assert rig.counts() == (1, 1)
     assert rig.entries.lines[0][1] is True
@@ -167,7 +167,7 @@ def test_a_refusal_fits_its_request(rig: Rig) -> None:
 
 def test_what_was_sent_is_not_followed_by_another_answer(rig: Rig) -> None:
     rig.app.answer = does(b"HTTP/1.1 200 OK\r\n", KeyError())
-    assert rig.answer() is False
+    assert rig.answer() is None
     assert rig.read() == b"HTTP/1.1 200 OK\r\n"
     assert rig.counts() == (1, 1)
 
@@ -189,7 +189,7 @@ def test_a_client_that_leaves_before_it_gets_a_500(rig: Rig, caplog: pytest.LogC
     caplog.set_level(logging.INFO)
     rig.client.close()
     rig.app.answer = does(KeyError())
-    assert rig.answer() is False
+    assert rig.answer() is None
     assert rig.counts() == (1, 1)
     assert "before it got a 500" in caplog.text
 

@@ -243,7 +243,7 @@ def test_what_raises_ends_it_alone_and_frees_the_turn(
         rig.loop.wake = wrong
         rig.connection.drain(rig.service)
     assert rig.phase is CLOSED
-    assert "raised" in caplog.text
+    assert "failed" in caplog.text
     assert rig.service.row[FAILED] == 1
     assert rig.connection._turn.acquire(blocking=False)
 

@@ -514,3 +514,15 @@ def test_what_the_connection_raises_ends_it(make: Callable[..., AsyncRig], caplo
     assert rig.over
     assert app.ends == ["cancelled"]
     assert "broken" in caplog.text
+
+
+def test_an_app_that_raises_before_its_call_ends_the_connection() -> None:
+    class WithoutWebSockets(AnsweringAsgi):
+        def websocket(self, conversation: Any, connection: Any) -> Any:
+            raise TypeError("serves no WebSockets")
+
+    rig = AsyncRig(WithoutWebSockets(), Http())
+    rig.accept()
+    Client(rig)
+    assert rig.over
+    rig.close()

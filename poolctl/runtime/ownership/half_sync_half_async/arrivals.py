@@ -16,7 +16,7 @@ from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox
 from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduced
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.loop import SWEEP
-from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
+from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source, reason
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.service import Service
@@ -56,7 +56,7 @@ class Arrivals(Source[Service]):
             # overdue: that bounds both the log and the work until a descriptor is closed.
             service.row[TAKEN] += 1
             service.row[DONE] += 1
-            log.error("cannot accept: %s; %s", error, NO_DESCRIPTOR)
+            log.error("cannot accept: %s", reason(error))
             return
         self._tell(ticket)
         self.enter(fd, peer, service, number)

@@ -36,13 +36,13 @@ from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.loop import SWEEP
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
-from poolctl.runtime.ownership.half_sync_half_reactive.executor import KNOWN, ProcessTaskExecutor, left_early
+from poolctl.runtime.ownership.half_sync_half_reactive.executor import KNOWN, STUMBLES, ProcessTaskExecutor, left_early
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import L, LentRequest, Slot
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.output import Presence
-from poolctl.runtime.scoreboard import DONE, FAILED, TAKEN, TICKET
+from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
 from poolctl.runtime.serving.leaving import WAITED
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
@@ -88,6 +88,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self._held: set[LentRequest[L]] = set()  # those with a task of the event loop
         self._ended = False
         self._waits = False  # for a task in the inbox
+        self._stumbles = 0  # failures to take a task, one after the other
         self._over: asyncio.Future[None] = self.events.create_future()
         self._context = copy_context()  # of all callbacks here that are not the app's
         self._slots = len(self._free)
@@ -148,9 +149,14 @@ class AsyncTaskExecutor(ABC, Generic[L]):
                 self._ended = True
         except BlockingIOError:
             return  # another worker was quicker
-        except BaseException:
+        except BaseException as error:
             forked.leave()
             log.exception("cannot take a task")
+            self._stumbles += 1
+            if self._stumbles > STUMBLES and not self._over.done():
+                self._over.set_exception(error)  # the worker exits, and is replaced
+        else:
+            self._stumbles = 0
         if self._ended or not self._free:
             self._waits = False
             self.events.remove_reader(self._watched)
@@ -163,8 +169,9 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
         }
         for task in overdue.look(ours, self.events.time()):
-            log.error("a request took longer than timeouts.request (%g s): cancelled", overdue.limit)
-            self._of(task).refused = TOO_LATE
+            lent = self._of(task)
+            log.error("%s took longer than timeouts.request (%g s): cancelled", lent.line, overdue.limit)
+            lent.refused = TOO_LATE
             task.cancel()
         for task in overdue.deaf:
             if not self.after.full:
@@ -232,10 +239,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         lent.started = self.service.begin()
         try:
             self._answer(lent)
-        except BaseException as error:  # an app's signal handler, for instance, may raise anywhere
-            forked.leave()
-            log.error("a request failed; closing its connection: %r", error, exc_info=error)
-            row[FAILED] += 1
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.service.fault(error, "a request failed; closing its connection")
             if lent.slot is not None:  # else its task has given the connection back
                 if not lent.began:
                     with contextlib.suppress(ClientGone, OSError):

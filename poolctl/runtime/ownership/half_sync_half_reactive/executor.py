@@ -32,7 +32,7 @@ from poolctl.runtime.loop.source import NO_DESCRIPTOR
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Step, Turns
 from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.scoreboard import DONE, FAILED, SINCE, TAKEN, TICKET
+from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN, TICKET
 from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED, left, state
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
@@ -65,10 +65,8 @@ def execute(service: Service, conversation: Conversation, out: Sending, data: by
     counted, and answered with 500 if nothing was sent."""
     try:
         return _execute(service, conversation, out, data, flags)
-    except BaseException as error:
-        forked.leave()
-        log.error("a request failed; closing its connection: %r", error, exc_info=error)
-        service.row[FAILED] += 1
+    except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+        service.fault(error, "a request failed; closing its connection")
         conversation.requests.clear()
         if not out.began:
             with contextlib.suppress(ClientGone, OSError):
@@ -86,7 +84,7 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
     if flags & ENDED:
         conversation.ended()
     requests = conversation.requests
-    keep = not conversation.failure
+    keep: bool | None = not conversation.failure
     while requests and keep:
         request = requests.popleft()
         out.last = bool(flags & LAST) and not requests
@@ -97,7 +95,7 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
             out.send(service.protocol.farewell(conversation.failure, conversation.peer, conversation.line))
         except ClientGone:
             keep = False  # the client has left
-    return keep and not flags & LAST
+    return bool(keep) and not flags & LAST
 
 
 def first_line(data: bytes | BinaryIO) -> bytes:
@@ -161,12 +159,10 @@ class ProcessTaskExecutor:
 
     def _forsake(self, out: Borrowed, error: BaseException) -> None:
         """End the request that was being served, and its connection, after an exception outside of the app."""
-        forked.leave()
-        log.error("a task failed; the worker goes on", exc_info=error)
         row = self._service.row
         ticket, row[SINCE] = row[TICKET] >> 1, 0
+        self._service.fault(error, "a task failed; the worker goes on")
         if ticket:
-            row[FAILED] += 1
             row[DONE] = row[TAKEN]
             if out.fd >= 0:
                 self.give_back(ticket, False, out)
@@ -228,7 +224,7 @@ class ProcessTaskExecutor:
         """The connection did not arrive (unix(7), SCM_RIGHTS): report it to the front, which has a copy and answers."""
         for fd in descriptors(ancillary):
             close(fd)
-        self._service.row[FAILED] += 1
+        self._service.fail()
         self._service.row[DONE] += 1
         log.error("cannot serve a request: out of file descriptors; %s", NO_DESCRIPTOR)
         self._tell(ticket << 2 | MISSED)
@@ -302,14 +298,16 @@ class ThreadTaskExecutor:
                 return
             client, ticket, flags, sent, data = item
             row[TAKEN] += 1
-            if client.conversation is None:
-                client.conversation = client.door.conversation(client.peer)
-            out.fd = client.fd
-            out.outbound = None
-            out.began = False
-            if monotonic() - sent > WAITED and left_early(service, client.fd, client.conversation, data):
-                keep = False
-            else:
-                keep = execute(service, client.conversation, out, data, flags)
+            keep = False
+            try:
+                if client.conversation is None:
+                    client.conversation = client.door.conversation(client.peer)
+                out.fd = client.fd
+                out.outbound = None
+                out.began = False
+                if not (monotonic() - sent > WAITED and left_early(service, client.fd, client.conversation, data)):
+                    keep = execute(service, client.conversation, out, data, flags)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                service.fault(error, "a request failed; closing its connection")
             row[DONE] += 1
             give_back(client, ticket, keep, out.outbound)

@@ -153,6 +153,8 @@ class LendingFront(AcceptingLoop[None], ABC):
                 client.returned(keep, rest)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 self.fail(client, None, error)
+        elif rest is not None:
+            rest.close()
         self.rooms.retry()
 
     def died(self, ticket: int, began: bool, status: int = 502) -> None:
@@ -163,8 +165,11 @@ class LendingFront(AcceptingLoop[None], ABC):
             if self.tells:
                 self.router.finished(id(client), monotonic())
             client.ticket = 0
-            if began:
-                client.close()
-            else:
-                client.turn_away(status, line=client.framer.taken)
+            try:
+                if began:
+                    client.close()
+                else:
+                    client.turn_away(status, line=client.framer.taken)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.fail(client, None, error)
         self.rooms.retry()

@@ -165,11 +165,11 @@ class ProcessLendingFront(LendingFront):
             full = self.router.route(client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked)
         else:
             item = HEAD.pack(ticket, flags | FILE, len(client.intro), client.came) + client.intro
-            file = os.dup(request.fileno())
+            with request:
+                file = os.dup(request.fileno())
             full = self.router.route(
                 client.peer, self.now, id(client), item, (client.fd, file), file, client.framer.asked
             )
-            request.close()
         if full:
             self.rooms.wait_for(full)
         if self.router.waiting:

@@ -133,6 +133,16 @@ def test_clients_of_a_unix_socket_do_not_share_a_body(rig: Rig) -> None:
     assert sorted(rig.records()) == [ticket << 2 | KEPT for ticket in tickets]
 
 
+def test_a_worker_that_cannot_take_any_task_gives_up(rig: Rig) -> None:
+    def broken(*args: Any) -> Any:
+        raise MemoryError
+
+    rig.executor._take = broken  # type: ignore[method-assign]
+    rig.put(GET)
+    with pytest.raises(MemoryError):
+        rig.executor.run()
+
+
 def test_an_exception_before_the_app_is_called_ends_its_request_alone(rig: Rig) -> None:
     real, calls = rig.app.exchange, iter([KeyboardInterrupt("of a signal handler")])
 

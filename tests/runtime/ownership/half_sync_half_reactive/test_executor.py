@@ -423,6 +423,24 @@ def test_between_threads_a_client_that_left(threads: ThreadRig) -> None:
     assert [threads.row[cell] for cell in (TAKEN, DONE)] == [1, 1]
 
 
+def test_between_threads_what_raises_outside_of_the_app_ends_one_connection(threads: ThreadRig) -> None:
+    client = threads.client()
+    conversation = client.connection.door.conversation
+
+    def broken(peer: Any) -> Any:
+        raise MemoryError
+
+    client.connection.door.conversation = broken
+    client.send(GET)
+    threads.serve()
+    assert client.phase is CLOSED
+    assert [threads.row[cell] for cell in (TAKEN, DONE, FAILED)] == [1, 1, 1]
+    client.connection.door.conversation = conversation
+    other = threads.client(GET)
+    threads.serve()
+    assert other.read() == OK
+
+
 def test_an_introduction_says_who_the_client_is(rig: Rig) -> None:
     seen = []
     rig.app.answer = lambda request, out: bool(seen.append(request.conversation.peer)) or True
