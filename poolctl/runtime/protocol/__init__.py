@@ -1,7 +1,7 @@
-"""Protocols: bytes to requests, and responses to bytes. No I/O of their own, so one serves every ownership model.
+"""Protocols turn bytes into requests and responses into bytes. They do no I/O, so each works with every ownership.
 
-The worker's half of a connection is a ``Conversation``: it parses requests completely. The front's half, under
-half-sync/half-reactive, is a ``Framer``: it only has to know where a request ends.
+The worker's half of a connection is a ``Conversation``, which parses requests completely. The front's half, under
+half-sync/half-reactive, is a ``Framer``, which only needs to find where a request ends.
 """
 
 from __future__ import annotations
@@ -21,145 +21,143 @@ if TYPE_CHECKING:
 
 
 class Coming(Interface):
-    """The body of a request that is coming, as ``limits.body_rate`` looks at it."""
+    """An incomplete request body, as far as ``limits.body_rate`` needs it."""
 
-    looked: float  # when it was looked at last; 0: not yet
-    waited: float  # seconds that it was waited for
+    looked: float  # when its pace was last checked, on the monotonic clock; 0: never
+    waited: float  # seconds that the server has waited for it
 
     @property
     def came(self) -> int:
-        """Bytes so far."""
+        """Bytes received so far."""
 
 
 class Conversation(Interface):
-    """One connection, seen by whoever serves it.
+    """One connection, as the worker that serves it sees it.
 
-    ``requests``  complete requests, oldest first; who serves them takes them from the left.
-    ``reply``     bytes that the protocol itself wants sent at once (100 Continue); who sends them empties it.
-    ``failure``   what was wrong with the bytes that came (an HTTP status), 0 while all is well. The requests that were
-                  complete before it are still to be answered; then ``Protocol.farewell(failure)`` and the end.
-    ``peer``      both ends of the connection, where the protocol tells an app or a log of them.
+    ``requests``  complete requests, oldest first; the server takes them from the left.
+    ``reply``     bytes that the protocol itself needs to send at once (100 Continue); the sender empties it.
+    ``failure``   an HTTP status if the client sent something invalid, else 0. Requests that were complete before are
+                  still answered; then the client gets ``Protocol.farewell(failure)``, and the connection ends.
+    ``peer``      both ends of the connection, if the protocol passes them to an app or a log.
     """
 
     requests: deque[Any]
     reply: bytes
     failure: int
     peer: Peer = NOBODY
-    scheme: str = "http"  # of the URLs by which clients come
-    forgets: ClassVar[bool] = False  # is what was asked for dropped when the client leaves by a reset?
-    multiplexed: ClassVar[bool] = False  # are several requests under way at once, each in a stream of its own?
-    successor: Conversation | None = None  # what goes on, where the client has begun to speak another protocol
+    scheme: str = "http"  # of the URLs that clients request
+    forgets: ClassVar[bool] = False  # are its waiting requests dropped if the client resets the connection?
+    multiplexed: ClassVar[bool] = False  # can several requests be in flight, each in its own stream?
+    successor: Conversation | None = None  # takes over once the client has switched to another protocol
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere. Never raises for what a client sent."""
+        """Parse bytes from the client, split anywhere. Never raises because of what a client sent."""
 
     @abstractmethod
     def ended(self) -> None:
-        """The client sends no more. What was begun may become a request (a last line) or be dropped."""
+        """The client has finished sending: an incomplete request becomes complete (a last line) or is dropped."""
 
     @property
     @abstractmethod
     def pending(self) -> bool:
-        """Whether a part of a request has come, so that the timeout of the head counts, not that of an idle
-        connection."""
+        """Whether a request is incomplete, so that ``timeouts.head`` applies instead of ``timeouts.idle``."""
 
     @property
     def in_body(self) -> bool:
-        """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
+        """Whether the head of the pending request is complete; each piece of its body then restarts the timeout."""
         return False
 
     @property
     def stalled(self) -> bool:
-        """Whether a response waits for the client, though its socket takes all."""
+        """Whether a response waits for the client although its socket accepts data."""
         return False
 
     @property
     def coming(self) -> Coming | None:
-        """The body that is coming; None where there is none, or where the protocol does not tell."""
+        """The incomplete body; None if there is none, or the protocol does not track it."""
         return None
 
     @property
     def line(self) -> bytes:
-        """The first line of the request that is refused, for a log; empty where none was read."""
+        """The first line of the refused request, for the access log; empty if none was read."""
         return b""
 
     def last_words(self, refusal: bytes) -> bytes:
-        """What to send instead of the protocol's refusal when the connection ends."""
+        """Return what to send when the connection ends, instead of the protocol's ``refusal``."""
         return refusal
 
 
 class Framer(Interface):
-    """One connection, seen by a front that reads requests and lends them: where does a request end?"""
+    """One connection, as a front that reads requests and lends them sees it: it finds where each ends."""
 
     reply: bytes
     failure: int
-    forgets: ClassVar[bool] = False  # as that of a conversation
-    asked: Asked | None = None  # the head of the request that was taken last, where the protocol is ``inspected``
+    forgets: ClassVar[bool] = False  # see ``Conversation.forgets``
+    asked: Asked | None = None  # the head of the request taken last, if the protocol is ``inspected``
 
     @abstractmethod
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere. Never raises for what a client sent."""
+        """Parse bytes from the client, split anywhere. Never raises because of what a client sent."""
 
     @abstractmethod
     def take(self) -> bytes | BinaryIO | None:
-        """The whole bytes of the oldest complete request, and forget them. None when there is none.
+        """Remove the oldest complete request and return its bytes; None if there is none.
 
-        What is larger than 64 KiB comes as an unnamed temporary file, positioned at its start.
+        A request larger than 64 KiB is returned as an unnamed temporary file, positioned at its start.
         """
 
     @abstractmethod
     def ended(self) -> None:
-        """The client sends no more."""
+        """The client has finished sending."""
 
     @property
     def over(self) -> bool:
-        """Whether the client has said that what has come is its last request."""
+        """Whether the client has announced that the requests received so far are its last."""
         return False
 
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether what has come asks for more than waiting: ``take`` would give a request, or a failure or a reply is
-        to be told to the client."""
+        """Whether there is something to do: a request to take, or a failure or reply to send to the client."""
 
     @property
     @abstractmethod
     def pending(self) -> bool:
-        """Whether a part of a request has come that is not complete yet."""
+        """Whether a request is incomplete."""
 
     @property
     def in_body(self) -> bool:
-        """Whether what is pending has its head complete: then each piece of the body counts as a sign of life."""
+        """Whether the head of the pending request is complete; each piece of its body then restarts the timeout."""
         return False
 
     @property
     def coming(self) -> Coming | None:
-        """As that of a conversation."""
+        """The incomplete body; None if there is none, or the protocol does not track it."""
         return None
 
     @property
     def line(self) -> bytes:
-        """As that of a conversation."""
+        """The first line of the refused request, for the access log; empty if none was read."""
         return b""
 
     @property
     def taken(self) -> bytes:
-        """The first line of the request that was taken last, for a log; empty where that is not certain any more."""
+        """The first line of the request taken last, for the access log; empty if it is no longer known."""
         return b""
 
 
 def unseen(status: int, peer: Peer, line: bytes) -> None:
-    """The witness where there is no access log."""
+    """The ``witness`` of a topology without an access log: does nothing."""
 
 
 @dataclass(frozen=True)
 class Provisions:
-    """What a protocol gets.
+    """What a protocol is provisioned with.
 
-    ``inspected``  whether framers keep the head of each request (``asked``): something looks at it
-    ``witness``    is called with status, peer and first line of each request that is refused before an app has it
-    ``forwarded``  the trusted proxies of the topology; for http alone
+    ``inspected``  whether framers keep the head of each request (``asked``), because another part reads it
+    ``witness``    called with status, peer and first line of each request that is refused before it reaches the app
+    ``forwarded``  the trusted proxies of the topology; used by http only
     """
 
     inspected: bool = False
@@ -168,59 +166,66 @@ class Provisions:
 
 
 class Protocol(ABC):
-    """One for each address; makes what a connection needs.
+    """The protocol of one address: makes the conversations and framers of its connections. Its life:
 
-    1. Made from its options, in the supervisor; a plugin's in the mold. What options only together can have wrong,
-       ``__post_init__`` raises as a ValueError.
-    2. Provisioned with all that it gets: ``provision``, once in the mold, before anything is forked.
-    3. Used, in every process: ``framer`` for each connection of a front that lends; ``conversation``, or ``streaming``
-       for an app that is async, for each connection that a worker serves; ``farewell`` for each client that is refused.
-       Several threads may call at once.
-    4. Nothing is cleaned up: it ends with its process, and holds no descriptor.
+    1. Created from its options, in the supervisor; a plugin's in the mold. ``__post_init__`` raises ValueError if
+       options that are valid alone are invalid together.
+    2. Provisioned with everything it needs: ``provision``, once, in the mold, before any fork.
+    3. Used in every process: ``framer`` for each connection of a front that lends requests; ``conversation``, or
+       ``streaming`` for async apps, for each connection that a worker serves; ``farewell`` for each refused client.
+       Several threads may call these at once.
+    4. Not cleaned up: it ends with its process and holds no descriptors.
     """
 
-    interface: ClassVar[int] = INTERFACE  # the version that it was written for
+    interface: ClassVar[int] = INTERFACE  # the version of the plugin interface that it was written for
     name: ClassVar[str]
-    marks_requests: ClassVar[bool]  # does it tell where a request ends?
-    inspected: bool = False  # do framers have to keep what was ``asked``? Provisioned
-    alpn: tuple[str, ...] = ()  # its names in ALPN (RFC 7301), where a client may choose; the first is preferred
-    witness: Callable[[int, Peer, bytes], None] = staticmethod(unseen)  # the access log's; provisioned
+    marks_requests: ClassVar[bool]  # can it tell where a request ends?
+    inspected: bool = False  # must framers keep the head of each request in ``asked``? Provisioned
+    alpn: tuple[str, ...] = ()  # its ALPN names (RFC 7301), if clients can choose it; most preferred first
+    witness: Callable[[int, Peer, bytes], None] = staticmethod(unseen)  # logs refused requests; provisioned
 
     def provision(self, given: Provisions) -> None:
-        """Take what the topology and the other parts have for it. One that overrides this calls it too."""
+        """Accept what the topology and other parts provide. An override must call this method."""
         self.inspected = given.inspected
         self.witness = given.witness
 
     @abstractmethod
     def conversation(self, peer: Peer) -> Conversation:
-        """The worker's half of a new connection."""
+        """Return the worker's half of a new connection."""
 
     def streaming(self, peer: Peer) -> Conversation:
-        """As ``conversation``, for asynchronous apps: another one where requests may be begun before they are whole."""
+        """Return the worker's half for async apps; it may offer requests whose body is still incomplete."""
         return self.conversation(peer)
 
     @abstractmethod
     def framer(self) -> Framer:
-        """The front's half of a new connection."""
+        """Return the front's half of a new connection."""
 
     def farewell(self, status: int, peer: Peer, line: bytes = b"") -> bytes:
-        """The refusal for a client that never got as far as an app; ``line``: the first of its request, or as much of
-        it as came."""
+        """Report a client whose request never reached an app to the ``witness``, and return its refusal.
+
+        ``line``: the first line of the request, or the part of it that was received.
+        """
         self.witness(status, peer, line)
         return self.refusal_to(line, status)
 
     def refusal_to(self, line: bytes, status: int) -> bytes:
-        """The refusal of the request with this first line, of which the end, or all, may be missing. Overridden where
-        the form of an answer depends on what was asked."""
+        """Return the refusal of a request with this first line, which may be incomplete or empty.
+
+        Override it if the form of the response depends on the request.
+        """
         return self.refusal(status)
 
     def refusal_of(self, request: Any, status: int) -> bytes:
-        """The refusal of a request that has got as far as an app, and no answer: 500, 504. Overridden likewise."""
+        """Return the refusal of a request that an app got but did not answer: 500, 504.
+
+        Override it if the form of the response depends on the request.
+        """
         return self.refusal(status)
 
     @abstractmethod
     def refusal(self, status: int) -> bytes:
-        """The complete last words to a client that is turned away: a status such as 400, 408, 413, 500, 502, 503.
+        """Return the complete message for a client that is turned away with ``status``: 400, 408, 413, 500, 502, 503.
 
-        Empty where the protocol has no way to say it.
+        Empty if the protocol has no error messages.
         """

@@ -14,27 +14,27 @@ from poolctl.runtime.task import Peer
 
 
 class Frame(NamedTuple):
-    """One request: the bytes of a frame without its prefix, and the protocol, which knows how to frame the answer."""
+    """One request: a frame's bytes without the length prefix, and the protocol, which can frame the response."""
 
     data: bytes
     protocol: Frames
 
 
 class _FrameReader:
-    """Cuts bytes into frames. ``_take`` is told where each lies, its prefix included."""
+    """Splits bytes into frames, and calls ``_take`` with the position of each, including its prefix."""
 
     def __init__(self, protocol: Frames) -> None:
         self.reply = b""
         self.failure = 0
         self._protocol = protocol
         self._held = bytearray()
-        self._needed: int = protocol.size  # bytes that have to be held before more is known: a prefix, or a whole frame
+        self._needed: int = protocol.size  # bytes to hold before parsing goes on: a prefix, or a whole frame
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         raise NotImplementedError
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
+        """Parse bytes from the client, split anywhere."""
         if self.failure:
             return
         held = self._held
@@ -46,40 +46,40 @@ class _FrameReader:
             held.clear()
         protocol = self._protocol
         size, order = protocol.size, protocol.order
-        start, came, needed = 0, len(data), int(size)
-        while came - start >= size:
+        start, received, needed = 0, len(data), int(size)
+        while received - start >= size:
             length = int.from_bytes(data[start : start + size], order)
             if length > protocol.limit:
                 self.failure = 413
                 return
             end = start + size + length
-            if end > came:
+            if end > received:
                 needed = end - start
                 break
             self._take(data, start, end)
             start = end
         self._needed = needed
-        if start < came:
+        if start < received:
             held += data[start:]
 
     def ended(self) -> None:
-        """The client sends no more: a frame that is not whole is no request."""
+        """The client has finished sending: drop an incomplete frame."""
         self._held.clear()
         self._needed = self._protocol.size
 
     @property
     def pending(self) -> bool:
-        """Whether a part of a frame has come."""
+        """Whether a frame is incomplete."""
         return bool(self._held)
 
     @property
     def in_body(self) -> bool:
-        """Whether the prefix of what is pending is complete."""
+        """Whether the prefix of the pending frame is complete."""
         return self._needed > self._protocol.size
 
 
 class FramesConversation(_FrameReader, Conversation):
-    """``requests`` are Frames; an empty one is one too."""
+    """A conversation whose ``requests`` are Frames; empty frames are included."""
 
     def __init__(self, protocol: Frames) -> None:
         super().__init__(protocol)
@@ -91,7 +91,7 @@ class FramesConversation(_FrameReader, Conversation):
 
 
 class FramesFramer(_FrameReader, Framer):
-    """Frames as they came, with their prefix."""
+    """Frames as received, with their prefix."""
 
     def __init__(self, protocol: Frames) -> None:
         super().__init__(protocol)
@@ -102,48 +102,48 @@ class FramesFramer(_FrameReader, Framer):
 
     @property
     def ready(self) -> bool:
-        """Whether a frame is left, or a failure."""
+        """Whether there is a frame to take or a failure."""
         return bool(self._complete or self.failure)
 
     def take(self) -> bytes | BinaryIO | None:
-        """The oldest frame, with its prefix, and forget it."""
+        """Remove and return the oldest frame, with its prefix; None if there is none."""
         return inline_or_file(self._complete.popleft()) if self._complete else None
 
 
 @dataclass
 class Frames(Protocol):
-    """A request is a frame: its length as an unsigned number, which does not count itself, then so many bytes.
+    """Each frame is a request: a length as an unsigned number, which does not count itself, then that many bytes.
 
-    A frame that is too long ends the connection without a word, and one that the client leaves incomplete is dropped.
+    A frame that is too long ends the connection without a message. An incomplete frame is dropped when the client ends.
     """
 
     name: ClassVar[str] = "frames"
     marks_requests: ClassVar[bool] = True
 
-    size: Annotated[Literal[1, 2, 4, 8], Field(description="bytes of the prefix that has the length")] = 4
-    order: Annotated[Literal["big", "little"], Field(description="order of the bytes of the prefix")] = "big"
+    size: Annotated[Literal[1, 2, 4, 8], Field(description="bytes of the length prefix")] = 4
+    order: Annotated[Literal["big", "little"], Field(description="byte order of the length prefix")] = "big"
     limit: Annotated[
-        int, "bytes", Field(ge=1, description="bytes of a frame, without its prefix; more ends the connection")
+        int, "bytes", Field(ge=1, description="bytes of a frame, without its prefix; a longer one ends the connection")
     ] = 1024 * 1024
 
     def frame(self, data: bytes) -> bytes:
-        """A frame of these bytes. Raises ValueError when there are more than the prefix can count."""
+        """Return ``data`` as a frame. Raises ValueError if the prefix cannot hold its length."""
         try:
             return len(data).to_bytes(self.size, self.order) + data
         except OverflowError:
             raise ValueError(
-                f"{len(data)} bytes are too many for a frame whose prefix has size {self.size}; it counts to "
-                f"{256**self.size - 1}"
+                f"{len(data)} bytes are too many for a frame whose prefix has size {self.size}; "
+                f"its maximum is {256**self.size - 1}"
             ) from None
 
     def conversation(self, peer: Peer) -> FramesConversation:
-        """The worker's half of a new connection."""
+        """Return the worker's half of a new connection."""
         return FramesConversation(self)
 
     def framer(self) -> FramesFramer:
-        """The front's half of a new connection."""
+        """Return the front's half of a new connection."""
         return FramesFramer(self)
 
     def refusal(self, status: int) -> bytes:
-        """Nothing: frames have no way to say it."""
+        """Return b"": frames have no error message."""
         return b""

@@ -14,7 +14,7 @@ from poolctl.runtime.task import Peer
 
 
 class _LineReader:
-    """Cuts bytes into lines. ``_take`` is given each with its \\n."""
+    """Splits bytes into lines, and calls ``_take`` with each, including its \\n."""
 
     def __init__(self, limit: int) -> None:
         self.reply = b""
@@ -26,7 +26,7 @@ class _LineReader:
         raise NotImplementedError
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
+        """Parse bytes from the client, split anywhere."""
         if self.failure:
             return
         start = 0
@@ -47,7 +47,7 @@ class _LineReader:
             self._held += data[start:]
 
     def ended(self) -> None:
-        """The client sends no more: what stands without a line end is the last line."""
+        """The client has finished sending: bytes without a line end are the last line."""
         if self._held:
             line = bytes(self._held) + b"\n"
             self._held.clear()
@@ -55,12 +55,12 @@ class _LineReader:
 
     @property
     def pending(self) -> bool:
-        """Whether a part of a line has come."""
+        """Whether a line is incomplete."""
         return bool(self._held)
 
 
 class LinesConversation(_LineReader, Conversation):
-    """``requests`` are the lines as bytes, without their ends; an empty line is one too."""
+    """A conversation whose ``requests`` are lines as bytes, without their ends; empty lines are included."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -71,7 +71,7 @@ class LinesConversation(_LineReader, Conversation):
 
 
 class LinesFramer(_LineReader, Framer):
-    """Lines as they came; a last line without an end is given one, so that a worker sees it complete."""
+    """Lines as received. A last line without an end gets one, so that the worker sees it as complete."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -82,33 +82,33 @@ class LinesFramer(_LineReader, Framer):
 
     @property
     def ready(self) -> bool:
-        """Whether a line is left, or a failure."""
+        """Whether there is a line to take or a failure."""
         return bool(self._complete or self.failure)
 
     def take(self) -> bytes | BinaryIO | None:
-        """The oldest line, with its end, and forget it."""
+        """Remove and return the oldest line, with its end; None if there is none."""
         return inline_or_file(self._complete.popleft()) if self._complete else None
 
 
 @dataclass
 class Lines(Protocol):
-    """A request is a line. A line that is too long ends the connection without a word."""
+    """Each line is a request. A line that is too long ends the connection without a message."""
 
     name: ClassVar[str] = "lines"
     marks_requests: ClassVar[bool] = True
 
     limit: Annotated[
-        int, "bytes", Field(ge=1, description="bytes of a line, without its \\n; more ends the connection")
+        int, "bytes", Field(ge=1, description="bytes of a line, without its \\n; a longer one ends the connection")
     ] = 65536
 
     def conversation(self, peer: Peer) -> LinesConversation:
-        """The worker's half of a new connection."""
+        """Return the worker's half of a new connection."""
         return LinesConversation(self.limit)
 
     def framer(self) -> LinesFramer:
-        """The front's half of a new connection."""
+        """Return the front's half of a new connection."""
         return LinesFramer(self.limit)
 
     def refusal(self, status: int) -> bytes:
-        """Nothing: lines have no way to say it."""
+        """Return b"": lines have no error message."""
         return b""

@@ -1,4 +1,4 @@
-"""Where the bytes of a response go."""
+"""The interface through which apps send a response."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from poolctl.runtime.buffers.observer import Observer
 
 
 class Presence(Enum):
-    """Whether a client is still there."""
+    """Whether a client is still connected."""
 
     HERE = "it may send more"
-    ENDED = "it sends no more, and may still read"
-    GONE = "it has left, or is as good as gone"
+    ENDED = "it has finished sending, and may still read"
+    GONE = "it has left, or must be treated as if it had"
 
 
 class Output(Protocol):
-    """Where an app's bytes go: the loop's side of one response."""
+    """Where an app sends one response: the loop's side of it."""
 
-    last: bool  # whether the connection ends after this response, so that the protocol can say so
+    last: bool  # the connection ends after this response, which the protocol can announce
 
     @property
     def began(self) -> bool:
-        """Whether a byte of this response has been sent."""
+        """Whether a byte of this response was sent."""
 
     @property
     def observer(self) -> Observer | None:
-        """What looks at the response as it is sent."""
+        """The observer of this response, if there is one."""
 
     def send(self, data: bytes) -> None:
-        """Send, or keep for sending, all of it; never waits for a slow client.
+        """Send ``data``, or buffer what a slow client does not take yet; never waits.
 
-        Raises ClientGone when nobody reads any more: let it pass, the loop takes care of it.
+        Raises ClientGone if the client has left: do not catch it, the loop handles it.
         """
 
     def send_file(self, file: int, offset: int, count: int) -> None:
-        """Send, or keep for sending, ``count`` bytes of a regular file from ``offset`` on, which it has; its descriptor
-        may be closed afterwards. Bytes keep the order of the calls.
+        """Send ``count`` bytes of a regular file, starting at ``offset``; like ``send``, never waits.
 
-        Raises ClientGone as above, also when the file ends before that; OSError when the file cannot be read.
+        The file must contain them. Its descriptor may be closed afterwards. Bytes are sent in the order of the calls.
+
+        Raises ClientGone if the client has left or the file ends too early, OSError if the file cannot be read.
         """
 
 
 class ReusedOutput(Output, Protocol):
-    """The same for one response after the other: the service sets both anew before each call of the app."""
+    """An output for one response after another: the service sets both attributes before each call of the app."""
 
     began: bool
     observer: Observer | None

@@ -1,4 +1,4 @@
-"""Bytes as they come, with no marks in them."""
+"""Raw bytes, without boundaries between requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poolctl.runtime.task import Peer
 
 
 class _Chunks:
-    """Each chunk that was received, oldest first."""
+    """Queues each received chunk, oldest first."""
 
     def __init__(self) -> None:
         self.reply = b""
@@ -19,21 +19,21 @@ class _Chunks:
         self.requests: deque[bytes] = deque()
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client."""
+        """Queue a chunk of bytes from the client."""
         if data:
             self.requests.append(data)
 
     def ended(self) -> None:
-        """The client sends no more; nothing is ever half done here."""
+        """Do nothing: no chunk is ever incomplete."""
 
     @property
     def pending(self) -> bool:
-        """Never: every chunk is complete."""
+        """Always False: every chunk is complete."""
         return False
 
 
 class RawConversation(_Chunks, Conversation):
-    """``requests`` are the chunks."""
+    """A conversation whose ``requests`` are the chunks."""
 
     def __init__(self, peer: Peer) -> None:
         super().__init__()
@@ -41,33 +41,33 @@ class RawConversation(_Chunks, Conversation):
 
 
 class RawFramer(_Chunks, Framer):
-    """Chunks as they came. They are no requests: which bytes share a chunk is the network's accident."""
+    """Chunks as received. They are not requests: the network decides which bytes share a chunk."""
 
     @property
     def ready(self) -> bool:
-        """Whether a chunk is left."""
+        """Whether a chunk is queued."""
         return bool(self.requests)
 
     def take(self) -> bytes | None:
-        """The oldest chunk, and forget it."""
+        """Remove and return the oldest chunk; None if there is none."""
         return self.requests.popleft() if self.requests else None
 
 
 @dataclass
 class Raw(Protocol):
-    """Each chunk received is handed to the app."""
+    """Gives each received chunk to the app."""
 
     name: ClassVar[str] = "raw"
     marks_requests: ClassVar[bool] = False
 
     def conversation(self, peer: Peer) -> RawConversation:
-        """The worker's half of a new connection."""
+        """Return the worker's half of a new connection."""
         return RawConversation(peer)
 
     def framer(self) -> RawFramer:
-        """The front's half of a new connection."""
+        """Return the front's half of a new connection."""
         return RawFramer()
 
     def refusal(self, status: int) -> bytes:
-        """Nothing: bytes without a protocol have no way to say it."""
+        """Return b"": raw bytes have no error message."""
         return b""

@@ -142,7 +142,10 @@ def test_of_a_client_that_is_not_trusted_nothing_is_read(rig: MakeRig) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "reason"),
-    [(b"GET / HTTP/1.1\r\n", "it begins with something else"), (b"PROXY TCP4 nonsense\r\n", "its line is")],
+    [
+        (b"GET / HTTP/1.1\r\n", "the connection begins with something else"),
+        (b"PROXY TCP4 nonsense\r\n", "malformed line"),
+    ],
 )
 def test_a_wrong_header_ends_the_connection(
     rig: MakeRig, wrong: bytes, reason: str, caplog: pytest.LogCaptureFixture

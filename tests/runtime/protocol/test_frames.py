@@ -83,7 +83,7 @@ def test_an_answer_that_the_prefix_cannot_count(size: int) -> None:
     most = 256**size - 1  # type: ignore[operator]
     protocol = Frames(size=size)  # type: ignore[arg-type]
     assert protocol.frame(bytes(most)) == b"\xff" * size + bytes(most)
-    with pytest.raises(ValueError, match=f"{most + 1} bytes are too many .* counts to {most}"):
+    with pytest.raises(ValueError, match=f"{most + 1} bytes are too many .* maximum is {most}"):
         protocol.frame(bytes(most + 1))
 
 

@@ -1,7 +1,7 @@
-"""The body of an HTTP/1 request: where it ends, and its bytes without the chunked coding (RFC 9112, 6 and 7.1).
+"""The body of an HTTP/1 request: finds its end and removes the chunked coding (RFC 9112, 6 and 7.1).
 
-A body takes bytes split anywhere and says how far they belong to it. It is the same for the conversation, which keeps
-the decoded bytes, and for the framer, which only needs the end and gives ``keep`` as None.
+A body takes bytes split anywhere and returns how many belong to it. The conversation, which keeps the decoded bytes,
+and the framer, which only needs the end and passes None as ``keep``, use the same classes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ _EXTENDED = re.compile(
 
 
 class LengthBody:
-    """A body of a known number of bytes. ``looked`` and ``waited`` are notes of who judges its pace: when it was last
-    looked at, and the seconds that its client was waited for."""
+    """A body with a known number of bytes.
+
+    ``looked`` and ``waited`` belong to the code that measures its pace: when it last checked the body, and the seconds
+    that the server has waited for the client.
+    """
 
     __slots__ = ("_keep", "_left", "_length", "done", "failure", "looked", "waited")
 
@@ -37,11 +40,11 @@ class LengthBody:
 
     @property
     def came(self) -> int:
-        """Bytes of it that have come."""
+        """Bytes received so far."""
         return self._length - self._left
 
     def take(self, data: bytes, start: int) -> int:
-        """Takes what is its own of ``data[start:]``; where that ends."""
+        """Take the bytes of ``data[start:]`` that belong to the body. Returns where they end."""
         end = min(start + self._left, len(data))
         self._left -= end - start
         if self._keep is not None:
@@ -53,8 +56,8 @@ class LengthBody:
 class ChunkedBody:
     """A body in chunks.
 
-    It finds the lines (a chunk's size, a trailer) and gives each whole to a parser of its own, which judges and decodes
-    them. So a line is bounded before the parser sees it, and the end is exact. Trailers are counted and dropped.
+    It finds the lines (chunk sizes, trailers) and passes each complete one to its own parser, which validates and
+    decodes it. This bounds the lines that the parser sees, and the end is exact. Trailers are counted and dropped.
     """
 
     __slots__ = (
@@ -74,18 +77,19 @@ class ChunkedBody:
     )
 
     def __init__(self, body: int, line: int, trailers: int, keep: Keep | None) -> None:
-        """Limits: ``body`` bytes decoded, ``line`` bytes of one line and of all trailers, ``trailers`` in number.
+        """``body``: the maximum of decoded bytes; ``line``: the maximum of bytes in one line, and in all trailers
+        together; ``trailers``: the maximum number of trailers.
 
-        All lines together are held to ``body`` plus ``line``, so that chunk extensions cannot make the whole endless.
+        All lines together may have ``body`` plus ``line`` bytes, so that chunk extensions cannot be endless.
         """
         self._body = body
         self._limit = line
-        self._lines = body + line  # what lines may still come to
-        self._trailer = (line, trailers)  # bytes and number of trailers that may still come
-        self._trailing = False  # whether the last chunk has come
+        self._lines = body + line  # bytes that further lines may have
+        self._trailer = (line, trailers)  # bytes and number of further trailers that are allowed
+        self._trailing = False  # the last chunk was received
         self._line = bytearray()  # an incomplete one
-        self._left = 0  # bytes of the chunk under way, with the line end after its data
-        self.looked = self.waited = 0.0  # as those of LengthBody
+        self._left = 0  # missing bytes of the current chunk, including the line end after its data
+        self.looked = self.waited = 0.0  # see LengthBody
         self.size = 0
         self.done = False
         self.failure = 0
@@ -94,13 +98,13 @@ class ChunkedBody:
 
     @property
     def came(self) -> int:
-        """Bytes of it, decoded, that have come; up to two more where a chunk is not complete."""
+        """Decoded bytes received so far; up to two too many while a chunk is incomplete."""
         return self.size - max(self._left - 2, 0)
 
     def take(self, data: bytes, start: int) -> int:
-        """Takes what is its own of ``data[start:]``; where that ends. Sets ``failure`` where it is not well formed.
+        """Take the bytes of ``data[start:]`` that belong to the body. Returns where they end.
 
-        Raises what ``keep`` raises.
+        Sets ``failure`` if they are malformed or exceed a limit. Raises what ``keep`` raises.
         """
         try:
             while start < len(data) and not self.done and not self.failure:
@@ -136,12 +140,12 @@ class ChunkedBody:
         return end
 
     def _plain(self, line: bytes) -> bytes:
-        """The line without its extensions, which make no difference; as it is where the parser is to judge it."""
+        """Return the line without its chunk extensions; unchanged if it has none or the parser must validate it."""
         extended = None if self._trailing else _EXTENDED.fullmatch(line)
         return line if extended is None else extended[1] + b"\r\n"
 
     def _read_line(self, line: bytes) -> None:
-        """A line that the parser found well formed."""
+        """Read a line that the parser found well formed."""
         if self._trailing:
             size, count = self._trailer
             self._trailer = (size - len(line), count - 1)
@@ -158,7 +162,7 @@ class ChunkedBody:
 
 
 class _Data:
-    """What the parser of chunks calls."""
+    """The callbacks of the chunk parser."""
 
     __slots__ = ("on_body",)
 

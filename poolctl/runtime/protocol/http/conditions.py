@@ -1,5 +1,5 @@
-"""Conditional and range requests (RFC 9110, 13 and 14), for a representation with a strong entity tag and a time of
-change. Pure: headers in, a verdict out."""
+"""Conditional and range requests (RFC 9110, 13 and 14), for a representation with a strong entity tag and a
+modification time. Pure functions of the headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_tz
 
-MOST_RANGES = 16  # of one request; who asks for more gets the whole
+MOST_RANGES = 16  # in one request; a request with more gets the whole representation
 _TAG = re.compile(r'[ \t,]*(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 _DATE = re.compile(
     r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
@@ -20,7 +20,7 @@ _SPEC = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def values(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> dict[bytes, str]:
-    """Those of ``names`` (in lower case) that the headers have; several lines of a name are joined (RFC 9110, 5.3)."""
+    """Return the values of the headers in ``names`` (lower case); repeated headers are joined (RFC 9110, 5.3)."""
     found: dict[bytes, str] = {}
     for name, value in headers:
         lowered = name.lower()
@@ -36,7 +36,10 @@ CONDITIONS = frozenset(
 
 
 def verdict(given: Mapping[bytes, str], tag: str, changed: int) -> int:
-    """For GET and HEAD, in the order of RFC 9110, 13.2.2: 412, 304, or 200. ``changed``: seconds since the epoch."""
+    """Return 412, 304 or 200 for a GET or HEAD with these conditions, evaluated in the order of RFC 9110, 13.2.2.
+
+    ``changed``: the modification time, in seconds since the epoch.
+    """
     if b"if-match" in given:
         if not matches(given[b"if-match"], tag, weak=False):
             return 412
@@ -55,8 +58,8 @@ def verdict(given: Mapping[bytes, str], tag: str, changed: int) -> int:
 
 
 def matches(field: str, tag: str, *, weak: bool) -> bool:
-    """Whether a list of entity tags, or ``*``, has this strong one; weak ones count only in a ``weak`` comparison
-    (RFC 9110, 8.8.3.2). What is malformed matches nothing from there on."""
+    """Return whether a list of entity tags, or ``*``, contains this strong tag. Weak tags match only in a ``weak``
+    comparison (RFC 9110, 8.8.3.2). Nothing after a malformed tag matches."""
     if field.strip() == "*":
         return True
     position = 0
@@ -68,8 +71,8 @@ def matches(field: str, tag: str, *, weak: bool) -> bool:
 
 
 def seconds(date: str) -> int | None:
-    """An HTTP-date in any of its three forms (RFC 9110, 5.6.7) as seconds since the epoch; None for anything else, such
-    as two of them."""
+    """Return an HTTP-date in any of its three forms (RFC 9110, 5.6.7) as seconds since the epoch; None for anything
+    else, such as two dates."""
     if _DATE.fullmatch(date.strip(" \t")) is None:
         return None
     try:
@@ -80,8 +83,8 @@ def seconds(date: str) -> int | None:
 
 
 def applies(if_range: str | None, tag: str, changed: int, now: float) -> bool:
-    """Whether the Range of a request counts (RFC 9110, 13.1.5): a strong tag that is this one, or exactly this date,
-    which is strong when it is a second old (8.8.2.2)."""
+    """Return whether the Range of a request applies (RFC 9110, 13.1.5): there is no If-Range, or it has the same strong
+    tag, or exactly this date, which is a strong validator once it is a second old (8.8.2.2)."""
     if if_range is None:
         return True
     if '"' in if_range:
@@ -90,12 +93,15 @@ def applies(if_range: str | None, tag: str, changed: int, now: float) -> bool:
 
 
 def ranges(field: str, size: int) -> list[tuple[int, int]] | None:
-    """The (offset, bytes) that a Range asks for of ``size`` bytes (RFC 9110, 14.1.2); empty when none of it can be
-    satisfied. None when it is to be ignored: malformed, of another unit, too many, or together more than the whole."""
+    """Return the (offset, count) pairs that a Range requests from ``size`` bytes (RFC 9110, 14.1.2); an empty list if
+    none can be satisfied.
+
+    None if the field must be ignored: malformed, in another unit, too many ranges, or together more than the whole.
+    """
     unit, equals, specs = field.partition("=")
     if not equals or unit.strip().lower() != "bytes" or not size:
         return None
-    words = [bare for word in specs.split(",") if (bare := word.strip(" \t"))]  # empty ones do not count (5.6.1)
+    words = [bare for word in specs.split(",") if (bare := word.strip(" \t"))]  # empty elements are ignored (5.6.1)
     if not 0 < len(words) <= MOST_RANGES:
         return None
     found = []

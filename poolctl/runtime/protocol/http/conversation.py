@@ -16,11 +16,11 @@ from poolctl.runtime.task import Peer
 
 
 class HttpWorkerHalf(HttpReader):
-    """What conversations about HTTP/1 have in common.
+    """The common base of HTTP/1 conversations.
 
-    ``reply`` is to be sent after the answers to the ``requests`` that came before it. ``memo`` is for the app: what it
-    wants to keep for the length of the connection. ``scheme`` is that of the URLs by which clients come. ``origins``
-    are those of requests that a trusted proxy passes on.
+    ``reply`` must be sent after the responses to the ``requests`` before it. ``memo`` is data that the app keeps
+    as long as the connection lasts. ``origins`` finds the origins of requests from a trusted proxy; None if
+    the peer is not one.
     """
 
     scheme: str = "http"
@@ -36,27 +36,27 @@ class HttpWorkerHalf(HttpReader):
 
     @property
     def stalled(self) -> bool:
-        """Never: HTTP/1 has no flow control of its own."""
+        """Always False: HTTP/1 has no flow control of its own."""
         return False
 
     def last_words(self, refusal: bytes) -> bytes:
-        """The refusal as it is."""
+        """Return the refusal unchanged."""
         return refusal
 
     def hand_over(self, successor: Conversation) -> None:
-        """Nothing more is read here: the client has begun to speak another protocol."""
+        """Stop reading: the client has switched to another protocol, which ``successor`` handles."""
         self._over = True
         self.successor = successor
 
 
 class HttpConversation(HttpWorkerHalf):
-    """Complete requests, pipelined ones included (RFC 9112, 9.3.2)."""
+    """Yields complete requests, including pipelined ones (RFC 9112, 9.3.2)."""
 
-    _coming: HttpRequest | None = None  # the request whose body is coming
+    _coming: HttpRequest | None = None  # the request whose body is incomplete
     _spool: Spool | None = None  # its body
 
     def ended(self) -> None:
-        """The client sends no more: what was begun is dropped."""
+        """The client has finished sending: drop an incomplete request."""
         super().ended()
         self._coming = self._spool = None
 
@@ -67,7 +67,7 @@ class HttpConversation(HttpWorkerHalf):
         self.requests.append(request)
 
     def _begin(self, head: bytes) -> Keep | None:
-        self._coming = self._head.request(None)  # not this one yet: the two would keep each other alive
+        self._coming = self._head.request(None)  # its conversation is set later: together they would be a cycle
         self._spool = Spool(self._http.spool)
         return self._spool.write
 

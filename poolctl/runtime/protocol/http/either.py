@@ -1,4 +1,4 @@
-"""HTTP/1 or HTTP/2: the client's first bytes tell (RFC 9113, 3.3)."""
+"""Chooses HTTP/1 or HTTP/2 by the first bytes of a connection (RFC 9113, 3.3)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from poolctl.runtime.task import Peer
 
 
 class Preface:
-    """Waits for the first bytes. ``open``: which of the two protocols they are is not certain; ``held``: the bytes that
-    came until then. ``http2``: what goes on after the preface."""
+    """Detects the preface of HTTP/2. ``open``: the protocol is not known yet; ``held``: the bytes received until then.
+    ``http2``: the conversation that takes over after the preface."""
 
     def __init__(self, http2: type[Http2Conversation]) -> None:
         self.held = b""
@@ -22,7 +22,7 @@ class Preface:
         self._http2 = http2
 
     def pass_on(self, data: bytes, http: HttpLimits, before: HttpWorkerHalf) -> bytes:
-        """Take the first bytes. Returns those for HTTP/1, none while that is open; HTTP/2 succeeds ``before``."""
+        """Take the first bytes. Returns those for HTTP/1: none while ``open``, or if HTTP/2 succeeds ``before``."""
         held = self.held = self.held + data
         if PREFACE.startswith(held[: len(PREFACE)]):
             if len(held) < len(PREFACE):
@@ -38,7 +38,7 @@ class Preface:
 
 
 class EitherConversation(HttpConversation):
-    """HTTP/1, unless the connection begins with the preface of HTTP/2. For apps that block."""
+    """HTTP/1, unless the connection begins with the preface of HTTP/2. For sync apps."""
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http, peer, origins)
@@ -46,16 +46,16 @@ class EitherConversation(HttpConversation):
 
     @property
     def pending(self) -> bool:
-        """Whether a part of a request, or of the preface, has come."""
+        """Whether a request or the preface is incomplete."""
         return self._preface.held != b"" or super().pending
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
+        """Parse bytes from the client, split anywhere."""
         super().receive(self._preface.pass_on(data, self._http, self) if self._preface.open else data)
 
 
 class EitherStreaming(StreamingConversation):
-    """The same for apps that are awaited."""
+    """HTTP/1, unless the connection begins with the preface of HTTP/2. For async apps."""
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http, peer, origins)
@@ -63,9 +63,9 @@ class EitherStreaming(StreamingConversation):
 
     @property
     def pending(self) -> bool:
-        """Whether a part of a request, or of the preface, has come."""
+        """Whether a request or the preface is incomplete."""
         return self._preface.held != b"" or super().pending
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
+        """Parse bytes from the client, split anywhere."""
         super().receive(self._preface.pass_on(data, self._http, self) if self._preface.open else data)

@@ -1,7 +1,7 @@
-"""What a response's head is made of: status lines, header lines, the date. All checked once and remembered.
+"""The parts of a response's head: status lines, header lines, the date. Each is checked once and remembered.
 
-A status or header that could end its line early (CR, LF, NUL) is refused where the app hands it over, so that no app
-can be made to send a second response (RFC 9112, 11.1).
+A status or header that could end its line early (CR, LF, NUL) raises where the app passes it, so that an attacker
+cannot make an app send a second response (RFC 9112, 11.1).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from http import HTTPStatus
 from time import time
 from typing import Final, NamedTuple
 
-MEMO: Final = 1024  # entries of each memo; a full one is emptied, so what is used stays
-LONGEST: Final = 256  # characters of a header that is remembered
+MEMO: Final = 1024  # entries of each memo; a full one is emptied, and what is in use soon returns
+LONGEST: Final = 256  # bytes of a header that is remembered
 
 ORDINARY, LENGTH, DATE, SERVER, CLOSE = 0, 1, 2, 4, 8
 _KINDS = {"content-length": LENGTH, "date": DATE, "server": SERVER}
@@ -31,14 +31,14 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     )
 )
-# Of those, what an app that gives bytes may send in vain. A challenge (Proxy-Authenticate) is for the client.
+# Those that are dropped when an app that passes bytes sends them. Proxy-Authenticate is meant for the client.
 DROPPED = HOP_BY_HOP - {"proxy-authenticate", "proxy-authorization"}
 NONE: frozenset[str] = frozenset()
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 class Line(NamedTuple):
-    """An encoded header line with its end, and what it is."""
+    """An encoded header line, including its end, and its kind."""
 
     encoded: bytes
     kind: int
@@ -46,33 +46,33 @@ class Line(NamedTuple):
 
 
 class Status(NamedTuple):
-    """An encoded status line with its end."""
+    """An encoded status line, including its end."""
 
     encoded: bytes
     code: int
-    bodiless: bool  # 204 and 304 have no body, whatever the app says
+    bodiless: bool  # 204 and 304 have no body, whatever the app writes
 
 
-# Memos; they save checking and encoding a header, or a status, again.
+# Memos, which save checking and encoding a header or status again.
 known_lines: dict[tuple[str, str] | tuple[bytes, bytes], Line] = {}
 known_statuses: dict[str, Status] = {}
 
 
 def encode_header(header: tuple[str, str], refused: frozenset[str] = HOP_BY_HOP) -> Line:
-    """One header, encoded and remembered. ``refused``: names that may not be sent, in lower case. Raises TypeError and
-    ValueError for one that may not be."""
+    """Encode, remember and return one header. ``refused``: names that may not be sent, in lower case. Raises TypeError
+    or ValueError for an invalid header."""
     try:
         name, value = header
     except (TypeError, ValueError):
-        raise TypeError(f"a response header is a tuple (name, value), not {header!r}") from None
+        raise TypeError(f"a response header must be a tuple (name, value), not {header!r}") from None
     if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"a response header's name and value are str, not {header!r}")
+        raise TypeError(f"a response header's name and value must be str, not {header!r}")
     if not name or not _TOKEN.issuperset(name):
-        raise ValueError(f"{name!r} is no name for a response header")
+        raise ValueError(f"invalid name of a response header: {name!r}")
     lowered = name.lower()
     if lowered in refused:
-        raise ValueError(f"the response header {name!r} concerns the connection, which is the server's: leave it out")
-    bare = value.strip(" \t")  # white space around a value is no part of it (RFC 9110, 5.5)
+        raise ValueError(f"the response header {name!r} is hop-by-hop, so only the server may set it; remove it")
+    bare = value.strip(" \t")  # white space around a value is not part of it (RFC 9110, 5.5)
     encoded = f"{name}: {_text(bare, f'the value of the response header {name!r}')}\r\n".encode("latin-1")
     kind = _KINDS.get(lowered, ORDINARY)
     line = Line(encoded, kind, _length(bare) if kind == LENGTH else -1)
@@ -84,33 +84,33 @@ def encode_header(header: tuple[str, str], refused: frozenset[str] = HOP_BY_HOP)
 
 
 def encode_raw(header: Sequence[bytes]) -> Line:
-    """One header of an app that gives bytes, encoded and remembered. What concerns the connection is not sent, but
-    ``close`` is taken as a wish. Raises TypeError and ValueError for one that may not be sent."""
+    """Encode, remember and return one header of an app that passes bytes. Hop-by-hop headers are DROPPED, but
+    ``Connection: close`` is honored. Raises TypeError or ValueError for an invalid header."""
     try:
         name, value = header
         text = name.decode("latin-1"), value.decode("latin-1")
     except (TypeError, ValueError, AttributeError):
-        raise TypeError(f"a response header is a pair of bytes (name, value), not {header!r}") from None
+        raise TypeError(f"a response header must be a pair of bytes (name, value), not {header!r}") from None
     lowered = text[0].lower()
     if lowered in DROPPED:
         close = lowered == "connection" and text[1].lower() == "close"
         return Line(b"", CLOSE if close else ORDINARY, -1)
     line = encode_header(text, NONE)
-    if text in known_lines:  # short enough to be remembered: by these bytes too
+    if text in known_lines:  # short enough to be remembered, so also by its bytes
         known_lines[name, value] = line
     return line
 
 
 def status_line(status: str) -> Status:
-    """A status such as "200 OK", encoded. Raises TypeError and ValueError for one that may not be sent."""
+    """Encode, remember and return a status such as "200 OK". Raises TypeError or ValueError for an invalid one."""
     known = known_statuses.get(status)
     if known is not None:
         return known
     if not isinstance(status, str):
-        raise TypeError(f"a response status is a str such as '200 OK', not {status!r}")
+        raise TypeError(f"a response status must be a str such as '200 OK', not {status!r}")
     code = status[:3]
     if not (code.isascii() and code.isdigit() and 200 <= int(code) <= 999 and status[3:4] in ("", " ")):
-        raise ValueError(f"a response status is three digits from 200 up, a space and a phrase, not {status!r}")
+        raise ValueError(f"a response status must be a number from 200 to 999, a space and a phrase, not {status!r}")
     encoded = f"HTTP/1.1 {_text(status, 'the response status')}{'' if status[3:] else ' '}\r\n".encode("latin-1")
     known = Status(encoded, int(code), code in ("204", "304"))
     if len(known_statuses) >= MEMO:
@@ -123,14 +123,14 @@ TEXTS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatu
 
 
 def status_text(code: int) -> str:
-    """A status by its number. Raises TypeError for what is no number."""
+    """Return the status for a code, such as "200 OK". Raises TypeError or ValueError if it is not a number."""
     text = TEXTS.get(code)
     return text if text is not None else f"{code:d} "
 
 
 def _length(value: str) -> int:
     if not (value.isascii() and value.isdigit()):
-        raise ValueError(f"Content-Length is a number of bytes, not {value!r}")
+        raise ValueError(f"Content-Length must be a number of bytes, not {value!r}")
     return int(value)
 
 
@@ -140,12 +140,12 @@ def _text(value: str, what: str) -> str:
     try:
         value.encode("latin-1")
     except UnicodeEncodeError:
-        raise ValueError(f"{what} has a character outside of latin-1: {value!r}") from None
+        raise ValueError(f"{what} contains a character outside latin-1: {value!r}") from None
     return value
 
 
 class _HttpDate:
-    """The Server and Date lines of this second. Threads may make them twice, never wrong."""
+    """The Server and Date lines of the current second. Threads may encode them twice, but never wrongly."""
 
     __slots__ = ("lines", "second")
 
@@ -153,7 +153,7 @@ class _HttpDate:
         self.second = 0
         self.lines = b""
 
-    def turn(self, second: int) -> bytes:
+    def renew(self, second: int) -> bytes:
         lines = f"Server: poolctl\r\nDate: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
         self.lines = lines
         self.second = second
@@ -164,12 +164,12 @@ _clock = _HttpDate()
 
 
 def server_and_date() -> bytes:
-    """The header lines Server and Date as they are now, made once a second (RFC 9110, 6.6.1)."""
+    """Return the current header lines Server and Date, encoded once a second (RFC 9110, 6.6.1)."""
     second = int(time())
-    return _clock.lines if _clock.second == second else _clock.turn(second)
+    return _clock.lines if _clock.second == second else _clock.renew(second)
 
 
 def server_or_date(kinds: int) -> bytes:
-    """Of the two lines those that ``kinds``, the app's own, do not have."""
+    """Return the lines Server and Date, without those that the app has set (``kinds``)."""
     server, date, _ = server_and_date().split(b"\r\n")
     return (b"" if kinds & SERVER else server + b"\r\n") + (b"" if kinds & DATE else date + b"\r\n")

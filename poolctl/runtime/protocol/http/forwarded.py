@@ -1,14 +1,14 @@
-"""What proxies say of the client: ``Forwarded`` (RFC 7239), or ``X-Forwarded-For``, ``-Proto`` and ``-Host``.
+"""The client as named by proxies: ``Forwarded`` (RFC 7239), or ``X-Forwarded-For``, ``-Proto`` and ``-Host``.
 
     client --> proxy --> proxy --> here            X-Forwarded-For: (anything the client wrote), client, proxy
 
-Every proxy appends whom it has the request from, so the list is read from its right end, which is the only one that is
-sure: as long as the address reached is one of a trusted proxy, the next word to the left is believed. Who is not
-trusted cannot add anything that is read; it stands to the left of its own address.
+Every proxy appends the address from which it got the request, so the list is read from the right, the only end that is
+certain: while the current address is that of a trusted proxy, the next element to the left is believed. An untrusted
+peer cannot add anything that is read: what it wrote is to the left of its own address.
 
-All or nothing: when a part that has to be believed is not of the right form, none of it is, and the request counts as
-one of the connection's own address. A proxy that writes nonsense has not checked what it passes on, and a guess would
-be chosen by whoever wrote the nonsense.
+All or nothing: if an element that must be believed is malformed, the whole header is ignored, and the request has the
+address of the connection. A proxy that writes nonsense has not checked what it passes on, and an attacker could choose
+what a guess would make of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from poolctl.runtime.task import Peer
 
 Headers = list[tuple[bytes, bytes]]
 
-HOPS = 32  # proxies in a row that are believed
+HOPS = 32  # the most proxies in a row that are believed
 PORTS = {"http": "80", "https": "443"}
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -34,11 +34,11 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]
 
 
 class MalformedForwarded(Exception):
-    """What a proxy says is not of the form it should have."""
+    """An element that must be believed is malformed."""
 
 
 class Hop(NamedTuple):
-    """One proxy's words: whom it had the request from, and how. Empty where it says nothing."""
+    """One proxy's element: the client of the request, its scheme and its Host; each empty if not stated."""
 
     client: str
     scheme: str
@@ -46,7 +46,7 @@ class Hop(NamedTuple):
 
 
 class Origin:
-    """What an app sees in place of the connection: where the request really came from."""
+    """What an app sees instead of the connection: the origin of the request, as named by trusted proxies."""
 
     def __init__(self, conversation: Provenance, peer: Peer, scheme: str, headers: Headers) -> None:
         self.conversation = conversation
@@ -56,23 +56,23 @@ class Origin:
         self.memo: Any = None
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the connection's."""
+        """Return the connection's attribute for everything else."""
         return getattr(self.conversation, name)
 
 
 class Forwarded:
-    """Whom to believe. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``."""
+    """Trusted proxies. ``trust``: addresses, networks, or ``unix``; ``header``: ``forwarded`` or ``x-forwarded``."""
 
     def __init__(self, trust: Sequence[str], header: str) -> None:
         self.trusts = Trust(trust).holds
         self._hops = _standard if header == "forwarded" else _customary
 
     def origins(self, peer: Peer) -> Origins | None:
-        """For a new connection; None where its other end is not trusted."""
+        """Return the Origins of a new connection; None if its peer is not trusted."""
         return Origins(self) if self.trusts(peer.client_host) else None
 
     def origin(self, conversation: Provenance, headers: Headers) -> Origin | None:
-        """Where a request with these headers came from; None when nothing is said or none of it can be believed."""
+        """Return the origin of a request with these headers; None if they state nothing or are malformed."""
         try:
             client, scheme, host = self._walk(self._hops(headers), conversation.peer)
         except MalformedForwarded:
@@ -86,14 +86,14 @@ class Forwarded:
         if host:
             headers = [(b"host", host.encode()), *(each for each in headers if each[0].lower() != b"host")]
         if scheme or host:
-            said = host or next((value.decode("latin-1") for name, value in headers if name.lower() == b"host"), "")
-            found = _HOST.fullmatch(said)
+            origin = host or next((value.decode("latin-1") for name, value in headers if name.lower() == b"host"), "")
+            found = _HOST.fullmatch(origin)
             scheme = scheme or conversation.scheme
             peer = peer._replace(server_port=(found and found[1]) or PORTS[scheme])
         return Origin(conversation, peer, scheme or conversation.scheme, headers)
 
     def _walk(self, hops: list[Hop], peer: Peer) -> Hop:
-        """The words of the outermost proxy that is trusted."""
+        """Return the element of the outermost trusted proxy."""
         believed = Hop("", "", "")
         here = peer.client_host
         for number, hop in enumerate(reversed(hops)):
@@ -111,9 +111,9 @@ class Forwarded:
 
 
 def node(text: str) -> tuple[str, str]:
-    """Address and port ("" where there is none) of a client that a proxy names.
+    """Return the address and port ("" if not stated) of a client that a proxy names.
 
-    Raises Malformed also for the ``unknown`` and the ``_names`` of RFC 7239, 6: they hide the address.
+    Raises MalformedForwarded, also for ``unknown`` and the obfuscated ``_names`` of RFC 7239, 6: they hide the address.
     """
     bare = text.count(":") > 1 and not text.startswith("[")  # X-Forwarded-For has IPv6 without brackets
     found = _NODE.fullmatch(f"[{text}]" if bare else text)
@@ -126,7 +126,7 @@ def node(text: str) -> tuple[str, str]:
 
 
 def _customary(headers: Headers) -> list[Hop]:
-    """Of X-Forwarded-*, the rightmost last. Proto and Host often have one member for all proxies."""
+    """Return the hops of X-Forwarded-*, the rightmost last. Proto and Host often have one element for all proxies."""
     clients, schemes, hosts = (
         _members(headers, name) for name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
     )
@@ -148,11 +148,11 @@ def _at(members: list[str], from_right: int) -> str:
 def _members(headers: Headers, wanted: bytes) -> list[str]:
     values = [value for name, value in headers if name.lower() == wanted]
     members = b",".join(values).decode("latin-1").split(",")
-    return [bare for member in members if (bare := member.strip())]  # empty ones do not count (RFC 9110, 5.6.1)
+    return [bare for member in members if (bare := member.strip())]  # empty elements are ignored (RFC 9110, 5.6.1)
 
 
 def _standard(headers: Headers) -> list[Hop]:
-    """Of Forwarded (RFC 7239, 4), the rightmost last. Raises Malformed."""
+    """Return the hops of Forwarded (RFC 7239, 4), the rightmost last. Raises MalformedForwarded."""
     values = [value for name, value in headers if name.lower() == b"forwarded"]
     return list(_elements(b",".join(values).decode("latin-1"))) if values else []
 
@@ -180,14 +180,14 @@ def _elements(text: str) -> Iterator[Hop]:
 
 
 class Origins:
-    """Of the requests of one connection from a trusted proxy, each of which may come from another client."""
+    """Finds the origins of the requests on a connection from a trusted proxy; each may come from another client."""
 
     def __init__(self, forwarded: Forwarded) -> None:
         self._forwarded = forwarded
-        self._last: tuple[Headers, Origin | None] = ([], None)  # the protocol gives the same list for the same headers
+        self._last: tuple[Headers, Origin | None] = ([], None)  # the head parser reuses the list for the same headers
 
     def place(self, request: HttpRequest, conversation: Provenance) -> None:
-        """Have a request of this conversation come from where it really does."""
+        """Replace the connection and headers of a request by those of its origin, if its headers name one."""
         headers, origin = self._last
         if headers is not request.headers:
             origin = self._forwarded.origin(conversation, request.headers)

@@ -1,4 +1,4 @@
-"""The front's half of an HTTP connection: whole requests as raw bytes, for a worker to parse."""
+"""The front's half of an HTTP connection: complete requests as raw bytes, for a worker to parse."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from poolctl.runtime.task import Asked
 
 
 class HttpFramer(HttpReader):
-    """Finds requests by the same reader as the conversation, and keeps their raw bytes."""
+    """Finds requests with the same reader as the conversation, and keeps their raw bytes."""
 
     asked: Asked | None = None
-    _raw: Spool  # of a request with a body, from its head on
+    _raw: Spool  # the bytes of a request with a body, including its head
 
     def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
@@ -30,16 +30,16 @@ class HttpFramer(HttpReader):
 
     @property
     def ready(self) -> bool:
-        """Whether a complete request, a failure or a reply is left."""
+        """Whether there is a request to take, a failure or a reply."""
         return bool(self._found or self.failure or self.reply)
 
     @property
     def taken(self) -> bytes:
-        """The request line of what was taken last, unless something has come behind it."""
+        """The request line of the request taken last; empty once more bytes were received."""
         return b"" if self._found or self._held or self._body is not None or self.failure else self._head.line
 
     def take(self) -> bytes | BinaryIO | None:
-        """The whole bytes of the oldest complete request, and forget them."""
+        """Remove the oldest complete request and return its bytes; None if there is none."""
         return self._found.popleft() if self._found else None
 
     def _complete(self, head: bytes) -> None:
@@ -58,12 +58,12 @@ class HttpFramer(HttpReader):
 
 
 class InspectedHttpFramer(HttpFramer):
-    """Keeps the heads too, each until its request is taken: for fronts that look at what is asked for."""
+    """Also keeps each head until its request is taken, for fronts that inspect requests."""
 
     def __init__(self, http: HttpLimits) -> None:
         super().__init__(http)
         self._heads: deque[HttpRequest] = deque()
-        self._coming: HttpRequest | None = None  # the head of a body that is coming
+        self._coming: HttpRequest | None = None  # the head whose body is incomplete
 
     def take(self) -> bytes | BinaryIO | None:
         request = super().take()
@@ -81,6 +81,6 @@ class InspectedHttpFramer(HttpFramer):
 
     def _finish(self) -> None:
         super()._finish()
-        assert self._coming is not None  # its body has begun with it
+        assert self._coming is not None  # set when the body began
         self._heads.append(self._coming)
         self._coming = None

@@ -1,10 +1,10 @@
-"""The head of an HTTP/1 request: request line and headers, parsed by httptools, judged here.
+"""The head of an HTTP/1 request, its request line and headers: parsed by httptools, validated here.
 
-Both halves of a connection, the conversation and the framer, come to their verdict by this one class, so that they
-cannot disagree on where a request ends. A head is always given whole, from its first byte to the empty line: what the
-parser keeps inside is bounded, and how the bytes were split on their way makes no difference.
+Both halves of a connection, the conversation and the framer, use this class, so that they cannot disagree on where a
+request ends. A head is always passed whole, from its first byte to the empty line: this bounds what the parser buffers,
+and how the network split the bytes makes no difference.
 
-The file is long because every rule about a head is judged in this one place.
+The file is long because every rule about a head is checked in this one place.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ WATCHED = {
 }
 END: Final = b"\r\n\r\n"
 SLASH, HASH = b"/#"
-REPEATED: Final = 4096  # bytes of the longest head that is remembered for the next request of its connection
-MEMO: Final = 512  # header names remembered, in the spelling of the clients
-# Methods that the parser takes for those of protocols that look like HTTP (RTSP); here they are tokens like any other.
+REPEATED: Final = 4096  # bytes of the longest head that is remembered, for later requests
+MEMO: Final = 512  # header names that are remembered, as clients spell them
+# Methods that the parser accepts only for a protocol similar to HTTP (RTSP); here they are tokens like any other.
 FOREIGN = frozenset(
     (
         b"ANNOUNCE",
@@ -53,16 +53,16 @@ FOREIGN = frozenset(
     )
 )
 CONNECT: Final = b"CONNECT"
-STAND_IN: Final = b"GET"  # what the parser is fed in the place of a method that it does not know
+STAND_IN: Final = b"GET"  # fed to the parser in place of a method that it does not know
 
-_kinds: dict[bytes, int] = {}  # a memo, the same whoever fills it; never past MEMO. Saves lowering each name
+_kinds: dict[bytes, int] = {}  # at most MEMO; any thread may add. Saves lowering each name
 
-# head, method, target, headers, may the connection be kept
+# head, method, target, headers, whether the connection may be kept
 Found = tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]
 
 
 def kind_of(name: bytes) -> int:
-    """Which of the watched headers a name is, whatever its case; PLAIN for all others."""
+    """Return which of the WATCHED headers a name is, in any case; PLAIN for all others."""
     kind = WATCHED.get(name.lower(), PLAIN)
     if len(_kinds) < MEMO and len(name) <= 64:
         _kinds[name] = kind
@@ -70,9 +70,9 @@ def kind_of(name: bytes) -> int:
 
 
 class Recent:
-    """The last head that any connection sent, and what was found in it; nothing when it was not of the usual kind.
+    """The last ordinary head of any connection, and its parsed parts: HTTP/1.1 without a body or an upgrade.
 
-    Health checks, and proxies that open a connection for each request, send the same head over and over; saves
+    Health checks, and proxies that open a connection for each request, send the same head again and again. Saves
     parsing it.
     """
 
@@ -84,7 +84,7 @@ class Recent:
 
 
 class _Fields:
-    """What the parser calls. Knows neither the parser nor the connection, so that they make no reference cycle."""
+    """The parser's callbacks. Refers to neither the parser nor the connection, which would be a reference cycle."""
 
     __slots__ = ("headers", "target")
 
@@ -96,16 +96,19 @@ class _Fields:
         self.target = target
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value.rstrip()))  # the parser has left the white space after it
+        self.headers.append((name, value.rstrip()))  # the parser keeps trailing white space
 
 
 class HeadParser:
-    """Parses the heads of one connection, one after the other.
+    """Parses the heads of one connection, one after another.
 
-    After ``check`` found nothing wrong: ``length`` bytes of body follow (0 for none), or chunks when ``chunked``;
-    ``expects`` says that the client waits for 100 Continue before it sends them; ``keep_alive`` that this need not be
-    its last request; ``upgrade`` that it would rather speak another protocol. ``request`` makes the request, for
-    whoever needs it.
+    After ``check`` accepted a head, ``request`` returns its request, and these attributes describe it:
+
+    ``length``      bytes of the body that follows; 0 for none
+    ``chunked``     whether a chunked body follows
+    ``expects``     whether the client waits for 100 Continue before it sends the body; valid only if a body follows
+    ``keep_alive``  whether the client may send further requests
+    ``upgrade``     whether the client wants to switch to another protocol
     """
 
     __slots__ = (
@@ -132,15 +135,15 @@ class HeadParser:
         self._headers = headers
         self._body = body
         self._fields = _Fields()
-        self._parser: HttpRequestParser | None = None  # made when it is needed
+        self._parser: HttpRequestParser | None = None  # created when needed
         self._method = ""
-        self._last = b""  # the last head, if it was one of the usual kind: HTTP/1.1, no body
+        self._last = b""  # the last head, if it was ordinary: HTTP/1.1, no body, no upgrade
         self._block = b""  # what follows its first line
 
     def check(self, head: bytes) -> int:  # noqa: C901, PLR0915  # the rules of a head, in one pass
-        """Read a whole head, without blank lines before it: 0, or the status that refuses it."""
+        """Read a whole head, without preceding blank lines. Returns 0, or the status that refuses it."""
         if head == self._last:
-            return 0  # all that was found then still stands here: saves the copy out of _recent
+            return 0  # the attributes are still set: saves the copy from _recent
         recent = self._recent.found
         if head == recent[0]:
             return self._recall(recent)
@@ -148,10 +151,10 @@ class HeadParser:
         end = head.find(b"\r\n")
         fields = self._fields
         parser = self._parser or self._renew()
-        # A client sends the same headers with each request of a connection, as a rule: saves parsing all but the line.
+        # Most clients send the same headers with each request of a connection. Saves parsing all but the request line.
         same = self._block == head[end:]
         upgrade = False
-        own = b""  # the method, where the parser does not know it
+        own = b""  # the method, if the parser does not know it
         if not same:
             fields.headers = []
             self._block = b""
@@ -159,7 +162,7 @@ class HeadParser:
             parser.feed_data(head[:end] + END if same else head)
         except HttpParserUpgrade:
             upgrade = True
-            self._renew()  # served as if the client had not asked (RFC 9110, 7.8); its body is not the parser's to skip
+            self._renew()  # served as a plain request (RFC 9110, 7.8); the body is not passed to this parser
         except HttpParserError as error:
             if isinstance(error, HttpParserInvalidMethodError) or head.partition(b" ")[0] in FOREIGN:
                 own = own_method(head)
@@ -185,7 +188,7 @@ class HeadParser:
         if word == CONNECT:
             return 501
         method = word.decode("ascii")
-        # The parser takes several spaces for one, and a fragment for a part of the target (RFC 9112, 3 and 3.2).
+        # The parser accepts several spaces as one, and a fragment as a part of the target (RFC 9112, 3 and 3.2).
         if end != len(word) + len(target) + 10 or HASH in target:
             return 400
         self._method = method
@@ -199,9 +202,9 @@ class HeadParser:
         self.chunked = False
         status = self._judge(fields.headers)
         if status:
-            return status  # what was judged after the mistake is not known
+            return status  # the attributes are incomplete: remember nothing
         if same:
-            self._renew()  # of version 1.0: the parser was not fed the header that keeps the connection
+            self._renew()  # version 1.0: the parser was not fed the header that keeps the connection
         self.upgrade = upgrade
         usual = self._version == "1.1" and not self.length and not self.chunked and not upgrade
         if usual and len(head) <= REPEATED:
@@ -211,8 +214,10 @@ class HeadParser:
         return 0
 
     def _feed_in_disguise(self, rest: bytes) -> bool:
-        """Have the parser read a head whose method it does not know, of which this is what follows the method; whether
-        it asks for an upgrade. Every token is a method (RFC 9110, 9.1). Raises HttpParserError."""
+        """Have the parser read a head with a method that it does not know: any token is one (RFC 9110, 9.1).
+
+        ``rest``: the head after its method. Returns whether the client wants an upgrade. Raises HttpParserError.
+        """
         try:
             self._renew().feed_data(STAND_IN + rest)
         except HttpParserUpgrade:
@@ -221,8 +226,8 @@ class HeadParser:
         return False
 
     def _unusual(self, target: bytes, method: str, *, same: bool) -> int:
-        """Go on with a target that is no path: in asterisk form, or in absolute form, whose host counts and not that of
-        the header (RFC 9112, 3.2.2 and 3.2.4). Such a head is not remembered."""
+        """Check a head whose target is not a path but in asterisk form, or in absolute form, whose host overrides the
+        header (RFC 9112, 3.2.2 and 3.2.4). Such a head is not remembered. Returns 0 or the refusing status."""
         authority = authority_of(target)
         if authority is None and (target != b"*" or method != "OPTIONS"):
             return 400
@@ -234,11 +239,11 @@ class HeadParser:
         if authority is not None and not status:
             fields.headers = with_host(fields.headers, authority)
         if same:
-            self._renew()  # it was fed the first line only
+            self._renew()  # it was fed only the request line
         return status
 
     def _recall(self, recent: Found) -> int:
-        """The head of a request that another connection sent before. Given, as another thread may have replaced it."""
+        """Restore a head that was read before. Returns 0. ``recent`` is passed because other threads may replace it."""
         fields = self._fields
         head, self._method, fields.target, fields.headers, self.keep_alive = recent
         self._version = "1.1"
@@ -251,23 +256,23 @@ class HeadParser:
 
     @property
     def line(self) -> bytes:
-        """The request line that was read last; empty before the first."""
+        """The last request line; empty before the first."""
         return (
             b"%b %b HTTP/%b" % (self._method.encode(), self._fields.target, self._version.encode()) * bool(self._method)
         )
 
     def request(self, conversation: Provenance | None) -> HttpRequest:
-        """The request whose head was read last."""
+        """Return the request whose head was read last."""
         fields = self._fields
         return HttpRequest(self._method, fields.target, self._version, fields.headers, self.keep_alive, conversation)
 
     def _renew(self) -> HttpRequestParser:
-        """A parser at the start of a request, as after a body that the old one was not fed."""
+        """Replace the parser with a new one, as after a body that the old one was not fed, and return it."""
         self._parser = HttpRequestParser(self._fields)
         return self._parser
 
     def _judge(self, headers: list[tuple[bytes, bytes]]) -> int:
-        """The rules that cross headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1)."""
+        """Check the rules across headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1). Returns 0 or the status."""
         newest = self._version == "1.1"
         hosts = 0
         watched = None
@@ -279,7 +284,7 @@ class HeadParser:
                 if kind == HOST:
                     hosts += 1 if value in good_hosts or known_host(value) else 2
                 elif kind == CONNECTION and newest and value == b"keep-alive":
-                    continue  # what browsers say although it goes without saying
+                    continue  # the default of HTTP/1.1, which browsers send nevertheless
                 elif watched is None:
                     watched = [(kind, value)]
                 else:
@@ -289,9 +294,9 @@ class HeadParser:
         if watched is None:
             self.keep_alive = newest
             return 0
-        return self._cross(newest, watched)
+        return self._check_watched(newest, watched)
 
-    def _cross(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
+    def _check_watched(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
         self.keep_alive = _keeps(newest, watched)
         status = self._measure(newest, watched)
         if status:
@@ -302,23 +307,23 @@ class HeadParser:
                 for member in value.lower().split(b","):
                     if member.strip() == b"100-continue":
                         self.expects = True
-                    elif member.strip():  # empty ones do not count (RFC 9110, 5.6.1)
+                    elif member.strip():  # empty elements are ignored (RFC 9110, 5.6.1)
                         return 417
             elif kind == PROXY:
-                self._renew()  # it means nothing (RFC 9112, C.2.2), but a parser that met "close" reads no more
+                self._renew()  # meaningless (RFC 9112, C.2.2), but the parser stops after its "close"
         if self.chunked or self.length:
             self._renew()
         return 0
 
     def _measure(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
-        """Sets how much body follows; a status where that is not certain, or too much."""
+        """Set ``length`` and ``chunked``. Returns 0, or the status for a body whose length is unclear or too large."""
         for kind, value in watched:
             if kind == LENGTH:
-                # The parser has refused signs, lists, duplicates, overflow and a Transfer-Encoding beside it.
+                # The parser has refused signs, lists, duplicates, overflow, and a Transfer-Encoding besides.
                 self.length = int(value)
             elif kind == ENCODING:
                 if not newest:
-                    return 400  # RFC 9112, 6.1: framing by a version that has no such header is faulty
+                    return 400  # framing by a header that this version does not have is faulty (RFC 9112, 6.1)
                 if self.chunked or value.lower() != b"chunked":
                     return 501 if value else 400
                 self.chunked = True
@@ -326,7 +331,7 @@ class HeadParser:
 
 
 def _keeps(newest: bool, watched: list[tuple[int, bytes]]) -> bool:
-    """Whether the connection may be kept (RFC 9112, 9.3)."""
+    """Return whether the connection may be kept (RFC 9112, 9.3)."""
     keep = newest
     for kind, value in watched:
         if kind == CONNECTION and value != b"keep-alive":

@@ -1,4 +1,4 @@
-"""The body of one request on its way in, for apps that read it while it comes."""
+"""The body of one request, for apps that read it as it arrives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Inflow:
-    """``size``: bytes that have come and were not taken; ``changed``: called when there is news, for whoever waits."""
+    """A queue of body bytes. ``size``: bytes that are not taken yet; ``changed``: wakes the reader, if one waits."""
 
     __slots__ = ("_pieces", "changed", "done", "failed", "size")
 
@@ -14,35 +14,35 @@ class Inflow:
         self._pieces: list[bytes] = []
         self.changed: Callable[[], None] | None = None
         self.size = 0
-        self.done = False  # the last byte has come
-        self.failed = False  # it never will
+        self.done = False  # the last byte was received
+        self.failed = False  # the last byte will never arrive
 
     def feed(self, data: bytes) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         self._pieces.append(data)
         self.size += len(data)
         if self.changed is not None:
             self.changed()
 
     def finish(self) -> None:
-        """That was all."""
+        """The body is complete."""
         self.done = True
         if self.changed is not None:
             self.changed()
 
     def fail(self) -> None:
-        """The rest will not come."""
+        """The rest of the body will not arrive."""
         self.failed = True
         if self.changed is not None:
             self.changed()
 
     @property
     def awaited(self) -> bool:
-        """Whether somebody waits for more."""
+        """Whether a reader waits for more."""
         return self.changed is not None
 
     def take(self) -> bytes:
-        """What has come."""
+        """Remove and return the bytes received so far."""
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self.size = 0

@@ -1,4 +1,4 @@
-"""What a topology allows clients of HTTP, as conversations and framers see it."""
+"""The limits of a topology for HTTP clients, as conversations and framers see them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from poolctl.runtime.protocol.http.head import Recent
 
 
 class HttpLimits(Protocol):
-    """The options of ``Http``, which has them; see there. Bytes, but for ``headers``."""
+    """The options of ``Http``, which documents them. Numbers are bytes, except ``headers``."""
 
     head: int
     target: int
@@ -17,4 +17,4 @@ class HttpLimits(Protocol):
     spool: int
     websocket_message: int
     websocket_deflate: bool
-    recent: Recent  # heads that were read lately, for all connections of a process
+    recent: Recent  # the last head read, shared by all connections of a process

@@ -1,33 +1,33 @@
-"""What the parser lets pass in a request line or a Host header and RFC 9112 does not, and which status refuses it."""
+"""Rules of RFC 9112 for request lines and Host headers that the parser does not enforce, and the status for each."""
 
 from __future__ import annotations
 
 import re
 
-MEMO = 512  # values of Host remembered
+MEMO = 512  # Host values that are remembered
 
 # uri-host [ ":" port ] (RFC 9110, 7.2); a name may be empty, and its length is bounded by that of the head
 _NAME = rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 _LITERAL = rb"\[(?:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+)\]"
 _HOST = re.compile(rb"(?:" + _NAME + rb"*|" + _LITERAL + rb")(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"[hH][tT][tT][pP][sS]?://((?:" + _NAME + rb"+|" + _LITERAL + rb")(?::[0-9]*)?)(?:[/?].*)?")
-# A request line that is well formed, whatever it names (RFC 9112, 3).
+# A well-formed request line, with any method and version (RFC 9112, 3).
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/([0-9]\.[0-9])\r\n")
-# A part of a head, as far as it can be one: no line ends in LF or CR alone (RFC 9112, 2.2), no control character but a
-# tab. It may begin between the CR and the LF of a line's end, and end there.
+# A valid part of a head: no line ends with LF or CR alone (RFC 9112, 2.2), and the only control character is the tab.
+# It may begin or end between the CR and LF of a line end.
 _TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
 _SOUND = re.compile(rb"(?:(?<=\r)\n)?" + _TEXT + rb"(?:\r\n" + _TEXT + rb")*\r?")
 
 TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-METHOD = 64  # bytes of the longest method that an app may have
-# CONNECT asks for a tunnel; PRI is reserved so that no server ever serves it (RFC 9113, 11.6).
+METHOD = 64  # bytes of the longest method that is passed to apps
+# CONNECT requests a tunnel; PRI is reserved, so that no server serves it (RFC 9113, 11.6).
 NOT_SERVED = (b"CONNECT", b"PRI")
 
-good_hosts: set[bytes] = set()  # a memo, the same whoever fills it; never past MEMO. Saves the expression
+good_hosts: set[bytes] = set()  # at most MEMO; any thread may add. Saves matching _HOST
 
 
 def known_host(value: bytes) -> bool:
-    """Whether a Host header may have this value (RFC 9112, 3.2)."""
+    """Return whether a Host header may have this value (RFC 9112, 3.2)."""
     if _HOST.fullmatch(value) is None:
         return False
     if len(good_hosts) < MEMO and len(value) <= 64:
@@ -36,19 +36,19 @@ def known_host(value: bytes) -> bool:
 
 
 def malformed(data: bytes | bytearray, start: int, end: int) -> bool:
-    """Whether ``data[start:end]``, a part of a head, has what no head may have. The byte before ``start`` counts."""
+    """Return whether ``data[start:end]``, a part of a head, is invalid. The byte before ``start`` matters too."""
     return _SOUND.fullmatch(data, start, end) is None
 
 
 def own_method(head: bytes) -> bytes:
-    """The method of a request line that is well formed, where an app may have it; otherwise empty."""
+    """Return the method of a head; empty if the request line is malformed or the method is not passed to apps."""
     line = _LINE.match(head)
     return b"" if line is None or line[1] in NOT_SERVED or len(line[1]) > METHOD else line[1]
 
 
 def refusal_of(head: bytes) -> int:
-    """The status for a head that the parser refused: 501 for a method and 505 for a version that are well formed and
-    not served (RFC 9110, 9.1 and 15.6.6; RFC 9112, 3 for a method that is too long), otherwise 400."""
+    """Return the status for a head that the parser refused: 501 for a well-formed method that is not served, 505 for
+    such a version (RFC 9110, 9.1 and 15.6.6; RFC 9112, 3 for a method that is too long), otherwise 400."""
     line = _LINE.match(head)
     if line is None or malformed(head, 0, len(head)):
         return 400
@@ -58,15 +58,15 @@ def refusal_of(head: bytes) -> int:
 
 
 def authority_of(target: bytes) -> bytes | None:
-    """The host and port of a target in absolute form; None for one that is not in that form or not of HTTP.
+    """Return the host and port of a target in absolute form; None if it has another form or scheme.
 
-    An empty host is refused (RFC 9110, 4.2.1), and so is user information (RFC 9110, 4.2.4).
+    None also for an empty host (RFC 9110, 4.2.1) and for user information (RFC 9110, 4.2.4).
     """
     found = _ABSOLUTE.fullmatch(target)
     return None if found is None else found[1]
 
 
 def with_host(headers: list[tuple[bytes, bytes]], authority: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers, with the host of the target in the place of what Host says (RFC 9112, 3.2.2)."""
+    """Return the headers with the authority of the target as their Host (RFC 9112, 3.2.2)."""
     others = [(name, value) for name, value in headers if name.lower() != b"host"]
     return [(b"Host", authority), *others]

@@ -28,17 +28,17 @@ MORE = {
 _HEAD = re.compile(rb"HEAD(?![!#$%&'*+.^_`|~0-9A-Za-z-])")
 
 
-def _words(status: int, body: bytes, *, silent: bool = False) -> bytes:
-    """A complete response that ends the connection. ``silent``: to HEAD, which is answered without the body."""
-    about = b"Content-Type: text/plain\r\n" if body else b""
+def _response(status: int, body: bytes, *, head: bool = False) -> bytes:
+    """Return a complete response that ends the connection. ``head``: to a HEAD request, so without the body."""
+    content_type = b"Content-Type: text/plain\r\n" if body else b""
     return b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\n%bConnection: close\r\n\r\n%b" % (
         status,
         HTTPStatus(status).phrase.encode("ascii"),
         server_and_date(),
-        about,
+        content_type,
         len(body),
         MORE.get(status, b""),
-        b"" if silent else body,
+        b"" if head else body,
     )
 
 
@@ -48,33 +48,39 @@ def _text(status: int) -> bytes:
 
 @dataclass
 class Http(Protocol):
-    """The limits of what a client may send."""
+    """HTTP, with the limits on what a client may send."""
 
     name: ClassVar[str] = "http"
     marks_requests: ClassVar[bool] = True
 
-    head: Annotated[int, "bytes", Field(ge=256, description="bytes of request line and headers; more is 431")] = 32768
-    target: Annotated[int, "bytes", Field(ge=1, description="bytes of the request target; more is 414")] = 8192
-    headers: Annotated[int, Field(ge=1, description="number of headers; more is 431")] = 100
-    body: Annotated[int, "bytes", Field(ge=0, description="bytes of a body, decoded; more is 413")] = 16 * 1024 * 1024
+    head: Annotated[int, "bytes", Field(ge=256, description="bytes of the request line and headers; more: 431")] = 32768
+    target: Annotated[int, "bytes", Field(ge=1, description="bytes of the request target; more: 414")] = 8192
+    headers: Annotated[int, Field(ge=1, description="number of headers; more: 431")] = 100
+    body: Annotated[int, "bytes", Field(ge=0, description="bytes of a request body, decoded; more: 413")] = (
+        16 * 1024 * 1024
+    )
     spool: Annotated[
-        int, "bytes", Field(ge=0, description="bytes of a body kept in memory; a larger one goes to a file")
+        int, "bytes", Field(ge=0, description="bytes of a request body kept in memory; a larger body goes to a file")
     ] = 262144
 
-    http2: Annotated[bool, Field(description="also HTTP/2, for clients that begin with it; needs the package h2")] = (
-        False
-    )
+    http2: Annotated[
+        bool, Field(description="also serve HTTP/2 to clients that begin with it; needs the package h2")
+    ] = False
 
     websocket_message: Annotated[
-        int, "bytes", Field(ge=1, description="bytes of a message of a WebSocket; more closes it with 1009")
+        int, "bytes", Field(ge=1, description="bytes of a WebSocket message; more: close with 1009")
     ] = 16 * 1024 * 1024
     websocket_ping: Annotated[
         float,
         "seconds",
-        Field(gt=0, le=86400, description="silence after which a client is asked whether it is there, and then has"),
+        Field(
+            gt=0,
+            le=86400,
+            description="silence after which a client gets a ping; after as long again it is disconnected",
+        ),
     ] = 20.0
     websocket_deflate: Annotated[
-        bool, Field(description="compress messages (permessage-deflate), if the client can")
+        bool, Field(description="compress WebSocket messages (permessage-deflate) if the client supports it")
     ] = True
 
     def __post_init__(self) -> None:
@@ -85,21 +91,23 @@ class Http(Protocol):
         self._forwarded: Forwarded | None = None  # provisioned
 
     def provision(self, given: Provisions) -> None:
-        """Take the trusted proxies too."""
+        """Accept the trusted proxies too."""
         super().provision(given)
         self._forwarded = given.forwarded
 
     def conversation(self, peer: Peer) -> HttpConversation:
-        """The worker's half of a new connection."""
+        """Return the worker's half of a new connection."""
         origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
-            from poolctl.runtime.protocol.http.either import EitherConversation  # h2 need not be there otherwise
+            from poolctl.runtime.protocol.http.either import (
+                EitherConversation,
+            )  # imported only if needed: h2 is optional
 
             return EitherConversation(self, peer, origins)
         return HttpConversation(self, peer, origins)
 
     def streaming(self, peer: Peer) -> StreamingConversation:
-        """As ``conversation``, for apps that read a body while it comes."""
+        """Return the worker's half of a new connection, for apps that read a body as it arrives."""
         origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
             from poolctl.runtime.protocol.http.either import EitherStreaming
@@ -108,20 +116,23 @@ class Http(Protocol):
         return StreamingConversation(self, peer, origins)
 
     def framer(self) -> HttpFramer:
-        """The front's half of a new connection."""
+        """Return the front's half of a new connection."""
         return InspectedHttpFramer(self) if self.inspected else HttpFramer(self)
 
     def refusal(self, status: int) -> bytes:
-        """A complete response that ends the connection, for any status that ``http.HTTPStatus`` knows."""
-        return _words(status, _text(status))
+        """Return a complete response that ends the connection, for any status in ``http.HTTPStatus``."""
+        return _response(status, _text(status))
 
     def refusal_to(self, line: bytes, status: int) -> bytes:
-        """The same, without a body where HEAD is the method (RFC 9110, 9.3.2), and with an empty one where it is not
-        known yet and may be HEAD: a client would take those bytes for the next response."""
+        """Return the refusal of a request with this first line, which may be incomplete or empty.
+
+        It has no body if the method is HEAD (RFC 9110, 9.3.2), and an empty body if the method is still unknown and
+        may be HEAD: the client would read a body as the next response.
+        """
         if b"HEAD".startswith(line):
-            return _words(status, b"")
-        return _words(status, _text(status), silent=_HEAD.match(line) is not None)
+            return _response(status, b"")
+        return _response(status, _text(status), head=_HEAD.match(line) is not None)
 
     def refusal_of(self, request: HttpRequest, status: int) -> bytes:
-        """The same for a request that is known."""
-        return _words(status, _text(status), silent=request.method == "HEAD")
+        """Return the refusal of a request that an app got but did not answer; without a body for HEAD."""
+        return _response(status, _text(status), head=request.method == "HEAD")

@@ -1,10 +1,9 @@
-"""Cuts the bytes of one connection into requests: the common ground of the conversation and the framer.
+"""Splits the bytes of one connection into requests: the common base of the conversation and the framer.
 
     blank lines | head ... \\r\\n\\r\\n | body (by length or in chunks) | blank lines | head ...
 
-The head is held back until its last byte is there, which bounds the parser's memory and makes the verdict independent
-of how the bytes were split. After a failure, and after the request that the client called its last, nothing more is
-read.
+A head is held until its last byte is received, which bounds the parser's memory and makes the result independent of
+how the bytes were split. Nothing more is read after a failure, or after the request that the client declared its last.
 """
 
 from __future__ import annotations
@@ -24,48 +23,48 @@ END: Final = b"\r\n\r\n"
 
 
 class HttpReader:
-    """Subclasses say what becomes of a request: ``_complete`` without a body, ``_begin`` and ``_finish`` with one."""
+    """Subclasses handle the requests: ``_complete`` those without a body, ``_begin`` and ``_finish`` the others."""
 
-    forgets: ClassVar[bool] = True  # who has reset its connection awaits no answer
+    forgets: ClassVar[bool] = True  # a client that resets the connection expects no response
 
     def __init__(self, http: HttpLimits) -> None:
         self.failure = 0
         self.reply = b""
-        self._refused = b""  # the head that was refused, or its beginning
+        self._refused = b""  # the refused head, or its beginning
         self._http = http
         self._limit = http.head
         self._head = HeadParser(http.target, http.headers, http.body, http.recent)
-        self._held = bytearray()  # the head that is still coming
+        self._held = bytearray()  # the incomplete head
         self._blank = 0  # bytes of blank lines before it
         self._body: LengthBody | ChunkedBody | None = None
-        self._over = False  # the client's last request has come, or the client has ended, or speaks another protocol
+        self._over = False  # after the last request, the client's end, or a switch to another protocol
 
     @property
     def pending(self) -> bool:
-        """Whether a part of a request has come."""
+        """Whether a request is incomplete."""
         return bool(self._held) or self._body is not None
 
     @property
     def in_body(self) -> bool:
-        """Whether the head of what is pending is complete."""
+        """Whether the head of the pending request is complete."""
         return self._body is not None
 
     @property
     def coming(self) -> LengthBody | ChunkedBody | None:
-        """The body that is coming, if one is."""
+        """The incomplete body, if there is one."""
         return self._body
 
     @property
     def line(self) -> bytes:
-        """The request line of what is refused, or late: where its head was read, or as far as it came."""
+        """The request line of the refused or late request, or the part of it that was received."""
         begun = self._refused or self._held
         if begun:
             return bytes(begun.partition(b"\r\n")[0])
         return self._head.line if self.failure or self._body is not None else b""
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
-        # The usual case first: nothing under way, and exactly one head.
+        """Parse bytes from the client, split anywhere."""
+        # The usual case first: exactly one head, and nothing pending.
         if (
             0 < data.find(END) == len(data) - 4
             and data[0] > 64
@@ -77,33 +76,33 @@ class HttpReader:
             self._read(data)
 
     def ended(self) -> None:
-        """The client sends no more: what was begun is dropped."""
+        """The client has finished sending: drop an incomplete request."""
         self._over = True
         self._body = None
         self._held.clear()
 
     def _complete(self, head: bytes) -> None:
-        """A request without a body has come."""
+        """Handle a request without a body."""
         raise NotImplementedError
 
     def _begin(self, head: bytes) -> Keep | None:
-        """The head of a request with a body has come. Where the decoded bytes go, if anywhere."""
+        """Handle the head of a request with a body. Returns the function that gets the decoded bytes, if any."""
         raise NotImplementedError
 
     def _pass(self, data: bytes, start: int, end: int) -> None:
-        """``data[start:end]`` belongs to the body that is coming."""
+        """``data[start:end]`` is the next part of the raw body."""
 
     def _finish(self) -> None:
-        """The body is complete."""
+        """Handle the end of the body."""
         raise NotImplementedError
 
     def _read(self, data: bytes) -> None:
-        """Take bytes, split anywhere."""
+        """Parse bytes, split anywhere."""
         if self._held:
-            taken = self._unite(data)
-            if taken is None:
+            joined = self._join(data)
+            if joined is None:
                 return
-            data = taken
+            data = joined
         position = 0
         while position < len(data) and not self.failure and not self._over:
             position = self._read_head(data, position) if self._body is None else self._read_body(data, position)
@@ -111,10 +110,10 @@ class HttpReader:
             self._rest(data[position:])
 
     def _rest(self, data: bytes) -> None:
-        """What came after the last request: another protocol's, if one goes on."""
+        """Handle bytes after the last request, which belong to the next protocol, if there is one."""
 
-    def _unite(self, data: bytes) -> bytes | None:
-        """The held head with what came now, once it is complete; otherwise it stays held."""
+    def _join(self, data: bytes) -> bytes | None:
+        """Append ``data`` to the held head. Returns all of it once the head is complete, else None."""
         held = self._held
         searched = max(0, len(held) - 3)
         held += data
@@ -129,7 +128,7 @@ class HttpReader:
         return whole
 
     def _read_head(self, data: bytes, start: int) -> int:
-        """One head, or the part of it that came; where it ends."""
+        """Read one head, or a part of one. Returns where it ends."""
         size = len(data)
         begin = start
         while begin < size and data[begin] in b"\r\n":
@@ -140,7 +139,7 @@ class HttpReader:
             self._refused = b"\r\n"
         if begin == size or self.failure:
             return size
-        if data[begin] not in TOKEN:  # no method begins so: a TLS handshake, perhaps
+        if data[begin] not in TOKEN:  # not a method: a TLS handshake, perhaps
             self._refuse_at_once(data[begin : begin + self._limit])
             return size
         found = data.find(END, begin, begin + self._limit)
@@ -157,20 +156,20 @@ class HttpReader:
         return end
 
     def _refuse_at_once(self, head: bytes) -> None:
-        """``head`` is the beginning of what cannot become a request: said now, not after the timeout."""
+        """Fail now, not after the timeout: ``head`` cannot become a valid request."""
         self.failure = 400
         self._refused = head
         self._held.clear()
 
     def _too_large(self, head: bytes) -> None:
-        """``head`` is as much as a head may be, and not the end of it."""
+        """Fail: ``head`` has the maximum size, and its end is missing."""
         target = head.partition(b"\r\n")[0].split(b" ")[1:2]
         self.failure = 414 if target and len(target[0]) > self._http.target else 431
         self._refused = head
         self._held.clear()
 
     def _take_head(self, head: bytes, alone: bool) -> None:
-        """A whole head; ``alone`` says that nothing has come after it yet."""
+        """Handle a complete head. ``alone``: nothing was received after it."""
         self._blank = 0
         parser = self._head
         self.failure = parser.check(head)
@@ -191,14 +190,14 @@ class HttpReader:
             self.reply = CONTINUE
 
     def _read_body(self, data: bytes, start: int) -> int:
-        self.reply = b""  # the client did not wait for it
+        self.reply = b""  # the client did not wait for 100 Continue
         body = self._body
         assert body is not None
         try:
             end = body.take(data, start)
             self._pass(data, start, end)
         except OSError as error:  # the client can do nothing about a full disk
-            log.error("cannot keep the body of a request: %s", error)
+            log.error("cannot store a request body: %s", error)
             self.failure = 500
             self._body = None
             return len(data)

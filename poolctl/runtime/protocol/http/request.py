@@ -1,4 +1,4 @@
-"""One HTTP request, complete: what an HTTP app is given."""
+"""One HTTP request, as HTTP apps get it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from poolctl.runtime.task import Peer
 
 
 class Provenance(Protocol):
-    """Where a request comes from: its connection, or what proxies say of it. ``memo``: what the app wants to keep for
-    the length of the connection."""
+    """Where a request comes from: its connection, or the client that proxies name. ``memo``: data that the app keeps
+    as long as the connection lasts."""
 
     peer: Peer
     scheme: str  # of the URL: http or https
@@ -18,7 +18,7 @@ class Provenance(Protocol):
 
 
 class EmptyBody(io.BufferedIOBase):
-    """The body of every request that has none. Holds no state, so all share one; closing it does nothing."""
+    """The body of a request without a body. It has no state, so all requests share one; closing it does nothing."""
 
     def readable(self) -> bool:
         return True
@@ -33,23 +33,23 @@ class EmptyBody(io.BufferedIOBase):
         return b""
 
     def close(self) -> None:
-        """Stays open: the next request has it too."""
+        """Do nothing: other requests use it too."""
 
 
 EMPTY: BinaryIO = cast(BinaryIO, EmptyBody())
 
 
 class HttpRequest:
-    """A request whose head and body have come completely.
+    """A request. For async apps, ``body`` may be an Inflow that is still incomplete.
 
-    ``method``        as it came, upper case: "GET"
-    ``target``        the request target as it came: b"/shop?item=3"
+    ``method``        as received, case-sensitive: "GET"
+    ``target``        the request target as received: b"/shop?item=3"
     ``version``       "1.1", "1.0" or "2"
-    ``headers``       (name, value) as they came, in their order; the value without the white space around it
+    ``headers``       (name, value) in the order received; values without the white space around them
     ``body``          a binary file, positioned at its start
-    ``length``        bytes of the body, decoded; -1 where the request announced none
-    ``keep_alive``    whether the client wants to send more on this connection
-    ``conversation``  the connection it came on
+    ``length``        bytes of the decoded body; -1 if the request announced no body
+    ``keep_alive``    whether the client may send further requests on this connection
+    ``conversation``  the connection on which it arrived, or its ``Origin``
     """
 
     __slots__ = ("body", "conversation", "headers", "keep_alive", "length", "method", "target", "version")

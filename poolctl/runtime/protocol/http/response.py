@@ -1,7 +1,7 @@
-"""One HTTP response on its way out: framing (RFC 9112, 6), persistence (9.3) and as few sends as it takes.
+"""Sends one HTTP response: framing (RFC 9112, 6), persistence (RFC 9112, 9.3), and as few sends as possible.
 
-``begin``, then either ``whole``, when all of the body is known: one send while it is small. Or ``write`` for each part
-as it comes, the first together with the head, and ``finish``.
+Call ``begin``, then either ``whole`` with the complete body, which takes one send if it is small; or ``write`` for each
+part, the first of which is sent together with the head, and ``finish``.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from poolctl.runtime.protocol.http.encode import (
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.output import Output
 
-JOINED: Final = 64 * 1024  # bytes of body that are joined with the head, and with each other
+JOINED: Final = 64 * 1024  # bytes of a body that are joined with the head, or with each other
 UNKNOWN: Final = -1
 WITHOUT = {
     204: UNKNOWN,
     205: 0,
-}  # bytes of a body that has none, and the first may not say so (RFC 9110, 8.6 and 15.3.6)
-FEW: Final = 6  # headers of a response that is remembered as a whole
+}  # the Content-Length of statuses without a body; 204 must not have one (RFC 9110, 8.6 and 15.3.6)
+FEW: Final = 6  # headers of a head that is remembered as a whole
 
-# What ``begin`` found for a status and its headers; the same whoever fills it, a full one is emptied. Saves the pass
-# over the headers.
+# The results of ``begin`` by status and headers; any thread may add, and a full memo is emptied. Saves the pass over
+# the headers.
 known_heads: dict[tuple[Any, ...], tuple[Status, int, int, bytes]] = {}
 
 
 class HttpResponse:
     """The answer to ``request``, sent through ``out``.
 
-    ``keep``      whether the connection may be kept; final after ``whole`` or ``finish``
-    ``mismatch``  what was wrong with the length the app declared, for the log; empty when it was right
+    ``keep``      whether the connection can be kept; final after ``whole`` or ``finish``
+    ``mismatch``  how the body differs from the length that the app declared, for the log; empty if it does not
     """
 
     __slots__ = (
@@ -68,25 +68,24 @@ class HttpResponse:
         self.request = request
         self.out = out
         self._status: Status | None = None
-        self._headed = False  # whether the head has been handed to out
+        self._headed = False  # the head was passed to ``out``
         self.keep = True
         self.mismatch = ""
 
     @property
     def headed(self) -> bool:
-        """Whether the head has been sent."""
+        """Whether the head was sent."""
         return self._headed
 
     @property
     def started(self) -> bool:
-        """Whether there is a status, sent or not."""
+        """Whether ``begin`` was called, even if nothing was sent."""
         return self._status is not None
 
     def begin(self, status: str, headers: Iterable[Any], encode: Callable[[Any], Line] = encode_header) -> None:  # noqa: C901, PLR0915  # one pass over the headers
-        """Take status and headers; nothing is sent yet, and a second call replaces the first. ``encode`` makes the line
-        of a header that is not known.
+        """Set the status and headers, without sending them; a second call replaces the first.
 
-        Raises TypeError or ValueError for what may not be sent.
+        ``encode`` encodes a header that is not in the memo. Raises TypeError or ValueError for an invalid one.
         """
         heads = known_heads
         key: tuple[Any, ...] = ()
@@ -94,7 +93,7 @@ class HttpResponse:
             key = (status, *headers)
             try:
                 found = heads.get(key)
-            except TypeError:  # a header that is a list cannot be looked up
+            except TypeError:  # a header that is a list is not hashable
                 key = ()
             else:
                 if found is not None:
@@ -107,12 +106,12 @@ class HttpResponse:
             line = known_lines.get(header) if type(header) is tuple else None
             if line is None:
                 line = encode(header)
-                key = ()  # a head with a line that is new may never come again
+                key = ()  # a head with a new line may never be repeated
             if line[1]:
                 kinds |= line[1]
                 if line[1] == LENGTH:
                     if length not in (UNKNOWN, line[2]):
-                        raise ValueError("two Content-Length headers that differ")
+                        raise ValueError("Content-Length headers with different values; send one")
                     if length == line[2]:
                         continue
                     length = line[2]
@@ -134,23 +133,23 @@ class HttpResponse:
             heads[key] = known, kinds, length, encoded
 
     def only(self, body: bytes) -> None:
-        """Send a response whose body is this."""
+        """Send the response with this complete body."""
         size = len(body)
         if size > JOINED or self._length not in (UNKNOWN, size):
             self.whole((body,))
             return
-        if size or self.request.method != "HEAD":  # or else it need not be that of GET (RFC 9110, 8.6)
+        if size or self.request.method != "HEAD":  # for HEAD, b"" need not be the body of GET (8.6)
             self._length = size
         head = self._head()
         self.out.send(head if self._bodiless else head + body)
         self._left = 0
 
     def whole(self, chunks: Sequence[bytes]) -> None:
-        """Send a response of which all the body is here."""
+        """Send the response with a complete body, given in chunks."""
         body = chunks[0] if len(chunks) == 1 else None
         size = len(body) if body is not None else sum(map(len, chunks))
         if self._length == UNKNOWN:
-            if size or self.request.method != "HEAD":  # as above
+            if size or self.request.method != "HEAD":  # as in ``only``
                 self._length = size
         elif self._length != size and not self._silent():
             for chunk in chunks:
@@ -169,7 +168,7 @@ class HttpResponse:
         self._left = 0
 
     def write(self, chunk: bytes) -> None:
-        """Send a part of the body at once, the head before it; an empty part does nothing."""
+        """Send a part of the body now, with the head before the first; an empty part does nothing."""
         if not chunk:
             return
         head = b"" if self._headed else self._head()
@@ -183,7 +182,7 @@ class HttpResponse:
             return
         if self._length != UNKNOWN:
             if len(chunk) > self._left:
-                self.mismatch = f"the body is longer than its Content-Length of {self._length}: cut"
+                self.mismatch = f"the body is longer than its Content-Length of {self._length}, and was truncated"
                 chunk = chunk[: self._left]
             self._left -= len(chunk)
         if head and len(chunk) <= JOINED:
@@ -195,8 +194,10 @@ class HttpResponse:
             self.out.send(chunk)
 
     def write_file(self, file: int, offset: int, count: int) -> None:  # noqa: C901  # a branch for each framing
-        """Send a part of the body that is a range of a regular file, as long as the file was a moment ago. Where no
-        length is known and nothing was sent, it is all of the body."""
+        """Send ``count`` bytes of a regular file, starting at ``offset``, as a part of the body.
+
+        The file must have had them a moment ago. If nothing was sent and no length is known, they are the whole body.
+        """
         if not self._headed:
             if count <= JOINED and not self._silent():
                 data = read_range(file, offset, count)  # one send with the head
@@ -217,14 +218,14 @@ class HttpResponse:
             return
         if self._length != UNKNOWN:
             if count > self._left:
-                self.mismatch = f"the body is longer than its Content-Length of {self._length}: cut"
+                self.mismatch = f"the body is longer than its Content-Length of {self._length}, and was truncated"
                 count = self._left
             self._left -= count
         if count:
             self.out.send_file(file, offset, count)
 
     def finish(self) -> None:
-        """The body is complete."""
+        """End the body; sends the head if nothing was sent."""
         if not self._headed:
             if self._length == UNKNOWN and self.request.method != "HEAD":
                 self._length = 0
@@ -239,7 +240,7 @@ class HttpResponse:
             self.keep = False
 
     def _silent(self) -> bool:
-        """Whether no body is sent, whatever the app gives (RFC 9110, 9.3.2, 15.3.5 and 15.4.5)."""
+        """Return whether the response has no body, whatever the app writes (RFC 9110, 9.3.2, 15.3.5 and 15.4.5)."""
         assert self._status is not None
         return self._status.bodiless or self.request.method == "HEAD"
 
@@ -264,7 +265,7 @@ class HttpResponse:
                 self._chunked = True
                 lines += b"Transfer-Encoding: chunked\r\n"
             else:
-                keep = False  # the end of the connection is the end of the body
+                keep = False  # the end of the connection ends the body
         self.keep = keep
         if not keep:
             lines += b"Connection: close\r\n"
@@ -275,7 +276,7 @@ class HttpResponse:
 
 
 def _joined(chunks: Sequence[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces worth a send of their own: small chunks are joined."""
+    """Yield the same bytes in larger pieces: small chunks are joined."""
     small: list[bytes] = []
     size = 0
     for chunk in chunks:

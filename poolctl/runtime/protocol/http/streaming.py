@@ -1,4 +1,4 @@
-"""The worker's half of an HTTP connection for apps that read a body while it comes."""
+"""The worker's half of an HTTP connection, for apps that read a body as it arrives."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ log = logging.getLogger("poolctl.protocol")
 
 
 def asks_for_websocket(request: HttpRequest) -> bool:
-    """Whether a request that asks for an upgrade asks for this one (RFC 6455, 4.2.1), and it can be had. In HTTP/1.0
-    nobody can ask for any (RFC 9110, 7.8)."""
+    """Return whether a request with an Upgrade header may become a WebSocket (RFC 6455, 4.2.1): it asks for one
+    with GET over HTTP/1.1 (RFC 9110, 7.8), and wsproto is installed."""
     if request.method != "GET" or request.version != "1.1":
         return False
-    words = b",".join([value for name, value in request.headers if name.lower() == b"upgrade"])
-    if b"websocket" not in [word.strip().lower() for word in words.split(b",")]:
+    protocols = b",".join([value for name, value in request.headers if name.lower() == b"upgrade"])
+    if b"websocket" not in [each.strip().lower() for each in protocols.split(b",")]:
         return False
     if importlib.util.find_spec("wsproto") is None:
-        _say_once()
+        _warn_once()
         return False
     return True
 
 
 @functools.cache
-def _say_once() -> None:
-    log.warning("a client asks for a WebSocket, which needs the package wsproto: pip install 'poolctl[websocket]'")
+def _warn_once() -> None:
+    log.warning("a client requested a WebSocket, which needs the package wsproto: pip install 'poolctl[websocket]'")
 
 
 class StreamingConversation(HttpWorkerHalf):
-    """Requests as soon as their head is complete. The ``body`` of one that has a body is an Inflow."""
+    """Yields requests as soon as their head is complete. The ``body`` of a request that has one is an Inflow."""
 
-    inflow: Inflow | None = None  # of the request whose body is coming
-    upgrades: bool = True  # may the connection become a WebSocket?
+    inflow: Inflow | None = None  # of the request whose body is incomplete
+    upgrades: bool = True  # whether the connection may become a WebSocket
 
     def _read(self, data: bytes) -> None:
         super()._read(data)
@@ -46,7 +46,7 @@ class StreamingConversation(HttpWorkerHalf):
             self.inflow = None
 
     def ended(self) -> None:
-        """The client sends no more: what was begun cannot be completed."""
+        """The client has finished sending: an incomplete request stays incomplete."""
         super().ended()
         if self.inflow is not None:
             self.inflow.fail()
@@ -62,7 +62,7 @@ class StreamingConversation(HttpWorkerHalf):
             self.origins.place(request, self)
 
     def _become_websocket(self, request: HttpRequest) -> None:
-        from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto need not be there
+        from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto is optional
         from poolctl.runtime.protocol.websocket.handshake import BadHandshake
 
         try:
@@ -71,7 +71,7 @@ class StreamingConversation(HttpWorkerHalf):
             self.failure = error.status
 
     def _rest(self, data: bytes) -> None:
-        """What came after the last request."""
+        """Pass bytes after the last request to the successor, if there is one."""
         if self.successor is not None:
             self.successor.receive(data)
 

@@ -1,1 +1,1 @@
-"""HTTP/2 without sockets: frames to requests of many streams, and back (RFC 9113)."""
+"""HTTP/2 without I/O: turns frames into requests on many streams, and responses into frames (RFC 9113)."""

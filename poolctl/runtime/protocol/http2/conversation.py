@@ -1,11 +1,11 @@
 """The worker's half of an HTTP/2 connection (RFC 9113), framed by h2.
 
-    bytes -> h2 -> streams that are complete -> answer(stream) -> frames, as far as the windows allow
-                                                      the rest is kept, and goes on when the client opens a window
+    bytes -> h2 -> complete streams -> answer(stream) -> frames, as far as the windows allow
+                                                         the rest is kept until the client opens a window
 
-A connection is the unit that a worker owns, and its streams are answered one after the other, in the order in which
-they were complete: the app is blocking code, so a second stream at the same time would need a second worker. No I/O:
-who owns the connection sends the ``frames``.
+A connection is the unit that a worker owns, and its streams are answered one at a time, in the order in which they were
+complete: the app is blocking code, so answering two at once would need a second worker. This class does no I/O: the
+owner of the connection sends the ``frames``.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from poolctl.runtime.protocol.http2.frames import FrameTooLongError, FrameWatch
 from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
 
-STREAMS: Final = 100  # that a client may have open at once
-KNOWN: Final = 2000  # streams that h2 may know of at once; those past STREAMS are refused at once, and forgotten
-RESETS: Final = 1000  # streams that a client may cancel on one connection; who wants more is attacking (CVE-2023-44487)
+STREAMS: Final = 100  # streams that a client may have open at once
+KNOWN: Final = 2000  # streams that h2 may track at once; those beyond STREAMS are refused and forgotten immediately
+RESETS: Final = 1000  # streams that a client may cancel on one connection; more is an attack (CVE-2023-44487)
 
 
 class Http2Settings(Settings):
-    """What we tell the client, which may not have read it yet: h2 would end the connection for one stream too many, and
-    it is the stream that is to be refused (RFC 9113, 5.1.2)."""
+    """Settings that announce STREAMS to the client but let h2 accept KNOWN. The client may not have read them yet, and
+    for one stream too many h2 would end the connection, where only the stream must be refused (RFC 9113, 5.1.2)."""
 
-    max_concurrent_streams = KNOWN  # what h2 looks at; what it tells is the item
+    max_concurrent_streams = KNOWN  # h2 enforces the attribute, and announces the item
 
 
 class Http2Conversation(Conversation):
-    """One connection. ``complete`` has the streams that are to be answered, oldest first."""
+    """One connection. ``complete``: streams that wait to be answered, oldest first."""
 
     forgets = True
     multiplexed = True
@@ -55,18 +55,18 @@ class Http2Conversation(Conversation):
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         self.peer = peer
         self.failure = 0
-        self.reply = b""  # stays empty too: see ``frames``
-        self.requests = deque()  # stays empty: what is complete here is a stream, not the connection's next request
+        self.reply = b""  # always empty: see ``frames``
+        self.requests = deque()  # always empty: see ``complete``
         self.complete: deque[Http2Stream] = deque()
-        self.memo: Any = None  # the app's
-        self.origins = origins  # of requests that a trusted proxy passes on
+        self.memo: Any = None  # for the app
+        self.origins = origins  # None if the peer is not a trusted proxy
         self.http = http
         self._streams: dict[int, Http2Stream] = {}
         self._resets = 0
         self._over = False
-        self.mute = False  # the client sends no more, and so opens no window
-        self.framed = 0  # bytes of responses that went out since ``stands_still`` was asked
-        self.lost = False  # the client left while a stream was answered: the others have nobody to be answered to
+        self.mute = False  # the client has finished sending, so it opens no window
+        self.framed = 0  # bytes of responses framed since the last call of ``stands_still``
+        self.lost = False  # the client left while a stream was answered, so the others need no answer
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding=False))
         self.h2.local_settings = Http2Settings(
             client=False,
@@ -76,16 +76,16 @@ class Http2Conversation(Conversation):
                 SettingCodes.ENABLE_CONNECT_PROTOCOL: 0,
             },
         )
-        self.h2.decoder.max_header_list_size = http.head  # also before the client has acknowledged it
+        self.h2.decoder.max_header_list_size = http.head  # even before the client has acknowledged it
         self.h2.initiate_connection()
         self._frames = FrameWatch(self.h2.max_inbound_frame_size)
 
     def frames(self) -> bytes:
-        """What waits to be sent, and forget it."""
+        """Remove and return the frames that wait to be sent."""
         return self.h2.data_to_send()
 
     def push(self) -> int:
-        """Frame what the windows allow of the responses that wait for them, some of each; how many bytes."""
+        """Frame what the windows allow of each waiting response, up to a turn's worth. Returns how many bytes."""
         count = 0
         for stream in list(self._streams.values()):
             left = stream.left
@@ -99,26 +99,26 @@ class Http2Conversation(Conversation):
 
     @property
     def broken(self) -> bool:
-        """Whether the connection ends for what the client sent."""
+        """Whether the connection ends because of what the client sent."""
         return bool(self.failure)
 
     @property
     def pending(self) -> bool:
-        """Whether a stream is open: being received, waiting for its answer, or for a window."""
+        """Whether a stream is open: incomplete, waiting for its answer, or waiting for a window."""
         return bool(self._streams)
 
     @property
     def in_body(self) -> bool:
-        """Each frame counts as a sign of life."""
+        """Always True: each frame restarts the timeout."""
         return True
 
     @property
     def over(self) -> bool:
-        """Whether the connection is done: nothing more will come, and nothing is left to be answered."""
+        """Whether the connection is done: no further requests will arrive, and no stream is open."""
         return self._over and not self._streams
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere. Never raises for what a client sent."""
+        """Parse bytes from the client, split anywhere. Never raises because of what a client sent."""
         if self.failure:
             return
         try:
@@ -130,17 +130,17 @@ class Http2Conversation(Conversation):
         except FrameTooLongError:
             self.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
             self._fail()
-        except ProtocolError:  # h2 has put a GOAWAY with the reason into what is to be sent
+        except ProtocolError:  # h2 has queued a GOAWAY with the reason
             self._fail()
 
     def ended(self) -> None:
-        """The client sends no more: streams that are not complete are dropped."""
+        """The client has finished sending: drop incomplete streams."""
         self._over = self.mute = True
         for stream in [each for each in self._streams.values() if not each.received]:
             self.forget(stream)
 
     def stands_still(self) -> bool:
-        """Whether a response waits for a window, and nothing went out of any since the last time."""
+        """Return whether a response waits for a window, and no bytes were framed since the last call."""
         framed, self.framed = self.framed, 0
         return not framed and self.stalled
 
@@ -150,20 +150,20 @@ class Http2Conversation(Conversation):
         return any(stream.left is not None for stream in self._streams.values())
 
     def give_up(self) -> None:
-        """Nothing more goes out: when the client opens no window any more, what waits for one never will."""
+        """Reset the streams that wait for a window which the client, having finished sending, can no longer open."""
         if self.mute:
             for stream in list(self._streams.values()):
                 if stream.left is not None:
                     stream.cut()
 
     def last_words(self, refusal: bytes) -> bytes:
-        """Instead of a status, which belongs to a stream: GOAWAY, unless h2 has said it."""
+        """Return the last frames, with GOAWAY, instead of ``refusal``: a status would belong to a stream."""
         if not self.failure:
             self.h2.close_connection(ErrorCodes.NO_ERROR)
         return self.h2.data_to_send()
 
     def forget(self, stream: Http2Stream) -> None:
-        """The stream is done."""
+        """Remove a stream that is done, and close it."""
         if self._streams.pop(stream.number, None) is not None:
             stream.close()
 
@@ -180,7 +180,7 @@ class Http2Conversation(Conversation):
         if isinstance(event, RequestReceived):
             if len(self._streams) < STREAMS:
                 self._begin(event)
-            else:  # it may be tried again (RFC 9113, 8.7)
+            else:  # the client may retry it (RFC 9113, 8.7)
                 self.h2.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
                 self._count_reset()
         elif isinstance(event, DataReceived):
@@ -192,12 +192,12 @@ class Http2Conversation(Conversation):
                 self.complete.append(stream)
         elif isinstance(event, StreamReset):
             self._reset(event)
-        elif isinstance(event, ConnectionTerminated):  # after which h2 sends nothing more
+        elif isinstance(event, ConnectionTerminated):  # h2 sends nothing more after it
             self._over = True
             self._drop()
 
     def _begin(self, event: RequestReceived) -> None:
-        assert event.stream_id is not None  # h2 always says which
+        assert event.stream_id is not None  # h2 always sets it
         assert event.headers is not None
         stream = self._streams[event.stream_id] = Http2Stream(self, event.stream_id)
         self._begin_stream(stream, event)

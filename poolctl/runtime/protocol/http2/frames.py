@@ -1,10 +1,10 @@
-"""The frames of a client, looked at by their headers before h2 sees them (RFC 9113, 4.1).
+"""Inspects the frame headers of a client before h2 gets the frames (RFC 9113, 4.1).
 
-    bytes -> sift -> h2        a frame that is too long ends the connection with its first nine bytes
-                               a GOAWAY without an error is taken out: the client only opens no more streams
+    bytes -> sift -> h2        a frame that is too long ends the connection as soon as its header is received
+                               a GOAWAY without an error is removed: the client only stops opening streams
 
-h2 collects a frame of 16 MiB before it finds it too long, and takes every GOAWAY for the end of the connection: it
-could not answer the streams that are open.
+h2 would buffer up to 16 MiB of a frame before it rejects its length, and it treats every GOAWAY as the end of the
+connection, so that open streams could not be answered.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
-HEADER: Final = 9  # bytes: the length in three, the type, the flags, the stream in four
-GOAWAY: Final = 7  # 6.8: the last stream in four bytes, an error code in four, words
-LEAST = HEADER + 8
+HEADER: Final = 9  # bytes of a frame header: length (3), type, flags, stream (4)
+GOAWAY: Final = 7  # type of a frame with last stream (4 bytes), error code (4) and debug data (6.8)
+LEAST = HEADER + 8  # bytes of the shortest GOAWAY frame
 
 
 class FrameTooLongError(Exception):
@@ -22,18 +22,18 @@ class FrameTooLongError(Exception):
 
 
 class FrameWatch:
-    """``leaving``: the client has said that it opens no more streams."""
+    """Inspects the frames of one connection. ``leaving``: the client has announced that it opens no more streams."""
 
     __slots__ = ("_held", "_largest", "_left", "leaving")
 
     def __init__(self, largest: int) -> None:
         self.leaving = False
-        self._largest = largest  # bytes of a frame, without its header
-        self._left = len(PREFACE)  # bytes before the next header
-        self._held = b""  # of a header, or of a GOAWAY, that has not come whole
+        self._largest = largest  # bytes of the largest frame allowed, without its header
+        self._left = len(PREFACE)  # bytes before the next frame header
+        self._held = b""  # an incomplete frame header or GOAWAY frame
 
     def sift(self, data: bytes) -> bytes:
-        """What h2 is to see of these bytes, and of those that were held before. Raises FrameTooLongError."""
+        """Return the bytes to pass to h2, of ``data`` and of those held before. Raises FrameTooLongError."""
         at = self._left
         if at >= len(data):
             self._left -= len(data)

@@ -1,7 +1,7 @@
-"""The head of an HTTP/2 request, held to the rules of HTTP/1's (``http.head``): h2 checks what HTTP/2 adds to them.
+"""Checks the head of an HTTP/2 request by the rules of HTTP/1 (``http.head``); h2 checks those that HTTP/2 adds.
 
-An app is written for one HTTP, and so is a log: a method with a quote in it, a fragment in a path or a control
-character in a value must not come in by this door only (RFC 9113, 8.2.1, 8.3.1 and 10.3).
+Apps and logs expect the same from both versions: a method with a quote, a fragment in a path or a control character in
+a value must not get through over HTTP/2 alone (RFC 9113, 8.2.1, 8.3.1 and 10.3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def refusal_of_head(http: HttpLimits, method: bytes, target: bytes, headers: Headers, *, ended: bool) -> int:
-    """The status for what an app is not to be asked; 0 for everything else. ``ended``: no body follows."""
+    """Return 0 for a valid head, else the status that refuses it. ``ended``: no body follows."""
     if not method or not TOKEN.issuperset(method):
         return 400
     if method in NOT_SERVED or len(method) > METHOD:
@@ -34,7 +34,7 @@ def refusal_of_head(http: HttpLimits, method: bytes, target: bytes, headers: Hea
 
 
 def _refusal_of_headers(headers: Iterable[tuple[bytes, bytes]], *, ended: bool) -> int:
-    announced = 0  # Content-Length headers
+    lengths = 0  # Content-Length headers
     for name, value in headers:
         if _CONTROL.search(value):
             return 400
@@ -42,8 +42,8 @@ def _refusal_of_headers(headers: Iterable[tuple[bytes, bytes]], *, ended: bool) 
             if value not in good_hosts and not known_host(value):
                 return 400
         elif name == b"content-length":
-            announced += 1
-            if announced > 1 or (ended and int(value)):  # whose form h2 has checked, and otherwise the bytes
+            lengths += 1
+            if lengths > 1 or (ended and int(value)):  # h2 checks its form, and that it matches the body, if any
                 return 400
         elif name == b"expect" and any(
             member.strip() not in (b"", b"100-continue") for member in value.lower().split(b",")

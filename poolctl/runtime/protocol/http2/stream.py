@@ -1,7 +1,7 @@
-"""One stream of an HTTP/2 connection: a request on its way in, its response on its way out.
+"""One stream of an HTTP/2 connection: its request and its response.
 
-Apps answer in HTTP/1, whose head says all that there is to say. The stream is their Output: it turns the head into a
-HEADERS frame and what follows into DATA, as far as the client's windows allow; the rest is kept as for any slow client.
+Apps answer in HTTP/1, whose head has all the information that is needed. The stream is their Output: it turns the head
+into a HEADERS frame and the body into DATA frames, as far as the client's windows allow, and buffers the rest.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
 from poolctl.runtime.protocol.http2.head import refusal_of_head
 from poolctl.runtime.protocol.output import Output
 
-OURS = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # of HTTP/1 only (RFC 9113, 8.2.2)
+HTTP1_ONLY = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # RFC 9113, 8.2.2
 UNKNOWN: Final = -1
-TURN: Final = 256 * 1024  # bytes of a response that are framed at once
+TURN: Final = 256 * 1024  # bytes of a response that are framed before other streams have their turn
 
 
 class StreamOwner(Provenance, Protocol):
-    """What a stream asks of its connection's conversation."""
+    """What a stream needs of its connection's conversation."""
 
     http: HttpLimits
     h2: H2Connection
     lost: bool  # the client left while a stream was answered
-    mute: bool  # the client sends no more, and so opens no window
-    framed: int  # bytes of responses that went out
+    mute: bool  # the client has finished sending, so it opens no window
+    framed: int  # bytes of responses framed since the last check
 
     def frames(self) -> bytes:
-        """What waits to be sent, and forget it."""
+        """Remove and return the frames that wait to be sent."""
 
     def forget(self, stream: Http2Stream) -> None:
-        """The stream is done."""
+        """Remove a stream that is done."""
 
 
 class Http2Stream:
-    """``refused``: the status that answers the request instead of the app; 0 while nothing is wrong with it. ``out``:
-    where frames go while the app answers."""
+    """One stream. ``refused``: the status that answers the request instead of the app; 0 while the request is valid.
+    ``out``: where frames go while the app answers."""
 
     out: Output | None = None
     observer: Observer | None = None
@@ -54,21 +54,21 @@ class Http2Stream:
         self.number = number
         self.request: HttpRequest
         self.refused = 0
-        self.received = False  # completely
+        self.received = False  # the request is complete
         self.began = False
         self.last = False
-        self.left: Outbound | None = None  # of the response, for want of a window
+        self.left: Outbound | None = None  # the part of the response that waits for a window
         self._spool: Spool | None = None
-        self._expected = UNKNOWN  # bytes of the response's body that are still to come
-        self._silent = False  # a response that has no body, whatever its Content-Length
-        self._done = False  # the app has given all
+        self._expected = UNKNOWN  # missing bytes of the response's body
+        self._silent = False  # the response has no body, whatever its Content-Length
+        self._done = False  # the app has finished
         self._closed = False  # END_STREAM or RST_STREAM was sent
 
     # in
 
     def begin(self, headers: Iterable[tuple[Any, ...]], *, ended: bool) -> None:
-        """The request's head: pseudo-headers, then the others, which h2 has checked (RFC 9113, 8.2 and 8.3). ``ended``:
-        no body follows."""
+        """Read the request's head: pseudo-headers, then the others, which h2 has checked (RFC 9113, 8.2 and 8.3).
+        ``ended``: no body follows."""
         pseudo: dict[bytes, bytes] = {}
         found: list[tuple[bytes, bytes]] = []
         for name, value in headers:
@@ -86,11 +86,11 @@ class Http2Stream:
 
     @property
     def line(self) -> bytes:
-        """What would be the request line in HTTP/1."""
+        """The request line, as HTTP/1 would have it."""
         return b"%b %b HTTP/2" % (self.request.method.encode("latin-1"), self.request.target)
 
     def receive(self, data: bytes) -> None:
-        """A piece of the request's body."""
+        """Store a part of the request's body."""
         if self.refused:
             return
         if self._spool is None:
@@ -103,7 +103,7 @@ class Http2Stream:
             self.refused = 413
 
     def finish(self) -> None:
-        """The request is complete."""
+        """The request is complete: set its body."""
         self.received = True
         if self._spool is not None:
             self.request.length = self._spool.size
@@ -112,7 +112,7 @@ class Http2Stream:
     # out
 
     def send(self, data: bytes) -> None:
-        """The head of a response first, then its body in pieces."""
+        """Send a part of the response: the head first, then the body. Raises ClientGone."""
         if self._closed and not self._silent:
             raise ClientGone("the stream was reset")
         if self.observer is not None:
@@ -129,10 +129,10 @@ class Http2Stream:
             if body:
                 self._body(body)
         if not self._closed and self.out is not None:
-            self._send_on(self.out)
+            self._flush(self.out)
 
-    def _send_on(self, out: Output) -> None:
-        """Each part goes out before the app is asked for the next."""
+    def _flush(self, out: Output) -> None:
+        """Send each part before the app produces the next."""
         try:
             out.send(self.conversation.frames())
         except ClientGone:
@@ -140,7 +140,7 @@ class Http2Stream:
             raise
 
     def send_file(self, file: int, offset: int, count: int) -> None:
-        """A range of a regular file: read as the windows open."""
+        """Send ``count`` bytes of a regular file from ``offset`` on, read as the windows open. Raises ClientGone."""
         if self._closed and not self._silent:
             raise ClientGone("the stream was reset")
         if self.observer is not None:
@@ -154,7 +154,7 @@ class Http2Stream:
         self.left.add_file(file, offset, count)
 
     def end(self, whole: bool) -> None:
-        """The app has answered; ``whole``: without an error on the way."""
+        """The app has finished. ``whole``: without an error."""
         self._done = True
         if self._closed:
             self.conversation.forget(self)
@@ -164,7 +164,7 @@ class Http2Stream:
             self.conversation.forget(self)
 
     def push(self) -> bool:
-        """Send what the windows allow now, or as much as its turn allows; whether the response is complete and out."""
+        """Frame what the windows allow now, up to TURN. Returns whether all of the response was framed."""
         left, turn = self.left, TURN
         try:
             while left is not None and not left.empty and turn > 0 and (room := self._room()):
@@ -182,7 +182,7 @@ class Http2Stream:
         return self._closed
 
     def close(self) -> None:
-        """Forget what is left."""
+        """Discard the rest of the response."""
         self._closed = True
         if self.left is not None:
             self.left.close()
@@ -196,7 +196,7 @@ class Http2Stream:
             lowered = name.lower()
             if lowered == b"content-length":
                 self._expected = int(value)
-            if lowered not in OURS:
+            if lowered not in HTTP1_ONLY:
                 headers.append((lowered, value))
         self._silent = self.request.method == "HEAD" or first[9:12] in (b"204", b"304")
         if self._silent or self._expected == 0:
@@ -227,11 +227,11 @@ class Http2Stream:
         self.conversation.h2.send_data(self.number, data, end_stream=last)
 
     def _room(self) -> int:
-        """Bytes that may be sent now: what both windows and the frame size allow."""
+        """Return the bytes that may be sent now, by both windows and the frame size."""
         h2 = self.conversation.h2
         return max(0, min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size))
 
     def cut(self) -> None:
-        """So that the client can tell that the response is not whole."""
+        """Reset the stream, so that the client can tell that the response is incomplete."""
         self.conversation.h2.reset_stream(self.number, ErrorCodes.INTERNAL_ERROR)
         self.conversation.forget(self)

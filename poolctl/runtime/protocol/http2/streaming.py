@@ -1,9 +1,9 @@
-"""The worker's half of an HTTP/2 connection for apps that read a body while it comes.
+"""The worker's half of an HTTP/2 connection, for apps that read a body as it arrives.
 
-    bytes -> h2 -> streams that have begun -> who answers them -> frames, as far as the windows allow
+    bytes -> h2 -> streams that have begun -> the app -> frames, as far as the windows allow
 
-A stream begins with its head, and its body is given out as it comes. What was taken is acknowledged, not what has come:
-so the window of a stream whose app does not read closes, and its client has to wait.
+A stream begins with its head, and the app takes the body as it arrives. Bytes are acknowledged when the app takes them,
+not when they arrive: so the window of a stream whose app does not read closes, and the client has to wait.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from poolctl.runtime.task import Peer
 
 
 class IncomingStream(Http2Stream):
-    """``inflow``: its body, where it has one; ``gone``: the stream or the connection was reset; ``changed``: called
-    when it is over, for whoever waits."""
+    """A stream that begins with its head. ``inflow``: its body, if it has one; ``gone``: it was closed before the app
+    had finished; ``changed``: called when it ends, if set."""
 
     conversation: StreamingHttp2
 
@@ -34,15 +34,15 @@ class IncomingStream(Http2Stream):
         self.inflow: Inflow | None = None
         self.gone = False
         self.changed: Callable[[], None] | None = None
-        self._size = 0  # bytes of the body so far
+        self._size = 0  # bytes of the body received so far
 
     @property
     def awaited(self) -> bool:
-        """Whether somebody waits for more of the body."""
+        """Whether a reader waits for more of the body."""
         return self.inflow is not None and self.inflow.awaited
 
     def receive(self, data: bytes) -> None:
-        """A piece of the request's body."""
+        """Add a part of the request's body, unless the request was refused."""
         if self.inflow is None or self.refused:
             return
         self._size += len(data)
@@ -53,7 +53,7 @@ class IncomingStream(Http2Stream):
             self.inflow.feed(data)
 
     def take(self, inflow: Inflow) -> bytes:
-        """What has come of the body; the client may send as much again."""
+        """Remove and return the received part of the body, and let the client send as many bytes again."""
         data = inflow.take() if inflow.size else b""
         if data:
             self.conversation.acknowledge(self.number, len(data))
@@ -66,7 +66,7 @@ class IncomingStream(Http2Stream):
             self.inflow.finish()
 
     def close(self) -> None:
-        """The stream is over. What was not taken of its body no longer counts against the connection's window."""
+        """The stream has ended. Untaken bytes of its body no longer count against the connection's window."""
         super().close()
         if self.inflow is not None and self.inflow.size:
             self.take(self.inflow)
@@ -80,7 +80,7 @@ class IncomingStream(Http2Stream):
 
 
 class StreamingHttp2(Http2Conversation):
-    """``begun``: streams that the runtime has not begun yet, oldest first."""
+    """One connection. ``begun``: new streams whose task has not been started, oldest first."""
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http, peer, origins)
@@ -88,25 +88,25 @@ class StreamingHttp2(Http2Conversation):
 
     @property
     def streams(self) -> list[IncomingStream]:
-        """All that are open."""
+        """All open streams."""
         return list(self._streams.values())  # type: ignore[arg-type]
 
     def acknowledge(self, number: int, size: int) -> None:
-        """The app has taken so many bytes of a stream's body: the client may send as many more."""
+        """Let the client send ``size`` more bytes, because that many of a stream's body were taken."""
         try:
             self.h2.acknowledge_received_data(size, number)
         except ProtocolError:
-            return  # the stream was reset meanwhile, and the connection's window with it
+            return  # the stream was reset in the meantime
 
     def ended(self) -> None:
-        """The client sends no more. Who has asked and ended its side may still be answered."""
+        """The client has finished sending: drop incomplete streams; complete ones may still be answered."""
         self._over = self.mute = True
         for stream in self.streams:
             if not stream.received:
                 self.forget(stream)
 
     def forget(self, stream: Http2Stream) -> None:
-        """The stream is done; one that was reset before it was begun never is, so nobody is called for it."""
+        """Remove a stream that is done. If it was reset before its task was started, none is."""
         super().forget(stream)
         if self.begun and stream in self.begun:
             self.begun.remove(stream)  # type: ignore[arg-type]
@@ -134,8 +134,8 @@ class StreamingHttp2(Http2Conversation):
         stream = self._streams.get(number)
         if stream is not None:
             stream.receive(data)
-        waits = stream is not None and not stream.refused
-        kept = len(data) if waits else 0  # acknowledged when the app has taken it
+        stored = stream is not None and not stream.refused
+        kept = len(data) if stored else 0  # acknowledged when the app takes it
         if (size := (event.flow_controlled_length or 0) - kept) > 0:
             self.acknowledge(number, size)
 

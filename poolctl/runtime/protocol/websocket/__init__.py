@@ -1,1 +1,1 @@
-"""WebSockets without sockets: the handshake, and messages to frames (RFC 6455 and 7692)."""
+"""WebSockets without I/O: the handshake, and messages to and from frames (RFC 6455 and 7692)."""

@@ -1,5 +1,5 @@
-"""One WebSocket (RFC 6455), after the HTTP request that asked for it. Frames, masks and permessage-deflate (RFC 7692)
-are wsproto's."""
+"""One WebSocket (RFC 6455), after its HTTP handshake. wsproto implements frames, masks and permessage-deflate
+(RFC 7692)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.websocket.handshake import BadHandshake, subprotocols_of, upgrade_of
 
-PIECE = 4096  # bytes that are decompressed at once, so that a little cannot become very much before it is counted
-HELD = 65536  # bytes that a client may send before it is accepted
+PIECE = 4096  # bytes decompressed at once, so that a small input cannot expand far before it is counted
+HELD = 65536  # bytes that a client may send before the handshake is accepted
 ABNORMAL, TOO_BIG = 1006, 1009
 OPEN, CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
 CLOSES = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)
 
 
 class WebSocketConversation(Conversation):
-    """``messages``  complete ones, oldest first: str or bytes; ``size``: of all of them
-    ``out``       frames that are to be sent; who sends them empties it
-    ``closed``    the code and the reason with which it ended, once it has: the client's, or ours
-    ``rude``      whether the client broke the rules: what else it sends is not looked at
+    """The state of one WebSocket; the caller does the I/O.
+
+    ``messages``  complete messages, oldest first: str or bytes
+    ``size``      their size: bytes of binary messages, characters of text
+    ``out``       frames to send; the sender empties it
+    ``closed``    the code and reason of the close, the client's or ours; None while it is open
+    ``rude``      the client violated the protocol or a limit: nothing more that it sends is read
     """
 
     pending = False
 
     def __init__(self, http: HttpLimits, request: HttpRequest) -> None:
-        """Raises BadHandshake."""
+        """Raises BadHandshake if the request cannot become a WebSocket."""
         self.requests: deque[None] = deque()
         self.reply = b""
         self.failure = 0
@@ -48,10 +51,10 @@ class WebSocketConversation(Conversation):
         self.accepted = False
         self._limit = http.websocket_message
         self._deflate = http.websocket_deflate
-        self._coming: list[str | bytes] = []  # parts of a message
+        self._coming: list[str | bytes] = []  # the parts of an incomplete message
         self._coming_size = 0
         self.rude = False
-        self._held = bytearray()  # what came before it was accepted
+        self._held = bytearray()  # bytes received before the handshake was accepted
         self._wire = WSConnection(ConnectionType.SERVER)
         try:
             self._wire.initiate_upgrade_connection(upgrade_of(request.headers, self.subprotocols), "/")
@@ -60,11 +63,11 @@ class WebSocketConversation(Conversation):
 
     @property
     def over(self) -> bool:
-        """Whether both sides have said that it is closed, or one has gone."""
+        """Whether nothing more is read: both sides have closed it, the client has left, or it is ``rude``."""
         return self.rude or self._wire.state is CLOSED or (self.closed is not None and self.closed[0] == ABNORMAL)
 
     def accept(self, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Answer the handshake. Raises LocalProtocolError or ValueError for what may not be sent."""
+        """Accept the handshake. Raises LocalProtocolError or ValueError for an invalid subprotocol or header."""
         extensions: list[Extension] = [PerMessageDeflate()] if self._deflate else []
         answer = AcceptConnection(subprotocol, extensions, [(bytes(name), bytes(value)) for name, value in headers])
         self.out += self._wire.send(answer)
@@ -74,7 +77,7 @@ class WebSocketConversation(Conversation):
             self.receive(held)
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they came from the client, split anywhere."""
+        """Parse bytes from the client, split anywhere."""
         if not self.accepted:
             self._held += data
             if len(self._held) > HELD:
@@ -85,9 +88,9 @@ class WebSocketConversation(Conversation):
                 return
             self._wire.receive_data(data[start : start + PIECE])
             for event in self._wire.events():
-                self._happened(event)
+                self._handle(event)
 
-    def _happened(self, event: object) -> None:
+    def _handle(self, event: object) -> None:
         if isinstance(event, TextMessage | BytesMessage):
             if self.closed is None:
                 self._add(event)
@@ -95,7 +98,7 @@ class WebSocketConversation(Conversation):
             if self._wire.state is OPEN:
                 self.out += self._wire.send(event.response())
         elif isinstance(event, CloseConnection):
-            if self._wire.state is OPEN:  # no frame of the client's: wsproto says what was wrong with one
+            if self._wire.state is OPEN:  # not a close frame of the client: wsproto reports a protocol error
                 self.rude = True
             if self.closed is None:
                 self.closed = (int(event.code), event.reason or "")
@@ -120,30 +123,30 @@ class WebSocketConversation(Conversation):
             self._coming_size = 0
 
     def take(self) -> str | bytes:
-        """The oldest message."""
+        """Remove and return the oldest message."""
         message = self.messages.popleft()
         self.size -= len(message)
         return message
 
     def send(self, message: str | bytes) -> None:
-        """Send a message."""
+        """Add the frame of a message to ``out``."""
         self.out += self._wire.send(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
 
     def ping(self) -> None:
-        """Ask whether the client is still there."""
+        """Add a ping to ``out``, if the WebSocket is open."""
         if self._wire.state is OPEN:
             self.out += self._wire.send(Ping())
 
     def close(self, code: int, reason: str = "") -> None:
-        """Say that it is over; the client is to say the same."""
+        """Begin the closing handshake, or end it if the client has begun it."""
         if self.closed is None:
             self.closed = (code, reason)
         if self._wire.state in CLOSES:
-            # a frame of control has 125 bytes at the most, 2 of them for the code
+            # a control frame has at most 125 bytes, 2 of them for the code
             text = reason.encode()[:123].decode(errors="ignore")
             self.out += self._wire.send(CloseConnection(code, text))
 
     def ended(self) -> None:
-        """The client has gone, with or without a word."""
+        """The client has left, with or without a close frame."""
         if self.closed is None:
             self.closed = (ABNORMAL, "")

@@ -1,8 +1,8 @@
-"""The request that asks for a WebSocket: whether it may become one, and what is agreed on (RFC 6455, 4.2; RFC 7692, 7).
+"""The opening handshake of a WebSocket: whether it is valid, and what is negotiated (RFC 6455, 4.2; RFC 7692, 7).
 
-Fields are read here, whatever their number of lines, and given to wsproto in one form each. What breaks the grammar is
-refused (RFC 6455, 4.2.1 and 9.1); an offer of compression that is well formed and cannot be accepted is declined, so
-that the next of the list has its turn, or the connection goes on without (RFC 7692, 7.1).
+Header fields are parsed here, even if split over several lines, and passed to wsproto in one normal form. A field that
+violates its grammar is refused (RFC 6455, 4.2.1 and 9.1). A well-formed offer of compression that cannot be accepted is
+declined: the next offer is tried, or the connection is not compressed (RFC 7692, 7.1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Headers = list[tuple[bytes, bytes]]
 
 VERSION = b"13"
 DEFLATE = "permessage-deflate"
-WINDOW = 9  # bits of the smallest that zlib compresses with
+WINDOW = 9  # bits of the smallest window with which zlib compresses
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _WORD = re.compile(rf"[ \t]*({_TOKEN})[ \t]*")
@@ -23,11 +23,11 @@ _PARAMETER = re.compile(
 )
 _BITS = re.compile(r"[89]|1[0-5]")  # without leading zeros (RFC 7692, 7.1.2)
 
-Offer = tuple[str, list[tuple[str, str | None]]]  # of an extension: its name, its parameters and their values
+Offer = tuple[str, list[tuple[str, str | None]]]  # an extension: its name, and its parameters with their values
 
 
 class BadHandshake(Exception):
-    """The request cannot become a WebSocket. ``status``: what to answer."""
+    """The request cannot become a WebSocket. ``status``: that of the response."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -35,7 +35,7 @@ class BadHandshake(Exception):
 
 
 def subprotocols_of(headers: Headers) -> list[str]:
-    """Those that the client can speak, the one that it likes best first. Raises BadHandshake."""
+    """Return the subprotocols that the client supports, most preferred first. Raises BadHandshake."""
     found = []
     for member in _members(headers, b"sec-websocket-protocol"):
         word = _WORD.fullmatch(member)
@@ -46,14 +46,14 @@ def subprotocols_of(headers: Headers) -> list[str]:
 
 
 def upgrade_of(headers: Headers, subprotocols: list[str]) -> Headers:
-    """The handshake in the form that wsproto reads. Raises BadHandshake."""
+    """Return the handshake's headers in the form that wsproto expects. Raises BadHandshake."""
     versions = _values(headers, b"sec-websocket-version")
     if versions != [VERSION]:
         raise BadHandshake(426 if versions else 400)
     keys = _values(headers, b"sec-websocket-key")
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
         raise BadHandshake(400)
-    made = [
+    found = [
         (b"host", b"localhost"),
         (b"connection", b"upgrade"),
         (b"upgrade", b"websocket"),
@@ -61,48 +61,48 @@ def upgrade_of(headers: Headers, subprotocols: list[str]) -> Headers:
         (b"sec-websocket-key", keys[0]),
     ]
     if subprotocols:
-        made.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode("ascii")))
+        found.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode("ascii")))
     offer = deflate_of(list(_offers(headers)))
     if offer:
-        made.append((b"sec-websocket-extensions", offer.encode("ascii")))
-    return made
+        found.append((b"sec-websocket-extensions", offer.encode("ascii")))
+    return found
 
 
 def deflate_of(offers: Iterable[Offer]) -> str:
-    """The first offer of permessage-deflate that can be accepted, in the shortest form; empty where there is none."""
+    """Return the first acceptable offer of permessage-deflate, in its shortest form; empty if there is none."""
     for name, parameters in offers:
-        if name == DEFLATE and (asked := _acceptable(parameters)) is not None:
-            return "; ".join((DEFLATE, *asked))
+        if name == DEFLATE and (agreed := _acceptable(parameters)) is not None:
+            return "; ".join((DEFLATE, *agreed))
     return ""
 
 
 def _acceptable(parameters: list[tuple[str, str | None]]) -> list[str] | None:
-    """The parameters as they are agreed on; None where the offer has to be declined (RFC 7692, 7.1)."""
+    """Return the agreed parameters of an offer; None if it must be declined (RFC 7692, 7.1)."""
     if len({name for name, _ in parameters}) != len(parameters):
         return None
-    asked = []
+    agreed = []
     for name, value in parameters:
         if name in ("server_no_context_takeover", "client_no_context_takeover"):
             if value is not None:
                 return None
-            asked.append(name)
+            agreed.append(name)
         elif name == "server_max_window_bits":
             if value is None or _BITS.fullmatch(value) is None or int(value) < WINDOW:
                 return None
-            asked.append(f"{name}={value}")
+            agreed.append(f"{name}={value}")
         elif name == "client_max_window_bits":
             if value is not None and _BITS.fullmatch(value) is None:
                 return None
-            # What it will not exceed by itself need not be agreed on, and we can read any (7.1.2.2).
+            # A smaller window needs no agreement: the client keeps to it, and we decompress any (7.1.2.2).
             if value is None or int(value) >= WINDOW:
-                asked.append(name if value is None else f"{name}={value}")
+                agreed.append(name if value is None else f"{name}={value}")
         else:
             return None
-    return asked
+    return agreed
 
 
 def _offers(headers: Headers) -> Iterator[Offer]:
-    """The extensions that are offered, the one that is liked best first. Raises BadHandshake."""
+    """Yield the offered extensions, most preferred first. Raises BadHandshake."""
     for member in _members(headers, b"sec-websocket-extensions"):
         name = _WORD.match(member)
         if name is None:
@@ -123,7 +123,7 @@ def _values(headers: Headers, wanted: bytes) -> list[bytes]:
 
 
 def _members(headers: Headers, wanted: bytes) -> list[str]:
-    """The members of a list that may have several lines. No comma stands in quotes here: a value is a token in either
-    form. Empty ones do not count (RFC 9110, 5.6.1)."""
+    """Return the non-empty elements of a list that may span several lines (RFC 9110, 5.6.1). Quoted values contain no
+    commas here, because they must be tokens too."""
     joined = b",".join(_values(headers, wanted)).decode("latin-1")
     return [member for member in joined.split(",") if member.strip(" \t")]
