@@ -34,7 +34,7 @@ class Coming(Interface):
 class Conversation(Interface):
     """One connection, as the worker that serves it sees it.
 
-    ``requests``  complete requests, oldest first; the server takes them from the left.
+    ``requests``  complete requests, oldest first; the connection takes them from the left.
     ``reply``     bytes that the protocol itself needs to send at once (100 Continue); the sender empties it.
     ``failure``   an HTTP status if the client sent something invalid, else 0. Requests that were complete before are
                   still answered; then the client gets ``Protocol.farewell(failure)``, and the connection ends.

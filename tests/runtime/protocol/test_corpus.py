@@ -1,4 +1,4 @@
-"""The corpus over each reader of HTTP/1, whole and split: the answer is what the file says."""
+"""Runs the corpus through each reader of HTTP/1, whole and split, and compares the results with its expectations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 from harness.corpus import CASES, Case
-from http_bytes import PEER, frame, small, told
+from http_bytes import PEER, described, frame, small
 
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.framer import HttpFramer
@@ -16,9 +16,9 @@ from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import EMPTY
 
 Served = tuple[tuple[str, bytes, bytes], ...]
-Answer = tuple[Served, int, bool]  # what is served, the status that refuses, whether a part of a request is left
+Answer = tuple[Served, int, bool]  # what is served, the refusing status, whether a request is incomplete
 GROUPS = {group: list(cases) for group, cases in groupby(CASES, lambda case: case.name.partition(":")[0])}
-LONG = 2000  # bytes past which a case is not given in every possible way
+LONG = 2000  # bytes above which a case is not fed byte by byte
 
 
 def converse(pieces: list[bytes]) -> Answer:
@@ -26,12 +26,12 @@ def converse(pieces: list[bytes]) -> Answer:
     assert isinstance(conversation, HttpConversation)
     for piece in pieces:
         conversation.receive(piece)
-    served = tuple((each[0], each[1], each[4]) for each in map(told, conversation.requests))
+    served = tuple((each[0], each[1], each[4]) for each in map(described, conversation.requests))
     return served, conversation.failure, conversation.pending
 
 
 def lend(pieces: list[bytes]) -> Answer:
-    """As a front frames it and a worker then reads each request by itself."""
+    """Return what workers read if a front frames the bytes and each request is read separately."""
     framer = small().framer()
     assert isinstance(framer, HttpFramer)
     for piece in pieces:
@@ -47,7 +47,7 @@ def lend(pieces: list[bytes]) -> Answer:
 
 
 def stream(pieces: list[bytes]) -> Answer:
-    """What asynchronous apps see; a request whose body does not come to its end is not served."""
+    """Return what async apps get; requests with an incomplete body are left out."""
     conversation = small().streaming(PEER)
     for piece in pieces:
         conversation.receive(piece)
@@ -70,7 +70,7 @@ READERS: dict[str, Callable[[list[bytes]], Answer]] = {"conversation": converse,
 
 
 def wrong(cases: list[Case], read: Callable[[list[bytes]], Answer], cut: Callable[[bytes], list[bytes]]) -> list[str]:
-    """The cases whose answer is another than the file's, each with what came instead."""
+    """Return the cases whose result differs from the expected one, each with both."""
     found = []
     for case in cases:
         served, status, pending = answer = read(cut(case.data))
@@ -84,7 +84,7 @@ def in_bytes(data: bytes) -> list[bytes]:
     return [data[place : place + size] for place in range(0, len(data), size)]
 
 
-def test_the_corpus_is_large_and_no_case_is_there_twice() -> None:
+def test_the_corpus_is_large_and_has_no_duplicates() -> None:
     assert len(CASES) >= 300
     assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
     assert [data for data, count in Counter(case.data for case in CASES).items() if count > 1] == []
@@ -92,18 +92,18 @@ def test_the_corpus_is_large_and_no_case_is_there_twice() -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("reader", READERS)
-def test_every_case_gets_its_answer(reader: str, group: str) -> None:
+def test_every_case_gives_its_result(reader: str, group: str) -> None:
     assert wrong(GROUPS[group], READERS[reader], lambda data: [data]) == []
 
 
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("reader", READERS)
-def test_every_case_gets_its_answer_when_it_comes_byte_by_byte(reader: str, group: str) -> None:
+def test_every_case_fed_byte_by_byte_gives_its_result(reader: str, group: str) -> None:
     assert wrong(GROUPS[group], READERS[reader], in_bytes) == []
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_case_gets_its_answer_in_any_two_parts(group: str) -> None:
+def test_every_case_fed_in_two_parts_gives_its_result(group: str) -> None:
     found = []
     for case in GROUPS[group]:
         if len(case.data) <= 200:
@@ -113,8 +113,8 @@ def test_every_case_gets_its_answer_in_any_two_parts(group: str) -> None:
     assert found == []
 
 
-def test_a_request_before_makes_no_difference() -> None:
-    """What is kept from the request before (a head that comes again, its headers) changes no verdict."""
+def test_earlier_requests_make_no_difference() -> None:
+    """What is remembered from earlier requests (a repeated head, its headers) does not change a result."""
     before = [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /next HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"]
     first = (("GET", b"/", b""), ("GET", b"/next", b""))
     found = []

@@ -44,7 +44,7 @@ def test_a_frame_is_a_request(options: dict[str, Any], sent: bytes) -> None:
     assert b"".join(take_all(framer)) == sent  # type: ignore[arg-type]
 
 
-def test_a_frame_that_is_not_whole_is_dropped_at_the_end() -> None:
+def test_an_incomplete_frame_is_dropped_at_the_end() -> None:
     for half in (Frames(size=1).conversation(PEER), Frames(size=1).framer()):
         half.receive(b"\x03ab")
         assert (half.pending, half.in_body) == (True, True)
@@ -56,7 +56,7 @@ def test_a_frame_that_is_not_whole_is_dropped_at_the_end() -> None:
     assert [frame.data for frame in conversation.requests] == [b"a"]
 
 
-def test_a_part_of_a_prefix_is_not_yet_a_body() -> None:
+def test_an_incomplete_prefix_is_not_in_a_body() -> None:
     for half in (Frames().conversation(PEER), Frames().framer()):
         half.receive(b"\0\0\0")
         assert (half.pending, half.in_body) == (True, False)
@@ -66,7 +66,7 @@ def test_a_part_of_a_prefix_is_not_yet_a_body() -> None:
         assert (half.pending, half.in_body) == (True, False)
 
 
-def test_a_frame_that_is_too_long_is_a_failure_before_it_has_come() -> None:
+def test_a_frame_that_is_too_long_fails_before_it_is_received() -> None:
     conversation, framer = Frames(limit=3).conversation(PEER), Frames(limit=3).framer()
     for half in (conversation, framer):
         half.receive(b"\0\0\0\x03abc\0\0\0\x04")
@@ -79,7 +79,7 @@ def test_a_frame_that_is_too_long_is_a_failure_before_it_has_come() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_an_answer_that_the_prefix_cannot_count(size: int) -> None:
+def test_a_response_that_is_too_long_for_the_prefix(size: int) -> None:
     most = 256**size - 1  # type: ignore[operator]
     protocol = Frames(size=size)  # type: ignore[arg-type]
     assert protocol.frame(bytes(most)) == b"\xff" * size + bytes(most)
@@ -87,7 +87,7 @@ def test_an_answer_that_the_prefix_cannot_count(size: int) -> None:
         protocol.frame(bytes(most + 1))
 
 
-def test_a_large_frame_travels_as_a_file() -> None:
+def test_a_large_frame_is_passed_as_a_file() -> None:
     framer = Frames().framer()
     frames = [Frames().frame(b"a" * count) for count in (65532, 65533, 1024 * 1024)]
     framer.receive(b"".join(frames))

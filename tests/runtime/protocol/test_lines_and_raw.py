@@ -17,7 +17,7 @@ def take_all(framer: LinesFramer) -> list[bytes]:
     return found
 
 
-def test_a_line_is_a_request_whichever_end_it_has() -> None:
+def test_a_line_is_a_request_with_either_line_end() -> None:
     conversation = Lines().conversation(PEER)
     conversation.receive(b"one\r\ntwo\n\n\r\r\nfi")
     assert list(conversation.requests) == [b"one", b"two", b"", b"\r"]
@@ -37,7 +37,7 @@ def test_the_framer_completes_the_last_line() -> None:
     assert take_all(framer) == [b"two\n"]
 
 
-def test_a_line_that_is_too_long_is_a_failure() -> None:
+def test_a_line_that_is_too_long_fails() -> None:
     for data, requests, failure in [(b"1234\n12345\n1\n", [b"1234"], 413), (b"12345", [], 413), (b"1234", [], 0)]:
         conversation = Lines(limit=4).conversation(PEER)
         conversation.receive(data)
@@ -70,7 +70,7 @@ def test_splits_make_no_difference(text: str, cuts: list[int]) -> None:
     assert outcomes[0] == outcomes[1]
 
 
-def test_raw_hands_on_what_came() -> None:
+def test_raw_passes_chunks_on() -> None:
     conversation = Raw().conversation(PEER)
     framer = Raw().framer()
     for half in (conversation, framer):

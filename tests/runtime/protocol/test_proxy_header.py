@@ -1,4 +1,4 @@
-"""The header of the PROXY protocol, without a socket."""
+"""Parsing the header of the PROXY protocol."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WHOLE: dict[str, tuple[bytes, tuple[str, str] | None, tuple[str, str] | None]] =
     "TCP4": (b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n", CLIENT, SERVER),
     "TCP6": (b"PROXY TCP6 2001:db8::7 ::1 80 443\r\n", ("2001:db8::7", "80"), ("::1", "443")),
     "UNKNOWN": (b"PROXY UNKNOWN\r\n", None, None),
-    "UNKNOWN with more": (b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n", None, None),
+    "UNKNOWN with addresses": (b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n", None, None),
     "2 IPv4": (second(1, 0x11, V4), CLIENT, SERVER),
     "2 IPv6": (second(1, 0x21, V6), ("2001:db8::7", "80"), ("::1", "443")),
-    "2 with more behind the addresses": (second(1, 0x11, V4 + b"\x03\x00\x04abcd"), CLIENT, SERVER),
+    "2 with fields after the addresses": (second(1, 0x11, V4 + b"\x03\x00\x04abcd"), CLIENT, SERVER),
     "2 LOCAL": (second(0, 0x00, b""), None, None),
     "2 LOCAL with addresses": (second(0, 0x11, V4), None, None),
     "2 unix": (second(1, 0x31, bytes(216)), None, None),
@@ -35,13 +35,13 @@ WHOLE: dict[str, tuple[bytes, tuple[str, str] | None, tuple[str, str] | None]] =
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("after", [b"", b"GET / HTTP/1.1\r\n", b"\r\n\r\n"])
-def test_a_header_is_read_and_nothing_after_it(name: str, after: bytes) -> None:
+def test_only_the_header_is_read(name: str, after: bytes) -> None:
     header, client, server = WHOLE[name]
     assert read_header(header + after) == ProxyHeader(len(header), client, server)
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_every_part_of_one_waits_for_more(name: str) -> None:
+def test_an_incomplete_header_waits_for_more(name: str) -> None:
     header = WHOLE[name][0]
     assert [read_header(header[:size]) for size in range(1, len(header))] == [None] * (len(header) - 1)
 
@@ -65,7 +65,7 @@ WRONG = [
     b"PROXY \r\n",
     b"PROXY UNKNOWN" + b"x" * 107,
     SIGNATURE + b"\x11\x11\x00\x0c" + V4,  # version 1
-    SIGNATURE + b"\x22\x11\x00\x0c" + V4,  # no such command
+    SIGNATURE + b"\x22\x11\x00\x0c" + V4,  # unknown command
     second(1, 0x11, V4[:11]),
     second(1, 0x21, V4),
     SIGNATURE + b"\x21\x11\xff\xff",  # too long

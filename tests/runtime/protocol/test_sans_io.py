@@ -1,4 +1,4 @@
-"""Protocols are bytes to requests and responses to bytes: no socket, no file, no event loop, nobody's connection."""
+"""Protocols do no I/O: they use no sockets, files or event loops, and none of the runtime's connections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALLOWED = ("poolctl.runtime.protocol", "poolctl.runtime.buffers", "poolctl.runti
 
 
 def imported(file: Path) -> set[str]:
-    """The modules that a file names, those under TYPE_CHECKING and in functions too."""
+    """Return the modules that a file imports, including those under TYPE_CHECKING and in functions."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -31,7 +31,7 @@ def imported(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=[str(each.relative_to(PACKAGE)) for each in FILES])
-def test_a_protocol_reads_and_writes_nothing_itself(file: Path) -> None:
+def test_a_protocol_does_no_io(file: Path) -> None:
     modules = imported(file)
     assert not {module.partition(".")[0] for module in modules} & INPUT_AND_OUTPUT
     ours = {module for module in modules if module.startswith("poolctl.runtime")}

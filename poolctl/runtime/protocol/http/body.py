@@ -1,7 +1,7 @@
 """The body of an HTTP/1 request: finds its end and removes the chunked coding (RFC 9112, 6 and 7.1).
 
-A body takes bytes split anywhere and returns how many belong to it. The conversation, which keeps the decoded bytes,
-and the framer, which only needs the end and passes None as ``keep``, use the same classes.
+A body takes bytes split anywhere and returns where its own end. The conversation, which keeps the decoded bytes, and
+the framer, which only needs the end and passes None as ``keep``, use the same classes.
 """
 
 from __future__ import annotations

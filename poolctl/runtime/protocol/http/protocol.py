@@ -99,9 +99,8 @@ class Http(Protocol):
         """Return the worker's half of a new connection."""
         origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
-            from poolctl.runtime.protocol.http.either import (
-                EitherConversation,
-            )  # imported only if needed: h2 is optional
+            # h2 is optional
+            from poolctl.runtime.protocol.http.either import EitherConversation
 
             return EitherConversation(self, peer, origins)
         return HttpConversation(self, peer, origins)

@@ -32,10 +32,10 @@ OTHER = '"b"'
         ({"if-unmodified-since": DATE}, 200),
         ({"if-unmodified-since": "yesterday"}, 200),
         ({"if-none-match": TAG}, 304),
-        ({"if-none-match": f"W/{TAG}"}, 304),  # a weak one (13.1.2)
+        ({"if-none-match": f"W/{TAG}"}, 304),  # a weak comparison (13.1.2)
         ({"if-none-match": "*"}, 304),
         ({"if-none-match": OTHER}, 200),
-        ({"if-none-match": OTHER, "if-modified-since": LATER}, 200),  # nor does this one (13.1.3)
+        ({"if-none-match": OTHER, "if-modified-since": LATER}, 200),  # nor does this date (13.1.3)
         ({"if-none-match": TAG, "if-modified-since": EARLIER}, 304),
         ({"if-modified-since": DATE}, 304),
         ({"if-modified-since": LATER}, 304),
@@ -74,7 +74,7 @@ def test_lists_of_tags(field: str, found: bool) -> None:
     assert matches(field, TAG, weak=True) is found
 
 
-def test_several_lines_are_one_list() -> None:
+def test_repeated_headers_are_one_list() -> None:
     lines = [(b"If-Match", b'"x"'), (b"Host", b"shop"), (b"if-match", TAG.encode())]
     assert values(lines, CONDITIONS) == {b"if-match": f'"x", {TAG}'}
 
@@ -87,7 +87,7 @@ def test_several_lines_are_one_list() -> None:
         (OTHER, CHANGED, False),
         (f"W/{TAG}", CHANGED, False),
         (DATE, CHANGED + 1, True),
-        (DATE, CHANGED + 0.5, False),  # it may have changed since within that second (8.8.2.2)
+        (DATE, CHANGED + 0.5, False),  # it may have changed again within that second (8.8.2.2)
         (LATER, CHANGED + 9, False),
         (EARLIER, CHANGED + 9, False),
         ("nonsense", CHANGED + 9, False),
@@ -115,7 +115,7 @@ def test_if_range(if_range: str | None, now: float, counts: bool) -> None:
         ("bytes=1-0", None),
         ("bytes=", None),
         ("bytes=-", None),
-        ("bytes=,0-0 ,, 2-3,", [(0, 1), (2, 2)]),  # empty members do not count (5.6.1)
+        ("bytes=,0-0 ,, 2-3,", [(0, 1), (2, 2)]),  # empty elements are ignored (5.6.1)
         ("bytes=,", None),
         ("bytes=a-b", None),
         ("bytes=+1-2", None),
@@ -133,12 +133,12 @@ def test_ranges(field: str, found: list[tuple[int, int]] | None) -> None:
     assert ranges(field, 10_000) == found
 
 
-def test_nothing_has_no_ranges() -> None:
+def test_an_empty_file_has_no_ranges() -> None:
     assert ranges("bytes=0-0", 0) is None
 
 
 @given(st.text("bytes=-,0123456789 ", max_size=40), st.integers(0, 300))
-def test_ranges_lie_inside(words: str, size: int) -> None:
+def test_ranges_are_within_the_size(words: str, size: int) -> None:
     for field in (words, f"bytes={words}"):
         found = ranges(field, size)
         for offset, count in found or ():

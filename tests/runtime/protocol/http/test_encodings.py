@@ -12,7 +12,7 @@ OFFERED = ("br", "gzip")
 
 
 @pytest.mark.parametrize(
-    ("field", "taken"),
+    ("field", "expected"),
     [
         ("", []),
         ("gzip", ["gzip"]),
@@ -35,10 +35,10 @@ OFFERED = ("br", "gzip")
         (" , ,gzip", ["gzip"]),
     ],
 )
-def test_what_is_taken(field: str, taken: list[str]) -> None:
-    assert accepted(field, OFFERED) == taken
+def test_accepted_codings(field: str, expected: list[str]) -> None:
+    assert accepted(field, OFFERED) == expected
 
 
 @given(st.text(max_size=50))
-def test_any_text_takes_something_or_nothing(field: str) -> None:
+def test_any_text_accepts_only_offered_codings(field: str) -> None:
     assert set(accepted(field, OFFERED)) <= set(OFFERED)

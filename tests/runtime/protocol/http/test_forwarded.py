@@ -1,4 +1,4 @@
-"""Whom a request is from, by what proxies say and who is believed."""
+"""The client that trusted proxies name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRUST = ("10.0.0.0/8", "2001:db8::/32")
 def seen(
     headers: str, header: str = "x-forwarded", peer: Peer = PROXY, trust: tuple[str, ...] = TRUST
 ) -> tuple[str, ...]:
-    """Address, port, scheme, server's port and Host of a request with these headers."""
+    """Return address, port, scheme, server's port and Host of a request with these headers."""
     http = Http()
     http.provision(Provisions(forwarded=Forwarded(trust, header)))
     conversation = http.conversation(peer)
@@ -120,29 +120,29 @@ def test_forwarded(name: str) -> None:
     assert seen(headers, "forwarded") == expected
 
 
-def test_who_is_not_trusted_is_not_heard() -> None:
+def test_headers_from_an_untrusted_peer_are_ignored() -> None:
     peer = PROXY._replace(client_host="192.0.2.1")
     assert seen("X-Forwarded-For: 192.0.2.7\r\n", peer=peer) == ("192.0.2.1", *OWN[1:])
 
 
-def test_an_untrusted_connection_is_a_plain_one() -> None:
+def test_a_connection_from_an_untrusted_peer_has_no_origins() -> None:
     assert Forwarded(TRUST, "forwarded").origins(PROXY) is not None
     assert Forwarded(TRUST, "forwarded").origins(PROXY._replace(client_host="192.0.2.1")) is None
 
 
-def test_unix_is_a_word_of_its_own() -> None:
+def test_unix_sockets_are_trusted_only_by_the_word_unix() -> None:
     peer = Peer("", "", "/run/shop.sock", "")
     said = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n"
     assert seen(said, peer=peer, trust=("unix",)) == ("192.0.2.7", "", "https", "443", "shop")
     assert seen(said, peer=peer, trust=("0.0.0.0/0",)) == ("", "", "http", "", "shop")
 
 
-def test_an_ipv4_address_on_a_socket_of_both_versions() -> None:
+def test_an_ipv4_address_on_a_dual_stack_socket() -> None:
     peer = PROXY._replace(client_host="::ffff:10.0.0.1")
     assert seen("X-Forwarded-For: 192.0.2.7\r\n", peer=peer)[0] == "192.0.2.7"
 
 
-def test_more_hops_than_are_believed() -> None:
+def test_too_many_hops_are_ignored() -> None:
     trusted = ", ".join(["10.0.0.2"] * HOPS)
     assert seen(f"X-Forwarded-For: 192.0.2.7, {trusted}\r\n") == OWN
     assert seen(f"X-Forwarded-For: 192.0.2.7, {trusted[10:]}\r\n")[0] == "192.0.2.7"
@@ -165,7 +165,7 @@ def test_each_request_of_a_connection_has_its_own_client() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"Forwarded", b"X-Forwarded-For", b"X-Forwarded-Host"]))
-def test_nothing_that_is_said_raises(value: bytes, name: bytes) -> None:
+def test_no_header_value_raises(value: bytes, name: bytes) -> None:
     for header in ("forwarded", "x-forwarded"):
         forwarded = Forwarded(("0.0.0.0/0", "::/0"), header)
         conversation = Http().conversation(PROXY)

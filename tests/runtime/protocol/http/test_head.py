@@ -1,4 +1,4 @@
-"""What is remembered from one request of a connection to the next is never seen: each is as if it came alone."""
+"""Memos never show: each request is read as if it were the only one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from poolctl.runtime.task import Peer
 PEER = Peer("192.0.2.1", "40000", "192.0.2.2", "8000")
 LIMITS = {"target": 40, "headers": 6, "body": 1000}
 HOST = b"Host: a\r\n"
-LONG = b"X-Long: " + b"a" * 5000 + b"\r\n"  # longer than what is remembered
+LONG = b"X-Long: " + b"a" * 5000 + b"\r\n"  # longer than a head that is remembered
 
 GOOD_LINES = [
     b"GET / HTTP/1.1",
@@ -62,7 +62,7 @@ GOOD_HEADERS = [
 ]
 BAD_HEADERS = [
     b"Host: b\r\n",
-    b"Connection: close\r\n",  # not bad, but the last of its connection
+    b"Connection: close\r\n",  # valid, but the last request of its connection
     b"Expect: tea\r\n",
     b"Content-Length: 5000\r\n",
     b"Transfer-Encoding: gzip, chunked\r\n",
@@ -78,7 +78,7 @@ def blocks(headers: list[bytes]) -> st.SearchStrategy[bytes]:
 
 
 def heads(lines: list[bytes], headers: list[bytes]) -> st.SearchStrategy[list[bytes]]:
-    """Heads of one connection, out of few lines and few header blocks, so that they are often alike or the same."""
+    """Draw the heads of one connection from few lines and few header blocks, so that they are often alike or equal."""
     few_lines = st.lists(st.sampled_from(lines), min_size=1, max_size=3)
     few_blocks = st.lists(blocks(headers), min_size=1, max_size=2)
     return st.tuples(few_lines, few_blocks).flatmap(
@@ -90,26 +90,26 @@ def heads(lines: list[bytes], headers: list[bytes]) -> st.SearchStrategy[list[by
     )
 
 
-def told(request: HttpRequest) -> tuple[Any, ...]:
+def described(request: HttpRequest) -> tuple[Any, ...]:
     return request.method, request.target, request.version, list(request.headers), request.keep_alive
 
 
 def fresh(recent: Recent | None = None) -> HeadParser:
-    """The parser of a new connection; the first one of all, or one that shares with others what is recent."""
+    """Return the parser of a new connection, which may share ``recent`` with others."""
     return HeadParser(**LIMITS, recent=recent or Recent())
 
 
 def found(parser: HeadParser, head: bytes) -> tuple[Any, ...]:
-    """All that a parser says of a head."""
+    """Return everything that a parser finds in a head."""
     status = parser.check(head)
     if status:
         return (status,)
     body = parser.length or parser.chunked
-    return 0, parser.length, parser.chunked, body and parser.expects, told(parser.request(None))
+    return 0, parser.length, parser.chunked, body and parser.expects, described(parser.request(None))
 
 
 def compare(sequence: list[bytes]) -> int:
-    """How many heads one parser read as fresh ones did; as in the reader, a mistake or a last request ends it."""
+    """Assert that one parser reads each head as a fresh one does. Returns how many, up to a failure or last request."""
     parser = fresh()
     for count, head in enumerate(sequence, 1):
         alone = found(fresh(), head)
@@ -127,7 +127,7 @@ def test_each_head_is_read_as_if_it_came_alone(sequence: list[bytes]) -> None:
 
 @settings(max_examples=120, deadline=None)
 @given(heads(GOOD_LINES, GOOD_HEADERS), heads(GOOD_LINES + BAD_LINES, GOOD_HEADERS + BAD_HEADERS))
-def test_so_is_a_bad_one(before: list[bytes], sequence: list[bytes]) -> None:
+def test_an_invalid_head_is_read_as_if_it_came_alone(before: list[bytes], sequence: list[bytes]) -> None:
     compare(before + sequence)
 
 
@@ -137,14 +137,14 @@ def test_so_is_a_bad_one(before: list[bytes], sequence: list[bytes]) -> None:
     heads(GOOD_LINES, GOOD_HEADERS),
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 15)), max_size=16),
 )
-def test_what_connections_know_of_each_other_is_not_seen_either(
+def test_what_connections_share_does_not_show(
     some: list[bytes], others: list[bytes], order: list[tuple[int, int]]
 ) -> None:
-    """Three connections with the same heads in any order; one that is over gives its place to a new one."""
+    """Three connections with the same heads in any order; each that ends is replaced by a new one."""
     drawn = some + others
     recent = Recent()
     parsers = [fresh(recent) for _ in range(3)]
-    told_before: list[tuple[HttpRequest, tuple[Any, ...]]] = []
+    described_before: list[tuple[HttpRequest, tuple[Any, ...]]] = []
     for number, choice in order:
         head = drawn[choice % len(drawn)]
         parser = parsers[number]
@@ -152,14 +152,14 @@ def test_what_connections_know_of_each_other_is_not_seen_either(
         assert found(parser, head) == alone
         if alone[0] == 0:
             request = parser.request(None)
-            told_before.append((request, told(request)))
+            described_before.append((request, described(request)))
         if alone[0] or not parser.keep_alive:
             parsers[number] = fresh(recent)
-    assert all(told(request) == before for request, before in told_before)
+    assert all(described(request) == before for request, before in described_before)
 
 
 class Restless(Recent):
-    """As when another thread puts its own head there after each time that this one looks."""
+    """Behaves as if another thread stored its own head after each read."""
 
     __slots__ = ("now", "other")
 
@@ -176,23 +176,23 @@ class Restless(Recent):
         self.now = self.other = value
 
 
-def test_a_head_that_another_thread_puts_in_between_is_not_taken_for_ours() -> None:
+def test_a_head_stored_by_another_thread_is_not_taken_for_ours() -> None:
     head = b"GET /%b HTTP/1.1\r\nHost: %b\r\n\r\n"
     recent = Restless()
     theirs = fresh(recent)
     assert theirs.check(head % (b"theirs", b"secret")) == 0
     other = recent.found
     parser = fresh(recent)
-    assert parser.check(head % (b"1", b"ours")) == 0  # so its headers are known
-    assert fresh(recent).check(head % (b"2", b"ours")) == 0  # and the next head, on another connection
+    assert parser.check(head % (b"1", b"ours")) == 0  # its headers are known now
+    assert fresh(recent).check(head % (b"2", b"ours")) == 0  # so is the next head, from another connection
     recent.other = other
     assert found(parser, head % (b"2", b"ours")) == found(fresh(), head % (b"2", b"ours"))
 
 
 @settings(max_examples=100, deadline=None)
 @given(heads(GOOD_LINES[:2], GOOD_HEADERS[:5]), st.integers(0, 500), st.integers(0, 255))
-def test_one_byte_of_difference_is_seen(sequence: list[bytes], place: int, byte: int) -> None:
-    """The last head once more, with another byte in one place; what makes it two heads the reader would have cut."""
+def test_a_difference_of_one_byte_is_noticed(sequence: list[bytes], place: int, byte: int) -> None:
+    """Repeats the last head with one byte changed, unless the reader would have split it into two heads."""
     head = bytearray(sequence[-1])
     head[place % len(head)] = byte
     other = bytes(head)
@@ -205,8 +205,8 @@ def test_one_byte_of_difference_is_seen(sequence: list[bytes], place: int, byte:
     heads(GOOD_LINES + BAD_LINES, GOOD_HEADERS + BAD_HEADERS),
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), max_size=24),
 )
-def test_nor_does_it_matter_what_other_connections_sent(sequence: list[bytes], order: list[tuple[int, int]]) -> None:
-    """Few heads, over few connections, in any order; a connection that has ended is followed by a new one."""
+def test_heads_of_other_connections_make_no_difference(sequence: list[bytes], order: list[tuple[int, int]]) -> None:
+    """Few heads, over few connections, in any order; each connection that ends is replaced by a new one."""
     recent = Recent()
     parsers = [fresh(recent) for _ in range(4)]
     for connection, number in order:
@@ -218,7 +218,7 @@ def test_nor_does_it_matter_what_other_connections_sent(sequence: list[bytes], o
 
 
 @pytest.mark.parametrize("line", BAD_LINES)
-def test_a_bad_line_above_known_headers_is_refused(line: bytes) -> None:
+def test_an_invalid_line_before_known_headers_is_refused(line: bytes) -> None:
     block = b"\r\n" + HOST + b"\r\n"
     parser = fresh()
     assert [parser.check(b"GET / HTTP/1.1" + block), parser.check(b"GET /a HTTP/1.1" + block)] == [0, 0]
@@ -228,7 +228,7 @@ def test_a_bad_line_above_known_headers_is_refused(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("header", BAD_HEADERS)
-def test_bad_headers_below_a_known_line_are_refused(header: bytes) -> None:
+def test_invalid_headers_after_a_known_line_are_refused(header: bytes) -> None:
     head = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
     assert compare([head, head, head[:-2] + header + b"\r\n"]) == 3
 
@@ -242,14 +242,14 @@ KEPT = b"\r\n" + HOST + b"Connection: keep-alive\r\n\r\n"
         [b"GET /1 HTTP/1.1" + KEPT, b"GET /2 HTTP/1.0" + KEPT, b"GET /3 HTTP/1.1" + KEPT],
         [b"GET / HTTP/1.1\r\n" + HOST + b"Proxy-Connection: close\r\n\r\n", b"GET / HTTP/1.1" + KEPT],
     ],
-    ids=["an older version that is kept", "a header that only the parser minds"],
+    ids=["1.0 with keep-alive", "a header that only the parser obeys"],
 )
-def test_a_connection_that_is_kept_goes_on(sequence: list[bytes]) -> None:
+def test_a_kept_connection_serves_further_requests(sequence: list[bytes]) -> None:
     assert compare(sequence) == len(sequence)
 
 
-def test_a_head_that_is_repeated_costs_no_parsing() -> None:
-    """That there is something to be tested here: the same headers are the same list, the same target the same bytes."""
+def test_a_repeated_head_is_not_parsed() -> None:
+    """Proves that the memo is used: the same headers are the same list, the same target the same bytes."""
     parser = fresh()
     head = b"GET /long HTTP/1.1\r\n" + HOST + b"\r\n"
     requests = []
@@ -261,7 +261,7 @@ def test_a_head_that_is_repeated_costs_no_parsing() -> None:
     assert requests[2].target == b"/other"
 
 
-def test_a_head_that_another_connection_sent_costs_no_parsing() -> None:
+def test_a_head_that_another_connection_sent_is_not_parsed() -> None:
     recent = Recent()
     head = b"GET /long HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
     requests = []
@@ -277,7 +277,7 @@ def test_a_head_that_another_connection_sent_costs_no_parsing() -> None:
 HERE = Surroundings(multithread=False, multiprocess=True)
 KEYS = ["PATH_INFO", "QUERY_STRING", "REQUEST_METHOD", "HTTP_HOST", "HTTP_X_A", "SCRIPT_NAME", "wsgi.input", "mine"]
 
-Mutation = tuple[str, str | None]  # a key, and what it becomes; None: it is removed
+Mutation = tuple[str, str | None]  # a key, and its new value; None removes it
 
 
 def mutate(environ: dict[str, Any], mutations: list[Mutation]) -> None:
@@ -314,7 +314,7 @@ BODY = b"Content-Length: 5\r\n"
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_what_an_app_does_to_its_environ_stays_with_it(data: st.DataObject) -> None:
+def test_an_app_changes_only_its_own_environ(data: st.DataObject) -> None:
     drawn = data.draw(heads(MEMO_LINES, [*MEMO_HEADERS, BODY]))
     served = [each for each in drawn if HOST in each and each.count(b"Content-Length") < 2]
     drawn = [each + b"hello" if BODY in each else each for each in served]
@@ -326,7 +326,7 @@ def test_what_an_app_does_to_its_environ_stays_with_it(data: st.DataObject) -> N
         assert comparable(environ) == comparable(EnvironMemo(PEER, HERE).environ(alone))
         mutate(environ, data.draw(mutations))
         kept.append((environ, environ.copy()))
-    assert all(environ == then for environ, then in kept)  # nor does a later request reach back
+    assert all(environ == then for environ, then in kept)  # later requests change no earlier environ
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_what_an_app_does_to_its_environ_stays_with_it(data: st.DataObject) -> N
     ids=["method", "query", "host of the target", "version"],
 )
 @pytest.mark.parametrize("again", [1, 2])
-def test_below_another_line_only_the_headers_stay(lines: list[bytes], again: int) -> None:
+def test_after_another_line_only_the_headers_are_reused(lines: list[bytes], again: int) -> None:
     memo = EnvironMemo(PEER, HERE)
     sequence = [line + KEPT for line in lines * again for _ in range(again)]
     for whole, request in zip(sequence, received(sequence), strict=True):
@@ -348,7 +348,7 @@ def test_below_another_line_only_the_headers_stay(lines: list[bytes], again: int
         assert comparable(memo.environ(request)) == comparable(EnvironMemo(PEER, HERE).environ(alone))
 
 
-def test_an_environ_that_is_cleared_is_whole_the_next_time() -> None:
+def test_an_environ_is_complete_after_an_app_cleared_the_last() -> None:
     head = b"GET /a HTTP/1.1\r\n" + HOST + b"\r\n"
     memo = EnvironMemo(PEER, HERE)
     first, second = received([head, head])
@@ -359,10 +359,10 @@ def test_an_environ_that_is_cleared_is_whole_the_next_time() -> None:
     assert before["PATH_INFO"] == "/a"
 
 
-def test_clients_that_send_the_same_last_request_share_no_environ() -> None:
+def test_connections_with_the_same_head_share_no_environ() -> None:
     http = Http()
     expected = None
-    for _ in range(4):  # known from the second on, taken from the memo from the third on
+    for _ in range(4):  # known from the second on, read from the memo from the third on
         conversation = http.conversation(PEER)
         conversation.receive(b"GET /a HTTP/1.1\r\n" + HOST + b"X-A: 1\r\nX-A: 2\r\nConnection: close\r\n\r\n")
         environ = comparable(fill(template(PEER, HERE), conversation.requests.popleft()))

@@ -1,4 +1,4 @@
-"""What the conversation and the framer make of bytes, good, bad and split anywhere."""
+"""The conversation and the framer on valid and invalid bytes, split anywhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from http_bytes import BAD, CHUNKED, GET, GOOD, HOST, PEER, converse, frame, pieces, small, told
+from http_bytes import BAD, CHUNKED, GET, GOOD, HOST, PEER, converse, described, frame, pieces, small
 from httptools import HttpParserError, HttpRequestParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,14 +23,14 @@ SHORT = sorted(name for name, (data, _) in ALL.items() if len(data) < 6000)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_refused_with_its_status(name: str) -> None:
+def test_invalid_requests_are_refused_with_their_status(name: str) -> None:
     data, status = BAD[name]
     assert converse([GET + data])[1] == status
     assert converse([data]) == ([], status)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_what_is_right_is_served(name: str) -> None:
+def test_valid_requests_are_served(name: str) -> None:
     data, count = GOOD[name]
     requests, failure = converse([data])
     assert (len(requests), failure) == (count, 0)
@@ -68,7 +68,7 @@ def test_splits_make_no_difference(names: list[str], cuts: list[int]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=6), st.lists(st.integers(0, 1500), max_size=8))
-def test_bodies_come_through(bodies: list[bytes], cuts: list[int]) -> None:
+def test_bodies_are_read_whole(bodies: list[bytes], cuts: list[int]) -> None:
     data = b""
     for number, body in enumerate(bodies):
         if number % 2:
@@ -85,18 +85,18 @@ def test_bodies_come_through(bodies: list[bytes], cuts: list[int]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4))
-def test_garbage_never_raises_and_is_judged_alike(data: bytes, cuts: list[int]) -> None:
+def test_garbage_never_raises_and_both_halves_agree(data: bytes, cuts: list[int]) -> None:
     requests, failure = converse(pieces(data, cuts))
     raw, failure_of_framer = frame(pieces(data, cuts))
     assert (failure, len(requests)) == (failure_of_framer, len(raw))
 
 
-def test_a_request_says_what_came() -> None:
+def test_a_request_has_what_was_received() -> None:
     conversation = Http().conversation(PEER)
     conversation.receive(b"PUT /a?b HTTP/1.1\r\nHost: c\r\nX-Y: z \r\nContent-Length: 2\r\n\r\nhi")
     request = conversation.requests.popleft()
     headers = ((b"Host", b"c"), (b"X-Y", b"z"), (b"Content-Length", b"2"))
-    assert told(request) == ("PUT", b"/a?b", "1.1", headers, b"hi", 2, True)
+    assert described(request) == ("PUT", b"/a?b", "1.1", headers, b"hi", 2, True)
     assert request.conversation.peer == PEER
 
 
@@ -113,7 +113,7 @@ def test_expect_is_answered_once_the_head_is_complete() -> None:
         half.receive(head[-1:])
         assert half.reply == b"HTTP/1.1 100 Continue\r\n\r\n"
         half.receive(b"a")
-        assert half.reply == b"", "who sent a part of the body does not wait"
+        assert half.reply == b"", "a client that sends a part of the body does not wait"
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_expect_is_answered_once_the_head_is_complete() -> None:
         b"POST" + HOST + b"Content-Length: 1000001\r\nExpect: 100-continue\r\n\r\n",
     ],
 )
-def test_expect_is_not_answered_where_nobody_waits(data: bytes) -> None:
+def test_expect_is_not_answered_if_no_client_waits(data: bytes) -> None:
     for half in (small().conversation(PEER), small().framer()):
         half.receive(data)
         assert half.reply == b""
 
 
-def test_what_the_framer_gave_makes_no_second_reply() -> None:
+def test_a_request_from_the_framer_gets_no_second_reply() -> None:
     framer = small().framer()
     head = b"POST" + HOST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
     framer.receive(head)
@@ -146,7 +146,7 @@ def test_what_the_framer_gave_makes_no_second_reply() -> None:
         assert (len(conversation.requests), conversation.reply) == (1, b"")
 
 
-def test_pending_says_whether_a_request_is_under_way() -> None:
+def test_pending_says_whether_a_request_is_incomplete() -> None:
     for half in (small().conversation(PEER), small().framer()):
         assert not half.pending
         half.receive(b"\r\n")
@@ -172,7 +172,7 @@ def test_a_large_body_goes_to_a_file() -> None:
         assert file.read() == body
 
 
-def test_a_large_request_comes_from_the_framer_as_a_file() -> None:
+def test_the_framer_returns_a_large_request_as_a_file() -> None:
     framer = small().framer()
     data = b"POST" + HOST + b"Content-Length: 100000\r\n\r\n" + b"a" * 100000
     framer.receive(data)
@@ -184,7 +184,7 @@ def test_a_large_request_comes_from_the_framer_as_a_file() -> None:
         assert raw.read() == data
 
 
-def test_a_request_without_a_body_shares_the_empty_one() -> None:
+def test_requests_without_a_body_share_one() -> None:
     conversation = small().conversation(PEER)
     conversation.receive(GET)
     body = conversation.requests[0].body
@@ -219,7 +219,7 @@ def test_a_refusal_is_a_complete_response(status: int) -> None:
         (b"\x16\x03\x01", True),
     ],
 )
-def test_a_refusal_of_what_is_or_may_become_a_head_has_no_body(line: bytes, has_body: bool) -> None:
+def test_a_refusal_of_a_possible_head_request_has_no_body(line: bytes, has_body: bool) -> None:
     head, _, body = Http().refusal_to(line, 400).partition(b"\r\n\r\n")
     assert bool(body) == has_body
     if line.startswith((b"HEAD ", b"HEAD\t")):
@@ -247,7 +247,7 @@ def test_a_full_disk_is_the_servers_failure(data: bytes, monkeypatch: pytest.Mon
         assert not half.pending
 
 
-def test_the_limits_are_read_as_a_part() -> None:
+def test_the_limits_are_options() -> None:
     adapter = TypeAdapter(Http)
     assert adapter.validate_python({"head": 4096}) == Http(head=4096)
     with pytest.raises(ValidationError):
@@ -271,7 +271,7 @@ def test_half_a_connection_is_freed_without_the_garbage_collector(make: Callable
 
 
 class Reference:
-    """httptools by itself, fed in one go."""
+    """httptools alone, fed all bytes at once."""
 
     def __init__(self, data: bytes) -> None:
         self.requests: list[tuple[bytes, bytes, bytes]] = []
@@ -305,15 +305,17 @@ LOOSE = st.tuples(
 
 @settings(max_examples=250, deadline=None)
 @given(st.lists(LOOSE, max_size=3).map(b"".join))
-def test_what_is_accepted_means_the_same_to_the_parser_alone(data: bytes) -> None:
+def test_accepted_requests_mean_the_same_to_the_parser_alone(data: bytes) -> None:
     conversation = small().conversation(PEER)
     conversation.receive(data)
-    told_here = [(request[0].encode(), request[1], request[4]) for request in map(told, conversation.requests)]
+    ours = [(request[0].encode(), request[1], request[4]) for request in map(described, conversation.requests)]
     reference = Reference(data)
-    known = [each for each in told_here if each[0] in (b"GET", b"POST")]  # any other it does not know, and stops there
-    if len(known) == len(told_here):
-        assert reference.requests == told_here
+    known = [
+        each for each in ours if each[0] in (b"GET", b"POST")
+    ]  # the parser stops at a method that it does not know
+    if len(known) == len(ours):
+        assert reference.requests == ours
         assert reference.failed == bool(conversation.failure) or conversation.pending
     else:
-        assert reference.requests == told_here[: len(reference.requests)]
+        assert reference.requests == ours[: len(reference.requests)]
         assert reference.failed

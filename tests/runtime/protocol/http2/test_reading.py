@@ -1,4 +1,4 @@
-"""The worker's half of an HTTP/2 connection, fed by h2's client half: what comes out does not depend on how it came."""
+"""The worker's half of an HTTP/2 connection, fed by h2's client half: results do not depend on how bytes are split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ bodies = st.none() | st.binary(max_size=300)
 
 
 def sent(requests: list[tuple[str, bytes | None]]) -> bytes:
-    """What a client sends for these (path, body)."""
+    """Return the bytes that a client sends for requests with these (path, body)."""
     client = H2Connection(H2Configuration())
     client.initiate_connection()
     for path, body in requests:
@@ -37,7 +37,7 @@ def sent(requests: list[tuple[str, bytes | None]]) -> bytes:
 
 
 def seen(pieces: list[bytes]) -> tuple[Seen, int]:
-    """The requests that come out, and the failure."""
+    """Return the requests that are read, and the failure."""
     first = Http(http2=True).conversation(PEER)
     conversation = first
     for piece in pieces:
@@ -72,7 +72,7 @@ def test_any_split_of_the_bytes_gives_the_same_requests(
 
 
 @given(st.binary(min_size=1, max_size=200), st.lists(st.integers(0, 10_000), max_size=6))
-def test_no_bytes_after_the_preface_raise_anything(garbage: bytes, places: list[int]) -> None:
+def test_no_bytes_after_the_preface_raise(garbage: bytes, places: list[int]) -> None:
     data = PREFACE + garbage
     found, failure = seen(cut(data, places))
     assert failure in (0, 400)
@@ -80,7 +80,7 @@ def test_no_bytes_after_the_preface_raise_anything(garbage: bytes, places: list[
 
 
 @given(st.integers(1, len(PREFACE) - 1), st.binary(min_size=1, max_size=40))
-def test_what_only_begins_like_the_preface_is_read_as_http1(size: int, rest: bytes) -> None:
+def test_bytes_that_only_begin_like_the_preface_are_http1(size: int, rest: bytes) -> None:
     data = PREFACE[:size] + (b"!" if rest[:1] == PREFACE[size : size + 1] else b"") + rest
     first = Http(http2=True).conversation(PEER)
     plain = Http().conversation(PEER)
@@ -93,12 +93,12 @@ def test_what_only_begins_like_the_preface_is_read_as_http1(size: int, rest: byt
 
 USUAL = {b":method": b"GET", b":scheme": b"http", b":authority": b"a", b":path": b"/"}
 LONG = b"A" * 65
-# what differs from the usual head, and the status that refuses it; 0: it is served
+# differences from the usual head, and the status; 0: the request is served
 HEADS: dict[str, tuple[dict[bytes, bytes], int]] = {
     "usual": ({}, 0),
-    "own method": ({b":method": b"LIST"}, 0),
+    "unregistered method": ({b":method": b"LIST"}, 0),
     "lower case method": ({b":method": b"get"}, 0),
-    "any characters of tokens": ({b":method": b"!#$%&'*+-.^_`|~09"}, 0),
+    "all characters of a token": ({b":method": b"!#$%&'*+-.^_`|~09"}, 0),
     "no method": ({b":method": b""}, 400),
     "method with a space": ({b":method": b"G T"}, 400),
     "method with a quote": ({b":method": b'G"T'}, 400),
@@ -106,7 +106,7 @@ HEADS: dict[str, tuple[dict[bytes, bytes], int]] = {
     "long method": ({b":method": LONG}, 501),
     "PRI": ({b":method": b"PRI"}, 501),
     "asterisk": ({b":method": b"OPTIONS", b":path": b"*"}, 0),
-    "asterisk for another": ({b":path": b"*"}, 400),
+    "asterisk with another method": ({b":path": b"*"}, 400),
     "odd characters of paths": ({b":path": b'/"<>^`{|}\\?[]'}, 0),
     "absolute form": ({b":path": b"http://b/"}, 400),
     "space in a path": ({b":path": b"/a b"}, 400),
@@ -120,15 +120,15 @@ HEADS: dict[str, tuple[dict[bytes, bytes], int]] = {
     "obs-text in a value": ({b"x": b"\xe4\ta"}, 0),
     "control character in a value": ({b"x": b"a\x01"}, 400),
     "delete in a value": ({b"x": b"a\x7f"}, 400),
-    "length of nothing": ({b"content-length": b"0"}, 0),
-    "length, and nothing comes": ({b"content-length": b"5"}, 400),
+    "length of an empty body": ({b"content-length": b"0"}, 0),
+    "length without a body": ({b"content-length": b"5"}, 400),
     "expectation": ({b"expect": b"100-Continue, 100-continue"}, 0),
     "other expectation": ({b"expect": b"100-continue, tea"}, 417),
 }
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_head_has_to_keep_the_rules_of_http1(name: str) -> None:
+def test_heads_must_follow_the_rules_of_http1(name: str) -> None:
     other, status = HEADS[name]
     client = H2Connection(H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False))
     client.initiate_connection()

@@ -1,4 +1,4 @@
-"""What a handshake agrees on, and what it is refused for (RFC 6455, 4.2.1 and 9.1; RFC 7692, 7.1)."""
+"""What a handshake negotiates, and why it is refused (RFC 6455, 4.2.1 and 9.1; RFC 7692, 7.1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION = (b"Sec-WebSocket-Version", b"13")
 DECLINED = None
 DEFLATE = "permessage-deflate"
 
-# what is offered, and what of it is asked of wsproto
+# the offer, and the part of it that is passed to wsproto
 OFFERS: dict[str, str | None] = {
     "permessage-deflate": DEFLATE,
     "permessage-deflate; client_max_window_bits": f"{DEFLATE}; client_max_window_bits",
@@ -28,7 +28,7 @@ OFFERS: dict[str, str | None] = {
         f"{DEFLATE}; server_no_context_takeover; client_no_context_takeover"
     ),
     "permessage-deflate; client_max_window_bits=8": DEFLATE,
-    # declined: the connection goes on without
+    # declined: the connection is not compressed
     "permessage-deflate; client_max_window_bits=x": DECLINED,
     "permessage-deflate; client_max_window_bits=7": DECLINED,
     "permessage-deflate; client_max_window_bits=16": DECLINED,
@@ -47,7 +47,7 @@ OFFERS: dict[str, str | None] = {
     "permessage-deflate-foo": DECLINED,
     "x-webkit-deflate-frame": DECLINED,
     "": DECLINED,
-    # a later one of the list
+    # a later offer in the list
     "permessage-deflate; client_max_window_bits=x, permessage-deflate": DEFLATE,
     "foo; bar=baz, permessage-deflate; foo, permessage-deflate; server_max_window_bits=9, permessage-deflate": (
         f"{DEFLATE}; server_max_window_bits=9"
@@ -77,14 +77,14 @@ def agreed(*extensions: str) -> str | None:
 
 
 @pytest.mark.parametrize("offer", OFFERS)
-def test_the_first_offer_that_can_be_accepted_is(offer: str) -> None:
+def test_the_first_acceptable_offer_is_accepted(offer: str) -> None:
     assert agreed(offer) == OFFERS[offer]
     assert agreed("foo", offer) == OFFERS[offer]
     assert agreed(*offer.split(",")) == OFFERS[offer]
 
 
 @pytest.mark.parametrize("offer", MALFORMED)
-def test_what_breaks_the_grammar_is_refused(offer: str) -> None:
+def test_malformed_offers_are_refused(offer: str) -> None:
     for each in ((offer,), ("permessage-deflate", offer)):
         with pytest.raises(BadHandshake) as refused:
             agreed(*each)
@@ -92,16 +92,16 @@ def test_what_breaks_the_grammar_is_refused(offer: str) -> None:
 
 
 @given(st.lists(st.sampled_from([*OFFERS, *MALFORMED, "a", ";", "=", '"', ",", " ", "\t", "\xff"])).map("".join))
-def test_wsproto_can_do_what_is_agreed_on(offer: str) -> None:
+def test_wsproto_supports_what_is_agreed(offer: str) -> None:
     try:
-        asked = agreed(offer)
+        accepted = agreed(offer)
     except BadHandshake:
         return
     wire = WSConnection(ConnectionType.SERVER)
     extensions = [(b"Sec-WebSocket-Extensions", offer.encode("latin-1"))]
     wire.initiate_upgrade_connection(upgrade_of([KEY, VERSION, *extensions], []), "/")
     answer = wire.send(AcceptConnection(extensions=[PerMessageDeflate()]))
-    assert (b"permessage-deflate" in answer) == (asked is not None)
+    assert (b"permessage-deflate" in answer) == (accepted is not None)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_wsproto_can_do_what_is_agreed_on(offer: str) -> None:
         ([(KEY[0], b"dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="), VERSION], 400),
     ],
 )
-def test_a_handshake_that_is_none_is_refused(headers: list[tuple[bytes, bytes]], status: int) -> None:
+def test_an_invalid_handshake_is_refused(headers: list[tuple[bytes, bytes]], status: int) -> None:
     with pytest.raises(BadHandshake) as refused:
         upgrade_of(headers, [])
     assert refused.value.status == status
 
 
-def test_subprotocols_may_have_several_lines() -> None:
+def test_subprotocols_may_span_several_lines() -> None:
     name = b"Sec-WebSocket-Protocol"
     assert subprotocols_of([(name, b"a,b ,"), (b"X", b"y"), (name.lower(), b" c")]) == ["a", "b", "c"]
     with pytest.raises(BadHandshake):

@@ -1,4 +1,4 @@
-"""However the bytes of a WebSocket are split, the same messages and the same answers come of them."""
+"""How the bytes of a WebSocket are split makes no difference to its messages and frames."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
 
 
 def parts(message: str | bytes, cuts: list[int]) -> bytes:
-    """A message in fragments, with a ping after each."""
+    """Return a message in fragments, with a ping after each."""
     data = message.encode() if isinstance(message, str) else message
     places = sorted({min(cut, len(data)) for cut in cuts})
     pieces = [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
@@ -41,7 +41,7 @@ WHOLE = st.lists(
 )
 
 
-def heard(data: bytes, cuts: list[int], *, accept_at: int) -> tuple[list[str | bytes], bytes, object]:
+def outcome(data: bytes, cuts: list[int], *, accept_at: int) -> tuple[list[str | bytes], bytes, object]:
     conversation = Http().streaming(PEER)
     places = sorted({min(cut, len(data)) for cut in cuts})
     pieces = [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
@@ -63,12 +63,12 @@ def heard(data: bytes, cuts: list[int], *, accept_at: int) -> tuple[list[str | b
 
 @settings(max_examples=150, deadline=None)
 @given(WHOLE, st.binary(max_size=20), st.lists(st.integers(0, 3000), max_size=12), st.integers(0, 5))
-def test_any_split_gives_the_same(
+def test_splits_make_no_difference(
     messages: list[tuple[str | bytes, list[int]]], noise: bytes, cuts: list[int], accept_at: int
 ) -> None:
     data = HEAD + b"".join(parts(message, places) for message, places in messages)
-    expected = heard(data, [], accept_at=0)
+    expected = outcome(data, [], accept_at=0)
     assert expected[0] == [message for message, _ in messages]
-    assert heard(data, cuts, accept_at=accept_at) == expected
+    assert outcome(data, cuts, accept_at=accept_at) == expected
     broken = data + noise
-    assert heard(broken, cuts, accept_at=accept_at) == heard(broken, [], accept_at=0)
+    assert outcome(broken, cuts, accept_at=accept_at) == outcome(broken, [], accept_at=0)
