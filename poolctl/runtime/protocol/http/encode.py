@@ -84,7 +84,7 @@ def encode_header(header: tuple[str, str], refused: frozenset[str] = HOP_BY_HOP)
 
 
 def encode_raw(header: Sequence[bytes]) -> Line:
-    """Encode, remember and return one header of an app that passes bytes. Hop-by-hop headers are DROPPED, but
+    """Encode, remember and return one header of an app that passes bytes. Those in DROPPED are not sent, but
     ``Connection: close`` is honored. Raises TypeError or ValueError for an invalid header."""
     try:
         name, value = header

@@ -86,8 +86,10 @@ class Forwarded:
         if host:
             headers = [(b"host", host.encode()), *(each for each in headers if each[0].lower() != b"host")]
         if scheme or host:
-            origin = host or next((value.decode("latin-1") for name, value in headers if name.lower() == b"host"), "")
-            found = _HOST.fullmatch(origin)
+            authority = host or next(
+                (value.decode("latin-1") for name, value in headers if name.lower() == b"host"), ""
+            )
+            found = _HOST.fullmatch(authority)
             scheme = scheme or conversation.scheme
             peer = peer._replace(server_port=(found and found[1]) or PORTS[scheme])
         return Origin(conversation, peer, scheme or conversation.scheme, headers)

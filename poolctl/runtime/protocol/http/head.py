@@ -36,7 +36,7 @@ END: Final = b"\r\n\r\n"
 SLASH, HASH = b"/#"
 REPEATED: Final = 4096  # bytes of the longest head that is remembered, for later requests
 MEMO: Final = 512  # header names that are remembered, as clients spell them
-# Methods that the parser accepts only for a protocol similar to HTTP (RTSP); here they are tokens like any other.
+# Methods that the parser accepts only for RTSP, a protocol similar to HTTP; here they are tokens like any other.
 FOREIGN = frozenset(
     (
         b"ANNOUNCE",

@@ -164,7 +164,7 @@ class Http2Stream:
             self.conversation.forget(self)
 
     def push(self) -> bool:
-        """Frame what the windows allow now, up to TURN. Returns whether all of the response was framed."""
+        """Frame what the windows allow now, up to TURN. Returns whether the stream is done."""
         left, turn = self.left, TURN
         try:
             while left is not None and not left.empty and turn > 0 and (room := self._room()):

@@ -80,7 +80,7 @@ class IncomingStream(Http2Stream):
 
 
 class StreamingHttp2(Http2Conversation):
-    """One connection. ``begun``: new streams whose task has not been started, oldest first."""
+    """One connection, for async apps. ``begun``: new streams whose task has not been started, oldest first."""
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         super().__init__(http, peer, origins)
