@@ -155,18 +155,19 @@ class Service:
         error: BaseException,
         work: Work,
         *,
-        refused: bool = False,
+        late: bool = False,
         complete: bool = False,
         cancelled: bool = False,
         line: str = "",
     ) -> Outcome:
         """Log and count an exception of the app. Returns what it means for the request.
 
-        ``refused``: the request was refused while the app had it, which has been logged. ``complete``: its response was
-        complete. ``cancelled``: the error is the cancellation at the end of a drain. ``line``: the request line.
+        ``late``: the app was cancelled because timeouts.request was over, which has been logged. ``complete``: the
+        response was complete. ``cancelled``: the error is the cancellation at the end of a drain. ``line``: the
+        request line.
         """
         forked.leave()
-        if refused:
+        if late:
             self.row[FAILED] += 1
             return Outcome.TOO_LATE
         if work is not AFTER_RESPONSE and comes_of_leaving(error):

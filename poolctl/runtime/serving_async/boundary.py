@@ -109,7 +109,7 @@ def _raised(error: BaseException, exchange: Exchange, shell: Shell, host: AppHos
     outcome = service.raised(
         error,
         shell.work if ours or not complete else AFTER_RESPONSE,
-        refused=ours and bool(shell.refused),
+        late=ours and shell.refused == Outcome.TOO_LATE.value,
         complete=complete,
         cancelled=_is_last_call(error, host),
         line=shell.line,
@@ -169,7 +169,7 @@ async def message(request: Any, shell: MessageShell, host: AppHost, service: Ser
         if host.finished:
             raise
         shell.answered()
-        service.raised(error, REQUEST, refused=shell.late, cancelled=_is_last_call(error, host))
+        service.raised(error, REQUEST, late=shell.late, cancelled=_is_last_call(error, host))
         keep = False
     service.end(started)
     return keep

@@ -322,8 +322,8 @@ def test_the_longest_request_has_a_bucket(rig: Rig) -> None:
         (ClientGone(), AFTER_RESPONSE, {}, Outcome.FAILED, 1, "after its response"),
         (KeyError(), REQUEST, {"cancelled": True}, Outcome.STOPPED, 1, "a request was cancelled"),
         (KeyError(), REQUEST, {"cancelled": True, "complete": True}, Outcome.STOPPED, 0, "was cancelled"),
-        (KeyError(), REQUEST, {"refused": True}, Outcome.TOO_LATE, 1, ""),
-        (ClientGone(), REQUEST, {"refused": True, "cancelled": True}, Outcome.TOO_LATE, 1, ""),
+        (KeyError(), REQUEST, {"late": True}, Outcome.TOO_LATE, 1, ""),
+        (ClientGone(), REQUEST, {"late": True, "cancelled": True}, Outcome.TOO_LATE, 1, ""),
     ],
 )
 def test_what_an_exception_means(

@@ -482,6 +482,22 @@ def test_a_body_for_which_the_app_waits(make: Callable[..., AsyncRig]) -> None:
     assert rig.over
 
 
+def test_what_the_app_raises_when_a_body_is_late_is_logged(
+    make: Callable[..., AsyncRig], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def careless(scope: Any, receive: Any, send: Any) -> None:
+        while "body" in await receive():
+            pass
+        raise KeyError("body")
+
+    rig = make(careless, body_rate=0)
+    rig.send(POST % 10 + b"12345")
+    rig.sweep(TIMEOUTS.idle + 0.1)
+    assert rig.read().startswith(b"HTTP/1.1 408")
+    assert "the app raised while answering a request" in caplog.text
+    assert rig.counts() == (1, 1)
+
+
 def test_a_body_that_drips(make: Callable[..., AsyncRig]) -> None:
     """Each piece is a sign of life, and yet it is too slow."""
     rig = make(reads_all)
