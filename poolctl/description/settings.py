@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
@@ -234,18 +234,20 @@ def shown_default(field: Any) -> str:
     if field.is_required():
         return "none, it is required" if field.default_factory is None else "see its keys"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        return "see its keys"
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    if value in (None, "", {}):
-        return "none"
-    shown = _with_unit(value, _unit(field))
-    return str(shown).lower() if isinstance(shown, bool) else str(shown)
+    return "see its keys" if isinstance(value, BaseModel) else _shown(value, _unit(field))
 
 
 def shown_option(part: type[Any], name: str) -> str:
     """Return the default of a part's option, as a person would write it."""
-    (default,) = (field.default for field in fields(part) if field.name == name)
-    shown = _with_unit(default, _unit_of(get_type_hints(part, include_extras=True)[name]))
+    (option,) = (field for field in fields(part) if field.name == name)
+    default = option.default if option.default_factory is MISSING else option.default_factory()
+    return _shown(default, _unit_of(get_type_hints(part, include_extras=True)[name]))
+
+
+def _shown(value: Any, unit: str) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "none"
+    if value in (None, "", {}):
+        return "none"
+    shown = _with_unit(value, unit)
     return str(shown).lower() if isinstance(shown, bool) else str(shown)

@@ -132,6 +132,7 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
     status, shown, _ = explain(word) if word not in keys() else explain(f"{axis}.{word}")
     assert status == 0
     assert f"{axis} {word}: " in shown
+    assert not re.search(r"default: (\)|.*(object at|\['|\('|\{))", shown), "defaults are as a person would write them"
 
 
 @pytest.mark.parametrize(
