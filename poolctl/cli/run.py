@@ -27,7 +27,9 @@ def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen =
 
     Without FILE it serves topology.yaml in this folder. For an app (shop:app, shop.py) it makes and prints a topology.
 
-    SIGINT or SIGTERM drains and exits with 0; a second one stops immediately. An invalid file exits with 78.
+    SIGINT or SIGTERM drains; a second one stops immediately. Exits with 0 if every request was answered.
+
+    Exits with 78 if the file is invalid.
     """
     from poolctl.assembly.environment import findings
     from poolctl.assembly.judging.judge import judge
