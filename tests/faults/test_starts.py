@@ -94,6 +94,22 @@ def test_run_and_validate_say_the_same_of_an_app(tmp_path: Path, source: str, co
     assert said in server.log
 
 
+@pytest.mark.parametrize("step", ["prepare", "work"])
+def test_a_plugin_that_raises_at_the_start_is_blamed_and_not_the_app(tmp_path: Path, step: str) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from typing import ClassVar\nfrom poolctl.plugin import LeaderFollowers\n\n\n"
+        "class Mine(LeaderFollowers):\n    like: ClassVar[str] = 'leader/followers'\n\n"
+        f"    def {step}(self, *given, **named):\n        raise RuntimeError('no lock here')\n"
+    )
+    file = tmp_path / "topology.yaml"
+    file.write_text("app: demo\npool: {kind: process, size: 1}\nownership: ./mine.py:Mine\n")
+    with Server(file, tmp_path, tracebacks=True) as server:
+        assert server.wait() == 3
+    said = "error[PC209]: ownership: ./mine.py:Mine raised at the start of the server: RuntimeError: no lock here"
+    assert said in server.log
+    assert "fix it in the plugin's own code" in server.log
+
+
 @pytest.mark.parametrize("ending", ["os._exit(7)", "os.kill(os.getpid(), 9)", "sys.exit(0)"])
 def test_an_app_that_ends_its_process_at_import_ends_the_run(tmp_path: Path, ending: str) -> None:
     started = time.monotonic()

@@ -243,11 +243,10 @@ def test_a_stop_between_two_generations(start: Start, tmp_path: Path) -> None:
     broken.touch()
     os.kill(mold, signal.SIGKILL)
     server.logged("starting the next generation in 1.6 s")
-    molds = len(server.groups)
     server.process.send_signal(signal.SIGTERM)
     assert server.wait() == 0
     server.events_to_the_end()
-    assert len(server.groups) == molds
+    assert len(server.groups) == server.log().count("starting the next generation")  # the last one was not started
 
 
 @pytest.mark.parametrize("options", [{"build": "raise"}, {"role": "raise"}, {"role": "raise", "workers": 4}])

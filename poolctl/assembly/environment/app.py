@@ -4,6 +4,7 @@ directory and environment."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 TIMEOUT = 30.0  # seconds
 MAX_TRACEBACK = 20_000  # characters that are shown
 IN_ITS_CODE = "fix it in the app's own code"
+FRAME = re.compile(r'^ *File "(.*)", line \d+, in ', re.MULTILINE)  # of a traceback
 NOT_ITS_PROCESS = "remove what ends the process when the app is imported"
 
 
@@ -130,6 +132,9 @@ def why_it_failed(judgement: Judgement, report: Report) -> Diagnostic | None:
     if not report.code:
         return None
     needs = chosen.service.needs
+    blamed = _plugin_that_raised(judgement, report)
+    if blamed is not None:
+        return blamed
     choice = judgement.choices["app"]
     place = judgement.tree.at_value(path_of_option(judgement.tree, choice, (needs,)) if needs else choice.path)
     named = choice.options.get(needs, choice.name)
@@ -141,6 +146,17 @@ def why_it_failed(judgement: Judgement, report: Report) -> Diagnostic | None:
         message = f"app: the process that imported {named} {report.summary}"
         return Diagnostic("PC412", message, place, NOT_ITS_PROCESS, detail=detail)
     return Diagnostic("PC411", f"app: {named} cannot be imported: {report.summary}", place, report.fix, detail=detail)
+
+
+def _plugin_that_raised(judgement: Judgement, report: Report) -> Diagnostic | None:
+    """The finding about a plugin that is not the app, if the last line that ran is in its file; otherwise None."""
+    files = FRAME.findall(report.text)
+    for axis, plugin in judgement.plugins.items():
+        if axis != "app" and files and plugin.reference.path == files[-1]:
+            message = f"{axis}: {judgement.choices[axis].name} raised at the start of the server: {report.summary}"
+            place = judgement.tree.at_value(judgement.choices[axis].path)
+            return Diagnostic("PC209", message, place, "fix it in the plugin's own code", detail=report.text)
+    return None
 
 
 def _shortened(text: str) -> str:

@@ -150,6 +150,44 @@ def check(reference: Reference, found: Any) -> None:
     if axis == "dispatch":
         for method, arguments in CALLED.items():
             _check_call(name, found, method, arguments)
+    for method, documented in inspect.getmembers_static(kind, inspect.isfunction):
+        if not method.startswith("_") and getattr(found, method) is not documented:
+            _check_override(kind, found, method, documented)
+    _check_protocol(axis, name, found)
+
+
+def _check_override(kind: type[Any], found: type[Any], method: str, documented: Any) -> None:
+    """Raises PluginError when a method cannot be called as the base class documents."""
+    function = getattr(found, method)
+    if not inspect.isfunction(function):
+        return  # a static method, say; poolctl's own callers will tell
+    signature = inspect.signature(documented)
+    given = signature.parameters.values()
+    words = [each.name for each in given if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    named = {each.name: each.name for each in given if each.kind == each.KEYWORD_ONLY}
+    try:
+        inspect.signature(function).bind(*words, **named)
+    except TypeError as error:
+        written = ", ".join([*words, *(["*", *named] if named else [])])
+        raise PluginError(
+            f"{found.__name__}.{method} cannot be called as {kind.__name__}.{method} is: {error}",
+            f"write def {method}({written})",
+        ) from error
+
+
+def _check_protocol(axis: str, name: str, found: type[Any]) -> None:
+    """Raises PluginError when an app does not say which protocol it speaks, or a protocol what it is."""
+    if axis == "app" and not isinstance(getattr(found, "protocol", None), str):
+        raise PluginError(
+            f"{name} does not name the protocol that it speaks", 'set protocol: ClassVar[str], for instance to "http"'
+        )
+    if axis == "protocol":
+        if not isinstance(getattr(found, "name", None), str):
+            raise PluginError(f"{name} has no name, by which apps choose it", "set name: ClassVar[str]")
+        if not isinstance(getattr(found, "marks_requests", None), bool):
+            raise PluginError(
+                f"{name} does not say whether it knows where a request ends", "set marks_requests: ClassVar[bool]"
+            )
 
 
 def _check_call(name: str, found: type[Any], method: str, arguments: tuple[str, ...]) -> None:

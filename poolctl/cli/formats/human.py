@@ -71,7 +71,7 @@ def _in_color(finding: Diagnostic, page: Page) -> str:
     from rich.text import Text
 
     out = StringIO()
-    console = Console(file=out, force_terminal=True, highlight=False, soft_wrap=True)
+    console = Console(file=out, force_terminal=True, highlight=False, soft_wrap=True, emoji=False)
     for line in lines(finding, page):
         text = Text()
         for segment in line:

@@ -38,7 +38,7 @@ class InitSession:
         self._force = force
         self._name = name
         self._given = given
-        self._console = Console(stderr=output == "-", highlight=False)
+        self._console = Console(stderr=output == "-", highlight=False, emoji=False)
 
     def run(self, *, defaults: bool) -> int:
         """Ask and write. Returns the exit code."""

@@ -146,7 +146,7 @@ def _run(reference: Reference, given: dict[str, Any], promises: dict[str, Any], 
     from poolctl.assembly.plugins.load import load
     from poolctl.testing.contract import DispatchContract, names
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     kind = load(reference)
     try:
         values = values_of(kind, given)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, runtime_checkable
 from typing import Protocol as Interface
 
 from poolctl.runtime.interface import INTERFACE
@@ -31,6 +31,7 @@ class Coming(Interface):
         """Bytes received so far."""
 
 
+@runtime_checkable
 class Conversation(Interface):
     """One connection, as the worker that serves it sees it.
 
@@ -88,6 +89,7 @@ class Conversation(Interface):
         return refusal
 
 
+@runtime_checkable
 class Framer(Interface):
     """One connection, as a front that reads requests and lends them sees it: it finds where each ends."""
 
@@ -168,7 +170,7 @@ class Provisions:
 class Protocol(ABC):
     """The protocol of one address: makes the conversations and framers of its connections. Its life:
 
-    1. Created from its options, in the supervisor; a plugin's in the mold. ``__post_init__`` raises ValueError if
+    1. Made from its options, in the supervisor; a plugin's in the mold. ``__post_init__`` raises ValueError if
        options that are valid alone are invalid together.
     2. Provisioned with everything it needs: ``provision``, once, in the mold, before any fork.
     3. Used in every process: ``framer`` for each connection of a front that lends requests; ``conversation``, or
