@@ -94,10 +94,11 @@ class AsyncConnection(TaskConnection):
 
     async def body(self, inflow: Inflow) -> bytes | None:
         """Return the next bytes of the body, empty at its end; None if they will never come."""
-        if self.http.reply:
-            reply, self.http.reply = self.http.reply, b""
-            self.send(reply)
-            self.began = False  # that was not the response yet
+        if inflow.reply:
+            reply, inflow.reply = inflow.reply, b""
+            if not self.began:  # otherwise it would become a part of the response
+                self.send(reply)
+                self.began = False  # that was not the response yet
         if not inflow.size:
             await news_of(inflow, self.loop.events)
         if inflow.failed:

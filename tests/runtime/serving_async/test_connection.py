@@ -249,6 +249,39 @@ def test_who_was_not_asked_for_its_body_is_not_kept(make: Callable[..., AsyncRig
     assert rig.phase is CLOSED
 
 
+@pytest.mark.parametrize("length", [(), ((b"content-length", b"4"),)], ids=["chunked", "counted"])
+def test_a_response_that_has_begun_contains_no_100(make: Callable[..., AsyncRig], length: Any) -> None:
+    async def early(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(200, *length))
+        await send(body(b"ab", more=True))
+        assert (await receive())["body"] == b"12345"
+        await send(body(b"cd"))
+
+    rig = make(early)
+    rig.send(POST[:-4] % 5 + b"\r\nExpect: 100-continue\r\n\r\n")
+    answer = rig.read()
+    rig.send(b"12345")
+    answer += rig.read()
+    assert b"100 Continue" not in answer
+    assert answers(answer) == 1
+    assert answer.endswith(b"abcd" if length else b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
+
+
+def test_the_expectation_of_the_next_request_is_not_that_of_this_one(make: Callable[..., AsyncRig]) -> None:
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ok(scope, receive, send)
+
+    rig = make(reads)
+    rig.send(POST % 5 + b"12345" + GET + POST[:-4] % 5 + b"\r\nExpect: 100-continue\r\n\r\n")
+    answer = rig.read()
+    assert answers(answer) == 2
+    assert b"connection: close" not in answer.lower()
+    assert answer.endswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+    rig.send(b"12345")
+    assert answers(rig.read()) == 1
+
+
 def test_what_is_unread_lingers(make: Callable[..., AsyncRig]) -> None:
     """A reset would overtake the answer of a client that is still sending."""
     rig = make()

@@ -111,6 +111,13 @@ class HttpExchange(HttpResponse):
             return True
         return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN)
 
+    @property
+    def _unasked(self) -> bool:
+        """Whether the client waits for 100 Continue, and will not get it: then nobody knows whether its next bytes are
+        a body or a request, so the response is the last one."""
+        body: Any = self.request.body
+        return body is not EMPTY and bool(body.reply)
+
     async def send(self, message: Message) -> None:  # noqa: C901  # a branch for each message
         """Raises ClientGone, an OSError, when the client has left; RuntimeError and others for what may not be sent."""
         kind = message["type"]
@@ -130,8 +137,8 @@ class HttpExchange(HttpResponse):
                 if self._state == BODY and out.outbound is not None:
                     await out.until_drained()
                 return
-            if out.conversation.reply:
-                out.last = True  # the client waits to be asked for the body, and has not been
+            if self._unasked:
+                out.last = True
             self._state = END
             self.only(body)
             out.complete(self)
@@ -159,8 +166,8 @@ class HttpExchange(HttpResponse):
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError(f"http.response.pathsend sends regular files, and {path!r} is none")
-            if out.conversation.reply:
-                out.last = True  # as for any other body
+            if self._unasked:
+                out.last = True
             self.write_file(file, 0, status.st_size)
             self.finish()
         finally:
@@ -171,8 +178,8 @@ class HttpExchange(HttpResponse):
     def _part(self, body: bytes, more: bool) -> None:
         """A part of the body, which is not all of it."""
         out = self.out
-        if not self._headed and out.conversation.reply:
-            out.last = True  # as above
+        if not self._headed and self._unasked:
+            out.last = True
         if not self._headed and not body:
             out.send(self._head())  # who opens a stream waits for this
         self.write(body)

@@ -14,7 +14,6 @@ class Speaking(Protocol):
     """The conversation, as far as it matters here."""
 
     failure: int  # 0, or why it is over
-    reply: bytes  # what the client waits for before it sends the body (100 Continue); empty when it does not
 
 
 class Leaving(Protocol):

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 
 class Inflow:
-    """A queue of body bytes. ``size``: bytes that are not taken yet; ``changed``: wakes the reader, if one waits."""
+    """A queue of body bytes. ``size``: bytes that are not taken yet; ``changed``: wakes the reader, if one waits;
+    ``reply``: what the client waits for before it sends the body (100 Continue), empty if it waits for nothing."""
 
-    __slots__ = ("_pieces", "changed", "done", "failed", "size")
+    __slots__ = ("_pieces", "changed", "done", "failed", "reply", "size")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self.changed: Callable[[], None] | None = None
         self.size = 0
+        self.reply = b""
         self.done = False  # the last byte was received
         self.failed = False  # the last byte will never arrive
 
@@ -21,6 +23,7 @@ class Inflow:
         """Add the next bytes."""
         self._pieces.append(data)
         self.size += len(data)
+        self.reply = b""  # the client did not wait
         if self.changed is not None:
             self.changed()
 

@@ -85,6 +85,10 @@ class HttpReader:
         """Handle a request without a body."""
         raise NotImplementedError
 
+    def _expect(self) -> None:
+        """The client waits for 100 Continue before it sends the body (RFC 9110, 10.1.1)."""
+        self.reply = CONTINUE
+
     def _begin(self, head: bytes) -> Keep | None:
         """Handle the head of a request with a body. Returns the function that gets the decoded bytes, if any."""
         raise NotImplementedError
@@ -187,7 +191,7 @@ class HttpReader:
         else:
             self._body = LengthBody(parser.length, keep)
         if parser.expects and alone:
-            self.reply = CONTINUE
+            self._expect()
 
     def _read_body(self, data: bytes, start: int) -> int:
         self.reply = b""  # the client did not wait for 100 Continue

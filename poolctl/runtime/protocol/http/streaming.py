@@ -9,6 +9,7 @@ import logging
 from poolctl.runtime.protocol.http.body import Keep
 from poolctl.runtime.protocol.http.conversation import HttpWorkerHalf
 from poolctl.runtime.protocol.http.inflow import Inflow
+from poolctl.runtime.protocol.http.reader import CONTINUE
 from poolctl.runtime.protocol.http.request import HttpRequest
 
 log = logging.getLogger("poolctl.protocol")
@@ -83,6 +84,10 @@ class StreamingConversation(HttpWorkerHalf):
             self.origins.place(request, self)
         self.requests.append(request)
         return inflow.feed
+
+    def _expect(self) -> None:
+        assert self.inflow is not None  # that of the request whose head this is
+        self.inflow.reply = CONTINUE
 
     def _finish(self) -> None:
         assert self.inflow is not None
