@@ -139,18 +139,21 @@ def test_every_word_is_explained(axis: str, word: str) -> None:
     ("what", "says"),
     [
         ("PC203", "PC203: an unknown key\n"),
-        ("dispatch", "choices: inboxes to draw (default: 2)"),
+        ("dispatch", "choices: inboxes to draw for each task (default: 2)"),
         ("limits.waiting", "default: 1000"),
         ("tls", "listen.tls: TLS on this address\n"),
         ("random", "ownership: half-sync/half-reactive, half-sync/half-async, reuse-port"),
         ("pc203", "PC203: an unknown key\n"),
         ("pool.kind", "pool: what does the work"),
-        ("dispatch.choices", "dispatch.choices is an option of:\n\n  power-of-choices: inboxes to draw (default: 2)\n"),
+        (
+            "dispatch.choices",
+            "dispatch.choices is an option of:\n\n  power-of-choices: inboxes to draw for each task (default: 2)\n",
+        ),
         ("protocol.http.body", "  http: bytes of a request body, decoded; more: 413 (default: 16MiB)\n"),
         ("size", "protocol.size is an option of:\n\n  frames: bytes of the length prefix"),
         ("listen.0.tls", "listen.tls: TLS on this address\n"),
         ("name", "default: the file's name\n"),
-        ("app.cgi", "timeout: for one run of a program (default: 1m)"),
+        ("app.cgi", "timeout: for one run of the program (default: 1m)"),
     ],
 )
 def test_explanations(what: str, says: str) -> None:

@@ -173,5 +173,5 @@ def test_workers_share_what_was_preloaded(serve_typed: Serve, tmp_path: Path, pr
     assert len(workers) == 8
     assert seen <= set(workers)
     megabytes = round(pss(workers) / 1e6)
-    print(f"summed PSS of 8 workers of an app of 100 MB, preload {preload}: {megabytes} MB")  # noqa: T201
+    print(f"summed PSS of 8 workers of an app of 100 MB, preload {preload}: {megabytes} MB")  # noqa: T201  # the figure is for whoever runs this test with -s
     assert megabytes < 200 if preload else megabytes > 700

@@ -108,7 +108,7 @@ def test_a_log_belongs_to_the_user_also_after_a_rotation(serve: Serve, host_fold
     told(server.port)
     wait_until(lambda: log.read_text() == "200\n", "the line")
     assert (log.stat().st_uid, stat.S_IMODE(log.stat().st_mode) & ~0o640) == (NOBODY.pw_uid, 0)
-    assert "cannot be opened again" not in server.log
+    assert "cannot reopen" not in server.log
 
 
 @as_root

@@ -323,7 +323,7 @@ def test_an_error_after_the_head_cuts_the_connection(serve_shop: Serve) -> None:
             client.answer()
     with Client(server.port) as client:
         assert client.get("/twice").body == b"once"
-    server.wait_for_log("sent a second time")
+    server.wait_for_log("sent twice")
 
 
 def test_an_app_can_end_the_connection(serve_shop: Serve) -> None:

@@ -18,7 +18,7 @@ FAILS = {
     "panics": ("raise BaseException('no database')", "to start: it raised BaseException('no database')"),
     "is cancelled": ("raise __import__('asyncio').CancelledError('no database')", "CancelledError('no database')"),
     "exits": ("raise SystemExit('no database')", "SystemExit('no database')"),
-    "returns": ("return", "it returned from its lifespan before it had"),
+    "returns": ("return", "it returned from its lifespan before startup.complete"),
 }
 SLOW = """
 import asyncio, sqlite3, sys

@@ -132,7 +132,7 @@ def test_what_a_program_may_answer(programs: Path, serve: Serve) -> None:
         assert client.answer(head=True).status == 200
         assert client.get("/says").body == b"said"
     server.wait_for_log("says: second")
-    server.wait_for_log("says: it ended with exit code 3")
+    server.wait_for_log("says: ended with exit code 3")
     assert "says: first" in server.log
 
 
@@ -142,7 +142,7 @@ def test_what_a_program_may_answer(programs: Path, serve: Serve) -> None:
         ("empty", 502, "it is empty"),
         ("headless", 502, "it ended after 21 bytes, before the empty line"),
         ("blank", 502, "it begins with an empty line"),
-        ("split", 502, "is no header"),
+        ("split", 502, "is not a header"),
         ("loop", 502, "more than 10 local redirects"),
         ("data", 403, ""),
     ],
@@ -211,7 +211,7 @@ def test_the_time_is_over_for_a_program_and_all_it_started(programs: Path, serve
     for name in ("leader", "child"):
         number = pid(tmp_path, name)
         wait_until(lambda number=number: not alive(number), f"the end of {name}")  # type: ignore[misc]
-    server.wait_for_log("slow: ended, for it took longer than 0.5 s")
+    server.wait_for_log("slow: did not finish within 0.5 s; terminated")
     with Client(server.port) as client:
         client.ask("/late")
         with pytest.raises(EOFError):
@@ -253,7 +253,7 @@ def test_no_zombie_is_left(programs: Path, serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("program", "said"),
-    [("/nowhere", "there is neither a program nor a folder /nowhere"), ("data", "cannot be executed")],
+    [("/nowhere", "there is no program or folder /nowhere"), ("data", "this user cannot execute")],
 )
 def test_what_cannot_be_run_is_said_at_the_start(program: str, said: str, programs: Path, tmp_path: Path) -> None:
     with Server({"app": {"cgi": str(programs / program)}}, tmp_path) as server:

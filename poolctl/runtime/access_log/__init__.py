@@ -1,1 +1,1 @@
-"""The access log: one line for each request. Nothing here is imported, and nothing called, where it is off."""
+"""The access log: one line for each request. None of this is imported or called while it is off."""

@@ -1,7 +1,7 @@
-"""From the format of a log line, in the directives of Apache's mod_log_config, to the parts that a line is made of.
+"""Parsing the format of a log line, in the directives of Apache's mod_log_config, into a template and its parts.
 
-Each part is an expression over the names that ``line.py`` has at hand for a request; text of the file's is never among
-them, it goes into the template between the parts.
+Each part is an expression over the names that ``line.py`` provides for a request. Text of the topology never becomes
+part of an expression; it goes into the template between the parts.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     "P": ("%d", "getpid()"),
     "%": ("%%",),
 }
-OF_THE_REQUEST = frozenset("rmUqH")  # unknown where a client was turned away before there was one
+OF_THE_REQUEST = frozenset("rmUqH")  # unknown if a client was turned away before it sent one
 UNITS = {"s": "nanoseconds // 1000000000", "ms": "nanoseconds // 1000000", "us": "nanoseconds // 1000"}
 
-# Name, template and expression of each member of a JSON object; strings have their quotes already.
+# Name, template and expression of each member of a JSON object; strings include their quotes.
 MEMBERS = (
     ("time", '"%s"', "stamp"),
     ("address", '"%s"', "peer.client_host"),
@@ -56,9 +56,9 @@ MEMBERS_OF_THE_REQUEST = ("method", "target", "protocol")
 
 
 def parse(text: str, *, known: bool = True) -> tuple[str, list[str], list[bytes]]:
-    """A %-template, the expression of each of its places, and the names of the headers (lower case) in ``fields[1:]``.
+    """Return a %-template, the expression for each of its placeholders, and the headers (lower case) of ``fields[1:]``.
 
-    ``known``: whether there is a request. Raises ValueError with the directive that is unknown.
+    ``known``: whether there is a request. Raises ValueError for an unknown directive.
     """
     if text == JSON:
         members = [
@@ -93,5 +93,5 @@ def _part(found: re.Match[str], headers: list[bytes]) -> tuple[str, ...]:
         return "%s", "worker"
     known = " ".join(f"%{letter}" for letter in PARTS)
     raise ValueError(
-        f'"{found[0]}" is not known; there are {known} %>s %{{HEADER}}i %{{ms}}T %{{us}}T %{{pid}}P %{{worker}}P'
+        f'unknown directive "{found[0]}"; use {known} %>s %{{HEADER}}i %{{ms}}T %{{us}}T %{{pid}}P %{{worker}}P'
     )

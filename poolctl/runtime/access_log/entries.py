@@ -1,8 +1,8 @@
-"""The lines of one worker thread: what was sent of a response, and the line that is written when it is complete.
+"""The log lines of a worker thread: observing what is sent of a response, and writing its line at the end.
 
-    out.send --> Sent: the head, how many bytes --> Entries.note --> one write(2)
+    out.send --> Sent: the head, number of bytes --> Entries.note --> one write(2)
 
-Bytes count as they are sent, the framing of chunks included, as nginx counts them.
+Bytes are counted as sent, including the framing of chunks, as in nginx.
 """
 
 from __future__ import annotations
@@ -13,54 +13,55 @@ from typing import Any
 from poolctl.runtime.access_log.log import AccessLog
 from poolctl.runtime.buffers.observer import Observer
 
-END = b"\r\n\r\n"  # of a head
+END = b"\r\n\r\n"  # end of a head
 
 
 class Sent:
-    """What has been sent of one response. Its first bytes begin the next one."""
+    """An observer that records what was sent of a response. Its next first bytes begin the next response."""
 
     __slots__ = ("_count", "_head")
 
     def __init__(self) -> None:
-        self._head = b""  # what was sent first: the whole head, perhaps with the beginning of the body
-        self._count = 0  # bytes that were sent after it
+        self._head = b""  # the first bytes: the whole head, possibly with the beginning of the body
+        self._count = 0  # bytes sent after those
 
     def first(self, data: bytes) -> None:
-        """The first bytes of a response."""
+        """Record the first bytes of a response."""
         self._head = data
         self._count = 0
 
     def more(self, count: int) -> None:
-        """Further bytes."""
+        """Record that ``count`` further bytes were sent."""
         self._count += count
 
     def take(self) -> tuple[str, int]:
-        """The status, and the bytes after the head; the bytes are forgotten, for they may be many."""
+        """Return the status and the number of bytes after the head. Drops the recorded bytes, which may be many."""
         head, self._head = self._head, b""
         return str(head[9:12], "latin-1"), len(head) - head.find(END) - 4 + self._count
 
 
 class Entries:
-    """``observer``: of the responses that go out one after the other; ``worker``: its name in the lines."""
+    """Writes the lines of a worker thread. ``observer``: observes the responses that are sent one after the other;
+    ``worker``: the worker's name in the lines."""
 
     def __init__(self, access: AccessLog, worker: str) -> None:
         self.observer = Sent()
         self._access = access
         self._line = access.line
-        self._fd = access.fd  # its number stays, whatever is opened in its place
+        self._fd = access.fd  # the number stays the same when the file is reopened
         self._worker = worker
 
     def observe(self) -> Sent:
-        """A further observer, for an output whose responses go out while others do."""
+        """Return a new observer, for an output whose responses are sent while others are."""
         return Sent()
 
     def note(self, request: Any, sent: Observer | None, took: int, now: int) -> None:
-        """Write the line of a request. ``sent``: what observed its response, None where there was none; ``took`` and
-        ``now``, of the monotonic clock: nanoseconds."""
+        """Write the line of a request. ``sent``: the observer of its response, None if there was none; ``took`` and
+        ``now``: nanoseconds of the monotonic clock."""
         status, size = sent.take() if isinstance(sent, Sent) else ("-", 0)
         line = self._line(request, request.conversation.peer, status, size, took, self._worker, now)
         try:
             if write(self._fd, line) != len(line):
-                self._access.lose("a part of a line was written")
+                self._access.lose("only part of a line was written")
         except OSError as error:
             self._access.lose(str(error.strerror))

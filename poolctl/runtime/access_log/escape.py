@@ -1,11 +1,11 @@
-"""What clients send, made harmless for a line of a log: no byte of theirs can end a field or a line."""
+"""Escaping data of clients for a log line, so that none of its bytes can end a field or a line."""
 
 from __future__ import annotations
 
 import re
 from json.encoder import encode_basestring_ascii
 
-LONGEST = 1024  # bytes of a client's that are shown; lines stay below PIPE_BUF (4096), so pipes do not mix them
+LONGEST = 1024  # bytes shown of a value; keeps lines below PIPE_BUF (4096), so pipes do not mix them
 
 _HARMFUL = re.compile(r"[^ !#-\[\]-~]")  # quote, backslash, controls, all that is not ASCII
 
@@ -16,12 +16,12 @@ def _hex(found: re.Match[str]) -> str:
 
 
 def in_text(value: bytes) -> str:
-    """As Apache writes it: ``\\"``, ``\\\\``, and ``\\xhh`` for every other byte that is not printable ASCII."""
+    """Return the value escaped as Apache does: ``\\"``, ``\\\\``, and ``\\xhh`` for bytes outside printable ASCII."""
     return _HARMFUL.sub(_hex, _cut(value)) or "-"
 
 
 def in_json(value: bytes) -> str:
-    """A JSON string with its quotes, ASCII only (RFC 8259, 7); bytes past ASCII count as latin-1."""
+    """Return a JSON string with its quotes, in ASCII (RFC 8259, 7); bytes above 127 are read as latin-1."""
     return encode_basestring_ascii(_cut(value))
 
 

@@ -1,7 +1,7 @@
-"""One line of the log, put together by a function that is compiled once for the format.
+"""Formatting a log line, by a function that is compiled once for the format.
 
-What stays the same is remembered: the time for a second, and the fields of the headers while the protocol gives the
-same list. Targets are not: to remember one costs as much as to escape it, and most come once.
+Values that repeat are memoized: the time for a second, and the header fields while the protocol returns the same list.
+Targets are not: a memo would cost as much as escaping them, and most do not repeat.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 Line = Callable[[Any, Any, str, int, int, str, int], bytes]
 
-# The text of the file becomes one constant of this function, never its code.
+# Text of the topology becomes a constant of this function, never code.
 _SOURCE = """
 def line(request, peer, status, size, nanoseconds, worker, now):
     stamp = clock.stamp if now < clock.until else clock.turn()
@@ -34,11 +34,12 @@ def line(request, peer, status, size, nanoseconds, worker, now):
 
 
 def compile_line(text: str, *, known: bool = True) -> Line:
-    """The function that makes lines of a format: ``json``, or directives.
+    """Return the function that formats lines in a format: ``json``, or directives.
 
-    It takes the request, its peer, the status as text, the bytes of the body, nanoseconds, the worker's name, and the
-    monotonic time in nanoseconds. With ``known`` false it makes those of clients that were turned away before there was
-    a request, and looks at none of its attributes but the headers. Raises ValueError for a directive that is not known.
+    Its arguments are the request, its peer, the status as text, the bytes sent of the body, the duration in
+    nanoseconds, the worker's name, and the monotonic time in nanoseconds. If ``known`` is false, it formats the lines
+    of clients that were turned away before they sent a request, and reads only the headers of the request. Raises
+    ValueError for an unknown directive.
     """
     template, parts, headers = parse(text, known=known)
     json = text == JSON
@@ -50,22 +51,22 @@ def compile_line(text: str, *, known: bool = True) -> Line:
         "header_fields": _HeaderFields(headers, escape, "null" if json else "-"),
     }
     target = "target = escape(request.target)" if known else ""
-    # Generated: saves the call of a function for each part.
+    # Generated: saves a function call for each part.
     exec(_SOURCE.format(target=target, template=template + "\n", parts="".join(f"{part}, " for part in parts)), names)
     line: Line = names["line"]
     return line
 
 
 def _common(moment: datetime) -> str:
-    """The time as the Common Log Format has it; strftime would write the month in the language of the locale."""
+    """Return the time in the Common Log Format; strftime would write the month in the language of the locale."""
     return f"{moment:%d}/{_MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
 
 
 class _LogDate:
-    """The time of this second, local with its offset. Threads may make it twice, never wrong.
+    """The local time of the current second, with its UTC offset. Two threads may both format it, with the same result.
 
-    ``until``: the monotonic time in nanoseconds at which the second ends, so that who has that time at hand needs no
-    other; when the clock of the wall is set, it is noticed at the end of the second.
+    ``until``: the monotonic time in nanoseconds at which the second ends, so that callers that have that time need no
+    other clock. If the wall clock is set, this is noticed at the end of the second.
     """
 
     __slots__ = ("_form", "stamp", "until")
@@ -85,8 +86,8 @@ class _LogDate:
 
 
 class _HeaderFields:
-    """The user and the wanted headers of the last list of headers; saves looking for them and escaping them again.
-    Replaced as a whole, so threads need no lock."""
+    """The user and the logged headers of the last list of headers; saves finding and escaping them again. Replaced as a
+    whole, so threads need no lock."""
 
     __slots__ = ("_absent", "_escape", "_wanted", "recent")
 
@@ -105,7 +106,7 @@ class _HeaderFields:
 
 
 def _user(credentials: bytes) -> bytes | None:
-    """The name in Basic credentials (RFC 7617), whether or not the app believes them."""
+    """Return the user name in Basic credentials (RFC 7617), accepted by the app or not; None if there is none."""
     scheme, _, token = credentials.partition(b" ")
     if scheme.lower() != b"basic":
         return None

@@ -2,13 +2,15 @@
 
     request --> Entries --line--> write(2), O_APPEND --> one file for all processes
 
-Each line is one write, so lines of several processes do not mix (write(2): with O_APPEND the end is found and written
-in one step; pipe(7): up to PIPE_BUF bytes are not divided), and a worker that is killed loses none that it has written.
+Each line is one write, so lines of several processes do not mix (write(2): with O_APPEND, seeking to the end and
+writing are atomic; pipe(7): writes of up to PIPE_BUF bytes are atomic), and a worker that is killed loses no line that
+it has written.
 
-    SIGUSR1 --> supervisor --> mold --> roles      each opens the path again and puts it in the old one's place
+    SIGUSR1 --> supervisor --> mold --> roles      each reopens the path and replaces its descriptor
 
-The file is opened by the supervisor and inherited; always with the rights of the user that roles run as, for root would
-follow any link that this user has put in its place. A reopening that fails leaves the old one there, and is logged.
+The supervisor opens the file, and roles inherit it. It is always opened with the rights of the user that roles run as,
+because root would follow any link that this user puts in its place. If reopening fails, the old file stays open, and
+the failure is logged.
 """
 
 from __future__ import annotations
@@ -30,17 +32,17 @@ log = logging.getLogger("poolctl")
 
 FORMATS = {"common": COMMON, "combined": COMBINED, "json": "json"}
 STREAMS = {"stdout": 1, "stderr": 2}
-COMPLAINT = 60.0  # seconds between two complaints that lines are lost
+COMPLAINT = 60.0  # seconds between two log messages about lost lines
 
 
 class _Nothing:
-    """The request of a client that is turned away before there is one."""
+    """The request of a client that was turned away before it sent one."""
 
     headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012  # always empty, and always the same list
 
 
 class _Line(_Nothing):
-    """A request of which the first line is all that is known."""
+    """A request of which only the first line is known."""
 
     def __init__(self, found: re.Match[bytes]) -> None:
         self.method = found[1].decode("ascii")
@@ -52,10 +54,11 @@ LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) HTTP/([0-9](?:\.
 
 
 class AccessLog:
-    """Opened before anything is forked. ``form``: a word or directives; ``to``: stdout, stderr or a path."""
+    """The open log, created before any fork. ``form``: a word or directives; ``to``: stdout, stderr or a path."""
 
     def __init__(self, form: str, to: str, user: Identity | None = None) -> None:
-        """``user``: who opens the file, where that is not this process. Raises PoolctlError when it cannot be."""
+        """``user``: the user whose rights open the file, None for those of this process. Raises PoolctlError if the
+        file cannot be opened."""
         directives = FORMATS.get(form, form)
         self.line = compile_line(directives)
         self._other = compile_line(directives, known=False)
@@ -78,28 +81,28 @@ class AccessLog:
             return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
 
     def reopen(self) -> None:
-        """Go on in the file that now has the name. No line is lost: the descriptor is replaced in one step (dup2)."""
+        """Continue in the file that has the name now. No line is lost: dup2(2) replaces the descriptor atomically."""
         if not self.path:
             return
         try:
             fd = self._open()
         except OSError as error:
-            log.error("access_log: %s cannot be opened again, the old file is kept: %s", self.path, error.strerror)
+            log.error("access_log: cannot reopen %s, the old file stays open: %s", self.path, error.strerror)
             return
         os.dup2(fd, self.fd, inheritable=False)
         close(fd)
 
     def lose(self, reason: str) -> None:
-        """A line could not be written. That costs no request; it is counted, and the log told once a minute."""
+        """Count a line that could not be written, and log the number of lost lines at most once a minute."""
         self._lost += 1
         if monotonic() - self._complained >= COMPLAINT:
-            log.error("access_log: %d lines are lost: %s", self._lost, reason)
+            log.error("access_log: lost %d lines: %s", self._lost, reason)
             self._complained = monotonic()
             self._lost = 0
 
     def turned_away(self, status: int, peer: Peer, line: bytes) -> None:
-        """The line of a client who got no further than the server. Of its request no more is shown than the first line,
-        where one has come that has the form of one."""
+        """Write the line of a client that was turned away before its request reached the app. It shows the first line
+        of the request, if a well-formed one was received."""
         found = LINE.fullmatch(line)
         make, request = (self.line, _Line(found)) if found else (self._other, _Nothing)
         try:

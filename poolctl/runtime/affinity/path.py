@@ -20,7 +20,9 @@ class Path(Affinity):
     inspects: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
 
-    segments: Annotated[int, Field(ge=1, le=64, description="of the path that count: of /a/b/c the first is a")] = 1
+    segments: Annotated[
+        int, Field(ge=1, le=64, description="leading segments that count; the first of /a/b/c is a")
+    ] = 1
     keys: Keys = 65536
 
     @property

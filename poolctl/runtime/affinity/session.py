@@ -20,7 +20,7 @@ LONGEST = 256  # characters of a key; a longer one is replaced by its hash
 Unknown = Annotated[
     Literal["dispatch", "refuse"],
     Field(
-        description="what becomes of a session whose worker has died, or is not known: dispatch it to any worker, or"
+        description="what happens to an unknown session, or one whose worker has died: dispatch it to any worker, or"
         " refuse it with 404"
     ),
 ]

@@ -1,4 +1,4 @@
-"""Apps: what answers a request."""
+"""Apps, the parts that answer requests."""
 
 from __future__ import annotations
 
@@ -18,99 +18,100 @@ if TYPE_CHECKING:
     from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
     from poolctl.runtime.app.awaited import AppLife, Exchange, WebSocketCall
     from poolctl.runtime.protocol.http.request import HttpRequest
-    from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto need not be there
+    from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto is optional
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What an app is told about the server it runs in."""
+    """What an app may know about the server that runs it."""
 
-    multithread: bool  # may the same process call the app from several threads at once?
-    multiprocess: bool  # do other processes serve the same app?
+    multithread: bool  # whether several threads of a process may call the app at once
+    multiprocess: bool  # whether other processes serve the same app
     private: tuple[str, ...] = ()  # absolute paths of files that must not be published, such as the topology's own
-    is_topology: Callable[[bytes], bool] | None = None  # whether a file with this text must not be published either
+    is_topology: Callable[[bytes], bool] | None = None  # whether a file with this text is private too
 
 
 class App(ABC):
     """A part that answers requests of the protocol it names.
 
     1. Made from its options, in the supervisor; a plugin's in the mold.
-    2. Provisioned: ``load`` gets all there is for it and imports the user's code, once in each worker process; with
-       ``preload`` once in the mold, for all of them.
-    3. Used: ``serve`` for each request, by the worker threads, several at once under a pool with threads. Apps of other
+    2. Provisioned: ``load`` gets the surroundings and imports the user's code, once in each worker process; with
+       ``preload`` once in the mold, for all workers.
+    3. Used: worker threads call ``serve`` for each request, several at once under a pool with threads. Apps of other
        kinds have other calls: see ``AsyncApp``, ``ExchangeApp``, ``ConnectionApp``.
-    4. Cleaned up: an async app by the shutdown of its ``life``; any app by what it registers with atexit, which runs in
-       the process that has imported it.
+    4. Cleaned up: an async app by the shutdown of its ``life``; any app by the functions that it registers with atexit,
+       which run in the process that imported it.
     """
 
-    interface: ClassVar[int] = INTERFACE  # the version that it was written for
-    protocol: ClassVar[str]  # the word of the protocol it speaks
+    interface: ClassVar[int] = INTERFACE  # the version of the interface that the app was written for
+    protocol: ClassVar[str]  # the word of the protocol that the app speaks
     owns_connection: ClassVar[bool] = False  # True: see ConnectionApp
     asynchronous: ClassVar[bool] = False  # True: see AsyncApp
-    lendable: ClassVar[bool] = True  # does it answer a request that comes whole, on a connection that is lent to it?
-    concurrency: int = 1  # requests that one thread has in hand at once, where they are lent to it
+    lendable: ClassVar[bool] = True  # whether it can answer a complete request that a front lends to it
+    concurrency: int = 1  # lent requests that one thread may have in flight
 
     @abstractmethod
     def load(self, surroundings: Surroundings) -> None:
-        """Import the user's code. Called once in a process before the first serve.
+        """Import the user's code. Called once in a process, before the first ``serve``.
 
-        Raises AppError with a clear message where the target is missing or of the wrong shape; an exception of the
-        user's own code passes through as it is.
+        Raises AppError with a clear message if the target is missing or of the wrong kind. Exceptions of the user's
+        code pass through unchanged.
         """
 
     @abstractmethod
     def serve(self, request: Any, out: Output) -> bool:
-        """Answer one request; True when the connection may be kept for the next one.
+        """Answer one request. Return whether the connection may be kept for the next one.
 
-        Whatever the user's code raises passes through: the loop has the error boundary, and answers 500 when nothing
-        has been sent.
+        Whatever the user's code raises passes through: the caller is the error boundary, and answers with 500 if
+        nothing was sent.
         """
 
 
 class AsyncApp(App):
-    """An app that is awaited: a worker has many of its requests in hand."""
+    """An app that a worker awaits, with many requests in flight at once."""
 
     asynchronous: ClassVar[bool] = True
     lendable: ClassVar[bool] = False
 
     @abstractmethod
     def life(self, events: AbstractEventLoop) -> AppLife:
-        """What starts the app in an event loop and ends it; called once for each event loop."""
+        """Return what starts the app in an event loop and shuts it down. Called once for each event loop."""
 
 
 class ExchangeApp(AsyncApp):
-    """An app that is awaited for each request of HTTP."""
+    """An app that a worker awaits for each HTTP request."""
 
     lendable: ClassVar[bool] = True
 
     @abstractmethod
     def exchange(self, request: HttpRequest, connection: AsgiOutput) -> Exchange:
-        """What answers one request: ``call`` is awaited, then ``conclude`` says whether the connection may be kept.
+        """Return the exchange for one request. The caller awaits ``call``, then asks ``conclude`` whether the
+        connection may be kept.
 
-        As soon as the answer is complete it calls ``complete`` of the
-        connection, which is done with it then, whatever the user's code still does; from there on ``ended`` is true,
-        and ``keep`` whether the connection may be kept.
+        As soon as the response is complete the exchange calls ``complete`` of the connection, which is then free for
+        the next request, even if the user's code goes on. From then on ``ended`` is true, and ``keep`` says whether the
+        connection may be kept.
         """
 
     def websocket(self, conversation: WebSocketConversation, connection: WebSocketOutput) -> WebSocketCall:
-        """What talks through one WebSocket: ``call`` is awaited, then ``conclude`` or, if that raised,
-        ``failed`` is called.
+        """Return the call for one WebSocket. The caller awaits ``call``, then calls ``conclude``, or ``failed`` if
+        ``call`` raised.
 
-        Raises TypeError where the app has no use for one.
+        Raises TypeError if the app does not serve WebSockets.
         """
-        raise TypeError(f"{type(self).__name__} serves no WebSockets")
+        raise TypeError(f"{type(self).__name__} does not serve WebSockets")
 
 
 class ConnectionApp(App):
     """An app that owns the connection until it returns."""
 
     owns_connection: ClassVar[bool] = True
-    greets: bool = False  # is it called before the client's first bytes?
+    greets: bool = False  # whether the app is called before the client's first bytes arrive
 
     @abstractmethod
     def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
-        """Talk with the client over ``sock`` (a socket, non-blocking or not) until the function returns.
+        """Talk to the client over ``sock`` (blocking or not), and return when the conversation is over.
 
-        ``received`` came before; ``idle`` and ``write`` are the timeouts in seconds of one wait for the client;
-        ``peer``: both ends, as the door knows them. The caller closes the socket.
+        ``received``: bytes that were read already. ``idle`` and ``write``: seconds that a single read or write may wait
+        for the client. ``peer``: both ends of the connection, as the door knows them. The caller closes the socket.
         """

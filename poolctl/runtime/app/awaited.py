@@ -1,4 +1,4 @@
-"""What an app that is awaited gives its worker: its life in an event loop, and the call of one request."""
+"""What an async app provides to its worker: startup and shutdown in an event loop, and the call for one request."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any, Protocol
 class AppLife(Protocol):
     """The start and the end of an app in one event loop.
 
-    ``state``: what each request gets a copy of, where the app has any. ``context``: what it has started in; each
-    request begins from a copy.
+    ``state``: the lifespan state; each request gets a copy, empty if the app keeps none. ``context``: the context
+    variables as the startup left them; each request runs in a copy.
     """
 
     state: dict[str, Any]
     context: Context
 
     def startup(self) -> Coroutine[Any, Any, None]:
-        """Returns when the app has started. Raises AppError, and what the user's code raises."""
+        """Return when the app has started. Raises AppError, and whatever the user's code raises."""
 
     def shutdown(self) -> Coroutine[Any, Any, None]:
-        """Returns when the app has ended what it began."""
+        """Return when the app has shut down."""
 
 
 class Exchange(Protocol):
-    """One call of the app, and what it has answered. Exceptions of the user's code pass through ``call`` and
+    """One call of the app, and the state of its response. Exceptions of the user's code pass through ``call`` and
     ``conclude``."""
 
     @property
     def keep(self) -> bool:
-        """Whether the connection may be kept, once the response is complete."""
+        """Whether the connection may be kept; valid once the response is complete."""
 
     @property
     def ended(self) -> bool:
@@ -40,11 +40,12 @@ class Exchange(Protocol):
         """Call the app."""
 
     def conclude(self) -> bool:
-        """The app has returned: whether the connection may be kept. Raises RuntimeError when that is too early."""
+        """The app has returned. Return whether the connection may be kept. Raises RuntimeError if the response is not
+        complete."""
 
 
 class WebSocketCall(Exchange, Protocol):
-    """The same for a WebSocket."""
+    """One call of the app for a WebSocket."""
 
     def failed(self) -> None:
-        """The app has raised."""
+        """The app raised: close the WebSocket, or refuse its handshake."""

@@ -1,6 +1,6 @@
 """The built-in demo, a WSGI application that needs nothing installed.
 
-It shows who answers, and lets one try what a server does with slow, large and broken answers.
+It shows which worker answers, and how a server behaves with slow, large and broken responses.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ PIECE = 64 * 1024
 
 
 class BadParameter(ValueError):
-    """A query parameter that is no number or out of its bounds."""
+    """A query parameter that is not a number, or is out of bounds."""
 
 
 @dataclass
 class Demo(WsgiApp):
-    """Serves the demo."""
+    """Serves the demo application."""
 
     def find(self) -> Application:
-        """The demo."""
+        """Return the demo application."""
         return application
 
 
 def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """The demo as a WSGI callable."""
-    page = PAGES.get("/" + environ["PATH_INFO"].lstrip("/").partition("/")[0])  # what follows may be a session's name
+    page = PAGES.get("/" + environ["PATH_INFO"].lstrip("/").partition("/")[0])  # the rest may name a session
     try:
         status, headers, body = (
             page(environ) if page else _text(f"no such page; try {' '.join(PAGES)}", "404 Not Found")
@@ -54,14 +54,14 @@ def _text(text: str, status: str = "200 OK", kind: str = "text/plain; charset=ut
 
 
 def _number(environ: Environ, name: str, default: float, most: float) -> float:
-    """A query parameter from 0 to ``most``. Raises BadParameter."""
+    """Return a query parameter. Raises BadParameter if it is not a number from 0 to ``most``."""
     word = parse_qs(environ["QUERY_STRING"], keep_blank_values=True).get(name, [str(default)])[-1]
     try:
         number = float(word)
     except ValueError:
         number = -1.0
     if not 0 <= number <= most:
-        raise BadParameter(f"{name} has to be a number from 0 to {most:g}, not {word!r}")
+        raise BadParameter(f"{name} must be a number from 0 to {most:g}, not {word!r}")
     return number
 
 

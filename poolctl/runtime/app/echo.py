@@ -1,4 +1,4 @@
-"""Sends back what came (RFC 862)."""
+"""Sending received bytes back (RFC 862)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Echo(App):
     protocol: ClassVar[str] = "raw"
 
     def load(self, surroundings: Surroundings) -> None:
-        """Nothing to import."""
+        """Do nothing: there is no code to import."""
 
     def serve(self, request: bytes, out: Output) -> bool:
-        """Send the bytes back."""
+        """Send the bytes back. Return True: the connection may be kept."""
         out.send(request)
         return True

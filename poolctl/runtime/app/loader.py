@@ -1,4 +1,4 @@
-"""The user's code, imported once: in each worker, or with ``preload`` in the mold for all of them."""
+"""Importing the user's code once: in each worker, or with ``preload`` in the mold for all workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poolctl.runtime.system import threads
 
 
 class Loader:
-    """Provisions an app. ``context``: the context variables as the app's import left them; None before it."""
+    """Provisions an app. ``context``: the context variables as the import of the app left them; None before."""
 
     def __init__(self, app: App, surroundings: Surroundings) -> None:
         self.app = app
@@ -17,8 +17,8 @@ class Loader:
         self.context: Context | None = None
 
     def load(self) -> None:
-        """Import the app, unless this process or the mold has done so. Raises AppError, and what the user's code
-        raises."""
+        """Import the app, unless this process or the mold has already done so. Raises AppError, and whatever the
+        user's code raises."""
         if self.context is None:
             self.app.load(self._surroundings)
             threads.settle()

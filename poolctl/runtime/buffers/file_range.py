@@ -54,5 +54,5 @@ class Range:
 
 def shorter() -> ClientGone:
     """Log that a file ended before its promised length, and return the exception to raise."""
-    log.warning("a file became shorter while it was being sent: closing the connection")
-    return ClientGone("the file became shorter")
+    log.warning("a file was truncated while it was being sent; closing the connection")
+    return ClientGone("the file was truncated")

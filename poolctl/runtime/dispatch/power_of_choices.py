@@ -17,7 +17,7 @@ from poolctl.runtime.task import Task
 class PowerOfChoices(Dispatch):
     """The least loaded of a few inboxes drawn at random (Mitzenmacher, The Power of Two Choices, 2001)."""
 
-    choices: Annotated[int, Field(ge=1, description="inboxes to draw")] = 2
+    choices: Annotated[int, Field(ge=1, description="inboxes to draw for each task")] = 2
 
     def pick(self, task: Task, inboxes: tuple[InboxView, ...]) -> InboxView | None:
         return min(random.sample(inboxes, min(self.choices, len(inboxes))), key=lambda inbox: inbox.load)

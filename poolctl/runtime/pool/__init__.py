@@ -15,7 +15,7 @@ from poolctl.runtime.site.workshop import Medium
 
 Size = Annotated[
     Annotated[int, Field(ge=1, le=4096)] | Literal["auto"],
-    Field(description="workers; auto: what suits the number of cores"),
+    Field(description="number of workers; auto: derived from the number of cores"),
 ]
 
 

@@ -259,7 +259,7 @@ class TestApp:
 
     def test_a_file_is_not_a_folder(self, folder: Path) -> None:
         (folder / "shop.py").touch()
-        assert one("app: {static: shop.py}\n").help == "name the folder that it is in"
+        assert one("app: {static: shop.py}\n").help == "name the folder that contains it"
         assert one("app: {cgi: shop.py}\n").help == "chmod +x shop.py"
 
     def test_is_found_without_an_import_in_this_process(self, folder: Path) -> None:
@@ -408,7 +408,7 @@ class TestApp:
         ("app", "says"),
         [
             ("{static: ./public}", "there is no folder"),
-            ("{cgi: ./run.sh}", "neither a program nor a folder"),
+            ("{cgi: ./run.sh}", "no program or folder"),
             ("{lines: 'shop:answer'}", "calls it without awaiting"),
             ("{wsgi: 'shop:answer'}", "an ASGI application, not WSGI"),
             ("{wsgi: 'shop:framework'}", "an ASGI application, not WSGI"),

@@ -182,7 +182,7 @@ def test_of_several_that_drop_a_handler_one_may_close_it(shared: bool) -> None:
 
         def race(drop: Callable[[Any], bool] = loop.remove, handler: Any = handler) -> None:
             start.wait()  # noqa: B023  # the thread ends in this round
-            won.append(drop(handler))  # noqa: B023
+            won.append(drop(handler))  # noqa: B023  # the thread ends in this round
             loop.rearm(handler)
 
         threads = [threading.Thread(target=race) for _ in range(3)]

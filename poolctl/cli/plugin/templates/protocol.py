@@ -66,7 +66,7 @@ class MyPart(Protocol):
     marks_requests: ClassVar[bool] = True
 
     limit: Annotated[
-        int, "bytes", Field(ge=1, le=65535, description="of a record; a longer one closes the connection")
+        int, "bytes", Field(ge=1, le=65535, description="maximum size of a record; a longer one closes the connection")
     ] = 4096
 
     def conversation(self, peer: Peer) -> _Conversation:

@@ -1,1 +1,1 @@
-"""ASGI applications (ASGI 3.0): one task for each request or WebSocket, and the lifespan beside them."""
+"""ASGI applications (ASGI 3.0): a task for each request or WebSocket, and one for the lifespan."""

@@ -30,7 +30,7 @@ Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
 HERE, GONE = Presence.HERE, Presence.GONE
 START, BODY, END = range(3)  # what the app has to send next
-# What it was told: nothing, that it is to end, that its client sends no more, and then gets nothing more either.
+# What http.disconnect has meant to the app so far: not received, time to end, or the client left (nothing can be sent).
 NOTHING, TO_LEAVE, LEFT = range(3)
 
 
@@ -42,7 +42,7 @@ class HttpExchange(HttpResponse):
     out: AsgiOutput
 
     def __init__(self, request: HttpRequest, connection: AsgiOutput, application: Application) -> None:
-        # HttpResponse.__init__ written out: a call is more than what all of this may cost a request
+        # HttpResponse.__init__ inlined: calling it would take longer than all of these assignments
         self.request = request
         self.out = connection
         self._status = None
@@ -52,10 +52,10 @@ class HttpExchange(HttpResponse):
         self._application = application
         self._state = START
         self._read = False  # the whole body was given to the app
-        self._heard = NOTHING  # by http.disconnect
+        self._heard = NOTHING  # the last http.disconnect
 
     def call(self) -> Awaitable[None]:
-        """Call the application."""
+        """Call the application. Return its awaitable."""
         request = self.request
         conversation = request.conversation
         memo = conversation.memo
@@ -71,8 +71,8 @@ class HttpExchange(HttpResponse):
         return self._state == END
 
     def conclude(self) -> bool:
-        """The application has returned: whether the connection may be kept. Raises RuntimeError when that is too
-        early."""
+        """The application has returned. Return whether the connection may be kept. Raises RuntimeError if the response
+        is not complete, unless the client has left."""
         if self._state == END:
             return self.keep
         if self._heard or self.out.presence is GONE or self.out.conversation.failure:
@@ -82,7 +82,7 @@ class HttpExchange(HttpResponse):
         raise RuntimeError("the application returned without a response")
 
     async def receive(self) -> Message:
-        """``http.request`` until the body is complete, then ``http.disconnect`` when the client leaves."""
+        """Return ``http.request`` until the body is complete, then wait and return ``http.disconnect``."""
         if self._state != END and not self._read:
             body: Any = self.request.body
             if body is EMPTY:
@@ -100,11 +100,12 @@ class HttpExchange(HttpResponse):
         return {"type": "http.disconnect"}
 
     def _over(self) -> bool:
-        """Whether it is time for ``http.disconnect``: the client is gone or sends no more, the response is complete, or
-        the server stops.
+        """Return whether it is time for ``http.disconnect``: the client has left or ended its direction, the response
+        is complete, or the server is stopping.
 
-        Then an open stream is told at once, and so is a request that does nothing else than wait for this. A request
-        that has somebody else listen, as Django does for each, may be an ordinary one: it is told later.
+        When the server stops, open streams get the message at once, and so do requests whose own task waits for it. If
+        another task is listening, as under Django for every request, the request may be an ordinary one and gets it
+        later.
         """
         out = self.out
         if self._state == END or out.presence is not HERE:
@@ -113,18 +114,19 @@ class HttpExchange(HttpResponse):
 
     @property
     def _unasked(self) -> bool:
-        """Whether the client waits for 100 Continue, and will not get it: then nobody knows whether its next bytes are
-        a body or a request, so the response is the last one."""
+        """Whether the client waits for 100 Continue, which it will not get. Its next bytes could then be the body or
+        another request, so this response must be the last one."""
         body: Any = self.request.body
         return body is not EMPTY and bool(body.reply)
 
     async def send(self, message: Message) -> None:  # noqa: C901  # a branch for each message
-        """Raises ClientGone, an OSError, when the client has left; RuntimeError and others for what may not be sent."""
+        """Send a message. Raises ClientGone, an OSError, if the client has left; RuntimeError and others if the message
+        is not allowed now."""
         kind = message["type"]
         if kind == "http.response.body":
             if self._state != BODY:
                 raise RuntimeError(
-                    f"{kind} was sent {'before' if self._state == START else 'after the end of'} a response"
+                    f"{kind} was sent {'before http.response.start' if self._state == START else 'after the response'}"
                 )
             out = self.out
             if out.presence is GONE or self._heard == LEFT:
@@ -144,20 +146,21 @@ class HttpExchange(HttpResponse):
             out.complete(self)
         elif kind == "http.response.start":
             if self._state != START:
-                raise RuntimeError("http.response.start was sent a second time")
+                raise RuntimeError("http.response.start was sent twice")
             self.begin(
                 TEXTS.get(message["status"]) or status_text(message["status"]), message.get("headers", ()), encode_raw
             )
             self._state = BODY
         elif kind == "http.response.pathsend":
             if self._state != BODY or self._headed:
-                raise RuntimeError(f"{kind} was sent without a response that it could be the whole body of")
-            self._file(message["path"])  # nobody waits for the client: what it does not take stays in the file
+                raise RuntimeError(f"{kind} must come right after http.response.start, as the whole body")
+            self._file(message["path"])  # no wait for the client: the bytes that it has not taken stay in the file
         else:
-            raise ValueError(f"{kind!r} cannot be sent to an HTTP client: http.response.start, .body and .pathsend can")
+            raise ValueError(f"unknown message {kind!r}; use http.response.start, .body or .pathsend")
 
     def _file(self, path: str) -> None:
-        """The body is the regular file of this path. Raises OSError when it cannot be read."""
+        """Send the regular file at this path as the body. Raises OSError if it cannot be read, ValueError if it is not
+        regular."""
         out = self.out
         if out.presence is GONE or self._heard == LEFT:
             raise ClientGone("the client has left")
@@ -165,23 +168,23 @@ class HttpExchange(HttpResponse):
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
-                raise ValueError(f"http.response.pathsend sends regular files, and {path!r} is none")
+                raise ValueError(f"http.response.pathsend: {path!r} is not a regular file")
             if self._unasked:
                 out.last = True
             self.write_file(file, 0, status.st_size)
             self.finish()
         finally:
             os.close(file)
-        self._state = END  # not before: an error on the way leaves it incomplete
+        self._state = END  # only now: after an error the response is incomplete
         out.complete(self)
 
     def _part(self, body: bytes, more: bool) -> None:
-        """A part of the body, which is not all of it."""
+        """Send a part of the body."""
         out = self.out
         if not self._headed and self._unasked:
             out.last = True
         if not self._headed and not body:
-            out.send(self._head())  # who opens a stream waits for this
+            out.send(self._head())  # the client of a stream waits for the head
         self.write(body)
         if not more:
             self._state = END
@@ -191,40 +194,40 @@ class HttpExchange(HttpResponse):
 
 @dataclass
 class Asgi(ExchangeApp):
-    """The ASGI callable that a module names."""
+    """Serves the ASGI callable that the target names."""
 
     protocol: ClassVar[str] = "http"
 
     target: Annotated[
-        str, Field(min_length=1, description="package.module:callable; a module alone means :application")
+        str, Field(min_length=1, description="package.module:callable; the callable defaults to application")
     ]
     lifespan: Annotated[
         Literal["auto", "on", "off"],
-        Field(description="on: the app has to take part; auto: it may; off: it is not asked"),
+        Field(description="on: the app must support lifespan events; auto: it may; off: it gets none"),
     ] = "auto"
     concurrency: Annotated[
-        int, Field(ge=1, le=4096, description="requests that are lent to one worker at once (half-sync/half-reactive)")
+        int, Field(ge=1, le=4096, description="requests lent to one worker at the same time (half-sync/half-reactive)")
     ] = 100
 
     def load(self, surroundings: Surroundings) -> None:
-        """Import the application."""
+        """Import the application. Raises AppError."""
         self._application: Application = load_asgi(self.target)
         self._state: dict[str, Any] = {}
 
     def life(self, events: AbstractEventLoop) -> Lifespan:
-        """The start and the end of the application in one event loop."""
+        """Return the lifespan of the application in one event loop."""
         return Lifespan(self._application, self.lifespan, events)
 
     def serve(self, request: Any, out: Output) -> bool:
-        """Raises TypeError: this app is awaited."""
-        raise TypeError("an ASGI app is asynchronous; await answer")
+        """Raise TypeError: this app is asynchronous."""
+        raise TypeError("an ASGI app is asynchronous; use exchange")
 
     def exchange(self, request: HttpRequest, connection: AsgiOutput) -> HttpExchange:
-        """What answers one request: await ``call``, then ask ``conclude``."""
+        """Return the exchange for one request: await ``call``, then call ``conclude``."""
         return HttpExchange(request, connection, self._application)
 
     def websocket(self, conversation: WebSocketConversation, connection: WebSocketOutput) -> WebSocketExchange:
-        """What talks through one WebSocket: await ``call``, then ``conclude``, or say that it ``failed``."""
-        from poolctl.runtime.app.asgi.websocket import WebSocketExchange  # wsproto need not be there otherwise
+        """Return the call for one WebSocket: await ``call``, then call ``conclude``, or ``failed`` if it raised."""
+        from poolctl.runtime.app.asgi.websocket import WebSocketExchange  # wsproto is optional
 
         return WebSocketExchange(conversation, connection, self._application)

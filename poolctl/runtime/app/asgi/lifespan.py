@@ -1,5 +1,5 @@
-"""The lifespan of an ASGI application: it is told of the start before the first request, and of the end after the
-last (ASGI Lifespan, 2.0). Once for each event loop."""
+"""The lifespan of an ASGI application, once for each event loop: ``lifespan.startup`` before the first request, and
+``lifespan.shutdown`` after the last (ASGI Lifespan, 2.0)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ STARTUP, SHUTDOWN = "lifespan.startup", "lifespan.shutdown"
 
 
 class Lifespan:
-    """``state``: what the application wants each of its requests to have a copy of. ``context``: what its startup runs
-    in, so that requests can begin from what it has set there."""
+    """``state``: set by the application; each request gets a copy. ``context``: the context variables in which the
+    startup runs; each request runs in a copy."""
 
     def __init__(self, application: Callable[..., Any], mode: str, events: asyncio.AbstractEventLoop) -> None:
         self.state: dict[str, Any] = {}
@@ -26,38 +26,38 @@ class Lifespan:
         self._mode = mode
         self._events = events
         self._task: asyncio.Task[None] | None = None
-        self._told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._event = STARTUP  # the last that it was told of
+        self._events_sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._event = STARTUP  # the last event that was sent
         self._answer: asyncio.Future[dict[str, Any] | BaseException | None]
 
     async def startup(self) -> None:
-        """Returns when the application has started. Raises AppError when it says that it cannot, and with ``lifespan:
-        on`` what it raises itself."""
+        """Return when the application has started. Raises AppError if it reports a failure; under ``lifespan: on`` also
+        if it ignores the event, and whatever it raises."""
         if self._mode == "off":
             return
-        answer = await self._tell(STARTUP)
+        answer = await self._send_event(STARTUP)
         if answer is None and self._mode == "on":
             raise AppError(
-                "the application failed to start: it returned from its lifespan before it had (lifespan: on)"
+                "the application failed to start: it returned from its lifespan before startup.complete (lifespan: on)"
             )
         if answer is None:
-            self._task = None  # it takes no part
+            self._task = None  # it does not support lifespan events
         elif answer["type"] == "lifespan.startup.failed":
             raise AppError(f"the application failed to start: {answer.get('message', '') or 'it gave no reason'}")
 
     async def shutdown(self) -> None:
-        """Returns when the application has ended what it began."""
+        """Return when the application has shut down."""
         if self._task is None or self._task.done():
             return
-        answer = await self._tell(SHUTDOWN)
+        answer = await self._send_event(SHUTDOWN)
         if answer is not None and answer["type"] == "lifespan.shutdown.failed":
             log.error("the application failed to shut down: %s", answer.get("message", ""))
 
-    async def _tell(self, event: str) -> dict[str, Any] | None:
-        """What the application answers; None when it has no ear for it."""
+    async def _send_event(self, event: str) -> dict[str, Any] | None:
+        """Send an event. Return the message with which the application answers, or None if it does not answer."""
         self._event = event
         self._answer = self._events.create_future()
-        await self._told.put({"type": event})
+        await self._events_sent.put({"type": event})
         if self._task is None:
             self._task = asyncio.Task(self._run(), loop=self._events, name="lifespan", context=self.context)
         answer = await self._answer
@@ -68,30 +68,30 @@ class Lifespan:
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         try:
-            await self._application(scope, self._told.get, self._send)
-        except BaseException as error:  # noqa: BLE001  # the app's, which may know no lifespan; it is told of, or raised
+            await self._application(scope, self._events_sent.get, self._send)
+        except BaseException as error:  # noqa: BLE001  # the app may not support lifespan; logged or raised
             self._raised(error)
         finally:
             if not self._answer.done():
                 self._answer.set_result(None)
 
     def _raised(self, error: BaseException) -> None:
-        """The application has raised instead of an answer, or after one."""
+        """The application raised before or after its answer."""
         if self._answer.done() or self._event == SHUTDOWN:
             log.error("the application raised in its lifespan", exc_info=error)
         elif self._mode == "on":
-            if not isinstance(error, Exception):  # a task that raises one of these says nothing of its reason
+            if not isinstance(error, Exception):  # a task that raises it would not show its cause
                 log.error("the application raised in its lifespan", exc_info=error)
                 error = AppError(f"the application failed to start: it raised {said(error)}")
-            self._answer.set_result(error)  # no exception: a future takes no StopIteration
+            self._answer.set_result(error)  # as a result: a future refuses StopIteration as its exception
         elif isinstance(error, Exception):
-            log.info("the application takes no part in the lifespan: %s", said(error))
+            log.info("the application does not support lifespan events: %s", said(error))
         else:
-            log.warning("the application takes no part in the lifespan, and raised", exc_info=error)
+            log.warning("the application does not support lifespan events, and raised", exc_info=error)
 
     async def _send(self, message: dict[str, Any]) -> None:
         kind = message["type"]
         if not kind.startswith(("lifespan.startup.", "lifespan.shutdown.")):
-            raise ValueError(f"{kind!r} is no answer to a lifespan event")
+            raise ValueError(f"{kind!r} does not answer a lifespan event")
         if not self._answer.done():
             self._answer.set_result(message)

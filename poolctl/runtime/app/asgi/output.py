@@ -1,5 +1,5 @@
-"""What an ASGI application's call asks of its connection, whoever has that: the worker, a front that lent it, or one
-stream of HTTP/2. Called in the event loop of the app."""
+"""What the call of an ASGI application needs of its connection: one that the worker owns, one that a front has lent, or
+a stream of HTTP/2. All methods are called in the event loop of the app."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from poolctl.runtime.protocol.output import Output, Presence
 
 
 class Speaking(Protocol):
-    """The conversation, as far as it matters here."""
+    """What the call needs of the conversation."""
 
-    failure: int  # 0, or why it is over
+    failure: int  # the status that ends the conversation, or 0
 
 
 class Leaving(Protocol):
-    """The way to the end of the process."""
+    """The phases between a stop signal and the end of the process."""
 
     def tells(self, *, streams: bool) -> bool:
-        """Whether the calling task gets its notice now. ``streams``: it sends a response whose end is unknown."""
+        """Return whether the calling task is to be notified now. ``streams``: it sends a response of unknown length."""
 
 
 class Startup(Protocol):
-    """The start of the application in this event loop."""
+    """The lifespan of the application in this event loop."""
 
     state: dict[str, Any]
 
 
 class AsgiLoop(Protocol):
-    """The event loop, and what surrounds the application in it."""
+    """The event loop that runs the application."""
 
     @property
     def lifespan(self) -> Startup:
-        """How it started."""
+        """The lifespan of the application."""
 
     @property
     def stopping(self) -> Leaving:
-        """Where it stands between the stop and the end."""
+        """The progress of a stop."""
 
 
 class AsgiOutput(Output, Protocol):
-    """A connection, or one stream of it."""
+    """A connection, or one of its streams."""
 
     @property
     def loop(self) -> AsgiLoop:
-        """Where it is served."""
+        """The loop that serves the connection."""
 
     @property
     def conversation(self) -> Speaking:
-        """What is spoken."""
+        """The conversation on this connection."""
 
     @property
     def presence(self) -> Presence:
@@ -58,19 +58,20 @@ class AsgiOutput(Output, Protocol):
 
     @property
     def outbound(self) -> object:
-        """Not None while the client has to take something first."""
+        """Not None while bytes are waiting for the client to take them."""
 
     async def body(self, inflow: Inflow) -> bytes | None:
-        """The next bytes of the body, empty at its end; None when they never will come."""
+        """Wait for the next bytes of the body. Return b"" at its end, None if the rest will never arrive."""
 
     async def news(self) -> None:
-        """Until the client sends no more or has left, the response is complete, or the server stops; perhaps before."""
+        """Wait until the client has left or ended its direction, the response is complete, or the server stops. May
+        return early."""
 
     async def until_drained(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone."""
+        """Wait until the client has taken all bytes. Raises ClientGone."""
 
     def complete(self, exchange: Exchange) -> None:
-        """The response is complete, though the app may have more to do."""
+        """The response of this exchange is complete, although the app may go on."""
 
 
 class WebSocketOutput(Output, Protocol):
@@ -78,7 +79,7 @@ class WebSocketOutput(Output, Protocol):
 
     @property
     def loop(self) -> AsgiLoop:
-        """Where it is served."""
+        """The loop that serves the connection."""
 
     @property
     def gone(self) -> bool:
@@ -86,22 +87,22 @@ class WebSocketOutput(Output, Protocol):
 
     @property
     def outbound(self) -> object:
-        """Not None while the client has to take something first."""
+        """Not None while bytes are waiting for the client to take them."""
 
     async def message(self) -> str | bytes | None:
-        """The next message; None when there will be none."""
+        """Wait for the next message. Return None if there will be no more."""
 
     async def until_drained(self) -> None:
-        """Until the client has taken what was sent. Raises ClientGone, also when it wants no more."""
+        """Wait until the client has taken all bytes. Raises ClientGone, also if the client closed the WebSocket."""
 
     def flush(self) -> None:
-        """Send the frames that wait. Raises ClientGone."""
+        """Send the waiting frames. Raises ClientGone."""
 
     def part(self) -> None:
-        """Close it, if the server leaves."""
+        """Close the WebSocket if the server is stopping."""
 
     def refuse_handshake(self, status: int) -> None:
-        """Answer the handshake with an error. Raises ClientGone."""
+        """Answer the handshake with an error status. Raises ClientGone."""
 
     def client_left(self) -> None:
         """The client has left."""

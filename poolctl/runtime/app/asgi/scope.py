@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
-# The extension of TLS 0.2; what is None is not known here.
+# The TLS extension 0.2; None means that the value is not known here.
 TLS = {
     "server_cert": None,
     "client_cert_chain": (),
@@ -20,9 +20,10 @@ VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
 class ScopeMemo:
-    """What is kept for the length of a connection; saves lowering the names of headers that come again.
+    """The parts of a connection's scopes that repeat; saves converting its headers and target for each request.
 
-    The protocol gives the same list for the same headers as before, and the same target for the same target.
+    The protocol returns the same list object if the headers are the same as before, and the same bytes object for the
+    same target.
     """
 
     __slots__ = ("_headers", "_line", "_lowered", "_target", "_template", "_tls")
@@ -34,8 +35,8 @@ class ScopeMemo:
         self._line = ("", b"", b"")  # path, raw_path and query_string of this target
         self._tls = {**TLS, "client_cert_name": peer.subject or None} if scheme == "https" else None
         self._template: dict[str, Any] = {
-            **dict.fromkeys(("asgi", "method", "headers", "state", "extensions")),  # each request has its own,
-            **dict.fromkeys(("http_version", "path", "raw_path", "query_string")),  # and no copy has to grow for them
+            **dict.fromkeys(("asgi", "method", "headers", "state", "extensions")),  # set for each request; listed here,
+            **dict.fromkeys(("http_version", "path", "raw_path", "query_string")),  # so that no copy has to grow
             "type": "http",
             "scheme": scheme,
             "root_path": "",
@@ -44,7 +45,7 @@ class ScopeMemo:
         }
 
     def scope(self, request: HttpRequest, state: dict[str, Any]) -> dict[str, Any]:
-        """A new scope, of which nothing that can be changed is another request's. The names of headers are in lower
+        """Return a new scope that shares no mutable value with the scope of another request. Header names are in lower
         case."""
         if request.headers is not self._headers:
             self._lowered = [(name.lower(), value) for name, value in request.headers]
@@ -68,13 +69,13 @@ class ScopeMemo:
 def _line(target: bytes) -> tuple[str, bytes, bytes]:
     raw, _, query = target.partition(b"?")
     if raw[:1] != b"/":
-        raw = _unusual(raw)
+        raw = _path_of_other_form(raw)
     path = raw.decode("latin-1")
     return unquote(path) if "%" in path else path, raw, query
 
 
-def _unusual(target: bytes) -> bytes:
-    """The path of a target in absolute form (RFC 9112, 3.2.2), or ``*``."""
+def _path_of_other_form(target: bytes) -> bytes:
+    """Return the path of a target in absolute form (RFC 9112, 3.2.2), or ``*``."""
     _, colon, rest = target.partition(b"://")
     if not colon:
         return target

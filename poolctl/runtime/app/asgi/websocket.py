@@ -15,13 +15,13 @@ from poolctl.runtime.protocol.websocket.conversation import WebSocketConversatio
 Message = dict[str, Any]
 NORMAL, FAILURE, NO_STATUS = 1000, 1011, 1005
 NEW, ASKED, OPEN, DENIED, OVER = range(5)
-NAMES = ("asked for nothing yet", "not accepted", "open", "refused", "over")
+NAMES = ("not accepted", "not accepted", "open", "refused", "closed")
 
 
 class WebSocketExchange:
     """``receive`` and ``send`` of one call of the application."""
 
-    ended = False  # the connection goes on with its close, whatever the application has sent
+    ended = False  # the connection goes on until its close, whatever the application has sent
     keep = False
 
     def __init__(
@@ -34,7 +34,7 @@ class WebSocketExchange:
         self._denial: HttpResponse | None = None
 
     def call(self) -> Awaitable[None]:
-        """Call the application."""
+        """Call the application. Return its awaitable."""
         called: Awaitable[None] = self._application(self._scope(), self.receive, self.send)
         return called
 
@@ -51,7 +51,7 @@ class WebSocketExchange:
         return scope
 
     async def receive(self) -> Message:
-        """``websocket.connect``, then what the client sends, then ``websocket.disconnect``."""
+        """Return ``websocket.connect``, then the messages of the client, then ``websocket.disconnect``."""
         if self._state == NEW:
             self._state = ASKED
             return {"type": "websocket.connect"}
@@ -63,7 +63,8 @@ class WebSocketExchange:
         return {"type": "websocket.receive", kind: message}
 
     async def send(self, message: Message) -> None:
-        """Raises ClientGone, an OSError, when it is closed; RuntimeError and others for what may not be sent now."""
+        """Send a message. Raises ClientGone, an OSError, if the WebSocket is closed; RuntimeError and others if the
+        message is not allowed now."""
         kind = message["type"]
         connection = self._connection
         if connection.gone or self._conversation.closed is not None:
@@ -87,7 +88,7 @@ class WebSocketExchange:
         if data is None:
             data = message.get("text")
         if not isinstance(data, str | bytes):
-            raise TypeError("websocket.send has neither text, a str, nor bytes")
+            raise TypeError("websocket.send needs text, a str, or bytes")
         self._conversation.send(data)
 
     def _close(self, message: Message) -> None:
@@ -116,8 +117,8 @@ class WebSocketExchange:
             self._state = OVER
 
     def conclude(self) -> bool:
-        """The application has returned: a WebSocket that it left open is closed, one that it never accepted refused.
-        True: that is all that there is to say."""
+        """The application has returned: close the WebSocket if it is open, refuse its handshake if it was not accepted.
+        Return True: there is nothing further to send."""
         if self._connection.gone:
             return True
         try:
@@ -131,7 +132,7 @@ class WebSocketExchange:
         return True
 
     def failed(self) -> None:
-        """The application has raised."""
+        """The application raised: close the WebSocket with an error, or refuse its handshake."""
         if self._connection.gone:
             return
         try:

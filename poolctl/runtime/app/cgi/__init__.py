@@ -1,1 +1,1 @@
-"""CGI programs (RFC 3875): a process for each request, below a warden that outlives none of them."""
+"""CGI programs (RFC 3875): a process for each request, and a warden that ends them if their worker dies."""

@@ -16,7 +16,7 @@ from poolctl.errors import AppError, ClientGone
 from poolctl.runtime.app import App, Surroundings
 from poolctl.runtime.app.cgi.environ import base, request_variables, variables, without_credentials
 from poolctl.runtime.app.cgi.output import MalformedOutput, OutputHead
-from poolctl.runtime.app.cgi.place import NOT_FOUND, ScriptPlace, in_folder, understood
+from poolctl.runtime.app.cgi.place import NOT_FOUND, ScriptPlace, in_folder, is_unambiguous
 from poolctl.runtime.app.cgi.program import Program, ProgramTimeout
 from poolctl.runtime.app.cgi.warden import Warden
 from poolctl.runtime.buffers.temporary import temporary_file
@@ -25,37 +25,37 @@ from poolctl.runtime.protocol.http.response import HttpResponse
 from poolctl.runtime.protocol.output import Output
 
 log = logging.getLogger("poolctl.app")
-REDIRECTS = 10  # local ones that follow each other
-HEADERS = 200  # of a program's answer
+REDIRECTS = 10  # local redirects in a row
+HEADERS = 200  # headers in a program's response
 NULL = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 @dataclass
 class Cgi(App):
-    """Runs the program that the path names, or one for every path."""
+    """Runs the program that the path names, or the same program for every path."""
 
     protocol: ClassVar[str] = "http"
 
-    program: Annotated[str, Field(min_length=1, description="a program, or a folder of programs")]
-    timeout: Annotated[float, "seconds", Field(gt=0, le=86400, description="for one run of a program")] = 60.0
-    environment: Annotated[dict[str, str], Field(description="further variables of the programs")] = field(
+    program: Annotated[str, Field(min_length=1, description="program to run, or folder of programs")]
+    timeout: Annotated[float, "seconds", Field(gt=0, le=86400, description="for one run of the program")] = 60.0
+    environment: Annotated[dict[str, str], Field(description="environment variables to add for programs")] = field(
         default_factory=dict
     )
-    documents: Annotated[str, Field(description="folder to which PATH_INFO is translated")] = ""
-    credentials: Annotated[bool, Field(description="let programs see the header Authorization")] = False
-    head: Annotated[int, "bytes", Field(ge=256, description="bytes of the headers that a program writes")] = 65536
+    documents: Annotated[str, Field(description="folder for PATH_TRANSLATED and DOCUMENT_ROOT")] = ""
+    credentials: Annotated[bool, Field(description="pass the Authorization header to programs")] = False
+    head: Annotated[int, "bytes", Field(ge=256, description="maximum size of a program's headers")] = 65536
 
     def load(self, surroundings: Surroundings) -> None:
-        """Find the program or folder. Raises AppError."""
+        """Find the program or folder. Raises AppError if it does not exist or cannot be executed."""
         self._surroundings = surroundings
         self._warden = Warden()
         path = os.fsencode(os.path.realpath(self.program))
         if os.path.isdir(path):
             self._folder: bytes | None = path
         elif not os.path.isfile(path):
-            raise AppError(f"cgi: there is neither a program nor a folder {self.program}; create it, or name another")
+            raise AppError(f"cgi: there is no program or folder {self.program}; create it, or name another")
         elif not os.access(path, os.X_OK):
-            raise AppError(f"cgi: {self.program} cannot be executed by this user; chmod +x {self.program}")
+            raise AppError(f"cgi: this user cannot execute {self.program}; chmod +x {self.program}")
         else:
             self._folder = None
         self._path = path
@@ -63,7 +63,7 @@ class Cgi(App):
         self._base = base(self.environment)
 
     def serve(self, request: HttpRequest, out: Output) -> bool:
-        """Run the program and send what it answers; whether the connection may be kept."""
+        """Run the program and send its response. Return whether the connection may be kept."""
         body = request.body
         try:
             for _ in range(REDIRECTS + 1):
@@ -86,12 +86,12 @@ class Cgi(App):
         if raw[:1] != b"/":  # in absolute form
             raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
         path = unquote_to_bytes(raw)
-        if not understood(raw, path):
+        if not is_unambiguous(raw, path):
             return NOT_FOUND
         return ScriptPlace(self._path, b"", path) if self._folder is None else in_folder(self._folder, path)
 
-    def _run(self, place: ScriptPlace, request: HttpRequest, answer: _Answer) -> bytes | None:  # noqa: C901  # a program may end in as many ways
-        """Answer with the program's output; the target of a local redirect, if that is what it wants."""
+    def _run(self, place: ScriptPlace, request: HttpRequest, answer: _Answer) -> bytes | None:  # noqa: C901  # a run can end in as many ways
+        """Run the program and send its response. Return the target if it asked for a local redirect, otherwise None."""
         made = request_variables(request, self._surroundings)
         if not self.credentials:
             made = without_credentials(made)
@@ -112,15 +112,15 @@ class Cgi(App):
                     head.ended()
                 answer.finish()
         except ProgramTimeout:
-            log.error("%s: ended, for it took longer than %g s", name, self.timeout)
+            log.error("%s: did not finish within %g s; terminated", name, self.timeout)
             answer.fail(HTTPStatus.GATEWAY_TIMEOUT)
         except MalformedOutput as error:
-            log.error("%s: its output is no CGI response: %s", name, error)
+            log.error("%s: invalid CGI response: %s", name, error)
             answer.fail(HTTPStatus.BAD_GATEWAY)
         except ClientGone:
             raise
         except OSError as error:
-            log.error("%s: cannot be run: %s", name, error.strerror or error)
+            log.error("%s: cannot run: %s", name, error.strerror or error)
             answer.fail(HTTPStatus.INTERNAL_SERVER_ERROR)
         if answer.mismatch:
             log.error("%s: %s", name, answer.mismatch)
@@ -128,19 +128,19 @@ class Cgi(App):
 
 
 class _Answer(HttpResponse):
-    """The response to one request, or to the last of those that local redirects made of it."""
+    """The response to a request, after any local redirects."""
 
     __slots__ = ()
 
     def page(self, status: int) -> bool:
-        """A page that only says its status."""
+        """Send a page that states the status. Return whether the connection may be kept."""
         known = HTTPStatus(status)
         self.begin(f"{known.value} {known.phrase}", [("Content-Type", "text/plain")])
         self.whole([f"{known.value} {known.phrase}\n".encode()])
         return self.keep
 
     def fail(self, status: int) -> None:
-        """The program failed: its client is told, or can tell by the end of the connection."""
+        """Send an error page; if the response has begun, close the connection after it, so that the client notices."""
         if self.headed:
             self.keep = False
         else:
@@ -148,7 +148,7 @@ class _Answer(HttpResponse):
 
 
 def _file(request: HttpRequest) -> BinaryIO | int:
-    """The body as a file with a descriptor: a program reads from that."""
+    """Return the body as a file with a descriptor, which the program reads as its stdin."""
     body: Any = request.body
     if body is EMPTY:
         return NULL
@@ -164,7 +164,8 @@ def _file(request: HttpRequest) -> BinaryIO | int:
 
 
 def _redirected(request: HttpRequest, target: bytes) -> HttpRequest:
-    """What a local redirect asks for (RFC 3875, 6.2.2): the same client's GET, without a body."""
+    """Return the request that a local redirect asks for (RFC 3875, 6.2.2): a GET or HEAD of the same client, without a
+    body."""
     headers = [each for each in request.headers if not each[0].lower().startswith((b"content-", b"transfer-"))]
     method = "HEAD" if request.method == "HEAD" else "GET"
     made = HttpRequest(method, target, request.version, headers, request.keep_alive, None)

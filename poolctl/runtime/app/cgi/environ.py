@@ -12,32 +12,32 @@ from poolctl.runtime.app.wsgi.environ import EnvironMemo
 from poolctl.runtime.protocol.http.request import HttpRequest
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
-KEPT = ("LANG", "LC_ALL", "TZ")  # of poolctl's own environment, beside PATH
+KEPT = ("LANG", "LC_ALL", "TZ")  # variables of poolctl's own environment that programs get, besides PATH
 _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION")
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 def request_variables(request: HttpRequest, surroundings: Surroundings) -> dict[str, str]:
-    """Those that a request makes, ``PATH_INFO`` being its whole path; each character is a byte, as in WSGI.
+    """Return the variables of a request, with its whole path as ``PATH_INFO``; each character is a byte, as in WSGI.
 
-    The header Proxy is no HTTP_PROXY (CVE-2016-5385), and names with an underscore are dropped.
+    The header Proxy does not become HTTP_PROXY (CVE-2016-5385), and headers with an underscore are dropped.
     """
     conversation = request.conversation
     filled = EnvironMemo(conversation.peer, surroundings, conversation.scheme).environ(request)
     found = {name: value for name, value in filled.items() if isinstance(value, str) and name[:5] != "wsgi."}
     found["REQUEST_URI"] = found.pop("RAW_URI")
     found["GATEWAY_INTERFACE"] = "CGI/1.1"
-    found["REMOTE_HOST"] = found["REMOTE_ADDR"]  # its name is not asked for (4.1.9)
+    found["REMOTE_HOST"] = found["REMOTE_ADDR"]  # the host name is not looked up (4.1.9)
     named = _HOST.fullmatch(found.get("HTTP_HOST", ""))
     if named:
-        found["SERVER_NAME"] = named[1]  # 4.1.14: the one that the client addressed
+        found["SERVER_NAME"] = named[1]  # the host that the client addressed (4.1.14)
     if conversation.scheme == "https":
         found["HTTPS"] = "on"
     return found
 
 
 def base(environment: Mapping[str, str]) -> dict[bytes, bytes]:
-    """What every program has: little of poolctl's own environment."""
+    """Return the variables that every program gets: a few of poolctl's own environment, and those of the option."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     own = {"PATH": os.environ.get("PATH", PATH), **kept, **environment}
     return {os.fsencode(name): os.fsencode(value) for name, value in own.items()}
@@ -50,8 +50,9 @@ def variables(
     place: ScriptPlace,
     documents: bytes,
 ) -> dict[bytes, bytes]:
-    """The whole environment. ``own`` is ``base(environment)``, ``made`` are the request's; ``environment``, the
-    option, wins over all. ``documents``: where PATH_INFO is translated to, or empty."""
+    """Return the whole environment of a program. ``own``: the result of ``base(environment)``; ``made``: the variables
+    of the request; ``environment``: the option, which overrides all others. ``documents``: the folder for
+    PATH_TRANSLATED, or empty."""
     found = {**own, **{name.encode("latin-1"): value.encode("latin-1", "replace") for name, value in made.items()}}
     found[b"SCRIPT_NAME"] = place.script_name
     found[b"SCRIPT_FILENAME"] = place.program
@@ -68,7 +69,7 @@ def variables(
 
 
 def without_credentials(made: dict[str, str]) -> dict[str, str]:
-    """Programs do not see what a client authenticates itself with (4.1.18)."""
+    """Remove the variables with the client's credentials (4.1.18). Return the same mapping."""
     for name in _CREDENTIALS:
         made.pop(name, None)
     return made

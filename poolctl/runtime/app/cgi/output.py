@@ -1,4 +1,4 @@
-"""The head of what a CGI program writes (RFC 3875, 6): from bytes to a status, headers, or a redirect. No I/O."""
+"""Parsing the head of a CGI program's output (RFC 3875, 6) into a status and headers, or a redirect. No I/O."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from poolctl.runtime.protocol.http.encode import HOP_BY_HOP, encode_header, stat
 
 Headers = list[tuple[str, str]]
 
-_END = re.compile(rb"\n\r?\n")  # NL is \n, as on Unix; \r\n is taken too
+_END = re.compile(rb"\n\r?\n")  # NL is \n, as on Unix; \r\n is accepted too
 _LOCAL = re.compile(r"/(?!/)[!-\"$-~]*")  # a local-pathquery: no authority, no fragment, no white space
 _CGI_FIELDS = frozenset(("content-type", "location", "status"))
 
 
 class MalformedOutput(ValueError):
-    """The program's output is no CGI response; the text says why."""
+    """The program's output is not a CGI response; the message says why."""
 
 
 class OutputHead:
-    """Takes the output split anywhere until the head is complete.
+    """Parses the output, in pieces of any size, until the head is complete.
 
     ``status``    for instance "200 OK"
-    ``headers``   (name, value) in their order, without those that concern the connection
-    ``redirect``  the target of a local redirect, b"" when it is none
-    ``rest``      the bytes after the head that have come with it
+    ``headers``   (name, value) in order, without hop-by-hop headers
+    ``redirect``  the target of a local redirect, otherwise b""
+    ``rest``      the bytes received after the head
     """
 
     def __init__(self, limit: int, headers: int) -> None:
-        """``limit``: bytes of the whole head; ``headers``: their number."""
+        """``limit``: maximum size of the head in bytes; ``headers``: maximum number of headers."""
         self._limit = limit
         self._count = headers
         self._held = bytearray()
@@ -37,11 +37,11 @@ class OutputHead:
         self.rest = b""
 
     def receive(self, data: bytes) -> bool:
-        """Take more; True when the head is complete. Raises Malformed."""
+        """Parse further output. Return whether the head is complete. Raises MalformedOutput."""
         searched = max(len(self._held) - 2, 0)
         self._held += data
         if self._held[:1] == b"\n" or self._held[:2] == b"\r\n":
-            raise MalformedOutput("it begins with an empty line: there are no headers")
+            raise MalformedOutput("it begins with an empty line instead of headers")
         found = _END.search(self._held, searched)
         if (found.end() if found else len(self._held)) > self._limit:
             raise MalformedOutput(f"its headers are longer than {self._limit} bytes")
@@ -53,10 +53,10 @@ class OutputHead:
         return True
 
     def ended(self) -> None:
-        """The output ended before the head was complete. Raises Malformed."""
+        """Raise MalformedOutput, as the output ended before the head was complete."""
         size = len(self._held)
         raise MalformedOutput(
-            f"it ended after {size} bytes, before the empty line that ends headers" if size else "it is empty"
+            f"it ended after {size} bytes, before the empty line that ends the headers" if size else "it is empty"
         )
 
     def _read(self, block: bytes) -> None:
@@ -73,10 +73,10 @@ class OutputHead:
                 fields[lowered] = value
             if lowered != "status" and lowered not in HOP_BY_HOP and (value or lowered not in _CGI_FIELDS):
                 self.headers.append((name, value))
-        self._judge({name: value for name, value in fields.items() if value})  # an empty one is none (6.3)
+        self._judge({name: value for name, value in fields.items() if value})  # an empty field counts as absent (6.3)
 
     def _judge(self, fields: dict[str, str]) -> None:
-        """Which of the four responses it is (6.2)."""
+        """Set the attributes for the kind of response that these fields mean (6.2)."""
         if not fields:
             raise MalformedOutput("it has neither Content-Type nor Location nor Status")
         location = fields.get("location", "")
@@ -100,7 +100,7 @@ def _field(line: bytes) -> tuple[str, str]:
         if field[0].lower() not in HOP_BY_HOP:
             encode_header(field)
     except ValueError as error:
-        raise MalformedOutput(f"the line {line[:80].decode('latin-1')!r} is no header: {error}") from None
+        raise MalformedOutput(f"the line {line[:80].decode('latin-1')!r} is not a header: {error}") from None
     return field
 
 

@@ -1,4 +1,4 @@
-"""Which program a path means, and how the path is divided between the program's name and what is left for it."""
+"""Finding the program that a path names, and splitting the path into the program's part and the rest."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class ScriptPlace(NamedTuple):
     path_info: bytes
 
 
-def understood(raw: bytes, path: bytes) -> bool:
-    """Whether a path means one place and no other. ``raw`` is the path as it came, ``path`` the same decoded.
+def is_unambiguous(raw: bytes, path: bytes) -> bool:
+    """Return whether a path has only one interpretation. ``raw``: the path as received; ``path``: the decoded path.
 
-    A slash in disguise would change where its segments end, dots would lead elsewhere, and no name has a NUL.
+    An encoded slash could be read as a separator or not, dot segments lead elsewhere, and no file name contains a NUL.
     """
     if path[:1] != b"/" or b"\0" in path or b"%2f" in raw.lower():
         return False
@@ -28,9 +28,10 @@ def understood(raw: bytes, path: bytes) -> bool:
 
 
 def in_folder(folder: bytes, path: bytes) -> ScriptPlace | int:
-    """The program that the first segments of an understood path name below ``folder``, a real path; or the status.
+    """Return the program that the first segments of ``path`` name, or the HTTP status if there is none.
 
-    A link may point to anything inside the folder. What is reached through one that leads out of it is not found.
+    ``folder``: a path without links; ``path``: an unambiguous path. Links may point to anything inside the folder;
+    programs behind a link that leads out of it are not found.
     """
     segments = path.split(b"/")[1:]
     file = folder

@@ -1,11 +1,11 @@
-"""One run of a CGI program: a process group of its own, its output as it comes, and its end whatever happens.
+"""One run of a CGI program in its own process group: its output as it arrives, and its end in every case.
 
     body (a file) -- stdin -->  program  -- stdout --> read
                                          -- stderr --> the log, line by line
 
-Everything has a bound: the time of the whole run, after which the group is asked to end (SIGTERM), and two seconds
-later made to (SIGKILL); the number of lines that go to the log; and what is read at once. The leader is reaped only
-after its group was signalled, so that its number cannot be another's by then.
+Everything is bounded: the time of the run, after which the group gets SIGTERM, and SIGKILL two seconds later; the
+number of lines that are logged; and the bytes read at once. The leader is reaped only after its group was signalled, so
+that its process ID cannot have been reused by then.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ from poolctl.runtime.app.cgi.warden import Warden
 
 log = logging.getLogger("poolctl.app")
 READ = 65536
-LINES = 1000  # of one run's stderr that are logged; what comes after them is only read
-LONGEST = 4096  # bytes of such a line
-GRACE = 2.0  # seconds that a program has to end by itself, after its output's end and after SIGTERM
+LINES = 1000  # logged from the stderr of one run; further lines are read and discarded
+LONGEST = 4096  # bytes logged of a line
+GRACE = 2.0  # seconds that a program has to exit after its output ended, and after SIGTERM
 
 
 class ProgramTimeout(Exception):
-    """The program took longer than it may."""
+    """The program exceeded its time limit."""
 
 
 class Program:
-    """A program that runs. Leaving the context ends it."""
+    """A running program. Leaving the context ends it."""
 
     def __init__(
         self, words: list[bytes], variables: Mapping[bytes, bytes], body: BinaryIO | int, seconds: float, warden: Warden
     ) -> None:
-        """Raises OSError when it cannot be started. ``body``: a file with a descriptor, read from its start."""
+        """Start the program. ``body``: its stdin, a file or a descriptor; ``seconds``: the time limit. Raises OSError
+        if it cannot be started."""
         self._name = os.fsdecode(os.path.basename(words[0]))
         self._until = monotonic() + seconds
         self._warden = warden
@@ -65,22 +66,22 @@ class Program:
             self._end(by_force=raised[0] is not None)
         finally:
             for pipe in (self._process.stdout, self._process.stderr):
-                assert pipe is not None  # it was asked for
+                assert pipe is not None  # created by Popen
                 pipe.close()
 
     def output(self, client: int) -> Iterator[bytes]:
-        """The pieces of its output, until the end. ``client``: a descriptor whose reset ends the program, or -1.
+        """Yield the output in pieces until its end. ``client``: the descriptor of the client's connection, or -1.
 
-        Raises Overdue, and ClientGone.
+        Raises ProgramTimeout, and ClientGone if the connection was reset.
         """
-        assert self._process.stdout is not None  # it was asked for
+        assert self._process.stdout is not None  # created by Popen
         assert self._process.stderr is not None
         out, err = self._process.stdout.fileno(), self._process.stderr.fileno()
         poll = select.poll()
         poll.register(out, select.POLLIN)
         poll.register(err, select.POLLIN)
         if client >= 0:
-            poll.register(client, 0)  # an error and a hang-up are told of unasked
+            poll.register(client, 0)  # errors and hang-ups are always reported (poll(2))
         while True:
             left = self._until - monotonic()
             events = poll.poll(max(left, 0) * 1000)
@@ -88,7 +89,7 @@ class Program:
                 raise ProgramTimeout
             for fd, _ in events:
                 if fd == client:
-                    raise ClientGone("the client left while a program ran for it")
+                    raise ClientGone("the client left while its program was running")
                 data = os.read(fd, READ)
                 if fd == err:
                     self._log(data)
@@ -100,7 +101,7 @@ class Program:
                     return
 
     def _log(self, data: bytes) -> None:
-        """What it writes to stderr, line by line."""
+        """Log complete lines of stderr; empty ``data`` means its end."""
         self._err += data
         *lines, rest = self._err.split(b"\n")
         if not data or len(rest) > LONGEST:
@@ -112,10 +113,10 @@ class Program:
             if self._lines <= LINES:
                 log.warning("%s: %s", self._name, line[:LONGEST].decode(errors="backslashreplace"))
             elif self._lines == LINES + 1:
-                log.warning("%s: more than %d lines; the others are not logged", self._name, LINES)
+                log.warning("%s: wrote more than %d lines to stderr; further lines are not logged", self._name, LINES)
 
     def _end(self, *, by_force: bool) -> None:
-        """Wait for its end, or bring it about."""
+        """Wait for the program to exit, or end it."""
         if not by_force and self._ended(GRACE):
             self._reap()
             return
@@ -126,11 +127,11 @@ class Program:
         self._reap()
 
     def _ended(self, seconds: float | None) -> bool:
-        """Wait for the leader's end without reaping it."""
+        """Wait until the leader has exited, without reaping it. Return False if it did not within ``seconds``."""
         try:
             fd = os.pidfd_open(self._group)
-        except (AttributeError, OSError):  # no such call here (macOS, Linux before 5.3): look often instead
-            return self._looked(seconds)
+        except (AttributeError, OSError):  # not available (macOS, Linux before 5.3): poll instead
+            return self._exited_by_polling(seconds)
         try:
             poll = select.poll()
             poll.register(fd, select.POLLIN)
@@ -138,7 +139,7 @@ class Program:
         finally:
             os.close(fd)
 
-    def _looked(self, seconds: float | None) -> bool:
+    def _exited_by_polling(self, seconds: float | None) -> bool:
         until = None if seconds is None else monotonic() + seconds
         flags = os.WEXITED | os.WNOWAIT | (0 if until is None else os.WNOHANG)
         while os.waitid(os.P_PID, self._group, flags) is None:
@@ -150,8 +151,8 @@ class Program:
     def _signal(self, number: signal.Signals) -> None:
         try:
             os.killpg(self._group, number)
-        except (ProcessLookupError, PermissionError) as error:  # PermissionError: macOS, of a group of zombies
-            log.debug("%s: nothing is left of its group: %s", self._name, error)
+        except (ProcessLookupError, PermissionError) as error:  # PermissionError: macOS, for a group of zombies
+            log.debug("%s: its process group is gone: %s", self._name, error)
 
     def _reap(self) -> None:
         self._warden.ended(self._group)
@@ -161,7 +162,7 @@ class Program:
         try:
             self._log(os.read(self._process.stderr.fileno(), READ))
         except BlockingIOError:
-            log.debug("%s: somebody else has its stderr", self._name)
+            log.debug("%s: another process still has its stderr open", self._name)
         self._log(b"")
         if code:
-            log.info("%s: it ended with %s", self._name, f"signal {-code}" if code < 0 else f"exit code {code}")
+            log.info("%s: ended with %s", self._name, f"signal {-code}" if code < 0 else f"exit code {code}")

@@ -1,11 +1,11 @@
-"""Ends the programs of a worker that died: nobody else would know of them.
+"""Ending the programs of a worker that died, which no other process knows.
 
     worker  -- "+ GROUP" at each start, "- GROUP" at each end -->  warden (a shell)
 
-The pipe's end of file is the worker's death, however it died: the warden then ends every process group that was started
-and not ended, first asking, then by force. It is started with the first program, one for a process, and holds nothing
-but the pipe. A worker that is killed in the microseconds between starting a program and telling of it leaves that one
-alone.
+End of file on the pipe means that the worker is dead, however it died. The warden then signals every process group that
+was started and has not ended: SIGTERM first, SIGKILL later. A process starts its warden with its first program, and the
+warden holds only the pipe. If a worker is killed in the microseconds between starting a program and reporting it, that
+program keeps running.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 
 log = logging.getLogger("poolctl.app")
 
-GRACE = 2  # whole seconds between asking and force
+GRACE = 2  # whole seconds between SIGTERM and SIGKILL
 _SCRIPT = f"""
 trap '' TERM INT HUP
 groups=
@@ -41,7 +41,7 @@ exit 0
 
 
 class Warden:
-    """One for a process; made before or after its fork, started when it is first told of a program."""
+    """The warden of one process. It may be created before a fork; its shell is started with the first program."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,21 +50,21 @@ class Warden:
         self._shell: subprocess.Popen[bytes] | None = None
 
     def started(self, group: int) -> None:
-        """A process group has been started."""
-        self._tell(b"+ %d\n" % group)
+        """Report that a process group was started."""
+        self._report(b"+ %d\n" % group)
 
     def ended(self, group: int) -> None:
-        """A process group is about to be reaped, after which its number may be another's."""
-        self._tell(b"- %d\n" % group)
+        """Report that a process group is about to be reaped, after which its ID may be reused."""
+        self._report(b"- %d\n" % group)
 
-    def _tell(self, line: bytes) -> None:
+    def _report(self, line: bytes) -> None:
         with self._lock:
             if self._pid != os.getpid():
                 self._start()
             try:
                 os.write(self._pipe, line)
             except BrokenPipeError:
-                log.warning("the warden of CGI programs was ended by somebody; another one takes its place")
+                log.warning("the CGI warden died; starting another")
                 self._start()
                 os.write(self._pipe, line)
 

@@ -1,1 +1,1 @@
-"""Plain functions as apps: called with a line, a frame or a stream, and the same awaited."""
+"""Plain and ``async def`` functions as apps, called with a line, a frame or a stream."""

@@ -1,4 +1,4 @@
-"""An ``async def`` function for each frame."""
+"""Apps that are an ``async def`` function, awaited with each frame."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from poolctl.runtime.protocol.frames import Frame
 
 @dataclass
 class AsyncFrames(MessageApp):
-    """Awaits ``target`` with each frame; otherwise as ``frames``."""
+    """Awaits ``target`` with each frame; frames and return values are those of ``frames``."""
 
     protocol: ClassVar[str] = "frames"
     word: ClassVar[str] = "async-frames"
 
     async def answer(self, request: Frame) -> bytes:
-        """Answer one frame. Raises TypeError and ValueError for what cannot be sent as one."""
+        """Await the function with one frame. Return the bytes to send. Raises TypeError if its result is neither bytes
+        nor None, ValueError if it is too large for a frame."""
         return framed(await self._function(request.data), request, self.target)

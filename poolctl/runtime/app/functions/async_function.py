@@ -1,4 +1,4 @@
-"""What the apps whose target is an ``async def`` function have in common."""
+"""The base of the apps whose target is an ``async def`` function."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from poolctl.runtime.protocol.output import Output
 
 
 class NoLifespan:
-    """A function is not asked about the start and the end of its event loop."""
+    """The life of a function in its event loop: it has no startup and no shutdown."""
 
     def __init__(self) -> None:
         self.state: dict[str, Any] = {}
         self.context = copy_context()
 
     async def startup(self) -> None:
-        """Nothing to start."""
+        """Do nothing: a function has no startup."""
 
     async def shutdown(self) -> None:
-        """Nothing to end."""
+        """Do nothing: a function has no shutdown."""
 
 
 @dataclass
 class AsyncFunction(AsyncApp):
     """Awaits ``target`` in the event loop of its worker."""
 
-    word: ClassVar[str]  # that of the app
+    word: ClassVar[str]  # the word of the app
 
-    target: Annotated[str, Field(min_length=1, description="package.module:function, which is an async def")]
+    target: Annotated[str, Field(min_length=1, description="package.module:function, defined with async def")]
 
     def load(self, surroundings: Surroundings) -> None:
-        """Import the function. Raises AppError also where it is no async function."""
+        """Import the function. Raises AppError, also if it is not an async function."""
         self._function: Callable[..., Awaitable[Any]] = load_async_function(self.target, self.word)
 
     def life(self, events: AbstractEventLoop) -> NoLifespan:
-        """Functions have none."""
+        """Return a life without startup and shutdown."""
         return NoLifespan()
 
     def serve(self, request: Any, out: Output) -> bool:
-        """Raises TypeError: this app is awaited."""
-        raise TypeError(f"an app {self.word} is asynchronous; await answer or converse")
+        """Raise TypeError: this app is asynchronous."""
+        raise TypeError(f"the app {self.word} is asynchronous; await answer or converse")
 
 
 class MessageApp(AsyncFunction):
@@ -56,4 +56,5 @@ class MessageApp(AsyncFunction):
 
     @abstractmethod
     async def answer(self, request: Any) -> bytes:
-        """What to send for one request of its protocol; may be nothing. What the user's code raises passes through."""
+        """Return what to send for one request of the protocol, possibly nothing. Exceptions of the user's code pass
+        through."""

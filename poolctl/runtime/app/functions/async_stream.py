@@ -1,4 +1,4 @@
-"""An ``async def`` function that owns the connection until it returns."""
+"""Apps that are an ``async def`` function, which owns a connection until it returns."""
 
 from __future__ import annotations
 
@@ -10,60 +10,61 @@ from poolctl.runtime.app.functions.async_function import AsyncFunction
 from poolctl.runtime.app.functions.stream import Greets, StreamTimeout
 from poolctl.runtime.task import Peer
 
-PIECE = 262144  # bytes of a write that are handed on at once
+PIECE = 262144  # bytes of a write that are passed to the connection at once
 
 
 class Spoken(Protocol):
-    """The conversation, as far as it matters here."""
+    """What a stream needs of the conversation."""
 
     peer: Peer
 
 
 class StreamOutput(Protocol):
-    """What a stream asks of its connection. Its waits raise ClientGone, and StreamTimeout when they are too long."""
+    """What a stream needs of its connection. Waits raise ClientGone if the client has left, and StreamTimeout if they
+    take too long."""
 
-    received: bytearray  # what has come and was not taken
+    received: bytearray  # received bytes that were not taken yet
 
     @property
     def conversation(self) -> Spoken:
-        """Whose connection it is."""
+        """The conversation on this connection."""
 
     @property
     def outbound(self) -> object:
-        """Not None while the client has to take something first."""
+        """Not None while bytes are waiting for the client to take them."""
 
     async def more(self) -> bool:
-        """Wait for bytes; False at the end of what the client sends."""
+        """Wait for further bytes. Return False if the client has ended its direction."""
 
     def take(self, size: int) -> bytes:
-        """Up to so many of the bytes that have come."""
+        """Remove and return up to ``size`` received bytes."""
 
     def push(self, data: bytes) -> None:
-        """Send, or keep for sending."""
+        """Send the bytes, or queue them until the client takes more."""
 
     async def until_taken(self) -> None:
-        """Wait until the client has taken what was written."""
+        """Wait until the client has taken all queued bytes."""
 
 
 class AsyncStream:
-    """One connection, as the function sees it: a ``Stream`` whose waits are awaited.
+    """A connection as the function sees it: the asynchronous counterpart of ``Stream``.
 
-    Every wait for the client is bounded, and raises TimeoutError at its end. A connection that the client reset, or
-    reads no more, raises ClientGone, as does one whose function has returned. The end of what the client sends is b"".
-    One task may read at a time; any number may write, each write goes out whole.
+    Every wait for the client has a timeout and raises TimeoutError when it expires. Methods raise ClientGone if the
+    client reset the connection or no longer reads, and after the function has returned. At the end of the client's data
+    they return b"". Only one task may read at a time; any number may write, and writes are never interleaved.
     """
 
     def __init__(self, connection: StreamOutput) -> None:
         self._connection = connection
-        self._turn = asyncio.Lock()  # of a write that waits for the client
+        self._turn = asyncio.Lock()  # held by a write while it waits for the client
 
     @property
     def peer(self) -> Peer:
-        """Both ends of the connection, as text."""
+        """The addresses of both ends of the connection."""
         return self._connection.conversation.peer
 
     async def read(self, n: int = -1) -> bytes:
-        """Up to ``n`` bytes, at least one, as soon as there are any; all until the end where ``n`` is negative."""
+        """Return 1 to ``n`` bytes as soon as there are any, or all bytes until the end if ``n`` is negative."""
         connection = self._connection
         if n < 0:
             while await connection.more():
@@ -74,7 +75,7 @@ class AsyncStream:
         return connection.take(n)
 
     async def readexactly(self, n: int) -> bytes:
-        """``n`` bytes. Raises EOFError when the client ends before."""
+        """Return exactly ``n`` bytes. Raises EOFError if the client ends before that."""
         connection = self._connection
         while len(connection.received) < n:
             if not await connection.more():
@@ -82,7 +83,8 @@ class AsyncStream:
         return connection.take(n)
 
     async def readline(self, limit: int = 65536) -> bytes:
-        """A line with its \\n; without one only at the end. Raises ValueError for more than ``limit`` bytes."""
+        """Return a line with its \\n, which only the last line may lack. Raises ValueError if it is longer than
+        ``limit`` bytes."""
         connection = self._connection
         searched = 0
         while (newline := connection.received.find(b"\n", searched)) < 0:
@@ -97,7 +99,7 @@ class AsyncStream:
         return connection.take(size)
 
     def __aiter__(self) -> AsyncStream:
-        """The lines until the end."""
+        """Return the iterator over the lines until the end: the stream itself."""
         return self
 
     async def __anext__(self) -> bytes:
@@ -107,7 +109,7 @@ class AsyncStream:
         return line
 
     async def write(self, data: bytes) -> None:
-        """Send all of it; returns when the client has taken it."""
+        """Send all bytes. Return when the client has taken them."""
         connection = self._connection
         if connection.outbound is None and len(data) <= PIECE and not self._turn.locked():
             connection.push(data if type(data) is bytes else bytes(memoryview(data)))
@@ -121,7 +123,7 @@ class AsyncStream:
             await connection.until_taken()
 
     async def drain(self) -> None:
-        """Until the client has taken what any task has written."""
+        """Wait until the client has taken the writes of all tasks."""
         async with self._turn:
             await self._connection.until_taken()
 
@@ -137,7 +139,7 @@ class AsyncStreamApp(AsyncFunction):
     greets: Greets = False
 
     async def converse(self, connection: StreamOutput) -> None:
-        """Call the function. A timeout that it lets pass ends the conversation and is no error."""
+        """Await the function. A timeout that it does not catch ends the conversation and is not an error."""
         try:
             await self._function(AsyncStream(connection))
         except StreamTimeout:

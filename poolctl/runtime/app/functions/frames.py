@@ -1,4 +1,4 @@
-"""A Python function for each frame."""
+"""Apps that are a Python function, called with each frame."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from poolctl.runtime.protocol.output import Output
 
 
 def framed(answer: Any, request: Frame, target: str) -> bytes:
-    """What to send for the answer of a function: a frame, or nothing for None.
+    """Return the frame to send for the result of a function, or b"" for None.
 
-    Raises TypeError when it is neither bytes nor None, ValueError when it is too large for the prefix.
+    Raises TypeError if the result is neither bytes nor None, ValueError if it is too large for the prefix.
     """
     if isinstance(answer, bytes):
         return request.protocol.frame(answer)
@@ -27,9 +27,9 @@ def framed(answer: Any, request: Frame, target: str) -> bytes:
 
 @dataclass
 class FramesApp(App):
-    """Calls ``target`` with each frame, as bytes without its prefix, and sends what it returns as a frame.
+    """Calls ``target`` with each frame, as bytes without the prefix, and sends the result as a frame.
 
-    b"" is an empty frame; None sends nothing.
+    A result of b"" sends an empty frame, None sends nothing.
     """
 
     protocol: ClassVar[str] = "frames"
@@ -37,11 +37,12 @@ class FramesApp(App):
     target: Annotated[str, Field(min_length=1, description="package.module:callable, called with a frame as bytes")]
 
     def load(self, surroundings: Surroundings) -> None:
-        """Import the function."""
+        """Import the function. Raises AppError."""
         self._function = load_function(self.target, "frames")
 
     def serve(self, request: Frame, out: Output) -> bool:
-        """Answer one frame. Raises TypeError and ValueError for what cannot be sent as one."""
+        """Answer one frame. Return True: the connection may be kept. Raises TypeError if the result of the function is
+        neither bytes nor None, ValueError if it is too large for a frame."""
         sent = framed(self._function(request.data), request, self.target)
         if sent:
             out.send(sent)

@@ -1,4 +1,4 @@
-"""A Python function for each line."""
+"""Apps that are a Python function, called with each line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from poolctl.runtime.protocol.output import Output
 
 
 def line_of(answer: Any, target: str) -> bytes:
-    """What to send for the answer of a function: a line, or nothing for None.
+    """Return the line to send for the result of a function, or b"" for None.
 
-    Raises TypeError when it is neither bytes, str nor None.
+    Raises TypeError if the result is not bytes, str or None.
     """
     if answer is None:
         return b""
@@ -27,9 +27,9 @@ def line_of(answer: Any, target: str) -> bytes:
 
 @dataclass
 class LinesApp(App):
-    """Calls ``target`` with each line, as bytes without its end, and sends what it returns.
+    """Calls ``target`` with each line, as bytes without the line end, and sends the result.
 
-    bytes or str (as UTF-8), with a line end added where it has none; None sends nothing.
+    The result is bytes or str (sent as UTF-8), with a line end added if it lacks one; None sends nothing.
     """
 
     protocol: ClassVar[str] = "lines"
@@ -37,11 +37,12 @@ class LinesApp(App):
     target: Annotated[str, Field(min_length=1, description="package.module:callable, called with a line as bytes")]
 
     def load(self, surroundings: Surroundings) -> None:
-        """Import the function."""
+        """Import the function. Raises AppError."""
         self._function = load_function(self.target, "lines")
 
     def serve(self, request: bytes, out: Output) -> bool:
-        """Answer one line. Raises TypeError when the function returns neither bytes, str nor None."""
+        """Answer one line. Return True: the connection may be kept. Raises TypeError if the result of the function is
+        not bytes, str or None."""
         sent = line_of(self._function(request), self.target)
         if sent:
             out.send(sent)

@@ -1,4 +1,4 @@
-"""A function that owns the connection until it returns."""
+"""Apps that are a Python function, which owns a connection until it returns."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from poolctl.runtime.task import Peer
 CHUNK = 64 * 1024
 Greets = Annotated[
     bool,
-    Field(description="call the function when a client comes, so that it may speak first; else with its first bytes"),
+    Field(description="call the function when a client connects, before its first bytes, so that it can speak first"),
 ]
 
 
 class StreamTimeout(TimeoutError):
-    """The client kept the stream waiting for longer than its timeout."""
+    """The client kept the stream waiting for longer than the timeout."""
 
 
 class Stream:
-    """One connection, as the function sees it.
+    """A connection as the function sees it.
 
-    Every wait for the client is bounded, and raises TimeoutError at its end. A connection that the client reset, or
-    reads no more, raises ClientGone. The end of what the client sends is b"".
+    Every wait for the client has a timeout and raises TimeoutError when it expires. Methods raise ClientGone if the
+    client reset the connection or no longer reads. At the end of the client's data they return b"".
     """
 
     def __init__(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
-        """``received`` came before; ``idle`` and ``write`` are the seconds of one wait for the client; ``peer``: both
-        ends of the connection, as text."""
+        """``received``: bytes that were read already; ``idle`` and ``write``: seconds that a single read or write may
+        wait for the client; ``peer``: the addresses of both ends of the connection."""
         sock.setblocking(False)
         self.peer = peer
         self._sock = sock
@@ -46,7 +46,7 @@ class Stream:
         self._ended = False
 
     def read(self, n: int = -1) -> bytes:
-        """Up to ``n`` bytes, at least one, as soon as there are any; all until the end where ``n`` is negative."""
+        """Return 1 to ``n`` bytes as soon as there are any, or all bytes until the end if ``n`` is negative."""
         if n < 0:
             while self._fill():
                 pass
@@ -56,14 +56,15 @@ class Stream:
         return self._take(n)
 
     def readexactly(self, n: int) -> bytes:
-        """``n`` bytes. Raises EOFError when the client ends before."""
+        """Return exactly ``n`` bytes. Raises EOFError if the client ends before that."""
         while len(self._buffer) < n:
             if not self._fill():
                 raise EOFError(f"the client ended after {len(self._buffer)} of {n} bytes")
         return self._take(n)
 
     def readline(self, limit: int = 65536) -> bytes:
-        """A line with its \\n; without one only at the end. Raises ValueError for more than ``limit`` bytes."""
+        """Return a line with its \\n, which only the last line may lack. Raises ValueError if it is longer than
+        ``limit`` bytes."""
         searched = 0
         while (newline := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
@@ -77,11 +78,11 @@ class Stream:
         return self._take(size)
 
     def __iter__(self) -> Iterator[bytes]:
-        """The lines until the end."""
+        """Return an iterator over the lines until the end."""
         return iter(self.readline, b"")
 
     def write(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all bytes."""
         view = memoryview(data)
         while view:
             try:
@@ -97,7 +98,7 @@ class Stream:
         return taken
 
     def _fill(self) -> bool:
-        """Wait for more; False at the end."""
+        """Wait for further bytes. Return False at the end of the client's data."""
         while not self._ended:
             try:
                 data = self._sock.recv(CHUNK)
@@ -129,15 +130,15 @@ class StreamApp(ConnectionApp):
     greets: Greets = False
 
     def load(self, surroundings: Surroundings) -> None:
-        """Import the function."""
+        """Import the function. Raises AppError."""
         self._function = load_function(self.target, "stream")
 
     def serve(self, request: Any, out: Output) -> bool:
-        """Raises TypeError: this app is given connections, not requests."""
+        """Raise TypeError: this app handles connections, not requests."""
         raise TypeError("a stream app owns its connection; call converse")
 
     def converse(self, sock: socket.socket, received: bytes, idle: float, write: float, peer: Peer) -> None:
-        """Call the function. A timeout that it lets pass ends the conversation and is no error."""
+        """Call the function. A timeout that it does not catch ends the conversation and is not an error."""
         try:
             self._function(Stream(sock, received, idle, write, peer))
         except StreamTimeout:

@@ -1,4 +1,4 @@
-"""Finds what a target such as ``shop.wsgi:application`` names."""
+"""Importing the callable that a target such as ``shop.wsgi:application`` names."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 from poolctl.errors import AppError
 from poolctl.similar import similar
 
-USUAL = ("application", "app")  # names of WSGI and ASGI applications
-MOST_TEXT = 1 << 20  # characters of a module that are looked at
+USUAL = ("application", "app")  # the usual names of WSGI and ASGI applications
+MOST_TEXT = 1 << 20  # characters of a module that are searched
 
 
 def load_callable(target: str, default: str | None = None) -> Callable[..., Any]:
-    """Import the module of ``module:attribute.path`` and give the callable, looking in the working directory first.
+    """Import the module of ``module:attribute.path``, from the working directory first. Return the callable.
 
-    ``default`` is the attribute of a WSGI or ASGI application where the target names only a module. Raises AppError
-    where the target is not there or cannot be called; an exception inside the module passes through.
+    ``default``: the attribute of a WSGI or ASGI application if the target names only a module. Raises AppError if the
+    target does not exist or cannot be called; exceptions raised inside the module pass through.
     """
     name, colon, path = target.partition(":")
     path = path if colon else (default or "")
@@ -38,7 +38,8 @@ def load_callable(target: str, default: str | None = None) -> Callable[..., Any]
 
 
 def load_function(target: str, word: str) -> Callable[..., Any]:
-    """As ``load_callable``, of the app ``word``, whose functions are called. Raises AppError for one to be awaited."""
+    """Return the function that ``target`` names, for the app ``word``. Raises AppError as ``load_callable`` does, and
+    if the function is async or does not take one argument."""
     function = load_callable(target)
     if is_async(function):
         raise AppError(
@@ -50,7 +51,8 @@ def load_function(target: str, word: str) -> Callable[..., Any]:
 
 
 def load_async_function(target: str, word: str) -> Callable[..., Awaitable[Any]]:
-    """As ``load_callable``, of the app ``word``, whose functions are awaited. Raises AppError for one that is not."""
+    """Return the async function that ``target`` names, for the app ``word``. Raises AppError as ``load_callable`` does,
+    and if the function is not async or does not take one argument."""
     function = load_callable(target)
     if not is_async(function):
         raise AppError(
@@ -62,7 +64,8 @@ def load_async_function(target: str, word: str) -> Callable[..., Awaitable[Any]]
 
 
 def load_wsgi(target: str) -> Callable[..., Any]:
-    """As ``load_callable``; ``application`` is the default (PEP 3333). Raises AppError for one that is awaited."""
+    """Return the WSGI application that ``target`` names, by default ``application`` (PEP 3333). Raises AppError as
+    ``load_callable`` does, and if the application is async."""
     function = load_callable(target, "application")
     if is_async(function):
         raise AppError(f"{target!r} is async: an ASGI application, not WSGI; write 'app: {{asgi: {target}}}'")
@@ -71,8 +74,9 @@ def load_wsgi(target: str) -> Callable[..., Any]:
 
 
 def load_asgi(target: str) -> Callable[..., Any]:
-    """As ``load_callable``; ``application`` is the default. Raises AppError for one that takes what PEP 3333 gives, by
-    its names for it; other callables may give something to await."""
+    """Return the ASGI application that ``target`` names, by default ``application``. Raises AppError as
+    ``load_callable`` does, and if its parameters have the names of PEP 3333; any other callable may return an
+    awaitable."""
     function = load_callable(target, "application")
     if not is_async(function) and _parameters(function)[:2] == ["environ", "start_response"]:
         raise AppError(
@@ -84,19 +88,19 @@ def load_asgi(target: str) -> Callable[..., Any]:
 
 
 def _takes(function: Callable[..., Any], target: str, given: tuple[str, ...]) -> None:
-    """Raises AppError for a callable that cannot be called as the app is: each request would fail. A function that
-    makes an application is the usual one, for it looks like one."""
+    """Raise AppError if a callable does not accept the arguments of an app, as every request would fail. The usual case
+    is a factory, which is easily mistaken for the application that it creates."""
     try:
-        signature = inspect.signature(function, follow_wrapped=False)  # what a decorator calls is its own affair
+        signature = inspect.signature(function, follow_wrapped=False)  # the wrapper is what will be called
     except (TypeError, ValueError):
-        return  # it was written in C, and does not say
+        return  # written in C, without a signature
     why = _misfit(signature, given)
     if not why:
         return
     fix = ""
     if not _misfit(signature, ()):
         name = target.partition(":")[2] or "application"
-        fix = f"; if it makes the app, call it in a module, 'app = {name}()', and name that: package.module:app"
+        fix = f"; if it creates the app, call it in a module, 'app = {name}()', and name that: package.module:app"
     raise AppError(f"{target!r} cannot be called with {' and '.join(given)}: {why}{fix}")
 
 
@@ -109,7 +113,7 @@ def _misfit(signature: inspect.Signature, given: tuple[str, ...]) -> str:
 
 
 def _meant(target: str) -> str:
-    """The fix for targets as other tools, and files, have them."""
+    """Return the fix for a target in the notation of another server, or of a file path; empty if it is neither."""
     name, _, path = target.partition(":")
     module = name.removeprefix("./").removesuffix(".py").replace("/", ".")
     if path.endswith("()") and path[:-2].isidentifier():
@@ -117,14 +121,14 @@ def _meant(target: str) -> str:
     if module != name and f"{module}.{path or 'x'}".replace(".", "").isidentifier():
         file = _file(module)
         if not path and "/" in target and not name.endswith(".py") and not file:
-            module, _, path = module.rpartition(".")  # of app/application the last is the callable's name
+            module, _, path = module.rpartition(".")  # the last part of app/application is the callable
         path = path or _application_in(file)
         return f"; did you mean '{module}{':' * bool(path)}{path}'?"
     return ""
 
 
 def _file(module: str) -> str:
-    """The file of a module where targets are looked for first; empty where there is none."""
+    """Return the file of a module in the folders that are searched first; empty if there is none."""
     for folder in dict.fromkeys((os.getcwd(), *sys.path[:1])):
         base = os.path.join(folder, *module.split("."))
         for path in (f"{base}.py", os.path.join(base, "__init__.py")):
@@ -134,8 +138,8 @@ def _file(module: str) -> str:
 
 
 def _application_in(file: str) -> str:
-    """The usual name that the text of a file gives to something at its top; empty for the first, which needs no name,
-    and where there is none."""
+    """Return the usual name that a module defines at its top level, judged by its text; empty if there is none, or if
+    it is the default, which a target need not name."""
     if not file:
         return ""
     with open(file, encoding="utf-8", errors="replace") as opened:
@@ -148,11 +152,11 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
     try:
         return list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
-        return []  # it was written in C, and does not say
+        return []  # written in C, without a signature
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether a call gives something to await: an ``async def`` or an object whose ``__call__`` is one."""
+    """Return whether a callable is an ``async def`` function, or an object whose ``__call__`` is one."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
@@ -160,11 +164,11 @@ def _module(name: str, target: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
-    places = [sys.path[0], here] if sys.path[1:2] == [here] else [here]  # the topology's folder comes before this one
+    places = [sys.path[0], here] if sys.path[1:2] == [here] else [here]  # the topology's folder comes first
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        # Only when it is the target, or a package around it, that is missing; what the user's module imports is theirs.
+        # Only if the target or one of its packages is missing: a failing import in the user's module passes through.
         missing = error.name
         if missing is None or not (name == missing or name.startswith(missing + ".")) or _is_inside(error, name):
             raise
@@ -180,13 +184,13 @@ def _module(name: str, target: str) -> Any:
 
 
 def _inside(missing: str) -> str:
-    """What is missing as a module, and is there in one."""
+    """Return the fix if the missing module is an attribute of its parent module; otherwise empty."""
     module, _, name = missing.rpartition(".")
     return f"; did you mean '{module}:{name}'?" if hasattr(sys.modules.get(module), name) else ""
 
 
 def _close(missing: str, here: str) -> str:
-    """A module beside the place where the missing one would be, whose name is nearly the same."""
+    """Return the fix if a module with a similar name exists in the folder of the missing one; otherwise empty."""
     *packages, last = missing.split(".")
     folder = os.path.join(here, *packages)
     try:
@@ -201,7 +205,7 @@ def _close(missing: str, here: str) -> str:
 
 
 def _is_inside(error: BaseException, name: str) -> bool:
-    """Whether the error came up in code of the target's own, below the import machinery."""
+    """Return whether the error was raised by code of the target's top-level package."""
     tops = name.partition(".")[0]
     trace = error.__traceback__
     while trace is not None:
@@ -213,7 +217,8 @@ def _is_inside(error: BaseException, name: str) -> bool:
 
 
 def _attribute(module: Any, name: str, path: str, *, likely: bool) -> Any:
-    """What a path of attributes leads to. ``likely``: a WSGI or ASGI application is meant, whatever its name is."""
+    """Return the object at a path of attributes. ``likely``: a WSGI or ASGI application is expected, so suggest one of
+    any name. Raises AppError."""
     found = module
     for part in path.split("."):
         try:
@@ -230,15 +235,15 @@ def _attribute(module: Any, name: str, path: str, *, likely: bool) -> Any:
 
 
 def _names(owner: Any, *, classes: bool) -> Iterator[str]:
-    """The attributes that may be meant; an application is hardly ever a class."""
+    """Yield the attributes to suggest; an application is hardly ever a class."""
     for name in dir(owner):
         if name[:2] != "__" and (classes or not inspect.isclass(getattr(owner, name, None))):
             yield name
 
 
 def _application(module: Any) -> str:
-    """The name of the application of a module: a usual one, else the only one that takes what applications are given;
-    empty where there is none."""
+    """Return the name of the application in a module: a usual name, or the only callable with the parameters of an
+    application; empty if there is none."""
     own = {name: value for name, value in vars(module).items() if name[:1] != "_" and callable(value)}
     usual = next((name for name in USUAL if name in own), "")
     if usual:
@@ -248,5 +253,5 @@ def _application(module: Any) -> str:
 
 
 def _is_application(function: Callable[..., Any]) -> bool:
-    """Whether it has the parameters of PEP 3333 or of ASGI 3, by their names."""
+    """Return whether the parameters have the names of PEP 3333 or of ASGI 3."""
     return _parameters(function)[:3] in (["environ", "start_response"], ["scope", "receive", "send"])

@@ -1,1 +1,1 @@
-"""Files of a folder, with conditions, ranges and encodings (RFC 9110)."""
+"""Serving the files of a folder, with conditions, ranges and encodings (RFC 9110)."""

@@ -1,9 +1,9 @@
-"""A folder that nobody gets out of.
+"""Looking up files below a folder, with no way out of it.
 
-Each name of a path is opened by itself, relative to the descriptor of the folder that was reached, and never through a
-symbolic link (O_NOFOLLOW). A link is read and its names are walked in the same way, with ``..`` leading back to a
-folder that is held open already, at the highest to the folder itself. So whatever is renamed or replaced meanwhile, no
-step can end outside; the kernel is never asked to resolve more than one name.
+Each name of a path is opened separately, relative to the descriptor of the folder reached so far, and never through a
+symbolic link (O_NOFOLLOW). The target of a link is read and walked in the same way; its ``..`` leads back to a folder
+that is already open, and never above the served one. So whatever is renamed or replaced meanwhile, no step can end
+outside; the kernel never resolves more than one name at a time.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import os
 import stat
 from typing import NamedTuple
 
-LINKS = 40  # that are followed for one path, as in Linux
-NAMES = 256  # of one path, those of its links included
+LINKS = 40  # symbolic links followed for one path, as in Linux
+NAMES = 256  # names walked for one path, those of its links included
 FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PASSING = FOLDER | getattr(os, "O_PATH", os.O_RDONLY)  # the right to pass is enough
+PASSING = FOLDER | getattr(os, "O_PATH", os.O_RDONLY)  # only the right to enter is needed
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.ENODEV)
 
 
 class Found(NamedTuple):
-    """A regular file or a folder, open for reading; who gets it closes it."""
+    """A regular file or a folder, open for reading. The receiver closes it."""
 
     file: int
     status: os.stat_result
@@ -33,13 +33,13 @@ class Found(NamedTuple):
 
 
 def find(folder: str, names: list[bytes]) -> Found | None:
-    """What is at these names below a folder; None when there is nothing, or nothing that may be served.
+    """Return the file or folder at this path below ``folder``; None if there is none, or it cannot be served.
 
-    Raises PermissionError where it may not be read, and OSError for what is no fault of the path.
+    Raises PermissionError if it may not be read, and OSError for failures that are not due to the path.
     """
     opened: list[int] = []
     try:
-        opened.append(os.open(folder, PASSING & ~os.O_NOFOLLOW))  # each time, so that it can be replaced as a whole
+        opened.append(os.open(folder, PASSING & ~os.O_NOFOLLOW))  # opened each time, so that the folder can be replaced
         return _walk(opened, names)
     except OSError as error:
         if error.errno in ABSENT:
@@ -51,7 +51,7 @@ def find(folder: str, names: list[bytes]) -> Found | None:
 
 
 def _walk(opened: list[int], names: list[bytes]) -> Found | None:
-    """``opened`` has the folder, and gets what is opened below it, for the caller to close."""
+    """``opened``: the descriptor of the folder, to which those opened below it are added; the caller closes them."""
     reached = opened.copy()  # the folders from the top to here
     left = names[::-1]
     links = steps = 0
@@ -62,7 +62,7 @@ def _walk(opened: list[int], names: list[bytes]) -> Found | None:
             return None
         if name in (b"", b"."):
             continue
-        if name == b"..":  # of a link only
+        if name == b"..":  # only links contain it
             if len(reached) == 1:
                 return None
             reached.pop()
@@ -80,12 +80,12 @@ def _walk(opened: list[int], names: list[bytes]) -> Found | None:
         elif stat.S_ISREG(mode):
             return _open(name, READING, reached[-1]) if not left else None
         else:
-            return None  # a device, a FIFO, a socket: opening one may wait, or do something
+            return None  # a device, FIFO or socket: opening one may block or have side effects
     return _open(b".", READING | os.O_DIRECTORY, reached[-1])
 
 
 def _open(name: bytes, flags: int, folder: int) -> Found | None:
-    """What was looked at may have been replaced since, so the look that counts is at what was opened."""
+    """Open a name and check its type again, as it may have been replaced since the check by name."""
     file = os.open(name, flags, dir_fd=folder)
     status = os.fstat(file)
     if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):

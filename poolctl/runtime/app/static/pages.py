@@ -1,4 +1,4 @@
-"""Pages that the app ``static`` writes itself: errors, and the listing of a folder."""
+"""Responses that the app ``static`` generates: errors, and the listing of a folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from html import escape
 from itertools import islice
 from urllib.parse import quote
 
-from poolctl.runtime.app.static.private import Private, like_one
+from poolctl.runtime.app.static.private import Private, may_be_topology
 from poolctl.runtime.protocol.http.response import HttpResponse
 
-MOST = 10_000  # names in a listing
+MOST = 10_000  # names in a listing; the rest is left out
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
 TEXTS = {
     301: "301 Moved Permanently",
@@ -24,16 +24,16 @@ TEXTS = {
 }
 
 
-def tell(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
-    """A small text that says the status."""
+def send_status(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
+    """Send a response whose body is its status line as text."""
     text = f"{TEXTS[code]}\n".encode()
     response.begin(TEXTS[code], [TEXT, *headers])
     response.only(text)
 
 
 def listing(folder: int, path: bytes, hidden: bool, private: Private) -> bytes:
-    """The names in an open folder as HTML, in their order, folders with a slash; names with a dot in front only where
-    ``hidden``, and nothing that is ``private``."""
+    """Return the contents of an open folder as an HTML page, sorted by name, folders with a slash. Names with a leading
+    dot are included only if ``hidden`` is true, files that are ``private`` never."""
     with os.scandir(folder) as entries:
         names = [
             os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
@@ -62,11 +62,11 @@ def _is(private: Private, entry: os.DirEntry[str], folder: int) -> bool:
     name = os.fsencode(entry.name)
     try:
         status = entry.stat()
-        if not like_one(name) or not stat.S_ISREG(status.st_mode):
+        if not may_be_topology(name) or not stat.S_ISREG(status.st_mode):
             return private.has(name, status, -1)
         file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
-        return False  # it has gone, is a link to nothing, or cannot be read
+        return False  # the file was removed, is a dangling link, or cannot be read
     try:
         return private.has(name, os.fstat(file), file)
     finally:

@@ -1,10 +1,10 @@
-"""Sending a file, or ranges of it (RFC 9110, 15.3.7)."""
+"""Responses with a whole file, or with ranges of it (RFC 9110, 15.3.7)."""
 
 from __future__ import annotations
 
 import secrets
 
-from poolctl.runtime.app.static.pages import tell
+from poolctl.runtime.app.static.pages import send_status
 from poolctl.runtime.protocol.http.response import HttpResponse
 
 Headers = list[tuple[str, str]]
@@ -13,13 +13,13 @@ Headers = list[tuple[str, str]]
 def send_parts(
     response: HttpResponse, file: int, size: int, kind: str, headers: Headers, parts: list[tuple[int, int]] | None
 ) -> None:
-    """The whole file where ``parts`` is None, else these ranges (RFC 9110, 15.3.7)."""
+    """Send the ranges (offset, count) of a file, or the whole file if ``parts`` is None (RFC 9110, 15.3.7)."""
     if parts is None:
         response.begin("200 OK", [*headers, ("Content-Type", kind), ("Content-Length", str(size))])
         response.write_file(file, 0, size)
         response.finish()
     elif not parts:
-        tell(response, 416, ("Content-Range", f"bytes */{size}"))
+        send_status(response, 416, ("Content-Range", f"bytes */{size}"))
     elif len(parts) == 1:
         ((offset, count),) = parts
         content = ("Content-Range", f"bytes {offset}-{offset + count - 1}/{size}")
@@ -45,5 +45,5 @@ def send_parts(
 
 
 def _begin(response: HttpResponse, headers: Headers) -> None:
-    """A head that will hardly come again: only that of a list is remembered as a whole."""
+    """Begin a partial response. Headers in a tuple are not memoized as a whole, as those of ranges rarely repeat."""
     response.begin("206 Partial Content", tuple(headers))

@@ -1,17 +1,17 @@
-"""From the target of a request to the names of a path."""
+"""Turning the target of a request into the names of a path."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote_to_bytes
 
-PUBLIC = b".well-known"  # the one name with a dot that is meant for everybody (RFC 8615)
+PUBLIC = b".well-known"  # the one name with a leading dot that is meant to be public (RFC 8615)
 _ABSOLUTE = re.compile(rb"[^:/?]+://[^/?]*")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 def origin(target: bytes) -> bytes:
-    """The path and query of a target, in origin form or absolute form (RFC 9112, 3.2)."""
+    """Return the path and query of a target in origin form or absolute form (RFC 9112, 3.2)."""
     if target[:1] == b"/":
         return target
     found = _ABSOLUTE.match(target)
@@ -20,7 +20,7 @@ def origin(target: bytes) -> bytes:
 
 
 def decoded(name: bytes) -> bytes:
-    """One name of a path, its %XX undone once. Raises ValueError for a malformed one (RFC 3986, 2.1)."""
+    """Return one name of a path, percent-decoded once. Raises ValueError if it is malformed (RFC 3986, 2.1)."""
     if b"%" not in name:
         return name
     for part in name.split(b"%")[1:]:
@@ -29,9 +29,9 @@ def decoded(name: bytes) -> bytes:
     return unquote_to_bytes(name)
 
 
-def speakable(name: bytes, hidden: bool) -> bool:
-    """Whether a name of a path may name a file: no step elsewhere, nothing that any system takes for a separator, and
-    nothing with a dot in front, unless ``hidden``."""
+def may_be_served(name: bytes, hidden: bool) -> bool:
+    """Return whether a name of a path may name a file or folder: not ``.`` or ``..``, without separators of any
+    system, and without a leading dot unless ``hidden`` is true."""
     if not name or name in (b".", b"..") or b"/" in name or b"\\" in name or b"\0" in name:
         return False
     return hidden or name[:1] != b"." or name == PUBLIC

@@ -1,4 +1,4 @@
-"""Media types by the ending of a name."""
+"""Media types by file name extension."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mimetypes
 from collections.abc import Mapping
 
 UNKNOWN = "application/octet-stream"
-# What some versions of mimetypes lack, and files that are compressed: those are sent as what they are, not decoded.
+# Types that some versions of mimetypes lack, and compressed files, which are sent as such, without Content-Encoding.
 MORE = {
     ".7z": "application/x-7z-compressed",
     ".avif": "image/avif",
@@ -36,8 +36,8 @@ MORE = {
 
 
 class Types:
-    """Python's own table, whatever /etc/mime.types has: a server answers the same on every machine. ``own`` goes
-    first."""
+    """Media types from Python's built-in table, not from /etc/mime.types, so that a server answers the same on every
+    machine. Entries of ``own`` take precedence."""
 
     def __init__(self, own: Mapping[str, str]) -> None:
         table = mimetypes.MimeTypes()
@@ -45,11 +45,11 @@ class Types:
         self._types = {ending.lower(): _with_charset(kind) for ending, kind in found.items()}
 
     def of(self, name: str) -> str:
-        """The Content-Type of a file of this name."""
+        """Return the Content-Type of a file of this name."""
         stem, dot, ending = name.rpartition(".")
         return self._types.get(f".{ending.lower()}", UNKNOWN) if dot and stem else UNKNOWN
 
 
 def _with_charset(kind: str) -> str:
-    """Texts are UTF-8, unless their type says otherwise."""
+    """Return the media type with charset=utf-8 added if it is a text type without a charset."""
     return f"{kind}; charset=utf-8" if kind.startswith("text/") and "charset" not in kind.lower() else kind

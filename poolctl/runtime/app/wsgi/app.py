@@ -25,12 +25,12 @@ Headers = list[tuple[str, str]]
 
 
 class _Call(HttpResponse):
-    """One call of the application: the response, and the ``start_response`` it is given."""
+    """One call of the application: its response, and the ``start_response`` that it gets."""
 
     __slots__ = ()
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
-        """As PEP 3333 has it. Raises RuntimeError when it is called twice without exc_info."""
+        """Begin the response (PEP 3333). Return ``write``. Raises RuntimeError for a second call without exc_info."""
         if self._status is not None:
             self._restart(exc_info)
         self.begin(status, headers)
@@ -46,29 +46,29 @@ class _Call(HttpResponse):
             del exc_info  # the traceback holds this frame
 
     def send(self, chunk: bytes) -> None:
-        """The ``write`` callable."""
+        """Send a chunk: the ``write`` callable of PEP 3333. Raises TypeError if it is not bytes."""
         _check(chunk)
         self.write(chunk)
 
 
 @dataclass
 class WsgiApp(App):
-    """Serves a WSGI callable; where it comes from is the subclass's."""
+    """Serves a WSGI callable, which the subclass provides."""
 
     protocol: ClassVar[str] = "http"
 
     @abstractmethod
     def find(self) -> Application:
-        """The application. Raises AppError."""
+        """Return the application. Raises AppError if there is none."""
 
     def load(self, surroundings: Surroundings) -> None:
-        """Import the application."""
+        """Import the application. Raises AppError."""
         self._surroundings = surroundings
         self._reported: set[str] = set()
         self._application: Application = self.find()
 
     def serve(self, request: HttpRequest, out: Output) -> bool:
-        """Call the application and send what it answers; whether the connection may be kept."""
+        """Call the application and send its response. Return whether the connection may be kept."""
         conversation = request.conversation
         memo = conversation.memo
         if memo is not None:
@@ -76,7 +76,7 @@ class WsgiApp(App):
         elif request.keep_alive:
             memo = conversation.memo = EnvironMemo(conversation.peer, self._surroundings, conversation.scheme)
             environ = memo.environ(request)
-        else:  # the first request is the last: nothing is kept
+        else:  # the only request of its connection: a memo would not pay
             environ = fill(template(conversation.peer, self._surroundings, conversation.scheme), request)
         call = _Call(request, out)
         try:
@@ -102,11 +102,11 @@ class WsgiApp(App):
         kind = "longer" if "longer" in mismatch else "shorter"
         if kind not in self._reported:
             self._reported.add(kind)
-            log.error("%s %r: %s (said once)", request.method, request.target.decode("latin-1"), mismatch)
+            log.error("%s %r: %s (logged once)", request.method, request.target.decode("latin-1"), mismatch)
 
 
 def send_wrapped(call: _Call, wrapper: FileWrapper) -> None:
-    """Send a wrapped file without a look at its bytes, where that is possible."""
+    """Send a wrapped file without reading its bytes, if possible."""
     found = regular(wrapper.filelike) if call.started else None
     if found is None:
         stream(call, wrapper)
@@ -124,7 +124,7 @@ def stream(call: _Call, result: Iterable[bytes]) -> None:
         for chunk in result:
             _check(chunk)
             if call._status is None:
-                raise RuntimeError("the application gave a body before it called start_response")
+                raise RuntimeError("the application returned a body before it called start_response")
             call.write(chunk)
             if call._headed and call._silent():
                 break
@@ -139,17 +139,17 @@ def stream(call: _Call, result: Iterable[bytes]) -> None:
 
 def _check(chunk: Any) -> None:
     if not isinstance(chunk, bytes):
-        raise TypeError(f"a WSGI body is made of bytes, not of {type(chunk).__name__}")
+        raise TypeError(f"a WSGI body must consist of bytes, not {type(chunk).__name__}")
 
 
 @dataclass
 class Wsgi(WsgiApp):
-    """The WSGI callable that a module names."""
+    """Serves the WSGI callable that the target names."""
 
     target: Annotated[
-        str, Field(min_length=1, description="package.module:callable; a module alone means :application")
+        str, Field(min_length=1, description="package.module:callable; the callable defaults to application")
     ]
 
     def find(self) -> Application:
-        """The application. Raises AppError."""
+        """Return the application. Raises AppError."""
         return load_wsgi(self.target)

@@ -14,21 +14,22 @@ from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
 
 PORTS = {"http": "80", "https": "443"}
-MEMO = 512  # header names remembered, in the spelling of the clients
+MEMO = 512  # header names to memoize, in the spelling of clients
 
-# A memo, the same whoever fills it; "" for a header that is dropped. Saves making each key anew.
+# A memo of header names and their environ keys, "" for headers that are dropped. Its entries do not depend on the
+# client that added them. Saves building each key again.
 _keys: dict[bytes, str] = {}
 
 
-# The headers of the last connection that had one request and, once they came twice, their variables: clients that make
-# a connection for each request send the same ones, as health checks and load generators do. Saves decoding them.
-# Replaced as a whole, so threads need no lock.
+# The headers of the last connection with a single request and, once they were received twice, their variables. Clients
+# that open a connection for each request, such as health checks and load generators, repeat their headers. Saves
+# decoding them. Replaced as a whole, so threads need no lock.
 _recent: list[tuple[object, dict[str, str] | None]] = [(None, None)]
 
 
 class Errors:
-    """``wsgi.errors`` of all requests: what is stderr at the moment of each call, for whoever replaced that for a while
-    did not mean the requests of others. Has no state, and closing it does nothing."""
+    """``wsgi.errors`` of all requests: it forwards each call to the current ``sys.stderr``, since code that replaces
+    that for a while does not mean later requests. It has no state, and closing it does nothing."""
 
     __slots__ = ()
 
@@ -42,10 +43,10 @@ class Errors:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Stays open: all others have it too."""
+        """Do nothing: all requests share this stream."""
 
     def __getattr__(self, name: str) -> Any:
-        """What PEP 3333 does not ask for, such as ``encoding``."""
+        """Return attributes beyond those of PEP 3333, such as ``encoding``."""
         return getattr(sys.stderr, name)
 
 
@@ -53,10 +54,10 @@ ERRORS = Errors()
 
 
 def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> dict[str, Any]:
-    """What is the same for all requests of a connection.
+    """Return the variables that all requests of a connection share.
 
-    A unix socket has no name and port that a URL could have; PEP 3333 wants some. The variables of TLS are called as
-    mod_ssl calls them.
+    A unix socket has no host name and port, but PEP 3333 requires them. The TLS variables have the names that mod_ssl
+    gives them.
     """
     filled: dict[str, Any] = {
         "SCRIPT_NAME": "",
@@ -68,7 +69,7 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
         "REMOTE_PORT": peer.client_port,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
-        "wsgi.input": None,  # each request has one of its own
+        "wsgi.input": None,  # each request gets its own
         "wsgi.input_terminated": True,
         "wsgi.errors": ERRORS,
         "wsgi.file_wrapper": FileWrapper,
@@ -80,15 +81,15 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
         filled["HTTPS"] = "on"
     if peer.subject:
         filled["SSL_CLIENT_VERIFY"] = "SUCCESS"
-        filled["SSL_CLIENT_S_DN"] = peer.subject.encode().decode("latin-1")  # bytes in a text, as PEP 3333 has them
+        filled["SSL_CLIENT_S_DN"] = peer.subject.encode().decode("latin-1")  # bytes as latin-1 text (PEP 3333)
     return filled
 
 
 class EnvironMemo:
-    """What is kept for the length of a connection; saves decoding headers and targets that come again.
+    """The environ of a connection's last request, to save decoding headers and targets that repeat.
 
-    The protocol gives the same list for the same headers as before, and the same target for the same target. Headers
-    that came once are not kept, since they may never come again.
+    The protocol returns the same list object if the headers are the same as before, and the same bytes object for the
+    same target. Headers are memoized only when they are received a second time, as many never are.
     """
 
     __slots__ = ("_filled", "_headers", "_target", "_template")
@@ -97,11 +98,11 @@ class EnvironMemo:
         self._template = template(peer, surroundings, scheme)
         self._headers: object = None
         self._target: object = None
-        # The template with the variables of these headers and of this target, once the headers came twice.
+        # The template with the variables of these headers and this target, once the headers were received twice.
         self._filled: dict[str, Any] | None = None
 
     def environ(self, request: HttpRequest) -> dict[str, Any]:
-        """A new environ for this request."""
+        """Return a new environ for this request."""
         headers = request.headers
         if headers is not self._headers or request.length >= 0 or request.version != "1.1":
             self._headers = headers
@@ -122,7 +123,7 @@ class EnvironMemo:
 
 
 def fill(environ: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
-    """Add everything of this request to a template, and return it."""
+    """Add the variables of this request to a template. Return the template."""
     if request.keep_alive:
         _add_headers(environ, request.headers)
     else:
@@ -136,7 +137,7 @@ def fill(environ: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
     else:
         environ["wsgi.input"] = request.body
         environ["CONTENT_LENGTH"] = str(request.length)
-        # The chunks are undone and the length is known: say so, as RFC 9112, 7.1.3 does.
+        # The body is decoded and its length known, so the header no longer applies (RFC 9112, 7.1.3).
         environ.pop("HTTP_TRANSFER_ENCODING", None)
     return environ
 
@@ -145,12 +146,12 @@ def _add_target(environ: dict[str, Any], target: bytes) -> None:
     environ["RAW_URI"] = raw = target.decode("latin-1")
     path, _, environ["QUERY_STRING"] = raw.partition("?")
     if path[:1] != "/":
-        path = _unusual(path)
+        path = _path_of_other_form(path)
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
 
 
-def _unusual(path: str) -> str:
-    """The path of a target in absolute form (RFC 9112, 3.2.2), or ``*``."""
+def _path_of_other_form(path: str) -> str:
+    """Return the path of a target in absolute form (RFC 9112, 3.2.2), or ``*``."""
     _, colon, rest = path.partition("://")
     if not colon:
         return path
@@ -172,7 +173,7 @@ def _add_headers(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) ->
 
 
 def _add_last(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> None:
-    """Add the headers of a connection's last request, from the memo if they are there."""
+    """Add the headers of a connection's last request, from the memo if it has them."""
     known, variables = _recent[0]
     if known is not headers:
         _recent[0] = headers, None
@@ -186,9 +187,10 @@ def _add_last(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) -> No
 
 
 def environ_key(name: bytes) -> str:
-    """The key of a header. Empty for those that are dropped.
+    """Return the environ key of a header, empty if the header is dropped.
 
-    A name with an underscore would pass for the one with a dash, and Proxy for the variable HTTP_PROXY (CVE-2016-5385).
+    A name with an underscore could be mistaken for the one with a dash, and Proxy for the variable HTTP_PROXY
+    (CVE-2016-5385).
     """
     lowered = name.lower()
     if b"_" in name or lowered == b"proxy":
@@ -203,6 +205,6 @@ def environ_key(name: bytes) -> str:
 
 
 def _join(environ: dict[str, Any], key: str, value: bytes) -> None:
-    """A header that came before (RFC 9110, 5.2; for Cookie RFC 9113, 8.2.3)."""
+    """Append the value of a repeated header (RFC 9110, 5.2; for Cookie RFC 9113, 8.2.3)."""
     separator = "; " if key == "HTTP_COOKIE" else ","
     environ[key] = f"{environ[key]}{separator}{value.decode('latin-1')}"

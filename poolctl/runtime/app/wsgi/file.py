@@ -13,8 +13,8 @@ BUFFERED = (io.BufferedReader, io.BufferedRandom)
 
 
 class FileWrapper:
-    """What an app returns for a file. As any iterable it can be given to middleware; returned as it is, a regular file
-    is sent by the kernel, from its current position to its end. ``close``: the file's own, called in either case."""
+    """The blocks of a file, for an app to return. Middleware can iterate over it. If it reaches the server and the file
+    is regular, the kernel sends the file from its current position to its end. It is closed in either case."""
 
     def __init__(self, filelike: Any, block_size: int = BLOCK) -> None:
         self.filelike = filelike
@@ -30,17 +30,17 @@ class FileWrapper:
         raise StopIteration
 
     def close(self) -> None:
-        """Close the file, if it can be closed."""
+        """Close the file, if it has a ``close``."""
         close = getattr(self.filelike, "close", None)
         if close is not None:
             close()
 
 
 def regular(filelike: Any) -> tuple[int, int, int] | None:
-    """(descriptor, position, bytes from there to the end) of a regular file; None for anything else.
+    """Return (descriptor, position, bytes from there to the end) of a regular file; None for anything else.
 
-    Only for files of ``io`` whose bytes are those of their descriptor: a ``GzipFile`` has a ``fileno`` too, and reads
-    something else. A file of no size, such as those of /proc, may have bytes after all, so that one is read.
+    Accepts only files of ``io`` that read the bytes of their descriptor: a ``GzipFile`` has a ``fileno`` too, but reads
+    different bytes. Files of size 0 are read, as those in /proc may have content all the same.
     """
     if isinstance(filelike, tempfile._TemporaryFileWrapper):
         filelike = filelike.file
@@ -53,7 +53,7 @@ def regular(filelike: Any) -> tuple[int, int, int] | None:
         file: int = filelike.fileno()
         status = os.fstat(file)
         position = filelike.tell()
-    except OSError:  # whatever it is, reading will tell
+    except OSError:  # reading the file will raise the error, if there is one
         return None
     if not stat.S_ISREG(status.st_mode) or not filelike.readable():
         return None

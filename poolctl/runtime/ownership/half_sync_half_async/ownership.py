@@ -14,7 +14,7 @@ from poolctl.runtime.site import Front, Site
 
 Accept = Annotated[
     Literal["front", "worker"],
-    Field(description="front: it accepts and hands connections over; worker: it accepts one when it gets a turn"),
+    Field(description="front: it accepts and passes connections on; worker: a worker accepts when it gets a turn"),
 ]
 
 

@@ -160,7 +160,7 @@ def three(scope, receive, send): ...
 site, wrapped, any_number, partial = Site(), decorated(three), print, functools.partial(three, None)
 def create_app(config=None): ...
 """
-FACTORY = "; if it makes the app, call it in a module, 'app = create_app()', and name that: package.module:app"
+FACTORY = "; if it creates the app, call it in a module, 'app = create_app()', and name that: package.module:app"
 
 
 @pytest.mark.parametrize("name", ["site", "Response", "wrapped", "any_number", "partial"])

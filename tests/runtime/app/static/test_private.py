@@ -109,5 +109,5 @@ def test_topologies_of_other_servers_are_not_published_and_data_is(tmp_path: Pat
             page = client.answer().body.decode()
         assert [name for name in hidden if f'"./{name}"' in page] == []
         assert [name for name in DATA if f'"./{name}"' not in page] == ["data.yaml"]
-    assert server.log.count("'staging.yaml' belongs to a server of poolctl, so it is not published") == 1
-    assert server.log.count("'new.yaml' is a topology of poolctl, so it is not published") == 1
+    assert server.log.count("'staging.yaml' belongs to a poolctl server and is not published") == 1
+    assert server.log.count("'new.yaml' is a poolctl topology and is not published") == 1
