@@ -35,7 +35,7 @@ class Demo(WsgiApp):
 
 
 def application(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """The demo as a WSGI callable."""
+    """Serve the demo: a WSGI callable. Return the body."""
     page = PAGES.get("/" + environ["PATH_INFO"].lstrip("/").partition("/")[0])  # the rest may name a session
     try:
         status, headers, body = (

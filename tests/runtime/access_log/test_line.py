@@ -1,4 +1,4 @@
-"""Lines of the access log: every directive, every byte that a client may send."""
+"""Lines of the access log: every directive, and any byte that a client may send."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_common_and_combined() -> None:
     assert re.fullmatch(common + ' "http://a/" "curl/8"', line(COMBINED, request))
 
 
-def test_nothing_is_a_dash() -> None:
+def test_an_absent_value_is_a_dash() -> None:
     assert line("%h %u %b %B %s %p", peer=Peer("", "", "/run/s", ""), size=0, status="-") == "- - - 0 - -"
 
 
@@ -110,7 +110,7 @@ def test_escapes_are_those_of_apache() -> None:
     assert line("%{A}i", asked(b"/", (b"A", b'"\\\r\n\x00\x7f\xe9 ~'))) == r"\"\\\x0d\x0a\x00\x7f\xe9 ~"
 
 
-def test_what_is_long_is_cut() -> None:
+def test_long_values_are_cut() -> None:
     assert line("%U", asked(b"/" * 5000)) == "/" * LONGEST + "..."
 
 
@@ -119,14 +119,14 @@ def test_text_of_the_format_stays_text(text: str) -> None:
     assert line(f"{text} %s") == f"{text.replace('%%', '%')} 200"
 
 
-def test_headers_of_another_request_are_not_taken_for_these() -> None:
+def test_header_fields_of_another_request_are_not_reused() -> None:
     made = compile_line("%{A}i %u")
     for value in (b"1", b"2", b"1"):
         assert made(asked(b"/", (b"A", value)), PEER, "200", 0, 0, "", 1) == value + b" -\n"
     assert made(asked(b"/"), PEER, "200", 0, 0, "", 1) == b"- -\n"
 
 
-def test_the_time_is_that_of_the_wall() -> None:
+def test_the_time_is_wall_clock_time() -> None:
     made = compile_line("%t")
     for _ in range(3):
         before = time.time()

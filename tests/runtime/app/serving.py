@@ -1,4 +1,4 @@
-"""Serves bytes with an app, without sockets."""
+"""Serving requests with an app, without sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sent:
         self.began = False
         self.last = last
         self.sends: list[bytes] = []
-        self.ranges = 0  # of files
+        self.ranges = 0  # ranges of files sent
 
     def send(self, data: bytes) -> None:
         self.began = True
@@ -48,7 +48,7 @@ class Sent:
 
 @dataclass
 class Given(WsgiApp):
-    """A WSGI callable that is at hand."""
+    """Serves the WSGI callable that a test passes in."""
 
     application: Callable[..., Any]
 
@@ -57,7 +57,7 @@ class Given(WsgiApp):
 
 
 def serve_callable(application: Callable[..., Any], data: bytes, last: bool = False) -> tuple[Sent, bool]:
-    """What the app answers to one request, and whether the connection may be kept."""
+    """Return what the app sends for one request, and whether the connection may be kept."""
     app = Given(application)
     app.load(ALONE)
     return serve_with(app, data, last)

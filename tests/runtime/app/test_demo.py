@@ -24,7 +24,7 @@ def ask(target: str, **parts: Any) -> Any:
     return out
 
 
-def test_the_greeting_says_who_answers() -> None:
+def test_the_greeting_names_the_worker() -> None:
     out = ask("/")
     assert out.head[0] == "HTTP/1.1 200 OK"
     assert str(os.getpid()).encode() in out.body

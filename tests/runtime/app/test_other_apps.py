@@ -26,7 +26,7 @@ from poolctl.runtime.protocol.frames import Frame, Frames
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """A module of the user's, importable as pc_user."""
+    """A user's module, importable as pc_user."""
     made = types.ModuleType("pc_user")
     monkeypatch.setitem(sys.modules, "pc_user", made)
     return made
@@ -54,7 +54,7 @@ def test_echo() -> None:
     ("answer", "sends"),
     [(b"a", [b"a\n"]), (b"a\n", [b"a\n"]), ("\u00e9", [b"\xc3\xa9\n"]), (None, []), (b"", [b"\n"])],
 )
-def test_what_a_function_of_lines_returns(module: Any, answer: Any, sends: list[bytes]) -> None:
+def test_results_of_a_lines_function(module: Any, answer: Any, sends: list[bytes]) -> None:
     seen = []
     module.answer = lambda line: seen.append(line) or answer
     app = LinesApp("pc_user:answer")
@@ -64,7 +64,7 @@ def test_what_a_function_of_lines_returns(module: Any, answer: Any, sends: list[
     assert (seen, out.sends) == ([b"line"], sends)
 
 
-def test_a_function_of_lines_that_returns_something_else(module: Any) -> None:
+def test_a_lines_function_that_returns_another_type(module: Any) -> None:
     module.answer = len
     app = LinesApp("pc_user:answer")
     app.load(ALONE)
@@ -75,7 +75,7 @@ def test_a_function_of_lines_that_returns_something_else(module: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "sends"), [(b"a", [b"\0\x01a"]), (b"", [b"\0\0"]), (None, []), (b"a" * 300, [b"\x01\x2c" + b"a" * 300])]
 )
-def test_what_a_function_of_frames_returns(module: Any, answer: Any, sends: list[bytes]) -> None:
+def test_results_of_a_frames_function(module: Any, answer: Any, sends: list[bytes]) -> None:
     seen = []
     module.answer = lambda frame: seen.append(frame) or answer
     app = FramesApp("pc_user:answer")
@@ -86,7 +86,7 @@ def test_what_a_function_of_frames_returns(module: Any, answer: Any, sends: list
 
 
 @pytest.mark.parametrize(("answer", "error"), [("a", TypeError), (3, TypeError), (bytes(256), ValueError)])
-def test_a_function_of_frames_that_returns_what_is_no_frame(module: Any, answer: Any, error: type[Exception]) -> None:
+def test_a_frames_function_whose_result_cannot_be_a_frame(module: Any, answer: Any, error: type[Exception]) -> None:
     module.answer = lambda frame: answer
     app = FramesApp("pc_user:answer")
     app.load(ALONE)
@@ -95,7 +95,7 @@ def test_a_function_of_frames_that_returns_what_is_no_frame(module: Any, answer:
 
 
 class Answers:
-    """Callable objects are functions too; the class is called itself, and is to wait for nothing."""
+    """Callable objects are functions too. The object is async; the class itself is called without awaiting."""
 
     def __init__(self, request: object = None) -> None:
         """Nothing."""
@@ -110,7 +110,7 @@ async def awaited(request: object) -> None:
 
 @pytest.mark.parametrize("function", [awaited, Answers(), functools.partial(awaited)])
 @pytest.mark.parametrize("word", ["lines", "frames", "stream"])
-def test_app_and_function_agree_on_who_waits(module: Any, word: str, function: Any) -> None:
+def test_an_async_function_needs_an_async_app(module: Any, word: str, function: Any) -> None:
     module.answer = function
     part_class("app", f"async-{word}")("pc_user:answer").load(ALONE)
     with pytest.raises(
@@ -127,7 +127,7 @@ def test_app_and_function_agree_on_who_waits(module: Any, word: str, function: A
 
 
 @pytest.mark.parametrize("timeout", [None, 0.0, 5.0])
-def test_a_stream_reads_what_came_before_and_after(connection_pair: Any, timeout: float | None) -> None:
+def test_a_stream_reads_earlier_and_later_bytes(connection_pair: Any, timeout: float | None) -> None:
     server, client = connection_pair
     server.settimeout(timeout)
     stream = Stream(server, b"one\ntw", 10, 10, PEER)
@@ -171,7 +171,7 @@ def test_a_client_that_does_not_read_times_out(connection_pair: Any) -> None:
         Stream(server, b"", 10, 0.05, PEER).write(b"x" * 50_000_000)
 
 
-def test_a_large_write_comes_through_whole(connection_pair: Any) -> None:
+def test_a_large_write_arrives_whole(connection_pair: Any) -> None:
     server, client = connection_pair
     data = bytes(range(256)) * 20_000
     writer = threading.Thread(target=Stream(server, b"", 10, 10, PEER).write, args=(data,))
@@ -217,7 +217,7 @@ def test_a_stream_app_runs_the_function(module: Any, connection_pair: Any) -> No
     assert client.recv(100) == b"AB\n"
 
 
-def test_a_timeout_ends_the_conversation_and_an_error_passes(module: Any, connection_pair: Any) -> None:
+def test_a_timeout_ends_the_conversation_and_an_error_passes_through(module: Any, connection_pair: Any) -> None:
     server, _ = connection_pair
     module.wait = lambda stream: stream.read()
     module.fail = lambda stream: {}["mine"]

@@ -72,7 +72,7 @@ class HttpExchange(HttpResponse):
 
     def conclude(self) -> bool:
         """The application has returned. Return whether the connection may be kept. Raises RuntimeError if the response
-        is not complete, unless the client has left."""
+        is not complete, unless the app got http.disconnect, the client has left, or the conversation failed."""
         if self._state == END:
             return self.keep
         if self._heard or self.out.presence is GONE or self.out.conversation.failure:

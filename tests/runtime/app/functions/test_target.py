@@ -1,4 +1,4 @@
-"""Importing the user's code, and what is said when that does not work."""
+"""Importing the user's code, and the errors if that fails."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_a_target_that_names_nothing(target: str) -> None:
         ("pc_shop.wsgi.more", "; check the name of the module"),
     ],
 )
-def test_a_module_that_is_not_there(name: str, fix: str, shop_package: Path) -> None:
+def test_a_missing_module(name: str, fix: str, shop_package: Path) -> None:
     with pytest.raises(AppError) as caught:
         load_callable(f"{name}:application")
-    told = f"cannot import '{name}': no module of that name in {shop_package} or the environment"
-    assert str(caught.value) == told + fix
+    expected = f"cannot import '{name}': no module of that name in {shop_package} or the environment"
+    assert str(caught.value) == expected + fix
 
 
-def test_an_attribute_that_is_not_there() -> None:
+def test_a_missing_attribute() -> None:
     with pytest.raises(
         AppError, match=r"module 'pc_shop.wsgi' has no attribute 'aplication'; did you mean 'application'?"
     ):
@@ -76,7 +76,7 @@ def test_an_attribute_that_is_not_there() -> None:
         load_callable("pc_shop.wsgi:site.serv")
 
 
-def test_what_cannot_be_called() -> None:
+def test_an_object_that_cannot_be_called() -> None:
     with pytest.raises(AppError, match=r"'pc_shop.wsgi:number' cannot be called: its type is int"):
         load_callable("pc_shop.wsgi:number")
 
@@ -100,7 +100,7 @@ def test_errors_of_the_users_code_pass_through() -> None:
         ("a b:c", ""),
     ],
 )
-def test_targets_as_files_and_other_servers_have_them(target: str, fix: str) -> None:
+def test_targets_in_the_notation_of_files_and_other_servers(target: str, fix: str) -> None:
     with pytest.raises(AppError) as caught:
         load_callable(target, "application")
     assert str(caught.value) == f"{target!r} does not name a callable: write 'package.module:callable'{fix}"
@@ -121,10 +121,8 @@ def test_targets_as_files_and_other_servers_have_them(target: str, fix: str) -> 
         ("./two.py", "two"),
     ],
 )
-def test_the_target_that_is_meant_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, meant: str
-) -> None:
-    """A fix that is followed does not lead to the next error."""
+def test_the_suggested_target_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, meant: str) -> None:
+    """Following the fix does not lead to the next error."""
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/main.py").write_text("async def app(scope, receive, send): ...\n")
     (tmp_path / "one.py").write_text("app = lambda environ, start: []\n")
@@ -133,8 +131,8 @@ def test_the_target_that_is_meant_is_one(
     (tmp_path / "two.py").write_text("application = lambda environ, start: []\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for module in ("one", "two", "inner", "inner.main"):  # another test may have left one of its own
-        monkeypatch.setitem(sys.modules, module, ModuleType(module))  # put back, or taken out, at the end
+    for module in ("one", "two", "inner", "inner.main"):  # another test may have imported its own
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))  # restored or removed at the end
         del sys.modules[module]
     with pytest.raises(AppError) as caught:
         load_callable(target, "application")
@@ -164,7 +162,7 @@ FACTORY = "; if it creates the app, call it in a module, 'app = create_app()', a
 
 
 @pytest.mark.parametrize("name", ["site", "Response", "wrapped", "any_number", "partial"])
-def test_what_can_be_called_as_the_app_is(name: str, shop_package: Path) -> None:
+def test_callables_that_accept_the_arguments_of_an_app(name: str, shop_package: Path) -> None:
     (shop_package / "pc_shop" / "callables.py").write_text(CALLABLES)
     load_wsgi(f"pc_shop.callables:{name}")
 
@@ -179,7 +177,7 @@ def test_what_can_be_called_as_the_app_is(name: str, shop_package: Path) -> None
         (partial(load_function, word="lines"), "three", "a line: missing a required argument: 'receive'"),
     ],
 )
-def test_what_every_request_would_fail_of(load: Any, name: str, says: str, shop_package: Path) -> None:
+def test_callables_that_would_fail_every_request(load: Any, name: str, says: str, shop_package: Path) -> None:
     (shop_package / "pc_shop" / "callables.py").write_text(CALLABLES)
     with pytest.raises(AppError, match=re.escape(says)):
         load(f"pc_shop.callables:{name}")

@@ -1,4 +1,4 @@
-"""The folder that nobody gets out of, without a server in front of it."""
+"""Looking up files below a folder, which no path may leave, without a server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def public_folder(tmp_path: Path) -> Path:
 
 
 def content_of(folder: Path, path: bytes) -> bytes | None:
-    """What is found at a path; names of folders come as a list of bytes."""
+    """Return the content of the file at a path, b"a folder" for a folder, None for nothing."""
     found = find(str(folder), path.split(b"/"))
     if found is None:
         return None
@@ -36,7 +36,7 @@ def content_of(folder: Path, path: bytes) -> bytes | None:
         os.close(found.file)
 
 
-def test_what_is_there(public_folder: Path) -> None:
+def test_files_and_folders_are_found(public_folder: Path) -> None:
     assert content_of(public_folder, b"a/file") == b"file"
     assert content_of(public_folder, b"a/b") == b"a folder"
     assert content_of(public_folder, b"") == b"a folder"
@@ -66,7 +66,7 @@ def test_links(public_folder: Path, target: str, found: bytes | None) -> None:
     assert content_of(public_folder, b"link") == found
 
 
-def test_links_of_links_come_to_an_end(public_folder: Path) -> None:
+def test_chains_of_links_are_bounded(public_folder: Path) -> None:
     (public_folder / "link-0").symlink_to("a/file")
     for number in range(static_folder.LINKS + 1):
         (public_folder / f"link-{number + 1}").symlink_to(f"link-{number}")
@@ -87,10 +87,10 @@ def test_no_descriptor_is_left_open(public_folder: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_what_is_replaced_between_a_look_and_its_opening_is_not_served(
+def test_a_file_replaced_between_its_check_and_its_opening_is_not_served(
     public_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever can write to the folder is given the best moment there is: right after the look."""
+    """An attacker who can write to the folder gets the best moment there is: right after the check."""
     real = os.lstat
 
     def replace_by_a_link(name: bytes, *, dir_fd: int) -> os.stat_result:
@@ -120,8 +120,8 @@ def test_what_is_replaced_between_a_look_and_its_opening_is_not_served(
                 (public_folder / f"{each}-away").rename(public_folder / each)
 
 
-def test_who_swaps_folders_for_links_meanwhile_gains_nothing(public_folder: Path) -> None:
-    """For a fifth of a second, a folder is by turns itself and a link to the one above."""
+def test_swapping_folders_for_links_meanwhile_gains_nothing(public_folder: Path) -> None:
+    """For at least a fifth of a second, a folder alternates with a link to its parent."""
     over = threading.Event()
 
     def swap() -> None:
@@ -136,7 +136,7 @@ def test_who_swaps_folders_for_links_meanwhile_gains_nothing(public_folder: Path
     seen: set[bytes | None] = set()
     try:
         begin = time.monotonic()
-        # a while, and until the folder was met as itself
+        # for a while, and until the folder itself was found once
         while (waited := time.monotonic() - begin) < 0.2 or (b"file" not in seen and waited < within(10)):
             seen |= {
                 content_of(public_folder, b"a/file"),

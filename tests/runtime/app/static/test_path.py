@@ -1,4 +1,4 @@
-"""From a target to a path, for the files of ``static`` and for strategies and affinities that look at it."""
+"""The path of a target, for the files of ``static`` and for strategies and affinities that use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server in the folder that it serves: what says what the server is stays its own."""
+"""A server in the folder that it serves does not publish its own files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.server import Server
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["", "hidden"])
 def test_init_in_a_folder_does_not_publish_its_topology(tmp_path: Path, hidden: bool) -> None:
-    """By no name of it, and not after an editor has replaced it; but another file of its name is served."""
+    """Not under any of its names, nor after an editor has replaced it; other files of that name are served."""
     (tmp_path / "index.html").write_text("hello")
     init = [sys.executable, "-m", "poolctl", "init", "--yes", "--kind", "static", "--app", "."]
     subprocess.run(init, cwd=tmp_path, check=True, capture_output=True, timeout=60)
@@ -57,7 +57,7 @@ def test_keys_and_logs_are_not_published(tmp_path: Path) -> None:
             for name in ("shop.yaml", "shop.pid", "access.log", "overlay.yaml"):
                 client.ask(f"/{name}")
                 found.append(client.answer().status)
-        assert found == [404, 404, 404, 404]  # the last one is no part of this server, but of another
+        assert found == [404, 404, 404, 404]  # the last one belongs to another server
 
 
 OTHERS = {  # topologies and overlays of other servers
@@ -69,7 +69,7 @@ OTHERS = {  # topologies and overlays of other servers
     "broken.yaml": "app: {wsgi: shop:app\nlisten: tcp://:80\n",
 }
 KEYS = {"s.key": "the key of staging.yaml"}
-DATA = {  # of the user's own
+DATA = {  # the user's own files
     "data.yaml": "name: shop\nlisten: to music\nuser: ada\n",
     "menu.yml": "app: Starters\nname: Menu\n",
     "openapi.yaml": "openapi: 3.1.0\ninfo: {title: shop}\npaths: {}\n",
@@ -81,7 +81,7 @@ DATA = {  # of the user's own
 }
 
 
-def test_topologies_of_other_servers_are_not_published_and_data_is(tmp_path: Path) -> None:
+def test_topologies_of_other_servers_are_not_published_but_data_is(tmp_path: Path) -> None:
     (tmp_path / "deeper").mkdir()
     for name, text in (OTHERS | KEYS | DATA).items():
         (tmp_path / name).write_text(text)

@@ -1,4 +1,4 @@
-"""WSGI: what the application is given, and what becomes of its answer."""
+"""WSGI: the environ that the application gets, and how its response is sent."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_the_environ() -> None:
     assert "HTTP_CONTENT_TYPE" not in environ
 
 
-def test_errors_go_to_what_stderr_is_when_they_are_written() -> None:
-    """Who replaces it for a while does not mean later requests, and who closes it not those of others."""
+def test_errors_go_to_the_current_stderr() -> None:
+    """Code that replaces stderr for a while does not affect later requests, nor does closing wsgi.errors."""
     with contextlib.redirect_stderr(io.StringIO()) as elsewhere:
         errors = environ_of(request())["wsgi.errors"]
         errors.write("there\n")
@@ -77,7 +77,7 @@ def test_errors_go_to_what_stderr_is_when_they_are_written() -> None:
     assert (elsewhere.getvalue(), here.getvalue()) == ("there\n", "here\nafter\n")
 
 
-def test_headers_that_could_pass_for_others_are_dropped() -> None:
+def test_headers_that_could_be_mistaken_for_others_are_dropped() -> None:
     environ = environ_of(request(headers="X_User: root\r\nX-User: me\r\nProxy: evil\r\n"))
     assert environ["HTTP_X_USER"] == "me"
     assert "HTTP_PROXY" not in environ
@@ -124,7 +124,7 @@ def test_the_target_of_options() -> None:
     assert environ_of(request("*", "OPTIONS"))["PATH_INFO"] == "*"
 
 
-def test_a_chunked_body_has_a_length_when_it_is_here() -> None:
+def test_a_complete_chunked_body_has_a_length() -> None:
     head = request("/", "POST", headers="Transfer-Encoding: chunked\r\n")
     environ = environ_of(head + b"3\r\nabc\r\n0\r\n\r\n")
     assert (environ["CONTENT_LENGTH"], environ["body"]) == ("3", b"abc")
@@ -139,7 +139,7 @@ def chunks(environ: dict[str, Any], start: Serve) -> Iterator[bytes]:
     yield b"three"
 
 
-def test_a_body_without_a_length_is_chunked_and_each_chunk_sent_when_it_comes() -> None:
+def test_a_body_without_a_length_is_chunked_and_each_chunk_is_sent_at_once() -> None:
     out, keep = serve_callable(chunks, request())
     assert keep
     assert out.headers["Transfer-Encoding"] == "chunked"
@@ -147,7 +147,7 @@ def test_a_body_without_a_length_is_chunked_and_each_chunk_sent_when_it_comes() 
     assert out.sends[1:] == [b"5\r\nthree\r\n", b"0\r\n\r\n"]
 
 
-def test_for_an_older_client_it_ends_with_the_connection() -> None:
+def test_for_http_1_0_a_body_without_a_length_ends_with_the_connection() -> None:
     out, keep = serve_callable(chunks, request(version="1.0", headers="Connection: keep-alive\r\n"))
     assert not keep
     assert "Transfer-Encoding" not in out.headers
@@ -186,7 +186,7 @@ def test_a_large_body_is_not_copied_into_the_head() -> None:
         ("1.0", "Connection: keep-alive\r\n", True, False, "close"),
     ],
 )
-def test_who_keeps_the_connection(version: str, header: str, last: bool, keep: bool, says: str | None) -> None:
+def test_when_the_connection_is_kept(version: str, header: str, last: bool, keep: bool, says: str | None) -> None:
     out, kept = serve_callable(hello, request(version=version, headers=header), last)
     assert (kept, out.headers.get("Connection")) == (keep, says)
 
@@ -223,7 +223,7 @@ def test_head_of_a_stream_without_a_length_claims_none() -> None:
     assert "Content-Length" not in out.headers
 
 
-def test_the_apps_own_server_and_date_count() -> None:
+def test_the_apps_own_server_and_date_are_kept() -> None:
     def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [("server", "mine"), ("date", "then")])
         return []
@@ -268,7 +268,7 @@ def test_a_head_that_may_not_be_sent(status: Any, headers: Any, error: type[Exce
         start(status, headers)
         return [b"x"]
 
-    for _ in range(2):  # a memo must not make it pass the second time
+    for _ in range(2):  # the memo must not let it through the second time
         with pytest.raises(error):
             serve_callable(application, request())
 
@@ -434,8 +434,8 @@ def test_many_small_chunks_of_a_long_list_share_sends() -> None:
 @pytest.mark.parametrize("chunks", [[], [b""], [b"hello"], [b"hel", b"lo"]])
 @pytest.mark.parametrize("headers", [[], [("Content-Length", "5")], [("Content-Length", " 5\t")]])
 @pytest.mark.parametrize("as_list", [True, False])
-def test_a_reset_of_content_has_none(chunks: list[bytes], headers: Any, as_list: bool) -> None:
-    """RFC 9110, 15.3.6: nothing may be sent, and the client is told so by the length."""
+def test_reset_content_has_no_body(chunks: list[bytes], headers: Any, as_list: bool) -> None:
+    """RFC 9110, 15.3.6: no content may be sent, and Content-Length: 0 says so."""
 
     def application(environ: dict[str, Any], start: Serve) -> Any:
         start("205 Reset Content", headers)
@@ -449,7 +449,7 @@ def test_a_reset_of_content_has_none(chunks: list[bytes], headers: Any, as_list:
 
 @pytest.mark.parametrize("as_list", [True, False])
 def test_an_empty_answer_to_head_claims_no_length(as_list: bool) -> None:
-    """What GET would have is not known (RFC 9110, 8.6)."""
+    """The length that GET would have is unknown (RFC 9110, 8.6)."""
 
     def application(environ: dict[str, Any], start: Serve) -> Any:
         start("200 OK", [])
@@ -461,7 +461,7 @@ def test_an_empty_answer_to_head_claims_no_length(as_list: bool) -> None:
         assert "Transfer-Encoding" not in out.headers
 
 
-def test_white_space_around_a_value_is_no_part_of_it() -> None:
+def test_white_space_around_a_value_is_removed() -> None:
     def application(environ: dict[str, Any], start: Serve) -> list[bytes]:
         start("200 OK", [("X-A", " a\tb "), ("Content-Length", "\t5 "), ("content-length", "5")])
         return [b"hello"]

@@ -1,4 +1,4 @@
-"""wsgi.file_wrapper: what is left to the kernel, and what is read."""
+"""wsgi.file_wrapper: which files the kernel sends, and which are read."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def at(file: Any, position: int) -> Any:
 
 
 def temporary(data: bytes) -> Any:
-    """Written, and not flushed."""
-    file = tempfile.NamedTemporaryFile()  # noqa: SIM115  # whoever sends it closes it
+    """Return a temporary file whose data is not flushed yet."""
+    file = tempfile.NamedTemporaryFile()  # noqa: SIM115  # the sender closes it
     file.write(data)
     file.file.seek(100)
     file.write(data[100:])
@@ -62,7 +62,7 @@ def test_a_small_one_goes_out_with_its_head(path: Path) -> None:
     assert out.headers["Content-Length"] == "100"
 
 
-def test_it_begins_where_the_file_is(path: Path) -> None:
+def test_sending_starts_at_the_position_of_the_file(path: Path) -> None:
     def read_a_little() -> Any:
         file = path.open("rb")
         assert file.read(7) == BODY[:7]  # the buffer has read more
@@ -76,8 +76,8 @@ def test_a_temporary_file() -> None:
     assert (out.body, out.ranges) == (BODY[100:], 1)
 
 
-def test_what_is_no_regular_file_is_read(path: Path, tmp_path: Path) -> None:
-    """A GzipFile has a fileno, and its bytes are others; files of /proc have no size."""
+def test_files_that_are_not_regular_are_read(path: Path, tmp_path: Path) -> None:
+    """A GzipFile has a fileno, but reads other bytes than its descriptor; files in /proc have size 0."""
     compressed = tmp_path / "file.gz"
     compressed.write_bytes(gzip.compress(BODY))
     reader, writer = os.pipe()
@@ -95,7 +95,7 @@ def test_what_is_no_regular_file_is_read(path: Path, tmp_path: Path) -> None:
         assert (out.body, out.ranges) == (body, 0)
 
 
-def test_its_length_counts(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_declared_length_is_kept(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for declared, sent, keep in ((1000, 1000, True), (100_000, 100_000, True), (len(BODY) + 1, len(BODY), False)):
         out, kept = serve_callable(app(lambda: path.open("rb"), headers=[("Content-Length", str(declared))]), request())
         assert (len(out.body), kept) == (sent, keep)
@@ -106,14 +106,14 @@ def test_its_length_counts(path: Path, caplog: pytest.LogCaptureFixture) -> None
 @pytest.mark.parametrize(
     ("method", "status"), [("HEAD", "200 OK"), ("GET", "304 Not Modified"), ("GET", "204 No Content")]
 )
-def test_no_body_where_there_is_none(path: Path, method: str, status: str) -> None:
+def test_responses_without_a_body_send_none_of_the_file(path: Path, method: str, status: str) -> None:
     file = path.open("rb")
     out, keep = serve_callable(app(lambda: file, status), request(method=method))
     assert (keep, out.body, out.ranges, file.closed) == (True, b"", 0, True)
     assert out.headers.get("Content-Length") == (str(len(BODY)) if method == "HEAD" else None)
 
 
-def test_after_a_write_it_is_a_chunk(path: Path) -> None:
+def test_after_a_write_the_file_is_a_chunk(path: Path) -> None:
     def application(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [])(b"first")
         return environ["wsgi.file_wrapper"](path.open("rb"))
@@ -126,7 +126,7 @@ def test_after_a_write_it_is_a_chunk(path: Path) -> None:
     assert out.body == b"first" + BODY
 
 
-def test_without_start_response_it_is_an_error_and_closed(path: Path) -> None:
+def test_without_start_response_it_is_an_error_and_the_file_is_closed(path: Path) -> None:
     file = path.open("rb")
     with pytest.raises(RuntimeError, match="before it called start_response"):
         serve_callable(lambda environ, start_response: environ["wsgi.file_wrapper"](file), request())
