@@ -94,7 +94,9 @@ def table(rows: dict[str, Cost], memory: dict[str, float]) -> str:
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.cost", description="CPU time of the server per request")
     parser.add_argument("--peers", type=Path, metavar="DIR", help="virtual environment with the other servers")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of load per measurement, a whole number (3)")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="seconds of load per measurement, a whole number (3)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each server is measured (3)")
     parser.add_argument("--only", metavar="WORD", help="measure only servers whose name contains this word")
     return parser.parse_args(words)

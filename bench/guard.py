@@ -23,7 +23,7 @@ from poolctl.runtime.scoreboard import DONE, SENT, Scoreboard
 from poolctl.runtime.task import Peer, Task
 
 LIMIT = 1500  # nanoseconds that the guard may add to a decision
-NOISE = 20  # it may also add one part in so many of the decision's own time, which is noise
+NOISE = 20  # the guard may also add 1/NOISE of the decision's own time, which is noise
 ROUNDS = 60
 INBOXES = (1, 8, 256)
 TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"))
@@ -31,7 +31,7 @@ TASK = Task(Peer("127.0.0.1", "4711", "127.0.0.1", "80"))
 
 @dataclass
 class UserLeastLoaded(Dispatch):
-    """The built-in least-loaded, as a class of a plugin."""
+    """The built-in strategy least-loaded, written as a plugin."""
 
     _last: int = field(default=-1, init=False, repr=False)
     pick = LeastLoaded.pick
@@ -59,7 +59,7 @@ def nanoseconds(dispatches: Sequence[Dispatch], offered: tuple[InboxView, ...], 
 
 
 def measure(count: int) -> dict[str, tuple[float, float]]:
-    """Return (nanoseconds without the guard, with it) for each strategy, among so many inboxes."""
+    """Return (nanoseconds without the guard, with it) for each strategy, among ``count`` inboxes."""
     board = Scoreboard(count, count)
     offered = tuple(InboxView(index, board.inbox(index), [board.worker(index)]) for index in range(count))
     for index in range(count):

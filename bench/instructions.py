@@ -1,4 +1,4 @@
-"""What a request costs in instructions, from the bytes received to the bytes sent. A count is the same in each run,
+"""The instructions executed per request, from the bytes received to the bytes sent. The count is the same in each run,
 whatever else the machine does, so it shows changes that a clock cannot. Needs valgrind.
 
     python -m bench.instructions                        all cases, of this tree
@@ -45,12 +45,12 @@ Heads = Iterator[bytes]
 
 
 def same() -> Heads:
-    """What wrk sends."""
+    """Yield requests as wrk sends them."""
     return itertools.repeat(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n")
 
 
 def paths() -> Heads:
-    """A browser that loads a page: the same headers, another path each time."""
+    """Yield requests of a browser that loads a page: the same headers, another path each time."""
     for number in itertools.count():
         yield (
             b"GET /item/%08x?page=%d HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n"
@@ -60,7 +60,7 @@ def paths() -> Heads:
 
 
 def heads() -> Heads:
-    """A proxy: path, cookie and a header are new in each request."""
+    """Yield requests of a proxy: path, cookie and one header are new in each."""
     for number in itertools.count():
         name = b"%08x%04x" % (number * 2654435761 % 2**32, number % 65536)
         yield (
@@ -77,7 +77,7 @@ def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def page(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """With headers as a framework makes them, two of which are new each time."""
+    """Respond with a framework's headers, two of which are new each time."""
     name = environ["RAW_URI"]
     headers = [("Content-Type", "text/html; charset=utf-8"), ("X-Frame-Options", "DENY"), ("Vary", "Cookie")]
     start_response("200 OK", [*headers, ("ETag", f'"{name}"'), ("Set-Cookie", f"last={name}"), ("Content-Length", "5")])
@@ -92,7 +92,7 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 class Sink:
-    """Stands for the client, for both kinds of app."""
+    """Stands in for the client, for both kinds of app."""
 
     began = last = False
     observer: Any = None
@@ -101,7 +101,7 @@ class Sink:
     def __init__(self) -> None:
         self.loop = self.lifespan = self
         self.state: dict[str, Any] = {}
-        # imported here, so that the tree that is measured is the one that has it; an older one may not
+        # Imported here, from the tree that is measured; an older tree may not have it.
         from poolctl.runtime.protocol import output
 
         self.presence: Any = getattr(getattr(output, "Presence", None), "HERE", None)
@@ -112,13 +112,13 @@ class Sink:
         self.began = True
 
     def complete(self, exchange: Any) -> None:
-        """The response is."""
+        """Called when the response is complete."""
 
 
 def serve(
     heads: Heads, count: int, app: Any = hello, *, new: bool = False, access: str = "", tls: bool = False
 ) -> None:
-    """Serve so many requests by a WSGI app; on a ``new`` connection each."""
+    """Serve ``count`` requests with a WSGI app. ``new``: each on its own connection."""
     from poolctl.runtime.access_log.entries import Entries
     from poolctl.runtime.access_log.log import AccessLog
     from poolctl.runtime.app import Surroundings
@@ -145,7 +145,7 @@ def serve(
 
 
 def serve_async(heads: Heads, count: int, *, new: bool = False) -> None:
-    """Serve so many requests by an ASGI app that waits for nothing."""
+    """Serve ``count`` requests with an ASGI app that never waits."""
     from poolctl.runtime.app.asgi.app import HttpExchange
     from poolctl.runtime.protocol.http.protocol import Http
     from poolctl.runtime.task import Peer
@@ -183,7 +183,7 @@ CASES: dict[str, Callable[[int], None]] = {
 
 
 def count(trees: list[str], cases: list[str]) -> None:
-    """Under valgrind: a process for each tree, which imports it, and in that one for each count."""
+    """Run valgrind on one process for each tree, which imports the tree and forks a process for each count."""
     for name in BEFORE:
         importlib.import_module(name)
     for tree in trees:
@@ -195,7 +195,7 @@ def count(trees: list[str], cases: list[str]) -> None:
 
 
 def count_in(tree: str, cases: list[str]) -> None:
-    """The counts of one tree."""
+    """Count the instructions of one tree."""
     sys.path.insert(0, tree)
     for case in cases:
         CASES[case](1)
@@ -211,7 +211,7 @@ def count_in(tree: str, cases: list[str]) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Print a table: a row for each case, a column for each tree."""
+    """Print a table with a row for each case and a column for each tree."""
     if words[:1] == ["--count"]:
         count(words[1].split(","), words[2].split(","))
         return 0

@@ -1,5 +1,5 @@
-"""Texts near the size limit of a topology file, each of which stresses another part of the parser. Used by the tests
-and by ``python -m bench.validate``.
+"""Texts near the size limit of a topology file, each stressing a different part of the parser. Used by the tests and by
+``python -m bench.validate``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,6 @@ _TEXTS = {
 
 
 def large() -> dict[str, str]:
-    """Return the texts, by what they contain many of."""
+    """Return the texts, keyed by the element that each repeats."""
     texts = {name: text[: MAX_BYTES - 10] for name, text in _TEXTS.items()}
     return {name: text if text.startswith("app") else f"app: demo\n{text}" for name, text in texts.items()}

@@ -148,7 +148,7 @@ RULE = "| --- | --: | --: | --: | --: | --: | --: | --: | --: |"
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.tail", description="how long short requests wait")
     parser.add_argument("--peers", type=Path, metavar="DIR", help="virtual environment with the other servers")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of load per server (8)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="seconds of load per server (8)")
     parser.add_argument("--only", metavar="WORD", help="measure only servers whose name contains this word")
     options = parser.parse_args(words)
     try:

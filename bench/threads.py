@@ -1,4 +1,4 @@
-"""The cost of extra threads for CPU-bound work: multi-threaded processes against as many single-threaded ones.
+"""The cost of extra threads for CPU-bound work: multi-threaded against as many single-threaded processes.
 
     python -m bench.threads                     2 processes of 4 threads against 2 of 1
     python -m bench.threads --size 4 --starts 8
@@ -72,8 +72,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=4, help="threads in each (4)")
     parser.add_argument("--starts", type=int, default=4, help="how often both servers are restarted (4)")
     parser.add_argument("--pairs", type=int, default=6, help="bursts of each server per start (6)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each burst (2)")
-    parser.add_argument("--connections", type=int, default=8, help="of the load (8)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of each burst (2)")
+    parser.add_argument("--connections", type=int, default=8, help="connections of the load generator (8)")
     options = parser.parse_args(words)
     pair = servers(options.size, options.threads)
     try:

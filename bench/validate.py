@@ -26,9 +26,9 @@ from bench.process import ROOT
 from poolctl.cli.validate import validate
 
 FILE_LIMIT = 0.2  # seconds for one file
-START_LIMIT = 1.3  # times a program that does nothing
-RUNS = 3  # of one file
-ROUNDS = 9  # of both programs
+START_LIMIT = 1.3  # times the CPU time of a program that does nothing
+RUNS = 3  # runs of each file
+ROUNDS = 9  # runs of each program
 SHOWN = 5
 NOTHING = """
 import typer

@@ -28,9 +28,9 @@ class ConsistentHash(Dispatch):
         Literal["client", "header", "cookie", "path"],
         Field(description="source of the key; the client if a task does not have it"),
     ] = "client"
-    name: Annotated[str, Field(max_length=128, description="of the header or the cookie")] = ""
-    slack: Annotated[float, Field(ge=0.05, le=100, description="by which a load may exceed the mean, as a ratio")] = 0.5
-    points: Annotated[int, Field(ge=1, le=1000, description="on the ring for each inbox")] = 128
+    name: Annotated[str, Field(max_length=128, description="name of the header or cookie")] = ""
+    slack: Annotated[float, Field(ge=0.05, le=100, description="how far a load may exceed the mean, as a ratio")] = 0.5
+    points: Annotated[int, Field(ge=1, le=1000, description="points on the ring for each inbox")] = 128
     _ring: list[float] = field(default_factory=list, init=False, repr=False)  # positions of points, sorted
     _new: list[float] = field(default_factory=list, init=False, repr=False)  # points that are not in the ring yet
     _at: dict[float, int] = field(default_factory=dict, init=False, repr=False)  # the inbox of each point

@@ -45,7 +45,9 @@ class EwmaLatency(Dispatch):
 
     interface: ClassVar[int] = 1
 
-    decay: Annotated[float, "seconds", Field(gt=0, le=3600, description="after which a time counts a third")] = 10.0
+    decay: Annotated[
+        float, "seconds", Field(gt=0, le=3600, description="time after which a measurement counts a third")
+    ] = 10.0
     _averages: dict[int, Average] = field(default_factory=dict, init=False, repr=False)
     _last: int = field(default=-1, init=False, repr=False)
 

@@ -41,9 +41,12 @@ class JsonRpc(WsgiApp):
     interface: ClassVar[int] = 1
 
     functions: Annotated[
-        tuple[Target, ...], Field(min_length=1, max_length=1000, description="to serve, under their own names")
+        tuple[Target, ...],
+        Field(min_length=1, max_length=1000, description="functions to serve, under their own names"),
     ]
-    batch: Annotated[int, Field(ge=1, le=10_000, description="calls in one batch; larger ones are refused")] = 100
+    batch: Annotated[
+        int, Field(ge=1, le=10_000, description="limit on the calls in a batch; larger batches are refused")
+    ] = 100
 
     def __post_init__(self) -> None:
         duplicates = [name for name, count in Counter(map(_name, self.functions)).items() if count > 1]

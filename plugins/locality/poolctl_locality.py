@@ -23,10 +23,10 @@ class Locality(Dispatch):
     interface: ClassVar[int] = 1
 
     cpus: Annotated[
-        int, Field(ge=0, le=4096, description="that workers are spread over; 0: those that this process may use")
+        int, Field(ge=0, le=4096, description="number of CPUs that workers are spread over; 0: all usable ones")
     ] = 0
     slack: Annotated[
-        int, Field(ge=0, le=10_000, description="tasks by which a local worker may exceed the least loaded one")
+        int, Field(ge=0, le=10_000, description="how many tasks more than the least loaded worker a local one may have")
     ] = 1
 
     _positions: dict[int, int] = field(default_factory=dict, init=False, repr=False)  # of the usable CPUs

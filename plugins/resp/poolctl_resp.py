@@ -193,7 +193,9 @@ class Resp(Protocol):
     marks_requests: ClassVar[bool] = True
 
     limit: Annotated[
-        int, "bytes", Field(ge=64, le=1 << 29, description="of a command; a larger one closes the connection")
+        int,
+        "bytes",
+        Field(ge=64, le=1 << 29, description="limit on the size of a command; a larger one closes the connection"),
     ] = 1 << 20
 
     def conversation(self, peer: Peer) -> RespConversation:

@@ -22,7 +22,7 @@ class StickyCookie(Dispatch):
 
     interface: ClassVar[int] = 1
 
-    name: Annotated[str, Field(min_length=1, max_length=128, description="of the cookie, for instance sessionid")]
+    name: Annotated[str, Field(min_length=1, max_length=128, description="name of the cookie, such as sessionid")]
 
     @property
     def inspects(self) -> bool:

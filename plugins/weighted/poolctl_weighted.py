@@ -25,7 +25,7 @@ class Weighted(Dispatch):
 
     weights: Annotated[
         tuple[Weight, ...],
-        Field(min_length=1, max_length=4096, description="of inbox 0, 1, ...; the rest have 1"),
+        Field(min_length=1, max_length=4096, description="weights of inboxes 0, 1, ...; all others have 1"),
     ]
     _credit: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 

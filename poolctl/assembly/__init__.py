@@ -1,1 +1,1 @@
-"""From words to classes (registry), what fits with what (rules), and the assembled server."""
+"""The registry from words to classes, the rules about combinations, and the assembly of a server."""

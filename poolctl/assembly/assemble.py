@@ -1,4 +1,4 @@
-"""From parts to a running server: opens the listeners, and runs the supervisor, whose molds build the plan."""
+"""Runs a server from its parts: opens the listeners and runs the supervisor, whose molds build the plan."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger("poolctl")
 def serve(parts: Parts, explain: Callable[[Report], str] | None = None) -> int:
     """Run the server until it is stopped, and return the exit code.
 
-    ``explain`` returns a message for a first start that failed. Raises PoolctlError when the server cannot start.
+    ``explain`` returns a message for a failed first start. Raises PoolctlError if the server cannot start.
     """
     with host_settings(parts.topology, parts.module_folder) as host:
         return _run(parts, host, explain)
@@ -43,7 +43,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
     topology = parts.topology
     _raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
     listeners = open_listeners(parts)
-    # Sockets that were passed to this process belong to its parent: clients queued there are served by its successor.
+    # Sockets passed to this process belong to its parent: clients queued there are served by the next server.
     own = [sock for sock, address in zip(listeners, topology.listen, strict=True) if address.scheme != "fd"]
     flat = [sock for group in own for sock in group]
     access = open_access_log(parts, host)
@@ -70,8 +70,8 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
 
 
 def import_event_loop_code(host: Host) -> None:
-    """Import in the mold what asynchronous apps are served with: once for all workers, before an app can patch it, and
-    before a change of user, after which it may not be readable."""
+    """Import the modules that serve async apps in the mold: once for all workers, before an app can patch them, and
+    before a change of user, after which they may not be readable."""
     import_module("poolctl.runtime.ownership.half_sync_half_reactive.async_executor")
     import_module("poolctl.runtime.serving_async.kinds")
     if host.identity:
@@ -81,14 +81,14 @@ def import_event_loop_code(host: Host) -> None:
 
 
 def _shown(sock: socket.socket, parts: Parts, number: int) -> str:
-    """An address as a URL where the protocol is HTTP, so that terminals make it a link."""
+    """Return an address, as a URL if the protocol is HTTP, so that terminals make it a link."""
     shown = address_of(sock)
     scheme = "https" if parts.topology.listen[number].tls else "http"
     return shown.replace("tcp://", f"{scheme}://") if parts.protocols[number].name == "http" else shown
 
 
 def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
-    """The access log of the topology, or None. Raises PoolctlError."""
+    """Return the access log of the topology, or None. Raises PoolctlError."""
     settings = parts.topology.access_log
     if settings is None:
         return None
@@ -98,11 +98,12 @@ def open_access_log(parts: Parts, host: Host) -> AccessLog | None:
 
 
 def open_listeners(parts: Parts) -> list[list[socket.socket]]:
-    """The listening sockets of each address: one, or under reuse-port one for each worker. Raises PoolctlError."""
+    """Return the listening sockets of each address: one, or under reuse-port one for each worker. Raises
+    PoolctlError."""
     topology = parts.topology
     if parts.combination.ownership != REUSE_PORT:
         return [[open_listener(address, topology.backlog)] for address in topology.listen]
-    assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other
+    assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other kind
     program = parts.dispatch.program(parts.workers)
     return [open_group(address, topology.backlog, parts.workers, program) for address in topology.listen]
 

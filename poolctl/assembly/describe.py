@@ -7,14 +7,14 @@ from poolctl.config.model import Topology
 
 
 def describe(topology: Topology, chosen: Combination, workers: int) -> list[str]:
-    """Two lines: the pool with its axes, and the app with its addresses."""
+    """Return two lines: the pool with its axes, and the app with its addresses."""
     *axes, app = assembled(chosen, workers)
     addresses = ", ".join(map(str, topology.listen))
     return [", ".join(axes), f"{app}, on {addresses}"]
 
 
 def assembled(chosen: Combination, workers: int) -> list[str]:
-    """A text for each axis, the app last."""
+    """Return a text for each axis, the app last."""
     service = chosen.service
     return [*_axes(chosen, workers), f"app {service.app}, protocol {service.protocol}"]
 

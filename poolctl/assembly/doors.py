@@ -1,4 +1,4 @@
-"""The door of each listening address: TLS, the PROXY protocol, or nothing in front of its protocol."""
+"""Makes the door of each listening address: with TLS, with the PROXY protocol, or plain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tls_contexts(parts: Parts) -> list[SSLContext | None]:
-    """The TLS context of each address, in order; None where it has no TLS.
+    """Return the TLS context of each address, in order; None for an address without TLS.
 
     Certificates and keys are read here, before privileges are dropped. Raises TlsError.
     """
@@ -26,7 +26,7 @@ def tls_contexts(parts: Parts) -> list[SSLContext | None]:
 
 
 def make_doors(parts: MadeParts, contexts: Sequence[SSLContext | None]) -> list[Door]:
-    """The door of each address, in order."""
+    """Return the door of each address, in order."""
     found = zip(parts.topology.listen, parts.protocols, contexts, strict=True)
     return [_door(address, protocol, context, number) for number, (address, protocol, context) in enumerate(found)]
 
@@ -46,7 +46,7 @@ def _door(address: Address, protocol: Protocol, context: SSLContext | None, numb
 
 
 def tls_context(settings: Tls, protocols: Sequence[str]) -> SSLContext:
-    """The TLS context of an address. ``protocols`` are the names for ALPN. Raises TlsError with the option at fault."""
+    """Return the TLS context of an address. ``protocols``: names for ALPN. Raises TlsError with the option at fault."""
     from poolctl.runtime.listen.tls import CertificateFiles, server_context
 
     def identity(given: Certificate, name: str = "") -> CertificateFiles:

@@ -1,4 +1,4 @@
-"""The plan of one generation: what the mold runs, and what it tells the front of its workers."""
+"""The plan of one generation: the roles that the mold runs, and its notices to the front about workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def provisions(parts: MadeParts, access: AccessLog | None) -> Provisions:
-    """What the protocols get. Only http uses trusted proxies; the rules refuse the key with any other protocol."""
+    """Return the provisions of the protocols. Only http uses trusted proxies; the rules refuse the key with others."""
     forwarded = None
     if (settings := parts.topology.forwarded) is not None:
         from poolctl.runtime.protocol.http.forwarded import Forwarded
@@ -51,7 +51,7 @@ class ServerPlan(Plan):
         access: AccessLog | None = None,
         board: Board | None = None,
     ) -> None:
-        """``contexts`` are the TLS contexts of the addresses. The supervisor reads the scoreboard from ``board``."""
+        """``contexts``: TLS contexts of the addresses. ``board``: where the supervisor reads the scoreboard."""
         topology = parts.topology
         for protocol in parts.protocols:
             protocol.provision(provisions(parts, access))
@@ -72,7 +72,7 @@ class ServerPlan(Plan):
         if topology.preload:
             site.load()
         self.lends = ownership is not None and ownership.lends
-        # A front that chooses among inboxes has to know which of them have no reader.
+        # A front that chooses among inboxes must know which of them have no reader.
         between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
         listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
         self.notifies = between_processes and (listens or len(site.inboxes) > 1)
@@ -112,7 +112,7 @@ class ServerPlan(Plan):
 
     @property
     def guards(self) -> bool:
-        """Whether the front is watched for a hanging strategy: those of plugins are, poolctl's own do not hang."""
+        """Whether the front is watched for a hanging strategy: only with a plugin's; poolctl's own do not hang."""
         return bool(self.site.inboxes) and not built_in(self.site.dispatch)
 
     def hanging(self) -> float:

@@ -73,6 +73,6 @@ class Host:
                 raise PoolctlError(f"user: the system refuses to switch the user: {error.strerror}") from error
             os.environ.update(self.identity.variables())
             if self._directory:
-                enter(self._here)  # again, as this user, who may not be allowed to
+                enter(self._here)  # again, as this user, which may lack the permission
         set_variables(self._environment)
         set_module_path(self._module_folder)

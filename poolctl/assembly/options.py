@@ -44,7 +44,7 @@ def make(part: type[Any], choice: Choice, tree: Tree) -> Any | list[Diagnostic]:
 
 
 def error_text(error: ValueError) -> str:
-    """The message of an exception, without what pydantic puts around it."""
+    """Return the message of an exception, without pydantic's additions."""
     if isinstance(error, ValidationError):
         return "; ".join(expected(each) for each in error.errors(include_url=False, include_input=False))
     return str(error)

@@ -37,7 +37,7 @@ def described(part: type[Any]) -> str:
 
 
 def _plain_default(option: Field[Any]) -> Any:
-    """The default as a file would have it; None where a file could not or need not."""
+    """Return the default in a file's notation; None if a file cannot or need not set it."""
     if option.default_factory in (list, tuple, set, frozenset):
         return []
     if option.default_factory is dict:

@@ -45,7 +45,7 @@ class Parts:
     is_topology: Callable[[bytes], bool] | None = None  # recognises further files that app static does not publish
 
     def here(self) -> MadeParts:
-        """The parts with every plugin instantiated, in a process that may run their code. Raises PoolctlError, and
+        """Return the parts with plugins instantiated, in a process that may run their code. Raises PoolctlError, and
         whatever a plugin raises."""
         from poolctl.assembly.plugins.plugin import instantiate
 
@@ -71,7 +71,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class MadeParts:
-    """The same with every plugin instantiated, in the mold or in a sandbox."""
+    """The parts of one server with every plugin instantiated, in the mold or in a sandbox."""
 
     topology: Topology
     combination: Combination

@@ -57,7 +57,7 @@ def test_pages_templates_and_plugins_say_that_version(file: Path) -> None:
 
 
 def test_the_policy_says_that_version() -> None:
-    assert f"`poolctl.plugin.INTERFACE`, now {plugin.INTERFACE}." in CONTRIBUTING
+    assert f"`poolctl.plugin.INTERFACE`, currently {plugin.INTERFACE}." in CONTRIBUTING
 
 
 def test_what_plugins_may_import_is_there() -> None:

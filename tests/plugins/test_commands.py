@@ -66,7 +66,7 @@ def test_a_plugin_is_shown_with_its_options_and_where_it_fits() -> None:
     shown, code = run("show", f"{ROOT}/plugins/consistent-hash/poolctl_consistent_hash.py:ConsistentHash")
     assert code == 0
     assert (
-        "slack: by which a load may exceed the mean, as a ratio (number, at least 0.05, at most 100; default: 0.5)"
+        "slack: how far a load may exceed the mean, as a ratio (number, at least 0.05, at most 100; default: 0.5)"
         in shown
     )
     assert "by: source of the key; the client if a task does not have it (client, header, cookie, path" in shown

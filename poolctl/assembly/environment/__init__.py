@@ -1,7 +1,7 @@
-"""The environment stage of validation: what the topology needs but this host does not provide.
+"""The environment stage of validation: needs of the topology that this host does not meet.
 
 The checks leave nothing behind: sockets are bound and closed, files are not changed, and the app is imported in a child
-process. What passes here may still fail later, because hosts change.
+process. A topology that passes may still fail later, because hosts change.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def findings(judgement: Judgement, *, app: bool = True) -> list[Diagnostic]:
 
 
 def _checks(judgement: Judgement) -> Iterator[Check]:
-    """Only what the topology asks for, so that nothing else is imported."""
+    """Run only the checks that the topology needs, so that no other modules are imported."""
     topology = judgement.topology
     assert topology is not None  # callers have looked at the errors
     yield addresses.check

@@ -53,7 +53,7 @@ Outcome = tuple[str, str, str, str]  # code, message, fix, detail
 
 
 class _Trial:
-    """One attempt to load the app. ``dump`` gets its stack when it takes too long."""
+    """One attempt to load the app. ``dump``: receives the stack of an import that takes too long."""
 
     def __init__(self, parts: Parts, dump: StackDump) -> None:
         self.parts = parts
@@ -62,7 +62,7 @@ class _Trial:
         self.named = str(parts.app.options[needs] if isinstance(parts.app, Plugin) else getattr(parts.app, needs))
 
     def outcome(self, result: Result) -> Outcome | None:
-        """What went wrong; None when nothing did."""
+        """Return the finding about the attempt; None if it succeeded."""
         if result.report is None:
             message = f"app: {self.named} is still being imported after {TIMEOUT:g} s"
             fix = "move slow work to the first request, or to a process of its own"

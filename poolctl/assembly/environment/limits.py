@@ -1,4 +1,4 @@
-"""Checks the limits of the kernel against what the topology needs."""
+"""Checks the limits of the kernel against the needs of the topology."""
 
 from __future__ import annotations
 

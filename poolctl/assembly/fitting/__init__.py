@@ -1,1 +1,1 @@
-"""What fits with what: a combination of words, the rules about it, and the sizes that "auto" stands for. Pure."""
+"""Combinations of words, the rules about them, and the sizes for "auto". Pure functions."""

@@ -23,7 +23,7 @@ KERNEL = ("kernel-hash", "random", "client", "cpu")
 DISPATCHES = ("shared-queue", *PUSH, "leader", "kernel-hash", "client", "cpu")
 POOL_OPTIONS = ("size", "threads")
 OWNERSHIP_OPTIONS = ("accept", "lock")
-ASKED = ("header", "cookie", "path")  # affinities that depend on what a request asks for
+ASKED = ("header", "cookie", "path")  # affinities that depend on the head of a request
 AFFINITIES = ("connection", "request", "client", *ASKED)
 NEEDED = {"header": "name", "cookie": "name"}  # the required option of an affinity
 
@@ -94,7 +94,7 @@ class Combination:
     schemes: tuple[str, ...] = ("tcp",)  # of the listening addresses
     # The names of plugins in the file, by axis; the axis itself has the word that the plugin is like.
     names: tuple[tuple[str, str], ...] = ()
-    inspects: bool = False  # the strategy looks at what a request asks for
+    inspects: bool = False  # the strategy looks at the head of a request
     finishes: bool = False  # the strategy is notified when a task is done
 
     def shown(self, axis: str) -> str:
@@ -141,7 +141,7 @@ DEFAULTS = (
     Default("size", "auto", lambda c: not c.baseline),
     Default("threads", 1, lambda c: c.pool == "process"),
     Default("ownership", REACTIVE, lambda c: c.service.counts and not c.baseline),
-    # Only under half-sync/half-reactive the front knows what a request asks for and when it is done.
+    # Only under half-sync/half-reactive does the front know the head of a request and when the request is done.
     Default("ownership", REACTIVE, lambda c: (c.inspects or c.finishes or c.affinity in ASKED) and not c.baseline),
     # Slow clients occupy no worker, and no request waits behind another while a worker is free.
     Default(

@@ -1,4 +1,4 @@
-"""Warnings about what is valid but unwise, with the reason. They do not keep a topology from being run."""
+"""Warnings about valid but unwise settings, with the reason. A topology with warnings can be run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from poolctl.config.tree import Path, Tree
 
 
 class Judged(Protocol):
-    """A judged topology, as far as the advice uses it."""
+    """The part of a judged topology that the advice uses."""
 
     tree: Tree
     choices: dict[str, Choice]
@@ -46,7 +46,7 @@ class Facts(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """One thing that is unwise.
+    """An unwise setting.
 
     ``at`` is the key that it is about. ``against`` is the axis that it conflicts with, whose choice is shown too. The
     texts may use words of the combination.
@@ -70,7 +70,7 @@ def _one_address(facts: Facts) -> bool:
     return all((proxied or each.scheme == "unix") and not each.proxy_protocol for each in topology.listen)
 
 
-# What a strategy is asked about only once under each affinity, as later requests follow the first one.
+# For each affinity, the unit that a strategy is asked about only once, as later requests follow the first one.
 ONCE = {
     "connection": "each connection",
     "client": "each client",

@@ -1,4 +1,4 @@
-"""Findings about what does not fit together in a topology, at the locations in the file, with the closest valid
+"""Findings about conflicts between the words of a topology, at their locations in the file, with the closest valid
 choice."""
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def certain_conflicts(
 
 
 def changes_help(given: Combination, better: Combination, axes: Sequence[str]) -> str:
-    """The help that says what to write instead, as keys of the file."""
+    """Return the help: what to write instead, as keys of the file."""
     changes = []
     if given.service != better.service:
         changes.append(f"protocol: {better.service.protocol}")

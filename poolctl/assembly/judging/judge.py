@@ -89,7 +89,7 @@ class Judgement:
 
     @property
     def errors(self) -> list[Diagnostic]:
-        """The findings for which it cannot be run; empty when it can."""
+        """The findings that keep the topology from being run; empty if there are none."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
     @property
@@ -351,7 +351,7 @@ def _entries(tree: Tree) -> list[Any]:
 
 
 def service_of(plugin: Plugin) -> Offer:
-    """What the rules need to know about an app that is a plugin."""
+    """Return the facts that the rules need about an app that is a plugin."""
     description, facts = plugin.description, plugin.description.facts
     speaks = str(facts["protocol"])
     return Offer(

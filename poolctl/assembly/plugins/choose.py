@@ -1,4 +1,4 @@
-"""From a word that is not poolctl's own to the plugin that it names, and what is wrong with it or its options."""
+"""Finds the plugin that a word names, and the findings about it and its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inspects a plugin in a child process, so that what it raises, prints or changes has no effect on this one.
+"""Inspects a plugin in a child process, so that its exceptions, output and side effects do not reach this process.
 
 this process                    the child
 reference, options  -- fork --> loads the class, validates the options, creates an instance
@@ -27,7 +27,7 @@ MAX_TEXT = 20_000  # characters of a traceback or a docstring
 
 @dataclass(frozen=True)
 class Description:
-    """What was found out about a plugin.
+    """The description of a plugin.
 
     ``about``     its docstring
     ``options``   the JSON Schema of each option by name, with its description and default
@@ -53,7 +53,7 @@ class Description:
 
 
 class ConstructorFailed(Exception):
-    """The constructor raised; the cause is its exception."""
+    """Raised when the constructor of a plugin raised; the cause is its exception."""
 
 
 @dataclass(frozen=True)

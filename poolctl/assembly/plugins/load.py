@@ -37,7 +37,7 @@ BASES = {
 
 
 class PluginError(PoolctlError):
-    """A class that cannot be a part. ``help`` says what to do about it."""
+    """Raised for a class that cannot be a part. ``help``: the fix."""
 
     def __init__(self, message: str, help: str = "") -> None:  # noqa: A002  # the name of the finding's field
         super().__init__(f"{message}; {help}" if help else message)

@@ -21,7 +21,7 @@ MAX_PATH = 200  # characters of a path in a message
 
 
 class Reference(NamedTuple):
-    """Where a plugin is.
+    """The location of a plugin.
 
     ``text`` is the reference as the topology has it. A file has an absolute ``path``; an entry point has a ``module``
     and its ``distribution`` with the version.
@@ -41,12 +41,12 @@ class Reference(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The file or the distribution, for people."""
+        """The file or the distribution, as text for people."""
         return self.path or self.distribution
 
 
 class NotFound(NamedTuple):
-    """Why there is no such plugin, and what to do about it."""
+    """Raised if there is no such plugin; with the reason and a fix."""
 
     message: str
     help: str

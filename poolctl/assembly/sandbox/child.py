@@ -1,4 +1,4 @@
-"""Runs the user's code in a child process, with which everything that it does there disappears.
+"""Runs the user's code in a child process, so that its side effects on the process end with the child.
 
 this process                        the child
 ------------                        ---------------------------------------------------------
@@ -21,17 +21,17 @@ from typing import NamedTuple, NoReturn
 from poolctl.assembly.sandbox.descendants import reaping_descendants
 from poolctl.runtime.system import forked
 
-END = b"\0\0\n"  # of a report, whose fields are separated by a NUL each
-MAX_OUTPUT = 4_000  # bytes of its output that are kept, from the end
-MAX_REPORT = 1 << 20  # bytes of a report that are read
+END = b"\0\0\n"  # ends a report, whose fields are separated by NULs
+MAX_OUTPUT = 4_000  # bytes kept of the child's output: its end
+MAX_REPORT = 1 << 20  # bytes read of a report
 Report = tuple[str, ...]
 
 
 class Result(NamedTuple):
     """The result of a child process.
 
-    ``report`` is empty when it ended without one, and None when it timed out. ``exit_code`` is negative for a signal.
-    ``output`` is the end of what it wrote to its standard output and standard error.
+    ``report`` is empty if the child ended without one, and None if it timed out. ``exit_code`` is negative for a
+    signal. ``output`` is the end of the child's standard output and standard error.
     """
 
     report: Report | None
@@ -51,10 +51,10 @@ class _Child:
     def __init__(self, work: Callable[[], Report], timeout: float) -> None:
         self.work = work
         self.timeout = timeout
-        self.output = b""  # the end of it
+        self.output = b""  # its last bytes
 
     def run(self) -> Result:
-        """Fork, wait, kill, and return the result."""
+        """Fork the child, wait for its report, kill it, and return the result."""
         reader, writer = os.pipe()
         output, printer = os.pipe()
         pid = forked.fork()
@@ -72,14 +72,14 @@ class _Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # it may have left its group
+                os.kill(pid, signal.SIGKILL)  # the child may have left its process group
             _, status = os.waitpid(pid, 0)
         fields = None if report is None else tuple(report.decode("utf-8", "replace").split("\0")) if report else ()
         printed = self.output.decode("utf-8", "replace").strip()
         return Result(fields, os.waitstatus_to_exitcode(status), printed)
 
     def _read_report(self, reader: int, output: int) -> bytes | None:
-        """The child's report; empty when it ended without one, None when it timed out."""
+        """Return the child's report; empty if the child ended without one, None if it timed out."""
         data, until, open_ends = b"", monotonic() + self.timeout, {reader, output}
         while reader in open_ends and len(data) < MAX_REPORT:
             ready, _, _ = select.select(list(open_ends), [], [], max(0.0, until - monotonic()))
@@ -97,20 +97,20 @@ class _Child:
         return data.removesuffix(END)
 
     def _read_output(self, output: int) -> bool:
-        """Read what was printed, keep the end of it, and return whether there may be more."""
+        """Read output of the child and keep its end. Returns whether there may be more."""
         more = os.read(output, 65536)
         self.output = (self.output + more)[-MAX_OUTPUT:]
         return bool(more)
 
     def _run_in_child(self, writer: int, printer: int) -> NoReturn:
-        """In the child: do the work, and send the report before any exit handlers of the user's code could run."""
+        """In the child: do the work, and send the report before exit handlers of the user's code can run."""
         try:
             os.setsid()
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
             os.dup2(printer, 1)
             os.dup2(printer, 2)
-            sys.dont_write_bytecode = True  # a check leaves nothing behind
+            sys.dont_write_bytecode = True  # a check leaves no files behind
             # The user's code prints there, whatever sys.stdout was in this process.
             sys.stdout = sys.stderr = open(1, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115  # to the end
             fields = self.work()

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Iterator
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-ROUNDS = 100  # of killing, as those that were killed may have left children themselves
+ROUNDS = 100  # rounds of killing, as killed processes may leave children
 
 
 @contextlib.contextmanager
 def reaping_descendants() -> Iterator[None]:
-    """Adopt orphaned descendants, even those in sessions of their own, and kill at the end all children that were not
-    there before.
+    """Adopt orphaned descendants, even those in other sessions, and at the end kill all children that did not exist
+    before.
 
-    No other thread may start processes meanwhile. Does nothing on other systems than Linux.
+    No other thread may start processes meanwhile. Does nothing on systems other than Linux.
     """
     if not sys.platform.startswith("linux"):
         yield
@@ -38,7 +38,7 @@ def reaping_descendants() -> Iterator[None]:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies. A change of user resets this."""
+    """Make the kernel kill this process when its parent dies. A change of user resets this."""
     if sys.platform.startswith("linux"):
         _control(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -50,7 +50,7 @@ def _control(option: int, value: int) -> None:
 
 
 def _children() -> set[int]:
-    """The children of all threads; none where the kernel was built without that list (CONFIG_PROC_CHILDREN)."""
+    """Return the children of all threads; none if the kernel was built without CONFIG_PROC_CHILDREN."""
     found: set[int] = set()
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:

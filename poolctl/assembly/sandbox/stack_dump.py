@@ -16,7 +16,7 @@ FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)  # CPyt
 
 
 class StackDump:
-    """The pipe for the stack. It is created before the fork, and closed by ``with``."""
+    """The pipe for the stack. Create it before the fork; ``with`` closes it."""
 
     def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe()
@@ -28,17 +28,17 @@ class StackDump:
         os.close(self._writer)
 
     def dump_before(self, timeout: float) -> None:
-        """In the importing process: write the frames shortly before a timeout, in seconds."""
+        """In the importing process: write the frames shortly before the timeout, in seconds."""
         faulthandler.dump_traceback_later(timeout - min(1.0, timeout / 10), file=self._writer)
 
     def cancel(self) -> None:
-        """In the importing process: the import has finished in time."""
+        """In the importing process: write no frames, because the import has finished."""
         faulthandler.cancel_dump_traceback_later()
 
     def frames(self, below: str) -> str:
-        """The frames of the author's own code in the form of a traceback; empty where nothing was written.
+        """Return the frames of the author's own code in the form of a traceback; empty if none were written.
 
-        ``below`` is the file whose frame is above them; the frames of the fork, which are further up, are left out.
+        ``below``: the file whose frame is above them; the frames of the fork, which are further up, are left out.
         """
         try:
             return _own_frames(os.read(self._reader, MAX_DUMP).decode("utf-8", "replace"), below)

@@ -20,11 +20,11 @@ class Affinity(ABC):
     4. Nothing is cleaned up: the router remembers the keys, and ``remembers`` bounds them.
     """
 
-    learns: ClassVar[bool] = False  # are keys found in responses too? See ``named``.
-    remembers: ClassVar[int] = 0  # the most keys to remember; 0: there is nothing to remember
-    inspects: ClassVar[bool] = False  # does it look at the request, not only at the connection?
-    forgets: ClassVar[bool] = False  # are a worker's keys forgotten when it dies, since its memory is lost?
-    refuses: bool = False  # is a request refused if its key belongs to no worker?
+    learns: ClassVar[bool] = False  # whether keys are found in responses too; see ``named``
+    remembers: ClassVar[int] = 0  # the most keys to remember; 0: no key is remembered
+    inspects: ClassVar[bool] = False  # whether it looks at the request, not only at the connection
+    forgets: ClassVar[bool] = False  # whether a worker's keys are forgotten when it dies, as its memory is lost
+    refuses: bool = False  # whether a request is refused if its key belongs to no worker
 
     @abstractmethod
     def key(self, task: Task, connection: int) -> Hashable | None:

@@ -16,7 +16,7 @@ from poolctl.runtime.task import Task
 class Cookie(SessionAffinity):
     """Requests with the same value of a cookie (RFC 6265) go to the same worker: the one that set it, if one did."""
 
-    name: Annotated[Name, Field(description="name of the cookie, for instance sessionid")]
+    name: Annotated[Name, Field(description="name of the cookie, such as sessionid")]
 
     def key(self, task: Task, connection: int) -> Hashable | None:
         value = task.cookie(self.name)

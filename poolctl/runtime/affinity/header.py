@@ -17,7 +17,7 @@ class Header(SessionAffinity):
     """Requests with the same value of a header go to the same worker: the one that sent it to the client, if one
     did."""
 
-    name: Annotated[Name, Field(description="name of the header, for instance Mcp-Session-Id")]
+    name: Annotated[Name, Field(description="name of the header, such as Mcp-Session-Id")]
 
     def key(self, task: Task, connection: int) -> Hashable | None:
         value = task.header(self.name)

@@ -1,4 +1,4 @@
-"""path: the path of the request decides, so that one worker has the resource in its cache."""
+"""path: the path of the request decides, so that one worker has each resource in its cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Path(Affinity):
     forgets: ClassVar[bool] = True
 
     segments: Annotated[
-        int, Field(ge=1, le=64, description="leading segments that count; the first of /a/b/c is a")
+        int, Field(ge=1, le=64, description="number of leading path segments to compare; in /a/b/c the first is a")
     ] = 1
     keys: Keys = 65536
 

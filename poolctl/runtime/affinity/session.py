@@ -1,8 +1,8 @@
-"""What the session affinities share: one worker knows a session, and all its requests have to reach that worker.
+"""Shared code of the session affinities: one worker knows a session, so all requests of it must reach that worker.
 
-A session begins in one of two ways. A client names it: dispatch chooses a worker for the first request with that name.
-Or a response names it (Set-Cookie; the Mcp-Session-Id that a server makes): it belongs to the worker that sent the
-response.
+A session begins in one of two ways. If a client names it, dispatch chooses a worker for the first request with that
+name. If a response names it (Set-Cookie, or an Mcp-Session-Id made by the server), it belongs to the worker that sent
+the response.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ LONGEST = 256  # characters of a key; a longer one is replaced by its hash
 Unknown = Annotated[
     Literal["dispatch", "refuse"],
     Field(
-        description="what happens to an unknown session, or one whose worker has died: dispatch it to any worker, or"
-        " refuse it with 404"
+        description="handling of a request whose session is unknown or whose worker has died: dispatch it to any"
+        " worker, or refuse it with 404"
     ),
 ]
 Keys = Annotated[int, Field(ge=1, le=10_000_000, description="keys to remember; the one unused longest is forgotten")]

@@ -1,1 +1,1 @@
-"""Bytes that wait: a little of them in memory, more in an unnamed file."""
+"""Buffers for requests and responses: in memory up to a limit, beyond it in an unnamed file."""

@@ -29,7 +29,7 @@ def pass_range(fd: int, file: int, offset: int, count: int) -> int:
 
 
 def read_range(file: int, offset: int, count: int) -> bytes:
-    """``count`` bytes of a regular file, fewer at its end. Raises OSError when it cannot be read."""
+    """Return ``count`` bytes of a regular file, fewer at its end. Raises OSError if the file cannot be read."""
     return os.pread(file, count, offset)
 
 

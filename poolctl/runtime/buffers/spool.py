@@ -1,4 +1,4 @@
-"""The bytes of a request that wait until it is complete."""
+"""The bytes of a request that is still incomplete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poolctl.runtime.buffers.temporary import temporary_file
 
 
 class Spool:
-    """Bytes in the order they came: in memory up to a limit, past it in an unnamed temporary file."""
+    """Bytes in order of arrival: in memory up to a limit, beyond it in an unnamed temporary file."""
 
     __slots__ = ("_file", "_limit", "size")
 
@@ -19,7 +19,7 @@ class Spool:
         self._file: Any = io.BytesIO()
 
     def write(self, data: bytes) -> None:
-        """Raises OSError when the disk is full."""
+        """Append bytes. Raises OSError, for instance if the disk is full."""
         before = self.size
         self.size = before + len(data)
         if self.size > self._limit >= before:
@@ -29,12 +29,12 @@ class Spool:
         self._file.write(data)
 
     def file(self) -> BinaryIO:
-        """All of it as a binary file, positioned at its start."""
+        """Return all bytes as a binary file, positioned at its start."""
         self._file.seek(0)
         return cast(BinaryIO, self._file)
 
     def whole(self) -> bytes | BinaryIO:
-        """All of it: bytes where they stayed in memory, the file otherwise."""
+        """Return all bytes: as bytes if they are in memory, otherwise as a file positioned at its start."""
         if self.size <= self._limit:
             return cast(bytes, self._file.getvalue())
         return self.file()

@@ -1,5 +1,5 @@
-"""Unnamed temporary files, for bytes that are too many to keep in memory. If no directory accepts one they are in
-memory after all (memfd_create(2)), within the same limits."""
+"""Unnamed temporary files, for data too large to keep in memory. If no directory accepts files, they are in memory
+after all (memfd_create(2)), within the same limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _QuietFile(io.FileIO):
 INLINE = 64 * 1024  # a larger request travels as a file
 
 
-# Errors that mean a directory accepts no files at all; a full disk is not among them, as it may have room again.
+# Errors for which a directory accepts no files at all; a full disk is not one of them, as it may have room again.
 CLOSED = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 

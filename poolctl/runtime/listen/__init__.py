@@ -1,13 +1,13 @@
-"""From an address to a connection that may be served: binding, accepting, and what happens before the first request.
+"""From an address to a connection ready to be served: bind, accept, and all steps before the first request.
 
     listener.py                a listening socket, opened by the supervisor and kept across generations
     listening.py               a listener in a loop: accept
-    server_stop.py             whether the whole server stops, and its listeners with it
-    door.py                    what a connection passes before the loop serves it
+    server_stop.py             whether the whole server is stopping, and its listeners with it
+    door.py                    the steps between accept and the loop that serves the connection
     proxy_door.py              the PROXY header of a load balancer
     tls_door.py, tunnel.py     TLS, in the loop that serves the connection
-    tls_pipe.py                its bytes and its phases
+    tls_pipe.py                the bytes of a TLS connection, and its phases
     tls.py, tls_files.py       certificates
 
-Doors never wait: a client that is slow in one is a handler of the loop, with a deadline.
+Doors never block: while a client is slow to get through one, it is a handler of the loop with a deadline.
 """

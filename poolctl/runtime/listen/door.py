@@ -1,11 +1,11 @@
-"""Doors, which the clients of one address pass before they are served, and the loop that sends clients through them.
+"""Doors: the steps between accepting a client and serving it, and the loop that takes clients through them.
 
     listener, inbox --> loop.accept --> Door.enter --> [PROXY header] --> [TLS] --> loop.serve --> the connection
-                          +--> 503, when there          +--> loop.drop, where it ends
-                               are ``limit`` already
+                          +--> 503, when ``limit``      +--> loop.drop, when it fails there
+                               clients are open
 
-A plain door has nothing in front of it. The others do their part, never blocking anybody else, then give the connection
-to the next; each is one file, and a topology without its key imports none of it.
+A plain door passes the connection straight to the loop. The other doors do their step without blocking other clients,
+then pass the connection to the next door. Each is one file, imported only if the topology has its key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 
 class ServingLoop(Protocol[S]):
-    """A loop that serves connections when they have come through their door, as far as doors need it."""
+    """The part of a loop that doors use."""
 
     now: float
     draining: bool
@@ -37,30 +37,30 @@ class ServingLoop(Protocol[S]):
     timeouts: Timeouts
 
     def add(self, handler: Handler[S]) -> None:
-        """From now on this handler gets the events of its descriptor."""
+        """Register a handler: from now on it gets the events of its descriptor."""
 
     def remove(self, handler: AnyHandler) -> bool:
-        """No more events for this handler; False when another thread was first."""
+        """Stop the events of a handler. Returns False if another thread has already removed it."""
 
     def deliver(self, handler: Handler[S], event: int, service: S) -> None:
         """Give a handler an event that did not come from the poller."""
 
     def serve(self, fd: int, peer: Peer, service: S, door: Door) -> None:
-        """A new connection, which was counted at its accept."""
+        """Serve a connection that has passed its door; ``accept`` has counted it."""
 
     def drop(self, fd: int, service: S, words: bytes = b"") -> None:
-        """One that was counted, and ended in its door: close it, after these words."""
+        """Send ``words`` and close a connection that failed in its door; ``accept`` has counted it."""
 
     def turn_away(self, fd: int, words: bytes) -> None:
-        """Tell a client why it is not served, let it read that, close."""
+        """Send a refusal, give the client a moment to read it, then close the connection."""
 
     def fail_newcomer(self, fd: int, service: S, error: BaseException) -> None:
-        """A new connection could not be served because something raised: end it."""
+        """Log an exception raised before a new connection was served, and close the connection."""
 
 
 class Door:
-    """The door of an address that has no other. ``protocol``: what is spoken behind it; ``number``: that of the
-    address."""
+    """The plain door: no step before the connection is served. ``protocol``: of the connections; ``number``: index of
+    the address."""
 
     scheme = "http"
 
@@ -72,17 +72,18 @@ class Door:
         self.framer: Callable[[], Framer] = protocol.framer
 
     def busy(self, peer: Peer) -> bytes:
-        """The bytes that a client past the limit on connections gets, before anything of it is read."""
+        """Return the refusal for a client beyond the limit on connections, sent before anything is read from it."""
         return self.protocol.farewell(503, peer)
 
     def enter(self, loop: ServingLoop[S], fd: int, peer: Peer, service: S) -> None:
-        """A client has come: bring it to the loop, now or later."""
+        """Take an accepted client through this door, then have the loop serve it, now or later."""
         loop.serve(fd, peer, service, self)
 
 
 class AcceptingLoop(Loop[S]):
-    """``limit``: how many clients at once; more are turned away with a 503. ``open``: how many there are. ``shared``,
-    ``loops``, ``clock``, ``poller``: those of a loop. Where there is a service, a client is a task of its row."""
+    """A loop that accepts clients. ``limit``: most clients at once; others are turned away with a 503. ``open``: the
+    number of clients now. ``shared``, ``loops``, ``clock``, ``poller``: see ``Loop``. With a service, its row counts
+    each client as a task."""
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class AcceptingLoop(Loop[S]):
         self.open = 0
 
     def accept(self, fd: int, peer: Peer, service: S, door: Door) -> None:
-        """A new connection."""
+        """Count a new connection and take it through its door, or turn it away if the limit is reached."""
         if service is not None:
             service.row[TAKEN] += 1
         if self.open >= self.limit:
@@ -117,10 +118,10 @@ class AcceptingLoop(Loop[S]):
 
     @abstractmethod
     def serve(self, fd: int, peer: Peer, service: S, door: Door) -> None:
-        """A connection that has come through its door."""
+        """Serve a connection that has passed its door."""
 
     def drop(self, fd: int, service: S, words: bytes = b"") -> None:
-        """A connection that ended in its door. ``words``: sent to its client first."""
+        """Send ``words`` and close a connection that failed in its door."""
         self.open -= 1
         if service is not None:
             service.row[DONE] += 1

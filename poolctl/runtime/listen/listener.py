@@ -1,4 +1,4 @@
-"""Listening sockets. The supervisor opens them, before anything else starts, and they outlive every generation."""
+"""Listening sockets. The supervisor opens them before it starts anything else; they outlive every generation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from poolctl.runtime.listen.door import Door
 
 
-HANDSHAKE = 2  # milliseconds: the longest that a TCP handshake takes on one machine or in one local network
+HANDSHAKE = 2  # milliseconds: a TCP handshake on one machine or in one local network takes no longer
 
 
 class BoundAddress(Protocol):
-    """Where to listen. ``scheme``: tcp with host and port (0: any free one), unix with a path, fd with a number.
+    """Where to listen. ``scheme``: tcp with host and port (0: any free port), unix with a path, fd with a number.
 
-    ``mode``, ``owner`` and ``group`` are those of a unix socket's file; None or empty: as they come.
+    ``mode``, ``owner`` and ``group`` belong to the file of a unix socket; None or empty: the system's default.
     """
 
     @property
@@ -50,11 +50,11 @@ class BoundAddress(Protocol):
 
 
 class Listener:
-    """One listening socket. ``door``: what its connections pass first. ``server_host`` and ``server_port`` are the
-    server's end of each."""
+    """One listening socket. ``door``: the first step of its connections. ``server_host`` and ``server_port``: the
+    server's end of each connection."""
 
     def __init__(self, sock: socket.socket, door: Door, *, kept_outside: bool = False) -> None:
-        """``kept_outside``: the program that started this server holds the socket too, and goes on listening."""
+        """``kept_outside``: the program that started this server also holds the socket and keeps listening."""
         self.kept_outside = kept_outside
         self.door = door
         self.sock = sock
@@ -62,14 +62,14 @@ class Listener:
         sock.setblocking(False)
         self.family = int(sock.family)
         self.server_host, self.server_port = _own_end(sock)
-        # A connection is a bare descriptor from here on. socket.accept() would make an object of it, which costs 4
-        # microseconds a connection, and objects cannot travel between processes anyway.
+        # A connection is a bare descriptor from here on: socket.accept() would make an object, which costs 4
+        # microseconds a connection, and objects cannot be sent to another process anyway.
         self._accept = sock._accept  # type: ignore[attr-defined]
 
     def accept(self) -> tuple[int, Peer]:
-        """The descriptor of a new connection, which does not block, and its peer.
+        """Return the non-blocking descriptor of a new connection, and its peer.
 
-        Raises BlockingIOError when none waits, and OSError as accept(2) does: with EINVAL when it has been shut.
+        Raises BlockingIOError if no client is waiting, and OSError as accept(2) does: EINVAL if the socket was shut.
         """
         fd, address = self._accept()
         os.set_blocking(fd, False)
@@ -78,20 +78,20 @@ class Listener:
         return fd, Peer("", "", self.server_host, self.server_port)
 
     def deafen(self) -> None:
-        """When the server stops, let no client join those that wait here, for they are all still accepted."""
+        """If the server is stopping, admit no new client to the queue; clients already queued are still accepted."""
         if server_stop.announced() and not self.kept_outside:
-            with contextlib.suppress(OSError):  # not Linux, or it has been shut
+            with contextlib.suppress(OSError):  # not Linux, or the socket was shut
                 bpf.deafen(self.sock)
 
     def end(self) -> bool:
-        """When the server stops, refuse new clients unless some wait here. Returns whether some do."""
+        """If the server is stopping, shut the socket unless clients are queued. Returns whether clients are queued."""
         return server_stop.announced() and not self.kept_outside and not shut(self.sock) and not self.shut
 
     @property
     def shut(self) -> bool:
-        """Whether it accepts no client any more, because the server stops."""
+        """Whether the socket was shut because the server is stopping."""
         poller = poll()
-        poller.register(self.fd, 0)  # a hang-up is reported unasked
+        poller.register(self.fd, 0)  # hang-ups are always reported
         return bool(poller.poll(0))
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class Listener:
 
 
 def address_of(sock: socket.socket) -> str:
-    """The address of a listening socket, as a topology writes it: tcp://HOST:PORT or unix:///PATH."""
+    """Return the address of a listening socket in a topology's notation: tcp://HOST:PORT or unix:///PATH."""
     host, port = _own_end(sock)
     if not port:
         return f"unix://{host}"
@@ -107,45 +107,45 @@ def address_of(sock: socket.socket) -> str:
 
 
 def _own_end(sock: socket.socket) -> tuple[str, str]:
-    """Host and port; of a unix socket its path, and an empty port."""
+    """Return host and port, or for a unix socket its path and an empty port."""
     name = sock.getsockname()
     return (str(name), "") if sock.family == socket.AF_UNIX else (str(name[0]), str(name[1]))
 
 
 def shut(sock: socket.socket) -> bool:
-    """Refuse new clients at a listening socket, unless some wait there. Returns whether it was shut.
+    """Shut a listening socket unless clients are queued. Returns whether it was shut.
 
-    A client that came between a look and shutdown(2) would get a reset in place of an answer. So the kernel drops
-    requests for connections before the last look, which waits for handshakes that have begun; a client that is dropped
-    tries again, and is refused then.
+    A client that connected between the check and shutdown(2) would get a reset instead of an answer. So the kernel
+    first drops connection requests; then a last check waits for handshakes already in progress. A client whose request
+    was dropped retries and is refused.
     """
     if _client_waits(sock):
         return False
-    with contextlib.suppress(OSError):  # not Linux, or another process that has it was first
+    with contextlib.suppress(OSError):  # not Linux, or another process shut the socket first
         bpf.deafen(sock)
         if _client_waits(sock, HANDSHAKE):
-            return False  # the process that accepts that one looks again
-    with contextlib.suppress(OSError):  # as above
+            return False  # the process that accepts this client checks again
+    with contextlib.suppress(OSError):  # another process shut the socket first
         sock.shutdown(socket.SHUT_RDWR)
     return True
 
 
 def _client_waits(sock: socket.socket, milliseconds: int = 0) -> bool:
-    """Whether a client waits at a listening socket that has not been shut, or comes within so many milliseconds."""
+    """Return whether a client is queued at a listening socket that is not shut, or arrives within ``milliseconds``."""
     poller = poll()
     poller.register(sock, POLLIN)
     return any(not event & POLLHUP for _, event in poller.poll(milliseconds))
 
 
 def open_listener(address: BoundAddress, backlog: int, *, reuse_port: bool = False) -> socket.socket:
-    """A listening socket. Raises PoolctlError with the reason and a fix when that is not possible."""
+    """Return a socket that listens on the address. Raises PoolctlError with the reason and a fix."""
     try:
         if address.scheme == "fd":
             sock = socket.socket(fileno=address.fd)
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 sock.detach()  # its opener keeps it
                 raise OSError("it is not a listening socket")
-            sock.listen(backlog)  # its opener may hold it over many runs, and a stop has set its queue to 0
+            sock.listen(backlog)  # its opener may keep it over several runs, and the stop of each sets its queue to 0
             return sock
         if address.scheme == "unix":
             return _open_unix(address, backlog)
@@ -171,7 +171,7 @@ def _fix(address: BoundAddress, error: Exception) -> str:
 
 def _listening(sock: socket.socket, backlog: int) -> socket.socket:
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: inherited by what it accepts
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: inherited by accepted sockets
         sock.listen(backlog)
     except BaseException:
         sock.close()
@@ -180,10 +180,10 @@ def _listening(sock: socket.socket, backlog: int) -> socket.socket:
 
 
 def _open_unix(address: BoundAddress, backlog: int) -> socket.socket:
-    """A listening unix socket. Replaces a socket file that a dead server left behind, but never one that a process
-    still holds, nor a file of another kind.
+    """Return a listening unix socket. Replaces a socket file that a dead server left behind, but never one that a
+    process still holds, nor a file of another type.
 
-    No client can connect before the file has its owner: until listen(2) the kernel refuses.
+    No client can connect before the owner of the file is set: the kernel refuses connections until listen(2).
     """
     path = address.path
     uid = user_number(address.owner, f"listen {address}: owner") if address.owner else -1
@@ -209,11 +209,12 @@ def _open_unix(address: BoundAddress, backlog: int) -> socket.socket:
 
 
 def _bind(sock: socket.socket, path: str, mode: int | None) -> None:
-    """The file gets its permissions as it is made. A chmod would come later, and follow a link put in its place."""
+    """Bind a unix socket, so that its file is created with its permissions: a later chmod could follow a link put in
+    its place."""
     if mode is None:
         sock.bind(path)
         return
-    before = os.umask(0o777 & ~mode)  # of the whole process; the supervisor has one thread
+    before = os.umask(0o777 & ~mode)  # affects the whole process; the supervisor has one thread
     try:
         sock.bind(path)
     finally:
@@ -223,10 +224,10 @@ def _bind(sock: socket.socket, path: str, mode: int | None) -> None:
 def open_group(
     address: BoundAddress, backlog: int, size: int, program: Sequence[bpf.Instruction]
 ) -> list[socket.socket]:
-    """A socket for each of ``size`` workers on the same address (SO_REUSEPORT). ``program`` chooses among them; empty:
-    the kernel does, by its hash.
+    """Return a socket for each of ``size`` workers on the same address (SO_REUSEPORT). ``program`` chooses among them;
+    if it is empty, the kernel chooses by its hash.
 
-    Raises PoolctlError where the address or the kernel does not allow it.
+    Raises PoolctlError if the address or the kernel does not allow it.
     """
     if address.scheme != "tcp":
         raise PoolctlError(

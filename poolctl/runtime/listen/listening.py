@@ -1,9 +1,9 @@
-"""A listener in a loop: connections are accepted, one for each event, and passed on.
+"""A listener in a loop: accepts one connection for each event, and passes it on.
 
     listener -- accept --> on_connection(fd, peer, service, door)
 
-A loop that is out of file descriptors pauses its listeners until one is free. In a drain it asks them until no client
-waits there any more, and ends them (``Listener.end``).
+A loop that is out of file descriptors pauses its listeners until a descriptor is free. In a drain it accepts until the
+queue is empty, then ends the listeners (``Listener.end``).
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from poolctl.runtime.loop.source import S, Source, reason
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-RUSH = 0.0002  # seconds between two events; below that, asking for more connections is cheaper than waiting
-BURST = 15  # connections that are then taken beyond the first
-COMPLAINT = 5.0  # seconds between two log lines that say so
+RUSH = 0.0002  # seconds between two events; below that, more calls of accept are cheaper than a wait
+BURST = 15  # connections accepted then, beyond the first
+COMPLAINT = 5.0  # seconds between two log lines about a failing accept
 DEFER = 0.0005  # seconds in which another process, woken for the same connection, may accept it
 
 
-OnConnection: TypeAlias = Callable[[int, Peer, S, Door], None]  # gets a connection that was accepted
+OnConnection: TypeAlias = Callable[[int, Peer, S, Door], None]  # called with each accepted connection
 
 
 class AcceptLock(Protocol):
-    """A lock around accept: that of a file, or of threads."""
+    """A lock around accept, between processes (a file lock) or between threads."""
 
     def acquire(self, *, blocking: bool = ...) -> bool:
-        """Whether it is held now."""
+        """Try to take the lock. Returns whether the caller holds it now."""
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Release the lock."""
 
 
 def listen(
@@ -50,14 +50,14 @@ def listen(
     rushes: bool = False,
     defers: Callable[[], bool] | None = None,
 ) -> None:
-    """Take connections of this listener, one for each event. ``contended``: other loops wait for it too. ``rushes``:
-    take more at once while events follow each other fast. ``defers``: asked whether to let other processes try first.
-    """
+    """Accept connections of this listener, one for each event. ``contended``: other loops wait for the listener too.
+    ``rushes``: accept several at once while events follow each other fast. ``defers``: returns whether other processes
+    should try first."""
     loop.listen(Listening(loop, listener, on_connection, lock, rushes, defers), contended=contended)
 
 
 class Listening(Source[S]):
-    """A listener in a loop. ``lock`` is held around accept, where the topology asks for one."""
+    """A listener in a loop. ``lock``: held around accept, if the topology asks for it."""
 
     def __init__(
         self,
@@ -92,18 +92,18 @@ class Listening(Source[S]):
                         break
 
     def deafen(self) -> None:
-        """Keep new clients out; those that wait are still taken."""
+        """Admit no new client to the queue; clients already queued are still accepted."""
         self.listener.deafen()
 
     def look(self, service: S) -> bool:
-        """Accept one; whether one waited. In a drain, end the listener when none does."""
+        """Accept one client. Returns whether one was queued. In a drain, ends the listener once the queue is empty."""
         lock = self.lock
         if lock is not None and not lock.acquire(blocking=False):
-            return True  # another thread or process accepts now; what is left then is reported again
+            return True  # another thread or process is accepting; the poller reports what it leaves
         try:
             fd, peer = self.listener.accept()
         except ConnectionAbortedError:
-            return True  # the client has left again
+            return True  # the client disconnected while it was queued
         except BlockingIOError:
             if not self.loop.draining:
                 return False  # another thread or process was faster
@@ -117,7 +117,7 @@ class Listening(Source[S]):
         finally:
             if lock is not None:
                 lock.release()
-        # The leader has its connection: the next follower leads before this one is served.
+        # The leader has its connection: promote a follower before serving it.
         if self.loop.shared:
             self.loop.rearm(self)
         else:
@@ -129,12 +129,12 @@ class Listening(Source[S]):
         return True
 
     def _end(self) -> None:
-        """The listener was shut: no client comes any more. The poller would report that again and again."""
+        """Take a listener that was shut out of the loop, since the poller would report the hang-up again and again."""
         self.loop.listening.pop(self.fd, None)
         self.loop.remove(self)
 
     def _failed(self, error: OSError) -> None:
-        """accept failed: for ever, when the listener was shut, or until a descriptor is free."""
+        """Handle an error of accept: end a listener that was shut, otherwise pause until a descriptor is free."""
         if error.errno == errno.EINVAL:
             self._end()
             return

@@ -1,7 +1,7 @@
-"""A door for proxies that first say for which client they connect (PROXY protocol).
+"""A door for proxies that announce their client in a header before its first byte (PROXY protocol).
 
 accept --> ProxyDoor.enter -- a proxy --> Announcement: waits for the header --> the next door, with the client as peer
-                           -- anybody else --------------------------------------> the next door
+                           -- another client ------------------------------------> the next door
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEWCOMER = 1.0  # seconds that a drain waits for the header of a proxy that has 
 
 
 class ProxyDoor(Door):
-    """Proxies that the topology names must begin with the header; what other clients send is not read here."""
+    """Requires the header of proxies that the topology trusts; reads nothing from other clients."""
 
     def __init__(self, within: Door, trust: Trust) -> None:
         super().__init__(within.protocol, within.number)
@@ -35,11 +35,11 @@ class ProxyDoor(Door):
         self._trust = trust
 
     def busy(self, peer: Peer) -> bytes:
-        """The same as without a header."""
+        """Return the refusal of the door behind this one: the header makes no difference."""
         return self._within.busy(peer)
 
     def enter(self, loop: ServingLoop[S], fd: int, peer: Peer, service: S) -> None:
-        """A client has come: wait for its header, if it is to have one."""
+        """Wait for the header if the client is a trusted proxy; otherwise pass it to the next door."""
         if not self._trust.holds(peer.client_host):
             self._within.enter(loop, fd, peer, service)
             return
@@ -47,8 +47,8 @@ class ProxyDoor(Door):
 
 
 class Announcement(Generic[S]):
-    """A connection whose header is coming. No byte after the header is taken from the socket, so what comes next finds
-    the connection as if it began there."""
+    """A connection whose header is incomplete. No byte after the header is taken from the socket, so for the next door
+    the connection begins after the header."""
 
     mask = IN
     delivery = Delivery.ONE_SHOT
@@ -61,12 +61,13 @@ class Announcement(Generic[S]):
         self.door = door
         self._held = b""
         self._until = loop.now + (NEWCOMER if loop.draining else loop.timeouts.head)
-        self._over = False  # the next door or the loop has the descriptor
+        self._over = False  # the descriptor has passed to the next door or to the loop
         self._turn = Lock()  # several threads may run the loop
 
     def begin(self, service: S) -> None:
-        """Read what has come: usually the whole header came with the connection. Until then the loop knows of it, so
-        that a drain does, but not the poller: an event would bring another thread, which would read the same bytes."""
+        """Read what has arrived, usually the whole header, and register for the rest. During the first read the loop
+        has the handler, so that a drain waits for it, but the poller does not have the descriptor: an event would make
+        another thread read the same bytes."""
         with self._turn:
             self.loop.handlers[self.fd] = self
             self._look(service)
@@ -74,7 +75,7 @@ class Announcement(Generic[S]):
                 self.loop.add(self)
 
     def on_event(self, events: int, service: S) -> None:
-        """More of it has come, or the end."""
+        """Read more of the header, or the end of file."""
         with self._turn:
             if not self._over:
                 self._look(service)
@@ -120,7 +121,7 @@ class Announcement(Generic[S]):
         self.loop.drop(self.fd, service)
 
     def abort(self, service: S) -> None:
-        """Something raised: the end, unless the next door has the connection already."""
+        """Drop the connection, unless the next door already has it."""
         with self._turn:
             if not self._over:
                 self._leave()
@@ -131,14 +132,14 @@ class Announcement(Generic[S]):
         self.loop.remove(self)
 
     def expire(self, now: float, service: S) -> None:
-        """Silence ends like a wrong header."""
+        """Refuse a client whose header is late, as one whose header is malformed."""
         if now > self._until and self._turn.acquire(blocking=False):
             try:
                 if not self._over:
-                    self._refuse("it did not come in time", service)
+                    self._refuse(f"timed out ({'draining' if self.loop.draining else 'timeouts.head'})", service)
             finally:
                 self._turn.release()
 
     def drain(self, service: S) -> None:
-        """The header may still come; it is waited for only briefly."""
+        """Wait for the header for at most NEWCOMER more seconds."""
         self._until = min(self._until, self.loop.now + NEWCOMER)

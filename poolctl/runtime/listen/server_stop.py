@@ -1,27 +1,27 @@
-"""Whether the whole server stops, not just one of its generations: then no process will accept from its listeners.
+"""Whether the whole server is stopping, not just one of its generations: then no process accepts any more.
 
-A worker learns from its lifeline that it has to leave; other processes with the same sockets may go on. When all of
-them leave, the first that finds a queue empty shuts the socket at once: clients that connected before were accepted,
-later ones are refused. If only the supervisor did that, clients could come between the last worker's look and its own.
+A lifeline tells a worker to leave; other processes with the same sockets may go on. When all of them leave, the first
+process that finds a queue empty shuts the socket at once: clients that connected earlier have been accepted, later
+clients are refused. If only the supervisor did that, clients could connect between the last worker's check and its own.
 """
 
 from __future__ import annotations
 
 import mmap
 
-_announced = mmap.mmap(-1, 1)  # shared with every process that is forked later
+_announced = mmap.mmap(-1, 1)  # shared with all processes forked later
 
 
 def reset() -> None:
-    """The server starts."""
+    """Note that the server is starting."""
     _announced[0] = 0
 
 
 def announce() -> None:
-    """The server stops."""
+    """Note that the server is stopping."""
     _announced[0] = 1
 
 
 def announced() -> bool:
-    """Whether the server stops."""
+    """Return whether the server is stopping."""
     return bool(_announced[0])

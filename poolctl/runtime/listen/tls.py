@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from poolctl.errors import TlsError
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-SUBJECT = 1024  # characters of the subject of a client's certificate; more is refused
-# RFC 4514, section 3, and what is usual beside it
+SUBJECT = 1024  # characters of the subject of a client's certificate; a longer one is refused
+# RFC 4514, section 3, and other names in common use
 SHORT = {
     "commonName": "CN",
     "localityName": "L",
@@ -26,7 +26,7 @@ SHORT = {
 
 
 class CertificateFiles(NamedTuple):
-    """A certificate chain and its key, files in PEM. An empty ``key``: it is in the same file."""
+    """A certificate chain and its key, as PEM files. ``key`` is empty if the key is in the certificate's file."""
 
     certificate: str
     key: str = ""
@@ -43,11 +43,12 @@ def server_context(
     required: bool = True,
     protocols: Iterable[str] = (),
 ) -> ssl.SSLContext:
-    """The context of one listener.
+    """Return the context of one listener.
 
-    ``names``: further certificates by the name that a client asks for (RFC 6066, 3); ``*.`` before a name stands for
-    one label. ``authority``: a file of the certificates that sign those of clients; empty: they need none.
-    ``required``: whether a client without one is refused. ``protocols``: of ALPN (RFC 7301), the first is preferred.
+    ``names``: further certificates by the name that a client asks for (RFC 6066, 3); a leading ``*.`` matches one
+    label. ``authority``: a file with the certificates that sign those of clients; empty: clients need no certificate.
+    ``required``: whether a client without a certificate is refused. ``protocols``: for ALPN (RFC 7301), in order of
+    preference.
 
     Raises TlsError with the option at fault.
     """
@@ -80,17 +81,17 @@ def _context(identity: CertificateFiles, minimum: str, ciphers: str, name: str =
             raise TlsError(message, "ciphers") from error
     certificate, key, password = identity
     try:
-        # a callable, or OpenSSL would ask for a password on the terminal where there is none
+        # A callable: without a password OpenSSL would otherwise ask for one on the terminal.
         context.load_cert_chain(certificate, key or None, lambda: password)
     except (OSError, ssl.SSLError) as error:
-        from poolctl.runtime.listen.tls_files import refusal  # read only where something is wrong
+        from poolctl.runtime.listen.tls_files import refusal  # needed only for errors
 
         raise refusal(identity, error, name) from error
     return context
 
 
 def _choose(tls: ssl.SSLSocket | ssl.SSLObject, name: str | None, others: Mapping[str, ssl.SSLContext]) -> None:
-    """Switch to the certificate that the client asks for; the listener's own stays where none has that name."""
+    """Switch to the certificate that the client asks for; if none has that name, keep the listener's own."""
     if name:
         name = name.lower()
         chosen = others.get(name) or others.get("*." + name.partition(".")[2])
@@ -99,9 +100,9 @@ def _choose(tls: ssl.SSLSocket | ssl.SSLObject, name: str | None, others: Mappin
 
 
 def subject(certificate: Mapping[str, Any] | None) -> str:
-    """The subject of a client's certificate, as ``SSLObject.getpeercert`` gives it, in the form of RFC 4514.
+    """Return the subject of a client's certificate, given as by ``SSLObject.getpeercert``, in the form of RFC 4514.
 
-    Empty for none. Raises ValueError when it is longer than 1024 characters, for a part of a name is another name.
+    Empty without a certificate. Raises ValueError if it is longer than SUBJECT: truncated it could be another's name.
     """
     parts = [
         "+".join(f"{SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in relative)
@@ -114,7 +115,7 @@ def subject(certificate: Mapping[str, Any] | None) -> str:
 
 
 def _escaped(value: str) -> str:
-    """A value with what has a meaning in a name escaped (RFC 4514, 2.4)."""
+    """Return a value with its special characters escaped (RFC 4514, 2.4)."""
     text = "".join(
         f"\\{char}" if char in ',+"\\<>;' else f"\\{ord(char):02x}" if ord(char) < 32 else char for char in value
     )

@@ -1,10 +1,10 @@
-"""A door that speaks TLS (RFC 8446): what is behind it sees a plain connection.
+"""A door that speaks TLS (RFC 8446): the connection behind it is a plain one.
 
     client == TLS == outer end [ Tunnel ] inner end -- a pair of sockets -- the connection, its worker, its app
 
-The loop that has the connection has the tunnel too. So the connection behind it is read and written, lent to another
-process, sent a file or owned as if the client were there itself: each of these is written once, and none knows of TLS.
-The price is one more pass through the kernel in each direction, and two descriptors for each client.
+The loop that has the connection also has the tunnel. The connection behind it can be read, written, lent to another
+process, sent a file and owned like a client's own socket: the code for these exists once and knows nothing of TLS. The
+price is one more pass through the kernel in each direction, and two more descriptors for each client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALERT = b"\x15\x03\x03\x00\x02\x02\x50"  # a record: fatal, internal_error (RFC 
 
 
 class TlsDoor(Door):
-    """Every client has to shake hands."""
+    """Every client begins with a TLS handshake."""
 
     scheme = "https"
 
@@ -42,9 +42,9 @@ class TlsDoor(Door):
         return made
 
     def busy(self, peer: Peer) -> bytes:
-        """Before the handshake there are no words but an alert."""
+        """Return an alert, the only refusal that is possible before the handshake."""
         return ALERT
 
     def enter(self, loop: ServingLoop[S], fd: int, peer: Peer, service: S) -> None:
-        """A client has come: its handshake begins."""
+        """Begin the handshake."""
         Tunnel(loop, fd, peer, self, self._context).begin(service)

@@ -1,4 +1,5 @@
-"""Why OpenSSL refused a certificate and its key. It says "PEM lib" for most mistakes, so the files are read here."""
+"""Explains why OpenSSL refused a certificate and its key, by reading the files: OpenSSL says "PEM lib" for most
+mistakes."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ LARGEST = 1 << 20  # bytes read of a file
 
 
 def refusal(identity: tuple[str, str, str], error: Exception, name: str) -> TlsError:
-    """The error to raise: what is wrong, how to fix it, and the option at fault. ``identity``: files of certificate and
-    key, and the password; ``name`` is that of further certificates."""
+    """Return the error to raise: the fault, its fix, and the option at fault. ``identity``: files of certificate and
+    key, and the password; ``name``: the host name of a further certificate."""
     option, message = _fault(identity, error)
     return TlsError(f"tls: {message}", option, name)
 
@@ -45,7 +46,7 @@ def _fault(identity: tuple[str, str, str], error: Exception) -> tuple[str, str]:
         )
     if ENCRYPTED in second:
         return "password", f"the password does not open the key in {key}; try it with: openssl pkey -noout -in {key}"
-    if known:  # OpenSSL knows: too short a key for its level of security, for instance
+    if known:  # OpenSSL knows the reason, such as a key too short for its security level
         reason = known.lower().replace("_", " ")
         return of_key, f"cannot use {_both(certificate, key)}: {reason}; create new ones"
     option, file = (of_key, key) if _has_certificates(certificate) else ("certificate", certificate)

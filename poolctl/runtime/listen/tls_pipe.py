@@ -1,20 +1,20 @@
-"""The bytes of one client's TLS: read, decrypted and written, and the same in the other direction. It knows no loop.
+"""The bytes of one client's TLS: read, decrypt, write, and the same in the other direction. Independent of the loop.
 
                       read                  decrypt           write
     client's bytes -- outer --> _from_client ------> plain -- inner --> the connection behind
                       write                 encrypt           read
     app's bytes   <-- outer <-- cipher <-- _to_client <------ inner <-- the connection behind
 
-At most one read of 64 KiB is kept in each direction, and nothing more is read until it has gone: so a slow client is
-felt by the connection behind, as without TLS. Nothing here waits; both descriptors are non-blocking, and the handshake
-is a phase like the others.
+At most one read of 64 KiB is kept in each direction, and no more is read until it is written: so a slow client slows
+the connection behind, as without TLS. Nothing here blocks: both descriptors are non-blocking, and the handshake is a
+phase like the others.
 
     HANDSHAKE --> OPEN --> CLIENT_ENDED --> APP_ENDED --> CLOSED
                     +-------------------------^
-    and from each of them to CLOSED: the client broke off or broke the rules, was too slow, or something raised
+    and from each of them to CLOSED: the client disconnected, violated the protocol or timed out, or a method raised
 
-The app's end is read only when all that it sent before has gone to the client. So after it there is nothing left but
-the farewell, whatever the client still sends.
+The app's end of file is read only when all that it sent before has been written to the client. So only close_notify
+remains to be sent then, whatever the client still sends.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ READ = 65536  # bytes read at once, and kept in each direction
 
 
 class TlsPhase(Enum):
-    """Where a client's TLS stands: in words, and whether the client and the app are still read from."""
+    """The phase of a client's TLS: its meaning, and whether the client and the app are still read from."""
 
-    HANDSHAKE = "the client shakes hands", True, False
+    HANDSHAKE = "the handshake is in progress", True, False
     OPEN = "both sides may send", True, True
     CLIENT_ENDED = "the client sends no more; the app may still answer", False, True
     APP_ENDED = "the app has closed, and its last byte is sent", False, False
-    CLOSED = "nothing moves any more", False, False
+    CLOSED = "the end: no more bytes in either direction", False, False
 
     reads_client: bool
     reads_app: bool
@@ -69,9 +69,9 @@ TRANSITIONS: Mapping[TlsPhase, frozenset[TlsPhase]] = MappingProxyType(
 
 
 class TlsPipe:
-    """One client's. ``outer``: the descriptor of its socket. ``inner`` and ``behind``: those of the pair that is made
-    when the handshake is done, -1 before; the second is that of the connection behind, and -1 again when ``hand_over``
-    has given it away. ``subject``: that of the client's certificate (RFC 4514), empty for none. ``now``: seconds."""
+    """The TLS of one client. ``outer``: descriptor of the client's socket. ``inner`` and ``behind``: the pair of
+    sockets made after the handshake, -1 before; ``behind`` is the connection behind, and -1 again once ``hand_over``
+    has given it away. ``subject``: of the client's certificate (RFC 4514), empty without one. ``now``: seconds."""
 
     def __init__(self, fd: int, context: ssl.SSLContext, now: float) -> None:
         self.phase = HANDSHAKE
@@ -87,14 +87,14 @@ class TlsPipe:
         self._tls = context.wrap_bio(self._from_client, self._to_client, server_side=True)
 
     def enter(self, phase: TlsPhase) -> None:
-        """Go on to another phase. Raises RuntimeError when ``TRANSITIONS`` does not have it."""
+        """Enter another phase. Raises RuntimeError if ``TRANSITIONS`` does not allow it."""
         if phase not in TRANSITIONS[self.phase]:
             raise RuntimeError(f"TLS cannot go from {self.phase.name} to {phase.name}")
         self.phase = phase
 
     def move(self, now: float) -> None:
-        """Move what can be moved, in both directions. Raises OSError, which the errors of ssl are, when the client has
-        left or breaks the rules, and ValueError for a certificate of the client's that cannot be used."""
+        """Move bytes in both directions, as far as possible without blocking. Raises OSError (which includes ssl's
+        errors) if the client has left or violates the protocol, and ValueError if its certificate cannot be used."""
         self.passed = False
         if self.cipher:
             self._flush(now)
@@ -106,7 +106,7 @@ class TlsPipe:
             self.out(now)
 
     def _in(self) -> None:
-        """Read what the client sent, unless what it sent before has not been taken."""
+        """Read from the client, unless earlier bytes are still to be written to the connection behind."""
         if self.plain or not self.phase.reads_client:
             return
         try:
@@ -135,12 +135,12 @@ class TlsPipe:
         self._flush(now)
 
     def hand_over(self) -> int:
-        """The descriptor of the connection behind, which is the caller's from now on."""
+        """Return the descriptor of the connection behind; the caller owns it from now on."""
         behind, self.behind = self.behind, -1
         return behind
 
     def _down(self) -> None:
-        """From the client to the connection behind."""
+        """Decrypt the client's bytes and write them to the connection behind."""
         while self.phase is OPEN:
             if not self.plain:
                 try:
@@ -157,28 +157,28 @@ class TlsPipe:
                 count = write(self.inner, self.plain)
             except BlockingIOError:
                 return
-            except OSError:  # the connection behind is closed; what was sent before that is still read from it
+            except OSError:  # the connection behind is closed; bytes that it sent before can still be read
                 self.plain = b""
                 continue
             self.plain = self.plain[count:]
             self.passed = True
-            # to ask ssl once more, and learn by an exception that there is nothing, would cost more than all of this
+            # One more read, to learn by an exception that nothing is left, would cost more than all of this.
             if not (self.plain or self._tls.pending() or self._from_client.pending):
                 return
 
     def _shut(self) -> None:
-        """The connection behind is to read the end of what the client sent."""
+        """Give the connection behind an end of file."""
         sock = Socket(fileno=self.inner)
         try:
             sock.shutdown(SHUT_WR)
         except OSError:
-            log.debug("a connection was closed from both of its ends")
+            log.debug("both ends of a connection were closed at the same time")
         finally:
             sock.detach()
         self.passed = True
 
     def out(self, now: float) -> None:
-        """From the connection behind to the client. Raises OSError when it has left."""
+        """Encrypt the app's bytes and send them to the client. Raises OSError if the client has left."""
         while not self.cipher and self.phase.reads_app:
             try:
                 data = read(self.inner, READ)
@@ -192,10 +192,10 @@ class TlsPipe:
             self._tls.write(data)
             self._flush(now)
             if len(data) < READ:
-                return  # if more comes, the poller reports it
+                return  # the poller reports further bytes
 
     def _flush(self, now: float) -> None:
-        """Send the client what is encrypted. Raises OSError when it has left."""
+        """Send encrypted bytes to the client. Raises OSError if it has left."""
         while True:
             if not self.cipher:
                 self.cipher = self._to_client.read()
@@ -209,14 +209,13 @@ class TlsPipe:
             self.since = now
 
     def close(self) -> bytes:
-        """The end: nothing moves any more, and the descriptors of the pair that are still here are closed. Returns the
-        last bytes for the client, whose socket stays open: after the app's end its farewell (RFC 8446, 6.1), else the
-        alert that says what was wrong, if there is one."""
+        """Close the descriptors of the pair, unless handed over. Returns the last bytes for the client, whose socket
+        stays open: close_notify after the app's end (RFC 8446, 6.1), otherwise the alert about the error, if any."""
         if self.phase is APP_ENDED:
             try:
                 self._tls.unwrap()
             except ssl.SSLError:
-                log.debug("the client's own farewell is not waited for")
+                log.debug("not waiting for the client's close_notify")
         self.enter(CLOSED)
         self.passed = False
         for fd in (self.inner, self.behind):

@@ -2,14 +2,14 @@
 
     client -- outer End --+                           +-- inner End -- a pair of sockets -- the connection behind
                           +--> Tunnel.turn: the pipe --+
-                               moves bytes, both ends
-                               wait for what can come next
+                               moves bytes, then both
+                               ends wait for events
 
-When the handshake is done, the loop serves the other end of the pair. It is usually in the same loop; then it is called
-as soon as the pipe has given it something to read, which saves a round of the poller.
+After the handshake, the loop serves the other end of the pair. If the same loop serves it, its handler is called as
+soon as the pipe has written something to it, which saves a round of the poller.
 
-Several threads may run the loop. The lock of a tunnel is held by the thread that moves it; only that one arms its ends,
-drops and closes them. So no thread arms a descriptor that another one has closed.
+Several threads may run the loop. The thread that moves a tunnel holds its lock; only that thread arms, drops and closes
+its ends. So no thread arms a descriptor that another one has closed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ NEWCOMER = 1.0  # seconds that a drain waits for a handshake that has just begun
 
 
 class Tunnel(Generic[S]):
-    """One client's. ``inner`` and ``behind``, the descriptor of the connection behind, are there when the handshake is
-    done and the loop is given that connection."""
+    """The tunnel of one client. ``inner``: the inner end; ``behind``: descriptor of the connection behind. Both are set
+    after the handshake, when the loop gets that connection."""
 
     def __init__(self, loop: ServingLoop[S], fd: int, peer: Peer, door: Door, context: ssl.SSLContext) -> None:
         self.loop = loop
@@ -42,16 +42,16 @@ class Tunnel(Generic[S]):
         self.outer = End(self, fd)
         self.inner: End[S] | None = None
         self.behind = -1
-        self._served_by: Handler[S] | None = None  # the handler of the connection behind, where it is in this loop
+        self._served_by: Handler[S] | None = None  # the handler of the connection behind, if it is in this loop
         self._turn = Lock()
 
     def begin(self, service: S) -> None:
-        """The handshake begins, with what has come already."""
+        """Register the outer end and begin the handshake with the bytes that have arrived."""
         self.outer.begin()
         self.turn(service)
 
     def turn(self, service: S) -> None:
-        """Move what can be moved, in both directions; serve the connection behind when there is one."""
+        """Move bytes in both directions; after the handshake, have the loop serve the connection behind."""
         pipe, loop = self.pipe, self.loop
         with self._turn:
             newcomer = self._move(service)
@@ -73,7 +73,7 @@ class Tunnel(Generic[S]):
                     self._settle()
 
     def _move(self, service: S) -> bool:
-        """True when this has ended the handshake, so that the connection behind has to be served."""
+        """Move bytes. Returns whether this completed the handshake, so that the connection behind must be served."""
         pipe = self.pipe
         if pipe.phase is CLOSED:
             return False
@@ -89,15 +89,15 @@ class Tunnel(Generic[S]):
         return newcomer
 
     def _take_over(self) -> None:
-        """The handshake is done: there is an inner end, and a connection behind it, which the loop is about to serve.
-        From here on other threads may have events of them."""
+        """After the handshake: register the inner end and take the connection behind it from the pipe. From here on
+        other threads may get events of both."""
         self.peer = self.peer._replace(subject=self.pipe.subject)
         self.inner = End(self, self.pipe.inner)
         self.inner.begin()
         self.behind = self.pipe.hand_over()
 
     def _settle(self) -> None:
-        """Wait for what can come next; end when nothing can."""
+        """Register both ends for the events that can come next; close the tunnel if none can."""
         pipe = self.pipe
         if pipe.phase is APP_ENDED:
             self._leave()
@@ -113,13 +113,14 @@ class Tunnel(Generic[S]):
             outer.wait_for(mask)
 
     def _leave(self) -> None:
-        """Both ends are out of the loop; their descriptors are still open."""
+        """Take both ends out of the loop; their descriptors stay open."""
         self.loop.remove(self.outer)
         if self.inner is not None:
             self.loop.remove(self.inner)
 
     def _fail(self, error: Exception, service: S) -> None:
-        """The client broke off, or broke the rules. An alert may say why; the connection behind finds itself closed."""
+        """End the tunnel after an error, with an alert to the client if ssl has one; the connection behind reads the
+        end of file."""
         pipe = self.pipe
         if pipe.phase is CLOSED:
             return
@@ -135,23 +136,24 @@ class Tunnel(Generic[S]):
         self.loop.drop(pipe.outer, service, words)
 
     def abort(self, service: S) -> None:
-        """Something raised: both ends are closed, and the connection behind finds itself closed."""
+        """Close both ends after an exception; the connection behind reads the end of file."""
         with self._turn:
             self._fail(OSError("the tunnel failed"), service)
 
     def expire(self, now: float, service: S) -> None:
-        """A handshake may take as long as a head, a byte on its way to the client as long as a write."""
+        """End a tunnel whose handshake exceeds timeouts.head, or whose client takes no byte for timeouts.write."""
         if self._late(now):
             with self._turn:
-                if self._late(now):  # still: another thread may have moved it, or ended it
-                    limit = "" if self.pipe.phase is HANDSHAKE else " (timeouts.write)"
-                    self._fail(TimeoutError(f"it took too long{limit}"), service)
+                if self._late(now):  # again: another thread may have moved or ended it meanwhile
+                    handshake = "draining" if self.loop.draining else "timeouts.head"
+                    limit = handshake if self.pipe.phase is HANDSHAKE else "timeouts.write"
+                    self._fail(TimeoutError(f"timed out ({limit})"), service)
 
     def _late(self, now: float) -> bool:
         pipe, timeouts, waited = self.pipe, self.loop.timeouts, now - self.pipe.since
         return (pipe.phase is HANDSHAKE and waited > timeouts.head) or (bool(pipe.cipher) and waited > timeouts.write)
 
     def drain(self) -> None:
-        """A handshake that has begun may still end, if it does so soon. Otherwise the connection behind drains."""
+        """Give a handshake in progress NEWCOMER more seconds. After it, the connection behind drains itself."""
         if self.pipe.phase is HANDSHAKE:
             self.pipe.since = min(self.pipe.since, self.loop.now - self.loop.timeouts.head + NEWCOMER)

@@ -10,26 +10,26 @@ from poolctl.runtime.system.poller import IN
 
 
 class TwoEnded(Protocol[S]):
-    """A tunnel, as far as its ends know it."""
+    """The part of a tunnel that its ends use."""
 
     loop: ServingLoop[S]
 
     def turn(self, service: S) -> None:
-        """Move what can be moved."""
+        """Move bytes in both directions."""
 
     def expire(self, now: float, service: S) -> None:
-        """End it when it has waited too long."""
+        """End the tunnel if it has timed out."""
 
     def drain(self) -> None:
-        """The loop wants to end."""
+        """Prepare for the end of the loop."""
 
     def abort(self, service: S) -> None:
-        """Something raised: end it."""
+        """End the tunnel after an exception."""
 
 
 class End(Generic[S]):
-    """An end. ``mask``: what it waits for; while that is nothing the poller does not have it, for it would report a
-    hang-up again and again. ``armed``: no event has silenced it, as one does in a shared loop."""
+    """One end. ``mask``: the events it waits for; while that is 0 it is not registered, since the poller would report a
+    hang-up again and again. ``armed``: False after an event of a shared loop, which disarms the descriptor."""
 
     delivery = Delivery.OWN  # the tunnel rearms it in its turn
     watched = True
@@ -41,13 +41,13 @@ class End(Generic[S]):
         self.armed = True
 
     def begin(self) -> None:
-        """The loop has it from now on."""
+        """Register with the loop."""
         loop = self.tunnel.loop
         loop.handlers[self.fd] = self
         loop.poller.register(self.fd, self.mask | loop.once)
 
     def on_event(self, events: int, service: S) -> None:
-        """An event of either end may let both directions move."""
+        """Move the whole tunnel: an event of one end may unblock both directions."""
         self.armed = not self.tunnel.loop.shared
         self.tunnel.turn(service)
 
@@ -58,11 +58,11 @@ class End(Generic[S]):
         self.tunnel.drain()
 
     def abort(self, service: S) -> None:
-        """Something raised: the whole tunnel ends."""
+        """End the whole tunnel after an exception."""
         self.tunnel.abort(service)
 
     def wait_for(self, mask: int) -> None:
-        """Wait for this from now on. In a shared loop that rearms the descriptor, which an event has silenced."""
+        """Wait for other events from now on. In a shared loop this also rearms a descriptor that an event disarmed."""
         before, self.mask = self.mask, mask
         loop = self.tunnel.loop
         if (mask == before and (self.armed or not mask)) or loop.handlers.get(self.fd) is not self:

@@ -1,11 +1,12 @@
-"""When a loop that drains stops waiting for its clients, so that it ends before its process is killed."""
+"""When a draining loop stops waiting for its clients, so that it ends before its process is killed."""
 
 from __future__ import annotations
 
-SHARE = 0.8  # of the time to drain, after which what is left is cancelled
-REST = 2.0  # seconds that are enough for the end; a long drain need not give it a fifth
+SHARE = 0.8  # of timeouts.drain; the rest is cancelled then
+REST = 2.0  # seconds that are enough for the end, so that a long drain need not reserve a fifth for it
 
 
 def cancels_after(drain: float) -> float:
-    """Seconds from the stop to the cancellation of what is left."""
+    """Return the seconds from the begin of a drain to the cancellation of everything still in flight. ``drain``:
+    timeouts.drain, in seconds."""
     return max(SHARE * drain, drain - REST)

@@ -1,10 +1,10 @@
-"""Clients on their way out: they get their last words, and a moment to read them.
+"""Clients being turned away: send the refusal, shut down our side, then linger so that a reset does not overtake it.
 
-    turn_away -- the words, then shutdown(2) --> Lingering -- end of file, reset, 2 seconds, or too many --> closed
+    turn_away -- the refusal, then shutdown(2) --> Lingering -- end of file, reset, 2 seconds, or too many --> closed
 
-Closing a socket that has unread bytes resets the connection, and the reset can overtake the words (RFC 9112, 9.6). So
-our direction is closed first, and what the client still sends is read and thrown away for a moment. Each of these
-clients takes a descriptor, which is why their number is bounded; past the bound a connection is closed at once.
+Closing a socket that has unread bytes resets the connection, and the reset can overtake the refusal (RFC 9112, 9.6). So
+our side is shut down first, and bytes that the client still sends are read and discarded for up to two seconds. Each
+lingering client takes a descriptor, so their number is limited; beyond the limit a connection is closed at once.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 
 log = logging.getLogger("poolctl")
-LINGER: Final = 2.0  # seconds that a client has to read its last words before the connection is cut
-AT_MOST: Final = 256  # clients of one process that may linger at once
-SHARE: Final = 8  # one descriptor in so many may be a lingering client's
-READ: Final = 65536  # bytes thrown away at once
+LINGER: Final = 2.0  # seconds that a client has to read its refusal before the connection is closed
+AT_MOST: Final = 256  # lingering clients of one process
+SHARE: Final = 8  # lingering clients may take one in SHARE of the process's descriptors
+READ: Final = 65536  # bytes discarded at once
 
 
 def may_linger() -> int:
-    """Clients that may linger in this process at once, by its limit on descriptors; at least 1."""
+    """Return how many clients may linger in this process at once, given its limit on descriptors; at least 1."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return AT_MOST if allowed == resource.RLIM_INFINITY else min(AT_MOST, max(allowed // SHARE, 1))
 
 
 class FarewellLoop(Registry, Protocol):
-    """A loop, as far as clients on their way out need one."""
+    """The part of a loop that lingering clients use."""
 
     def add(self, handler: Handler[AnyService]) -> None:
-        """From now on this handler gets the events of its descriptor."""
+        """Register a handler: from now on it gets the events of its descriptor."""
 
 
 class Farewells:
-    """Those of one loop. ``count``: clients that linger now; ``limit``: how many may. ``loops``: of this process that
-    have clients; each gets an equal part of what the process may have."""
+    """The lingering clients of one loop. ``count``: their number now; ``limit``: the most at once. ``loops``: the
+    number of loops with clients in this process; each gets an equal part of what ``may_linger`` allows."""
 
     def __init__(self, loop: FarewellLoop, loops: int = 1) -> None:
         self.loop = loop
@@ -51,7 +51,7 @@ class Farewells:
         self._counting = Lock()  # several threads may run the loop
 
     def turn_away(self, fd: int, words: bytes) -> None:
-        """Tell a client why it is not served, let it read that, close."""
+        """Send a refusal, give the client a moment to read it, then close the connection."""
         sock = Socket(fileno=fd)
         try:
             sock.setblocking(False)  # the app may have chosen another default
@@ -59,7 +59,7 @@ class Farewells:
                 sock.send(words, DONTWAIT)
             sock.shutdown(socket.SHUT_WR)
         except OSError:
-            sock.close()  # the client has left, or does not read: there is nothing to wait for
+            sock.close()  # the client has left or does not read, so there is nothing to wait for
             return
         if words:
             self.linger(sock)
@@ -67,7 +67,7 @@ class Farewells:
             sock.close()
 
     def linger(self, sock: socket.socket) -> None:
-        """All is said, and our direction closed: let the client read it, then close."""
+        """Close a connection once its client has read the rest; our side is shut down already."""
         if self._enter():
             self.loop.add(Lingering(self, sock))
         else:
@@ -81,13 +81,13 @@ class Farewells:
             return True
 
     def leave(self) -> None:
-        """A client has stopped lingering."""
+        """Note that a client has stopped lingering."""
         with self._counting:
             self.count -= 1
 
 
 class Lingering:
-    """A client that was turned away: what it still sends is read and forgotten."""
+    """A client that was turned away: bytes that it still sends are read and discarded."""
 
     mask = IN
     delivery = Delivery.ONE_SHOT
@@ -114,10 +114,10 @@ class Lingering:
             self.close()
 
     def drain(self, service: AnyService) -> None:
-        """It leaves by itself in a moment."""
+        """Do nothing: a lingering client is closed within LINGER seconds anyway."""
 
     def close(self, service: AnyService = None) -> None:
-        """The end, unless another thread of a shared loop was faster."""
+        """Close the connection, unless another thread of a shared loop has done so."""
         if self.farewells.loop.remove(self):
             self.farewells.leave()
             self.sock.close()

@@ -1,21 +1,21 @@
-"""Which handler stands behind which descriptor, and what the poller waits for there.
+"""The handler of each descriptor, and the events that the poller waits for.
 
     call              the loop has the handler    the poller has the descriptor
     add               yes                         yes, for handler.mask
     modify            yes                         yes, for another mask
-    rearm, wake       yes                         yes, once more, where an event has silenced it
+    rearm, wake       yes                         yes, again, if an event has disarmed it
     mute              yes                         no: a drain still waits for the handler
     pause             no                          no, until a descriptor is free or the next sweep; then both
     remove, closing   no                          no
 
 A loop belongs to one thread, or is *shared*: then several threads wait on one event set, and the kernel wakes one of
-them for each event (leader/followers with the kernel as arbiter). A source is registered for one event, and rearmed by
-the thread that got it, when the next may lead. A connection is registered for edges, which saves that call, and has a
-lock.
+them for each event (leader/followers with the kernel as arbiter). A source is registered for one event; the thread that
+got it rearms the source once the next thread may lead. A connection is registered for edges, which saves that call, and
+has a lock.
 
-Descriptors are closed by the thread that dropped their handler, after that. In a shared loop one lock makes "still
-there? then rearm it" and "gone from here on" one step each; so no thread arms a number that another has closed, which
-may belong to another connection by then.
+The thread that removes a handler closes its descriptor afterwards. In a shared loop one lock makes two steps atomic: to
+rearm a handler if it is still registered, and to remove one. So no thread arms a descriptor that another has closed,
+whose number may already belong to another connection.
 """
 
 from __future__ import annotations
@@ -41,65 +41,66 @@ from poolctl.runtime.system.poller import (
 
 
 class Registrations(Generic[S]):
-    """Handlers by their descriptors. ``shared`` when several threads run the loop; ``poller``: the best that the
-    platform has, where none is given."""
+    """Handlers by descriptor. ``shared``: several threads run the loop; ``poller``: by default the best one of the
+    platform."""
 
     def __init__(self, *, shared: bool, poller: Poller | None) -> None:
         self.poller: Poller = make_poller() if poller is None else poller
         self.shared = shared
         self.once = ONCE if shared else 0
-        self.edge = EDGE | RDHUP if shared else 0  # one edge may tell of bytes and of the end after them
+        self.edge = EDGE | RDHUP if shared else 0  # one edge may report bytes and the end of file after them
         self.handlers: dict[int, Handler[S]] = {}
-        self.sources: set[int] = set()  # descriptors that keep the loop alive though nothing is in flight
+        self.sources: set[int] = set()  # descriptors that keep the loop running while nothing is in flight
         self.listening: dict[int, Source[S]] = {}
         self._paused: list[Source[S]] = []
-        self._next_look = 0.0  # when to sweep, or at once when a paused listener can go on
-        self._lock = Lock()  # held while a handler is rearmed, and while one is taken out
-        # epoll forgets a closed socket by itself; the fallback does not
+        self._next_look = 0.0  # when to sweep next; 0: at once, as a paused listener can resume
+        self._lock = Lock()  # held while a handler is rearmed or removed
+        # epoll drops a closed socket by itself; the fallback does not
         self._explicit = isinstance(self.poller, SelectorsPoller)
 
     def descriptors(self) -> set[int]:
-        """All that are registered, and those of the poller."""
+        """Return all registered descriptors, and those of the poller."""
         held = own_descriptors(self.poller).union(self.handlers)
         more = [each for each in list(self.handlers.values()) if isinstance(each, forked.DescriptorHolder)]
         return held.union(*(each.descriptors() for each in more))
 
     def add(self, handler: Handler[S]) -> None:
-        """From now on this handler gets the events of its descriptor."""
+        """Register a handler: from now on it gets the events of its descriptor."""
         self.handlers[handler.fd] = handler
         handler.watched = True
         once = self.edge if handler.delivery is Delivery.EDGE else self.once
         self.poller.register(handler.fd, handler.mask | once)
 
     def modify(self, handler: AnyHandler, mask: int) -> None:
-        """The handler waits for something else than before."""
+        """Change the events that a handler waits for."""
         handler.mask = mask
-        if self.handlers.get(handler.fd) is handler:  # else it was closed, and the number may be another's
-            with contextlib.suppress(FileNotFoundError):  # a newcomer's first bytes are read before it is registered
+        if self.handlers.get(handler.fd) is handler:  # otherwise closed, and its number may belong to another handler
+            with contextlib.suppress(FileNotFoundError):  # a connection is read once before it is registered
                 self.poller.modify(handler.fd, mask | self.edge)
 
     def rearm(self, handler: AnyHandler) -> None:
-        """In a shared loop: the thread that got this handler's event is ready for the next one. Another thread may have
-        dropped the handler meanwhile, when the loop drains or the handler has waited too long."""
+        """In a shared loop, have the poller report the next event of a handler. Does nothing if another thread has
+        removed the handler meanwhile, because the loop drains or the handler timed out."""
         with self._lock:
             if self.handlers.get(handler.fd) is handler:
                 with contextlib.suppress(FileNotFoundError):
                     self.poller.modify(handler.fd, handler.mask | ONCE)
 
     def wake(self, handler: AnyHandler) -> None:
-        """Give a connection an event: its descriptor is idle, and so writable. In a shared loop another thread may not
-        have registered it yet; that thread sees by itself that the loop drains."""
+        """Make the poller report an event of an idle connection, whose descriptor is writable. In a shared loop another
+        thread may not have registered it yet; that thread notices by itself that the loop drains."""
         if self.handlers.get(handler.fd) is handler:
             with contextlib.suppress(FileNotFoundError):
                 self.poller.modify(handler.fd, IN | OUT | self.edge)
 
     def remove(self, handler: AnyHandler) -> bool:
-        """No more events for this handler; it still has its descriptor. False when another thread was first."""
+        """Stop the events of a handler, which keeps its descriptor. Returns False if another thread has already removed
+        it."""
         with self._lock:
             here = self.handlers.get(handler.fd) is handler
             if here:
                 del self.handlers[handler.fd]
-                with contextlib.suppress(FileNotFoundError):  # as above
+                with contextlib.suppress(FileNotFoundError):  # not registered yet, or muted
                     self.poller.unregister(handler.fd)
                 self.sources.discard(handler.fd)
         if self._paused:
@@ -107,27 +108,27 @@ class Registrations(Generic[S]):
         return here
 
     def mute(self, handler: AnyHandler) -> None:
-        """No more events for this handler, which the loop still has: a drain waits for it."""
+        """Stop the events of a handler but keep it in the loop, so that a drain waits for it."""
         handler.mask = 0
         if self.handlers.get(handler.fd) is handler:
-            with contextlib.suppress(FileNotFoundError):  # as above
+            with contextlib.suppress(FileNotFoundError):  # not registered yet, or muted
                 self.poller.unregister(handler.fd)
 
     def closing(self, handler: AnyHandler) -> None:
-        """The handler is about to close its descriptor. The poller has to forget it now, for epoll does so only with
-        the last copy, and a process that the app has started may have one."""
+        """Remove a handler that is about to close its descriptor. It is unregistered here because epoll drops it only
+        with its last duplicate, and a process that the app has started may have one."""
         with self._lock:
             if self.handlers.get(handler.fd) is handler:
                 del self.handlers[handler.fd]
                 if handler.watched:
-                    with contextlib.suppress(FileNotFoundError):  # as above
+                    with contextlib.suppress(FileNotFoundError):  # not registered yet, or muted
                         self.poller.unregister(handler.fd)
         if self._paused:
             self._next_look = 0.0  # its descriptor is about to be free
 
     def renew(self, handler: Handler[S]) -> None:
-        """Have the poller report anew what a handler waits for, because an event may have been lost: a single one, or
-        an edge."""
+        """Make the poller report a handler's pending events again, since a one-shot event or an edge may have been
+        lost."""
         with self._lock:
             if self.handlers.get(handler.fd) is handler and handler.mask:
                 once = self.edge if handler.delivery is Delivery.EDGE else ONCE
@@ -137,41 +138,41 @@ class Registrations(Generic[S]):
     # sources and listeners
 
     def add_source(self, source: Source[S]) -> None:
-        """From now on this source gets its events; the loop does not wait for it to end a drain by itself."""
+        """Register a source. A drain does not wait for it."""
         self.sources.add(source.fd)
         self.add(source)
 
     def listen(self, listener: Source[S], *, contended: bool = False) -> None:
-        """Take what comes to this listener, until the end of a drain. ``contended``: other loops wait for it too."""
+        """Register a listener, which accepts until the end of a drain. ``contended``: other loops wait for it too."""
         self.listening[listener.fd] = listener
         if contended:
             self.contend(listener)
         self.add_source(listener)
 
     def contend(self, source: Source[S]) -> None:
-        """Other loops wait for the same descriptor: have the kernel wake one of them for each event."""
+        """For a descriptor that other loops wait for too: have the kernel wake one loop for each event."""
         if not self.shared and not self._explicit:  # EPOLLEXCLUSIVE and EPOLLONESHOT exclude each other
             source.mask |= EXCLUSIVE
 
     def step_back(self, source: Source[S]) -> None:
-        """To the end of the queue of the loops that wait for the same descriptor.
+        """Move to the end of the queue of loops that wait for the same descriptor.
 
-        The kernel wakes the first of them that is idle (ep_poll_callback), which would always be the same few: they
-        would take nearly all connections, and keep them. nginx steps back too (ngx_reorder_accept_events).
+        The kernel wakes the first idle loop of the queue (ep_poll_callback). That would always be one of the same few,
+        which would get and keep nearly all connections. nginx does the same (ngx_reorder_accept_events).
         """
         if source.mask & EXCLUSIVE and source.fd in self.handlers:
             self.poller.unregister(source.fd)
             self.poller.register(source.fd, source.mask)
 
     def pause(self, listener: Source[S]) -> None:
-        """Accept nothing from this listener until a descriptor is free again, or the next sweep."""
+        """Stop accepting from a listener until a descriptor is free again, or until the next sweep."""
         with self._lock:
             if self.handlers.pop(listener.fd, None) is not None:
                 self.poller.unregister(listener.fd)
                 self._paused.append(listener)
 
     def _resume(self) -> None:
-        """Listeners that were paused take clients again."""
+        """Register the paused listeners again."""
         with self._lock:
             paused, self._paused = self._paused, []
         for listener in paused:

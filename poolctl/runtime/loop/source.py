@@ -1,10 +1,9 @@
-"""What stands behind the descriptors of a loop: handlers, and the sources among them, which never time out.
+"""Handlers, which serve the descriptors of a loop, and sources, which are handlers without a timeout.
 
     poller -- (fd, events) --> loop -- on_event(events, service) --> handler
 
-A loop hands its handlers the service of the thread that runs it. What that is depends on the loop: workers have one, a
-front has none. So handlers and loops are generic over it, and the loop itself knows of a service only that it counts
-failures (``LoopService``).
+A loop passes its handlers the service of the thread that runs it. Workers have one, a front has none. So handlers and
+loops are generic over it, and the loop itself uses only its ``LoopService`` part.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ NO_DESCRIPTOR = "raise the limit on open files (ulimit -n) or lower limits.conne
 
 
 def reason(error: OSError) -> str:
-    """Return an error for the log, with advice if there was no descriptor left."""
+    """Return the text of an error for the log, with advice if the process is out of file descriptors."""
     return f"{error}; {NO_DESCRIPTOR}" if error.errno in (errno.EMFILE, errno.ENFILE) else str(error)
 
 
 class LoopService(Protocol):
-    """What a loop knows of the service that it hands to its handlers."""
+    """The part of a service that the loop itself uses."""
 
     @property
     def row(self) -> memoryview:
@@ -49,51 +48,51 @@ class Delivery(Enum):
 
 
 class Handler(Protocol[S_contra]):
-    """What stands behind a descriptor."""
+    """What a loop calls for one descriptor."""
 
     fd: int
     mask: int
-    watched: bool  # the poller knows it, or did; set by the loop
+    watched: bool  # the poller has or had the descriptor; set by the loop
 
     @property
     def delivery(self) -> Delivery:
-        """How it gets its events in a shared loop."""
+        """How the handler gets its events in a shared loop."""
 
     def on_event(self, events: int, service: S_contra) -> None:
-        """Its descriptor is readable, writable or broken; the handler finds out which."""
+        """Handle an event: the descriptor is readable, writable or broken; the handler finds out which."""
 
     def expire(self, now: float, service: S_contra) -> None:
-        """Called twice a second: end what has waited too long. ``now``: seconds; infinite near the end of a drain."""
+        """Called twice a second: end if timed out. ``now``: seconds; infinite near the end of a drain."""
 
     def drain(self, service: S_contra) -> None:
-        """The loop wants to end: leave as soon as nothing is in flight."""
+        """Called once when the loop drains: leave it as soon as nothing is in flight."""
 
     def abort(self, service: S_contra) -> None:
-        """One of the above raised: give back everything, the descriptor included."""
+        """Called after one of the above raised: release everything, including the descriptor."""
 
 
-AnyHandler: TypeAlias = Handler[Never]  # where no method of the handler is called, so that its service does not matter
+AnyHandler: TypeAlias = Handler[Never]  # for callers that call no method of the handler, whatever its service
 
 
 class Registry(Protocol):
-    """A loop, as far as its handlers need one."""
+    """The part of a loop that handlers use."""
 
     @property
     def now(self) -> float:
         """When the last wait ended, in seconds of the monotonic clock."""
 
     def modify(self, handler: AnyHandler, mask: int) -> None:
-        """The handler waits for something else than before."""
+        """Change the events that a handler waits for."""
 
     def remove(self, handler: AnyHandler) -> bool:
-        """No more events for this handler; False when another thread was first."""
+        """Stop the events of a handler. Returns False if another thread has already removed it."""
 
 
 class Drains(Registry, Protocol[S_contra]):
-    """A loop, as far as its lifeline needs one."""
+    """The part of a loop that its lifeline uses."""
 
     def drain(self, service: S_contra) -> None:
-        """Take what has come, finish what is in flight, leave."""
+        """Drain: accept queued clients, finish requests in flight, exit."""
 
 
 class Source(ABC, Generic[S_contra]):
@@ -103,34 +102,34 @@ class Source(ABC, Generic[S_contra]):
     mask = IN
     delivery = Delivery.ONE_SHOT
     watched = False
-    kept_outside = False  # of a listener: the program that started this server holds the socket and goes on listening
+    kept_outside = False  # for listeners: the program that started this server also holds the socket and listens on it
 
     def __str__(self) -> str:
         return type(self).__name__
 
     @abstractmethod
     def on_event(self, events: int, service: S_contra) -> None:
-        """Its descriptor is readable, writable or broken; the handler finds out which."""
+        """Handle an event: the descriptor is readable, writable or broken; the source finds out which."""
 
     def look(self, service: S_contra) -> bool:
-        """At the end of a drain: take one more if there is one; whether there was."""
+        """At the end of a drain, take one more queued item. Returns whether there was one."""
         return False
 
     def deafen(self) -> None:
-        """Keep new clients out; those that wait are still taken."""
+        """Admit no new client to the queue; clients already queued are still accepted."""
 
     def expire(self, now: float, service: S_contra) -> None:
-        """A source waits as long as it takes."""
+        """Do nothing: sources have no timeout."""
 
     def drain(self, service: S_contra) -> None:
-        """A source ends at its own end of file."""
+        """Do nothing: a source ends at its own end of file."""
 
     def abort(self, service: S_contra) -> None:
-        """A source stays: the loop is of no use without it."""
+        """Do nothing: the loop needs its sources, so an error does not close them."""
 
 
 class Lifeline(Source[S]):
-    """The mold's way to say that it is time to leave: its end of file."""
+    """The pipe whose end of file, from the mold, makes the loop drain."""
 
     def __init__(self, loop: Drains[S], fd: int) -> None:
         self.loop = loop

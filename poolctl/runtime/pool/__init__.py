@@ -1,4 +1,4 @@
-"""Pools: whether the workers are processes or threads, made before the first client comes, or for each client anew."""
+"""Pools: whether workers are processes or threads, and whether they are created in advance or for each client."""
 
 from __future__ import annotations
 
@@ -22,34 +22,35 @@ Size = Annotated[
 class Pool(ABC):
     """A part that turns a site and an ownership into roles.
 
-    1. Made from its options, in the supervisor; a plugin's in the mold.
+    1. Made from its options: in the supervisor, or in the mold if it comes from a plugin.
     2. Asked for the sizes of the site, in the mold: ``medium`` once, ``shape``, ``multithread``, ``multiprocess``.
-    3. Provisioned with all that it gets, once in the mold: ``roles`` takes the site and the ownership.
-    4. Used: the mold forks the roles, each again when it has died, and calls its ``run`` in the new process.
-    5. Nothing is cleaned up: a role that returns from ``run`` has ended.
+    3. Provisioned, once in the mold: ``roles`` takes the site and the ownership, and a pool gets nothing else.
+    4. Used: the mold forks the roles, forks each again when it dies, and calls ``run`` in the new process.
+    5. Nothing is cleaned up: a role ends when ``run`` returns.
     """
 
-    interface: ClassVar[int] = INTERFACE  # the version that it was written for
-    like: ClassVar[str] = "process"  # the word of poolctl's own that it fits with the same other words as
+    interface: ClassVar[int] = INTERFACE  # the interface version that it was written for
+    like: ClassVar[str] = "process"  # the built-in pool whose rules apply: it combines with the same other words
 
     @property
     def multithread(self) -> bool:
-        """May one process call the app from several threads at once?"""
+        """Whether several threads of one process may call the app at once."""
         return False
 
     @property
     def multiprocess(self) -> bool:
-        """May several processes serve the app at once?"""
+        """Whether several processes may serve the app at once."""
         return False
 
     @abstractmethod
     def medium(self) -> Medium:
-        """What lies between front and workers."""
+        """Return the medium between front and workers."""
 
     @abstractmethod
     def shape(self, workers: int, *, shares_one_event_set: bool) -> tuple[int, int]:
-        """(workers, threads in each) of the site; ``shares_one_event_set``: threads serve one event set together."""
+        """Return (workers, threads in each) of the site. ``shares_one_event_set``: threads serve one event set
+        together."""
 
     @abstractmethod
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
-        """What the mold forks. Ownership is None for a pool that makes workers for each client."""
+        """Return the roles that the mold forks. ``ownership``: None for pools that create a worker for each client."""

@@ -1,4 +1,4 @@
-"""Baselines: no pool at all. One role accepts, and makes a process, a thread or a loop for each client."""
+"""Baselines: no pool at all. One role accepts and creates a process, a thread or a loop for each client."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ log = logging.getLogger("poolctl")
 
 
 class Baseline(Pool):
-    """``role``: the name of the one role, which accepts. It runs the same steps whatever it makes."""
+    """A pool with one role, which accepts; it runs the same steps whatever it creates. ``role``: the name of the
+    role."""
 
     role: ClassVar[str]
-    forks: ClassVar[bool] = False  # does the role fork what serves a client? Then it runs nothing of the user's
+    forks: ClassVar[bool] = False  # whether the role forks to serve a client; then it runs no user code itself
 
     def medium(self) -> Medium:
         return BetweenProcesses()
@@ -38,11 +39,11 @@ class Baseline(Pool):
 
     @abstractmethod
     def loop(self, site: Site, life: Life) -> Loop[Service]:
-        """A loop that listens, and has the clients that it accepts served."""
+        """Return a loop that listens and has accepted clients served."""
 
     def roles(self, site: Site, ownership: Ownership | None) -> list[Role]:
         def run(life: Life) -> None:
-            if not self.forks:  # enforcing takes a thread, and a process that forks must have no other
+            if not self.forks:  # enforce starts a thread, and a process that forks must have only one
                 life.enforce()
             site.load()
             service = site.service(0)
@@ -57,12 +58,12 @@ class Baseline(Pool):
 
 
 class PerConnection(Baseline):
-    """What serves a client is made for it and ends with it; ``limits.connections`` bounds how many there are."""
+    """A process or thread is created for each client and ends with it; ``limits.connections`` bounds their number."""
 
     @abstractmethod
     def begin(self, loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Source[Service]:
-        """Have this client served; an event of the source that is returned means that it has been. Raises OSError or
-        RuntimeError when the system has no room for another, with the connection still open."""
+        """Start serving a client. Returns a source whose event means that the client has been served. Raises OSError or
+        RuntimeError if the system allows no further process or thread; the connection is still open then."""
 
     def loop(self, site: Site, life: Life) -> Loop[Service]:
         loop: Loop[Service] = Loop(life.lifeline)
@@ -86,7 +87,7 @@ class PerConnection(Baseline):
 
 
 class Served(Source[Service]):
-    """One client. Its pipe ends when the process or thread that serves it does."""
+    """A client being served. The pipe reaches its end of file when the process or thread that serves it ends."""
 
     def __init__(self, loop: Loop[Service], fd: int) -> None:
         self.loop = loop
@@ -99,4 +100,4 @@ class Served(Source[Service]):
 
     @abstractmethod
     def end(self) -> None:
-        """Give back what it took to serve the client."""
+        """Release everything that was needed to serve the client."""

@@ -1,4 +1,4 @@
-"""Between a front and workers that are processes: messages and descriptors."""
+"""The medium between a front and worker processes: messages and descriptors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from poolctl.runtime.site.workshop import Medium, Workshop
 
 
 class BetweenProcesses(Medium):
-    """Made once for each generation; each process uses its own side."""
+    """Messages and descriptors in channels. Made once for each generation; each process uses its own side."""
 
-    _turns: Turns | None = None  # of this worker's threads
+    _turns: Turns | None = None  # the turns of this worker's threads
 
     def inbox(
         self,
@@ -77,7 +77,8 @@ class BetweenProcesses(Medium):
         return ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns)
 
     def _sessions(self, site: Workshop, worker: int) -> Sessions | None:
-        """What tells the front of the sessions that this worker begins; None where the affinity does not learn."""
+        """Return the observer that reports this worker's new sessions to the front; None if the affinity does not
+        learn."""
         told = site.returns.told
         if told is None:
             return None

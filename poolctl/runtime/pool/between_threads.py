@@ -1,4 +1,4 @@
-"""Between a front and workers that are threads beside it: objects."""
+"""The medium between a front and worker threads of the same process: objects in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from poolctl.runtime.site.workshop import Medium, Workshop
 
 
 class BetweenThreads(Medium):
-    """The workers give connections back to the front that this medium made."""
+    """Objects in memory. Workers give connections back to the front that this medium made."""
 
     _front: ThreadLendingFront
 
@@ -57,7 +57,8 @@ class BetweenThreads(Medium):
         return ThreadTaskExecutor(inbox, service, self._front)
 
     def _sessions(self, site: Workshop, worker: int) -> Sessions | None:
-        """What tells the front of the sessions that this worker begins; None where the affinity does not learn."""
+        """Return the observer that reports this worker's new sessions to the front; None if the affinity does not
+        learn."""
         if not site.affinity.learns:
             return None
         index, sessions = site.inbox(worker).index, self._front.sessions

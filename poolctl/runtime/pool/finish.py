@@ -1,14 +1,15 @@
-"""The end of a process that has imported the app, as Python ends a program.
+"""Ends a process that has imported the app in the way that Python ends a program.
 
-Roles and molds are forked and end by os._exit, for nothing of their parents' stack may run twice. So what Python does
-at the end of a program (Py_FinalizeEx) is done here: wait for threads other than daemons and for the jobs of executors,
-then run what is registered with atexit: logging's last flush, multiprocessing's children, finalizers of temporary
-files, and the app's own functions.
+Roles and molds are forked and end with os._exit, because nothing on their parents' stack may run twice. So the steps of
+Python's own end (Py_FinalizeEx) are done here: wait for non-daemon threads and for the jobs of executors, then run the
+functions registered with atexit: logging's last flush, multiprocessing's cleanup of its children, finalizers of
+temporary files, and the app's own functions.
 
-    begin()    after the fork: what was registered before belongs to the parent
+    begin()    after the fork: functions registered earlier belong to the parent
     finish()   at the end, within the time that the process has left
 
-What the app registers where it is imported runs there: in each worker, or with ``preload`` once, in the mold.
+Functions that the app registers during its import run in the importing process: each worker, or with ``preload`` the
+mold, once.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ log = logging.getLogger("poolctl")
 
 
 def begin() -> None:
-    """In a process that was just forked: forget what its parent has to end, as multiprocessing does in its children
-    (BaseProcess._bootstrap). What libraries registered for themselves stays."""
+    """In a newly forked process, drop the exit functions of its parent, as multiprocessing does in its children
+    (BaseProcess._bootstrap). Those of logging, weakref and multiprocessing stay, with nothing of the parent's left to
+    do."""
     atexit._clear()
     atexit.register(logging.shutdown)
     finalize: Any = weakref.finalize
@@ -37,7 +39,7 @@ def begin() -> None:
         known.atexit = False
     if finalize._registered_with_atexit:
         atexit.register(finalize._exitfunc)
-    if "multiprocessing.util" in sys.modules:  # or else it registers itself when it is imported
+    if "multiprocessing.util" in sys.modules:  # otherwise it registers itself when it is imported
         util: Any = sys.modules["multiprocessing.util"]
         util._finalizer_registry.clear()
         atexit.register(util._exit_function)
@@ -46,13 +48,13 @@ def begin() -> None:
 
 
 def finish(status: int, seconds: float) -> int:
-    """Wait for threads and run the exit functions. Returns the exit status: this one, or 1 when something raised. After
-    so many seconds the process ends with 1 instead."""
+    """Wait for threads and run the exit functions. Returns the exit status: ``status``, or 1 if it is 0 and something
+    raised. If that takes longer than ``seconds``, the process ends with status 1."""
     threads.watch(lambda: _leave(max(0.0, seconds)), "finish")
-    shutdown: Any = vars(threading)["_shutdown"]  # what Py_FinalizeEx calls: it ends the threads of executors too
+    shutdown: Any = vars(threading)["_shutdown"]  # called by Py_FinalizeEx; ends the threads of executors too
     try:
         shutdown()
-        atexit._run_exitfuncs()  # which prints what one of them raises, and goes on
+        atexit._run_exitfuncs()  # prints the exception of a function and goes on with the next
     except BaseException:
         log.exception("the end of the process failed")
         return status or 1

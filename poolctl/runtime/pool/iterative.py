@@ -19,7 +19,7 @@ from poolctl.runtime.task import Peer
 
 @dataclass
 class Iterative(Baseline):
-    """One client after the other, each until it leaves: the baseline that any pool has to beat."""
+    """One client after the other, each until it leaves: the baseline for comparing pools."""
 
     like: ClassVar[str] = "iterative"
     role: ClassVar[str] = "worker 0"
@@ -28,7 +28,7 @@ class Iterative(Baseline):
         loop = ConnectionLoop(life.lifeline, site.timeouts, 1, connection_of(site.app, shared=False))
 
         def serve_one(fd: int, peer: Peer, service: Service, door: Door) -> None:
-            """A loop of its own for this client; nothing else moves meanwhile."""
+            """Serve the client in a loop of its own; all other clients wait meanwhile."""
             serve_only(site, life, fd, peer, service, door)
 
         for listener in site.shared_listeners:

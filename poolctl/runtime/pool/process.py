@@ -1,4 +1,4 @@
-"""process: workers are processes, with one thread or several in each."""
+"""process: workers are processes, each with one thread or several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from poolctl.runtime.system.threads import join
 
 @dataclass
 class Process(Pool):
-    """A worker that crashes or leaks harms no other; each has an interpreter, and a core, to itself."""
+    """A worker that crashes or leaks harms no other; each has its own interpreter and can use its own core."""
 
     like: ClassVar[str] = "process"
     size: Size = "auto"

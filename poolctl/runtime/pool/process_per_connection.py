@@ -25,7 +25,7 @@ log = logging.getLogger("poolctl")
 
 @dataclass
 class ProcessPerConnection(PerConnection):
-    """Every client has a process to itself, and waits for its fork: the concurrent server of inetd's days."""
+    """Every client has its own process and waits for its fork: the classic concurrent server, as under inetd."""
 
     like: ClassVar[str] = "process-per-connection"
     role: ClassVar[str] = "front"
@@ -62,7 +62,7 @@ class ProcessPerConnection(PerConnection):
 
 
 def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> None:
-    """In the child, which needs nothing of its parent's but the lifeline and the client."""
+    """Serve the client in the child, which keeps only the lifeline and the client's connection."""
     threading.current_thread().name = f"client {os.getpid()}"
     loop.poller.close()
     for other in loop.handlers:
@@ -73,14 +73,14 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
 
 
 class ServingChild(Served):
-    """The process of one client. Its end of the pipe is closed when it ends, in whatever way."""
+    """The process of one client. The kernel closes its end of the pipe however the process ends."""
 
     def __init__(self, loop: Loop[Service], fd: int, pid: int) -> None:
         super().__init__(loop, fd)
         self.pid = pid
 
     def on_event(self, events: int, service: Service) -> None:
-        """The pipe, or the process itself, has ended. The pipe may end first: just before the process does, or much
+        """Handle the end of the pipe or of the process. The pipe may end first: just before the process, or much
         earlier if the app closes descriptors that are not its own."""
         if os.waitpid(self.pid, os.WNOHANG) == (0, 0):
             try:

@@ -1,4 +1,4 @@
-"""A loop for one client, for the pools that make a worker for each client."""
+"""A loop for one client, used by pools that create a worker for each client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SingleLoop(ConnectionLoop):
     """Serves one connection until it closes."""
 
     def serve_only(self, fd: int, peer: Peer, service: Service, door: Door) -> None:
-        """The whole life of the connection."""
+        """Serve the connection from its accept to its end."""
         self.accept(fd, peer, service, door)
         self.run(service)
 
@@ -46,7 +46,7 @@ class SingleLoop(ConnectionLoop):
 
 
 def single_loop(site: Site, life: Life) -> SingleLoop:
-    """A loop for the next client."""
+    """Return a loop for one client."""
     return SingleLoop(life.lifeline, site.timeouts, 1, connection_of(site.app, shared=False))
 
 
@@ -60,10 +60,11 @@ def serve_only(site: Site, life: Life, fd: int, peer: Peer, service: Service, do
     except BaseException:
         forked.leave()
         log.exception("the loop of a client failed; closing its connection")
-        if loop is None:  # for example, no descriptor was left for it
+        if loop is None:  # for example, out of file descriptors
             close(fd)
 
 
 def passing_service(site: Site) -> Service:
-    """A service for one client, with a row of its own: no worker outlives the client, so its counts are not shown."""
+    """Return a service for one client, with a private row: no worker outlives the client, so its counts are not
+    shown."""
     return site.serving(memoryview(bytearray(ROW * 8)).cast("q"), "-")

@@ -1,4 +1,4 @@
-"""thread: workers are threads of one process, beside the front if there is one."""
+"""thread: workers are threads of one process, next to the front if there is one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from poolctl.runtime.system.threads import Started, join
 
 @dataclass
 class Thread(Pool):
-    """The app is in memory once. Its threads take turns on one interpreter, which suits apps that wait for others."""
+    """The app is in memory once. Threads take turns on one interpreter, which suits apps that wait for I/O."""
 
     like: ClassVar[str] = "thread"
     size: Size = "auto"
@@ -48,7 +48,7 @@ class Thread(Pool):
     def _run(self, site: Site, ownership: Ownership, life: Life) -> None:
         life.enforce()
         site.load()
-        inboxes = [inbox for inbox in site.inboxes if isinstance(inbox, ThreadInbox)]  # all are: this medium made them
+        inboxes = [inbox for inbox in site.inboxes if isinstance(inbox, ThreadInbox)]  # all: this medium made them
         for inbox in inboxes:
             inbox.renew()
         front = ownership.front(site, life) if ownership.has_front else None
@@ -63,14 +63,15 @@ class Thread(Pool):
 
 
 class Starts:
-    """Starts the workers, each in its own thread, for what an app makes at its start may belong to that thread."""
+    """Starts each worker in its own thread, because objects that an app makes at its start may belong to that
+    thread."""
 
     def __init__(self, life: Life, ownership: Ownership, site: Site) -> None:
         self._life, self._ownership, self._site = life, ownership, site
         self._told: SimpleQueue[list[Work] | BaseException] = SimpleQueue()
 
     def threads(self) -> list[Started]:
-        """The threads of all workers, when every worker can serve. Raises what the first raised that cannot."""
+        """Return the threads of all workers once every worker can serve. Raises the first exception of a worker."""
         numbers = itertools.count()
         threads = [
             self._life.thread(lambda worker=worker: self._work(worker), f"worker {next(numbers)}")  # type: ignore[misc]
@@ -87,7 +88,7 @@ class Starts:
     def _work(self, worker: int) -> None:
         try:
             first, *others = self._ownership.work(self._site, worker, self._life)
-        except BaseException as error:  # noqa: BLE001  # raised by the main thread, which waits for it
+        except BaseException as error:  # noqa: BLE001  # raised again by the main thread, which waits for it
             self._told.put(error)
             return
         self._told.put(others)

@@ -23,7 +23,7 @@ log = logging.getLogger("poolctl")
 
 @dataclass
 class ThreadPerConnection(PerConnection):
-    """Simple, and good while clients are few: each costs a thread that is made and ended."""
+    """Simple, and good for few clients: each costs the start and the end of a thread."""
 
     like: ClassVar[str] = "thread-per-connection"
     role: ClassVar[str] = "threads"
@@ -51,7 +51,7 @@ class ThreadPerConnection(PerConnection):
 
 
 class Companion(Served):
-    """The thread of one client; it closes its end of the pipe when it is done."""
+    """The thread of one client; it closes its end of the pipe when it ends."""
 
     def __init__(self, loop: Loop[Service], fd: int, writer: int, thread: threads.Started) -> None:
         super().__init__(loop, fd)
@@ -59,7 +59,7 @@ class Companion(Served):
         self._thread = thread
 
     def descriptors(self) -> set[int]:
-        """Both ends of the pipe."""
+        """Return both ends of the pipe."""
         return {self.fd, self._writer}
 
     def end(self) -> None:

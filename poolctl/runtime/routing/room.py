@@ -1,4 +1,4 @@
-"""Waiting for room in full inboxes.
+"""Waits for room in full inboxes.
 
 router -- full inboxes --> Rooms.wait_for --> Room, in the front's loop -- writable --> router.room(index)
 """
@@ -15,7 +15,7 @@ from poolctl.runtime.system.poller import OUT
 
 
 class Rooms:
-    """The full inboxes of one front; ``wait_for`` takes the list that the router returns."""
+    """The full inboxes of one front. ``wait_for`` is called with the lists that the router returns."""
 
     def __init__(self, loop: Loop[None], router: Router) -> None:
         self.loop = loop
@@ -27,13 +27,13 @@ class Rooms:
             self.loop.add_source(Room(self, inbox))
 
     def retry(self) -> None:
-        """Something has changed: try again to place the waiting tasks."""
+        """Try to place the waiting tasks, after a change that may have made room."""
         if self.router.waiting:
             self.wait_for(self.router.retry())
 
 
 class Room(Source[None]):
-    """One full inbox; writable means that it has room."""
+    """A full inbox; it becomes writable when it has room."""
 
     mask = OUT
 

@@ -4,10 +4,10 @@
                                  |                       |
                                  | full: held for it     | none on offer, or the strategy abstains: waits here
 
-On offer are the inboxes that have room, so a full inbox stops only the tasks that are bound to it. Under a dispatch
-that pulls, with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox gets a
-task only while its worker can start it. The router belongs to the front and to its thread. ``limits.waiting`` bounds
-the tasks that wait here and in the inboxes together: the front reads ``free`` before it routes another task.
+Inboxes with room are on offer, so a full inbox stops only the tasks that are bound to it. Under a dispatch that pulls,
+with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox gets a task only
+while its worker can start it. Only the front's thread uses the router. ``limits.waiting`` bounds the tasks that wait
+here and in the inboxes together: the front reads ``free`` before it routes another task.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ CHOICE = 256  # the oldest waiting tasks that a strategy may choose from
 
 
 class Waiting(NamedTuple):
-    """A task that waits, and the item to put into an inbox. ``holder`` is a descriptor to close once the item is there
-    (-1: none)."""
+    """A waiting task, and the item to put into an inbox. ``holder``: a descriptor to close once the item is there; -1:
+    none."""
 
     task: Task
     connection: int
@@ -52,8 +52,8 @@ class Router:
         limit: int,
         row: memoryview | None = None,
     ) -> None:
-        """``limit``: tasks that may wait. ``row``: the front's row of the scoreboard, where the number of tasks that
-        wait here is noted."""
+        """``limit``: the most waiting tasks. ``row``: the front's row of the scoreboard, which shows the number of
+        tasks that wait here."""
         self._dispatch = dispatch
         self._affinity = affinity
         self.inboxes = inboxes
@@ -97,7 +97,7 @@ class Router:
 
     @property
     def load(self) -> int:
-        """Tasks that wait here or were sent, and are not done."""
+        """The number of tasks that are not done: waiting here, or sent."""
         return self._kept() + sum(inbox.load for inbox in self.inboxes)
 
     def route(
@@ -112,8 +112,8 @@ class Router:
     ) -> list[Inbox]:
         """Put the item into an inbox, or keep it until there is room. Returns the inboxes that turned out to be full.
 
-        ``connection`` is unique among the connections of this front. ``holder`` is the one of ``fds`` that was opened
-        only to be sent along: it is closed when the item has left this process.
+        ``connection``: unique among the connections of this front. ``holder``: the descriptor in ``fds`` that was
+        opened only for sending; it is closed once the item has left this process.
         """
         only = self._direct
         if only is not None and self._offer and not self.waiting and only.put(item, fds):
@@ -133,7 +133,7 @@ class Router:
         return full
 
     def room(self, index: int) -> list[Inbox]:
-        """The inbox with this index has room again. Returns the inboxes that turned out to be full."""
+        """Use an inbox that has room again. Returns the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
         self._full.discard(index)
         if index not in self._vacant:
@@ -144,8 +144,8 @@ class Router:
         return full + self.retry()
 
     def left(self, index: int) -> None:
-        """All workers of this inbox are dead. Their successors will find the tasks in it; until then it gets no more,
-        except for tasks that are bound to it."""
+        """Stop offering an inbox whose workers are all dead. Their successors take the tasks in it; until then it gets
+        only tasks that are bound to it."""
         view = self.inboxes[index].view
         self._vacant.add(index)
         if self._affinity.forgets:
@@ -158,7 +158,7 @@ class Router:
             self._dispatch.left(view)
 
     def joined(self, index: int) -> list[Inbox]:
-        """This inbox has a worker again. Returns the inboxes that turned out to be full."""
+        """Offer an inbox that has a worker again. Returns the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
         self._vacant.discard(index)
         if "joined" in self._hooks:
@@ -190,15 +190,16 @@ class Router:
         return self.retry()
 
     def finished(self, connection: int, now: float) -> None:
-        """The last task of a connection is done, or lost. ``now`` is in seconds of the monotonic clock."""
+        """Report to the strategy that the last task of a connection is done or lost. ``now``: seconds of the monotonic
+        clock."""
         found = self._under_way.pop(connection, None)
         if found is not None:
             task, view, began = found
             self._dispatch.finished(task, view, now - began)
 
     def retry(self) -> list[Inbox]:
-        """Something has changed: try again to place the waiting tasks, in order. Returns the inboxes that turned out to
-        be full."""
+        """Try to place the waiting tasks, in order, after a change that may have made room. Returns the inboxes that
+        turned out to be full."""
         full: list[Inbox] = []
         if self._chooses:
             self._let_choose(full)
@@ -238,24 +239,24 @@ class Router:
         return not any(inbox.load for inbox in self.inboxes)
 
     def sent_to(self, inbox: Inbox, connections: Iterable[int]) -> set[int]:
-        """Return those of the connections whose last task was put into this inbox, and does not wait here."""
+        """Return the connections whose last task was put into this inbox and does not wait here."""
         kept = {entry.connection for entries in (self.waiting, *self._held.values()) for entry in entries}
         sent = set(connections) - kept
         return sent if self._only is inbox else {each for each in sent if self._last.get(each) is inbox}
 
     def knows(self, task: Task) -> bool:
-        """Whether a task belongs to no session, or to one that a worker has."""
+        """Return whether a task belongs to no session or to a session that a worker has."""
         key = self._affinity.key(task, 0)
         return key is None or key in self._chosen
 
     def bind(self, key: Hashable, index: int) -> None:
-        """A worker has begun a session."""
-        if index not in self._vacant:  # otherwise the worker has died since, and its session is lost
+        """Bind the key of a session to the inbox whose worker began it."""
+        if index not in self._vacant:  # otherwise the worker has died, and its session is lost
             self._chosen.pop(key, None)
             self._remember(key, self.inboxes[index])
 
     def forget(self, connection: int) -> None:
-        """The connection is closed."""
+        """Drop everything remembered about a connection that is closed."""
         if self._remembers and not self._sessions:
             self._chosen.pop(connection, None)
         if self._only is None:
@@ -292,14 +293,14 @@ class Router:
         return False
 
     def _put(self, entry: Waiting, inbox: Inbox, full: list[Inbox]) -> None:
-        """Put a entry into this inbox and no other; hold it while the inbox is full."""
+        """Put an entry into this inbox and no other; hold it while the inbox is full."""
         if inbox.index not in self._held and self._sent(entry, inbox):
             return
         self._held.setdefault(inbox.index, deque()).append(entry)
         self._close(inbox, full)
 
     def _sent(self, entry: Waiting, inbox: Inbox) -> bool:
-        """Put a entry into an inbox. Returns False if the inbox is full."""
+        """Put an entry into an inbox. Returns False if the inbox is full."""
         if not inbox.put(entry.item, entry.fds):
             return False
         if entry.holder >= 0:

@@ -16,8 +16,9 @@ STEP: Final = 1.0  # the most seconds that count between two looks; longer than 
 
 
 def drips(body: Coming, now: float, timeouts: Timeouts, *, waiting: bool = True) -> bool:
-    """Return whether a body has taken longer since the first look than ``timeouts.body`` plus one second for each
-    ``body_rate`` bytes received. ``waiting``: the server waits for the client, not for the app."""
+    """Return whether a body is too slow: since the first look, the server has waited for the client longer than
+    ``timeouts.body`` plus one second for each ``body_rate`` bytes received. ``waiting``: it waits for the client now,
+    not for the app."""
     looked = body.looked
     body.looked = now
     if looked and waiting:

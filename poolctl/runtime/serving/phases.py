@@ -19,10 +19,10 @@ class Phase(Enum):
     NEW = "no request has begun; timeouts.head"
     READING = "part of a request has arrived; timeouts.head, then timeouts.idle between two pieces of its body"
     ANSWERING = "the app has one request or more; no timeout of the client, unless the app waits for it"
-    SENDING = "the client has to take bytes first; timeouts.write"
-    FINISHING = "the same, and then the connection ends; timeouts.write"
-    IDLE = "kept for the next request; timeouts.idle"
-    CLOSED = "the end: its descriptor is closed, or has passed to another object"
+    SENDING = "the client has yet to read part of the response; timeouts.write"
+    FINISHING = "as SENDING, and the connection closes afterwards; timeouts.write"
+    IDLE = "kept open for the next request; timeouts.idle"
+    CLOSED = "the end: the descriptor is closed or belongs to another object"
 
 
 NEW, READING, ANSWERING, SENDING, FINISHING, IDLE, CLOSED = Phase

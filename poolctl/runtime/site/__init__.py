@@ -1,10 +1,10 @@
-"""The site: what the processes of one generation have in common. The mold makes it before it forks anything.
+"""The site: everything that the processes of one generation have in common. The mold makes it before the first fork.
 
-    data.py       SiteData: sizes, limits, parts, listeners, channels; fixed once made
-    workshop.py   Workshop: makes what runs there, of that data: services, routers, loops, fronts, executors
-    here          Site: what pools and ownerships see of the workshop, plugins included
+    data.py       SiteData: sizes, limits, parts, listeners, channels; never changed once made
+    workshop.py   Workshop: makes services, routers, loops, fronts and executors from that data
+    here          Site: the interface of the workshop for pools and ownerships, including those of plugins
 
-Each process has its own copy (fork), and shares only what lies in descriptors and in the scoreboard.
+Each process has its own copy (fork); only descriptors and the scoreboard are shared.
 """
 
 from __future__ import annotations
@@ -29,40 +29,41 @@ class Front(Protocol):
     """A loop that runs in front of the workers."""
 
     def run(self, service: None) -> None:
-        """Until the lifeline ends. A front has no service."""
+        """Run until the lifeline ends. A front has no service."""
 
 
 class FrontThatLends(Front, Protocol):
-    """It has every connection, and lends them."""
+    """A front that owns every connection and lends it to a worker for each request."""
 
     def welcome(self, listener: Listener) -> None:
-        """Take the connections of a listener."""
+        """Accept the connections of a listener."""
 
 
 class FrontThatHandsOver(Front, Protocol):
-    """It gives each connection away for good, or the turn to accept one."""
+    """A front that gives each connection, or the turn to accept one, to a worker for good."""
 
     def hand_over(self, listener: Listener, number: int) -> None:
-        """Accept the connections of the listener of this number, and give each to a worker."""
+        """Accept the connections of a listener and give each to a worker. ``number``: index of the listener."""
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
-        """Have workers accept them. ``returns``: descriptor of the pipe in which they report that they took a turn."""
+        """Have workers accept the connections of a listener. ``returns``: descriptor of the pipe in which they report
+        that they took a turn."""
 
 
 class Executor(Protocol):
-    """What one thread of a worker runs to answer the tasks of its inbox."""
+    """Answers the tasks of an inbox in one thread of a worker."""
 
     def run(self) -> None:
-        """Until the inbox ends."""
+        """Run until the inbox ends."""
 
 
 class Site(Protocol):
-    """What pools and ownerships see, and all that a plugin of these axes may ask for.
+    """The site as pools and ownerships see it; a plugin of these axes may use nothing else.
 
-    What is said here of a worker is of a process under the pool ``process``, of a thread under ``thread``.
+    A worker is a process under the pool ``process``, a thread under the pool ``thread``.
     """
 
-    # what there is
+    # data
 
     @property
     def name(self) -> str:
@@ -70,7 +71,7 @@ class Site(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many workers there are; they are numbered from 0."""
+        """The number of workers; their indexes begin with 0."""
 
     @property
     def threads(self) -> int:
@@ -78,24 +79,24 @@ class Site(Protocol):
 
     @property
     def slots(self) -> int:
-        """Rows of each worker in the scoreboard: one for each thread, or for each task that it may have at once. Those
-        of worker w begin with ``w * slots``."""
+        """Rows of each worker in the scoreboard: one for each thread, or one for each task that it may have at once.
+        The rows of worker w begin at ``w * slots``."""
 
     @property
     def app(self) -> App:
-        """What answers requests; ``load`` imports the user's code."""
+        """The app, which answers requests; ``load`` imports the user's code."""
 
     @property
     def timeouts(self) -> Timeouts:
-        """Those of the topology, in seconds."""
+        """The timeouts of the topology, in seconds."""
 
     @property
     def at_once(self) -> int:
-        """Connections that a process which has all of them may have."""
+        """The most connections of a process that has all of them, such as a front."""
 
     @property
     def listeners(self) -> Sequence[Sequence[Listener]]:
-        """For each address its listener; under reuse-port one for each worker."""
+        """For each address its listener, or under reuse-port one for each worker."""
 
     @property
     def shared_listeners(self) -> list[Listener]:
@@ -103,57 +104,57 @@ class Site(Protocol):
 
     @property
     def inboxes(self) -> Sequence[Inbox]:
-        """Between the front and the workers: one for all, or one for each; none without a front."""
+        """The inboxes between the front and the workers: one for all, or one for each worker; empty without a front."""
 
     def inbox(self, worker: int) -> Inbox:
-        """Where this worker takes its tasks from."""
+        """Return the inbox from which a worker takes its tasks."""
 
     @property
     def queues(self) -> bool:
-        """Whether the queue of a dispatch that pulls is in the front, which then may read inboxes too."""
+        """Whether the front has the queue of a dispatch that pulls; then it may read inboxes too."""
 
     @property
     def returns(self) -> Returns:
-        """The way back from workers to a front."""
+        """The channels from workers back to a front."""
 
     @property
     def notices(self) -> Notices:
-        """What the mold tells a front of its workers."""
+        """The channel in which the mold notifies a front about its workers."""
 
     def sockets(self) -> set[int]:
-        """The descriptors of everything here."""
+        """Return the descriptors of all listeners and channels."""
 
-    # what a role makes of it, in the process in which it will run
+    # makers; a role calls them in the process in which the result will run
 
     def load(self) -> None:
-        """Import the app, unless this process or the mold has done so. Raises AppError, and what the user's code
-        raises."""
+        """Import the app, unless this process or the mold has done so. Raises AppError, and any exception of the user's
+        code."""
 
     def service(self, worker: int, thread: int = 0) -> Service:
-        """The service of one worker thread, with its row of the scoreboard."""
+        """Return the service of one worker thread, with its row of the scoreboard."""
 
     def serving(self, row: memoryview, name: str) -> Service:
-        """A service that counts in another row; ``name``: the worker's in the access log."""
+        """Return a service that counts in the given row. ``name``: of the worker, for the access log."""
 
     def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
-        """A loop for one worker's connections. ``shared``: several threads run it. ``counted``: a front has held them
-        to the limit already, so a worker that has more than its share of them need not turn one away."""
+        """Return a loop for one worker's connections. ``shared``: several threads run it. ``counted``: a front already
+        enforces the limit, so a worker with more than its share turns no connection away."""
 
     def threads_of(self, loop: Loop[Service], worker: int) -> list[Callable[[], None]]:
-        """What each thread of a worker runs, where all of them run one loop."""
+        """Return a function for each thread of a worker whose threads all run one loop."""
 
     def fewer_elsewhere(self, worker: int) -> Callable[[], bool]:
-        """A function that returns whether another process has fewer connections than this worker's, and a thread with
-        nothing to do."""
+        """Return a function that returns whether another process has an idle thread and fewer connections than this
+        worker's."""
 
     def lending_front(self, life: Life) -> FrontThatLends:
-        """A front that lends connections, ready to take them back."""
+        """Return a front that lends connections, ready to take them back."""
 
     def handing_front(self, life: Life) -> FrontThatHandsOver:
-        """A front that hands connections over."""
+        """Return a front that hands connections over."""
 
     def task_executor(self, worker: int, thread: int, life: Life) -> Executor:
-        """What a worker thread runs to answer the tasks of its inbox. An async app has started."""
+        """Return the executor of one worker thread. An async app has started by then."""
 
     def arrivals(self, loop: ConnectionLoop, worker: int) -> Source[Service]:
-        """A worker's inbox as a source of its loop."""
+        """Return a worker's inbox as a source of its loop."""

@@ -1,4 +1,4 @@
-"""What the processes of one generation have in common, as data: made in the mold, and never changed."""
+"""The data that the processes of one generation have in common: made in the mold, never changed."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 class SiteData:
     """One generation's parts, sizes, limits, listeners and channels.
 
-    ``protocol``     that of the first address; a front refuses in its words
-    ``connections``  at once, of all processes together; ``most``: for which one process has descriptors
-    ``waiting``      tasks that may wait for a worker
+    ``protocol``     protocol of the first address, in which a front refuses clients
+    ``connections``  most connections at once, in all processes together
+    ``most``         most connections for which one process has descriptors
+    ``waiting``      most tasks that wait for a worker
     ``listeners``    for each address one, or under reuse-port one for each worker
-    ``slots``        rows of one worker in the scoreboard: one for each thread, or for each task that it may have
+    ``slots``        rows of one worker in the scoreboard: one for each thread, or one for each task at once
     """
 
     name: str
@@ -58,7 +59,7 @@ class SiteData:
 
     @property
     def app(self) -> App:
-        """What answers requests; ``loader`` imports the user's code."""
+        """The app, which answers requests; ``loader`` imports the user's code."""
         return self.loader.app
 
     @property
@@ -67,35 +68,36 @@ class SiteData:
         return [group[0] for group in self.listeners]
 
     def inbox(self, worker: int) -> Inbox:
-        """Where this worker takes its tasks from."""
+        """Return the inbox from which a worker takes its tasks."""
         return self.inboxes[0 if len(self.inboxes) == 1 else worker]
 
     def row(self, worker: int, thread: int = 0) -> memoryview:
-        """The row of a worker thread in the scoreboard."""
+        """Return the row of a worker thread in the scoreboard."""
         return self.scoreboard.worker(worker * self.slots + thread)
 
     @property
     def queues(self) -> bool:
-        """Whether the queue of a dispatch that pulls is in the front, which then may read inboxes too."""
+        """Whether the front has the queue of a dispatch that pulls; then it may read inboxes too."""
         return self.dispatch.pull and len(self.inboxes) > 1
 
     @property
     def once(self) -> Affinity:
-        """The affinity of a front that dispatches whole connections: one that is dispatched once needs no memory."""
+        """The affinity of a front that dispatches whole connections: each is dispatched once, so none is remembered."""
         return Request() if isinstance(self.affinity, Connection) else self.affinity
 
     def share(self, of: int) -> int:
-        """An equal part of the limit on connections, rounded up. Threads share the descriptors of their process."""
+        """Return one of ``of`` equal parts of the limit on connections, rounded up, and bounded by the descriptors of a
+        process, which its threads share."""
         most = self.most if self.multiprocess else max(self.most // max(of, 1), 1)
         return min(-(-self.connections // max(of, 1)), most)
 
     @property
     def at_once(self) -> int:
-        """Connections that a process which has all of them may have."""
+        """The most connections of a process that has all of them, such as a front."""
         return min(self.connections, self.most)
 
     def sockets(self) -> set[int]:
-        """The descriptors of everything here."""
+        """Return the descriptors of all listeners and channels."""
         front, work = self.returns.ends()
         found = front | work | {self.notices.writer.fileno(), self.notices.reader.fileno()}
         for group in self.listeners:
@@ -106,6 +108,6 @@ class SiteData:
 
 
 def inbox_ends(inbox: Inbox) -> set[int]:
-    """The descriptors of an inbox; none where it lies in memory."""
+    """Return the descriptors of an inbox; an inbox in memory has none but its bells."""
     ends: list[socket.socket] = [end for name in ("reader", "writer") if (end := getattr(inbox, name, None))]
     return {end.fileno() for end in ends} | bells(inbox)

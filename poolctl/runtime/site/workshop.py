@@ -1,9 +1,9 @@
-"""Makes what runs in the processes of one generation, of the data that they have in common.
+"""Makes services, routers, loops, fronts and executors from the data that the processes of a generation share.
 
     ownership --> Workshop.lending_front, .task_executor ... --> Medium --> Workshop.router, .service ... --> a loop
 
-Everything is made in the process in which it will run. Which kind of front, executor and arrivals go together depends
-on where the workers are, so the pool's medium chooses them.
+Everything is made in the process in which it will run. Which front, executor and arrivals fit together depends on
+whether workers are processes or threads, so the pool's medium chooses them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from poolctl.runtime.system import forked
 
 
 class Medium(ABC):
-    """What lies between front and workers: the borders of processes, or the memory that threads share. The pool makes
-    it, once for a generation."""
+    """The medium between front and workers: channels between processes, or the memory that threads share. The pool
+    makes it once for each generation."""
 
     @abstractmethod
     def inbox(
@@ -48,29 +48,29 @@ class Medium(ABC):
         rings: bool,
         threads: bool,
     ) -> Inbox:
-        """An inbox. ``slots``: the rows of what its workers may have at once; ``rings``: its workers wait for it with a
-        poller; ``threads``: they are the threads of one worker."""
+        """Return an inbox. ``slots``: rows of the tasks that its workers may have at once; ``rings``: its workers wait
+        for it in a poller; ``threads``: its workers are the threads of one process."""
 
     @abstractmethod
     def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
-        """A front that lends connections, ready to take them back."""
+        """Return a front that lends connections, ready to take them back."""
 
     @abstractmethod
     def handing_front(self, site: Workshop, life: Life) -> FrontThatHandsOver:
-        """A front that hands connections over."""
+        """Return a front that hands connections over."""
 
     @abstractmethod
     def task_executor(self, site: Workshop, worker: int, thread: int, life: Life) -> Executor:
-        """The executor of one worker thread, which calls its ``run``. An app that is awaited has started."""
+        """Return the executor of one worker thread, which calls its ``run``. An async app has started by then."""
 
     @abstractmethod
     def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Source[Service]:
-        """A worker's inbox as a source of its loop."""
+        """Return a worker's inbox as a source of its loop."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop(SiteData):
-    """The same with makers; what it makes is the caller's."""
+    """The data of a site with the methods that make what runs there; the caller owns the results."""
 
     medium: Medium
 
@@ -79,43 +79,43 @@ class Workshop(SiteData):
         self.loader.load()
 
     def service(self, worker: int, thread: int = 0, *observers: Observer | None) -> Service:
-        """The service of one worker thread, with its row. ``observers`` look at the responses too."""
+        """Return the service of one worker thread, with its row. ``observers``: called with its responses."""
         name = str(worker) if self.threads == 1 else f"{worker}/{thread}"
         row = self.scoreboard.enter(worker * self.slots + thread)
         forked.register_row(row)
         return self.serving(row, name, *observers)
 
     def serving(self, row: memoryview, name: str, *observers: Observer | None) -> Service:
-        """A service that counts in another row; ``name``: the worker's in the access log."""
+        """Return a service that counts in the given row. ``name``: of the worker, for the access log."""
         entries = None
         if self.access is not None:
-            from poolctl.runtime.access_log.entries import Entries  # nothing of it is imported where it is off
+            from poolctl.runtime.access_log.entries import Entries  # imported only if the access log is on
 
             entries = Entries(self.access, name)
         return Service(self.app, self.protocol, row, self.loader.context, entries, observers)
 
     def slots_of(self, worker: int) -> list[memoryview]:
-        """The rows of one worker, none of which has anything in flight."""
+        """Return the rows of one worker, marked as having no task in flight."""
         rows = [self.row(worker, slot) for slot in range(self.slots)]
         for row in rows:
             row[TICKET] = 0
         return rows
 
     def router(self, affinity: Affinity | None = None) -> Router:
-        """The router of a front; a strategy of a plugin is guarded."""
+        """Return the router of a front; a plugin's strategy is guarded."""
         dispatch = self.dispatch
         if not built_in(dispatch):
             dispatch = Guarded(dispatch, self.scoreboard.enter_front())
-            if hasattr(faulthandler, "register"):  # the mold asks a front that hangs where it is
+            if hasattr(faulthandler, "register"):  # with this signal the mold makes a hung front print its stacks
                 faulthandler.register(signal.SIGUSR2, all_threads=True)
         return Router(dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front())
 
     # loops that own connections
 
     def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
-        """A loop for one worker's connections. ``counted``: a front has held them to the limit already."""
+        """Return a loop for one worker's connections. ``counted``: a front already enforces the limit."""
         limit = self.at_once if counted else self.share(self.workers)
-        loops = 1 if self.multiprocess else self.workers  # of one process, which share its descriptors
+        loops = 1 if self.multiprocess else self.workers  # in one process, so they share its descriptors
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
             from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
@@ -126,7 +126,7 @@ class Workshop(SiteData):
         return ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared, loops=loops)
 
     def threads_of(self, loop: Loop[Service], worker: int) -> list[Callable[[], None]]:
-        """What each thread of a worker runs, where all of them run one loop."""
+        """Return a function for each thread of a worker whose threads all run one loop."""
 
         def runs(thread: int) -> Callable[[], None]:
             return lambda: loop.run(self.service(worker, thread))
@@ -134,8 +134,8 @@ class Workshop(SiteData):
         return [runs(thread) for thread in range(self.threads)]
 
     def fewer_elsewhere(self, worker: int) -> Callable[[], bool]:
-        """A function that returns whether another process has fewer connections than this worker's, and a thread with
-        nothing to do."""
+        """Return a function that returns whether another process has an idle thread and fewer connections than this
+        worker's."""
         rows = [self.scoreboard.worker(row) for row in range(self.workers * self.slots)]
         each = [rows[number * self.slots : (number + 1) * self.slots] for number in range(self.workers)]
         own = each.pop(worker)
@@ -150,20 +150,20 @@ class Workshop(SiteData):
 
         return fewer
 
-    # fronts, and what takes tasks or connections from them: the medium's
+    # made by the medium: fronts, and the parts that take tasks or connections from them
 
     def lending_front(self, life: Life) -> FrontThatLends:
-        """A front that lends connections, ready to take them back."""
+        """Return a front that lends connections, ready to take them back."""
         return self.medium.lending_front(self, life)
 
     def handing_front(self, life: Life) -> FrontThatHandsOver:
-        """A front that hands connections over."""
+        """Return a front that hands connections over."""
         return self.medium.handing_front(self, life)
 
     def task_executor(self, worker: int, thread: int, life: Life) -> Executor:
-        """What a worker thread runs to answer the tasks of its inbox."""
+        """Return the executor of one worker thread."""
         return self.medium.task_executor(self, worker, thread, life)
 
     def arrivals(self, loop: ConnectionLoop, worker: int) -> Source[Service]:
-        """A worker's inbox as a source of its loop."""
+        """Return a worker's inbox as a source of its loop."""
         return self.medium.arrivals(loop, self, worker)
