@@ -1,17 +1,17 @@
-"""The loop: one poller, the handlers behind its descriptors, their timeouts, and how it all comes to an end.
+"""The loop: one poller, the handlers of its descriptors, their timeouts, and the drain.
 
     poller -- (fd, events) --> handlers[fd].on_event(events, service)
                                a listener, an inbox, the lifeline, a connection
 
-One turn: wait (``_patience`` says how long at most), hand out the events, sweep the timeouts when it is time, look
-whether the drain is over.
+One turn: wait (at most ``_patience`` seconds), dispatch the events, sweep the timeouts when due, check whether the
+drain is over.
 
-What a handler raises ends what that handler stands for, and nothing else: it is logged and counted, and the handler
-gives back what it held (``Handler.abort``). A turn that fails outside of any handler is logged, and the loop goes on.
+An exception of a handler ends that handler only: it is logged and counted, and ``Handler.abort`` releases what the
+handler held. A turn that fails outside of any handler is logged, and the loop goes on.
 
-The end: the lifeline reaches its end of file; the loop drains. Its listeners are asked until no client waits there any
-more (the supervisor shuts them when that is so), its inboxes are read until their end of file, and connections are
-closed as they fall idle. With the last of them the loop is finished.
+The drain begins at the end of file of the lifeline. The loop accepts until no client is queued (then the supervisor
+shuts the listeners), reads its inboxes until their end of file, and closes connections as they become idle. It finishes
+with the last of them.
 
 Turns, the boundary and the end stand in one file, past 250 lines, because they share their state; what the poller waits
 for is in registrations.py, clients on their way out in farewells.py.
@@ -38,17 +38,17 @@ from poolctl.runtime.system.poller import IN, Poller
 
 log = logging.getLogger("poolctl")
 SWEEP: Final = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
-EVENTS: Final = 256  # taken from the poller at once; in a shared loop a thread takes one, so that others get the rest
-CROWD: Final = 0.5  # seconds for which a drain takes new clients; after that only those that already wait
-STUMBLES: Final = 100  # turns that may fail one after the other; after that the loop is broken and has to be replaced
+EVENTS: Final = 256  # taken from the poller at once; a thread of a shared loop takes one and leaves the rest to others
+CROWD: Final = 0.5  # seconds for which a drain accepts new clients; after that only those already queued
+STUMBLES: Final = 100  # turns in a row that may fail; after that the worker is replaced
 
 
 class Loop(Registrations[S]):
-    """Waits, hands events to handlers, sweeps timeouts, drains.
+    """Waits, dispatches events, sweeps timeouts, drains.
 
-    ``lifeline``: a descriptor whose end of file begins the drain. ``drain``: seconds from then to the end of the
-    process; infinite where nothing of a client can keep the loop. ``shared``: several threads run it. ``loops``:
-    how many of this process have clients, and so share its descriptors. ``clock``: seconds, monotonic.
+    ``lifeline``: a descriptor whose end of file begins the drain. ``drain``: seconds that a drain may take; infinite if
+    no client can delay its end. ``shared``: several threads run it. ``loops``: the number of loops of this process that
+    have clients, and so share its descriptors. ``clock``: returns monotonic seconds.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Loop(Registrations[S]):
         self._drain = drain
         self._next_sweep = 0.0
         self._pause = SWEEP
-        self._crowded = inf  # when a drain stops taking new clients
-        self._last_call = inf  # when the time of every client is over: shortly before the end of the process
+        self._crowded = inf  # when a drain stops accepting new clients
+        self._last_call = inf  # when every client has timed out: shortly before the end of the process
         self._stumbles = 0
         # A thread that waits must notice that the others have finished; closing its end of this pipe is how it does.
         self._finish_reader, self._finish_writer = os.pipe()
@@ -210,17 +210,17 @@ class Loop(Registrations[S]):
     # clients on their way out
 
     def turn_away(self, fd: int, words: bytes) -> None:
-        """Tell a client why it is not served, let it read that, close."""
+        """Send a refusal, give the client a moment to read it, then close the connection."""
         self.farewells.turn_away(fd, words)
 
     def linger(self, sock: socket.socket) -> None:
-        """All is said, and our direction closed: let the client read it, then close."""
+        """Give a client whose response is complete, and our direction shut, a moment to read it; then close."""
         self.farewells.linger(sock)
 
     # the end
 
     def drain(self, service: S) -> None:
-        """The lifeline ended: take what has come, finish what is in flight, leave."""
+        """Drain: accept queued clients, finish requests in flight, exit."""
         if self.draining:
             return
         self._ask_listeners_anew()
@@ -261,7 +261,7 @@ class Loop(Registrations[S]):
             self._finish()
 
     def abandon(self) -> None:
-        """Nobody is left on the other side: mold and workers are dead, and what is in flight will never come back."""
+        """Finish at once: the mold and all workers are dead, so no request in flight will come back."""
         log.error("the mold and all workers are gone; leaving")
         self._finish()
 
@@ -272,7 +272,7 @@ class Loop(Registrations[S]):
             close(writer)  # the end of file wakes every thread that still waits
 
     def close(self) -> None:
-        """Give back what the loop itself holds, after its run; handlers that are left keep their descriptors."""
+        """Close the loop's own descriptors, after its run; handlers that are left keep theirs."""
         forked.forget(self)
         self.poller.close()
         close(self._finish_reader)
