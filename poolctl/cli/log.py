@@ -171,7 +171,7 @@ def level_in(environ: Mapping[str, str]) -> int:
     """Return the level that POOLCTL_LOG names, in upper or lower case; without it INFO. Raises ValueError."""
     name = environ.get(VARIABLE) or "info"
     try:
-        return LEVELS[name.lower()]
+        return LEVELS[{"warn": "warning"}.get(name.lower(), name.lower())]  # as the log writes it
     except KeyError:
         *names, last = LEVELS
         raise ValueError(f'unknown log level "{name}"; write {", ".join(names)} or {last}') from None

@@ -167,7 +167,7 @@ class Supervisor:
         elif number in UNUSED:
             log.warning("%s ignored: %s", number.name, UNUSED[number])
         elif self.stopping:
-            log.warning("%s again: stopping without draining", number.name)
+            log.warning("%s while draining: stopping at once", number.name)
             self.exit_code = 128 + number
             self._kill()
         else:

@@ -329,10 +329,17 @@ class AsyncConnection(TaskConnection):
                 self.client_left()
             return
         inflow = self.http.inflow
-        if inflow is not None and ((inflow.awaited and waited > self.loop.timeouts.idle) or self._drips(now, inflow)):
-            self.say_closed("timeouts.idle" if waited > self.loop.timeouts.idle else "timeouts.body", waited)
-            self.refused = 408
-            self.client_left()
+        if inflow is None:
+            return
+        body = self.http.coming
+        if inflow.awaited and waited > self.loop.timeouts.idle:
+            self.say_closed("timeouts.idle", waited)
+        elif self._drips(now, inflow) and body is not None:
+            self.say_closed("timeouts.body", body.waited)
+        else:
+            return
+        self.refused = 408
+        self.client_left()
 
     def _drips(self, now: float, inflow: Inflow) -> bool:
         """Whether the body arrives too slowly, while the app waits for it."""

@@ -17,7 +17,7 @@ from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.serving.client_connection import DRAIN
 from poolctl.runtime.serving.connection import Connection
-from poolctl.runtime.serving.phases import ANSWERING, CLOSED
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, READING
 from poolctl.runtime.serving.service import REQUEST, Service, Work
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system import forked
@@ -136,10 +136,14 @@ class TaskConnection(Connection[TaskLoop]):
             super().drain(service)
 
     def cut(self, service: Service) -> None:
-        """The time to drain is nearly over: close, unless an app still has the connection."""
+        """The time to drain is nearly over: close, unless an app still has the connection. A request that is incomplete
+        gets a 408."""
         if self.phase is not ANSWERING:
             self.say_closed(DRAIN, inf)
-            self.close(service)
+            if self.phase is READING:
+                self.turn_away(408, service)
+            else:
+                self.close(service)
 
     def client_left(self) -> None:
         """The client has left: the task finds that out when it sends or reads, and the connection ends with it."""

@@ -666,6 +666,15 @@ def test_the_steps_of_a_stop(make: Callable[..., AsyncRig]) -> None:
     assert rig.over
 
 
+def test_an_incomplete_request_gets_a_408_at_the_last_call(make: Callable[..., AsyncRig]) -> None:
+    rig = make()
+    rig.send(GET[:10])
+    rig.drain()
+    rig.connection.cut(rig.service)
+    assert rig.read().startswith(b"HTTP/1.1 408")
+    assert rig.over
+
+
 def test_an_idle_connection_is_cut_at_the_last_call(make: Callable[..., AsyncRig]) -> None:
     rig = make()
     rig.send(GET[:5])
