@@ -2,7 +2,8 @@
 
     rig.client --- a pair of sockets --- the connection --- rig.answer(request, out)
 
-What its phases are is noted from the first on; a step that the table does not have raises where it is taken.
+What its phases are is noted from the first on. A step that the table does not have raises where it is taken; because
+the error boundaries catch and log that, it is noted too, and ``noted`` fails at its end.
 """
 
 from __future__ import annotations
@@ -41,22 +42,27 @@ Step = tuple[Phase, Phase]
 
 
 class Noting(Checked):
-    """Checks each step, and notes it."""
+    """Checks each step, and notes it; illegal ones among the ``violations``."""
 
     def __init__(self, slot: Any) -> None:
         super().__init__(slot)
         self.steps: list[Step] = []
+        self.violations: list[str] = []
 
     def __set__(self, connection: Any, phase: Phase) -> None:
         before = getattr(connection, "phase", None)
-        super().__set__(connection, phase)
+        try:
+            super().__set__(connection, phase)
+        except AssertionError as error:
+            self.violations.append(str(error))
+            raise
         if before is not None and before is not phase:
             self.steps.append((before, phase))
 
 
 @contextmanager
 def noted() -> Iterator[list[Step]]:
-    """The steps of all connections, as they are taken."""
+    """The steps of all connections, as they are taken. Fails at the end if one of them was illegal."""
     kept = vars(ClientConnection)["phase"]
     noting = Noting(kept._slot if isinstance(kept, Checked) else kept)
     name = "phase"
@@ -65,6 +71,7 @@ def noted() -> Iterator[list[Step]]:
         yield noting.steps
     finally:
         setattr(ClientConnection, name, kept)
+    assert not noting.violations, noting.violations
 
 
 def row() -> memoryview:

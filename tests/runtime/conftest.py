@@ -8,8 +8,9 @@ import pytest
 from harness.phase_rig import Step, noted
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def steps() -> Iterator[list[Step]]:
-    """The transitions between phases that connections have made so far."""
+    """The transitions between phases that connections have made so far. In every test, because each fails at its end
+    if one of them was illegal."""
     with noted() as taken:
         yield taken

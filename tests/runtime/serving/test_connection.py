@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness.phase_rig import TIMEOUTS, ServedRig, noted
+from harness.phase_rig import TIMEOUTS, ServedRig
 from harness.task_rig import answering
 
 from poolctl.runtime.protocol.http.protocol import Http
@@ -39,11 +39,10 @@ def make() -> Iterator[Callable[..., ServedRig]]:
         made.append(rig)
         return rig
 
-    with noted():
-        yield one
-        for rig in made:
-            assert rig.phase is not CLOSED or rig.service.row[TAKEN] == rig.service.row[DONE]
-            rig.close()
+    yield one
+    for rig in made:
+        assert rig.phase is not CLOSED or rig.service.row[TAKEN] == rig.service.row[DONE]
+        rig.close()
 
 
 @pytest.fixture

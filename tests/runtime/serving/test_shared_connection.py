@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from harness.machine import PATIENCE
 from harness.no_descriptor import no_descriptor
-from harness.phase_rig import PEER, TIMEOUTS, Answering, Rig, noted
+from harness.phase_rig import PEER, TIMEOUTS, Answering, Rig
 from harness.task_rig import answering, at_end, read
 
 from poolctl.errors import ClientGone
@@ -91,11 +91,10 @@ class SharedRig(Rig):
 
 @pytest.fixture
 def rig() -> Iterator[SharedRig]:
-    with noted():
-        made = SharedRig()
-        made.accept()
-        yield made
-        made.close()
+    made = SharedRig()
+    made.accept()
+    yield made
+    made.close()
 
 
 def test_it_is_registered_for_edges(rig: SharedRig) -> None:

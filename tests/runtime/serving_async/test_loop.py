@@ -25,7 +25,7 @@ from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.kinds import connection_of
 from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 from poolctl.runtime.serving_async.stopping import SERVING, TOLD
-from poolctl.runtime.system.poller import IN, SelectorsPoller
+from poolctl.runtime.system.poller import SelectorsPoller
 from poolctl.runtime.timeouts import Timeouts
 
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -366,4 +366,3 @@ def test_turns_that_do_nothing_but_fail(make: Callable[..., Rig]) -> None:
     for handler in list(rig.loop.handlers.values()):
         if hasattr(handler, "phase"):
             handler.close(rig.service)
-    assert IN

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from harness.front_rig import Client, FrontRig
-from harness.phase_rig import noted
 
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.loop.farewells import Lingering
@@ -33,10 +32,9 @@ def make() -> Iterator[Callable[..., FrontRig]]:
         made.append(FrontRig(*more, **options))
         return made[-1]
 
-    with noted():
-        yield one
-        for rig in made:
-            rig.close()
+    yield one
+    for rig in made:
+        rig.close()
 
 
 @pytest.fixture
