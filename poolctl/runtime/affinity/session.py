@@ -30,7 +30,7 @@ TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110, 5.6.2
 
 def named_rightly(name: str) -> str:
     """Return the name of a header or cookie if it is valid. Raises ValueError otherwise."""
-    if len(name) > 128 or not TOKEN.match(name):
+    if len(name) > 128 or not TOKEN.fullmatch(name):
         raise ValueError("expected a name of 1 to 128 letters, digits, dashes and underscores")
     return name
 
