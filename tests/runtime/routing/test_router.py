@@ -11,12 +11,15 @@ import pytest
 from poolctl.runtime.affinity import Affinity
 from poolctl.runtime.affinity.client import Client
 from poolctl.runtime.affinity.connection import Connection
+from poolctl.runtime.affinity.path import Path
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.channels.inbox import ProcessInbox
 from poolctl.runtime.dispatch.round_robin import RoundRobin
-from poolctl.runtime.routing.router import Router
-from poolctl.runtime.scoreboard import TAKEN, Scoreboard
-from poolctl.runtime.task import Peer
+from poolctl.runtime.dispatch.shared_queue import SharedQueue
+from poolctl.runtime.protocol.http.request import HttpRequest
+from poolctl.runtime.routing.router import Router, Waiting
+from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
+from poolctl.runtime.task import Peer, Task
 
 BULK = b"x" * 60000
 LIMIT = 100000
@@ -154,3 +157,65 @@ def test_a_full_inbox_is_not_on_offer_before_it_has_room(made: list[ProcessInbox
     way.empty(0)
     assert way.router.room(0) == []
     assert 0 in {way.send() for _ in range(3)}
+
+
+def test_nobody_gets_the_tasks_of_a_dead_worker_but_those_that_remain(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    way.router.left(1)
+    assert [way.send() for _ in range(4)] == [0, 2, 0, 2]
+    assert way.router.joined(1) == []
+    assert 1 in {way.send() for _ in range(3)}
+
+
+def test_where_all_are_dead_the_last_inbox_keeps_the_tasks_for_its_successor(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    for index in range(3):
+        way.router.left(index)
+    assert [way.send() for _ in range(2)] == [2, 2]
+    assert way.router.empty
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_whether_a_dead_workers_keys_are_forgotten(made: list[ProcessInbox], forgets: bool) -> None:
+    way = ways(made, Path() if forgets else Client())
+    request = HttpRequest("GET", b"/a", "1.1", [], True, None)
+
+    def send() -> None:
+        way.router.route(peer("a"), 0.0, 0, b"x", asked=request)
+
+    send()
+    way.router.left(0)
+    send()
+    assert [inbox.waiting for inbox in made] == ([1, 1, 0] if forgets else [2, 0, 0])
+
+
+def test_an_inbox_is_withdrawn_only_if_another_takes_tasks_at_once(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    assert way.router.withdraw(0)
+    assert [way.send() for _ in range(2)] == [1, 2]
+    assert not way.router.withdraw(1)  # 2 has a task, and 0 is off the offer
+    assert [way.send() for _ in range(2)] == [1, 2]
+    assert way.router.offer_again(0) == []
+    assert 0 in {way.send() for _ in range(3)}
+
+
+def test_an_inbox_without_a_worker_is_not_offered_again(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    way.router.left(0)
+    assert way.router.offer_again(0) == []
+    assert 0 not in {way.send() for _ in range(4)}
+
+
+def test_tasks_are_put_back_before_those_that_came_later(made: list[ProcessInbox]) -> None:
+    queue = Router(SharedQueue(), Request(), made, LIMIT)
+    for number in range(5):  # one for each worker; two wait in the front
+        queue.route(peer("a"), 0.0, number, b"%d" % number)
+    assert [entry.item for entry in queue.waiting] == [b"3", b"4"]
+    back = [Waiting(Task(peer("a")), number, b"%d" % number, (), -1) for number in (1, 2)]
+    queue.put_back(back)
+    assert [entry.item for entry in queue.waiting] == [b"1", b"2", b"3", b"4"]
+    made[0].take()
+    made[0].workers[0][TAKEN] += 1
+    made[0].workers[0][DONE] += 1
+    assert queue.retry() == []
+    assert made[0].take()[0] == b"1"

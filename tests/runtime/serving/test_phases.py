@@ -580,7 +580,7 @@ def test_without_debug_the_log_says_nothing(held: HeldRig, caplog: pytest.LogCap
 
 def test_an_illegal_step_that_a_boundary_swallows_fails_the_test_all_the_same() -> None:
     rig = ServedRig(Http())
-    with pytest.raises(AssertionError, match="CLOSED -> Phase.IDLE"), noted():  # noqa: PT012  # the end of it raises
+    with pytest.raises(AssertionError, match=r"CLOSED -> Phase\.IDLE"), noted():  # noqa: PT012  # the end of it raises
         connection = rig.accept()
         connection.close(rig.service)
         with suppress(AssertionError):  # as serving_async/boundary.py and loop.fail, which log it

@@ -1,0 +1,35 @@
+"""Requests whose time is over are found once each, by looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from poolctl.runtime.serving_async.overdue import Overdue
+
+
+def test_each_task_is_found_once_and_deaf_from_the_next_look_on() -> None:
+    first, second = object(), object()
+    one: Any = {1: first}
+    both: Any = {1: first, 2: second}
+    overdue = Overdue(3.0)
+    assert overdue.look(one, 100.0) == []
+    assert overdue.look(both, 103.0) == []  # its time counts from the first look, and is not yet over
+    assert overdue.look(both, 104.0) == [first]
+    assert overdue.deaf == []
+    assert overdue.look(both, 105.0) == []
+    assert overdue.deaf == [first]
+    assert overdue.look(both, 107.0) == [second]
+    assert overdue.look(both, 108.0) == []
+    assert overdue.deaf == [first, second]
+
+
+def test_the_next_request_with_a_key_has_its_own_time() -> None:
+    task: Any = {1: object()}
+    overdue = Overdue(3.0)
+    overdue.look(task, 100.0)
+    assert overdue.look(task, 104.0) == list(task.values())
+    assert overdue.look({}, 105.0) == []
+    assert overdue.deaf == []
+    assert overdue.look(task, 106.0) == []
+    assert overdue.look(task, 109.0) == []
+    assert overdue.look(task, 110.0) == list(task.values())
