@@ -1,0 +1,46 @@
+"""The end of a role: in processes of their own, because it ends them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from harness.machine import within
+
+ROLE = """
+import logging, os, sys, time
+from poolctl.runtime.lifeline import Life
+logging.basicConfig(format="%(message)s")
+reader, writer = os.pipe()
+life = Life(reader, 0.05, lambda: None)
+"""
+
+
+def role(script: str) -> tuple[int, str]:
+    """(exit status, log) of a role that does this."""
+    command = [sys.executable, "-c", ROLE + script]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=within(30), check=False)
+    return done.returncode, done.stderr
+
+
+def test_a_stuck_role_ends_when_its_time_to_drain_is_over() -> None:
+    status, log = role("life.enforce(); os.close(writer)\nwhile True: time.sleep(1)")
+    assert status == 1
+    assert "still busy 0.05 s after the stop" in log
+
+
+def test_a_role_has_no_time_to_keep_before_the_stop() -> None:
+    status, log = role("life.enforce(); time.sleep(0.2); os._exit(7)")  # longer than the drain
+    assert (status, log) == (7, "")
+
+
+def test_a_thread_that_raises_ends_its_role() -> None:
+    """Otherwise a pool would shrink unseen."""
+    status, log = role("life.thread(lambda: 1 / 0, 'one'); time.sleep(60)")
+    assert status == 1
+    assert "a thread of the role failed" in log
+    assert "ZeroDivisionError" in log
+
+
+def test_a_thread_that_ends_does_not() -> None:
+    assert role("life.thread(lambda: None, 'one').join(); os._exit(7)") == (7, "")
