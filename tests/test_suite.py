@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Words of unit tests, whose meaning is the same everywhere and whose part is that of the file.
+# Words of unit tests, whose meaning is the same everywhere and whose part is that of the file. A name for each, such as
+# make_listener, would repeat the name of the file in every signature, while no folder's conftest can hide another's.
 UNIT = {"rig": "the part that is tested, among fakes", "make": "makes one of them"}
 APPLICATIONS = {"apps", "broken", "wrong", "django_site", "fastapi_api", "flask_shop", "datasette_data", "program.py"}
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time", "times", "getrusage", "wait4"}
