@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,10 +80,8 @@ def test_lines_that_are_lost_are_counted_and_the_log_told_once_a_minute(
     now[0] += module.COMPLAINT
     full.turned_away(503, PEER, b"")
     os.close(full.fd)
-    assert [record.getMessage().partition(" lines")[0] for record in caplog.records] == [
-        "access_log: 1",
-        "access_log: 3",
-    ]
+    counts = [re.findall(r"\d+", record.getMessage())[0] for record in caplog.records]
+    assert counts == ["1", "3"]
 
 
 def test_streams_are_not_opened_again() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from poolctl.runtime.app.cgi.place import FORBIDDEN, NOT_FOUND, in_folder, understood
+from poolctl.runtime.app.cgi.place import FORBIDDEN, NOT_FOUND, in_folder, is_unambiguous
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from poolctl.runtime.app.cgi.place import FORBIDDEN, NOT_FOUND, in_folder, under
         (b"/a%00", b"/a\0", False),
     ],
 )
-def test_a_path_means_one_place(raw: bytes, path: bytes, clear: bool) -> None:
-    assert understood(raw, path) is clear
+def test_a_path_has_one_interpretation(raw: bytes, path: bytes, clear: bool) -> None:
+    assert is_unambiguous(raw, path) is clear
 
 
 @pytest.fixture
