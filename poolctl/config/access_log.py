@@ -17,7 +17,7 @@ def _format(value: Any) -> Any:
     Raises InvalidValue for an unknown word or a character that is not printable ASCII.
     """
     if isinstance(value, str) and value not in FORMATS and "%" not in value:
-        from poolctl.similar import similar
+        from poolctl.similar import similar  # only findings need it
 
         near = similar(value, ("off", *FORMATS))
         help_ = f'did you mean "{near}"?' if near else _suggestion(value)

@@ -13,6 +13,7 @@ from typing import Any
 
 from poolctl.config.forwarded import read_network
 from poolctl.config.invalid_value import InvalidValue
+from poolctl.config.loader import resolved_tag
 from poolctl.config.other_servers import WORDS
 from poolctl.config.units import MAX_SECONDS, UNLIMITED, seconds, size, timeout
 
@@ -248,8 +249,6 @@ _CONVERTERS: dict[str, Callable[[Any], str]] = {
 def quoted(value: str) -> str:
     """A string as YAML inside braces: in quotes where it would be something else without them, and with every dollar
     doubled so that it begins no variable."""
-    from poolctl.config.loader import resolved_tag
-
     plain = re.fullmatch(r"[\w./-](?:[\w./:@+-]*[\w./@+-])?", value) and value[0] not in "-:"
     if plain and resolved_tag(value).endswith(":str"):
         return value

@@ -36,7 +36,7 @@ def gather(inputs: Inputs) -> Tree:
     if failed:
         raise Invalid(failed)
     if any(os.sep in name for name in (inputs.file, *inputs.overlays)):  # otherwise all paths are relative to here
-        from poolctl.config.paths import resolve_paths
+        from poolctl.config.paths import resolve_paths  # most topologies are in the current folder
 
         resolve_paths(tree)
     return tree

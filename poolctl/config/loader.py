@@ -141,7 +141,7 @@ def _read(source: SourceText, text: str) -> Node | None:
     except TooMuch as error:
         raise Invalid([_too_much(error, source)]) from None
     except yaml.MarkedYAMLError as error:
-        from poolctl.config.syntax import diagnosis
+        from poolctl.config.syntax import diagnosis  # only syntax errors need it
 
         raise Invalid([diagnosis(error, source)]) from None
     finally:

@@ -13,7 +13,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from poolctl.config.diagnostic import Invalid
+from poolctl.config.loader import construct, parse
 from poolctl.config.other_servers import ANSWERS, LETTERS, OPTIONS, PID, PORT, SWITCHES
+from poolctl.config.sources import option
 from poolctl.config.suggestions import is_address, suggest_key, without_dashes, written
 
 MAX_OPTIONS = 40  # that are examined
@@ -36,9 +38,6 @@ def suggest_options(
 
 def as_options(help_: str) -> str:
     """The options of poolctl that are equivalent to the line that a help says to write; empty where there are none."""
-    from poolctl.config.loader import construct, parse
-    from poolctl.config.sources import option
-
     line = help_.removeprefix("write ")
     if line == help_ or re.search(r"\.\.\.|[A-Z]{2,}", line):  # it has placeholders
         return ""

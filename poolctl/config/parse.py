@@ -27,7 +27,7 @@ def parse_source(tree: Tree, source: SourceText, blank: int = 0) -> Node | None:
             raise
         raise Invalid([other]) from None
     if source.is_file and any(each.code == "PC101" for each in findings):  # recovered from a syntax error
-        from poolctl.config.other_formats import other_format
+        from poolctl.config.other_formats import other_format  # few files are in another format
 
         if (other := other_format(source)) is not None:
             raise Invalid([other])

@@ -105,7 +105,7 @@ def _name_keys(axis: str) -> tuple[str, str]:
 
 def _of_plugin(axis: str, reference: Reference) -> list[Schema]:
     """Return the ways to write an installed plugin; none for an unusable one, which `validate` reports."""
-    from poolctl.assembly.plugins import inspection
+    from poolctl.assembly.plugins import inspection  # few machines have plugins
 
     found = inspection.inspect_plugin(reference)
     if isinstance(found, inspection.Unusable):

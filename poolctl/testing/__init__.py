@@ -10,6 +10,9 @@
 Plugins for other axes are tested in a server: ``with running(topology) as server``.
 
 It needs the packages of the extra poolctl[testing].
+
+Deferred imports: each check imports hypothesis, the server or the plugin loader when it runs, so that importing the
+contract is cheap for the processes that it starts.
 """
 
 from __future__ import annotations

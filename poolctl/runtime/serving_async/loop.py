@@ -48,7 +48,7 @@ def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
     this module is imported, before the app is, and while the process may still read all packages."""
     if importlib.util.find_spec("uvloop") is not None:
         try:
-            import uvloop
+            import uvloop  # optional
         except Exception as error:  # noqa: BLE001  # a broken package may raise anything
             log.warning("uvloop is installed but cannot be imported; using Python's own event loop: %r", error)
         else:

@@ -109,6 +109,7 @@ class Http(Protocol):
         """Return the worker's half of a new connection, for apps that read a body as it arrives."""
         origins = None if self._forwarded is None else self._forwarded.origins(peer)
         if self.http2:
+            # h2 is optional
             from poolctl.runtime.protocol.http.either import EitherStreaming
 
             return EitherStreaming(self, peer, origins)
