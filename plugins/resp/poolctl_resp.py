@@ -5,7 +5,7 @@ function for each command.
     protocol: {use: resp, limit: 64KiB}
 
 The protocol marks where a command ends, so under half-sync/half-reactive each command of a connection can go to any
-worker.
+worker. The file is long because a plugin is one file: a protocol, and the app that it is for.
 """
 
 from __future__ import annotations

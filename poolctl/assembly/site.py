@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from poolctl.assembly.environment.limits import affordable
 from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.status import Board
+from poolctl.config.model import Topology
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.loader import Loader
 from poolctl.runtime.channels.notices import Notices
@@ -40,15 +41,14 @@ def build_site(
     memory = board.memory if board is not None and board.fits(queues, workers * slots) else None
     scoreboard = Scoreboard(queues, workers * slots, memory, slots)
     rows = [scoreboard.worker(row) for row in range(workers * slots)]
+    rings = ownership is not None and (ownership.rings or awaited)
+    several = threads > 1 and ownership is not None and ownership.lends and not awaited
     inboxes = []
     for index in range(queues):
         held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
-        rings = ownership is not None and (ownership.rings or awaited)
-        several = threads > 1 and ownership is not None and ownership.lends and not awaited
         # the first row of a worker that serves many tasks at once counts them all
         row, workers_rows = scoreboard.inbox(index), held[:: slots // threads]
         inboxes.append(medium.inbox(index, row, workers_rows, slots=held, rings=rings, threads=several))
-    timeouts = topology.timeouts
     surroundings = Surroundings(parts.pool.multithread, parts.pool.multiprocess, parts.private, parts.is_topology)
     return Workshop(
         name=topology.name,
@@ -57,22 +57,11 @@ def build_site(
         dispatch=parts.dispatch or Leader(),
         affinity=parts.affinity,
         returns=Returns(learns=parts.affinity.learns),
-        timeouts=Timeouts(
-            head=timeouts.head,
-            idle=timeouts.idle,
-            write=timeouts.write,
-            body=timeouts.body,
-            body_rate=topology.limits.body_rate,
-            request=timeouts.request,
-            drain=timeouts.drain,
-        ),
+        timeouts=_timeouts(topology),
         connections=topology.limits.connections,
         most=affordable(descriptors_per_connection(parts)),
         waiting=topology.limits.waiting,
-        listeners=[
-            [Listener(sock, door, kept_outside=address.scheme == "fd") for sock in group]
-            for group, door, address in zip(listeners, doors, topology.listen, strict=True)
-        ],
+        listeners=_listeners(topology, listeners, doors),
         workers=workers,
         threads=threads,
         slots=slots,
@@ -83,6 +72,28 @@ def build_site(
         notices=Notices(),
         access=access,
     )
+
+
+def _timeouts(topology: Topology) -> Timeouts:
+    """The limits on what clients and requests may take, of two keys of the file."""
+    timeouts = topology.timeouts
+    return Timeouts(
+        head=timeouts.head,
+        idle=timeouts.idle,
+        write=timeouts.write,
+        body=timeouts.body,
+        body_rate=topology.limits.body_rate,
+        request=timeouts.request,
+        drain=timeouts.drain,
+    )
+
+
+def _listeners(topology: Topology, sockets: list[list[socket.socket]], doors: list[Door]) -> list[list[Listener]]:
+    """The sockets of each address, as sources of loops."""
+    return [
+        [Listener(sock, door, kept_outside=address.scheme == "fd") for sock in group]
+        for group, door, address in zip(sockets, doors, topology.listen, strict=True)
+    ]
 
 
 def _shape(parts: MadeParts) -> tuple[int, int]:

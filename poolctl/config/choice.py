@@ -9,7 +9,7 @@ from typing import Any
 from poolctl.config.diagnostic import Diagnostic, Place
 from poolctl.config.model import SHORT, Choice
 from poolctl.config.tree import Tree
-from poolctl.config.validation_errors import shown
+from poolctl.config.value_help import shown
 from poolctl.similar import similar
 
 DEFAULT_POOL = "process"

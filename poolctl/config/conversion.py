@@ -1,7 +1,8 @@
 """Values of other servers, converted to what poolctl's key accepts: nginx's 10m becomes 10MiB, and $CPU becomes auto.
 
 Help that quotes such a value can be followed: a value that the key would reject is never repeated. A value that cannot
-be understood is replaced by an example that the key accepts.
+be understood is replaced by an example that the key accepts. The file is long because each kind of value has its
+function, and a table the names of all.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from poolctl.config.core_schema import resolved_tag
 from poolctl.config.forwarded import read_network
 from poolctl.config.invalid_value import InvalidValue
-from poolctl.config.loader import resolved_tag
 from poolctl.config.other_servers import WORDS
 from poolctl.config.units import MAX_SECONDS, UNLIMITED, seconds, size, timeout
 

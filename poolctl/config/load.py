@@ -19,7 +19,8 @@ from poolctl.config.sources import Inputs, default_name
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.config.tree import Path, Tree
 from poolctl.config.typos import Shape, correct_typos
-from poolctl.config.validation_errors import findings, shown
+from poolctl.config.validation_errors import findings
+from poolctl.config.value_help import shown
 
 
 class Document(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from poolctl.config.choice import given_name_key
-from poolctl.config.loader import CORE, NULL, STR
+from poolctl.config.core_schema import CORE, NULL, STR
 from poolctl.config.model import AXES, SHORT
 
 # The key that a plain word is short for.

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from poolctl.config.core_schema import construct
 from poolctl.config.diagnostic import Invalid
-from poolctl.config.loader import construct, parse
+from poolctl.config.loader import parse
 from poolctl.config.other_servers import ANSWERS, LETTERS, OPTIONS, PID, PORT, SWITCHES
 from poolctl.config.sources import option
 from poolctl.config.suggestions import is_address, suggest_key, without_dashes, written

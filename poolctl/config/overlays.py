@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from poolctl.config.core_schema import CORE, NULL, STR
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, Span
-from poolctl.config.loader import CORE, NULL, STR, place_of
 from poolctl.config.merge import WORD_KEY, merged
+from poolctl.config.node_checks import place_of
 from poolctl.config.parse import parse_source
 from poolctl.config.sources import mark, option, read_source
 from poolctl.config.tree import Tree

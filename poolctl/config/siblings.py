@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from poolctl.config.choice import is_target
+from poolctl.config.core_schema import construct
 from poolctl.config.diagnostic import Invalid, SourceText
 from poolctl.config.gather import gather
-from poolctl.config.loader import MAX_BYTES, compose, construct
+from poolctl.config.loader import MAX_BYTES, compose
 from poolctl.config.model import AXES, SHORT, Topology
 from poolctl.config.paths import private_files
 from poolctl.config.sources import Inputs

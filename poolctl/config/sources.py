@@ -10,7 +10,8 @@ from typing import NamedTuple
 from yaml.error import Mark
 
 from poolctl.config.diagnostic import Diagnostic, Invalid, Place, SourceText, Span, Unreadable
-from poolctl.config.loader import MAX_BYTES, NO_TEXT
+from poolctl.config.loader import MAX_BYTES
+from poolctl.config.node_checks import NO_TEXT
 
 STDIN = "<stdin>"
 

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from poolctl.config.core_schema import STR, resolved_tag
 from poolctl.config.diagnostic import MAX_FINDINGS, Diagnostic, Place, SourceText
-from poolctl.config.loader import MAX_BYTES, NO_TEXT, STR, place_of, resolved_tag
+from poolctl.config.loader import MAX_BYTES
+from poolctl.config.node_checks import NO_TEXT, place_of
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _IN_KEY = re.compile(r"(?<!\$)\$\{[A-Za-z_]")

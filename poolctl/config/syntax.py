@@ -1,7 +1,8 @@
 """Syntax errors in the words of the reader, with a fix.
 
 The parser says what it expected next, often far from where the mistake was made. The table recognises the usual
-mistakes by the parser's messages; any other message is passed on as it is.
+mistakes by the parser's messages; any other message is passed on as it is. The file is long because it is a table with
+an entry for each mistake.
 """
 
 from __future__ import annotations

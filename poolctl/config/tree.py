@@ -9,8 +9,9 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from poolctl.config.core_schema import FLOAT, INT, construct
 from poolctl.config.diagnostic import Diagnostic, Place, SourceText, Span, in_order
-from poolctl.config.loader import FLOAT, INT, construct, place_of
+from poolctl.config.node_checks import place_of
 
 Path = tuple[str | int, ...]
 

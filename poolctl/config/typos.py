@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from poolctl.config.core_schema import CORE, NULL, STR, resolved_tag
 from poolctl.config.diagnostic import Diagnostic, Label, SourceText
-from poolctl.config.loader import CORE, NULL, STR, place_of, resolved_tag
+from poolctl.config.node_checks import place_of
 from poolctl.config.sources import mark_at
 from poolctl.config.tree import Path, Tree
 from poolctl.similar import similar

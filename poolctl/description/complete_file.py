@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from poolctl.config.loader import STR, resolved_tag
+from poolctl.config.core_schema import STR, resolved_tag
 from poolctl.description.settings import Setting
 
 # A variable that must be set, instead of a value, so that no server starts with a masked secret.

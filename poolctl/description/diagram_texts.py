@@ -1,5 +1,8 @@
 """The texts of a diagram: what each choice gives and costs, and the steps of a request. The figures are those of
-docs/performance.md."""
+docs/performance.md.
+
+The file is long because it is mostly a table of texts.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from poolctl.assembly.registry import REGISTRY, part_class, words
 from poolctl.config.choice import example, name_key
 from poolctl.config.load import NESTED
 from poolctl.config.model import Topology
-from poolctl.description.settings import shown_default, shown_option
+from poolctl.description.defaults import shown_default, shown_option
 
 FITTING = ("pool", "ownership", "dispatch", "affinity")
 DERIVED = {"name": "the file's name"}  # defaults that are not in the model

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from dataclasses import fields
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel
 
@@ -18,10 +18,9 @@ from poolctl.config.choice import given_name_key, name_key, path_of_option, plac
 from poolctl.config.diagnostic import Place
 from poolctl.config.model import AXES, Choice, Topology
 from poolctl.config.tree import Path
-from poolctl.config.units import BYTES, READERS, SECONDS
+from poolctl.description.defaults import unit_of, unit_of_field, with_unit
 
 SECRET = re.compile(r"PASS|PWD$|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|_KEY$|^KEY$|AUTH|DSN|JWT", re.IGNORECASE)
-BINARY = ("B", "KiB", "MiB", "GiB")
 EMPTY = ("password", "ciphers", "cache")  # texts that may be empty but not null
 # The part before the @ of a URL: user:password, a bare token, and passwords with a slash that should be %2F. Also the
 # passwords in connection strings (libpq, ODBC, JDBC): host=db password=secret.
@@ -71,7 +70,7 @@ class _Settings:
                 yield from self._log(topology)
             else:
                 default = {"access_log": "off", "forwarded": "off"}.get(name)
-                yield from self._value((name,), getattr(topology, name), _unit(field), default)
+                yield from self._value((name,), getattr(topology, name), unit_of_field(field), default)
 
     def _axis(self, axis: str) -> Iterator[Setting]:
         part = getattr(self.parts, axis)
@@ -110,7 +109,7 @@ class _Settings:
             lent = field.name != "concurrency" or self.parts.combination.ownership == REACTIVE or self.tree.has(there)
             if not field.init or not lent:  # a file that sets concurrency would be asking for lending
                 continue
-            value, unit = getattr(part, field.name), _unit_of(hints[field.name])
+            value, unit = getattr(part, field.name), unit_of(hints[field.name])
             source = None
             if field.name == "size" and value == "auto":
                 source = f"{self._source(there) or 'default'}, {self.parts.workers} here"
@@ -155,7 +154,7 @@ class _Settings:
         there = path if there is None else there
         if isinstance(value, BaseModel):
             for name, field in type(value).model_fields.items():
-                yield from self._value((*path, name), getattr(value, name), _unit(field), None, (*there, name))
+                yield from self._value((*path, name), getattr(value, name), unit_of_field(field), None, (*there, name))
             return
         if isinstance(value, Mapping) and value:
             for name, inner in value.items():
@@ -164,7 +163,7 @@ class _Settings:
         written = self._source(there)
         value = list(value) if isinstance(value, tuple) else value
         value = None if value == "" and path[-1] not in EMPTY else value
-        shown = self.tree.value_at(there) if written and not isinstance(value, dict) else _with_unit(value, unit)
+        shown = self.tree.value_at(there) if written and not isinstance(value, dict) else with_unit(value, unit)
         if value is None and default is not None:
             value = shown = default
         if path[-1] == "umask" and isinstance(value, int):
@@ -187,36 +186,6 @@ class _Settings:
         return f"{shown}, {' and '.join(f'${name}' for name in names)}" if names else shown
 
 
-def _unit(field: Any) -> str:
-    """Return the unit of a model field: seconds, bytes or empty."""
-    for mark in field.metadata:
-        for unit, reader in READERS.items():
-            if mark is reader[0] or mark is reader[1]:
-                return unit
-    return _unit_of(field.annotation)
-
-
-def _unit_of(hint: Any) -> str:
-    """Return the unit of an annotation, optional ones included; empty without a unit."""
-    for mark in getattr(hint, "__metadata__", ()):
-        for unit, reader in READERS.items():
-            if mark == unit or mark is reader[0]:
-                return unit
-    if get_origin(hint) is not None:
-        return next((unit for inner in get_args(hint) if (unit := _unit_of(inner))), "")
-    return ""
-
-
-def _with_unit(value: Any, unit: str) -> Any:
-    """Return a default as a person would write it: 30s, 32KiB."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not unit or not value:
-        return value
-    units = dict(SECONDS.items()) if unit == "seconds" else {name: float(BYTES[name]) for name in BINARY}
-    # The largest unit that gives a whole number.
-    name, factor = max(((n, f) for n, f in units.items() if (value / f).is_integer()), key=lambda pair: pair[1])
-    return f"{int(value / factor)}{name}"
-
-
 def _is_secret(path: Path, value: Any) -> bool:
     """Whether a value must not be visible on a screen or in a log."""
     if value in (None, "", [], {}):
@@ -227,27 +196,3 @@ def _is_secret(path: Path, value: Any) -> bool:
     named = inside and SECRET.search(str(path[-1])) is not None
     texts = value if isinstance(value, list) else [value]
     return named or any(isinstance(text, str) and CREDENTIALS.search(text) is not None for text in texts)
-
-
-def shown_default(field: Any) -> str:
-    """Return the default of a model field, as a person would write it."""
-    if field.is_required():
-        return "none, it is required" if field.default_factory is None else "see its keys"
-    value = field.get_default(call_default_factory=True)
-    return "see its keys" if isinstance(value, BaseModel) else _shown(value, _unit(field))
-
-
-def shown_option(part: type[Any], name: str) -> str:
-    """Return the default of a part's option, as a person would write it."""
-    (option,) = (field for field in fields(part) if field.name == name)
-    default = option.default if option.default_factory is MISSING else option.default_factory()
-    return _shown(default, _unit_of(get_type_hints(part, include_extras=True)[name]))
-
-
-def _shown(value: Any, unit: str) -> str:
-    if isinstance(value, tuple | list):
-        return ", ".join(map(str, value)) or "none"
-    if value in (None, "", {}):
-        return "none"
-    shown = _with_unit(value, unit)
-    return str(shown).lower() if isinstance(shown, bool) else str(shown)

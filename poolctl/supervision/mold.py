@@ -15,6 +15,8 @@ still run when the time to drain is over are killed.
 
 Not guaranteed: when the mold itself is killed all lifelines end at the same time, so the stages overlap. A stop that is
 requested while the plan is being built (the app is being imported) takes effect when it is built.
+
+The file is long because one loop owns all of it.
 """
 
 from __future__ import annotations

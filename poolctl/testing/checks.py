@@ -3,24 +3,23 @@ Violation if the strategy breaks the promise."""
 
 from __future__ import annotations
 
-import gc
 import random
-import sys
 from collections.abc import Callable, Sequence
 from math import inf
 from time import perf_counter_ns
-from typing import Any
 
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import DONE, SENT
 from poolctl.runtime.task import Task
+from poolctl.testing.memory import allocated_blocks, size_of
 from poolctl.testing.simulation import Request, Simulation, task
 from poolctl.testing.violation import Violation
 from poolctl.testing.watchdog import watched, with_timeout
 
 Make = Callable[[], Dispatch]
+
 INBOXES = 6
 TASKS = 600
 MANY = 70_000  # clients: more than the 65,536 that the built-in affinities remember
@@ -166,13 +165,13 @@ def check_memory(make: Make) -> None:
     """Check that what the strategy remembers does not grow with the number of clients, wherever it keeps it."""
     strategy = make()
     simulation = Simulation(strategy, 4)
-    sizes, blocks = [], [_blocks()]
+    sizes, blocks = [], [allocated_blocks()]
     for half in range(2):
         for number in range(MANY):
             simulation.arrive(_task(half * MANY + number))
             simulation.finish()
         sizes.append(size_of(strategy))
-        blocks.append(_blocks())
+        blocks.append(allocated_blocks())
     fix = "evict the least recently used client beyond a few thousand"
     if sizes[1] > GROWTH * sizes[0] + SPARE_BYTES:
         raise Violation(
@@ -184,33 +183,6 @@ def check_memory(make: Make) -> None:
             f"its process keeps {first} more objects after {MANY} clients, and {first + second} after {2 * MANY}",
             f"{fix}; this includes the module, the class and cached functions",
         )
-
-
-def _blocks() -> int:
-    """Return the number of memory blocks of this process, which also covers what size_of cannot see: closures and
-    caches."""
-    gc.collect()
-    return sys.getallocatedblocks()
-
-
-def size_of(thing: Any) -> int:
-    """Return the bytes of an object, including its attributes and the contents of its containers."""
-    seen: set[int] = set()
-    total, left = 0, [thing]
-    while left:
-        each = left.pop()
-        if id(each) in seen or isinstance(each, type | InboxView):
-            continue
-        seen.add(id(each))
-        total += sys.getsizeof(each)
-        if isinstance(each, dict):
-            left += [*each.keys(), *each.values()]
-        elif isinstance(each, list | tuple | set | frozenset) or type(each).__name__ == "deque":
-            left += list(each)
-        else:
-            left += list(getattr(each, "__dict__", {}).values())
-            left += [getattr(each, name) for name in getattr(type(each), "__slots__", ()) if hasattr(each, name)]
-    return total
 
 
 @watched

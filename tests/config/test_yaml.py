@@ -11,8 +11,10 @@ from harness.machine import within
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolctl.config.core_schema import construct
 from poolctl.config.diagnostic import Invalid, SourceText
-from poolctl.config.loader import MAX_VALUES, construct, parse
+from poolctl.config.loader import parse
+from poolctl.config.node_checks import MAX_VALUES
 
 
 def value(text: str) -> Any:

@@ -17,8 +17,9 @@ from poolctl.assembly.judging.judge import judge
 from poolctl.assembly.plugins.reference import installed
 from poolctl.assembly.registry import REGISTRY, words
 from poolctl.cli.main import cli
+from poolctl.config.core_schema import construct
 from poolctl.config.diagnostic import Invalid, SourceText
-from poolctl.config.loader import construct, parse
+from poolctl.config.loader import parse
 from poolctl.config.model import LimitsSection, TimeoutsSection, Topology
 from poolctl.config.sources import Inputs
 from poolctl.description.schema import topology_schema

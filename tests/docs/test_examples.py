@@ -17,8 +17,9 @@ from harness.server import ROOT, Serve
 from jsonschema import Draft7Validator
 
 from poolctl.assembly.resolve import read
+from poolctl.config.core_schema import construct
 from poolctl.config.diagnostic import SourceText
-from poolctl.config.loader import construct, parse
+from poolctl.config.loader import parse
 from poolctl.description.changes import RULES
 from poolctl.description.schema import topology_schema
 

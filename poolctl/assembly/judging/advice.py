@@ -12,8 +12,8 @@ from poolctl.assembly.fitting import size
 from poolctl.assembly.fitting.combination import ASKED, ASYNC, FRONTED, REACTIVE, REUSE_PORT, Combination
 from poolctl.config.choice import path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic, Label, Place
-from poolctl.config.loader import place_of
 from poolctl.config.model import Choice, Topology
+from poolctl.config.node_checks import place_of
 from poolctl.config.tree import Path, Tree
 
 

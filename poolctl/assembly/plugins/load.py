@@ -1,5 +1,7 @@
 """From a reference to a class. This imports other people's code: it happens only in the mold and in child processes
 that inspect a plugin, never in the supervisor.
+
+The file is long because a class can fail to fit its axis in many ways, and each has its message.
 """
 
 from __future__ import annotations

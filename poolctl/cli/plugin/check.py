@@ -60,8 +60,9 @@ def check(
 def _values(options: list[str]) -> dict[str, Any]:
     """Parse the values of --set as topologies do."""
     from poolctl.cli.plugin.find import error_exit
+    from poolctl.config.core_schema import construct
     from poolctl.config.diagnostic import Invalid
-    from poolctl.config.loader import construct, parse
+    from poolctl.config.loader import parse
     from poolctl.config.sources import option as source
 
     found = {}

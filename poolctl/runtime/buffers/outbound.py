@@ -5,6 +5,7 @@
 
 A range is a part of a regular file: its bytes stay in the file until the client takes them, so a client that reads a
 large file slowly costs a descriptor, but no memory and no copy. The spool is such a file for bytes that an app made.
+The file is long because what waits, and what sends it, share one state.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ The drain begins at the end of file of the lifeline. The loop accepts until no c
 shuts the listeners), reads its inboxes until their end of file, and closes connections as they become idle. It finishes
 with the last of them.
 
-Turns, the boundary and the end stand in one file, past 250 lines, because they share their state; what the poller waits
-for is in registrations.py, clients on their way out in farewells.py.
+The file is long because turns, the boundary and the end share their state; what the poller waits for is in
+registrations.py, clients that are turned away in farewells.py.
 """
 
 from __future__ import annotations

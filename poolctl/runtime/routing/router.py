@@ -7,7 +7,8 @@
 Inboxes with room are on offer, so a full inbox stops only the tasks that are bound to it. Under a dispatch that pulls,
 with workers that serve several tasks at once, the queue is here: first in, first out, and an inbox gets a task only
 while its worker can start it. Only the front's thread uses the router. ``limits.waiting`` bounds the tasks that wait
-here and in the inboxes together: the front reads ``free`` before it routes another task.
+here and in the inboxes together: the front reads ``free`` before it routes another task. The file is long because each
+method changes what is on offer and what waits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A connection of an async app over HTTP/2: each stream has a task, and all run at the same time."""
+"""A connection of an async app over HTTP/2: each stream has a task, and all run at the same time.
+
+The file is long because a connection and its streams share flow control and the end.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
     frames --> conversation.messages --> the app --> conversation.out --> frames
 
 It is ANSWERING while the app has it. After the app has returned, the client has ``FAREWELL`` seconds to reply to our
-close frame (RFC 6455, 7.1.1); messages that it sends until then are read and dropped.
+close frame (RFC 6455, 7.1.1); messages that it sends until then are read and dropped. The file is long because both
+directions share the closing handshake.
 """
 
 from __future__ import annotations

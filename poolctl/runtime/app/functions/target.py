@@ -1,4 +1,7 @@
-"""Importing the callable that a target such as ``shop.wsgi:application`` names."""
+"""Importing the callable that a target such as ``shop.wsgi:application`` names.
+
+The file is long because each kind of app has its mistakes, and each mistake its message.
+"""
 
 from __future__ import annotations
 

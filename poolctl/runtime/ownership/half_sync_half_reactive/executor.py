@@ -4,7 +4,8 @@
                                                               record --> the front
 
 The request has arrived whole, so nothing here waits for a client: bytes that it does not take at once go back with the
-connection, and the front sends them. The only wait is for the inbox, and its end of file ends the worker.
+connection, and the front sends them. The only wait is for the inbox, and its end of file ends the worker. The file is
+long because the executors for fronts in another process and in this one stand below what they share.
 """
 
 from __future__ import annotations

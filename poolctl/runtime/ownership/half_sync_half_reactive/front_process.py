@@ -1,5 +1,9 @@
 """Lending between processes: one message with the request and the client's descriptor, and a record of eight bytes
-back."""
+back.
+
+The file is long because the two ends of a loan, the message out and the record back, stand beside what becomes of it
+when a worker dies.
+"""
 
 from __future__ import annotations
 

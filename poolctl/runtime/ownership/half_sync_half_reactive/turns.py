@@ -29,6 +29,8 @@ it waited for a core. On a virtual machine the host takes time that is neither; 
 according to getrusage(2), has not slept. Without that file, without the GIL, or with one thread there are no turns. The
 threads of a process share this object without a lock: if two decide at once they begin one turn, and the later thread
 holds it.
+
+The file is long because the rules that begin and end a turn share their measurements.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Sends one HTTP response: framing (RFC 9112, 6), persistence (RFC 9112, 9.3), and as few sends as possible.
 
 Call ``begin``, then either ``whole`` with the complete body, which takes one send if it is small; or ``write`` for each
-part, the first of which is sent together with the head, and ``finish``.
+part, the first of which is sent together with the head, and ``finish``. The file is long because framing and
+persistence depend on all that is known of a response, which is kept here.
 """
 
 from __future__ import annotations
