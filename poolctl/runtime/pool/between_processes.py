@@ -21,7 +21,9 @@ from poolctl.runtime.site.workshop import Medium, Workshop
 class BetweenProcesses(Medium):
     """Messages and descriptors in channels. Made once for each generation; each process uses its own side."""
 
-    _turns: Turns | None = None  # the turns of this worker's threads
+    def __init__(self) -> None:
+        self._inboxes: list[ProcessInbox] = []  # by their index
+        self._turns: Turns | None = None  # the turns of this worker's threads
 
     def inbox(
         self,
@@ -33,7 +35,9 @@ class BetweenProcesses(Medium):
         rings: bool,
         threads: bool,
     ) -> Inbox:
-        return ProcessInbox(index, row, workers, slots, threads=threads)
+        made = ProcessInbox(index, row, workers, slots, threads=threads)
+        self._inboxes.append(made)
+        return made
 
     def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
         return ProcessLendingFront(
@@ -53,8 +57,7 @@ class BetweenProcesses(Medium):
         return ProcessHandingFront(life.lifeline, site.protocol, router, site.connections, site.notices.reader)
 
     def task_executor(self, site: Workshop, worker: int, thread: int, life: Life) -> Executor:
-        inbox = site.inbox(worker)
-        assert isinstance(inbox, ProcessInbox)  # made by this medium
+        inbox = self._inboxes[site.inbox(worker).index]
         if site.app.asynchronous:
             # asyncio is slow to import
             from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncProcessExecutor
@@ -86,6 +89,5 @@ class BetweenProcesses(Medium):
         return Sessions(site.affinity, lambda key: told.sendall(index + key.encode("utf-8", "replace")))
 
     def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Arrivals:
-        inbox = site.inbox(worker)
-        assert isinstance(inbox, ProcessInbox)  # made by this medium
+        inbox = self._inboxes[site.inbox(worker).index]
         return ProcessArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)

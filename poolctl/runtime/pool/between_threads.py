@@ -21,6 +21,10 @@ class BetweenThreads(Medium):
 
     _front: ThreadLendingFront
 
+    def __init__(self) -> None:
+        self._inboxes: list[ThreadInbox] = []  # by their index, or
+        self._ringing: list[RingingInbox] = []  # where workers wait for them with a poller
+
     def inbox(
         self,
         index: int,
@@ -31,7 +35,13 @@ class BetweenThreads(Medium):
         rings: bool,
         threads: bool,
     ) -> Inbox:
-        return (RingingInbox if rings else ThreadInbox)(index, row, workers, slots)
+        if rings:
+            ringing = RingingInbox(index, row, workers, slots)
+            self._ringing.append(ringing)
+            return ringing
+        made = ThreadInbox(index, row, workers, slots)
+        self._inboxes.append(made)
+        return made
 
     def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
         self._front = ThreadLendingFront(
@@ -43,18 +53,16 @@ class BetweenThreads(Medium):
         return ThreadHandingFront(life.lifeline, site.protocol, site.router(site.once), site.at_once)
 
     def task_executor(self, site: Workshop, worker: int, thread: int, life: Life) -> Executor:
-        inbox = site.inbox(worker)
-        if isinstance(inbox, RingingInbox):  # its workers wait in an event loop
+        index = site.inbox(worker).index
+        if self._ringing:  # the workers wait in event loops
             # asyncio is slow to import
             from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncThreadExecutor
 
             service, slots = site.service(worker), site.slots_of(worker)
-            return AsyncThreadExecutor(
-                inbox, service, slots, site.timeouts, life, self._front, self._sessions(site, worker)
-            )
-        assert isinstance(inbox, ThreadInbox)  # made by this medium
+            inbox, sessions = self._ringing[index], self._sessions(site, worker)
+            return AsyncThreadExecutor(inbox, service, slots, site.timeouts, life, self._front, sessions)
         service = site.service(worker, thread, self._sessions(site, worker))
-        return ThreadTaskExecutor(inbox, service, self._front)
+        return ThreadTaskExecutor(self._inboxes[index], service, self._front)
 
     def _sessions(self, site: Workshop, worker: int) -> Sessions | None:
         """Return the observer that reports this worker's new sessions to the front; None if the affinity does not
@@ -65,6 +73,5 @@ class BetweenThreads(Medium):
         return Sessions(site.affinity, lambda key: sessions.append((key, index)))
 
     def arrivals(self, loop: ConnectionLoop, site: Workshop, worker: int) -> Arrivals:
-        inbox = site.inbox(worker)
-        assert isinstance(inbox, RingingInbox)  # made by this medium
+        inbox = self._ringing[site.inbox(worker).index]
         return ThreadArrivals(loop, inbox, site.shared_listeners, site.returns.urgent_writer)

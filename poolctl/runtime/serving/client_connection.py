@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Container
 from math import inf
 from os import read
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from poolctl.runtime.buffers.outbound import Sending
-from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler, S
+from poolctl.runtime.loop.source import AnyHandler, Delivery, S
 from poolctl.runtime.protocol import Coming
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.phases import (
@@ -55,9 +55,6 @@ class ClientLoop(Protocol):
     @property
     def handlers(self) -> Container[int]:
         """The descriptors whose events it dispatches."""
-
-    def add(self, handler: Handler[Any]) -> None:
-        """Watch the descriptor of this handler."""
 
     def modify(self, handler: AnyHandler, mask: int) -> None:
         """Change the events that the handler waits for."""

@@ -4,7 +4,8 @@
                                                                        +--> outbound, and no request until it is empty
 
 ``phases.py`` has its phases and their table. All of this runs in the thread of the loop, or under leader/followers in
-the thread that holds the connection's lock (``shared_connection.py``).
+the thread that holds the connection's lock (``shared_connection.py``). The file is long because all events of a
+connection change its one phase.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class ServedLoop(ClientLoop, Protocol):
     draining: bool
     shared: bool  # several threads run it
     open: int  # connections
+
+    def add(self, handler: Handler[Service]) -> None:
+        """Watch the descriptor of this handler."""
 
     def closing(self, handler: AnyHandler) -> None:
         """Forget a handler that is about to close its descriptor."""

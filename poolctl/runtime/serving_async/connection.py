@@ -14,12 +14,12 @@ import asyncio
 import sys
 from asyncio import shield
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.protocol.http.inflow import Inflow
-from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
+from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, SENDING
@@ -131,9 +131,9 @@ class AsyncConnection(TaskConnection):
     def _ended(self) -> None:
         """The client sends no more while its request is in flight. If it has sent the whole request it may wait for the
         response, so it gets it; whether it has left altogether shows only when something is sent to it."""
-        body: Any = self.request.body
+        inflow = self.request.inflow
         # ended before: this is the end of both sides
-        whole = (body is EMPTY or body.done) and self.presence is HERE
+        whole = (inflow is None or inflow.done) and self.presence is HERE
         self.http.ended()
         if not whole:
             self.client_left()
@@ -263,11 +263,12 @@ class AsyncConnection(TaskConnection):
         self.since = self.loop.now
         if self._waited:
             self.notify()
-        body: Any = self.request.body
-        unread = body is not EMPTY and not body.done  # is the client still sending the body?
-        if unread:
+        inflow = self.request.inflow
+        unread = False
+        if inflow is not None and not inflow.done:  # the client is still sending the body
+            unread = True
             keep = False  # the rest will not be read
-            body.fail()
+            inflow.fail()
             conversation.inflow = None
         if not keep or self.presence is GONE:
             self._end(0 if self.began else refusal, unread=unread)

@@ -5,7 +5,8 @@
 
 Listeners, inboxes, timeouts and the drain are those of every connection loop; its poller is one descriptor that the
 event loop watches. So each ownership is written once. Only the connections differ: tasks answer their requests, so a
-worker has many in flight, and while an app awaits one the others go on.
+worker has many in flight, and while an app awaits one the others go on. The file is long because the methods that a
+connection loop has in common with an event loop share its state.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from poolctl.runtime.lifeline import Life
@@ -32,7 +33,7 @@ from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_unti
 from poolctl.runtime.serving_async.task_connection import TaskConnection
 from poolctl.runtime.serving_async.task_start import TaskStart
 from poolctl.runtime.system import threads
-from poolctl.runtime.system.poller import Poller, SelectorsPoller
+from poolctl.runtime.system.poller import Poller, SelectorsPoller, own_descriptors
 from poolctl.runtime.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ class AsyncConnectionLoop(ConnectionLoop):
                 threads.start(lambda: self._wait(poller), "poller")
                 run_until(self.events, self._drain_over)
             else:
-                watched: Any = self.poller  # an epoll, which is a descriptor itself
-                self._context.run(self.events.add_reader, watched.fileno(), self._ready)
+                (watched,) = own_descriptors(self.poller)  # an epoll, which is a descriptor itself
+                self._context.run(self.events.add_reader, watched, self._ready)
                 run_until(self.events, self._drain_over)
-                self.events.remove_reader(watched.fileno())
+                self.events.remove_reader(watched)
             leave(self.events, self.lifespan)
         finally:
             set_event_loop(None)

@@ -12,7 +12,7 @@ import select
 import selectors
 from os import close
 from threading import Lock
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 IN = 0x001
 OUT = 0x004
@@ -36,17 +36,26 @@ class Poller(Protocol):
     def close(self) -> None: ...
 
 
-def make_poller() -> Poller:
+@runtime_checkable
+class Epoll(Poller, Protocol):
+    """select.epoll, which is a descriptor itself, so that another poller can wait for it."""
+
+    def fileno(self) -> int: ...
+
+
+def make_poller() -> Epoll | SelectorsPoller:
     """Return the best poller of this platform. POOLCTL_POLLER=selectors chooses the fallback, for tests."""
     if epoll is not None and os.environ.get("POOLCTL_POLLER") != "selectors":
-        made: Poller = epoll()
+        made: Epoll = epoll()
         return made
     return SelectorsPoller()
 
 
-def own_descriptors(poller: Any) -> set[int]:
+def own_descriptors(poller: Poller) -> set[int]:
     """The descriptors that belong to a poller itself."""
-    return set(poller.own) if isinstance(poller, SelectorsPoller) else {poller.fileno()}
+    if isinstance(poller, SelectorsPoller):
+        return set(poller.own)
+    return {poller.fileno()} if isinstance(poller, Epoll) else set()
 
 
 class SelectorsPoller:

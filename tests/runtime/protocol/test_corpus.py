@@ -12,7 +12,6 @@ from http_bytes import PEER, described, frame, small
 
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.framer import HttpFramer
-from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import EMPTY
 
 Served = tuple[tuple[str, bytes, bytes], ...]
@@ -53,15 +52,15 @@ def stream(pieces: list[bytes]) -> Answer:
         conversation.receive(piece)
     served = []
     for request in conversation.requests:
-        inflow: object = request.body
-        if isinstance(inflow, Inflow):
+        inflow = request.inflow
+        if inflow is not None:
             if not inflow.done:
                 assert request is conversation.requests[-1]
                 assert inflow.failed == bool(conversation.failure)
                 continue
             served.append((request.method, request.target, inflow.take() if inflow.size else b""))
         else:
-            assert inflow is EMPTY
+            assert request.body is EMPTY
             served.append((request.method, request.target, b""))
     return tuple(served), conversation.failure, conversation.pending
 

@@ -18,7 +18,7 @@ from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
 from poolctl.runtime.app.asgi.scope import ScopeMemo
 from poolctl.runtime.app.functions.target import load_asgi
 from poolctl.runtime.protocol.http.encode import TEXTS, encode_raw, status_text
-from poolctl.runtime.protocol.http.request import EMPTY, HttpRequest
+from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.http.response import UNKNOWN, HttpResponse
 from poolctl.runtime.protocol.output import Output, Presence
 
@@ -84,13 +84,13 @@ class HttpExchange(HttpResponse):
     async def receive(self) -> Message:
         """Return ``http.request`` until the body is complete, then wait and return ``http.disconnect``."""
         if self._state != END and not self._read:
-            body: Any = self.request.body
-            if body is EMPTY:
+            inflow = self.request.inflow
+            if inflow is None:
                 self._read = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            data = await self.out.body(body)
+            data = await self.out.body(inflow)
             if data is not None:
-                self._read = body.done and not body.size
+                self._read = inflow.done and not inflow.size
                 return {"type": "http.request", "body": data, "more_body": not self._read}
         else:
             while not self._over():
@@ -116,8 +116,8 @@ class HttpExchange(HttpResponse):
     def _unasked(self) -> bool:
         """Whether the client waits for 100 Continue, which it will not get. Its next bytes could then be the body or
         another request, so this response must be the last one."""
-        body: Any = self.request.body
-        return body is not EMPTY and bool(body.reply)
+        inflow = self.request.inflow
+        return inflow is not None and bool(inflow.reply)
 
     async def send(self, message: Message) -> None:  # noqa: C901  # a branch for each message
         """Send a message. Raises ClientGone, an OSError, if the client has left; RuntimeError and others if the message

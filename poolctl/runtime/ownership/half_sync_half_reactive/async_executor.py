@@ -123,7 +123,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             poller.close()
         else:  # the kernel shall wake only one of the workers that wait for one inbox
             poller.register(self._reader, IN | EXCLUSIVE)
-            watched = poller.fileno()  # type: ignore[attr-defined]  # an epoll, which is a descriptor itself
+            watched = poller.fileno()
             self._own = {watched}
         self._watched = watched
         if self.timeouts.request is not None:

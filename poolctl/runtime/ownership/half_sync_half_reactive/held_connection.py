@@ -5,7 +5,8 @@
 
 Its phases are those of every client's connection (``serving/phases.py``). ``ticket`` identifies the loan, and is 0
 while no worker has the connection. A worker in a thread of the front's process only clears the ticket, so a connection
-may be back before the front knows: each event of the connection checks that first (``_notice_return``).
+may be back before the front knows: each event of the connection checks that first (``_notice_return``). The file is
+long because all events of a connection change its one phase.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class HoldingFront(ClientLoop, Protocol):
     open: int  # connections
     protocol: Spoken
     router: Router
+
+    def add(self, handler: Handler[None]) -> None:
+        """Watch the descriptor of this handler."""
 
     def lend(self, client: HeldConnection, request: bytes | BinaryIO) -> None:
         """Lend a connection with a complete request to a worker, or answer 503 if too many tasks wait."""

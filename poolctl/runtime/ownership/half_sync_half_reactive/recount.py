@@ -9,7 +9,7 @@ a worker's row a moment later, or has come back. A task that is neither is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.routing.router import Router
@@ -22,7 +22,7 @@ class Lender(Protocol):
     router: Router
 
     @property
-    def lent(self) -> Mapping[int, Any]:
+    def lent(self) -> Mapping[int, object]:
         """The connections that are lent, by ticket."""
 
     def take_back(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, Protocol, cast
 
+from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.task import Peer
 
 
@@ -46,13 +47,14 @@ class HttpRequest:
     ``target``        the request target as received: b"/shop?item=3"
     ``version``       "1.1", "1.0" or "2"
     ``headers``       (name, value) in the order received; values without the white space around them
-    ``body``          a binary file, positioned at its start
+    ``body``          a binary file, positioned at its start; EMPTY where the app reads the body as it arrives
+    ``inflow``        the body, where the app reads it as it arrives; None where there is none
     ``length``        bytes of the decoded body; -1 if the request announced no body
     ``keep_alive``    whether the client may send further requests on this connection
     ``conversation``  the connection on which it arrived, or its ``Origin``
     """
 
-    __slots__ = ("body", "conversation", "headers", "keep_alive", "length", "method", "target", "version")
+    __slots__ = ("body", "conversation", "headers", "inflow", "keep_alive", "length", "method", "target", "version")
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class HttpRequest:
         self.version = version
         self.headers = headers
         self.body = EMPTY
+        self.inflow: Inflow | None = None
         self.length = -1
         self.keep_alive = keep_alive
         self.conversation: Provenance = conversation  # type: ignore[assignment]  # set before anyone else sees it

@@ -35,7 +35,7 @@ def _warn_once() -> None:
 
 
 class StreamingConversation(HttpWorkerHalf):
-    """Yields requests as soon as their head is complete. The ``body`` of a request that has one is an Inflow."""
+    """Requests as soon as their head is complete. One that has a body has it as its ``inflow``."""
 
     inflow: Inflow | None = None  # of the request whose body is incomplete
     upgrades: bool = True  # whether the connection may become a WebSocket
@@ -79,7 +79,7 @@ class StreamingConversation(HttpWorkerHalf):
     def _begin(self, head: bytes) -> Keep | None:
         self.inflow = inflow = Inflow()
         request = self._head.request(self)
-        request.body = inflow  # type: ignore[assignment]
+        request.inflow = inflow
         if self.origins is not None:
             self.origins.place(request, self)
         self.requests.append(request)

@@ -118,7 +118,7 @@ class StreamingHttp2(Http2Conversation):
         self._streams[event.stream_id] = stream
         self._begin_stream(stream, event)
         if event.stream_ended is None:
-            stream.inflow = stream.request.body = Inflow()  # type: ignore[assignment]
+            stream.inflow = stream.request.inflow = Inflow()
         self.begun.append(stream)
 
     def _take(self, event: Any) -> None:

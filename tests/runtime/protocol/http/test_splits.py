@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.framer import HttpFramer
-from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import EMPTY
 
 QUICK = settings(max_examples=120, deadline=None)
@@ -140,14 +139,14 @@ def streamed(pieces: list[bytes]) -> tuple[list[Described], int, bool, bytes]:
     conversation.receive(GET if failure else b"")
     requests = []
     for request in conversation.requests:
-        inflow: object = request.body
-        if isinstance(inflow, Inflow):
+        inflow = request.inflow
+        if inflow is not None:
             if inflow.done:
                 requests.append((request.method, request.target, inflow.take() if inflow.size else b""))
             else:
                 assert request is conversation.requests[-1]
         else:
-            assert inflow is EMPTY
+            assert request.body is EMPTY
             requests.append((request.method, request.target, b""))
     return requests, failure, pending, reply
 
