@@ -4,20 +4,23 @@ whatever else the machine does, so it shows changes that a clock cannot. Needs v
     python -m bench.instructions                        all cases, of this tree
     python -m bench.instructions . ../other log-heads   this tree beside another one, in one of the cases
 
-Counted is the user code of the process that serves; the kernel's, and that of the loop that waits, is not. The cost of
-one request is the difference between two numbers of them, each in a process forked for it.
+Counted is the user code of the process that serves; the kernel's is not, nor that of the loop that waits, except in the
+cases at-once and next-round, which compare two ways to begin a task. The cost of one request is the difference between
+two numbers of them, each in a process forked for it.
 """
 
 # ruff: noqa: T201  # a table on stdout is what this program is for
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import itertools
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -166,6 +169,59 @@ def serve_async(heads: Heads, count: int, *, new: bool = False) -> None:
             raise AssertionError("it waits")
 
 
+class LoopOfConnection:
+    """Stands for the loop of a connection."""
+
+    draining = False
+    now = 0.0
+
+
+def connect(count: int) -> None:
+    """Make so many connections, without their conversations."""
+    from poolctl.runtime.protocol.http.protocol import Http
+    from poolctl.runtime.serving.connection import Connection
+    from poolctl.runtime.task import Peer
+
+    loop: Any = LoopOfConnection()
+    conversation = Http().conversation(Peer("127.0.0.1", "40000", "127.0.0.1", "8000"))
+    for _ in range(count):
+        Connection(loop, 0, conversation)
+
+
+def begin(count: int, make: Callable[[], asyncio.AbstractEventLoop], *, at_once: bool) -> None:
+    """Begin so many tasks in callbacks of an event loop, one in each of its rounds, as an executor does."""
+    from poolctl.runtime.serving_async.task_start import TaskStart
+
+    events = make()
+    start = TaskStart(events, Context())
+    reader, writer = socket.socketpair()
+    left = count
+
+    async def work() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            writer.send(b"x")
+        else:
+            events.stop()
+
+    def readable() -> None:
+        reader.recv(1)
+        (start.at_once if at_once else start)(work(), "request")
+
+    events.add_reader(reader.fileno(), readable)
+    writer.send(b"x")
+    events.run_forever()
+    events.close()
+    reader.close()
+    writer.close()
+
+
+def uvloop() -> asyncio.AbstractEventLoop:
+    """An event loop of uvloop."""
+    return importlib.import_module("uvloop").new_event_loop()  # type: ignore[no-any-return]
+
+
 CASES: dict[str, Callable[[int], None]] = {
     "wsgi-same": lambda count: serve(same(), count),
     "wsgi-paths": lambda count: serve(paths(), count),
@@ -179,6 +235,11 @@ CASES: dict[str, Callable[[int], None]] = {
     "log-same": lambda count: serve(same(), count, access="combined"),
     "log-paths": lambda count: serve(paths(), count, access="combined"),
     "log-heads": lambda count: serve(heads(), count, access="combined"),
+    "connection": connect,
+    "at-once-asyncio": lambda count: begin(count, asyncio.new_event_loop, at_once=True),
+    "next-round-asyncio": lambda count: begin(count, asyncio.new_event_loop, at_once=False),
+    "at-once-uvloop": lambda count: begin(count, uvloop, at_once=True),
+    "next-round-uvloop": lambda count: begin(count, uvloop, at_once=False),
 }
 
 

@@ -19,8 +19,8 @@ class Afterwork:
     whether no further task may be added.
 
     ``fresh``: the task that completed its response last. It nearly always ends in the same step, and then need not be
-    added; ``settle`` adds it if another step begins first. Connections set it directly: to add and discard each task
-    would measurably slow every request.
+    added; ``settle`` adds it if another step begins first. Connections set it directly, which spares every request two
+    changes of the set.
     """
 
     def __init__(self) -> None:
