@@ -65,7 +65,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
     return {
         "requests": sum(row[REQUESTS] for row in rows),
         "failed": sum(row[FAILED] for row in rows),
-        "in_hand": sum(row[TAKEN] - row[DONE] for row in rows),
+        "in_flight": sum(row[TAKEN] - row[DONE] for row in rows),
         "after_response": sum(row[AFTER] for row in rows),
         "waiting": board.front()[WAITING] + max(sum(inboxes) - taken, 0) if inboxes else 0,
         "plugin_faults": board.front()[FAULTS],
@@ -81,7 +81,7 @@ def _worker(number: int, rows: list[memoryview], now: int) -> dict[str, Any]:
         "starts": max(row[STARTS] for row in rows),
         "requests": sum(row[REQUESTS] for row in rows),
         "failed": sum(row[FAILED] for row in rows),
-        "in_hand": sum(row[TAKEN] - row[DONE] for row in rows),
+        "in_flight": sum(row[TAKEN] - row[DONE] for row in rows),
         "after_response": sum(row[AFTER] for row in rows),
         "busy_seconds": round((now - oldest) / 1e9, 3) if oldest else 0.0,
     }

@@ -123,7 +123,7 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     if "requests" not in server:
         yield "  no generation has started yet"
         return
-    figures = ("failed", "failed"), ("in_hand", "in flight"), ("waiting", "waiting")
+    figures = ("failed", "failed"), ("in_flight", "in flight"), ("waiting", "waiting")
     requests = number_of(server["requests"], "request")
     yield f"  {', '.join([requests, *(f'{server[key]} {word}' for key, word in figures)])}"
     if server["after_response"]:
@@ -139,7 +139,7 @@ def _table(workers: list[dict[str, Any]]) -> Iterator[str]:
     for each in workers:
         yield (
             f"  {each['worker']:>6} {each['pid']:>8} {each['starts']:>7} {each['requests']:>11} {each['failed']:>9}"
-            f" {each['in_hand']:>10} {_busy(each):>9}"
+            f" {each['in_flight']:>10} {_busy(each):>9}"
         )
 
 
@@ -152,7 +152,7 @@ def _sentences(workers: list[dict[str, Any]]) -> Iterator[str]:
         busy = f", busy for {_busy(each)}" if each["busy_seconds"] else ""
         yield (
             f"  worker {each['worker']} (pid {each['pid']}): {counts}, {each['failed']} failed,"
-            f" {each['in_hand']} in flight{busy}"
+            f" {each['in_flight']} in flight{busy}"
         )
 
 

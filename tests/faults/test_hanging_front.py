@@ -40,7 +40,9 @@ def serve_hanging(serve: Serve, folder: Path, pool: Any) -> Server:
     return serve(topology | {"affinity": "request"})
 
 
-def test_a_front_that_hangs_is_replaced_and_what_workers_have_in_hand_is_answered(serve: Serve, tmp_path: Path) -> None:
+def test_a_front_that_hangs_is_replaced_and_what_workers_have_in_flight_is_answered(
+    serve: Serve, tmp_path: Path
+) -> None:
     server = serve_hanging(serve, tmp_path, {"kind": "process", "size": 2})
     front = server.pids("front")
     with Client(server.port) as slow, Client(server.port) as poison, Client(server.port, timeout=PATIENCE) as late:

@@ -62,7 +62,7 @@ def test_what_waits_in_a_killed_workers_inbox_is_served_by_its_successor(serve: 
     model, server = begin(serve, name, 1)
     (worker,) = model.workers(server)
     victims = [busy(server.port, 60) for _ in range(model.threads)]
-    wait_until(lambda: server.busy() and server.status()["in_hand"] >= model.threads, "busy threads")
+    wait_until(lambda: server.busy() and server.status()["in_flight"] >= model.threads, "busy threads")
     with clients(server.port, 6) as waiting:
         for client in waiting:
             client.ask("/pid")
@@ -138,7 +138,7 @@ def test_a_killed_mold_takes_its_roles_along_and_refuses_no_connection(serve: Se
 
 
 @models(always=FEW)
-def test_requests_in_hand_survive_the_mold(serve: Serve, name: str) -> None:
+def test_requests_in_flight_survive_the_mold(serve: Serve, name: str) -> None:
     _, server = begin(serve, name)
     (mold,) = server.pids("mold")
     sleepers = [busy(server.port, 1) for _ in range(4)]

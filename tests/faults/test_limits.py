@@ -83,7 +83,7 @@ def test_requests_past_the_limit_on_waiting_tasks_get_a_503(serve_typed: Serve, 
     model, server = begin(serve_typed, name, 1, limits={"waiting": 4})
     with clients(server.port, 16) as many:
         blocking = [busy(server.port, 1) for _ in range(model.threads)]
-        wait_until(lambda: server.busy() and server.status()["in_hand"] >= model.threads, "busy threads")
+        wait_until(lambda: server.busy() and server.status()["in_flight"] >= model.threads, "busy threads")
         for client in many:
             client.ask("/")
         statuses = [client.answer().status for client in many]
@@ -99,7 +99,7 @@ def test_requests_past_the_limit_on_waiting_tasks_get_a_503(serve_typed: Serve, 
 def test_connections_past_the_limit_on_waiting_tasks_get_a_503(serve_typed: Serve, name: str) -> None:
     model, server = begin(serve_typed, name, 1, limits={"waiting": 4})
     blocking = [busy(server.port, 1.5) for _ in range(model.threads)]
-    wait_until(lambda: server.busy() and server.status()["in_hand"] >= model.threads, "busy threads")
+    wait_until(lambda: server.busy() and server.status()["in_flight"] >= model.threads, "busy threads")
     with clients(server.port, 16) as many:
         for client in many:
             client.ask("/")

@@ -45,7 +45,7 @@ def read_all(waiting: list[Client]) -> list[object]:
 
 
 @models()
-def test_a_stop_answers_everything_in_hand(serve: Serve, name: str) -> None:
+def test_a_stop_answers_everything_in_flight(serve: Serve, name: str) -> None:
     _, server = begin(serve, name, SIZE)
     with clients(server.port, IN_HAND, timeout=within(IN_HAND * SECONDS + 2)) as waiting:
         for client in waiting:

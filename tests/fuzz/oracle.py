@@ -183,7 +183,7 @@ class Oracle:
             while piece := sock.recv(65536):
                 data += piece
         workers: Any = json.loads(data).get("workers", ())
-        return [(each["pid"], each["starts"]) for each in workers], sum(each["in_hand"] for each in workers)
+        return [(each["pid"], each["starts"]) for each in workers], sum(each["in_flight"] for each in workers)
 
 
 class Neighbour:

@@ -62,7 +62,7 @@ def test_status_of_a_server(serve: Serve, place: dict[str, str], kind: str, owne
     server = serve({"name": "shop", "app": "demo", "pool": pool, "ownership": ownership}, environment=place)
     for _ in range(5):
         assert get(server.port).status == 200
-    wait_until(lambda: told(place)["in_hand"] == 0, "the last to be counted")
+    wait_until(lambda: told(place)["in_flight"] == 0, "the last to be counted")
     found = told(place)
     assert (found["state"], found["generation"], found["pid"]) == ("running", 1, server.pid)
     assert (found["requests"], found["failed"], found["waiting"], found["plugin_faults"]) == (5, 0, 0, 0)

@@ -110,7 +110,7 @@ def test_processes_see_each_others_cells() -> None:
     assert row[PID] not in (0, os.getpid())
 
 
-def test_what_a_killed_worker_had_in_hand_is_counted_as_done_by_the_next() -> None:
+def test_what_a_killed_worker_had_in_flight_is_counted_as_done_by_the_next() -> None:
     board = Scoreboard(1, 1)
 
     def dies() -> None:

@@ -381,7 +381,7 @@ def test_timeouts_hold(serve_shop: Serve, model: str) -> None:
 
 
 @everywhere
-def test_a_drain_answers_what_is_in_hand(serve_shop: Serve, model: str) -> None:
+def test_a_drain_answers_what_is_in_flight(serve_shop: Serve, model: str) -> None:
     server = serve_shop(model)
     with clients(server.port, 12) as asking, Client(server.port) as idle:
         assert idle.get().status == 200

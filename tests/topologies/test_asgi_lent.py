@@ -26,7 +26,7 @@ def serve_lent(serve: Serve, pool: str = "process", concurrency: int = 100, **mo
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_worker_has_many_in_hand(pool: str, serve: Serve) -> None:
+def test_a_worker_has_many_in_flight(pool: str, serve: Serve) -> None:
     server = serve_lent(serve, pool)
     with clients(server.port, 40) as many:
         for client in many:
@@ -74,7 +74,7 @@ def test_what_the_app_raises(serve: Serve) -> None:
     assert get(server.port).status == 200
 
 
-def test_all_that_a_killed_worker_had_in_hand_is_answered(serve: Serve) -> None:
+def test_all_that_a_killed_worker_had_in_flight_is_answered(serve: Serve) -> None:
     server = serve_lent(serve)
     (worker,) = server.pids("worker")
     with clients(server.port, 10) as many:
@@ -110,7 +110,7 @@ def test_a_client_that_breaks_off(pool: str, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_a_stop_finishes_what_is_in_hand(pool: str, serve: Serve) -> None:
+def test_a_stop_finishes_what_is_in_flight(pool: str, serve: Serve) -> None:
     server = serve_lent(serve, pool)
     with clients(server.port, 5) as many:
         for client in many:

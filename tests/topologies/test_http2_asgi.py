@@ -165,7 +165,7 @@ def test_a_body_past_its_limit_is_refused(serve: Serve) -> None:
     asyncio.run(visit())
 
 
-def test_a_stop_finishes_what_is_in_hand(serve: Serve) -> None:
+def test_a_stop_finishes_what_is_in_flight(serve: Serve) -> None:
     server = serve_app(serve)
 
     async def visit() -> None:

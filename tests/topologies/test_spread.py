@@ -180,7 +180,7 @@ def test_what_waits_in_the_front_is_told(serve: Serve, tmp_path: Path) -> None:
         for client in late:
             client.ask(made.path)
         wait_until(lambda: told(place)["waiting"] == len(late), "those that wait")
-        assert told(place)["in_hand"] == PROCESSES * EACH
+        assert told(place)["in_flight"] == PROCESSES * EACH
         crowd.release(crowd.running[:3])
         crowd.running += [made.arrival() for _ in late]
         wait_until(lambda: told(place)["waiting"] == 0, "their turn")

@@ -260,7 +260,7 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def test_what_is_in_hand_is_finished_before_the_end(papers: Papers, serve: Serve) -> None:
+def test_what_is_in_flight_is_finished_before_the_end(papers: Papers, serve: Serve) -> None:
     server = serve({"listen": listen(papers), **MODELS["half-sync/half-async"]})
     with shake(server, papers.trusting()) as busy, shake(server, papers.trusting()) as idle:
         idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
