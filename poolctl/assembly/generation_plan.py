@@ -12,7 +12,7 @@ from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.site import build_site
 from poolctl.assembly.status import Board
 from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, OVERDUE
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE
 from poolctl.runtime.dispatch import built_in
 from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET
@@ -98,14 +98,14 @@ class ServerPlan(Plan):
             elif self.lends and role.stage:
                 notices.send(DIED_IDLE, self._inbox(role).index)
         if self.notifies and role.rows and role.stage:
-            notices.send(LEFT, self._inbox(role).index)
+            notices.send(INBOX_LEFT, self._inbox(role).index)
             self.vacant.add(self._inbox(role).index)
 
     def ready(self, role: Role) -> None:
         """Notify the front that an inbox has a reader again."""
         if self.vacant and role.rows and self._inbox(role).index in self.vacant:
             self.vacant.discard(self._inbox(role).index)
-            self.site.notices.send(JOINED, self._inbox(role).index)
+            self.site.notices.send(INBOX_JOINED, self._inbox(role).index)
 
     def _inbox(self, role: Role) -> Inbox:
         return self.site.inbox(role.rows[0] // self.site.slots)

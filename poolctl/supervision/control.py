@@ -19,8 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 log = logging.getLogger("poolctl")
-PATIENCE = 0.5  # seconds that a client may take to read its answer
-SEND_BUFFER = 1 << 20  # bytes of an answer that the kernel buffers, so that a slow client does not block the supervisor
+PATIENCE_SECONDS = 0.5  # seconds that a client may take to read its answer
+# bytes of an answer that the kernel buffers, so that a slow client does not block the supervisor
+SEND_BUFFER_BYTES = 1 << 20
 SUFFIX = ".sock"
 MAX_FILES = 1000  # of the folder that are examined
 
@@ -125,8 +126,8 @@ class Control:
                 log.error("cannot accept on the control socket: %s", error)
                 return
             with client:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-                client.settimeout(PATIENCE)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+                client.settimeout(PATIENCE_SECONDS)
                 with contextlib.suppress(OSError):  # the client has disconnected, or does not read
                     client.sendall(json.dumps(self.status()).encode())
 

@@ -46,14 +46,14 @@ from poolctl.supervision.signals import Signals, on_reopen
 
 log = logging.getLogger("poolctl")
 
-LAST = 1  # the last stage
-CHECK_INTERVAL = 0.5  # seconds between checks for overdue requests (if they have a time limit) and hanging plugin code
-HUNG = 5.0  # seconds that a front may spend in plugin code
-TRACEBACK_TIME = 0.1  # seconds that a hanging front has to write its traceback
+LAST_STAGE = 1  # the last stage
+CHECK_SECONDS = 0.5  # seconds between checks for overdue requests (if they have a time limit) and hanging plugin code
+HUNG_SECONDS = 5.0  # seconds that a front may spend in plugin code
+TRACEBACK_SECONDS = 0.1  # seconds that a hanging front has to write its traceback
 FORCED = 1  # exit status: a request in flight was lost
 BOOT_FAILED = 3  # exit status: the reason was reported to the supervisor
 MAX_FAILURES = 100  # of turns in a row; a mold that cannot complete a turn any more must be replaced
-SPIN = 0.01  # seconds; failures that are further apart are not counted as a row
+SPIN_SECONDS = 0.01  # seconds; failures that are further apart are not counted as a row
 
 
 def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int, presence: int) -> int:
@@ -72,7 +72,7 @@ def main(build: Callable[[], Plan], supervisor: socket.socket, lifeline: int, pr
     gc.freeze()  # memory stays shared with the roles: a collection would write to every object that it visits
     mold = Mold(plan, supervisor, lifeline, presence)
     status = mold.run()
-    return finish(status, max(mold.time_left(), TRACEBACK_TIME))
+    return finish(status, max(mold.time_left(), TRACEBACK_SECONDS))
 
 
 class Mold:
@@ -85,12 +85,12 @@ class Mold:
         self.supervisor, self.lifeline = supervisor, lifeline
         self.signals = Signals(signal.SIGCHLD, signal.SIGUSR1)
         self.reports, self.reporter = channel()
-        self.readers, self.writers = map(list, zip(*(os.pipe() for _ in range(LAST + 1)), strict=True))
+        self.readers, self.writers = map(list, zip(*(os.pipe() for _ in range(LAST_STAGE + 1)), strict=True))
         self.ended = -1  # the last stage whose lifeline is closed
         self.deadline: float | None = None  # of a stop
         self.forced = False  # the deadline has passed, and everything was killed
         self.proven: set[int] = set()  # stages of which a role has been ready, so that their code can be loaded
-        self.early = [0] * (LAST + 1)  # deaths before that, by stage
+        self.early = [0] * (LAST_STAGE + 1)  # deaths before that, by stage
         self.announced = False
         self.failures = 0  # of turns in a row
         self.failed_at = 0.0  # the time of the last one
@@ -104,7 +104,7 @@ class Mold:
     def run(self) -> int:
         """Keep the roles running until a stop is complete. Returns the exit status."""
         with self.signals, self.reports, self.reporter:
-            while self.ended < LAST or any(child.pid for child in self.children):
+            while self.ended < LAST_STAGE or any(child.pid for child in self.children):
                 try:
                     self._turn()
                 except BaseException as error:  # noqa: BLE001  # a signal handler of a preloaded app may raise anywhere
@@ -126,7 +126,7 @@ class Mold:
         """Log the error and continue. Raises it when too many turns in a row have failed."""
         forked.leave()
         now = time.monotonic()
-        self.failures = self.failures + 1 if now - self.failed_at < SPIN else 0
+        self.failures = self.failures + 1 if now - self.failed_at < SPIN_SECONDS else 0
         self.failed_at = now
         if self.failures > MAX_FAILURES:
             raise error
@@ -137,7 +137,7 @@ class Mold:
         due = [child.due for child in self.children if self._missing(child)]
         due.append(inf if self.deadline is None or self.forced else self.deadline)
         if self.plan.request is not None or self.plan.guards:
-            due.append(time.monotonic() + CHECK_INTERVAL)
+            due.append(time.monotonic() + CHECK_SECONDS)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
         events = self.signals.wait(watched, min(due) - time.monotonic())
         if signal.SIGUSR1 in self.signals.take():  # SIGCHLD only wakes the loop: waitpid says which children exited
@@ -214,7 +214,7 @@ class Mold:
         self._kill()
 
     def _kill(self) -> None:
-        self.ended = LAST
+        self.ended = LAST_STAGE
         for child in self.children:
             if child.pid and child.status is None:  # not reaped, so the pid is still the child's
                 os.kill(child.pid, signal.SIGKILL)
@@ -241,7 +241,7 @@ class Mold:
         The next generation serves new clients, while the workers of this one finish their requests in flight.
         A stop does not wait for such a front either; but threads in the same process get the time to drain.
         """
-        if not self.plan.guards or self.plan.hanging() < HUNG:
+        if not self.plan.guards or self.plan.hanging() < HUNG_SECONDS:
             return
         stopping = self.deadline is not None
         for child in self.children:
@@ -255,7 +255,7 @@ class Mold:
     def _kill_front(self, child: Child, stopping: bool) -> None:
         child.killed = True
         os.kill(child.pid, signal.SIGUSR2)  # it writes its traceback to the log (see faulthandler)
-        sleep(TRACEBACK_TIME)
+        sleep(TRACEBACK_SECONDS)
         message = f"{child.name} (pid {child.pid}) spent {self.plan.hanging():.1f} s in plugin code; killed"
         if stopping:
             log.error("%s", message)
@@ -296,7 +296,9 @@ class Mold:
         """End the next stage when all roles of earlier stages have exited; kill everything at the deadline."""
         if self.deadline is None:
             return
-        while self.ended < LAST and not any(child.pid and child.role.stage <= self.ended for child in self.children):
+        while self.ended < LAST_STAGE and not any(
+            child.pid and child.role.stage <= self.ended for child in self.children
+        ):
             self.ended += 1
             if self.ended:
                 self.plan.close_for(self.ended)

@@ -25,9 +25,10 @@ from poolctl.supervision.user_traceback import (
     user_traceback,
 )
 
-LONGEST = 100_000  # bytes of a traceback; a longer one is truncated at the front, because the error is at its end
-LINE = 1000  # characters of a summary
-MESSAGE = 2 * LONGEST + 20_000  # JSON writes a quote, a backslash and a newline as two bytes
+# bytes of a traceback; a longer one is truncated at the front, because the error is at its end
+TRACEBACK_BYTES = 100_000
+SUMMARY_CHARACTERS = 1000  # characters of a summary
+REPORT_BYTES = 2 * TRACEBACK_BYTES + 20_000  # JSON writes a quote, a backslash and a newline as two bytes
 # Control characters take six bytes in JSON, and terminals obey them.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
 
@@ -62,14 +63,14 @@ def failure(error: BaseException) -> Report:
 
 
 def _line(text: str) -> str:
-    return _shorten(text)[:LINE]
+    return _shorten(text)[:SUMMARY_CHARACTERS]
 
 
 def _shorten(text: str) -> str:
     data = text.translate(CONTROLS).encode("utf-8", "backslashreplace")
-    if len(data) <= LONGEST:
+    if len(data) <= TRACEBACK_BYTES:
         return data.decode()
-    return "[beginning truncated]\n" + data[-LONGEST:].decode("utf-8", "ignore")
+    return "[beginning truncated]\n" + data[-TRACEBACK_BYTES:].decode("utf-8", "ignore")
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
@@ -77,7 +78,7 @@ def channel() -> tuple[socket.socket, socket.socket]:
     sockets are DGRAM."""
     writer, reader = messages()
     for end, option in ((reader, socket.SO_RCVBUF), (writer, socket.SO_SNDBUF)):
-        end.setsockopt(socket.SOL_SOCKET, option, 2 * LONGEST)  # the default of macOS allows datagrams of 2 KB
+        end.setsockopt(socket.SOL_SOCKET, option, 2 * TRACEBACK_BYTES)  # the default of macOS allows datagrams of 2 KB
     return reader, writer
 
 
@@ -95,7 +96,7 @@ def receive(reader: socket.socket) -> tuple[list[Report], bool]:
     reports: list[Report] = []
     while True:
         try:
-            message = reader.recv(MESSAGE, socket.MSG_DONTWAIT)
+            message = reader.recv(REPORT_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return reports, False
         except ConnectionError:  # EOF of a DGRAM pair

@@ -21,7 +21,7 @@ from poolctl.supervision.plan import Role
 from poolctl.supervision.reports import Report, failure, send
 
 log = logging.getLogger("poolctl")
-FAILED = 5.0  # seconds that a failed role has to clean up before its replacement can start
+CLEANUP_SECONDS = 5.0  # seconds that a failed role has to clean up before its replacement can start
 
 
 class Ready:
@@ -63,5 +63,5 @@ def play(role: Role, lifeline: int, drain: float, reporter: socket.socket, stop:
     except BaseException as error:  # noqa: BLE001  # SystemExit too: an app must not end its worker silently
         forked.leave()
         ready.failed(error)
-        return finish(1, min(drain, FAILED))
+        return finish(1, min(drain, CLEANUP_SECONDS))
     return finish(0, drain)  # an upper bound: the time to drain began when the lifeline ended

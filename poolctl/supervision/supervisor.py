@@ -38,7 +38,7 @@ from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.listener import shut
 from poolctl.supervision.control import Control
 from poolctl.supervision.generation import Generation, Orphans
-from poolctl.supervision.mold import HUNG
+from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
 from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
@@ -46,13 +46,15 @@ from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
 
 log = logging.getLogger("poolctl")
 
-MARGIN = 1.0  # seconds beyond the time to drain, after which the supervisor kills a mold that has not enforced it
-PEEK = 0.01  # seconds between checks for queued clients at the listening sockets, after a stop
-CROWD = 0.5  # seconds after a stop, from which on the kernel queues no more clients at a busy unix socket
+# seconds beyond the time to drain, after which the supervisor kills a mold that has not enforced it
+MARGIN_SECONDS = 1.0
+PEEK_SECONDS = 0.01  # seconds between checks for queued clients at the listening sockets, after a stop
+UNIX_QUEUE_SECONDS = 0.5  # seconds after a stop, from which on the kernel queues no more clients at a busy unix socket
 
-FORCED = 1
-BOOT_FAILED = 3
-ENDS = {0: (logging.INFO, "%s stopped"), FORCED: (logging.WARNING, "%s stopped; unfinished requests were cut off")}
+END_MESSAGES = {
+    0: (logging.INFO, "%s stopped"),
+    FORCED: (logging.WARNING, "%s stopped; unfinished requests were cut off"),
+}
 
 
 class Supervisor:
@@ -118,8 +120,9 @@ class Supervisor:
                     self._handle_exits()
                     self._shut_listeners()
                     self._start_missing()
-                if self.exit_code in ENDS:  # a failed start has given its reason, and a second signal waits for nothing
-                    log.log(*ENDS[self.exit_code], self.name)
+                # a failed start has given its reason, and a second signal waits for nothing
+                if self.exit_code in END_MESSAGES:
+                    log.log(*END_MESSAGES[self.exit_code], self.name)
                 return self.exit_code
         finally:
             self._kill()  # nothing is left to kill, unless an error ended the loop
@@ -146,7 +149,7 @@ class Supervisor:
         if self.generation is None and self.exit_code is None:
             due.append(self.due)
         if self.admitting:
-            due.append(now + PEEK)
+            due.append(now + PEEK_SECONDS)
         watched = [orphans.presence for orphans in self.orphans]
         if self.generation and self.generation.reader.fileno() >= 0:
             watched.append(self.generation.reader.fileno())
@@ -187,8 +190,8 @@ class Supervisor:
         self.stopping = True
         server_stop.announce()
         now = time.monotonic()
-        self.deadline = now + self.drain + MARGIN
-        self.crowded = now + CROWD
+        self.deadline = now + self.drain + MARGIN_SECONDS
+        self.crowded = now + UNIX_QUEUE_SECONDS
         self.admitting = list(self.listeners)
         if self.generation:
             self.generation.end()
@@ -214,7 +217,7 @@ class Supervisor:
     def _kill(self) -> None:
         for generation in [*self.retiring, *([self.generation] if self.generation else [])]:
             generation.kill()
-        soon = time.monotonic() + MARGIN
+        soon = time.monotonic() + MARGIN_SECONDS
         for orphans in self.orphans:
             orphans.kill()
         self.orphans = [replace(orphans, deadline=min(soon, orphans.deadline)) for orphans in self.orphans]
@@ -232,10 +235,10 @@ class Supervisor:
         now = time.monotonic()
         for retired in [each for each in self.retiring if each.pid in dead]:
             self.retiring.remove(retired)
-            late = min(now + self.drain + MARGIN, self.deadline)
+            late = min(now + self.drain + MARGIN_SECONDS, self.deadline)
             self.orphans.append(retired.orphans(late if dead[retired.pid] else now))
         if now >= self.deadline and self.generation:
-            log.error("%s was still running %g s after the stop; killed", self.name, self.drain + MARGIN)
+            log.error("%s was still running %g s after the stop; killed", self.name, self.drain + MARGIN_SECONDS)
             self.exit_code, self.deadline = FORCED, inf
             self._kill()
         for orphans in [orphans for orphans in self.orphans if now >= orphans.deadline or not orphans.alive()]:
@@ -286,14 +289,14 @@ class Supervisor:
             text = f"{report.text}; {self.early} generations ended before anything was ready"
             self._give_up(Report("failed", text, plain=True))
             return
-        delay = self.policy.delay(0.0 if generation.ready is None else max(0.0, now - generation.ready - HUNG))
+        delay = self.policy.delay(0.0 if generation.ready is None else max(0.0, now - generation.ready - HUNG_SECONDS))
         self.due = now + delay
         log.error("%s; starting the next generation %s", report.text, when(delay))
 
     def _died(self, generation: Generation, status: int) -> None:
         self.generation = None
         now = time.monotonic()
-        late = min(now + self.drain + MARGIN, self.deadline)
+        late = min(now + self.drain + MARGIN_SECONDS, self.deadline)
         self.orphans.append(generation.orphans(late if status else now))  # 0: its roles exited before it did
         if self.exit_code is not None:
             self._kill()

@@ -10,8 +10,8 @@ from harness.client import get
 from harness.commands import poolctl
 from harness.server import ROOT, Serve
 
-from poolctl.runtime.dispatch.guarded import SLOW
-from poolctl.supervision.mold import HUNG
+from poolctl.runtime.dispatch.guarded import SLOW_NS
+from poolctl.supervision.mold import HUNG_SECONDS
 
 PAGE = ROOT / "docs" / "plugins.md"
 BLOCKS = pages.blocks(PAGE)
@@ -55,5 +55,5 @@ def test_the_tables_are_whole() -> None:
         assert f"\n| {name.replace('_', ' ')} | " in text
     for name in re.findall(r"`([A-Z]\w+)`", text):
         assert name in plugin.__all__ or name in ("UrgentFirst", "ValueError")
-    assert f"takes longer than {SLOW / 1e9:g} s" in text
-    assert f"after {HUNG:g} s its front is killed" in text
+    assert f"takes longer than {SLOW_NS / 1e9:g} s" in text
+    assert f"after {HUNG_SECONDS:g} s its front is killed" in text

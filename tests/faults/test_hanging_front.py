@@ -15,7 +15,7 @@ STRATEGY = """
 from poolctl.plugin import Dispatch
 from poolctl.supervision import mold
 
-mold.HUNG = 0.8  # the test has no five seconds
+mold.HUNG_SECONDS = 0.8  # the test has no five seconds
 
 
 class Hangs(Dispatch):
@@ -94,7 +94,7 @@ import pathlib, time
 from poolctl.plugin import Dispatch
 from poolctl.supervision import mold
 
-mold.HUNG = {hung}
+mold.HUNG_SECONDS = {hung}
 
 
 class Hangs(Dispatch):

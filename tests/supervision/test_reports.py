@@ -9,7 +9,7 @@ import pytest
 
 from poolctl.errors import AppError
 from poolctl.runtime.system import channel as messages
-from poolctl.supervision.reports import LONGEST, Report, channel, failure, receive, send
+from poolctl.supervision.reports import TRACEBACK_BYTES, Report, channel, failure, receive, send
 
 
 def test_messages_arrive_whole_and_in_order_before_eof() -> None:
@@ -34,12 +34,12 @@ def test_sending_without_a_reader() -> None:
 def test_a_long_report_keeps_its_end(letter: str) -> None:
     reader, writer = channel()
     with reader, writer:
-        report = failure(AppError(letter * LONGEST + "the end"))
+        report = failure(AppError(letter * TRACEBACK_BYTES + "the end"))
         assert send(writer, report)
         ((received,), _) = receive(reader)
     assert received == report
     assert received.text.endswith("the end")
-    assert len(received.text.encode()) < LONGEST + 100
+    assert len(received.text.encode()) < TRACEBACK_BYTES + 100
 
 
 def test_only_unexpected_errors_have_a_traceback() -> None:
@@ -54,9 +54,9 @@ def test_only_unexpected_errors_have_a_traceback() -> None:
 
 
 def test_datagrams_are_used_if_seqpacket_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "KIND", 12345)
+    monkeypatch.setattr(messages, "CHANNEL_TYPE", 12345)
     reader, writer = channel()
     with reader, writer:
         assert reader.type == socket.SOCK_DGRAM
-        assert send(writer, Report("failed", "x" * LONGEST))
-        assert [len(report.text) for report in receive(reader)[0]] == [LONGEST]
+        assert send(writer, Report("failed", "x" * TRACEBACK_BYTES))
+        assert [len(report.text) for report in receive(reader)[0]] == [TRACEBACK_BYTES]

@@ -98,7 +98,7 @@ class IdleWithoutSweeps(Idle):
         from poolctl.runtime.ownership.half_sync_half_reactive import front as lending
         from poolctl.runtime.loop import loop
 
-        loop.SWEEP = lending.SWEEP = 1000.0
+        loop.SWEEP_SECONDS = lending.SWEEP_SECONDS = 1000.0
 
 
 class ShortFirst(Idle):

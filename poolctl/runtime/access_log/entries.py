@@ -12,8 +12,7 @@ from typing import Any
 
 from poolctl.runtime.access_log.log import AccessLog
 from poolctl.runtime.buffers.observer import Observer
-
-END = b"\r\n\r\n"  # end of a head
+from poolctl.runtime.protocol.http.head import HEAD_END
 
 
 class Sent:
@@ -37,7 +36,7 @@ class Sent:
     def take(self) -> tuple[str, int]:
         """Return the status and the number of bytes after the head. Drops the recorded bytes, which may be many."""
         head, self._head = self._head, b""
-        return str(head[9:12], "latin-1"), len(head) - head.find(END) - 4 + self._count
+        return str(head[9:12], "latin-1"), len(head) - head.find(HEAD_END) - 4 + self._count
 
 
 class Entries:

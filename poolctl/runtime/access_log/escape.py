@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from json.encoder import encode_basestring_ascii
 
-LONGEST = 1024  # bytes shown of a value; keeps lines below PIPE_BUF (4096), so pipes do not mix them
+SHOWN_BYTES = 1024  # bytes shown of a value; keeps lines below PIPE_BUF (4096), so pipes do not mix them
 
 _HARMFUL = re.compile(r"[^ !#-\[\]-~]")  # quote, backslash, controls, all that is not ASCII
 
@@ -26,4 +26,4 @@ def in_json(value: bytes) -> str:
 
 
 def _cut(value: bytes) -> str:
-    return value.decode("latin-1") if len(value) <= LONGEST else value[:LONGEST].decode("latin-1") + "..."
+    return value.decode("latin-1") if len(value) <= SHOWN_BYTES else value[:SHOWN_BYTES].decode("latin-1") + "..."

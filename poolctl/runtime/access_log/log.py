@@ -31,8 +31,8 @@ from poolctl.runtime.task import Peer
 log = logging.getLogger("poolctl")
 
 FORMATS = {"common": COMMON, "combined": COMBINED, "json": "json"}
-STREAMS = {"stdout": 1, "stderr": 2}
-COMPLAINT = 60.0  # seconds between two log messages about lost lines
+STANDARD_STREAMS = {"stdout": 1, "stderr": 2}
+LOST_LINES_SECONDS = 60.0  # seconds between two log messages about lost lines
 
 
 class _Nothing:
@@ -50,7 +50,7 @@ class _Line(_Nothing):
         self.version = found[3].decode("ascii")
 
 
-LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) HTTP/([0-9](?:\.[0-9])?)")
+REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) HTTP/([0-9](?:\.[0-9])?)")
 
 
 class AccessLog:
@@ -62,10 +62,10 @@ class AccessLog:
         directives = FORMATS.get(form, form)
         self.line = compile_line(directives)
         self._other = compile_line(directives, known=False)
-        self.path = "" if to in STREAMS else os.path.abspath(to)
+        self.path = "" if to in STANDARD_STREAMS else os.path.abspath(to)
         self._user = user
         self._lost = 0
-        self._complained = -COMPLAINT
+        self._complained = -LOST_LINES_SECONDS
         if self.path:
             try:
                 self.fd = self._open()
@@ -74,7 +74,7 @@ class AccessLog:
                 reason = f"cannot be opened{who}: {error.strerror}"
                 raise PoolctlError(f"access_log: {self.path} {reason}") from error
         else:
-            self.fd = STREAMS[to]
+            self.fd = STANDARD_STREAMS[to]
 
     def _open(self) -> int:
         with self._user.acting() if self._user else nullcontext():
@@ -95,7 +95,7 @@ class AccessLog:
     def lose(self, reason: str) -> None:
         """Count a line that could not be written, and log the number of lost lines at most once a minute."""
         self._lost += 1
-        if monotonic() - self._complained >= COMPLAINT:
+        if monotonic() - self._complained >= LOST_LINES_SECONDS:
             log.error("access_log: lost %d lines: %s", self._lost, reason)
             self._complained = monotonic()
             self._lost = 0
@@ -103,7 +103,7 @@ class AccessLog:
     def turned_away(self, status: int, peer: Peer, line: bytes) -> None:
         """Write the line of a client that was turned away before its request reached the app. It shows the first line
         of the request, if a well-formed one was received."""
-        found = LINE.fullmatch(line)
+        found = REQUEST_LINE.fullmatch(line)
         make, request = (self.line, _Line(found)) if found else (self._other, _Nothing)
         try:
             write(self.fd, make(request, peer, str(status), 0, 0, "-", monotonic_ns()))

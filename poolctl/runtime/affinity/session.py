@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from poolctl.runtime.affinity import Affinity
 
-LONGEST = 256  # characters of a key; a longer one is replaced by its hash
+KEY_CHARACTERS = 256  # characters of a key; a longer one is replaced by its hash
 Unknown = Annotated[
     Literal["dispatch", "refuse"],
     Field(
@@ -25,12 +25,12 @@ Unknown = Annotated[
     ),
 ]
 Keys = Annotated[int, Field(ge=1, le=10_000_000, description="keys to remember; the one unused longest is forgotten")]
-TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110, 5.6.2
+TOKEN_PATTERN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110, 5.6.2
 
 
 def named_rightly(name: str) -> str:
     """Return the name of a header or cookie if it is valid. Raises ValueError otherwise."""
-    if len(name) > 128 or not TOKEN.fullmatch(name):
+    if len(name) > 128 or not TOKEN_PATTERN.fullmatch(name):
         raise ValueError("expected a name of 1 to 128 letters, digits, dashes and underscores")
     return name
 
@@ -38,7 +38,7 @@ def named_rightly(name: str) -> str:
 Name = Annotated[
     str,
     AfterValidator(named_rightly),
-    WithJsonSchema({"type": "string", "pattern": TOKEN.pattern, "maxLength": 128}),
+    WithJsonSchema({"type": "string", "pattern": TOKEN_PATTERN.pattern, "maxLength": 128}),
 ]
 
 
@@ -64,8 +64,8 @@ class SessionAffinity(Affinity):
 
 
 def bounded(key: str) -> str:
-    """Return the key, or its SHA-256 in hexadecimal if it is longer than LONGEST."""
-    return key if len(key) <= LONGEST else sha256(key.encode("utf-8", "replace")).hexdigest()
+    """Return the key, or its SHA-256 in hexadecimal if it is longer than KEY_CHARACTERS."""
+    return key if len(key) <= KEY_CHARACTERS else sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 def headers_of(head: bytes, name: bytes) -> list[str]:

@@ -18,7 +18,7 @@ from poolctl.runtime.app.wsgi.app import Application, WsgiApp
 
 Environ = dict[str, Any]
 Answer = tuple[str, list[tuple[str, str]], Iterable[bytes]]
-PIECE = 64 * 1024
+DEMO_PIECE_BYTES = 64 * 1024
 
 
 class BadParameter(ValueError):
@@ -82,14 +82,14 @@ def _sleep(environ: Environ) -> Answer:
 def _bytes(environ: Environ) -> Answer:
     count = int(_number(environ, "count", 100_000, 100_000_000))
     headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(count))]
-    return "200 OK", headers, [b"x" * count] if count <= PIECE else _pieces(count)
+    return "200 OK", headers, [b"x" * count] if count <= DEMO_PIECE_BYTES else _pieces(count)
 
 
 def _pieces(count: int) -> Iterator[bytes]:
-    piece = b"x" * PIECE
-    for _ in range(count // PIECE):
+    piece = b"x" * DEMO_PIECE_BYTES
+    for _ in range(count // DEMO_PIECE_BYTES):
         yield piece
-    yield piece[: count % PIECE]
+    yield piece[: count % DEMO_PIECE_BYTES]
 
 
 def _chunks(environ: Environ) -> Answer:

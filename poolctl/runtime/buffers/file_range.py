@@ -9,7 +9,7 @@ import os
 from poolctl.errors import ClientGone
 
 log = logging.getLogger("poolctl")
-PIECE = 256 * 1024  # bytes read at once where sendfile(2) is impossible
+COPY_BYTES = 256 * 1024  # bytes read at once where sendfile(2) is impossible
 NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # impossible from this file or to this descriptor
 OF_THE_FILE = (errno.EIO, errno.EBADF, errno.EISDIR, errno.ESPIPE)  # errors of the file, not of the client
 
@@ -25,7 +25,7 @@ def pass_range(fd: int, file: int, offset: int, count: int) -> int:
     except OSError as error:
         if error.errno not in NO_SENDFILE:
             raise
-    return os.write(fd, os.pread(file, min(count, PIECE), offset))
+    return os.write(fd, os.pread(file, min(count, COPY_BYTES), offset))
 
 
 def read_range(file: int, offset: int, count: int) -> bytes:

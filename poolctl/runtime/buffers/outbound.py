@@ -17,14 +17,14 @@ from os import close, pread, pwrite, write
 from typing import BinaryIO, Final
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.buffers.file_range import OF_THE_FILE, PIECE, Range, pass_range, shorter
+from poolctl.runtime.buffers.file_range import COPY_BYTES, OF_THE_FILE, Range, pass_range, shorter
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.temporary import temporary_file
 
 log = logging.getLogger("poolctl")
-MEMORY: Final = 256 * 1024  # bytes kept in memory for one client
-DISK: Final = 1024 * 1024 * 1024  # bytes kept in the spool for one client; beyond that it is disconnected
-TURN: Final = 1024 * 1024  # bytes sent to one client before other clients have their turn
+MEMORY_BYTES: Final = 256 * 1024  # bytes kept in memory for one client
+DISK_BYTES: Final = 1024 * 1024 * 1024  # bytes kept in the spool for one client; beyond that it is disconnected
+TURN_BYTES: Final = 1024 * 1024  # bytes sent to one client before other clients have their turn
 FILES: Final = 8  # files that are kept open for one client
 RANGES: Final = 256  # ranges kept for one client; beyond that, the bytes of a file are copied
 
@@ -45,13 +45,13 @@ class Outbound:
 
     def add(self, data: bytes | bytearray | memoryview) -> None:
         """Keep bytes for later. Raises ClientGone if the client is too far behind."""
-        if not self.ranges and len(self.memory) + len(data) <= MEMORY:
+        if not self.ranges and len(self.memory) + len(data) <= MEMORY_BYTES:
             self.memory += data
             return
         if not data:
             return
-        if self.spooled + len(data) > DISK:
-            raise ClientGone(f"more than {DISK} bytes behind")
+        if self.spooled + len(data) > DISK_BYTES:
+            raise ClientGone(f"more than {DISK_BYTES} bytes behind")
         self._spool(data)
         assert self.spool is not None  # since then
         number, end = self.spool.fileno(), self._end - len(data)
@@ -70,7 +70,7 @@ class Outbound:
             self.behind += count
             return
         while count:
-            piece = pread(file, min(count, PIECE), offset)
+            piece = pread(file, min(count, COPY_BYTES), offset)
             if not piece:
                 raise shorter()
             self.add(piece)
@@ -78,9 +78,9 @@ class Outbound:
             count -= len(piece)
 
     def flush(self, fd: int) -> bool:
-        """Send what the client takes now, at most TURN bytes or one write more. Returns whether nothing is left. Raises
+        """Send what the client takes now, at most TURN_BYTES or one write more. Returns whether nothing is left. Raises
         ClientGone."""
-        turn = TURN
+        turn = TURN_BYTES
         try:
             while turn > 0:
                 if self.memory:
@@ -251,7 +251,7 @@ class Sending:
         self.began = True
         if self.outbound is None:
             try:
-                sent = pass_range(self.fd, file, offset, min(count, TURN))
+                sent = pass_range(self.fd, file, offset, min(count, TURN_BYTES))
             except BlockingIOError:
                 sent = 0
             except OSError as error:

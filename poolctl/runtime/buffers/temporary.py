@@ -20,11 +20,11 @@ class _QuietFile(io.FileIO):
         self.close()
 
 
-INLINE = 64 * 1024  # a larger request travels as a file
+INLINE_BYTES = 64 * 1024  # a larger request travels as a file
 
 
 # Errors for which a directory accepts no files at all; a full disk is not one of them, as it may have room again.
-CLOSED = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+NO_FILE_ERRORS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 def forget_directory() -> None:
@@ -37,7 +37,7 @@ def directory() -> str:
     try:
         return tempfile.gettempdir()
     except OSError as error:
-        if error.errno not in CLOSED:
+        if error.errno not in NO_FILE_ERRORS:
             raise
         return ""
 
@@ -49,7 +49,7 @@ def unnamed(name: str) -> int:
         with tempfile.TemporaryFile(prefix=f"{name}-") as file:
             return os.dup(file.fileno())
     except OSError as error:
-        if error.errno not in CLOSED:
+        if error.errno not in NO_FILE_ERRORS:
             raise
         return os.memfd_create(name)
 
@@ -60,9 +60,9 @@ def temporary_file() -> BinaryIO:
 
 
 def inline_or_file(data: bytes) -> bytes | BinaryIO:
-    """Return a request as it travels from a front to a worker: as bytes, or if it is larger than INLINE as a file,
-    positioned at its start. Raises OSError."""
-    if len(data) <= INLINE:
+    """Return a request as it travels from a front to a worker: as bytes, or if it is larger than INLINE_BYTES as
+    a file, positioned at its start. Raises OSError."""
+    if len(data) <= INLINE_BYTES:
         return data
     file = temporary_file()
     file.write(data)

@@ -25,13 +25,12 @@ from typing import Any, Final
 from poolctl.runtime.channels.bell import Bell
 from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.scoreboard import SENT, TAKEN
-from poolctl.runtime.system.channel import DONTWAIT, ROOM, channel, descriptors
+from poolctl.runtime.system.channel import CONTROL_BYTES, DONTWAIT, LEVEL, RIGHTS, channel, descriptors
 
-MESSAGE: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request, and its introduction
-FULL = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
+MESSAGE_BYTES: Final = 80 * 1024  # bytes of the largest message: 64 KiB of a request, and its introduction
+FULL_ERRORS = (errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS)
 CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # received descriptors are not for programs that the app starts
 AT_ONCE = DONTWAIT | CLOEXEC
-LEVEL, KIND = socket.SOL_SOCKET, socket.SCM_RIGHTS
 FD = struct.Struct("i")
 FDS = struct.Struct("ii")
 
@@ -105,11 +104,11 @@ class ProcessInbox(Inbox):
         try:
             if fds:
                 packed = FD.pack(*fds) if len(fds) == 1 else FDS.pack(*fds)
-                self._send((item,), ((LEVEL, KIND, packed),))
+                self._send((item,), ((LEVEL, RIGHTS, packed),))
             else:
                 self._send((item,))
         except OSError as error:
-            if error.errno in FULL:
+            if error.errno in FULL_ERRORS:
                 return False
             raise
         self.row[SENT] += 1
@@ -120,7 +119,7 @@ class ProcessInbox(Inbox):
 
         Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError if the inbox is empty.
         """
-        message, ancillary, _, _ = self._recvmsg(MESSAGE, ROOM, flags)
+        message, ancillary, _, _ = self._recvmsg(MESSAGE_BYTES, CONTROL_BYTES, flags)
         return message, ancillary
 
     def reclaim(self) -> list[tuple[bytes, list[int]]]:
@@ -187,7 +186,7 @@ class RingingInbox(ThreadInbox):
         try:
             self.writer.send(b"x")
         except OSError as error:
-            if error.errno in FULL:
+            if error.errno in FULL_ERRORS:
                 return False
             raise
         return super().put(item)

@@ -23,8 +23,8 @@ BEGAN = 1  # of a dead worker that had sent a part of the response
 OVERDUE = 2  # of a worker that was killed because its request took too long, and had sent nothing of the response
 # The number is the index of an inbox:
 DIED_IDLE = 3  # a worker of this inbox has died, and had noted no ticket
-LEFT = 4  # all workers of this inbox have died
-JOINED = 5  # this inbox has a worker again
+INBOX_LEFT = 4  # all workers of this inbox have died
+INBOX_JOINED = 5  # this inbox has a worker again
 
 
 class Notices:

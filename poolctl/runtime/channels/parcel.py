@@ -24,14 +24,15 @@ HEAD = struct.Struct("<QBHd")
 RECORD = struct.Struct("<Q")
 PART = struct.Struct("<BQQ")  # of what a client has not read: index of a file beside the message, offset, bytes
 
-LAST: Final = 1  # the connection ends after this response
-ENDED: Final = 2  # the client sends no more
-FILE: Final = 4  # the request is in a file, the second descriptor
+PIECE_BYTES: Final = 65536  # read at once from a request that is lent
+FLAG_LAST: Final = 1  # the connection ends after this response
+FLAG_ENDED: Final = 2  # the client sends no more
+FLAG_FILE: Final = 4  # the request is in a file, the second descriptor
 
 # A record is a number shifted left by 2, plus one of these.
-KEPT: Final = 1  # ticket: the connection may be kept
-MISSED: Final = 2  # ticket: the connection did not arrive, because the worker was out of file descriptors
-ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left to accept
+TICKET_KEPT: Final = 1  # ticket: the connection may be kept
+TICKET_MISSED: Final = 2  # ticket: the connection did not arrive, because the worker was out of file descriptors
+TICKET_ACCEPTED: Final = 2  # ticket of a turn: a connection was accepted, or none was left to accept
 
 
 def introduction(peer: Peer, listener: int) -> bytes:

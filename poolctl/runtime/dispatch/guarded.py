@@ -22,9 +22,9 @@ from poolctl.runtime.scoreboard import CHOOSING, FAULTS
 from poolctl.runtime.task import Task
 
 log = logging.getLogger("poolctl")
-SLOW = 100_000_000  # nanoseconds that one call may take
-MESSAGE = 500  # characters of an exception's message that are logged
-TRACEBACK = 20_000  # characters of a traceback that are logged: the last ones
+SLOW_NS = 100_000_000  # nanoseconds that one call may take
+MESSAGE_CHARACTERS = 500  # characters of an exception's message that are logged
+TRACEBACK_CHARACTERS = 20_000  # characters of a traceback that are logged: the last ones
 
 
 class Guarded(Dispatch):
@@ -64,7 +64,7 @@ class Guarded(Dispatch):
             return self._default.pick(task, inboxes)
         took = monotonic_ns() - began
         row[CHOOSING] = 0
-        if known and took <= SLOW:
+        if known and took <= SLOW_NS:
             return chosen
         if not known:
             self._fault("pick", None, f"returned {_short(chosen)}, which is not on offer")
@@ -108,7 +108,7 @@ class Guarded(Dispatch):
             return False, None
         took = monotonic_ns() - began
         row[CHOOSING] = 0
-        if took > SLOW:
+        if took > SLOW_NS:
             self._fault(name, None, f"took {took / 1e9:.1f} s")
             return False, None
         return True, answer
@@ -134,21 +134,21 @@ class Guarded(Dispatch):
 
 
 def _said(error: BaseException) -> str:
-    """The message of an exception, cut to MESSAGE characters. Its ``__str__`` is the user's code too, and may raise."""
+    """The message of an exception, cut to MESSAGE_CHARACTERS. Its ``__str__`` is the user's code too, and may raise."""
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001  # as above
         return "(no message: its __str__ raises)"
-    return text if len(text) <= MESSAGE else f"{text[:MESSAGE]}..."
+    return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}..."
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback of an exception, its last TRACEBACK characters; without the messages if one of them raises."""
+    """The traceback of an exception, its last TRACEBACK_CHARACTERS; without the messages if one of them raises."""
     try:
         text = "".join(traceback.format_exception(error)).rstrip()
     except BaseException:  # noqa: BLE001  # as above: formatting calls __str__ of each exception
         text = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-    return f"\n{text if len(text) <= TRACEBACK else f'...{text[-TRACEBACK:]}'}"
+    return f"\n{text if len(text) <= TRACEBACK_CHARACTERS else f'...{text[-TRACEBACK_CHARACTERS:]}'}"
 
 
 def _short(answer: object) -> str:

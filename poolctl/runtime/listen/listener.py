@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.listen.door import Door
 
 
-HANDSHAKE = 2  # milliseconds: a TCP handshake on one machine or in one local network takes no longer
+HANDSHAKE_MS = 2  # milliseconds: a TCP handshake on one machine or in one local network takes no longer
 
 
 class BoundAddress(Protocol):
@@ -123,7 +123,7 @@ def shut(sock: socket.socket) -> bool:
         return False
     with contextlib.suppress(OSError):  # not Linux, or another process shut the socket first
         bpf.deafen(sock)
-        if _client_waits(sock, HANDSHAKE):
+        if _client_waits(sock, HANDSHAKE_MS):
             return False  # the process that accepts this client checks again
     with contextlib.suppress(OSError):  # another process shut the socket first
         sock.shutdown(socket.SHUT_RDWR)

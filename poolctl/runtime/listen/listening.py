@@ -21,10 +21,10 @@ from poolctl.runtime.loop.source import S, Source, reason
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-RUSH = 0.0002  # seconds between two events; below that, more calls of accept are cheaper than a wait
-BURST = 15  # connections accepted then, beyond the first
-COMPLAINT = 5.0  # seconds between two log lines about a failing accept
-DEFER = 0.0005  # seconds in which another process, woken for the same connection, may accept it
+RUSH_SECONDS = 0.0002  # seconds between two events; below that, more calls of accept are cheaper than a wait
+BURST_CONNECTIONS = 15  # connections accepted then, beyond the first
+COMPLAINT_SECONDS = 5.0  # seconds between two log lines about a failing accept
+DEFER_SECONDS = 0.0005  # seconds in which another process, woken for the same connection, may accept it
 
 
 OnConnection: TypeAlias = Callable[[int, Peer, S, Door], None]  # called with each accepted connection
@@ -82,12 +82,12 @@ class Listening(Source[S]):
 
     def on_event(self, events: int, service: S) -> None:
         if self.defers is not None and self.defers():
-            sleep(DEFER)
+            sleep(DEFER_SECONDS)
         more = self.look(service)
         if self.rushes:
             last, self.last = self.last, self.loop.now
-            if more and self.last - last < RUSH:
-                for _ in range(BURST):
+            if more and self.last - last < RUSH_SECONDS:
+                for _ in range(BURST_CONNECTIONS):
                     if not self.look(service):
                         break
 
@@ -138,7 +138,7 @@ class Listening(Source[S]):
         if error.errno == errno.EINVAL:
             self._end()
             return
-        if self.loop.now - self.complained >= COMPLAINT:
+        if self.loop.now - self.complained >= COMPLAINT_SECONDS:
             self.complained = self.loop.now
             log.error("cannot accept: %s", reason(error))
         self.loop.pause(self)

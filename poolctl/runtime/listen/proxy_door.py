@@ -13,16 +13,16 @@ from threading import Lock
 from typing import Generic
 
 from poolctl.runtime.listen.door import Door, ServingLoop
+from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.source import Delivery, S
-from poolctl.runtime.protocol.proxy_header import LONGEST, ProxyHeader, read_header
+from poolctl.runtime.protocol.proxy_header import PROXY_HEADER_BYTES, ProxyHeader, read_header
 from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 from poolctl.runtime.system.trust import Trust
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-PEEK = MSG_PEEK | DONTWAIT
-NEWCOMER = 1.0  # seconds that a drain waits for the header of a proxy that has just connected
+PEEK_FLAGS = MSG_PEEK | DONTWAIT
 
 
 class ProxyDoor(Door):
@@ -60,7 +60,7 @@ class Announcement(Generic[S]):
         self.peer = peer
         self.door = door
         self._held = b""
-        self._until = loop.now + (NEWCOMER if loop.draining else loop.timeouts.head)
+        self._until = loop.now + (NEWCOMER_SECONDS if loop.draining else loop.timeouts.head)
         self._over = False  # the descriptor has passed to the next door or to the loop
         self._turn = Lock()  # several threads may run the loop
 
@@ -91,7 +91,7 @@ class Announcement(Generic[S]):
     def _read(self, sock: Socket, service: S) -> None:
         held = len(self._held)
         try:
-            data = sock.recv(LONGEST - held, PEEK)
+            data = sock.recv(PROXY_HEADER_BYTES - held, PEEK_FLAGS)
             header = read_header(self._held + data) if data else None
             sock.recv(header.size - held if header else len(data), DONTWAIT)
         except BlockingIOError:
@@ -142,4 +142,4 @@ class Announcement(Generic[S]):
 
     def drain(self, service: S) -> None:
         """Wait for the header for at most NEWCOMER more seconds."""
-        self._until = min(self._until, self.loop.now + NEWCOMER)
+        self._until = min(self._until, self.loop.now + NEWCOMER_SECONDS)

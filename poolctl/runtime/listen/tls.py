@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from poolctl.errors import TlsError
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-SUBJECT = 1024  # characters of the subject of a client's certificate; a longer one is refused
+SUBJECT_CHARACTERS = 1024  # characters of the subject of a client's certificate; a longer one is refused
 # RFC 4514, section 3, and other names in common use
-SHORT = {
+SHORT_ATTRIBUTES = {
     "commonName": "CN",
     "localityName": "L",
     "stateOrProvinceName": "ST",
@@ -105,12 +105,12 @@ def subject(certificate: Mapping[str, Any] | None) -> str:
     Empty without a certificate. Raises ValueError if it is longer than SUBJECT: truncated it could be another's name.
     """
     parts = [
-        "+".join(f"{SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in relative)
+        "+".join(f"{SHORT_ATTRIBUTES.get(kind, kind)}={_escaped(value)}" for kind, value in relative)
         for relative in (certificate or {}).get("subject", ())
     ]
     whole = ",".join(reversed(parts))
-    if len(whole) > SUBJECT:
-        raise ValueError(f"the subject of its certificate is longer than {SUBJECT} characters")
+    if len(whole) > SUBJECT_CHARACTERS:
+        raise ValueError(f"the subject of its certificate is longer than {SUBJECT_CHARACTERS} characters")
     return whole
 
 

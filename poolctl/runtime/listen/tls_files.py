@@ -8,7 +8,7 @@ import ssl
 from poolctl.errors import TlsError
 
 CERTIFICATE, KEY, ENCRYPTED = b"CERTIFICATE-----", b"PRIVATE KEY-----", b"ENCRYPTED"  # RFC 7468; RFC 1421, 4.6.1.1
-LARGEST = 1 << 20  # bytes read of a file
+PEM_FILE_BYTES = 1 << 20  # bytes read of a file
 
 
 def refusal(identity: tuple[str, str, str], error: Exception, name: str) -> TlsError:
@@ -68,6 +68,6 @@ def _both(certificate: str, key: str) -> str:
 def _read(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
-            return file.read(LARGEST)
+            return file.read(PEM_FILE_BYTES)
     except OSError:
         return None

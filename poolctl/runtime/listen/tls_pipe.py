@@ -33,7 +33,7 @@ from poolctl.runtime.listen.tls import subject
 from poolctl.runtime.system.channel import pair
 
 log = logging.getLogger("poolctl")
-READ = 65536  # bytes read at once, and kept in each direction
+PIPE_BYTES = 65536  # bytes read at once, and kept in each direction
 
 
 class TlsPhase(Enum):
@@ -56,14 +56,14 @@ class TlsPhase(Enum):
         return phase
 
 
-HANDSHAKE, OPEN, CLIENT_ENDED, APP_ENDED, CLOSED = TlsPhase
+TLS_HANDSHAKE, TLS_OPEN, TLS_CLIENT_ENDED, TLS_APP_ENDED, TLS_CLOSED = TlsPhase
 TRANSITIONS: Mapping[TlsPhase, frozenset[TlsPhase]] = MappingProxyType(
     {
-        HANDSHAKE: frozenset({OPEN, CLOSED}),
-        OPEN: frozenset({CLIENT_ENDED, APP_ENDED, CLOSED}),
-        CLIENT_ENDED: frozenset({APP_ENDED, CLOSED}),
-        APP_ENDED: frozenset({CLOSED}),
-        CLOSED: frozenset(),
+        TLS_HANDSHAKE: frozenset({TLS_OPEN, TLS_CLOSED}),
+        TLS_OPEN: frozenset({TLS_CLIENT_ENDED, TLS_APP_ENDED, TLS_CLOSED}),
+        TLS_CLIENT_ENDED: frozenset({TLS_APP_ENDED, TLS_CLOSED}),
+        TLS_APP_ENDED: frozenset({TLS_CLOSED}),
+        TLS_CLOSED: frozenset(),
     }
 )
 
@@ -74,7 +74,7 @@ class TlsPipe:
     has given it away. ``subject``: of the client's certificate (RFC 4514), empty without one. ``now``: seconds."""
 
     def __init__(self, fd: int, context: ssl.SSLContext, now: float) -> None:
-        self.phase = HANDSHAKE
+        self.phase = TLS_HANDSHAKE
         self.outer = fd
         self.inner = self.behind = -1
         self.subject = ""
@@ -99,9 +99,9 @@ class TlsPipe:
         if self.cipher:
             self._flush(now)
         self._in()
-        if self.phase is HANDSHAKE:
+        if self.phase is TLS_HANDSHAKE:
             self._shake(now)
-        if self.phase is not HANDSHAKE:
+        if self.phase is not TLS_HANDSHAKE:
             self._down()
             self.out(now)
 
@@ -110,12 +110,12 @@ class TlsPipe:
         if self.plain or not self.phase.reads_client:
             return
         try:
-            data = read(self.outer, READ)
+            data = read(self.outer, PIPE_BYTES)
         except BlockingIOError:
             return
         if data:
             self._from_client.write(data)
-        elif self.phase is HANDSHAKE:
+        elif self.phase is TLS_HANDSHAKE:
             raise ConnectionAbortedError("the client left")
         else:
             self._from_client.write_eof()
@@ -131,7 +131,7 @@ class TlsPipe:
         ours.setblocking(False)
         theirs.setblocking(False)
         self.inner, self.behind = ours.detach(), theirs.detach()
-        self.enter(OPEN)
+        self.enter(TLS_OPEN)
         self._flush(now)
 
     def hand_over(self) -> int:
@@ -141,16 +141,16 @@ class TlsPipe:
 
     def _down(self) -> None:
         """Decrypt the client's bytes and write them to the connection behind."""
-        while self.phase is OPEN:
+        while self.phase is TLS_OPEN:
             if not self.plain:
                 try:
-                    self.plain = self._tls.read(READ)
+                    self.plain = self._tls.read(PIPE_BYTES)
                 except ssl.SSLWantReadError:
                     return
                 except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                     self.plain = b""
                 if not self.plain:
-                    self.enter(CLIENT_ENDED)
+                    self.enter(TLS_CLIENT_ENDED)
                     self._shut()
                     return
             try:
@@ -181,17 +181,17 @@ class TlsPipe:
         """Encrypt the app's bytes and send them to the client. Raises OSError if the client has left."""
         while not self.cipher and self.phase.reads_app:
             try:
-                data = read(self.inner, READ)
+                data = read(self.inner, PIPE_BYTES)
             except BlockingIOError:
                 return
             except OSError:
                 data = b""
             if not data:
-                self.enter(APP_ENDED)
+                self.enter(TLS_APP_ENDED)
                 return
             self._tls.write(data)
             self._flush(now)
-            if len(data) < READ:
+            if len(data) < PIPE_BYTES:
                 return  # the poller reports further bytes
 
     def _flush(self, now: float) -> None:
@@ -211,12 +211,12 @@ class TlsPipe:
     def close(self) -> bytes:
         """Close the descriptors of the pair, unless handed over. Returns the last bytes for the client, whose socket
         stays open: close_notify after the app's end (RFC 8446, 6.1), otherwise the alert about the error, if any."""
-        if self.phase is APP_ENDED:
+        if self.phase is TLS_APP_ENDED:
             try:
                 self._tls.unwrap()
             except ssl.SSLError:
                 log.debug("not waiting for the client's close_notify")
-        self.enter(CLOSED)
+        self.enter(TLS_CLOSED)
         self.passed = False
         for fd in (self.inner, self.behind):
             if fd >= 0:

@@ -20,14 +20,14 @@ from threading import Lock
 from typing import Generic
 
 from poolctl.runtime.listen.door import Door, ServingLoop
-from poolctl.runtime.listen.tls_pipe import APP_ENDED, CLOSED, HANDSHAKE, TlsPipe
+from poolctl.runtime.listen.tls_pipe import TLS_APP_ENDED, TLS_CLOSED, TLS_HANDSHAKE, TlsPipe
 from poolctl.runtime.listen.tunnel_end import End
+from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.source import Handler, S
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-NEWCOMER = 1.0  # seconds that a drain waits for a handshake that has just begun
 
 
 class Tunnel(Generic[S]):
@@ -64,7 +64,7 @@ class Tunnel(Generic[S]):
         else:
             return
         with self._turn:
-            if pipe.phase is not CLOSED:
+            if pipe.phase is not TLS_CLOSED:
                 try:
                     pipe.out(loop.now)
                 except OSError as error:
@@ -75,7 +75,7 @@ class Tunnel(Generic[S]):
     def _move(self, service: S) -> bool:
         """Move bytes. Returns whether this completed the handshake, so that the connection behind must be served."""
         pipe = self.pipe
-        if pipe.phase is CLOSED:
+        if pipe.phase is TLS_CLOSED:
             return False
         try:
             pipe.move(self.loop.now)
@@ -99,7 +99,7 @@ class Tunnel(Generic[S]):
     def _settle(self) -> None:
         """Register both ends for the events that can come next; close the tunnel if none can."""
         pipe = self.pipe
-        if pipe.phase is APP_ENDED:
+        if pipe.phase is TLS_APP_ENDED:
             self._leave()
             self.loop.turn_away(pipe.outer, pipe.close())
             return
@@ -122,7 +122,7 @@ class Tunnel(Generic[S]):
         """End the tunnel after an error, with an alert to the client if ssl has one; the connection behind reads the
         end of file."""
         pipe = self.pipe
-        if pipe.phase is CLOSED:
+        if pipe.phase is TLS_CLOSED:
             return
         self._leave()
         words = pipe.close()
@@ -146,14 +146,16 @@ class Tunnel(Generic[S]):
             with self._turn:
                 if self._late(now):  # again: another thread may have moved or ended it meanwhile
                     handshake = "draining" if self.loop.draining else "timeouts.head"
-                    limit = handshake if self.pipe.phase is HANDSHAKE else "timeouts.write"
+                    limit = handshake if self.pipe.phase is TLS_HANDSHAKE else "timeouts.write"
                     self._fail(TimeoutError(f"timed out ({limit})"), service)
 
     def _late(self, now: float) -> bool:
         pipe, timeouts, waited = self.pipe, self.loop.timeouts, now - self.pipe.since
-        return (pipe.phase is HANDSHAKE and waited > timeouts.head) or (bool(pipe.cipher) and waited > timeouts.write)
+        return (pipe.phase is TLS_HANDSHAKE and waited > timeouts.head) or (
+            bool(pipe.cipher) and waited > timeouts.write
+        )
 
     def drain(self) -> None:
         """Give a handshake in progress NEWCOMER more seconds. After it, the connection behind drains itself."""
-        if self.pipe.phase is HANDSHAKE:
-            self.pipe.since = min(self.pipe.since, self.loop.now - self.loop.timeouts.head + NEWCOMER)
+        if self.pipe.phase is TLS_HANDSHAKE:
+            self.pipe.since = min(self.pipe.since, self.loop.now - self.loop.timeouts.head + NEWCOMER_SECONDS)

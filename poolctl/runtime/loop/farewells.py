@@ -21,16 +21,16 @@ from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import IN
 
 log = logging.getLogger("poolctl")
-LINGER: Final = 2.0  # seconds that a client has to read its refusal before the connection is closed
-AT_MOST: Final = 256  # lingering clients of one process
-SHARE: Final = 8  # lingering clients may take one in SHARE of the process's descriptors
-READ: Final = 65536  # bytes discarded at once
+LINGER_SECONDS: Final = 2.0  # seconds that a client has to read its refusal before the connection is closed
+MAX_LINGERING: Final = 256  # lingering clients of one process
+LINGER_SHARE: Final = 8  # lingering clients may take one in LINGER_SHARE of the process's descriptors
+DISCARD_BYTES: Final = 65536  # bytes discarded at once
 
 
 def may_linger() -> int:
     """Return how many clients may linger in this process at once, given its limit on descriptors; at least 1."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return AT_MOST if allowed == resource.RLIM_INFINITY else min(AT_MOST, max(allowed // SHARE, 1))
+    return MAX_LINGERING if allowed == resource.RLIM_INFINITY else min(MAX_LINGERING, max(allowed // LINGER_SHARE, 1))
 
 
 class FarewellLoop(Registry, Protocol):
@@ -97,11 +97,11 @@ class Lingering:
         self.farewells = farewells
         self.sock = sock
         self.fd = sock.fileno()
-        self.until = farewells.loop.now + LINGER
+        self.until = farewells.loop.now + LINGER_SECONDS
 
     def on_event(self, events: int, service: AnyService) -> None:
         try:
-            if self.sock.recv(READ, DONTWAIT):
+            if self.sock.recv(DISCARD_BYTES, DONTWAIT):
                 return
         except BlockingIOError:
             return

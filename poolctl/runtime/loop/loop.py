@@ -37,10 +37,10 @@ from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, Poller
 
 log = logging.getLogger("poolctl")
-SWEEP: Final = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
+SWEEP_SECONDS: Final = 0.5  # seconds between two looks at the timeouts; none while there is nothing that can time out
 EVENTS: Final = 256  # taken from the poller at once; a thread of a shared loop takes one and leaves the rest to others
-CROWD: Final = 0.5  # seconds for which a drain accepts new clients; after that only those already queued
-STUMBLES: Final = 100  # turns in a row that may fail; after that the worker is replaced
+CROWD_SECONDS: Final = 0.5  # seconds for which a drain accepts new clients; after that only those already queued
+MAX_FAILED_TURNS: Final = 100  # turns in a row that may fail; after that the worker is replaced
 
 
 class Loop(Registrations[S]):
@@ -71,7 +71,7 @@ class Loop(Registrations[S]):
         self._clock = clock
         self._drain = drain
         self._next_sweep = 0.0
-        self._pause = SWEEP
+        self._pause = SWEEP_SECONDS
         self._crowded = inf  # when a drain stops accepting new clients
         self._last_call = inf  # when every client has timed out: shortly before the end of the process
         self._stumbles = 0
@@ -200,7 +200,7 @@ class Loop(Registrations[S]):
         """A turn failed, outside of any handler: go on. Raises the error when turns do nothing but fail."""
         forked.leave()
         self._stumbles += 1
-        if self._stumbles > STUMBLES:
+        if self._stumbles > MAX_FAILED_TURNS:
             raise error
         log.error("a turn of the loop raised %r; the loop goes on", error, exc_info=error)
         if self.shared:
@@ -225,9 +225,9 @@ class Loop(Registrations[S]):
             return
         self._ask_listeners_anew()
         now = self._clock()
-        self._crowded = now + CROWD
+        self._crowded = now + CROWD_SECONDS
         self._last_call = now + cancels_after(self._drain)
-        self._pause = min(SWEEP, self._drain / 20)
+        self._pause = min(SWEEP_SECONDS, self._drain / 20)
         self.draining = self.ending = True  # not before: another thread may drop a listener as soon as it sees this
         for handler in list(self.handlers.values()):
             try:

@@ -16,6 +16,9 @@ class Presence(Enum):
     GONE = "it has left, or must be treated as if it had"
 
 
+HERE, ENDED, GONE = Presence
+
+
 class Output(Protocol):
     """Where an app sends one response: the loop's side of it."""
 

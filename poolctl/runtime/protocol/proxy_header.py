@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 FIRST = b"PROXY "
-LONGEST_LINE = 107  # bytes of a version 1 header, including its line end
-LONGEST = 4096  # bytes of a version 2 header; the fields that may follow its addresses are skipped
+PROXY_LINE_BYTES = 107  # bytes of a version 1 header, including its line end
+PROXY_HEADER_BYTES = 4096  # bytes of a version 2 header; the fields that may follow its addresses are skipped
 FIXED = struct.Struct("!12sBBH")
 FAMILIES = {1: (4, ipaddress.IPv4Address), 2: (16, ipaddress.IPv6Address)}
-PORTS = struct.Struct("!HH")
+PORT_PAIR = struct.Struct("!HH")
 
 
 class ProxyHeader(NamedTuple):
@@ -35,10 +35,10 @@ def read_header(data: bytes) -> ProxyHeader | None:
 
 
 def _first(data: bytes) -> ProxyHeader | None:
-    end = data.find(b"\r\n", 0, LONGEST_LINE)
+    end = data.find(b"\r\n", 0, PROXY_LINE_BYTES)
     if end < 0:
-        if len(data) >= LONGEST_LINE:
-            raise ValueError(f"the line does not end within {LONGEST_LINE} bytes")
+        if len(data) >= PROXY_LINE_BYTES:
+            raise ValueError(f"the line does not end within {PROXY_LINE_BYTES} bytes")
         return None
     size = end + 2
     words = data[:end].decode("latin-1").split(" ")
@@ -64,8 +64,8 @@ def _second(data: bytes) -> ProxyHeader | None:
     size = FIXED.size + length
     if command >> 4 != 2:
         raise ValueError(f"unknown version {command >> 4}")
-    if size > LONGEST:
-        raise ValueError(f"longer than {LONGEST} bytes")
+    if size > PROXY_HEADER_BYTES:
+        raise ValueError(f"longer than {PROXY_HEADER_BYTES} bytes")
     if len(data) < size:
         return None
     if command & 15 == 0:  # LOCAL: the proxy's own connection, such as a health check
@@ -75,9 +75,9 @@ def _second(data: bytes) -> ProxyHeader | None:
     if family & 15 != 1 or family >> 4 not in FAMILIES:  # not TCP: a unix socket, or unspecified
         return ProxyHeader(size, None, None)
     width, kind = FAMILIES[family >> 4]
-    if length < 2 * width + PORTS.size:
+    if length < 2 * width + PORT_PAIR.size:
         raise ValueError("too short for its addresses")
     start = FIXED.size
     hosts = [str(kind(data[at : at + width])) for at in (start, start + width)]
-    ports = PORTS.unpack_from(data, start + 2 * width)
+    ports = PORT_PAIR.unpack_from(data, start + 2 * width)
     return ProxyHeader(size, (hosts[0], str(ports[0])), (hosts[1], str(ports[1])))

@@ -11,6 +11,7 @@ from os import read
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from poolctl.runtime.buffers.outbound import Sending
+from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.source import AnyHandler, Delivery, S
 from poolctl.runtime.protocol import Coming
 from poolctl.runtime.serving.pace import drips
@@ -29,9 +30,8 @@ from poolctl.runtime.system.poller import IN
 from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
-READ: Final = 65536  # bytes read at once
+READ_BYTES: Final = 65536  # bytes read at once
 DRAIN: Final = "timeouts.drain"  # the limit of a client that a stop waits for
-NEWCOMER: Final = 1.0  # seconds that a drain waits for a request of a client that has just connected
 
 
 class Incoming(Protocol):
@@ -154,7 +154,7 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
                 self.turn_away(408, service)
         elif waited > (timeouts.idle if phase is IDLE else timeouts.head):
             self._overdue(now, "timeouts.idle" if phase is IDLE else "timeouts.head", service)
-        elif self.leaving and waited > NEWCOMER:
+        elif self.leaving and waited > NEWCOMER_SECONDS:
             self._overdue(now, DRAIN, service)
 
     def _expire_answering(self, now: float, service: S) -> None:
@@ -165,7 +165,7 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         that bounds it."""
         since = self.since
         try:
-            self._received(read(self.fd, READ), service)
+            self._received(read(self.fd, READ_BYTES), service)
         except BlockingIOError:
             pass  # silent, as it seemed: ``say_closed`` logs it below
         except OSError:

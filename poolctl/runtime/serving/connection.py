@@ -19,8 +19,8 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
-from poolctl.runtime.serving.client_connection import READ, ClientConnection, ClientLoop
-from poolctl.runtime.serving.leaving import BROKEN, WAITED, left, state
+from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
+from poolctl.runtime.serving.leaving import BROKEN, WAITED_SECONDS, left, state
 from poolctl.runtime.serving.multiplex import multiplex
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING, WAITS_FOR_REQUEST
 from poolctl.runtime.serving.service import Service
@@ -115,7 +115,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
             self._write(service)
             return
         try:
-            data = read(self.fd, READ)
+            data = read(self.fd, READ_BYTES)
         except BlockingIOError:
             self._nothing(service)
             return
@@ -128,7 +128,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         conversation = self.conversation
         if data:
             conversation.receive(data)
-            if len(data) == READ or self.hung:
+            if len(data) == READ_BYTES or self.hung:
                 self.again = True
         else:
             conversation.ended()
@@ -172,7 +172,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
             if not keep:
                 self.close(service)
                 return
-            if requests and monotonic() - self.loop.now > WAITED and self.was_reset(state(self.fd)):
+            if requests and monotonic() - self.loop.now > WAITED_SECONDS and self.was_reset(state(self.fd)):
                 self.close(service)
                 return
         self.phase = IDLE

@@ -16,7 +16,7 @@ from typing import Protocol, Self, TypeAlias, TypeVar
 
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.loop.source import Handler
-from poolctl.runtime.serving.leaving import WAITED, state
+from poolctl.runtime.serving.leaving import WAITED_SECONDS, state
 from poolctl.runtime.serving.phases import CLOSED, Phase
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system.poller import Poller
@@ -72,7 +72,7 @@ class ConnectionLoop(AcceptingLoop[Service]):
             connection = self._new(self, fd, peer, service, door)
             self.handlers[fd] = connection  # from now on a drain waits for it
             away = self.now - self.before
-            if away > WAITED:
+            if away > WAITED_SECONDS:
                 self._wary = self.now + away
             if self.now <= self._wary and connection.was_reset(state(fd)):
                 connection.close(service)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.buffers.outbound import TURN
+from poolctl.runtime.buffers.outbound import TURN_BYTES
 from poolctl.runtime.loop.source import Handler, Registry
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.protocol.output import Output
@@ -45,7 +45,7 @@ class Carrier(Handler[Service], Output, Protocol):
 def multiplex(connection: Carrier, service: Service) -> None:  # noqa: C901, PLR0915  # what is next, in order
     """Answer the complete streams until the client falls behind; end the connection when it is time."""
     conversation = cast("Http2Conversation", connection.conversation)
-    turn = TURN
+    turn = TURN_BYTES
     try:
         flush(connection, conversation)
         while connection.outbound is None and turn > 0:

@@ -12,7 +12,7 @@ from typing import Final
 from poolctl.runtime.protocol import Coming
 from poolctl.runtime.timeouts import Timeouts
 
-STEP: Final = 1.0  # the most seconds that count between two looks; longer than a sweep, so all of it counts
+STEP_SECONDS: Final = 1.0  # the most seconds that count between two looks; longer than a sweep, so all of it counts
 
 
 def drips(body: Coming, now: float, timeouts: Timeouts, *, waiting: bool = True) -> bool:
@@ -22,5 +22,5 @@ def drips(body: Coming, now: float, timeouts: Timeouts, *, waiting: bool = True)
     looked = body.looked
     body.looked = now
     if looked and waiting:
-        body.waited += min(now - looked, STEP)
+        body.waited += min(now - looked, STEP_SECONDS)
     return body.waited > timeouts.body + body.came / timeouts.body_rate

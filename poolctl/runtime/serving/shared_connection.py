@@ -22,7 +22,7 @@ from poolctl.runtime.system.poller import ERR, HUP, IN, OUT, RDHUP
 from poolctl.runtime.task import Peer
 
 log = logging.getLogger("poolctl")
-ENDS = RDHUP | HUP | ERR
+END_EVENTS = RDHUP | HUP | ERR
 
 
 class SharedConnection(Connection[ServedLoop]):
@@ -48,7 +48,7 @@ class SharedConnection(Connection[ServedLoop]):
         self._take_turns(service)
 
     def on_event(self, events: int, service: Service) -> None:
-        if events & ENDS:
+        if events & END_EVENTS:
             self.hung = True
             self._broken |= events & BROKEN
         self.again = True

@@ -1,8 +1,8 @@
 """Work that apps do after their response is complete: the rest of their coroutine, in the task that answered.
 
 The client has its response and its connection goes on; only a drain waits for this work. The scoreboard has the number
-of such tasks. They are bounded: while ``ROOM`` of them run in an event loop, a further response keeps its connection
-(under half-sync/half-reactive its slot too) until its app has returned.
+of such tasks. They are bounded: while ``AFTERWORK_TASKS`` of them run in an event loop, a further response keeps
+its connection (under half-sync/half-reactive its slot too) until its app has returned.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 
 from poolctl.runtime.scoreboard import AFTER
 
-ROOM = 1000  # the most such tasks in one event loop
+AFTERWORK_TASKS = 1000  # the most such tasks in one event loop
 
 
 class Afterwork:
@@ -49,6 +49,6 @@ class Afterwork:
         return not self.tasks
 
     def _note(self) -> None:
-        self.full = len(self.tasks) >= ROOM
+        self.full = len(self.tasks) >= AFTERWORK_TASKS
         if self.row is not None:
             self.row[AFTER] = len(self.tasks)

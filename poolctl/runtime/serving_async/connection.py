@@ -21,23 +21,23 @@ from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
+from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, SENDING
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.inflow import news_of
 from poolctl.runtime.serving_async.overdue import TOO_LATE
-from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
-from poolctl.runtime.serving_async.task_start import REQUEST
+from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
 EAGER = sys.version_info >= (3, 12)  # does a task run its first step when it is created?
-FULL = 65536  # bytes of a body that wait for the app, beyond which reading pauses
-AHEAD = 64  # requests that wait for the one in flight, beyond which reading pauses
+AHEAD_REQUESTS = 64  # requests that wait for the one in flight, beyond which reading pauses
 
 
 class AsyncConnection(TaskConnection):
@@ -125,7 +125,7 @@ class AsyncConnection(TaskConnection):
             return
         conversation.receive(data)
         inflow = conversation.inflow
-        if (inflow is not None and inflow.size > FULL) or len(conversation.requests) > AHEAD:
+        if (inflow is not None and inflow.size > UNREAD_BYTES) or len(conversation.requests) > AHEAD_REQUESTS:
             self.loop.modify(self, 0)
 
     def _ended(self) -> None:
@@ -226,7 +226,7 @@ class AsyncConnection(TaskConnection):
             self._listen()
         self._started = self.service.begin()
         self.exchange = exchange = self.app.exchange(request, self)
-        self.task = task = self.loop.start(attend(exchange, self, self.loop, self.service), REQUEST)
+        self.task = task = self.loop.start(attend(exchange, self, self.loop, self.service), REQUEST_TASK)
         if EAGER and self.exchange is not exchange:
             self.task = None
             if not task.done():

@@ -13,9 +13,10 @@ from os import read
 from typing import TYPE_CHECKING
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.buffers.outbound import TURN
+from poolctl.runtime.buffers.outbound import TURN_BYTES
 from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHttp2
-from poolctl.runtime.serving.client_connection import DRAIN, READ
+from poolctl.runtime.protocol.output import ENDED, GONE, HERE
+from poolctl.runtime.serving.client_connection import DRAIN, READ_BYTES
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, SENDING
 from poolctl.runtime.serving.service import Service
@@ -23,16 +24,15 @@ from poolctl.runtime.serving_async.boundary import attend
 from poolctl.runtime.serving_async.connection import AsyncConnection
 from poolctl.runtime.serving_async.http2_stream import TaskStream
 from poolctl.runtime.serving_async.overdue import TOO_LATE
-from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_connection import UNSENT_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
-from poolctl.runtime.serving_async.task_start import REQUEST
+from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app import ExchangeApp
 
 log = logging.getLogger("poolctl")
-AHEAD = 1024 * 1024  # bytes that wait for the client, beyond which reading pauses
 
 
 class Http2Connection(TaskConnection):
@@ -118,7 +118,7 @@ class Http2Connection(TaskConnection):
 
     def _push(self) -> None:
         """Send waiting frames, and as much of the bodies as their windows allow; a large amount in several turns."""
-        turn = TURN
+        turn = TURN_BYTES
         self.flush()
         while self.phase is not CLOSED and self.outbound is None and (count := self.http2.push()):
             self.flush()
@@ -140,9 +140,9 @@ class Http2Connection(TaskConnection):
 
     def _wait(self) -> None:
         """Read on while bytes wait for the client, which may not read before we have read; windows bound its bodies.
-        AHEAD bounds the rest, for instance the replies to its pings."""
+        UNSENT_BYTES bounds the rest, for instance the replies to its pings."""
         outbound = self.outbound
-        mask = (0 if outbound is None else OUT) | (IN if outbound is None or outbound.left <= AHEAD else 0)
+        mask = (0 if outbound is None else OUT) | (IN if outbound is None or outbound.left <= UNSENT_BYTES else 0)
         if self.presence is not HERE:
             mask &= ~IN
         if mask != self.mask:
@@ -154,7 +154,7 @@ class Http2Connection(TaskConnection):
             self._write(service)
         if self.phase is not CLOSED and (self.mask & IN or (self.presence is not HERE and events & (HUP | ERR))):
             try:
-                data = read(self.fd, READ)
+                data = read(self.fd, READ_BYTES)
             except BlockingIOError:
                 return
             except OSError:
@@ -178,7 +178,7 @@ class Http2Connection(TaskConnection):
             return
         out = TaskStream(self, stream, self.service)
         out.exchange = exchange = self.app.exchange(stream.request, out)
-        task = self.loop.start(attend(exchange, out, self.loop, self.service), REQUEST)
+        task = self.loop.start(attend(exchange, out, self.loop, self.service), REQUEST_TASK)
         if not task.done():
             if out.exchange is not exchange:
                 self.loop.after.add(task)

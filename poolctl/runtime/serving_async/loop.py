@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.app.awaited import AppLife
 
 log = logging.getLogger("poolctl")
-AGAIN = 0.1  # seconds between two checks for tasks that began after the cancellation
+CANCEL_AGAIN_SECONDS = 0.1  # seconds between two checks for tasks that began after the cancellation
 
 
 def _maker() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -279,7 +279,7 @@ class AsyncConnectionLoop(ConnectionLoop):
         for connection in connections:
             self._guarded(connection, partial(connection.cut, self._service))
         if not self._drain_over.done():
-            self.events.call_later(AGAIN, self._cancel, context=self._context)
+            self.events.call_later(CANCEL_AGAIN_SECONDS, self._cancel, context=self._context)
 
     def _finish(self) -> None:
         self.after.settle()

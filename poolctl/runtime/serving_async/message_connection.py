@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.serving.phases import IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import message
-from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_connection import TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system.poller import IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_function import MessageApp
 
-AHEAD = 65536  # bytes read while requests wait for the one in flight, beyond which reading pauses
-NAME = "messages"  # of its tasks
+MESSAGES_AHEAD_BYTES = 65536  # bytes read while requests wait for the one in flight, beyond which reading pauses
+MESSAGES_TASK = "messages"  # of its tasks
 
 
 class MessageConnection(TaskConnection):
@@ -59,7 +60,7 @@ class MessageConnection(TaskConnection):
 
     def _read_on(self) -> None:
         """Wait for more bytes if there is room for them."""
-        full = self._ahead > AHEAD and self.conversation.requests
+        full = self._ahead > MESSAGES_AHEAD_BYTES and self.conversation.requests
         self.wait_for(0 if self.presence is not HERE or full else IN)
 
     def _write(self, service: Service) -> None:
@@ -81,7 +82,7 @@ class MessageConnection(TaskConnection):
     # the task
 
     def _answer(self, service: Service) -> None:
-        self.start(self._work(), NAME)
+        self.start(self._work(), MESSAGES_TASK)
 
     async def _work(self) -> None:
         """Answer all waiting requests, and those that arrive meanwhile."""

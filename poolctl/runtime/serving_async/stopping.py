@@ -18,7 +18,7 @@ from contextvars import Context
 from typing import Any
 
 from poolctl.runtime.loop.draining import cancels_after
-from poolctl.runtime.loop.loop import STUMBLES
+from poolctl.runtime.loop.loop import MAX_FAILED_TURNS
 from poolctl.runtime.serving_async.task_start import answers
 
 log = logging.getLogger("poolctl")
@@ -79,7 +79,7 @@ def run_until(events: asyncio.AbstractEventLoop, over: asyncio.Future[Any]) -> N
             events.run_forever()
         except BaseException:
             stumbles = 0 if ran else stumbles + 1
-            if stumbles > STUMBLES:
+            if stumbles > MAX_FAILED_TURNS:
                 raise
             log.exception("a task or callback of the app raised an exception that ends event loops; the loop goes on")
         else:

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.functions.stream import StreamTimeout
 from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.serving.client_connection import READ
+from poolctl.runtime.protocol.output import ENDED, GONE, HERE
+from poolctl.runtime.serving.client_connection import READ_BYTES
 from poolctl.runtime.serving.phases import ANSWERING, IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.boundary import converse
-from poolctl.runtime.serving_async.task_connection import ENDED, GONE, HERE, TaskConnection
+from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.functions.async_stream import AsyncStreamApp
 
-FULL = 65536  # bytes that wait for the app, beyond which reading pauses
-NAME = "stream"  # of its tasks
+STREAM_TASK = "stream"  # of its tasks
 
 
 class StreamConnection(TaskConnection):
@@ -108,7 +108,7 @@ class StreamConnection(TaskConnection):
         """Serve the bytes that came with the connection; then wait for more."""
         if self._app.greets:
             self.loop.add(self)
-            self.start(converse(self, self.loop, self.service), NAME)
+            self.start(converse(self, self.loop, self.service), STREAM_TASK)
         else:
             super().begin(service)
 
@@ -127,13 +127,13 @@ class StreamConnection(TaskConnection):
         """Begin the task with the first bytes."""
         if data:
             self.received += data
-            self.start(converse(self, self.loop, self.service), NAME)
+            self.start(converse(self, self.loop, self.service), STREAM_TASK)
         else:
             self.close(service)
 
     def _read(self) -> None:
         try:
-            data = read(self.fd, READ)
+            data = read(self.fd, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -148,7 +148,7 @@ class StreamConnection(TaskConnection):
 
     def _ask(self) -> None:
         """Wait until the client sends, if there is room, and until it takes, if there are bytes to send."""
-        reads = self.presence is HERE and (len(self.received) <= FULL or self._came is not None)
+        reads = self.presence is HERE and (len(self.received) <= UNREAD_BYTES or self._came is not None)
         self.wait_for((IN if reads else 0) | (OUT if self.outbound is not None else 0))
 
     def _write(self, service: Service) -> None:

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, ClassVar
 
 from poolctl.runtime.protocol import Conversation
-from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.protocol.output import GONE, HERE
 from poolctl.runtime.serving.client_connection import DRAIN
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, READING
@@ -23,7 +23,8 @@ from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN
 
-HERE, ENDED, GONE = Presence
+UNSENT_BYTES = 1024 * 1024  # that wait for the client, beyond which reading pauses
+UNREAD_BYTES = 65536  # of a body, a stream or a WebSocket that wait for the app, beyond which reading pauses
 
 
 class TaskConnection(Connection[TaskLoop]):

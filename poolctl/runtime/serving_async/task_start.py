@@ -15,12 +15,13 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
-REQUEST = "request"  # the name of all tasks that answer a request; a name for each would cost more than its context
+# the name of all tasks that answer a request; a name for each would cost more than its context
+REQUEST_TASK = "request"
 
 
 def answers(task: Task[Any] | None) -> bool:
     """Whether this task answers a request, and was not started by the app."""
-    return task is not None and task.get_name() == REQUEST
+    return task is not None and task.get_name() == REQUEST_TASK
 
 
 class TaskStart:

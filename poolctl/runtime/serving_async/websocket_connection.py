@@ -2,7 +2,7 @@
 
     frames --> conversation.messages --> the app --> conversation.out --> frames
 
-It is ANSWERING while the app has it. After the app has returned, the client has ``FAREWELL`` seconds to reply to our
+It is ANSWERING while the app has it. After the app has returned, the client has ``FAREWELL_SECONDS`` to reply to our
 close frame (RFC 6455, 7.1.1); messages that it sends until then are read and dropped. The file is long because both
 directions share the closing handshake.
 """
@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.app.awaited import WebSocketCall
-from poolctl.runtime.protocol.websocket.conversation import ABNORMAL, WebSocketConversation
-from poolctl.runtime.serving.client_connection import READ
+from poolctl.runtime.protocol.output import GONE
+from poolctl.runtime.protocol.websocket.conversation import ABNORMAL, FAILURE, RESTART, WebSocketConversation
+from poolctl.runtime.serving.client_connection import READ_BYTES
 from poolctl.runtime.serving.phases import CLOSED, IDLE
 from poolctl.runtime.serving.service import WEBSOCKET, Service, Work
 from poolctl.runtime.serving_async.boundary import attend
-from poolctl.runtime.serving_async.connection import AHEAD, FULL, AsyncConnection
+from poolctl.runtime.serving_async.connection import AHEAD_REQUESTS, AsyncConnection
 from poolctl.runtime.serving_async.stopping import CANCELLED
-from poolctl.runtime.serving_async.task_connection import GONE, TaskConnection
+from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES, UNSENT_BYTES, TaskConnection
 from poolctl.runtime.serving_async.task_loop import TaskLoop
 from poolctl.runtime.system.poller import IN, OUT
 
@@ -34,9 +35,7 @@ if TYPE_CHECKING:
     from poolctl.runtime.protocol.http.protocol import Http
 
 log = logging.getLogger("poolctl")
-BEHIND = 1024 * 1024  # bytes that wait for the client, beyond which reading pauses
-FAREWELL = 5.0  # seconds that a client has to reply to our close frame
-FAILURE, RESTART = 1011, 1012
+FAREWELL_SECONDS = 5.0  # seconds that a client has to reply to our close frame
 
 
 class WebSocketConnection(TaskConnection):
@@ -127,8 +126,8 @@ class WebSocketConnection(TaskConnection):
         """Update the events to wait for. Reads on while bytes wait for the client, which may send its close frame."""
         conversation = self.websocket
         outbound = self.outbound
-        full = conversation.size > FULL or len(conversation.messages) > AHEAD
-        full = full or (outbound is not None and outbound.left > BEHIND)  # by pongs, for instance
+        full = conversation.size > UNREAD_BYTES or len(conversation.messages) > AHEAD_REQUESTS
+        full = full or (outbound is not None and outbound.left > UNSENT_BYTES)  # by pongs, for instance
         mask = (0 if full else IN) | (0 if outbound is None else OUT)
         if mask != self.mask and self.presence is not GONE:
             self.loop.modify(self, mask)
@@ -141,7 +140,7 @@ class WebSocketConnection(TaskConnection):
             self._write(service)
         if self.phase is not CLOSED and self.presence is not GONE and self.mask & IN:
             try:
-                data = read(self.fd, READ)
+                data = read(self.fd, READ_BYTES)
             except BlockingIOError:
                 return
             except OSError:
@@ -241,7 +240,7 @@ class WebSocketConnection(TaskConnection):
         ):
             self.close(self.service)
         elif not self._until:
-            self._until = self.loop.now + FAREWELL
+            self._until = self.loop.now + FAREWELL_SECONDS
             conversation.messages.clear()
             conversation.size = 0
             self._wait()

@@ -22,7 +22,7 @@ SHIFT_RIGHT = 0x74  # BPF_ALU | BPF_RSH | BPF_K
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 RETURN_A = 0x16  # BPF_RET | BPF_A
 RETURN = 0x06  # BPF_RET | BPF_K: the number of bytes of the packet to keep
-ALL = 0xFFFFFFFF
+ALL_BYTES = 0xFFFFFFFF
 TCP_FLAGS = (
     13  # byte of the TCP header with the flags (RFC 9293, 3.1); a filter of a TCP socket sees the packet from there
 )
@@ -48,7 +48,7 @@ def attach(listener: socket.socket, program: list[Instruction]) -> None:
 def deafen(listener: socket.socket) -> None:
     """Make the kernel drop every SYN that arrives at a listening socket, so that the client tries again a second later;
     handshakes that have begun go on. Raises OSError."""
-    program = [(LOAD_BYTE, 0, 0, TCP_FLAGS), (JUMP_SET, 0, 1, SYN), (RETURN, 0, 0, 0), (RETURN, 0, 0, ALL)]
+    program = [(LOAD_BYTE, 0, 0, TCP_FLAGS), (JUMP_SET, 0, 1, SYN), (RETURN, 0, 0, 0), (RETURN, 0, 0, ALL_BYTES)]
     _attach(listener, SO_ATTACH_FILTER, program)
 
 

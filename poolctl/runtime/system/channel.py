@@ -8,17 +8,17 @@ import struct
 from socket import socket as Socket
 
 # SEQPACKET has an end of file; where unix sockets do not support it (macOS), datagrams have all the rest.
-KIND = int(getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
+CHANNEL_TYPE = int(getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM))
 LEVEL, RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
 DONTWAIT = int(socket.MSG_DONTWAIT)  # an int, because enums are slow to convert
 _FD = struct.Struct("i")
-ROOM = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
+CONTROL_BYTES = socket.CMSG_SPACE(2 * _FD.size)  # for two descriptors
 
 
 def channel() -> tuple[Socket, Socket]:
     """Return (writer, reader). Used in one direction only, though the sockets would carry both."""
     try:
-        return pair(KIND)
+        return pair(CHANNEL_TYPE)
     except OSError:
         return pair(int(socket.SOCK_DGRAM))
 

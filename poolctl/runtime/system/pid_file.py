@@ -9,7 +9,7 @@ import stat
 
 from poolctl.errors import PoolctlError
 
-LONGEST = 32  # bytes of a valid PID file
+PID_FILE_BYTES = 32  # bytes of a valid PID file
 
 
 def refuse_other(path: str) -> None:
@@ -22,8 +22,8 @@ def refuse_other(path: str) -> None:
 
 
 def _refuse_living(old: int, path: str, lock: int) -> None:
-    found = os.read(old, LONGEST + 1) if stat.S_ISREG(os.fstat(old).st_mode) else b"-"
-    if len(found) > LONGEST or not (found.strip().isdigit() or not found):
+    found = os.read(old, PID_FILE_BYTES + 1) if stat.S_ISREG(os.fstat(old).st_mode) else b"-"
+    if len(found) > PID_FILE_BYTES or not (found.strip().isdigit() or not found):
         raise PoolctlError(f"pid_file: {path} exists and is not a PID file: move it away, or choose another path")
     try:
         fcntl.lockf(old, lock | fcntl.LOCK_NB)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-MEMO = 1024  # addresses whose result is cached
+MEMO_ADDRESSES = 1024  # addresses whose result is cached
 
 
 class Trust:
@@ -22,7 +22,7 @@ class Trust:
             return self._unix
         known = self._known.get(host)
         if known is None:
-            if len(self._known) >= MEMO:
+            if len(self._known) >= MEMO_ADDRESSES:
                 self._known.clear()
             self._known[host] = known = self._inside(host)
         return known

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.runtime.access_log.directives import COMBINED, COMMON, JSON, PARTS, parse
-from poolctl.runtime.access_log.escape import LONGEST
+from poolctl.runtime.access_log.escape import SHOWN_BYTES
 from poolctl.runtime.access_log.line import compile_line
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
@@ -111,7 +111,7 @@ def test_escapes_are_those_of_apache() -> None:
 
 
 def test_long_values_are_cut() -> None:
-    assert line("%U", asked(b"/" * 5000)) == "/" * LONGEST + "..."
+    assert line("%U", asked(b"/" * 5000)) == "/" * SHOWN_BYTES + "..."
 
 
 @pytest.mark.parametrize("text", ["%%s {fields} {0} \\ '", 'a"""b', "'+__import__('os').abort()+'", "\\n", "%%(x)s"])

@@ -77,7 +77,7 @@ def test_lines_that_are_lost_are_counted_and_the_log_told_once_a_minute(
     caplog.set_level(logging.ERROR)
     for _ in range(3):
         full.turned_away(503, PEER, b"")
-    now[0] += module.COMPLAINT
+    now[0] += module.LOST_LINES_SECONDS
     full.turned_away(503, PEER, b"")
     os.close(full.fd)
     counts = [re.findall(r"\d+", record.getMessage())[0] for record in caplog.records]

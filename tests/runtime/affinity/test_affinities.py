@@ -15,10 +15,10 @@ from poolctl.runtime.affinity.cookie import Cookie
 from poolctl.runtime.affinity.header import Header
 from poolctl.runtime.affinity.path import Path
 from poolctl.runtime.affinity.request import Request
-from poolctl.runtime.affinity.session import LONGEST, SessionAffinity
+from poolctl.runtime.affinity.session import KEY_CHARACTERS, SessionAffinity
 from poolctl.runtime.task import Peer, Task
 
-LONG = "x" * (LONGEST + 1)
+LONG = "x" * (KEY_CHARACTERS + 1)
 HASHED = sha256(LONG.encode()).hexdigest()
 
 

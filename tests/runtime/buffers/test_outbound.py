@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers import outbound as module
-from poolctl.runtime.buffers.file_range import PIECE, pass_range
-from poolctl.runtime.buffers.outbound import FILES, MEMORY, RANGES, Outbound, Sending
+from poolctl.runtime.buffers.file_range import COPY_BYTES, pass_range
+from poolctl.runtime.buffers.outbound import FILES, MEMORY_BYTES, RANGES, Outbound, Sending
 from poolctl.runtime.buffers.temporary import temporary_file
 
-NOISE = random.Random(7).randbytes(3 * MEMORY)
+NOISE = random.Random(7).randbytes(3 * MEMORY_BYTES)
 
 
 @dataclass
@@ -125,7 +125,9 @@ def test_a_little_stays_in_memory(outbound: Outbound, wire: Line) -> None:
     assert wire.rest() == b"one two"
 
 
-@pytest.mark.parametrize(("size", "spooled"), [(MEMORY - 1, False), (MEMORY, False), (MEMORY + 1, True)])
+@pytest.mark.parametrize(
+    ("size", "spooled"), [(MEMORY_BYTES - 1, False), (MEMORY_BYTES, False), (MEMORY_BYTES + 1, True)]
+)
 def test_what_memory_takes(outbound: Outbound, wire: Line, size: int, spooled: bool) -> None:
     outbound.add(NOISE[:size])
     assert (outbound.spool is not None) is spooled
@@ -134,10 +136,10 @@ def test_what_memory_takes(outbound: Outbound, wire: Line, size: int, spooled: b
 
 def test_memory_comes_before_the_file(outbound: Outbound, wire: Line) -> None:
     """Once there is a file all goes there, however small, or it would overtake."""
-    parts = [NOISE[:MEMORY], NOISE[MEMORY : 2 * MEMORY], b"small", NOISE[2 * MEMORY :], b"end"]
+    parts = [NOISE[:MEMORY_BYTES], NOISE[MEMORY_BYTES : 2 * MEMORY_BYTES], b"small", NOISE[2 * MEMORY_BYTES :], b"end"]
     for part in parts:
         outbound.add(part)
-    assert len(outbound.memory) == MEMORY
+    assert len(outbound.memory) == MEMORY_BYTES
     assert drain(outbound, wire) == b"".join(parts)
 
 
@@ -180,11 +182,11 @@ def test_a_client_that_left(outbound: Outbound, wire: Line) -> None:
 
 
 def test_who_is_too_far_behind_is_cut_off(outbound: Outbound, wire: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DISK", 2 * MEMORY)
-    outbound.add(NOISE[: 2 * MEMORY])
-    with pytest.raises(ClientGone, match=f"more than {2 * MEMORY} bytes behind"):
+    monkeypatch.setattr(module, "DISK_BYTES", 2 * MEMORY_BYTES)
+    outbound.add(NOISE[: 2 * MEMORY_BYTES])
+    with pytest.raises(ClientGone, match=f"more than {2 * MEMORY_BYTES} bytes behind"):
         outbound.add(b"x")
-    assert drain(outbound, wire) == NOISE[: 2 * MEMORY]
+    assert drain(outbound, wire) == NOISE[: 2 * MEMORY_BYTES]
 
 
 # In a file that another process goes on with
@@ -214,7 +216,7 @@ def leave_half(outbound: Outbound, wire: Line) -> bytes:
     outbound.add(b"first" * 1000)
     outbound.add(NOISE)
     gone = b""
-    while len(gone) < MEMORY + 50_000:
+    while len(gone) < MEMORY_BYTES + 50_000:
         assert not outbound.flush(wire.fd)
         gone += wire.rest()
     whole = b"first" * 1000 + NOISE
@@ -230,10 +232,10 @@ def leave_sent(outbound: Outbound, wire: Line) -> bytes:
 
 def leave_ranges(outbound: Outbound, wire: Line) -> bytes:
     """Memory, the spool and two files, in turn."""
-    whole = b"first" + NOISE[10:MEMORY] + b"between" + NOISE[:5] + NOISE[1000:400_000] + b"end"
+    whole = b"first" + NOISE[10:MEMORY_BYTES] + b"between" + NOISE[:5] + NOISE[1000:400_000] + b"end"
     outbound.add(b"first")
     with noise() as one, noise() as other:
-        outbound.add_file(one.fileno(), 10, MEMORY - 10)
+        outbound.add_file(one.fileno(), 10, MEMORY_BYTES - 10)
         outbound.add(b"between")
         outbound.add_file(other.fileno(), 0, 5)
         outbound.add_file(other.fileno(), 1000, 399_000)
@@ -251,11 +253,11 @@ def test_without_a_descriptor_for_the_rest_the_client_is_cut_off(outbound: Outbo
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1, hard))
     try:
         with pytest.raises(ClientGone):
-            outbound.add(b"x" * (MEMORY + 1))
+            outbound.add(b"x" * (MEMORY_BYTES + 1))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         os.close(taken)
-    outbound.add(b"x" * (MEMORY + 1))
+    outbound.add(b"x" * (MEMORY_BYTES + 1))
 
 
 @pytest.mark.parametrize("leave", LEFT)
@@ -339,7 +341,7 @@ def test_bytes_and_ranges_are_taken_in_order(outbound: Outbound, wire: Line) -> 
 def test_a_turn_is_bounded(
     outbound: Outbound, wire: Line, monkeypatch: pytest.MonkeyPatch, noise_file: BinaryIO
 ) -> None:
-    monkeypatch.setattr(module, "TURN", 1000)
+    monkeypatch.setattr(module, "TURN_BYTES", 1000)
     outbound.add_file(noise_file.fileno(), 0, 3000)
     assert [outbound.flush(wire.fd), outbound.flush(wire.fd), outbound.flush(wire.fd)] == [False, False, True]
     assert wire.rest() == NOISE[:3000]
@@ -360,9 +362,9 @@ def test_a_file_that_sendfile_does_not_take_is_read(wire: Line) -> None:
     os.unlink(path)
     with noise() as source:
         appending = os.open(f"/proc/self/fd/{target}", os.O_WRONLY | os.O_APPEND)
-        sent = pass_range(appending, source.fileno(), 5, 2 * PIECE)
-        assert sent == PIECE
-        assert os.pread(target, PIECE + 1, 0) == NOISE[5 : 5 + PIECE]
+        sent = pass_range(appending, source.fileno(), 5, 2 * COPY_BYTES)
+        assert sent == COPY_BYTES
+        assert os.pread(target, COPY_BYTES + 1, 0) == NOISE[5 : 5 + COPY_BYTES]
     os.close(appending)
     os.close(target)
 
@@ -430,7 +432,7 @@ def test_sending_to_a_client_that_left(wire: Line) -> None:
         Answer(wire.fd).send(b"x")
 
 
-sizes = st.integers(0, 60_000) | st.integers(MEMORY - 2, MEMORY + 2)
+sizes = st.integers(0, 60_000) | st.integers(MEMORY_BYTES - 2, MEMORY_BYTES + 2)
 steps = st.lists(st.tuples(st.sampled_from(["send", "send file", "flush", "read", "hand over"]), sizes), max_size=12)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from harness.machine import PATIENCE
 
-from poolctl.runtime.channels.inbox import AT_ONCE, MESSAGE, Inbox, ProcessInbox, RingingInbox, ThreadInbox
+from poolctl.runtime.channels.inbox import AT_ONCE, MESSAGE_BYTES, Inbox, ProcessInbox, RingingInbox, ThreadInbox
 from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
 from poolctl.runtime.system.channel import descriptors
 
@@ -148,7 +148,7 @@ def test_who_does_not_want_to_wait_is_told_that_there_is_none(make: Make) -> Non
 
 def test_the_largest_message_arrives_whole(make: Make) -> None:
     inbox = make(ProcessInbox)
-    item = os.urandom(MESSAGE)
+    item = os.urandom(MESSAGE_BYTES)
     assert inbox.put(item)
     assert inbox.take()[0] == item
 

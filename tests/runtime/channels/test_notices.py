@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from poolctl.runtime.channels.notices import BEGAN, JOINED, LEFT, LOST, Attention, Notices
+from poolctl.runtime.channels.notices import BEGAN, INBOX_JOINED, INBOX_LEFT, LOST, Attention, Notices
 from poolctl.runtime.system.poller import IN
 
 
@@ -37,7 +37,7 @@ def notices() -> Iterator[Notices]:
 
 def test_all_that_have_come_are_taken_in_order(notices: Notices) -> None:
     front = Front()
-    sent = [(LOST, 2**63), (LEFT, 0), (JOINED, 0), (BEGAN, 7)]
+    sent = [(LOST, 2**63), (INBOX_LEFT, 0), (INBOX_JOINED, 0), (BEGAN, 7)]
     for notice in sent:
         notices.send(*notice)
     Attention(front, notices.reader).on_event(IN, None)
@@ -63,8 +63,8 @@ def test_a_front_that_hangs_does_not_stop_the_mold(notices: Notices) -> None:
 
 def test_the_end_of_the_mold(notices: Notices) -> None:
     front = Front()
-    notices.send(LEFT, 3)
+    notices.send(INBOX_LEFT, 3)
     notices.writer.close()
     attention = Attention(front, notices.reader)
     attention.on_event(IN, None)
-    assert (front.noticed, front.removed) == ([(LEFT, 3)], [attention])
+    assert (front.noticed, front.removed) == ([(INBOX_LEFT, 3)], [attention])

@@ -6,7 +6,15 @@ import select
 
 import pytest
 
-from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, KEPT, MISSED, RECORD, introduced, introduction
+from poolctl.runtime.channels.parcel import (
+    HEAD,
+    RECORD,
+    TICKET_ACCEPTED,
+    TICKET_KEPT,
+    TICKET_MISSED,
+    introduced,
+    introduction,
+)
 from poolctl.runtime.task import Peer
 
 SERVERS = [("192.0.2.2", "8000"), ("2001:db8::2", "443"), ("/run/shop.sock", "")]
@@ -26,7 +34,7 @@ def test_a_client_is_introduced_as_what_it_is(peer: Peer, number: int) -> None:
 
 def test_a_ticket_comes_back_whole_beside_its_flags() -> None:
     ticket = 2**62 - 1
-    for flag in (0, KEPT, MISSED, ACCEPTED):
+    for flag in (0, TICKET_KEPT, TICKET_MISSED, TICKET_ACCEPTED):
         (record,) = RECORD.unpack(RECORD.pack(ticket << 2 | flag))
         assert (record >> 2, record & 3) == (ticket, flag)
     assert HEAD.unpack(HEAD.pack(ticket, 7, 65535, 1.5)) == (ticket, 7, 65535, 1.5)

@@ -13,7 +13,14 @@ import pytest
 from harness.loop_rig import LoopRig
 
 from poolctl.runtime.listen import listening
-from poolctl.runtime.listen.listening import BURST, COMPLAINT, DEFER, RUSH, Listening, listen
+from poolctl.runtime.listen.listening import (
+    BURST_CONNECTIONS,
+    COMPLAINT_SECONDS,
+    DEFER_SECONDS,
+    RUSH_SECONDS,
+    Listening,
+    listen,
+)
 from poolctl.runtime.system.poller import EXCLUSIVE, HUP, IN, ONCE
 from poolctl.runtime.task import Peer
 
@@ -114,7 +121,7 @@ def test_out_of_descriptors_it_pauses_and_says_so_now_and_then(rig: MakeRig, cap
     made.event()
     assert len(caplog.records) == 1
     assert "ulimit -n" in caplog.text
-    made.clock.now += COMPLAINT
+    made.clock.now += COMPLAINT_SECONDS
     made.turns([])
     made.event()
     assert len(caplog.records) == 2
@@ -194,7 +201,7 @@ def test_other_processes_may_try_first(rig: MakeRig, defers: bool, monkeypatch: 
     made = rig(defers=lambda: defers)
     made.fake.waiting = [901]
     made.event()
-    assert slept == [DEFER] * defers
+    assert slept == [DEFER_SECONDS] * defers
     assert made.taken == [901]
 
 
@@ -203,12 +210,12 @@ def test_in_a_rush_it_takes_many_at_once(rig: MakeRig) -> None:
     made.fake.waiting = [*range(900, 940)]
     made.event()
     assert len(made.taken) == 1  # the first event of all
-    made.clock.now += RUSH / 2
+    made.clock.now += RUSH_SECONDS / 2
     made.event()
-    assert len(made.taken) == 1 + 1 + BURST
-    made.clock.now += RUSH * 2
+    assert len(made.taken) == 1 + 1 + BURST_CONNECTIONS
+    made.clock.now += RUSH_SECONDS * 2
     made.event()
-    assert len(made.taken) == 1 + 1 + BURST + 1
+    assert len(made.taken) == 1 + 1 + BURST_CONNECTIONS + 1
     made.fake.waiting = [950]
     made.event()
     assert made.taken[-1] == 950

@@ -11,7 +11,8 @@ import pytest
 from harness.fake_poller import FakeClock, FakePoller
 
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.listen.proxy_door import NEWCOMER, Announcement, ProxyDoor
+from poolctl.runtime.listen.proxy_door import Announcement, ProxyDoor
+from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.system.poller import IN
@@ -190,9 +191,9 @@ def test_a_drain_waits_only_briefly(rig: MakeRig, drains_first: bool) -> None:
     assert announced is not None
     if not drains_first:
         announced.drain(None)
-    announced.expire(made.clock.now + NEWCOMER, None)
+    announced.expire(made.clock.now + NEWCOMER_SECONDS, None)
     assert made.dropped == []
-    announced.expire(made.clock.now + NEWCOMER + 0.1, None)
+    announced.expire(made.clock.now + NEWCOMER_SECONDS + 0.1, None)
     assert made.dropped == [b""]
 
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from poolctl.errors import TlsError
-from poolctl.runtime.listen.tls import SUBJECT, CertificateFiles, server_context, subject
+from poolctl.runtime.listen.tls import SUBJECT_CHARACTERS, CertificateFiles, server_context, subject
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_without_a_certificate_the_subject_is_empty() -> None:
 
 
 def test_a_subject_that_is_too_long_is_refused_and_not_cut() -> None:
-    longest = "x" * (SUBJECT - len("CN="))
-    assert len(subject({"subject": [[("commonName", longest)]]})) == SUBJECT
+    longest = "x" * (SUBJECT_CHARACTERS - len("CN="))
+    assert len(subject({"subject": [[("commonName", longest)]]})) == SUBJECT_CHARACTERS
     with pytest.raises(ValueError, match="longer than 1024 characters"):
         subject({"subject": [[("commonName", longest + "x")]]})

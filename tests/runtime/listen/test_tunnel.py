@@ -23,16 +23,17 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.tls import CertificateFiles, server_context
 from poolctl.runtime.listen.tls_door import ALERT, TlsDoor
 from poolctl.runtime.listen.tls_pipe import (
-    APP_ENDED,
-    CLIENT_ENDED,
-    CLOSED,
-    HANDSHAKE,
-    OPEN,
+    TLS_APP_ENDED,
+    TLS_CLIENT_ENDED,
+    TLS_CLOSED,
+    TLS_HANDSHAKE,
+    TLS_OPEN,
     TRANSITIONS,
     TlsPhase,
     TlsPipe,
 )
-from poolctl.runtime.listen.tunnel import NEWCOMER, Tunnel
+from poolctl.runtime.listen.tunnel import Tunnel
+from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.farewells import Lingering
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.protocol.http.protocol import Http
@@ -187,7 +188,7 @@ class Rig:
             self.said()
             self.client.take()
         self.said()
-        assert self.phase is OPEN
+        assert self.phase is TLS_OPEN
         return self
 
     def answer(self, data: bytes) -> None:
@@ -225,7 +226,7 @@ class Rig:
     def close(self) -> None:
         for handler in list(self.loop.handlers.values()):
             handler.expire(inf, None)
-        if self.phase is not CLOSED:
+        if self.phase is not TLS_CLOSED:
             self.tunnel.abort(None)
         for handler in list(self.loop.handlers.values()):
             handler.expire(inf, None)
@@ -318,14 +319,14 @@ def leaves_before_the_answer(rig: Rig) -> None:
 
 
 WALKS: dict[tuple[TlsPhase, TlsPhase], list[Callable[[Rig], None]]] = {
-    (HANDSHAKE, OPEN): [shakes_hands],
-    (HANDSHAKE, CLOSED): [leaves_in_the_handshake],
-    (OPEN, CLIENT_ENDED): [says_farewell, sends_no_more],
-    (OPEN, APP_ENDED): [app_closes],
-    (OPEN, CLOSED): [breaks_the_rules],
-    (CLIENT_ENDED, APP_ENDED): [app_answers_a_farewell_and_closes],
-    (CLIENT_ENDED, CLOSED): [leaves_before_the_answer],
-    (APP_ENDED, CLOSED): [app_closes, app_answers_a_farewell_and_closes],
+    (TLS_HANDSHAKE, TLS_OPEN): [shakes_hands],
+    (TLS_HANDSHAKE, TLS_CLOSED): [leaves_in_the_handshake],
+    (TLS_OPEN, TLS_CLIENT_ENDED): [says_farewell, sends_no_more],
+    (TLS_OPEN, TLS_APP_ENDED): [app_closes],
+    (TLS_OPEN, TLS_CLOSED): [breaks_the_rules],
+    (TLS_CLIENT_ENDED, TLS_APP_ENDED): [app_answers_a_farewell_and_closes],
+    (TLS_CLIENT_ENDED, TLS_CLOSED): [leaves_before_the_answer],
+    (TLS_APP_ENDED, TLS_CLOSED): [app_closes, app_answers_a_farewell_and_closes],
 }
 
 
@@ -360,7 +361,7 @@ def test_a_legal_transition(
     made = rig(shared=shared)
     walk(made)
     assert transition in walked
-    if made.phase is CLOSED:
+    if made.phase is TLS_CLOSED:
         assert set(made.loop.handlers) - {made.fd} == made.loop.sources - {made.fd}
 
 
@@ -406,7 +407,7 @@ def test_what_comes_with_the_end_of_the_handshake_is_there_when_the_connection_i
     made.client.end()
     made.said()
     assert heard == [b"GET"]
-    assert made.phase is CLIENT_ENDED
+    assert made.phase is TLS_CLIENT_ENDED
     assert made.app.recv(100) == b""
 
 
@@ -458,7 +459,7 @@ def test_a_slow_app_is_felt_by_the_client(rig: MakeRig) -> None:
         sent += 4096
         made.said()
     assert made.poller.waits_for(made.tunnel.inner.fd) == IN | OUT
-    assert 0 < len(made.tunnel.pipe.plain) <= tls_pipe.READ
+    assert 0 < len(made.tunnel.pipe.plain) <= tls_pipe.PIPE_BYTES
     made.client.tls.write(b"x" * 1000)
     sent += 1000
     made.client.flush()
@@ -486,7 +487,7 @@ def test_nothing_is_kept_for_an_app_that_has_closed_while_its_last_bytes_go_out(
         assert not made.tunnel.pipe.plain
         assert not made.tunnel.pipe._from_client.pending
     found = made.drained()
-    while made.phase is OPEN:
+    while made.phase is TLS_OPEN:
         made.event(inner=True)
         found += made.drained()
     assert found + made.client.read() == b"x" * made.sent
@@ -527,7 +528,7 @@ def test_a_client_that_does_not_trust_the_certificate_is_dropped(rig: MakeRig) -
     with pytest.raises(ssl.SSLCertVerificationError):
         made.client.shake()
     made.said()
-    assert made.phase is CLOSED
+    assert made.phase is TLS_CLOSED
     assert len(made.loop.dropped) == 1
     assert not made.loop.served
 
@@ -540,7 +541,7 @@ def test_what_breaks_the_rules_with_the_end_of_the_handshake_is_never_served(rig
     before = set(os.listdir("/proc/self/fd"))
     made.client.sock.sendall(made.client._out.read() + b"GET / HTTP/1.1\r\n\r\n")
     made.event()
-    assert made.phase is CLOSED
+    assert made.phase is TLS_CLOSED
     assert not made.loop.served
     assert len(made.loop.dropped) == 1
     assert set(os.listdir("/proc/self/fd")) == before  # the client lingers
@@ -556,7 +557,7 @@ def test_a_subject_that_is_too_long_ends_the_handshake(rig: MakeRig, monkeypatch
         made.said()
         made.client.take()
     made.said()
-    assert made.phase is CLOSED
+    assert made.phase is TLS_CLOSED
     assert len(made.loop.dropped) == 1
 
 
@@ -570,7 +571,7 @@ def test_no_descriptor_for_the_pair_ends_the_handshake(rig: MakeRig, monkeypatch
         made.said()
         made.client.take()
     made.said()
-    assert made.phase is CLOSED
+    assert made.phase is TLS_CLOSED
     assert len(made.loop.dropped) == 1
 
 
@@ -581,7 +582,7 @@ def test_an_event_after_the_end_does_nothing(rig: MakeRig) -> None:
     made.tunnel.abort(None)
     made.tunnel.expire(inf, None)
     made.tunnel.drain()
-    assert made.phase is CLOSED
+    assert made.phase is TLS_CLOSED
     assert made.loop.dropped == []
 
 
@@ -589,7 +590,7 @@ def test_what_raises_ends_the_tunnel_before_and_after_the_handshake(rig: MakeRig
     early, late = rig(), rig().opened()
     early.loop.fail(early.tunnel.outer, None, ValueError("on purpose"))
     late.loop.fail(late.tunnel.outer, None, ValueError("on purpose"))
-    assert (early.phase, late.phase) == (CLOSED, CLOSED)
+    assert (early.phase, late.phase) == (TLS_CLOSED, TLS_CLOSED)
     assert (len(early.loop.dropped), len(late.loop.dropped)) == (1, 0)
     assert late.app.recv(100) == b""
 
@@ -601,16 +602,16 @@ def test_a_handshake_has_the_time_of_a_head(rig: MakeRig) -> None:
     made = rig()
     began = made.clock.now
     made.tunnel.outer.expire(began + TIMEOUTS.head, None)
-    assert made.phase is HANDSHAKE
+    assert made.phase is TLS_HANDSHAKE
     made.tunnel.outer.expire(began + TIMEOUTS.head + 0.1, None)
-    assert made.phase is CLOSED
+    assert made.phase is TLS_CLOSED
     assert len(made.loop.dropped) == 1
 
 
 def test_an_idle_client_is_left_to_the_connection_behind(rig: MakeRig) -> None:
     made = rig().opened()
     made.tunnel.outer.expire(made.clock.now + 3600, None)
-    assert made.phase is OPEN
+    assert made.phase is TLS_OPEN
 
 
 def test_a_client_that_takes_nothing_has_the_time_of_a_write(rig: MakeRig) -> None:
@@ -621,20 +622,20 @@ def test_a_client_that_takes_nothing_has_the_time_of_a_write(rig: MakeRig) -> No
     made.event(OUT)  # it took something: its time begins anew
     made.filled()
     made.tunnel.outer.expire(made.loop.now + TIMEOUTS.write, None)
-    assert made.phase is OPEN
+    assert made.phase is TLS_OPEN
     made.tunnel.outer.expire(made.loop.now + TIMEOUTS.write + 0.1, None)
-    assert made.phase is CLOSED
+    assert made.phase is TLS_CLOSED
 
 
 def test_a_drain_shortens_a_handshake_and_nothing_else(rig: MakeRig) -> None:
     made, other = rig(), rig().opened()
     for each in (made, other):
         each.tunnel.outer.drain(None)
-        each.tunnel.outer.expire(each.clock.now + NEWCOMER, None)
-    assert (made.phase, other.phase) == (HANDSHAKE, OPEN)
+        each.tunnel.outer.expire(each.clock.now + NEWCOMER_SECONDS, None)
+    assert (made.phase, other.phase) == (TLS_HANDSHAKE, TLS_OPEN)
     for each in (made, other):
-        each.tunnel.outer.expire(each.clock.now + NEWCOMER + 0.1, None)
-    assert (made.phase, other.phase) == (CLOSED, OPEN)
+        each.tunnel.outer.expire(each.clock.now + NEWCOMER_SECONDS + 0.1, None)
+    assert (made.phase, other.phase) == (TLS_CLOSED, TLS_OPEN)
 
 
 # ends

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from harness.loop_rig import LoopRig
 
-from poolctl.runtime.loop.farewells import AT_MOST, LINGER, SHARE, Farewells, Lingering, may_linger
+from poolctl.runtime.loop.farewells import LINGER_SECONDS, LINGER_SHARE, MAX_LINGERING, Farewells, Lingering, may_linger
 from poolctl.runtime.system.poller import IN
 
 MakeRig = Callable[..., LoopRig]
@@ -99,9 +99,9 @@ def test_a_client_that_stays_is_closed_after_its_time_even_in_a_drain(rig: MakeR
     made.loop.turn_away(fd, b"busy")
     lingering = made.loop.handlers[fd]
     lingering.drain(None)
-    lingering.expire(made.clock.now + LINGER, None)
+    lingering.expire(made.clock.now + LINGER_SECONDS, None)
     assert fd in made.loop.handlers
-    lingering.expire(made.clock.now + LINGER + 0.1, None)
+    lingering.expire(made.clock.now + LINGER_SECONDS + 0.1, None)
     assert fd not in made.loop.handlers
 
 
@@ -152,7 +152,7 @@ def test_a_client_is_closed_once(rig: MakeRig, client: Connect) -> None:
 
 @pytest.mark.parametrize(
     ("allowed", "limit"),
-    [(resource.RLIM_INFINITY, AT_MOST), (1 << 20, AT_MOST), (SHARE * 10, 10), (SHARE - 1, 1)],
+    [(resource.RLIM_INFINITY, MAX_LINGERING), (1 << 20, MAX_LINGERING), (LINGER_SHARE * 10, 10), (LINGER_SHARE - 1, 1)],
 )
 def test_the_bound_is_a_share_of_the_descriptors(
     allowed: int, limit: int, rig: MakeRig, monkeypatch: pytest.MonkeyPatch

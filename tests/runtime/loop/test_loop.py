@@ -17,7 +17,7 @@ from harness.machine import PATIENCE
 from harness.server import wait_until
 
 from poolctl.runtime.loop.draining import cancels_after
-from poolctl.runtime.loop.loop import CROWD, EVENTS, STUMBLES, SWEEP, Loop
+from poolctl.runtime.loop.loop import CROWD_SECONDS, EVENTS, MAX_FAILED_TURNS, SWEEP_SECONDS, Loop
 from poolctl.runtime.loop.source import Delivery, Source
 from poolctl.runtime.scoreboard import FAILED
 from poolctl.runtime.system import forked
@@ -86,7 +86,7 @@ def test_a_loop_of_sources_alone_waits_as_long_as_it_takes(rig: MakeRig) -> None
     made.turns([])
     one.leave()
     made.turns([])
-    assert made.poller.patience == [None, None, SWEEP, SWEEP, None, None]
+    assert made.poller.patience == [None, None, SWEEP_SECONDS, SWEEP_SECONDS, None, None]
 
 
 def test_a_sweep_comes_every_half_second_and_no_sooner(rig: MakeRig) -> None:
@@ -100,7 +100,7 @@ def test_a_sweep_comes_every_half_second_and_no_sooner(rig: MakeRig) -> None:
         ("event", IN),
         ("expire", began),
         ("event", IN),
-        ("expire", began + SWEEP),
+        ("expire", began + SWEEP_SECONDS),
         ("event", IN),
     ]
 
@@ -258,13 +258,13 @@ def fail() -> NoReturn:
 def test_a_loop_that_does_nothing_but_fail_raises(rig: MakeRig) -> None:
     made = rig()
     with pytest.raises(ValueError, match="on purpose"):
-        made.run(*[fail] * (STUMBLES + 1))
+        made.run(*[fail] * (MAX_FAILED_TURNS + 1))
 
 
 @pytest.mark.usefixtures("unlogged")
 def test_a_turn_that_succeeds_forgives_those_before(rig: MakeRig) -> None:
     made = rig()
-    made.run(*[fail] * STUMBLES, [], *[fail] * STUMBLES, made.ends())
+    made.run(*[fail] * MAX_FAILED_TURNS, [], *[fail] * MAX_FAILED_TURNS, made.ends())
     assert made.loop.finished
 
 
@@ -375,7 +375,7 @@ def test_after_half_a_second_of_a_drain_no_client_may_join(rig: MakeRig) -> None
     listener.waiting = 3
 
     def later() -> Events:
-        made.clock.now += CROWD + 0.1
+        made.clock.now += CROWD_SECONDS + 0.1
         return []
 
     made.run(made.ends(), [], later, [], [])

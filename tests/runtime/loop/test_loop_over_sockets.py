@@ -155,7 +155,7 @@ def test_a_closed_connection_brings_back_a_listener_that_ran_out_of_descriptors(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once: the next sweep, which would do it too, is an hour away."""
-    monkeypatch.setattr(loops, "SWEEP", 3600)
+    monkeypatch.setattr(loops, "SWEEP_SECONDS", 3600)
     with running.client() as before:
         assert ask(before) == b"HELLO\n"
         running.loop._next_sweep = running.loop._next_look = running.loop.now + 3600

@@ -16,7 +16,7 @@ from harness.task_rig import answering
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, TAKEN
-from poolctl.runtime.serving.leaving import WAITED
+from poolctl.runtime.serving.leaving import WAITED_SECONDS
 from poolctl.runtime.serving.phases import CLOSED, IDLE, NEW, READING, SENDING
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 
@@ -87,7 +87,7 @@ def test_requests_behind_a_slow_one_whose_client_has_left(rig: ServedRig) -> Non
 
     def slow(request: Any, out: Any) -> bool:
         reset(rig, 0)
-        time.sleep(WAITED * 1.5)  # an app that blocks: the clock that tells is not the loop's
+        time.sleep(WAITED_SECONDS * 1.5)  # an app that blocks: the clock that tells is not the loop's
         return True
 
     rig.app.answer = slow

@@ -15,7 +15,7 @@ from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, TAKEN
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.kinds import connection_of
-from poolctl.runtime.serving.leaving import WAITED
+from poolctl.runtime.serving.leaving import WAITED_SECONDS
 from poolctl.runtime.serving.phases import CLOSED, IDLE, NEW, Phase
 from poolctl.runtime.serving.shared_connection import SharedConnection
 
@@ -106,15 +106,15 @@ def test_one_more_than_allowed(rig: LoopRig) -> None:
 def test_who_left_while_the_loop_was_busy_is_not_served(rig: LoopRig) -> None:
     rig.newcomer(GET, leaves=True)
     assert rig.counts() == (1, 1, 1, 0)  # no look: the loop was not away
-    rig.loop.before, rig.loop.now = rig.loop.now, rig.loop.now + 10 * WAITED
+    rig.loop.before, rig.loop.now = rig.loop.now, rig.loop.now + 10 * WAITED_SECONDS
     rig.newcomer(GET, leaves=True)
     assert rig.counts() == (2, 2, 1, 0)
     client, _ = rig.newcomer(GET)
     assert read(client) == OK
-    rig.loop.before = rig.loop.now = rig.loop.now + 5 * WAITED  # for as long again as it was away
+    rig.loop.before = rig.loop.now = rig.loop.now + 5 * WAITED_SECONDS  # for as long again as it was away
     rig.newcomer(GET, leaves=True)
     assert rig.counts() == (4, 3, 2, 0)
-    rig.loop.before = rig.loop.now = rig.loop.now + 10 * WAITED
+    rig.loop.before = rig.loop.now = rig.loop.now + 10 * WAITED_SECONDS
     rig.newcomer(GET, leaves=True)
     assert rig.counts() == (5, 4, 3, 0)
 

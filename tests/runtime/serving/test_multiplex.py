@@ -10,7 +10,7 @@ import pytest
 from harness.phase_rig import PEER
 
 from poolctl.errors import ClientGone
-from poolctl.runtime.buffers.outbound import TURN
+from poolctl.runtime.buffers.outbound import TURN_BYTES
 from poolctl.runtime.serving.multiplex import multiplex
 from poolctl.runtime.serving.phases import ANSWERING, IDLE, NEW, READING, SENDING, Phase
 from poolctl.runtime.system.poller import IN, OUT
@@ -134,7 +134,7 @@ def test_a_client_that_falls_behind_is_answered_no_further() -> None:
 
 
 def test_a_large_answer_leaves_other_connections_their_turn() -> None:
-    streams = Streams(pushes=(TURN // 2, TURN // 2, TURN // 2))
+    streams = Streams(pushes=(TURN_BYTES // 2, TURN_BYTES // 2, TURN_BYTES // 2))
     carrier = after(Carrier(streams))
     assert len(streams.pushes) == 1
     assert (carrier.calls, streams.gave_up) == ([IN | OUT], 0)

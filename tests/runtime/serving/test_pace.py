@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.phase_rig import TIMEOUTS
 
-from poolctl.runtime.serving.pace import STEP, drips
+from poolctl.runtime.serving.pace import STEP_SECONDS, drips
 
 EVERY = 0.5  # seconds between two looks, which a float holds exactly
 
@@ -36,4 +36,4 @@ def test_time_in_which_the_app_asks_for_nothing_does_not_count() -> None:
 
 def test_of_a_long_time_between_two_looks_only_a_step_counts() -> None:
     """The loop was busy, and the client may have sent all along."""
-    assert looks(body(), every=60.0) == TIMEOUTS.body / STEP + 1
+    assert looks(body(), every=60.0) == TIMEOUTS.body / STEP_SECONDS + 1

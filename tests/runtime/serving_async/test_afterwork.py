@@ -10,7 +10,7 @@ import pytest
 from harness.phase_rig import row
 
 from poolctl.runtime.scoreboard import AFTER
-from poolctl.runtime.serving_async.afterwork import ROOM, Afterwork
+from poolctl.runtime.serving_async.afterwork import AFTERWORK_TASKS, Afterwork
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_last_to_end_is_reported(after: Afterwork) -> None:
 
 
 def test_there_is_room_for_so_many(after: Afterwork) -> None:
-    tasks = [running() for _ in range(ROOM)]
+    tasks = [running() for _ in range(AFTERWORK_TASKS)]
     for task in tasks:
         assert not after.full
         after.add(task)

@@ -18,8 +18,9 @@ from poolctl.runtime.loop.farewells import Lingering
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING
 from poolctl.runtime.serving_async import afterwork
-from poolctl.runtime.serving_async.connection import AHEAD, FULL
+from poolctl.runtime.serving_async.connection import AHEAD_REQUESTS
 from poolctl.runtime.serving_async.stopping import CANCELLED, PRESSED, TOLD
+from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 from poolctl.runtime.timeouts import Timeouts
 
@@ -116,7 +117,7 @@ def test_requests_ahead_are_bounded(make: Callable[..., AsyncRig], gate: Gate) -
     rig = make(gate)
     rig.send(GET)
     rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)
-    rig.send(GET * (AHEAD + 1))
+    rig.send(GET * (AHEAD_REQUESTS + 1))
     assert rig.poller.waits_for(rig.fd) == 0
     gate.open(rig)
     assert rig.poller.waits_for(rig.fd) == IN  # there is room again
@@ -146,7 +147,7 @@ def test_the_connection_goes_on_before_the_app_returns(make: Callable[..., Async
 def test_too_many_that_go_on_hold_their_connections(
     make: Callable[..., AsyncRig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(afterwork, "ROOM", 1)
+    monkeypatch.setattr(afterwork, "AFTERWORK_TASKS", 1)
 
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
@@ -212,7 +213,7 @@ def test_a_client_waits_for_room(make: Callable[..., AsyncRig], gate: Gate) -> N
         rig.event(IN)
     assert gate.seen == [200_000]
     assert answers(rig.read()) == 1
-    assert FULL < 70_000
+    assert UNREAD_BYTES < 70_000
 
 
 def test_a_client_that_waits_to_be_asked_for_its_body(make: Callable[..., AsyncRig]) -> None:

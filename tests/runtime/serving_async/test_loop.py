@@ -17,7 +17,7 @@ from harness.phase_rig import PEER, row
 from poolctl.errors import AppError
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.loop.loop import STUMBLES
+from poolctl.runtime.loop.loop import MAX_FAILED_TURNS
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import AFTER, DONE, FAILED, REQUESTS, TAKEN
@@ -357,7 +357,7 @@ def test_a_turn_that_fails_is_one_of_many(make: Callable[..., Rig], caplog: pyte
 def test_turns_that_do_nothing_but_fail(make: Callable[..., Rig]) -> None:
     """Then the loop is broken, and its worker has to be replaced."""
     rig = make()
-    broken = Broken(rig, STUMBLES + 10)
+    broken = Broken(rig, MAX_FAILED_TURNS + 10)
     rig.loop.add_source(broken)
     with pytest.raises(RuntimeError, match="a turn"):
         rig.run()

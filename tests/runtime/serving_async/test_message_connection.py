@@ -16,7 +16,7 @@ from harness.phase_rig import TIMEOUTS, Step
 from poolctl.runtime.app.functions.async_function import MessageApp
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.serving.phases import ANSWERING, IDLE, NEW, READING
-from poolctl.runtime.serving_async.message_connection import AHEAD
+from poolctl.runtime.serving_async.message_connection import MESSAGES_AHEAD_BYTES
 from poolctl.runtime.system.poller import ERR, HUP, IN, OUT
 from poolctl.runtime.timeouts import Timeouts
 
@@ -123,11 +123,11 @@ def test_what_is_read_ahead_is_bounded(make: Callable[..., AsyncRig], message_ga
     rig.send(b"one\n")
     rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
     line = b"x" * 999 + b"\n"
-    rig.send(line * (AHEAD // 1000 + 10))
+    rig.send(line * (MESSAGES_AHEAD_BYTES // 1000 + 10))
     rig.event(IN)
     assert rig.poller.waits_for(rig.fd) == 0
     rig.read()
-    for _ in range(AHEAD // 1000 + 11):
+    for _ in range(MESSAGES_AHEAD_BYTES // 1000 + 11):
         message_gate.open(rig)
         rig.read()
     assert rig.phase is IDLE
@@ -139,14 +139,14 @@ def test_a_long_message_is_not_bounded_by_what_is_ahead(make: Callable[..., Asyn
     rig = make(message_gate)
     rig.send(b"one\n")
     rig.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
-    rig.client.sendall(b"x" * (2 * AHEAD))
+    rig.client.sendall(b"x" * (2 * MESSAGES_AHEAD_BYTES))
     for _ in range(3):
         rig.event(IN)
     assert rig.poller.waits_for(rig.fd) == IN
     rig.send(b"\n")
     message_gate.open(rig)
     message_gate.open(rig)
-    assert len(rig.take()) == 4 + 2 * AHEAD + 1
+    assert len(rig.take()) == 4 + 2 * MESSAGES_AHEAD_BYTES + 1
 
 
 def test_the_next_message_waits_for_a_slow_reader(make: Callable[..., AsyncRig]) -> None:

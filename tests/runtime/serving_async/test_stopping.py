@@ -11,9 +11,9 @@ import pytest
 from harness.jumping_events import JumpingEvents, passes
 
 from poolctl.runtime.loop.draining import cancels_after
-from poolctl.runtime.loop.loop import STUMBLES
+from poolctl.runtime.loop.loop import MAX_FAILED_TURNS
 from poolctl.runtime.serving_async.stopping import CANCELLED, PRESSED, SERVING, TOLD, Stopping, run_until
-from poolctl.runtime.serving_async.task_start import REQUEST, TaskStart, answers
+from poolctl.runtime.serving_async.task_start import REQUEST_TASK, TaskStart, answers
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_who_is_told(events: JumpingEvents, step: int, stream: bool, request_its
         return events.run_until_complete(asyncio.Task(asks(streams=streams), loop=events, name=name))
 
     assert told("of the app", streams=True) is stream
-    assert told(REQUEST, streams=False) is request_itself
+    assert told(REQUEST_TASK, streams=False) is request_itself
     assert told("of the app", streams=False) is beside
 
 
@@ -89,7 +89,7 @@ def test_a_task_begins_in_a_copy_of_the_starts_context(events: JumpingEvents) ->
 async def begin(at_once: Callable[..., asyncio.Task[None]], work: Any) -> asyncio.Task[None]:
     """From a callback, in no task, as an executor does."""
     made: asyncio.Future[asyncio.Task[None]] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_soon(lambda: made.set_result(at_once(work(), REQUEST)))
+    asyncio.get_running_loop().call_soon(lambda: made.set_result(at_once(work(), REQUEST_TASK)))
     return await made
 
 
@@ -146,4 +146,4 @@ def test_a_loop_that_cannot_run_ends_its_worker(events: JumpingEvents, caplog: p
     events.close()
     with pytest.raises(RuntimeError, match="closed"):
         run_until(events, over)
-    assert len(caplog.records) == STUMBLES
+    assert len(caplog.records) == MAX_FAILED_TURNS

@@ -16,7 +16,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app.functions.async_stream import AsyncStream, AsyncStreamApp
 from poolctl.runtime.protocol.raw import Raw
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, NEW
-from poolctl.runtime.serving_async.stream_connection import FULL
+from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES
 from poolctl.runtime.system.poller import HUP, IN, OUT
 
 
@@ -94,7 +94,7 @@ def test_what_waits_for_the_app_is_bounded(make: Callable[..., AsyncRig]) -> Non
     for _ in range(4):
         rig.event(IN)
     assert rig.poller.waits_for(rig.fd) == 0
-    assert len(rig.connection.received) <= 2 * FULL
+    assert len(rig.connection.received) <= 2 * UNREAD_BYTES
     may.set()
     rig.settle()
     for _ in range(4):

@@ -18,8 +18,9 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.loop.farewells import Lingering
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, NEW
-from poolctl.runtime.serving_async.connection import AHEAD, FULL
-from poolctl.runtime.serving_async.websocket_connection import FAREWELL
+from poolctl.runtime.serving_async.connection import AHEAD_REQUESTS
+from poolctl.runtime.serving_async.task_connection import UNREAD_BYTES
+from poolctl.runtime.serving_async.websocket_connection import FAREWELL_SECONDS
 from poolctl.runtime.system.poller import HUP, IN, OUT
 
 pytest.importorskip("wsproto")
@@ -214,7 +215,7 @@ def test_a_client_that_does_not_answer_a_close(make: Callable[..., AsyncRig]) ->
     client = Client(rig)
     assert client.closed == 4000
     client.rig.send(b"\x81\x85\x00\x00\x00\x00hello")  # what else it says is dropped
-    rig.sweep(FAREWELL - 0.1)
+    rig.sweep(FAREWELL_SECONDS - 0.1)
     assert not rig.over
     rig.sweep(0.2)
     assert rig.over
@@ -342,17 +343,17 @@ def test_messages_for_an_app_that_does_not_take_them(make: Callable[..., AsyncRi
     rig = make(App(slow), websocket_deflate=False)
     client = Client(rig)
     client.hear()
-    for _ in range(AHEAD + 2):
+    for _ in range(AHEAD_REQUESTS + 2):
         client.say(TextMessage("x"))
     assert rig.poller.waits_for(rig.fd) == 0
     may.set()
     rig.settle()
     for _ in range(4):
         rig.event(IN)
-    assert client.messages == ["x"] * (AHEAD + 2)
-    client.say(BytesMessage(bytes(FULL + 1)))
+    assert client.messages == ["x"] * (AHEAD_REQUESTS + 2)
+    client.say(BytesMessage(bytes(UNREAD_BYTES + 1)))
     rig.event(IN)
-    assert len(client.messages[-1]) == FULL + 1
+    assert len(client.messages[-1]) == UNREAD_BYTES + 1
 
 
 def test_a_client_that_does_not_read(make: Callable[..., AsyncRig]) -> None:

@@ -17,10 +17,10 @@ from poolctl.runtime.app.asgi.lifespan import Lifespan
 from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
 from poolctl.runtime.app.asgi.scope import ScopeMemo
 from poolctl.runtime.app.functions.target import load_asgi
-from poolctl.runtime.protocol.http.encode import TEXTS, encode_raw, status_text
+from poolctl.runtime.protocol.http.encode import STATUS_TEXTS, encode_raw, status_text
 from poolctl.runtime.protocol.http.request import HttpRequest
-from poolctl.runtime.protocol.http.response import UNKNOWN, HttpResponse
-from poolctl.runtime.protocol.output import Output, Presence
+from poolctl.runtime.protocol.http.response import UNKNOWN_LENGTH, HttpResponse
+from poolctl.runtime.protocol.output import GONE, HERE, Output
 
 if TYPE_CHECKING:
     from poolctl.runtime.app.asgi.websocket import WebSocketExchange
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 Application = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
-HERE, GONE = Presence.HERE, Presence.GONE
-START, BODY, END = range(3)  # what the app has to send next
+SEND_START, SEND_BODY, SEND_NOTHING = range(3)  # what the app has to send next
 # What http.disconnect has meant to the app so far: not received, time to end, or the client left (nothing can be sent).
-NOTHING, TO_LEAVE, LEFT = range(3)
+HEARD_NOTHING, HEARD_TO_LEAVE, HEARD_LEFT = range(3)
 
 
 class HttpExchange(HttpResponse):
@@ -50,9 +49,9 @@ class HttpExchange(HttpResponse):
         self.keep = True
         self.mismatch = ""
         self._application = application
-        self._state = START
+        self._state = SEND_START
         self._read = False  # the whole body was given to the app
-        self._heard = NOTHING  # the last http.disconnect
+        self._heard = HEARD_NOTHING  # the last http.disconnect
 
     def call(self) -> Awaitable[None]:
         """Call the application. Return its awaitable."""
@@ -68,22 +67,22 @@ class HttpExchange(HttpResponse):
     @property
     def ended(self) -> bool:
         """Whether the response is complete."""
-        return self._state == END
+        return self._state == SEND_NOTHING
 
     def conclude(self) -> bool:
         """The application has returned. Return whether the connection may be kept. Raises RuntimeError if the response
         is not complete, unless the app got http.disconnect, the client has left, or the conversation failed."""
-        if self._state == END:
+        if self._state == SEND_NOTHING:
             return self.keep
         if self._heard or self.out.presence is GONE or self.out.conversation.failure:
             return False
-        if self._state == BODY:
+        if self._state == SEND_BODY:
             raise RuntimeError("the application returned before its response was complete")
         raise RuntimeError("the application returned without a response")
 
     async def receive(self) -> Message:
         """Return ``http.request`` until the body is complete, then wait and return ``http.disconnect``."""
-        if self._state != END and not self._read:
+        if self._state != SEND_NOTHING and not self._read:
             inflow = self.request.inflow
             if inflow is None:
                 self._read = True
@@ -95,8 +94,10 @@ class HttpExchange(HttpResponse):
         else:
             while not self._over():
                 await self.out.news()
-        if self._heard != LEFT:
-            self._heard = LEFT if self._state != END and self.out.presence is not HERE else TO_LEAVE
+        if self._heard != HEARD_LEFT:
+            self._heard = (
+                HEARD_LEFT if self._state != SEND_NOTHING and self.out.presence is not HERE else HEARD_TO_LEAVE
+            )
         return {"type": "http.disconnect"}
 
     def _over(self) -> bool:
@@ -108,9 +109,9 @@ class HttpExchange(HttpResponse):
         later.
         """
         out = self.out
-        if self._state == END or out.presence is not HERE:
+        if self._state == SEND_NOTHING or out.presence is not HERE:
             return True
-        return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN)
+        return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN_LENGTH)
 
     @property
     def _unasked(self) -> bool:
@@ -124,35 +125,36 @@ class HttpExchange(HttpResponse):
         is not allowed now."""
         kind = message["type"]
         if kind == "http.response.body":
-            if self._state != BODY:
-                raise RuntimeError(
-                    f"{kind} was sent {'before http.response.start' if self._state == START else 'after the response'}"
-                )
+            if self._state != SEND_BODY:
+                when = "before http.response.start" if self._state == SEND_START else "after the response"
+                raise RuntimeError(f"{kind} was sent {when}")
             out = self.out
-            if out.presence is GONE or self._heard == LEFT:
+            if out.presence is GONE or self._heard == HEARD_LEFT:
                 raise ClientGone("the client has left")
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = bytes(body)
             if self._headed or message.get("more_body", False):
                 self._part(body, message.get("more_body", False))
-                if self._state == BODY and out.outbound is not None:
+                if self._state == SEND_BODY and out.outbound is not None:
                     await out.until_drained()
                 return
             if self._unasked:
                 out.last = True
-            self._state = END
+            self._state = SEND_NOTHING
             self.only(body)
             out.complete(self)
         elif kind == "http.response.start":
-            if self._state != START:
+            if self._state != SEND_START:
                 raise RuntimeError("http.response.start was sent twice")
             self.begin(
-                TEXTS.get(message["status"]) or status_text(message["status"]), message.get("headers", ()), encode_raw
+                STATUS_TEXTS.get(message["status"]) or status_text(message["status"]),
+                message.get("headers", ()),
+                encode_raw,
             )
-            self._state = BODY
+            self._state = SEND_BODY
         elif kind == "http.response.pathsend":
-            if self._state != BODY or self._headed:
+            if self._state != SEND_BODY or self._headed:
                 raise RuntimeError(f"{kind} must come right after http.response.start, as the whole body")
             self._file(message["path"])  # no wait for the client: the bytes that it has not taken stay in the file
         else:
@@ -162,7 +164,7 @@ class HttpExchange(HttpResponse):
         """Send the regular file at this path as the body. Raises OSError if it cannot be read, ValueError if it is not
         regular."""
         out = self.out
-        if out.presence is GONE or self._heard == LEFT:
+        if out.presence is GONE or self._heard == HEARD_LEFT:
             raise ClientGone("the client has left")
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
@@ -175,7 +177,7 @@ class HttpExchange(HttpResponse):
             self.finish()
         finally:
             os.close(file)
-        self._state = END  # only now: after an error the response is incomplete
+        self._state = SEND_NOTHING  # only now: after an error the response is incomplete
         out.complete(self)
 
     def _part(self, body: bytes, more: bool) -> None:
@@ -187,7 +189,7 @@ class HttpExchange(HttpResponse):
             out.send(self._head())  # the client of a stream waits for the head
         self.write(body)
         if not more:
-            self._state = END
+            self._state = SEND_NOTHING
             self.finish()
             out.complete(self)
 

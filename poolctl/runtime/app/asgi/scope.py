@@ -16,7 +16,7 @@ TLS = {
     "tls_version": None,
     "cipher_suite": None,
 }
-VERSION = {"version": "3.0", "spec_version": "2.4"}
+ASGI_VERSION = {"version": "3.0", "spec_version": "2.4"}
 
 
 class ScopeMemo:
@@ -56,7 +56,7 @@ class ScopeMemo:
         scope = self._template.copy()
         scope["path"], scope["raw_path"], scope["query_string"] = self._line
         scope["http_version"] = request.version
-        scope["asgi"] = VERSION.copy()
+        scope["asgi"] = ASGI_VERSION.copy()
         scope["method"] = request.method
         scope["headers"] = self._lowered.copy()
         scope["state"] = state.copy()

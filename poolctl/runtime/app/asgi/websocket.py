@@ -10,12 +10,11 @@ from poolctl.runtime.app.asgi.output import WebSocketOutput
 from poolctl.runtime.app.asgi.scope import ScopeMemo
 from poolctl.runtime.protocol.http.encode import encode_raw, status_text
 from poolctl.runtime.protocol.http.response import HttpResponse
-from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation
+from poolctl.runtime.protocol.websocket.conversation import FAILURE, NO_STATUS, NORMAL, WebSocketConversation
 
 Message = dict[str, Any]
-NORMAL, FAILURE, NO_STATUS = 1000, 1011, 1005
-NEW, ASKED, OPEN, DENIED, OVER = range(5)
-NAMES = ("not accepted", "not accepted", "open", "refused", "closed")
+UNASKED, ASKED, ACCEPTED, DENIED, OVER = range(5)
+STATE_NAMES = ("not accepted", "not accepted", "open", "refused", "closed")
 
 
 class WebSocketExchange:
@@ -30,7 +29,7 @@ class WebSocketExchange:
         self._application = application
         self._conversation = conversation
         self._connection = connection
-        self._state = NEW
+        self._state = UNASKED
         self._denial: HttpResponse | None = None
 
     def call(self) -> Awaitable[None]:
@@ -52,7 +51,7 @@ class WebSocketExchange:
 
     async def receive(self) -> Message:
         """Return ``websocket.connect``, then the messages of the client, then ``websocket.disconnect``."""
-        if self._state == NEW:
+        if self._state == UNASKED:
             self._state = ASKED
             return {"type": "websocket.connect"}
         message = await self._connection.message()
@@ -71,7 +70,7 @@ class WebSocketExchange:
             raise ClientGone("the WebSocket is closed")
         step = STEPS.get((self._state, kind))
         if step is None:
-            raise RuntimeError(f"{kind} was sent while the WebSocket was {NAMES[self._state]}")
+            raise RuntimeError(f"{kind} was sent while the WebSocket was {STATE_NAMES[self._state]}")
         step(self, message)
         connection.flush()
         if connection.outbound is not None:
@@ -79,7 +78,7 @@ class WebSocketExchange:
 
     def _accept(self, message: Message) -> None:
         self._conversation.accept(message.get("subprotocol"), message.get("headers", ()))
-        self._state = OPEN
+        self._state = ACCEPTED
         self._connection.flush()
         self._connection.part()
 
@@ -122,10 +121,10 @@ class WebSocketExchange:
         if self._connection.gone:
             return True
         try:
-            if self._state == OPEN:
+            if self._state == ACCEPTED:
                 self._conversation.close(NORMAL)
                 self._connection.flush()
-            elif self._state in (NEW, ASKED):
+            elif self._state in (UNASKED, ASKED):
                 self._end(500)
         except ClientGone:
             self._connection.client_left()
@@ -136,23 +135,23 @@ class WebSocketExchange:
         if self._connection.gone:
             return
         try:
-            if self._state == OPEN:
+            if self._state == ACCEPTED:
                 self._conversation.close(FAILURE, "the application failed")
                 self._connection.flush()
-            elif self._state in (NEW, ASKED) or (self._denial is not None and not self._denial.headed):
+            elif self._state in (UNASKED, ASKED) or (self._denial is not None and not self._denial.headed):
                 self._end(500)
         except ClientGone:
             self._connection.client_left()
 
 
 STEPS: dict[tuple[int, str], Callable[[WebSocketExchange, Message], None]] = {
-    (NEW, "websocket.accept"): WebSocketExchange._accept,
-    (NEW, "websocket.close"): WebSocketExchange._refuse,
-    (NEW, "websocket.http.response.start"): WebSocketExchange._deny,
+    (UNASKED, "websocket.accept"): WebSocketExchange._accept,
+    (UNASKED, "websocket.close"): WebSocketExchange._refuse,
+    (UNASKED, "websocket.http.response.start"): WebSocketExchange._deny,
     (ASKED, "websocket.accept"): WebSocketExchange._accept,
     (ASKED, "websocket.close"): WebSocketExchange._refuse,
     (ASKED, "websocket.http.response.start"): WebSocketExchange._deny,
     (DENIED, "websocket.http.response.body"): WebSocketExchange._deny_with,
-    (OPEN, "websocket.send"): WebSocketExchange._send,
-    (OPEN, "websocket.close"): WebSocketExchange._close,
+    (ACCEPTED, "websocket.send"): WebSocketExchange._send,
+    (ACCEPTED, "websocket.close"): WebSocketExchange._close,
 }

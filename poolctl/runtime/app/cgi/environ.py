@@ -12,9 +12,9 @@ from poolctl.runtime.app.wsgi.environ import EnvironMemo
 from poolctl.runtime.protocol.http.request import HttpRequest
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
-KEPT = ("LANG", "LC_ALL", "TZ")  # variables of poolctl's own environment that programs get, besides PATH
+KEPT_VARIABLES = ("LANG", "LC_ALL", "TZ")  # variables of poolctl's own environment that programs get, besides PATH
 _CREDENTIALS = ("HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION")
-_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_SERVER_NAME = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 def request_variables(request: HttpRequest, surroundings: Surroundings) -> dict[str, str]:
@@ -28,7 +28,7 @@ def request_variables(request: HttpRequest, surroundings: Surroundings) -> dict[
     found["REQUEST_URI"] = found.pop("RAW_URI")
     found["GATEWAY_INTERFACE"] = "CGI/1.1"
     found["REMOTE_HOST"] = found["REMOTE_ADDR"]  # the host name is not looked up (4.1.9)
-    named = _HOST.fullmatch(found.get("HTTP_HOST", ""))
+    named = _SERVER_NAME.fullmatch(found.get("HTTP_HOST", ""))
     if named:
         found["SERVER_NAME"] = named[1]  # the host that the client addressed (4.1.14)
     if conversation.scheme == "https":
@@ -38,7 +38,7 @@ def request_variables(request: HttpRequest, surroundings: Surroundings) -> dict[
 
 def base(environment: Mapping[str, str]) -> dict[bytes, bytes]:
     """Return the variables that every program gets: a few of poolctl's own environment, and those of the option."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     own = {"PATH": os.environ.get("PATH", PATH), **kept, **environment}
     return {os.fsencode(name): os.fsencode(value) for name, value in own.items()}
 

@@ -23,10 +23,10 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app.cgi.warden import Warden
 
 log = logging.getLogger("poolctl.app")
-READ = 65536
-LINES = 1000  # logged from the stderr of one run; further lines are read and discarded
-LONGEST = 4096  # bytes logged of a line
-GRACE = 2.0  # seconds that a program has to exit after its output ended, and after SIGTERM
+OUTPUT_BYTES = 65536
+STDERR_LINES = 1000  # logged from the stderr of one run; further lines are read and discarded
+STDERR_LINE_BYTES = 4096  # bytes logged of a line
+GRACE_SECONDS = 2.0  # seconds that a program has to exit after its output ended, and after SIGTERM
 
 
 class ProgramTimeout(Exception):
@@ -90,7 +90,7 @@ class Program:
             for fd, _ in events:
                 if fd == client:
                     raise ClientGone("the client left while its program was running")
-                data = os.read(fd, READ)
+                data = os.read(fd, OUTPUT_BYTES)
                 if fd == err:
                     self._log(data)
                     if not data:
@@ -104,24 +104,26 @@ class Program:
         """Log complete lines of stderr; empty ``data`` means its end."""
         self._err += data
         *lines, rest = self._err.split(b"\n")
-        if not data or len(rest) > LONGEST:
+        if not data or len(rest) > STDERR_LINE_BYTES:
             lines.append(rest)
             rest = bytearray()
         self._err = rest
         for line in filter(None, lines):
             self._lines += 1
-            if self._lines <= LINES:
-                log.warning("%s: %s", self._name, line[:LONGEST].decode(errors="backslashreplace"))
-            elif self._lines == LINES + 1:
-                log.warning("%s: wrote more than %d lines to stderr; further lines are not logged", self._name, LINES)
+            if self._lines <= STDERR_LINES:
+                log.warning("%s: %s", self._name, line[:STDERR_LINE_BYTES].decode(errors="backslashreplace"))
+            elif self._lines == STDERR_LINES + 1:
+                log.warning(
+                    "%s: wrote more than %d lines to stderr; further lines are not logged", self._name, STDERR_LINES
+                )
 
     def _end(self, *, by_force: bool) -> None:
         """Wait for the program to exit, or end it."""
-        if not by_force and self._ended(GRACE):
+        if not by_force and self._ended(GRACE_SECONDS):
             self._reap()
             return
         self._signal(signal.SIGTERM)
-        self._ended(GRACE)
+        self._ended(GRACE_SECONDS)
         self._signal(signal.SIGKILL)
         self._ended(None)
         self._reap()
@@ -160,7 +162,7 @@ class Program:
         assert self._process.stderr is not None
         os.set_blocking(self._process.stderr.fileno(), False)
         try:
-            self._log(os.read(self._process.stderr.fileno(), READ))
+            self._log(os.read(self._process.stderr.fileno(), OUTPUT_BYTES))
         except BlockingIOError:
             log.debug("%s: another process still has its stderr open", self._name)
         self._log(b"")

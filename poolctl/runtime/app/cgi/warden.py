@@ -17,7 +17,7 @@ import threading
 
 log = logging.getLogger("poolctl.app")
 
-GRACE = 2  # whole seconds between SIGTERM and SIGKILL
+WARDEN_GRACE_SECONDS = 2  # whole seconds between SIGTERM and SIGKILL
 _SCRIPT = f"""
 trap '' TERM INT HUP
 groups=
@@ -34,7 +34,7 @@ while read -r what group; do
 done
 [ -n "$groups" ] || exit 0
 for each in $groups; do kill -TERM "-$each" 2>/dev/null; done
-sleep {GRACE}
+sleep {WARDEN_GRACE_SECONDS}
 for each in $groups; do kill -KILL "-$each" 2>/dev/null; done
 exit 0
 """

@@ -10,7 +10,7 @@ from poolctl.runtime.app.functions.async_function import AsyncFunction
 from poolctl.runtime.app.functions.stream import Greets, StreamTimeout
 from poolctl.runtime.task import Peer
 
-PIECE = 262144  # bytes of a write that are passed to the connection at once
+WRITE_BYTES = 262144  # bytes of a write that are passed to the connection at once
 
 
 class Spoken(Protocol):
@@ -111,14 +111,14 @@ class AsyncStream:
     async def write(self, data: bytes) -> None:
         """Send all bytes. Return when the client has taken them."""
         connection = self._connection
-        if connection.outbound is None and len(data) <= PIECE and not self._turn.locked():
+        if connection.outbound is None and len(data) <= WRITE_BYTES and not self._turn.locked():
             connection.push(data if type(data) is bytes else bytes(memoryview(data)))
         else:
             view = memoryview(data)
             async with self._turn:
-                for start in range(0, len(view), PIECE):
+                for start in range(0, len(view), WRITE_BYTES):
                     await connection.until_taken()
-                    connection.push(bytes(view[start : start + PIECE]))
+                    connection.push(bytes(view[start : start + WRITE_BYTES]))
         if connection.outbound is not None:
             await connection.until_taken()
 

@@ -16,7 +16,7 @@ from poolctl.runtime.app.functions.target import load_function
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.task import Peer
 
-CHUNK = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 Greets = Annotated[
     bool,
     Field(description="call the function when a client connects, before its first bytes, so that it can speak first"),
@@ -101,7 +101,7 @@ class Stream:
         """Wait for further bytes. Return False at the end of the client's data."""
         while not self._ended:
             try:
-                data = self._sock.recv(CHUNK)
+                data = self._sock.recv(CHUNK_BYTES)
             except BlockingIOError:
                 self._wait(POLLIN, self._idle)
             except ConnectionError as error:

@@ -18,7 +18,7 @@ from poolctl.errors import AppError
 from poolctl.similar import similar
 
 USUAL = ("application", "app")  # the usual names of WSGI and ASGI applications
-MOST_TEXT = 1 << 20  # characters of a module that are searched
+MODULE_CHARACTERS = 1 << 20  # characters of a module that are searched
 
 
 def load_callable(target: str, default: str | None = None) -> Callable[..., Any]:
@@ -146,7 +146,7 @@ def _application_in(file: str) -> str:
     if not file:
         return ""
     with open(file, encoding="utf-8", errors="replace") as opened:
-        text = opened.read(MOST_TEXT)
+        text = opened.read(MODULE_CHARACTERS)
     found = [name for name in USUAL if re.search(rf"(?m)^(?:(?:async )?def |class )?{name}\b\s*[=(:]", text)]
     return found[0] if found and found[0] != USUAL[0] else ""
 

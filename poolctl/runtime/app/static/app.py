@@ -31,7 +31,7 @@ from poolctl.runtime.protocol.output import Output
 log = logging.getLogger("poolctl")
 ALLOWED = ("Allow", "GET, HEAD, OPTIONS")
 HTML = ("Content-Type", "text/html; charset=utf-8")
-ENCODING = frozenset((b"accept-encoding",))
+ACCEPT_ENCODING = frozenset((b"accept-encoding",))
 ENDINGS = {"br": b".br", "gzip": b".gz"}  # of compressed files, by content coding, best first
 
 
@@ -192,7 +192,7 @@ class Static(App):
     def _encoded(self, found: Found, names: list[bytes], request: HttpRequest) -> tuple[Found, str]:
         """Return the compressed file beside this one, if the client accepts it, and its coding; otherwise this one and
         an empty coding."""
-        field = values(request.headers, ENCODING).get(b"accept-encoding", "")
+        field = values(request.headers, ACCEPT_ENCODING).get(b"accept-encoding", "")
         for coding in accepted(field, list(ENDINGS)):
             try:
                 other = self._find([*names[:-1], names[-1] + ENDINGS[coding]])

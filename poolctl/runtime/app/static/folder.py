@@ -14,10 +14,10 @@ import stat
 from typing import NamedTuple
 
 LINKS = 40  # symbolic links followed for one path, as in Linux
-NAMES = 256  # names walked for one path, those of its links included
-FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PASSING = FOLDER | getattr(os, "O_PATH", os.O_RDONLY)  # only the right to enter is needed
-READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+PATH_NAMES = 256  # names walked for one path, those of its links included
+FOLDER_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+PASSING_FLAGS = FOLDER_FLAGS | getattr(os, "O_PATH", os.O_RDONLY)  # only the right to enter is needed
+FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.ENODEV)
 
 
@@ -39,7 +39,8 @@ def find(folder: str, names: list[bytes]) -> Found | None:
     """
     opened: list[int] = []
     try:
-        opened.append(os.open(folder, PASSING & ~os.O_NOFOLLOW))  # opened each time, so that the folder can be replaced
+        # opened each time, so that the folder can be replaced
+        opened.append(os.open(folder, PASSING_FLAGS & ~os.O_NOFOLLOW))
         return _walk(opened, names)
     except OSError as error:
         if error.errno in ABSENT:
@@ -58,7 +59,7 @@ def _walk(opened: list[int], names: list[bytes]) -> Found | None:
     while left:
         steps += 1
         name = left.pop()
-        if steps > NAMES:
+        if steps > PATH_NAMES:
             return None
         if name in (b"", b"."):
             continue
@@ -75,13 +76,13 @@ def _walk(opened: list[int], names: list[bytes]) -> Found | None:
                 return None
             left += target.split(b"/")[::-1]
         elif stat.S_ISDIR(mode):
-            opened.append(os.open(name, PASSING, dir_fd=reached[-1]))
+            opened.append(os.open(name, PASSING_FLAGS, dir_fd=reached[-1]))
             reached.append(opened[-1])
         elif stat.S_ISREG(mode):
-            return _open(name, READING, reached[-1]) if not left else None
+            return _open(name, FILE_FLAGS, reached[-1]) if not left else None
         else:
             return None  # a device, FIFO or socket: opening one may block or have side effects
-    return _open(b".", READING | os.O_DIRECTORY, reached[-1])
+    return _open(b".", FILE_FLAGS | os.O_DIRECTORY, reached[-1])
 
 
 def _open(name: bytes, flags: int, folder: int) -> Found | None:

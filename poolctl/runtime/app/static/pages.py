@@ -11,9 +11,9 @@ from urllib.parse import quote
 from poolctl.runtime.app.static.private import Private, may_be_topology
 from poolctl.runtime.protocol.http.response import HttpResponse
 
-MOST = 10_000  # names in a listing; the rest is left out
+LISTED_NAMES = 10_000  # names in a listing; the rest is left out
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
-TEXTS = {
+PAGE_TEXTS = {
     301: "301 Moved Permanently",
     400: "400 Bad Request",
     403: "403 Forbidden",
@@ -26,8 +26,8 @@ TEXTS = {
 
 def send_status(response: HttpResponse, code: int, *headers: tuple[str, str]) -> None:
     """Send a response whose body is its status line as text."""
-    text = f"{TEXTS[code]}\n".encode()
-    response.begin(TEXTS[code], [TEXT, *headers])
+    text = f"{PAGE_TEXTS[code]}\n".encode()
+    response.begin(PAGE_TEXTS[code], [TEXT, *headers])
     response.only(text)
 
 
@@ -37,7 +37,7 @@ def listing(folder: int, path: bytes, hidden: bool, private: Private) -> bytes:
     with os.scandir(folder) as entries:
         names = [
             os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
-            for entry in islice(entries, MOST)
+            for entry in islice(entries, LISTED_NAMES)
             if (hidden or not entry.name.startswith(".")) and not _is(private, entry, folder)
         ]
     title = escape(path.decode("utf-8", "replace"))

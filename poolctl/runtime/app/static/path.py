@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 PUBLIC = b".well-known"  # the one name with a leading dot that is meant to be public (RFC 8615)
-_ABSOLUTE = re.compile(rb"[^:/?]+://[^/?]*")
+_ORIGIN = re.compile(rb"[^:/?]+://[^/?]*")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -14,7 +14,7 @@ def origin(target: bytes) -> bytes:
     """Return the path and query of a target in origin form or absolute form (RFC 9112, 3.2)."""
     if target[:1] == b"/":
         return target
-    found = _ABSOLUTE.match(target)
+    found = _ORIGIN.match(target)
     rest = target[found.end() :] if found else b""
     return rest if rest[:1] == b"/" else b"/" + rest  # an empty path is / (RFC 9110, 4.2.3)
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Sequence
 
 log = logging.getLogger("poolctl")
-LARGEST = 64 << 10  # bytes of the largest file that is examined; no server accepts a larger topology
+EXAMINED_BYTES = 64 << 10  # bytes of the largest file that is examined; no server accepts a larger topology
 REMEMBERED = 1024  # examined files, names and reported files to remember, each
 LIKE_ONE = (b".json", b".JSON")  # and .yaml, .yml anywhere in a name: editors append to it (.yaml~, .yaml.bak)
 
@@ -54,12 +54,12 @@ class Private:
             log.warning(message, os.fsdecode(name))
 
     def _is_topology_text(self, name: bytes, status: os.stat_result, file: int) -> bool:
-        if self._is_topology is None or not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+        if self._is_topology is None or not stat.S_ISREG(status.st_mode) or status.st_size > EXAMINED_BYTES:
             return False
         key = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
         seen = self._seen.get(key)
         if seen is None:
-            seen = self._is_topology(os.pread(file, LARGEST, 0))
+            seen = self._is_topology(os.pread(file, EXAMINED_BYTES, 0))
             if len(self._seen) >= REMEMBERED:
                 self._seen.clear()
             self._seen[key] = seen

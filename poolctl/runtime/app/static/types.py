@@ -5,9 +5,9 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping
 
-UNKNOWN = "application/octet-stream"
+UNKNOWN_TYPE = "application/octet-stream"
 # Types that some versions of mimetypes lack, and compressed files, which are sent as such, without Content-Encoding.
-MORE = {
+MORE_TYPES = {
     ".7z": "application/x-7z-compressed",
     ".avif": "image/avif",
     ".br": "application/octet-stream",
@@ -41,13 +41,13 @@ class Types:
 
     def __init__(self, own: Mapping[str, str]) -> None:
         table = mimetypes.MimeTypes()
-        found = {**table.types_map[False], **table.types_map[True], **MORE, **own}
+        found = {**table.types_map[False], **table.types_map[True], **MORE_TYPES, **own}
         self._types = {ending.lower(): _with_charset(kind) for ending, kind in found.items()}
 
     def of(self, name: str) -> str:
         """Return the Content-Type of a file of this name."""
         stem, dot, ending = name.rpartition(".")
-        return self._types.get(f".{ending.lower()}", UNKNOWN) if dot and stem else UNKNOWN
+        return self._types.get(f".{ending.lower()}", UNKNOWN_TYPE) if dot and stem else UNKNOWN_TYPE
 
 
 def _with_charset(kind: str) -> str:

@@ -10,11 +10,10 @@ from urllib.parse import unquote_to_bytes
 
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.wsgi.file import FileWrapper
+from poolctl.runtime.protocol.http.forwarded import DEFAULT_PORTS
+from poolctl.runtime.protocol.http.head import MEMO_NAMES
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
-
-PORTS = {"http": "80", "https": "443"}
-MEMO = 512  # header names to memoize, in the spelling of clients
 
 # A memo of header names and their environ keys, "" for headers that are dropped. Its entries do not depend on the
 # client that added them. Saves building each key again.
@@ -62,7 +61,7 @@ def template(peer: Peer, surroundings: Surroundings, scheme: str = "http") -> di
     filled: dict[str, Any] = {
         "SCRIPT_NAME": "",
         "SERVER_NAME": peer.server_host if peer.server_port else "localhost",
-        "SERVER_PORT": peer.server_port or PORTS[scheme],
+        "SERVER_PORT": peer.server_port or DEFAULT_PORTS[scheme],
         "SERVER_SOFTWARE": "poolctl",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": peer.client_host,
@@ -199,7 +198,7 @@ def environ_key(name: bytes) -> str:
         key = lowered.decode("latin-1").upper().replace("-", "_")
     else:
         key = "HTTP_" + lowered.decode("latin-1").upper().replace("-", "_")
-    if len(_keys) < MEMO and len(name) <= 64:
+    if len(_keys) < MEMO_NAMES and len(name) <= 64:
         _keys[name] = key
     return key
 

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from typing import Any
 
-BLOCK = 8192  # bytes, as in PEP 3333's example
+BLOCK_BYTES = 8192  # bytes, as in PEP 3333's example
 BUFFERED = (io.BufferedReader, io.BufferedRandom)
 
 
@@ -16,7 +16,7 @@ class FileWrapper:
     """The blocks of a file, for an app to return. Middleware can iterate over it. If it reaches the server and the file
     is regular, the kernel sends the file from its current position to its end. It is closed in either case."""
 
-    def __init__(self, filelike: Any, block_size: int = BLOCK) -> None:
+    def __init__(self, filelike: Any, block_size: int = BLOCK_BYTES) -> None:
         self.filelike = filelike
         self.block_size = block_size
 

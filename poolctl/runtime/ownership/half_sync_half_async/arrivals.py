@@ -13,9 +13,9 @@ import socket
 from os import write
 
 from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox
-from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduced
+from poolctl.runtime.channels.parcel import HEAD, RECORD, TICKET_ACCEPTED, introduced
 from poolctl.runtime.listen.listener import Listener
-from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source, reason
 from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
@@ -69,7 +69,7 @@ class Arrivals(Source[Service]):
     def _tell(self, ticket: int) -> None:
         """Tell the front that the turn was taken. If the mold was killed there may be no front to read it."""
         with contextlib.suppress(BrokenPipeError):
-            write(self.returns, RECORD.pack(ticket << 2 | ACCEPTED))
+            write(self.returns, RECORD.pack(ticket << 2 | TICKET_ACCEPTED))
 
     def enter(self, fd: int, peer: Peer, service: Service, number: int) -> None:
         """Serve a connection in this loop. Another thread or worker may take the next one meanwhile."""
@@ -108,7 +108,7 @@ class ProcessArrivals(Arrivals):
             service.row[TAKEN] += 1
             service.row[DONE] += 1
             self.dropped += 1
-            if self.loop.now - self.said >= SWEEP:
+            if self.loop.now - self.said >= SWEEP_SECONDS:
                 what = "connection" if self.dropped == 1 else "connections"
                 log.error("dropped %d %s so far: out of file descriptors; %s", self.dropped, what, NO_DESCRIPTOR)
                 self.said = self.loop.now

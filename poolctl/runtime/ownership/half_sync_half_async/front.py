@@ -16,12 +16,12 @@ from abc import ABC, abstractmethod
 from os import read
 
 from poolctl.runtime.channels.inbox import Inbox
-from poolctl.runtime.channels.notices import JOINED, LEFT, Attention
+from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEFT, Attention
 from poolctl.runtime.channels.parcel import HEAD, introduction
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
-from poolctl.runtime.loop.loop import SWEEP, Loop
+from poolctl.runtime.loop.loop import SWEEP_SECONDS, Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.routing.room import Rooms
@@ -98,15 +98,15 @@ class HandingFront(Loop[None], ABC):
         # While a worker has a turn the listener need not be checked: the worker's record will wake this loop. If the
         # worker is killed before it writes one, the sweep notices.
         if self.turns or (self.router.waiting and not self.draining):
-            return SWEEP
+            return SWEEP_SECONDS
         return super()._patience()
 
     def notice(self, kind: int, number: int) -> None:
         """Act on a notice about workers. They own their connections, so a dead worker's connections are lost with
         it."""
-        if kind == LEFT:
+        if kind == INBOX_LEFT:
             self.router.left(number)
-        elif kind == JOINED:
+        elif kind == INBOX_JOINED:
             self.rooms.wait_for(self.router.joined(number))
 
     def before_events(self) -> None:

@@ -30,27 +30,32 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox
-from poolctl.runtime.channels.parcel import FILE, HEAD, MISSED, RECORD, introduced
+from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, RECORD, TICKET_MISSED, introduced
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.listener import Listener
-from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
-from poolctl.runtime.ownership.half_sync_half_reactive.executor import KNOWN, STUMBLES, ProcessTaskExecutor, left_early
+from poolctl.runtime.ownership.half_sync_half_reactive.executor import (
+    KNOWN_CONVERSATIONS,
+    MAX_WORKER_FAILURES,
+    ProcessTaskExecutor,
+    left_early,
+)
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.ownership.half_sync_half_reactive.lent_request import L, LentRequest, Slot
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.scoreboard import DONE, TAKEN, TICKET
-from poolctl.runtime.serving.leaving import WAITED
+from poolctl.runtime.serving.leaving import WAITED_SECONDS
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.boundary import attend
-from poolctl.runtime.serving_async.loop import AGAIN, leave, make_event_loop, started
+from poolctl.runtime.serving_async.loop import CANCEL_AGAIN_SECONDS, leave, make_event_loop, started
 from poolctl.runtime.serving_async.overdue import TOO_LATE, Overdue
 from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
-from poolctl.runtime.serving_async.task_start import REQUEST
+from poolctl.runtime.serving_async.task_start import REQUEST_TASK
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import EXCLUSIVE, IN, SelectorsPoller, make_poller
@@ -153,7 +158,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             forked.leave()
             log.exception("cannot take a task")
             self._stumbles += 1
-            if self._stumbles > STUMBLES and not self._over.done():
+            if self._stumbles > MAX_WORKER_FAILURES and not self._over.done():
                 self._over.set_exception(error)  # the worker exits, and is replaced
         else:
             self._stumbles = 0
@@ -164,7 +169,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
 
     def _sweep(self, overdue: Overdue) -> None:
         """Cancel the requests that take longer than timeouts.request."""
-        self.events.call_later(SWEEP, self._sweep, overdue, context=self._context)
+        self.events.call_later(SWEEP_SECONDS, self._sweep, overdue, context=self._context)
         ours: dict[Hashable, asyncio.Task[None]] = {
             lent.task: lent.task for lent in self._held if lent.task is not None and lent.exchange is not None
         }
@@ -211,7 +216,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             if task not in self._cancelled:
                 self._cancelled.add(task)
                 task.cancel()
-        self.events.call_later(AGAIN, self._cancel, context=self._context)
+        self.events.call_later(CANCEL_AGAIN_SECONDS, self._cancel, context=self._context)
 
     # tasks
 
@@ -228,7 +233,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         """Begin to answer a task that was taken. Its request is complete."""
         row = self.service.row
         row[TAKEN] += 1
-        if monotonic() - sent > WAITED and left_early(self.service, fd, conversation, data):
+        if monotonic() - sent > WAITED_SECONDS and left_early(self.service, fd, conversation, data):
             row[DONE] += 1
             lent = LentRequest(self, fd, None, conversation, ticket, flags, b"", lender)
             self.give_back(lent, ticket, False, reuse=False)
@@ -261,7 +266,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             self.give_up(lent, False)
             return
         lent.exchange = exchange = self._app.exchange(request, lent)
-        task = self._start.at_once(attend(exchange, lent, self, self.service), REQUEST)
+        task = self._start.at_once(attend(exchange, lent, self, self.service), REQUEST_TASK)
         if not task.done():
             if lent.exchange is not exchange:
                 self.after.add(task)
@@ -355,9 +360,9 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         start = HEAD.size + length
         intro = message[HEAD.size : start]
         data: bytes | BinaryIO
-        if not ancillary or flags & FILE:
+        if not ancillary or flags & FLAG_FILE:
             found = descriptors(ancillary)
-            if len(found) < (2 if flags & FILE else 1):
+            if len(found) < (2 if flags & FLAG_FILE else 1):
                 self._lose(ticket, found)
                 return True
             fd, file = found
@@ -377,7 +382,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         log.error("cannot serve a request: out of file descriptors; %s", NO_DESCRIPTOR)
         self.service.row[TAKEN] += 1
         self.service.row[DONE] += 1
-        write(self._returns, RECORD.pack(ticket << 2 | MISSED))
+        write(self._returns, RECORD.pack(ticket << 2 | TICKET_MISSED))
 
     def _meet(self, intro: bytes) -> StreamingConversation:
         peer, number = introduced(intro, self._servers)
@@ -388,7 +393,7 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
 
     def give_back(self, lent: LentRequest[bytes], ticket: int, keep: bool, *, reuse: bool) -> None:
         if keep and reuse:
-            if len(self._known) >= KNOWN:
+            if len(self._known) >= KNOWN_CONVERSATIONS:
                 self._known.clear()
             self._known[lent.lender] = lent.conversation
         self._way_back(ticket, keep, lent)

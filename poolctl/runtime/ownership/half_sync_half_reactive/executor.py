@@ -25,8 +25,19 @@ from typing import Any, BinaryIO, Final
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.outbound import Outbound, Sending
-from poolctl.runtime.channels.inbox import FD, KIND, LEVEL, ProcessInbox, ThreadInbox
-from poolctl.runtime.channels.parcel import ENDED, FILE, HEAD, KEPT, LAST, MISSED, PART, RECORD, introduced
+from poolctl.runtime.channels.inbox import FD, ProcessInbox, ThreadInbox
+from poolctl.runtime.channels.parcel import (
+    FLAG_ENDED,
+    FLAG_FILE,
+    FLAG_LAST,
+    HEAD,
+    PART,
+    PIECE_BYTES,
+    RECORD,
+    TICKET_KEPT,
+    TICKET_MISSED,
+    introduced,
+)
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
@@ -34,16 +45,16 @@ from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import Threa
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Step, Turns
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN, TICKET
-from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED, left, state
+from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left, state
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
-from poolctl.runtime.system.channel import descriptors
+from poolctl.runtime.system.channel import LEVEL, RIGHTS, descriptors
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
-PIECE: Final = 65536
-STUMBLES: Final = 100  # failures outside of the app after which a worker exits, to be replaced
-KNOWN: Final = 1024  # conversations kept, by the introduction of their client; saves making one for each request
+MAX_WORKER_FAILURES: Final = 100  # failures outside of the app after which a worker exits, to be replaced
+# conversations kept, by the introduction of their client; saves making one for each request
+KNOWN_CONVERSATIONS: Final = 1024
 
 
 class Borrowed(Sending):
@@ -80,15 +91,15 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
         conversation.receive(data)
     else:
         with data:
-            while piece := data.read(PIECE):
+            while piece := data.read(PIECE_BYTES):
                 conversation.receive(piece)
-    if flags & ENDED:
+    if flags & FLAG_ENDED:
         conversation.ended()
     requests = conversation.requests
     keep: bool | None = not conversation.failure
     while requests and keep:
         request = requests.popleft()
-        out.last = bool(flags & LAST) and not requests
+        out.last = bool(flags & FLAG_LAST) and not requests
         keep = service.answer(request, out)
     if conversation.failure:
         keep = False
@@ -96,7 +107,7 @@ def _execute(service: Service, conversation: Conversation, out: Sending, data: b
             out.send(service.protocol.farewell(conversation.failure, conversation.peer, conversation.line))
         except ClientGone:
             keep = False  # the client has left
-    return bool(keep) and not flags & LAST
+    return bool(keep) and not flags & FLAG_LAST
 
 
 def first_line(data: bytes | BinaryIO) -> bytes:
@@ -106,7 +117,7 @@ def first_line(data: bytes | BinaryIO) -> bytes:
     if data.closed:
         return b""
     data.seek(0)
-    return data.readline(PIECE).rstrip(b"\r\n")
+    return data.readline(PIECE_BYTES).rstrip(b"\r\n")
 
 
 def left_early(service: Service, fd: int, conversation: Conversation, data: bytes | BinaryIO) -> bool:
@@ -154,7 +165,7 @@ class ProcessTaskExecutor:
                 return
             except BaseException as error:  # an app's signal handler, for instance, may raise anywhere
                 stumbles += 1
-                if stumbles > STUMBLES:
+                if stumbles > MAX_WORKER_FAILURES:
                     raise
                 self._forsake(out, error)
 
@@ -168,7 +179,7 @@ class ProcessTaskExecutor:
             if out.fd >= 0:
                 self.give_back(ticket, False, out)
             else:
-                self._tell(ticket << 2 | MISSED)
+                self._tell(ticket << 2 | TICKET_MISSED)
             row[TICKET] = 0
 
     def _tasks(self, out: Borrowed) -> None:
@@ -197,7 +208,7 @@ class ProcessTaskExecutor:
         out: Borrowed,
     ) -> None:
         try:
-            if flags & FILE:
+            if flags & FLAG_FILE:
                 fd, file = descriptors(ancillary)
                 data: Any = os.fdopen(file, "rb")
             else:
@@ -211,7 +222,7 @@ class ProcessTaskExecutor:
         out.began = False
         intro = message[HEAD.size : start]
         conversation = self._known.get(intro) or self._meet(intro)
-        if monotonic() - sent > WAITED and left_early(self._service, fd, conversation, data):
+        if monotonic() - sent > WAITED_SECONDS and left_early(self._service, fd, conversation, data):
             keep = False
         else:
             keep = execute(self._service, conversation, out, data, flags)
@@ -228,13 +239,13 @@ class ProcessTaskExecutor:
         self._service.fail()
         self._service.row[DONE] += 1
         log.error("cannot serve a request: out of file descriptors; %s", NO_DESCRIPTOR)
-        self._tell(ticket << 2 | MISSED)
+        self._tell(ticket << 2 | TICKET_MISSED)
 
     def give_back(self, ticket: int, keep: bool, out: Sending) -> None:
         """Give the connection back. The record comes last: when the front reads it, this process no longer has a copy
         of the descriptor."""
         if out.outbound is not None:
-            if self._leave(ticket << 2 | keep * KEPT, out.outbound):
+            if self._leave(ticket << 2 | keep * TICKET_KEPT, out.outbound):
                 close(out.fd)
                 out.fd = -1
                 return
@@ -250,7 +261,7 @@ class ProcessTaskExecutor:
                 log.debug("a client left before its connection was closed")
             sock.close()
         out.fd = -1
-        self._tell(ticket << 2 | keep * KEPT)
+        self._tell(ticket << 2 | keep * TICKET_KEPT)
 
     def _tell(self, record: int) -> None:
         try:
@@ -264,7 +275,7 @@ class ProcessTaskExecutor:
         try:
             parts, files = rest.to_parts()
             words = [RECORD.pack(record), *(PART.pack(*part) for part in parts)]
-            self._returns.left_writer.sendmsg(words, [(LEVEL, KIND, b"".join(map(FD.pack, files)))])
+            self._returns.left_writer.sendmsg(words, [(LEVEL, RIGHTS, b"".join(map(FD.pack, files)))])
         except OSError as error:
             log.error("dropped the rest of a response: %s", error)
             return False
@@ -273,7 +284,7 @@ class ProcessTaskExecutor:
         return True
 
     def _meet(self, intro: bytes) -> Conversation:
-        if len(self._known) >= KNOWN:
+        if len(self._known) >= KNOWN_CONVERSATIONS:
             self._known.clear()
         peer, number = introduced(intro, self._servers)
         self._known[intro] = conversation = self._doors[number].conversation(peer)
@@ -306,7 +317,9 @@ class ThreadTaskExecutor:
                 out.fd = client.fd
                 out.outbound = None
                 out.began = False
-                if not (monotonic() - sent > WAITED and left_early(service, client.fd, client.conversation, data)):
+                if not (
+                    monotonic() - sent > WAITED_SECONDS and left_early(service, client.fd, client.conversation, data)
+                ):
                     keep = execute(service, client.conversation, out, data, flags)
             except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
                 service.fault(error, "a request failed; closing its connection")

@@ -20,11 +20,11 @@ from time import monotonic
 from typing import BinaryIO
 
 from poolctl.runtime.buffers.outbound import Outbound
-from poolctl.runtime.channels.parcel import ENDED, LAST
+from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
-from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
@@ -98,7 +98,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             self.expect_back(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
-            flags = LAST | (ENDED if client.presence is Presence.ENDED else 0)
+            flags = FLAG_LAST | (FLAG_ENDED if client.presence is Presence.ENDED else 0)
         try:
             self._send(client, ticket, flags, request)
         except BaseException:  # it was not sent, so it would never come back
@@ -113,7 +113,7 @@ class LendingFront(AcceptingLoop[None], ABC):
 
     def _patience(self) -> float | None:
         patience = super()._patience()
-        return SWEEP if patience is None and self.lent else patience
+        return SWEEP_SECONDS if patience is None and self.lent else patience
 
     def _drained(self, quiet: bool, service: None) -> None:
         super()._drained(quiet, service)

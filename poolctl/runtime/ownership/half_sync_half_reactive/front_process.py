@@ -17,15 +17,15 @@ from typing import BinaryIO
 
 from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
 from poolctl.runtime.channels.inbox import FD, Inbox, ProcessInbox, bells
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, OVERDUE, Attention
-from poolctl.runtime.channels.parcel import FILE, HEAD, KEPT, MISSED, PART, RECORD
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE, Attention
+from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, PART, RECORD, TICKET_KEPT, TICKET_MISSED
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
-from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE
-from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing, TakingTurns, Untaken
+from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, SESSION_BYTES
+from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, Computing, TakingTurns, Untaken
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.routing.router import Router, Waiting
 from poolctl.runtime.serving.phases import IDLE
@@ -35,8 +35,8 @@ from poolctl.runtime.task import Task
 from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
-MOST = RECORD.size + (RANGES + 2) * PART.size  # bytes of the longest message that comes back with files
-ROOM = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
+RETURN_BYTES = RECORD.size + (RANGES + 2) * PART.size  # bytes of the longest message that comes back with files
+RETURN_CONTROL_BYTES = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
 
 
 class ProcessLendingFront(LendingFront):
@@ -85,14 +85,14 @@ class ProcessLendingFront(LendingFront):
     def _patience(self) -> float | None:
         patience = super()._patience()
         if self.untaken is not None and not self.untaken.quiet:
-            return LATE if patience is None else min(patience, LATE)
+            return LATE_SECONDS if patience is None else min(patience, LATE_SECONDS)
         return patience
 
     def _learn(self, sessions: socket.socket) -> None:
         """Bind new sessions to their workers."""
         while True:
             try:
-                message = sessions.recv(MESSAGE, DONTWAIT)
+                message = sessions.recv(SESSION_BYTES, DONTWAIT)
             except BlockingIOError:
                 return
             if not message:
@@ -119,11 +119,11 @@ class ProcessLendingFront(LendingFront):
             self.died(number, began=False, status=504)
         elif kind == DIED_IDLE:
             self.recounts.append(Recount(self, self.router.inboxes[number]))
-        elif kind == LEFT:
+        elif kind == INBOX_LEFT:
             self.router.left(number)
             if self.router.queues:
                 self._reclaim(self.router.inboxes[number])
-        elif kind == JOINED:
+        elif kind == INBOX_JOINED:
             self.rooms.wait_for(self.router.joined(number))
 
     def _reclaim(self, inbox: Inbox) -> None:
@@ -168,7 +168,7 @@ class ProcessLendingFront(LendingFront):
             item = HEAD.pack(ticket, flags, len(intro), client.came) + intro + request
             full = self.router.route(client.peer, self.now, id(client), item, (client.fd,), -1, client.framer.asked)
         else:
-            item = HEAD.pack(ticket, flags | FILE, len(client.intro), client.came) + client.intro
+            item = HEAD.pack(ticket, flags | FLAG_FILE, len(client.intro), client.came) + client.intro
             with request:
                 file = os.dup(request.fileno())
             full = self.router.route(
@@ -209,11 +209,11 @@ class Records(Source[None]):
         lent, expected, now = front.lent, front.expected_back, front.now
         for (record,) in RECORD.iter_unpack(data):
             ticket = record >> 2
-            if not record & KEPT or (expected and ticket in expected):
-                if record & MISSED:
+            if not record & TICKET_KEPT or (expected and ticket in expected):
+                if record & TICKET_MISSED:
                     front.died(ticket, began=False, status=503)
                 else:
-                    front.returned(ticket, bool(record & KEPT))
+                    front.returned(ticket, bool(record & TICKET_KEPT))
                 continue
             client = lent.pop(ticket, None)
             if client is not None:  # otherwise the ticket is that of a dead front
@@ -249,7 +249,7 @@ class Leftovers(Source[None]):
         self.fd = sock.fileno()
 
     def on_event(self, events: int, service: None) -> None:
-        message, ancillary, truncated, _ = self.sock.recvmsg(MOST, ROOM, DONTWAIT)
+        message, ancillary, truncated, _ = self.sock.recvmsg(RETURN_BYTES, RETURN_CONTROL_BYTES, DONTWAIT)
         if not message:
             self.front.remove(self)  # the mold and all workers are dead; the urgent pipe ends too
             return
@@ -263,6 +263,6 @@ class Leftovers(Source[None]):
             return
         rest = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
         if record >> 2 in self.front.lent:
-            self.front.returned(record >> 2, bool(record & KEPT), rest)
+            self.front.returned(record >> 2, bool(record & TICKET_KEPT), rest)
         else:
             rest.close()  # the front that lent it is dead, and its client's connection with it

@@ -21,16 +21,15 @@ from poolctl.runtime.listen.door import Door
 from poolctl.runtime.loop.source import Delivery, Handler
 from poolctl.runtime.protocol import Conversation, Framer
 from poolctl.runtime.protocol import Protocol as Spoken
-from poolctl.runtime.protocol.output import Presence
+from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.routing.router import Router
-from poolctl.runtime.serving.client_connection import READ, ClientConnection, ClientLoop
+from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, left, state
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, READING, SENDING
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import Peer
 
-HERE, ENDED, GONE = Presence
-AHEAD: Final = 262144  # bytes that a client may send ahead while its connection is lent
+AHEAD_BYTES: Final = 262144  # bytes that a client may send ahead while its connection is lent
 
 
 class HoldingFront(ClientLoop, Protocol):
@@ -117,7 +116,7 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
             self._write()
             return
         try:
-            data = read(self.fd, READ)
+            data = read(self.fd, READ_BYTES)
         except BlockingIOError:
             self._nothing()
             return
@@ -163,9 +162,9 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         self.close()
 
     def _ahead(self, count: int) -> None:
-        """Count bytes that came while the connection is lent, and stop reading after AHEAD of them."""
+        """Count bytes that came while the connection is lent, and stop reading after AHEAD_BYTES."""
         self.ahead += count or 1
-        if self.loop.expect_back(self) and self.ahead > AHEAD:
+        if self.loop.expect_back(self) and self.ahead > AHEAD_BYTES:
             self.loop.remove(self)
 
     def _nothing(self) -> None:

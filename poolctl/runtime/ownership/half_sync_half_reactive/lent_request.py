@@ -12,7 +12,7 @@ from poolctl.runtime.app.asgi.output import AsgiLoop
 from poolctl.runtime.app.awaited import Exchange
 from poolctl.runtime.buffers.observer import Observer, observers
 from poolctl.runtime.buffers.outbound import Sending
-from poolctl.runtime.channels.parcel import ENDED, LAST
+from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST, PIECE_BYTES
 from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstByte
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.streaming import StreamingConversation
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("poolctl")
 L = TypeVar("L")  # what a connection goes back by
-PIECE = 65536
-LOOK = 0.5  # seconds between two checks whether a client has left, while the app waits for that
+LOOK_SECONDS = 0.5  # seconds between two checks whether a client has left, while the app waits for that
 
 
 class Borrower(AsgiLoop, Protocol):
@@ -96,7 +95,7 @@ class LentRequest(Sending, Generic[L]):
         self.presence = Presence.HERE
         self.refused = 0
         self.request: HttpRequest
-        self.last = bool(flags & LAST)
+        self.last = bool(flags & FLAG_LAST)
         self._flags = flags
         self._data = data
         self._waiter: asyncio.Future[None] | None = None
@@ -108,9 +107,9 @@ class LentRequest(Sending, Generic[L]):
         if isinstance(self._data, bytes):
             conversation.receive(self._data)
         else:
-            while not conversation.requests and not conversation.failure and (piece := self._data.read(PIECE)):
+            while not conversation.requests and not conversation.failure and (piece := self._data.read(PIECE_BYTES)):
                 conversation.receive(piece)
-        if self._flags & ENDED and isinstance(self._data, bytes):
+        if self._flags & FLAG_ENDED and isinstance(self._data, bytes):
             conversation.ended()
         if not conversation.requests:
             return None
@@ -151,7 +150,7 @@ class LentRequest(Sending, Generic[L]):
         if isinstance(self._data, bytes):
             return inflow.take() if inflow.size else b""
         while not inflow.size and not inflow.done:
-            piece = self._data.read(PIECE)
+            piece = self._data.read(PIECE_BYTES)
             if not piece:
                 return None
             self.conversation.receive(piece)
@@ -194,7 +193,7 @@ class LentRequest(Sending, Generic[L]):
         front reads the client's bytes, so this only checks whether the connection is broken."""
         if self._news is None:
             self._news = self.loop.events.create_future()
-        await wait((self._news,), timeout=LOOK)
+        await wait((self._news,), timeout=LOOK_SECONDS)
         if self.exchange is not None and state(self.fd):
             self.presence = Presence.GONE
 

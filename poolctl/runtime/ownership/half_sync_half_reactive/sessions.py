@@ -15,7 +15,7 @@ from collections.abc import Callable
 from poolctl.runtime.affinity import Affinity
 
 INDEX = struct.Struct("<H")  # index of the inbox, before the key
-MESSAGE = INDEX.size + 2048  # bytes: a bounded key in UTF-8 is shorter
+SESSION_BYTES = INDEX.size + 2048  # bytes: a bounded key in UTF-8 is shorter
 
 
 class Sessions:

@@ -8,8 +8,8 @@
       v
     TURN   one thread, the holder, takes task after task; the others wait
       |      the holder sleeps a fifth of the time or more: its requests wait for something, and others could compute
-      |      a request has used a core for LONG: in FREE shorter requests overtake it
-      |      the front finds that no task has been taken for LATE (see untaken): the holder is busy with a long one
+      |      a request has used a core for LONG_CPU_SECONDS: in FREE shorter requests overtake it
+      |      the front finds no task taken for LATE_SECONDS (see untaken): the holder is busy with a long one
       |      its stint is over: check how the process performs without turns
       v
     FREE
@@ -51,21 +51,24 @@ from poolctl.runtime.scoreboard import DONE, SINCE, TAKEN
 
 log = logging.getLogger("poolctl")
 SCHEDULED = "/proc/thread-self/schedstat"
-FREELY = 4  # tasks of a thread between two checks in FREE
-PERIOD = 0.05  # the least seconds between two checks in FREE; seconds of the pause after the first failure
-SETTLED = 0.1  # seconds after which a turn is judged though other threads have tasks
-JUDGED = 0.02  # seconds of a turn for which the holder's share is measured
-GAP = 0.5  # seconds after which a window is meaningless: there was nothing to do, or one long task
-STINT = 5.0  # seconds of a turn; the next one is twice as long
-LONGEST = 20.0  # the most seconds of a turn: work that begins to compute without the GIL may go unnoticed for so long
-PROVEN = 1.0  # seconds after which a turn has succeeded: if it fails later, the pause starts again from PERIOD
-REST = 10.0  # the most seconds from a failure to the next turn; the pause doubles with each early failure
-AWAKE = 0.8  # share of the time that the holder has to run or to wait for a core
-FEW, ALL = 0.1, 1.1  # a process that computes under the GIL uses between FEW and ALL cores
-BESIDE = 0.1  # seconds of measuring how many cores the process uses while two threads have a task
-SHORT = 0.0003  # CPU seconds per task; a shorter task ends before another thread is awake
-LONG = 0.01  # CPU seconds per task; longer tasks share the core better, as the GIL changes hands every 5 ms
-LATELY = 0.015  # seconds since a request began; less than LATE, after which the front rings
+FREE_TASKS = 4  # tasks of a thread between two checks in FREE
+PERIOD_SECONDS = 0.05  # the least seconds between two checks in FREE; seconds of the pause after the first failure
+SETTLED_SECONDS = 0.1  # seconds after which a turn is judged though other threads have tasks
+JUDGED_SECONDS = 0.02  # seconds of a turn for which the holder's share is measured
+GAP_SECONDS = 0.5  # seconds after which a window is meaningless: there was nothing to do, or one long task
+STINT_SECONDS = 5.0  # seconds of a turn; the next one is twice as long
+# the most seconds of a turn: work that begins to compute without the GIL may go unnoticed for so long
+LONGEST_SECONDS = 20.0
+# seconds after which a turn has succeeded: if it fails later, the pause starts again from PERIOD_SECONDS
+PROVEN_SECONDS = 1.0
+# the most seconds from a failure to the next turn; the pause doubles with each early failure
+LONGEST_PAUSE_SECONDS = 10.0
+AWAKE_SHARE = 0.8  # share of the time that the holder has to run or to wait for a core
+FEW_CORES, ALL_CORES = 0.1, 1.1  # a process that computes under the GIL uses between FEW_CORES and ALL_CORES cores
+BESIDE_SECONDS = 0.1  # seconds of measuring how many cores the process uses while two threads have a task
+SHORT_CPU_SECONDS = 0.0003  # CPU seconds per task; a shorter task ends before another thread is awake
+LONG_CPU_SECONDS = 0.01  # CPU seconds per task; longer tasks share the core better, as the GIL changes hands every 5 ms
+LATELY_SECONDS = 0.015  # seconds since a request began; less than LATE_SECONDS, after which the front rings
 
 
 def turns(inbox: ProcessInbox) -> Turns | None:
@@ -131,8 +134,8 @@ class Turns:
         self._beside = self._both = 0.0  # in doubt: seconds with two tasks or more, and ``computed`` in them
         self._due = 0.0  # the earliest time of the next turn
         self._complained = False  # it has been logged that the kernel does not say how long a thread slept
-        self._pause = PERIOD  # seconds from the next failure to the next turn
-        self._stint = STINT  # seconds of this turn, or of the next one
+        self._pause = PERIOD_SECONDS  # seconds from the next failure to the next turn
+        self._stint = STINT_SECONDS  # seconds of this turn, or of the next one
         self._line = allocate_lock()  # held by the one waiting thread that listens to the bell
 
     def stints(self) -> Iterator[Iterator[Step]]:
@@ -149,7 +152,7 @@ class Turns:
                 if self.holder == me:
                     yield self._turn_of(me)
                 else:
-                    yield self._watched() if self._doubt else repeat(None, FREELY)
+                    yield self._watched() if self._doubt else repeat(None, FREE_TASKS)
         finally:
             if self.holder == me:
                 self._end(failed=False)
@@ -161,17 +164,17 @@ class Turns:
             self._decide(me, now)
             return
         since, before, earlier = self._free
-        if now - since < PERIOD or now < self._due:
+        if now - since < PERIOD_SECONDS or now < self._due:
             return
         computed, done = self._computed(), self._done()
         self._free = now, computed, done
         used, tasks = computed - before, done - earlier
-        if now - since > GAP or not SHORT * tasks <= used <= LONG * tasks:
+        if now - since > GAP_SECONDS or not SHORT_CPU_SECONDS * tasks <= used <= LONG_CPU_SECONDS * tasks:
             return
         cores = used / (now - since)
-        if cores >= ALL:
-            self._stint = STINT
-        elif self._others() and cores > FEW:
+        if cores >= ALL_CORES:
+            self._stint = STINT_SECONDS
+        elif self._others() and cores > FEW_CORES:
             self._beside = self._both = 0.0
             self._doubt = now
 
@@ -193,11 +196,11 @@ class Turns:
         """In DOUBT: decide from the time in which two threads had a task. The whole time would say little: a few
         requests that compute without the GIL may use just one core, and turns would make some of them wait for
         nothing."""
-        if self._beside < BESIDE:
-            if now - self._doubt > GAP:  # threads rarely have tasks at the same time, so they need no turns
-                self._due = now + GAP
+        if self._beside < BESIDE_SECONDS:
+            if now - self._doubt > GAP_SECONDS:  # threads rarely have tasks at the same time, so they need no turns
+                self._due = now + GAP_SECONDS
                 self._leave_doubt(now)
-        elif self._both >= ALL * self._beside:
+        elif self._both >= ALL_CORES * self._beside:
             self._postpone(now)
             self._leave_doubt(now)
         elif self._others():
@@ -213,9 +216,9 @@ class Turns:
 
     def _postpone(self, now: float, *, anew: bool = False) -> None:
         """Put off the next turn, for twice as long each time unless ``anew``; and make it short."""
-        self._pause = PERIOD if anew else min(self._pause * 2, REST)
+        self._pause = PERIOD_SECONDS if anew else min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         self._due = now + self._pause
-        self._stint = STINT
+        self._stint = STINT_SECONDS
 
     def _turn_of(self, me: int) -> Iterator[None]:
         """The stint of the holder."""
@@ -227,9 +230,9 @@ class Turns:
         if self.holder == me:
             now, used = self._clock(), self._used
             self._used = self._own()
-            if self._used - used > LONG:
+            if self._used - used > LONG_CPU_SECONDS:
                 self._end(failed=True)
-            elif self._window is None or now - self._window.clock >= JUDGED:
+            elif self._window is None or now - self._window.clock >= JUDGED_SECONDS:
                 self._judge(now)
             self._tasks += 1
         return self.holder == me
@@ -249,20 +252,20 @@ class Turns:
             return
         # Threads that were asleep on the inbox when the turn began take one more task, and the GIL with it.
         disturbed = self._others() or self._window.others != window.others
-        if disturbed and now - self._began < SETTLED:
+        if disturbed and now - self._began < SETTLED_SECONDS:
             return
         seconds, before = now - window.clock, window.seen
-        slept = seen.sleeps != before.sleeps and seen.awake - before.awake < AWAKE * seconds
-        if slept and seconds < GAP:
+        slept = seen.sleeps != before.sleeps and seen.awake - before.awake < AWAKE_SHARE * seconds
+        if slept and seconds < GAP_SECONDS:
             self._end(failed=self._inbox.waiting > 0)  # otherwise it slept because there was nothing to do
         elif now - self._began > self._stint:
-            self._stint = min(self._stint * 2, LONGEST)
+            self._stint = min(self._stint * 2, LONGEST_SECONDS)
             self._end(failed=False)
 
     def _end(self, *, failed: bool) -> None:
         now = self._clock()
         if failed:
-            self._postpone(now, anew=now - self._began > PROVEN)
+            self._postpone(now, anew=now - self._began > PROVEN_SECONDS)
         self._free = now, self._computed(), self._done()
         self.holder = 0
         self._bell.ring()  # if something raises before this, the front rings when it finds untaken tasks
@@ -288,8 +291,8 @@ class Turns:
         return any(row[TAKEN] != row[DONE] for row in self._workers)
 
     def _late(self) -> bool:
-        """Whether no request has begun in the last LATELY seconds."""
-        recent = int((self._clock() - LATELY) * 1e9)
+        """Whether no request has begun in the last LATELY_SECONDS."""
+        recent = int((self._clock() - LATELY_SECONDS) * 1e9)
         return not any(row[SINCE] > recent for row in self._workers)
 
 

@@ -21,8 +21,8 @@ from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, TAKEN
 
-LATE = 0.02  # seconds that a task may stay in the inbox of a worker that takes nothing
-AGAIN = 0.1  # seconds after which such a worker is offered tasks again
+LATE_SECONDS = 0.02  # seconds that a task may stay in the inbox of a worker that takes nothing
+OFFER_AGAIN_SECONDS = 0.1  # seconds after which such a worker is offered tasks again
 
 
 class Untaken(ABC):
@@ -40,7 +40,7 @@ class Untaken(ABC):
         clock."""
         if now < self._next:
             return
-        self._next = now + LATE / 2
+        self._next = now + LATE_SECONDS / 2
         self.quiet = True
         for index, inbox in enumerate(self._inboxes):
             waiting = inbox.waiting
@@ -52,7 +52,7 @@ class Untaken(ABC):
             seen, since = self._seen.get(index, (-1, 0.0))
             if taken != seen:
                 self._seen[index] = taken, now
-            elif now - since > LATE and inbox.load > waiting:
+            elif now - since > LATE_SECONDS and inbox.load > waiting:
                 self._seen[index] = taken, now
                 self._help(inbox, now)
 
@@ -85,7 +85,7 @@ class Computing(Untaken):
 
     def _help(self, inbox: Inbox, now: float) -> None:
         if self._router.withdraw(inbox.index):
-            self._standing[inbox.index] = _moves(inbox), now + AGAIN
+            self._standing[inbox.index] = _moves(inbox), now + OFFER_AGAIN_SECONDS
             self._reclaim(inbox)
 
 

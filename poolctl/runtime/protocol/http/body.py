@@ -15,10 +15,10 @@ Keep = Callable[[bytes], None]
 SEMICOLON = ord(";")
 
 # chunk-size 1*( BWS ";" BWS name [ BWS "=" BWS value ] ) CRLF (RFC 9112, 7.1.1; bad white space: RFC 9110, 5.6.3)
-_NAME = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENDED = re.compile(
-    rb"([0-9A-Fa-f]+)(?:[ \t]*;[ \t]*" + _NAME + rb"(?:[ \t]*=[ \t]*(?:" + _NAME + rb"|" + _QUOTED + rb"))?)+\r\n"
+    rb"([0-9A-Fa-f]+)(?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)+\r\n"
 )
 
 

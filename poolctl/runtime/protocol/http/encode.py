@@ -12,11 +12,11 @@ from http import HTTPStatus
 from time import time
 from typing import Final, NamedTuple
 
-MEMO: Final = 1024  # entries of each memo; a full one is emptied, and what is in use soon returns
-LONGEST: Final = 256  # bytes of a header that is remembered
+MEMO_ENTRIES: Final = 1024  # entries of each memo; a full one is emptied, and what is in use soon returns
+MEMO_LINE_BYTES: Final = 256  # bytes of a header that is remembered
 
-ORDINARY, LENGTH, DATE, SERVER, CLOSE = 0, 1, 2, 4, 8
-_KINDS = {"content-length": LENGTH, "date": DATE, "server": SERVER}
+ORDINARY, HAS_LENGTH, HAS_DATE, HAS_SERVER, HAS_CLOSE = 0, 1, 2, 4, 8
+_KINDS = {"content-length": HAS_LENGTH, "date": HAS_DATE, "server": HAS_SERVER}
 # RFC 9110, 7.6.1; an app must not send them (PEP 3333, "Other HTTP Features").
 HOP_BY_HOP = frozenset(
     (
@@ -34,7 +34,7 @@ HOP_BY_HOP = frozenset(
 # Those that are dropped when an app that passes bytes sends them. Proxy-Authenticate is meant for the client.
 DROPPED = HOP_BY_HOP - {"proxy-authenticate", "proxy-authorization"}
 NONE: frozenset[str] = frozenset()
-_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 class Line(NamedTuple):
@@ -67,7 +67,7 @@ def encode_header(header: tuple[str, str], refused: frozenset[str] = HOP_BY_HOP)
         raise TypeError(f"a response header must be a tuple (name, value), not {header!r}") from None
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError(f"a response header's name and value must be str, not {header!r}")
-    if not name or not _TOKEN.issuperset(name):
+    if not name or not _TOKEN_CHARACTERS.issuperset(name):
         raise ValueError(f"invalid name of a response header: {name!r}")
     lowered = name.lower()
     if lowered in refused:
@@ -75,9 +75,9 @@ def encode_header(header: tuple[str, str], refused: frozenset[str] = HOP_BY_HOP)
     bare = value.strip(" \t")  # white space around a value is not part of it (RFC 9110, 5.5)
     encoded = f"{name}: {_text(bare, f'the value of the response header {name!r}')}\r\n".encode("latin-1")
     kind = _KINDS.get(lowered, ORDINARY)
-    line = Line(encoded, kind, _length(bare) if kind == LENGTH else -1)
-    if len(encoded) <= LONGEST and bare == value:
-        if len(known_lines) >= MEMO:
+    line = Line(encoded, kind, _length(bare) if kind == HAS_LENGTH else -1)
+    if len(encoded) <= MEMO_LINE_BYTES and bare == value:
+        if len(known_lines) >= MEMO_ENTRIES:
             known_lines.clear()
         known_lines[name, value] = line
     return line
@@ -94,7 +94,7 @@ def encode_raw(header: Sequence[bytes]) -> Line:
     lowered = text[0].lower()
     if lowered in DROPPED:
         close = lowered == "connection" and text[1].lower() == "close"
-        return Line(b"", CLOSE if close else ORDINARY, -1)
+        return Line(b"", HAS_CLOSE if close else ORDINARY, -1)
     line = encode_header(text, NONE)
     if text in known_lines:  # short enough to be remembered, so also by its bytes
         known_lines[name, value] = line
@@ -113,18 +113,18 @@ def status_line(status: str) -> Status:
         raise ValueError(f"a response status must be a number from 200 to 999, a space and a phrase, not {status!r}")
     encoded = f"HTTP/1.1 {_text(status, 'the response status')}{'' if status[3:] else ' '}\r\n".encode("latin-1")
     known = Status(encoded, int(code), code in ("204", "304"))
-    if len(known_statuses) >= MEMO:
+    if len(known_statuses) >= MEMO_ENTRIES:
         known_statuses.clear()
     known_statuses[status] = known
     return known
 
 
-TEXTS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+STATUS_TEXTS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 def status_text(code: int) -> str:
     """Return the status for a code, such as "200 OK". Raises TypeError or ValueError if it is not a number."""
-    text = TEXTS.get(code)
+    text = STATUS_TEXTS.get(code)
     return text if text is not None else f"{code:d} "
 
 
@@ -172,4 +172,4 @@ def server_and_date() -> bytes:
 def server_or_date(kinds: int) -> bytes:
     """Return the lines Server and Date, without those that the app has set (``kinds``)."""
     server, date, _ = server_and_date().split(b"\r\n")
-    return (b"" if kinds & SERVER else server + b"\r\n") + (b"" if kinds & DATE else date + b"\r\n")
+    return (b"" if kinds & HAS_SERVER else server + b"\r\n") + (b"" if kinds & HAS_DATE else date + b"\r\n")

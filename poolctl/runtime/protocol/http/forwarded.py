@@ -25,12 +25,12 @@ from poolctl.runtime.task import Peer
 Headers = list[tuple[bytes, bytes]]
 
 HOPS = 32  # the most proxies in a row that are believed
-PORTS = {"http": "80", "https": "443"}
+DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PAIR = re.compile(rf'\s*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")\s*')
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_FORWARDED_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 
 
 class MalformedForwarded(Exception):
@@ -89,9 +89,9 @@ class Forwarded:
             authority = host or next(
                 (value.decode("latin-1") for name, value in headers if name.lower() == b"host"), ""
             )
-            found = _HOST.fullmatch(authority)
+            found = _FORWARDED_HOST.fullmatch(authority)
             scheme = scheme or conversation.scheme
-            peer = peer._replace(server_port=(found and found[1]) or PORTS[scheme])
+            peer = peer._replace(server_port=(found and found[1]) or DEFAULT_PORTS[scheme])
         return Origin(conversation, peer, scheme or conversation.scheme, headers)
 
     def _walk(self, hops: list[Hop], peer: Peer) -> Hop:
@@ -107,7 +107,9 @@ class Forwarded:
             if not hop.client:
                 break
             here, _ = node(hop.client)
-        if believed.scheme not in ("", *PORTS) or (believed.host and not _HOST.fullmatch(believed.host)):
+        if believed.scheme not in ("", *DEFAULT_PORTS) or (
+            believed.host and not _FORWARDED_HOST.fullmatch(believed.host)
+        ):
             raise MalformedForwarded
         return believed
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import BinaryIO
 
 from poolctl.runtime.buffers.spool import Spool
-from poolctl.runtime.buffers.temporary import INLINE
+from poolctl.runtime.buffers.temporary import INLINE_BYTES
 from poolctl.runtime.protocol.http.body import Keep
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.reader import HttpReader
@@ -46,7 +46,7 @@ class HttpFramer(HttpReader):
         self._found.append(head)
 
     def _begin(self, head: bytes) -> Keep | None:
-        self._raw = Spool(INLINE)
+        self._raw = Spool(INLINE_BYTES)
         self._raw.write(head)
         return None
 

@@ -32,10 +32,10 @@ WATCHED = {
     b"expect": EXPECT,
     b"proxy-connection": PROXY,
 }
-END: Final = b"\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
 SLASH, HASH = b"/#"
-REPEATED: Final = 4096  # bytes of the longest head that is remembered, for later requests
-MEMO: Final = 512  # header names that are remembered, as clients spell them
+REPEATED_BYTES: Final = 4096  # bytes of the longest head that is remembered, for later requests
+MEMO_NAMES: Final = 512  # header names that are remembered, as clients spell them
 # Methods that the parser accepts only for RTSP, a protocol similar to HTTP; here they are tokens like any other.
 FOREIGN = frozenset(
     (
@@ -55,7 +55,7 @@ FOREIGN = frozenset(
 CONNECT: Final = b"CONNECT"
 STAND_IN: Final = b"GET"  # fed to the parser in place of a method that it does not know
 
-_kinds: dict[bytes, int] = {}  # at most MEMO; any thread may add. Saves lowering each name
+_kinds: dict[bytes, int] = {}  # at most MEMO_NAMES; any thread may add. Saves lowering each name
 
 # head, method, target, headers, whether the connection may be kept
 Found = tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]
@@ -64,7 +64,7 @@ Found = tuple[bytes, str, bytes, list[tuple[bytes, bytes]], bool]
 def kind_of(name: bytes) -> int:
     """Return which of the WATCHED headers a name is, in any case; PLAIN for all others."""
     kind = WATCHED.get(name.lower(), PLAIN)
-    if len(_kinds) < MEMO and len(name) <= 64:
+    if len(_kinds) < MEMO_NAMES and len(name) <= 64:
         _kinds[name] = kind
     return kind
 
@@ -159,7 +159,7 @@ class HeadParser:
             fields.headers = []
             self._block = b""
         try:
-            parser.feed_data(head[:end] + END if same else head)
+            parser.feed_data(head[:end] + HEAD_END if same else head)
         except HttpParserUpgrade:
             upgrade = True
             self._renew()  # served as a plain request (RFC 9110, 7.8); the body is not passed to this parser
@@ -169,7 +169,7 @@ class HeadParser:
             if not own:
                 return refusal_of(head)
             try:
-                upgrade = self._feed_in_disguise(head[len(own) : end] + END if same else head[len(own) :])
+                upgrade = self._feed_in_disguise(head[len(own) : end] + HEAD_END if same else head[len(own) :])
             except HttpParserError:
                 return refusal_of(head)
         # The parser also takes RTSP, Icecast, HTTP/2.0 and HTTP/0.9, so the version is read from the bytes.
@@ -207,7 +207,7 @@ class HeadParser:
             self._renew()  # version 1.0: the parser was not fed the header that keeps the connection
         self.upgrade = upgrade
         usual = self._version == "1.1" and not self.length and not self.chunked and not upgrade
-        if usual and len(head) <= REPEATED:
+        if usual and len(head) <= REPEATED_BYTES:
             self._last = head
             self._block = head[end:]
             self._recent.found = head, method, target, fields.headers, self.keep_alive

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-MEMO = 512  # Host values that are remembered
+MEMO_HOSTS = 512  # Host values that are remembered
 
 # uri-host [ ":" port ] (RFC 9110, 7.2); a name may be empty, and its length is bounded by that of the head
-_NAME = rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_REGISTERED_NAME = rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 _LITERAL = rb"\[(?:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+)\]"
-_HOST = re.compile(rb"(?:" + _NAME + rb"*|" + _LITERAL + rb")(?::[0-9]*)?")
-_ABSOLUTE = re.compile(rb"[hH][tT][tT][pP][sS]?://((?:" + _NAME + rb"+|" + _LITERAL + rb")(?::[0-9]*)?)(?:[/?].*)?")
+_HOST = re.compile(rb"(?:" + _REGISTERED_NAME + rb"*|" + _LITERAL + rb")(?::[0-9]*)?")
+_ABSOLUTE = re.compile(
+    rb"[hH][tT][tT][pP][sS]?://((?:" + _REGISTERED_NAME + rb"+|" + _LITERAL + rb")(?::[0-9]*)?)(?:[/?].*)?"
+)
 # A well-formed request line, with any method and version (RFC 9112, 3).
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/([0-9]\.[0-9])\r\n")
 # A valid part of a head: no line ends with LF or CR alone (RFC 9112, 2.2), and the only control character is the tab.
@@ -18,19 +20,19 @@ _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [!-~]+ HTTP/([0-9]\.[0-9])\r
 _TEXT = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
 _SOUND = re.compile(rb"(?:(?<=\r)\n)?" + _TEXT + rb"(?:\r\n" + _TEXT + rb")*\r?")
 
-TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-METHOD = 64  # bytes of the longest method that is passed to apps
+TOKEN_CHARACTERS = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+METHOD_BYTES = 64  # bytes of the longest method that is passed to apps
 # CONNECT requests a tunnel; PRI is reserved, so that no server serves it (RFC 9113, 11.6).
 NOT_SERVED = (b"CONNECT", b"PRI")
 
-good_hosts: set[bytes] = set()  # at most MEMO; any thread may add. Saves matching _HOST
+good_hosts: set[bytes] = set()  # at most MEMO_HOSTS; any thread may add. Saves matching _HOST
 
 
 def known_host(value: bytes) -> bool:
     """Return whether a Host header may have this value (RFC 9112, 3.2)."""
     if _HOST.fullmatch(value) is None:
         return False
-    if len(good_hosts) < MEMO and len(value) <= 64:
+    if len(good_hosts) < MEMO_HOSTS and len(value) <= 64:
         good_hosts.add(value)
     return True
 
@@ -43,7 +45,7 @@ def malformed(data: bytes | bytearray, start: int, end: int) -> bool:
 def own_method(head: bytes) -> bytes:
     """Return the method of a head; empty if the request line is malformed or the method is not passed to apps."""
     line = _LINE.match(head)
-    return b"" if line is None or line[1] in NOT_SERVED or len(line[1]) > METHOD else line[1]
+    return b"" if line is None or line[1] in NOT_SERVED or len(line[1]) > METHOD_BYTES else line[1]
 
 
 def refusal_of(head: bytes) -> int:
@@ -54,7 +56,7 @@ def refusal_of(head: bytes) -> int:
         return 400
     if line[2] not in (b"1.1", b"1.0"):
         return 505
-    return 501 if line[1] in NOT_SERVED or len(line[1]) > METHOD else 400
+    return 501 if line[1] in NOT_SERVED or len(line[1]) > METHOD_BYTES else 400
 
 
 def authority_of(target: bytes) -> bytes | None:

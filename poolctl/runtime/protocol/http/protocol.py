@@ -21,7 +21,7 @@ from poolctl.runtime.protocol.http.streaming import StreamingConversation
 from poolctl.runtime.task import Peer
 
 # RFC 9110, 10.2.3, 7.8 and 15.5.22; RFC 6455, 4.4
-MORE = {
+MORE_HEADERS = {
     503: b"Retry-After: 1\r\n",
     426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n",
 }
@@ -37,7 +37,7 @@ def _response(status: int, body: bytes, *, head: bool = False) -> bytes:
         server_and_date(),
         content_type,
         len(body),
-        MORE.get(status, b""),
+        MORE_HEADERS.get(status, b""),
         b"" if head else body,
     )
 

@@ -12,14 +12,13 @@ import logging
 from typing import ClassVar, Final
 
 from poolctl.runtime.protocol.http.body import ChunkedBody, Keep, LengthBody
-from poolctl.runtime.protocol.http.head import HeadParser
+from poolctl.runtime.protocol.http.head import HEAD_END, HeadParser
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.line import TOKEN, malformed
+from poolctl.runtime.protocol.http.line import TOKEN_CHARACTERS, malformed
 
 log = logging.getLogger("poolctl.protocol")
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-END: Final = b"\r\n\r\n"
 
 
 class HttpReader:
@@ -66,7 +65,7 @@ class HttpReader:
         """Parse bytes from the client, split anywhere."""
         # The usual case first: exactly one head, and nothing pending.
         if (
-            0 < data.find(END) == len(data) - 4
+            0 < data.find(HEAD_END) == len(data) - 4
             and data[0] > 64
             and not (self._held or self._body or self.failure or self._over)
             and len(data) <= self._limit
@@ -121,7 +120,7 @@ class HttpReader:
         held = self._held
         searched = max(0, len(held) - 3)
         held += data
-        if held.find(END, searched, self._limit) < 0:
+        if held.find(HEAD_END, searched, self._limit) < 0:
             if malformed(held, searched, self._limit):
                 self._refuse_at_once(bytes(held[: self._limit]))
             elif len(held) >= self._limit:
@@ -143,10 +142,10 @@ class HttpReader:
             self._refused = b"\r\n"
         if begin == size or self.failure:
             return size
-        if data[begin] not in TOKEN:  # not a method: a TLS handshake, perhaps
+        if data[begin] not in TOKEN_CHARACTERS:  # not a method: a TLS handshake, perhaps
             self._refuse_at_once(data[begin : begin + self._limit])
             return size
-        found = data.find(END, begin, begin + self._limit)
+        found = data.find(HEAD_END, begin, begin + self._limit)
         if found < 0:
             if malformed(data, begin, begin + self._limit):
                 self._refuse_at_once(data[begin : begin + self._limit])

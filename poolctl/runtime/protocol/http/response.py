@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from poolctl.runtime.buffers.file_range import read_range
 from poolctl.runtime.protocol.http.encode import (
-    CLOSE,
-    DATE,
-    LENGTH,
-    LONGEST,
-    MEMO,
-    SERVER,
+    HAS_CLOSE,
+    HAS_DATE,
+    HAS_LENGTH,
+    HAS_SERVER,
+    MEMO_ENTRIES,
+    MEMO_LINE_BYTES,
     Line,
     Status,
     encode_header,
@@ -30,13 +30,13 @@ from poolctl.runtime.protocol.http.encode import (
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.output import Output
 
-JOINED: Final = 64 * 1024  # bytes of a body that are joined with the head, or with each other
-UNKNOWN: Final = -1
+JOINED_BYTES: Final = 64 * 1024  # bytes of a body that are joined with the head, or with each other
+UNKNOWN_LENGTH: Final = -1
 WITHOUT = {
-    204: UNKNOWN,
+    204: UNKNOWN_LENGTH,
     205: 0,
 }  # the Content-Length of statuses without a body; 204 must not have one (RFC 9110, 8.6 and 15.3.6)
-FEW: Final = 6  # headers of a head that is remembered as a whole
+FEW_HEADERS: Final = 6  # headers of a head that is remembered as a whole
 
 # The results of ``begin`` by status and headers; any thread may add, and a full memo is emptied. Saves the pass over
 # the headers.
@@ -90,7 +90,7 @@ class HttpResponse:
         """
         heads = known_heads
         key: tuple[Any, ...] = ()
-        if type(headers) is list and len(headers) <= FEW:
+        if type(headers) is list and len(headers) <= FEW_HEADERS:
             key = (status, *headers)
             try:
                 found = heads.get(key)
@@ -101,7 +101,7 @@ class HttpResponse:
                     self._status, self._kinds, self._length, self._lines = found
                     return
         kinds = 0
-        length = UNKNOWN
+        length = UNKNOWN_LENGTH
         lines = []
         for header in headers:
             line = known_lines.get(header) if type(header) is tuple else None
@@ -110,33 +110,33 @@ class HttpResponse:
                 key = ()  # a head with a new line may never be repeated
             if line[1]:
                 kinds |= line[1]
-                if line[1] == LENGTH:
-                    if length not in (UNKNOWN, line[2]):
+                if line[1] == HAS_LENGTH:
+                    if length not in (UNKNOWN_LENGTH, line[2]):
                         raise ValueError("Content-Length headers with different values; send one")
                     if length == line[2]:
                         continue
                     length = line[2]
-                elif line[1] == CLOSE:
+                elif line[1] == HAS_CLOSE:
                     self.out.last = True
             lines.append(line[0])
         known = known_statuses.get(status) or status_line(status)
         if known.code in WITHOUT:
             lines = [line for line in lines if not line.lower().startswith(b"content-length:")]
-            kinds &= ~LENGTH
+            kinds &= ~HAS_LENGTH
             length = WITHOUT[known.code]
         self._kinds = kinds
         self._length = length
         self._lines = encoded = b"".join(lines)
         self._status = known
-        if key and not kinds & CLOSE and len(encoded) <= LONGEST:
-            if len(heads) >= MEMO:
+        if key and not kinds & HAS_CLOSE and len(encoded) <= MEMO_LINE_BYTES:
+            if len(heads) >= MEMO_ENTRIES:
                 heads.clear()
             heads[key] = known, kinds, length, encoded
 
     def only(self, body: bytes) -> None:
         """Send the response with this complete body."""
         size = len(body)
-        if size > JOINED or self._length not in (UNKNOWN, size):
+        if size > JOINED_BYTES or self._length not in (UNKNOWN_LENGTH, size):
             self.whole((body,))
             return
         if size or self.request.method != "HEAD":  # for HEAD, b"" need not be the body of GET (8.6)
@@ -149,7 +149,7 @@ class HttpResponse:
         """Send the response with a complete body, given in chunks."""
         body = chunks[0] if len(chunks) == 1 else None
         size = len(body) if body is not None else sum(map(len, chunks))
-        if self._length == UNKNOWN:
+        if self._length == UNKNOWN_LENGTH:
             if size or self.request.method != "HEAD":  # as in ``only``
                 self._length = size
         elif self._length != size and not self._silent():
@@ -160,7 +160,7 @@ class HttpResponse:
         head = self._head()
         if self._bodiless or not size:
             self.out.send(head)
-        elif size <= JOINED:
+        elif size <= JOINED_BYTES:
             self.out.send(head + body if body is not None else b"".join((head, *chunks)))
         else:
             self.out.send(head)
@@ -181,12 +181,12 @@ class HttpResponse:
             framed = b"%s%x\r\n%s\r\n" % (head, len(chunk), chunk)
             self.out.send(framed)
             return
-        if self._length != UNKNOWN:
+        if self._length != UNKNOWN_LENGTH:
             if len(chunk) > self._left:
                 self.mismatch = f"the body is longer than its Content-Length of {self._length}, and was truncated"
                 chunk = chunk[: self._left]
             self._left -= len(chunk)
-        if head and len(chunk) <= JOINED:
+        if head and len(chunk) <= JOINED_BYTES:
             self.out.send(head + chunk)
             return
         if head:
@@ -200,13 +200,13 @@ class HttpResponse:
         The file must have had them a moment ago. If nothing was sent and no length is known, they are the whole body.
         """
         if not self._headed:
-            if count <= JOINED and not self._silent():
+            if count <= JOINED_BYTES and not self._silent():
                 data = read_range(file, offset, count)  # one send with the head
-                if self._length == UNKNOWN:
+                if self._length == UNKNOWN_LENGTH:
                     self._length = len(data)
                 self.write(data)
                 return
-            if self._length == UNKNOWN:
+            if self._length == UNKNOWN_LENGTH:
                 self._length = count
             self.out.send(self._head())
         if self._bodiless:
@@ -217,7 +217,7 @@ class HttpResponse:
                 self.out.send_file(file, offset, count)
                 self.out.send(b"\r\n")
             return
-        if self._length != UNKNOWN:
+        if self._length != UNKNOWN_LENGTH:
             if count > self._left:
                 self.mismatch = f"the body is longer than its Content-Length of {self._length}, and was truncated"
                 count = self._left
@@ -228,7 +228,7 @@ class HttpResponse:
     def finish(self) -> None:
         """End the body; sends the head if nothing was sent."""
         if not self._headed:
-            if self._length == UNKNOWN and self.request.method != "HEAD":
+            if self._length == UNKNOWN_LENGTH and self.request.method != "HEAD":
                 self._length = 0
             head = self._head()
             if self._chunked:
@@ -258,8 +258,8 @@ class HttpResponse:
         self._bodiless = status.bodiless or request.method == "HEAD"
         self._chunked = False
         self._left = length
-        if length != UNKNOWN:
-            if not kinds & LENGTH and not status.bodiless:
+        if length != UNKNOWN_LENGTH:
+            if not kinds & HAS_LENGTH and not status.bodiless:
                 lines += b"Content-Length: %d\r\n" % length
         elif not self._bodiless:
             if newest:
@@ -272,7 +272,7 @@ class HttpResponse:
             lines += b"Connection: close\r\n"
         elif not newest:
             lines += b"Connection: keep-alive\r\n"
-        common = server_or_date(kinds) if kinds & (SERVER | DATE) else server_and_date()
+        common = server_or_date(kinds) if kinds & (HAS_SERVER | HAS_DATE) else server_and_date()
         return b"%b%b%b\r\n" % (status.encoded, common, lines)
 
 
@@ -281,7 +281,7 @@ def _joined(chunks: Sequence[bytes]) -> Iterator[bytes]:
     small: list[bytes] = []
     size = 0
     for chunk in chunks:
-        if small and size + len(chunk) > JOINED:
+        if small and size + len(chunk) > JOINED_BYTES:
             yield b"".join(small)
             small, size = [], 0
         small.append(chunk)

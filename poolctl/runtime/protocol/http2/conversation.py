@@ -34,16 +34,18 @@ from poolctl.runtime.protocol.http2.frames import FrameTooLongError, FrameWatch
 from poolctl.runtime.protocol.http2.stream import Http2Stream
 from poolctl.runtime.task import Peer
 
-STREAMS: Final = 100  # streams that a client may have open at once
-KNOWN: Final = 2000  # streams that h2 may track at once; those beyond STREAMS are refused and forgotten immediately
-RESETS: Final = 1000  # streams that a client may cancel on one connection; more is an attack (CVE-2023-44487)
+OPEN_STREAMS: Final = 100  # streams that a client may have open at once
+# streams that h2 may track at once; those beyond OPEN_STREAMS are refused and forgotten immediately
+KNOWN_STREAMS: Final = 2000
+# streams that a client may cancel on one connection; more is an attack (CVE-2023-44487)
+CANCELLED_STREAMS: Final = 1000
 
 
 class Http2Settings(Settings):
     """Settings that announce STREAMS to the client but let h2 accept KNOWN. The client may not have read them yet, and
     for one stream too many h2 would end the connection, where only the stream must be refused (RFC 9113, 5.1.2)."""
 
-    max_concurrent_streams = KNOWN  # h2 enforces the attribute, and announces the item
+    max_concurrent_streams = KNOWN_STREAMS  # h2 enforces the attribute, and announces the item
 
 
 class Http2Conversation(Conversation):
@@ -71,7 +73,7 @@ class Http2Conversation(Conversation):
         self.h2.local_settings = Http2Settings(
             client=False,
             initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
+                SettingCodes.MAX_CONCURRENT_STREAMS: OPEN_STREAMS,
                 SettingCodes.MAX_HEADER_LIST_SIZE: http.head,
                 SettingCodes.ENABLE_CONNECT_PROTOCOL: 0,
             },
@@ -178,7 +180,7 @@ class Http2Conversation(Conversation):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
-            if len(self._streams) < STREAMS:
+            if len(self._streams) < OPEN_STREAMS:
                 self._begin(event)
             else:  # the client may retry it (RFC 9113, 8.7)
                 self.h2.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
@@ -224,6 +226,6 @@ class Http2Conversation(Conversation):
 
     def _count_reset(self) -> None:
         self._resets += 1
-        if self._resets > RESETS:
+        if self._resets > CANCELLED_STREAMS:
             self.h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             self._fail()

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113, 3.4
-HEADER: Final = 9  # bytes of a frame header: length (3), type, flags, stream (4)
+HEADER_BYTES: Final = 9  # bytes of a frame header: length (3), type, flags, stream (4)
 GOAWAY: Final = 7  # type of a frame with last stream (4 bytes), error code (4) and debug data (6.8)
-LEAST = HEADER + 8  # bytes of the shortest GOAWAY frame
+LEAST_BYTES = HEADER_BYTES + 8  # bytes of the shortest GOAWAY frame
 
 
 class FrameTooLongError(Exception):
@@ -40,15 +40,18 @@ class FrameWatch:
             return data
         if self._held:
             data = self._held + data
-        while (rest := len(data) - at) >= HEADER:
+        while (rest := len(data) - at) >= HEADER_BYTES:
             size = int.from_bytes(data[at : at + 3])
             if size > self._largest:
                 raise FrameTooLongError
-            end = at + HEADER + size
+            end = at + HEADER_BYTES + size
             if data[at + 3] == GOAWAY:
-                if rest < HEADER + size:
+                if rest < HEADER_BYTES + size:
                     break
-                if end >= at + LEAST and data[at + 5 : at + HEADER] == b"\0\0\0\0" == data[at + 13 : at + LEAST]:
+                if (
+                    end >= at + LEAST_BYTES
+                    and data[at + 5 : at + HEADER_BYTES] == b"\0\0\0\0" == data[at + 13 : at + LEAST_BYTES]
+                ):
                     self.leaving = True
                     data = data[:at] + data[end:]
                     continue

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from poolctl.runtime.protocol.http.limits import HttpLimits
-from poolctl.runtime.protocol.http.line import METHOD, NOT_SERVED, TOKEN, good_hosts, known_host
+from poolctl.runtime.protocol.http.line import METHOD_BYTES, NOT_SERVED, TOKEN_CHARACTERS, good_hosts, known_host
 
 _TARGET = re.compile(rb"/[!-\"$-~]*")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -20,9 +20,9 @@ Headers = list[tuple[bytes, bytes]]
 
 def refusal_of_head(http: HttpLimits, method: bytes, target: bytes, headers: Headers, *, ended: bool) -> int:
     """Return 0 for a valid head, else the status that refuses it. ``ended``: no body follows."""
-    if not method or not TOKEN.issuperset(method):
+    if not method or not TOKEN_CHARACTERS.issuperset(method):
         return 400
-    if method in NOT_SERVED or len(method) > METHOD:
+    if method in NOT_SERVED or len(method) > METHOD_BYTES:
         return 501
     if len(target) > http.target:
         return 414

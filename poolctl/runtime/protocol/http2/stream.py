@@ -18,12 +18,12 @@ from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.buffers.spool import Spool
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
+from poolctl.runtime.protocol.http.response import UNKNOWN_LENGTH
 from poolctl.runtime.protocol.http2.head import refusal_of_head
 from poolctl.runtime.protocol.output import Output
 
 HTTP1_ONLY = frozenset((b"connection", b"keep-alive", b"transfer-encoding"))  # RFC 9113, 8.2.2
-UNKNOWN: Final = -1
-TURN: Final = 256 * 1024  # bytes of a response that are framed before other streams have their turn
+FRAMED_BYTES: Final = 256 * 1024  # bytes of a response that are framed before other streams have their turn
 
 
 class StreamOwner(Provenance, Protocol):
@@ -59,7 +59,7 @@ class Http2Stream:
         self.last = False
         self.left: Outbound | None = None  # the part of the response that waits for a window
         self._spool: Spool | None = None
-        self._expected = UNKNOWN  # missing bytes of the response's body
+        self._expected = UNKNOWN_LENGTH  # missing bytes of the response's body
         self._silent = False  # the response has no body, whatever its Content-Length
         self._done = False  # the app has finished
         self._closed = False  # END_STREAM or RST_STREAM was sent
@@ -147,7 +147,7 @@ class Http2Stream:
             self.observer.more(count)
         if self._silent:
             return
-        if self._expected != UNKNOWN:
+        if self._expected != UNKNOWN_LENGTH:
             self._expected -= count
         if self.left is None:
             self.left = Outbound()
@@ -165,7 +165,7 @@ class Http2Stream:
 
     def push(self) -> bool:
         """Frame what the windows allow now, up to TURN. Returns whether the stream is done."""
-        left, turn = self.left, TURN
+        left, turn = self.left, FRAMED_BYTES
         try:
             while left is not None and not left.empty and turn > 0 and (room := self._room()):
                 turn -= room
@@ -207,7 +207,7 @@ class Http2Stream:
     def _body(self, data: bytes) -> None:
         if self._silent:
             return
-        if self._expected != UNKNOWN:
+        if self._expected != UNKNOWN_LENGTH:
             self._expected -= len(data)
         view = memoryview(data)
         while view and self.left is None and (room := self._room()):

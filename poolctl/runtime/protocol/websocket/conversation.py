@@ -17,10 +17,11 @@ from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.websocket.handshake import BadHandshake, subprotocols_of, upgrade_of
 
-PIECE = 4096  # bytes decompressed at once, so that a small input cannot expand far before it is counted
-HELD = 65536  # bytes that a client may send before the handshake is accepted
-ABNORMAL, TOO_BIG = 1006, 1009
-OPEN, CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
+INFLATE_BYTES = 4096  # bytes decompressed at once, so that a small input cannot expand far before it is counted
+HELD_BYTES = 65536  # bytes that a client may send before the handshake is accepted
+# RFC 6455, 7.4.1, and the registry of close codes
+NORMAL, NO_STATUS, ABNORMAL, TOO_BIG, FAILURE, RESTART = 1000, 1005, 1006, 1009, 1011, 1012
+WIRE_OPEN, WIRE_CLOSED = ConnectionState.OPEN, ConnectionState.CLOSED
 CLOSES = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)
 
 
@@ -64,7 +65,7 @@ class WebSocketConversation(Conversation):
     @property
     def over(self) -> bool:
         """Whether nothing more is read: both sides have closed it, the client has left, or it is ``rude``."""
-        return self.rude or self._wire.state is CLOSED or (self.closed is not None and self.closed[0] == ABNORMAL)
+        return self.rude or self._wire.state is WIRE_CLOSED or (self.closed is not None and self.closed[0] == ABNORMAL)
 
     def accept(self, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Accept the handshake. Raises LocalProtocolError or ValueError for an invalid subprotocol or header."""
@@ -80,13 +81,13 @@ class WebSocketConversation(Conversation):
         """Parse bytes from the client, split anywhere."""
         if not self.accepted:
             self._held += data
-            if len(self._held) > HELD:
+            if len(self._held) > HELD_BYTES:
                 self.closed = (ABNORMAL, "")
             return
-        for start in range(0, len(data), PIECE):
-            if self.rude or self._wire.state is CLOSED:
+        for start in range(0, len(data), INFLATE_BYTES):
+            if self.rude or self._wire.state is WIRE_CLOSED:
                 return
-            self._wire.receive_data(data[start : start + PIECE])
+            self._wire.receive_data(data[start : start + INFLATE_BYTES])
             for event in self._wire.events():
                 self._handle(event)
 
@@ -95,10 +96,10 @@ class WebSocketConversation(Conversation):
             if self.closed is None:
                 self._add(event)
         elif isinstance(event, Ping):
-            if self._wire.state is OPEN:
+            if self._wire.state is WIRE_OPEN:
                 self.out += self._wire.send(event.response())
         elif isinstance(event, CloseConnection):
-            if self._wire.state is OPEN:  # not a close frame of the client: wsproto reports a protocol error
+            if self._wire.state is WIRE_OPEN:  # not a close frame of the client: wsproto reports a protocol error
                 self.rude = True
             if self.closed is None:
                 self.closed = (int(event.code), event.reason or "")
@@ -134,7 +135,7 @@ class WebSocketConversation(Conversation):
 
     def ping(self) -> None:
         """Add a ping to ``out``, if the WebSocket is open."""
-        if self._wire.state is OPEN:
+        if self._wire.state is WIRE_OPEN:
             self.out += self._wire.send(Ping())
 
     def close(self, code: int, reason: str = "") -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 
 Headers = list[tuple[bytes, bytes]]
 
-VERSION = b"13"
+WEBSOCKET_VERSION = b"13"
 DEFLATE = "permessage-deflate"
-WINDOW = 9  # bits of the smallest window with which zlib compresses
+WINDOW_BITS = 9  # bits of the smallest window with which zlib compresses
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")  # 16 bytes in base64
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _WORD = re.compile(rf"[ \t]*({_TOKEN})[ \t]*")
@@ -48,7 +48,7 @@ def subprotocols_of(headers: Headers) -> list[str]:
 def upgrade_of(headers: Headers, subprotocols: list[str]) -> Headers:
     """Return the handshake's headers in the form that wsproto expects. Raises BadHandshake."""
     versions = _values(headers, b"sec-websocket-version")
-    if versions != [VERSION]:
+    if versions != [WEBSOCKET_VERSION]:
         raise BadHandshake(426 if versions else 400)
     keys = _values(headers, b"sec-websocket-key")
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
@@ -57,7 +57,7 @@ def upgrade_of(headers: Headers, subprotocols: list[str]) -> Headers:
         (b"host", b"localhost"),
         (b"connection", b"upgrade"),
         (b"upgrade", b"websocket"),
-        (b"sec-websocket-version", VERSION),
+        (b"sec-websocket-version", WEBSOCKET_VERSION),
         (b"sec-websocket-key", keys[0]),
     ]
     if subprotocols:
@@ -87,14 +87,14 @@ def _acceptable(parameters: list[tuple[str, str | None]]) -> list[str] | None:
                 return None
             agreed.append(name)
         elif name == "server_max_window_bits":
-            if value is None or _BITS.fullmatch(value) is None or int(value) < WINDOW:
+            if value is None or _BITS.fullmatch(value) is None or int(value) < WINDOW_BITS:
                 return None
             agreed.append(f"{name}={value}")
         elif name == "client_max_window_bits":
             if value is not None and _BITS.fullmatch(value) is None:
                 return None
             # A smaller window needs no agreement: the client keeps to it, and we decompress any (7.1.2.2).
-            if value is None or int(value) >= WINDOW:
+            if value is None or int(value) >= WINDOW_BITS:
                 agreed.append(name if value is None else f"{name}={value}")
         else:
             return None

@@ -75,7 +75,7 @@ def test_chains_of_links_are_bounded(public_folder: Path) -> None:
 
 
 def test_a_path_has_a_bounded_number_of_names(public_folder: Path) -> None:
-    (public_folder / "long").symlink_to("a/../" * static_folder.NAMES + "a/file")
+    (public_folder / "long").symlink_to("a/../" * static_folder.PATH_NAMES + "a/file")
     assert content_of(public_folder, b"long") is None
 
 

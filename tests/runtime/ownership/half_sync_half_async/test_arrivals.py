@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from poolctl.runtime.channels.inbox import ProcessInbox, RingingInbox
-from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduction
-from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.channels.parcel import HEAD, RECORD, TICKET_ACCEPTED, introduction
+from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_async.arrivals import ProcessArrivals, ThreadArrivals
 from poolctl.runtime.scoreboard import DONE, ROW, TAKEN, Scoreboard
 from poolctl.runtime.system.poller import IN
@@ -148,7 +148,7 @@ def test_a_turn_accepts_and_is_told(rig: Rig) -> None:
     rig.listeners[1].waiting = [901]
     rig.turn()
     assert rig.loop.accepted == [(901, PEER, "second")]
-    assert rig.records() == [TICKET << 2 | ACCEPTED]
+    assert rig.records() == [TICKET << 2 | TICKET_ACCEPTED]
     assert rig.counted == (0, 0)  # the loop counts it
 
 
@@ -157,7 +157,7 @@ def test_a_turn_for_nothing_is_done(rig: Rig, nothing: OSError) -> None:
     rig.listeners[1].waiting = [nothing]
     rig.turn()
     assert rig.loop.accepted == []
-    assert rig.records() == [TICKET << 2 | ACCEPTED]
+    assert rig.records() == [TICKET << 2 | TICKET_ACCEPTED]
     assert rig.counted == (1, 1)
 
 
@@ -203,7 +203,7 @@ def test_connections_dropped_for_want_of_a_descriptor_are_counted_and_said_now_a
     assert [record.getMessage().split(";")[0] for record in caplog.records] == [
         "dropped 1 connection so far: out of file descriptors"
     ]
-    made.loop.now += SWEEP
+    made.loop.now += SWEEP_SECONDS
     made.turn(ticket=0)
     assert "dropped 4 connections so far" in caplog.text
     made.close()

@@ -12,13 +12,13 @@ from harness.fake_poller import FakeClock, FakePoller
 
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.channels.inbox import AT_ONCE, Inbox, ProcessInbox, RingingInbox
-from poolctl.runtime.channels.notices import JOINED, LEFT, LOST, Notices
-from poolctl.runtime.channels.parcel import ACCEPTED, HEAD, RECORD, introduced
+from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEFT, LOST, Notices
+from poolctl.runtime.channels.parcel import HEAD, RECORD, TICKET_ACCEPTED, introduced
 from poolctl.runtime.dispatch.round_robin import RoundRobin
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop import registrations
-from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_async.front import (
     OVERDUE_SECONDS,
     HandingFront,
@@ -108,7 +108,7 @@ class Rig:
     def taken(self, *tickets: int) -> None:
         """Workers tell that they took these turns."""
         for ticket in tickets:
-            os.write(self.workers, RECORD.pack(ticket << 2 | ACCEPTED))
+            os.write(self.workers, RECORD.pack(ticket << 2 | TICKET_ACCEPTED))
         self.event(self.returns)
 
     def looks_again(self) -> bool:
@@ -183,9 +183,9 @@ def test_while_a_turn_is_out_only_its_record_wakes_the_front(rig: MakeRig) -> No
     made = rig().gives_turns()
     assert made.front._patience() is None
     made.event(made.fake.fd)
-    assert made.front._patience() == SWEEP
+    assert made.front._patience() == SWEEP_SECONDS
     made.front.draining = True
-    assert made.front._patience() == SWEEP
+    assert made.front._patience() == SWEEP_SECONDS
     made.taken(made.turns.last)
     assert made.front._patience() == 0
 
@@ -359,12 +359,12 @@ def test_a_worker_that_left_gets_nothing_until_it_is_back(rig: MakeRig) -> None:
     made = rig().gives_turns()
     reader = made.notices.reader.fileno()
     made.notices.send(LOST, 7)  # connections are the workers': nothing to do
-    made.notices.send(LEFT, 0)
+    made.notices.send(INBOX_LEFT, 0)
     made.event(reader)
     for _ in range(3):
         made.event(made.fake.fd)
     assert {index for index, _ in made.given()} == {1}
-    made.notices.send(JOINED, 0)
+    made.notices.send(INBOX_JOINED, 0)
     made.event(reader)
     for _ in range(2):
         made.event(made.fake.fd)
@@ -374,13 +374,13 @@ def test_a_worker_that_left_gets_nothing_until_it_is_back(rig: MakeRig) -> None:
 def test_what_waits_for_a_worker_goes_to_the_first_that_is_back(rig: MakeRig) -> None:
     made = rig().gives_turns()
     for index in range(2):
-        made.front.notice(LEFT, index)
+        made.front.notice(INBOX_LEFT, index)
     made.router.queues = True
     made.router._offer = ()
     made.event(made.fake.fd)
     assert made.given() == []
-    assert made.front._patience() == SWEEP
-    made.front.notice(JOINED, 1)
+    assert made.front._patience() == SWEEP_SECONDS
+    made.front.notice(INBOX_JOINED, 1)
     assert [index for index, _ in made.given()] == [1]
 
 

@@ -18,7 +18,7 @@ from harness.task_rig import LONG_AGO, TaskRig, at_end, read
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.channels.inbox import RingingInbox
-from poolctl.runtime.channels.parcel import FILE, KEPT, LAST, MISSED
+from poolctl.runtime.channels.parcel import FLAG_FILE, FLAG_LAST, TICKET_KEPT, TICKET_MISSED
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership.half_sync_half_reactive.async_executor import AsyncProcessExecutor, AsyncThreadExecutor
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
@@ -28,7 +28,7 @@ from poolctl.runtime.serving.leaving import LEFT_EARLY
 from poolctl.runtime.serving.phases import CLOSED, IDLE
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async import afterwork
-from poolctl.runtime.serving_async.loop import AGAIN
+from poolctl.runtime.serving_async.loop import CANCEL_AGAIN_SECONDS
 from poolctl.runtime.serving_async.stopping import CANCELLED, PRESSED, SERVING, TOLD
 from poolctl.runtime.timeouts import Timeouts
 
@@ -124,13 +124,13 @@ def test_clients_of_a_unix_socket_do_not_share_a_body(rig: Rig) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(upload) + upload)
         file.seek(0)
-        tickets = [rig.put(b"", FILE, port="", file=file.fileno())[0]]
+        tickets = [rig.put(b"", FLAG_FILE, port="", file=file.fileno())[0]]
     for path in (b"/secret", b"/other"):
         whole = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nSECRET" % path
         tickets.append(rig.put(whole, port="")[0])
     rig.run()
     assert bodies == {"/upload": upload, "/secret": b"SECRET", "/other": b"SECRET"}
-    assert sorted(rig.records()) == [ticket << 2 | KEPT for ticket in tickets]
+    assert sorted(rig.records()) == [ticket << 2 | TICKET_KEPT for ticket in tickets]
 
 
 def test_a_worker_that_cannot_take_any_task_gives_up(rig: Rig) -> None:
@@ -156,7 +156,7 @@ def test_an_exception_before_the_app_is_called_ends_its_request_alone(rig: Rig) 
     rig.run()
     assert read(one).startswith(b"HTTP/1.1 500 ")
     assert read(other).startswith(b"HTTP/1.1 200 ")
-    assert rig.records() == [first << 2, second << 2 | KEPT]
+    assert rig.records() == [first << 2, second << 2 | TICKET_KEPT]
     assert (rig.row[REQUESTS], rig.row[FAILED]) == (2, 1)
 
 
@@ -165,7 +165,7 @@ def test_served_and_kept(rig: Rig) -> None:
     rig.run()
     assert read(one).startswith(b"HTTP/1.1 200 OK\r\n")
     assert read(other).endswith(b"\r\n\r\nok")
-    assert rig.records() == [first << 2 | KEPT, second << 2 | KEPT]
+    assert rig.records() == [first << 2 | TICKET_KEPT, second << 2 | TICKET_KEPT]
     assert (rig.row[TAKEN], rig.row[REQUESTS], rig.row[FAILED]) == (2, 2, 0)
 
 
@@ -181,10 +181,10 @@ def test_many_at_once_each_with_its_ticket(rig: Rig) -> None:
     tickets = [rig.put(GET)[0] for _ in range(6)]
     rig.run()
     assert seen[0] == set(tickets[:4])  # as many as it has slots; the rest lies in the inbox for others
-    assert rig.records() == [ticket << 2 | KEPT for ticket in tickets]
+    assert rig.records() == [ticket << 2 | TICKET_KEPT for ticket in tickets]
 
 
-@pytest.mark.parametrize(("flags", "header"), [(LAST, ()), (0, ((b"connection", b"close"),))])
+@pytest.mark.parametrize(("flags", "header"), [(FLAG_LAST, ()), (0, ((b"connection", b"close"),))])
 def test_not_kept(rig: Rig, flags: int, header: Any) -> None:
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, (b"content-length", b"2"), *header))
@@ -213,12 +213,12 @@ def test_complete_before_the_app_returns(rig: Rig) -> None:
     rig.app.answer = goes_on
     ticket, _ = rig.put(GET)
     rig.run()
-    assert found == [[ticket << 2 | KEPT], [0] * 4, 1]
+    assert found == [[ticket << 2 | TICKET_KEPT], [0] * 4, 1]
     assert rig.row[REQUESTS] == 1
 
 
 def test_too_many_that_go_on_hold_their_connections(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(afterwork, "ROOM", 1)
+    monkeypatch.setattr(afterwork, "AFTERWORK_TASKS", 1)
     found: list[Any] = []
 
     async def goes_on(scope: Any, receive: Any, send: Any) -> None:
@@ -230,8 +230,8 @@ def test_too_many_that_go_on_hold_their_connections(rig: Rig, monkeypatch: pytes
     rig.app.answer = goes_on
     (first, _), (second, client) = rig.put(GET), rig.put(GET)
     rig.run()
-    assert found == [[first << 2 | KEPT], []]
-    assert rig.records() == [second << 2 | KEPT]
+    assert found == [[first << 2 | TICKET_KEPT], []]
+    assert rig.records() == [second << 2 | TICKET_KEPT]
     assert read(client).endswith(b"ok")
 
 
@@ -252,20 +252,21 @@ def test_a_body_in_a_file_is_read_in_pieces(rig: Rig) -> None:
         with tempfile.TemporaryFile() as file:
             file.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
             file.seek(0)
-            tickets.append(rig.put(b"", FILE, file=file.fileno())[0])
+            tickets.append(rig.put(b"", FLAG_FILE, file=file.fileno())[0])
     tickets.append(rig.put(GET)[0])
     rig.run()
     assert b"".join(pieces) == b"x" * 200_000
     assert len(pieces) > 2
     whole, unread, after = tickets
-    assert rig.records() == [ticket << 2 | KEPT for ticket in (whole, unread, after)]  # each begins where it should
+    # each begins where it should
+    assert rig.records() == [ticket << 2 | TICKET_KEPT for ticket in (whole, unread, after)]
 
 
 def test_a_file_in_which_the_end_of_a_head_is_missing(rig: Rig) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(GET[:10])
         file.seek(0)
-        ticket, client = rig.put(b"", FILE, file=file.fileno())
+        ticket, client = rig.put(b"", FLAG_FILE, file=file.fileno())
     rig.run()
     assert read(client).startswith(b"HTTP/1.1 400")
     assert rig.records() == [ticket << 2]
@@ -276,7 +277,7 @@ def test_a_body_that_nobody_reads(rig: Rig) -> None:
     request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
     (first, _), (second, client) = rig.put(request), rig.put(GET)
     rig.run()
-    assert rig.records() == [first << 2 | KEPT, second << 2 | KEPT]
+    assert rig.records() == [first << 2 | TICKET_KEPT, second << 2 | TICKET_KEPT]
     assert read(client).endswith(b"ok")
 
 
@@ -291,7 +292,7 @@ def test_what_the_client_does_not_take_goes_back_in_a_file(rig: Rig) -> None:
     ticket, client = rig.put(GET)
     rig.run()
     record, left = rig.left()
-    assert record == ticket << 2 | KEPT
+    assert record == ticket << 2 | TICKET_KEPT
     assert (read(client) + left).endswith(data)
 
 
@@ -336,10 +337,10 @@ def test_a_stream_goes_on_when_its_client_reads(rig: Rig) -> None:
 
     look()
     rig.run()
-    record, left = rig.left() if not rig.records() else (ticket << 2 | KEPT, b"")
+    record, left = rig.left() if not rig.records() else (ticket << 2 | TICKET_KEPT, b"")
     whole = bytes(read_so_far) + read(client) + left
     assert whole.count(b"x") == 40_000
-    assert record == ticket << 2 | KEPT
+    assert record == ticket << 2 | TICKET_KEPT
 
 
 # ---- not served
@@ -350,7 +351,7 @@ def test_a_client_that_left_while_its_request_waited(rig: Rig) -> None:
     patient, client = rig.put(GET, age=LONG_AGO)
     rig.run()
     assert rig.seen == [(LEFT_EARLY, b"GET /path HTTP/1.1")]
-    assert rig.records() == [ticket << 2, patient << 2 | KEPT]
+    assert rig.records() == [ticket << 2, patient << 2 | TICKET_KEPT]
     assert read(client).endswith(b"ok")
     assert rig.row[REQUESTS] == 1
 
@@ -358,11 +359,11 @@ def test_a_client_that_left_while_its_request_waited(rig: Rig) -> None:
 @pytest.mark.parametrize("filed", [True, False])
 def test_a_connection_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.LogCaptureFixture, filed: bool) -> None:
     with tempfile.TemporaryFile() as file:
-        ticket, client = rig.put(b"", FILE, file=file.fileno()) if filed else rig.put(GET)
+        ticket, client = rig.put(b"", FLAG_FILE, file=file.fileno()) if filed else rig.put(GET)
     with no_descriptor():
         rig.executor._ready()
     rig.run()
-    assert rig.records() == [ticket << 2 | MISSED]
+    assert rig.records() == [ticket << 2 | TICKET_MISSED]
     assert read(client) == b""
     assert "out of file descriptors" in caplog.text
 
@@ -371,7 +372,7 @@ def test_a_request_that_is_none(rig: Rig) -> None:
     (bad, client), (good, _) = rig.put(b"GET / HTTP/9.9\r\n\r\n"), rig.put(GET)
     rig.run()
     assert read(client).startswith(b"HTTP/1.1 505")
-    assert rig.records() == [bad << 2, good << 2 | KEPT]
+    assert rig.records() == [bad << 2, good << 2 | TICKET_KEPT]
     assert rig.seen == [(505, b"GET / HTTP/9.9")]
 
 
@@ -379,7 +380,7 @@ def test_what_cannot_be_taken_costs_nobody_else(rig: Rig, caplog: pytest.LogCapt
     rig.inbox.put(b"no message of a front")
     ticket, client = rig.put(GET)
     rig.run()
-    assert rig.records() == [ticket << 2 | KEPT]
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
     assert read(client).endswith(b"ok")
     assert "cannot take a task" in caplog.text
 
@@ -425,7 +426,7 @@ def test_an_app_that_does_not_answer(rig: Rig, does: Does, words: bytes, failed:
     rig.run()
     assert read(client)[:12] == words
     assert at_end(client)
-    assert set(rig.records()) == {wrong << 2, right << 2 | KEPT}
+    assert set(rig.records()) == {wrong << 2, right << 2 | TICKET_KEPT}
     assert (rig.row[REQUESTS], rig.row[FAILED]) == (2, failed)
 
 
@@ -438,7 +439,7 @@ def test_what_raises_after_the_response(rig: Rig, caplog: pytest.LogCaptureFixtu
     rig.app.answer = answer
     ticket, client = rig.put(GET)
     rig.run()
-    assert rig.records() == [ticket << 2 | KEPT]
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
     assert read(client).endswith(b"ok")
     assert rig.row[FAILED] == 1
     assert "after its response" in caplog.text
@@ -454,7 +455,7 @@ def test_what_would_end_an_event_loop_ends_no_worker(rig: Rig, error: type[BaseE
     (wrong, client), (right, _) = rig.put(GET), rig.put(GET)
     rig.run()
     assert read(client).startswith(b"HTTP/1.1 500")
-    assert set(rig.records()) == {wrong << 2, right << 2 | KEPT}
+    assert set(rig.records()) == {wrong << 2, right << 2 | TICKET_KEPT}
 
 
 # ---- timeouts.request
@@ -475,7 +476,7 @@ def test_a_request_that_takes_too_long(make: Callable[..., Rig], caplog: pytest.
     (late, client), (right, _) = rig.put(GET), rig.put(GET)
     rig.run()
     assert read(client).startswith(b"HTTP/1.1 504")
-    assert set(rig.records()) == {late << 2, right << 2 | KEPT}
+    assert set(rig.records()) == {late << 2, right << 2 | TICKET_KEPT}
     assert cleaned[0] > 2.0
     assert rig.row[FAILED] == 1
     assert "timeouts.request (2 s): cancelled" in caplog.text
@@ -501,7 +502,7 @@ def test_an_app_that_swallows_its_cancellation(make: Callable[..., Rig]) -> None
     (late, client), (right, _) = rig.put(GET), rig.put(GET)
     rig.run()
     assert read(client).startswith(b"HTTP/1.1 504")
-    assert rig.records() == [late << 2, right << 2 | KEPT]
+    assert rig.records() == [late << 2, right << 2 | TICKET_KEPT]
     assert done == ["next", "deaf"]
 
 
@@ -582,14 +583,14 @@ def test_what_goes_on_after_its_response_is_cancelled_too(make: Callable[..., Ri
             await passes(1000)
         finally:
             cleaned.append(rig.executor.stopping.step)
-            await passes(10 * AGAIN)  # its clean-up is not cancelled
+            await passes(10 * CANCEL_AGAIN_SECONDS)  # its clean-up is not cancelled
             cleaned.append(-1)
 
     rig.app.answer = answer
     ticket, _ = rig.put(GET)
     rig.run()
     assert cleaned == [CANCELLED, -1]
-    assert rig.records() == [ticket << 2 | KEPT]
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
 
 
 def test_a_client_that_breaks_off_is_noticed(rig: Rig) -> None:

@@ -15,10 +15,18 @@ from harness.task_rig import LONG_AGO, TaskRig, answering, at_end, read
 
 from poolctl.errors import ClientGone
 from poolctl.runtime.channels.inbox import ThreadInbox
-from poolctl.runtime.channels.parcel import ENDED, FILE, HEAD, KEPT, LAST, MISSED, introduction
+from poolctl.runtime.channels.parcel import (
+    FLAG_ENDED,
+    FLAG_FILE,
+    FLAG_LAST,
+    HEAD,
+    TICKET_KEPT,
+    TICKET_MISSED,
+    introduction,
+)
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import (
-    KNOWN,
-    STUMBLES,
+    KNOWN_CONVERSATIONS,
+    MAX_WORKER_FAILURES,
     ProcessTaskExecutor,
     ThreadTaskExecutor,
 )
@@ -79,7 +87,7 @@ def test_served_and_kept(rig: Rig) -> None:
     rig.run()
     assert read(one) == read(other) == OK
     assert tickets == [first << 1, second << 1]
-    assert rig.records() == [first << 2 | KEPT, second << 2 | KEPT]
+    assert rig.records() == [first << 2 | TICKET_KEPT, second << 2 | TICKET_KEPT]
     assert not at_end(one)  # its front has it
     assert rig.counts() == (2, 2, 2, 0)
 
@@ -100,7 +108,7 @@ def test_the_lowest_bit_says_that_a_byte_was_sent(rig: Rig) -> None:
     assert seen == [0, 1, 0, 1]
 
 
-@pytest.mark.parametrize(("flags", "keep"), [(0, False), (LAST, True), (LAST | ENDED, True)])
+@pytest.mark.parametrize(("flags", "keep"), [(0, False), (FLAG_LAST, True), (FLAG_LAST | FLAG_ENDED, True)])
 def test_not_kept(rig: Rig, flags: int, keep: bool) -> None:
     last = []
 
@@ -115,7 +123,7 @@ def test_not_kept(rig: Rig, flags: int, keep: bool) -> None:
     assert client.recv(65536) == OK
     assert at_end(client)  # from here, so that the front need not hurry
     assert rig.records() == [ticket << 2]
-    assert last == [bool(flags & LAST)]
+    assert last == [bool(flags & FLAG_LAST)]
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -125,7 +133,7 @@ def test_what_the_client_does_not_take_goes_back_in_a_file(rig: Rig, keep: bool)
     rig.run()
     assert rig.records() == []
     record, data = rig.left()
-    assert record == ticket << 2 | KEPT * keep
+    assert record == ticket << 2 | TICKET_KEPT * keep
     assert read(client) + data == LARGE
 
 
@@ -145,7 +153,7 @@ def test_a_connection_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.L
     rig.end()
     with no_descriptor():
         rig.executor.run()
-    assert rig.records() == [first << 2 | MISSED, second << 2 | MISSED]
+    assert rig.records() == [first << 2 | TICKET_MISSED, second << 2 | TICKET_MISSED]
     assert read(client) == b""
     assert "out of file descriptors" in caplog.text
     assert rig.counts() == (2, 2, 0, 2)
@@ -154,13 +162,13 @@ def test_a_connection_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.L
 def test_a_file_for_which_no_descriptor_is_left(rig: Rig) -> None:
     """The connection arrives without it."""
     with tempfile.TemporaryFile() as file:
-        ticket, client = rig.put(b"", FILE, file=file.fileno())
+        ticket, client = rig.put(b"", FLAG_FILE, file=file.fileno())
     rig.end()
     spare = os.dup(0)
     with no_descriptor():
         os.close(spare)
         rig.executor.run()
-    assert rig.records() == [ticket << 2 | MISSED]
+    assert rig.records() == [ticket << 2 | TICKET_MISSED]
     assert read(client) == b""
     assert rig.counts() == (1, 1, 0, 1)
 
@@ -177,10 +185,10 @@ def test_a_request_in_a_file(rig: Rig) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
         file.seek(0)
-        ticket, client = rig.put(b"", FILE, file=file.fileno())
+        ticket, client = rig.put(b"", FLAG_FILE, file=file.fileno())
     rig.run()
     assert bodies == [b"x" * 100_000]
-    assert rig.records() == [ticket << 2 | KEPT]
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
     assert read(client) == OK
 
 
@@ -191,7 +199,7 @@ def test_a_client_that_left_while_its_request_waited(rig: Rig) -> None:
     patient, client = rig.put(GET, age=LONG_AGO)
     rig.run()
     assert rig.seen == [(LEFT_EARLY, b"GET /path HTTP/1.1")]
-    assert rig.records() == [ticket << 2, young << 2, patient << 2 | KEPT]
+    assert rig.records() == [ticket << 2, young << 2, patient << 2 | TICKET_KEPT]
     assert read(client) == OK
     assert rig.counts() == (3, 3, 2, 0)
 
@@ -200,7 +208,7 @@ def test_a_client_that_left_with_a_request_in_a_file(rig: Rig) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(GET)
         file.seek(0)
-        ticket, _ = rig.put(b"", FILE, file=file.fileno(), age=LONG_AGO, gone=True)
+        ticket, _ = rig.put(b"", FLAG_FILE, file=file.fileno(), age=LONG_AGO, gone=True)
     rig.run()
     assert rig.seen == [(LEFT_EARLY, b"GET /path HTTP/1.1")]
     assert rig.records() == [ticket << 2]
@@ -236,7 +244,7 @@ def test_an_app_that_raises_ends_its_request_alone(
     assert client.recv(65536).startswith(b"HTTP/1.1 500")
     assert at_end(client)
     assert read(other) == OK
-    assert rig.records() == [failed << 2, served << 2 | KEPT]
+    assert rig.records() == [failed << 2, served << 2 | TICKET_KEPT]
     assert rig.counts() == (2, 2, 2, 1)
     assert "while answering a request" in caplog.text
 
@@ -248,7 +256,7 @@ def test_a_request_that_is_none(rig: Rig) -> None:
     rig.run()
     assert client.recv(65536).startswith(b"HTTP/1.1 505")
     assert read(other) == OK
-    assert rig.records() == [ticket << 2, after << 2 | KEPT]
+    assert rig.records() == [ticket << 2, after << 2 | TICKET_KEPT]
     assert rig.seen == [(505, b"GET / HTTP/9.9")]
 
 
@@ -264,7 +272,7 @@ def test_what_raises_while_a_request_is_read(rig: Rig, caplog: pytest.LogCapture
     with tempfile.TemporaryFile() as file:
         file.write(GET)
         file.seek(0)
-        ticket, client = rig.put(b"", FILE, file=file.fileno()) if filed else rig.put(GET)
+        ticket, client = rig.put(b"", FLAG_FILE, file=file.fileno()) if filed else rig.put(GET)
     rig.run()
     assert client.recv(65536).startswith(b"HTTP/1.1 500")
     assert rig.records() == [ticket << 2]
@@ -305,7 +313,7 @@ def test_a_stumble_costs_one_request(rig: Rig, caplog: pytest.LogCaptureFixture)
     lost, _ = rig.put(GET, age=LONG_AGO, gone=True)
     served, other = rig.put(GET)
     rig.run()
-    assert rig.records() == [ticket << 2 | KEPT, lost << 2, served << 2 | KEPT]
+    assert rig.records() == [ticket << 2 | TICKET_KEPT, lost << 2, served << 2 | TICKET_KEPT]
     assert read(client) == read(other) == OK
     assert rig.counts() == (3, 3, 2, 1)
     assert "the worker goes on" in caplog.text
@@ -314,17 +322,17 @@ def test_a_stumble_costs_one_request(rig: Rig, caplog: pytest.LogCaptureFixture)
 def test_a_stumble_before_the_connection_is_known(rig: Rig) -> None:
     """The front is to say so, since nobody here can."""
     folder = os.open("/", os.O_RDONLY)
-    ticket, client = rig.put(b"", FILE, file=folder)  # of which no file object can be made
+    ticket, client = rig.put(b"", FLAG_FILE, file=folder)  # of which no file object can be made
     os.close(folder)
     rig.run()
-    assert rig.records() == [ticket << 2 | MISSED]
+    assert rig.records() == [ticket << 2 | TICKET_MISSED]
     assert read(client) == b""
     assert rig.counts() == (1, 1, 0, 1)
 
 
 def test_a_worker_that_does_nothing_but_stumble_gives_up(rig: Rig) -> None:
     rig.protocol.witness = raising
-    for _ in range(STUMBLES + 1):
+    for _ in range(MAX_WORKER_FAILURES + 1):
         rig.put(GET, age=LONG_AGO, gone=True)
     with pytest.raises(SystemExit):
         rig.run()
@@ -342,7 +350,9 @@ def test_nobody_is_left_to_give_back_to(rig: Rig) -> None:
 def test_clients_are_remembered_and_not_without_bound(rig: Rig) -> None:
     for port in range(40):
         rig.put(GET, port=str(port))
-    rig.executor._known.update(dict.fromkeys(map(bytes, range(KNOWN - 20)), rig.protocol.conversation(PEER)))
+    rig.executor._known.update(
+        dict.fromkeys(map(bytes, range(KNOWN_CONVERSATIONS - 20)), rig.protocol.conversation(PEER))
+    )
     rig.run()
     assert len(rig.executor._known) == 20
 

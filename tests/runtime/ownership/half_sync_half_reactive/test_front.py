@@ -13,9 +13,9 @@ from harness.phase_rig import NotedFront
 
 from poolctl.runtime.affinity.header import Header
 from poolctl.runtime.buffers.outbound import Outbound
-from poolctl.runtime.channels.parcel import ENDED, LAST
+from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST
 from poolctl.runtime.dispatch.shared_queue import SharedQueue
-from poolctl.runtime.loop.loop import SWEEP
+from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import SENT
@@ -55,7 +55,7 @@ def test_each_request_is_lent_under_a_ticket_of_its_own(rig: FrontRig) -> None:
     assert second[0] == other.ticket != one.ticket
     assert rig.front.lent == {one.ticket: one.connection, other.ticket: other.connection}
     assert {one.fd, other.fd} <= rig.front.descriptors()
-    assert rig.front._patience() == SWEEP  # a worker may give back without a word
+    assert rig.front._patience() == SWEEP_SECONDS  # a worker may give back without a word
 
 
 def test_two_fronts_never_have_the_same_tickets(make: Callable[..., FrontRig]) -> None:
@@ -67,7 +67,7 @@ def test_the_last_request_is_lent_as_such(rig: FrontRig) -> None:
     client.connection.leaving = True
     client.send(GET + GET)
     rig.front.returned(client.ticket, keep=True)
-    assert [flags for _, flags, _ in rig.front.sent] == [0, LAST]
+    assert [flags for _, flags, _ in rig.front.sent] == [0, FLAG_LAST]
 
 
 def test_the_worker_hears_of_a_client_that_sends_no_more(rig: FrontRig) -> None:
@@ -75,7 +75,7 @@ def test_the_worker_hears_of_a_client_that_sends_no_more(rig: FrontRig) -> None:
     client.send(GET + GET)
     client.end()
     rig.front.returned(client.ticket, keep=True)
-    assert [flags for _, flags, _ in rig.front.sent] == [0, LAST | ENDED]
+    assert [flags for _, flags, _ in rig.front.sent] == [0, FLAG_LAST | FLAG_ENDED]
 
 
 def test_too_many_wait(make: Callable[..., FrontRig]) -> None:
@@ -279,7 +279,7 @@ def test_a_drain_with_connections_lent(make: Callable[..., FrontRig]) -> None:
     assert [each.phase for each in (idle, kept, cut, ahead)] == [CLOSED] * 4
     assert cut.read() == b"the rest"
     flags = [rig.inboxes[0].take()[2] for _ in range(5)]
-    assert flags == [0, 0, 0, 0, LAST]
+    assert flags == [0, 0, 0, 0, FLAG_LAST]
 
 
 def test_a_drain_waits_for_what_is_lent(make: Callable[..., FrontRig]) -> None:

@@ -13,18 +13,18 @@ from harness.no_descriptor import no_descriptor
 
 from poolctl.runtime.affinity.header import Header
 from poolctl.runtime.buffers.outbound import Outbound
-from poolctl.runtime.channels.inbox import KIND, LEVEL, ProcessInbox
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, JOINED, LEFT, LOST, NOTICE, OVERDUE, Notices
-from poolctl.runtime.channels.parcel import FILE, HEAD, KEPT, MISSED, PART, RECORD
+from poolctl.runtime.channels.inbox import ProcessInbox
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, NOTICE, OVERDUE, Notices
+from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, PART, RECORD, TICKET_KEPT, TICKET_MISSED
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
 from poolctl.runtime.ownership.half_sync_half_reactive.front_process import Leftovers, ProcessLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX
-from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, Computing
+from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, Computing
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.scoreboard import DONE, SENT, TAKEN, TICKET
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, SENDING
-from poolctl.runtime.system.channel import descriptors
+from poolctl.runtime.system.channel import LEVEL, RIGHTS, descriptors
 from poolctl.runtime.system.poller import HUP, IN
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -60,7 +60,7 @@ class Rig(FrontRig):
         parts, files = left.to_parts()
         words = [RECORD.pack(ticket << 2 | bits), *(PART.pack(*part) for part in parts)]
         packed = b"".join(file.to_bytes(4, "little") for file in files)
-        self.returns.left_writer.sendmsg(words, [(LEVEL, KIND, packed)])
+        self.returns.left_writer.sendmsg(words, [(LEVEL, RIGHTS, packed)])
         left.close()
 
     def left(self) -> None:
@@ -152,7 +152,7 @@ def test_a_large_request_travels_in_a_file(rig: Rig) -> None:
     message, ancillary = rig.inboxes[0].take()
     fd, file = descriptors(ancillary)
     os.close(fd)
-    assert HEAD.unpack_from(message)[1] == FILE
+    assert HEAD.unpack_from(message)[1] == FLAG_FILE
     with os.fdopen(file, "rb") as request:
         assert request.read() == head + bytes(100_000)
 
@@ -162,7 +162,7 @@ def test_a_large_request_travels_in_a_file(rig: Rig) -> None:
 
 def test_kept_and_nobody_hurries(rig: Rig) -> None:
     client = rig.lent()
-    rig.tell(client.ticket, KEPT)
+    rig.tell(client.ticket, TICKET_KEPT)
     assert rig.returns.reader not in rig.front.handlers  # it does not wake the front
     rig.clock.now = rig.front.now = rig.clock.now + 7
     rig.front.before_events()
@@ -173,12 +173,12 @@ def test_kept_and_nobody_hurries(rig: Rig) -> None:
 
 def test_many_records_are_read_at_once(rig: Rig) -> None:
     kept, closed, missed = rig.lent(), rig.lent(), rig.lent()
-    rig.tell(kept.ticket, KEPT)
-    rig.tell(12345, KEPT)  # of a front that died
+    rig.tell(kept.ticket, TICKET_KEPT)
+    rig.tell(12345, TICKET_KEPT)  # of a front that died
     rig.tell(12346)
-    rig.tell(12347, MISSED)
+    rig.tell(12347, TICKET_MISSED)
     rig.tell(closed.ticket)
-    rig.tell(missed.ticket, MISSED)
+    rig.tell(missed.ticket, TICKET_MISSED)
     rig.front.before_events()
     assert [each.phase for each in (kept, closed, missed)] == [IDLE, CLOSED, CLOSED]
     assert closed.read() == b""
@@ -191,11 +191,11 @@ def test_what_is_expected_back_wakes_the_front_until_it_is_back(rig: Rig) -> Non
     client.send(GET)
     other.send(GET)
     records = rig.front.handlers[rig.returns.reader]
-    rig.tell(client.ticket, KEPT)
+    rig.tell(client.ticket, TICKET_KEPT)
     rig.front.deliver(records, IN, None)
     assert client.phase is ANSWERING  # with the next
     assert rig.returns.reader in rig.front.handlers  # the other is still expected
-    rig.tell(other.ticket, KEPT)
+    rig.tell(other.ticket, TICKET_KEPT)
     rig.front.deliver(records, IN, None)
     assert rig.returns.reader not in rig.front.handlers
     rig.front.deliver(records, IN, None)  # nothing is there
@@ -214,7 +214,7 @@ def test_the_end_of_the_records_is_no_record(rig: Rig) -> None:
 @pytest.mark.parametrize("keep", [True, False])
 def test_leftovers_are_sent_on(rig: Rig, keep: bool) -> None:
     client = rig.lent()
-    rig.leave(client.ticket, KEPT * keep)
+    rig.leave(client.ticket, TICKET_KEPT * keep)
     rig.left()
     assert client.phase is (SENDING if keep else FINISHING)
     assert client.read() == REST
@@ -230,7 +230,7 @@ def test_leftovers_of_a_front_that_died_are_closed(rig: Rig) -> None:
 
 def test_leftovers_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     client = rig.lent()
-    rig.leave(client.ticket, KEPT)
+    rig.leave(client.ticket, TICKET_KEPT)
     with no_descriptor():
         rig.left()
     assert client.phase is CLOSED  # a part of the answer was sent: there is nothing to say
@@ -248,7 +248,7 @@ def test_the_end_of_the_leftovers(rig: Rig) -> None:
 def test_desertion(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """What has come back counts; what has not never will."""
     back, lost = rig.lent(), rig.lent()
-    rig.tell(back.ticket, KEPT)
+    rig.tell(back.ticket, TICKET_KEPT)
     rig.desert()
     rig.front.deliver(rig.front.handlers[rig.returns.urgent_reader], HUP, None)
     assert back.phase is IDLE
@@ -301,7 +301,7 @@ def test_a_task_that_a_worker_took_and_never_noted(rig: Rig) -> None:
     rig.sweep(0.5)
     rig.sweep(0.5)
     assert lost.phase is ANSWERING  # something lies in the inbox: it may be its task
-    rig.tell(taken.ticket, KEPT)
+    rig.tell(taken.ticket, TICKET_KEPT)
     rig.take()
     for _ in range(3):
         rig.sweep(0.5)
@@ -316,11 +316,11 @@ def test_what_lies_in_the_inbox_of_a_dead_worker_goes_to_another(make: Callable[
     rig = make(inboxes=2, dispatch=LeastLoaded(), awaited=True)
     assert rig.router.queues is False  # tasks are bound: what lies there is its successor's
     lies = [rig.lent() for _ in range(4)]
-    rig.notice(LEFT, 0)
+    rig.notice(INBOX_LEFT, 0)
     assert rig.inboxes[0].waiting == 2
     later = rig.lent()
     assert rig.inboxes[1].waiting == 3  # the dead one's inbox is not on offer
-    rig.notice(JOINED, 0)
+    rig.notice(INBOX_JOINED, 0)
     rig.lent()
     assert rig.inboxes[0].waiting == 3
     assert {each.phase for each in (*lies, later)} == {ANSWERING}
@@ -332,7 +332,7 @@ def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., Rig]) 
     assert [len(rig.router.waiting), *(inbox.waiting for inbox in rig.inboxes)] == [1, 1, 1]
     rig.inboxes[0].put(HEAD.pack(12345, 0, 0, 0.0), (0,))  # of a front that died
     rig.notice(DIED_IDLE, 0)
-    rig.notice(LEFT, 0)
+    rig.notice(INBOX_LEFT, 0)
     assert [parcel.item[: HEAD.size] for parcel in rig.router.waiting] == [
         HEAD.pack(each.ticket, 0, len(each.connection.intro), rig.clock.now) for each in (first, third)
     ]
@@ -342,7 +342,7 @@ def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., Rig]) 
     assert rig.returns.reader in rig.front.handlers  # whoever waits waits for what comes back
     assert rig.take(1)[0] == second.ticket
     rig.workers[1][DONE] += 1
-    rig.tell(second.ticket, KEPT)
+    rig.tell(second.ticket, TICKET_KEPT)
     rig.front.before_events()
     assert rig.take(1) == (first.ticket, GET)
 
@@ -356,7 +356,7 @@ def test_a_reclaimed_file_goes_along(make: Callable[..., Rig]) -> None:
     while client.phase is not ANSWERING:
         client.event(IN)
     at = next(inbox for inbox in rig.inboxes if inbox.waiting)
-    rig.notice(LEFT, at.index)
+    rig.notice(INBOX_LEFT, at.index)
     other = rig.inboxes[1 - at.index]
     message, ancillary = other.take()
     fd, file = descriptors(ancillary)
@@ -381,10 +381,10 @@ def test_an_event_loop_that_computes_is_relieved(make: Callable[..., Rig]) -> No
         ticket, _ = rig.take(1)
         mine.discard(ticket)
     rig.workers[1][DONE] += 1
-    assert rig.front._patience() == LATE
+    assert rig.front._patience() == LATE_SECONDS
     (lies,) = mine
     for _ in range(8):
-        rig.clock.now = rig.front.now = rig.clock.now + LATE / 2
+        rig.clock.now = rig.front.now = rig.clock.now + LATE_SECONDS / 2
         rig.front.before_events()
     assert rig.inboxes[0].waiting == 0
     assert rig.take(1)[0] == lies

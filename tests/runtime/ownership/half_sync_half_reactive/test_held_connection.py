@@ -14,7 +14,7 @@ from harness.front_rig import Client, FrontRig
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.loop.farewells import Lingering
 from poolctl.runtime.ownership.half_sync_half_reactive.front_thread import ThreadLendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import AHEAD
+from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import AHEAD_BYTES
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, READING
@@ -84,13 +84,13 @@ def test_a_client_that_leaves_before_it_is_asked(rig: FrontRig) -> None:
 def test_what_comes_ahead_is_bounded(rig: FrontRig) -> None:
     client = rig.client()
     client.send(GET)
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * AHEAD)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * AHEAD_BYTES)
     sent = 0
     while client.fd in rig.front.handlers:
         client.send(GET * 100)
         sent += len(GET) * 100
-        assert sent <= 2 * AHEAD
-    assert sent > AHEAD
+        assert sent <= 2 * AHEAD_BYTES
+    assert sent > AHEAD_BYTES
     assert client.phase is ANSWERING
     rig.front.returned(client.ticket, keep=True)
     assert client.phase is ANSWERING  # with the next

@@ -7,8 +7,8 @@ import pytest
 from poolctl.runtime.affinity.cookie import Cookie
 from poolctl.runtime.affinity.header import Header
 from poolctl.runtime.affinity.request import Request
-from poolctl.runtime.affinity.session import LONGEST
-from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, MESSAGE, Sessions
+from poolctl.runtime.affinity.session import KEY_CHARACTERS
+from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, SESSION_BYTES, Sessions
 
 HEAD = b"HTTP/1.1 200 OK\r\n%s\r\nContent-Length: 0\r\n\r\n"
 
@@ -35,5 +35,5 @@ def test_the_longest_key_fits_a_message() -> None:
     told: list[str] = []
     Sessions(Header("s"), told.append).first(HEAD % (b"s: " + b"\xff" * 5000))
     (key,) = told
-    assert len(key) <= LONGEST
-    assert INDEX.size + len(("\U0001f600" * LONGEST).encode()) <= MESSAGE
+    assert len(key) <= KEY_CHARACTERS
+    assert INDEX.size + len(("\U0001f600" * KEY_CHARACTERS).encode()) <= SESSION_BYTES

@@ -17,21 +17,21 @@ from harness.server import wait_until
 
 from poolctl.runtime.channels.inbox import ProcessInbox
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import (
-    GAP,
-    JUDGED,
-    LONG,
-    LONGEST,
-    PERIOD,
-    PROVEN,
-    REST,
-    SETTLED,
-    STINT,
+    GAP_SECONDS,
+    JUDGED_SECONDS,
+    LONG_CPU_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    LONGEST_SECONDS,
+    PERIOD_SECONDS,
+    PROVEN_SECONDS,
+    SETTLED_SECONDS,
+    STINT_SECONDS,
     Scheduled,
     Turns,
     scheduled,
     turns,
 )
-from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE, TakingTurns
+from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, TakingTurns
 from poolctl.runtime.scoreboard import DONE, SENT, SINCE, TAKEN, Scoreboard
 from poolctl.runtime.system.poller import IN
 
@@ -161,7 +161,7 @@ def test_threads_that_compute_take_turns(process: Threads) -> None:
         (3, 0.05, TASK),  # requests wait for something
         (3, 1.9, TASK),  # they compute without the GIL
         (3, 1.0, 0.0001),  # they are over before another thread is awake
-        (3, 1.0, GAP),  # one long request each: what was used in so long a time says nothing
+        (3, 1.0, GAP_SECONDS),  # one long request each: what was used in so long a time says nothing
     ],
 )
 def test_others_do_not(process: Threads, others: int, cores: float, each: float) -> None:
@@ -190,7 +190,7 @@ def test_threads_are_not_watched_for_long_when_nothing_is_to_be_seen(process: Th
     while not process.watched:
         process.work(1)
     process.others(0)
-    process.work(int(2 * GAP / TASK))
+    process.work(int(2 * GAP_SECONDS / TASK))
     before = process.watched
     process.work(100)
     assert process.watched == before
@@ -201,7 +201,7 @@ def test_a_turn_ends_when_its_requests_wait(process: Threads) -> None:
     began = process.time
     while process.turn:
         process.work(1, awake=0.5)
-    assert process.time - began < SETTLED + JUDGED + 3 * TASK
+    assert process.time - began < SETTLED_SECONDS + JUDGED_SECONDS + 3 * TASK
 
 
 def test_time_that_the_host_takes_is_no_sleep(process: Threads) -> None:
@@ -209,21 +209,21 @@ def test_time_that_the_host_takes_is_no_sleep(process: Threads) -> None:
     began = process.time
     while process.turn:
         process.work(1, stolen=0.5)
-    assert process.time - began >= STINT
+    assert process.time - began >= STINT_SECONDS
 
 
 def test_a_turn_ends_with_a_long_request(process: Threads) -> None:
     """Without turns shorter ones get ahead of it: the GIL changes hands."""
     process.begin()
     process.work(50)
-    process.work(1, each=2 * LONG)
+    process.work(1, each=2 * LONG_CPU_SECONDS)
     process.work(1)
     assert not process.turn
 
 
 def test_long_requests_begin_none(process: Threads) -> None:
     process.others(3)
-    process.work(2000, each=1.1 * LONG)
+    process.work(2000, each=1.1 * LONG_CPU_SECONDS)
     assert not process.turn
 
 
@@ -251,14 +251,14 @@ def test_after_a_failure_the_next_turn_is_later_each_time(process: Threads) -> N
         while process.turn:
             process.work(1, awake=0.5)
     assert pauses[8] > 4 * pauses[2]
-    assert REST <= max(pauses) < REST + 10 * PERIOD  # and no later than that
+    assert LONGEST_PAUSE_SECONDS <= max(pauses) < LONGEST_PAUSE_SECONDS + 10 * PERIOD_SECONDS  # and no later than that
 
 
 def test_with_little_to_do_a_turn_ends_and_the_next_is_no_later(process: Threads) -> None:
     for _ in range(30):
         ended = process.time
         process.begin()
-        assert process.time - ended < 5 * PERIOD
+        assert process.time - ended < 5 * PERIOD_SECONDS
         while process.turn:
             process.work(1, awake=0.5)
 
@@ -267,11 +267,11 @@ def test_after_a_turn_that_did_well_for_a_while_the_next_is_soon_again(process: 
     for _ in range(8):
         fail(process)
     process.begin()
-    process.work(int(2 * PROVEN / TASK))
+    process.work(int(2 * PROVEN_SECONDS / TASK))
     fail(process)
     ended = process.time
     process.begin()
-    assert process.time - ended < 5 * PERIOD
+    assert process.time - ended < 5 * PERIOD_SECONDS
 
 
 def stint(process: Threads) -> float:
@@ -289,8 +289,10 @@ def test_a_turn_that_does_well_is_followed_by_a_longer_one_soon(process: Threads
         stints.append(stint(process))
         ended = process.time
         process.begin()
-        assert process.time - ended < 5 * PERIOD
-    assert stints == pytest.approx([STINT, 2 * STINT, LONGEST, LONGEST, LONGEST], abs=3 * JUDGED)
+        assert process.time - ended < 5 * PERIOD_SECONDS
+    assert stints == pytest.approx(
+        [STINT_SECONDS, 2 * STINT_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS], abs=3 * JUDGED_SECONDS
+    )
 
 
 def fail(process: Threads) -> None:
@@ -309,13 +311,13 @@ def test_stints_are_short_again_when_work_has_changed(process: Threads, happens:
     stint(process)
     stint(process)
     happens(process)
-    assert stint(process) == pytest.approx(STINT, abs=3 * JUDGED)
+    assert stint(process) == pytest.approx(STINT_SECONDS, abs=3 * JUDGED_SECONDS)
 
 
 def test_a_turn_outlasts_a_time_in_which_nobody_asks(process: Threads) -> None:
     process.begin()
     process.work(50)
-    process.time += 100 * GAP  # asleep on the inbox
+    process.time += 100 * GAP_SECONDS  # asleep on the inbox
     process.work(50)
     assert process.turn
 
@@ -348,7 +350,7 @@ def test_the_front_ends_a_turn_whose_holder_is_at_a_long_request(
     process.put()
     process.rows[0][SINCE] = int(process.time * 1e9)
     front.look(process.time)
-    process.time += LATE * 1.5
+    process.time += LATE_SECONDS * 1.5
     assert not may.is_set()
     front.look(process.time)
     assert may.wait(PATIENCE)
@@ -383,9 +385,9 @@ def test_a_turn_may_begin_when_all_has_been_sent(process: Threads) -> None:
     front.look(process.time)
     assert not front.quiet
     process.begin()
-    process.time += 2 * LATE
+    process.time += 2 * LATE_SECONDS
     front.look(process.time)  # more have been taken
-    process.time += 2 * LATE
+    process.time += 2 * LATE_SECONDS
     assert not readable(process.inbox)
     front.look(process.time)
     assert readable(process.inbox)

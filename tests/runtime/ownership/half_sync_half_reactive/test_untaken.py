@@ -12,7 +12,7 @@ from harness.phase_rig import PEER, row
 from poolctl.runtime.affinity.request import Request
 from poolctl.runtime.channels.inbox import Inbox, ProcessInbox
 from poolctl.runtime.dispatch.round_robin import RoundRobin
-from poolctl.runtime.ownership.half_sync_half_reactive.untaken import AGAIN, LATE, Computing
+from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, OFFER_AGAIN_SECONDS, Computing
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import DONE, TAKEN
 
@@ -68,9 +68,9 @@ def two() -> Iterator[Two]:
 
 
 def test_a_worker_that_takes_nothing_loses_its_tasks(two: Two) -> None:
-    two.untaken.look(100.0 + LATE)
+    two.untaken.look(100.0 + LATE_SECONDS)
     assert two.reclaimed == []
-    two.untaken.look(100.0 + 2 * LATE)
+    two.untaken.look(100.0 + 2 * LATE_SECONDS)
     assert two.reclaimed == [0]
     assert not two.untaken.quiet
 
@@ -81,13 +81,13 @@ def test_a_worker_that_goes_on_keeps_them(two: Two) -> None:
     for turn in range(1, 4):
         if turn == 2:
             two.take(0)
-        two.untaken.look(100.0 + turn * LATE * 0.75)
+        two.untaken.look(100.0 + turn * LATE_SECONDS * 0.75)
     assert two.reclaimed == []
 
 
 def test_a_worker_with_nothing_in_flight_only_waits_for_a_core(two: Two) -> None:
     two.finish(0)
-    two.untaken.look(100.0 + 2 * LATE)
+    two.untaken.look(100.0 + 2 * LATE_SECONDS)
     assert two.reclaimed == []
 
 
@@ -95,23 +95,23 @@ def test_where_the_other_is_busy_too_they_stay(two: Two) -> None:
     while two.send() != 1:
         pass
     two.take(1)
-    two.untaken.look(100.0 + 2 * LATE)
+    two.untaken.look(100.0 + 2 * LATE_SECONDS)
     assert two.reclaimed == []
 
 
 @pytest.mark.parametrize("moves", [False, True])
 def test_a_late_worker_gets_tasks_again_when_it_goes_on_or_after_a_while(two: Two, moves: bool) -> None:
-    late = 100.0 + 2 * LATE
+    late = 100.0 + 2 * LATE_SECONDS
     two.untaken.look(late)
-    two.untaken.look(late + LATE)
+    two.untaken.look(late + LATE_SECONDS)
     assert [two.send() for _ in range(3)] == [1, 1, 1]
     if moves:
         two.finish(0)
-    two.untaken.look(late + (2 * LATE if moves else AGAIN + LATE))
+    two.untaken.look(late + (2 * LATE_SECONDS if moves else OFFER_AGAIN_SECONDS + LATE_SECONDS))
     assert 0 in {two.send() for _ in range(2)}
 
 
 def test_it_is_quiet_when_nothing_waits(two: Two) -> None:
     two.take(0)
-    two.untaken.look(100.0 + LATE)
+    two.untaken.look(100.0 + LATE_SECONDS)
     assert two.untaken.quiet

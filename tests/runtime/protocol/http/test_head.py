@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from poolctl.runtime.app import Surroundings
 from poolctl.runtime.app.wsgi.environ import EnvironMemo, fill, template
 from poolctl.runtime.protocol.http.head import Found, HeadParser, Recent
-from poolctl.runtime.protocol.http.line import TOKEN
+from poolctl.runtime.protocol.http.line import TOKEN_CHARACTERS
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.task import Peer
@@ -196,7 +196,7 @@ def test_a_difference_of_one_byte_is_noticed(sequence: list[bytes], place: int, 
     head = bytearray(sequence[-1])
     head[place % len(head)] = byte
     other = bytes(head)
-    if other.find(b"\r\n\r\n") == len(other) - 4 and other[0] in TOKEN:
+    if other.find(b"\r\n\r\n") == len(other) - 4 and other[0] in TOKEN_CHARACTERS:
         compare([*sequence, other, sequence[-1]])
 
 
