@@ -1,9 +1,5 @@
-"""Lending between processes: one message with the request and the client's descriptor, and a record of eight bytes
-back.
-
-The file is long because the two ends of a loan, the message out and the record back, stand beside what becomes of it
-when a worker dies.
-"""
+"""Lending between processes: one message with the request and the client's descriptor; ``records.py`` has the way back,
+and this file what becomes of a loan when a worker dies."""
 
 from __future__ import annotations
 
@@ -11,32 +7,28 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from os import close, read
+from os import close
 from time import monotonic
 from typing import BinaryIO
 
-from poolctl.runtime.buffers.outbound import FILES, RANGES, Outbound
-from poolctl.runtime.channels.inbox import FD, Inbox, ProcessInbox, bells
+from poolctl.runtime.channels.inbox import Inbox, ProcessInbox, bells
 from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE, Attention
-from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, PART, RECORD, TICKET_KEPT, TICKET_MISSED
+from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD
 from poolctl.runtime.channels.returns import Returns
-from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
+from poolctl.runtime.ownership.half_sync_half_reactive.records import Desertion, Leftovers, Records
 from poolctl.runtime.ownership.half_sync_half_reactive.recount import Recount
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, SESSION_BYTES
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, Computing, TakingTurns, Untaken
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.routing.router import Router, Waiting
-from poolctl.runtime.serving.phases import IDLE
-from poolctl.runtime.system.channel import DONTWAIT, descriptors
+from poolctl.runtime.system.channel import DONTWAIT
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Task
 from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
-RETURN_BYTES = RECORD.size + (RANGES + 2) * PART.size  # bytes of the longest message that comes back with files
-RETURN_CONTROL_BYTES = socket.CMSG_SPACE((FILES + 1) * FD.size)  # for their descriptors
 
 
 class ProcessLendingFront(LendingFront):
@@ -178,91 +170,3 @@ class ProcessLendingFront(LendingFront):
             self.rooms.wait_for(full)
         if self.router.waiting:
             self._watch()  # a returned connection means a less busy worker, for which the waiting tasks wait
-
-
-class Records(Source[None]):
-    """Records of connections that come back with nothing left to send.
-
-    There is no hurry to take those back: the client has its response, or its end of file, and the front reads the
-    records before it reads from clients. So the pipe is usually not in the poller, and an idle front is not woken for
-    each response (measured: a tenth of the processor time of a request). The front waits for the pipe only from the
-    time when bytes arrive for a connection that is still lent until no connection is expected back.
-    """
-
-    def __init__(self, front: ProcessLendingFront, fd: int) -> None:
-        self.front = front
-        self.fd = fd
-
-    def on_event(self, events: int, service: None) -> None:
-        front = self.front
-        if not self.collect() or not (front.expected_back or front.router.waiting):
-            front.remove(self)
-
-    def collect(self) -> bool:
-        """Process all records that have arrived. Returns False at the end of file, when the mold and all workers are
-        dead."""
-        try:
-            data = read(self.fd, 65536)
-        except BlockingIOError:
-            return True
-        front = self.front
-        lent, expected, now = front.lent, front.expected_back, front.now
-        for (record,) in RECORD.iter_unpack(data):
-            ticket = record >> 2
-            if not record & TICKET_KEPT or (expected and ticket in expected):
-                if record & TICKET_MISSED:
-                    front.died(ticket, began=False, status=503)
-                else:
-                    front.returned(ticket, bool(record & TICKET_KEPT))
-                continue
-            client = lent.pop(ticket, None)
-            if client is not None:  # otherwise the ticket is that of a dead front
-                client.ticket = 0
-                client.phase = IDLE
-                client.since = now
-        front.rooms.retry()
-        return bool(data)
-
-
-class Desertion(Source[None]):
-    """The end of file of the urgent returns: the mold and all workers are dead. The only event of this pipe here."""
-
-    def __init__(self, front: ProcessLendingFront, fd: int) -> None:
-        self.front = front
-        self.fd = fd
-
-    def on_event(self, events: int, service: None) -> None:
-        """End: no lent connection will come back, and there is no worker to lend to."""
-        front = self.front
-        front.take_back()
-        for ticket in list(front.lent):
-            front.died(ticket, began=True)
-        front.abandon()
-
-
-class Leftovers(Source[None]):
-    """Connections that come back with files of the bytes that the client has not taken."""
-
-    def __init__(self, front: LendingFront, sock: socket.socket) -> None:
-        self.front = front
-        self.sock = sock
-        self.fd = sock.fileno()
-
-    def on_event(self, events: int, service: None) -> None:
-        message, ancillary, truncated, _ = self.sock.recvmsg(RETURN_BYTES, RETURN_CONTROL_BYTES, DONTWAIT)
-        if not message:
-            self.front.remove(self)  # the mold and all workers are dead; the urgent pipe ends too
-            return
-        (record,) = RECORD.unpack_from(message)
-        files = descriptors(ancillary)
-        if truncated & socket.MSG_CTRUNC:
-            for file in files:
-                close(file)
-            log.error("dropped the rest of a response: out of file descriptors; %s", NO_DESCRIPTOR)
-            self.front.died(record >> 2, began=True)
-            return
-        rest = Outbound.of_parts(list(PART.iter_unpack(message[RECORD.size :])), files)
-        if record >> 2 in self.front.lent:
-            self.front.returned(record >> 2, bool(record & TICKET_KEPT), rest)
-        else:
-            rest.close()  # the front that lent it is dead, and its client's connection with it

@@ -18,7 +18,8 @@ from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INB
 from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, PART, RECORD, TICKET_KEPT, TICKET_MISSED
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
-from poolctl.runtime.ownership.half_sync_half_reactive.front_process import Leftovers, ProcessLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.records import Leftovers
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, Computing
 from poolctl.runtime.protocol.http.protocol import Http
