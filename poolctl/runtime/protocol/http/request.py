@@ -41,7 +41,7 @@ EMPTY: BinaryIO = cast(BinaryIO, EmptyBody())
 
 
 class HttpRequest:
-    """A request. For async apps, ``body`` may be an Inflow that is still incomplete.
+    """A request, with its body or, for async apps, with the place where the body arrives.
 
     ``method``        as received, case-sensitive: "GET"
     ``target``        the request target as received: b"/shop?item=3"
