@@ -122,4 +122,4 @@ def test_what_cannot_be_sent_is_an_error(file_server: Server, files_folder: Path
     assert get(file_server.port, f"/?{files_folder}").status == 500
     with Client(file_server.port) as client, pytest.raises(EOFError):
         client.get(f"/late?{files_folder}/big.bin")
-    file_server.wait_for_log("could be the whole body of")
+    file_server.wait_for_log("as the whole body")
