@@ -8,7 +8,7 @@ from poolctl.plugin import App, Process, Protocol
 class OldShape(Process):
     like: ClassVar[str] = "process"
 
-    def shape(self, workers, *, gathers):
+    def shape(self, workers):
         return workers, 1
 
 
