@@ -36,14 +36,12 @@ HEARD_NOTHING, HEARD_TO_LEAVE, HEARD_LEFT = range(3)
 class HttpExchange(HttpResponse):
     """One request and its response: ``receive`` and ``send`` of one call of the application."""
 
-    __slots__ = ("_application", "_heard", "_read", "_state")
-
-    out: AsgiOutput
+    __slots__ = ("_application", "_heard", "_read", "_state", "connection")
 
     def __init__(self, request: HttpRequest, connection: AsgiOutput, application: Application) -> None:
         # HttpResponse.__init__ inlined: calling it would take longer than all of these assignments
         self.request = request
-        self.out = connection
+        self.out = self.connection = connection
         self._status = None
         self._headed = False
         self.keep = True
@@ -60,7 +58,7 @@ class HttpExchange(HttpResponse):
         memo = conversation.memo
         if memo is None:
             memo = conversation.memo = ScopeMemo(conversation.peer, conversation.scheme)
-        scope = memo.scope(request, self.out.loop.lifespan.state)
+        scope = memo.scope(request, self.connection.loop.lifespan.state)
         called: Awaitable[None] = self._application(scope, self.receive, self.send)
         return called
 
@@ -74,7 +72,7 @@ class HttpExchange(HttpResponse):
         is not complete, unless the app got http.disconnect, the client has left, or the conversation failed."""
         if self._state == SEND_NOTHING:
             return self.keep
-        if self._heard or self.out.presence is GONE or self.out.conversation.failure:
+        if self._heard or self.connection.presence is GONE or self.connection.conversation.failure:
             return False
         if self._state == SEND_BODY:
             raise RuntimeError("the application returned before its response was complete")
@@ -87,16 +85,16 @@ class HttpExchange(HttpResponse):
             if inflow is None:
                 self._read = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            data = await self.out.body(inflow)
+            data = await self.connection.body(inflow)
             if data is not None:
                 self._read = inflow.done and not inflow.size
                 return {"type": "http.request", "body": data, "more_body": not self._read}
         else:
             while not self._over():
-                await self.out.news()
+                await self.connection.news()
         if self._heard != HEARD_LEFT:
             self._heard = (
-                HEARD_LEFT if self._state != SEND_NOTHING and self.out.presence is not HERE else HEARD_TO_LEAVE
+                HEARD_LEFT if self._state != SEND_NOTHING and self.connection.presence is not HERE else HEARD_TO_LEAVE
             )
         return {"type": "http.disconnect"}
 
@@ -108,7 +106,7 @@ class HttpExchange(HttpResponse):
         another task is listening, as under Django for every request, the request may be an ordinary one and gets it
         later.
         """
-        out = self.out
+        out = self.connection
         if self._state == SEND_NOTHING or out.presence is not HERE:
             return True
         return out.loop.stopping.tells(streams=self._headed and self._length == UNKNOWN_LENGTH)
@@ -128,7 +126,7 @@ class HttpExchange(HttpResponse):
             if self._state != SEND_BODY:
                 when = "before http.response.start" if self._state == SEND_START else "after the response"
                 raise RuntimeError(f"{kind} was sent {when}")
-            out = self.out
+            out = self.connection
             if out.presence is GONE or self._heard == HEARD_LEFT:
                 raise ClientGone("the client has left")
             body = message.get("body", b"")
@@ -163,7 +161,7 @@ class HttpExchange(HttpResponse):
     def _file(self, path: str) -> None:
         """Send the regular file at this path as the body. Raises OSError if it cannot be read, ValueError if it is not
         regular."""
-        out = self.out
+        out = self.connection
         if out.presence is GONE or self._heard == HEARD_LEFT:
             raise ClientGone("the client has left")
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -182,7 +180,7 @@ class HttpExchange(HttpResponse):
 
     def _part(self, body: bytes, more: bool) -> None:
         """Send a part of the body."""
-        out = self.out
+        out = self.connection
         if not self._headed and self._unasked:
             out.last = True
         if not self._headed and not body:
