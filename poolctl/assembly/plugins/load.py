@@ -161,8 +161,8 @@ def check(reference: Reference, found: Any) -> None:
 def _check_override(kind: type[Any], found: type[Any], method: str, documented: Any) -> None:
     """Raises PluginError when a method cannot be called as the base class documents."""
     function = getattr(found, method)
-    if not inspect.isfunction(function):
-        return  # a static method, say; poolctl's own callers will tell
+    if not inspect.isfunction(function) or isinstance(inspect.getattr_static(found, method), staticmethod):
+        return  # anything else that can be called: its callers will tell
     signature = inspect.signature(documented)
     given = signature.parameters.values()
     words = [each.name for each in given if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]

@@ -85,8 +85,8 @@ class ServingChild(Served):
         if os.waitpid(self.pid, os.WNOHANG) == (0, 0):
             try:
                 watched = os.pidfd_open(self.pid)
-            except OSError as error:
-                log.debug("waiting for process %d: %s", self.pid, error)  # before Linux 5.3
+            except (AttributeError, OSError) as error:  # only Linux since 5.3 has it
+                log.debug("waiting for process %d: %s", self.pid, error)
             else:
                 self.loop.remove(self)
                 close(self.fd)

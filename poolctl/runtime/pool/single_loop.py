@@ -60,8 +60,12 @@ def serve_only(site: Site, life: Life, fd: int, peer: Peer, service: Service, do
     except BaseException:
         forked.leave()
         log.exception("the loop of a client failed; closing its connection")
-        if loop is None:  # for example, out of file descriptors
+        if loop is None:  # for example, no descriptor was left for it
             close(fd)
+            return
+        for handler in list(loop.handlers.values()):
+            if handler.fd != life.lifeline:
+                close(handler.fd)
 
 
 def passing_service(site: Site) -> Service:

@@ -33,11 +33,12 @@ class ThreadPerConnection(PerConnection):
         return True
 
     def begin(self, loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, door: Door) -> Served:
+        service = passing_service(site)
         reader, writer = os.pipe()
 
         def serve() -> None:
             try:
-                serve_only(site, life, fd, peer, passing_service(site), door)
+                serve_only(site, life, fd, peer, service, door)
             finally:
                 close(writer)
 

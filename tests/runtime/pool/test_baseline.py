@@ -215,6 +215,17 @@ def test_a_client_whose_thread_gets_no_descriptors_is_let_go(monkeypatch: pytest
     made.close()
 
 
+def test_a_client_whose_loop_breaks_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(SingleLoop, "_turns", broken)
+    made = Rig(protocol=Lines())
+    loop = made.loop(Iterative())
+    assert made.connect(loop).recv(1) == b""
+    made.close()
+
+
 def test_one_client_after_the_other_also_when_one_gets_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = single_loop, iter([OSError(24, "Too many open files")])
 

@@ -283,6 +283,28 @@ def test_the_expectation_of_the_next_request_is_not_that_of_this_one(make: Calla
     assert answers(rig.read()) == 1
 
 
+@pytest.mark.parametrize("rest", [b"0\r\n\r\n", b"5\r\n12345\r\n0\r\n\r\n"], ids=["empty", "some"])
+def test_a_client_that_did_not_wait_gets_no_100(make: Callable[..., AsyncRig], rest: bytes) -> None:
+    may: list[asyncio.Future[None]] = []
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        may.append(asyncio.get_running_loop().create_future())
+        await may[-1]
+        while (await receive()).get("more_body"):
+            pass
+        await ok(scope, receive, send)
+
+    rig = make(waits)
+    rig.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+    rig.send(rest)
+    may[0].set_result(None)
+    rig.settle()
+    answer = rig.read()
+    assert b"100 Continue" not in answer
+    assert answers(answer) == 1
+    assert rig.phase is IDLE
+
+
 def test_what_is_unread_lingers(make: Callable[..., AsyncRig]) -> None:
     """A reset would overtake the answer of a client that is still sending."""
     rig = make()

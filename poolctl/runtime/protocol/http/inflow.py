@@ -23,7 +23,6 @@ class Inflow:
         """Add the next bytes."""
         self._pieces.append(data)
         self.size += len(data)
-        self.reply = b""  # the client did not wait
         if self.changed is not None:
             self.changed()
 

@@ -89,6 +89,10 @@ class StreamingConversation(HttpWorkerHalf):
         assert self.inflow is not None  # that of the request whose head this is
         self.inflow.reply = CONTINUE
 
+    def _pass(self, data: bytes, start: int, end: int) -> None:
+        if self.inflow is not None:
+            self.inflow.reply = b""  # the client did not wait for 100 Continue
+
     def _finish(self) -> None:
         assert self.inflow is not None
         self.inflow.finish()
