@@ -20,12 +20,6 @@ PEERS := .venv-bench
 JOBS ?= 4
 # The tests start hundreds of servers, which must be able to write bytecode, whatever the environment says.
 PYTEST := env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-PARALLEL := -n $(JOBS) --dist worksteal
-# Since Python 3.12 coverage uses the interpreter's own events, which cost little.
-CORE = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
-MEASURED = env COVERAGE_CORE=$(CORE) $(PYTEST) $(PARALLEL)
-# Percent of the statements of poolctl/runtime that its own tests must reach, in their process.
-LEAST := 85
 TOPOLOGY ?= topologies/quickstart.yaml
 
 # Those that mirror the package: they call its code, where others call servers that run it.
@@ -41,19 +35,17 @@ run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
-	@status=0; \
-		$(MEASURED) --cov=poolctl/runtime --cov-report= --cov-fail-under=$(LEAST) tests/runtime || status=$$?; \
-		$(PYTEST) $(PARALLEL) --ignore=tests/faults --ignore=tests/runtime || status=$$?; \
-		exit $$status
+	$(PYTEST) -n $(JOBS) --dist worksteal --ignore=tests/faults
 
 words: $(VENV)/installed-dev
 	$(PYTEST) -q -n $(JOBS) $(WORDS)
 
 coverage: $(VENV)/installed-dev
-	$(MEASURED) --cov --cov-report term:skip-covered $(FAST)
+	@core=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")'); \
+		COVERAGE_CORE=$$core $(PYTEST) -n $(JOBS) --dist worksteal --cov --cov-report term:skip-covered $(FAST)
 
 short: $(VENV)/installed-dev
-	$(PYTEST) $(PARALLEL) tests/faults
+	$(PYTEST) -n $(JOBS) --dist worksteal tests/faults
 
 faults: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m slow
