@@ -219,7 +219,7 @@ def begin(count: int, make: Callable[[], asyncio.AbstractEventLoop], *, at_once:
 
 def uvloop() -> asyncio.AbstractEventLoop:
     """An event loop of uvloop."""
-    return importlib.import_module("uvloop").new_event_loop()  # type: ignore[no-any-return]
+    return importlib.import_module("uvloop").new_event_loop()  # type: ignore[no-any-return]  # it has no types
 
 
 CASES: dict[str, Callable[[int], None]] = {

@@ -1,4 +1,4 @@
-"""A reset is told from an orderly end, with real connections."""
+"""How a reset differs from an orderly end, with real connections."""
 
 from __future__ import annotations
 
