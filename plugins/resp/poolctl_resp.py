@@ -28,6 +28,7 @@ from poolctl.plugin import (
     inline_or_file,
     load_callable,
 )
+from poolctl.runtime.protocol.failure import Failure
 
 log = logging.getLogger("poolctl.app")
 END = b"\r\n"
@@ -75,7 +76,7 @@ class _Parser:
 
     def __init__(self, limit: int) -> None:
         self.reply = b""
-        self.failure = 0
+        self.failure: Failure | None = None
         self._limit = limit
         self._held = bytearray()  # from the beginning of a command
         self._at = 0  # how much of it has been parsed
@@ -97,12 +98,12 @@ class _Parser:
                     self._take(self._words, bytes(self._held[start : self._at]))
                 start, self._words, self._left = self._at, [], NONE
         except NotResp:
-            self.failure = 400
+            self.failure = Failure.MALFORMED
             start = len(self._held)
         del self._held[:start]
         self._at -= start
         if len(self._held) > self._limit:
-            self.failure = 413
+            self.failure = Failure.CONTENT_TOO_LARGE
             self._held.clear()
 
     def _whole(self) -> bool:  # noqa: C901  # a branch for each type of value

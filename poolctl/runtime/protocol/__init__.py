@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, runtime_checkable
 from typing import Protocol as Interface
 
 from poolctl.runtime.interface import INTERFACE
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.task import NOBODY, Asked, Peer
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ class Conversation(Interface):
 
     ``requests``  complete requests, oldest first; the connection takes them from the left.
     ``reply``     bytes that the protocol itself needs to send at once (100 Continue); the sender empties it.
-    ``failure``   an HTTP status if the client sent something invalid, else 0. Requests that were complete before are
-                  still answered; then the client gets ``Protocol.farewell(failure)``, and the connection ends.
+    ``failure``   what is wrong with the bytes of the client, if anything. Requests that were complete before are still
+                  answered; then the client gets ``Protocol.farewell(failure)``, and the connection ends.
     ``peer``      both ends of the connection, if the protocol passes them to an app or a log.
     """
 
     requests: deque[Any]
     reply: bytes
-    failure: int
+    failure: Failure | None
     peer: Peer = NOBODY
     scheme: str = "http"  # of the URLs that clients request
     forgets: ClassVar[bool] = False  # are its waiting requests dropped if the client resets the connection?
@@ -94,7 +95,7 @@ class Framer(Interface):
     """One connection, as a front that reads requests and lends them sees it: it finds where each ends."""
 
     reply: bytes
-    failure: int
+    failure: Failure | None
     forgets: ClassVar[bool] = False  # see ``Conversation.forgets``
     asked: Asked | None = None  # the head of the request taken last, if the protocol is ``inspected``
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from poolctl.runtime.buffers.temporary import inline_or_file
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.task import Peer
 
 
@@ -25,7 +26,7 @@ class _FrameReader:
 
     def __init__(self, protocol: Frames) -> None:
         self.reply = b""
-        self.failure = 0
+        self.failure: Failure | None = None
         self._protocol = protocol
         self._held = bytearray()
         self._needed: int = protocol.size  # bytes to hold before parsing goes on: a prefix, or a whole frame
@@ -50,7 +51,7 @@ class _FrameReader:
         while received - start >= size:
             length = int.from_bytes(data[start : start + size], order)
             if length > protocol.limit:
-                self.failure = 413
+                self.failure = Failure.CONTENT_TOO_LARGE
                 return
             end = start + size + length
             if end > received:

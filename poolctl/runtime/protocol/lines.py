@@ -10,6 +10,7 @@ from pydantic import Field
 
 from poolctl.runtime.buffers.temporary import inline_or_file
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.task import Peer
 
 
@@ -18,7 +19,7 @@ class _LineReader:
 
     def __init__(self, limit: int) -> None:
         self.reply = b""
-        self.failure = 0
+        self.failure: Failure | None = None
         self._limit = limit
         self._held = bytearray()
 
@@ -41,7 +42,7 @@ class _LineReader:
                 self._take(data[start : newline + 1])
             start = newline + 1
         if len(self._held) + (newline if newline >= 0 else len(data)) - start > self._limit:
-            self.failure = 413
+            self.failure = Failure.CONTENT_TOO_LARGE
             self._held.clear()
         elif start < len(data):
             self._held += data[start:]

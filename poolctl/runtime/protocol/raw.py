@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from poolctl.runtime.protocol import Conversation, Framer, Protocol
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.task import Peer
 
 
@@ -15,7 +16,7 @@ class _Chunks:
 
     def __init__(self) -> None:
         self.reply = b""
-        self.failure = 0
+        self.failure: Failure | None = None
         self.requests: deque[bytes] = deque()
 
     def receive(self, data: bytes) -> None:

@@ -256,7 +256,7 @@ class AsyncConnection(TaskConnection):
         """The request is done. ``keep``: whether the connection may be kept."""
         service, conversation = self.service, self.http
         service.end(self._started)
-        refusal = self.refused or (0 if conversation.successor is not None else conversation.failure)
+        refusal = self.refused or (conversation.successor is None and conversation.failure) or 0
         if service.entries is not None and (self.began or not refusal):  # a refusal writes its own line
             service.note(self.request, self.observer if self.began else None, self._started)
         self.task = self.exchange = None

@@ -66,7 +66,7 @@ def serve_callable(application: Callable[..., Any], data: bytes, last: bool = Fa
 def serve_with(app: WsgiApp, data: bytes, last: bool = False) -> tuple[Sent, bool]:
     conversation = Http().conversation(PEER)
     conversation.receive(data)
-    assert (len(conversation.requests), conversation.failure) == (1, 0)
+    assert (len(conversation.requests), conversation.failure) == (1, None)
     out = Sent(last)
     return out, app.serve(conversation.requests.popleft(), out)
 

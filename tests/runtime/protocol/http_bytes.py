@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.corpus import LIMITS
 
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.task import Peer
 
@@ -158,7 +159,7 @@ def described(request: Any) -> tuple[Any, ...]:
     )
 
 
-def converse(chunks: list[bytes]) -> tuple[list[tuple[Any, ...]], int]:
+def converse(chunks: list[bytes]) -> tuple[list[tuple[Any, ...]], Failure | None]:
     """Return the requests and the failure that a conversation finds in the chunks."""
     conversation = small().conversation(PEER)
     for chunk in chunks:
@@ -166,7 +167,7 @@ def converse(chunks: list[bytes]) -> tuple[list[tuple[Any, ...]], int]:
     return [described(request) for request in conversation.requests], conversation.failure
 
 
-def frame(chunks: list[bytes]) -> tuple[list[bytes], int]:
+def frame(chunks: list[bytes]) -> tuple[list[bytes], Failure | None]:
     """Return the raw requests and the failure that a framer finds in the chunks."""
     framer = small().framer()
     for chunk in chunks:

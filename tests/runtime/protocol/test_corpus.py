@@ -26,7 +26,7 @@ def converse(pieces: list[bytes]) -> Answer:
     for piece in pieces:
         conversation.receive(piece)
     served = tuple((each[0], each[1], each[4]) for each in map(described, conversation.requests))
-    return served, conversation.failure, conversation.pending
+    return served, conversation.failure or 0, conversation.pending
 
 
 def lend(pieces: list[bytes]) -> Answer:
@@ -35,7 +35,7 @@ def lend(pieces: list[bytes]) -> Answer:
     assert isinstance(framer, HttpFramer)
     for piece in pieces:
         framer.receive(piece)
-    failure, pending = framer.failure, framer.pending
+    failure, pending = framer.failure or 0, framer.pending
     raw, _ = frame(pieces)
     served: list[tuple[str, bytes, bytes]] = []
     for one in raw:
@@ -62,7 +62,7 @@ def stream(pieces: list[bytes]) -> Answer:
         else:
             assert request.body is EMPTY
             served.append((request.method, request.target, b""))
-    return tuple(served), conversation.failure, conversation.pending
+    return tuple(served), conversation.failure or 0, conversation.pending
 
 
 READERS: dict[str, Callable[[list[bytes]], Answer]] = {"conversation": converse, "framer": lend, "streaming": stream}

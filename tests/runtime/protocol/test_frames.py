@@ -49,7 +49,7 @@ def test_an_incomplete_frame_is_dropped_at_the_end() -> None:
         half.receive(b"\x03ab")
         assert (half.pending, half.in_body) == (True, True)
         half.ended()
-        assert (half.pending, half.in_body, half.failure) == (False, False, 0)
+        assert (half.pending, half.in_body, half.failure) == (False, False, None)
     conversation = Frames(size=1).conversation(PEER)
     conversation.receive(b"\x01a\x03ab")
     conversation.ended()

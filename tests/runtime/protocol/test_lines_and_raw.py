@@ -38,7 +38,7 @@ def test_the_framer_completes_the_last_line() -> None:
 
 
 def test_a_line_that_is_too_long_fails() -> None:
-    for data, requests, failure in [(b"1234\n12345\n1\n", [b"1234"], 413), (b"12345", [], 413), (b"1234", [], 0)]:
+    for data, requests, failure in [(b"1234\n12345\n1\n", [b"1234"], 413), (b"12345", [], 413), (b"1234", [], None)]:
         conversation = Lines(limit=4).conversation(PEER)
         conversation.receive(data)
         assert (list(conversation.requests), conversation.failure) == (requests, failure)
@@ -79,7 +79,7 @@ def test_raw_passes_chunks_on() -> None:
         half.receive(b"two")
         half.ended()
         assert not half.pending
-        assert half.failure == 0
+        assert half.failure is None
     assert list(conversation.requests) == [b"one", b"two"]
     assert [framer.take(), framer.take(), framer.take()] == [b"one", b"two", None]
     assert not Raw.marks_requests

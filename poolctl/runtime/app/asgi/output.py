@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from poolctl.runtime.app.awaited import Exchange
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.output import Output, Presence
 
@@ -13,7 +14,7 @@ from poolctl.runtime.protocol.output import Output, Presence
 class Speaking(Protocol):
     """What the call needs of the conversation."""
 
-    failure: int  # the status that ends the conversation, or 0
+    failure: Failure | None  # what ended the conversation
 
 
 class Leaving(Protocol):

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpRequestParser
 
+from poolctl.runtime.protocol.failure import Failure
+
 Keep = Callable[[bytes], None]
 SEMICOLON = ord(";")
 
@@ -35,7 +37,7 @@ class LengthBody:
         self._left = self._length = length
         self._keep = keep
         self.done = False
-        self.failure = 0
+        self.failure: Failure | None = None
         self.looked = self.waited = 0.0
 
     @property
@@ -92,7 +94,7 @@ class ChunkedBody:
         self.looked = self.waited = 0.0  # see LengthBody
         self.size = 0
         self.done = False
-        self.failure = 0
+        self.failure: Failure | None = None
         self._parser = HttpRequestParser(_Data(keep))
         self._parser.feed_data(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
 
@@ -112,7 +114,7 @@ class ChunkedBody:
         except HttpParserCallbackError as error:
             raise error.__context__ or error from None  # what ``keep`` raised
         except HttpParserError:
-            self.failure = 400
+            self.failure = Failure.MALFORMED
         return start
 
     def _take_data(self, data: bytes, start: int) -> int:
@@ -127,7 +129,7 @@ class ChunkedBody:
         taken = end - start
         self._lines -= taken
         if len(self._line) + taken > self._limit or self._lines < 0:
-            self.failure = 431 if self._trailing else 413
+            self.failure = Failure.HEAD_TOO_LARGE if self._trailing else Failure.CONTENT_TOO_LARGE
         elif newline < 0:
             self._line += data[start:end]
         else:
@@ -151,12 +153,12 @@ class ChunkedBody:
             self._trailer = (size - len(line), count - 1)
             self.done = line == b"\r\n"
             if not self.done and (size < len(line) or count < 1):
-                self.failure = 431
+                self.failure = Failure.HEAD_TOO_LARGE
             return
         size = int(line.partition(b";")[0], 16)
         self.size += size
         if self.size > self._body:
-            self.failure = 413
+            self.failure = Failure.CONTENT_TOO_LARGE
         self._trailing = size == 0
         self._left = size + 2 if size else 0
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.line import (
     authority_of,
     good_hosts,
@@ -140,13 +141,14 @@ class HeadParser:
         self._last = b""  # the last head, if it was ordinary: HTTP/1.1, no body, no upgrade
         self._block = b""  # what follows its first line
 
-    def check(self, head: bytes) -> int:  # noqa: C901, PLR0915  # the rules of a head, in one pass
-        """Read a whole head, without preceding blank lines. Returns 0, or the status that refuses it."""
+    def check(self, head: bytes) -> Failure | None:  # noqa: C901, PLR0915  # the rules of a head, in one pass
+        """Read a whole head, without preceding blank lines. Returns None, or what is wrong with it."""
         if head == self._last:
-            return 0  # the attributes are still set: saves the copy from _recent
+            return None  # the attributes are still set: saves the copy from _recent
         recent = self._recent.found
         if head == recent[0]:
-            return self._recall(recent)
+            self._recall(recent)
+            return None
         self._last = b""
         end = head.find(b"\r\n")
         fields = self._fields
@@ -178,26 +180,26 @@ class HeadParser:
         elif head.startswith(b" HTTP/1.0", end - 9):
             self._version = "1.0"
         else:
-            return 505
+            return Failure.VERSION_NOT_SERVED
         target = fields.target
         if len(target) > self._target:
-            return 414
+            return Failure.TARGET_TOO_LONG
         if len(fields.headers) > self._headers:
-            return 431
+            return Failure.HEAD_TOO_LARGE
         word = own or parser.get_method()
         if word == CONNECT:
-            return 501
+            return Failure.NOT_SERVED
         method = word.decode("ascii")
         # The parser accepts several spaces as one, and a fragment as a part of the target (RFC 9112, 3 and 3.2).
         if end != len(word) + len(target) + 10 or HASH in target:
-            return 400
+            return Failure.MALFORMED
         self._method = method
         if target[0] != SLASH:
             self.upgrade = upgrade
             return self._unusual(target, method, same=same)
         if same and self._version == "1.1":
             self._last = head
-            return 0
+            return None
         self.length = 0
         self.chunked = False
         status = self._judge(fields.headers)
@@ -211,7 +213,7 @@ class HeadParser:
             self._last = head
             self._block = head[end:]
             self._recent.found = head, method, target, fields.headers, self.keep_alive
-        return 0
+        return None
 
     def _feed_in_disguise(self, rest: bytes) -> bool:
         """Have the parser read a head with a method that it does not know: any token is one (RFC 9110, 9.1).
@@ -225,12 +227,12 @@ class HeadParser:
             return True
         return False
 
-    def _unusual(self, target: bytes, method: str, *, same: bool) -> int:
+    def _unusual(self, target: bytes, method: str, *, same: bool) -> Failure | None:
         """Check a head whose target is not a path but in asterisk form, or in absolute form, whose host overrides the
-        header (RFC 9112, 3.2.2 and 3.2.4). Such a head is not remembered. Returns 0 or the refusing status."""
+        header (RFC 9112, 3.2.2 and 3.2.4). Such a head is not remembered. Returns None or what is wrong."""
         authority = authority_of(target)
         if authority is None and (target != b"*" or method != "OPTIONS"):
-            return 400
+            return Failure.MALFORMED
         self._block = b""
         self.length = 0
         self.chunked = False
@@ -242,8 +244,8 @@ class HeadParser:
             self._renew()  # it was fed only the request line
         return status
 
-    def _recall(self, recent: Found) -> int:
-        """Restore a head that was read before. Returns 0. ``recent`` is passed because other threads may replace it."""
+    def _recall(self, recent: Found) -> None:
+        """Restore a head that was read before. ``recent`` is passed because other threads may replace it."""
         fields = self._fields
         head, self._method, fields.target, fields.headers, self.keep_alive = recent
         self._version = "1.1"
@@ -252,7 +254,6 @@ class HeadParser:
         self.upgrade = False
         self._last = head
         self._block = head[head.find(b"\r\n") :]
-        return 0
 
     @property
     def line(self) -> bytes:
@@ -271,8 +272,8 @@ class HeadParser:
         self._parser = HttpRequestParser(self._fields)
         return self._parser
 
-    def _judge(self, headers: list[tuple[bytes, bytes]]) -> int:
-        """Check the rules across headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1). Returns 0 or the status."""
+    def _judge(self, headers: list[tuple[bytes, bytes]]) -> Failure | None:
+        """Check the rules across headers (RFC 9112, 3.2, 6.1 and 9.3; RFC 9110, 10.1.1), and return what is wrong."""
         newest = self._version == "1.1"
         hosts = 0
         watched = None
@@ -290,13 +291,13 @@ class HeadParser:
                 else:
                     watched.append((kind, value))
         if hosts != 1 and (hosts or newest):
-            return 400
+            return Failure.MALFORMED
         if watched is None:
             self.keep_alive = newest
-            return 0
+            return None
         return self._check_watched(newest, watched)
 
-    def _check_watched(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
+    def _check_watched(self, newest: bool, watched: list[tuple[int, bytes]]) -> Failure | None:
         self.keep_alive = _keeps(newest, watched)
         status = self._measure(newest, watched)
         if status:
@@ -308,26 +309,26 @@ class HeadParser:
                     if member.strip() == b"100-continue":
                         self.expects = True
                     elif member.strip():  # empty elements are ignored (RFC 9110, 5.6.1)
-                        return 417
+                        return Failure.EXPECTATION_FAILED
             elif kind == PROXY:
                 self._renew()  # meaningless (RFC 9112, C.2.2), but the parser stops after its "close"
         if self.chunked or self.length:
             self._renew()
-        return 0
+        return None
 
-    def _measure(self, newest: bool, watched: list[tuple[int, bytes]]) -> int:
-        """Set ``length`` and ``chunked``. Returns 0, or the status for a body whose length is unclear or too large."""
+    def _measure(self, newest: bool, watched: list[tuple[int, bytes]]) -> Failure | None:
+        """Set ``length`` and ``chunked``. Returns what is wrong if the length of the body is unclear or too large."""
         for kind, value in watched:
             if kind == LENGTH:
                 # The parser has refused signs, lists, duplicates, overflow, and a Transfer-Encoding besides.
                 self.length = int(value)
             elif kind == ENCODING:
                 if not newest:
-                    return 400  # framing by a header that this version does not have is faulty (RFC 9112, 6.1)
+                    return Failure.MALFORMED  # this version has no such header (RFC 9112, 6.1)
                 if self.chunked or value.lower() != b"chunked":
-                    return 501 if value else 400
+                    return Failure.NOT_SERVED if value else Failure.MALFORMED
                 self.chunked = True
-        return 413 if self.length > self._body else 0
+        return Failure.CONTENT_TOO_LARGE if self.length > self._body else None
 
 
 def _keeps(newest: bool, watched: list[tuple[int, bytes]]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from poolctl.runtime.protocol.failure import Failure
+
 MEMO_HOSTS = 512  # Host values that are remembered
 
 # uri-host [ ":" port ] (RFC 9110, 7.2); a name may be empty, and its length is bounded by that of the head
@@ -48,15 +50,16 @@ def own_method(head: bytes) -> bytes:
     return b"" if line is None or line[1] in NOT_SERVED or len(line[1]) > METHOD_BYTES else line[1]
 
 
-def refusal_of(head: bytes) -> int:
-    """Return the status for a head that the parser refused: 501 for a well-formed method that is not served, 505 for
-    such a version (RFC 9110, 9.1 and 15.6.6; RFC 9112, 3 for a method that is too long), otherwise 400."""
+def refusal_of(head: bytes) -> Failure:
+    """Return what is wrong with a head that the parser refused: NOT_SERVED for a well-formed method that is not served
+    or too long (RFC 9110, 9.1; RFC 9112, 3), VERSION_NOT_SERVED for such a version (RFC 9110, 15.6.6), otherwise
+    MALFORMED."""
     line = _LINE.match(head)
     if line is None or malformed(head, 0, len(head)):
-        return 400
+        return Failure.MALFORMED
     if line[2] not in (b"1.1", b"1.0"):
-        return 505
-    return 501 if line[1] in NOT_SERVED or len(line[1]) > METHOD_BYTES else 400
+        return Failure.VERSION_NOT_SERVED
+    return Failure.NOT_SERVED if line[1] in NOT_SERVED or len(line[1]) > METHOD_BYTES else Failure.MALFORMED
 
 
 def authority_of(target: bytes) -> bytes | None:

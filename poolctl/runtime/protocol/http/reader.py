@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from typing import ClassVar, Final
 
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.body import ChunkedBody, Keep, LengthBody
 from poolctl.runtime.protocol.http.head import HEAD_END, HeadParser
 from poolctl.runtime.protocol.http.limits import HttpLimits
@@ -27,7 +28,7 @@ class HttpReader:
     forgets: ClassVar[bool] = True  # a client that resets the connection expects no response
 
     def __init__(self, http: HttpLimits) -> None:
-        self.failure = 0
+        self.failure: Failure | None = None
         self.reply = b""
         self._refused = b""  # the refused head, or its beginning
         self._http = http
@@ -138,7 +139,7 @@ class HttpReader:
             begin += 1
         self._blank += begin - start
         if self._blank > self._limit:
-            self.failure = 400
+            self.failure = Failure.MALFORMED
             self._refused = b"\r\n"
         if begin == size or self.failure:
             return size
@@ -160,14 +161,15 @@ class HttpReader:
 
     def _refuse_at_once(self, head: bytes) -> None:
         """Fail now, not after the timeout: ``head`` cannot become a valid request."""
-        self.failure = 400
+        self.failure = Failure.MALFORMED
         self._refused = head
         self._held.clear()
 
     def _too_large(self, head: bytes) -> None:
         """Fail: ``head`` has the maximum size, and its end is missing."""
         target = head.partition(b"\r\n")[0].split(b" ")[1:2]
-        self.failure = 414 if target and len(target[0]) > self._http.target else 431
+        too_long = bool(target) and len(target[0]) > self._http.target
+        self.failure = Failure.TARGET_TOO_LONG if too_long else Failure.HEAD_TOO_LARGE
         self._refused = head
         self._held.clear()
 
@@ -201,7 +203,7 @@ class HttpReader:
             self._pass(data, start, end)
         except OSError as error:  # the client can do nothing about a full disk
             log.error("cannot store a request body: %s", error)
-            self.failure = 500
+            self.failure = Failure.NOT_STORED
             self._body = None
             return len(data)
         self.failure = body.failure

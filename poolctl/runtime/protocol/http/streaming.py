@@ -69,7 +69,7 @@ class StreamingConversation(HttpWorkerHalf):
         try:
             self.hand_over(WebSocketConversation(self._http, request))
         except BadHandshake as error:
-            self.failure = error.status
+            self.failure = error.failure
 
     def _rest(self, data: bytes) -> None:
         """Pass bytes after the last request to the successor, if there is one."""

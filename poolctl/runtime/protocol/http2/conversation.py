@@ -28,6 +28,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http2.frames import FrameTooLongError, FrameWatch
@@ -56,7 +57,7 @@ class Http2Conversation(Conversation):
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         self.peer = peer
-        self.failure = 0
+        self.failure: Failure | None = None
         self.reply = b""  # always empty: see ``frames``
         self.requests = deque()  # always empty: see ``complete``
         self.complete: deque[Http2Stream] = deque()
@@ -170,7 +171,7 @@ class Http2Conversation(Conversation):
             stream.close()
 
     def _fail(self) -> None:
-        self.failure = 400
+        self.failure = Failure.MALFORMED
         self._drop()
 
     def _drop(self) -> None:

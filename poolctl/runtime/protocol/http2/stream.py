@@ -16,6 +16,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.outbound import Outbound
 from poolctl.runtime.buffers.spool import Spool
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.request import HttpRequest, Provenance
 from poolctl.runtime.protocol.http.response import UNKNOWN_LENGTH
@@ -53,7 +54,7 @@ class Http2Stream:
         self.conversation = conversation
         self.number = number
         self.request: HttpRequest
-        self.refused = 0
+        self.refused: int = 0
         self.received = False  # the request is complete
         self.began = False
         self.last = False
@@ -81,7 +82,7 @@ class Http2Stream:
         target = pseudo.get(b":path", b"")
         method = pseudo[b":method"].decode("latin-1")
         http = self.conversation.http
-        self.refused = refusal_of_head(http, pseudo[b":method"], target, found, ended=ended)
+        self.refused = refusal_of_head(http, pseudo[b":method"], target, found, ended=ended) or 0
         self.request = HttpRequest(method, target, "2", found, True, self.conversation)
 
     @property
@@ -98,9 +99,9 @@ class Http2Stream:
         try:
             self._spool.write(data)
         except OSError:  # the client can do nothing about a full disk
-            self.refused = 500
+            self.refused = Failure.NOT_STORED
         if self._spool.size > self.conversation.http.body:
-            self.refused = 413
+            self.refused = Failure.CONTENT_TOO_LARGE
 
     def finish(self) -> None:
         """The request is complete: set its body."""

@@ -15,6 +15,7 @@ from typing import Any
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.forwarded import Origins
 from poolctl.runtime.protocol.http.inflow import Inflow
 from poolctl.runtime.protocol.http.limits import HttpLimits
@@ -48,7 +49,7 @@ class IncomingStream(Http2Stream):
         self._size += len(data)
         if self._size > self.conversation.http.body:
             self.inflow.fail()
-            self.refused = 413
+            self.refused = Failure.CONTENT_TOO_LARGE
         elif data:
             self.inflow.feed(data)
 

@@ -13,6 +13,7 @@ from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from poolctl.runtime.protocol import Conversation
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.http.limits import HttpLimits
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.protocol.websocket.handshake import BadHandshake, subprotocols_of, upgrade_of
@@ -41,7 +42,7 @@ class WebSocketConversation(Conversation):
         """Raises BadHandshake if the request cannot become a WebSocket."""
         self.requests: deque[None] = deque()
         self.reply = b""
-        self.failure = 0
+        self.failure: Failure | None = None
         self.request = request
         self.peer = request.conversation.peer
         self.subprotocols = subprotocols_of(request.headers)
@@ -60,7 +61,7 @@ class WebSocketConversation(Conversation):
         try:
             self._wire.initiate_upgrade_connection(upgrade_of(request.headers, self.subprotocols), "/")
         except (LocalProtocolError, RemoteProtocolError, ValueError) as error:
-            raise BadHandshake(400) from error
+            raise BadHandshake(Failure.MALFORMED) from error
 
     @property
     def over(self) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from poolctl.runtime.protocol.failure import Failure
+
 Headers = list[tuple[bytes, bytes]]
 
 WEBSOCKET_VERSION = b"13"
@@ -27,11 +29,11 @@ Offer = tuple[str, list[tuple[str, str | None]]]  # an extension: its name, and 
 
 
 class BadHandshake(Exception):
-    """The request cannot become a WebSocket. ``status``: that of the response."""
+    """The request cannot become a WebSocket."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
 
 
 def subprotocols_of(headers: Headers) -> list[str]:
@@ -40,7 +42,7 @@ def subprotocols_of(headers: Headers) -> list[str]:
     for member in _members(headers, b"sec-websocket-protocol"):
         word = _WORD.fullmatch(member)
         if word is None:
-            raise BadHandshake(400)
+            raise BadHandshake(Failure.MALFORMED)
         found.append(word[1])
     return found
 
@@ -49,10 +51,10 @@ def upgrade_of(headers: Headers, subprotocols: list[str]) -> Headers:
     """Return the handshake's headers in the form that wsproto expects. Raises BadHandshake."""
     versions = _values(headers, b"sec-websocket-version")
     if versions != [WEBSOCKET_VERSION]:
-        raise BadHandshake(426 if versions else 400)
+        raise BadHandshake(Failure.UPGRADE_REQUIRED if versions else Failure.MALFORMED)
     keys = _values(headers, b"sec-websocket-key")
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
-        raise BadHandshake(400)
+        raise BadHandshake(Failure.MALFORMED)
     found = [
         (b"host", b"localhost"),
         (b"connection", b"upgrade"),
@@ -106,7 +108,7 @@ def _offers(headers: Headers) -> Iterator[Offer]:
     for member in _members(headers, b"sec-websocket-extensions"):
         name = _WORD.match(member)
         if name is None:
-            raise BadHandshake(400)
+            raise BadHandshake(Failure.MALFORMED)
         parameters: list[tuple[str, str | None]] = []
         position = name.end()
         while found := _PARAMETER.match(member, position):
@@ -114,7 +116,7 @@ def _offers(headers: Headers) -> Iterator[Offer]:
             parameters.append((found[1], found[2] if quoted is None else quoted.replace("\\", "")))
             position = found.end()
         if position != len(member):
-            raise BadHandshake(400)
+            raise BadHandshake(Failure.MALFORMED)
         yield name[1], parameters
 
 

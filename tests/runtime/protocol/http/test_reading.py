@@ -33,7 +33,7 @@ def test_invalid_requests_are_refused_with_their_status(name: str) -> None:
 def test_valid_requests_are_served(name: str) -> None:
     data, count = GOOD[name]
     requests, failure = converse([data])
-    assert (len(requests), failure) == (count, 0)
+    assert (len(requests), failure) == (count, None)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -42,7 +42,7 @@ def test_framer_and_conversation_agree(name: str) -> None:
     requests, failure = converse([GET, data])
     raw, failure_of_framer = frame([GET, data])
     assert failure_of_framer == failure
-    assert [converse([one]) for one in raw] == [([request], 0) for request in requests]
+    assert [converse([one]) for one in raw] == [([request], None) for request in requests]
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -63,7 +63,7 @@ def test_splits_make_no_difference(names: list[str], cuts: list[int]) -> None:
     assert (requests, failure) == converse([data])
     assert (raw, failure_of_framer) == frame([data])
     assert failure_of_framer == failure
-    assert [converse([one]) for one in raw] == [([request], 0) for request in requests]
+    assert [converse([one]) for one in raw] == [([request], None) for request in requests]
 
 
 @settings(max_examples=150, deadline=None)
@@ -78,7 +78,7 @@ def test_bodies_are_read_whole(bodies: list[bytes], cuts: list[int]) -> None:
         else:
             data += b"POST" + HOST + b"Content-Length: %d\r\n\r\n" % len(body) + body
     requests, failure = converse(pieces(data, cuts))
-    assert failure == 0
+    assert failure is None
     assert [request[4] for request in requests] == bodies
     assert b"".join(frame(pieces(data, cuts))[0]) == data
 
@@ -231,7 +231,7 @@ def test_a_refusal_of_a_possible_head_request_has_no_body(line: bytes, has_body:
 @pytest.mark.parametrize("cut", range(1, len(GET)))
 def test_a_head_in_two_parts(cut: int) -> None:
     assert converse([GET[:cut], GET[cut:]]) == converse([GET])
-    assert frame([GET[:cut], GET[cut:]]) == ([GET], 0)
+    assert frame([GET[:cut], GET[cut:]]) == ([GET], None)
 
 
 @pytest.mark.parametrize("data", [b"POST" + HOST + b"Content-Length: 200000\r\n\r\n", CHUNKED + b"30d40\r\n"])

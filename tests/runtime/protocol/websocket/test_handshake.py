@@ -88,7 +88,7 @@ def test_malformed_offers_are_refused(offer: str) -> None:
     for each in ((offer,), ("permessage-deflate", offer)):
         with pytest.raises(BadHandshake) as refused:
             agreed(*each)
-        assert refused.value.status == 400
+        assert refused.value.failure == 400
 
 
 @given(st.lists(st.sampled_from([*OFFERS, *MALFORMED, "a", ";", "=", '"', ",", " ", "\t", "\xff"])).map("".join))
@@ -122,7 +122,7 @@ def test_wsproto_supports_what_is_agreed(offer: str) -> None:
 def test_an_invalid_handshake_is_refused(headers: list[tuple[bytes, bytes]], status: int) -> None:
     with pytest.raises(BadHandshake) as refused:
         upgrade_of(headers, [])
-    assert refused.value.status == status
+    assert refused.value.failure == status
 
 
 def test_subprotocols_may_span_several_lines() -> None:
