@@ -1,5 +1,5 @@
 # make run    set up .venv and serve the quickstart topology
-# make test   set up .venv and run the tests
+# make test   set up .venv, run the tests, and measure what those of runtime/ reach
 # make check  check formatting, lint, types and imports
 # make coverage  show which lines the fast tests reach
 # make short  run the short form of the fault tests
@@ -35,7 +35,7 @@ run: $(VENV)/installed
 	@exec $(BIN)/poolctl run $(TOPOLOGY)
 
 test: $(VENV)/installed-dev
-	$(PYTEST) -n $(JOBS) --dist worksteal --ignore=tests/faults
+	$(PYTEST) -n $(JOBS) --dist worksteal -p tests.harness.measured --ignore=tests/faults
 
 words: $(VENV)/installed-dev
 	$(PYTEST) -q -n $(JOBS) $(WORDS)
