@@ -24,6 +24,7 @@ from poolctl.runtime.pool import Pool, Size
 from poolctl.runtime.pool.process import Process
 from poolctl.runtime.pool.thread import Thread
 from poolctl.runtime.protocol import Conversation, Framer, Protocol, Provisions
+from poolctl.runtime.protocol.failure import Failure
 from poolctl.runtime.protocol.output import Output
 from poolctl.runtime.role import Role
 from poolctl.runtime.site import Site
@@ -36,6 +37,7 @@ __all__ = [
     "ClientGone",
     "Conversation",
     "Dispatch",
+    "Failure",
     "Framer",
     "HalfSyncHalfAsync",
     "HalfSyncHalfReactive",

@@ -20,6 +20,7 @@ from pydantic import Field
 from poolctl.plugin import (
     App,
     Conversation,
+    Failure,
     Framer,
     Output,
     Peer,
@@ -28,7 +29,6 @@ from poolctl.plugin import (
     inline_or_file,
     load_callable,
 )
-from poolctl.runtime.protocol.failure import Failure
 
 log = logging.getLogger("poolctl.app")
 END = b"\r\n"

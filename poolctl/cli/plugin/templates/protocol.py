@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from poolctl.plugin import Conversation, Framer, Peer, Protocol
+from poolctl.plugin import Conversation, Failure, Framer, Peer, Protocol
 from pydantic import Field
 
 END = b"\0"
@@ -18,14 +18,14 @@ class _Parser:
     def __init__(self, limit: int) -> None:
         self.found: deque[bytes] = deque()
         self.reply = b""
-        self.failure = 0
+        self.failure: Failure | None = None
         self._limit = limit
         self._held = b""
 
     def receive(self, data: bytes) -> None:
         *records, self._held = (self._held + data).split(END)
         if max(map(len, [*records, self._held])) > self._limit:
-            self.failure = 413
+            self.failure = Failure.CONTENT_TOO_LARGE
             self._held = b""
         else:
             self.found.extend(records)
