@@ -21,6 +21,7 @@ from poolctl.assembly.status import Board
 from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.listen.listener import address_of, open_group, open_listener
+from poolctl.runtime.listen.moves import Moves
 from poolctl.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
     access = open_access_log(parts, host)
     contexts = tls_contexts(parts)
     board = Board(parts)
+    moves = Moves()
+    moves.allow(parts.ownership is not None)
 
     def announce() -> None:
         where = ", ".join(_shown(group[0], parts, number) for number, group in enumerate(listeners))
@@ -58,7 +61,7 @@ def _run(parts: Parts, host: Host, explain: Callable[[Report], str] | None) -> i
         if isinstance(parts.app, AsyncApp):
             import_event_loop_code(host)
         host.apply()
-        return ServerPlan(parts.here(), listeners, contexts, access, board)
+        return ServerPlan(parts.here(), listeners, contexts, access, board, moves)
 
     reopen = access.reopen if access and access.path else None
     drain = topology.timeouts.drain

@@ -14,6 +14,7 @@ from poolctl.assembly.status import Board
 from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
 from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE
 from poolctl.runtime.dispatch import built_in
+from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET
 from poolctl.runtime.system import forked
@@ -50,8 +51,10 @@ class ServerPlan(Plan):
         contexts: Sequence[SSLContext | None],
         access: AccessLog | None = None,
         board: Board | None = None,
+        moves: Moves | None = None,
     ) -> None:
-        """``contexts``: TLS contexts of the addresses. ``board``: where the supervisor reads the scoreboard."""
+        """``contexts``: TLS contexts of the addresses. ``board``: where the supervisor reads the scoreboard. ``moves``:
+        the server's channel for connections that move between generations."""
         topology = parts.topology
         for protocol in parts.protocols:
             protocol.provision(provisions(parts, access))
@@ -62,10 +65,11 @@ class ServerPlan(Plan):
         self.name = topology.name
         self.drain = topology.timeouts.drain
         self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
-        self.site = site = build_site(parts, listeners, doors, access, board)
+        self.site = site = build_site(parts, listeners, doors, access, board, moves)
         ownership = parts.ownership
         self.owned = site.sockets() | (ownership.prepared if ownership else set())
-        forked.hold(self.owned)
+        self.inherited = frozenset(site.moves.descriptors)
+        forked.hold(self.owned | self.inherited)
         for group in listeners:
             for sock in group:
                 forked.register_listener(sock)

@@ -16,6 +16,7 @@ from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch.leader import Leader
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.site.workshop import Workshop
 from poolctl.runtime.timeouts import Timeouts
@@ -30,8 +31,9 @@ def build_site(
     doors: list[Door],
     access: AccessLog | None = None,
     board: Board | None = None,
+    moves: Moves | None = None,
 ) -> Workshop:
-    """The workshop of one generation, with its inboxes."""
+    """The workshop of one generation. ``moves``: None outside of a server, where nothing moves."""
     topology, ownership = parts.topology, parts.ownership
     workers, threads = _shape(parts)
     medium = parts.pool.medium()
@@ -49,10 +51,9 @@ def build_site(
         # the first row of a worker that serves many tasks at once counts them all
         row, workers_rows = scoreboard.inbox(index), held[:: slots // threads]
         inboxes.append(medium.inbox(index, row, workers_rows, slots=held, rings=rings, threads=several))
-    surroundings = Surroundings(parts.pool.multithread, parts.pool.multiprocess, parts.private, parts.is_topology)
     return Workshop(
         name=topology.name,
-        loader=Loader(parts.app, surroundings),
+        loader=Loader(parts.app, _surroundings(parts)),
         protocol=parts.protocol,
         dispatch=parts.dispatch or Leader(),
         affinity=parts.affinity,
@@ -70,8 +71,13 @@ def build_site(
         medium=medium,
         inboxes=inboxes,
         notices=Notices(),
+        moves=Moves() if moves is None else moves,
         access=access,
     )
+
+
+def _surroundings(parts: MadeParts) -> Surroundings:
+    return Surroundings(parts.pool.multithread, parts.pool.multiprocess, parts.private, parts.is_topology)
 
 
 def _timeouts(topology: Topology) -> Timeouts:

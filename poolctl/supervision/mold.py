@@ -287,7 +287,7 @@ class Mold:
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
         reader, stop = self.readers[role.stage], self.readers[0]
-        forked.hold({*role.keeps, reader, stop, self.reporter.fileno(), self.presence}, only=True)
+        forked.hold({*role.keeps, *self.plan.inherited, reader, stop, self.reporter.fileno(), self.presence}, only=True)
         return play(role, reader, self.plan.drain, self.reporter, stop)
 
     # Stops

@@ -16,6 +16,7 @@ class Plan(ABC):
     name: str  # of the topology
     roles: list[Role]
     owned: set[int]  # every descriptor that poolctl opened: listeners, channels; not those of the user's app
+    inherited: frozenset[int] = frozenset()  # descriptors of the server that every role keeps
     drain: float  # seconds
     request: float | None = None  # seconds that a request may take before its process is killed; None: unlimited
     reopen: Callable[[], None] | None = None  # reopens the log file, in whichever process it is called

@@ -28,6 +28,7 @@ PIECE_BYTES: Final = 65536  # read at once from a request that is lent
 FLAG_LAST: Final = 1  # the connection ends after this response
 FLAG_ENDED: Final = 2  # the client sends no more
 FLAG_FILE: Final = 4  # the request is in a file, the second descriptor
+FLAG_MOVED: Final = 8  # the connection has passed its door in another process; both ends follow the introduction
 
 # A record is a number shifted left by 2, plus one of these.
 TICKET_KEPT: Final = 1  # ticket: the connection may be kept
@@ -39,6 +40,11 @@ def introduction(peer: Peer, listener: int) -> bytes:
     """Return the introduction of a client, at most a few hundred bytes; the subject of a certificate is bounded where
     it is read."""
     return f"{peer.client_host} {peer.client_port} {listener} {peer.subject}".encode()
+
+
+def server_end(peer: Peer) -> bytes:
+    """Return the server's end of a connection, which may be that of a proxy's header."""
+    return f"{peer.server_host} {peer.server_port}".encode()
 
 
 def introduced(words: bytes, servers: list[tuple[str, str]]) -> tuple[Peer, int]:

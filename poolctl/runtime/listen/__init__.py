@@ -3,6 +3,7 @@
     listener.py                a listening socket, opened by the supervisor and kept across generations
     listening.py               a listener in a loop: accept
     server_stop.py             whether the whole server is stopping, and its listeners with it
+    moves.py                   idle connections that move to other processes of the server
     door.py                    the steps between accept and the loop that serves the connection
     proxy_door.py              the PROXY header of a load balancer
     tls_door.py, tunnel.py     TLS, in the loop that serves the connection

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from os import close
 from time import monotonic
-from typing import Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import AnyHandler, Handler, S
@@ -23,6 +24,8 @@ from poolctl.runtime.scoreboard import DONE, TAKEN
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
+
+MOVE_SECONDS: Final = 0.02  # seconds between two looks for connections that have become idle, while they move
 
 
 class ServingLoop(Protocol[S]):
@@ -75,9 +78,33 @@ class Door:
         """Return the refusal for a client beyond the limit on connections, sent before anything is read from it."""
         return self.protocol.farewell(503, peer)
 
+    @property
+    def last(self) -> Door:
+        """The door from which a connection is served."""
+        return self
+
     def enter(self, loop: ServingLoop[S], fd: int, peer: Peer, service: S) -> None:
         """Take an accepted client through this door, then have the loop serve it, now or later."""
         loop.serve(fd, peer, service, self)
+
+
+class Mover(Protocol):
+    """The channel by which connections leave for other processes (``moves.Moves``)."""
+
+    @property
+    def open(self) -> bool:
+        """Whether another process takes them."""
+
+    def send(self, fd: int, protocol: str, peer: Peer) -> bool:
+        """Pass a connection on. Returns False if the channel is full."""
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A handler that can move to another process."""
+
+    def move(self, moves: Mover, service: Any) -> None:
+        """Pass the connection on if it is idle; unless the channel is full, the handler leaves its loop."""
 
 
 class AcceptingLoop(Loop[S]):
@@ -100,6 +127,8 @@ class AcceptingLoop(Loop[S]):
         self.timeouts = timeouts
         self.limit = limit
         self.open = 0
+        self.moves: Mover | None = None
+        self.moving = False  # it drains, and connections that are idle move to other processes
 
     def accept(self, fd: int, peer: Peer, service: S, door: Door) -> None:
         """Count a new connection and take it through its door, or turn it away if the limit is reached."""
@@ -119,6 +148,58 @@ class AcceptingLoop(Loop[S]):
     @abstractmethod
     def serve(self, fd: int, peer: Peer, service: S, door: Door) -> None:
         """Serve a connection that has passed its door."""
+
+    # connections that move between processes (moves.py)
+
+    def move_by(self, moves: Mover) -> None:
+        """When the loop drains, pass idle connections on by this channel. Called before the loop runs."""
+        self.moves = moves
+
+    def adopt(self, fd: int, peer: Peer, service: S, door: Door) -> None:
+        """Serve a connection that has passed its door in another process. If the limit is reached it is closed: its
+        client is idle, so there is no request to refuse."""
+        if self.open >= self.limit:
+            close(fd)
+            return
+        if service is not None:
+            service.row[TAKEN] += 1
+        self.open += 1
+        try:
+            self.serve(fd, peer, service, door.last)
+        except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+            self.fail_newcomer(fd, service, error)
+
+    def drain(self, service: S) -> None:
+        """Drain; connections that can move do so at their next idle moment instead of ending."""
+        if not self.draining:
+            self.moving = self.moves is not None and self.moves.open
+        super().drain(service)
+
+    def _patience(self) -> float | None:
+        patience = super()._patience()
+        return MOVE_SECONDS if self.moving and self.open and patience != 0 else patience
+
+    def _drained(self, quiet: bool, service: S) -> None:
+        if self.moving:
+            self._move(service)
+        super()._drained(quiet, service)
+
+    def _move(self, service: S) -> None:
+        assert self.moves is not None  # otherwise it is not moving
+        if self.moves.open:
+            for handler in list(self.handlers.values()):
+                if isinstance(handler, Movable):
+                    try:
+                        handler.move(self.moves, service)
+                    except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                        self.fail(handler, service, error)
+            return
+        self.moving = False  # the whole server stops now
+        for handler in list(self.handlers.values()):
+            try:
+                handler.drain(service)
+            except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                self.fail(handler, service, error)
 
     def drop(self, fd: int, service: S, words: bytes = b"") -> None:
         """Send ``words`` and close a connection that failed in its door."""

@@ -61,7 +61,7 @@ class Listener:
         self.fd = sock.fileno()
         sock.setblocking(False)
         self.family = int(sock.family)
-        self.server_host, self.server_port = _own_end(sock)
+        self.server_host, self.server_port = own_end(sock)
         # A connection is a bare descriptor from here on: socket.accept() would make an object, which costs 4
         # microseconds a connection, and objects cannot be sent to another process anyway.
         self._accept = sock._accept  # type: ignore[attr-defined]
@@ -100,13 +100,13 @@ class Listener:
 
 def address_of(sock: socket.socket) -> str:
     """Return the address of a listening socket in a topology's notation: tcp://HOST:PORT or unix:///PATH."""
-    host, port = _own_end(sock)
+    host, port = own_end(sock)
     if not port:
         return f"unix://{host}"
     return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
 
 
-def _own_end(sock: socket.socket) -> tuple[str, str]:
+def own_end(sock: socket.socket) -> tuple[str, str]:
     """Return host and port, or for a unix socket its path and an empty port."""
     name = sock.getsockname()
     return (str(name), "") if sock.family == socket.AF_UNIX else (str(name[0]), str(name[1]))

@@ -34,6 +34,10 @@ class ProxyDoor(Door):
         self.scheme = within.scheme
         self._trust = trust
 
+    @property
+    def last(self) -> Door:
+        return self._within.last
+
     def busy(self, peer: Peer) -> bytes:
         """Return the refusal of the door behind this one: the header makes no difference."""
         return self._within.busy(peer)

@@ -183,6 +183,8 @@ class Protocol(ABC):
     interface: ClassVar[int] = INTERFACE  # the version of the plugin interface that it was written for
     name: ClassVar[str]
     marks_requests: ClassVar[bool]  # can it tell where a request ends?
+    # has a connection no state between two requests, so that another process can go on with it?
+    portable: ClassVar[bool] = False
     inspected: bool = False  # must framers keep the head of each request in ``asked``? Provisioned
     alpn: tuple[str, ...] = ()  # its ALPN names (RFC 7301), if clients can choose it; most preferred first
     witness: Callable[[int, Peer, bytes], None] = staticmethod(unseen)  # logs refused requests; provisioned

@@ -120,6 +120,7 @@ class Frames(Protocol):
 
     name: ClassVar[str] = "frames"
     marks_requests: ClassVar[bool] = True
+    portable: ClassVar[bool] = True
 
     size: Annotated[Literal[1, 2, 4, 8], Field(description="bytes of the length prefix")] = 4
     order: Annotated[Literal["big", "little"], Field(description="byte order of the length prefix")] = "big"

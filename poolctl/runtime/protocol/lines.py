@@ -97,6 +97,7 @@ class Lines(Protocol):
 
     name: ClassVar[str] = "lines"
     marks_requests: ClassVar[bool] = True
+    portable: ClassVar[bool] = True
 
     limit: Annotated[
         int, "bytes", Field(ge=1, description="bytes of a line, without its \\n; a longer one ends the connection")

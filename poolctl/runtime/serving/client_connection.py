@@ -1,4 +1,7 @@
-"""What all connections of clients have in common, in a front and in a worker: a phase, and how long it may last."""
+"""What all connections of clients have in common, in a front and in a worker: a phase, and how long it may last.
+
+The file is long because each of its steps depends on the phase.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Container
 from math import inf
-from os import read
-from typing import ClassVar, Final, Generic, Protocol, TypeVar
+from os import close, read
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from poolctl.runtime.buffers.outbound import Sending
+from poolctl.runtime.listen.door import Mover
 from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.source import AnyHandler, Delivery, S
 from poolctl.runtime.protocol import Coming
@@ -27,6 +31,7 @@ from poolctl.runtime.serving.phases import (
     check,
 )
 from poolctl.runtime.system.poller import IN
+from poolctl.runtime.task import Peer
 from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
@@ -50,11 +55,15 @@ class ClientLoop(Protocol):
     """What a connection needs of its loop: time and events."""
 
     now: float  # when the last wait ended, on the monotonic clock
+    moving: bool  # it drains, and idle connections move to other processes
     timeouts: Timeouts
 
     @property
     def handlers(self) -> Container[int]:
         """The descriptors whose events it dispatches."""
+
+    def add(self, handler: Any) -> None:
+        """Watch the descriptor of this handler."""
 
     def modify(self, handler: AnyHandler, mask: int) -> None:
         """Change the events that the handler waits for."""
@@ -177,9 +186,40 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
             else:
                 self.close(service)
 
+    # moving to another process (listen/moves.py)
+
+    @abstractmethod
+    def portable(self, service: S) -> bool:
+        """Whether another process can go on with the connection between two requests, since it has no state here."""
+
+    @property
+    @abstractmethod
+    def idle(self) -> bool:
+        """Whether nothing of a request or response is under way."""
+
+    @abstractmethod
+    def _introduction(self, service: S) -> tuple[str, Peer]:
+        """Return the name of the protocol, and the peer."""
+
+    def move(self, moves: Mover, service: S) -> None:
+        """Pass the connection on if it is idle, unless the channel is full: then it stays for now."""
+        if self.idle and not self.leaving and self.portable(service) and self.loop.remove(self):
+            if moves.send(self.fd, *self._introduction(service)):
+                self.say_moved()
+                self._let_go(service)
+                close(self.fd)
+            else:
+                self.loop.add(self)
+
+    @abstractmethod
+    def _let_go(self, service: S) -> None:
+        """The loop no longer has the connection: note that, and free what it held but its descriptor."""
+
     def drain(self, service: S) -> None:
-        """End after the requests received so far. An idle connection is writable, so waiting for that gives it an event
-        at once."""
+        """End after the requests received so far, or move when it is idle. An idle connection is writable, so waiting
+        for that gives it an event at once."""
+        if self.loop.moving and not self.leaving and self.portable(service):
+            return
         self.say_draining()
         self.leaving = True
         if self.phase is not READING:
@@ -197,6 +237,11 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
                 limit, seconds = DRAIN, self.loop.now - self.since
             text = "connection of %s was %s for %.1f s (%s); closed"
             log.debug(text, self.client, self.phase.name, seconds, limit)
+
+    def say_moved(self) -> None:
+        """Log at debug that the connection has moved."""
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("draining: the connection of %s moves to another process", self.client)
 
     def say_draining(self) -> None:
         """Log at debug where the stop finds the connection."""

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from poolctl.errors import ClientGone
+from poolctl.runtime.listen.moves import peer_of
 from poolctl.runtime.loop.source import AnyHandler, Delivery, Handler
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
@@ -26,7 +27,7 @@ from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, N
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.poller import IN, OUT
-from poolctl.runtime.task import NOBODY
+from poolctl.runtime.task import NOBODY, Peer
 
 
 class ServedLoop(ClientLoop, Protocol):
@@ -72,7 +73,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.fd = fd
         self.mask = IN
         self.watched = False
-        self.leaving = loop.draining
+        self.leaving = loop.draining and not loop.moving
         self.phase = NEW
         self.since = loop.now
         self.loop = loop
@@ -227,6 +228,29 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.loop.modify(self, IN)
         if self.phase is SENDING or self.conversation.requests:
             self._answer(service)
+
+    # moving to another process
+
+    def portable(self, service: Service) -> bool:
+        conversation = self.conversation
+        return (
+            service.protocol.portable
+            and not conversation.multiplexed
+            and conversation.successor is None
+            and conversation.scheme == "http"  # behind TLS, this process has the session
+        )
+
+    @property
+    def idle(self) -> bool:
+        return (self.phase is IDLE or self.phase is NEW) and not self.conversation.requests
+
+    def _introduction(self, service: Service) -> tuple[str, Peer]:
+        peer = self.conversation.peer
+        return service.protocol.name, peer_of(self.fd) if peer is NOBODY else peer
+
+    def _let_go(self, service: Service) -> None:
+        self.phase = CLOSED
+        self._over(service)
 
     # the end
 

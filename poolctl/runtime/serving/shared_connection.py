@@ -10,6 +10,7 @@ from os import close, read
 from socket import socket as Socket
 from threading import Lock
 
+from poolctl.runtime.listen.door import Mover
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
@@ -82,6 +83,15 @@ class SharedConnection(Connection[ServedLoop]):
                 self._turn.release()
             self._take_turns(service)
 
+    def move(self, moves: Mover, service: Service) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                if self.phase is not CLOSED:
+                    super().move(moves, service)
+            finally:
+                self._turn.release()
+            self._take_turns(service)
+
     def drain(self, service: Service) -> None:
         if self._turn.acquire(blocking=False):
             try:
@@ -93,7 +103,7 @@ class SharedConnection(Connection[ServedLoop]):
                 self.loop.fail(self, service, error)
             finally:
                 self._turn.release()
-        else:
+        elif not (self.loop.moving and self.portable(service)):
             self.leaving = True
         self.again = True  # the thread that serves it now looks once more when done
         self._take_turns(service)

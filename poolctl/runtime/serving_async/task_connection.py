@@ -126,11 +126,15 @@ class TaskConnection(Connection[TaskLoop]):
         self.loop.handlers[self.fd] = self
         self.loop.modify(self, IN)  # whatever events the other connection waited for
 
+    @property
+    def idle(self) -> bool:
+        return self.task is None and super().idle
+
     # the end
 
     def drain(self, service: Service) -> None:
         """End after the requests received so far; a request that the app has goes on until the app ends it."""
-        if self.phase is ANSWERING:
+        if self.phase is ANSWERING and not (self.loop.moving and not self.leaving and self.portable(service)):
             self.say_draining()
             self.leaving = True
         else:

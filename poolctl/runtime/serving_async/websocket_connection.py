@@ -266,6 +266,9 @@ class WebSocketConnection(TaskConnection):
             self.websocket.ended()
             super().client_left()
 
+    def portable(self, service: Service) -> bool:
+        return False
+
     def drain(self, service: Service) -> None:
         """Send a close frame with the code for a restart; the app sees it as it sees any close."""
         self.say_draining()

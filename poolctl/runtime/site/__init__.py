@@ -18,6 +18,7 @@ from poolctl.runtime.channels.notices import Notices
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
@@ -38,12 +39,19 @@ class FrontThatLends(Front, Protocol):
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""
 
+    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+        """Serve connections that move here from other processes, and pass idle ones on in a drain. The site calls it
+        first."""
+
 
 class FrontThatHandsOver(Front, Protocol):
     """A front that gives each connection, or the turn to accept one, to a worker for good."""
 
     def hand_over(self, listener: Listener, number: int) -> None:
         """Accept the connections of a listener and give each to a worker. ``number``: index of the listener."""
+
+    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+        """Give connections that move here from other processes to workers. The site calls it first."""
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
         """Have workers accept the connections of a listener. ``returns``: descriptor of the pipe in which they report

@@ -17,6 +17,7 @@ from poolctl.runtime.channels.notices import Notices
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.dispatch import Dispatch
 from poolctl.runtime.listen.listener import Listener
+from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.scoreboard import Scoreboard
 from poolctl.runtime.timeouts import Timeouts
@@ -34,6 +35,7 @@ class SiteData:
     ``most``         most connections for which one process has descriptors
     ``waiting``      most tasks that wait for a worker
     ``listeners``    for each address one, or under reuse-port one for each worker
+    ``moves``        by which idle connections leave for other processes of the server
     ``slots``        rows of one worker in the scoreboard: one for each thread, or one for each task at once
     """
 
@@ -55,6 +57,7 @@ class SiteData:
     inboxes: Sequence[Inbox]
     returns: Returns
     notices: Notices
+    moves: Moves
     access: AccessLog | None = None
 
     @property

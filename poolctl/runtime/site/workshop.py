@@ -21,6 +21,7 @@ from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.dispatch import built_in
 from poolctl.runtime.dispatch.guarded import Guarded
 from poolctl.runtime.lifeline import Life
+from poolctl.runtime.listen.moves import adopt_in
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.routing.router import Router
@@ -121,9 +122,14 @@ class Workshop(SiteData):
             from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
 
             kind = kinds.connection_of(self.app)
-            return AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind, loops=loops)
-        new = connection_of(self.app, shared=shared)
-        return ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared, loops=loops)
+            loop: ConnectionLoop = AsyncConnectionLoop(life, self.timeouts, limit, self.app, kind, loops=loops)
+        else:
+            new = connection_of(self.app, shared=shared)
+            loop = ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared, loops=loops)
+        loop.move_by(self.moves)
+        if not self.inboxes:  # otherwise they arrive at the front
+            adopt_in(loop, self.moves, self.shared_listeners)
+        return loop
 
     def threads_of(self, loop: Loop[Service], worker: int) -> list[Callable[[], None]]:
         """Return a function for each thread of a worker whose threads all run one loop."""
@@ -154,11 +160,15 @@ class Workshop(SiteData):
 
     def lending_front(self, life: Life) -> FrontThatLends:
         """Return a front that lends connections, ready to take them back."""
-        return self.medium.lending_front(self, life)
+        front = self.medium.lending_front(self, life)
+        front.move(self.moves, self.shared_listeners)
+        return front
 
     def handing_front(self, life: Life) -> FrontThatHandsOver:
         """Return a front that hands connections over."""
-        return self.medium.handing_front(self, life)
+        front = self.medium.handing_front(self, life)
+        front.move(self.moves, self.shared_listeners)
+        return front
 
     def task_executor(self, worker: int, thread: int, life: Life) -> Executor:
         """Return the executor of one worker thread."""

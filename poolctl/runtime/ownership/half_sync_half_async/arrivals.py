@@ -71,14 +71,18 @@ class Arrivals(Source[Service]):
         with contextlib.suppress(BrokenPipeError):
             write(self.returns, RECORD.pack(ticket << 2 | TICKET_ACCEPTED))
 
-    def enter(self, fd: int, peer: Peer, service: Service, number: int) -> None:
-        """Serve a connection in this loop. Another thread or worker may take the next one meanwhile."""
+    def enter(self, fd: int, peer: Peer, service: Service, number: int, *, moved: bool = False) -> None:
+        """Serve a connection in this loop. Another thread or worker may take the next one meanwhile. ``moved``: it has
+        passed its door in another process."""
         loop = self.loop
         if loop.shared:
             loop.rearm(self)
         else:
             loop.step_back(self)
-        loop.accept(fd, peer, service, self.listeners[number].door)
+        if moved:
+            loop.adopt(fd, peer, service, self.listeners[number].door)
+        else:
+            loop.accept(fd, peer, service, self.listeners[number].door)
 
 
 class ProcessArrivals(Arrivals):
@@ -96,10 +100,13 @@ class ProcessArrivals(Arrivals):
         if not message:
             self.loop.remove(self)
             return
-        ticket, _, length, _ = HEAD.unpack_from(message)
+        ticket, flags, length, _ = HEAD.unpack_from(message)
         peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
         fds = descriptors(ancillary)
-        if fds:
+        if fds and flags:
+            host, port = message[HEAD.size + length :].decode().split(" ")
+            self.enter(fds[0], peer._replace(server_host=host, server_port=port), service, number, moved=True)
+        elif fds:
             self.enter(fds[0], peer, service, number)
         elif ticket:
             self.accept(number, ticket, service)
@@ -115,7 +122,8 @@ class ProcessArrivals(Arrivals):
 
 
 class ThreadArrivals(Arrivals):
-    """Between threads: (descriptor, peer, number of the listener), or for a turn (number, its ticket)."""
+    """Between threads: (descriptor, peer, number of the listener, whether it has passed its door), or for a turn
+    (number, its ticket)."""
 
     def __init__(self, loop: ConnectionLoop, inbox: RingingInbox, listeners: list[Listener], returns: int) -> None:
         super().__init__(loop, inbox.reader, listeners, returns)
@@ -133,5 +141,5 @@ class ThreadArrivals(Arrivals):
             number, ticket = item
             self.accept(number, ticket, service)
         else:
-            fd, peer, number = item
-            self.enter(fd, peer, service, number)
+            fd, peer, number, moved = item
+            self.enter(fd, peer, service, number, moved=moved)

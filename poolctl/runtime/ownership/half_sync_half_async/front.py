@@ -13,14 +13,16 @@ import itertools
 import os
 import socket
 from abc import ABC, abstractmethod
-from os import read
+from collections.abc import Sequence
+from os import close, read
 
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEFT, Attention
-from poolctl.runtime.channels.parcel import HEAD, introduction
+from poolctl.runtime.channels.parcel import FLAG_MOVED, HEAD, introduction, server_end
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
+from poolctl.runtime.listen.moves import Moves, Newcomers
 from poolctl.runtime.loop.loop import SWEEP_SECONDS, Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol import Protocol
@@ -62,6 +64,18 @@ class HandingFront(Loop[None], ABC):
 
         listen(self, listener, on_connection, rushes=True)
 
+    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+        """Give connections that move here from other processes to workers."""
+        Newcomers(self, moves, listeners, self._adopt)
+
+    def _adopt(self, fd: int, peer: Peer, service: None, number: int) -> None:
+        """Give a connection that has moved here from another process to a worker. If the limit is reached it is closed:
+        its client is idle, so there is no request to refuse."""
+        if self._full():
+            close(fd)
+        else:
+            self.rooms.wait_for(self._hand(fd, peer, number, moved=True))
+
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
         """For accept: worker. ``returns``: the descriptor of the pipe in which workers record the turns they took."""
         self.listen(WatchedListener(self, listener, number))
@@ -80,8 +94,8 @@ class HandingFront(Loop[None], ABC):
         return False
 
     @abstractmethod
-    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
-        """Route a connection. Returns the inboxes that turned out to be full."""
+    def _hand(self, fd: int, peer: Peer, number: int, *, moved: bool = False) -> list[Inbox]:
+        """Route a connection. ``moved``: it has passed its door. Returns the inboxes that turned out to be full."""
 
     def give_turn(self, number: int) -> int:
         """Choose a worker to accept the connection that waits at this listener. Returns the ticket of its turn."""
@@ -123,9 +137,11 @@ class HandingFront(Loop[None], ABC):
 class ProcessHandingFront(HandingFront):
     """Between processes: the message carries the descriptor."""
 
-    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
+    def _hand(self, fd: int, peer: Peer, number: int, *, moved: bool = False) -> list[Inbox]:
         intro = introduction(peer, number)
-        item = HEAD.pack(0, 0, len(intro), self.now) + intro
+        item = HEAD.pack(0, FLAG_MOVED if moved else 0, len(intro), self.now) + intro
+        if moved:
+            item += server_end(peer)
         return self.router.route(peer, self.now, 0, item, (fd,), fd)
 
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
@@ -136,8 +152,8 @@ class ProcessHandingFront(HandingFront):
 class ThreadHandingFront(HandingFront):
     """Between threads: the item has the number of the descriptor."""
 
-    def _hand(self, fd: int, peer: Peer, number: int) -> list[Inbox]:
-        return self.router.route(peer, self.now, 0, (fd, peer, number))
+    def _hand(self, fd: int, peer: Peer, number: int, *, moved: bool = False) -> list[Inbox]:
+        return self.router.route(peer, self.now, 0, (fd, peer, number, moved))
 
     def _turn(self, number: int, ticket: int) -> list[Inbox]:
         return self.router.route(NOBODY, self.now, 0, (number, ticket))

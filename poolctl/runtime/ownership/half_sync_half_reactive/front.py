@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import BinaryIO
 
@@ -24,6 +24,7 @@ from poolctl.runtime.channels.parcel import FLAG_ENDED, FLAG_LAST
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
+from poolctl.runtime.listen.moves import Moves, adopt_in
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
 from poolctl.runtime.protocol import Protocol
@@ -63,10 +64,16 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.rooms = Rooms(self, router)
         self.refuses = router.refuses
         self.tells = router.observes  # does the strategy need to know at once when a task is done?
+        self.hurries = self.tells  # must every return be noticed at once?
 
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""
         listen(self, listener, self.accept, rushes=True)
+
+    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+        """Serve connections that move here from other processes, and pass idle ones on in a drain."""
+        self.move_by(moves)
+        adopt_in(self, moves, listeners)
 
     def serve(self, fd: int, peer: Peer, service: None, door: Door) -> None:
         """Serve a connection that has come through its door."""
@@ -93,7 +100,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         client.phase = ANSWERING
         lent[ticket] = client
         if (
-            self.tells or client.leaving or client.framer.ready
+            self.hurries or client.leaving or client.framer.ready
         ):  # another request is complete already, and no event will announce it
             self.expect_back(client)
         flags = 0
@@ -134,10 +141,10 @@ class LendingFront(AcceptingLoop[None], ABC):
 
     def drain(self, service: None) -> None:
         super().drain(service)
+        self.hurries = True
         for client in list(self.lent.values()):
-            if client.fd not in self.handlers:  # else its own drain has said so
-                client.say_draining()
-            client.leaving = True
+            if client.fd not in self.handlers:  # else its own drain has been called
+                client.drain(service)
             if not self.expect_back(client):
                 self.wake(client)
 

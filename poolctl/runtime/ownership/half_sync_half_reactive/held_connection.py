@@ -25,7 +25,7 @@ from poolctl.runtime.protocol.output import ENDED, GONE, HERE
 from poolctl.runtime.routing.router import Router
 from poolctl.runtime.serving.client_connection import READ_BYTES, ClientConnection, ClientLoop
 from poolctl.runtime.serving.leaving import BROKEN, left, state
-from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, READING, SENDING
+from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, NEW, READING, SENDING
 from poolctl.runtime.system.poller import IN, OUT
 from poolctl.runtime.task import Peer
 
@@ -67,7 +67,7 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     __slots__ = ("ahead", "came", "conversation", "door", "framer", "intro", "loop", "peer", "presence", "ticket")
 
     def __init__(self, front: HoldingFront, fd: int, peer: Peer, door: Door) -> None:
-        ClientConnection.__init__(self, fd, front.now, leaving=front.draining)
+        ClientConnection.__init__(self, fd, front.now, leaving=front.draining and not front.moving)
         self.loop = front
         self.peer = peer
         self.door = door
@@ -263,6 +263,22 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         """End after the requests received so far."""
         self._notice_return()
         super().drain(service)
+
+    # moving to another process
+
+    def portable(self, service: None) -> bool:
+        return self.loop.protocol.portable and self.door.scheme == "http"  # behind TLS, this process has the session
+
+    @property
+    def idle(self) -> bool:
+        self._notice_return()
+        return (self.phase is IDLE or self.phase is NEW) and not self.ticket and not self.framer.ready
+
+    def _introduction(self, service: None) -> tuple[str, Peer]:
+        return self.loop.protocol.name, self.peer
+
+    def _let_go(self, service: None) -> None:
+        self._over()
 
     # the end
 

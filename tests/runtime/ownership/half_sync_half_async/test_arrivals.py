@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poolctl.runtime.channels.inbox import ProcessInbox, RingingInbox
-from poolctl.runtime.channels.parcel import HEAD, RECORD, TICKET_ACCEPTED, introduction
+from poolctl.runtime.channels.parcel import FLAG_MOVED, HEAD, RECORD, TICKET_ACCEPTED, introduction, server_end
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.ownership.half_sync_half_async.arrivals import ProcessArrivals, ThreadArrivals
 from poolctl.runtime.scoreboard import DONE, ROW, TAKEN, Scoreboard
@@ -45,6 +45,10 @@ class FakeLoop:
 
     def accept(self, fd: int, peer: Peer, service: Any, door: str) -> None:
         self.calls.append("accept")
+        self.accepted.append((fd, peer, door))
+
+    def adopt(self, fd: int, peer: Peer, service: Any, door: str) -> None:
+        self.calls.append("adopt")
         self.accepted.append((fd, peer, door))
 
 
@@ -118,11 +122,29 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     made.close()
 
 
+def test_a_connection_that_has_passed_its_door_is_adopted_with_both_ends_of_its_peer(rig: Rig) -> None:
+    announced = PEER._replace(server_host="192.0.2.9", server_port="443")
+    near, far = socket.socketpair()
+    with near, far:
+        if rig.threads:
+            rig.inbox.put((near.fileno(), announced, 1, True))
+        else:
+            intro = introduction(announced, 1)
+            head = HEAD.pack(0, FLAG_MOVED, len(intro), 0.0)
+            rig.inbox.put(head + intro + server_end(announced), (near.fileno(),))
+        rig.event()
+        ((fd, peer, door),) = rig.loop.accepted
+        assert (peer, door) == (announced, "second")
+        if not rig.threads:
+            os.close(fd)
+    assert rig.loop.calls == ["step_back", "adopt"]
+
+
 def test_a_connection_that_arrives_is_accepted_with_its_peer_and_door(rig: Rig) -> None:
     near, far = socket.socketpair()
     with near, far:
         if rig.threads:
-            rig.inbox.put((near.fileno(), PEER, 1))
+            rig.inbox.put((near.fileno(), PEER, 1, False))
         else:
             intro = introduction(PEER, 1)
             rig.inbox.put(HEAD.pack(0, 0, len(intro), 0.0) + intro, (near.fileno(),))
