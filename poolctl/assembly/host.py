@@ -61,6 +61,10 @@ class Host:
         self.identity = identity
         self._pid_file = pid_file
 
+    def successor(self, topology: Topology, module_folder: str) -> Host:
+        """Return the settings of a topology that replaces this one. Raises PoolctlError."""
+        return Host(topology, Identity.find(topology.user, topology.group), self._pid_file, module_folder)
+
     def apply(self) -> None:
         """In a new mold, before any code of the app runs: switch to the file's user, and set environment and module
         path. Raises PoolctlError."""

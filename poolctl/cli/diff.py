@@ -61,12 +61,13 @@ def diff(
         echo(f"{old} and {new} are equivalent")
     else:
         for change in found:
-            echo(_line(change))
+            echo(line_of(change))
         echo(f"\n{CONCLUSIONS[how]}")
     raise typer.Exit(SAME if how is None else DIFFERENT)
 
 
-def _line(change: Change) -> str:
+def line_of(change: Change) -> str:
+    """Return the lines about one change."""
     values = f"{_value(change.old)} -> {_value(change.new)}"
     sources = " -> ".join(each.source for each in (change.old, change.new) if each is not None)
     return f"{change.key}: {values}\n    {sources}\n    {change.how}: {change.why}"

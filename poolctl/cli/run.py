@@ -15,9 +15,7 @@ from poolctl.cli.arguments import Listen, Overlays, Sets, TopologyArgument
 from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
-    from poolctl.assembly.judging.judge import Judgement
     from poolctl.config.diagnostic import Diagnostic
-    from poolctl.supervision.reports import Report
 
 EX_CONFIG = 78  # sysexits.h; for a systemd unit with RestartPreventExitStatus=78
 
@@ -59,27 +57,14 @@ def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen =
     for finding in found:
         logging.getLogger("poolctl").warning("%s", finding.concise)
     from poolctl.assembly.assemble import serve  # imports the runtime, which an invalid file does not need
+    from poolctl.cli.review import Given
 
     try:
-        status = serve(parts, lambda report: _explained(file, judgement, report))
+        status = serve(parts, Given(given, judgement, os.getcwd()))
     except PoolctlError as error:
         logging.getLogger("poolctl").error("%s", error)
         raise typer.Exit(1) from None
     raise typer.Exit(status)
-
-
-def _explained(file: str, judgement: Judgement, report: Report) -> str:
-    """Describe a failed first start as `validate` would, if the app is the reason; otherwise return an empty string."""
-    from poolctl.assembly.environment.app import why_it_failed
-    from poolctl.cli.formats import FindingsReport
-    from poolctl.cli.formats.human import rendered, verdict
-    from poolctl.cli.output import fold_lines, terminal_width
-
-    found = why_it_failed(judgement, report)
-    if found is None:
-        return ""
-    last = fold_lines(f"{file}: {verdict(FindingsReport(file, [found]))}", terminal_width(sys.stderr))
-    return f"{rendered([found], sys.stderr)}\n{last}\n"
 
 
 def _notes_as_errors(finding: Diagnostic) -> Diagnostic:

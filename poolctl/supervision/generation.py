@@ -17,27 +17,30 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from os import close
 from select import POLLIN, poll
 
 from setproctitle import setproctitle
 
 from poolctl.supervision import mold
+from poolctl.supervision.configuration import Configuration
 from poolctl.supervision.fork import fork
-from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report, channel, receive
 
 
 class Generation:
     """One mold with its roles, from the fork until the mold is reaped. Times are monotonic seconds."""
 
-    def __init__(self, name: str, number: int, build: Callable[[], Plan], close_inherited: Callable[[], None]) -> None:
+    def __init__(self, configuration: Configuration, number: int, close_inherited: Callable[[], None]) -> None:
         """Fork the mold; `close_inherited` closes, in the mold, what belongs to the supervisor alone.
 
         Raises:
             OSError: the mold cannot be forked.
         """
+        self.configuration = configuration
         self.number = number
+        self.deadline = inf  # when it is killed, since it should have drained
         self.born = time.monotonic()
         self.ready: float | None = None
         self.reader, writer = channel()
@@ -46,12 +49,12 @@ class Generation:
 
         def become() -> int:
             os.setpgid(0, 0)
-            setproctitle(f"poolctl: mold {name} (generation {number})")
+            setproctitle(f"poolctl: mold {configuration.name} (generation {number})")
             close_inherited()
             self.reader.close()
             close(self._lifeline)
             close(self.presence)
-            return mold.main(build, writer, reading, inherited)
+            return mold.main(configuration.build, writer, reading, inherited)
 
         try:
             self.pid = fork(become)
@@ -79,8 +82,9 @@ class Generation:
         """Record that all of its roles are ready."""
         self.ready = time.monotonic()
 
-    def end(self) -> None:
-        """Make the mold drain and exit."""
+    def end(self, deadline: float = inf) -> None:
+        """Make the mold drain and exit. ``deadline``: when the supervisor kills it; a mold ends its roles in time."""
+        self.deadline = deadline
         if self._lifeline >= 0:
             close(self._lifeline)
             self._lifeline = -1
@@ -98,10 +102,11 @@ class Generation:
     def orphans(self, deadline: float) -> Orphans:
         """Return the roles that the mold, which has been reaped, may have left behind."""
         self.close_links()
-        return Orphans(self.pid, self.presence, deadline)
+        return Orphans(self.pid, self.presence, deadline, self.configuration)
 
     def kill(self) -> None:
         """Kill the mold, which is not reaped yet, and all its roles."""
+        self.deadline = inf
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -113,6 +118,7 @@ class Orphans:
     group: int
     presence: int
     deadline: float  # monotonic seconds; by then the roles have drained, or are stuck
+    configuration: Configuration
 
     def alive(self) -> bool:
         """Whether one of the processes still runs. Nothing is ever written to the pipe, so readable means EOF."""

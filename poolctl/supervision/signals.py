@@ -28,12 +28,11 @@ Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 # Signals that other servers handle and this one does not yet, with what the log says about each.
 UNUSED = {
-    signal.SIGHUP: "reloading is not available yet; restart the server to apply a changed file",
     signal.SIGUSR2: "upgrading without a restart is not available yet",
     signal.SIGTTIN: "resizing a running pool is not available yet; change pool.size and restart the server",
     signal.SIGTTOU: "resizing a running pool is not available yet; change pool.size and restart the server",
 }
-SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, *UNUSED)
+SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, *UNUSED)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
@@ -63,7 +62,7 @@ class Signals:
     def __enter__(self) -> Self:
         self._wakeup = set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         for number in self.numbers:
-            if number in UNUSED and handler_of(number) == signal.SIG_IGN:
+            if number in (signal.SIGHUP, *UNUSED) and handler_of(number) == signal.SIG_IGN:
                 continue  # the caller ignores it on purpose, for instance nohup
             handler = ignore_from_now_on if number == signal.SIGTTOU else nothing
             self._handlers[number] = set_handler(number, handler)

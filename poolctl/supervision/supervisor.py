@@ -13,7 +13,8 @@ Exit codes
     3    the first generation could not start
     130  a second SIGINT, or 143, a second SIGTERM: killed without draining
 
-A generation whose front hangs in plugin code retires: the next one starts beside it.
+A generation whose front hangs in plugin code retires: the next one starts beside it. A reload (reload.py) starts the
+generation of the next configuration beside the current one, which retires when the new one is ready.
 
 When a mold is killed its roles become orphans and drain without it, while the next generation serves. They are killed
 when their time to drain is over, and a stop waits for them.
@@ -27,7 +28,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -36,10 +36,11 @@ from setproctitle import setproctitle
 
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.listener import shut
+from poolctl.supervision.configuration import Configuration, ExitCode
 from poolctl.supervision.control import Control
 from poolctl.supervision.generation import Generation, Orphans
 from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
-from poolctl.supervision.plan import Plan
+from poolctl.supervision.reload import WAIT_SECONDS, Caller, Reload, explained
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
 from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
@@ -62,32 +63,19 @@ class Supervisor:
 
     def __init__(
         self,
-        name: str,
-        build: Callable[[], Plan],
-        listeners: Sequence[socket.socket],
-        drain: float,
-        announce: Callable[[], None],
-        reopen: Callable[[], None] | None = None,
-        prepare: Callable[[], None] | None = None,
-        metrics: Callable[[], dict[str, Any]] | None = None,
-        explain: Callable[[Report], str] | None = None,
+        configuration: Configuration,
+        *,
+        controlled: bool = False,
     ) -> None:
         """Nothing is started yet.
 
         Args:
-            name: the topology's, for titles and log lines.
-            build: makes a generation's plan; called in its mold, and may raise.
-            listeners: open listening sockets; they stay open, and after a stop each is shut when its queue is empty.
-            drain: seconds that a stop may take.
-            announce: called once, when the first generation is ready.
-            prepare: called before each generation is forked.
-            metrics: returns what the generation is doing, for the control socket; None: no control socket.
-            explain: returns the message for a failed first start; None: the report's own text.
-            reopen: called for a SIGUSR1, which is then passed on to the mold; None: there is no log file to reopen.
+            configuration: what to run.
+            controlled: whether there is a control socket.
         """
-        self.reopen = reopen
-        self.name, self.build, self.listeners, self.drain, self.announce = name, build, listeners, drain, announce
-        self.prepare, self.metrics, self.explain = prepare, metrics, explain
+        self.configuration = configuration
+        self.name = configuration.name
+        self.controlled = controlled
         self.control: Control | None = None
         self.started = time.time()
         server_stop.reset()
@@ -96,21 +84,30 @@ class Supervisor:
         self.number = 0  # of the last generation
         self.due = 0.0  # when to start the next generation, while there is none
         self.orphans: list[Orphans] = []
-        self.retiring: list[Generation] = []  # generations whose front hung, which finish their requests in flight
+        # Generations that finish their requests in flight: their front hung, or a reload has replaced them.
+        self.retiring: list[Generation] = []
+        self.reload: Reload | None = None
+        self.hung_up = False  # a SIGHUP came during a reload, which another one follows
+        self.replaced: list[Configuration] = []  # those of retiring generations and orphans
         self.announced = False
         self.early = 0  # deaths without a report, before anything was ready
         self.failure: Report | None = None  # of the first generation
         self.stopping = False
         self.crowded = inf  # after a stop: until when new clients may join the queues
-        self.admitting: list[socket.socket] = []  # after a stop: listening sockets that are not shut yet
+        self.admitting: list[socket.socket] = []  # listening sockets that are to be shut, and are not yet
         self.deadline = inf  # of a stop
         self.exit_code: int | None = None  # once it is known
+
+    @property
+    def drain(self) -> float:
+        """Seconds that a stop may take."""
+        return self.configuration.drain
 
     def run(self) -> int:
         """Serve until a signal stops the server. Returns the exit code."""
         setproctitle(f"poolctl: supervisor {self.name}")
         self.signals = Signals(*SUPERVISED)
-        self.control = Control(self.name, self._status) if self.metrics else None
+        self.control = Control(self.name, self._status) if self.controlled else None
         try:
             with self.signals:
                 while self.exit_code is None or self.generation or self.orphans or self.retiring:
@@ -118,6 +115,7 @@ class Supervisor:
                     for number in self.signals.take():
                         self._handle_signal(number)
                     self._handle_exits()
+                    self._go_on_with_reload()
                     self._shut_listeners()
                     self._start_missing()
                 # a failed start has given its reason, and a second signal waits for nothing
@@ -132,7 +130,6 @@ class Supervisor:
     def _status(self) -> dict[str, Any]:
         """Return what clients of the control socket receive."""
         state = "stopping" if self.stopping else "running" if self.generation and self.generation.ready else "starting"
-        assert self.metrics is not None  # otherwise there is no control socket
         return {
             "name": self.name,
             "pid": os.getpid(),
@@ -140,7 +137,7 @@ class Supervisor:
             "generation": self.number,
             "retiring": len(self.retiring),
             "uptime_seconds": round(time.time() - self.started, 1),
-            **self.metrics(),
+            **self.configuration.figures(),
         }
 
     def _sleep(self) -> None:
@@ -151,14 +148,21 @@ class Supervisor:
         if self.admitting:
             due.append(now + PEEK_SECONDS)
         watched = [orphans.presence for orphans in self.orphans]
-        if self.generation and self.generation.reader.fileno() >= 0:
-            watched.append(self.generation.reader.fileno())
+        watched += [each.reader.fileno() for each in self._starting() if each.reader.fileno() >= 0]
+        if self.reload:
+            due.append(self.reload.deadline)
+            watched += self.reload.watched
         if self.control and self.control.fileno() >= 0:
             watched.append(self.control.fileno())
             if self.control.fileno() in self.signals.wait(watched, min(due) - now):
                 self.control.answer()
             return
         self.signals.wait(watched, min(due) - now)
+
+    def _starting(self) -> list[Generation]:
+        """The generations whose reports matter: the current one, and the one that is to replace it."""
+        candidate = self.reload.candidate if self.reload else None
+        return [each for each in (self.generation, candidate) if each is not None]
 
     # Signals
 
@@ -167,6 +171,10 @@ class Supervisor:
             return  # it only wakes the loop: waitpid says which children exited
         if number == signal.SIGUSR1:
             self._reopen()
+        elif number == signal.SIGHUP:
+            self.hung_up = self.reload is not None  # the file may have changed after it was read
+            if not self.hung_up:
+                self.start_reload(Logged())
         elif number in UNUSED:
             log.warning("%s ignored: %s", number.name, UNUSED[number])
         elif self.stopping:
@@ -179,12 +187,12 @@ class Supervisor:
 
     def _reopen(self) -> None:
         """Reopen the log file, in this process first: it creates the file and gives it to the user of the others."""
-        if self.reopen is None:
+        if self.configuration.reopen is None:
             log.info("SIGUSR1 ignored: there is no log file to reopen")
             return
-        self.reopen()
-        if self.generation:  # not reaped, so the pid is still the mold's
-            os.kill(self.generation.pid, signal.SIGUSR1)
+        self.configuration.reopen()
+        for generation in [*self._starting(), *self.retiring]:  # not reaped, so the pid is still the mold's
+            os.kill(generation.pid, signal.SIGUSR1)
 
     def _stop(self) -> None:
         self.stopping = True
@@ -192,14 +200,17 @@ class Supervisor:
         now = time.monotonic()
         self.deadline = now + self.drain + MARGIN_SECONDS
         self.crowded = now + UNIX_QUEUE_SECONDS
-        self.admitting = list(self.listeners)
+        self.admitting = [*self.admitting, *self.configuration.listeners]
+        if self.reload:
+            self.reload.abandon("the server is being stopped")
         if self.generation:
             self.generation.end()
         elif self.exit_code is None:
             self.exit_code = 0
 
     def _shut_listeners(self) -> None:
-        """After a stop: shut every listening socket whose queue is empty, so that new clients are refused.
+        """After a stop, and for addresses that a reload has removed: shut every listening socket whose queue is empty,
+        so that new clients are refused.
 
         The process that accepts the last queued client shuts the socket; this is for sockets whose workers are all
         busy. Clients already queued are still served, and shutting the socket would reset them. Clients that connect
@@ -209,13 +220,13 @@ class Supervisor:
         for listener in list(self.admitting):
             if shut(listener):
                 self.admitting.remove(listener)
-            elif listener.family == socket.AF_UNIX and time.monotonic() >= self.crowded:
+            elif listener.family == socket.AF_UNIX and (time.monotonic() >= self.crowded or not self.stopping):
                 listener.listen(0)
         if time.monotonic() >= self.crowded:
             self.crowded = inf
 
     def _kill(self) -> None:
-        for generation in [*self.retiring, *([self.generation] if self.generation else [])]:
+        for generation in [*self.retiring, *self._starting()]:
             generation.kill()
         soon = time.monotonic() + MARGIN_SECONDS
         for orphans in self.orphans:
@@ -226,17 +237,25 @@ class Supervisor:
 
     def _handle_exits(self) -> None:
         dead = dict(self._reap())
-        generation = self.generation
-        if generation:
+        for generation in self._starting():
             for report in generation.reports():  # after reaping, so that the last report is among them
                 self._handle_report(generation, report)
             if generation.pid in dead and generation is self.generation:
                 self._died(generation, dead[generation.pid])
+            elif generation.pid in dead and self.reload:  # the one that was to replace it
+                self.reload.ended(generation, dead[generation.pid])
+                self.orphans.append(generation.orphans(time.monotonic()))
+                self.replaced.append(generation.configuration)
         now = time.monotonic()
         for retired in [each for each in self.retiring if each.pid in dead]:
             self.retiring.remove(retired)
-            late = min(now + self.drain + MARGIN_SECONDS, self.deadline)
+            late = min(now + retired.configuration.drain + MARGIN_SECONDS, self.deadline)
             self.orphans.append(retired.orphans(late if dead[retired.pid] else now))
+            if self.reload:
+                self.reload.ended(retired, dead[retired.pid])
+        for retired in [each for each in self.retiring if now >= each.deadline]:
+            log.error("generation %d of %s did not end in time; killed", retired.number, self.name)
+            retired.kill()
         if now >= self.deadline and self.generation:
             log.error("%s was still running %g s after the stop; killed", self.name, self.drain + MARGIN_SECONDS)
             self.exit_code, self.deadline = FORCED, inf
@@ -245,6 +264,16 @@ class Supervisor:
             orphans.kill()
             os.close(orphans.presence)
             self.orphans.remove(orphans)
+        self._discard_replaced()
+
+    def _discard_replaced(self) -> None:
+        """Close what only those configurations had that no process runs any more."""
+        held = {id(each.configuration) for each in (*self.retiring, *self._starting())}
+        held |= {id(each.configuration) for each in self.orphans}
+        for each in [each for each in self.replaced if id(each) not in held]:
+            if not set(each.listeners) & set(self.admitting):
+                self.replaced.remove(each)
+                each.discard(self.configuration)
 
     def _reap(self) -> list[tuple[int, int]]:
         """Return the pid and exit code of every child that has ended, other processes' orphans included: the first
@@ -260,6 +289,9 @@ class Supervisor:
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
     def _handle_report(self, generation: Generation, report: Report) -> None:
+        if self.reload and generation is self.reload.candidate:
+            self.reload.reported(report)
+            return
         if report.kind == "failed":
             if self.announced or self.stopping:
                 log.error("generation %d of %s failed to start: %s", generation.number, self.name, report.text)
@@ -273,7 +305,7 @@ class Supervisor:
         log.info("generation %d of %s is ready", generation.number, self.name)
         if not self.announced:
             self.announced = True
-            self.announce()
+            self.configuration.announce()
 
     def _retire(self, generation: Generation, report: Report) -> None:
         """Let a generation finish its requests without its front, while the next one starts.
@@ -322,33 +354,104 @@ class Supervisor:
 
     def _give_up(self, failure: Report) -> None:
         first = "" if failure.plain else "cannot load the app:\n"
-        explained = self.explain(failure) if self.explain else ""
-        sys.stderr.write(explained or f"{first}{failure.text}\n")
+        sys.stderr.write(explained(self.configuration, failure) or f"{first}{failure.text}\n")
         sys.stderr.flush()
         self.exit_code = BOOT_FAILED
         self._kill()
 
     # Starts
 
-    def _close_inherited(self) -> None:
+    def close_inherited(self) -> None:
         """In a new mold: close what belongs to the supervisor alone."""
         self.signals.close()
         if self.control:
             self.control.close_inherited()
-        for retired in self.retiring:
-            retired.close_inherited()
+        for generation in [*self.retiring, *self._starting()]:
+            generation.close_inherited()
+        if self.reload:
+            self.reload.close_inherited()
         for orphans in self.orphans:
             os.close(orphans.presence)
 
     def _start_missing(self) -> None:
         if self.generation or self.exit_code is not None or time.monotonic() < self.due:
             return
-        self.number += 1
-        if self.prepare:
-            self.prepare()
         try:
-            self.generation = Generation(self.name, self.number, self.build, self._close_inherited)
+            self.generation = self.fork(self.configuration)
         except OSError as error:
             delay = max(self.policy.delay(0.0), self.policy.first)
             self.due = time.monotonic() + delay
             log.error("cannot fork the mold of %s: %s; retrying %s", self.name, error, when(delay))
+
+    def fork(self, configuration: Configuration) -> Generation:
+        """Start a generation. Raises OSError if its mold cannot be forked."""
+        self.number += 1
+        configuration.prepare()
+
+        def close_inherited() -> None:
+            self.close_inherited()
+            for other in [*self.replaced, self.configuration]:
+                if other is not configuration:
+                    other.close_inherited(configuration)
+
+        return Generation(configuration, self.number, close_inherited)
+
+    # Reloads
+
+    def start_reload(self, caller: Caller, *, wait: float = WAIT_SECONDS, dry: bool = False) -> None:
+        """Begin to replace the current generation by one of the file as it is now. The caller gets the outcome."""
+        if self.stopping or self.exit_code is not None:
+            caller.finish(ExitCode.REFUSED, "the server is being stopped")
+        elif self.reload is not None:
+            caller.finish(ExitCode.REFUSED, f"another reload is {self.reload.step.value}, since {self.reload.took}")
+        elif self.generation is None or self.generation.ready is None:
+            caller.finish(ExitCode.REFUSED, "the server is still starting")
+        else:
+            self.reload = Reload(self, caller, wait=wait, dry=dry)
+            self.reload.begin()
+
+    def _go_on_with_reload(self) -> None:
+        if self.reload is not None:
+            self.reload.turn(time.monotonic())
+            if self.reload.over:
+                self.reload = None
+        if self.hung_up and self.reload is None:
+            self.hung_up = False
+            self.start_reload(Logged())
+
+    def give_up(self, generation: Generation) -> None:
+        """Kill a generation that never served."""
+        generation.kill()
+        self.retiring.append(generation)
+        self.replaced.append(generation.configuration)
+
+    def switch(self, generation: Generation) -> Generation | None:
+        """Make a generation, which is ready, the current one, and have the one before it drain. Returns that one; None
+        if it has died meanwhile."""
+        old, before = self.generation, self.configuration
+        self.generation, self.configuration = generation, generation.configuration
+        self.replaced.append(before)
+        kept = set(self.configuration.listeners)
+        self.admitting += [each for each in before.listeners if each not in kept]
+        generation.became_ready()
+        log.info("generation %d of %s is ready", generation.number, self.name)
+        self.configuration.announce()
+        if old is not None:
+            old.end(time.monotonic() + before.drain + MARGIN_SECONDS)
+            self.retiring.append(old)
+        return old
+
+
+class Logged:
+    """The caller of a reload for which nobody waits: a SIGHUP. Its answers go to the log."""
+
+    def say(self, text: str) -> None:
+        """Log progress."""
+        log.info("reload: %s", text)
+
+    def finish(self, code: ExitCode, text: str) -> None:
+        """Log the end."""
+        if code:
+            log.error("reload refused, the old workers serve: %s", text)
+        else:
+            log.info("reload done: %s", text)

@@ -27,6 +27,7 @@ from functools import partial
 
 from poolctl.errors import AppError
 from poolctl.runtime.lifeline import Life
+from poolctl.supervision.configuration import Configuration
 from poolctl.supervision.plan import Plan, Role
 from poolctl.supervision.supervisor import Supervisor
 
@@ -153,11 +154,23 @@ class Program(Plan):
         tell("close_for", stage)
 
 
+class Shop(Configuration):
+    name = "shop"
+    drain = OPTIONS["drain"]
+    listeners = (service,)
+
+    def build(self) -> Program:
+        return Program()
+
+    def announce(self) -> None:
+        tell("serving", *ports)
+
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     signal.pthread_sigmask(signal.SIG_BLOCK, OPTIONS["hide"])
     ports = [listener.getsockname()[1] for listener in (service, gate)]
     tell("ports", *ports)
-    supervisor = Supervisor("shop", Program, [service], OPTIONS["drain"], lambda: tell("serving", *ports))
+    supervisor = Supervisor(Shop())
     with service, gate:
         sys.exit(supervisor.run())

@@ -20,12 +20,13 @@ NO_PLACE = ("PC420", "PC421")  # without its user or directory the app is not lo
 Check = Callable[["Judgement"], Iterator[Diagnostic]]
 
 
-def findings(judgement: Judgement, *, app: bool = True) -> list[Diagnostic]:
+def findings(judgement: Judgement, *, app: bool = True, running: bool = False) -> list[Diagnostic]:
     """The findings that keep a valid topology from running on this host, and warnings.
 
-    ``app``: import the app too, which runs the user's code.
+    ``app``: import the app too, which runs the user's code. ``running``: a server of this topology runs here, so its
+    addresses are not checked.
     """
-    found = [finding for check in _checks(judgement) for finding in check(judgement)]
+    found = [finding for check in _checks(judgement, running) for finding in check(judgement)]
     assert judgement.combination is not None
     if app and judgement.combination.service.needs and not any(each.code in NO_PLACE for each in found):
         from poolctl.assembly.environment import app as of_app
@@ -37,11 +38,12 @@ def findings(judgement: Judgement, *, app: bool = True) -> list[Diagnostic]:
     return judgement.tree.report(found, earlier=False)
 
 
-def _checks(judgement: Judgement) -> Iterator[Check]:
+def _checks(judgement: Judgement, running: bool) -> Iterator[Check]:
     """Run only the checks that the topology needs, so that no other modules are imported."""
     topology = judgement.topology
     assert topology is not None  # callers have looked at the errors
-    yield addresses.check
+    if not running:
+        yield addresses.check
     if topology.user or topology.group or topology.directory or topology.pid_file or topology.access_log:
         from poolctl.assembly.environment import files
 

@@ -24,6 +24,14 @@ def descriptors(connections: int, tls: bool) -> int:
     return connections * (3 if tls else 1) + SPARE
 
 
+def raise_descriptors(needed: int) -> None:
+    """Raise the soft limit of descriptors to ``needed``, as far as the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def affordable(each: int) -> int:
     """The connections for which this process has descriptors; any more get a 503 instead of waiting for a descriptor.
 

@@ -92,6 +92,11 @@ class AccessLog:
         os.dup2(fd, self.fd, inheritable=False)
         close(fd)
 
+    def close(self) -> None:
+        """Close the file; a standard stream stays open."""
+        if self.path:
+            close(self.fd)
+
     def lose(self, reason: str) -> None:
         """Count a line that could not be written, and log the number of lost lines at most once a minute."""
         self._lost += 1

@@ -1,0 +1,155 @@
+"""The configuration of a server from its parts: listeners, TLS contexts, access log, scoreboard."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from poolctl.assembly.describe import assembled
+from poolctl.assembly.doors import tls_contexts
+from poolctl.assembly.environment.limits import descriptors, raise_descriptors
+from poolctl.assembly.fitting.combination import REUSE_PORT
+from poolctl.assembly.generation_plan import ServerPlan
+from poolctl.assembly.host import Host
+from poolctl.assembly.resolve import Parts
+from poolctl.assembly.status import Board
+from poolctl.runtime.app import AsyncApp
+from poolctl.runtime.dispatch import KernelDispatch
+from poolctl.runtime.listen.listener import address_of, open_group, open_listener
+from poolctl.runtime.listen.moves import Moves
+from poolctl.supervision.configuration import Configuration, Reviewer
+
+if TYPE_CHECKING:
+    from poolctl.runtime.access_log.log import AccessLog
+
+log = logging.getLogger("poolctl")
+
+
+class ServerConfiguration(Configuration):
+    """One version of a topology, with everything open that its generations inherit. A review's ``made`` is the pair of
+    parts and reviewer of the next one."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        host: Host,
+        moves: Moves,
+        reviewer: Reviewer | None = None,
+        before: ServerConfiguration | None = None,
+    ) -> None:
+        """``before``: the configuration that this one replaces, whose open sockets and log it goes on with. Raises
+        PoolctlError, and then has closed what it opened."""
+        topology = parts.topology
+        self.parts, self.host, self.moves, self.reviewer = parts, host, moves, reviewer
+        self.name = topology.name
+        self.drain = topology.timeouts.drain
+        raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
+        self.groups: list[list[socket.socket]] = []  # of each address
+        self.access: AccessLog | None = None
+        try:
+            self._open_listeners(before)
+            self.access = self._open_access_log(before)
+            self.contexts = tls_contexts(parts)
+        except BaseException:
+            self.discard(before)
+            raise
+        self.reopen = self.access.reopen if self.access and self.access.path else None
+        self.board = Board(parts)
+
+    @property
+    def listeners(self) -> list[socket.socket]:  # type: ignore[override]
+        """Those of this server's own. Sockets passed to this process belong to its parent: clients queued there are
+        served by the next server."""
+        pairs = zip(self.groups, self.parts.topology.listen, strict=False)  # fewer groups if one could not be opened
+        return [sock for group, address in pairs if address.scheme != "fd" for sock in group]
+
+    def _open_listeners(self, before: ServerConfiguration | None) -> None:
+        """Open a socket for each address, or under reuse-port one for each worker, unless ``before`` has them."""
+        topology, parts = self.parts.topology, self.parts
+        kept: dict[str, list[list[socket.socket]]] = {}
+        for address, group in zip(before.parts.topology.listen, before.groups, strict=True) if before else ():
+            kept.setdefault(str(address), []).append(group)
+        for address in topology.listen:
+            if kept.get(str(address)):
+                group = kept[str(address)].pop(0)
+                for sock in group:
+                    sock.listen(topology.backlog)  # may be called again (listen(2)), for another backlog
+            elif parts.combination.ownership != REUSE_PORT:
+                group = [open_listener(address, topology.backlog)]
+            else:
+                assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other kind
+                program = parts.dispatch.program(parts.workers)
+                group = open_group(address, topology.backlog, parts.workers, program)
+            self.groups.append(group)
+
+    def _open_access_log(self, before: ServerConfiguration | None) -> AccessLog | None:
+        settings = self.parts.topology.access_log
+        if settings is None:
+            return None
+        if before is not None and settings == before.parts.topology.access_log and self._user == before._user:
+            return before.access
+        from poolctl.runtime.access_log.log import AccessLog
+
+        return AccessLog(settings.format, settings.to, self.host.identity)
+
+    @property
+    def _user(self) -> tuple[str, str]:
+        return self.parts.topology.user, self.parts.topology.group
+
+    # what the supervisor asks for
+
+    def prepare(self) -> None:
+        self.board.renew()
+
+    def build(self) -> ServerPlan:
+        if isinstance(self.parts.app, AsyncApp):
+            import_event_loop_code(self.host)
+        self.host.apply()
+        parts = self.parts.here()
+        return ServerPlan(parts, self.groups, self.contexts, self.access, self.board, self.moves)
+
+    def announce(self) -> None:
+        self.moves.allow(self.parts.ownership is not None)
+        where = ", ".join(self._shown(group[0], number) for number, group in enumerate(self.groups))
+        what = ", ".join(assembled(self.parts.combination, self.parts.workers))
+        log.info("%s serves on %s: %s", self.name, where, what)
+
+    def _shown(self, sock: socket.socket, number: int) -> str:
+        """Return an address, as a URL if the protocol is HTTP, so that terminals make it a link."""
+        shown = address_of(sock)
+        scheme = "https" if self.parts.topology.listen[number].tls else "http"
+        http = self.parts.protocols[number].name == "http"
+        return shown.replace("tcp://", f"{scheme}://") if http else shown
+
+    def figures(self) -> dict[str, Any]:
+        return {"assembly": assembled(self.parts.combination, self.parts.workers), **self.board.figures()}
+
+    def successor(self, made: Any) -> ServerConfiguration:
+        parts, reviewer = made
+        host = self.host.successor(parts.topology, parts.module_folder)
+        return ServerConfiguration(parts, host, self.moves, reviewer, before=self)
+
+    def discard(self, other: Configuration | None) -> None:
+        theirs = other if isinstance(other, ServerConfiguration) else None
+        shared = [sock for group in theirs.groups for sock in group] if theirs else []
+        for sock in [sock for group in self.groups for sock in group if sock not in shared]:
+            sock.close()
+        if self.access is not None and (theirs is None or theirs.access is not self.access):
+            self.access.close()
+
+    def close_inherited(self, other: Configuration) -> None:
+        self.discard(other)
+
+
+def import_event_loop_code(host: Host) -> None:
+    """Import the modules that serve async apps in the mold: once for all workers, before an app can patch them, and
+    before a change of user, after which they may not be readable."""
+    import_module("poolctl.runtime.ownership.half_sync_half_reactive.async_executor")
+    import_module("poolctl.runtime.serving_async.kinds")
+    if host.identity:
+        for package, module in (("h2", "http2_connection"), ("wsproto", "websocket_connection")):
+            if find_spec(package) is not None:
+                import_module(f"poolctl.runtime.serving_async.{module}")

@@ -1,0 +1,76 @@
+"""The origin of a running server: what `run` was given, so that a failed start can be explained and the topology read
+again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from poolctl.supervision.configuration import ExitCode, Review
+
+if TYPE_CHECKING:
+    from poolctl.assembly.judging.judge import Judgement
+    from poolctl.config.diagnostic import Diagnostic
+    from poolctl.config.sources import Inputs
+    from poolctl.supervision.reports import Report
+
+
+@dataclass(frozen=True)
+class Given:
+    """The inputs of `run`, and their current judgement. ``folder``: the working directory in which they were given."""
+
+    inputs: Inputs
+    judgement: Judgement
+    folder: str
+
+    def explain(self, report: Report) -> str:
+        """Describe a failed start as `validate` would, if the app is the reason; otherwise return an empty string."""
+        from poolctl.assembly.environment.app import why_it_failed
+
+        found = why_it_failed(self.judgement, report)
+        return "" if found is None else self._told([found])
+
+    def review(self) -> Review:
+        """Read the topology as it is now."""
+        from poolctl.assembly.environment import findings
+        from poolctl.assembly.judging.judge import judge
+        from poolctl.assembly.resolve import assembled_from
+        from poolctl.cli.diff import line_of
+        from poolctl.config.diagnostic import Invalid, in_order
+        from poolctl.description.changes import changes
+        from poolctl.description.settings import settings
+
+        if "-" in (self.inputs.file, *self.inputs.overlays):
+            return Review(ExitCode.REFUSED, "the topology was read from standard input, which cannot be read again")
+        os.chdir(self.folder)
+        try:
+            judgement = judge(self.inputs)
+            parts = assembled_from(judgement)
+        except Invalid as invalid:
+            return Review(ExitCode.INVALID, self._told(invalid.diagnostics))
+        found = changes(settings(self.judgement), settings(judgement))
+        lines = tuple(map(line_of, found))
+        restart = [change for change in found if change.how == "restart"]
+        if restart:
+            keys = "; ".join(f"{change.key}: {change.why}" for change in restart)
+            return Review(ExitCode.REFUSED, f"applying this takes a restart ({keys})", lines)
+        # notes say that the addresses and the PID file are in use, which is so because this server has them
+        host = [each for each in findings(judgement, app=False, running=True) if each.severity != "note"]
+        errors = [each for each in host if each.severity == "error"]
+        if errors:
+            return Review(ExitCode.REFUSED, self._told(in_order(errors, judgement.tree.sources)), lines)
+        warnings = tuple(each.concise for each in [*judgement.findings, *host])
+        return Review(ExitCode.DONE, "", (*lines, *warnings), (parts, replace(self, judgement=judgement)))
+
+    def _told(self, found: Iterable[Diagnostic]) -> str:
+        """Return the findings as `validate` prints them, and its verdict."""
+        from poolctl.cli.formats import FindingsReport
+        from poolctl.cli.formats.human import rendered, verdict
+        from poolctl.cli.output import fold_lines, terminal_width
+
+        file = self.inputs.file
+        last = fold_lines(f"{file}: {verdict(FindingsReport(file, list(found)))}", terminal_width(sys.stderr))
+        return f"{rendered(list(found), sys.stderr)}\n{last}\n"

@@ -1,0 +1,86 @@
+"""A configuration: one version of the topology, as the supervisor knows it. A reload replaces it by its successor."""
+
+from __future__ import annotations
+
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol
+
+from poolctl.supervision.plan import Plan
+from poolctl.supervision.reports import Report
+
+
+class ExitCode(IntEnum):
+    """How a change of a running server ended."""
+
+    DONE = 0
+    REFUSED = 1  # nothing has changed
+    LATE = 3  # nothing has changed, since the new processes took too long
+    INVALID = 78  # the topology is not valid (EX_CONFIG of sysexits.h)
+
+
+@dataclass(frozen=True)
+class Review:
+    """What came of reading a topology again. ``exit``: DONE, or why it cannot be applied; ``text``: the reason, and its
+    fix; ``changes``: some lines for each key that differs; ``made``: what ``Configuration.successor`` takes."""
+
+    exit: ExitCode
+    text: str = ""
+    changes: tuple[str, ...] = ()
+    made: Any = None
+
+
+class Reviewer(Protocol):
+    """Knows where a configuration comes from: files, and options of the command line."""
+
+    def explain(self, report: Report) -> str:
+        """Return the message for a generation that could not start; empty: the report's own text."""
+
+    def review(self) -> Review:
+        """Read the topology as it is now. Called in a process of its own, which may take its time or fail."""
+
+
+class Configuration(ABC):
+    """What to run. Every generation is forked by one configuration, which may fork several, one after the other.
+
+    ``listeners``: open listening sockets of this server's own; after a stop each is shut when its queue is empty.
+    ``drain``: seconds that a stop may take. ``reopen``: called for a SIGUSR1, which then goes on to the mold; None: no
+    log file is open.
+    """
+
+    name: str  # of the topology, for titles and log lines
+    listeners: Sequence[socket.socket]
+    drain: float
+    reopen: Callable[[], None] | None = None
+    reviewer: Reviewer | None = None  # None: it cannot be reloaded
+
+    def prepare(self) -> None:  # noqa: B027  # not every configuration has something to prepare
+        """Called in the supervisor before each generation is forked."""
+
+    @abstractmethod
+    def build(self) -> Plan:
+        """Return the plan of a generation; called in its mold. May raise anything."""
+
+    @abstractmethod
+    def announce(self) -> None:
+        """Called when the server is ready for the first time, and after each reload: say where it serves."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the newest generation of this configuration is doing, for status."""
+        return {}
+
+    def successor(self, made: Any) -> Configuration:
+        """Return the configuration of a review, with the sockets of all addresses that it has in common with this one.
+        Raises PoolctlError if it cannot be opened; then nothing has changed.
+        """
+        raise NotImplementedError("this configuration cannot be replaced")
+
+    def discard(self, other: Configuration | None) -> None:  # noqa: B027  # not every configuration opens something
+        """Close what this configuration has and ``other`` has not: its last generation has ended, or, with its
+        successor, never served."""
+
+    def close_inherited(self, other: Configuration) -> None:  # noqa: B027  # the same
+        """In a mold of ``other``: close the copies of what only this configuration has."""

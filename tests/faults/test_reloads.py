@@ -1,0 +1,95 @@
+"""Reloads under load: no request fails, no connection is closed, and nothing is left of the generations before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from harness.load import Load
+from harness.server import Serve, Server, wait_until
+
+from faults.models import begin, models
+
+ROUNDS = 3  # in the short form
+
+
+def reload(server: Server, number: int) -> None:
+    """SIGHUP, until generation ``number`` serves alone."""
+    server.signal(signal.SIGHUP)
+    server.wait_for_log(rf"reload done: generation {number} serves ")
+
+
+def held(server: Server) -> tuple[int, int]:
+    """What may not grow: descriptors of the supervisor, and processes."""
+    wait_until(lambda: len(server.pids("mold")) == 1, "the end of earlier molds")
+    return len(os.listdir(f"/proc/{server.pid}/fd")), len(server.tree())
+
+
+@models()
+def test_nobody_notices_a_reload(name: str, serve: Serve) -> None:
+    model, server = begin(serve, name, size=2)
+    before = held(server), server.pids("mold")
+    with Load(server.port) as load:
+        for number in range(ROUNDS):
+            reload(server, number + 2)
+            load.goes_on()
+    assert load.failures == []
+    after = held(server), server.pids("mold")
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    assert len(model.workers(server)) == (2 if model.processes else 1)
+    assert server.stop() == 0
+
+
+@pytest.mark.slow
+@models(always=())
+def test_fifty_reloads_in_a_row(name: str, serve: Serve) -> None:
+    _, server = begin(serve, name, size=2)
+    reload(server, 2)
+    before = held(server)
+    with Load(server.port) as load:
+        for number in range(50):
+            reload(server, number + 3)
+    assert load.failures == []
+    assert held(server) == before
+    assert server.stop() == 0
+
+
+@models()
+def test_a_killed_mold_closes_no_connection(name: str, serve: Serve) -> None:
+    """Its workers cannot know that it is dead, but that the server goes on."""
+    _, server = begin(serve, name, size=2)
+    with Load(server.port, short=0) as load:
+        (mold,) = server.pids("mold")
+        os.kill(mold, signal.SIGKILL)
+        server.wait_for_log(r"generation 2 of faults is ready")
+        wait_until(lambda: len(server.pids("mold")) == 1, "the end of the first mold")
+        load.goes_on()
+    assert load.failures == []
+    assert server.stop() == 0
+
+
+@models(always=("reuse-port",))
+def test_a_storm_of_hangups_ends_with_one_generation_and_the_last_one_counts(name: str, serve: Serve) -> None:
+    _, server = begin(serve, name, size=2)
+    with Load(server.port) as load:
+        for _ in range(20):
+            server.signal(signal.SIGHUP)
+            time.sleep(0.02)  # or several would be one
+        server.wait_for_log(r"reload done", count=2)  # the first, and one for all that came meanwhile
+        load.goes_on()
+    assert load.failures == []
+    held(server)
+    assert server.stop() == 0
+
+
+@models(always=("hshr-processes", "lf-threads"))
+def test_a_stop_during_a_reload_answers_everything(name: str, serve: Serve) -> None:
+    _, server = begin(serve, name, size=2)
+    server.signal(signal.SIGHUP)
+    server.wait_for_log(r"starts beside|serves; generation 1 drains")
+    assert server.stop() == 0
+    assert all(not Path(f"/proc/{pid}").exists() for pid in server.pids("worker"))
