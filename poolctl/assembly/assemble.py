@@ -19,6 +19,6 @@ def serve(parts: Parts, reviewer: Reviewer | None = None) -> int:
         moves = Moves()
         try:
             configuration = ServerConfiguration(parts, host, moves, reviewer)
-            return Supervisor(configuration, controlled=True).run()
+            return Supervisor(configuration, control=parts.topology.control).run()
         finally:
             moves.close_all()

@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # The command poolctl NAME is the function or group NAME in the module NAME. In the order of --help.
-COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "status", "plugin")
+COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "status", "events", "stop", "plugin")
 # Commands of other servers, and what to type here instead.
 OTHER_SERVERS = {
     "check": 'did you mean "poolctl validate", or "poolctl plugin check"?',
     "test": 'did you mean "poolctl validate"?',
     "start": 'did you mean "poolctl run"?',
     "serve": 'did you mean "poolctl run"?',
-    "stop": "send SIGTERM to the pid that poolctl status shows",
-    "restart": "not available yet; stop the server with SIGTERM, then start it with poolctl run",
-    "reload": "not available yet; stop the server with SIGTERM, then start it with poolctl run",
+    "restart": "not available yet; poolctl stop ends the server, then start it with poolctl run",
+    "reload": "not available yet; poolctl stop ends the server, then start it with poolctl run",
     "top": 'not available yet; did you mean "poolctl status"?',
     "metrics": 'not available yet; "poolctl status --format json" has the current figures',
 }

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poolctl.cli.output import echo, terminal_width
+from poolctl.cli.servers import NOT_RUNNING, ServerArgument, control_sockets, named, not_running, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 2.0  # seconds that a supervisor has to answer
-NOT_RUNNING = 1
-MAX_ANSWER = 1 << 22  # bytes
 TABLE_COLUMNS = 65  # the width of the table of workers
 
 
@@ -27,10 +25,7 @@ class StatusFormat(StrEnum):
 
 
 def status(
-    what: Annotated[
-        str,
-        typer.Argument(metavar="NAME|FILE|FOLDER|APP", help="A server's name, or its topology.", show_default=False),
-    ] = "",
+    what: ServerArgument = "",
     form: Annotated[
         StatusFormat, typer.Option("--format", help="Output for people, or for programs.")
     ] = StatusFormat.TEXT,
@@ -40,74 +35,19 @@ def status(
     Exits with 1 if none is running.
     """
     import json
-    import os
 
-    running = list(_servers())
-    names = [each["name"] for each in running]
-    name = what if what in names else _name(what)
-    found = [each for each in running if not name or each["name"] == name]
+    sockets = control_sockets()
+    name, matching = named(what, sockets)
+    answered, silent = statuses(matching)
+    found = [each for _, each in answered]
     if form is StatusFormat.JSON:
         echo(json.dumps(found, indent=2), wrap=False)
     for number, each in enumerate(found if form is StatusFormat.TEXT else ()):
         echo("\n" * bool(number) + "\n".join(_lines(each, terminal_width(sys.stdout))))
+    if silent and not found:
+        raise typer.Exit(NOT_RUNNING)  # the warnings have said all
     if not found:
-        from poolctl.similar import similar
-        from poolctl.supervision.control import folders
-
-        message = f"{name} is not running" if name else "no server of this user is running"
-        searched = ", ".join(dict.fromkeys(folders()))
-        if not os.environ.get("RUNTIME_DIRECTORY"):
-            searched += " and /proc/net/unix"
-        near = similar(name, names) if name else None
-        suggestion = f'; did you mean "{near}"?' if near else ""
-        echo(f"{message} (searched {searched}){suggestion}", err=True)
-        raise typer.Exit(NOT_RUNNING)
-
-
-def _name(what: str) -> str:
-    """Return the name of a server, which may be given by its topology, folder or app."""
-    import os
-
-    from poolctl.cli.inputs import is_app
-
-    if not (what.endswith((".yaml", ".yml")) or os.path.isdir(what) or is_app(what)):
-        return what
-    from poolctl.cli.load_or_exit import load_or_exit
-
-    topology = load_or_exit(what).topology
-    return topology.name if topology else ""
-
-
-def _servers() -> Iterator[dict[str, Any]]:
-    """Yield the status of each server that answers; sockets of dead servers are skipped."""
-    import json
-    import os
-    import socket
-
-    from poolctl.supervision.control import SUFFIX, folders, is_own_folder, listed_by_kernel
-
-    usual = [folder for folder in dict.fromkeys(folders()) if is_own_folder(folder)]
-    paths = [os.path.join(folder, name) for folder in usual for name in sorted(os.listdir(folder))]
-    seen: set[int] = set()
-    for path in dict.fromkeys([*(path for path in paths if path.endswith(SUFFIX)), *listed_by_kernel()]):
-        data = b""
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-                sock.settimeout(PATIENCE)
-                sock.connect(path)
-                while len(data) < MAX_ANSWER and (more := sock.recv(65536)):
-                    data += more
-            server = json.loads(data)
-        except ConnectionRefusedError:
-            continue  # its server was killed
-        except FileNotFoundError:
-            continue  # the server has just ended, or its file is in another mount namespace (systemd's PrivateTmp=)
-        except (OSError, ValueError) as error:
-            echo(f"warning: no answer from {path}: {error or type(error).__name__}", err=True)
-            continue
-        if server["pid"] not in seen:  # the same folder may have two names
-            seen.add(server["pid"])
-            yield server
+        not_running(name, sockets)
 
 
 def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
@@ -117,6 +57,8 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     state, uptime = f"{server['state']}, generation {server['generation']}", _duration(server["uptime_seconds"])
     yield f"{server['name']} (pid {server['pid']}): {state}, up {uptime}"
     yield f"  {', '.join(server.get('assembly', ()))}"
+    if busy := server["at_work"]:
+        yield f"  {busy['do']} has been at work for {_duration(busy['seconds'])} ({busy['who']})"
     if server["retiring"]:
         verb = "is" if server["retiring"] == 1 else "are"
         yield f"  {number_of(server['retiring'], 'earlier generation')} {verb} still draining"

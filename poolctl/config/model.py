@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -129,6 +129,10 @@ class Topology(Part):
     directory: Annotated[Folder, Field(description="working directory of all processes")] = ""
     environment: Environment = Field(default_factory=dict, description="environment variables for the app's processes")
     pid_file: Annotated[Folder, Field(description="file with the supervisor's PID")] = ""
+    control: Annotated[
+        Literal["full", "read", "off"],
+        Field(description="which commands the server takes: all, those that only read its state, or none"),
+    ] = "full"
     access_log: Annotated[
         AccessLogSection | None,
         BeforeValidator(read_access_log),

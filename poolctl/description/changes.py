@@ -58,6 +58,7 @@ RULES = (
     ),
     ChangeRule(("name",), "restart", "the supervisor uses it in its title and its log"),
     ChangeRule(("pid_file",), "restart", "the supervisor holds a lock on it"),
+    ChangeRule(("control",), "restart", "the supervisor creates the control socket when it starts"),
     ChangeRule(("umask", "directory"), "restart", "the supervisor uses it, and its children inherit it"),
     ChangeRule(
         ("listen.mode", "listen.owner", "listen.group"), "restart", "the file of an open socket keeps its permissions"

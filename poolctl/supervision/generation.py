@@ -43,6 +43,7 @@ class Generation:
         self.deadline = inf  # when it is killed, since it should have drained
         self.born = time.monotonic()
         self.ready: float | None = None
+        self.reason = ""  # why it ended, once that is known
         self.reader, writer = channel()
         reading, self._lifeline = os.pipe()
         self.presence, inherited = os.pipe()
@@ -82,6 +83,10 @@ class Generation:
         """Record that all of its roles are ready."""
         self.ready = time.monotonic()
 
+    def ends_because(self, reason: str) -> None:
+        """Record why it ends; the first reason counts."""
+        self.reason = self.reason or reason
+
     def end(self, deadline: float = inf) -> None:
         """Make the mold drain and exit. ``deadline``: when the supervisor kills it; a mold ends its roles in time."""
         self.deadline = deadline
@@ -102,7 +107,7 @@ class Generation:
     def orphans(self, deadline: float) -> Orphans:
         """Return the roles that the mold, which has been reaped, may have left behind."""
         self.close_links()
-        return Orphans(self.pid, self.presence, deadline, self.configuration)
+        return Orphans(self.pid, self.presence, deadline, self.configuration, self.number, self.reason)
 
     def kill(self) -> None:
         """Kill the mold, which is not reaped yet, and all its roles."""
@@ -119,6 +124,8 @@ class Orphans:
     presence: int
     deadline: float  # monotonic seconds; by then the roles have drained, or are stuck
     configuration: Configuration
+    number: int = 0  # of the generation
+    reason: str = ""  # why it ended
 
     def alive(self) -> bool:
         """Whether one of the processes still runs. Nothing is ever written to the pipe, so readable means EOF."""

@@ -32,14 +32,16 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from os import close
+from select import POLLOUT
 from time import sleep
 
 from poolctl.runtime.pool.finish import begin, finish
 from poolctl.runtime.system import forked
 from poolctl.supervision.child import Child
+from poolctl.supervision.events import Event, Events, Kind, ending
 from poolctl.supervision.fork import fork, reap
 from poolctl.supervision.plan import Plan, Role
-from poolctl.supervision.reports import Report, channel, failure, receive, send
+from poolctl.supervision.reports import Outbox, Report, channel, failure, receive, send
 from poolctl.supervision.restart import EARLY_DEATHS, cause, when
 from poolctl.supervision.role import play
 from poolctl.supervision.signals import Signals, on_reopen
@@ -50,9 +52,11 @@ LAST_STAGE = 1  # the last stage
 CHECK_SECONDS = 0.5  # seconds between checks for overdue requests (if they have a time limit) and hanging plugin code
 HUNG_SECONDS = 5.0  # seconds that a front may spend in plugin code
 TRACEBACK_SECONDS = 0.1  # seconds that a hanging front has to write its traceback
+REPORT_SECONDS = 1.0  # seconds that the supervisor has to take the last reports of a mold that exits
 FORCED = 1  # exit status: a request in flight was lost
 BOOT_FAILED = 3  # exit status: the reason was reported to the supervisor
 MAX_FAILURES = 100  # of turns in a row; a mold that cannot complete a turn any more must be replaced
+OVERDUE = "a request took longer than timeouts.request"
 SPIN_SECONDS = 0.01  # seconds; failures that are further apart are not counted as a row
 
 
@@ -83,6 +87,8 @@ class Mold:
         self.presence = presence
         self.children = [Child(role) for role in plan.roles]
         self.supervisor, self.lifeline = supervisor, lifeline
+        self.outbox = Outbox(supervisor)
+        self.events = Events(self._report_event)
         self.signals = Signals(signal.SIGCHLD, signal.SIGUSR1)
         self.reports, self.reporter = channel()
         self.readers, self.writers = map(list, zip(*(os.pipe() for _ in range(LAST_STAGE + 1)), strict=True))
@@ -109,7 +115,11 @@ class Mold:
                     self._turn()
                 except BaseException as error:  # noqa: BLE001  # a signal handler of a preloaded app may raise anywhere
                     self._turn_failed(error)
+        self.outbox.finish(REPORT_SECONDS)
         return self.status
+
+    def _report_event(self, event: Event) -> None:
+        self.outbox.send(Report("event", event=event.sent()))
 
     def _turn(self) -> None:
         try:
@@ -139,7 +149,11 @@ class Mold:
         if self.plan.request is not None or self.plan.guards:
             due.append(time.monotonic() + CHECK_SECONDS)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
-        events = self.signals.wait(watched, min(due) - time.monotonic())
+        full = {self.supervisor.fileno(): POLLOUT} if self.outbox.waiting else {}
+        events = self.signals.wait(watched, min(due) - time.monotonic(), full)
+        self.outbox.flush()
+        if lost := self.outbox.take_lost():
+            self.events.record(Kind.EVENTS_LOST, f"{lost} events were lost: the supervisor did not take them")
         if signal.SIGUSR1 in self.signals.take():  # SIGCHLD only wakes the loop: waitpid says which children exited
             self._reopen()
         if self.deadline is None and self.lifeline in events:
@@ -177,25 +191,34 @@ class Mold:
 
     def _ready(self, child: Child, now: float) -> None:
         child.ready = now
+        text = f"{child.name} (pid {child.pid}) is ready after {now - child.born:.1f} s"
+        self.events.record(Kind.ROLE_READY, text, role=child.role.name, pid=child.pid)
         self.proven.add(child.role.stage)
         self.plan.ready(child.role)
         if not self.announced and all(child.ready is not None for child in self.children):
             self.announced = True
-            send(self.supervisor, Report("ready"))
+            self.outbox.send(Report("ready"))
 
     def _failed(self, child: Child, report: Report) -> None:
         if child.role.stage in self.proven or self.deadline is not None:
-            log.error("%s (pid %d) failed before it was ready: %s", child.name, child.pid, report.text)
+            text = f"{child.name} (pid {child.pid}) failed before it was ready: {report.text}"
+            where = {"role": child.role.name, "pid": child.pid, "reason": report.summary or report.text}
+            self.events.record(Kind.ROLE_FAILED, text, logging.ERROR, **where)
         elif self.status != BOOT_FAILED:
             self._give_up(report)
 
     def _died(self, child: Child, status: int, now: float) -> None:
         stage, pid, was_ready, ended = child.role.stage, child.pid, child.ready is not None, cause(status)
+        reason = OVERDUE if child.killed else None
         age, served = child.exited(now)
         self.plan.died(child.role, pid)
+        where = {"role": child.role.name, "pid": pid, **ending(status)}
         if stage <= self.ended:
-            if status and not self.status:
-                log.warning("%s (pid %d) %s while draining", child.name, pid, ended)
+            text = f"{child.name} (pid {pid}) {ended} while draining"
+            unexpected = status and not self.status
+            kind, level = (Kind.ROLE_DIED, logging.WARNING) if unexpected else (Kind.ROLE_ENDED, None)
+            self.events.record(kind, text, level, reason="draining", **where)
+            if unexpected:
                 self.status = FORCED
             return
         self.early[stage] += not was_ready
@@ -205,11 +228,12 @@ class Mold:
             return
         delay = child.policy.delay(served)
         child.due = now + delay
-        log.warning("%s (pid %d) %s after %.1f s; restarting %s", child.name, pid, ended, age, when(delay))
+        text = f"{child.name} (pid {pid}) {ended} after {age:.1f} s; restarting {when(delay)}"
+        self.events.record(Kind.ROLE_DIED, text, logging.WARNING, reason=reason, **where)
 
     def _give_up(self, report: Report) -> None:
         """This generation cannot start: report the reason to the supervisor, and kill every role."""
-        send(self.supervisor, report)
+        self.outbox.send(report)
         self.status = BOOT_FAILED
         self._kill()
 
@@ -230,9 +254,11 @@ class Mold:
             if child.pid and child.status is None and not child.killed and (seconds := self.plan.overdue(child.role)):
                 child.killed = True
                 worker = f"{child.name} (pid {child.pid})"
-                log.error(
-                    "%s spent %.1f s on a request (timeouts.request: %g s); killed", worker, seconds, self.plan.request
+                text = (
+                    f"{worker} spent {seconds:.1f} s on a request (timeouts.request: {self.plan.request:g} s); killed"
                 )
+                where = {"role": child.role.name, "pid": child.pid, "reason": OVERDUE}
+                self.events.record(Kind.ROLE_OVERDUE, text, logging.ERROR, **where)
                 os.kill(child.pid, signal.SIGKILL)
 
     def _kill_hanging(self, now: float) -> None:
@@ -258,9 +284,10 @@ class Mold:
         sleep(TRACEBACK_SECONDS)
         message = f"{child.name} (pid {child.pid}) spent {self.plan.hanging():.1f} s in plugin code; killed"
         if stopping:
-            log.error("%s", message)
+            where = {"role": child.role.name, "pid": child.pid, "reason": "plugin code"}
+            self.events.record(Kind.FRONT_HUNG, message, logging.ERROR, **where)
         else:
-            send(self.supervisor, Report("hung", message))
+            self.outbox.send(Report("hung", message))
         os.kill(child.pid, signal.SIGKILL)
 
     # Starts
@@ -273,7 +300,12 @@ class Mold:
                 except OSError as error:
                     delay = max(child.policy.delay(0.0), child.policy.first)
                     child.due = now + delay
-                    log.error("cannot fork %s: %s; retrying %s", child.name, error, when(delay))
+                    text = f"cannot fork {child.name}: {error}; retrying {when(delay)}"
+                    where = {"role": child.role.name, "reason": str(error)}
+                    self.events.record(Kind.FORK_FAILED, text, logging.ERROR, **where)
+                else:
+                    text = f"{child.name} (pid {child.pid}) started"
+                    self.events.record(Kind.ROLE_STARTED, text, role=child.role.name, pid=child.pid)
 
     def _become(self, role: Role) -> int:
         """In the new process: close every descriptor that the role does not keep, and run the role."""
@@ -310,6 +342,7 @@ class Mold:
     def _kill_busy(self) -> None:
         busy = [f"{child.name} (pid {child.pid})" for child in self.children if child.pid]
         if busy and self.status != BOOT_FAILED:
-            log.warning("still busy after draining for %g s; killed: %s", self.plan.drain, ", ".join(busy))
+            text = f"still busy after draining for {self.plan.drain:g} s; killed: {', '.join(busy)}"
+            self.events.record(Kind.DRAIN_EXPIRED, text, logging.WARNING, reason="timeouts.drain")
             self.status = FORCED
         self._kill()

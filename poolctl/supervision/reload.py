@@ -10,7 +10,8 @@
     DRAINING   the new one serves; the old one finishes its requests, and its idle connections move (listen/moves.py)
 
 Whatever fails before DRAINING leaves the old generation serving, as if nothing had happened. Each step has a deadline.
-The supervisor calls `turn` in each turn of its loop, and the other methods when something happens to a generation.
+The supervisor calls `turn` in each turn of its loop, and the other methods when something happens to a generation. The
+file is long because each step has its own way to fail.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class ReloadedServer(Protocol):
         """Make a generation, which is ready, the current one, and have the one before it drain. Returns that one; None
         if it has died meanwhile."""
 
-    def give_up(self, generation: Generation) -> None:
+    def give_up(self, generation: Generation, why: str) -> None:
         """Kill a generation that never served."""
 
     def close_inherited(self) -> None:
@@ -233,7 +234,7 @@ class Reload:
                 os.killpg(self._process, signal.SIGKILL)
         if self.candidate is not None:
             candidate, self.candidate = self.candidate, None
-            self._server.give_up(candidate)
+            self._server.give_up(candidate, text)
         self._caller.finish(code, text)
 
     def _close_reader(self) -> None:

@@ -1,6 +1,9 @@
-"""What a child process reports to its parent: that it is ready, or why it never will be.
+"""What a child process reports to its parent: that it is ready, or why it never will be; and a mold's events.
 
     role --Report--> mold --Report--> supervisor       one socketpair each; a report arrives whole or not at all
+
+A role waits until its report is sent. A mold does not, because the supervisor may be stopped (SIGSTOP): its reports
+wait in an `Outbox` until the channel takes them.
 
 All roles of a generation write to the same socket. A process sends its report before it exits, so a parent that reaps
 first and reads the reports afterwards has the last report of every process that it reaped.
@@ -11,9 +14,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 import traceback
+from collections import deque
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from select import POLLOUT, poll
+from typing import Any, Literal
 
 from poolctl.errors import AppError, PoolctlError
 from poolctl.runtime.system.channel import channel as messages
@@ -29,20 +35,23 @@ from poolctl.supervision.user_traceback import (
 TRACEBACK_BYTES = 100_000
 SUMMARY_CHARACTERS = 1000  # characters of a summary
 REPORT_BYTES = 2 * TRACEBACK_BYTES + 20_000  # JSON writes a quote, a backslash and a newline as two bytes
+WAITING_REPORTS = 1000  # that wait in a mold; the supervisor keeps no more events than that
 # Control characters take six bytes in JSON, and terminals obey them.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """One message. Failures and hanging fronts have a `text`; the other fields are those of a failure."""
+    """One message. Failures and hanging fronts have a `text`, events have an `event`; the other fields are those of a
+    failure."""
 
-    kind: Literal["ready", "failed", "hung"]
+    kind: Literal["ready", "failed", "hung", "event"]
     text: str = ""
     plain: bool = False  # the user can fix it, and the text says how, without a traceback
     code: str = ""  # of the finding, when the app failed; with a one-line summary and a fix
     summary: str = ""
     fix: str = ""
+    event: dict[str, Any] = field(default_factory=dict)  # what Event.sent returned
     pid: int = field(default_factory=os.getpid)
 
 
@@ -85,10 +94,61 @@ def channel() -> tuple[socket.socket, socket.socket]:
 def send(writer: socket.socket, report: Report) -> bool:
     """Send a report. Returns False when the reading end is closed."""
     try:
-        writer.sendall(json.dumps(asdict(report), ensure_ascii=False).encode())
+        writer.sendall(_encoded(report))
     except ConnectionError:
         return False
     return True
+
+
+def _encoded(report: Report) -> bytes:
+    return json.dumps(asdict(report), ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+class Outbox:
+    """A mold's reports to the supervisor, in order. Sending never waits; `flush` is called when the channel can take
+    more. Events beyond WAITING_REPORTS are lost and counted, all other reports are kept."""
+
+    def __init__(self, writer: socket.socket) -> None:
+        self.writer = writer
+        self.waiting: deque[bytes] = deque()
+        self.lost = 0  # events, since the last call of `take_lost`
+
+    def send(self, report: Report) -> None:
+        """Send a report now, or as soon as the channel takes it."""
+        if report.kind == "event" and len(self.waiting) >= WAITING_REPORTS:
+            self.lost += 1
+            return
+        self.waiting.append(_encoded(report))
+        self.flush()
+
+    def take_lost(self) -> int:
+        """Return how many events were lost since the last call, once there is room for an event that says so."""
+        if len(self.waiting) >= WAITING_REPORTS:
+            return 0
+        lost, self.lost = self.lost, 0
+        return lost
+
+    def flush(self) -> None:
+        """Send what waits, as far as the channel takes it now."""
+        while self.waiting:
+            try:
+                self.writer.send(self.waiting[0], socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionError:  # the supervisor is gone, and the lifeline has ended too
+                self.waiting.clear()
+                return
+            self.waiting.popleft()
+
+    def finish(self, seconds: float) -> None:
+        """Send what waits, for at most so many seconds. The mold is about to exit."""
+        until = time.monotonic() + seconds
+        poller = poll()
+        poller.register(self.writer, POLLOUT)
+        self.flush()
+        while self.waiting and (left := until - time.monotonic()) > 0:
+            poller.poll(left * 1000)
+            self.flush()
 
 
 def receive(reader: socket.socket) -> tuple[list[Report], bool]:

@@ -34,12 +34,15 @@ class RestartPolicy:
 
 def cause(status: int) -> str:
     """Return the result of `os.waitstatus_to_exitcode` in words."""
-    if status >= 0:
-        return f"exited with status {status}"
+    return f"exited with status {status}" if status >= 0 else f"was killed by {signal_name(-status)}"
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal; real-time signals between SIGRTMIN and SIGRTMAX have only a number."""
     try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:  # real-time signals between SIGRTMIN and SIGRTMAX have no name
-        return f"was killed by signal {-status}"
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def when(delay: float) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil, inf
 from select import POLLIN, poll
@@ -85,12 +85,14 @@ class Signals:
         os.close(self.reader)
         os.close(self.writer)
 
-    def wait(self, descriptors: Iterable[int], seconds: float) -> set[int]:
-        """Sleep until a signal, an event on one of `descriptors`, or for so many seconds. Returns the descriptors with
-        an event."""
+    def wait(self, descriptors: Iterable[int], seconds: float, others: Mapping[int, int] | None = None) -> set[int]:
+        """Sleep until a signal, until one of `descriptors` can be read, or for so many seconds. ``others``: further
+        descriptors, with the events of poll(2) for each. Returns the descriptors with an event."""
         poller = poll()  # has no descriptor of its own, so none leaks into forked processes
         for descriptor in (self.reader, *descriptors):
             poller.register(descriptor, POLLIN)
+        for descriptor, events in (others or {}).items():
+            poller.register(descriptor, events)
         limit = None if seconds == inf else max(0, ceil(seconds * 1000))
         return {descriptor for descriptor, _ in poller.poll(limit)}
 

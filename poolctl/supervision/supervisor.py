@@ -4,8 +4,9 @@
                     |                mold (generation 2) ...        the next one, when a mold has died
                     +-- listening sockets: inherited by all and kept open, so no restart refuses a connection
 
-Runs: one loop, no threads. It sleeps until a signal arrives, a mold reports, or something is due; then it handles, in
-this order, signals, exited children, and missing children. The file is long because that one loop owns all of it.
+Runs: one loop, no threads. It sleeps until a signal arrives, a mold reports, a client of the control socket asks, or
+something is due; then it handles, in this order, signals, exited children, a reload, missing children, and clients. The
+file is long because that one loop owns all of it.
 
 Exit codes
     0    stopped; every request in flight was answered
@@ -28,6 +29,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -36,8 +38,10 @@ from setproctitle import setproctitle
 
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.listener import shut
+from poolctl.supervision.commands import commands
 from poolctl.supervision.configuration import Configuration, ExitCode
-from poolctl.supervision.control import Control
+from poolctl.supervision.control import Control, Mode
+from poolctl.supervision.events import Event, Events, Kind, Ring, ending, one_line
 from poolctl.supervision.generation import Generation, Orphans
 from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
 from poolctl.supervision.reload import WAIT_SECONDS, Caller, Reload, explained
@@ -52,9 +56,11 @@ MARGIN_SECONDS = 1.0
 PEEK_SECONDS = 0.01  # seconds between checks for queued clients at the listening sockets, after a stop
 UNIX_QUEUE_SECONDS = 0.5  # seconds after a stop, from which on the kernel queues no more clients at a busy unix socket
 
-END_MESSAGES = {
+# Those without a level are not logged: a failed start has given its reason, and so has a second signal.
+END_MESSAGES: dict[int, tuple[int | None, str]] = {
     0: (logging.INFO, "%s stopped"),
     FORCED: (logging.WARNING, "%s stopped; unfinished requests were cut off"),
+    BOOT_FAILED: (None, "%s failed to start"),
 }
 
 
@@ -65,18 +71,20 @@ class Supervisor:
         self,
         configuration: Configuration,
         *,
-        controlled: bool = False,
+        control: Mode = "off",
     ) -> None:
         """Nothing is started yet.
 
         Args:
             configuration: what to run.
-            controlled: whether there is a control socket.
+            control: which commands the control socket takes; off: there is none.
         """
         self.configuration = configuration
         self.name = configuration.name
-        self.controlled = controlled
-        self.control: Control | None = None
+        self.ring = Ring()
+        self.events = Events(self.ring.add)
+        self.control_mode = control
+        self.control: Control  # from `run` on
         self.started = time.time()
         server_stop.reset()
         self.policy = RestartPolicy()
@@ -93,6 +101,8 @@ class Supervisor:
         self.early = 0  # deaths without a report, before anything was ready
         self.failure: Report | None = None  # of the first generation
         self.stopping = False
+        self.stopping_since = inf
+        self.cut_off = 0  # requests in flight when a second signal killed everything
         self.crowded = inf  # after a stop: until when new clients may join the queues
         self.admitting: list[socket.socket] = []  # listening sockets that are to be shut, and are not yet
         self.deadline = inf  # of a stop
@@ -107,28 +117,31 @@ class Supervisor:
         """Serve until a signal stops the server. Returns the exit code."""
         setproctitle(f"poolctl: supervisor {self.name}")
         self.signals = Signals(*SUPERVISED)
-        self.control = Control(self.name, self._status) if self.controlled else None
+        self.control = Control(self.name, commands(self), self.events, self.control_mode)
+        self.events.record(Kind.SERVER_STARTED, f"{self.name} started", pid=os.getpid())
         try:
             with self.signals:
                 while self.exit_code is None or self.generation or self.orphans or self.retiring:
-                    self._sleep()
+                    ready = self._sleep()
                     for number in self.signals.take():
                         self._handle_signal(number)
                     self._handle_exits()
                     self._go_on_with_reload()
                     self._shut_listeners()
                     self._start_missing()
-                # a failed start has given its reason, and a second signal waits for nothing
-                if self.exit_code in END_MESSAGES:
-                    log.log(*END_MESSAGES[self.exit_code], self.name)
+                    self.control.turn(ready)
+                self.control.end(reading=False)
+                level, text = END_MESSAGES.get(self.exit_code, (None, "%s stopped at once"))
+                self.events.record(Kind.SERVER_STOPPED, text % self.name, level, status=self.exit_code)
                 return self.exit_code
         finally:
             self._kill()  # nothing is left to kill, unless an error ended the loop
-            if self.control:
-                self.control.close()
+            self.control.end(reading=False)  # again, in case an error ended the loop
+            self.control.end(reading=True)
+            self.control.close()
 
-    def _status(self) -> dict[str, Any]:
-        """Return what clients of the control socket receive."""
+    def status(self) -> dict[str, Any]:
+        """Return what the server is, and what it is doing."""
         state = "stopping" if self.stopping else "running" if self.generation and self.generation.ready else "starting"
         return {
             "name": self.name,
@@ -137,27 +150,26 @@ class Supervisor:
             "generation": self.number,
             "retiring": len(self.retiring),
             "uptime_seconds": round(time.time() - self.started, 1),
+            "at_work": self.control.at_work and self.control.at_work.shown(),
             **self.configuration.figures(),
         }
 
-    def _sleep(self) -> None:
+    def _sleep(self) -> set[int]:
+        """Sleep until there is something to do. Returns the descriptors with an event."""
         now = time.monotonic()
-        due = [orphans.deadline for orphans in self.orphans] + [self.deadline]
+        due = [orphans.deadline for orphans in self.orphans] + [self.deadline, self.control.due()]
+        due += [retired.deadline for retired in self.retiring]
         if self.generation is None and self.exit_code is None:
             due.append(self.due)
         if self.admitting:
             due.append(now + PEEK_SECONDS)
         watched = [orphans.presence for orphans in self.orphans]
-        watched += [each.reader.fileno() for each in self._starting() if each.reader.fileno() >= 0]
+        generations = [*self.retiring, *self._starting()]
+        watched += [each.reader.fileno() for each in generations if each.reader.fileno() >= 0]
         if self.reload:
             due.append(self.reload.deadline)
             watched += self.reload.watched
-        if self.control and self.control.fileno() >= 0:
-            watched.append(self.control.fileno())
-            if self.control.fileno() in self.signals.wait(watched, min(due) - now):
-                self.control.answer()
-            return
-        self.signals.wait(watched, min(due) - now)
+        return self.signals.wait(watched, min(due) - now, self.control.interest())
 
     def _starting(self) -> list[Generation]:
         """The generations whose reports matter: the current one, and the one that is to replace it."""
@@ -176,26 +188,44 @@ class Supervisor:
             if not self.hung_up:
                 self.start_reload(Logged())
         elif number in UNUSED:
-            log.warning("%s ignored: %s", number.name, UNUSED[number])
+            text = f"{number.name} ignored: {UNUSED[number]}"
+            self.events.record(Kind.SIGNAL, text, logging.WARNING, signal=number.name)
         elif self.stopping:
-            log.warning("%s while draining: stopping at once", number.name)
-            self.exit_code = 128 + number
-            self._kill()
+            self.stop_now(f"{number.name} while draining", number)
         else:
-            log.info("%s: draining for up to %g s", number.name, self.drain)
-            self._stop()
+            self.stop(number.name)
 
     def _reopen(self) -> None:
         """Reopen the log file, in this process first: it creates the file and gives it to the user of the others."""
         if self.configuration.reopen is None:
-            log.info("SIGUSR1 ignored: there is no log file to reopen")
+            text = "SIGUSR1 ignored: there is no log file to reopen"
+            self.events.record(Kind.SIGNAL, text, logging.INFO, signal="SIGUSR1")
             return
         self.configuration.reopen()
+        self.events.record(Kind.LOG_REOPENED, "SIGUSR1: the log file was reopened", signal="SIGUSR1")
         for generation in [*self._starting(), *self.retiring]:  # not reaped, so the pid is still the mold's
             os.kill(generation.pid, signal.SIGUSR1)
 
-    def _stop(self) -> None:
-        self.stopping = True
+    def stopping_seconds(self) -> float:
+        """Return how long the stop has taken so far; 0 without one."""
+        return max(0.0, time.monotonic() - self.stopping_since)
+
+    def stop_now(self, why: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop without draining: kill everything. ``number``: the signal that the exit code names."""
+        self.stopping, self.stopping_since = True, min(self.stopping_since, time.monotonic())
+        figures = self.configuration.figures()
+        self.cut_off = figures.get("in_flight", 0) + figures.get("waiting", 0)
+        self.events.record(Kind.SIGNAL, f"{why}: stopping at once", logging.WARNING, reason=why)
+        if self.reload:
+            self.reload.abandon("the server is being stopped")
+        self.exit_code = 128 + number
+        self._kill()
+
+    def stop(self, why: str) -> None:
+        """Begin to drain, and stop when every request in flight is answered. ``why``: a signal, or a command."""
+        text = f"{why}: draining for up to {self.drain:g} s"
+        self.events.record(Kind.STOP_STARTED, text, logging.INFO, reason=why)
+        self.stopping, self.stopping_since = True, time.monotonic()
         server_stop.announce()
         now = time.monotonic()
         self.deadline = now + self.drain + MARGIN_SECONDS
@@ -242,11 +272,30 @@ class Supervisor:
                 self._handle_report(generation, report)
             if generation.pid in dead and generation is self.generation:
                 self._died(generation, dead[generation.pid])
-            elif generation.pid in dead and self.reload:  # the one that was to replace it
+            elif generation.pid in dead and self.reload and generation is self.reload.candidate:
                 self.reload.ended(generation, dead[generation.pid])
+                generation.ends_because(f"its mold {cause(dead[generation.pid])} before its workers were ready")
                 self.orphans.append(generation.orphans(time.monotonic()))
                 self.replaced.append(generation.configuration)
         now = time.monotonic()
+        self._handle_retired(dead, now)
+        if now >= self.deadline and self.generation:
+            text = f"{self.name} was still running {self.drain + MARGIN_SECONDS:g} s after the stop; killed"
+            self.events.record(Kind.DRAIN_EXPIRED, text, logging.ERROR, reason="timeouts.drain")
+            self.exit_code, self.deadline = FORCED, inf
+            self._kill()
+        for orphans in [orphans for orphans in self.orphans if now >= orphans.deadline or not orphans.alive()]:
+            orphans.kill()
+            os.close(orphans.presence)
+            self.orphans.remove(orphans)
+            text = f"generation {orphans.number} of {self.name} ended: {orphans.reason}"
+            self.events.record(Kind.GENERATION_ENDED, text, generation=orphans.number, reason=orphans.reason)
+        self._discard_replaced()
+
+    def _handle_retired(self, dead: Mapping[int, int], now: float) -> None:
+        for retired in self.retiring:
+            for report in retired.reports():
+                self._keep_event(retired, report)
         for retired in [each for each in self.retiring if each.pid in dead]:
             self.retiring.remove(retired)
             late = min(now + retired.configuration.drain + MARGIN_SECONDS, self.deadline)
@@ -254,17 +303,10 @@ class Supervisor:
             if self.reload:
                 self.reload.ended(retired, dead[retired.pid])
         for retired in [each for each in self.retiring if now >= each.deadline]:
-            log.error("generation %d of %s did not end in time; killed", retired.number, self.name)
+            text = f"generation {retired.number} of {self.name} did not end in time; killed"
+            where = {"generation": retired.number, "reason": "timeouts.drain"}
+            self.events.record(Kind.DRAIN_EXPIRED, text, logging.ERROR, **where)
             retired.kill()
-        if now >= self.deadline and self.generation:
-            log.error("%s was still running %g s after the stop; killed", self.name, self.drain + MARGIN_SECONDS)
-            self.exit_code, self.deadline = FORCED, inf
-            self._kill()
-        for orphans in [orphans for orphans in self.orphans if now >= orphans.deadline or not orphans.alive()]:
-            orphans.kill()
-            os.close(orphans.presence)
-            self.orphans.remove(orphans)
-        self._discard_replaced()
 
     def _discard_replaced(self) -> None:
         """Close what only those configurations had that no process runs any more."""
@@ -288,24 +330,44 @@ class Supervisor:
                 return dead
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
+    def _keep_event(self, generation: Generation, report: Report) -> None:
+        """Keep what happened in a mold, which has logged it."""
+        if report.kind == "event":
+            self.ring.add(Event.received(report.event, generation.number))
+
     def _handle_report(self, generation: Generation, report: Report) -> None:
+        if report.kind == "event":
+            self._keep_event(generation, report)
+            return
         if self.reload and generation is self.reload.candidate:
+            if report.kind == "failed":
+                self._failed(generation, report, None)
             self.reload.reported(report)
             return
         if report.kind == "failed":
-            if self.announced or self.stopping:
-                log.error("generation %d of %s failed to start: %s", generation.number, self.name, report.text)
-            else:
-                self.failure = report
+            late = self.announced or self.stopping
+            self._failed(generation, report, logging.ERROR if late else None)
+            self.failure = self.failure if late else report
             return
         if report.kind == "hung":
             self._retire(generation, report)
             return
-        generation.became_ready()
-        log.info("generation %d of %s is ready", generation.number, self.name)
+        self._is_ready(generation)
         if not self.announced:
             self.announced = True
             self.configuration.announce()
+
+    def _is_ready(self, generation: Generation) -> None:
+        generation.became_ready()
+        text = f"generation {generation.number} of {self.name} is ready"
+        self.events.record(Kind.GENERATION_READY, text, logging.INFO, generation=generation.number)
+
+    def _failed(self, generation: Generation, report: Report, level: int | None) -> None:
+        """A generation cannot start. ``level``: of the log line, unless the reason is said elsewhere."""
+        reason = report.summary or one_line(report.text)
+        generation.ends_because(reason)
+        text = f"generation {generation.number} of {self.name} failed to start: {report.text}"
+        self.events.record(Kind.GENERATION_FAILED, text, level, generation=generation.number, reason=reason)
 
     def _retire(self, generation: Generation, report: Report) -> None:
         """Let a generation finish its requests without its front, while the next one starts.
@@ -314,6 +376,7 @@ class Supervisor:
         each time.
         """
         now = time.monotonic()
+        generation.ends_because("its front hung in plugin code")
         self.retiring.append(generation)
         self.generation = None
         self.early += not self.announced
@@ -323,11 +386,15 @@ class Supervisor:
             return
         delay = self.policy.delay(0.0 if generation.ready is None else max(0.0, now - generation.ready - HUNG_SECONDS))
         self.due = now + delay
-        log.error("%s; starting the next generation %s", report.text, when(delay))
+        text = f"{report.text}; starting the next generation {when(delay)}"
+        self.events.record(Kind.FRONT_HUNG, text, logging.ERROR, generation=generation.number, reason="plugin code")
 
     def _died(self, generation: Generation, status: int) -> None:
         self.generation = None
         now = time.monotonic()
+        generation.ends_because(
+            f"its mold {cause(status)}" if status < 0 or not self.stopping else "the server stopped"
+        )
         late = min(now + self.drain + MARGIN_SECONDS, self.deadline)
         self.orphans.append(generation.orphans(late if status else now))  # 0: its roles exited before it did
         if self.exit_code is not None:
@@ -335,7 +402,8 @@ class Supervisor:
         elif self.stopping:
             self.exit_code = FORCED if status else 0
             if status < 0:
-                log.warning("the mold of %s %s while draining; its roles drain without it", self.name, cause(status))
+                text = f"the mold of {self.name} {cause(status)} while draining; its roles drain without it"
+                self._mold_died(generation, status, text)
         elif self.failure:
             self._give_up(self.failure)
         else:
@@ -350,7 +418,12 @@ class Supervisor:
         delay = self.policy.delay(0.0 if generation.ready is None else now - generation.ready)
         self.due = now + delay
         ended = f"mold {self.name} (generation {generation.number}, pid {generation.pid}) {cause(status)}"
-        log.warning("%s after %.1f s; starting the next generation %s", ended, now - generation.born, when(delay))
+        after = f"after {now - generation.born:.1f} s; starting the next generation {when(delay)}"
+        self._mold_died(generation, status, f"{ended} {after}")
+
+    def _mold_died(self, generation: Generation, status: int, text: str) -> None:
+        where = {"generation": generation.number, "pid": generation.pid, **ending(status)}
+        self.events.record(Kind.MOLD_DIED, text, logging.WARNING, **where)
 
     def _give_up(self, failure: Report) -> None:
         first = "" if failure.plain else "cannot load the app:\n"
@@ -364,8 +437,7 @@ class Supervisor:
     def close_inherited(self) -> None:
         """In a new mold: close what belongs to the supervisor alone."""
         self.signals.close()
-        if self.control:
-            self.control.close_inherited()
+        self.control.close_inherited()
         for generation in [*self.retiring, *self._starting()]:
             generation.close_inherited()
         if self.reload:
@@ -381,7 +453,8 @@ class Supervisor:
         except OSError as error:
             delay = max(self.policy.delay(0.0), self.policy.first)
             self.due = time.monotonic() + delay
-            log.error("cannot fork the mold of %s: %s; retrying %s", self.name, error, when(delay))
+            text = f"cannot fork the mold of {self.name}: {error}; retrying {when(delay)}"
+            self.events.record(Kind.FORK_FAILED, text, logging.ERROR, generation=self.number, reason=str(error))
 
     def fork(self, configuration: Configuration) -> Generation:
         """Start a generation. Raises OSError if its mold cannot be forked."""
@@ -394,7 +467,10 @@ class Supervisor:
                 if other is not configuration:
                     other.close_inherited(configuration)
 
-        return Generation(configuration, self.number, close_inherited)
+        generation = Generation(configuration, self.number, close_inherited)
+        text = f"generation {self.number} of {self.name} started"
+        self.events.record(Kind.GENERATION_STARTED, text, generation=self.number, pid=generation.pid)
+        return generation
 
     # Reloads
 
@@ -419,8 +495,9 @@ class Supervisor:
             self.hung_up = False
             self.start_reload(Logged())
 
-    def give_up(self, generation: Generation) -> None:
+    def give_up(self, generation: Generation, why: str) -> None:
         """Kill a generation that never served."""
+        generation.ends_because(f"the reload failed: {why}")
         generation.kill()
         self.retiring.append(generation)
         self.replaced.append(generation.configuration)
@@ -433,10 +510,10 @@ class Supervisor:
         self.replaced.append(before)
         kept = set(self.configuration.listeners)
         self.admitting += [each for each in before.listeners if each not in kept]
-        generation.became_ready()
-        log.info("generation %d of %s is ready", generation.number, self.name)
+        self._is_ready(generation)
         self.configuration.announce()
         if old is not None:
+            old.ends_because(f"a reload replaced it by generation {generation.number}")
             old.end(time.monotonic() + before.drain + MARGIN_SECONDS)
             self.retiring.append(old)
         return old

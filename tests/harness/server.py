@@ -20,7 +20,7 @@ from typing import Any, Self
 import yaml
 
 from harness.machine import PATIENCE
-from poolctl.supervision import control
+from poolctl.supervision import control_socket
 
 ROOT = Path(__file__).parents[2]
 Serve = Callable[..., "Server"]  # what the fixtures that start servers give
@@ -176,12 +176,13 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         """What its supervisor tells `poolctl status`."""
-        folder = self.environment.get("RUNTIME_DIRECTORY") or control.folders()[0]
-        (path,) = Path(folder).glob(f"*.{self.pid}{control.SUFFIX}")
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(PATIENCE)
-            sock.connect(str(path))
-            return json.loads(b"".join(iter(lambda: sock.recv(65536), b"")))  # type: ignore[no-any-return]
+        return ask(self.control_socket(), "status")[-1]["result"]  # type: ignore[no-any-return]
+
+    def control_socket(self) -> Path:
+        """The path of its control socket."""
+        folder = self.environment.get("RUNTIME_DIRECTORY") or control_socket.folders()[0]
+        (path,) = Path(folder).glob(f"*.{self.pid}{control_socket.SUFFIX}")
+        return path
 
     def busy(self) -> list[int]:
         """The pid of each process in which a worker has begun a request and not ended it."""
@@ -190,6 +191,16 @@ class Server:
     def wait_until_busy(self, count: int = 1) -> list[int]:
         """Wait until workers of so many processes are busy; what ``busy`` answers."""
         return wait_until(lambda: len(found := self.busy()) >= count and found, f"{count} busy workers")  # type: ignore[no-any-return]
+
+
+def ask(path: Path, do: str, **arguments: Any) -> list[dict[str, Any]]:
+    """All lines of an answer of the control socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(str(path))
+        sock.sendall(json.dumps({"poolctl": 1, "do": do, **arguments}).encode() + b"\n")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    return [json.loads(line) for line in answer.splitlines()]
 
 
 def descendants(pid: int) -> list[int]:

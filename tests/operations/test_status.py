@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import uuid
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,22 @@ class Broken(Dispatch):
 
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, str]:
-    """Folders for this test alone, because other tests run servers too."""
+    """Folders for this test alone, whose control sockets no other test creates."""
     (tmp_path / "run").mkdir()
     return dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path / "run"))
+
+
+@pytest.fixture
+def name() -> str:
+    """A name for this test alone: commands find all servers of the user, those of other tests too."""
+    return f"s{uuid.uuid4().hex[:8]}"
 
 
 def status(place: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return poolctl("status", *words, cwd=Path.cwd(), **place)
 
 
-def told(place: dict[str, str], name: str = "shop") -> dict[str, Any]:
+def told(place: dict[str, str], name: str) -> dict[str, Any]:
     done = status(place, name, "--format", "json")
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
@@ -57,58 +64,56 @@ MET = list(zip(OWNERSHIPS, ["process*2", "process", "thread", "process"], strict
 
 
 @pytest.mark.parametrize(("ownership", "kind"), short(product(OWNERSHIPS, POOLS), MET))
-def test_status_of_a_server(serve: Serve, place: dict[str, str], kind: str, ownership: str) -> None:
+def test_status_of_a_server(serve: Serve, place: dict[str, str], name: str, kind: str, ownership: str) -> None:
     pool = POOLS[kind]
-    server = serve({"name": "shop", "app": "demo", "pool": pool, "ownership": ownership}, environment=place)
+    server = serve({"name": name, "app": "demo", "pool": pool, "ownership": ownership}, environment=place)
     for _ in range(5):
         assert get(server.port).status == 200
-    wait_until(lambda: told(place)["in_flight"] == 0, "the last to be counted")
-    found = told(place)
+    wait_until(lambda: told(place, name)["in_flight"] == 0, "the last to be counted")
+    found = told(place, name)
     assert (found["state"], found["generation"], found["pid"]) == ("running", 1, server.pid)
     assert (found["requests"], found["failed"], found["waiting"], found["plugin_faults"]) == (5, 0, 0, 0)
     pids = {each["pid"] for each in found["workers"]}
     assert pids == set(server.pids("worker" if pool["kind"] == "process" else "threads"))
     assert server.stop() == 0
-    assert status(place, "shop").returncode == 1
+    assert status(place, name).returncode == 1
     assert os.listdir(place["RUNTIME_DIRECTORY"]) == []
 
 
 def test_status_shows_busy_workers_and_faults_of_a_strategy(
-    serve: Serve, tmp_path: Path, place: dict[str, str]
+    serve: Serve, tmp_path: Path, place: dict[str, str], name: str
 ) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    topology = {"name": "shop", "app": "demo", "pool": {"kind": "process", "size": 2}, "affinity": "request"}
+    topology = {"name": name, "app": "demo", "pool": {"kind": "process", "size": 2}, "affinity": "request"}
     topology |= {"ownership": "half-sync/half-reactive", "dispatch": "./broken.py:Broken"}
     server = serve(topology, environment=place, tracebacks=True)
     with Client(server.port) as slow:
         assert get(server.port, "/error").status in (200, 404, 500)
         slow.ask("/sleep?seconds=1")
         server.wait_until_busy()
-        shown = status(place).stdout
-        assert shown.startswith(f"shop (pid {server.pid}): running, generation 1, up ")
+        shown = status(place, str(server.pid)).stdout
+        assert shown.startswith(f"{name} (pid {server.pid}): running, generation 1, up ")
         assert "2 processes, half-sync/half-reactive, dispatch ./broken.py:Broken, affinity request" in shown
         assert "in flight, 0 waiting" in shown
         assert "2 faults in the dispatch plugin, whose tasks least-loaded took over; see the log" in shown
         assert slow.answer().status == 200
     old = server.pids("worker")[0]
     os.kill(old, signal.SIGKILL)
-    wait_until(lambda: told(place)["workers"][0]["starts"] == 2, "its successor")
+    wait_until(lambda: told(place, name)["workers"][0]["starts"] == 2, "its successor")
     assert server.stop() == 0
 
 
-def test_the_socket_is_private_and_dead_servers_are_skipped(
-    serve: Serve, tmp_path: Path, place: dict[str, str]
-) -> None:
-    server = serve({"name": "shop", "app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=place)
+def test_the_socket_is_private_and_dead_servers_are_skipped(serve: Serve, place: dict[str, str], name: str) -> None:
+    server = serve({"name": name, "app": "demo", "pool": {"kind": "thread", "size": 1}}, environment=place)
     (path,) = Path(place["RUNTIME_DIRECTORY"]).iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with socket.socket(socket.AF_UNIX) as silent:  # a client that does not read delays no other
+    with socket.socket(socket.AF_UNIX) as silent:  # a client that asks nothing delays no other
         silent.connect(str(path))
-        assert told(place)["state"] == "running"
+        assert told(place, name)["state"] == "running"
     server.kill_all()
     assert path.exists()
-    done = status(place)
-    assert done.stderr.startswith("no server of this user is running (searched ")
+    done = status(place, name)
+    assert done.stderr.startswith(f"{name} is not running (searched {place['RUNTIME_DIRECTORY']}, ")
     assert (done.returncode, done.stdout) == (1, "")
 
 
@@ -131,15 +136,16 @@ def test_a_server_runs_without_a_control_socket(serve: Serve, tmp_path: Path) ->
     assert server.stop() == 0
 
 
-def test_a_server_with_another_environment_is_found(serve: Serve, tmp_path: Path, place: dict[str, str]) -> None:
+def test_found_elsewhere(serve: Serve, tmp_path: Path, place: dict[str, str], name: str) -> None:
     """By the kernel's list, wherever its socket is. If no server is found, the message names the searched places."""
     (tmp_path / "other").mkdir()
-    name = f"elsewhere-{os.getpid()}"
     topology = {"name": name, "app": "demo", "pool": {"kind": "thread", "size": 1}}
     server = serve(topology, environment={**place, "RUNTIME_DIRECTORY": str(tmp_path / "other")})
-    assert told({**place, "RUNTIME_DIRECTORY": ""}, name)["pid"] == server.pid
-    assert status(place, name).returncode == 1  # with a RUNTIME_DIRECTORY only that folder is searched
+    for own in (place["RUNTIME_DIRECTORY"], ""):  # of the command that looks for it
+        assert told({**place, "RUNTIME_DIRECTORY": own}, name)["pid"] == server.pid
     assert server.stop() == 0
-    done = status({**place, "RUNTIME_DIRECTORY": ""}, name)
+    done = status(place, name)
     assert done.returncode == 1
-    assert f"{name} is not running (searched {place['XDG_RUNTIME_DIR']}/poolctl, " in done.stderr
+    searched = f"{place['RUNTIME_DIRECTORY']}, {place['XDG_RUNTIME_DIR']}/poolctl, "
+    assert f"{name} is not running (searched {searched}" in done.stderr
+    assert " and /proc/net/unix)" in done.stderr

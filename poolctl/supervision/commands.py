@@ -1,0 +1,136 @@
+"""The commands of the control socket that need nothing but the supervisor: status, events and stop."""
+
+from __future__ import annotations
+
+import time
+from math import inf
+from typing import Any, Protocol
+
+from poolctl.supervision.control import Command, Control, Refused, Transaction
+from poolctl.supervision.events import Ring
+
+FOLLOWERS = 8  # clients that follow events; the other places at the control socket are left for commands
+SAY_SECONDS = 1.0  # between two lines about the progress of a stop
+CUT_OFF = 1  # exit code of a stop: unfinished requests were cut off
+
+
+class Server(Protocol):
+    """What these commands need of the supervisor."""
+
+    ring: Ring
+    control: Control
+    stopping: bool
+    cut_off: int  # requests in flight when everything was killed
+    exit_code: int | None  # once it is known
+
+    @property
+    def drain(self) -> float:
+        """Seconds that a stop may take."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what the server is, and what it is doing."""
+
+    def stop(self, why: str) -> None:
+        """Begin to drain."""
+
+    def stop_now(self, why: str) -> None:
+        """Kill everything."""
+
+    def stopping_seconds(self) -> float:
+        """Return how long the stop has taken so far."""
+
+
+def commands(supervisor: Server) -> list[Command]:
+    """Return the commands of a supervisor."""
+    return [
+        Command("status", Reading(supervisor).status, changes=False),
+        Command("events", Reading(supervisor).events, changes=False, arguments={"follow": bool}),
+        Command(
+            "stop", lambda asked, given: Stop(supervisor, asked).begin(given), always=True, arguments={"now": bool}
+        ),
+    ]
+
+
+class Reading:
+    """The commands that only look."""
+
+    def __init__(self, supervisor: Server) -> None:
+        self._supervisor = supervisor
+
+    def status(self, transaction: Transaction, arguments: dict[str, Any]) -> None:
+        """Answer with the status."""
+        transaction.finish(0, **self._supervisor.status())
+
+    def events(self, transaction: Transaction, arguments: dict[str, Any]) -> None:
+        """Send the events of the ring; with `follow` also those to come, until the server ends."""
+        ring, sent = self._supervisor.ring, 0
+
+        def step(now: float) -> None:
+            nonlocal sent
+            if sent < ring.last:
+                for event in ring.since(sent):
+                    transaction.send({"event": event.shown()})
+                sent = ring.last
+
+        def at_end() -> None:
+            step(time.monotonic())
+            transaction.finish(0, stopped=True)
+
+        if arguments.get("follow"):
+            control = self._supervisor.control
+            if sum(each.command.name == "events" and each.open for each in control.transactions) > FOLLOWERS:
+                raise Refused(f"{FOLLOWERS} clients follow the events of this server", "end one of them")
+            transaction.proceed(step, at_end)
+        step(time.monotonic())
+        if not arguments.get("follow"):
+            transaction.finish(0)
+
+
+class Stop:
+    """One `stop`: it begins what SIGTERM begins, or with `now` what a second SIGTERM does, and waits for the end."""
+
+    def __init__(self, supervisor: Server, transaction: Transaction) -> None:
+        self._supervisor, self._transaction = supervisor, transaction
+        self._said = -inf  # when it last reported progress
+
+    def begin(self, arguments: dict[str, Any]) -> None:
+        """Begin the stop, unless one is under way that will do."""
+        supervisor, transaction = self._supervisor, self._transaction
+        transaction.proceed(self._step, self._at_end)
+        if arguments.get("now"):
+            supervisor.stop_now("stop --now")
+        elif not supervisor.stopping:
+            supervisor.stop("stop")
+        self._step(time.monotonic())
+
+    def _step(self, now: float) -> None:
+        """Report what the stop waits for."""
+        if now - self._said < SAY_SECONDS or self._supervisor.exit_code is not None:  # then nothing drains
+            return
+        self._said = now
+        self._transaction.wake_at(now + SAY_SECONDS)
+        supervisor = self._supervisor
+        figures = supervisor.status()
+        counts = {key: int(figures.get(key, 0)) for key in ("in_flight", "waiting", "after_response")}
+        words = [f"{counts['in_flight'] or 'no'} request{'s' * (counts['in_flight'] != 1)} in flight"]
+        words += [f"{counts['waiting']} waiting"] * bool(counts["waiting"])
+        words += [f"{counts['after_response']} still running after the response"] * bool(counts["after_response"])
+        seconds = supervisor.stopping_seconds()
+        time_left = f"{seconds:.1f} s of {supervisor.drain:g} s"
+        self._transaction.say(
+            f"draining: {', '.join([*words, time_left])}", seconds=round(seconds, 3), drain=supervisor.drain, **counts
+        )
+
+    def _at_end(self) -> None:
+        """Answer with how the server stopped. ``exit_code`` of the result is that of the server."""
+        code = self._supervisor.exit_code
+        result = {"exit_code": code, "seconds": round(self._supervisor.stopping_seconds(), 3)}
+        if code == 0:
+            self._transaction.finish(0, **result)
+        elif code is not None and code >= 128:
+            cut = self._supervisor.cut_off
+            self._transaction.finish(CUT_OFF if cut else 0, cut_off=cut, **result)
+        elif code == CUT_OFF:
+            self._transaction.finish(CUT_OFF, **result)
+        else:
+            self._transaction.fail("the server failed before it could stop", "see the server's log")

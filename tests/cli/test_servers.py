@@ -1,0 +1,140 @@
+"""Finding and asking servers; they are sockets of this test that answer what they should, or something else."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import typer
+from harness.answering import STATUS, Make, line
+from harness.commands import invoke
+
+from poolctl.cli import servers
+from poolctl.cli.servers import Found, Gone, NoAnswer, answer, control_sockets, named, one, statuses
+
+
+def of(folder: Path) -> list[Found]:
+    """The sockets of this test: the kernel may list those of others."""
+    return [found for found in control_sockets() if Path(found.path).parent == folder]
+
+
+def test_sockets_are_found_by_their_names(make: Make, folder: Path) -> None:
+    cake, dotted = make("cake", 4711), make("cake.test", 4712)
+    for other in ("cake.sock", "4711.sock", ".4711.sock", "cake.x.sock", "notes"):
+        (folder / other).touch()
+    assert of(folder) == [cake, dotted]
+
+
+def test_a_name_a_pid_or_nothing(make: Make, folder: Path) -> None:
+    cake, other, number = make("cake", 4711), make("cake", 4712), make("4711", 5)
+    found = of(folder)
+    assert named("cake", found) == ("cake", [cake, other])
+    assert named("4712", found) == ("4712", [other])
+    assert named("4711", found) == ("4711", [number])  # a name comes first
+    assert named("cafe", found) == ("cafe", [])
+    assert named("", found) == ("", found)
+
+
+def test_a_topology_an_app_or_a_folder(make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cake = make("cake", 4711)
+    (folder / "topology.yaml").write_text("name: cake\napp: demo\n")
+    for what in (str(folder), str(folder / "topology.yaml")):
+        assert named(what, of(folder)) == ("cake", [cake])
+
+
+def test_the_one_that_is_meant(make: Make, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cake = make("cake", 4711)
+    assert one("cake") == cake
+    make("cake", 4712)
+    with pytest.raises(typer.Exit):
+        one("cake")
+    expected = "error: 2 servers are called cake: cake (pid 4711), cake (pid 4712); name one by its pid\n"
+    assert capsys.readouterr().err == expected
+    assert one("4711") == cake
+
+
+def test_none_is_running(make: Make, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make("cake", 4711)
+    with pytest.raises(typer.Exit) as exiting:
+        one("caek")
+    assert exiting.value.exit_code == 1
+    searched = f"{folder}, {folder}/poolctl-{os.getuid()} and /proc/net/unix"
+    error = capsys.readouterr().err
+    assert error.startswith(f"caek is not running (searched {folder}, ")
+    assert error.endswith(' and /proc/net/unix); did you mean "cake"?\n'), searched
+
+
+def test_the_only_one_that_runs_needs_no_name(
+    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [make("cake", 4711)]
+    monkeypatch.setattr(servers, "control_sockets", lambda: own)  # and not the servers of other tests
+    assert one("") == own[0]
+    own.append(make("cafe", 4712))
+    with pytest.raises(typer.Exit):
+        one("")
+    expected = "error: 2 servers are running: cake (pid 4711), cafe (pid 4712); name one by its name or pid\n"
+    assert capsys.readouterr().err == expected
+
+
+WRONG = {
+    "garbage": (b"\x00\xff\n", "the answer is not that of this version of poolctl"),
+    "no object": (b"[]\n", "the answer is not that of this version of poolctl"),
+    "nothing": (b"", "the server ended before it had answered"),
+    "half a line": (b'{"poolctl": 1', "the server ended before it had answered"),
+    "an error": (line({**STATUS, "error": "no", "fix": "later"}), "no: later"),
+    "progress alone": (line({"says": "wait"}), "the server ended before it had answered"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_answers(make: Make, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    reply, error = WRONG[case]
+    found = make("cake", 4711, status=reply)
+    with pytest.raises(NoAnswer, match=error):
+        answer(found.path, "status")
+    assert statuses([found]) == ([], [found])
+    assert capsys.readouterr().err == f"warning: cake (pid 4711) does not answer on {found.path}: {error}\n"
+
+
+def test_an_answer_without_end_is_cut_off(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LINE_BYTES", 100_000)
+    found = make("cake", 4711, status=b"x" * 200_000)
+    with pytest.raises(NoAnswer, match="the answer is too long"):
+        answer(found.path, "status")
+
+
+def test_a_server_that_does_not_answer_runs_nevertheless(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(servers, "ANSWER_SECONDS", 0.05)
+    found = make("cake", 4711, silent=True)
+    for words in (["status", "cake"], ["events", "cake"], ["stop", "cake"]):
+        code, _, err = invoke(*words)
+        expected = f"warning: cake (pid 4711) does not answer on {found.path}: no answer in time\n"
+        assert (code, err) == (1, expected)
+
+
+def test_dead_servers_are_skipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(folder / "cake.4711.sock"))
+    dead = [Found("cake", 4711, str(folder / "cake.4711.sock")), Found("cake", 1, str(folder / "none" / "cake.1.sock"))]
+    for found in dead:
+        with pytest.raises(Gone):
+            answer(found.path, "status")
+    assert statuses(dead) == ([], [])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_long_path_can_be_used(make: Make, folder: Path) -> None:
+    """Of a server that sees its folder under a shorter path."""
+    deep = folder / ("x" * 100)
+    deep.mkdir()
+    short = folder / "short"
+    short.symlink_to(deep)
+    make("cake", 4711, where=short)
+    path = str(deep / "cake.4711.sock")
+    assert len(path) > 107
+    assert answer(path, "status") == {"name": "cake"}
