@@ -20,15 +20,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # The command poolctl NAME is the function or group NAME in the module NAME. In the order of --help.
-COMMANDS = ("init", "validate", "run", "explain", "config", "diff", "schema", "status", "events", "stop", "plugin")
+COMMANDS = (
+    "init",
+    "validate",
+    "run",
+    "explain",
+    "config",
+    "diff",
+    "schema",
+    "status",
+    "events",
+    "reload",
+    "stop",
+    "plugin",
+)
 # Commands of other servers, and what to type here instead.
 OTHER_SERVERS = {
     "check": 'did you mean "poolctl validate", or "poolctl plugin check"?',
     "test": 'did you mean "poolctl validate"?',
     "start": 'did you mean "poolctl run"?',
     "serve": 'did you mean "poolctl run"?',
-    "restart": "not available yet; poolctl stop ends the server, then start it with poolctl run",
-    "reload": "not available yet; poolctl stop ends the server, then start it with poolctl run",
+    "restart": 'did you mean "poolctl reload"? poolctl stop ends a server, poolctl run starts one',
     "top": 'not available yet; did you mean "poolctl status"?',
     "metrics": 'not available yet; "poolctl status --format json" has the current figures',
 }

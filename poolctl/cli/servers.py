@@ -31,6 +31,7 @@ ANSWER_SECONDS = 2.0  # seconds that a supervisor has to answer a question about
 LINE_BYTES = 1 << 22  # of a line of an answer
 NOT_RUNNING = 1
 FAILED = 1
+INVALID = 2  # the topology that names a server is not valid
 
 
 class NoAnswer(Exception):
@@ -190,7 +191,7 @@ def statuses(sockets: Iterable[Found]) -> tuple[list[tuple[Found, dict[str, Any]
     return answered, silent
 
 
-def named(what: str, sockets: Iterable[Found]) -> tuple[str, list[Found]]:
+def named(what: str, sockets: Iterable[Found], invalid: int = INVALID) -> tuple[str, list[Found]]:
     """Return the name that ``what`` means, and the sockets that match it; all sockets if it is empty."""
     every = list(sockets)
     if not what:
@@ -201,25 +202,25 @@ def named(what: str, sockets: Iterable[Found]) -> tuple[str, list[Found]]:
     ):
         if matching:
             return what, matching
-    name = _name_of_topology(what)
+    name = _name_of_topology(what, invalid)
     return name, [each for each in every if each.name == name]
 
 
-def _name_of_topology(what: str) -> str:
+def _name_of_topology(what: str, invalid: int) -> str:
     from poolctl.cli.inputs import is_app
 
     if not (what.endswith((".yaml", ".yml")) or os.path.isdir(what) or is_app(what)):
         return what
     from poolctl.cli.load_or_exit import load_or_exit
 
-    topology = load_or_exit(what).topology
+    topology = load_or_exit(what, status=invalid).topology
     return topology.name if topology else ""
 
 
-def one(what: str) -> Found:
+def one(what: str, invalid: int = INVALID) -> Found:
     """Return the one running server that is meant. Without it, or with several, print an error and exit with 1."""
     sockets = control_sockets()
-    name, matching = named(what, sockets)
+    name, matching = named(what, sockets, invalid)
     answered, silent = statuses(matching)
     if not answered and silent:
         raise typer.Exit(FAILED)  # the warning has said all

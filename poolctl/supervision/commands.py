@@ -1,16 +1,22 @@
-"""The commands of the control socket that need nothing but the supervisor: status, events and stop."""
+"""The commands of the control socket: status, events, stop and reload."""
 
 from __future__ import annotations
 
+import logging
 import time
 from math import inf
 from typing import Any, Protocol
 
+from poolctl.supervision.configuration import ExitCode
 from poolctl.supervision.control import Command, Control, Refused, Transaction
 from poolctl.supervision.events import Ring
+from poolctl.supervision.reload import WAIT_SECONDS, Caller
+
+log = logging.getLogger("poolctl")
 
 FOLLOWERS = 8  # clients that follow events; the other places at the control socket are left for commands
 SAY_SECONDS = 1.0  # between two lines about the progress of a stop
+LONGEST_WAIT_SECONDS = 86400.0  # for a new generation
 CUT_OFF = 1  # exit code of a stop: unfinished requests were cut off
 
 
@@ -39,6 +45,9 @@ class Server(Protocol):
     def stopping_seconds(self) -> float:
         """Return how long the stop has taken so far."""
 
+    def start_reload(self, caller: Caller, *, wait: float, dry: bool) -> None:
+        """Begin to replace the current generation by one of the file as it is now."""
+
 
 def commands(supervisor: Server) -> list[Command]:
     """Return the commands of a supervisor."""
@@ -47,6 +56,11 @@ def commands(supervisor: Server) -> list[Command]:
         Command("events", Reading(supervisor).events, changes=False, arguments={"follow": bool}),
         Command(
             "stop", lambda asked, given: Stop(supervisor, asked).begin(given), always=True, arguments={"now": bool}
+        ),
+        Command(
+            "reload",
+            lambda asked, given: Reloading(asked).begin(supervisor, given),
+            arguments={"wait": float, "dry_run": bool},
         ),
     ]
 
@@ -134,3 +148,33 @@ class Stop:
             self._transaction.finish(CUT_OFF, **result)
         else:
             self._transaction.fail("the server failed before it could stop", "see the server's log")
+
+
+class Reloading:
+    """One `reload`, and the one that a SIGHUP asks for, which has no client: what it says goes to the log."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def begin(self, supervisor: Server, arguments: dict[str, Any]) -> None:
+        """Begin the reload. ``wait``: seconds that the new generation has to become ready."""
+        wait = float(arguments.get("wait", WAIT_SECONDS))
+        if not 0 < wait <= LONGEST_WAIT_SECONDS:
+            raise Refused(f"wait is not between 0 and {LONGEST_WAIT_SECONDS:g} seconds", "correct the value")
+        self._transaction.proceed(lambda now: None)
+        supervisor.start_reload(self, wait=wait, dry=arguments.get("dry_run", False))
+
+    def say(self, text: str) -> None:
+        """Report progress."""
+        self._transaction.say(text)
+        if self._transaction.client is None:
+            log.info("reload: %s", text)
+
+    def finish(self, code: ExitCode, text: str) -> None:
+        """Report the end."""
+        if code:
+            self._transaction.fail(text, "", int(code))
+            return
+        if self._transaction.client is None:
+            log.info("reload: %s", text)
+        self._transaction.finish(0, text=text, seconds=round(self._transaction.seconds, 3))

@@ -95,7 +95,7 @@ class Supervisor:
         # Generations that finish their requests in flight: their front hung, or a reload has replaced them.
         self.retiring: list[Generation] = []
         self.reload: Reload | None = None
-        self.hung_up = False  # a SIGHUP came during a reload, which another one follows
+        self.hung_up = False  # a SIGHUP came; during another change it waits, since the file may have changed after it
         self.replaced: list[Configuration] = []  # those of retiring generations and orphans
         self.announced = False
         self.early = 0  # deaths without a report, before anything was ready
@@ -184,9 +184,7 @@ class Supervisor:
         if number == signal.SIGUSR1:
             self._reopen()
         elif number == signal.SIGHUP:
-            self.hung_up = self.reload is not None  # the file may have changed after it was read
-            if not self.hung_up:
-                self.start_reload(Logged())
+            self.hung_up = True
         elif number in UNUSED:
             text = f"{number.name} ignored: {UNUSED[number]}"
             self.events.record(Kind.SIGNAL, text, logging.WARNING, signal=number.name)
@@ -491,9 +489,9 @@ class Supervisor:
             self.reload.turn(time.monotonic())
             if self.reload.over:
                 self.reload = None
-        if self.hung_up and self.reload is None:
+        if self.hung_up and self.control.at_work is None:
             self.hung_up = False
-            self.start_reload(Logged())
+            self.control.start("reload", {}, "SIGHUP")
 
     def give_up(self, generation: Generation, why: str) -> None:
         """Kill a generation that never served."""
@@ -517,18 +515,3 @@ class Supervisor:
             old.end(time.monotonic() + before.drain + MARGIN_SECONDS)
             self.retiring.append(old)
         return old
-
-
-class Logged:
-    """The caller of a reload for which nobody waits: a SIGHUP. Its answers go to the log."""
-
-    def say(self, text: str) -> None:
-        """Log progress."""
-        log.info("reload: %s", text)
-
-    def finish(self, code: ExitCode, text: str) -> None:
-        """Log the end."""
-        if code:
-            log.error("reload refused, the old workers serve: %s", text)
-        else:
-            log.info("reload done: %s", text)

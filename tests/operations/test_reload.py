@@ -1,0 +1,191 @@
+"""`poolctl reload` with real servers: what it applies, what it refuses, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+import yaml
+from harness.client import Client, get
+from harness.commands import poolctl
+from harness.ports import quiet_port
+from harness.server import Serve, Server, wait_until
+
+APP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "3")])
+    return [b"one"]
+"""
+# of another length: Python takes a file of the same second and length for unchanged
+OTHER = APP.replace("one", "other").replace("3", "5")
+LIFESPAN = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+"""
+
+
+class Shop:
+    """A server with its topology and app in a folder, which a test changes."""
+
+    def __init__(self, serve: Serve, folder: Path, **keys: object) -> None:
+        self.folder = folder
+        self.name = f"r{uuid.uuid4().hex[:8]}"  # commands find the servers of other tests too
+        self.keys: dict[str, object] = {
+            "name": self.name,
+            "app": {"wsgi": "shop:app"},
+            "listen": f"tcp://127.0.0.1:{quiet_port()}",
+            "pool": {"kind": "process", "size": 2},
+            **keys,
+        }
+        (folder / "shop.py").write_text(APP)
+        self.server: Server = serve(self.keys, tracebacks=True)  # those of the app
+        (self.file,) = folder.glob("*.yaml")
+
+    def write(self, **keys: object) -> None:
+        self.keys.update(keys)
+        self.file.write_text(yaml.safe_dump(self.keys))
+
+    def code(self, text: str) -> None:
+        (self.folder / "shop.py").write_text(text)
+
+    def reload(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return poolctl("reload", self.name, *options, cwd=self.folder)
+
+    @property
+    def body(self) -> bytes:
+        return get(self.server.port).body
+
+
+@pytest.fixture
+def shop(serve: Serve, tmp_path: Path) -> Shop:
+    return Shop(serve, tmp_path)
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_new_code_serves_when_the_command_returns(serve: Serve, tmp_path: Path, preload: bool) -> None:
+    shop = Shop(serve, tmp_path, preload=preload)
+    shop.code(OTHER)
+    done = shop.reload()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{shop.name} (pid {shop.server.pid}) reloaded: generation 2 serves (" in done.stdout
+    assert shop.body == b"other"
+    assert len(shop.server.pids("mold")) == 1
+    assert len(shop.server.pids("worker")) == 2
+
+
+def test_a_dry_run_shows_what_changes_and_changes_nothing(shop: Shop) -> None:
+    shop.write(timeouts={"idle": "7s"})
+    before = shop.server.tree()
+    done = shop.reload("--dry-run")
+    assert done.returncode == 0
+    assert f"timeouts.idle: 1m -> 7s\n    default -> {shop.file}:" in done.stdout
+    assert "was not changed: this was a dry run" in done.stdout
+    assert shop.server.tree() == before
+
+
+def test_a_changed_pool_has_its_new_size(shop: Shop) -> None:
+    shop.write(pool={"kind": "process", "size": 3}, ownership="leader/followers")
+    assert shop.reload().returncode == 0
+    assert len(shop.server.pids("worker")) == 3
+    assert not shop.server.pids("front")
+    assert shop.body == b"one"
+
+
+FAILURES = {
+    "invalid": ({"poool": 3}, APP, (), 78, 'did you mean "pool"?'),
+    "restart": ({"umask": "0027"}, APP, (), 1, "takes a restart (umask: "),
+    "syntax": ({}, "x = = 1", (), 1, "SyntaxError: invalid syntax"),
+    "raises": ({}, "raise LookupError('no settings')", (), 1, "LookupError: no settings"),
+    "exits": ({}, "import os; os._exit(3)", (), 1, "exited with status 3"),
+    "hangs": ({}, "import time; time.sleep(600)", ("--wait", "0.3s"), 3, "not ready within 0.3 s"),
+    "lifespan": ({"app": {"asgi": "shop:app"}}, LIFESPAN, (), 1, "no database"),
+    "address": ({"listen": "tcp://192.0.2.1:80"}, APP, (), 1, "cannot listen on tcp://192.0.2.1:80"),
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_what_fails_leaves_the_old_workers_serving(shop: Shop, kind: str) -> None:
+    keys, code, options, status, text = FAILURES[kind]
+    before, valid = shop.server.tree(), dict(shop.keys)
+    with Client(shop.server.port) as kept:
+        assert kept.get().body == b"one"
+        shop.write(**keys)
+        shop.code(code)
+        done = shop.reload(*options)
+        assert done.returncode == status
+        assert text in done.stderr
+        assert "was not reloaded; the old workers serve" in done.stderr
+        assert kept.get().body == b"one"
+    wait_until(lambda: shop.server.tree() == before, "the end of the new processes")
+    shop.keys = valid
+    shop.write()
+    shop.code(OTHER)
+    assert shop.reload().returncode == 0
+    assert shop.body == b"other"
+    assert shop.server.stop() == 0
+
+
+def test_a_hangup_does_the_same_and_answers_in_the_log(shop: Shop) -> None:
+    shop.code("x = = 1")
+    shop.server.signal(signal.SIGHUP)
+    shop.server.wait_for_log(r"reload \(SIGHUP\) ended after .* with exit code 1: error\[PC411\]")
+    shop.server.wait_for_log("SyntaxError: invalid syntax\n")
+    assert shop.body == b"one"
+    shop.code(OTHER)
+    shop.server.signal(signal.SIGHUP)
+    shop.server.wait_for_log(r"reload: generation \d serves \(")
+    assert shop.body == b"other"
+
+
+def test_an_address_is_replaced_and_the_old_one_refuses(shop: Shop) -> None:
+    old, new = shop.server.port, quiet_port()
+    with Client(old) as kept:
+        assert kept.get().body == b"one"
+        shop.write(listen=f"tcp://127.0.0.1:{new}")
+        assert shop.reload().returncode == 0
+        assert kept.at_end()  # its address is gone
+    assert get(new).body == b"one"
+    with pytest.raises(ConnectionRefusedError):
+        Client(old)
+
+
+def test_two_at_once_are_one_and_a_refusal(shop: Shop) -> None:
+    shop.code("import time; time.sleep(1)" + APP)
+    first: list[subprocess.CompletedProcess[str]] = []
+    thread = threading.Thread(target=lambda: first.append(shop.reload()))
+    thread.start()
+    shop.server.wait_for_log("generation 2 starts|reload, asked for")
+    second = shop.reload()
+    thread.join()
+    assert first[0].returncode == 0
+    assert (second.returncode, "reload has been at work for" in second.stderr) == (1, True)
+
+
+def test_a_topology_from_standard_input_cannot_be_read_again(tmp_path: Path, serve: Serve) -> None:
+    name = f"r{uuid.uuid4().hex[:8]}"
+    text = f"name: {name}\napp: demo\nlisten: tcp://127.0.0.1:0\n"
+    file = tmp_path / "in.yaml"
+    file.write_text(text)
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec {sys.executable} -m poolctl run - < {file}"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        while "serves on" not in process.stderr.readline():
+            pass
+        done = poolctl("reload", name, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "was read from standard input" in done.stderr
+    finally:
+        process.terminate()
+        process.communicate()
