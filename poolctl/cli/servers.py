@@ -248,8 +248,9 @@ def not_running(name: str, sockets: Iterable[Found]) -> NoReturn:
 
 
 def fail(error: str, fix: str = "", status: int = FAILED) -> NoReturn:
-    """Print an error with its fix, and exit."""
+    """Print an error, which may have several lines, with its fix, and exit."""
     from poolctl.config.diagnostic import printable
 
-    echo(printable(f"error: {error}{f'; {fix}' if fix else ''}"), err=True)
+    text = f"error: {error}{f'; {fix}' if fix else ''}"
+    echo("\n".join(map(printable, text.splitlines())), err=True)
     raise typer.Exit(status)

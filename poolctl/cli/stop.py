@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
+import socket
 from contextlib import suppress
 from select import POLLIN, poll
 from typing import Annotated, Any
 
 import typer
 
-from poolctl.cli.output import echo, terminal_width
-from poolctl.cli.servers import Asking, Found, NoAnswer, ServerArgument, fail, one
-from poolctl.config.diagnostic import number_of, printable
+from poolctl.cli.output import echo
+from poolctl.cli.servers import Found, ServerArgument, one
+from poolctl.cli.transact import Progress, transact
+from poolctl.config.diagnostic import number_of
 from poolctl.supervision.control_socket import peer_of
 
 PATIENCE_SECONDS = 15.0  # between two lines of an answer; a server says every second what it waits for
@@ -30,26 +31,16 @@ def stop(
     Exits with 0 if every request was answered, and with 1 if some were cut off or the server is not running.
     """
     found = one(what)
-    progress = Progress()
-    try:
-        with Asking(found.path, "stop", PATIENCE_SECONDS, now=now) as asking:
-            process = _process(peer_of(asking.sock).pid)
-            for line in asking.lines():
-                if "says" in line:
-                    progress.show(f"{found.name}: {line['says']}")
-    except NoAnswer as error:
-        progress.clear()
-        fail(f"{found}: {error}")
-    except KeyboardInterrupt:
-        progress.clear()
-        echo(f"{found} goes on stopping; poolctl events {found.name} --follow shows its end", err=True)
-        raise typer.Exit(130) from None
-    progress.clear()
-    if "error" in line:
-        fail(f"{found}: {line['error']}", line.get("fix", ""), line["exit"])
+    process = -1
+
+    def note(sock: socket.socket) -> None:
+        nonlocal process
+        process = _process(peer_of(sock).pid)
+
+    status, result = transact(found, "stop", Progress(f"{found.name}: "), PATIENCE_SECONDS, note, now=now)
     _wait_for(process, found)
-    echo(_outcome(found, line["exit"], line["result"]))
-    raise typer.Exit(line["exit"])
+    echo(_outcome(found, status, result))
+    raise typer.Exit(status)
 
 
 def _outcome(found: Found, status: int, result: dict[str, Any]) -> str:
@@ -77,26 +68,3 @@ def _wait_for(process: int, found: Found) -> None:
     if not poller.poll(EXIT_SECONDS * 1000):
         echo(f"warning: {found} has stopped serving, but its process still runs", err=True)
     os.close(process)
-
-
-class Progress:
-    """What a server is waiting for: on a terminal one line that is overwritten, otherwise lines."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._shown = 0  # columns
-
-    def show(self, text: str) -> None:
-        """Show a text in place of the previous one."""
-        if not self._terminal:
-            echo(printable(text), err=True)
-            return
-        line = printable(text)[: terminal_width(sys.stderr) - 1]
-        echo(f"\r{line.ljust(self._shown)}", err=True, end="", wrap=False)
-        self._shown = len(line)
-
-    def clear(self) -> None:
-        """Remove the line from a terminal."""
-        if self._shown:
-            echo(f"\r{' ' * self._shown}\r", err=True, end="", wrap=False)
-            self._shown = 0

@@ -27,7 +27,7 @@ Writing a command
         def step(now):                  # called at the end of each turn of the loop
             transaction.wake_at(now + 1.0)  # the loop wakes by then, if nothing else wakes it earlier
 
-        ... transaction.finish(0, seconds=3.2)                         # {"exit": 0, "result": {"seconds": 3.2}}
+        ... transaction.finish(0, "generation 2 serves", seconds=3.2)  # {"exit": 0, "result": {"text": ..., ...}}
         ... transaction.fail("generation 2 is not ready", "see the log", 1)
 
     `say` and `finish` may be called from anywhere in the supervisor at any time. One transaction that changes the
@@ -121,7 +121,9 @@ class Transaction:
             self._at_end()
 
     def say(self, text: str, /, **figures: Any) -> None:
-        """Report progress to the client, if there still is one."""
+        """Report progress to the client, if there still is one; of a transaction that a signal began, to the log."""
+        if self.client is None:
+            log.info("%s: %s", self.command.name, text)
         self.send({"says": text, **figures})
 
     def send(self, line: dict[str, Any]) -> None:
@@ -129,27 +131,26 @@ class Transaction:
         if self.client and self.exit_code is None:
             self.client.send(line, time.monotonic())
 
-    def finish(self, exit_code: int = 0, /, **result: Any) -> None:
-        """Send the last line, with a result. Only the first call of this or `fail` counts."""
-        self._end(exit_code, {"result": result})
+    def finish(self, exit_code: int = 0, text: str = "", /, **result: Any) -> None:
+        """Send the last line, with a result; ``text`` is for people, and for the log. Only the first call of this or
+        `fail` counts."""
+        self._end(exit_code, text, {"result": {"text": text, **result} if text else result})
 
     def fail(self, error: str, fix: str = "", exit_code: int = FAILED) -> None:
-        """Send the last line, with an error and what to do about it."""
-        self._end(exit_code, {"error": error, "fix": fix})
+        """Send the last line, with an error, which may have several lines, and what to do about it."""
+        self._end(exit_code, error, {"error": error, "fix": fix})
 
-    def _end(self, exit_code: int, line: dict[str, Any]) -> None:
+    def _end(self, exit_code: int, text: str, line: dict[str, Any]) -> None:
         if self.exit_code is not None:
             return
         self.exit_code = exit_code
         if self.client:
             self.client.send(last_line(exit_code, **line), time.monotonic(), last=True)
         if self.command.changes:
-            error = f": {line['error']}" if "error" in line else ""
-            text = (
-                f"{self.command.name} ({self.who}) ended after {self.seconds:.1f} s with exit code {exit_code}{error}"
-            )
+            ended = f"{self.command.name} ({self.who}) ended after {self.seconds:.1f} s with exit code {exit_code}"
             level = logging.WARNING if exit_code else logging.INFO
-            self._events.record(Kind.COMMAND_DONE, text, level, command=self.command.name, status=exit_code)
+            where = {"command": self.command.name, "status": exit_code, "reason": text or None}
+            self._events.record(Kind.COMMAND_DONE, f"{ended}: {text}" if text else ended, level, **where)
 
     def shown(self) -> dict[str, Any]:
         """Return what the status says about it."""

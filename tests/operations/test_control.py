@@ -228,7 +228,7 @@ def test_a_stop_goes_on_without_the_command(serve: Serve, name: str) -> None:
         _, said = command.communicate(timeout=PATIENCE)
         assert command.returncode == 130
         assert said.endswith(
-            f"{name} (pid {server.pid}) goes on stopping; poolctl events {name} --follow shows its end\n"
+            f"{name} (pid {server.pid}) goes on with stop; poolctl events {name} --follow shows its end\n"
         )
         assert client.answer().status == 200
     assert server.wait() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import tempfile
@@ -196,10 +197,10 @@ def test_a_client_that_has_half_closed_costs_no_turns_and_gets_its_answer(rig: R
         poller.register(descriptor, events)
     assert poller.poll(0) == []
     rig.open[0].say("half", share=0.5)
-    rig.open[0].finish(0, seconds=1)
+    rig.open[0].finish(0, "done", seconds=1)
     said, last = rig.answer(client)
     assert said == {"says": "half", "share": 0.5}
-    assert last == {"poolctl": 1, "done": True, "exit": 0, "result": {"seconds": 1}}
+    assert last == {"poolctl": 1, "done": True, "exit": 0, "result": {"text": "done", "seconds": 1}}
 
 
 def test_a_client_that_asks_nothing_is_closed(rig: Rig) -> None:
@@ -383,10 +384,17 @@ def test_what_a_step_raises_ends_its_transaction(rig: Rig) -> None:
 
 
 def test_a_signal_begins_a_transaction_too(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "poolctl")
     first = rig.control.start("reload", {}, "SIGHUP")
     second = rig.control.start("reload", {}, "SIGHUP")
     assert (first.exit_code, second.exit_code) == (None, 1)
     assert rig.control.at_work is first
+    first.say("generation 2 starts")
+    assert caplog.messages[-1] == "reload: generation 2 starts"
+    first.finish(0, "generation 2 serves", seconds=1)
+    assert re.fullmatch(
+        r"reload \(SIGHUP\) ended after \d+\.\d s with exit code 0: generation 2 serves", caplog.messages[-1]
+    )
     assert "exit code 1: reload has been at work for 0.0 s (SIGHUP)" in caplog.text
 
 

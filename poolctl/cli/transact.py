@@ -1,0 +1,73 @@
+"""Carries out a command that changes a server: passes on what the server says meanwhile, and how it ended."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from poolctl.cli.output import echo, terminal_width
+from poolctl.cli.servers import Asking, Found, NoAnswer, fail
+from poolctl.config.diagnostic import printable
+
+INTERRUPTED = 130  # exit code
+
+
+class Progress:
+    """What a server is doing: on a terminal one line that is overwritten, otherwise lines. ``lead``: what each line
+    begins with."""
+
+    def __init__(self, lead: str = "") -> None:
+        self._lead = lead
+        self._terminal = sys.stderr.isatty()
+        self._shown = 0  # columns
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the previous one."""
+        if not self._terminal:
+            echo(printable(self._lead + text), err=True)
+            return
+        line = printable(self._lead + text)[: terminal_width(sys.stderr) - 1]
+        echo(f"\r{line.ljust(self._shown)}", err=True, end="", wrap=False)
+        self._shown = len(line)
+
+    def clear(self) -> None:
+        """Remove the line from a terminal."""
+        if self._shown:
+            echo(f"\r{' ' * self._shown}\r", err=True, end="", wrap=False)
+            self._shown = 0
+
+
+def transact(
+    found: Found,
+    do: str,
+    progress: Progress,
+    seconds: float | None,
+    connected: Callable[[socket.socket], None] = lambda sock: None,
+    **arguments: Any,
+) -> tuple[int, dict[str, Any]]:
+    """Return the exit code and the result of a command to a server.
+
+    If the server refuses it, fails or does not answer, prints the error and exits. Ctrl-C ends only the waiting.
+    ``seconds``: between two lines of the answer; None: any time. ``connected`` gets the connection.
+    """
+    try:
+        with Asking(found.path, do, seconds, **arguments) as asking:
+            connected(asking.sock)
+            for line in asking.lines():
+                if "says" in line:
+                    progress.show(line["says"])
+    except NoAnswer as error:
+        progress.clear()
+        fail(f"{found}: {error}")
+    except KeyboardInterrupt:
+        progress.clear()
+        echo(f"{found} goes on with {do}; poolctl events {found.name} --follow shows its end", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    progress.clear()
+    if "error" in line:
+        fail(f"{found}: {line['error']}", line.get("fix", ""), line["exit"])
+    return line["exit"], line.get("result", {})
