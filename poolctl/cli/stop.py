@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from poolctl.cli.output import echo
-from poolctl.cli.servers import Found, ServerArgument, one
+from poolctl.cli.servers import Found, ServerArgument, fail, one
 from poolctl.cli.transact import Progress, transact
 from poolctl.config.diagnostic import number_of
 from poolctl.supervision.control_socket import peer_of
@@ -37,10 +37,12 @@ def stop(
         nonlocal process
         process = _process(peer_of(sock).pid)
 
-    status, result = transact(found, "stop", Progress(f"{found.name}: "), PATIENCE_SECONDS, note, now=now)
+    last = transact(found, "stop", Progress(f"{found.name}: "), PATIENCE_SECONDS, note, now=now)
+    if "error" in last:
+        fail(f"{found}: {last['error']}", last["fix"], last["exit"])
     _wait_for(process, found)
-    echo(_outcome(found, status, result))
-    raise typer.Exit(status)
+    echo(_outcome(found, last["exit"], last["result"]))
+    raise typer.Exit(last["exit"])
 
 
 def _outcome(found: Found, status: int, result: dict[str, Any]) -> str:

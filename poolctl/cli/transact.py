@@ -1,4 +1,4 @@
-"""Carries out a command that changes a server: passes on what the server says meanwhile, and how it ended."""
+"""Carries out a command that changes a server: shows what the server says meanwhile, and returns how it ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,24 @@ from poolctl.config.diagnostic import printable
 INTERRUPTED = 130  # exit code
 
 
-class Progress:
+def show_lines(text: str, *, err: bool = False) -> None:
+    """Print a text of several lines, such as findings with the lines that they are about."""
+    for line in text.splitlines():
+        echo(printable(line), err=err)
+
+
+class Lines:
+    """What a server says, on standard output."""
+
+    def show(self, text: str) -> None:
+        """Print a text."""
+        show_lines(text)
+
+    def clear(self) -> None:
+        """Nothing is removed."""
+
+
+class Progress(Lines):
     """What a server is doing: on a terminal one line that is overwritten, otherwise lines. ``lead``: what each line
     begins with."""
 
@@ -44,30 +61,28 @@ class Progress:
 def transact(
     found: Found,
     do: str,
-    progress: Progress,
-    seconds: float | None,
+    output: Lines,
+    seconds: float | None = None,
     connected: Callable[[socket.socket], None] = lambda sock: None,
     **arguments: Any,
-) -> tuple[int, dict[str, Any]]:
-    """Return the exit code and the result of a command to a server.
+) -> dict[str, Any]:
+    """Return the last line of the answer to a command that changes a server, with a result or an error.
 
-    If the server refuses it, fails or does not answer, prints the error and exits. Ctrl-C ends only the waiting.
-    ``seconds``: between two lines of the answer; None: any time. ``connected`` gets the connection.
+    If the server does not answer, prints an error and exits. Ctrl-C ends only the waiting. ``seconds``: between two
+    lines of the answer; None: any time. ``connected`` gets the connection.
     """
     try:
         with Asking(found.path, do, seconds, **arguments) as asking:
             connected(asking.sock)
             for line in asking.lines():
                 if "says" in line:
-                    progress.show(line["says"])
+                    output.show(line["says"])
     except NoAnswer as error:
-        progress.clear()
+        output.clear()
         fail(f"{found}: {error}")
     except KeyboardInterrupt:
-        progress.clear()
+        output.clear()
         echo(f"{found} goes on with {do}; poolctl events {found.name} --follow shows its end", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    progress.clear()
-    if "error" in line:
-        fail(f"{found}: {line['error']}", line.get("fix", ""), line["exit"])
-    return line["exit"], line.get("result", {})
+    output.clear()
+    return line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from math import inf
 from typing import Any, Protocol
@@ -11,8 +10,6 @@ from poolctl.supervision.configuration import ExitCode
 from poolctl.supervision.control import Command, Control, Refused, Transaction
 from poolctl.supervision.events import Ring
 from poolctl.supervision.reload import WAIT_SECONDS, Caller
-
-log = logging.getLogger("poolctl")
 
 FOLLOWERS = 8  # clients that follow events; the other places at the control socket are left for commands
 SAY_SECONDS = 1.0  # between two lines about the progress of a stop
@@ -151,7 +148,7 @@ class Stop:
 
 
 class Reloading:
-    """One `reload`, and the one that a SIGHUP asks for, which has no client: what it says goes to the log."""
+    """One `reload`, of a client or of a SIGHUP."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -167,14 +164,10 @@ class Reloading:
     def say(self, text: str) -> None:
         """Report progress."""
         self._transaction.say(text)
-        if self._transaction.client is None:
-            log.info("reload: %s", text)
 
     def finish(self, code: ExitCode, text: str) -> None:
         """Report the end."""
         if code:
             self._transaction.fail(text, "", int(code))
-            return
-        if self._transaction.client is None:
-            log.info("reload: %s", text)
-        self._transaction.finish(0, text=text, seconds=round(self._transaction.seconds, 3))
+        else:
+            self._transaction.finish(0, text, seconds=round(self._transaction.seconds, 3))

@@ -140,7 +140,7 @@ def test_a_hangup_does_the_same_and_answers_in_the_log(shop: Shop) -> None:
     assert shop.body == b"one"
     shop.code(OTHER)
     shop.server.signal(signal.SIGHUP)
-    shop.server.wait_for_log(r"reload: generation \d serves \(")
+    shop.server.wait_for_log(r"reload \(SIGHUP\) ended after .* with exit code 0: generation \d serves")
     assert shop.body == b"other"
 
 
