@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from poolctl.assembly.fitting import size
 from poolctl.assembly.fitting.combination import ASYNC, LEADER, REACTIVE, REUSE_PORT, Combination
 from poolctl.assembly.judging.judge import Judgement
 from poolctl.config.choice import name_key
@@ -18,6 +19,7 @@ from poolctl.config.model import Topology
 from poolctl.description import diagram_texts as texts
 from poolctl.description.complete_file import value
 from poolctl.description.settings import settings
+from poolctl.runtime.system.cpus import usable_cpus
 
 Kind = Literal["client", "process", "thread", "socket", "queue"]
 
@@ -41,7 +43,7 @@ class Arrow(NamedTuple):
 
 class DiagramChoice(NamedTuple):
     """``origin``: the place in the file, or "default". ``options``: those of a plugin, which poolctl's documentation
-    does not explain."""
+    does not explain, and how a pool of size auto got its number."""
 
     axis: str
     word: str
@@ -190,13 +192,20 @@ def _choices(judgement: Judgement, chosen: Combination) -> Iterator[DiagramChoic
             gives = plugin.description.sentence or gives
             yield DiagramChoice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
         else:
-            yield DiagramChoice(axis, word, _origin(judgement, axis), gives, costs)
+            number = _size(chosen) if axis == "pool" else ()
+            yield DiagramChoice(axis, word, _origin(judgement, axis), gives, costs, number)
     for axis in ("app", "protocol"):  # only plugins of these axes need an explanation
         plugin = judgement.plugins.get(axis)
         if plugin:
             costs = f"a plugin from {plugin.reference.origin}"
             gives = plugin.description.sentence or "it has no docstring"
             yield DiagramChoice(axis, plugin.name, _origin(judgement, axis), gives, costs, _options(judgement, axis))
+
+
+def _size(chosen: Combination) -> tuple[str, ...]:
+    """Return what `size: auto` stands for on this host, and why; empty for a number and for a baseline."""
+    text = "" if chosen.size is None else size.explained(chosen.pool, chosen.size, usable_cpus())
+    return (f"size: {text}",) if text else ()
 
 
 def _options(judgement: Judgement, axis: str) -> tuple[str, ...]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from poolctl.runtime.system.cpus import Cpus, usable_cpus
 
 THREADS_MAX = 32
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may run on; containers and taskset may allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The number of processes that can compute at the same time; containers and taskset may allow fewer than there are
+    cores."""
+    return usable_cpus().count
 
 
 def processes(cores: int) -> int:
@@ -34,3 +33,18 @@ def workers(kind: str, size: int | str, cores: int | None = None) -> int:
         return size
     cores = usable_cores() if cores is None else cores
     return threads(cores) if kind == "thread" else processes(cores)
+
+
+def explained(kind: str, size: int | str, cpus: Cpus) -> str:
+    """How the number of workers follows from the CPUs; empty unless ``size`` is auto."""
+    if isinstance(size, int):
+        return ""
+    number = workers(kind, size, cpus.count)
+    if kind != "thread":
+        return f"auto: {number} ({cpus})"
+    rule = (
+        f"at most {THREADS_MAX}"
+        if number == THREADS_MAX
+        else f"{cpus.count} that compute + {number - cpus.count} that wait"
+    )
+    return f"auto: {number} ({rule}; {cpus})"
