@@ -10,7 +10,7 @@ THREADS_MAX = 32
 def usable_cores() -> int:
     """The number of processes that can compute at the same time; containers and taskset may allow fewer than there are
     cores."""
-    return usable_cpus().count
+    return usable_cpus().usable
 
 
 def processes(cores: int) -> int:
@@ -39,12 +39,12 @@ def explained(kind: str, size: int | str, cpus: Cpus) -> str:
     """How the number of workers follows from the CPUs; empty unless ``size`` is auto."""
     if isinstance(size, int):
         return ""
-    number = workers(kind, size, cpus.count)
+    number = workers(kind, size, cpus.usable)
     if kind != "thread":
         return f"auto: {number} ({cpus})"
     rule = (
         f"at most {THREADS_MAX}"
         if number == THREADS_MAX
-        else f"{cpus.count} that compute + {number - cpus.count} that wait"
+        else f"{cpus.usable} that compute + {number - cpus.usable} that wait"
     )
     return f"auto: {number} ({rule}; {cpus})"

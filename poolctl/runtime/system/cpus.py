@@ -42,7 +42,7 @@ class Cpus(NamedTuple):
         return self.quota is not None and self.quota.time < self.mask * self.quota.period
 
     @property
-    def count(self) -> int:
+    def usable(self) -> int:
         """The number of processes that can compute at the same time: the quota rounded up, at least 1."""
         if self.quota is None or not self.limited:
             return max(1, self.mask)

@@ -35,7 +35,7 @@ def tree(root: Path, membership: str, **files: str) -> Path:
         ("0::/system.slice/docker-12.scope\n", {"cpu_max": "25000 100000\n"}, 0.25),
         ("0::/../../other\n", {"cpu_max": "300000 100000\n"}, 3.0),
         ("0::/shop: a\n", {"shop: a__cpu_max": "120000 100000\n"}, 1.2),
-        ("4:cpu,cpuacct:/shop\n", {"cpu,cpuacct__shop__cfs_quota_us": "80000\n", "cpu,cpuacct__shop__cfs_period_us": "20000\n"}, 4.0),
+        ("4:cpu,a:/shop\n", {"cpu,a__shop__cfs_quota_us": "80000\n", "cpu,a__shop__cfs_period_us": "20000\n"}, 4.0),
         ("4:cpu,cpuacct:/shop\n", {"cpu__cfs_quota_us": "30000\n", "cpu__cfs_period_us": "20000\n"}, 1.5),
         ("4:cpu:/\n", {"cpu__cfs_quota_us": "-1\n", "cpu__cfs_period_us": "100000\n"}, None),
         ("3:cpuset:/\n", {"cpuset__cfs_quota_us": "1000\n", "cpuset__cfs_period_us": "100000\n"}, None),
@@ -62,7 +62,7 @@ def test_without_cgroups_the_mask_counts(tmp_path: Path) -> None:
 )
 def test_the_quota_is_rounded_up_within_the_mask(time: int, mask: int, count: int) -> None:
     cpus = Cpus(mask, Quota(time, 100000, "cpu.max"))
-    assert (cpus.count, size.workers("process", "auto", cpus.count)) == (count, count)
+    assert (cpus.usable, size.workers("process", "auto", cpus.usable)) == (count, count)
 
 
 def test_explain_says_where_the_number_comes_from() -> None:

@@ -1,0 +1,204 @@
+"""What a service manager hears: real datagram sockets, and a real server from its start to its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from math import inf
+from pathlib import Path
+
+import pytest
+from harness.client import Client
+from harness.machine import PATIENCE
+from harness.server import Server
+
+from poolctl.supervision.notify import MAX_STATUS, STATUS_SECONDS, Notifier
+
+
+class Manager:
+    """The service manager's end of the socket."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind("\0" + address[1:] if address[0] == "@" else address)
+        self.sock.settimeout(PATIENCE)
+
+    def hear(self) -> list[str]:
+        """The lines of the next datagram."""
+        return self.sock.recv(4096).decode().split("\n")
+
+    def hear_until(self, line: str) -> list[list[str]]:
+        """All datagrams up to the first one with a line of this beginning, which is the last of them."""
+        heard = []
+        while True:
+            heard.append(self.hear())
+            if any(each.startswith(line) for each in heard[-1]):
+                return heard
+
+    def silent(self) -> bool:
+        """Whether nothing has been sent so far: a datagram is there as soon as it was sent."""
+        self.sock.setblocking(False)
+        try:
+            self.sock.recv(4096)
+        except BlockingIOError:
+            return True
+        finally:
+            self.sock.settimeout(PATIENCE)
+        return False
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(str(tmp_path / "notify") if request.param == "path" else f"@poolctl-test-{os.getpid()}")
+    with made.sock:
+        yield made
+
+
+class Clock:
+    """Seconds that only a test moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_messages(manager: Manager) -> None:
+    notifier = Notifier(manager.address)
+    notifier.ready("serving on http://127.0.0.1:8000: 2 processes")
+    assert manager.hear() == ["READY=1", "STATUS=serving on http://127.0.0.1:8000: 2 processes"]
+    before = time.monotonic_ns() // 1000
+    notifier.reloading()
+    state, clock, status = manager.hear()
+    assert (state, status) == ("RELOADING=1", "STATUS=reloading")
+    assert before <= int(clock.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+    notifier.stopping("draining\nfor up to 30 s")  # a second line would be a message of its own
+    assert manager.hear() == ["STOPPING=1", "STATUS=draining for up to 30 s"]
+    notifier.main_pid(12)
+    assert manager.hear() == ["MAINPID=12"]
+
+
+def test_the_status_is_sent_when_it_changed_and_not_too_often(manager: Manager) -> None:
+    clock = Clock()
+    notifier = Notifier(manager.address, clock=clock)
+    assert notifier.due == inf
+    notifier.status("one")
+    notifier.tick()
+    assert manager.hear() == ["STATUS=one"]
+    notifier.status("one")
+    assert notifier.due == inf
+    notifier.status("two")
+    notifier.tick()
+    notifier.status("three" * MAX_STATUS)
+    notifier.tick()
+    assert (manager.silent(), notifier.due) == (True, clock.now + STATUS_SECONDS)
+    clock.now += STATUS_SECONDS
+    notifier.tick()
+    assert manager.hear() == [f"STATUS={('three' * MAX_STATUS)[:MAX_STATUS]}"]
+    assert notifier.due == inf
+
+
+@pytest.mark.parametrize(
+    ("variables", "half"),
+    [
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15.0),
+        ({"WATCHDOG_USEC": "30000000"}, 15.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, inf),
+        ({"WATCHDOG_USEC": "0"}, inf),
+        ({"WATCHDOG_USEC": "soon"}, inf),
+        ({}, inf),
+    ],
+)
+def test_the_watchdog_bounds_the_sleep_only_if_it_is_ours(
+    variables: dict[str, str], half: float, manager: Manager
+) -> None:
+    environment = variables | {"NOTIFY_SOCKET": manager.address, "HOME": "/"}
+    before = time.monotonic()
+    notifier = Notifier.from_environment(environment)
+    assert environment == {"HOME": "/"}
+    assert notifier.variables == variables | {"NOTIFY_SOCKET": manager.address}
+    assert notifier.due == inf if half == inf else notifier.due >= before + half
+
+
+def test_a_sign_of_life_at_half_of_the_interval(manager: Manager) -> None:
+    clock = Clock()
+    notifier = Notifier(manager.address, 15.0, clock=clock)
+    notifier.tick()
+    assert (manager.silent(), notifier.due) == (True, clock.now + 15.0)
+    clock.now += 15.0
+    notifier.tick()
+    assert (manager.hear(), notifier.due) == (["WATCHDOG=1"], clock.now + 15.0)
+
+
+def test_without_a_socket_nothing_is_due() -> None:
+    notifier = Notifier.from_environment({"WATCHDOG_USEC": "30000000"})
+    notifier.status("one")
+    notifier.ready("two")
+    notifier.tick()
+    assert (notifier.on, notifier.due) == (False, inf)
+
+
+@pytest.mark.parametrize("address", ["{}/missing", "{}", "/" + "x" * 200, "/a\0b"])
+def test_a_manager_that_does_not_listen_is_reported_once(
+    address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier = Notifier(address.format(tmp_path))
+    for _ in range(3):
+        notifier.ready("serving")
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "cannot notify the service manager" in caplog.text
+
+
+def test_an_address_of_another_kind_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    assert not Notifier.from_environment({"NOTIFY_SOCKET": "vsock:2:99"}).on
+    assert "neither a path nor an abstract socket" in caplog.text
+
+
+def test_a_manager_that_reads_nothing_blocks_nobody(manager: Manager) -> None:
+    notifier = Notifier(manager.address)
+    for _ in range(5000):  # more than a socket's queue holds (net.unix.max_dgram_qlen)
+        notifier.main_pid(1)
+    assert manager.hear() == ["MAINPID=1"]
+
+
+APP = """
+import os
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    names = [name for name in os.environ if name.startswith(("NOTIFY_", "WATCHDOG_"))]
+    return [f"{names}".encode()]
+"""
+
+
+def test_a_server_from_start_to_end(manager: Manager, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    topology = {"app": {"wsgi": "shop:application"}, "pool": {"kind": "process", "size": 2}, "timeouts": {"drain": 7}}
+    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "200000"}
+    with Server(topology, tmp_path, environment=environment) as server:
+        assert manager.hear_until("STATUS=")[-1] == ["STATUS=starting generation 1"]
+        ready = manager.hear_until("READY=1")[-1]
+        serving = f"STATUS=serving on http://127.0.0.1:{server.ready().port}: 2 processes"
+        assert ready == ["READY=1", serving]
+        for _ in range(3):
+            manager.hear_until("WATCHDOG=1")
+        with Client(server.port) as client:
+            assert client.get().body == b"[]"
+        server.signal(signal.SIGTERM)
+        assert manager.hear_until("STOPPING=1")[-1] == ["STOPPING=1", "STATUS=draining for up to 7 s"]
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_a_server_that_cannot_start_says_why(manager: Manager, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("raise RuntimeError('no database')\n")
+    environment = {"NOTIFY_SOCKET": manager.address}
+    with Server({"app": {"wsgi": "shop:application"}}, tmp_path, environment=environment, tracebacks=True) as server:
+        assert server.process.wait(PATIENCE) == 3
+    heard = manager.hear_until("STOPPING=1")
+    assert not any("READY=1" in lines for lines in heard)
+    assert heard[-1][1] == "STATUS=cannot start: RuntimeError: no database"
