@@ -97,7 +97,7 @@ def _timeouts(topology: Topology) -> Timeouts:
 def _listeners(topology: Topology, sockets: list[list[socket.socket]], doors: list[Door]) -> list[list[Listener]]:
     """The sockets of each address, as sources of loops."""
     return [
-        [Listener(sock, door, kept_outside=address.scheme == "fd") for sock in group]
+        [Listener(sock, door, kept_outside=address.passed) for sock in group]
         for group, door, address in zip(sockets, doors, topology.listen, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Listening addresses: tcp://HOST:PORT, unix:///path or fd://3."""
+"""Listening addresses: tcp://HOST:PORT, unix:///path, systemd, systemd://NAME or fd://3."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any, Literal
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.tls import Tls
 
-FORMS = "tcp://HOST:PORT, unix:///PATH or fd://NUMBER"
+FORMS = "tcp://HOST:PORT, unix:///PATH, systemd or fd://NUMBER"
 MAX_GUESS = 500  # characters of a string that is examined for an address
 UNIX_PATH_MAX = 107  # bytes: sun_path without its NUL, unix(7); 103 on macOS, where bind reports the difference
 
+# FileDescriptorName= of systemd.socket(5), without the spaces that it allows too
+SOCKET_NAME = r"[!-9;-~]{1,255}"
 _TCP = r"(?:\[([^\[\]]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})"
 
 
@@ -21,11 +23,12 @@ _TCP = r"(?:\[([^\[\]]+)\]|([^:\[\]/@\s]+)):([0-9]{1,5})"
 class Address:
     """One listening address. The scheme determines which of host, port, path and fd are set."""
 
-    scheme: Literal["tcp", "unix", "fd"]
+    scheme: Literal["tcp", "unix", "fd", "systemd"]
     host: str = ""  # without brackets
     port: int = 0  # 0: any free port
     path: str = ""
     fd: int = -1
+    name: str = ""  # of a socket that systemd passes; empty: all sockets that no other address names
     mode: int | None = field(default=None, compare=False)  # of a unix socket's file; None: as the umask allows
     owner: str = field(default="", compare=False)  # of that file: a user's name or number; empty: the process's user
     group: str = field(default="", compare=False)
@@ -38,7 +41,14 @@ class Address:
         """Whether it names one endpoint, which cannot be bound twice."""
         return not (self.scheme == "tcp" and self.port == 0)
 
+    @property
+    def passed(self) -> bool:
+        """Whether the program that starts poolctl opens the socket, and keeps it open."""
+        return self.scheme in ("fd", "systemd")
+
     def __str__(self) -> str:
+        if self.scheme == "systemd":
+            return f"systemd://{self.name}" if self.name else "systemd"
         if self.scheme == "tcp":
             return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
         return f"unix://{self.path}" if self.scheme == "unix" else f"fd://{self.fd}"
@@ -48,11 +58,15 @@ def parse_address(text: object) -> Address:
     """The address that a string names. Raises InvalidValue."""
     if not isinstance(text, str):
         raise InvalidValue(f"expected an address of the form {FORMS}", _help(text))
+    if text == "systemd":
+        return Address("systemd")
     scheme, separator, rest = text.partition("://")
-    if not separator or scheme not in ("tcp", "unix", "fd"):
+    if not separator or scheme not in ("tcp", "unix", "fd", "systemd"):
         raise InvalidValue(f'"{text}" is not an address', _help(text))
     if scheme == "tcp":
         return _tcp(text, rest)
+    if scheme == "systemd":
+        return _systemd(text, rest)
     return _unix(text, rest) if scheme == "unix" else _fd(text, rest)
 
 
@@ -64,6 +78,8 @@ def likely_address(value: object) -> str:
         return ""
     if re.fullmatch("[0-9]{1,5}", value):
         return f"tcp://127.0.0.1:{value}"
+    if found := re.fullmatch(rf"systemd(?:[:/]+({SOCKET_NAME}))?[:/]*", value, re.IGNORECASE):
+        return f"systemd://{found[1]}" if found[1] else "systemd"
     prefixed = re.match(r"([A-Za-z]{2,5}):/*(?=\D|/|\d+\.|[0-9]{1,6}\Z)", value)
     scheme = prefixed[1].lower() if prefixed else ""
     if scheme not in ("http", "https", "tcp", "unix", "fd"):
@@ -92,8 +108,8 @@ def _help(value: object) -> str:
             return f"put a list in brackets: [{', '.join(likely_address(each) or each for each in several)}]"
         if re.match(r"unix:[^/]|\.{0,2}/?[\w.-]+\.sock\Z", value):
             return "give a unix socket by its absolute path: unix:///run/shop.sock"
-        if value.lower() in ("systemd", "fd", "socket-activation"):
-            return "use fd://3 for the first socket that systemd passes"
+        if value.lower() in ("fd", "socket", "activation", "socket-activation", "socket_activation"):
+            return "write systemd for the sockets that systemd passes, or fd://3 for the first descriptor"
     likely = likely_address(value)
     if not likely:
         return f"use {FORMS}"
@@ -141,6 +157,13 @@ def _unix(text: str, rest: str) -> Address:
             "choose a shorter path",
         )
     return Address("unix", path=rest)
+
+
+def _systemd(text: str, rest: str) -> Address:
+    if not re.fullmatch(SOCKET_NAME, rest):
+        fix = "write systemd for all sockets that it passes, or for instance systemd://web"
+        raise InvalidValue(f'"{text}" does not give the name of a socket (FileDescriptorName=)', fix)
+    return Address("systemd", name=rest)
 
 
 def _fd(text: str, rest: str) -> Address:

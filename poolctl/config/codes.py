@@ -154,8 +154,8 @@ CODES = {
     ),
     "PC206": Code(
         "not an address",
-        "Addresses are tcp://HOST:PORT, unix:///PATH or fd://NUMBER. Whether a server listens on all interfaces or on"
-        " one must be written out; it is not guessed.",
+        "Addresses are tcp://HOST:PORT, unix:///PATH, systemd or fd://NUMBER. Whether a server listens on all"
+        " interfaces or on one must be written out; it is not guessed.",
         "app: demo\nlisten: localhost:8000\n",
         "app: demo\nlisten: tcp://localhost:8000\n",
     ),
@@ -209,7 +209,7 @@ CODES = {
         "an address that this user may not bind",
         "Ports below 1024 need root or CAP_NET_BIND_SERVICE.",
         how=(
-            "Choose a port from 1024 on, or let the service manager open it: systemd passes a socket, fd://3. "
+            "Choose a port from 1024 on, or let the service manager open it: listen: systemd. "
             "`setcap cap_net_bind_service` on the interpreter, or sysctl net.ipv4.ip_unprivileged_port_start, "
             "allow it for users other than root."
         ),
@@ -231,9 +231,14 @@ CODES = {
         ),
     ),
     "PC405": Code(
-        "a descriptor that is not a listening socket",
-        "fd://NUMBER is a socket that the parent process has opened, a service manager for instance.",
-        how="Start poolctl from the process that opens the socket: a systemd socket unit passes the first one as 3.",
+        "a listening socket that was not passed",
+        "fd://NUMBER is a socket that the parent process has opened, a service manager for instance. systemd and"
+        " systemd://NAME are sockets of a systemd socket unit, which it passes with LISTEN_PID, LISTEN_FDS and"
+        " LISTEN_FDNAMES. Outside of that process validate cannot check them, so it gives a note.",
+        how=(
+            "Start poolctl from the process that opens the socket. For systemd, poolctl export systemd --socket writes "
+            "the socket unit. To run the file by hand, give it an address: --listen tcp://127.0.0.1:8000."
+        ),
     ),
     "PC410": Code(
         "an app that cannot be used",

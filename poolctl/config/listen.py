@@ -16,7 +16,7 @@ from poolctl.config.tls import Tls
 # What ``parse_address`` accepts, except for the range of ports.
 ADDRESS = {
     "type": "string",
-    "pattern": r"^(tcp://(\[[^\[\]]+\]|[^:\[\]/@\s]+):[0-9]{1,5}|unix:///.*[^/]|fd://[0-9]{1,6})$",
+    "pattern": r"^(tcp://(\[[^\[\]]+\]|[^:\[\]/@\s]+):[0-9]{1,5}|unix:///.*[^/]|systemd(://[!-9;-~]+)?|fd://[0-9]{1,6})$",
 }
 
 
@@ -34,7 +34,7 @@ class Entry(Part):
         instance_of(Address),
         BeforeValidator(parse_address),
         WithJsonSchema(ADDRESS),
-        Field(description="where to listen: tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
+        Field(description="where to listen: tcp://HOST:PORT, unix:///PATH, systemd or fd://NUMBER"),
     ]
     mode: Annotated[Mode | None, Field(description="permissions of a unix socket's file")] = None
     owner: Annotated[Account, Field(description="user that owns the socket's file")] = ""

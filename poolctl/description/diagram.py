@@ -21,6 +21,8 @@ from poolctl.description.complete_file import value
 from poolctl.description.settings import settings
 from poolctl.runtime.system.cpus import usable_cpus
 
+PASSED = {"fd": "opened by the process that starts poolctl", "systemd": "opened by systemd"}
+
 Kind = Literal["client", "process", "thread", "socket", "queue"]
 
 
@@ -102,7 +104,7 @@ class _Scene:
                 f"listen{index}",
                 "socket",
                 str(address),
-                f"one socket for each of {self.workers} workers" if group else "",
+                f"one socket for each of {self.workers} workers" if group else PASSED.get(address.scheme, ""),
                 self.workers if group else 1,
             )
             for index, address in enumerate(self.topology.listen)

@@ -14,6 +14,9 @@ from poolctl.config.invalid_value import InvalidValue
         ("tcp://[::1]:80", Address("tcp", host="::1", port=80)),
         ("unix:///run/shop.sock", Address("unix", path="/run/shop.sock")),
         ("fd://3", Address("fd", fd=3)),
+        ("systemd", Address("systemd")),
+        ("systemd://web", Address("systemd", name="web")),
+        ("systemd://shop.socket", Address("systemd", name="shop.socket")),
     ],
 )
 def test_forms(text: str, address: Address) -> None:
@@ -24,7 +27,7 @@ def test_forms(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("shop", "use tcp://HOST:PORT, unix:///PATH or fd://NUMBER"),
+        ("shop", "use tcp://HOST:PORT, unix:///PATH, systemd or fd://NUMBER"),
         ("http://shop", "write tcp://shop:80"),
         ("tcp://:80", "write tcp://0.0.0.0:80"),
         ("tcp://a", "not of the form tcp://HOST:PORT"),
@@ -36,6 +39,11 @@ def test_forms(text: str, address: Address) -> None:
         ("unix:///" + "a" * 107, "more than 107 bytes"),
         ("fd://2", "3 or higher"),
         ("fd://x", "3 or higher"),
+        ("systemd://", "does not give the name of a socket"),
+        ("systemd://a:b", "does not give the name of a socket"),
+        ("systemd:web", "write systemd://web"),
+        ("Systemd", "write systemd"),
+        ("socket-activation", "write systemd for the sockets that systemd passes"),
         (3, "expected an address of the form"),
     ],
 )

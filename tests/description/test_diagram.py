@@ -158,6 +158,7 @@ def test_a_plugin_is_explained_with_its_options(tmp_path: Path) -> None:
         f"dispatch: {{use: '{plugins}/ewma-latency/poolctl_ewma_latency.py:EwmaLatency', decay: 500ms}}\n",
     )
     options = {choice.axis: choice.options for choice in found.choices if choice.options}
+    assert options.pop("pool")[0].startswith("size: auto: ")
     assert options == {
         "dispatch": (f"decay: 500ms  ({tmp_path}/shop.yaml:2)",),
         "app": (f"functions: [shop:add]  ({tmp_path}/shop.yaml:1)", "batch: 100  (default)"),

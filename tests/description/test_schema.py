@@ -179,7 +179,7 @@ OPTIONS = [
 ]
 VALUES = ["a", "a:b", "30s", "1KiB", "auto", "off", "0660", "unix", "10.0.0.0/8", "json", "front", "kernel", ""]
 WORDS = [word for axis in REGISTRY for word in words(axis)]
-ADDRESSES = ["tcp://127.0.0.1:0", "unix:///run/s", "fd://3"]
+ADDRESSES = ["tcp://127.0.0.1:0", "unix:///run/s", "fd://3", "systemd", "systemd://web"]
 scalars = st.sampled_from([None, True, False, 0, 1, 4, 2.5, *VALUES, *WORDS, *ADDRESSES])
 inner: st.SearchStrategy[Any] = st.recursive(
     scalars,

@@ -6,8 +6,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Literal
 
 from poolctl.config.address import Address
 from poolctl.config.diagnostic import Diagnostic, Label, Place
@@ -25,12 +25,13 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     assert topology is not None
     assert judgement.combination is not None
     held: list[tuple[Bound, Place]] = []
+    named = {address.name for address in topology.listen if address.name}
     for index, address in enumerate(topology.listen):
         path: tuple[str | int, ...] = ("listen", index) if tree.has(("listen", index)) else ("listen",)
         at = (*path, "at") if tree.has((*path, "at")) else path
         place = tree.at_value(at) if tree.has(("listen",)) else tree.at_value(("app",))
         try:
-            finding, bound = _try(address, place, topology.name)
+            finding, bound = _try(address, place, topology.name, named)
         except (OSError, ValueError) as error:  # an invalid host name raises UnicodeError
             finding, bound = _refused(address, place, topology.name, error), None
         if finding is None and address.scheme == "unix":
@@ -42,10 +43,12 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
             yield finding
 
 
-def _try(address: Address, place: Place, name: str) -> tuple[Diagnostic | None, Bound | None]:
+def _try(address: Address, place: Place, name: str, named: Collection[str]) -> tuple[Diagnostic | None, Bound | None]:
     """Bind the address; returns a finding, if any, and what was bound. Raises OSError and ValueError."""
     if address.scheme == "unix":
         return _unix(address, place, name), None
+    if address.scheme == "systemd":
+        return _activated(address, named, place), None
     if address.scheme == "fd":
         _descriptor(address.fd)
         return None, None
@@ -141,6 +144,18 @@ def _owner(address: Address, owner: Place, group: Place) -> Diagnostic | None:
                 return Diagnostic("PC420", message, group, "start poolctl as a member of it, or leave group out")
     except PoolctlError as error:
         return Diagnostic("PC420", str(error), place, "create it, or name another")
+    return None
+
+
+def _activated(address: Address, named: Collection[str], place: Place) -> Diagnostic | None:
+    """The finding for a socket that systemd does not pass; a note outside of systemd, which is an error to `run`."""
+    from poolctl.runtime.listen.activation import NotPassed, chosen, passed
+
+    try:
+        chosen(address.name, named, passed(os.environ, os.getpid()))
+    except NotPassed as error:
+        severity: Literal["error", "note"] = "error" if error.activated else "note"
+        return Diagnostic("PC405", f"cannot listen on {address}: {error}", place, error.fix, severity=severity)
     return None
 
 

@@ -95,7 +95,10 @@ class Conflicts:
             yield Label(self.tree.at_key(("app", "concurrency")), "set here")
         for index, scheme in enumerate(self.schemes):
             if scheme != "tcp" and "tcp://" in words:
-                yield Label(self.tree.at_value(("listen", index)), f"this address is {scheme}://")
+                yield Label(
+                    self.tree.at_value(("listen", index)),
+                    f"this address is {scheme}{'' if scheme == 'systemd' else '://'}",
+                )
 
     def _app(self, but: Place | None = None) -> tuple[Label, ...]:
         if "app" not in self.choices:

@@ -261,7 +261,8 @@ class Judgement:
         for entry in _entries(self.tree):
             at = entry.get("at") if isinstance(entry, dict) else entry
             scheme, separator, _ = at.partition("://") if isinstance(at, str) else ("", "", "")
-            found.append(scheme if separator and scheme in ("tcp", "unix", "fd") else "tcp")
+            named = scheme if separator or at == "systemd" else ""
+            found.append(named if named in ("unix", "fd", "systemd") else "tcp")
         return found or ["tcp"]
 
     def _given(self, undecided: Mapping[str, Sequence[Any]]) -> Combination:

@@ -145,6 +145,7 @@ def open_listener(address: BoundAddress, backlog: int, *, reuse_port: bool = Fal
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 sock.detach()  # its opener keeps it
                 raise OSError("it is not a listening socket")
+            sock.set_inheritable(False)  # programs that the app starts do not get it
             sock.listen(backlog)  # its opener may keep it over several runs, and the stop of each sets its queue to 0
             return sock
         if address.scheme == "unix":

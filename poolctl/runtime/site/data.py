@@ -67,8 +67,8 @@ class SiteData:
 
     @property
     def shared_listeners(self) -> list[Listener]:
-        """The listener of each address."""
-        return [group[0] for group in self.listeners]
+        """The listeners of all addresses; one address has several if systemd passes them."""
+        return [listener for group in self.listeners for listener in group]
 
     def inbox(self, worker: int) -> Inbox:
         """Return the inbox from which a worker takes its tasks."""

@@ -37,6 +37,7 @@ PATHS = [
 addresses = st.one_of(
     st.builds("tcp://{}:{}".format, st.sampled_from(HOSTS), st.sampled_from([0, 1, 65535])),
     st.builds("unix://{}".format, st.sampled_from([path for path in PATHS if path.startswith("/")])),
+    st.sampled_from(["systemd", "systemd://web"]),
     st.builds("fd://{}".format, st.sampled_from([3, 9, 1023, 999999])),
 )
 paths, names = st.sampled_from(PATHS), st.sampled_from(NAMES)
