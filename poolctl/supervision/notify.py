@@ -28,7 +28,7 @@ from math import inf
 
 log = logging.getLogger("poolctl")
 
-VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+NOTIFY_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 STATUS_SECONDS = 2.0  # between two updates of the status line
 MAX_STATUS = 300  # characters; systemctl shows one line
 
@@ -58,7 +58,7 @@ class Notifier:
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> Notifier:
         """Return a notifier for the variables of this process, which are removed from ``environment``."""
-        found = {name: value for name in VARIABLES if (value := environment.pop(name, ""))}
+        found = {name: value for name in NOTIFY_VARIABLES if (value := environment.pop(name, ""))}
         address = found.get("NOTIFY_SOCKET", "")
         if address and address[0] not in "/@":
             log.warning("NOTIFY_SOCKET=%s is neither a path nor an abstract socket (@NAME): ignored", address)

@@ -149,7 +149,7 @@ def _owner(address: Address, owner: Place, group: Place) -> Diagnostic | None:
 
 def _activated(address: Address, named: Collection[str], place: Place) -> Diagnostic | None:
     """The finding for a socket that systemd does not pass; a note outside of systemd, which is an error to `run`."""
-    from poolctl.runtime.listen.activation import NotPassed, chosen, passed
+    from poolctl.runtime.listen.activation import NotPassed, chosen, passed  # only for such addresses
 
     try:
         chosen(address.name, named, passed(os.environ, os.getpid()))

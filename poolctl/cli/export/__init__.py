@@ -3,6 +3,8 @@
     FILE --judged--> needs.py       what the topology needs around it: ports, files, times, descriptors
                      systemd.py     those needs as values for templates/systemd.service and .socket
                      container.py   the same for templates/Dockerfile and compose.yaml
+                     sockets.py     the addresses as .socket units
+                     quoting.py     values as systemd reads them
                      fill.py        a template with its values
                      write.py       files into a folder, or text to standard output
 

@@ -15,7 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +23,7 @@ import typer
 from poolctl.cli.arguments import Listen, Overlays, Sets
 from poolctl.cli.export.fill import filled
 from poolctl.cli.export.needs import CommandLine, ExportedFile, Needs
+from poolctl.cli.export.quoting import command_line, path, quoted
 from poolctl.cli.export.write import write
 from poolctl.cli.output import echo
 
@@ -232,21 +233,3 @@ def program() -> list[str]:
     """Return the words that start the poolctl of this interpreter."""
     script = os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "poolctl")
     return [script] if os.access(script, os.X_OK) else [os.path.abspath(sys.executable), "-m", "poolctl"]
-
-
-def command_line(words: Sequence[str]) -> str:
-    """Return words as ExecStart= reads them (systemd.service(5)), in which $ is special too."""
-    return " ".join(quoted(each.replace("$", "$$")) for each in words)
-
-
-def quoted(text: str) -> str:
-    """Return one word of a list (systemd.syntax(7))."""
-    escaped = path(text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t"))
-    if re.fullmatch(r"[^\s\"';]+", escaped):
-        return escaped
-    return '"' + escaped.replace('"', '\\"') + '"'
-
-
-def path(text: str) -> str:
-    """Return the path of a setting that takes a single one, in which only % is special."""
-    return text.replace("%", "%%")

@@ -21,10 +21,10 @@ from poolctl.similar import similar
 
 log = logging.getLogger("poolctl")
 
-FIRST = 3  # SD_LISTEN_FDS_START
-VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+FIRST_FD = 3  # SD_LISTEN_FDS_START
+LISTEN_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 UNNAMED = "unknown"  # systemd's name for a socket without one
-FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+LISTENING_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
 class Passed(NamedTuple):
@@ -62,7 +62,7 @@ def passed(environment: Mapping[str, str], pid: int) -> list[Passed]:
     given = environment.get("LISTEN_FDNAMES", "")
     names = given.split(":") if given else []
     names += [UNNAMED] * (int(number) - len(names))
-    return [Passed(FIRST + index, names[index]) for index in range(int(number))]
+    return [Passed(FIRST_FD + index, names[index]) for index in range(int(number))]
 
 
 def chosen(name: str, named: Collection[str], every: Sequence[Passed]) -> list[Passed]:
@@ -100,7 +100,7 @@ def _check(given: Passed) -> None:
             raise NotPassed(f"{what} is not a stream socket", fix)
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise NotPassed(f"{what} is not a listening socket", fix)
-        if sock.family not in FAMILIES:
+        if sock.family not in LISTENING_FAMILIES:
             raise NotPassed(f"{what} is neither a TCP nor a unix socket", fix)
     finally:
         sock.detach()
@@ -138,5 +138,5 @@ def forget(environment: MutableMapping[str, str], used: Collection[int]) -> None
         if each.fd not in used:
             log.warning("systemd passed a socket named %s, which no address of the topology uses", each.name)
             os.set_inheritable(each.fd, False)
-    for variable in VARIABLES:
+    for variable in LISTEN_VARIABLES:
         environment.pop(variable, None)
