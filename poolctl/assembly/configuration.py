@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
 from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.dispatch import KernelDispatch
+from poolctl.runtime.listen.activation import Passed, open_passed, report_unused, take_passed
 from poolctl.runtime.listen.listener import address_of, open_group, open_listener
 from poolctl.runtime.listen.moves import Moves
 from poolctl.supervision.configuration import Configuration, Reviewer
@@ -47,10 +49,13 @@ class ServerConfiguration(Configuration):
         self.name = topology.name
         self.drain = topology.timeouts.drain
         raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
+        # by systemd, whatever the addresses are: those of a later configuration may differ
+        self.passed: list[Passed] = before.passed if before else take_passed(os.environ)
         self.groups: list[list[socket.socket]] = []  # of each address
         self.access: AccessLog | None = None
         try:
             self._open_listeners(before)
+            report_unused(self.passed, topology.listen)
             self.access = self._open_access_log(before)
             self.contexts = tls_contexts(parts)
         except BaseException:
@@ -64,16 +69,19 @@ class ServerConfiguration(Configuration):
         """Those of this server's own. Sockets passed to this process belong to its parent: clients queued there are
         served by the next server."""
         pairs = zip(self.groups, self.parts.topology.listen, strict=False)  # fewer groups if one could not be opened
-        return [sock for group, address in pairs if address.scheme != "fd" for sock in group]
+        return [sock for group, address in pairs if not address.passed for sock in group]
 
     def _open_listeners(self, before: ServerConfiguration | None) -> None:
         """Open a socket for each address, or under reuse-port one for each worker, unless ``before`` has them."""
         topology, parts = self.parts.topology, self.parts
+        named = {address.name for address in topology.listen if address.name}
         kept: dict[str, list[list[socket.socket]]] = {}
         for address, group in zip(before.parts.topology.listen, before.groups, strict=True) if before else ():
             kept.setdefault(str(address), []).append(group)
         for address in topology.listen:
-            if kept.get(str(address)):
+            if address.scheme == "systemd":  # which sockets it has depends on the names of the others
+                group = open_passed(address.name, named, topology.backlog, self.passed)
+            elif kept.get(str(address)):
                 group = kept[str(address)].pop(0)
                 for sock in group:
                     sock.listen(topology.backlog)  # may be called again (listen(2)), for another backlog
@@ -113,9 +121,16 @@ class ServerConfiguration(Configuration):
 
     def announce(self) -> None:
         self.moves.allow(self.parts.ownership is not None)
-        where = ", ".join(self._shown(group[0], number) for number, group in enumerate(self.groups))
         what = ", ".join(assembled(self.parts.combination, self.parts.workers))
-        log.info("%s serves on %s: %s", self.name, where, what)
+        log.info("%s serves on %s: %s", self.name, self._where(), what)
+
+    def summary(self) -> str:
+        return f"serving on {self._where()}: {assembled(self.parts.combination, self.parts.workers)[0]}"
+
+    def _where(self) -> str:
+        """Return all addresses: systemd may pass several sockets for one; those of a group under reuse-port share it."""
+        shown = [self._shown(sock, number) for number, group in enumerate(self.groups) for sock in group]
+        return ", ".join(dict.fromkeys(shown))
 
     def _shown(self, sock: socket.socket, number: int) -> str:
         """Return an address, as a URL if the protocol is HTTP, so that terminals make it a link."""

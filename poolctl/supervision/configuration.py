@@ -68,6 +68,10 @@ class Configuration(ABC):
     def announce(self) -> None:
         """Called when the server is ready for the first time, and after each reload: say where it serves."""
 
+    def summary(self) -> str:
+        """Return one line about the server that serves, for the service manager."""
+        return f"serving {self.name}"
+
     def figures(self) -> dict[str, Any]:
         """Return what the newest generation of this configuration is doing, for status."""
         return {}

@@ -44,6 +44,7 @@ from poolctl.supervision.control import Control, Mode
 from poolctl.supervision.events import Event, Events, Kind, Ring, ending, one_line
 from poolctl.supervision.generation import Generation, Orphans
 from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
+from poolctl.supervision.notify import Notifier, ReportedReload
 from poolctl.supervision.reload import WAIT_SECONDS, Caller, Reload, explained
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
@@ -85,6 +86,8 @@ class Supervisor:
         self.events = Events(self.ring.add)
         self.control_mode = control
         self.control: Control  # from `run` on
+        self.notifier = Notifier()
+        self.refusal = ""  # why the last reload was refused, until one is not
         self.started = time.time()
         server_stop.reset()
         self.policy = RestartPolicy()
@@ -117,6 +120,7 @@ class Supervisor:
         """Serve until a signal stops the server. Returns the exit code."""
         setproctitle(f"poolctl: supervisor {self.name}")
         self.signals = Signals(*SUPERVISED)
+        self.notifier = Notifier.from_environment(os.environ)
         self.control = Control(self.name, commands(self), self.events, self.control_mode)
         self.events.record(Kind.SERVER_STARTED, f"{self.name} started", pid=os.getpid())
         try:
@@ -129,6 +133,7 @@ class Supervisor:
                     self._go_on_with_reload()
                     self._shut_listeners()
                     self._start_missing()
+                    self._notify()
                     self.control.turn(ready)
                 self.control.end(reading=False)
                 level, text = END_MESSAGES.get(self.exit_code, (None, "%s stopped at once"))
@@ -154,10 +159,36 @@ class Supervisor:
             **self.configuration.figures(),
         }
 
+    def _notify(self) -> None:
+        """Tell the service manager what has changed, and that the loop runs."""
+        if self.notifier.on:
+            self.notifier.status(self._line())
+            self.notifier.tick()
+
+    def _line(self) -> str:
+        """Return the state in one line, for the service manager."""
+        if self.exit_code == BOOT_FAILED and self.failure:
+            return f"cannot start: {self.failure.text.strip().rpartition(chr(10))[2]}"
+        if self.stopping:
+            return f"draining for up to {self.drain:g} s"
+        if not self.generation or not self.generation.ready:
+            return f"starting generation {self.number or 1}"
+        earlier = len(self.retiring)
+        parts = [f"{earlier} earlier generation{'s' * (earlier > 1)} draining"] if earlier else []
+        parts += ["starting new workers for a reload"] if self.reload and self.reload.candidate else []
+        parts += [f"the last reload was refused: {self.refusal}"] if self.refusal else []
+        return "; ".join([self.configuration.summary(), *parts])
+
+    def _reloaded(self, code: ExitCode, text: str) -> None:
+        """A reload has ended: whether it succeeded or not, the server is ready."""
+        self.refusal = text.partition("\n")[0] if code else ""
+        if not self.stopping:
+            self.notifier.ready(self._line())
+
     def _sleep(self) -> set[int]:
         """Sleep until there is something to do. Returns the descriptors with an event."""
         now = time.monotonic()
-        due = [orphans.deadline for orphans in self.orphans] + [self.deadline, self.control.due()]
+        due = [orphans.deadline for orphans in self.orphans] + [self.notifier.due, self.deadline, self.control.due()]
         due += [retired.deadline for retired in self.retiring]
         if self.generation is None and self.exit_code is None:
             due.append(self.due)
@@ -225,6 +256,7 @@ class Supervisor:
         self.events.record(Kind.STOP_STARTED, text, logging.INFO, reason=why)
         self.stopping, self.stopping_since = True, time.monotonic()
         server_stop.announce()
+        self.notifier.stopping(self._line())
         now = time.monotonic()
         self.deadline = now + self.drain + MARGIN_SECONDS
         self.crowded = now + UNIX_QUEUE_SECONDS
@@ -354,6 +386,7 @@ class Supervisor:
         if not self.announced:
             self.announced = True
             self.configuration.announce()
+            self.notifier.ready(self._line())
 
     def _is_ready(self, generation: Generation) -> None:
         generation.became_ready()
@@ -427,7 +460,8 @@ class Supervisor:
         first = "" if failure.plain else "cannot load the app:\n"
         sys.stderr.write(explained(self.configuration, failure) or f"{first}{failure.text}\n")
         sys.stderr.flush()
-        self.exit_code = BOOT_FAILED
+        self.exit_code, self.failure = BOOT_FAILED, failure
+        self.notifier.stopping(self._line())
         self._kill()
 
     # Starts
@@ -474,6 +508,9 @@ class Supervisor:
 
     def start_reload(self, caller: Caller, *, wait: float = WAIT_SECONDS, dry: bool = False) -> None:
         """Begin to replace the current generation by one of the file as it is now. The caller gets the outcome."""
+        if self.announced and not self.stopping and not dry:
+            self.notifier.reloading()
+            caller = ReportedReload(caller, self._reloaded)
         if self.stopping or self.exit_code is not None:
             caller.finish(ExitCode.REFUSED, "the server is being stopped")
         elif self.reload is not None:
@@ -510,6 +547,8 @@ class Supervisor:
         self.admitting += [each for each in before.listeners if each not in kept]
         self._is_ready(generation)
         self.configuration.announce()
+        self.refusal = ""
+        self.notifier.ready(self._line())
         if old is not None:
             old.ends_because(f"a reload replaced it by generation {generation.number}")
             old.end(time.monotonic() + before.drain + MARGIN_SECONDS)

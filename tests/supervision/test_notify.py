@@ -194,6 +194,29 @@ def test_a_server_from_start_to_end(manager: Manager, tmp_path: Path) -> None:
         assert server.process.wait(PATIENCE) == 0
 
 
+def test_a_reload_is_reported_whether_it_succeeds_or_not(manager: Manager, tmp_path: Path) -> None:
+    """Type=notify-reload sends SIGHUP and waits for RELOADING=1, and for READY=1 after that."""
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npool: {kind: process, size: 1}\n")
+    with Server(file, tmp_path, environment={"NOTIFY_SOCKET": manager.address}) as server:
+        manager.hear_until("READY=1")
+        before = time.monotonic_ns() // 1000
+        file.write_text("app: demo\npool: {kind: process, size: 2}\n")
+        server.signal(signal.SIGHUP)
+        _, clock, _ = manager.hear_until("RELOADING=1")[-1]
+        assert int(clock.removeprefix("MONOTONIC_USEC=")) >= before
+        assert manager.hear_until("READY=1")[-1][1].endswith(": 2 processes")
+        server.wait_for_log("reload done")
+        file.write_text("app: nonsense\n")
+        server.signal(signal.SIGHUP)
+        manager.hear_until("RELOADING=1")
+        ready = manager.hear_until("READY=1")[-1][1]
+        assert ": 2 processes; the last reload was refused: " in ready
+        server.signal(signal.SIGTERM)
+        manager.hear_until("STOPPING=1")
+        assert server.process.wait(PATIENCE) == 0
+
+
 def test_a_server_that_cannot_start_says_why(manager: Manager, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text("raise RuntimeError('no database')\n")
     environment = {"NOTIFY_SOCKET": manager.address}

@@ -10,11 +10,12 @@ restarts wait in the queue.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from poolctl.errors import PoolctlError
 from poolctl.similar import similar
@@ -25,6 +26,20 @@ FIRST_FD = 3  # SD_LISTEN_FDS_START
 LISTEN_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 UNNAMED = "unknown"  # systemd's name for a socket without one
 LISTENING_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+
+
+BY_HAND = "--listen tcp://127.0.0.1:8000"
+
+
+class NamedAddress(Protocol):
+    """An address of the topology: ``name`` of a socket that systemd passes, ``fd`` of one of another program."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def fd(self) -> int: ...
 
 
 class Passed(NamedTuple):
@@ -48,10 +63,7 @@ def passed(environment: Mapping[str, str], pid: int) -> list[Passed]:
     number, owner = environment.get("LISTEN_FDS", ""), environment.get("LISTEN_PID", "")
     if not number or not owner:
         missing = "LISTEN_FDS" if not number else "LISTEN_PID"
-        fix = (
-            "start it by a socket unit (poolctl export systemd --socket writes one), or run it with --listen "
-            "tcp://127.0.0.1:8000"
-        )
+        fix = f"start it by a socket unit (poolctl export systemd --socket writes one), or run it with {BY_HAND}"
         raise NotPassed(f"no socket was passed ({missing} is not set)", fix, activated=False)
     if owner != str(pid):
         reason = f"the sockets were passed to process {owner} (LISTEN_PID), and poolctl is process {pid}"
@@ -71,6 +83,8 @@ def chosen(name: str, named: Collection[str], every: Sequence[Passed]) -> list[P
     ``named``: the names of all addresses of the topology. Raises NotPassed if there is none, and if one of them is not
     a listening stream socket.
     """
+    if not every:
+        raise NotPassed("no socket was passed", f"start it by a socket unit, or run it with {BY_HAND}")
     found = [each for each in every if (each.name == name if name else each.name not in named)]
     if not found:
         names = sorted({each.name for each in every})
@@ -106,20 +120,32 @@ def _check(given: Passed) -> None:
         sock.detach()
 
 
-def open_passed(name: str, named: Collection[str], backlog: int) -> list[socket.socket]:
-    """Return the sockets of one address, with the topology's backlog, and closed in programs that the app starts.
-
-    Raises PoolctlError with the reason and a fix.
-    """
+def take_passed(environment: MutableMapping[str, str]) -> list[Passed]:
+    """Return the sockets that were passed to this process; none if there are none. Removes the variables, which are not
+    for the app, and has the sockets closed in programs that the app starts."""
     try:
-        found = chosen(name, named, passed(os.environ, os.getpid()))
+        found = passed(environment, os.getpid())
+    except NotPassed:
+        found = []  # an address that needs one says why
+    for variable in LISTEN_VARIABLES:
+        environment.pop(variable, None)
+    for each in found:
+        with contextlib.suppress(OSError):  # not an open descriptor, which is reported where it is used
+            os.set_inheritable(each.fd, False)
+    return found
+
+
+def open_passed(name: str, named: Collection[str], backlog: int, every: Sequence[Passed]) -> list[socket.socket]:
+    """Return the sockets of one address, with the topology's backlog. They are copies: another address may take the
+    same socket after a reload. Raises PoolctlError with the reason and a fix."""
+    try:
+        found = chosen(name, named, every)
     except NotPassed as error:
         shown = f"systemd://{name}" if name else "systemd"
         raise PoolctlError(f"cannot listen on {shown}: {error}; {error.fix}") from None
     sockets = []
     for each in found:
-        os.set_inheritable(each.fd, False)
-        sock = socket.socket(fileno=each.fd)
+        sock = socket.socket(fileno=os.dup(each.fd))
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux: inherited by accepted sockets
         sock.listen(backlog)  # systemd keeps it over several runs, and the stop of each sets its queue to 0
@@ -127,16 +153,10 @@ def open_passed(name: str, named: Collection[str], backlog: int) -> list[socket.
     return sockets
 
 
-def forget(environment: MutableMapping[str, str], used: Collection[int]) -> None:
-    """Remove the variables, which are not for the app, and report sockets that no address has. ``used``: the
-    descriptors of all listeners."""
-    try:
-        every = passed(environment, os.getpid())
-    except NotPassed:
-        every = []  # nothing was passed to this process
+def report_unused(every: Sequence[Passed], addresses: Sequence[NamedAddress]) -> None:
+    """Log the sockets that no address has: their clients would wait in vain."""
+    taken = {address.name for address in addresses if address.scheme == "systemd"}
+    fds = {address.fd for address in addresses}
     for each in every:
-        if each.fd not in used:
+        if "" not in taken and each.name not in taken and each.fd not in fds:
             log.warning("systemd passed a socket named %s, which no address of the topology uses", each.name)
-            os.set_inheritable(each.fd, False)
-    for variable in LISTEN_VARIABLES:
-        environment.pop(variable, None)

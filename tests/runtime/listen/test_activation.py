@@ -116,6 +116,21 @@ def test_names_choose_their_sockets(ownership: str, listening: list[socket.socke
             assert client.get().status == 200
 
 
+def test_a_reload_takes_another_of_the_sockets(listening: list[socket.socket], tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    text = "app: demo\npool: {kind: process, size: 1}\nlisten: "
+    file.write_text(f"{text}systemd://web\n")
+    web, admin = listening[:2]
+    with launched(["run", str(file)], [web, admin], "web:admin") as process:
+        assert serves_on(process)[0] == f"http://127.0.0.1:{port(web)}"
+        file.write_text(f"{text}[systemd://admin, systemd]\n")
+        process.send_signal(signal.SIGHUP)
+        assert serves_on(process)[0] == f"http://127.0.0.1:{port(admin)}, http://127.0.0.1:{port(web)}"
+        for sock in (web, admin):
+            with Client(port(sock)) as client:
+                assert client.get().status == 200
+
+
 def test_a_socket_that_no_address_uses_is_reported(listening: list[socket.socket], tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\npool: {kind: process, size: 1}\nlisten: systemd://web\n")
