@@ -128,7 +128,7 @@ class ServerConfiguration(Configuration):
         return f"serving on {self._where()}: {assembled(self.parts.combination, self.parts.workers)[0]}"
 
     def _where(self) -> str:
-        """Return all addresses: systemd may pass several sockets for one; those of a group under reuse-port share it."""
+        """Return all addresses. systemd may pass several sockets for one; a group under reuse-port shares one."""
         shown = [self._shown(sock, number) for number, group in enumerate(self.groups) for sock in group]
         return ", ".join(dict.fromkeys(shown))
 

@@ -50,7 +50,7 @@ AUTO = KeyLine(
     "pool",
     "{kind: process, size: auto}",
     "One process per core. An interpreter computes on one core at a time, and a process that crashes affects no other. "
-    "In a container with a CPU quota write a number: auto counts the cores that the process may run on.",
+    "In a container its CPU quota, rounded up, is the number of cores.",
     "one process per core, because an interpreter computes on one core at a time",
 )
 

@@ -48,7 +48,7 @@ def test_every_python_and_yaml_block_has_a_name() -> None:
     assert [str(block) for block in pages.BLOCKS if block.language in ("python", "yaml") and not block.name] == []
 
 
-SHOWN = [block for word in ("config", "diff", "explain", "plugin") for block in of(f"poolctl {word}")]
+SHOWN = [block for word in ("config", "diff", "explain", "export", "plugin") for block in of(f"poolctl {word}")]
 
 
 @pytest.mark.parametrize("block", SHOWN, ids=str)

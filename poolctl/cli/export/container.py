@@ -153,7 +153,7 @@ def dockerfile(image: Image, needs: Needs, changes: list[str]) -> str:
     return filled(
         "Dockerfile",
         {
-            "heading": f"# Dockerfile for {os.path.basename(image.line.file)}: poolctl {__version__}, export container",
+            "heading": f"# Dockerfile for {os.path.basename(image.line.file)}, by poolctl export container",
             "image": name,
             "publish": "".join(f"-p {port}:{port} " for port in ports),
             "stop": needs.stop_seconds,

@@ -103,8 +103,6 @@ def service_unit(line: CommandLine, needs: Needs, sockets: list[str], version: i
 
 
 def _values(line: CommandLine, needs: Needs, sockets: list[str], version: int) -> dict[str, str | list[str] | None]:
-    from poolctl import __version__
-
     new = version >= NOTIFY_RELOAD
     online = any(each.scheme == "tcp" and _of_interface(each.host) for each in needs.listen)
     units = " ".join(sockets) or None
@@ -114,7 +112,7 @@ def _values(line: CommandLine, needs: Needs, sockets: list[str], version: int) -
     )
     variables = needs.variables
     return {
-        "heading": f"# {needs.unit}.service, for {line.file}: poolctl {__version__}, export systemd",
+        "heading": f"# {needs.unit}.service, for {line.file}, by poolctl export systemd",
         "name": needs.name,
         "description": f"{needs.name}, served by poolctl",
         "online": target if online else None,
