@@ -31,6 +31,9 @@ OTHER_SERVERS = {
     "start": 'did you mean "poolctl run"?',
     "serve": 'did you mean "poolctl run"?',
     "restart": 'did you mean "poolctl reload"? poolctl stop ends a server, poolctl run starts one',
+    "systemd": 'did you mean "poolctl export systemd"?',
+    "docker": 'did you mean "poolctl export container"?',
+    "dockerfile": 'did you mean "poolctl export container"?',
     "top": 'not available yet; did you mean "poolctl status"?',
     "metrics": 'not available yet; "poolctl status --format json" has the current figures',
 }

@@ -56,9 +56,9 @@ def container(
         files["Dockerfile.dockerignore"] = filled("Dockerfile.dockerignore", {})
         files["compose.yaml"] = compose(here, image.context, to)
     where = shlex.join([os.path.join(to, "Dockerfile"), "-t", needs.unit.lower(), image.context])
-    write(files, to, force=force, next_steps=f"next: docker build -f {where}")
     for each in image.warnings:
         echo(f"warning: {each}", err=True)
+    write(files, to, force=force, next_steps=[f"docker build -f {where}"])
 
 
 class Image:
@@ -73,7 +73,6 @@ class Image:
         self.root = self.context if needs.absolute_directory else f"/srv/{needs.unit}"
         self.more_sets = self._sets()
         self.listen = self._listen()
-        self._warn_about_owners()
 
     def _context(self) -> str:
         """Return the folder that the image gets: the lowest one with all files and modules."""
@@ -99,23 +98,23 @@ class Image:
         return [text for text, _ in changed]
 
     def _listen(self) -> list[str]:
-        """Return the addresses of the container; those of the command line or the topology if they can be reached."""
-        if all(_reachable(each) for each in self.needs.listen):
+        """Return the addresses of the container; those of the command line or the topology if they hold there."""
+        hidden = [each for each in self.needs.listen if not _reachable(each)]
+        given_away = [each for each in self.needs.listen if each.owner or each.group]
+        if not hidden and not given_away:
             return self.line.listen
         options = [each for each in self.needs.listen if each.tls or each.proxy_protocol or each.protocol]
         if options:
-            self.warnings.append(
-                f"{options[0]} cannot be reached from outside of the container, and has options that --listen cannot "
-                "name: change it in an overlay (-f)"
-            )
+            wrong = hidden[0] if hidden else given_away[0]
+            why = "cannot be reached from outside" if hidden else "cannot get another owner or group there"
+            fix = f"{options[0]} has options, which --listen cannot name"
+            self.warnings.append(f"in a container {wrong} {why}, and {fix}: change it in an overlay (-f)")
             return self.line.listen
-        self.changes.append("--listen: clients outside of the container cannot reach the topology's addresses")
+        if hidden:
+            self.changes.append("--listen: clients outside of the container could not reach the topology's addresses")
+        if given_away:
+            self.changes.append("--listen: the container's user cannot give a socket to another owner or group")
         return list(dict.fromkeys(map(_everywhere, self.needs.listen)))
-
-    def _warn_about_owners(self) -> None:
-        for each in self.needs.unix_sockets:
-            if each.owner or each.group:
-                self.warnings.append(f"the container's user cannot give {each.path} to another owner or group")
 
     def entrypoint(self) -> list[str]:
         """Return the words of the command."""
@@ -170,7 +169,7 @@ def dockerfile(image: Image, needs: Needs, changes: list[str]) -> str:
             "folder": image.inside(image.line.folder) if image.line.folder.startswith(image.context) else image.root,
             "ports": " ".join(ports) or None,
             "unix": f"mount a volume at {', '.join(dict.fromkeys(sockets))} for the unix socket" if sockets else None,
-            "changed": "; ".join(changes) or None,
+            "changed": changes,
             "entrypoint": json.dumps(image.entrypoint(), ensure_ascii=False),
         },
     )

@@ -76,15 +76,14 @@ def systemd(
     for warning in unreadable(line, needs):
         echo(f"warning: {warning}", err=True)
     enable = " ".join(sockets) or service
-    write(files, to, force=force, next_steps=f"next: {_install(to, files)} && systemctl enable --now {enable}")
+    write(files, to, force=force, next_steps=[*_install(to, files), f"systemctl enable --now {enable}"])
 
 
-def _install(folder: str, files: dict[str, str]) -> str:
-    """Return the commands that install the units, unless they are installed already."""
-    copy = (
-        "" if folder.startswith("/etc/systemd/") else f"cp {shlex.join(os.path.join(folder, each) for each in files)}"
-    )
-    return f"{copy} /etc/systemd/system/ && systemctl daemon-reload" if copy else "systemctl daemon-reload"
+def _install(folder: str, files: dict[str, str]) -> list[str]:
+    """Return the commands that install the units."""
+    copied = shlex.join(os.path.join(folder, each) for each in files)
+    copy = [] if folder.startswith("/etc/systemd/") else [f"cp {copied} /etc/systemd/system/"]
+    return [*copy, "systemctl daemon-reload"]
 
 
 def installed_version() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -18,10 +18,11 @@ def refused(message: str, fix: str) -> typer.Exit:
     return typer.Exit(REFUSED)
 
 
-def write(files: Mapping[str, str], folder: str, *, force: bool, next_steps: str) -> None:
+def write(files: Mapping[str, str], folder: str, *, force: bool, next_steps: Sequence[str]) -> None:
     """Write the files into a folder, or to standard output if ``folder`` is empty.
 
-    Existing files are overwritten only with ``force``; if one may not be, none is written.
+    ``next_steps``: commands for the user. Existing files are overwritten only with ``force``; if one may not be, none
+    is written.
     """
     if not folder:
         echo("\n".join(files.values()), end="", wrap=False)
@@ -38,4 +39,4 @@ def write(files: Mapping[str, str], folder: str, *, force: bool, next_steps: str
         raise refused(f"cannot write {error.filename}: {error.strerror}", "choose another folder with --to") from None
     for name in files:
         echo(f"wrote {base / name}")
-    echo(f"\n{next_steps}")
+    echo("\nnext:\n" + "\n".join(f"  {each}" for each in next_steps), wrap=False)  # to be copied
