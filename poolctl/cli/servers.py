@@ -2,6 +2,8 @@
 
 The protocol is that of `poolctl.supervision.control`. A server is named by its name, its PID, its topology, the folder
 of that, or its app; without a name the only running one is meant.
+
+The file is long because finding a server and asking it need each other.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Gone(NoAnswer):
     """Raised when no server listens on a socket: its server was killed, or has just ended."""
 
 
-class Found(NamedTuple):
+class Located(NamedTuple):
     """A control socket, and the server that it should belong to."""
 
     name: str
@@ -164,19 +166,19 @@ def answer(path: str, do: str, **arguments: Any) -> dict[str, Any]:
 # Finding
 
 
-def control_sockets() -> list[Found]:
+def control_sockets() -> list[Located]:
     """Return the control sockets in the usual folders and in the kernel's list, of dead servers too."""
     usual = [folder for folder in dict.fromkeys(folders()) if is_own_folder(folder)]
     paths = [os.path.join(folder, name) for folder in usual for name in sorted(os.listdir(folder))]
-    found: dict[tuple[str, int], Found] = {}
+    found: dict[tuple[str, int], Located] = {}
     for path in [*(path for path in paths if path.endswith(SUFFIX)), *listed_by_kernel()]:
         server = server_of(path)
         if server:
-            found.setdefault(server, Found(*server, path))  # a folder may have two names
+            found.setdefault(server, Located(*server, path))  # a folder may have two names
     return list(found.values())
 
 
-def statuses(sockets: Iterable[Found]) -> tuple[list[tuple[Found, dict[str, Any]]], list[Found]]:
+def statuses(sockets: Iterable[Located]) -> tuple[list[tuple[Located, dict[str, Any]]], list[Located]]:
     """Return the status of each server that answers, and the servers that do not, for which it prints warnings. The
     sockets of dead servers are skipped."""
     answered, silent = [], []
@@ -191,7 +193,7 @@ def statuses(sockets: Iterable[Found]) -> tuple[list[tuple[Found, dict[str, Any]
     return answered, silent
 
 
-def named(what: str, sockets: Iterable[Found], invalid: int = INVALID) -> tuple[str, list[Found]]:
+def named(what: str, sockets: Iterable[Located], invalid: int = INVALID) -> tuple[str, list[Located]]:
     """Return the name that ``what`` means, and the sockets that match it; all sockets if it is empty."""
     every = list(sockets)
     if not what:
@@ -217,7 +219,7 @@ def _name_of_topology(what: str, invalid: int) -> str:
     return topology.name if topology else ""
 
 
-def one(what: str, invalid: int = INVALID) -> Found:
+def one(what: str, invalid: int = INVALID) -> Located:
     """Return the one running server that is meant. Without it, or with several, print an error and exit with 1."""
     sockets = control_sockets()
     name, matching = named(what, sockets, invalid)
@@ -235,7 +237,7 @@ def one(what: str, invalid: int = INVALID) -> Found:
     return running[0]
 
 
-def not_running(name: str, sockets: Iterable[Found]) -> NoReturn:
+def not_running(name: str, sockets: Iterable[Located]) -> NoReturn:
     """Say that no such server is running and where it was looked for, and exit with 1."""
     from poolctl.similar import similar
 

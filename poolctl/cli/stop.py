@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from poolctl.cli.output import echo
-from poolctl.cli.servers import Found, ServerArgument, fail, one
+from poolctl.cli.servers import Located, ServerArgument, fail, one
 from poolctl.cli.transact import Progress, transact
 from poolctl.config.diagnostic import number_of
 from poolctl.supervision.control_socket import peer_of
@@ -45,7 +45,7 @@ def stop(
     raise typer.Exit(last["exit"])
 
 
-def _outcome(found: Found, status: int, result: dict[str, Any]) -> str:
+def _outcome(found: Located, status: int, result: dict[str, Any]) -> str:
     if "cut_off" in result:
         cut = f"{number_of(result['cut_off'], 'request')} cut off" if result["cut_off"] else "no request was in flight"
         return f"{found} stopped at once; {cut}"
@@ -61,7 +61,7 @@ def _process(pid: int) -> int:
     return -1
 
 
-def _wait_for(process: int, found: Found) -> None:
+def _wait_for(process: int, found: Located) -> None:
     """Wait until the process has ended, so that its addresses and its PID file are free."""
     if process < 0:
         return

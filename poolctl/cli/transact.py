@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from poolctl.cli.output import echo, terminal_width
-from poolctl.cli.servers import Asking, Found, NoAnswer, fail
+from poolctl.cli.servers import Asking, Located, NoAnswer, fail
 from poolctl.config.diagnostic import printable
 
 INTERRUPTED = 130  # exit code
@@ -59,7 +59,7 @@ class Progress(Lines):
 
 
 def transact(
-    found: Found,
+    found: Located,
     do: str,
     output: Lines,
     seconds: float | None = None,

@@ -17,7 +17,7 @@ LONGEST_WAIT_SECONDS = 86400.0  # for a new generation
 CUT_OFF = 1  # exit code of a stop: unfinished requests were cut off
 
 
-class Server(Protocol):
+class CommandedServer(Protocol):
     """What these commands need of the supervisor."""
 
     ring: Ring
@@ -46,17 +46,20 @@ class Server(Protocol):
         """Begin to replace the current generation by one of the file as it is now."""
 
 
-def commands(supervisor: Server) -> list[Command]:
+def commands(supervisor: CommandedServer) -> list[Command]:
     """Return the commands of a supervisor."""
     return [
         Command("status", Reading(supervisor).status, changes=False),
         Command("events", Reading(supervisor).events, changes=False, arguments={"follow": bool}),
         Command(
-            "stop", lambda asked, given: Stop(supervisor, asked).begin(given), always=True, arguments={"now": bool}
+            "stop",
+            lambda asked, given: StopCommand(supervisor, asked).begin(given),
+            always=True,
+            arguments={"now": bool},
         ),
         Command(
             "reload",
-            lambda asked, given: Reloading(asked).begin(supervisor, given),
+            lambda asked, given: ReloadCommand(asked).begin(supervisor, given),
             arguments={"wait": float, "dry_run": bool},
         ),
     ]
@@ -65,7 +68,7 @@ def commands(supervisor: Server) -> list[Command]:
 class Reading:
     """The commands that only look."""
 
-    def __init__(self, supervisor: Server) -> None:
+    def __init__(self, supervisor: CommandedServer) -> None:
         self._supervisor = supervisor
 
     def status(self, transaction: Transaction, arguments: dict[str, Any]) -> None:
@@ -97,10 +100,10 @@ class Reading:
             transaction.finish(0)
 
 
-class Stop:
+class StopCommand:
     """One `stop`: it begins what SIGTERM begins, or with `now` what a second SIGTERM does, and waits for the end."""
 
-    def __init__(self, supervisor: Server, transaction: Transaction) -> None:
+    def __init__(self, supervisor: CommandedServer, transaction: Transaction) -> None:
         self._supervisor, self._transaction = supervisor, transaction
         self._said = -inf  # when it last reported progress
 
@@ -147,13 +150,13 @@ class Stop:
             self._transaction.fail("the server failed before it could stop", "see the server's log")
 
 
-class Reloading:
+class ReloadCommand:
     """One `reload`, of a client or of a SIGHUP."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    def begin(self, supervisor: Server, arguments: dict[str, Any]) -> None:
+    def begin(self, supervisor: CommandedServer, arguments: dict[str, Any]) -> None:
         """Begin the reload. ``wait``: seconds that the new generation has to become ready."""
         wait = float(arguments.get("wait", WAIT_SECONDS))
         if not 0 < wait <= LONGEST_WAIT_SECONDS:

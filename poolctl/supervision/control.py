@@ -36,6 +36,8 @@ Writing a command
     transaction continues without its client, and its end is logged; any other is dropped with its client.
     `Control.start` begins a transaction without a client, for a signal. An error that a command raises ends that
     transaction alone, and is logged with its traceback.
+
+The file is long because clients and transactions share one turn of the loop.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ from select import POLLIN, POLLOUT, poll
 from typing import Any, Literal
 
 from poolctl.similar import similar
-from poolctl.supervision.control_client import ControlClient, Phase
+from poolctl.supervision.control_client import ClientPhase, ControlClient
 from poolctl.supervision.control_socket import listening, peer_of
 from poolctl.supervision.events import Events, Kind
 
@@ -62,7 +64,7 @@ log = logging.getLogger("poolctl")
 VERSION = 1
 CLIENTS = 16
 FLUSH_SECONDS = 2.0  # seconds that the clients have to take their last lines when the supervisor ends
-FAILED, WRONG_USE = 1, 2  # exit codes
+COMMAND_FAILED, WRONG_USE = 1, 2  # exit codes
 
 Mode = Literal["full", "read", "off"]
 
@@ -70,7 +72,7 @@ Mode = Literal["full", "read", "off"]
 class Refused(Exception):
     """Raised by a command that does not do what it was asked. ``fix``: what to do instead; may be empty."""
 
-    def __init__(self, error: str, fix: str = "", exit_code: int = FAILED) -> None:
+    def __init__(self, error: str, fix: str = "", exit_code: int = COMMAND_FAILED) -> None:
         super().__init__(error)
         self.error, self.fix, self.exit_code = error, fix, exit_code
 
@@ -136,7 +138,7 @@ class Transaction:
         `fail` counts."""
         self._end(exit_code, text, {"result": {"text": text, **result} if text else result})
 
-    def fail(self, error: str, fix: str = "", exit_code: int = FAILED) -> None:
+    def fail(self, error: str, fix: str = "", exit_code: int = COMMAND_FAILED) -> None:
         """Send the last line, with an error, which may have several lines, and what to do about it."""
         self._end(exit_code, error, {"error": error, "fix": fix})
 
@@ -164,7 +166,7 @@ class Transaction:
     @property
     def open(self) -> bool:
         """Whether there is still something to do: it is not finished, and it changes the server or somebody waits."""
-        waited_for = self.command.changes or (self.client is not None and self.client.phase is not Phase.CLOSED)
+        waited_for = self.command.changes or (self.client is not None and self.client.phase is not ClientPhase.CLOSED)
         return self.exit_code is None and waited_for
 
 
@@ -223,7 +225,7 @@ class Control:
         self._forget()
 
     def _forget(self) -> None:
-        self.clients = [client for client in self.clients if client.phase is not Phase.CLOSED]
+        self.clients = [client for client in self.clients if client.phase is not ClientPhase.CLOSED]
         self.transactions = [each for each in self.transactions if each.open]
 
     def _accept(self, listener: socket.socket, now: float) -> None:
@@ -246,11 +248,11 @@ class Control:
         if client.peer.uid not in (0, os.getuid()):
             log.warning("refused a client of the control socket (%s)", client.peer)
             line = last_line(
-                FAILED, error=f"uid {client.peer.uid} may not control this server", fix="use its user, or root"
+                COMMAND_FAILED, error=f"uid {client.peer.uid} may not control this server", fix="use its user, or root"
             )
-        elif len([each for each in self.clients if each.phase is not Phase.CLOSED]) >= CLIENTS:
+        elif len([each for each in self.clients if each.phase is not ClientPhase.CLOSED]) >= CLIENTS:
             line = last_line(
-                FAILED, error=f"{CLIENTS} clients use this control socket", fix="end one of them, or try again"
+                COMMAND_FAILED, error=f"{CLIENTS} clients use this control socket", fix="end one of them, or try again"
             )
         else:
             self.clients.append(client)
@@ -269,7 +271,7 @@ class Control:
             client.close()
 
     def _serve(self, client: ControlClient, now: float, ready: bool) -> None:
-        if client.phase is not Phase.ASKING:
+        if client.phase is not ClientPhase.ASKING:
             client.flush() if ready and client.interest() & POLLOUT else client.close()
             return
         try:
@@ -279,7 +281,7 @@ class Control:
             return
         if line is not None:
             self._ask(client, line, now)
-        elif now >= client.deadline and client.phase is Phase.ASKING:
+        elif now >= client.deadline and client.phase is ClientPhase.ASKING:
             late = last_line(WRONG_USE, error="no complete request arrived in time", fix="send one line of JSON")
             client.send(late, now, last=True)
 

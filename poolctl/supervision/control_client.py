@@ -18,7 +18,7 @@ from math import inf
 from select import POLLIN, POLLOUT
 from typing import Any
 
-from poolctl.supervision.control_socket import Peer
+from poolctl.supervision.control_socket import Asker
 
 log = logging.getLogger("poolctl")
 
@@ -28,7 +28,7 @@ WRITE_SECONDS = 10.0
 OUT_BYTES = 4 << 20  # that may wait for one client
 
 
-class Phase(Enum):
+class ClientPhase(Enum):
     """What a client is doing."""
 
     ASKING = "asking"
@@ -40,9 +40,9 @@ class Phase(Enum):
 class ControlClient:
     """One connection. Times are monotonic seconds."""
 
-    def __init__(self, sock: socket.socket, peer: Peer, now: float) -> None:
+    def __init__(self, sock: socket.socket, peer: Asker, now: float) -> None:
         sock.setblocking(False)
-        self.sock, self.peer, self.phase = sock, peer, Phase.ASKING
+        self.sock, self.peer, self.phase = sock, peer, ClientPhase.ASKING
         self._received = bytearray()
         self._waiting = bytearray()
         self.deadline = now + REQUEST_SECONDS
@@ -53,7 +53,7 @@ class ControlClient:
 
     def interest(self) -> int:
         """Return the events to poll for. That the client has disconnected is reported in any case (poll(2))."""
-        return POLLIN * (self.phase is Phase.ASKING) | POLLOUT * bool(self._waiting)
+        return POLLIN * (self.phase is ClientPhase.ASKING) | POLLOUT * bool(self._waiting)
 
     def read(self) -> bytes | None:
         """Return the request if its line is complete, with its newline or with end of file; else None.
@@ -61,7 +61,7 @@ class ControlClient:
         Raises:
             ValueError: the line is too long.
         """
-        while self.phase is Phase.ASKING:
+        while self.phase is ClientPhase.ASKING:
             try:
                 data = self.sock.recv(LINE_BYTES)
             except BlockingIOError:
@@ -74,7 +74,7 @@ class ControlClient:
             if len(line) > LINE_BYTES:
                 raise ValueError(f"the request is longer than {LINE_BYTES} bytes")
             if newline or (line and not data):
-                self.phase, self.deadline = Phase.ANSWERING, inf
+                self.phase, self.deadline = ClientPhase.ANSWERING, inf
                 return bytes(line)
             if not data:  # it has asked nothing
                 self.close()
@@ -83,7 +83,7 @@ class ControlClient:
     def send(self, line: dict[str, Any], now: float, last: bool = False) -> None:
         """Send a line of the answer as soon as the client takes it. ``last``: nothing follows, and the connection is
         closed afterwards. A client for which too much waits is disconnected."""
-        if self.phase in (Phase.ENDING, Phase.CLOSED):
+        if self.phase in (ClientPhase.ENDING, ClientPhase.CLOSED):
             return
         data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         if len(self._waiting) + len(data) > OUT_BYTES:
@@ -93,7 +93,7 @@ class ControlClient:
         if not self._waiting:
             self.deadline = now + WRITE_SECONDS
         self._waiting += data
-        self.phase = Phase.ENDING if last else Phase.ANSWERING
+        self.phase = ClientPhase.ENDING if last else ClientPhase.ANSWERING
         self.flush()
 
     def flush(self) -> None:
@@ -106,7 +106,7 @@ class ControlClient:
         except OSError:
             self.close()
             return
-        if self.phase is Phase.ENDING:
+        if self.phase is ClientPhase.ENDING:
             self.close()
         else:
             self.deadline = inf
@@ -114,5 +114,5 @@ class ControlClient:
     def close(self) -> None:
         """Close the connection."""
         self._waiting.clear()
-        self.phase, self.deadline = Phase.CLOSED, inf
+        self.phase, self.deadline = ClientPhase.CLOSED, inf
         self.sock.close()

@@ -20,7 +20,7 @@ BACKLOG = 16  # clients that wait to be accepted
 _CREDENTIALS = struct.Struct("3i")
 
 
-class Peer(NamedTuple):
+class Asker(NamedTuple):
     """The process at the other end of a socket, as the kernel noted it when it connected. ``pid`` is 0 for a process
     of another PID namespace."""
 
@@ -31,10 +31,10 @@ class Peer(NamedTuple):
         return f"uid {self.uid}, pid {self.pid}"
 
 
-def peer_of(sock: socket.socket) -> Peer:
+def peer_of(sock: socket.socket) -> Asker:
     """Return who connected, or to whom (SO_PEERCRED, unix(7)). Raises OSError."""
     pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return Peer(pid, uid)
+    return Asker(pid, uid)
 
 
 def folders() -> list[str]:

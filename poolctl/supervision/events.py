@@ -27,7 +27,7 @@ log = logging.getLogger("poolctl")
 RING_EVENTS = 1000
 TEXT_CHARACTERS = 500  # of a text or a reason; a longer one is truncated
 TRACEBACK = "Traceback (most recent call last):"
-CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), " ")  # terminals obey them
+CONTROL_CHARACTERS = dict.fromkeys((*range(32), *range(127, 160)), " ")  # terminals obey them
 
 
 class Kind(StrEnum):
@@ -124,7 +124,7 @@ def one_line(text: str) -> str:
     first, *others = text.strip().splitlines() or [""]
     if others:
         first = f"{first.removesuffix(TRACEBACK).rstrip()} {others[-1].strip()}" if first.endswith(TRACEBACK) else first
-    line = " ".join(first.translate(CONTROLS).split(" ")).strip()
+    line = " ".join(first.translate(CONTROL_CHARACTERS).split(" ")).strip()
     return line if len(line) <= TEXT_CHARACTERS else f"{line[: TEXT_CHARACTERS - 3]}..."
 
 

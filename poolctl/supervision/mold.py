@@ -56,7 +56,7 @@ REPORT_SECONDS = 1.0  # seconds that the supervisor has to take the last reports
 FORCED = 1  # exit status: a request in flight was lost
 BOOT_FAILED = 3  # exit status: the reason was reported to the supervisor
 MAX_FAILURES = 100  # of turns in a row; a mold that cannot complete a turn any more must be replaced
-OVERDUE = "a request took longer than timeouts.request"
+OVERDUE_REASON = "a request took longer than timeouts.request"
 SPIN_SECONDS = 0.01  # seconds; failures that are further apart are not counted as a row
 
 
@@ -209,7 +209,7 @@ class Mold:
 
     def _died(self, child: Child, status: int, now: float) -> None:
         stage, pid, was_ready, ended = child.role.stage, child.pid, child.ready is not None, cause(status)
-        reason = OVERDUE if child.killed else None
+        reason = OVERDUE_REASON if child.killed else None
         age, served = child.exited(now)
         self.plan.died(child.role, pid)
         where = {"role": child.role.name, "pid": pid, **ending(status)}
@@ -257,7 +257,7 @@ class Mold:
                 text = (
                     f"{worker} spent {seconds:.1f} s on a request (timeouts.request: {self.plan.request:g} s); killed"
                 )
-                where = {"role": child.role.name, "pid": child.pid, "reason": OVERDUE}
+                where = {"role": child.role.name, "pid": child.pid, "reason": OVERDUE_REASON}
                 self.events.record(Kind.ROLE_OVERDUE, text, logging.ERROR, **where)
                 os.kill(child.pid, signal.SIGKILL)
 

@@ -11,7 +11,7 @@ from harness.answering import AnsweringServers, Make
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def control_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where commands look for control sockets; a short path, because that of a unix socket has at most 107 bytes."""
     with tempfile.TemporaryDirectory() as name:
         monkeypatch.setenv("RUNTIME_DIRECTORY", name)
@@ -20,7 +20,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def make(folder: Path) -> Iterator[Make]:
+def make(control_folder: Path) -> Iterator[Make]:
     """Create servers that answer what the test wants."""
-    with AnsweringServers(folder) as servers:
+    with AnsweringServers(control_folder) as servers:
         yield servers.make

@@ -156,7 +156,7 @@ def test_a_folder_without_a_topology(tmp_path: Path) -> None:
         (["statsu"], 'did you mean "status"?'),
         (["shop.yaml"], 'did you mean "poolctl run shop.yaml"?'),
         (["shop:app"], 'did you mean "poolctl run shop:app"?'),
-        (["reload"], "not available yet"),
+        (["restart"], "poolctl reload"),
         (["metrics"], "not available yet"),
         (["check", "shop.yaml"], 'did you mean "poolctl validate"'),
         (["plugin", "lst"], "Did you mean 'list'?"),

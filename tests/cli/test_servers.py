@@ -12,24 +12,24 @@ from harness.answering import STATUS, Make, line
 from harness.commands import invoke
 
 from poolctl.cli import servers
-from poolctl.cli.servers import Found, Gone, NoAnswer, answer, control_sockets, named, one, statuses
+from poolctl.cli.servers import Gone, Located, NoAnswer, answer, control_sockets, named, one, statuses
 
 
-def of(folder: Path) -> list[Found]:
+def of(control_folder: Path) -> list[Located]:
     """The sockets of this test: the kernel may list those of others."""
-    return [found for found in control_sockets() if Path(found.path).parent == folder]
+    return [found for found in control_sockets() if Path(found.path).parent == control_folder]
 
 
-def test_sockets_are_found_by_their_names(make: Make, folder: Path) -> None:
+def test_sockets_are_found_by_their_names(make: Make, control_folder: Path) -> None:
     cake, dotted = make("cake", 4711), make("cake.test", 4712)
     for other in ("cake.sock", "4711.sock", ".4711.sock", "cake.x.sock", "notes"):
-        (folder / other).touch()
-    assert of(folder) == [cake, dotted]
+        (control_folder / other).touch()
+    assert of(control_folder) == [cake, dotted]
 
 
-def test_a_name_a_pid_or_nothing(make: Make, folder: Path) -> None:
+def test_a_name_a_pid_or_nothing(make: Make, control_folder: Path) -> None:
     cake, other, number = make("cake", 4711), make("cake", 4712), make("4711", 5)
-    found = of(folder)
+    found = of(control_folder)
     assert named("cake", found) == ("cake", [cake, other])
     assert named("4712", found) == ("4712", [other])
     assert named("4711", found) == ("4711", [number])  # a name comes first
@@ -37,14 +37,14 @@ def test_a_name_a_pid_or_nothing(make: Make, folder: Path) -> None:
     assert named("", found) == ("", found)
 
 
-def test_a_topology_an_app_or_a_folder(make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_topology_an_app_or_a_folder(make: Make, control_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cake = make("cake", 4711)
-    (folder / "topology.yaml").write_text("name: cake\napp: demo\n")
-    for what in (str(folder), str(folder / "topology.yaml")):
-        assert named(what, of(folder)) == ("cake", [cake])
+    (control_folder / "topology.yaml").write_text("name: cake\napp: demo\n")
+    for what in (str(control_folder), str(control_folder / "topology.yaml")):
+        assert named(what, of(control_folder)) == ("cake", [cake])
 
 
-def test_the_one_that_is_meant(make: Make, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_one_that_is_meant(make: Make, control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cake = make("cake", 4711)
     assert one("cake") == cake
     make("cake", 4712)
@@ -55,19 +55,19 @@ def test_the_one_that_is_meant(make: Make, folder: Path, capsys: pytest.CaptureF
     assert one("4711") == cake
 
 
-def test_none_is_running(make: Make, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_none_is_running(make: Make, control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make("cake", 4711)
     with pytest.raises(typer.Exit) as exiting:
         one("caek")
     assert exiting.value.exit_code == 1
-    searched = f"{folder}, {folder}/poolctl-{os.getuid()} and /proc/net/unix"
+    searched = f"{control_folder}, {control_folder}/poolctl-{os.getuid()} and /proc/net/unix"
     error = capsys.readouterr().err
-    assert error.startswith(f"caek is not running (searched {folder}, ")
+    assert error.startswith(f"caek is not running (searched {control_folder}, ")
     assert error.endswith(' and /proc/net/unix); did you mean "cake"?\n'), searched
 
 
 def test_the_only_one_that_runs_needs_no_name(
-    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make: Make, control_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = [make("cake", 4711)]
     monkeypatch.setattr(servers, "control_sockets", lambda: own)  # and not the servers of other tests
@@ -117,10 +117,13 @@ def test_a_server_that_does_not_answer_runs_nevertheless(
         assert (code, err) == (1, expected)
 
 
-def test_dead_servers_are_skipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dead_servers_are_skipped(control_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(folder / "cake.4711.sock"))
-    dead = [Found("cake", 4711, str(folder / "cake.4711.sock")), Found("cake", 1, str(folder / "none" / "cake.1.sock"))]
+        sock.bind(str(control_folder / "cake.4711.sock"))
+    dead = [
+        Located("cake", 4711, str(control_folder / "cake.4711.sock")),
+        Located("cake", 1, str(control_folder / "none" / "cake.1.sock")),
+    ]
     for found in dead:
         with pytest.raises(Gone):
             answer(found.path, "status")
@@ -128,11 +131,11 @@ def test_dead_servers_are_skipped(folder: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == ""
 
 
-def test_a_long_path_can_be_used(make: Make, folder: Path) -> None:
-    """Of a server that sees its folder under a shorter path."""
-    deep = folder / ("x" * 100)
+def test_a_long_path_can_be_used(make: Make, control_folder: Path) -> None:
+    """Of a server that sees its control_folder under a shorter path."""
+    deep = control_folder / ("x" * 100)
     deep.mkdir()
-    short = folder / "short"
+    short = control_folder / "short"
     short.symlink_to(deep)
     make("cake", 4711, where=short)
     path = str(deep / "cake.4711.sock")

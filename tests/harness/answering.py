@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from poolctl.cli.servers import Found
+from poolctl.cli.servers import Located
 
-Make = Callable[..., Found]
+Make = Callable[..., Located]
 STATUS = {"poolctl": 1, "done": True, "exit": 0, "result": {"name": "cake"}}
 
 
@@ -37,7 +37,7 @@ class AnsweringServers:
         for thread in self._threads:
             thread.join()
 
-    def make(self, name: str, pid: int, where: Path | None = None, silent: bool = False, **replies: bytes) -> Found:
+    def make(self, name: str, pid: int, where: Path | None = None, silent: bool = False, **replies: bytes) -> Located:
         """A server with a reply to each command; without one it answers `status`. ``silent``: it accepts nobody."""
         path = (where or self.folder) / f"{name}.{pid}.sock"
         listener = socket.socket(socket.AF_UNIX)
@@ -47,7 +47,7 @@ class AnsweringServers:
         if not silent:
             self._threads.append(threading.Thread(target=_serve, args=(listener, replies)))
             self._threads[-1].start()
-        return Found(name, pid, str(path))
+        return Located(name, pid, str(path))
 
 
 def _serve(listener: socket.socket, replies: dict[str, bytes]) -> None:

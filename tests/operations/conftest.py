@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def name() -> str:
+    """A name for this test alone: commands find all servers of the user, those of other tests too."""
+    return f"s{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from harness.server import ROOT, Serve, Server, alive, ask, wait_until
 from poolctl.supervision.events import Kind
 
 NOT_READ = {"poolctl": 1, "do": "events", "follow": True}
-
-
-@pytest.fixture
-def name() -> str:
-    """A name for this test alone: commands find all servers of the user, those of other tests too."""
-    return f"s{uuid.uuid4().hex[:8]}"
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

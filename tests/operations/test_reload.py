@@ -64,7 +64,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(serve: Serve, tmp_path: Path) -> Shop:
+def changing(serve: Serve, tmp_path: Path) -> Shop:
     return Shop(serve, tmp_path)
 
 
@@ -80,7 +80,8 @@ def test_new_code_serves_when_the_command_returns(serve: Serve, tmp_path: Path, 
     assert len(shop.server.pids("worker")) == 2
 
 
-def test_a_dry_run_shows_what_changes_and_changes_nothing(shop: Shop) -> None:
+def test_a_dry_run_shows_what_changes_and_changes_nothing(changing: Shop) -> None:
+    shop = changing
     shop.write(timeouts={"idle": "7s"})
     before = shop.server.tree()
     done = shop.reload("--dry-run")
@@ -90,7 +91,8 @@ def test_a_dry_run_shows_what_changes_and_changes_nothing(shop: Shop) -> None:
     assert shop.server.tree() == before
 
 
-def test_a_changed_pool_has_its_new_size(shop: Shop) -> None:
+def test_a_changed_pool_has_its_new_size(changing: Shop) -> None:
+    shop = changing
     shop.write(pool={"kind": "process", "size": 3}, ownership="leader/followers")
     assert shop.reload().returncode == 0
     assert len(shop.server.pids("worker")) == 3
@@ -111,7 +113,8 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_what_fails_leaves_the_old_workers_serving(shop: Shop, kind: str) -> None:
+def test_what_fails_leaves_the_old_workers_serving(changing: Shop, kind: str) -> None:
+    shop = changing
     keys, code, options, status, text = FAILURES[kind]
     before, valid = shop.server.tree(), dict(shop.keys)
     with Client(shop.server.port) as kept:
@@ -132,7 +135,8 @@ def test_what_fails_leaves_the_old_workers_serving(shop: Shop, kind: str) -> Non
     assert shop.server.stop() == 0
 
 
-def test_a_hangup_does_the_same_and_answers_in_the_log(shop: Shop) -> None:
+def test_a_hangup_does_the_same_and_answers_in_the_log(changing: Shop) -> None:
+    shop = changing
     shop.code("x = = 1")
     shop.server.signal(signal.SIGHUP)
     shop.server.wait_for_log(r"reload \(SIGHUP\) ended after .* with exit code 1: error\[PC411\]")
@@ -144,7 +148,8 @@ def test_a_hangup_does_the_same_and_answers_in_the_log(shop: Shop) -> None:
     assert shop.body == b"other"
 
 
-def test_an_address_is_replaced_and_the_old_one_refuses(shop: Shop) -> None:
+def test_an_address_is_replaced_and_the_old_one_refuses(changing: Shop) -> None:
+    shop = changing
     old, new = shop.server.port, quiet_port()
     with Client(old) as kept:
         assert kept.get().body == b"one"
@@ -156,7 +161,8 @@ def test_an_address_is_replaced_and_the_old_one_refuses(shop: Shop) -> None:
         Client(old)
 
 
-def test_two_at_once_are_one_and_a_refusal(shop: Shop) -> None:
+def test_two_at_once_are_one_and_a_refusal(changing: Shop) -> None:
+    shop = changing
     shop.code("import time; time.sleep(1)" + APP)
     first: list[subprocess.CompletedProcess[str]] = []
     thread = threading.Thread(target=lambda: first.append(shop.reload()))

@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import uuid
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,6 @@ def place(tmp_path: Path) -> dict[str, str]:
     """Folders for this test alone, whose control sockets no other test creates."""
     (tmp_path / "run").mkdir()
     return dict.fromkeys(("RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path / "run"))
-
-
-@pytest.fixture
-def name() -> str:
-    """A name for this test alone: commands find all servers of the user, those of other tests too."""
-    return f"s{uuid.uuid4().hex[:8]}"
 
 
 def status(place: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
