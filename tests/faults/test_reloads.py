@@ -19,7 +19,7 @@ ROUNDS = 3  # in the short form
 def reload(server: Server, number: int) -> None:
     """SIGHUP, until generation ``number`` serves alone."""
     server.signal(signal.SIGHUP)
-    server.wait_for_log(rf"reload: generation {number} serves \(")
+    server.wait_for_log(rf"exit code 0: generation {number} serves \(")
 
 
 def held(server: Server) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def test_a_storm_of_hangups_ends_with_one_generation_and_the_last_one_counts(nam
         for _ in range(20):
             server.signal(signal.SIGHUP)
             time.sleep(0.02)  # or several would be one
-        server.wait_for_log(r"reload: generation \d serves \(", count=2)  # one for the rest
+        server.wait_for_log(r"exit code 0: generation \d serves \(", count=2)  # one for the rest
         load.goes_on()
     assert load.failures == []
     held(server)
