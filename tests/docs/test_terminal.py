@@ -49,7 +49,7 @@ def terminal(command: str, folder: Path) -> Iterator[tuple[int, int]]:
 def test_a_server_outlives_its_terminal(tmp_path: Path) -> None:
     with terminal(PLAIN, tmp_path) as (fd, server):
         os.close(fd)
-        wait_until(lambda: "reload: generation 2 serves (" in (tmp_path / "log").read_text(), "the reload")
+        wait_until(lambda: "exit code 0: generation 2 serves (" in (tmp_path / "log").read_text(), "the reload")
         assert alive(server)
         os.kill(server, signal.SIGTERM)
         wait_until(lambda: "stopped" in (tmp_path / "log").read_text(), "its last line")

@@ -206,7 +206,7 @@ def test_a_reload_is_reported_whether_it_succeeds_or_not(manager: Manager, tmp_p
         _, clock, _ = manager.hear_until("RELOADING=1")[-1]
         assert int(clock.removeprefix("MONOTONIC_USEC=")) >= before
         assert manager.hear_until("READY=1")[-1][1].endswith(": 2 processes")
-        server.wait_for_log(r"reload: generation \d serves \(")
+        server.wait_for_log(r"exit code 0: generation \d serves \(")
         file.write_text("app: nonsense\n")
         server.signal(signal.SIGHUP)
         manager.hear_until("RELOADING=1")
