@@ -1,8 +1,8 @@
 """poolctl without the start of an interpreter, for tests that start hundreds of servers and commands.
 
-    test --- request, stderr, status ---> launcher: has everything imported, no threads
-                                             +-- runner: waits, and reports the pid and the exit code
-                                                    +-- the command: the same words, a real process tree
+    test --- request, stderr, status ---> launcher: has everything imported, no threads;
+                                             |      reports the pid and the exit code of each command
+                                             +-- the command: the same words, a real process tree
 
 A command differs from a typed one only in how its first process came to be: it has not read the variables that
 Python reads when it starts. One launcher serves all tests of a process.
@@ -99,7 +99,7 @@ class Launcher:
         return Launched(self._ask(words, environment, folder, terminal, terminal))
 
     def _ask(self, words: list[str], environment: Mapping[str, str], folder: Path, *outputs: int) -> IO[bytes]:
-        """Send a request; where its runner reports from."""
+        """Send a request; where the launcher reports."""
         status, status_writer = os.pipe()
         request = {"words": words, "environment": dict(environment), "folder": str(folder)}
         try:
@@ -135,18 +135,42 @@ def launcher() -> Launcher:
 def launch(control: int) -> None:
     """Start what is asked for, until the other end is closed."""
     _import()
+    running: dict[int, tuple[int, int]] = {}  # for each command its pidfd: its pid, and where its exit code goes
     with socket.socket(fileno=control) as sock:
         while True:
-            request, fds, _, _ = socket.recv_fds(sock, REQUEST, 3)
-            if not request:
+            ready = set(select.select([sock, *running], [], [])[0])
+            for pidfd in ready & running.keys():
+                _report(pidfd, *running.pop(pidfd))
+            if sock in ready and not _start(sock, running):
                 return
-            with contextlib.suppress(ChildProcessError):  # there is none
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass  # so that what all of them used is part of what the tests used
-            if os.fork() == 0:
-                _run(sock, json.loads(request), *fds)
-            for fd in fds:
-                os.close(fd)
+
+
+def _start(sock: socket.socket, running: dict[int, tuple[int, int]]) -> bool:
+    """Fork the command of one request, and report its pid; whether there was a request."""
+    request, fds, _, _ = socket.recv_fds(sock, REQUEST, 3)
+    if not request:
+        return False
+    status, *outputs = fds
+    pid = os.fork()
+    if pid == 0:
+        sock.close()
+        for fd in (status, *running, *(other for _, other in running.values())):
+            os.close(fd)
+        _command(json.loads(request), *outputs)
+    for fd in outputs:
+        os.close(fd)
+    os.write(status, b"%d\n" % pid)
+    running[os.pidfd_open(pid)] = pid, status
+    return True
+
+
+def _report(pidfd: int, pid: int, status: int) -> None:
+    """Report the exit code of a command that has ended; what it used becomes part of what the tests used."""
+    _, ended = os.waitpid(pid, 0)
+    with contextlib.suppress(BrokenPipeError):  # nobody asks any more
+        os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
+    os.close(status)
+    os.close(pidfd)
 
 
 def _import() -> None:
@@ -173,22 +197,7 @@ def _import() -> None:
     gc.freeze()
 
 
-def _run(control: socket.socket, request: dict[str, Any], status: int, stderr: int, stdout: int = -1) -> None:
-    """The runner: fork the command, report its pid, then its exit code."""
-    control.close()
-    pid = os.fork()
-    if pid == 0:
-        os.close(status)
-        _command(request, stderr, stdout)
-    for fd in filter(lambda fd: fd >= 0, (stderr, stdout)):
-        os.close(fd)
-    os.write(status, b"%d\n" % pid)
-    _, ended = os.waitpid(pid, 0)
-    os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
-    os._exit(0)
-
-
-def _command(request: dict[str, Any], stderr: int, stdout: int) -> None:
+def _command(request: dict[str, Any], stderr: int, stdout: int = -1) -> None:
     from poolctl.cli.main import main
 
     for number, given in ((2, stderr), (1, stdout)):
