@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
-from poolctl.testing import checks
+from poolctl.testing import checks, histories
 
-FEW = 15_000  # clients: more than any plugin here remembers; the contract itself asks for five times as many
+# The tests of the contract that take long, and for each the constant that says how long, with a smaller value. So many
+# clients are more than any plugin here remembers; the contract itself asks for nine times as many.
+SHORT: dict[str, tuple[ModuleType, str, int]] = {
+    "test_memory": (checks, "MANY", 8_000),
+    "test_histories": (histories, "EXAMPLES", 20),
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.function.__name__ == "test_memory" and hasattr(metafunc.cls, "strategy"):
-        forms = [pytest.param(FEW, id="few"), pytest.param(checks.MANY, id="many", marks=pytest.mark.slow)]
-        metafunc.parametrize("_clients_to_remember", forms, indirect=True)
+    name = metafunc.function.__name__
+    if name in SHORT and hasattr(metafunc.cls, "strategy"):
+        module, constant, few = SHORT[name]
+        many = getattr(module, constant)
+        forms = [pytest.param((name, few), id="few"), pytest.param((name, many), id="many", marks=pytest.mark.slow)]
+        metafunc.parametrize("_form_of_the_contract", forms, indirect=True)
 
 
 @pytest.fixture(autouse=True)
-def _clients_to_remember(request: pytest.FixtureRequest) -> Iterator[None]:
-    """How many clients a strategy meets that must not remember them all."""
+def _form_of_the_contract(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How many clients, or histories, a strategy meets."""
+    if not hasattr(request, "param"):
+        yield
+        return
+    name, number = request.param
+    module, constant, _ = SHORT[name]
     with pytest.MonkeyPatch.context() as patched:
-        if hasattr(request, "param"):
-            patched.setattr(checks, "MANY", request.param)
+        patched.setattr(module, constant, number)
         yield
