@@ -7,11 +7,13 @@ import os
 import re
 import signal
 import socket
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients, get
+from harness.forms import half, short
 from harness.machine import PATIENCE
 from harness.server import Serve, Server, wait_until
 
@@ -162,11 +164,13 @@ def serve_shop(serve: Serve, tmp_path: Path) -> Serve:
     return begin
 
 
-everywhere = pytest.mark.parametrize("model", MODELS)
+one_half = pytest.mark.parametrize("model", short(MODELS, half(MODELS)))
+other_half = pytest.mark.parametrize("model", short(MODELS, [*half(MODELS, 1), "reuse-port"]))
+# Every model with epoll, and two without it.
+POLLERS = {*product(MODELS, ["epoll"]), *product(("accept-worker", "leader-threads"), ["selectors"])}
 
 
-@everywhere
-@pytest.mark.parametrize("poller", ["epoll", "selectors"])
+@pytest.mark.parametrize(("model", "poller"), short(product(MODELS, ["epoll", "selectors"]), POLLERS))
 def test_it_serves(serve_shop: Serve, model: str, poller: str) -> None:
     environment = {"POOLCTL_POLLER": "selectors"} if poller == "selectors" else {}
     server = serve_shop(model, environment=environment)
@@ -211,7 +215,7 @@ def test_the_scope_says_what_was_asked(serve_shop: Serve) -> None:
     assert (second["path"], second["raw_path"], second["http_version"]) == ("/scope", "/sc%6Fpe", "1.0")
 
 
-@everywhere
+@other_half
 def test_a_body_streams_both_ways(serve_shop: Serve, model: str) -> None:
     server = serve_shop(model)
     with Client(server.port) as client:
@@ -233,7 +237,7 @@ def test_a_body_streams_both_ways(serve_shop: Serve, model: str) -> None:
         assert client.get().body == b"hello\n"
 
 
-@everywhere
+@one_half
 def test_pipelined_requests_are_answered_in_their_order(serve_shop: Serve, model: str) -> None:
     server = serve_shop(model)
     with Client(server.port) as client:
@@ -363,7 +367,7 @@ def test_a_body_that_breaks_off_ends_the_connection(serve_shop: Serve) -> None:
     assert get(server.port).status == 200
 
 
-@everywhere
+@other_half
 def test_timeouts_hold(serve_shop: Serve, model: str) -> None:
     server = serve_shop(model, timeouts={"head": 0.5, "idle": 0.5}, tracebacks=True)
     with Client(server.port) as silent, Client(server.port) as half, Client(server.port) as idle:
@@ -380,7 +384,7 @@ def test_timeouts_hold(serve_shop: Serve, model: str) -> None:
     assert get(server.port).status == 200
 
 
-@everywhere
+@one_half
 def test_a_drain_answers_what_is_in_flight(serve_shop: Serve, model: str) -> None:
     server = serve_shop(model)
     with clients(server.port, 12) as asking, Client(server.port) as idle:

@@ -8,12 +8,13 @@ import httpx
 import pytest
 from harness.awaited import MODELS, topology
 from harness.client import Client, get
+from harness.forms import half, short
 from harness.server import Serve, wait_until
 
 ASK = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS)))
 def test_the_next_request_does_not_wait(model: str, serve: Serve) -> None:
     """They work until they are asked to finish, by a request that comes behind them: on kept connections, pipelined,
     and on others, with one slot only."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from harness.awaited import MODELS, OWNING, topology
 from harness.client import Client, clients, get
+from harness.forms import half, short
 from harness.server import Serve
 from websockets.sync.client import connect
 
@@ -17,7 +18,7 @@ ASK = b"GET /user?%d HTTP/1.1\r\nHost: a\r\n\r\n"
 OWN = ["nobody", "startup", None, "at the start", False, ["http.response.pathsend"], None, False, []]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS)))
 def test_a_request_finds_nothing_of_another(model: str, serve: Serve) -> None:
     """Of other clients, of those before it on its connection, and when all slots were in use."""
     server = serve(topology(model, concurrency=2))

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from harness.awaited import MODELS, OWNING, topology
 from harness.client import Client, get
+from harness.forms import half, short
 from harness.server import Serve, Server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -21,7 +22,7 @@ def worker(server: Server) -> list[int]:
     return server.pids("worker") + server.pids("threads")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS, 1)))
 def test_what_an_app_raises_ends_its_request_alone(model: str, serve: Serve) -> None:
     server = serve(topology(model, concurrency=2, timeouts={"request": "5s"}), tracebacks=True)
     before = worker(server)

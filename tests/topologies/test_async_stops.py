@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from harness.awaited import MODELS, OWNING, topology
 from harness.client import Client
+from harness.forms import half, short
 from harness.server import Serve, Server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -22,7 +23,7 @@ def stream(server: Server, word: str) -> Client:
     return client
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS, 1)))
 def test_open_streams_are_told_at_the_beginning(model: str, serve: Serve) -> None:
     """With far more time than the test has; and an ordinary request is answered meanwhile, although a task of its own
     listens for the end of its client."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from harness.client import Client, Response, get
+from harness.forms import half, short
 from harness.machine import within
 from harness.server import Serve, Server, alive, wait_until
 
@@ -89,7 +90,7 @@ def shown(response: Response) -> tuple[dict[str, str], str]:
     return dict(line.split("=", 1) for line in environment.splitlines()), body
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS)))
 def test_programs_run_under_every_model(model: str, programs: Path, serve: Serve) -> None:
     server = serve_programs(serve, programs, model)
     with Client(server.port) as client:

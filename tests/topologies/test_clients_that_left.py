@@ -12,6 +12,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from harness.client import Client
+from harness.forms import half, short
 from harness.server import Serve, wait_until
 
 WSGI: dict[str, Any] = {"app": {"wsgi": "held:answer"}}
@@ -36,6 +37,9 @@ OWNED: dict[str, dict[str, Any]] = {
     "reuse-port, asynchronous": {**ASGI, "pool": PROCESS, "ownership": "reuse-port"},
     "iterative": {**WSGI, "pool": "iterative"},
 }
+MODELS = {**LENT, **OWNED}
+WAITING = [name for name in MODELS if name != "iterative"]
+BLOCKING = [name for name, topology in MODELS.items() if "wsgi" in topology["app"]]
 LONG = 0.1  # seconds: enough for a request to count as one that has waited
 
 
@@ -76,7 +80,7 @@ class Held:
         return sorted(each.name for each in self.folder.iterdir() if each.name not in ("gate", "after"))
 
 
-@pytest.mark.parametrize("name", [*LENT, *(name for name in OWNED if name != "iterative")])
+@pytest.mark.parametrize("name", short(WAITING, half(WAITING)))
 def test_a_request_that_waited_is_not_executed_for_a_client_that_left(serve: Serve, tmp_path: Path, name: str) -> None:
     held = Held(serve, {**LENT, **OWNED}[name], tmp_path)
     with held.client() as first, held.client() as half_closed, held.client() as patient:
@@ -106,7 +110,7 @@ def test_a_request_that_waited_is_not_executed_for_a_client_that_left(serve: Ser
     assert held.server.stop() == 0
 
 
-@pytest.mark.parametrize("name", [*LENT, *OWNED])
+@pytest.mark.parametrize("name", short(MODELS, half(MODELS, 1)))
 def test_the_rest_of_a_pipeline_is_not_executed_for_a_client_that_left(serve: Serve, tmp_path: Path, name: str) -> None:
     held = Held(serve, {**LENT, **OWNED}[name], tmp_path)
     client = held.client()
@@ -120,7 +124,7 @@ def test_the_rest_of_a_pipeline_is_not_executed_for_a_client_that_left(serve: Se
     assert held.server.stop() == 0
 
 
-@pytest.mark.parametrize("name", [name for name, topology in {**LENT, **OWNED}.items() if "wsgi" in topology["app"]])
+@pytest.mark.parametrize("name", short(BLOCKING, half(BLOCKING)))
 def test_nor_is_it_when_the_client_left_after_an_answer(serve: Serve, tmp_path: Path, name: str) -> None:
     held = Held(serve, {**LENT, **OWNED}[name], tmp_path)
     client = held.client()

@@ -10,11 +10,13 @@ from __future__ import annotations
 import select
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients, get
+from harness.forms import half, in_turn, short
 from harness.server import Serve, Server, at_rest, wait_until
 
 WORKERS = 4
@@ -27,7 +29,9 @@ STUCK = 30  # seconds
 SEEDED = f"{Path(__file__).parent / 'apps' / 'seeded.py'}:Seeded"
 CHI_SQUARE = 21.1075  # 3 degrees of freedom, p = 0.0001
 
-pools = pytest.mark.parametrize("pool", [PROCESSES, THREADS], ids=["processes", "threads"])
+POOLS = {"processes": PROCESSES, "threads": THREADS}
+
+pools = pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
 
 
 def serve_workers(serve: Serve, pool: Any, ownership: Any, dispatch: Any, affinity: str) -> Server:
@@ -50,21 +54,20 @@ def by_addresses(port: int, count: int) -> list[str]:
     return [get(port, source=f"127.0.{number // 250}.{number % 250 + 2}").worker for number in range(count)]
 
 
-UNITS = [
-    pytest.param(REACTIVE, "request", by_requests, id="requests"),
-    pytest.param(REACTIVE, "connection", by_connections, id="connections-lent"),
-    pytest.param(REACTIVE, "client", by_addresses, id="addresses"),
-    pytest.param(ASYNC_FRONT, "connection", by_connections, id="connections-handed-over"),
-    pytest.param(ASYNC_WORKER, "connection", by_connections, id="connections-accepted-in-turn"),
-]
+UNITS: dict[str, tuple[Any, str, Callable[[int, int], list[str]]]] = {
+    "requests": (REACTIVE, "request", by_requests),
+    "connections-lent": (REACTIVE, "connection", by_connections),
+    "addresses": (REACTIVE, "client", by_addresses),
+    "connections-handed-over": (ASYNC_FRONT, "connection", by_connections),
+    "connections-accepted-in-turn": (ASYNC_WORKER, "connection", by_connections),
+}
+DRAWN = ("requests", "addresses", "connections-handed-over")
 
 
-@pools
-@pytest.mark.parametrize(("ownership", "affinity", "draw"), UNITS)
-def test_round_robin_is_exact(
-    pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], serve: Serve
-) -> None:
-    met = draw(serve_workers(serve, pool, ownership, "round-robin", affinity).port, 40)
+@pytest.mark.parametrize(("unit", "pool"), short(product(UNITS, POOLS), in_turn(UNITS, POOLS)))
+def test_round_robin_is_exact(unit: str, pool: str, serve: Serve) -> None:
+    ownership, affinity, draw = UNITS[unit]
+    met = draw(serve_workers(serve, POOLS[pool], ownership, "round-robin", affinity).port, 40)
     assert len(set(met[:WORKERS])) == WORKERS
     assert met == met[:WORKERS] * 10
 
@@ -84,10 +87,10 @@ def assert_even(met: list[str]) -> None:
     assert chi_square < CHI_SQUARE, counts
 
 
-@pools
-@pytest.mark.parametrize(("ownership", "affinity", "draw"), [UNITS[0], UNITS[2], UNITS[3]])
-def test_random_is_even(pool: Any, ownership: Any, affinity: str, draw: Callable[..., list[str]], serve: Serve) -> None:
-    assert_even(draw(serve_workers(serve, pool, ownership, SEEDED, affinity).port, 400))
+@pytest.mark.parametrize(("unit", "pool"), short(product(DRAWN, POOLS), in_turn(DRAWN, POOLS)))
+def test_random_is_even(unit: str, pool: str, serve: Serve) -> None:
+    ownership, affinity, draw = UNITS[unit]
+    assert_even(draw(serve_workers(serve, POOLS[pool], ownership, SEEDED, affinity).port, 400))
 
 
 @pytest.mark.parametrize("dispatch", ["random", "kernel-hash"])
@@ -131,25 +134,23 @@ def all_ended(server: Server) -> None:
     wait_until(lambda: all(map(at_rest, pids)), "workers that sleep")
 
 
-AROUND = [
-    pytest.param(PROCESSES, REACTIVE, "least-loaded", "request", id="least-loaded-processes"),
-    pytest.param(PROCESSES, REACTIVE, "power-of-choices", "request", id="power-of-choices-processes"),
-    pytest.param(PROCESSES, REACTIVE, "shared-queue", "request", id="shared-queue-processes"),
-    pytest.param(THREADS, REACTIVE, "least-loaded", "request", id="least-loaded-threads"),
-    pytest.param(THREADS, REACTIVE, "shared-queue", "request", id="shared-queue-threads"),
-    pytest.param({**PROCESSES, "size": 2, "threads": 2}, REACTIVE, "shared-queue", "request", id="shared-queue-2x2"),
-    pytest.param(THREADS, "leader/followers", "leader", "request", id="leader-threads"),
-    pytest.param(PROCESSES, "leader/followers", "leader", "connection", id="leader-processes"),
-    pytest.param(PROCESSES, ASYNC_FRONT, "least-loaded", "connection", id="least-loaded-handed-over"),
-    pytest.param(PROCESSES, ASYNC_FRONT, "shared-queue", "connection", id="shared-queue-handed-over"),
-]
+AROUND = {
+    "least-loaded-processes": (PROCESSES, REACTIVE, "least-loaded", "request"),
+    "power-of-choices-processes": (PROCESSES, REACTIVE, "power-of-choices", "request"),
+    "shared-queue-processes": (PROCESSES, REACTIVE, "shared-queue", "request"),
+    "least-loaded-threads": (THREADS, REACTIVE, "least-loaded", "request"),
+    "shared-queue-threads": (THREADS, REACTIVE, "shared-queue", "request"),
+    "shared-queue-2x2": ({**PROCESSES, "size": 2, "threads": 2}, REACTIVE, "shared-queue", "request"),
+    "leader-threads": (THREADS, "leader/followers", "leader", "request"),
+    "leader-processes": (PROCESSES, "leader/followers", "leader", "connection"),
+    "least-loaded-handed-over": (PROCESSES, ASYNC_FRONT, "least-loaded", "connection"),
+    "shared-queue-handed-over": (PROCESSES, ASYNC_FRONT, "shared-queue", "connection"),
+}
 
 
-@pytest.mark.parametrize(("pool", "ownership", "dispatch", "affinity"), AROUND)
-def test_nobody_waits_behind_a_stuck_worker(
-    pool: Any, ownership: Any, dispatch: str, affinity: str, serve: Serve
-) -> None:
-    server = serve_workers(serve, pool, ownership, dispatch, affinity)
+@pytest.mark.parametrize("name", short(AROUND, half(AROUND)))
+def test_nobody_waits_behind_a_stuck_worker(name: str, serve: Serve) -> None:
+    server = serve_workers(serve, *AROUND[name])
     with Client(server.port) as blocker:
         blocker.ask(f"/sleep?seconds={STUCK}")
         answered = []

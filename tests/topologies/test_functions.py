@@ -8,11 +8,13 @@ import select
 import signal
 import socket
 import struct
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client
+from harness.forms import half, short
 from harness.server import Serve, Server, wait_until
 
 QUICK = {"head": "1s", "idle": "1s", "write": "1s", "drain": "10s"}
@@ -55,7 +57,7 @@ def drained(client: Client) -> bytes:
 # Frames
 
 
-@pytest.mark.parametrize("model", [*TWO, "awaited"])
+@pytest.mark.parametrize("model", short([*TWO, "awaited"], half([*TWO, "awaited"], 1)))
 def test_frames_are_answered_by_frames(serve_functions: Serve, model: str) -> None:
     app = {"async-frames": "messages:slow_frame"} if model == "awaited" else {"frames": "messages:frame"}
     server = serve_functions(app=app, **TWO.get(model, OWNED["reuse-port"]))
@@ -95,7 +97,10 @@ def lines(serve_functions: Serve) -> Server:
     return serve_functions(app={"async-lines": "messages:line"}, timeouts=QUICK, **OWNED["reuse-port"])
 
 
-@pytest.mark.parametrize(("model", "poller"), [*((model, "epoll") for model in OWNED), ("leader-threads", "selectors")])
+POLLERS = [*product(OWNED, ["epoll"]), ("leader-threads", "selectors")]
+
+
+@pytest.mark.parametrize(("model", "poller"), short(POLLERS, half(POLLERS, 1)))
 def test_lines_are_answered_in_order(serve_functions: Serve, model: str, poller: str) -> None:
     environment = {"POOLCTL_POLLER": poller}
     server = serve_functions(app={"async-lines": "messages:line"}, environment=environment, **OWNED[model])
@@ -240,7 +245,7 @@ def greeted(client: Client) -> None:
     assert client.line() == b"hello %d\n" % client.sock.getsockname()[1]
 
 
-@pytest.mark.parametrize("model", OWNED)
+@pytest.mark.parametrize("model", short(OWNED, half(OWNED)))
 def test_a_stream_begins_with_the_first_bytes(serve_functions: Serve, model: str) -> None:
     server = serve_functions(app={"async-stream": "messages:stream"}, **OWNED[model])
     with Client(server.port) as silent, Client(server.port) as client:

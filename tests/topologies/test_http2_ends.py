@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from itertools import product
 from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event, StreamEnded, StreamReset
 from harness.client import get
+from harness.forms import in_turn, short
 from harness.server import Serve
 from topologies.test_http2 import Wire as Connected
 
@@ -21,8 +23,10 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 GOAWAY = b"\0\0\x08\7\0\0\0\0\0" + bytes(8)  # without an error: the client opens no more streams
 
-models = pytest.mark.parametrize("model", MODELS)
-apps = pytest.mark.parametrize("app", [{"wsgi": "large:application"}, {"asgi": "large:asgi"}], ids=["wsgi", "asgi"])
+APPS = {"wsgi": {"wsgi": "large:application"}, "asgi": {"asgi": "large:asgi"}}
+
+apps = pytest.mark.parametrize("app", APPS)
+everywhere = pytest.mark.parametrize(("model", "app"), short(product(MODELS, APPS), in_turn(MODELS, APPS)))
 
 
 class Wire(Connected):
@@ -38,13 +42,12 @@ class Wire(Connected):
         return found
 
 
-@models
-@apps
+@everywhere
 def test_a_client_that_leaves_before_it_has_opened_a_window_is_not_waited_for(
-    app: Any, model: str, serve: Serve
+    model: str, app: str, serve: Serve
 ) -> None:
     """What waits for a window waits in vain then: no turn of the loop, and no time of a stop, goes into it."""
-    server = serve({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]})
+    server = serve({"app": APPS[app], "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]})
     for window in (0, 65535):
         with Wire(server.port, window) as wire:
             number = wire.ask("/")
@@ -66,9 +69,9 @@ def test_a_client_that_leaves_before_it_has_opened_a_window_is_not_waited_for(
 
 
 @apps
-def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(app: Any, serve: Serve) -> None:
-    times = {**NEVER, "write": "2s"}
-    server = serve({"app": app, "protocol": HTTP2, "timeouts": times, **MODELS["reuse-port"]})
+def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(app: str, serve: Serve) -> None:
+    times = {**NEVER, "write": "1s"}
+    server = serve({"app": APPS[app], "protocol": HTTP2, "timeouts": times, **MODELS["reuse-port"]})
     with Wire(server.port, 0) as wire:
         wire.ask("/")
         wire.sock.settimeout(0.2)
@@ -85,11 +88,10 @@ def test_a_client_that_opens_no_window_has_its_time_whatever_else_it_sends(app: 
     assert server.stop() == 0
 
 
-@models
-@apps
-def test_a_client_that_opens_no_more_streams_has_its_answers(app: Any, model: str, serve: Serve) -> None:
+@everywhere
+def test_a_client_that_opens_no_more_streams_has_its_answers(model: str, app: str, serve: Serve) -> None:
     """RFC 9113, 6.8: streams that are open are finished. Proxies say this when they change their connections."""
-    server = serve({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]})
+    server = serve({"app": APPS[app], "protocol": HTTP2, "timeouts": NEVER, **MODELS[model]})
     for pieces in (1, 40):  # in one segment with the request, or byte for byte
         with Wire(server.port, 65535) as wire:
             number = wire.h2.get_next_available_stream_id()
@@ -108,9 +110,9 @@ def test_a_client_that_opens_no_more_streams_has_its_answers(app: Any, model: st
 
 
 @apps
-def test_a_frame_that_is_too_long_ends_the_connection_with_its_head(app: Any, serve: Serve) -> None:
+def test_a_frame_that_is_too_long_ends_the_connection_with_its_head(app: str, serve: Serve) -> None:
     """RFC 9113, 4.2. None of it is collected: only the limit of a frame bounds what a client can hold."""
-    server = serve({"app": app, "protocol": HTTP2, "timeouts": NEVER, **MODELS["reuse-port"]})
+    server = serve({"app": APPS[app], "protocol": HTTP2, "timeouts": NEVER, **MODELS["reuse-port"]})
     for head in (
         b"\x00\x40\x01\x00\x00\x00\x00\x00\x01",
         b"\xff\xff\xff\x06\x00\x00\x00\x00\x00",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from harness.client import Client
 from harness.corpus import CASES, LIMITS, Case
+from harness.forms import half, short
 from harness.machine import PATIENCE
 from harness.server import Serve
 
@@ -81,7 +82,7 @@ def expected(case: Case, *, whole: bool) -> list[tuple[int, str]]:
     return [*found, (case.status, "")] if case.status else found
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", short(MODELS, half(MODELS, 1)))
 def test_every_case_gets_its_answer_and_nothing_after_an_error_gets_one(serve: Serve, name: str) -> None:
     topology = MODELS[name]
     server = serve({**topology, "protocol": {"use": "http", **LIMITS}, "limits": {"connections": 4 * BATCH}})

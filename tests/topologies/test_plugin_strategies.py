@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, clients, get
+from harness.forms import in_turn, short
 from harness.server import Serve, Server, wait_until
 
 SIZE = 3
@@ -136,31 +138,28 @@ def serve_strategy(serve: Serve, folder: Path, name: str, pool: Any, tracebacks:
     return serve(topology, tracebacks=tracebacks)
 
 
-@pools
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("Raises", "pick raised KeyError: 'weights'; using least-loaded for this task"),
-        ("Leaves", "pick raised SystemExit: no weights; using least-loaded for this task"),
-        ("Strange", "pick returned an object of type list, which is not on offer; using least-loaded"),
-        ("Gone", "pick returned <inbox 0, load 0>, which is not on offer; using least-loaded"),
-        ("Slow", "pick took 0.2 s; using least-loaded for this task"),
-        ("Abstains", "pick returned None although all workers are idle; using least-loaded"),
-        ("Chooses", "next returned an object of type tuple, which is not a waiting task; using the oldest"),
-        ("BadHooks", "joined raised ValueError: joined (logged once"),
-    ],
-)
-def test_a_strategy_that_is_wrong_loses_no_request(
-    serve: Serve, tmp_path: Path, pool: Any, name: str, said: str
-) -> None:
-    server = serve_strategy(serve, tmp_path, name, pool, tracebacks=True)
+WRONG = {
+    "Raises": "pick raised KeyError: 'weights'; using least-loaded for this task",
+    "Leaves": "pick raised SystemExit: no weights; using least-loaded for this task",
+    "Strange": "pick returned an object of type list, which is not on offer; using least-loaded",
+    "Gone": "pick returned <inbox 0, load 0>, which is not on offer; using least-loaded",
+    "Slow": "pick took 0.2 s; using least-loaded for this task",
+    "Abstains": "pick returned None although all workers are idle; using least-loaded",
+    "Chooses": "next returned an object of type tuple, which is not a waiting task; using the oldest",
+    "BadHooks": "joined raised ValueError: joined (logged once",
+}
+
+
+@pytest.mark.parametrize(("name", "pool"), short(product(WRONG, POOLS), in_turn(WRONG, POOLS)))
+def test_a_strategy_that_is_wrong_loses_no_request(serve: Serve, tmp_path: Path, name: str, pool: str) -> None:
+    server = serve_strategy(serve, tmp_path, name, POOLS[pool], tracebacks=True)
     with clients(server.port, 6) as all_of_them:
         for _ in range(3):
             for client in all_of_them:
                 client.ask()
             assert [client.answer().status for client in all_of_them] == [200] * 6
     assert server.stop() == 0
-    assert server.log.count(said) == 1, server.log
+    assert server.log.count(WRONG[name]) == 1, server.log
 
 
 @pools

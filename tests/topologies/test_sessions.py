@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.client import Client, Response
+from harness.forms import short
 from harness.server import Serve, Server
 
 APP = '''
@@ -68,13 +70,20 @@ def ask(client: Client, path: str, word: str, name: str = "") -> Response:
     return client.answer()
 
 
-@pytest.mark.parametrize("word", SESSION)
-@pytest.mark.parametrize("app", APPS)
-@pytest.mark.parametrize("log", [False, True], ids=["plain", "logged"])
+LOG = {"plain": {}, "logged": {"format": "common"}}
+PAIRS = [  # every two of their words
+    ("wsgi", "header", "plain"),
+    ("wsgi", "cookie", "logged"),
+    ("asgi", "header", "logged"),
+    ("asgi", "cookie", "plain"),
+]
+
+
+@pytest.mark.parametrize(("app", "word", "log"), short(product(APPS, SESSION, LOG), PAIRS))
 def test_a_session_that_an_answer_began_meets_its_worker(
-    serve: Serve, tmp_path: Path, app: str, word: str, log: bool
+    serve: Serve, tmp_path: Path, app: str, word: str, log: str
 ) -> None:
-    more = {"access_log": {"format": "common", "to": str(tmp_path / "log")}} if log else {}
+    more = {"access_log": {**LOG[log], "to": str(tmp_path / "log")}} if LOG[log] else {}
     server = serve_sessions(serve, tmp_path, app, SESSION[word] | {"unknown": "refuse"}, **more)
     with Client(server.port) as one, Client(server.port) as other:
         names = [ask(one, "/begin", word).body.decode() for _ in range(40)]

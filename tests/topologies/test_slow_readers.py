@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness.client import Client, get
+from harness.forms import half, short
 from harness.memory import peaks
 from harness.served import MODELS
 from harness.server import Serve, Server, wait_until
@@ -65,7 +66,7 @@ def spooled(server: Server) -> int:
     return total
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS)))
 def test_slow_readers_cost_neither_memory_nor_a_worker(serve: Serve, sparse_file: Path, model: str) -> None:
     pool = {**MODELS[model]["pool"], "size": 1}
     topology = {"name": "slow", "app": {"wsgi": "whole:application"}, **MODELS[model], "pool": pool}

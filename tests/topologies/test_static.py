@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 from harness.client import Client, Response
+from harness.forms import half, short
 from harness.launcher import LaunchedServer
 from harness.machine import PATIENCE
 from harness.served import MODELS
@@ -83,7 +84,7 @@ def ask(server: Server, target: str = "/a.txt", method: str = "GET", **headers: 
         return client.answer(head=method == "HEAD")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS, 1)))
 def test_every_ownership_serves_files(serve: Serve, public: Path, model: str) -> None:
     server = serve_files(serve, public, model)
     with Client(server.port) as client:

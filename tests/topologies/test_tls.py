@@ -19,6 +19,7 @@ import httpx
 import pytest
 import trustme
 from harness.client import Client, get
+from harness.forms import half, short
 from harness.launcher import LaunchedServer
 from harness.machine import within
 from harness.memory import peak
@@ -102,7 +103,7 @@ def shake(server: Server, context: ssl.SSLContext, name: str = "localhost") -> s
         raise
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", short(MODELS, half(MODELS, 1)))
 def test_every_model_serves_over_tls(model: str, papers: Papers, serve: Serve) -> None:
     server = serve({"name": "tls", "listen": listen(papers), **MODELS[model]})
     assert re.search(r"serves on https://127\.0\.0\.1:", server.log)
