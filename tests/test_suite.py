@@ -7,6 +7,7 @@ Walks the syntax trees of the suite for what used to make it fail elsewhere. Wha
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ UNIT = {"rig": "the part that is tested, among fakes", "make": "makes one of the
 APPLICATIONS = {"apps", "broken", "wrong", "django_site", "fastapi_api", "flask_shop", "datasette_data", "program.py"}
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time", "times", "getrusage", "wait4"}
 CLOCKS |= {f"{name}_ns" for name in CLOCKS}
+READS_CLOCK = re.compile(rf"\b({'|'.join(CLOCKS)})\(")
 SCALED = {"within", "PATIENCE"}
 SHORT = 10  # seconds: a constant timeout below it fails on a busy machine
 
@@ -38,10 +40,11 @@ def found_in(text: str) -> Iterator[tuple[int, str]]:
     """(line, what is wrong there)."""
     tree = ast.parse(text)
     lines = text.splitlines()
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    for function in functions:
+    nodes = list(ast.walk(tree))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for function in functions if READS_CLOCK.search(text) else ():
         yield from ((line, BOUND) for line in bounds(function))
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "wchan" in node.value:
             yield node.lineno, WCHAN
         if isinstance(node, ast.Call) and called(node) == "sleep" and "#" not in around(lines, node):

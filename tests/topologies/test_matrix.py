@@ -88,11 +88,11 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def pairs(combination: Combination) -> set[frozenset[tuple[str, Any]]]:
+def pairs(combination: Combination) -> set[tuple[tuple[str, Any], ...]]:
     """Every two words that it puts together, each with its axis."""
     pool = (combination.pool, (combination.threads or 1) > 1)
     given = {**vars(combination), "service": combination.service.app, "pool": pool, "threads": None}
-    return {frozenset(two) for two in subsets(given.items(), 2)}
+    return set(subsets(given.items(), 2))
 
 
 def covering(given: list[Combination]) -> list[Combination]:
