@@ -1,13 +1,14 @@
 """A pytest plugin that measures the coverage of ``poolctl/runtime`` by its own tests, while all tests run.
 
 The tracer of Python before 3.12 doubles the time of what it sees, so it rests while other tests run: those that start
-servers have nothing to show it, and those that draw their input reach no line that examples do not. Each process of
-pytest-xdist writes a file of its own; the first process combines them.
+servers have nothing to show it, and those that draw their input, or feed it piece by piece, reach no line that examples
+do not. Each process of pytest-xdist writes a file of its own; the first process combines them.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -17,6 +18,7 @@ from coverage import Coverage
 
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "tests" / "runtime"
+PIECES = re.compile(r"byte_by_byte|one_byte_at_a_time|in_two_parts")  # the same input as in other tests, in pieces
 LEAST = 85.0  # percent of the statements
 
 if sys.version_info >= (3, 12):
@@ -39,7 +41,8 @@ class Tracing:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         drawn = hasattr(getattr(item, "obj", None), "hypothesis")
-        self.switch(item.path.is_relative_to(MEASURED) and not drawn)
+        pieces = PIECES.search(item.name)
+        self.switch(item.path.is_relative_to(MEASURED) and not (drawn or pieces))
         return (yield)
 
     def pytest_sessionfinish(self) -> None:
