@@ -4,7 +4,8 @@
 # make coverage  show which lines the fast tests reach
 # make short  run the short form of the fault tests
 # make faults the long forms of all tests: every model, every combination
-# make fuzz   fuzz every kind of server, with thousands of malformed connections per protocol
+# make fuzz   fuzz every kind of server, with thousands of malformed connections per protocol, and draw the input of
+#             tests anew, twenty times as much
 # make speed  check speed limits, on a quiet machine: validate, the guard around plugins
 # make words  run the tests that know all words and keys: after a new one, the places that miss it
 # make docs   generate what comes from the code: tables and diagrams of docs/, topologies/poolctl.schema.json
@@ -52,6 +53,7 @@ faults: $(VENV)/installed-dev
 
 fuzz: $(VENV)/installed-dev
 	$(PYTEST) -n 2 -m fuzz tests/fuzz
+	$(PYTEST) -n 2 -m hypothesis --hypothesis-profile=fuzz
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python tests/docs/drawn.py

@@ -13,14 +13,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness.launcher import LaunchedServer  # importable only now
+from harness.forms import EXAMPLES  # importable only now
+from harness.launcher import LaunchedServer
 from harness.machine import within
 from harness.server import Serve, Server
 from hypothesis import HealthCheck, settings
 
 # Draws are the same in each run, and nothing is judged by its time; make fuzz draws anew.
-settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fuzz", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=2000)
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=EXAMPLES
+)
+settings.register_profile("fuzz", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=1000)
 settings.load_profile("suite")
 
 

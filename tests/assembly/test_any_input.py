@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.forms import drawn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +40,7 @@ sensible = st.fixed_dictionaries(
     optional={axis: st.sampled_from([*words(axis), "nothing"]) for axis in REGISTRY if axis != "app"}
     | {"listen": st.sampled_from(["unix:///a", ["tcp://127.0.0.1:0", "fd://3"], "x"])},
 )
-relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+relaxed = settings(drawn(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def judged(file: Path, text: str, *sets: str) -> Parts | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from harness.forms import drawn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +26,7 @@ from bench.large import large  # the benchmarks are not part of the package
 ROOT = Path(__file__).parents[2]
 GALLERY = [file.read_text() for file in sorted((ROOT / "topologies").glob("*.yaml"))]
 BROKEN = [file.read_bytes().decode("latin-1") for file in sorted((ROOT / "tests" / "broken").glob("*.yaml"))]
-relaxed = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=120
-)
+relaxed = settings(drawn(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 PIECES = [
     *"{}[]:,#&*!|>'\"%@`-?~$=. \n\t\r\x00\x85\u2028é楽",
     "${A}",
@@ -123,7 +122,7 @@ def test_any_bytes(file: Path, data: bytes) -> None:
     said(file)
 
 
-@settings(relaxed, max_examples=40)
+@settings(relaxed, max_examples=drawn(25).max_examples)
 @given(st.sampled_from([*GALLERY, *BROKEN]), st.lists(mutations(), max_size=2), st.sampled_from(ValidateFormat))
 def test_every_format(
     file: Path, capsys: pytest.CaptureFixture[str], text: str, changes: list[Mutation], form: ValidateFormat

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from harness.forms import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from typer.testing import CliRunner
@@ -196,7 +197,7 @@ sensible = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@drawn(60)
 @given(sensible)
 def test_the_schema_accepts_what_validate_accepts(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]

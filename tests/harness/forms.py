@@ -7,6 +7,9 @@ from itertools import cycle
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+EXAMPLES = 50  # of a test that does not say how many
 
 
 def short(cases: Iterable[Any], always: Collection[Any]) -> list[Any]:
@@ -23,6 +26,11 @@ def half(cases: Iterable[Any], which: int = 0) -> list[Any]:
 def in_turn(cases: Iterable[Any], others: Iterable[Any]) -> list[tuple[Any, Any]]:
     """Each of the cases with one of the others, which take turns: a part of their product that has all of both."""
     return list(zip(cases, cycle(others), strict=False))
+
+
+def drawn(examples: int) -> settings:
+    """So many examples of a test in `make test`, and in `make fuzz` as many times more as that draws in general."""
+    return settings(max_examples=examples * settings.default.max_examples // EXAMPLES)
 
 
 def _values(case: Any) -> tuple[Any, ...]:

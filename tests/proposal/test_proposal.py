@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from harness.forms import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.assembly.fitting import size
@@ -249,7 +250,7 @@ def test_each_key_has_its_reason_above() -> None:
     assert [lines[number] for number in keys if not lines[number - 1].startswith("# ") and number] == []
 
 
-@settings(max_examples=60)
+@drawn(30)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_any_text_survives_quoting(value: str) -> None:
     words = yaml_scalar(value)

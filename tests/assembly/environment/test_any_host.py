@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from harness.forms import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.assembly.environment import findings
@@ -57,7 +58,7 @@ topologies = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@drawn(75)
 @given(topologies)
 def test_any_host(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> None:
     file = Path(tmp_path_factory.getbasetemp()) / "any-host.yaml"

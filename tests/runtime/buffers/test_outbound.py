@@ -13,7 +13,8 @@ from hashlib import sha256
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given, settings
+from harness.forms import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.errors import ClientGone
@@ -436,7 +437,7 @@ sizes = st.integers(0, 60_000) | st.integers(MEMORY_BYTES - 2, MEMORY_BYTES + 2)
 steps = st.lists(st.tuples(st.sampled_from(["send", "send file", "flush", "read", "hand over"]), sizes), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 @given(steps)
 def test_nothing_is_lost_and_nothing_overtakes(steps: list[tuple[str, int]]) -> None:
     wire = line()

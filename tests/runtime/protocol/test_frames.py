@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 import pytest
+from harness.forms import drawn
 from http_bytes import PEER, pieces
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.runtime.protocol.frames import Frames, FramesFramer
@@ -96,7 +97,7 @@ def test_a_large_frame_is_passed_as_a_file() -> None:
     assert [file.read() for file in large] == frames[1:]  # type: ignore[union-attr]
 
 
-@settings(max_examples=150, deadline=None)
+@drawn(75)
 @given(
     shapes,
     st.lists(st.binary(max_size=10), max_size=6),

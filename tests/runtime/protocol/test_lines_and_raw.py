@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from harness.forms import drawn
 from http_bytes import PEER, pieces
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.runtime.protocol.lines import Lines, LinesFramer
@@ -47,7 +48,7 @@ def test_a_line_that_is_too_long_fails() -> None:
     assert Lines().refusal(413) == b""
 
 
-@settings(max_examples=200, deadline=None)
+@drawn(100)
 @given(st.text(alphabet="ab\r\n", max_size=60), st.lists(st.integers(0, 60), max_size=8))
 def test_splits_make_no_difference(text: str, cuts: list[int]) -> None:
     data = text.encode()

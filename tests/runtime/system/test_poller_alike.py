@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import pytest
-from hypothesis import given, settings
+from harness.forms import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.runtime.system.poller import IN, ONCE, OUT, Poller, SelectorsPoller
@@ -35,7 +36,7 @@ def told(poller: Poller, action: str, fd: int, mask: int) -> object:
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll to compare with")
-@settings(max_examples=150, deadline=None)
+@drawn(75)
 @given(steps)
 def test_both_tell_the_same(steps: list[tuple[str, int, int]]) -> None:
     with ExitStack() as stack:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from harness.forms import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.runtime.app import Surroundings
@@ -119,19 +120,19 @@ def compare(sequence: list[bytes]) -> int:
     return len(sequence)
 
 
-@settings(max_examples=120, deadline=None)
+@drawn(60)
 @given(heads(GOOD_LINES, GOOD_HEADERS))
 def test_each_head_is_read_as_if_it_came_alone(sequence: list[bytes]) -> None:
     compare(sequence)
 
 
-@settings(max_examples=120, deadline=None)
+@drawn(60)
 @given(heads(GOOD_LINES, GOOD_HEADERS), heads(GOOD_LINES + BAD_LINES, GOOD_HEADERS + BAD_HEADERS))
 def test_an_invalid_head_is_read_as_if_it_came_alone(before: list[bytes], sequence: list[bytes]) -> None:
     compare(before + sequence)
 
 
-@settings(max_examples=120, deadline=None)
+@drawn(60)
 @given(
     heads(GOOD_LINES, GOOD_HEADERS + BAD_HEADERS),
     heads(GOOD_LINES, GOOD_HEADERS),
@@ -189,7 +190,7 @@ def test_a_head_stored_by_another_thread_is_not_taken_for_ours() -> None:
     assert found(parser, head % (b"2", b"ours")) == found(fresh(), head % (b"2", b"ours"))
 
 
-@settings(max_examples=100, deadline=None)
+@drawn(50)
 @given(heads(GOOD_LINES[:2], GOOD_HEADERS[:5]), st.integers(0, 500), st.integers(0, 255))
 def test_a_difference_of_one_byte_is_noticed(sequence: list[bytes], place: int, byte: int) -> None:
     """Repeats the last head with one byte changed, unless the reader would have split it into two heads."""
@@ -200,7 +201,7 @@ def test_a_difference_of_one_byte_is_noticed(sequence: list[bytes], place: int, 
         compare([*sequence, other, sequence[-1]])
 
 
-@settings(max_examples=120, deadline=None)
+@drawn(60)
 @given(
     heads(GOOD_LINES + BAD_LINES, GOOD_HEADERS + BAD_HEADERS),
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), max_size=24),
@@ -312,7 +313,7 @@ MEMO_HEADERS = [b"", b"X-A: 1\r\n", b"X-A: 2\r\n", b"X_A: 3\r\n", b"Proxy: x\r\n
 BODY = b"Content-Length: 5\r\n"
 
 
-@settings(max_examples=100, deadline=None)
+@drawn(50)
 @given(st.data())
 def test_an_app_changes_only_its_own_environ(data: st.DataObject) -> None:
     drawn = data.draw(heads(MEMO_LINES, [*MEMO_HEADERS, BODY]))

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from harness.forms import drawn
 from http_bytes import BAD, CHUNKED, GET, GOOD, HOST, PEER, converse, described, frame, pieces, small
 from httptools import HttpParserError, HttpRequestParser
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -53,7 +54,7 @@ def test_one_byte_at_a_time(name: str) -> None:
     assert frame(singly) == frame([data])
 
 
-@settings(max_examples=150, deadline=None)
+@drawn(75)
 @given(st.lists(st.sampled_from(sorted(ALL)), min_size=1, max_size=4), st.lists(st.integers(0, 4000), max_size=12))
 def test_splits_make_no_difference(names: list[str], cuts: list[int]) -> None:
     data = b"".join(ALL[name][0] for name in names)
@@ -66,7 +67,7 @@ def test_splits_make_no_difference(names: list[str], cuts: list[int]) -> None:
     assert [converse([one]) for one in raw] == [([request], None) for request in requests]
 
 
-@settings(max_examples=150, deadline=None)
+@drawn(75)
 @given(st.lists(st.binary(max_size=200), max_size=6), st.lists(st.integers(0, 1500), max_size=8))
 def test_bodies_are_read_whole(bodies: list[bytes], cuts: list[int]) -> None:
     data = b""
@@ -83,7 +84,7 @@ def test_bodies_are_read_whole(bodies: list[bytes], cuts: list[int]) -> None:
     assert b"".join(frame(pieces(data, cuts))[0]) == data
 
 
-@settings(max_examples=200, deadline=None)
+@drawn(100)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4))
 def test_garbage_never_raises_and_both_halves_agree(data: bytes, cuts: list[int]) -> None:
     requests, failure = converse(pieces(data, cuts))
@@ -303,7 +304,7 @@ LOOSE = st.tuples(
 ).map(b"".join)
 
 
-@settings(max_examples=250, deadline=None)
+@drawn(125)
 @given(st.lists(LOOSE, max_size=3).map(b"".join))
 def test_accepted_requests_mean_the_same_to_the_parser_alone(data: bytes) -> None:
     conversation = small().conversation(PEER)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
+from harness.forms import drawn
 from http_bytes import GET, PEER, described, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from poolctl.runtime.protocol.http.conversation import HttpConversation
 from poolctl.runtime.protocol.http.framer import HttpFramer
 from poolctl.runtime.protocol.http.request import EMPTY
 
-QUICK = settings(max_examples=120, deadline=None)
+QUICK = drawn(60)
 LONG = settings(max_examples=6000, deadline=None)
 
 Described = tuple[str, bytes, bytes]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from hypothesis import given, settings
+from harness.forms import drawn
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poolctl.runtime.protocol.http.protocol import Http
@@ -61,7 +62,7 @@ def outcome(data: bytes, cuts: list[int], *, accept_at: int) -> tuple[list[str |
     return list(socket.messages), bytes(socket.out), socket.closed
 
 
-@settings(max_examples=150, deadline=None)
+@drawn(75)
 @given(WHOLE, st.binary(max_size=20), st.lists(st.integers(0, 3000), max_size=12), st.integers(0, 5))
 def test_splits_make_no_difference(
     messages: list[tuple[str | bytes, list[int]]], noise: bytes, cuts: list[int], accept_at: int
