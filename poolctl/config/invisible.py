@@ -81,7 +81,7 @@ def _scalars(root: Node) -> list[_Scalar]:
             found.append(_Scalar(node.start_mark.index, node.end_mark.index, node))
 
     visit(root)
-    return sorted(found)
+    return sorted(found, key=lambda each: each[:2])  # nodes cannot be compared; an empty one begins where another does
 
 
 class _Harmless:

@@ -10,7 +10,6 @@ newcomers               a correct client is served at once, at every door, in ev
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import select
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.machine import within
-from harness.server import Server, at_rest
+from harness.server import Server, ask, at_rest
 
 from fuzz import http1, http2, plain, websocket
 from fuzz.driver import ANSWERED, Door, drive
@@ -176,13 +175,7 @@ class Oracle:
     def status(self) -> Status:
         """What the supervisor says."""
         (path,) = self._runtime.glob("*.sock")
-        data = b""
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(within(5))
-            sock.connect(str(path))
-            while piece := sock.recv(65536):
-                data += piece
-        workers: Any = json.loads(data).get("workers", ())
+        workers: Any = ask(path, "status")[-1]["result"].get("workers", ())
         return [(each["pid"], each["starts"]) for each in workers], sum(each["in_flight"] for each in workers)
 
 

@@ -113,7 +113,7 @@ class Rig:
 
 
 @pytest.fixture
-def control_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A short path: that of a unix socket has at most 107 bytes."""
     with tempfile.TemporaryDirectory() as name:
         monkeypatch.setenv("RUNTIME_DIRECTORY", name)
@@ -121,7 +121,7 @@ def control_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def make(control_folder: Path) -> Iterator[Callable[..., Rig]]:
+def make(runtime_folder: Path) -> Iterator[Callable[..., Rig]]:
     rigs = []
 
     def make(mode: Mode = "full") -> Rig:
@@ -131,7 +131,7 @@ def make(control_folder: Path) -> Iterator[Callable[..., Rig]]:
     yield make
     for rig in rigs:
         rig.control.close()
-    assert list(control_folder.iterdir()) == []
+    assert list(runtime_folder.iterdir()) == []
 
 
 @pytest.fixture
@@ -277,8 +277,8 @@ def test_a_client_that_disconnects_at_once_harms_nobody(rig: Rig) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs to become another user")
-def test_another_user_is_refused_whatever_the_mode(rig: Rig, control_folder: Path) -> None:
-    control_folder.chmod(0o755)
+def test_another_user_is_refused_whatever_the_mode(rig: Rig, runtime_folder: Path) -> None:
+    runtime_folder.chmod(0o755)
     os.chmod(rig.control.path, 0o666)
     reader, writer = os.pipe()
     pid = os.fork()
@@ -408,10 +408,10 @@ def test_read_allows_no_change_except_by_signals(make: Callable[..., Rig]) -> No
     assert rig.control.start("reload", {}, "SIGHUP").exit_code is None
 
 
-def test_off_has_no_socket_but_signals(make: Callable[..., Rig], control_folder: Path) -> None:
+def test_off_has_no_socket_but_signals(make: Callable[..., Rig], runtime_folder: Path) -> None:
     rig = make("off")
     assert rig.control.interest() == {}
-    assert list(control_folder.iterdir()) == []
+    assert list(runtime_folder.iterdir()) == []
     assert rig.control.start("reload", {}, "SIGHUP").exit_code is None
     rig.turn()
 
