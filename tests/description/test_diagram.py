@@ -181,3 +181,13 @@ def test_where_tasks_wait(tmp_path: Path, more: str, inboxes: int, where: str) -
     assert sum(where in step for step in found.steps) == 1
     waits = any(step == WAITS_IN_FRONT for step in found.steps)
     assert waits == ("fewest" in where)
+
+
+def test_it_says_who_opens_a_socket(tmp_path: Path) -> None:
+    found = of(tmp_path, "app: demo\nlisten: [systemd, systemd://web, fd://3, tcp://127.0.0.1:0]\n")
+    assert [(box.title, box.about) for box in found.listeners] == [
+        ("systemd", "opened by systemd"),
+        ("systemd://web", "opened by systemd"),
+        ("fd://3", "opened by the process that starts poolctl"),
+        ("tcp://127.0.0.1:0", ""),
+    ]
