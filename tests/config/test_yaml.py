@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 
 from poolctl.config.core_schema import construct
 from poolctl.config.diagnostic import Invalid, SourceText
+from poolctl.config.load import draft
 from poolctl.config.loader import parse
 from poolctl.config.node_checks import MAX_VALUES
+from poolctl.config.sources import Inputs
+
+
+def test_scalars_that_begin_at_one_place() -> None:
+    """Beside an unusual space all scalars are looked at; an empty one begins where the next does."""
+    read = draft(Inputs("<t>", text="\u2028?"))
+    assert [each.severity for each in [*read.tree.findings, *read.findings]] != []
 
 
 def value(text: str) -> Any:

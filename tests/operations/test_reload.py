@@ -91,6 +91,17 @@ def test_a_dry_run_shows_what_changes_and_changes_nothing(changing: Shop) -> Non
     assert shop.server.tree() == before
 
 
+def test_its_own_pid_file_and_log_are_no_obstacle(serve: Serve, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    changed = Shop(
+        serve, tmp_path, pid_file=str(tmp_path / "shop.pid"), access_log={"to": str(log), "format": "common"}
+    )
+    assert changed.reload().returncode == 0
+    assert changed.body == b"one"
+    assert (tmp_path / "shop.pid").read_text() == f"{changed.server.pid}\n"
+    wait_until(lambda: log.read_text().count('"GET ') == 1, "its line, of the new worker")
+
+
 def test_a_changed_pool_has_its_new_size(changing: Shop) -> None:
     shop = changing
     shop.write(pool={"kind": "process", "size": 3}, ownership="leader/followers")

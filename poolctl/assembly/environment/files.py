@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from poolctl.config.diagnostic import Diagnostic
 from poolctl.errors import PoolctlError
 from poolctl.runtime.system.identity import Identity
-from poolctl.runtime.system.pid_file import refuse_other
+from poolctl.runtime.system.pid_file import HeldPidFile, refuse_other
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
@@ -77,8 +77,8 @@ def _pid_file(judgement: Judgement, topology: Topology) -> Iterator[Diagnostic]:
         yield Diagnostic("PC422", f"pid_file: {path} cannot be read: {error.strerror}", place, "name another file")
     except PoolctlError as error:
         message, _, fix = str(error).rpartition(": ")
-        severity = "note" if "which runs" in message else "error"
-        yield Diagnostic("PC422", message, place, fix, severity=severity)  # type: ignore[arg-type]  # one of the two
+        running = isinstance(error, HeldPidFile)  # an error to `run`, which needs the file
+        yield Diagnostic("PC422", message, place, fix, severity="note" if running else "error")
 
 
 def _access_log(judgement: Judgement, topology: Topology, identity: Identity | None) -> Iterator[Diagnostic]:

@@ -12,6 +12,10 @@ from poolctl.errors import PoolctlError
 PID_FILE_BYTES = 32  # bytes of a valid PID file
 
 
+class HeldPidFile(PoolctlError):
+    """The file belongs to a poolctl that is running."""
+
+
 def refuse_other(path: str) -> None:
     """Check whether a PID file could be written there. Raises PoolctlError as ``PidFile.write`` does, and OSError."""
     old = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -29,7 +33,7 @@ def _refuse_living(old: int, path: str, lock: int) -> None:
         fcntl.lockf(old, lock | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         told = found.decode().strip()
-        raise PoolctlError(f"pid_file: {path} belongs to process {told}, which is running: stop it first") from None
+        raise HeldPidFile(f"pid_file: {path} belongs to process {told}, which is running: stop it first") from None
 
 
 class PidFile:
