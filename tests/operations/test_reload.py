@@ -88,7 +88,7 @@ def test_a_dry_run_shows_what_changes_and_changes_nothing(changing: Shop) -> Non
     assert done.returncode == 0
     assert f"timeouts.idle: 1m -> 7s\n    default -> {shop.file}:" in done.stdout
     assert "was not changed: this was a dry run" in done.stdout
-    assert shop.server.tree() == before
+    wait_until(lambda: shop.server.tree() == before, "the end of the process that read the file")
 
 
 def test_its_own_pid_file_and_log_are_no_obstacle(serve: Serve, tmp_path: Path) -> None:
