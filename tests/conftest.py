@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -18,6 +19,11 @@ from harness.launcher import LaunchedServer
 from harness.machine import within
 from harness.server import Serve, Server
 from hypothesis import HealthCheck, settings
+
+# Servers ignore what whoever starts them ignores, and tests may run under nohup.
+for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # Draws are the same in each run, and nothing is judged by its time; make fuzz draws anew.
 settings.register_profile(

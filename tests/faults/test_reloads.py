@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import time
 from pathlib import Path
 
 import pytest
+import trustme
 from harness.load import Load
 from harness.server import Serve, Server, wait_until
 
@@ -41,6 +43,25 @@ def test_nobody_notices_a_reload(name: str, serve: Serve) -> None:
     assert after[0] == before[0]
     assert after[1] != before[1]
     assert len(model.workers(server)) == (2 if model.processes else 1)
+    assert server.stop() == 0
+
+
+@models(always=("hshr-processes", "lf-processes"))
+def test_clients_of_tls_are_told_and_lose_nothing(name: str, serve: Serve, tmp_path: Path) -> None:
+    """Their connections cannot move: each ends with a response that says so."""
+    authority, trusted = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trusted)
+    issued = authority.issue_cert("localhost")
+    files = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
+    issued.cert_chain_pems[0].write_to_path(str(files["certificate"]))
+    issued.private_key_pem.write_to_path(str(files["key"]))
+    listen = {"at": "tcp://127.0.0.1:0", "tls": {word: str(path) for word, path in files.items()}}
+    _, server = begin(serve, name, size=2, listen=listen)
+    with Load(server.port, idle=2, short=1, tls=trusted) as load:
+        for number in range(2):
+            reload(server, number + 2)
+            load.goes_on(20)
+    assert load.failures == []
     assert server.stop() == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,19 +19,21 @@ class Unexpected(Exception):
     """An answer that a client of an unchanged server would not have got."""
 
 
-def exchange(sock: socket.socket) -> None:
-    """Send a request and read its response, which has a length. Raises Unexpected, and OSError as a socket does."""
+def exchange(sock: socket.socket) -> bool:
+    """Send a request and read its response, which has a length. Returns whether it says that it is the last. Raises
+    Unexpected, and OSError as a socket does."""
     sock.sendall(REQUEST)
     data = b""
     while b"\r\n\r\n" not in data:
         data += _more(sock, data)
     head, _, body = data.partition(b"\r\n\r\n")
     lowered = head.lower()
-    if not head.startswith(b"HTTP/1.1 200 ") or b"connection: close" in lowered:
+    if not head.startswith(b"HTTP/1.1 200 "):
         raise Unexpected(head.decode("latin-1"))
     length = int(lowered.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
     while len(body) < length:
         body += _more(sock, data)
+    return b"connection: close" in lowered
 
 
 def _more(sock: socket.socket, data: bytes) -> bytes:
@@ -43,12 +46,14 @@ def _more(sock: socket.socket, data: bytes) -> bytes:
 @dataclass
 class Load:
     """Clients of one port: ``busy`` send a request every few milliseconds, ``idle`` every second, each over one
-    connection; ``short`` open a connection for each request."""
+    connection; ``short`` open a connection for each request. ``tls``: what they trust; then a response may say that it
+    is the last, which is unexpected otherwise."""
 
     port: int
     busy: int = 4
     idle: int = 4
     short: int = 2
+    tls: ssl.SSLContext | None = None
     answers: int = 0
     failures: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -58,13 +63,17 @@ class Load:
     def _connect(self) -> socket.socket:
         sock = socket.create_connection(("127.0.0.1", self.port))
         sock.settimeout(PATIENCE)
-        return sock
+        return sock if self.tls is None else self.tls.wrap_socket(sock, server_hostname="localhost")
 
     def _kept(self, pause: float) -> None:
         with self._connect() as sock:
             while not self._over.is_set():
-                exchange(sock)
+                last = exchange(sock)
                 self._count()
+                if last and self.tls is None:
+                    raise Unexpected("the connection ends")
+                if last:
+                    return
                 self._over.wait(pause)
 
     def _short(self) -> None:

@@ -163,7 +163,7 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
                 self.turn_away(408, service)
         elif waited > (timeouts.idle if phase is IDLE else timeouts.head):
             self._overdue(now, "timeouts.idle" if phase is IDLE else "timeouts.head", service)
-        elif self.leaving and waited > NEWCOMER_SECONDS:
+        elif self.leaving and waited > NEWCOMER_SECONDS and not self.stays(service):
             self._overdue(now, DRAIN, service)
 
     def _expire_answering(self, now: float, service: S) -> None:
@@ -192,6 +192,16 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
     def portable(self, service: S) -> bool:
         """Whether another process can go on with the connection between two requests, since it has no state here."""
 
+    @abstractmethod
+    def patient(self, service: S) -> bool:
+        """Whether the connection, if it is not portable, may wait for its next request, whose response says that it is
+        the last: a client that sends a request while its idle connection is closed gets no answer."""
+
+    def stays(self, service: S) -> bool:
+        """Whether the connection, though it leaves, waits for one more request, whose response says that it is the
+        last."""
+        return self.loop.moving and not self.last and self.patient(service)
+
     @property
     @abstractmethod
     def idle(self) -> bool:
@@ -218,8 +228,12 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
     def drain(self, service: S) -> None:
         """End after the requests received so far, or move when it is idle. An idle connection is writable, so waiting
         for that gives it an event at once."""
-        if self.loop.moving and not self.leaving and self.portable(service):
-            return
+        if self.loop.moving and not self.leaving:
+            if self.portable(service):
+                return
+            if self.phase in WAITS_FOR_REQUEST and self.stays(service):
+                self.leaving = True
+                return
         self.say_draining()
         self.leaving = True
         if self.phase is not READING:

@@ -147,7 +147,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         if self.conversation.multiplexed:
             multiplex(self, service)
         elif self.leaving:
-            if self.phase is IDLE:
+            if self.phase is IDLE and not self.stays(service):
                 self.close(service)
             else:
                 self.loop.modify(self, IN)
@@ -194,7 +194,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         if conversation.failure:
             self.turn_away(conversation.failure, service)
             return
-        if self.leaving and (self.phase is IDLE or not conversation.pending):
+        if self.leaving and (self.phase is IDLE or not conversation.pending) and not self.stays(service):
             self.close(service)
             return
         if conversation.reply:
@@ -232,13 +232,11 @@ class Connection(ClientConnection[Service, L], Generic[L]):
     # moving to another process
 
     def portable(self, service: Service) -> bool:
+        return self.conversation.scheme == "http" and self.patient(service)  # behind TLS, this process has the session
+
+    def patient(self, service: Service) -> bool:
         conversation = self.conversation
-        return (
-            service.protocol.portable
-            and not conversation.multiplexed
-            and conversation.successor is None
-            and conversation.scheme == "http"  # behind TLS, this process has the session
-        )
+        return service.protocol.portable and not conversation.multiplexed and conversation.successor is None
 
     @property
     def idle(self) -> bool:

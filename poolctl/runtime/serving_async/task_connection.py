@@ -126,6 +126,9 @@ class TaskConnection(Connection[TaskLoop]):
         self.loop.handlers[self.fd] = self
         self.loop.modify(self, IN)  # whatever events the other connection waited for
 
+    def stays(self, service: Service) -> bool:
+        return self.presence is HERE and super().stays(service)
+
     @property
     def idle(self) -> bool:
         return self.task is None and super().idle

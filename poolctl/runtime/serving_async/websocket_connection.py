@@ -266,7 +266,7 @@ class WebSocketConnection(TaskConnection):
             self.websocket.ended()
             super().client_left()
 
-    def portable(self, service: Service) -> bool:
+    def patient(self, service: Service) -> bool:
         return False
 
     def drain(self, service: Service) -> None:

@@ -11,6 +11,7 @@ import pytest
 from harness.loop_rig import LoopRig
 from harness.phase_rig import PEER, HeldRig, Rig, ServedRig
 
+from poolctl.runtime.channels.parcel import FLAG_LAST
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
@@ -19,7 +20,7 @@ from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.protocol.raw import Raw
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, NEW, READING
-from poolctl.runtime.system.poller import HUP, IN
+from poolctl.runtime.system.poller import HUP, IN, OUT
 from poolctl.runtime.task import NOBODY, Peer
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -237,15 +238,35 @@ def test_a_connection_in_a_request_moves_after_its_answer_which_says_nothing_of_
 
 
 def test_what_cannot_move_ends_as_in_a_stop(make: Callable[..., Any], moves: Moves) -> None:
-    for rig in (make(Raw()), make()):
-        if rig.door.protocol.name == "http":
-            if isinstance(rig, HeldRig):
-                rig.connection.door.scheme = "https"
-            else:
-                rig.connection.conversation.scheme = "https"
-        drain(rig)
-        assert moves.take() is None
-        assert rig.connection.leaving
+    rig = make(Raw())
+    drain(rig)
+    assert moves.take() is None
+    assert rig.connection.leaving
+    rig.sweep(5.0)
+    assert rig.phase is CLOSED
+
+
+@pytest.mark.parametrize("before", [lambda rig: None, answered], ids=["new", "idle"])
+def test_behind_tls_a_connection_waits_for_a_request_whose_response_is_the_last(
+    make: Callable[..., Any], moves: Moves, before: Callable[[Any], None]
+) -> None:
+    rig = make()
+    if isinstance(rig, HeldRig):
+        rig.connection.door.scheme = "https"
+    else:
+        rig.connection.conversation.scheme = "https"
+    before(rig)
+    drain(rig)
+    rig.sweep(5.0)
+    rig.event(OUT)
+    assert (rig.phase in (NEW, IDLE), moves.take()) == (True, None)
+    rig.send(GET)
+    if isinstance(rig, HeldRig):
+        assert rig.front.sent[-1][1] & FLAG_LAST
+        rig.give_back(keep=False)
+    else:
+        assert rig.connection.last
+    assert rig.phase is CLOSED
 
 
 def test_a_client_of_lines_moves_too(make: Callable[..., Any], moves: Moves) -> None:

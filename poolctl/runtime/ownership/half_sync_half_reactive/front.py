@@ -105,6 +105,7 @@ class LendingFront(AcceptingLoop[None], ABC):
             self.expect_back(client)
         flags = 0
         if client.leaving and not client.framer.pending and not client.framer.ready:
+            client.last = True
             flags = FLAG_LAST | (FLAG_ENDED if client.presence is Presence.ENDED else 0)
         try:
             self._send(client, ticket, flags, request)

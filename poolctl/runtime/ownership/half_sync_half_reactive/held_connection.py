@@ -172,7 +172,7 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
             self._notice_return()
             if self.framer.ready:
                 self.advance()  # a worker thread has cleared the ticket, and its return is on the way
-            elif self.phase is IDLE:
+            elif self.phase is IDLE and not self.stays(None):
                 self.close()
             else:
                 self.loop.modify(self, IN)
@@ -197,7 +197,8 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
         if framer.failure:
             self.turn_away(framer.failure)
             return
-        if self.presence is not HERE or (self.leaving and self.phase is IDLE and not framer.pending):
+        ends = self.leaving and self.phase is IDLE and not framer.pending and not self.stays(None)
+        if self.presence is not HERE or ends:
             self.close()
             return
         if framer.reply:
@@ -267,7 +268,10 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     # moving to another process
 
     def portable(self, service: None) -> bool:
-        return self.loop.protocol.portable and self.door.scheme == "http"  # behind TLS, this process has the session
+        return self.door.scheme == "http" and self.patient(service)  # behind TLS, this process has the session
+
+    def patient(self, service: None) -> bool:
+        return self.loop.protocol.portable
 
     @property
     def idle(self) -> bool:
