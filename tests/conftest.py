@@ -20,10 +20,12 @@ from harness.machine import within
 from harness.server import Serve, Server
 from hypothesis import HealthCheck, settings
 
-# Servers ignore what whoever starts them ignores, and tests may run under nohup.
-for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+# Servers and commands ignore what whoever starts them ignores; tests may run under nohup, or in the background.
+for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU, signal.SIGQUIT):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Draws are the same in each run, and nothing is judged by its time; make fuzz draws anew.
 settings.register_profile(

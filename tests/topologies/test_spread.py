@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 from harness.client import PATIENCE, Client
 from harness.server import Serve, Server, at_rest, wait_until
-from operations.test_status import told
 
 PROCESSES, EACH = 3, 3
 REACTIVE = "half-sync/half-reactive"
@@ -179,11 +178,11 @@ def test_what_waits_in_the_front_is_told(serve: Serve, tmp_path: Path) -> None:
         late = [stack.enter_context(Client(server.port)) for _ in range(3)]
         for client in late:
             client.ask(made.path)
-        wait_until(lambda: told(place)["waiting"] == len(late), "those that wait")
-        assert told(place)["in_flight"] == PROCESSES * EACH
+        wait_until(lambda: server.status()["waiting"] == len(late), "those that wait")
+        assert server.status()["in_flight"] == PROCESSES * EACH
         crowd.release(crowd.running[:3])
         crowd.running += [made.arrival() for _ in late]
-        wait_until(lambda: told(place)["waiting"] == 0, "their turn")
+        wait_until(lambda: server.status()["waiting"] == 0, "their turn")
         crowd.asking += late
         crowd.release()
     assert server.stop() == 0
