@@ -6,14 +6,17 @@ import os
 import signal
 import ssl
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import trustme
+from harness.client import Client
 from harness.load import Load
 from harness.server import Serve, Server, wait_until
 
 from faults.models import begin, models
+from faults.test_idle_connections import descriptors
 
 ROUNDS = 3  # in the short form
 
@@ -77,6 +80,21 @@ def test_fifty_reloads_in_a_row(name: str, serve: Serve) -> None:
     assert load.failures == []
     assert held(server) == before
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["hshr-processes", "hsha-front-processes", "lf-processes", "reuse-port"])
+def test_many_idle_connections_move_at_once(name: str, count: int, serve: Serve) -> None:
+    """More than the channel between the generations holds."""
+    with descriptors(count) as most, ExitStack() as stack:
+        _, server = begin(
+            serve, name, size=2, limits={"connections": 2 * most + 10}, timeouts={"head": 600, "idle": 600}
+        )
+        clients = [stack.enter_context(Client(server.port)) for _ in range(most)]
+        assert all(client.get().status == 200 for client in clients)
+        reload(server, 2)
+        assert all(client.get().status == 200 for client in clients)
+        assert server.stop() == 0
 
 
 @models()

@@ -110,6 +110,9 @@ class _Child:
             os.dup2(null, 0)
             os.dup2(printer, 1)
             os.dup2(printer, 2)
+            # Everything else is this process's: the review of a running server, for instance, has its result in a pipe.
+            os.closerange(3, writer)
+            os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
             sys.dont_write_bytecode = True  # a check leaves no files behind
             # The user's code prints there, whatever sys.stdout was in this process.
             sys.stdout = sys.stderr = open(1, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115  # to the end

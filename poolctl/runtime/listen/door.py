@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from os import close
 from time import monotonic
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -156,11 +155,7 @@ class AcceptingLoop(Loop[S]):
         self.moves = moves
 
     def adopt(self, fd: int, peer: Peer, service: S, door: Door) -> None:
-        """Serve a connection that has passed its door in another process. If the limit is reached it is closed: its
-        client is idle, so there is no request to refuse."""
-        if self.open >= self.limit:
-            close(fd)
-            return
+        """Serve a connection that has passed its door in another process, where it was counted too."""
         if service is not None:
             service.row[TAKEN] += 1
         self.open += 1

@@ -117,12 +117,21 @@ def peer_of(fd: int) -> Peer:
 class Newcomers(Source[S]):
     """The connections that move here, as a source of a loop: until the loop drains."""
 
-    def __init__(self, loop: Loop[S], moves: Moves, listeners: Sequence[Listener], on_moved: OnMoved[S]) -> None:
-        """``listeners``: one of each address. ``on_moved`` is called with each connection."""
+    def __init__(
+        self,
+        loop: Loop[S],
+        moves: Moves,
+        listeners: Sequence[Listener],
+        on_moved: OnMoved[S],
+        room: Callable[[], bool],
+    ) -> None:
+        """``listeners``: one of each address. ``on_moved`` is called with each connection. ``room``: returns whether
+        there is room for one; otherwise it is left to other processes."""
         self.loop = loop
         self.moves = moves
         self.fd = moves.reader.fileno()
         self.on_moved = on_moved
+        self.room = room
         self.protocols = [listener.door.protocol.name for listener in listeners]
         self.plain = [listener.door.scheme == "http" for listener in listeners]
         self.exact = {(each.server_host, each.server_port): number for number, each in enumerate(listeners)}
@@ -133,6 +142,9 @@ class Newcomers(Source[S]):
         loop.add_source(self)
 
     def on_event(self, events: int, service: S) -> None:
+        if not self.room():
+            self.loop.pause(self)
+            return
         taken = self.moves.take()
         if taken is None:
             return  # another process was faster
@@ -166,4 +178,4 @@ def adopt_in(loop: AcceptingLoop[S], moves: Moves, listeners: Sequence[Listener]
     def on_moved(fd: int, peer: Peer, service: S, number: int) -> None:
         loop.adopt(fd, peer, service, listeners[number].door)
 
-    Newcomers(loop, moves, listeners, on_moved)
+    Newcomers(loop, moves, listeners, on_moved, lambda: loop.open < loop.limit)

@@ -110,7 +110,7 @@ def arriving() -> Iterator[Callable[..., list[Any]]]:
             listeners[1].server_host = host
         found: list[Any] = []
         newcomers = Newcomers(
-            rig.loop, moves, listeners, lambda fd, peer, service, number: found.append((fd, peer, number))
+            rig.loop, moves, listeners, lambda fd, peer, service, number: found.append((fd, peer, number)), lambda: True
         )
         client = socket.create_connection(sock.getsockname())
         opened.append(client)

@@ -14,7 +14,7 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from os import close, read
+from os import read
 
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEFT, Attention
@@ -66,15 +66,16 @@ class HandingFront(Loop[None], ABC):
 
     def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
         """Give connections that move here from other processes to workers."""
-        Newcomers(self, moves, listeners, self._adopt)
+        Newcomers(self, moves, listeners, self._adopt, self._room)
 
     def _adopt(self, fd: int, peer: Peer, service: None, number: int) -> None:
-        """Give a connection that has moved here from another process to a worker. If the limit is reached it is closed:
-        its client is idle, so there is no request to refuse."""
-        if self._full():
-            close(fd)
-        else:
-            self.rooms.wait_for(self._hand(fd, peer, number, moved=True))
+        """Give a connection that has moved here from another process to a worker."""
+        self._free = max(self._free - 1, 0)
+        self.rooms.wait_for(self._hand(fd, peer, number, moved=True))
+
+    def _room(self) -> bool:
+        """Whether there is room for one more connection."""
+        return bool(self._free) or min(self.router.free, self.limit - self.router.load) > 0
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:
         """For accept: worker. ``returns``: the descriptor of the pipe in which workers record the turns they took."""
