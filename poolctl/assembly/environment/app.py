@@ -38,7 +38,7 @@ def check(judgement: Judgement) -> Iterator[Diagnostic]:
     place = judgement.tree.at_value(path_of_option(judgement.tree, judgement.choices["app"], (needs,)))
     with StackDump() as dump:
         trial = _Trial(parts, dump)
-        result = run_in_child(trial.report, TIMEOUT)
+        result = run_in_child(trial.report, TIMEOUT, dump.kept)
         outcome = trial.outcome(result)
     if outcome is None:
         return

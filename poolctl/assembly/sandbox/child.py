@@ -39,17 +39,19 @@ class Result(NamedTuple):
     output: str
 
 
-def run_in_child(work: Callable[[], Report], timeout: float) -> Result:
-    """Run the work in a forked process for at most ``timeout`` seconds. NULs in its report are removed."""
+def run_in_child(work: Callable[[], Report], timeout: float, keeps: frozenset[int] = frozenset()) -> Result:
+    """Run the work in a forked process for at most ``timeout`` seconds. NULs in its report are removed. ``keeps``: the
+    descriptors of this process that the work needs."""
     with reaping_descendants():
-        return _Child(work, timeout).run()
+        return _Child(work, timeout, keeps).run()
 
 
 class _Child:
     """One child process."""
 
-    def __init__(self, work: Callable[[], Report], timeout: float) -> None:
+    def __init__(self, work: Callable[[], Report], timeout: float, keeps: frozenset[int]) -> None:
         self.work = work
+        self.keeps = keeps
         self.timeout = timeout
         self.output = b""  # its last bytes
 
@@ -111,8 +113,7 @@ class _Child:
             os.dup2(printer, 1)
             os.dup2(printer, 2)
             # Everything else is this process's: the review of a running server, for instance, has its result in a pipe.
-            os.closerange(3, writer)
-            os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+            close_others({writer, *self.keeps})
             sys.dont_write_bytecode = True  # a check leaves no files behind
             # The user's code prints there, whatever sys.stdout was in this process.
             sys.stdout = sys.stderr = open(1, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115  # to the end
@@ -123,3 +124,12 @@ class _Child:
                 report = report[os.write(writer, report) :]
         finally:
             os._exit(0)
+
+
+def close_others(kept: set[int]) -> None:
+    """Close all descriptors but these and the standard streams."""
+    before = 2
+    for fd in sorted(kept):
+        os.closerange(before + 1, fd)
+        before = fd
+    os.closerange(before + 1, os.sysconf("SC_OPEN_MAX"))

@@ -27,6 +27,11 @@ class StackDump:
         os.close(self._reader)
         os.close(self._writer)
 
+    @property
+    def kept(self) -> frozenset[int]:
+        """The descriptor that the importing process needs."""
+        return frozenset((self._writer,))
+
     def dump_before(self, timeout: float) -> None:
         """In the importing process: write the frames shortly before the timeout, in seconds."""
         faulthandler.dump_traceback_later(timeout - min(1.0, timeout / 10), file=self._writer)
