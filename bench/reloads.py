@@ -41,7 +41,6 @@ OWN = [
 _GUNICORN = ("--no-control-socket", "-b", "127.0.0.1:PORT", "-w4", "hello:wsgi")
 _GRANIAN = ("--host", "127.0.0.1", "--port", "PORT", "--no-access-log", "--workers", "4")
 PEERS = [
-    peer("gunicorn sync", "gunicorn", *_GUNICORN),
     peer("gunicorn gthread", "gunicorn", "-k", "gthread", "--threads", "4", *_GUNICORN),
     peer("uvicorn", "uvicorn", "--workers", "4", "--log-level", "error", "--port", "PORT", "hello:asgi"),
     peer("granian wsgi", "granian", "--interface", "wsgi", *_GRANIAN, "hello:wsgi"),
