@@ -39,28 +39,29 @@ def held(pid: int, port: int) -> dict[str, int]:
 
 
 # Every role: the lifeline and the presence. Every loop of epoll: the pipe by which its threads learn of its end.
-# A worker has the lifeline of the front too, by which it hears at once that the server stops.
+# A worker has the lifeline of the front too, by which it hears at once that the server stops. Everybody: both ends of
+# the channel by which connections move.
 LOOP = {"pipe": 4, "eventpoll": 1}
 WORKER = {**LOOP, "pipe": 5}
 EXPECTED: dict[str, dict[str, dict[str, int]]] = {
     # An inbox to read; three ways back: two pipes, and a socket for files. No loop, no listener.
     "hshr-processes": {
-        "front": {**LOOP, "pipe": 6, "listener": 1, "socket": 3},
-        "worker": {"pipe": 5, "socket": 2},
+        "front": {**LOOP, "pipe": 6, "listener": 1, "socket": 5},
+        "worker": {"pipe": 5, "socket": 4},
     },
     # The front writes to an inbox, and reads what turns were taken and who died; a worker has no listener.
     "hsha-front-processes": {
-        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 2},
-        "worker": {**WORKER, "socket": 1},
+        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 4},
+        "worker": {**WORKER, "socket": 3},
     },
     # As above, but a worker accepts and tells so.
     "hsha-worker-processes": {
-        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 2},
-        "worker": {**WORKER, "pipe": 6, "listener": 1, "socket": 1},
+        "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 4},
+        "worker": {**WORKER, "pipe": 6, "listener": 1, "socket": 3},
     },
-    "lf-processes": {"worker": {**WORKER, "listener": 1}},
+    "lf-processes": {"worker": {**WORKER, "listener": 1, "socket": 2}},
     # One listener of its own; not those of the others.
-    "reuse-port": {"worker": {**WORKER, "listener": 1}},
+    "reuse-port": {"worker": {**WORKER, "listener": 1, "socket": 2}},
 }
 
 
@@ -84,7 +85,7 @@ def test_workers_of_reuse_port_hold_different_listeners(serve_typed: Serve) -> N
     inodes = []
     for pid in model.workers(server):
         links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-        inodes += [link[8:-1] for link in links if link.startswith("socket:")]
+        inodes += [link[8:-1] for link in links if link[8:-1] in listeners(server.port)]
     assert sorted(inodes) == sorted(listeners(server.port))
     assert len(inodes) == 4
 
