@@ -166,13 +166,12 @@ class AcceptingLoop(Loop[S]):
 
     def drain(self, service: S) -> None:
         """Drain; connections that can move do so at their next idle moment instead of ending."""
-        if not self.draining:
-            self.moving = self.moves is not None and self.moves.open
+        if self.draining:
+            return
+        self.moving = self.moves is not None and self.moves.open
         super().drain(service)
-
-    def _patience(self) -> float | None:
-        patience = super()._patience()
-        return MOVE_SECONDS if self.moving and self.open and patience != 0 else patience
+        if self.moving:
+            self._pause = min(self._pause, MOVE_SECONDS)
 
     def _drained(self, quiet: bool, service: S) -> None:
         if self.moving:
