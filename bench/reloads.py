@@ -23,12 +23,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.http1 import exchange
 from bench.process import HOST, NotServing, free_port, running
 from bench.servers import Missing, Server, installed, own, peer, versions
 
 BUSY, IDLE, SHORT = (10, 0.015), (20, 1.5), (3, 0.02)  # clients, and seconds between their requests
 PAUSE = 2.0  # seconds between two reloads
-REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 _SIZE = "pool.size=4"
 OWN = [
@@ -85,7 +85,7 @@ class Client:
                 self._noticed.closed += 1
                 return
             try:
-                keep = await self._exchange(reader, writer)
+                keep = await exchange(reader, writer, b"/")
             except (OSError, EOFError, ValueError):
                 self._noticed.failed += 1
                 return
@@ -96,16 +96,6 @@ class Client:
                 self._noticed.closed += 1
                 return
             await asyncio.sleep(self._pause)
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Send a request and read the response. Returns whether the connection stays open. Raises ValueError unless the
-        status is 200, EOFError and OSError if the server ends the connection."""
-        writer.write(REQUEST)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        if not head.startswith(b"http/1.1 200") or b"content-length:" not in head:
-            raise ValueError(head)
-        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
-        return b"connection: close" not in head
 
 
 async def load(port: int, pid: int, reloads: int) -> Noticed:

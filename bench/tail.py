@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.http1 import exchange
 from bench.process import HOST, NotServing, free_port, running
 from bench.servers import Missing, Server, installed, own, peer, versions
 
@@ -100,7 +101,7 @@ class Generator:
     async def _request(self, slow: bool, due: float) -> None:
         reader, writer = await self._free.get()
         try:
-            keep = await self._exchange(reader, writer, b"/slow" if slow else b"/fast")
+            keep = await exchange(reader, writer, b"/slow" if slow else b"/fast")
             (self.result.slow if slow else self.result.fast).append(time.perf_counter() - due)
         except (OSError, EOFError, ValueError):
             self.result.failed += 1
@@ -109,16 +110,6 @@ class Generator:
             await self._close(writer)
             reader, writer = await self._connect()
         self._free.put_nowait((reader, writer))
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: bytes) -> bool:
-        """Send a request and read the response. Returns whether the connection stays open. Raises ValueError unless the
-        status is 200."""
-        writer.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        if not head.startswith(b"http/1.1 200") or b"content-length:" not in head:
-            raise ValueError(head)
-        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
-        return b"connection: close" not in head
 
 
 def percentile(values: Sequence[float], share: float) -> float:

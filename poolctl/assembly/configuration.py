@@ -155,9 +155,6 @@ class ServerConfiguration(Configuration):
         if self.access is not None and (theirs is None or theirs.access is not self.access):
             self.access.close()
 
-    def close_inherited(self, other: Configuration) -> None:
-        self.discard(other)
-
 
 def import_event_loop_code(host: Host) -> None:
     """Import the modules that serve async apps in the mold: once for all workers, before an app can patch them, and

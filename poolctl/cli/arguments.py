@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -21,3 +22,10 @@ Overlays = Annotated[
     list[str] | None,
     typer.Option("-f", "--file", metavar="FILE", help="Merge another file over the first one. May be repeated."),
 ]
+
+
+class TextOrJson(StrEnum):
+    """The values of --format where nothing else is on offer."""
+
+    TEXT = "text"
+    JSON = "json"

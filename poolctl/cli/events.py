@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from poolctl.cli.arguments import TextOrJson
 from poolctl.cli.output import echo, terminal_width, wrap_text
 from poolctl.cli.servers import Asking, NoAnswer, ServerArgument, fail, one
 from poolctl.config.diagnostic import printable
@@ -19,21 +19,14 @@ INDENT_COLUMNS = 21  # of the text, behind the time
 NARROW_COLUMNS = 60  # below that continuation lines are hardly indented
 
 
-class EventsFormat(StrEnum):
-    """The values of --format."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def events(
     what: ServerArgument = "",
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C or the server ends.")
     ] = False,
     form: Annotated[
-        EventsFormat, typer.Option("--format", help="Output for people, or a JSON object on each line for programs.")
-    ] = EventsFormat.TEXT,
+        TextOrJson, typer.Option("--format", help="Output for people, or a JSON object on each line for programs.")
+    ] = TextOrJson.TEXT,
 ) -> None:
     """Show the last 1,000 events of a running server, oldest first: what started, ended or died, and why.
 
@@ -55,8 +48,8 @@ def events(
         echo(f"{found} has ended", err=True)
 
 
-def _show(event: dict[str, Any], form: EventsFormat) -> None:
-    if form is EventsFormat.JSON:
+def _show(event: dict[str, Any], form: TextOrJson) -> None:
+    if form is TextOrJson.JSON:
         echo(json.dumps(event), wrap=False)
         return
     moment = datetime.fromisoformat(event["time"]).astimezone()

@@ -122,13 +122,11 @@ def _report_import_error(what: str, app: str, root: str, *, imports: bool) -> No
         return  # it can be imported, but its source does not tell its kind
     from dataclasses import replace
 
-    from poolctl.cli.formats import FindingsReport
-    from poolctl.cli.formats.human import findings, verdict
+    from poolctl.cli.formats.human import with_verdict
     from poolctl.config.diagnostic import SourceText
 
     found = replace(found, message=found.message.replace(app, what), place=SourceText(what, "", is_file=False).at(0))
-    findings([found], sys.stderr)
-    echo(f"\n{what}: {verdict(FindingsReport(what, [found]))}", err=True)
+    sys.stderr.write(with_verdict(what, [found], sys.stderr))
     raise typer.Exit(USAGE)
 
 

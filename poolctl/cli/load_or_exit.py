@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from poolctl.cli.output import echo
-
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
 
@@ -40,9 +38,7 @@ def load_or_exit(
         found = judgement.errors
     except Invalid as invalid:
         found = invalid.diagnostics
-    from poolctl.cli.formats import FindingsReport
-    from poolctl.cli.formats.human import findings, verdict
+    from poolctl.cli.formats.human import with_verdict
 
-    findings(found, sys.stderr)
-    echo(f"\n{file}: {verdict(FindingsReport(file, found))}", err=True)
+    sys.stderr.write(with_verdict(file, found, sys.stderr))
     raise typer.Exit(status)

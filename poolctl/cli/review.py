@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ class Given:
         from poolctl.assembly.environment.app import why_it_failed
 
         found = why_it_failed(self.judgement, report)
-        return "" if found is None else self._told([found])
+        return "" if found is None else self._shown([found])
 
     def review(self) -> Review:
         """Read the topology as it is now."""
@@ -50,7 +50,7 @@ class Given:
             judgement = judge(self.inputs)
             parts = assembled_from(judgement)
         except Invalid as invalid:
-            return Review(ExitCode.INVALID, self._told(invalid.diagnostics))
+            return Review(ExitCode.INVALID, self._shown(invalid.diagnostics))
         found = changes(settings(self.judgement), settings(judgement))
         lines = tuple(map(line_of, found))
         restart = [change for change in found if change.how == "restart"]
@@ -61,16 +61,11 @@ class Given:
         host = [each for each in findings(judgement, app=False, running=True) if each.severity != "note"]
         errors = [each for each in host if each.severity == "error"]
         if errors:
-            return Review(ExitCode.REFUSED, self._told(in_order(errors, judgement.tree.sources)), lines)
+            return Review(ExitCode.REFUSED, self._shown(in_order(errors, judgement.tree.sources)), lines)
         warnings = tuple(each.concise for each in [*judgement.findings, *host])
         return Review(ExitCode.DONE, "", (*lines, *warnings), (parts, replace(self, judgement=judgement)))
 
-    def _told(self, found: Iterable[Diagnostic]) -> str:
-        """Return the findings as `validate` prints them, and its verdict."""
-        from poolctl.cli.formats import FindingsReport
-        from poolctl.cli.formats.human import rendered, verdict
-        from poolctl.cli.output import fold_lines, terminal_width
+    def _shown(self, found: Sequence[Diagnostic]) -> str:
+        from poolctl.cli.formats.human import with_verdict
 
-        file = self.inputs.file
-        last = fold_lines(f"{file}: {verdict(FindingsReport(file, list(found)))}", terminal_width(sys.stderr))
-        return f"{rendered(list(found), sys.stderr)}\n{last}\n"
+        return with_verdict(self.inputs.file, found, sys.stderr)

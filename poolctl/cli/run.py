@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from poolctl.cli.arguments import Listen, Overlays, Sets, TopologyArgument
-from poolctl.cli.output import echo
 
 if TYPE_CHECKING:
     from poolctl.config.diagnostic import Diagnostic
@@ -74,9 +73,7 @@ def _notes_as_errors(finding: Diagnostic) -> Diagnostic:
 
 def _refused(file: str, found: Sequence[Diagnostic], status: int) -> typer.Exit:
     """Print the findings as `validate` does. Returns the exit to raise."""
-    from poolctl.cli.formats import FindingsReport
-    from poolctl.cli.formats.human import findings, verdict
+    from poolctl.cli.formats.human import with_verdict
 
-    findings(found, sys.stderr)
-    echo(f"\n{file}: {verdict(FindingsReport(file, found))}", err=True)
+    sys.stderr.write(with_verdict(file, found, sys.stderr))
     return typer.Exit(status)

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, Self
 import typer
 
 from poolctl.cli.output import echo
-from poolctl.supervision.control_socket import SUFFIX, folders, is_own_folder, listed_by_kernel, server_of
+from poolctl.supervision.control_socket import (
+    PROTOCOL_VERSION,
+    SUFFIX,
+    folders,
+    is_own_folder,
+    listed_by_kernel,
+    server_of,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,7 +35,6 @@ ServerArgument = Annotated[
     str,
     typer.Argument(metavar="NAME|FILE|FOLDER|APP", help="A server's name or PID, or its topology.", show_default=False),
 ]
-VERSION = 1  # of the protocol
 ANSWER_SECONDS = 2.0  # seconds that a supervisor has to answer a question about itself
 LINE_BYTES = 1 << 22  # of a line of an answer
 NOT_RUNNING = 1
@@ -70,7 +76,7 @@ class Asking:
         self._seconds = seconds
         self.sock = _connected(path)
         try:
-            self.sock.sendall(json.dumps({"poolctl": VERSION, "do": do, **arguments}).encode() + b"\n")
+            self.sock.sendall(json.dumps({"poolctl": PROTOCOL_VERSION, "do": do, **arguments}).encode() + b"\n")
         except OSError as error:
             self.sock.close()
             raise NoAnswer(_told(error)) from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from poolctl.cli.arguments import TextOrJson
 from poolctl.cli.output import echo, terminal_width
 from poolctl.cli.servers import NOT_RUNNING, ServerArgument, control_sockets, named, not_running, statuses
 
@@ -17,18 +17,9 @@ if TYPE_CHECKING:
 TABLE_COLUMNS = 65  # the width of the table of workers
 
 
-class StatusFormat(StrEnum):
-    """The values of --format."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def status(
     what: ServerArgument = "",
-    form: Annotated[
-        StatusFormat, typer.Option("--format", help="Output for people, or for programs.")
-    ] = StatusFormat.TEXT,
+    form: Annotated[TextOrJson, typer.Option("--format", help="Output for people, or for programs.")] = TextOrJson.TEXT,
 ) -> None:
     """Show this user's running servers, or one of them: workers, requests in flight and waiting, plugin faults.
 
@@ -40,9 +31,9 @@ def status(
     name, matching = named(what, sockets)
     answered, silent = statuses(matching)
     found = [each for _, each in answered]
-    if form is StatusFormat.JSON:
+    if form is TextOrJson.JSON:
         echo(json.dumps(found, indent=2), wrap=False)
-    for number, each in enumerate(found if form is StatusFormat.TEXT else ()):
+    for number, each in enumerate(found if form is TextOrJson.TEXT else ()):
         echo("\n" * bool(number) + "\n".join(_lines(each, terminal_width(sys.stdout))))
     if silent and not found:
         raise typer.Exit(NOT_RUNNING)  # the warnings have said all

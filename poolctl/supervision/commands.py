@@ -7,9 +7,10 @@ from math import inf
 from typing import Any, Protocol
 
 from poolctl.supervision.configuration import ExitCode
-from poolctl.supervision.control import Command, Control, Refused, Transaction
+from poolctl.supervision.control import Control
 from poolctl.supervision.events import Ring
 from poolctl.supervision.reload import WAIT_SECONDS, Caller
+from poolctl.supervision.transaction import Command, Refused, Transaction
 
 FOLLOWERS = 8  # clients that follow events; the other places at the control socket are left for commands
 SAY_SECONDS = 1.0  # between two lines about the progress of a stop
@@ -45,6 +46,9 @@ class CommandedServer(Protocol):
     def start_reload(self, caller: Caller, *, wait: float, dry: bool) -> None:
         """Begin to replace the current generation by one of the file as it is now."""
 
+    def reloaded(self, code: ExitCode, text: str) -> None:
+        """A reload has ended."""
+
 
 def commands(supervisor: CommandedServer) -> list[Command]:
     """Return the commands of a supervisor."""
@@ -59,7 +63,7 @@ def commands(supervisor: CommandedServer) -> list[Command]:
         ),
         Command(
             "reload",
-            lambda asked, given: ReloadCommand(asked).begin(supervisor, given),
+            lambda asked, given: ReloadCommand(supervisor, asked).begin(given),
             arguments={"wait": float, "dry_run": bool},
         ),
     ]
@@ -153,24 +157,27 @@ class StopCommand:
 class ReloadCommand:
     """One `reload`, of a client or of a SIGHUP."""
 
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
+    def __init__(self, supervisor: CommandedServer, transaction: Transaction) -> None:
+        self._supervisor, self._transaction = supervisor, transaction
+        self._dry = False
 
-    def begin(self, supervisor: CommandedServer, arguments: dict[str, Any]) -> None:
+    def begin(self, arguments: dict[str, Any]) -> None:
         """Begin the reload. ``wait``: seconds that the new generation has to become ready."""
         wait = float(arguments.get("wait", WAIT_SECONDS))
         if not 0 < wait <= LONGEST_WAIT_SECONDS:
             raise Refused(f"wait is not between 0 and {LONGEST_WAIT_SECONDS:g} seconds", "correct the value")
-        self._transaction.proceed(lambda now: None)
-        supervisor.start_reload(self, wait=wait, dry=arguments.get("dry_run", False))
+        self._dry = arguments.get("dry_run", False)
+        self._supervisor.start_reload(self, wait=wait, dry=self._dry)
 
     def say(self, text: str) -> None:
         """Report progress."""
         self._transaction.say(text)
 
     def finish(self, code: ExitCode, text: str) -> None:
-        """Report the end."""
+        """Report the end, to whoever asked and to the supervisor."""
         if code:
             self._transaction.fail(text, "", int(code))
         else:
             self._transaction.finish(0, text, seconds=round(self._transaction.seconds, 3))
+        if not self._dry:
+            self._supervisor.reloaded(code, text)

@@ -83,8 +83,5 @@ class Configuration(ABC):
         raise NotImplementedError("this configuration cannot be replaced")
 
     def discard(self, other: Configuration | None) -> None:  # noqa: B027  # not every configuration opens something
-        """Close what this configuration has and ``other`` has not: its last generation has ended, or, with its
-        successor, never served."""
-
-    def close_inherited(self, other: Configuration) -> None:  # noqa: B027  # the same
-        """In a mold of ``other``: close the copies of what only this configuration has."""
+        """Close what this configuration has and ``other`` has not. Called in the supervisor when no generation of this
+        configuration is left, and in each mold of ``other``."""

@@ -14,6 +14,7 @@ import struct
 import tempfile
 from typing import NamedTuple
 
+PROTOCOL_VERSION = 1
 SUFFIX = ".sock"
 MAX_FILES = 1000  # of the folder that are examined
 BACKLOG = 16  # clients that wait to be accepted

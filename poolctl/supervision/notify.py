@@ -26,9 +26,6 @@ import time
 from collections.abc import Callable, MutableMapping
 from math import inf
 
-from poolctl.supervision.configuration import ExitCode
-from poolctl.supervision.reload import Caller
-
 log = logging.getLogger("poolctl")
 
 NOTIFY_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -129,24 +126,6 @@ class Notifier:
             if not self._failed:
                 log.warning("cannot notify the service manager at %s: %s", name, error)
             self._failed = True
-
-
-class ReportedReload:
-    """Passes a reload's progress on to its caller, and then its end to the supervisor."""
-
-    def __init__(self, caller: Caller, ended: Callable[[ExitCode, str], None]) -> None:
-        self._caller, self._ended = caller, ended
-
-    def say(self, text: str) -> None:
-        """Report progress."""
-        self._caller.say(text)
-
-    def finish(self, code: ExitCode, text: str) -> None:
-        """Report the end."""
-        try:
-            self._caller.finish(code, text)
-        finally:
-            self._ended(code, text)
 
 
 def _interval(variables: MutableMapping[str, str]) -> float:

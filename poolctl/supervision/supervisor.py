@@ -44,7 +44,7 @@ from poolctl.supervision.control import Control, Mode
 from poolctl.supervision.events import Event, Events, Kind, Ring, ending, one_line
 from poolctl.supervision.generation import Generation, Orphans
 from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
-from poolctl.supervision.notify import Notifier, ReportedReload
+from poolctl.supervision.notify import Notifier
 from poolctl.supervision.reload import WAIT_SECONDS, Caller, Reload, explained
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
@@ -179,10 +179,10 @@ class Supervisor:
         parts += [f"the last reload was refused: {self.refusal}"] if self.refusal else []
         return "; ".join([self.configuration.summary(), *parts])
 
-    def _reloaded(self, code: ExitCode, text: str) -> None:
+    def reloaded(self, code: ExitCode, text: str) -> None:
         """A reload has ended: whether it succeeded or not, the server is ready."""
         self.refusal = text.partition("\n")[0] if code else ""
-        if not self.stopping:
+        if self.announced and not self.stopping:
             self.notifier.ready(self._line())
 
     def _sleep(self) -> set[int]:
@@ -497,7 +497,7 @@ class Supervisor:
             self.close_inherited()
             for other in [*self.replaced, self.configuration]:
                 if other is not configuration:
-                    other.close_inherited(configuration)
+                    other.discard(configuration)
 
         generation = Generation(configuration, self.number, close_inherited)
         text = f"generation {self.number} of {self.name} started"
@@ -510,7 +510,6 @@ class Supervisor:
         """Begin to replace the current generation by one of the file as it is now. The caller gets the outcome."""
         if self.announced and not self.stopping and not dry:
             self.notifier.reloading()
-            caller = ReportedReload(caller, self._reloaded)
         if self.stopping or self.exit_code is not None:
             caller.finish(ExitCode.REFUSED, "the server is being stopped")
         elif self.reload is not None:

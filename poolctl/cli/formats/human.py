@@ -8,7 +8,7 @@ from io import StringIO
 from typing import TextIO
 
 from poolctl.cli.formats import FindingsReport, counted
-from poolctl.cli.output import echo, terminal_width
+from poolctl.cli.output import echo, fold_lines, terminal_width
 from poolctl.config.diagnostic import Diagnostic, printable
 from poolctl.config.human import Page, lines, plain
 
@@ -52,6 +52,12 @@ def verdict(report: FindingsReport) -> str:
 def findings(found: Sequence[Diagnostic], stream: TextIO) -> None:
     """Write findings to a stream, with an empty line between them."""
     stream.write(rendered(found, stream))
+
+
+def with_verdict(file: str, found: Sequence[Diagnostic], stream: TextIO) -> str:
+    """Return the findings about one file as text for a stream, and the verdict below them."""
+    last = fold_lines(f"{file}: {verdict(FindingsReport(file, found))}", terminal_width(stream))
+    return f"{rendered(found, stream)}\n{last}\n"
 
 
 def rendered(found: Sequence[Diagnostic], stream: TextIO) -> str:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from poolctl.cli.arguments import TextOrJson
 from poolctl.cli.output import echo
 
 
-class ListFormat(StrEnum):
-    """The values of --format."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def list_plugins(
-    form: Annotated[ListFormat, typer.Option("--format", help="Output for people, or for programs.")] = ListFormat.TEXT,
+    form: Annotated[TextOrJson, typer.Option("--format", help="Output for people, or for programs.")] = TextOrJson.TEXT,
 ) -> None:
     """List the parts that topologies can name: the built-in ones, and those of installed plugins.
 
@@ -34,7 +27,7 @@ def list_plugins(
     for axis in REGISTRY:
         rows += [(axis, word, f"poolctl {__version__}") for word in words(axis)]
         rows += [(axis, each.text, each.distribution) for each in (references(axis) if axis in AXES else [])]
-    if form is ListFormat.JSON:
+    if form is TextOrJson.JSON:
         found = [dict(zip(("axis", "name", "distribution"), row, strict=True)) for row in rows]
         echo(json.dumps(found, indent=2), wrap=False)
         return

@@ -114,7 +114,7 @@ def peer_of(fd: int) -> Peer:
     return Peer(host, port, *server)
 
 
-class Newcomers(Source[S]):
+class MovedConnections(Source[S]):
     """The connections that move here, as a source of a loop: until the loop drains."""
 
     def __init__(
@@ -178,4 +178,4 @@ def adopt_in(loop: AcceptingLoop[S], moves: Moves, listeners: Sequence[Listener]
     def on_moved(fd: int, peer: Peer, service: S, number: int) -> None:
         loop.adopt(fd, peer, service, listeners[number].door)
 
-    Newcomers(loop, moves, listeners, on_moved, lambda: loop.open < loop.limit)
+    MovedConnections(loop, moves, listeners, on_moved, lambda: loop.open < loop.limit)

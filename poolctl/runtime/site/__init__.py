@@ -39,7 +39,7 @@ class FrontThatLends(Front, Protocol):
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""
 
-    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+    def join_moves(self, moves: Moves, listeners: Sequence[Listener]) -> None:
         """Serve connections that move here from other processes, and pass idle ones on in a drain. The site calls it
         first."""
 
@@ -50,7 +50,7 @@ class FrontThatHandsOver(Front, Protocol):
     def hand_over(self, listener: Listener, number: int) -> None:
         """Accept the connections of a listener and give each to a worker. ``number``: index of the listener."""
 
-    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+    def join_moves(self, moves: Moves, listeners: Sequence[Listener]) -> None:
         """Give connections that move here from other processes to workers. The site calls it first."""
 
     def give_turns(self, listener: Listener, number: int, returns: int) -> None:

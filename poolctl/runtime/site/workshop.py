@@ -161,13 +161,13 @@ class Workshop(SiteData):
     def lending_front(self, life: Life) -> FrontThatLends:
         """Return a front that lends connections, ready to take them back."""
         front = self.medium.lending_front(self, life)
-        front.move(self.moves, self.shared_listeners)
+        front.join_moves(self.moves, self.shared_listeners)
         return front
 
     def handing_front(self, life: Life) -> FrontThatHandsOver:
         """Return a front that hands connections over."""
         front = self.medium.handing_front(self, life)
-        front.move(self.moves, self.shared_listeners)
+        front.join_moves(self.moves, self.shared_listeners)
         return front
 
     def task_executor(self, worker: int, thread: int, life: Life) -> Executor:

@@ -15,7 +15,7 @@ from poolctl.runtime.channels.parcel import FLAG_LAST
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
-from poolctl.runtime.listen.moves import Moves, Newcomers, peer_of
+from poolctl.runtime.listen.moves import MovedConnections, Moves, peer_of
 from poolctl.runtime.protocol.http.protocol import Http
 from poolctl.runtime.protocol.lines import Lines
 from poolctl.runtime.protocol.raw import Raw
@@ -109,7 +109,7 @@ def arriving() -> Iterator[Callable[..., list[Any]]]:
         if host != "127.0.0.1":
             listeners[1].server_host = host
         found: list[Any] = []
-        newcomers = Newcomers(
+        moved_here = MovedConnections(
             rig.loop, moves, listeners, lambda fd, peer, service, number: found.append((fd, peer, number)), lambda: True
         )
         client = socket.create_connection(sock.getsockname())
@@ -117,8 +117,8 @@ def arriving() -> Iterator[Callable[..., list[Any]]]:
         near = sock.accept()[0]
         assert moves.send(near.fileno(), protocol, PEER)
         near.close()
-        newcomers.on_event(IN, rig.service)
-        newcomers.drain(rig.service)
+        moved_here.on_event(IN, rig.service)
+        moved_here.drain(rig.service)
         for fd, _, _ in found:
             os.close(fd)
         if not found:

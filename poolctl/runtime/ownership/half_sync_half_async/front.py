@@ -22,7 +22,7 @@ from poolctl.runtime.channels.parcel import FLAG_MOVED, HEAD, introduction, serv
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.listen.listening import listen
-from poolctl.runtime.listen.moves import Moves, Newcomers
+from poolctl.runtime.listen.moves import MovedConnections, Moves
 from poolctl.runtime.loop.loop import SWEEP_SECONDS, Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.protocol import Protocol
@@ -64,9 +64,9 @@ class HandingFront(Loop[None], ABC):
 
         listen(self, listener, on_connection, rushes=True)
 
-    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+    def join_moves(self, moves: Moves, listeners: Sequence[Listener]) -> None:
         """Give connections that move here from other processes to workers."""
-        Newcomers(self, moves, listeners, self._adopt, self._room)
+        MovedConnections(self, moves, listeners, self._adopt, self._room)
 
     def _adopt(self, fd: int, peer: Peer, service: None, number: int) -> None:
         """Give a connection that has moved here from another process to a worker."""

@@ -70,7 +70,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         """Accept the connections of a listener."""
         listen(self, listener, self.accept, rushes=True)
 
-    def move(self, moves: Moves, listeners: Sequence[Listener]) -> None:
+    def join_moves(self, moves: Moves, listeners: Sequence[Listener]) -> None:
         """Serve connections that move here from other processes, and pass idle ones on in a drain."""
         self.move_by(moves)
         adopt_in(self, moves, listeners)
