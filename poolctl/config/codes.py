@@ -316,7 +316,7 @@ CODES = {
     "PC426": Code(
         "a certificate that expires",
         "It has expired, or will expire within 14 days.",
-        how="Renew it, and restart the server, which reads certificates only at its start.",
+        how="Renew it, and have the server read it: poolctl reload.",
     ),
     "PC427": Code(
         "a variable that is set too late",

@@ -184,16 +184,16 @@ KEYS = {
 }
 
 _RELOAD = (
-    "poolctl does not reload code yet: restart it after a change; during development, let a watcher do that, for"
-    " instance watchfiles 'poolctl run FILE' ."
+    "poolctl does not watch files: `poolctl reload` runs changed code without a failed request; during development"
+    " a watcher can call it, for instance watchfiles 'poolctl reload' ."
 )
 _METRICS = (
     "poolctl exports no metrics yet: use `poolctl status --format json` for the counters of a running server, and"
     " access_log for a line per request"
 )
 _RECYCLING = (
-    "poolctl does not recycle workers yet: a worker lives as long as the server; if an app leaks memory, restart the"
-    " service from time to time"
+    "poolctl does not recycle workers yet: a worker lives as long as the server; if an app leaks memory, call"
+    " `poolctl reload` from time to time"
 )
 _LOGGING = (
     "poolctl logs to standard error, with no level or format to choose yet; use access_log for requests, and set up"

@@ -29,8 +29,8 @@ Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 # Signals that other servers handle and this one does not yet, with what the log says about each.
 UNUSED = {
     signal.SIGUSR2: "upgrading without a restart is not available yet",
-    signal.SIGTTIN: "resizing a running pool is not available yet; change pool.size and restart the server",
-    signal.SIGTTOU: "resizing a running pool is not available yet; change pool.size and restart the server",
+    signal.SIGTTIN: "resizing a running pool is not available yet; change pool.size and reload the server",
+    signal.SIGTTOU: "resizing a running pool is not available yet; change pool.size and reload the server",
 }
 SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, *UNUSED)
 

@@ -194,7 +194,7 @@ def test_unknown_words(what: str, fix: str) -> None:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("reload", "reload: poolctl does not reload code yet"),
+        ("reload", "reload: poolctl does not watch files"),
         ("max-requests", "max-requests: poolctl does not recycle workers yet"),
         ("daemon", "daemon: poolctl stays in the foreground"),
         ("workers", "workers: called pool.size here\n\npool.size is an option of:\n"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -10,7 +12,9 @@ import uuid
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
+from cryptography import x509
 from harness.client import Client, get
 from harness.commands import poolctl
 from harness.ports import quiet_port
@@ -206,3 +210,29 @@ def test_a_topology_from_standard_input_cannot_be_read_again(tmp_path: Path, ser
     finally:
         process.terminate()
         process.communicate()
+
+
+def test_a_renewed_certificate_is_read(serve: Serve, tmp_path: Path) -> None:
+    authority, trusted = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trusted)
+
+    def renew() -> int:
+        """Write a new certificate; its serial number."""
+        issued = authority.issue_cert("localhost")
+        issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+        issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+        return int(x509.load_pem_x509_certificate(issued.cert_chain_pems[0].bytes()).serial_number)
+
+    def served() -> int:
+        address = ("127.0.0.1", shop.server.port)
+        with socket.create_connection(address) as sock, trusted.wrap_socket(sock, server_hostname="localhost") as tls:
+            return int(x509.load_der_x509_certificate(tls.getpeercert(True) or b"").serial_number)
+
+    first = renew()
+    files = {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
+    shop = Shop(serve, tmp_path, listen={"at": f"tcp://127.0.0.1:{quiet_port()}", "tls": files})
+    assert served() == first
+    second = renew()
+    assert served() == first
+    assert shop.reload().returncode == 0
+    assert served() == second
