@@ -232,8 +232,11 @@ def alive(pid: int) -> bool:
 
 
 def at_rest(pid: int) -> bool:
-    """Whether every thread of the process sleeps."""
-    stats = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    """Whether every thread of the process sleeps. Threads that end meanwhile leave it to the next look."""
+    try:
+        stats = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
     return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
 
 
