@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,17 @@ from poolctl.assembly.generation_plan import ServerPlan
 from poolctl.assembly.host import Host
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
+from poolctl.errors import PoolctlError
 from poolctl.runtime.app import AsyncApp
 from poolctl.runtime.dispatch import KernelDispatch
 from poolctl.runtime.listen.activation import Passed, open_passed, report_unused, take_passed
-from poolctl.runtime.listen.listener import address_of, open_group, open_listener
+from poolctl.runtime.listen.listener import address_of, open_group, open_listener, resize_group
 from poolctl.runtime.listen.moves import Moves
+from poolctl.runtime.system.bpf import Instruction, attach
 from poolctl.supervision.configuration import Configuration, Reviewer
 
 if TYPE_CHECKING:
+    from poolctl.config.address import Address
     from poolctl.runtime.access_log.log import AccessLog
 
 log = logging.getLogger("poolctl")
@@ -41,17 +45,21 @@ class ServerConfiguration(Configuration):
         moves: Moves,
         reviewer: Reviewer | None = None,
         before: ServerConfiguration | None = None,
+        size: int | None = None,
     ) -> None:
-        """``before``: the configuration that this one replaces, whose open sockets and log it goes on with. Raises
-        PoolctlError, and then has closed what it opened."""
+        """``before``: the configuration that this one replaces, whose open sockets and log it goes on with. ``size``:
+        workers that the file has, if the parts have others. Raises PoolctlError, and then has closed what it opened."""
         topology = parts.topology
         self.parts, self.host, self.moves, self.reviewer = parts, host, moves, reviewer
         self.name = topology.name
+        self.workers = parts.workers
+        self.size = parts.workers if size is None else size
         self.drain = topology.timeouts.drain
         raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
         # by systemd, whatever the addresses are: those of a later configuration may differ
         self.passed: list[Passed] = before.passed if before else take_passed(os.environ)
         self.groups: list[list[socket.socket]] = []  # of each address
+        self._to_steer: list[tuple[socket.socket, list[Instruction]]] = []  # a socket of each group that is resized
         self.access: AccessLog | None = None
         try:
             self._open_listeners(before)
@@ -82,16 +90,27 @@ class ServerConfiguration(Configuration):
             if address.scheme == "systemd":  # which sockets it has depends on the names of the others
                 group = open_passed(address.name, named, topology.backlog, self.passed)
             elif kept.get(str(address)):
-                group = kept[str(address)].pop(0)
+                group = self._as_large(kept[str(address)].pop(0), address)
                 for sock in group:
                     sock.listen(topology.backlog)  # may be called again (listen(2)), for another backlog
             elif parts.combination.ownership != REUSE_PORT:
                 group = [open_listener(address, topology.backlog)]
             else:
-                assert isinstance(parts.dispatch, KernelDispatch)  # the rules allow no other kind
-                program = parts.dispatch.program(parts.workers)
-                group = open_group(address, topology.backlog, parts.workers, program)
+                group = open_group(address, topology.backlog, parts.workers, self._program())
             self.groups.append(group)
+
+    def _program(self) -> list[Instruction]:
+        assert isinstance(self.parts.dispatch, KernelDispatch)  # the rules allow no other kind
+        return self.parts.dispatch.program(self.parts.workers)
+
+    def _as_large(self, group: list[socket.socket], address: Address) -> list[socket.socket]:
+        """Return an open group with as many sockets as there are workers, from when this configuration serves."""
+        if self.parts.combination.ownership != REUSE_PORT or len(group) == self.parts.workers:
+            return group
+        backlog = self.parts.topology.backlog
+        group, program = resize_group(group, address, backlog, self.parts.workers, self._program())
+        self._to_steer.append((group[0], program))
+        return group
 
     def _open_access_log(self, before: ServerConfiguration | None) -> AccessLog | None:
         settings = self.parts.topology.access_log
@@ -120,6 +139,9 @@ class ServerConfiguration(Configuration):
         return ServerPlan(parts, self.groups, self.contexts, self.access, self.board, self.moves)
 
     def announce(self) -> None:
+        for sock, program in self._to_steer:
+            attach(sock, program)
+        self._to_steer.clear()
         self.moves.allow(self.parts.ownership is not None)
         what = ", ".join(assembled(self.parts.combination, self.parts.workers))
         log.info("%s serves on %s: %s", self.name, self._where(), what)
@@ -139,13 +161,23 @@ class ServerConfiguration(Configuration):
         http = self.parts.protocols[number].name == "http"
         return shown.replace("tcp://", f"{scheme}://") if http else shown
 
-    def figures(self) -> dict[str, Any]:
-        return {"assembly": assembled(self.parts.combination, self.parts.workers), **self.board.figures()}
+    def figures(self, workers: int = 0) -> dict[str, Any]:
+        return {"assembly": assembled(self.parts.combination, workers or self.workers), **self.board.figures()}
 
     def successor(self, made: Any) -> ServerConfiguration:
         parts, reviewer = made
         host = self.host.successor(parts.topology, parts.module_folder)
         return ServerConfiguration(parts, host, self.moves, reviewer, before=self)
+
+    def resized(self, size: int) -> ServerConfiguration:
+        parts = self.parts
+        if not hasattr(parts.pool, "size") or not hasattr(parts.pool, "multiprocess"):
+            raise PoolctlError("a plugin provides the pool: change pool.size in the topology, and reload")
+        pool: Any = parts.pool
+        parts = replace(
+            parts, workers=size, pool=replace(pool, size=size), combination=replace(parts.combination, size=size)
+        )
+        return ServerConfiguration(parts, self.host, self.moves, self.reviewer, before=self, size=self.size)
 
     def discard(self, other: Configuration | None) -> None:
         theirs = other if isinstance(other, ServerConfiguration) else None

@@ -8,15 +8,16 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.doors import make_doors
+from poolctl.assembly.fitting.seats import fixed
 from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.site import build_site
 from poolctl.assembly.status import Board
 from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEAVES, INBOX_LEFT, LOST, OVERDUE
 from poolctl.runtime.dispatch import built_in
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
-from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET
+from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, VACANT
 from poolctl.runtime.system import forked
 from poolctl.supervision.plan import Plan, Role
 
@@ -80,8 +81,12 @@ class ServerPlan(Plan):
         between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
         listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
         self.notifies = between_processes and (listens or len(site.inboxes) > 1)
-        self.vacant: set[int] = set()  # inboxes whose workers are dead
+        self.vacant = site.vacant  # inboxes whose workers are dead, or leave, or are not there yet
+        self.leaving: set[int] = set()  # inboxes whose workers leave
         self.roles: list[Role] = parts.pool.roles(site, ownership)
+        self._fixed = fixed(parts.combination, parts.workers)
+        for worker in range(site.size, site.workers):
+            self._mark(worker, VACANT)
 
     def died(self, role: Role, pid: int) -> None:
         """Notify the front which tickets the dead worker was serving and that its inbox has no reader.
@@ -101,15 +106,52 @@ class ServerPlan(Plan):
                 cells[TICKET] = 0
             elif self.lends and role.stage:
                 notices.send(DIED_IDLE, self._inbox(role).index)
-        if self.notifies and role.rows and role.stage:
+        if self.notifies and role.rows and role.stage and self._inbox(role).index not in self.leaving:
             notices.send(INBOX_LEFT, self._inbox(role).index)
             self.vacant.add(self._inbox(role).index)
 
     def ready(self, role: Role) -> None:
         """Notify the front that an inbox has a reader again."""
-        if self.vacant and role.rows and self._inbox(role).index in self.vacant:
+        if not role.stage:  # a new front may not have been told
+            for index in self.leaving:
+                self.site.notices.send(INBOX_LEAVES, index)
+        elif self.vacant and role.rows and self._inbox(role).index in self.vacant:
             self.vacant.discard(self._inbox(role).index)
             self.site.notices.send(INBOX_JOINED, self._inbox(role).index)
+
+    @property
+    def size(self) -> int:
+        return self.site.size
+
+    @property
+    def fixed(self) -> str:
+        return self._fixed
+
+    def starts(self, role: Role) -> None:
+        self._mark(role.rows[0] // self.site.slots, STARTING)
+
+    def leaves(self, role: Role) -> None:
+        """Notify the front, so that it gives this worker no more tasks, and an end behind those that it has."""
+        if self.bound(role):
+            index = self._inbox(role).index
+            self.vacant.add(index)
+            self.leaving.add(index)
+            self.site.notices.send(INBOX_LEAVES, index)
+
+    def left(self, role: Role) -> None:
+        if self.bound(role):
+            self.leaving.discard(self._inbox(role).index)
+        self._mark(role.rows[0] // self.site.slots, VACANT)
+
+    def bound(self, role: Role) -> bool:
+        if len(self.site.inboxes) <= 1 or not role.stage or not role.rows:
+            return False
+        index = self._inbox(role).index
+        return index not in self.vacant or index in self.leaving
+
+    def _mark(self, worker: int, state: int) -> None:
+        for slot in range(self.site.slots):
+            self.site.row(worker, slot)[STATE] = state
 
     def _inbox(self, role: Role) -> Inbox:
         return self.site.inbox(role.rows[0] // self.site.slots)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.environment.limits import affordable
+from poolctl.assembly.fitting.seats import seats
 from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.status import Board
 from poolctl.config.model import Topology
@@ -45,12 +47,10 @@ def build_site(
     rows = [scoreboard.worker(row) for row in range(workers * slots)]
     rings = ownership is not None and (ownership.rings or awaited)
     several = threads > 1 and ownership is not None and ownership.lends and not awaited
-    inboxes = []
-    for index in range(queues):
-        held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
-        # the first row of a worker that serves many tasks at once counts them all
-        row, workers_rows = scoreboard.inbox(index), held[:: slots // threads]
-        inboxes.append(medium.inbox(index, row, workers_rows, slots=held, rings=rings, threads=several))
+    inboxes = [
+        medium.inbox(index, scoreboard.inbox(index), counted, slots=held, rings=rings, threads=several)
+        for index, (counted, held) in enumerate(_rows_of(queues, rows, slots, threads))
+    ]
     return Workshop(
         name=topology.name,
         loader=Loader(parts.app, _surroundings(parts)),
@@ -64,16 +64,28 @@ def build_site(
         waiting=topology.limits.waiting,
         listeners=_listeners(topology, listeners, doors),
         workers=workers,
+        size=min(workers, parts.workers),
         threads=threads,
         slots=slots,
         multiprocess=parts.pool.multiprocess,
         scoreboard=scoreboard,
         medium=medium,
         inboxes=inboxes,
+        vacant=set(range(parts.workers, queues)) if queues > 1 else set(),
         notices=Notices(),
         moves=Moves() if moves is None else moves,
         access=access,
     )
+
+
+def _rows_of(
+    queues: int, rows: list[memoryview], slots: int, threads: int
+) -> Iterator[tuple[list[memoryview], list[memoryview]]]:
+    """Yield for each inbox the rows in which its workers count, and those of all tasks that they may have at once. The
+    first row of a worker that serves many tasks at once counts them all."""
+    for index in range(queues):
+        held = rows if queues == 1 else rows[index * slots : (index + 1) * slots]
+        yield held[:: slots // threads], held
 
 
 def _surroundings(parts: MadeParts) -> Surroundings:
@@ -105,7 +117,7 @@ def _listeners(topology: Topology, sockets: list[list[socket.socket]], doors: li
 def _shape(parts: MadeParts) -> tuple[int, int]:
     ownership = parts.ownership
     shares_one_event_set = ownership is not None and ownership.shares_one_event_set(parts.affinity)
-    return parts.pool.shape(parts.workers, shares_one_event_set=shares_one_event_set)
+    return parts.pool.shape(seats(parts.combination, parts.workers), shares_one_event_set=shares_one_event_set)
 
 
 def _queues(parts: MadeParts, workers: int, slots: int) -> int:

@@ -10,6 +10,7 @@ import mmap
 from time import monotonic_ns
 from typing import Any
 
+from poolctl.assembly.fitting.seats import seats
 from poolctl.assembly.resolve import Parts
 from poolctl.runtime import scoreboard
 from poolctl.runtime.scoreboard import (
@@ -23,7 +24,9 @@ from poolctl.runtime.scoreboard import (
     SINCE,
     SLOTS,
     STARTS,
+    STATE,
     TAKEN,
+    VACANT,
     WAITING,
     Scoreboard,
 )
@@ -37,7 +40,8 @@ class Board:
     def __init__(self, parts: Parts) -> None:
         chosen = parts.combination
         slots = max(chosen.threads or 1, parts.app.concurrency)
-        self._size = scoreboard.size_of(max(parts.workers, 1), max(parts.workers, 1) * slots)
+        workers = max(seats(chosen, parts.workers), 1)
+        self._size = scoreboard.size_of(workers, workers * slots)
         self.memory = mmap.mmap(-1, self._size)
 
     def renew(self) -> None:
@@ -57,9 +61,8 @@ class Board:
 def _figures(board: Scoreboard) -> dict[str, Any]:
     now, slots = monotonic_ns(), board.front()[SLOTS]
     rows = [board.worker(row) for row in range(board.workers)]
-    workers = [
-        _worker(number, rows[number * slots : (number + 1) * slots], now) for number in range(len(rows) // slots)
-    ]
+    each = [rows[first : first + slots] for first in range(0, len(rows), slots)]
+    workers = [_worker(number, rows, now) for number, rows in enumerate(each) if rows[0][STATE] != VACANT]
     inboxes = [board.inbox(index)[SENT] for index in range(board.inboxes)]
     taken = sum(row[TAKEN] for row in rows)
     return {

@@ -53,6 +53,8 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     if server["retiring"]:
         verb = "is" if server["retiring"] == 1 else "are"
         yield f"  {number_of(server['retiring'], 'earlier generation')} {verb} still draining"
+    if pool := server["pool"]:
+        yield from _changes(pool)
     if "requests" not in server:
         yield "  no generation has started yet"
         return
@@ -65,6 +67,21 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
         faults = number_of(server["plugin_faults"], "fault")
         yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"
     yield from _table(server["workers"]) if not 0 < width < TABLE_COLUMNS else _sentences(server["workers"])
+
+
+def _changes(pool: dict[str, Any]) -> Iterator[str]:
+    """Yield what differs from the file, and what is under way."""
+    from poolctl.config.diagnostic import number_of
+
+    if pool["size"] != pool["in_file"]:
+        yield f"  {number_of(pool['size'], 'worker')}, where the topology has {pool['in_file']}"
+    if pool["drained"]:
+        yield f"  drained: worker {', '.join(map(str, pool['drained']))}; poolctl resume starts it again"
+    under_way = [f"{pool['ready']} of {pool['size']} workers ready"] * (pool["ready"] != pool["size"])
+    under_way += [f"{pool['leaving']} leaving"] * bool(pool["leaving"])
+    under_way += [f"{pool['to_recycle']} to recycle"] * bool(pool["to_recycle"])
+    if under_way:
+        yield f"  {', '.join(under_way)}"
 
 
 def _table(workers: list[dict[str, Any]]) -> Iterator[str]:

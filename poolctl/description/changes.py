@@ -50,12 +50,6 @@ RULES = (
         "reuse-port opens its sockets as a group (SO_REUSEPORT), which an open socket cannot join or leave",
         lambda old, new: _grouped(old) != _grouped(new),
     ),
-    ChangeRule(
-        ("pool.size", "pool.kind"),
-        "restart",
-        "under reuse-port each worker has a socket, and closing one drops the connections that are queued in it",
-        lambda old, new: _grouped(old) and _grouped(new),
-    ),
     ChangeRule(("name",), "restart", "the supervisor uses it in its title and its log"),
     ChangeRule(("pid_file",), "restart", "the supervisor holds a lock on it"),
     ChangeRule(("control",), "restart", "the supervisor creates the control socket when it starts"),

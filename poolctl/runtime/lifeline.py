@@ -1,7 +1,10 @@
 """The link of a role with the mold that forked it: an end of file means stop, and follows from the mold's death too.
 
-    mold  holds the write end of one pipe for each stage of roles
+    mold  holds the write end of one pipe for each stage of roles, and of one for each worker
     role  holds the read end; nothing is ever written, so the only event is the end of file
+
+The end of its own pipe tells a worker that it leaves while the others go on. So it takes nothing that others can take,
+finishes what it has, and passes idle connections on.
 
 The loops register the read end in their poller. But a worker may be stuck in the user's code when the end comes, so
 that no loop runs, and a dead mold cannot end it. So in each role that runs user code one thread waits for the end of
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import _exit
 from select import POLLIN, poll
 from time import sleep
@@ -30,6 +33,9 @@ class Life:
     drain: float  # seconds from that end of file to the end of the process, whatever is still in flight
     ready: Callable[[], None]  # to be called once, when the role can serve
     stop: int = -1  # descriptor; readable when the stop begins: workers behind a front drain after the front has exited
+    leave: int = -1  # descriptor; readable when this worker is to leave while the others go on
+    place: int = -1  # the number of the worker whose place in a reuse-port group this one takes
+    _leavers: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
 
     def thread(self, work: Callable[[], None], name: str) -> threads.Started:
         """Start a thread of the role. If it raises, the process exits and the mold starts another one, so that a pool
@@ -45,6 +51,13 @@ class Life:
 
         return threads.start(run, name, daemon=False)
 
+    def when_leaving(self, call: Callable[[], None]) -> None:
+        """Have this called when the worker is to leave, in the thread that `enforce` starts: for one that waits where
+        no loop watches ``leave``. May be called twice."""
+        self._leavers.append(call)
+        if self.leave >= 0 and _ended(self.leave):
+            call()
+
     def enforce(self) -> None:
         """Exit when draining takes too long, even if every loop of this process is stuck. Called before the app is
         imported, because the import itself may never end."""
@@ -52,8 +65,19 @@ class Life:
 
     def _leave_in_time(self) -> None:
         ended = poll()
-        ended.register(self.lifeline, POLLIN)
-        ended.poll()  # not read(): an event loop that watches the pipe makes it non-blocking for every process
+        for descriptor in {self.lifeline, self.leave} - {-1}:
+            ended.register(descriptor, POLLIN)
+        # not read(): an event loop that watches the pipe makes it non-blocking for every process
+        while self.lifeline not in {descriptor for descriptor, _ in ended.poll()}:
+            ended.unregister(self.leave)
+            for call in list(self._leavers):
+                call()
         sleep(self.drain)
         log.warning("still busy %g s after the stop: exiting with unfinished work", self.drain)
         _exit(1)
+
+
+def _ended(descriptor: int) -> bool:
+    poller = poll()
+    poller.register(descriptor, POLLIN)
+    return bool(poller.poll(0))

@@ -38,7 +38,7 @@ SLOTS: Final = 5  # rows of one worker
 WAITING: Final = 6  # tasks that wait in the front itself
 ROW: Final = 64  # cells per row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
-STARTING, READY = 0, 1  # values of STATE
+STARTING, READY, VACANT = 0, 1, 2  # values of STATE; VACANT: no worker has this number
 
 
 class Scoreboard:

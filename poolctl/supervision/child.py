@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, field
+from math import inf
+from os import close
 
 from poolctl.supervision.plan import Role
 from poolctl.supervision.restart import RestartPolicy
@@ -20,18 +24,81 @@ class Child:
     ready: float | None = None  # when the process became ready to serve; None: not yet
     killed: bool = False  # whether the mold has killed the process because it took too long
     status: int | None = None  # the exit status of a process that has ended and is about to be forgotten
+    place: int = -1  # of a worker: its place in a reuse-port group, its own number at first
+    # of a worker, whose number may be empty:
+    wanted: bool = True  # it is to run
+    leaving: str = ""  # why it is to leave, from then on until it has left
+    told: bool = False  # the process knows that it is to leave
+    drained: bool = False  # its number stays empty until an operator says otherwise
+    leaver: int = -1  # the write end of the pipe whose end tells the process to leave
+    deadline: float = inf  # when a process that is to leave is killed
 
     @property
     def name(self) -> str:
         """The process title without the program's name, as log lines show it."""
         return self.role.title.removeprefix("poolctl: ")
 
-    def started(self, pid: int, now: float) -> None:
-        """Record a process that was forked for the role."""
+    def started(self, pid: int, now: float, leaver: int = -1) -> None:
+        """Record a process that was forked for the role. ``leaver``: closed when the process is to leave, or has
+        ended."""
+        self.leaver = leaver
         self.pid, self.born, self.ready, self.status, self.killed = pid, now, None, None, False
+        self.told, self.deadline = False, inf
 
     def exited(self, now: float) -> tuple[float, float]:
         """Forget the process, which was reaped. Returns how long it lived and how long it served, in seconds."""
+        self._close_leaver()
         served = 0.0 if self.ready is None else now - self.ready
         self.pid, self.ready, self.status = 0, None, None
         return now - self.born, served
+
+    @property
+    def absent(self) -> bool:
+        """Whether the number is free."""
+        return not self.wanted and not self.leaving and not self.pid
+
+    @property
+    def works(self) -> bool:
+        """Whether it is a worker in a process of its own."""
+        return bool(self.role.stage and self.role.rows)
+
+    @property
+    def serves(self) -> bool:
+        """Whether its process is ready, and is not to leave."""
+        return self.ready is not None and not self.leaving
+
+    def hire(self, place: int = -1) -> None:
+        """Fill the number. ``place``: of the worker that it replaces; -1: its own."""
+        self.wanted, self.due, self.policy, self.place = True, 0.0, RestartPolicy(), place
+
+    def tell_to_leave(self, deadline: float) -> None:
+        """Tell the process to leave. ``deadline``: when it is killed."""
+        self.told, self.deadline = True, deadline
+        self._close_leaver()
+
+    def _close_leaver(self) -> None:
+        if self.leaver >= 0:
+            close(self.leaver)
+            self.leaver = -1
+
+    def has_left(self) -> None:
+        """Record that it has left. It may have been hired again meanwhile."""
+        self.leaving = ""
+
+    def drain(self, reason: str) -> None:
+        """Empty the number, and keep it empty until `resume`."""
+        self.drained = True
+        self.let_go(reason)
+
+    def resume(self) -> None:
+        """Allow the number to be filled again."""
+        self.drained = False
+
+    def kill(self) -> None:
+        """Kill the process, which is not reaped yet, because its time to leave is over."""
+        self.deadline = inf
+        os.kill(self.pid, signal.SIGKILL)
+
+    def let_go(self, reason: str) -> None:
+        """Empty the number once the worker has left."""
+        self.wanted, self.leaving = False, reason

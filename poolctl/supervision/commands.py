@@ -1,4 +1,4 @@
-"""The commands of the control socket: status, events, stop and reload."""
+"""The commands of the control socket: status, events, stop and reload. Those about workers are in pool_commands.py."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from typing import Any, Protocol
 from poolctl.supervision.configuration import ExitCode
 from poolctl.supervision.control import Control
 from poolctl.supervision.events import Ring
-from poolctl.supervision.reload import WAIT_SECONDS, Caller
-from poolctl.supervision.transaction import Command, Refused, Transaction
+from poolctl.supervision.pool_commands import PooledServer, pool_commands
+from poolctl.supervision.reload import LONGEST_WAIT_SECONDS, WAIT_SECONDS
+from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction
 
 FOLLOWERS = 8  # clients that follow events; the other places at the control socket are left for commands
-SAY_SECONDS = 1.0  # between two lines about the progress of a stop
-LONGEST_WAIT_SECONDS = 86400.0  # for a new generation
 CUT_OFF = 1  # exit code of a stop: unfinished requests were cut off
 
 
-class CommandedServer(Protocol):
+class CommandedServer(PooledServer, Protocol):
     """What these commands need of the supervisor."""
 
     ring: Ring
     control: Control
-    stopping: bool
     cut_off: int  # requests in flight when everything was killed
     exit_code: int | None  # once it is known
 
@@ -43,12 +41,6 @@ class CommandedServer(Protocol):
     def stopping_seconds(self) -> float:
         """Return how long the stop has taken so far."""
 
-    def start_reload(self, caller: Caller, *, wait: float, dry: bool) -> None:
-        """Begin to replace the current generation by one of the file as it is now."""
-
-    def reloaded(self, code: ExitCode, text: str) -> None:
-        """A reload has ended."""
-
 
 def commands(supervisor: CommandedServer) -> list[Command]:
     """Return the commands of a supervisor."""
@@ -66,6 +58,7 @@ def commands(supervisor: CommandedServer) -> list[Command]:
             lambda asked, given: ReloadCommand(supervisor, asked).begin(given),
             arguments={"wait": float, "dry_run": bool},
         ),
+        *pool_commands(supervisor),
     ]
 
 

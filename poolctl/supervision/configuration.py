@@ -56,6 +56,8 @@ class Configuration(ABC):
     drain: float
     reopen: Callable[[], None] | None = None
     reviewer: Reviewer | None = None  # None: it cannot be reloaded
+    size: int = 0  # workers, as the file says
+    workers: int = 0  # workers with which its generations begin
 
     def prepare(self) -> None:  # noqa: B027  # not every configuration has something to prepare
         """Called in the supervisor before each generation is forked."""
@@ -72,8 +74,9 @@ class Configuration(ABC):
         """Return one line about the server that serves, for the service manager."""
         return f"serving {self.name}"
 
-    def figures(self) -> dict[str, Any]:
-        """Return what the newest generation of this configuration is doing, for status."""
+    def figures(self, workers: int = 0) -> dict[str, Any]:
+        """Return what the newest generation of this configuration is doing, for status. ``workers``: how many it has;
+        0: as many as it began with."""
         return {}
 
     def successor(self, made: Any) -> Configuration:
@@ -81,6 +84,10 @@ class Configuration(ABC):
         Raises PoolctlError if it cannot be opened; then nothing has changed.
         """
         raise NotImplementedError("this configuration cannot be replaced")
+
+    def resized(self, size: int) -> Configuration:
+        """Return the same configuration with so many workers. Raises PoolctlError as ``successor`` does."""
+        raise NotImplementedError("this configuration cannot be resized")
 
     def discard(self, other: Configuration | None) -> None:  # noqa: B027  # not every configuration opens something
         """Close what this configuration has and ``other`` has not. Called in the supervisor when no generation of this

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     ROLE_STARTED = "role-started"
     ROLE_READY = "role-ready"
     ROLE_FAILED = "role-failed"  # before it was ready
+    ROLE_LEAVES = "role-leaves"  # it was told to, while others go on
     ROLE_ENDED = "role-ended"  # as it was asked to
     ROLE_DIED = "role-died"
     ROLE_OVERDUE = "role-overdue"  # its request took longer than timeouts.request

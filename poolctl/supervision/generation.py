@@ -1,7 +1,8 @@
 """A generation as the supervisor sees it: the pid of the mold, also its process group, and three links to it.
 
     supervisor  ==lifeline==> mold              closed by the supervisor, or by its death: drain and exit
-    supervisor <--Report----- mold              ready, or failed and why
+    supervisor <--Report----- mold              ready, or failed and why; what its workers are doing
+    supervisor ---Order-----> mold              scale, recycle, drain, resume (roster.py)
     supervisor <==presence=== mold, all roles   a pipe whose write end each of them inherits: EOF when the last one ends
 
 When a mold is killed its roles drain without it. They are the supervisor's grandchildren, so it cannot wait for them;
@@ -26,7 +27,8 @@ from setproctitle import setproctitle
 from poolctl.supervision import mold
 from poolctl.supervision.configuration import Configuration
 from poolctl.supervision.fork import fork
-from poolctl.supervision.reports import Report, channel, receive
+from poolctl.supervision.reports import Report, channel, give_order, receive
+from poolctl.supervision.roster import Order, PoolState
 
 
 class Generation:
@@ -44,6 +46,8 @@ class Generation:
         self.born = time.monotonic()
         self.ready: float | None = None
         self.reason = ""  # why it ended, once that is known
+        self.pool = PoolState()  # what the mold has reported last
+        self.ordered = 0  # the number of the last order
         self.reader, writer = channel()
         reading, self._lifeline = os.pipe()
         self.presence, inherited = os.pipe()
@@ -78,6 +82,16 @@ class Generation:
         if ended:
             self.reader.close()
         return reports
+
+    def has_pool(self, state: PoolState) -> None:
+        """Record what its workers are doing."""
+        self.pool = state
+
+    def order(self, do: str, *, size: int = 0, worker: int = -1, reason: str = "") -> int:
+        """Give the mold an order about its workers. Returns its number; 0 if the mold does not take it."""
+        self.ordered += 1
+        order = Order(self.ordered, do, size, worker, reason)
+        return self.ordered if self.reader.fileno() >= 0 and give_order(self.reader, order) else 0
 
     def became_ready(self) -> None:
         """Record that all of its roles are ready."""

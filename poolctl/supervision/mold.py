@@ -2,11 +2,13 @@
 
     supervisor ==lifeline==> mold ==lifeline of stage 0==> fronts          ==> pipes on which nothing is ever written:
     supervisor <--Report---- mold ==lifeline of stage 1==> workers             EOF means drain and exit
+               ---Order----> mold ==leave================> one worker
                                ^---------Report------------ each role
 
 Owns: the plan with its channels, the write ends of the lifelines, the list of children. No threads, no client sockets.
 Runs: one loop. It sleeps until the supervisor's lifeline ends, a role reports, a child dies, or something is due.
-Order of a turn: stop, exited children, children that take too long, missing children, the next stage of a stop.
+Order of a turn: stop, exited children, children that take too long, workers that come and go (roster.py), missing
+children, the next stage of a stop.
 
 A stop (or the supervisor's death, which looks the same) has two stages. First the lifeline of stage 0 is closed: its
 roles take no more work and exit when the work they took is done; a worker that dies meanwhile is still replaced. Then
@@ -32,7 +34,7 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from os import close
-from select import POLLOUT
+from select import POLLIN, POLLOUT
 from time import sleep
 
 from poolctl.runtime.pool.finish import begin, finish
@@ -40,10 +42,11 @@ from poolctl.runtime.system import forked
 from poolctl.supervision.child import Child
 from poolctl.supervision.events import Event, Events, Kind, ending
 from poolctl.supervision.fork import fork, reap
-from poolctl.supervision.plan import Plan, Role
-from poolctl.supervision.reports import Outbox, Report, channel, failure, receive, send
+from poolctl.supervision.plan import Plan
+from poolctl.supervision.reports import Outbox, Report, channel, failure, receive, receive_orders, send
 from poolctl.supervision.restart import EARLY_DEATHS, cause, when
 from poolctl.supervision.role import play
+from poolctl.supervision.roster import PoolState, Roster
 from poolctl.supervision.signals import Signals, on_reopen
 
 log = logging.getLogger("poolctl")
@@ -86,6 +89,9 @@ class Mold:
         self.plan = plan
         self.presence = presence
         self.children = [Child(role) for role in plan.roles]
+        self.roster = Roster(self.children, plan.size, plan.fixed)
+        self.told = PoolState()  # what the supervisor knows of the roster
+        self.orders_end = False
         self.supervisor, self.lifeline = supervisor, lifeline
         self.outbox = Outbox(supervisor)
         self.events = Events(self._report_event)
@@ -129,6 +135,8 @@ class Mold:
             self._handle_exits(now)
             self._kill_overdue()
             self._kill_hanging(now)
+            if self.deadline is None:
+                self._change_workers(now)
             self._fork_missing(now)
             self._drain(now)
 
@@ -145,13 +153,17 @@ class Mold:
     def _sleep(self) -> None:
         """Sleep until there is something to do. A stop begins here, because its event arrives here."""
         due = [child.due for child in self.children if self._missing(child)]
+        if self.deadline is None:
+            due += [self.roster.due, *(child.deadline for child in self.children)]
         due.append(inf if self.deadline is None or self.forced else self.deadline)
         if self.plan.request is not None or self.plan.guards:
             due.append(time.monotonic() + CHECK_SECONDS)
         watched = [self.reports.fileno()] + ([self.lifeline] if self.deadline is None else [])
-        full = {self.supervisor.fileno(): POLLOUT} if self.outbox.waiting else {}
-        events = self.signals.wait(watched, min(due) - time.monotonic(), full)
+        asked = (0 if self.orders_end else POLLIN) | (POLLOUT if self.outbox.waiting else 0)
+        others = {self.supervisor.fileno(): asked} if asked else {}
+        events = self.signals.wait(watched, min(due) - time.monotonic(), others)
         self.outbox.flush()
+        self._take_orders()
         if lost := self.outbox.take_lost():
             self.events.record(Kind.EVENTS_LOST, f"{lost} events were lost: the supervisor did not take them")
         if signal.SIGUSR1 in self.signals.take():  # SIGCHLD only wakes the loop: waitpid says which children exited
@@ -169,7 +181,8 @@ class Mold:
                     os.kill(child.pid, signal.SIGUSR1)
 
     def _missing(self, child: Child) -> bool:
-        return not child.pid and child.role.stage > self.ended
+        expected = child.wanted or (bool(child.leaving) and self.plan.bound(child.role))
+        return not child.pid and expected and child.role.stage > self.ended
 
     # Exits
 
@@ -194,8 +207,9 @@ class Mold:
         text = f"{child.name} (pid {child.pid}) is ready after {now - child.born:.1f} s"
         self.events.record(Kind.ROLE_READY, text, role=child.role.name, pid=child.pid)
         self.proven.add(child.role.stage)
-        self.plan.ready(child.role)
-        if not self.announced and all(child.ready is not None for child in self.children):
+        if not child.leaving:
+            self.plan.ready(child.role)
+        if not self.announced and all(child.ready is not None for child in self.children if child.wanted):
             self.announced = True
             self.outbox.send(Report("ready"))
 
@@ -220,6 +234,12 @@ class Mold:
             self.events.record(kind, text, level, reason="draining", **where)
             if unexpected:
                 self.status = FORCED
+            return
+        if child.leaving and not (status and self.plan.bound(child.role)):
+            text = f"{child.name} (pid {pid}) has left: {child.leaving}"
+            level = logging.WARNING if status else None
+            self.events.record(Kind.ROLE_ENDED, text, level, reason=child.leaving, **where)
+            self._has_left(child)
             return
         self.early[stage] += not was_ready
         if stage not in self.proven and self.early[stage] >= EARLY_DEATHS and self.deadline is None:
@@ -290,13 +310,53 @@ class Mold:
             self.outbox.send(Report("hung", message))
         os.kill(child.pid, signal.SIGKILL)
 
+    # Workers that come and go
+
+    def _take_orders(self) -> None:
+        orders, ended = receive_orders(self.supervisor) if not self.orders_end else ([], True)
+        self.orders_end = ended
+        for order in orders:
+            self.roster.obey(order)
+
+    def _change_workers(self, now: float) -> None:
+        """Take the next steps of what the roster has begun, and report what has changed."""
+        roster = self.roster
+        roster.step(now)
+        for child in roster.workers:
+            if child.leaving and not child.told:
+                self._tell_to_leave(child, now)
+            if child.pid and now >= child.deadline and child.status is None:
+                text = f"{child.name} (pid {child.pid}) had not left after {self.plan.drain:g} s; killed"
+                where = {"role": child.role.name, "pid": child.pid, "reason": "timeouts.drain"}
+                self.events.record(Kind.DRAIN_EXPIRED, text, logging.WARNING, **where)
+                child.kill()
+        if roster.state != self.told:
+            self.told = roster.state
+            self.outbox.send(Report("pool", pool=self.told.sent()))
+
+    def _tell_to_leave(self, child: Child, now: float) -> None:
+        """Make a worker leave; one that has tasks of its own but no process gets one that serves them first."""
+        if not child.pid:
+            if not self.plan.bound(child.role):
+                self._has_left(child)
+        elif child.ready is not None or not self.plan.bound(child.role):  # a successor must first serve what waits
+            text = f"{child.name} (pid {child.pid}) leaves: {child.leaving}"
+            where = {"role": child.role.name, "pid": child.pid, "reason": child.leaving}
+            self.events.record(Kind.ROLE_LEAVES, text, logging.INFO, **where)
+            self.plan.leaves(child.role)
+            child.tell_to_leave(now + self.plan.drain)
+
+    def _has_left(self, child: Child) -> None:
+        child.has_left()
+        self.plan.left(child.role)
+
     # Starts
 
     def _fork_missing(self, now: float) -> None:
         for child in self.children:
             if self._missing(child) and child.due <= now:
                 try:
-                    child.started(fork(partial(self._become, child.role)), now)
+                    self._fork(child, now)
                 except OSError as error:
                     delay = max(child.policy.delay(0.0), child.policy.first)
                     child.due = now + delay
@@ -307,20 +367,39 @@ class Mold:
                     text = f"{child.name} (pid {child.pid}) started"
                     self.events.record(Kind.ROLE_STARTED, text, role=child.role.name, pid=child.pid)
 
-    def _become(self, role: Role) -> int:
-        """In the new process: close every descriptor that the role does not keep, and run the role."""
+    def _fork(self, child: Child, now: float) -> None:
+        """Fork a process for a role. Raises OSError."""
+        if not child.works:
+            child.started(fork(partial(self._become, child, -1)), now)
+            return
+        self.plan.starts(child.role)
+        leave, leaver = os.pipe()
+        try:
+            child.started(fork(partial(self._become, child, leave, leaver)), now, leaver)
+        except OSError:
+            close(leaver)
+            raise
+        finally:
+            close(leave)
+
+    def _become(self, child: Child, leave: int, leaver: int = -1) -> int:
+        """In the new process: close every descriptor that the role does not keep, and run the role. ``leave``,
+        ``leaver``: both ends of the pipe that tells the role to leave; -1: it leaves with all others."""
+        role = child.role
         self.signals.close()
         self.supervisor.close()
         self.reports.close()
         close(self.lifeline)
         others = [reader for stage, reader in enumerate(self.readers) if stage not in (0, role.stage)]
+        others += [each for each in (leaver, *(other.leaver for other in self.children)) if each >= 0]
         for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
             close(descriptor)
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
         reader, stop = self.readers[role.stage], self.readers[0]
-        forked.hold({*role.keeps, *self.plan.inherited, reader, stop, self.reporter.fileno(), self.presence}, only=True)
-        return play(role, reader, self.plan.drain, self.reporter, stop)
+        links = {reader, stop, leave, self.reporter.fileno(), self.presence} - {-1}
+        forked.hold({*role.keeps, *self.plan.inherited, *links}, only=True)
+        return play(role, reader, self.plan.drain, self.reporter, stop, leave=leave, place=child.place)
 
     # Stops
 

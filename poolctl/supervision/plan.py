@@ -25,6 +25,29 @@ class Plan(ABC):
     def died(self, role: Role, pid: int) -> None:
         """Called in the mold when a role's process has been reaped, before it is forked again."""
 
+    @property
+    def size(self) -> int:
+        """Workers that run at first: those with the lowest numbers."""
+        return len([role for role in self.roles if role.stage and role.rows])
+
+    @property
+    def fixed(self) -> str:
+        """Why the number of workers cannot change while this generation runs; empty: it can."""
+        return "its number of workers is fixed"
+
+    def starts(self, role: Role) -> None:  # noqa: B027  # most plans have nothing to do
+        """Called in the mold before a process of a worker is forked."""
+
+    def leaves(self, role: Role) -> None:  # noqa: B027  # as above
+        """Called in the mold when a worker is told to leave while others go on."""
+
+    def left(self, role: Role) -> None:  # noqa: B027  # as above
+        """Called in the mold when such a worker has left: its number is empty."""
+
+    def bound(self, role: Role) -> bool:
+        """Whether tasks may wait for this worker that no other can take."""
+        return False
+
     def ready(self, role: Role) -> None:  # noqa: B027  # most plans have nothing to do
         """Called in the mold when a role's process is ready."""
 

@@ -37,6 +37,7 @@ from poolctl.supervision.restart import cause
 
 REVIEW_SECONDS = 30.0  # seconds that reading and judging the file may take, checks of plugins included
 REVIEW_BYTES = 1 << 24  # bytes of a pickled review
+LONGEST_WAIT_SECONDS = 86400.0  # that a caller may ask for
 WAIT_SECONDS = 60.0  # seconds that a new generation has to become ready, unless the caller says otherwise
 
 
@@ -82,9 +83,17 @@ class Reload:
     caller has the outcome."""
 
     def __init__(
-        self, server: ReloadedServer, caller: Caller, *, wait: float = WAIT_SECONDS, dry: bool = False
+        self,
+        server: ReloadedServer,
+        caller: Caller,
+        *,
+        wait: float = WAIT_SECONDS,
+        dry: bool = False,
+        size: int | None = None,
     ) -> None:
-        """``wait``: seconds that the new generation has to become ready; ``dry``: review only."""
+        """``wait``: seconds that the new generation has to become ready; ``dry``: review only; ``size``: do not read
+        the file, but start a generation of the same configuration with so many workers."""
+        self._size = size
         self._server, self._caller, self._wait, self._dry = server, caller, wait, dry
         self.step = Step.REVIEWING
         self.over = False
@@ -110,7 +119,10 @@ class Reload:
     # steps
 
     def begin(self) -> None:
-        """Fork the process that reviews."""
+        """Fork the process that reviews, if the file is to be read."""
+        if (size := self._size) is not None:
+            self._start(lambda: self._server.configuration.resized(size))
+            return
         reviewer = self._server.configuration.reviewer
         if reviewer is None:
             self.abandon("this server has no topology that could be read again")
@@ -176,8 +188,12 @@ class Reload:
         if review.exit or self._dry:
             self._finish(review.exit, review.text)
             return
+        self._start(lambda: self._server.configuration.successor(review.made))
+
+    def _start(self, make: Callable[[], Configuration]) -> None:
+        """Start the generation of the next configuration."""
         try:
-            configuration = self._server.configuration.successor(review.made)
+            configuration = make()
         except (PoolctlError, OSError) as error:
             self.abandon(str(error))
             return

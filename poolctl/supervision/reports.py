@@ -1,6 +1,7 @@
 """What a child process reports to its parent: that it is ready, or why it never will be; and a mold's events.
 
-    role --Report--> mold --Report--> supervisor       one socketpair each; a report arrives whole or not at all
+    role --Report--> mold --Report--> supervisor       one socketpair each; a message arrives whole or not at all
+                          <--Order---
 
 A role waits until its report is sent. A mold does not, because the supervisor may be stopped (SIGSTOP): its reports
 wait in an `Outbox` until the channel takes them.
@@ -23,6 +24,7 @@ from typing import Any, Literal
 
 from poolctl.errors import AppError, PoolctlError
 from poolctl.runtime.system.channel import channel as messages
+from poolctl.supervision.roster import Order
 from poolctl.supervision.user_traceback import (
     exit_description,
     raised_by_user_code,
@@ -35,6 +37,7 @@ from poolctl.supervision.user_traceback import (
 TRACEBACK_BYTES = 100_000
 SUMMARY_CHARACTERS = 1000  # characters of a summary
 REPORT_BYTES = 2 * TRACEBACK_BYTES + 20_000  # JSON writes a quote, a backslash and a newline as two bytes
+ORDER_BYTES = 4096
 WAITING_REPORTS = 1000  # that wait in a mold; the supervisor keeps no more events than that
 # Control characters take six bytes in JSON, and terminals obey them.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
@@ -45,13 +48,14 @@ class Report:
     """One message. Failures and hanging fronts have a `text`, events have an `event`; the other fields are those of a
     failure."""
 
-    kind: Literal["ready", "failed", "hung", "event"]
+    kind: Literal["ready", "failed", "hung", "event", "pool"]
     text: str = ""
     plain: bool = False  # the user can fix it, and the text says how, without a traceback
     code: str = ""  # of the finding, when the app failed; with a one-line summary and a fix
     summary: str = ""
     fix: str = ""
     event: dict[str, Any] = field(default_factory=dict)  # what Event.sent returned
+    pool: dict[str, Any] = field(default_factory=dict)  # what PoolState.sent returned
     pid: int = field(default_factory=os.getpid)
 
 
@@ -149,6 +153,30 @@ class Outbox:
         while self.waiting and (left := until - time.monotonic()) > 0:
             poller.poll(left * 1000)
             self.flush()
+
+
+def receive_orders(sock: socket.socket) -> tuple[list[Order], bool]:
+    """In a mold, return the orders that have arrived, without waiting, and whether the supervisor is gone."""
+    orders: list[Order] = []
+    while True:
+        try:
+            message = sock.recv(ORDER_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return orders, False
+        except ConnectionError:
+            return orders, True
+        if not message:
+            return orders, True
+        orders.append(Order(**json.loads(message)))
+
+
+def give_order(sock: socket.socket, order: Order) -> bool:
+    """In the supervisor, send an order to a mold. Returns False if the mold does not take it: it is dead, or hangs."""
+    try:
+        sock.send(json.dumps(order.sent()).encode(), socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+    return True
 
 
 def receive(reader: socket.socket) -> tuple[list[Report], bool]:

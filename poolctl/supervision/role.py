@@ -1,8 +1,8 @@
 """Inside a role's process: from the fork to its exit.
 
-Open descriptors: stdio, the role's share of the plan's, the read ends of its stage's lifeline and of the first
-stage's, the write end of its generation's presence pipe, and until the role is ready the channel for its report. The
-mold's code has closed all others before `play` is called.
+Open descriptors: stdio, the role's share of the plan's, the read ends of its stage's lifeline, of the first stage's and
+of a worker's own pipe, the write end of its generation's presence pipe, and until the role is ready the channel for its
+report. The mold's code has closed all others before `play` is called.
 """
 
 from __future__ import annotations
@@ -51,15 +51,25 @@ class Ready:
             log.error("the role failed: %s", report.text)
 
 
-def play(role: Role, lifeline: int, drain: float, reporter: socket.socket, stop: int = -1) -> int:
-    """Run the role until its lifeline ends. ``stop``: the lifeline of the first stage. Returns the exit status."""
+def play(
+    role: Role,
+    lifeline: int,
+    drain: float,
+    reporter: socket.socket,
+    stop: int = -1,
+    *,
+    leave: int = -1,
+    place: int = -1,
+) -> int:
+    """Run the role until its lifeline ends, or it has left. ``stop``: the lifeline of the first stage; ``leave``,
+    ``place``: see Life. Returns the exit status."""
     setproctitle(role.title)
     threading.current_thread().name = role.name
     random.seed()  # all roles are copies of one process
     begin()
     ready = Ready(reporter)
     try:
-        role.run(Life(lifeline, drain, ready, stop))
+        role.run(Life(lifeline, drain, ready, stop, leave, place))
     except BaseException as error:  # noqa: BLE001  # SystemExit too: an app must not end its worker silently
         forked.leave()
         ready.failed(error)

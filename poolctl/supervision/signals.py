@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import ceil, inf
 from select import POLLIN, poll
 from signal import getsignal as handler_of
@@ -29,10 +29,17 @@ Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 # Signals that other servers handle and this one does not yet, with what the log says about each.
 UNUSED = {
     signal.SIGUSR2: "upgrading without a restart is not available yet",
-    signal.SIGTTIN: "resizing a running pool is not available yet; change pool.size and reload the server",
-    signal.SIGTTOU: "resizing a running pool is not available yet; change pool.size and reload the server",
+    signal.SIGTTOU: "the terminal sent it, because this process writes to it in the background",
 }
-SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, *UNUSED)
+SUPERVISED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGUSR1,
+    signal.SIGTTIN,
+    *UNUSED,
+)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
@@ -43,8 +50,12 @@ def nothing(number: int, frame: FrameType | None) -> None:
 
 
 def ignore_from_now_on(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTTOU: a background process gets one for every attempt to write to a terminal that forbids it."""
-    set_handler(signal.SIGTTOU, signal.SIG_IGN)
+    """Handle SIGTTOU. A background process gets one for every attempt to write to a terminal that forbids it (stty
+    tostop), and would try for ever; any other comes from an operator."""
+    for descriptor in (1, 2):
+        with suppress(OSError):  # not a terminal
+            if os.tcgetpgrp(descriptor) != os.getpgrp():
+                set_handler(signal.SIGTTOU, signal.SIG_IGN)
 
 
 class Signals:
@@ -62,7 +73,7 @@ class Signals:
     def __enter__(self) -> Self:
         self._wakeup = set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         for number in self.numbers:
-            if number in (signal.SIGHUP, *UNUSED) and handler_of(number) == signal.SIG_IGN:
+            if number in (signal.SIGHUP, signal.SIGTTIN, *UNUSED) and handler_of(number) == signal.SIG_IGN:
                 continue  # the caller ignores it on purpose, for instance nohup
             handler = ignore_from_now_on if number == signal.SIGTTOU else nothing
             self._handlers[number] = set_handler(number, handler)

@@ -48,6 +48,7 @@ from poolctl.supervision.notify import Notifier
 from poolctl.supervision.reload import WAIT_SECONDS, Caller, Reload, explained
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
+from poolctl.supervision.roster import PoolState
 from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
 
 log = logging.getLogger("poolctl")
@@ -99,6 +100,7 @@ class Supervisor:
         self.retiring: list[Generation] = []
         self.reload: Reload | None = None
         self.hung_up = False  # a SIGHUP came; during another change it waits, since the file may have changed after it
+        self.more = 0  # workers that signals have asked for, or below 0 no longer want; during another change they wait
         self.replaced: list[Configuration] = []  # those of retiring generations and orphans
         self.announced = False
         self.early = 0  # deaths without a report, before anything was ready
@@ -148,6 +150,7 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """Return what the server is, and what it is doing."""
         state = "stopping" if self.stopping else "running" if self.generation and self.generation.ready else "starting"
+        pool = self.pool()
         return {
             "name": self.name,
             "pid": os.getpid(),
@@ -156,7 +159,23 @@ class Supervisor:
             "retiring": len(self.retiring),
             "uptime_seconds": round(time.time() - self.started, 1),
             "at_work": self.control.at_work and self.control.at_work.shown(),
-            **self.configuration.figures(),
+            "pool": pool,
+            **self.configuration.figures(pool["size"] if pool else 0),
+        }
+
+    def pool(self) -> dict[str, Any] | None:
+        """Return what the current generation's workers are to be; None while there is none."""
+        if self.generation is None or self.generation.ready is None:
+            return None
+        state = self.generation.pool
+        workers = self.configuration.workers  # of a pool of threads, which the mold does not see
+        return {
+            "size": state.size or workers,
+            "in_file": self.configuration.size,
+            "ready": state.ready if state.size else workers,
+            "leaving": state.leaving,
+            "to_recycle": state.recycling,
+            "drained": list(state.drained),
         }
 
     def _notify(self) -> None:
@@ -216,6 +235,10 @@ class Supervisor:
             self._reopen()
         elif number == signal.SIGHUP:
             self.hung_up = True
+        elif number == signal.SIGTTIN:
+            self.more += 1
+        elif number == signal.SIGTTOU and signal.getsignal(number) != signal.SIG_IGN:
+            self.more -= 1
         elif number in UNUSED:
             text = f"{number.name} ignored: {UNUSED[number]}"
             self.events.record(Kind.SIGNAL, text, logging.WARNING, signal=number.name)
@@ -369,6 +392,9 @@ class Supervisor:
         if report.kind == "event":
             self._keep_event(generation, report)
             return
+        if report.kind == "pool":
+            generation.has_pool(PoolState.received(report.pool))
+            return
         if self.reload and generation is self.reload.candidate:
             if report.kind == "failed":
                 self._failed(generation, report, None)
@@ -506,8 +532,11 @@ class Supervisor:
 
     # Reloads
 
-    def start_reload(self, caller: Caller, *, wait: float = WAIT_SECONDS, dry: bool = False) -> None:
-        """Begin to replace the current generation by one of the file as it is now. The caller gets the outcome."""
+    def start_reload(
+        self, caller: Caller, *, wait: float = WAIT_SECONDS, dry: bool = False, size: int | None = None
+    ) -> None:
+        """Begin to replace the current generation by one of the file as it is now, or, with ``size``, by one that has
+        so many workers. The caller gets the outcome."""
         if self.announced and not self.stopping and not dry:
             self.notifier.reloading()
         if self.stopping or self.exit_code is not None:
@@ -517,7 +546,7 @@ class Supervisor:
         elif self.generation is None or self.generation.ready is None:
             caller.finish(ExitCode.REFUSED, "the server is still starting")
         else:
-            self.reload = Reload(self, caller, wait=wait, dry=dry)
+            self.reload = Reload(self, caller, wait=wait, dry=dry, size=size)
             self.reload.begin()
 
     def _go_on_with_reload(self) -> None:
@@ -528,6 +557,9 @@ class Supervisor:
         if self.hung_up and self.control.at_work is None:
             self.hung_up = False
             self.control.start("reload", {}, "SIGHUP")
+        if self.more and self.control.at_work is None:
+            more, self.more = self.more, 0
+            self.control.start("scale", {"to": f"{more:+d}"}, "SIGTTIN" if more > 0 else "SIGTTOU")
 
     def give_up(self, generation: Generation, why: str) -> None:
         """Kill a generation that never served."""

@@ -38,6 +38,7 @@ from poolctl.supervision.events import Events, Kind
 log = logging.getLogger("poolctl")
 
 COMMAND_FAILED, WRONG_USE = 1, 2  # exit codes
+SAY_SECONDS = 1.0  # between two lines about the progress of a command
 
 
 class Refused(Exception):

@@ -38,7 +38,7 @@ def between(folder: Path, old: str, new: str) -> list[Change]:
         (
             "app: demo\npool: {size: 2}\nownership: reuse-port",
             "app: demo\npool: {size: 4}\nownership: reuse-port",
-            {"pool.size": "restart"},
+            {"pool.size": "generation"},
         ),
         (
             "app: demo\nownership: reuse-port",

@@ -403,7 +403,7 @@ def test_a_stop_does_not_wait_for_clients_to_the_end(serve: Serve, name: str) ->
     assert "killed" not in server.log
 
 
-@pytest.mark.parametrize("name", ["SIGUSR2", "SIGTTIN", "SIGTTOU"])
+@pytest.mark.parametrize("name", ["SIGUSR2"])
 def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve: Serve, name: str) -> None:
     number = signal.Signals[name]
     if signal.getsignal(number) == signal.SIG_IGN:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from poolctl.assembly.fitting.combination import FRONTED, REACTIVE, REUSE_PORT
+from poolctl.assembly.fitting.seats import seats
 from poolctl.config.diagnostic import Diagnostic, Place
 
 if TYPE_CHECKING:
@@ -44,20 +45,21 @@ def affordable(each: int) -> int:
 
 
 def to_start(judgement: Judgement) -> int:
-    """The descriptors that the mold needs before the first client connects: two for each worker's inbox, and a bell
-    where its threads take turns; or under reuse-port a socket for each address and worker. Measured with 2 to 128
-    workers."""
+    """The descriptors that the mold needs before the first client connects: one for each worker, by which it is told to
+    leave; two for each inbox, and a bell where threads take turns; or under reuse-port a socket for each address and
+    worker. Measured with 2 to 128 workers."""
     topology, chosen = judgement.topology, judgement.combination
     assert topology is not None
     assert chosen is not None
     addresses = len(topology.listen)
     if chosen.pool != "process":
         return START + addresses
+    workers = judgement.workers
     if chosen.ownership == REUSE_PORT:
-        return START + addresses * judgement.workers
+        return START + addresses * workers + workers
     own = chosen.ownership in FRONTED and (chosen.dispatch != "shared-queue" or chosen.queues_in_front)
     bell = chosen.ownership == REACTIVE and (chosen.threads or 1) > 1 and not chosen.service.asynchronous
-    return START + addresses + ((2 + bell) * judgement.workers if own else 0)
+    return START + addresses + workers + ((2 + bell) * seats(chosen, workers) if own else 0)
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:

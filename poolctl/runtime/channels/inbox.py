@@ -70,6 +70,11 @@ class Inbox(ABC):
     def empty(self) -> bool:
         """Whether every task that was put into it has been taken."""
 
+    def end_one(self) -> bool:
+        """Put an end of file for one reader behind the tasks that are queued: a worker leaves while others go on.
+        Returns False when the inbox is full."""
+        raise TypeError(f"the workers of a {type(self).__name__} leave together")
+
     @abstractmethod
     def put(self, item: Any, fds: tuple[int, ...] = ()) -> bool:
         """Add a task at the end. Returns False when the inbox is full."""
@@ -121,6 +126,15 @@ class ProcessInbox(Inbox):
         """
         message, ancillary, _, _ = self._recvmsg(MESSAGE_BYTES, CONTROL_BYTES, flags)
         return message, ancillary
+
+    def end_one(self) -> bool:
+        try:
+            self._send((b"",))
+        except OSError as error:
+            if error.errno in FULL_ERRORS:
+                return False
+            raise
+        return True
 
     def reclaim(self) -> list[tuple[bytes, list[int]]]:
         """Take back the tasks that no worker has taken; for the front, which sent them. Returns (message, descriptors)

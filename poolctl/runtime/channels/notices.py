@@ -25,6 +25,7 @@ OVERDUE = 2  # of a worker that was killed because its request took too long, an
 DIED_IDLE = 3  # a worker of this inbox has died, and had noted no ticket
 INBOX_LEFT = 4  # all workers of this inbox have died
 INBOX_JOINED = 5  # this inbox has a worker again
+INBOX_LEAVES = 6  # the worker of this inbox leaves: it takes the tasks that are in it, and needs an end behind them
 
 
 class Notices:

@@ -19,4 +19,4 @@ class Random(KernelDispatch):
         return random.choice(inboxes)
 
     def program(self, sockets: int) -> list[bpf.Instruction]:
-        return [(bpf.LOAD_ABSOLUTE, 0, 0, bpf.RANDOM), (bpf.MODULO, 0, 0, sockets), (bpf.RETURN_A, 0, 0, 0)]
+        return bpf.random_of(sockets)

@@ -1,4 +1,7 @@
-"""Listening sockets. The supervisor opens them before it starts anything else; they outlive every generation."""
+"""Listening sockets. The supervisor opens them before it starts anything else; they outlive every generation.
+
+The file is long because each kind of address has its own way to be opened, and to end.
+"""
 
 from __future__ import annotations
 
@@ -245,3 +248,26 @@ def open_group(
             sock.close()
         raise PoolctlError(f"the kernel cannot choose between {size} sockets on {address}: {error}") from error
     return group
+
+
+def resize_group(
+    group: list[socket.socket], address: BoundAddress, backlog: int, size: int, program: Sequence[bpf.Instruction]
+) -> tuple[list[socket.socket], list[bpf.Instruction]]:
+    """Return a group of ``size`` sockets that has those of an open one, and the program that makes it take effect:
+    until that is attached the kernel chooses among the sockets of the open one. ``program``: of the strategy; without
+    one the kernel then chooses at random.
+
+    Raises PoolctlError if the kernel does not allow it.
+    """
+    port = group[0].getsockname()[1]
+    opened: list[socket.socket] = []
+    try:
+        if not program and size > len(group):  # otherwise a program chooses already
+            bpf.attach(group[0], bpf.random_of(len(group)))
+        for _ in range(size - len(group)):
+            opened.append(_listening(bind_tcp(address.host, port, reuse_port=True), backlog))  # noqa: PERF401  # closed below
+    except OSError as error:
+        for sock in opened:
+            sock.close()
+        raise PoolctlError(f"the kernel cannot choose between {size} sockets on {address}: {error}") from error
+    return [*group, *opened][:size], list(program) or bpf.random_of(size)

@@ -138,3 +138,7 @@ class Lifeline(Source[S]):
     def on_event(self, events: int, service: S) -> None:
         self.loop.remove(self)
         self.loop.drain(service)
+
+    def drain(self, service: S) -> None:
+        """Leave the loop: it drains, and has nothing more to wait for here."""
+        self.loop.remove(self)

@@ -13,18 +13,22 @@ from poolctl.runtime.site import Site
 
 @dataclass
 class ReusePort(Ownership):
-    """Nothing is shared: a worker accepts from its own socket and serves the connections it accepted."""
+    """Nothing is shared: a worker accepts from its own socket and serves the connections it accepted. A worker that
+    takes the place of another one accepts from that one's socket."""
 
     like: ClassVar[str] = "reuse-port"
 
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1)
+        place = life.place if life.place >= 0 else worker
         for group in site.listeners:
-            listen(loop, group[worker], loop.accept)
+            listen(loop, group[place], loop.accept)
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:
         return set()
 
     def work_keeps(self, site: Site, worker: int) -> set[int]:
-        return {group[worker].fd for group in site.listeners}
+        if site.workers == site.size:
+            return {group[worker].fd for group in site.listeners}
+        return {listener.fd for group in site.listeners for listener in group}  # which place it takes is not known yet

@@ -16,6 +16,7 @@ from poolctl.runtime.ownership.half_sync_half_reactive.turns import Turns, turns
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.site import Executor, FrontThatHandsOver, FrontThatLends
 from poolctl.runtime.site.workshop import Medium, Workshop
+from poolctl.runtime.system.interrupt import allow_interrupts
 
 
 class BetweenProcesses(Medium):
@@ -72,12 +73,17 @@ class BetweenProcesses(Medium):
                 site.shared_listeners,
                 site.returns,
                 self._sessions(site, worker),
+                shared=site.shares_inbox,
             )
         if thread == 0:
             self._turns = turns(inbox)
         first_byte = FirstByte(site.row(worker, thread))
         service = site.service(worker, thread, first_byte, self._sessions(site, worker))
-        return ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns)
+        executor = ProcessTaskExecutor(inbox, service, site.shared_listeners, site.returns, self._turns)
+        if site.shares_inbox and life.leave >= 0:
+            allow_interrupts()
+            life.when_leaving(executor.leave)
+        return executor
 
     def _sessions(self, site: Workshop, worker: int) -> Sessions | None:
         """Return the observer that reports this worker's new sessions to the front; None if the affinity does not

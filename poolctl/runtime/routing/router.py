@@ -14,7 +14,7 @@ method changes what is on offer and what waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import islice
 from os import close
 from time import monotonic
@@ -52,9 +52,10 @@ class Router:
         inboxes: Sequence[Inbox],
         limit: int,
         row: memoryview | None = None,
+        vacant: Iterable[int] = (),
     ) -> None:
         """``limit``: the most waiting tasks. ``row``: the front's row of the scoreboard, which shows the number of
-        tasks that wait here."""
+        tasks that wait here. ``vacant``: the indices of the inboxes that have no worker."""
         self._dispatch = dispatch
         self._affinity = affinity
         self.inboxes = inboxes
@@ -66,8 +67,9 @@ class Router:
         self._row[WAITING] = 0
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
-        self._offer = tuple(inbox.view for inbox in inboxes)
-        self._vacant: set[int] = set()  # inboxes whose workers are dead
+        self._vacant = set(vacant)  # inboxes without a worker: it is dead, or leaves
+        self._offer = tuple(inbox.view for inbox in inboxes if inbox.index not in self._vacant)
+        self._ends: dict[int, int] = {}  # inboxes whose worker leaves: how many of its threads have no end yet
         self._full: set[int] = set()  # inboxes that were reported full, until ``room`` is called for them
         self._held: dict[int, deque[Waiting]] = {}  # by the index of a full inbox: entries bound to it
         self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
@@ -83,8 +85,8 @@ class Router:
         )  # where there is nothing to choose and nothing to note
         self._under_way: dict[int, tuple[Task, InboxView, float]] = {}  # by connection; where the strategy observes
         if "joined" in self._hooks:
-            for inbox in inboxes:
-                dispatch.joined(inbox.view)
+            for view in self._offer:
+                dispatch.joined(view)
 
     @property
     def free(self) -> int:
@@ -142,6 +144,7 @@ class Router:
         full: list[Inbox] = []
         for entry in self._held.pop(index, ()):
             self._put(entry, inbox, full)
+        self._put_ends(inbox, full)
         return full + self.retry()
 
     def left(self, index: int) -> None:
@@ -158,10 +161,35 @@ class Router:
         if "left" in self._hooks:
             self._dispatch.left(view)
 
+    def leaves(self, index: int, readers: int, reclaim: Callable[[Inbox], None] | None = None) -> list[Inbox]:
+        """Stop offering an inbox whose worker leaves while others go on, and have it end behind its tasks: the worker
+        takes those. ``readers``: how many threads wait for the end. ``reclaim``: takes the tasks out first. Returns the
+        inboxes that turned out to be full."""
+        inbox = self.inboxes[index]
+        self.left(index)
+        self._offer = tuple(each for each in self._offer if each is not inbox.view)  # even if it was the last one
+        for key in [key for key, bound in self._chosen.items() if bound is inbox]:
+            del self._chosen[key]
+        self.waiting.extendleft(reversed(self._held.pop(index, ())))
+        if reclaim is not None:
+            reclaim(inbox)
+        full: list[Inbox] = []
+        self._ends[index] = readers
+        self._put_ends(inbox, full)
+        return full + self.retry()
+
+    def _put_ends(self, inbox: Inbox, full: list[Inbox]) -> None:
+        while self._ends.get(inbox.index):
+            if not inbox.end_one():
+                self._close(inbox, full)
+                return
+            self._ends[inbox.index] -= 1
+
     def joined(self, index: int) -> list[Inbox]:
         """Offer an inbox that has a worker again. Returns the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
         self._vacant.discard(index)
+        self._ends.pop(index, None)
         if "joined" in self._hooks:
             self._dispatch.joined(inbox.view)
         if index not in self._full:
@@ -177,6 +205,8 @@ class Router:
     def withdraw(self, index: int) -> bool:
         """Take this inbox off the offer until ``offer_again``. Returns False, and does nothing, if no other inbox could
         take a task at once."""
+        if index in self._vacant:
+            return False  # its worker leaves: the end behind its tasks must stay there
         view = self.inboxes[index].view
         others = tuple(each for each in self._offer if each is not view)
         if not any(each.load < each.capacity and each.waiting <= 0 for each in others):

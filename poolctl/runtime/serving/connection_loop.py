@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Protocol, Self, TypeAlias, TypeVar
 
 from poolctl.runtime.listen.door import AcceptingLoop, Door
-from poolctl.runtime.loop.source import Handler
+from poolctl.runtime.loop.source import Handler, Lifeline, Source
 from poolctl.runtime.serving.leaving import WAITED_SECONDS, state
 from poolctl.runtime.serving.phases import CLOSED, Phase
 from poolctl.runtime.serving.service import Service
@@ -62,8 +62,14 @@ class ConnectionLoop(AcceptingLoop[Service]):
     ) -> None:
         super().__init__(lifeline, timeouts, limit, shared=shared, loops=loops, clock=clock, poller=poller)
         self._new: NewConnection[Self] = new
+        self.left_to_others: list[Source[Service]] = []  # what this worker shares with others that go on when it leaves
         # Until then new connections may have waited while this loop was busy: for as long again as it was busy.
         self._wary = 0.0
+
+    def leave_with(self, leave: int) -> None:
+        """Drain at the end of file of this descriptor too (``Life.leave``). Called before the loop runs."""
+        if leave >= 0:
+            self.add_source(Leave(self, leave))
 
     def serve(self: Self, fd: int, peer: Peer, service: Service, door: Door) -> None:
         """Serve a connection that has come through its door. Its first bytes have usually arrived with it, so they are
@@ -82,3 +88,14 @@ class ConnectionLoop(AcceptingLoop[Service]):
                 connection.drain(service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail_newcomer(fd, service, error)
+
+
+class Leave(Lifeline[Service]):
+    """The pipe whose end of file makes this worker leave while others go on."""
+
+    loop: ConnectionLoop
+
+    def on_event(self, events: int, service: Service) -> None:
+        for source in self.loop.left_to_others:
+            self.loop.remove(source)
+        super().on_event(events, service)

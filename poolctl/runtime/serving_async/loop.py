@@ -72,6 +72,10 @@ class Stop(Source[Service]):
         self.loop.remove(self)
         self.loop.stop()
 
+    def drain(self, service: Service) -> None:
+        """Leave the loop: it drains, of which `stop` is a part."""
+        self.loop.remove(self)
+
 
 class AsyncConnectionLoop(ConnectionLoop):
     """Serves the connections it owns; run by one thread. The app has started when the constructor returns.

@@ -79,7 +79,12 @@ class Site(Protocol):
 
     @property
     def workers(self) -> int:
-        """The number of workers; their indexes begin with 0."""
+        """The number of indexes that workers may have, which begin with 0."""
+
+    @property
+    def size(self) -> int:
+        """The number of workers with which the generation begins. It differs from ``workers`` only where no plugin
+        provides the pool or the ownership."""
 
     @property
     def threads(self) -> int:
@@ -116,6 +121,10 @@ class Site(Protocol):
 
     def inbox(self, worker: int) -> Inbox:
         """Return the inbox from which a worker takes its tasks."""
+
+    @property
+    def shares_inbox(self) -> bool:
+        """Whether all workers take from one inbox."""
 
     @property
     def queues(self) -> bool:

@@ -1,10 +1,10 @@
-"""The data that the processes of one generation have in common: made in the mold, never changed."""
+"""The data that the processes of one generation have in common: made in the mold, never changed, but for ``vacant``."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from poolctl.runtime.affinity import Affinity
@@ -36,6 +36,9 @@ class SiteData:
     ``waiting``      most tasks that wait for a worker
     ``listeners``    for each address one, or under reuse-port one for each worker
     ``moves``        by which idle connections leave for other processes of the server
+    ``workers``      numbers for workers: one each, and more for those that join or take the place of another
+    ``size``         workers with which the generation begins
+    ``vacant``       indices of inboxes without a worker, as the mold knows them; a new front begins with these
     ``slots``        rows of one worker in the scoreboard: one for each thread, or one for each task at once
     """
 
@@ -50,6 +53,7 @@ class SiteData:
     waiting: int
     listeners: Sequence[Sequence[Listener]]
     workers: int
+    size: int
     threads: int
     slots: int
     multiprocess: bool  # may several processes serve the app at once?
@@ -58,6 +62,7 @@ class SiteData:
     returns: Returns
     notices: Notices
     moves: Moves
+    vacant: set[int] = field(default_factory=set)
     access: AccessLog | None = None
 
     @property
@@ -73,6 +78,11 @@ class SiteData:
     def inbox(self, worker: int) -> Inbox:
         """Return the inbox from which a worker takes its tasks."""
         return self.inboxes[0 if len(self.inboxes) == 1 else worker]
+
+    @property
+    def shares_inbox(self) -> bool:
+        """Whether all workers take from one inbox."""
+        return len(self.inboxes) == 1 < self.workers
 
     def row(self, worker: int, thread: int = 0) -> memoryview:
         """Return the row of a worker thread in the scoreboard."""

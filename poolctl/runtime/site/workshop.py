@@ -109,14 +109,16 @@ class Workshop(SiteData):
             dispatch = Guarded(dispatch, self.scoreboard.enter_front())
             if hasattr(faulthandler, "register"):  # with this signal the mold makes a hung front print its stacks
                 faulthandler.register(signal.SIGUSR2, all_threads=True)
-        return Router(dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front())
+        return Router(
+            dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front(), self.vacant
+        )
 
     # loops that own connections
 
     def connection_loop(self, life: Life, *, shared: bool, counted: bool = False) -> ConnectionLoop:
         """Return a loop for one worker's connections. ``counted``: a front already enforces the limit."""
-        limit = self.at_once if counted else self.share(self.workers)
-        loops = 1 if self.multiprocess else self.workers  # in one process, so they share its descriptors
+        limit = self.at_once if counted else self.share(self.size)
+        loops = 1 if self.multiprocess else self.size  # in one process, so they share its descriptors
         if isinstance(self.app, AsyncApp):
             from poolctl.runtime.serving_async import kinds  # asyncio is slow to import
             from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
@@ -126,6 +128,7 @@ class Workshop(SiteData):
         else:
             new = connection_of(self.app, shared=shared)
             loop = ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared, loops=loops)
+        loop.leave_with(life.leave)
         loop.move_by(self.moves)
         if not self.inboxes:  # otherwise they arrive at the front
             adopt_in(loop, self.moves, self.shared_listeners)

@@ -35,6 +35,11 @@ NETWORK = 0xFFF00000  # SKF_NET_OFF: offsets count from the network header
 Instruction = tuple[int, int, int, int]
 
 
+def random_of(sockets: int) -> list[Instruction]:
+    """Return the program that chooses among so many sockets, each with the same probability."""
+    return [(LOAD_ABSOLUTE, 0, 0, RANDOM), (MODULO, 0, 0, sockets), (RETURN_A, 0, 0, 0)]
+
+
 def attach(listener: socket.socket, program: list[Instruction]) -> None:
     """Make this program choose among the sockets of the listener's group.
 

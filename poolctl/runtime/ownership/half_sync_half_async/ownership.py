@@ -41,8 +41,9 @@ class HalfSyncHalfAsync(Ownership):
     def work(self, site: Site, worker: int, life: Life) -> list[Work]:
         loop = site.connection_loop(life, shared=site.threads > 1, counted=self.accept == "front")
         arrivals = site.arrivals(loop, worker)
-        if len(site.inboxes) < site.workers:
+        if site.shares_inbox:
             loop.contend(arrivals)
+            loop.left_to_others.append(arrivals)
         loop.add(arrivals)
         return site.threads_of(loop, worker)
 

@@ -66,7 +66,7 @@ log = logging.getLogger("poolctl")
 
 class AsyncTaskExecutor(ABC, Generic[L]):
     """Serves tasks until its inbox ends. ``slots``: rows of the scoreboard, one for each task that may be in flight;
-    ``events``: the event loop, by default a new one."""
+    ``events``: the event loop, by default a new one; ``shared``: other workers take from its inbox too."""
 
     finished = False  # it waits for its tasks even if the front is dead
 
@@ -79,6 +79,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         life: Life,
         sessions: Observer | None,
         events: asyncio.AbstractEventLoop | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         self.service = service
         self.timeouts = timeouts
@@ -88,6 +90,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self.lifespan = self._app.life(self.events)
         self._reader = reader
         self._stop = life.stop
+        self._leave = life.leave
+        self._shared = shared
         entries = service.entries
         self._free = [Slot(row, None if entries is None else entries.observe(), sessions) for row in slots]
         self._held: set[LentRequest[L]] = set()  # those with a task of the event loop
@@ -135,6 +139,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
             self._sweep(Overdue(self.timeouts.request))
         if self._stop >= 0:
             self._context.run(self.events.add_reader, self._stop, self._hear_of_stop)
+        if self._leave >= 0:
+            self._context.run(self.events.add_reader, self._leave, self._hear_of_leave)
         try:
             self._wait()
             run_until(self.events, self._over)
@@ -202,6 +208,17 @@ class AsyncTaskExecutor(ABC, Generic[L]):
     def _hear_of_stop(self) -> None:
         self.events.remove_reader(self._stop)
         self.stopping.begin(self.events, self._context)
+
+    def _hear_of_leave(self) -> None:
+        """This worker leaves while others go on: they take what is in an inbox that is shared, and any other inbox
+        ends."""
+        self.events.remove_reader(self._leave)
+        self.stopping.begin(self.events, self._context)
+        if self._shared and not self._ended:
+            self._ended = True
+            self._waits = False
+            self.events.remove_reader(self._watched)
+            self._leave_when_done()
 
     def _stopped(self, step: int) -> None:
         """A step of the stop has begun."""
@@ -342,8 +359,10 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
         returns: Returns,
         sessions: Observer | None,
         events: asyncio.AbstractEventLoop | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
-        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions, events)
+        super().__init__(inbox.reader.fileno(), service, slots, timeouts, life, sessions, events, shared=shared)
         self._take = inbox.take
         self._returns = returns.writer
         self._servers = [(listener.server_host, listener.server_port) for listener in listeners]

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import struct
+from _thread import get_ident
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from os import close, write
@@ -49,6 +50,7 @@ from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left, st
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import LEVEL, RIGHTS, descriptors
+from poolctl.runtime.system.interrupt import end_reads
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
@@ -154,10 +156,23 @@ class ProcessTaskExecutor:
         self._doors = [listener.door for listener in listeners]
         self._returns = returns
         self._known: dict[bytes, Conversation] = {}
+        self._thread = get_ident()  # the one that makes it runs it
+        self._over = False
         self._stints: Callable[[], Iterable[Iterator[Step]]] = turns.stints if turns is not None else alone
+
+    def leave(self) -> None:
+        """Leave an inbox from which other workers take too. Called in another thread than `run`; a task that was just
+        taken is served first."""
+        end_reads(self._inbox.reader.fileno(), self._thread, lambda: self._over)
 
     def run(self) -> None:
         """Serve until the inbox ends."""
+        try:
+            self._run()
+        finally:
+            self._over = True
+
+    def _run(self) -> None:
         out, stumbles = Borrowed(self._service.observer), 0
         while True:
             try:

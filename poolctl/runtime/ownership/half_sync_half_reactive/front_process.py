@@ -12,7 +12,16 @@ from time import monotonic
 from typing import BinaryIO
 
 from poolctl.runtime.channels.inbox import Inbox, ProcessInbox, bells
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE, Attention
+from poolctl.runtime.channels.notices import (
+    BEGAN,
+    DIED_IDLE,
+    INBOX_JOINED,
+    INBOX_LEAVES,
+    INBOX_LEFT,
+    LOST,
+    OVERDUE,
+    Attention,
+)
 from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.ownership.half_sync_half_reactive.front import LendingFront
@@ -52,6 +61,7 @@ class ProcessLendingFront(LendingFront):
         poller: Poller | None = None,
     ) -> None:
         super().__init__(lifeline, protocol, router, timeouts, limit, waiting, clock=clock, poller=poller)
+        self._awaited = awaited
         self.untaken: Untaken | None = None
         if awaited and self.router.queues:
             self.untaken = Computing(self.router, self.rooms, self._reclaim)
@@ -115,6 +125,10 @@ class ProcessLendingFront(LendingFront):
             self.router.left(number)
             if self.router.queues:
                 self._reclaim(self.router.inboxes[number])
+        elif kind == INBOX_LEAVES:
+            inbox = self.router.inboxes[number]
+            readers = 1 if self._awaited else inbox.capacity
+            self.rooms.wait_for(self.router.leaves(number, readers, self._reclaim if self.router.queues else None))
         elif kind == INBOX_JOINED:
             self.rooms.wait_for(self.router.joined(number))
 

@@ -1,0 +1,51 @@
+"""Ending the wait of a thread that sleeps in a system call, without a cost for each call.
+
+The number of the descriptor from which the thread reads gets another meaning, an end of file, and a signal makes the
+call return; Python then repeats it with the same number (PEP 475). What the call has already received is not lost: then
+it returns that, and the next call finds the end. There is no gap: a call that begins after the change reads the end,
+and one that began earlier is in the kernel, where a signal interrupts it.
+
+The signal is SIGURG, which is ignored by default: nobody is harmed if the app has reset its handler, or by one signal
+too many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import dup2
+from signal import SIG_DFL, SIG_IGN, SIGURG, pthread_kill
+from signal import getsignal as handler_of
+from signal import signal as set_handler
+from time import sleep
+from types import FrameType
+
+from poolctl.runtime.system import forked
+from poolctl.runtime.system.channel import channel
+
+AGAIN_SECONDS = 0.02  # seconds between two signals to a thread that may not have been interrupted
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    """Handle SIGURG: that it has a handler makes system calls return."""
+
+
+forked.OWN_SIGNALS.add(interrupted)
+
+
+def allow_interrupts() -> None:
+    """Called in the main thread, before another thread calls `end_reads`. The app's own handler for SIGURG, if it has
+    one, stays."""
+    if handler_of(SIGURG) in (SIG_DFL, SIG_IGN, None):
+        set_handler(SIGURG, interrupted)
+
+
+def end_reads(fd: int, thread: int, over: Callable[[], bool]) -> None:
+    """Make every read of ``fd`` in this process return an end of file, and wake the ``thread`` that may sleep in one.
+    Called in another thread. Returns when it is ``over``, since a signal may meet the thread in other code."""
+    other, ended = channel()
+    other.close()
+    dup2(ended.fileno(), fd, inheritable=False)
+    ended.close()
+    while not over():
+        pthread_kill(thread, SIGURG)
+        sleep(AGAIN_SECONDS)

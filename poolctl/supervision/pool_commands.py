@@ -1,0 +1,261 @@
+"""The commands about workers of the control socket: scale, recycle, drain and resume.
+
+    scale    {"to": "12"}        a number, +2, -1, or auto: what the file says
+    recycle  {"worker": 3}       without a worker: all, one after the other
+    drain    {"worker": 3}
+    resume   {"worker": 3}
+
+Each gives an order to the mold and waits until its workers are as they should be. Where a generation cannot have other
+workers (roster.py) a new one is started beside it, as in a reload.
+
+The file is long because the four wait in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from math import inf
+from typing import Any, Protocol
+
+from poolctl.supervision.configuration import Configuration, ExitCode
+from poolctl.supervision.generation import Generation
+from poolctl.supervision.reload import LONGEST_WAIT_SECONDS, WAIT_SECONDS, Caller
+from poolctl.supervision.roster import PoolState
+from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction
+
+MOST_WORKERS = 4096
+
+
+class PooledServer(Protocol):
+    """What these commands need of the supervisor."""
+
+    configuration: Configuration
+    generation: Generation | None
+    stopping: bool
+
+    def start_reload(self, caller: Caller, *, wait: float, dry: bool = False, size: int | None = None) -> None:
+        """Begin to replace the current generation by one of the file as it is now, or by one with so many workers."""
+
+    def reloaded(self, code: ExitCode, text: str) -> None:
+        """A reload has ended."""
+
+
+def pool_commands(supervisor: PooledServer) -> list[Command]:
+    """Return the commands of a supervisor."""
+
+    def command(name: str, kind: type[PoolChange], **arguments: type) -> Command:
+        def begin(asked: Transaction, given: Mapping[str, Any]) -> None:
+            kind(supervisor, asked).begin(given)
+
+        return Command(name, begin, arguments={**arguments, "wait": float})
+
+    return [
+        command("scale", Scale, to=str),
+        command("recycle", Recycle, worker=int, reason=str),
+        command("drain", DrainWorker, worker=int, reason=str),
+        command("resume", ResumeWorker, worker=int),
+    ]
+
+
+class PoolChange:
+    """One command at work."""
+
+    def __init__(self, supervisor: PooledServer, transaction: Transaction) -> None:
+        self._supervisor, self._transaction = supervisor, transaction
+        self._generation: Generation
+        self._number = 0  # of the order
+        self._before = PoolState()
+        self._said, self._next = "", -inf
+        self._deadline = inf
+        self._wait = WAIT_SECONDS
+
+    def begin(self, given: Mapping[str, Any]) -> None:
+        """Begin the change. Raises Refused."""
+        generation = self._supervisor.generation
+        if self._supervisor.stopping:
+            raise Refused("the server is being stopped")
+        if generation is None or generation.ready is None:
+            raise Refused("the server is still starting", "try again when poolctl status says that it is running")
+        self._wait = float(given.get("wait", self.patience(generation)))
+        if not 0 < self._wait <= LONGEST_WAIT_SECONDS:
+            raise Refused(f"wait is not between 0 and {LONGEST_WAIT_SECONDS:g} seconds", "correct the value")
+        pool = generation.pool
+        if not pool.size:  # its workers are threads of one process, or it has none
+            workers = generation.configuration.workers
+            pool = replace(pool, size=workers, ready=workers)
+        self._generation, self._before = generation, pool
+        self._deadline = self._transaction.started + self._wait
+        self.ask(given, pool)
+
+    def patience(self, generation: Generation) -> float:
+        """Return how long it may take, in seconds, unless the caller says otherwise."""
+        return WAIT_SECONDS
+
+    def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
+        """Give the order, or finish. Raises Refused."""
+        raise NotImplementedError
+
+    def late(self) -> str:
+        """The time is up: take back what can be taken back, and return what that means."""
+        return "it goes on"
+
+    def done(self, pool: PoolState) -> str:
+        """Return what has been done."""
+        raise NotImplementedError
+
+    def over(self, pool: PoolState) -> bool:
+        """Whether it is done."""
+        return pool.settled
+
+    def progress(self, pool: PoolState) -> str:
+        """Return what is still to be done."""
+        words = [f"{pool.ready} of {pool.size} workers ready"]
+        words += [f"{pool.leaving} leaving"] * bool(pool.leaving)
+        words += [f"{pool.recycling} to recycle"] * bool(pool.recycling)
+        return ", ".join(words)
+
+    def order(self, do: str, **what: Any) -> None:
+        """Give an order to the mold, and wait until it is carried out."""
+        self._number = self._generation.order(do, **what)
+        if not self._number:
+            raise Refused("the mold takes no orders", "see the server's log")
+        self._transaction.proceed(self._step)
+
+    def anew(self, size: int) -> None:
+        """Start a generation with so many workers beside the current one."""
+        self._supervisor.start_reload(self, wait=self._wait, size=size)
+
+    def _step(self, now: float) -> None:
+        pool = self._generation.pool
+        if self._supervisor.stopping:
+            self._transaction.fail("the server is being stopped")
+        elif self._supervisor.generation is not self._generation:
+            self._transaction.fail("its mold died; the next generation begins anew", "see the server's log")
+        elif pool.order >= self._number and pool.refused:
+            self._transaction.fail(pool.refused)
+        elif pool.order >= self._number and self.over(pool):
+            text = f"{self.done(pool)} ({self._transaction.seconds:.1f} s)"
+            self._transaction.finish(0, text, seconds=round(self._transaction.seconds, 3), size=pool.size)
+        elif now >= self._deadline:
+            left = self.progress(pool)
+            self._transaction.fail(f"not done within {self._wait:g} s: {left}; {self.late()}", "", int(ExitCode.LATE))
+        else:
+            self._say(pool, now)
+            self._transaction.wake_at(min(now + SAY_SECONDS, self._deadline))
+
+    def _say(self, pool: PoolState, now: float) -> None:
+        text = self.progress(pool)
+        if pool.order >= self._number and text != self._said and now >= self._next:
+            self._said, self._next = text, now + SAY_SECONDS
+            self._transaction.say(text)
+
+    # a reload's caller
+
+    def say(self, text: str) -> None:
+        """Report progress."""
+        self._transaction.say(text)
+
+    def finish(self, code: ExitCode, text: str) -> None:
+        """Report the end of the new generation's start."""
+        if code:
+            self._transaction.fail(text, "", int(code))
+        else:
+            self._transaction.finish(0, text, seconds=round(self._transaction.seconds, 3))
+        self._supervisor.reloaded(code, text)
+
+
+class Scale(PoolChange):
+    """`scale`: as many workers as asked for; idempotent."""
+
+    def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
+        size = self._size(given.get("to", "auto"), pool)
+        if size == pool.size and pool.settled:
+            self._transaction.finish(0, f"it has {_workers(size)} already", seconds=0.0, size=size)
+        elif size > pool.most or pool.fixed:
+            why = pool.fixed or f"this generation has numbers for {pool.most} workers"
+            self._transaction.say(f"{why}, so a new one is needed")
+            self.anew(size)
+        else:
+            self.order("scale", size=size, reason=f"scaled to {_workers(size)} ({self._transaction.who})")
+
+    def _size(self, to: str, pool: PoolState) -> int:
+        """Return how many workers are meant. Raises Refused."""
+        if to == "auto":
+            return self._supervisor.configuration.size
+        if not re.fullmatch(r"[+-]?[0-9]{1,5}", to):
+            raise Refused(f"{to!r:.40} is not a number of workers", "use for instance 4, +2, -1 or auto")
+        size = pool.size + int(to) if to[0] in "+-" else int(to)
+        if not 1 <= size <= MOST_WORKERS:
+            raise Refused(f"a pool has between 1 and {MOST_WORKERS} workers, not {size}", "use stop to end the server")
+        return size
+
+    def late(self) -> str:
+        size = self._before.size
+        self._generation.order("scale", size=size, reason=f"scaling took too long; back to {_workers(size)}")
+        return f"back to {_workers(size)}"
+
+    def done(self, pool: PoolState) -> str:
+        return f"{self._before.size} -> {_workers(pool.size)}"
+
+
+class Recycle(PoolChange):
+    """`recycle`: new processes for one worker, or for all; the replacement is ready first."""
+
+    def patience(self, generation: Generation) -> float:
+        workers = max(generation.pool.size, 1)
+        return min(workers * (WAIT_SECONDS + generation.configuration.drain), LONGEST_WAIT_SECONDS)
+
+    def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
+        worker, reason = given.get("worker", -1), given.get("reason", "") or f"recycled ({self._transaction.who})"
+        self._count = 1 if worker >= 0 else pool.size
+        if pool.replaces:
+            self.order("recycle", worker=worker, reason=reason)
+        elif worker > 0:
+            raise Refused(f"worker {worker} cannot be replaced alone: {pool.fixed}", "recycle without --worker")
+        else:
+            self.anew(pool.size)
+
+    def done(self, pool: PoolState) -> str:
+        return f"{_workers(self._count)} recycled"
+
+    def over(self, pool: PoolState) -> bool:
+        return pool.settled
+
+
+class DrainWorker(PoolChange):
+    """`drain`: one worker gets nothing more, and leaves when it has finished what it has."""
+
+    def patience(self, generation: Generation) -> float:
+        return generation.configuration.drain + WAIT_SECONDS
+
+    def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
+        if (worker := given.get("worker", -1)) < 0:
+            raise Refused("a worker is needed", "name it with --worker; stop drains the whole server")
+        if pool.fixed:
+            raise Refused(f"no worker can be drained: {pool.fixed}", "scale or recycle")
+        self._worker = worker
+        reason = given.get("reason", "") or f"drained ({self._transaction.who})"
+        self.order("drain", worker=worker, reason=reason)
+
+    def done(self, pool: PoolState) -> str:
+        return f"worker {self._worker} is drained; {_workers(pool.size)} left"
+
+
+class ResumeWorker(PoolChange):
+    """`resume`: a worker takes the number of one that was drained; without one, of all."""
+
+    def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
+        worker = given.get("worker", -1)
+        if worker < 0 and not pool.drained:
+            self._transaction.finish(0, "no worker is drained", seconds=0.0, size=pool.size)
+            return
+        self.order("resume", worker=worker)
+
+    def done(self, pool: PoolState) -> str:
+        return f"{_workers(pool.size)} again"
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker" if count == 1 else f"{count} workers"
