@@ -52,7 +52,7 @@ class ServerConfiguration(Configuration):
         topology = parts.topology
         self.parts, self.host, self.moves, self.reviewer = parts, host, moves, reviewer
         self.name = topology.name
-        self.workers = parts.workers
+        self.workers, self.most = parts.workers, parts.most
         self.size = parts.workers if size is None else size
         self.drain = topology.timeouts.drain
         raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
@@ -174,9 +174,8 @@ class ServerConfiguration(Configuration):
         if not hasattr(parts.pool, "size") or not hasattr(parts.pool, "multiprocess"):
             raise PoolctlError("a plugin provides the pool: change pool.size in the topology, and reload")
         pool: Any = parts.pool
-        parts = replace(
-            parts, workers=size, pool=replace(pool, size=size), combination=replace(parts.combination, size=size)
-        )
+        chosen = replace(parts.combination, size=size)
+        parts = replace(parts, workers=size, most=size, pool=replace(pool, size=size), combination=chosen)
         return ServerConfiguration(parts, self.host, self.moves, self.reviewer, before=self, size=self.size)
 
     def discard(self, other: Configuration | None) -> None:

@@ -17,13 +17,28 @@ from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INB
 from poolctl.runtime.dispatch import built_in
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
-from poolctl.runtime.scoreboard import CHOOSING, DONE, SINCE, STARTING, STATE, TAKEN, TICKET, VACANT
+from poolctl.runtime.scoreboard import (
+    CHOOSING,
+    DONE,
+    REQUESTS,
+    SINCE,
+    STARTING,
+    STATE,
+    TAKEN,
+    TICKET,
+    VACANT,
+    WAITING,
+    WANTED,
+)
 from poolctl.runtime.system import forked
+from poolctl.supervision.elastic import PoolLoad, ScaleLimits
 from poolctl.supervision.plan import Plan, Role
+from poolctl.supervision.recycling import RecycleLimits
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from poolctl.config.pool_keys import RecycleSection
     from poolctl.runtime.access_log.log import AccessLog
 
 
@@ -66,6 +81,8 @@ class ServerPlan(Plan):
         self.name = topology.name
         self.drain = topology.timeouts.drain
         self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
+        self.recycle = recycle_limits(topology.recycle)
+        self.scale = scale_limits(parts)
         self.site = site = build_site(parts, listeners, doors, access, board, moves)
         ownership = parts.ownership
         self.owned = site.sockets() | (ownership.prepared if ownership else set())
@@ -84,7 +101,7 @@ class ServerPlan(Plan):
         self.vacant = site.vacant  # inboxes whose workers are dead, or leave, or are not there yet
         self.leaving: set[int] = set()  # inboxes whose workers leave
         self.roles: list[Role] = parts.pool.roles(site, ownership)
-        self._fixed = fixed(parts.combination, parts.workers)
+        self._fixed = fixed(parts.combination, parts.workers, parts.most)
         for worker in range(site.size, site.workers):
             self._mark(worker, VACANT)
 
@@ -126,6 +143,9 @@ class ServerPlan(Plan):
     @property
     def fixed(self) -> str:
         return self._fixed
+
+    def sized(self, workers: int) -> None:
+        self.site.scoreboard.front()[WANTED] = workers
 
     def starts(self, role: Role) -> None:
         self._mark(role.rows[0] // self.site.slots, STARTING)
@@ -171,12 +191,39 @@ class ServerPlan(Plan):
         longest = max((held(self.site.scoreboard.worker(row)) for row in role.rows), default=0.0)
         return longest if self.request is not None and longest > self.request else 0.0
 
+    def requests(self, role: Role) -> int:
+        return sum(self.site.scoreboard.worker(row)[REQUESTS] for row in role.rows)
+
+    def load(self, roles: Sequence[Role]) -> PoolLoad:
+        site = self.site
+        rows = [site.scoreboard.worker(row) for role in roles for row in role.rows]
+        # Where the front does not lend, a task is a connection, which may be idle.
+        busy = sum(row[TAKEN] - row[DONE] if self.lends else bool(row[SINCE]) for row in rows)
+        waiting = None
+        if site.inboxes:
+            front = site.scoreboard.front()
+            waiting = front[WAITING] + sum(max(inbox.waiting, 0) for inbox in site.inboxes)
+        return PoolLoad(busy, site.slots, waiting)
+
     def close_for(self, stage: int) -> None:
         """Close the last writer of the inboxes after the fronts have left, so that the workers read end of file."""
         for inbox in self.site.inboxes:
             if hasattr(inbox, "writer"):
                 self.owned.discard(inbox.writer.fileno())
                 inbox.writer.close()
+
+
+def recycle_limits(keys: RecycleSection) -> RecycleLimits | None:
+    """Return the limits of the topology; None if it has none."""
+    return RecycleLimits(keys.requests, keys.age, keys.memory, keys.jitter, keys.least) if keys.on else None
+
+
+def scale_limits(parts: MadeParts) -> ScaleLimits | None:
+    """Return how the pool grows and shrinks; None if it does not."""
+    if parts.most <= parts.workers:
+        return None
+    keys = parts.topology.scale
+    return ScaleLimits(parts.workers, parts.most, keys.wait, keys.idle, keys.memory)
 
 
 def held(cells: memoryview) -> float:

@@ -34,6 +34,7 @@ class Parts:
     topology: Topology
     combination: Combination
     workers: int  # processes or threads of the pool, `auto` as a number; 0 under a baseline
+    most: int  # to which it may grow
     pool: Pool | Plugin
     ownership: Ownership | Plugin | None
     dispatch: Dispatch | Plugin | None
@@ -53,6 +54,7 @@ class Parts:
             self.topology,
             self.combination,
             self.workers,
+            self.most,
             pool=instantiate(self.pool),
             ownership=instantiate(self.ownership),
             dispatch=instantiate(self.dispatch),
@@ -76,6 +78,7 @@ class MadeParts:
     topology: Topology
     combination: Combination
     workers: int
+    most: int
     pool: Pool
     ownership: Ownership | None
     dispatch: Dispatch | None
@@ -117,6 +120,7 @@ def assembled_from(judgement: Judgement) -> Parts:
         topology,
         chosen,
         judgement.workers,
+        judgement.most,
         pool=part("pool", chosen.pool),
         ownership=part("ownership", chosen.ownership) if chosen.ownership else None,
         dispatch=part("dispatch", chosen.dispatch) if chosen.dispatch else None,

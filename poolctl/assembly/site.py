@@ -117,7 +117,8 @@ def _listeners(topology: Topology, sockets: list[list[socket.socket]], doors: li
 def _shape(parts: MadeParts) -> tuple[int, int]:
     ownership = parts.ownership
     shares_one_event_set = ownership is not None and ownership.shares_one_event_set(parts.affinity)
-    return parts.pool.shape(seats(parts.combination, parts.workers), shares_one_event_set=shares_one_event_set)
+    numbers = seats(parts.combination, parts.workers, parts.most)
+    return parts.pool.shape(numbers, shares_one_event_set=shares_one_event_set)
 
 
 def _queues(parts: MadeParts, workers: int, slots: int) -> int:

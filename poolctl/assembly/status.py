@@ -40,7 +40,7 @@ class Board:
     def __init__(self, parts: Parts) -> None:
         chosen = parts.combination
         slots = max(chosen.threads or 1, parts.app.concurrency)
-        workers = max(seats(chosen, parts.workers), 1)
+        workers = max(seats(chosen, parts.workers, parts.most), 1)
         self._size = scoreboard.size_of(workers, workers * slots)
         self.memory = mmap.mmap(-1, self._size)
 

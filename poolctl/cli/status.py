@@ -73,7 +73,10 @@ def _changes(pool: dict[str, Any]) -> Iterator[str]:
     """Yield what differs from the file, and what is under way."""
     from poolctl.config.diagnostic import number_of
 
-    if pool["size"] != pool["in_file"]:
+    if pool["most"] > pool["in_file"]:
+        chosen = "" if pool["automatic"] else "; that was chosen, and poolctl scale auto ends it"
+        yield f"  {number_of(pool['size'], 'worker')} of {pool['in_file']} to {pool['most']}{chosen}"
+    elif pool["size"] != pool["in_file"]:
         yield f"  {number_of(pool['size'], 'worker')}, where the topology has {pool['in_file']}"
     if pool["drained"]:
         yield f"  drained: worker {', '.join(map(str, pool['drained']))}; poolctl resume starts it again"

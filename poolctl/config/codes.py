@@ -160,10 +160,10 @@ CODES = {
         "app: demo\nlisten: tcp://localhost:8000\n",
     ),
     "PC207": Code(
-        "not available yet",
-        "The language has it, but this version does not support it.",
-        "app: demo\npool: {size: {min: 2, max: 8}}\n",
-        "app: demo\npool: {size: 8}\n",
+        "not available here",
+        "The language has it, but not for this word: a pool of threads, for instance, does not grow and shrink.",
+        "app: demo\npool: {kind: thread, size: {min: 2, max: 8}}\n",
+        "app: demo\npool: {kind: process, size: {min: 2, max: 8}}\n",
     ),
     "PC208": Code(
         "an unknown plugin",

@@ -16,7 +16,7 @@ from poolctl.config.core_schema import resolved_tag
 from poolctl.config.forwarded import read_network
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.other_servers import WORDS
-from poolctl.config.units import MAX_SECONDS, UNLIMITED, seconds, size, timeout
+from poolctl.config.units import LONGEST_SECONDS, MAX_SECONDS, UNLIMITED, seconds, size, timeout
 
 MAX_ITEMS = 40  # of a list or mapping that are examined
 ON = ("on", "yes", "true", "1", "enable", "enabled")
@@ -29,6 +29,8 @@ SIZES = {
     "protocol.spool": (0, "256KiB"),
     "protocol.websocket_message": (1, "16MiB"),
     "limits.body_rate": (0, "1KiB"),
+    "recycle.memory": (1 << 20, "512MiB"),
+    "scale.memory": (1 << 20, "2GiB"),
 }
 LARGEST = {"protocol.body": "1GiB", "protocol.websocket_message": "1GiB"}  # instead of "unlimited"
 # The range of each number, and the replacement for one that cannot be read.
@@ -39,7 +41,9 @@ NUMBERS = {
     "limits.waiting": (1, 10_000_000, "1000"),
     "protocol.headers": (1, 10_000, "100"),
     "backlog": (1, 65535, "2048"),
+    "recycle.requests": (1, 10**12, "10000"),
 }
+TIMES = ("protocol.websocket_ping", "recycle.age", "recycle.least", "scale.wait", "scale.idle")
 SWITCHES = ("protocol.http2", "protocol.websocket_deflate", "preload")
 CHOICES = {
     "pool.kind": ("process", "thread"),
@@ -64,7 +68,7 @@ def converted(key: str, value: Any) -> str:
     """The text to write for a value at a key of poolctl, given with dots between its parts."""
     if key in SIZES:
         return _size(key, value)
-    if key.startswith("timeouts.") or key == "protocol.websocket_ping":
+    if key.startswith("timeouts.") or key in TIMES:
         return _time(key, value)
     if key in NUMBERS:
         return _number(key, value)
@@ -92,6 +96,8 @@ def _time(key: str, value: Any) -> str:
         return {"timeouts.idle": "1s", "timeouts.drain": "0"}.get(key, "24h")
     if str(value).lower() in UNLIMITED:
         return "24h"
+    if key == "recycle.age":
+        return _corrected(seconds, value, 1, LONGEST_SECONDS) or "24h"
     found = _corrected(timeout, value, 0, MAX_SECONDS)
     if not found and (re.fullmatch(r"\d{1,6}\s*([dwMy]|days?|weeks?)", str(value)) or _too_long(value)):
         return "24h"

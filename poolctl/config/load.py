@@ -15,6 +15,7 @@ from poolctl.config.gather import gather
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Choice, LimitsSection, TimeoutsSection, Topology
 from poolctl.config.part import without_plugins
+from poolctl.config.pool_keys import RecycleSection, ScaleSection
 from poolctl.config.sources import Inputs, default_name
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.config.tree import Path, Tree
@@ -109,6 +110,8 @@ NESTED: dict[str, type[BaseModel]] = {
     "listen": Entry,
     "access_log": AccessLogSection,
     "forwarded": ForwardedSection,
+    "recycle": RecycleSection,
+    "scale": ScaleSection,
 }
 
 

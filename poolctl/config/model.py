@@ -13,6 +13,7 @@ from poolctl.config.host import Account, Environment, Folder, Umask
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part, instance_of, of_axis
+from poolctl.config.pool_keys import RecycleSection, ScaleSection
 from poolctl.config.units import Bytes, Seconds, Timeout, TimeoutOrOff
 
 # Words that may be keys themselves, and the option that their value then is: `app: {wsgi: shop:app}`.
@@ -143,6 +144,13 @@ class Topology(Part):
         BeforeValidator(read_forwarded),
         Field(description="which proxies are trusted to name their clients; off: none"),
     ] = None
+    scale: Annotated[
+        ScaleSection,
+        Field(default_factory=ScaleSection, description="when a pool with size: {min, max} changes its size"),
+    ]
+    recycle: Annotated[
+        RecycleSection, Field(default_factory=RecycleSection, description="when workers are replaced by new processes")
+    ]
     limits: Annotated[LimitsSection, Field(default_factory=LimitsSection, description="limits of the server")]
     timeouts: Annotated[
         TimeoutsSection,

@@ -14,6 +14,18 @@ KEYS = {
     "workerprocesses": "pool.size",
     "workercount": "pool.size",
     "replicas": "pool.size",
+    "maxrequests": "recycle.requests",
+    "limitmaxrequests": "recycle.requests",
+    "maxworkerlifetime": "recycle.age",
+    "workerslifetime": "recycle.age",
+    "lifetime": "recycle.age",
+    "workersmaxrss": "recycle.memory",
+    "reloadonrss": "recycle.memory",
+    "reloadonas": "recycle.memory",
+    "evilreloadonrss": "recycle.memory",
+    "maxmemory": "recycle.memory",
+    "memorylimit": "recycle.memory",
+    "minworkerlifetime": "recycle.least",
     "instances": "pool.size",
     "size": "pool.size",
     "threads": "pool.threads",
@@ -191,10 +203,8 @@ _METRICS = (
     "poolctl exports no metrics yet: use `poolctl status --format json` for the counters of a running server, and"
     " access_log for a line per request"
 )
-_RECYCLING = (
-    "poolctl does not recycle workers yet: a worker lives as long as the server; if an app leaks memory, call"
-    " `poolctl reload` from time to time"
-)
+_JITTER = "write recycle: {requests: 10000, jitter: 0.2}: the jitter is the part of a limit by which workers differ"
+_MERCY = "leave it out: a worker that is replaced has timeouts.drain to finish its requests"
 _LOGGING = (
     "poolctl logs to standard error, with no level or format to choose yet; use access_log for requests, and set up"
     " logging in the app"
@@ -251,9 +261,9 @@ ANSWERS = {
     **dict.fromkeys(
         ("dogstatsdtags", "telemetry", "opentelemetry", "otel", "tracing", "admin", "monitoring"), _METRICS
     ),
-    **dict.fromkeys(("maxrequests", "maxrequestsjitter", "limitmaxrequests", "maxworkerlifetime"), _RECYCLING),
-    **dict.fromkeys(("workerslifetime", "workersmaxrss", "reloadonrss", "reloadonas", "evilreloadonrss"), _RECYCLING),
-    **dict.fromkeys(("workerreloadmercy", "recycle", "recycling", "lifetime", "maxmemory", "memorylimit"), _RECYCLING),
+    **dict.fromkeys(("maxrequestsjitter", "maxworkerlifetimedelta", "maxrequestsdelta"), _JITTER),
+    "workerreloadmercy": _MERCY,
+    "recycling": "write recycle: {requests: 10000, age: 24h, memory: 500MiB}, with the limits that apply",
     **dict.fromkeys(("log", "logs", "logger", "logging", "loglevel", "logconfig", "logconfigdict"), _LOGGING),
     **dict.fromkeys(("logconfigjson", "errorlog", "logfile", "logto", "syslog", "captureoutput", "verbose"), _LOGGING),
     **dict.fromkeys(("loggerclass", "disablelogging", "quiet", "logstdout"), _LOGGING),
@@ -336,7 +346,7 @@ ANSWERS = {
     ),
     **dict.fromkeys(
         ("min", "minsize", "minworkers", "max", "maxsize", "maxworkers", "cheaper", "spareworkers", "autoscale"),
-        "poolctl cannot grow and shrink a pool yet: set a fixed size, pool: {size: 8}, or {size: auto} (one per core)",
+        "write pool: {kind: process, size: {min: 2, max: 8}} for a pool that grows and shrinks",
     ),
     "body": "limit its size with protocol: {body: ...}, and its time with timeouts: {body: ...}",
     "head": "limit its size with protocol: {head: ...}, and its time with timeouts: {head: ...}",

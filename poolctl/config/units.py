@@ -14,6 +14,9 @@ SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 
 MAX_SECONDS = 86400  # the longest timeout
+LONGEST_SECONDS = 3_600_000  # the longest time that is not a timeout
+MOST_COUNT = 10**12
+MOST_WORKERS = 4096
 
 _QUANTITY = r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)"
 
@@ -61,6 +64,61 @@ def timeout_or_off(value: Any) -> float | None:
     if value is False or value == 0 or str(value).lower() in UNLIMITED:
         raise InvalidValue("expected a time of more than 0, or off", "write off for no limit, or leave the key out")
     return timeout(value)
+
+
+def long_time_or_off(value: Any) -> float | None:
+    """A time in seconds, from a second to 1,000 hours, or None for off. Raises InvalidValue."""
+    if _is_off(value, "a time of at least 1s, or off"):
+        return None
+    found = seconds(value)
+    if not 1 <= found <= LONGEST_SECONDS:
+        raise InvalidValue(f"expected {_TIME}", f"choose a time from 1s to {LONGEST_SECONDS // 3600}h, or write off")
+    return found
+
+
+def bytes_or_off(value: Any) -> int | None:
+    """A size in bytes, of at least 1 MiB, or None for off. Raises InvalidValue."""
+    if _is_off(value, "a size of at least 1MiB, or off"):
+        return None
+    found = size(value)
+    if found < 1 << 20:
+        raise InvalidValue(f"expected {_SIZE}", "choose a size of at least 1MiB, or write off")
+    return found
+
+
+def count_or_off(value: Any) -> int | None:
+    """A number of at least 1, or None for off. Raises InvalidValue."""
+    if _is_off(value, "a number of at least 1, or off"):
+        return None
+    if not isinstance(value, int) or not 1 <= value <= MOST_COUNT:
+        raise InvalidValue("expected a whole number of at least 1, or off", "for instance 10000")
+    return value
+
+
+def workers_range(value: Any) -> Any:
+    """The numbers of workers between which a pool grows and shrinks, {min, max}; anything else as given. Raises
+    InvalidValue."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"min", "max"}:
+        raise InvalidValue("a range of workers has the keys min and max", "for instance {min: 2, max: 8}")
+    for each in value.values():
+        number = isinstance(each, int) and not isinstance(each, bool) and 1 <= each <= MOST_WORKERS
+        if not number and each != "auto":
+            expected = f"a range of workers has numbers from 1 to {MOST_WORKERS}, or auto"
+            raise InvalidValue(expected, "for instance {min: 2, max: 8}")
+    least, most = value["min"], value["max"]
+    if isinstance(least, int) and isinstance(most, int) and least >= most:
+        raise InvalidValue("max must be more than min", f"write size: {least} for a fixed size")
+    return value
+
+
+def _is_off(value: Any, expected: str) -> bool:
+    if value is None or value == "off":
+        return True
+    if isinstance(value, bool) or value == 0 or str(value).lower() in UNLIMITED:
+        raise InvalidValue(f"expected {expected}", "write off for no limit, or leave the key out")
+    return False
 
 
 def size(value: Any) -> int:
@@ -120,19 +178,30 @@ _TIME_FORMS = [
     {"type": "string", "pattern": r"^\d{1,18}(\.\d{1,18})?\s*(ms|s|m|h)?$"},
 ]
 TIME = WithJsonSchema({"anyOf": _TIME_FORMS})
-SIZE = WithJsonSchema(
-    {
-        "anyOf": [
-            {"type": "integer", "minimum": 0},
-            {"type": "string", "pattern": r"^\d{1,18}(\.\d{1,18})?\s*(B|KiB|MiB|GiB|kB|MB|GB)?$"},
-        ]
-    }
-)
+_SIZE_FORMS = [
+    {"type": "integer", "minimum": 0},
+    {"type": "string", "pattern": r"^\d{1,18}(\.\d{1,18})?\s*(B|KiB|MiB|GiB|kB|MB|GB)?$"},
+]
+SIZE = WithJsonSchema({"anyOf": _SIZE_FORMS})
 Seconds = Annotated[float, BeforeValidator(seconds), TIME]
 Bytes = Annotated[int, BeforeValidator(size), SIZE]
 
+_NUMBER_OF_WORKERS = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}, {"const": "auto"}]}
+RANGE = WithJsonSchema(
+    {
+        "type": "object",
+        "properties": {"min": _NUMBER_OF_WORKERS, "max": _NUMBER_OF_WORKERS},
+        "required": ["min", "max"],
+        "additionalProperties": False,
+    }
+)
+
 # The units that a part may put in an annotation, Annotated[int, "bytes"], so that parts need not import this module.
-READERS: dict[str, Any] = {"seconds": (BeforeValidator(seconds), TIME), "bytes": (BeforeValidator(size), SIZE)}
+READERS: dict[str, Any] = {
+    "seconds": (BeforeValidator(seconds), TIME),
+    "bytes": (BeforeValidator(size), SIZE),
+    "workers": (BeforeValidator(workers_range), RANGE),
+}
 
 # The bounds here are for the schema; ``timeout`` checks them.
 Timeout = Annotated[float, BeforeValidator(timeout), Field(gt=0, le=MAX_SECONDS), TIME]
@@ -140,4 +209,19 @@ TimeoutOrOff = Annotated[
     float | None,
     BeforeValidator(timeout_or_off),
     WithJsonSchema({"anyOf": [*_TIME_FORMS, {"const": "off"}, {"type": "null"}]}),
+]
+LongTimeOrOff = Annotated[
+    float | None,
+    BeforeValidator(long_time_or_off),
+    WithJsonSchema({"anyOf": [*_TIME_FORMS, {"const": "off"}, {"type": "null"}]}),
+]
+BytesOrOff = Annotated[
+    int | None,
+    BeforeValidator(bytes_or_off),
+    WithJsonSchema({"anyOf": [*_SIZE_FORMS, {"const": "off"}, {"type": "null"}]}),
+]
+CountOrOff = Annotated[
+    int | None,
+    BeforeValidator(count_or_off),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "off"}, {"type": "null"}]}),
 ]

@@ -66,6 +66,10 @@ class _Settings:
             elif name == "listen":
                 for index, address in enumerate(topology.listen):
                     yield from self._address(index, address)
+            elif (name == "scale" and self.parts.most <= self.parts.workers) or (
+                name == "recycle" and self.parts.combination.baseline
+            ):
+                continue  # it does not apply
             elif name == "access_log" and topology.access_log and not self.tree.has(("access_log", "format")):
                 yield from self._log(topology)
             else:

@@ -36,6 +36,7 @@ INBOXES: Final = 3  # rows of inboxes
 WORKERS: Final = 4  # rows of workers
 SLOTS: Final = 5  # rows of one worker
 WAITING: Final = 6  # tasks that wait in the front itself
+WANTED: Final = 7  # workers that there are to be, as the mold says; 0: it has not said so yet
 ROW: Final = 64  # cells per row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
 
 STARTING, READY, VACANT = 0, 1, 2  # values of STATE; VACANT: no worker has this number

@@ -58,6 +58,7 @@ class Configuration(ABC):
     reviewer: Reviewer | None = None  # None: it cannot be reloaded
     size: int = 0  # workers, as the file says
     workers: int = 0  # workers with which its generations begin
+    most: int = 0  # workers to which a pool may grow by itself
 
     def prepare(self) -> None:  # noqa: B027  # not every configuration has something to prepare
         """Called in the supervisor before each generation is forked."""

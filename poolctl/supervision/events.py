@@ -47,6 +47,7 @@ class Kind(StrEnum):
     ROLE_ENDED = "role-ended"  # as it was asked to
     ROLE_DIED = "role-died"
     ROLE_OVERDUE = "role-overdue"  # its request took longer than timeouts.request
+    POOL_SCALED = "pool-scaled"  # by itself, or it cannot grow
     FRONT_HUNG = "front-hung"  # in plugin code
     FORK_FAILED = "fork-failed"
     SIGNAL = "signal"

@@ -40,9 +40,11 @@ from time import sleep
 from poolctl.runtime.pool.finish import begin, finish
 from poolctl.runtime.system import forked
 from poolctl.supervision.child import Child
+from poolctl.supervision.elastic import Elastic
 from poolctl.supervision.events import Event, Events, Kind, ending
 from poolctl.supervision.fork import fork, reap
 from poolctl.supervision.plan import Plan
+from poolctl.supervision.recycling import SAMPLE_SECONDS, Memory, Recycling, WorkerFigures
 from poolctl.supervision.reports import Outbox, Report, channel, failure, receive, receive_orders, send
 from poolctl.supervision.restart import EARLY_DEATHS, cause, when
 from poolctl.supervision.role import play
@@ -90,7 +92,11 @@ class Mold:
         self.presence = presence
         self.children = [Child(role) for role in plan.roles]
         self.roster = Roster(self.children, plan.size, plan.fixed)
+        self.elastic = Elastic(plan.scale) if plan.scale else None
+        self.recycling = Recycling(plan.recycle) if plan.recycle else None
         self.told = PoolState()  # what the supervisor knows of the roster
+        self.memory = Memory()
+        self.replaced = False  # the supervisor was asked to replace this generation
         self.orders_end = False
         self.supervisor, self.lifeline = supervisor, lifeline
         self.outbox = Outbox(supervisor)
@@ -154,6 +160,7 @@ class Mold:
         """Sleep until there is something to do. A stop begins here, because its event arrives here."""
         due = [child.due for child in self.children if self._missing(child)]
         if self.deadline is None:
+            due += [each.due for each in (self.recycling, self.elastic) if each]
             due += [self.roster.due, *(child.deadline for child in self.children)]
         due.append(inf if self.deadline is None or self.forced else self.deadline)
         if self.plan.request is not None or self.plan.guards:
@@ -321,6 +328,10 @@ class Mold:
     def _change_workers(self, now: float) -> None:
         """Take the next steps of what the roster has begun, and report what has changed."""
         roster = self.roster
+        if self.recycling and now >= self.recycling.due:
+            self._recycle(self.recycling, now)
+        if self.elastic and now >= self.elastic.due:
+            self._fit_to_load(self.elastic, now)
         roster.step(now)
         for child in roster.workers:
             if child.leaving and not child.told:
@@ -332,7 +343,50 @@ class Mold:
                 child.kill()
         if roster.state != self.told:
             self.told = roster.state
+            self.plan.sized(self.told.size)
             self.outbox.send(Report("pool", pool=self.told.sent()))
+
+    def _fit_to_load(self, elastic: Elastic, now: float) -> None:
+        """Scale to what the load needs, unless an operator has chosen a size."""
+        roster = self.roster
+        load = self.plan.load([child.role for child in roster.workers if child.serves])
+        size = elastic.look(now, roster.size, load)
+        if size == roster.size or not roster.automatic or roster.replacement:
+            return
+        if size > roster.size and not self._affords(elastic, roster.size):
+            elastic.pause(now + SAMPLE_SECONDS)
+            return
+        waiting = "" if load.waiting is None else f" and {load.waiting} waiting"
+        grows = f"{load.busy} requests in flight{waiting}"
+        why = grows if size > roster.size else f"no more were needed for {elastic.window:g} s"
+        text = f"{self.plan.name}: {roster.size} -> {size} workers: {why}"
+        self.events.record(Kind.POOL_SCALED, text, logging.INFO, reason=why)
+        roster.scale(size, why)
+
+    def _affords(self, elastic: Elastic, size: int) -> bool:
+        """Whether the pool may grow: its processes use less memory than ``scale.memory``."""
+        if elastic.limits.memory is None:
+            return True
+        used = sum(self.memory.of(child.pid) or 0 for child in self.children if child.pid)
+        if used < elastic.limits.memory:
+            return True
+        text = f"{self.plan.name} stays at {size} workers: they use {used >> 20} MiB (scale.memory)"
+        self.events.record(Kind.POOL_SCALED, text, logging.WARNING, reason="scale.memory")
+        return False
+
+    def _recycle(self, recycling: Recycling, now: float) -> None:
+        """Have the workers replaced that are due. If this generation has no number for a successor the supervisor
+        starts the next one."""
+        serving = {child.pid: child for child in self.children if child.role.rows and child.serves}
+        figures = [
+            WorkerFigures(pid, child.ready or now, self.plan.requests(child.role)) for pid, child in serving.items()
+        ]
+        for pid, reason in recycling.look(now, figures):
+            if self.roster.state.replaces:
+                self.roster.recycle([serving[pid]], reason)
+            elif not self.replaced:
+                self.replaced = True  # by the next generation
+                self.outbox.send(Report("recycle", f"{serving[pid].name}: {reason}"))
 
     def _tell_to_leave(self, child: Child, now: float) -> None:
         """Make a worker leave; one that has tasks of its own but no process gets one that serves them first."""

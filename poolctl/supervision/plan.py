@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from poolctl.runtime.role import Role
+from poolctl.supervision.elastic import PoolLoad, ScaleLimits
+from poolctl.supervision.recycling import RecycleLimits
 
 __all__ = ["Plan", "Role"]
 
@@ -19,6 +21,8 @@ class Plan(ABC):
     inherited: frozenset[int] = frozenset()  # descriptors of the server that every role keeps
     drain: float  # seconds
     request: float | None = None  # seconds that a request may take before its process is killed; None: unlimited
+    scale: ScaleLimits | None = None  # how the number of workers changes by itself; None: it does not
+    recycle: RecycleLimits | None = None  # when workers are replaced; None: never
     reopen: Callable[[], None] | None = None  # reopens the log file, in whichever process it is called
 
     @abstractmethod
@@ -34,6 +38,9 @@ class Plan(ABC):
     def fixed(self) -> str:
         """Why the number of workers cannot change while this generation runs; empty: it can."""
         return "its number of workers is fixed"
+
+    def sized(self, workers: int) -> None:  # noqa: B027  # most plans have nothing to do
+        """Called in the mold when there are to be so many workers."""
 
     def starts(self, role: Role) -> None:  # noqa: B027  # most plans have nothing to do
         """Called in the mold before a process of a worker is forked."""
@@ -64,6 +71,14 @@ class Plan(ABC):
         """Called in the mold if ``request`` is set: seconds that the role's oldest request in flight has taken, if that
         is longer than ``request``; otherwise 0."""
         return 0.0
+
+    def load(self, roles: Sequence[Role]) -> PoolLoad:
+        """Called in the mold if ``scale`` is set: what these workers are doing."""
+        raise NotImplementedError
+
+    def requests(self, role: Role) -> int:
+        """Called in the mold if ``recycle`` is set: the requests that have been answered under the role's numbers."""
+        return 0
 
     @abstractmethod
     def close_for(self, stage: int) -> None:

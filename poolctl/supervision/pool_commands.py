@@ -167,11 +167,19 @@ class PoolChange:
 
 
 class Scale(PoolChange):
-    """`scale`: as many workers as asked for; idempotent."""
+    """`scale`: as many workers as asked for; idempotent. An elastic pool keeps to a number until ``auto``."""
+
+    _pinned = True
 
     def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
-        size = self._size(given.get("to", "auto"), pool)
-        if size == pool.size and pool.settled:
+        to, configuration = given.get("to", "auto"), self._supervisor.configuration
+        elastic = configuration.most > configuration.workers
+        if to == "auto" and elastic:
+            self._pinned = False
+            self.order("scale", reason="")
+            return
+        size = self._size(to, pool)
+        if size == pool.size and pool.settled and (not elastic or not pool.automatic):
             self._transaction.finish(0, f"it has {_workers(size)} already", seconds=0.0, size=size)
         elif size > pool.most or pool.fixed:
             why = pool.fixed or f"this generation has numbers for {pool.most} workers"
@@ -197,6 +205,8 @@ class Scale(PoolChange):
         return f"back to {_workers(size)}"
 
     def done(self, pool: PoolState) -> str:
+        if not self._pinned:
+            return f"{_workers(pool.size)}, and from now on as many as the load needs"
         return f"{self._before.size} -> {_workers(pool.size)}"
 
 

@@ -45,10 +45,10 @@ CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) no
 
 @dataclass(frozen=True)
 class Report:
-    """One message. Failures and hanging fronts have a `text`, events have an `event`; the other fields are those of a
-    failure."""
+    """One message. Failures, hanging fronts and a generation that is due to be replaced have a `text`, events have an
+    `event`; the other fields are those of a failure, or of the state of the pool."""
 
-    kind: Literal["ready", "failed", "hung", "event", "pool"]
+    kind: Literal["ready", "failed", "hung", "event", "pool", "recycle"]
     text: str = ""
     plain: bool = False  # the user can fix it, and the text says how, without a traceback
     code: str = ""  # of the finding, when the app failed; with a one-line summary and a fix

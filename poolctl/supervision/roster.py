@@ -31,7 +31,7 @@ class Order:
 
     number: int
     do: str  # scale, recycle, drain, resume
-    size: int = 0
+    size: int = 0  # of scale; 0: as the load needs, from now on
     worker: int = -1
     reason: str = ""
 
@@ -51,6 +51,7 @@ class PoolState:
     ready: int = 0  # of these, how many serve
     leaving: int = 0
     recycling: int = 0  # workers that are still to be replaced
+    automatic: bool = True  # no operator has chosen a size
     drained: tuple[int, ...] = ()  # numbers that stay empty until `resume`
     most: int = 0  # workers for which this generation has numbers
     fixed: str = ""  # why their number cannot change within this generation
@@ -93,6 +94,7 @@ class Roster:
         self._queue: deque[tuple[Child, str]] = deque()  # workers to be replaced, with the reason
         self.replacement: Replacement | None = None
         self.order, self.refused = 0, ""
+        self.automatic = True  # no operator has chosen a size, so an elastic pool may choose
 
     @property
     def state(self) -> PoolState:
@@ -105,6 +107,7 @@ class Roster:
             ready=min(sum(child.serves for child in wanted), self.size),
             leaving=sum(bool(child.leaving) for child in self.workers),
             recycling=len(self._queue) + (self.replacement is not None),
+            automatic=self.automatic,
             drained=tuple(number for number, child in enumerate(self.workers) if child.drained),
             most=self._most,
             fixed=self.fixed,
@@ -117,7 +120,8 @@ class Roster:
         """Take an order. ``refused`` says why it cannot be carried out."""
         self.order, self.refused = order.number, ""
         if order.do == "scale":
-            self.scale(order.size, order.reason)
+            self.automatic = not order.size
+            self.scale(order.size or self.size, order.reason)
         elif order.do == "recycle" and order.worker < 0:
             self.recycle([child for child in self.workers if child.wanted], order.reason)
         elif order.do == "resume" and order.worker < 0:

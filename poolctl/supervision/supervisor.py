@@ -100,6 +100,7 @@ class Supervisor:
         self.retiring: list[Generation] = []
         self.reload: Reload | None = None
         self.hung_up = False  # a SIGHUP came; during another change it waits, since the file may have changed after it
+        self.outworn = ""  # why the current generation is due to be replaced; during another change it waits
         self.more = 0  # workers that signals have asked for, or below 0 no longer want; during another change they wait
         self.replaced: list[Configuration] = []  # those of retiring generations and orphans
         self.announced = False
@@ -172,6 +173,8 @@ class Supervisor:
         return {
             "size": state.size or workers,
             "in_file": self.configuration.size,
+            "most": max(self.configuration.most, self.configuration.size),
+            "automatic": state.automatic,
             "ready": state.ready if state.size else workers,
             "leaving": state.leaving,
             "to_recycle": state.recycling,
@@ -395,6 +398,9 @@ class Supervisor:
         if report.kind == "pool":
             generation.has_pool(PoolState.received(report.pool))
             return
+        if report.kind == "recycle":
+            self.outworn = report.text
+            return
         if self.reload and generation is self.reload.candidate:
             if report.kind == "failed":
                 self._failed(generation, report, None)
@@ -557,6 +563,9 @@ class Supervisor:
         if self.hung_up and self.control.at_work is None:
             self.hung_up = False
             self.control.start("reload", {}, "SIGHUP")
+        if self.outworn and self.control.at_work is None:
+            reason, self.outworn = self.outworn, ""
+            self.control.start("recycle", {"reason": reason}, reason)
         if self.more and self.control.at_work is None:
             more, self.more = self.more, 0
             self.control.start("scale", {"to": f"{more:+d}"}, "SIGTTIN" if more > 0 else "SIGTTOU")
@@ -572,6 +581,7 @@ class Supervisor:
         """Make a generation, which is ready, the current one, and have the one before it drain. Returns that one; None
         if it has died meanwhile."""
         old, before = self.generation, self.configuration
+        self.outworn = ""
         self.generation, self.configuration = generation, generation.configuration
         self.replaced.append(before)
         kept = set(self.configuration.listeners)

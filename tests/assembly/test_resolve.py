@@ -92,12 +92,28 @@ def test_an_unknown_app(file: Path) -> None:
     assert (found.code, found.help) == ("PC205", 'did you mean "demo"?')
 
 
-@pytest.mark.parametrize("text", ["pool: {size: {min: 1, max: 4}}", "pool: {kind: thread, size: {min: 2}}"])
-def test_a_pool_that_grows_is_not_available_yet(file: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "code", "says", "column"),
+    [
+        ("pool: {kind: thread, size: {min: 2, max: 4}}", "PC207", "start and end together", 27),
+        ("ownership: reuse-port\npool: {size: {min: 2, max: 4}}", "PC301", "listening socket of its own", 13),
+        ("pool: {size: {min: 4, max: 2}}", "PC204", "max must be more than min", 13),
+        ("pool: {size: {min: 4}}", "PC204", "has the keys min and max", 13),
+        ("pool: {size: {min: 0, max: 4}}", "PC204", "has numbers from 1 to 4096, or auto", 13),
+        ("pool: {size: 4}\nscale: {idle: 3s}", "PC301", "the pool has a fixed size", 0),
+        ("pool: iterative\nrecycle: {age: 3h}", "PC301", "no workers that could be replaced", 0),
+    ],
+)
+def test_pools_that_cannot_grow_or_be_recycled(file: Path, text: str, code: str, says: str, column: int) -> None:
     found = only(file, f"app: demo\n{text}")
-    assert found.code == "PC207"
-    assert "a pool that grows and shrinks is not available yet" in found.message
-    assert text[found.place.span.column] == "{"
+    assert (found.code, found.place.span.column) == (code, column)
+    assert says in found.message
+
+
+def test_a_pool_that_grows_begins_with_the_least(file: Path) -> None:
+    file.write_text("app: demo\npool: {size: {min: 2, max: 5}}")
+    parts = read(str(file))
+    assert (parts.workers, parts.most, parts.combination.size) == (2, 5, 2)
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_unknown_words(what: str, fix: str) -> None:
     ("what", "said"),
     [
         ("reload", "reload: poolctl does not watch files"),
-        ("max-requests", "max-requests: poolctl does not recycle workers yet"),
+        ("max-requests", "max-requests: called recycle.requests here\n\nrecycle.requests: "),
         ("daemon", "daemon: poolctl stays in the foreground"),
         ("workers", "workers: called pool.size here\n\npool.size is an option of:\n"),
         ("ssl_keyfile", "ssl_keyfile: called listen.tls.key here\n\nlisten.tls.key: "),

@@ -19,7 +19,7 @@ from poolctl.config.other_servers import ANSWERS, KEYS, LETTERS
 
 NOT_YET = {
     "--reload": "does not watch files",
-    "--max-requests 100": "does not recycle workers yet",
+    "--max-requests-jitter 100": "jitter: 0.2",
     "--log-level debug": "no level or format to choose yet",
     "--daemon": "stays in the foreground",
     "-D": "stays in the foreground",

@@ -8,6 +8,7 @@ from poolctl.config.address import parse_address
 from poolctl.config.diagnostic import Unreadable
 from poolctl.config.load import Document, default_name, load
 from poolctl.config.model import AXES, SHORT, Choice, LimitsSection, TimeoutsSection, Topology
+from poolctl.config.pool_keys import RecycleSection
 
 GALLERY = Path(__file__).parents[2] / "topologies"
 
@@ -152,9 +153,10 @@ def test_the_default_name_is_that_of_the_file(path: str, name: str) -> None:
 
 def test_full_yaml_has_every_key_with_its_default() -> None:
     found = load(str(GALLERY / "full.yaml"))
-    assert set(found.tree.value()) == set(Topology.model_fields)
+    assert set(found.tree.value()) == set(Topology.model_fields) - {"scale"}  # its pool has a fixed size
     assert set(found.tree.value()["limits"]) == set(LimitsSection.model_fields)
     assert set(found.tree.value()["timeouts"]) == set(TimeoutsSection.model_fields)
+    assert set(found.tree.value()["recycle"]) == set(RecycleSection.model_fields)
     plain = Topology(name="full", app=Choice("demo"))
     for key in set(Topology.model_fields) - {"app", *AXES}:
         assert getattr(found.topology, key) == getattr(plain, key), key

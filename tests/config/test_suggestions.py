@@ -15,12 +15,14 @@ from poolctl.config.forwarded import ForwardedSection
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, LimitsSection, TimeoutsSection, Topology
 from poolctl.config.other_servers import ANSWERS, INSIDE, KEYS
+from poolctl.config.pool_keys import RecycleSection
 from poolctl.config.sources import Inputs
 from poolctl.config.suggestions import suggest_key, suggest_word
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.similar import similar
 
 NESTED = {
+    "recycle": RecycleSection,
     "limits": LimitsSection,
     "timeouts": TimeoutsSection,
     "listen": Entry,
@@ -109,9 +111,10 @@ def test_keys_of_a_topology_are_not_those_of_other_servers(key: str) -> None:
         ("lifespan", "off", "write app: {asgi: MODULE:CALLABLE, lifespan: off}"),
         ("reload", True, "does not watch files"),
         ("reload_dirs", ["."], "does not watch files"),
-        ("max_requests", 1000, "does not recycle workers yet"),
-        ("max_requests_jitter", 50, "does not recycle workers yet"),
-        ("workers_lifetime", 60, "does not recycle workers yet"),
+        ("max_requests", 1000, "write recycle: {requests: 1000}"),
+        ("max_requests_jitter", 50, "jitter: 0.2"),
+        ("workers_lifetime", 60, "write recycle: {age: 60}"),
+        ("reload_on_rss", "300m", "write recycle: {memory: 300MiB}"),
         ("metrics", True, "exports no metrics yet"),
         ("statsd_host", "localhost:8125", "exports no metrics yet"),
         ("log_level", "debug", "no level or format to choose yet"),
@@ -128,7 +131,7 @@ def test_keys_of_a_topology_are_not_those_of_other_servers(key: str) -> None:
         ("cpu_affinity", True, "CPUAffinity="),
         ("daemon", True, "stays in the foreground"),
         ("pool.workers", 4, "write size: 4"),
-        ("pool.max_requests", 4, "does not recycle workers yet"),
+        ("pool.max_requests", 4, "write recycle: {requests: 4}"),
         ("limits.body", "1MiB", "write protocol: {body: 1MiB}"),
         ("listen.ssl", True, "write tls: {certificate: PATH, key: PATH}"),
         ("listen.0.port", 80, "write at: tcp://127.0.0.1:80"),

@@ -24,6 +24,8 @@ INSIDE = {
     "access_log": "to: stderr",
     "forwarded": "trust: 10.0.0.0/8",
     "environment": "DEBUG: 'yes'",
+    "recycle": "age: 3h",
+    "scale": "idle: 3s",
 }
 SPACES = [chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)]
 

@@ -59,7 +59,8 @@ def to_start(judgement: Judgement) -> int:
         return START + addresses * workers + workers
     own = chosen.ownership in FRONTED and (chosen.dispatch != "shared-queue" or chosen.queues_in_front)
     bell = chosen.ownership == REACTIVE and (chosen.threads or 1) > 1 and not chosen.service.asynchronous
-    return START + addresses + workers + ((2 + bell) * seats(chosen, workers) if own else 0)
+    inboxes = seats(chosen, workers, judgement.most) if own else 0
+    return START + addresses + judgement.most + (2 + bell) * inboxes
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:

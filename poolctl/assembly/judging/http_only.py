@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from poolctl.assembly.fitting.combination import Offer
+from poolctl.assembly.fitting.combination import BASELINES, REUSE_PORT, Offer
+from poolctl.assembly.fitting.seats import SOCKETS
+from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic, Label
+from poolctl.config.model import Choice
 from poolctl.config.tree import Path, Tree
 
 ABOUT = {
@@ -26,7 +29,7 @@ UNENDABLE = {
 def http_only_findings(
     tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic] = ()
 ) -> Iterator[Diagnostic]:
-    """The findings about ``access_log``, ``forwarded`` and ``timeouts.request``, where there are no others about them.
+    """The findings about ``access_log``, ``forwarded``, ``timeouts.request`` and ``recycle``, unless they have others.
 
     ``pool`` is None where it is unknown. ``found`` has the findings so far.
     """
@@ -37,6 +40,7 @@ def http_only_findings(
             label = Label(tree.at_value(("app",)), f"the app is {service.app}")
             yield Diagnostic("PC301", message, tree.at_key((key,)), "leave it out", (label,))
     yield from _request(tree, service, pool, found)
+    yield from _recycle(tree, pool, found)
     yield from _directives(tree, found)
 
 
@@ -65,6 +69,29 @@ def _request(tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagn
     if reason:
         help_ = "leave it out" if service.owns_connection else "leave it out, or use pool: process"
         yield Diagnostic("PC301", f"timeouts.request: {reason}", tree.at_key(path), help_)
+
+
+def _recycle(tree: Tree, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings about ``recycle``."""
+    if pool in BASELINES and _set(tree, ("recycle",), found):
+        message = f"recycle: pool {pool} has no workers that could be replaced"
+        yield Diagnostic("PC301", message, tree.at_key(("recycle",)), "leave it out, or use pool: process")
+
+
+def elastic_findings(
+    tree: Tree, pool: Choice | None, ownership: str | None, found: Sequence[Diagnostic]
+) -> Iterator[Diagnostic]:
+    """The findings about ``scale`` and a size with min and max."""
+    elastic = pool is not None and isinstance(pool.options.get("size"), dict)
+    if _set(tree, ("scale",), found) and not elastic:
+        help_ = "leave it out, or write pool: {kind: process, size: {min: 2, max: 8}}"
+        yield Diagnostic("PC301", "scale: the pool has a fixed size", tree.at_key(("scale",)), help_)
+    if pool is not None and elastic and ownership == REUSE_PORT:
+        path = path_of_option(tree, pool, ("size",))
+        if not is_faulty(tree, path, found):
+            message = f"pool.size: {SOCKETS}, so their number is fixed"
+            help_ = "write a number or auto, or use ownership: leader/followers"
+            yield Diagnostic("PC301", message, tree.at_value(path), help_)
 
 
 def _directives(tree: Tree, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:

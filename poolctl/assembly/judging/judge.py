@@ -30,7 +30,7 @@ from poolctl.assembly.fitting.combination import (
 )
 from poolctl.assembly.fitting.rules import fits
 from poolctl.assembly.judging.advice import advice
-from poolctl.assembly.judging.http_only import http_only_findings, is_faulty
+from poolctl.assembly.judging.http_only import elastic_findings, http_only_findings, is_faulty
 from poolctl.assembly.registry import part_class, words
 from poolctl.config.choice import OF_THE_APP, given_name_key, path_of_option, place_of_name
 from poolctl.config.diagnostic import Diagnostic
@@ -83,6 +83,8 @@ class Judgement:
         if "app" in self._understood:
             pool = self.choices.get("pool", Choice("process")).name if self._known_pool else None
             self._found += list(http_only_findings(tree, self._service(), pool, self._found))
+            ownership = self.combination.ownership if self.combination else None
+            self._found += list(elastic_findings(tree, self.choices.get("pool"), ownership, self._found))
         if not self._found and not tree.findings:
             self._found += advice(self)
         self.findings = tree.report(self._found)
@@ -98,6 +100,12 @@ class Judgement:
         chosen = self.combination
         assert chosen is not None  # callers have checked for errors
         return 0 if chosen.size is None else size.workers(chosen.pool, chosen.size)
+
+    @property
+    def most(self) -> int:
+        """The most workers that the pool may grow to; ``workers`` if it does not."""
+        given: Any = getattr(self.made.get("pool"), "size", None)
+        return max(size.workers("process", given["max"]), self.workers) if isinstance(given, dict) else self.workers
 
     @property
     def _known_pool(self) -> bool:
@@ -179,13 +187,13 @@ class Judgement:
 
     def _pool(self, choice: Choice) -> Choice:
         """The choice without options that have better findings: the rules explain why a baseline has no size, and
-        pools that grow are not available yet."""
+        only processes can grow and shrink in number."""
         if Combination(_ANY, choice.name).baseline:
             return _without(choice, POOL_OPTIONS)
-        if isinstance(choice.options.get("size"), dict):
-            message = "pool.size: a pool that grows and shrinks is not available yet"
+        if choice.name == "thread" and isinstance(choice.options.get("size"), dict):
+            message = "pool.size: the threads of a process start and end together, so their number is fixed"
             place = self.tree.at_value(path_of_option(self.tree, choice, ("size",)))
-            self._found.append(Diagnostic("PC207", message, place, "write a number or auto, for instance size: 8"))
+            self._found.append(Diagnostic("PC207", message, place, "write a number or auto, or use kind: process"))
             return _without(choice, ("size",))
         return choice
 
@@ -368,7 +376,9 @@ def service_of(plugin: Plugin) -> Offer:
 
 
 def _scalar(value: Any) -> Any:
-    return None if isinstance(value, dict) else value
+    """The number of a size, or the least one of a range."""
+    least = value.get("min") if isinstance(value, dict) else value
+    return least if isinstance(least, int | str) else None
 
 
 def _without(choice: Choice, options: Sequence[str]) -> Choice:

@@ -19,6 +19,15 @@ Size = Annotated[
 ]
 
 
+ElasticSize = Annotated[
+    Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | Annotated[dict[str, int | str], "workers"],
+    Field(
+        description="number of workers; auto: derived from the number of cores; {min, max}: it grows and shrinks, as"
+        " scale says"
+    ),
+]
+
+
 class Pool(ABC):
     """A part that turns a site and an ownership into roles.
 

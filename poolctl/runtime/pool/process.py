@@ -10,7 +10,7 @@ from pydantic import Field
 
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership
-from poolctl.runtime.pool import Pool, Size
+from poolctl.runtime.pool import ElasticSize, Pool
 from poolctl.runtime.pool.between_processes import BetweenProcesses
 from poolctl.runtime.pool.yielding import do_not_preempt
 from poolctl.runtime.role import Role
@@ -24,7 +24,7 @@ class Process(Pool):
     """A worker that crashes or leaks harms no other; each has its own interpreter and can use its own core."""
 
     like: ClassVar[str] = "process"
-    size: Size = "auto"
+    size: ElasticSize = "auto"
     threads: Annotated[
         int,
         Field(

@@ -62,9 +62,19 @@ class ConnectionLoop(AcceptingLoop[Service]):
     ) -> None:
         super().__init__(lifeline, timeouts, limit, shared=shared, loops=loops, clock=clock, poller=poller)
         self._new: NewConnection[Self] = new
+        self._current_limit: Callable[[], int] | None = None
         self.left_to_others: list[Source[Service]] = []  # what this worker shares with others that go on when it leaves
         # Until then new connections may have waited while this loop was busy: for as long again as it was busy.
         self._wary = 0.0
+
+    def limit_by(self, limit: Callable[[], int]) -> None:
+        """Ask for the limit on connections again at each sweep: it depends on how many workers there are."""
+        self._current_limit = limit
+
+    def _sweep(self, now: float, service: Service) -> None:
+        if self._current_limit is not None:
+            self.limit = self._current_limit()
+        super()._sweep(now, service)
 
     def leave_with(self, leave: int) -> None:
         """Drain at the end of file of this descriptor too (``Life.leave``). Called before the loop runs."""

@@ -25,7 +25,7 @@ from poolctl.runtime.listen.moves import adopt_in
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
 from poolctl.runtime.routing.router import Router
-from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET
+from poolctl.runtime.scoreboard import DONE, READY, SINCE, STATE, TAKEN, TICKET, WANTED
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
 from poolctl.runtime.serving.kinds import connection_of
 from poolctl.runtime.serving.service import Service
@@ -128,6 +128,9 @@ class Workshop(SiteData):
         else:
             new = connection_of(self.app, shared=shared)
             loop = ConnectionLoop(life.lifeline, self.timeouts, limit, new, shared=shared, loops=loops)
+        if self.workers > self.size and not counted:
+            front = self.scoreboard.front()
+            loop.limit_by(lambda: self.share(front[WANTED] or self.size))
         loop.leave_with(life.leave)
         loop.move_by(self.moves)
         if not self.inboxes:  # otherwise they arrive at the front

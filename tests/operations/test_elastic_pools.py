@@ -1,0 +1,80 @@
+"""The keys `pool.size: {min, max}`, `scale` and `recycle` in real servers under load."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.client import get
+from harness.commands import poolctl
+from harness.load import Load
+from harness.ports import quiet_port
+from harness.server import Serve, Server, wait_until
+
+APP = """
+import os, time
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        while not os.path.exists(environ["QUERY_STRING"]):
+            time.sleep(0.01)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+GROWING = ["half-sync/half-reactive", "half-sync/half-async", "leader/followers"]
+
+
+def begin(serve: Serve, folder: Path, **keys: Any) -> Server:
+    (folder / "shop.py").write_text(APP)
+    topology = {"app": {"wsgi": "shop:app"}, "listen": f"tcp://127.0.0.1:{quiet_port()}", **keys}
+    return serve({"name": f"e{uuid.uuid4().hex[:8]}", **topology})
+
+
+def pool(server: Server) -> dict[str, Any]:
+    return server.status()["pool"]
+
+
+@pytest.mark.parametrize("ownership", GROWING)
+def test_a_pool_grows_with_the_load_and_shrinks_after_it(serve: Serve, tmp_path: Path, ownership: str) -> None:
+    keys = {"ownership": ownership, "pool": {"size": {"min": 2, "max": 6}}, "scale": {"idle": "1s"}}
+    server = begin(serve, tmp_path, preload=True, **keys)
+    gate = tmp_path / "gate"
+    assert pool(server) | {"size": 2, "most": 6, "automatic": True} == pool(server)
+    clients = [threading.Thread(target=get, args=(server.port, f"/slow?{gate}")) for _ in range(5)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: pool(server)["size"] >= 4, "more workers")
+    server.wait_for_log(r"2 -> \d workers: 2 requests in flight")
+    gate.touch()
+    for client in clients:
+        client.join()
+    wait_until(lambda: pool(server)["size"] == 2, "the least workers")
+    server.wait_for_log("-> 2 workers: no more were needed for")
+    events = poolctl("events", str(server.pid), "--format", "json", cwd=tmp_path).stdout
+    assert '"pool-scaled"' in events
+    done = poolctl("scale", str(server.pid), "5", cwd=tmp_path)
+    assert (done.returncode, "2 -> 5 workers" in done.stdout) == (0, True), done.stderr
+    assert pool(server)["automatic"] is False
+    assert "5 workers of 2 to 6; that was chosen" in poolctl("status", str(server.pid), cwd=tmp_path).stdout
+    assert poolctl("scale", str(server.pid), "auto", cwd=tmp_path).returncode == 0
+    assert pool(server)["automatic"] is True
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("ownership", [*GROWING, "reuse-port"])
+@pytest.mark.parametrize(
+    "pool", [{"size": 2}, pytest.param({"size": 1}, marks=pytest.mark.slow), {"kind": "thread", "size": 2}], ids=str
+)
+def test_workers_are_recycled_under_load_and_no_request_fails(
+    serve: Serve, tmp_path: Path, ownership: str, pool: dict[str, Any]
+) -> None:
+    if ownership == "reuse-port" and pool.get("kind") == "thread":
+        pytest.skip("a process listens once on a port")
+    server = begin(serve, tmp_path, ownership=ownership, pool=pool, recycle={"requests": 200, "least": 0})
+    with Load(server.port) as load:
+        wait_until(lambda: server.log.count("(recycle.requests)") >= 6, "three replacements")
+    assert load.failures == []
+    assert load.answers > 200
+    assert server.stop() == 0
