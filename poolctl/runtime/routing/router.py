@@ -192,6 +192,8 @@ class Router:
         self._ends.pop(index, None)
         if "joined" in self._hooks:
             self._dispatch.joined(inbox.view)
+        # The last inbox to leave stays on offer for want of another.
+        self._offer = tuple(each for each in self._offer if each.index not in self._vacant)
         if index not in self._full:
             self._open(inbox)
         return self.retry()

@@ -219,3 +219,14 @@ def test_tasks_are_put_back_before_those_that_came_later(made: list[ProcessInbox
     made[0].workers[0][DONE] += 1
     assert queue.retry() == []
     assert made[0].take()[0] == b"1"
+
+
+def test_the_last_inbox_to_leave_is_on_offer_only_until_another_joins(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    for index in range(3):
+        way.router.left(index)
+    assert [way.send() for _ in range(2)] == [2, 2]  # its successor serves them
+    way.router.joined(1)
+    assert [way.send() for _ in range(2)] == [1, 1]
+    way.router.joined(2)
+    assert {way.send() for _ in range(2)} == {1, 2}
