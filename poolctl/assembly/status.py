@@ -20,6 +20,7 @@ from poolctl.runtime.scoreboard import (
     FAULTS,
     PID,
     REQUESTS,
+    RETRIED,
     SENT,
     SINCE,
     SLOTS,
@@ -71,6 +72,7 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "in_flight": sum(row[TAKEN] - row[DONE] for row in rows),
         "after_response": sum(row[AFTER] for row in rows),
         "waiting": board.front()[WAITING] + max(sum(inboxes) - taken, 0) if inboxes else 0,
+        "retried": board.front()[RETRIED],
         "plugin_faults": board.front()[FAULTS],
         "workers": workers[:SHOWN],
     }

@@ -63,6 +63,8 @@ def _lines(server: dict[str, Any], width: int) -> Iterator[str]:
     yield f"  {', '.join([requests, *(f'{server[key]} {word}' for key, word in figures)])}"
     if server["after_response"]:
         yield f"  {number_of(server['after_response'], 'request')} still running after the response"
+    if server["retried"]:
+        yield f"  {number_of(server['retried'], 'request')} retried because a worker died"
     if server["plugin_faults"]:
         faults = number_of(server["plugin_faults"], "fault")
         yield f"  {faults} in the dispatch plugin, whose tasks least-loaded took over; see the log"

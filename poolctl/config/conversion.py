@@ -60,6 +60,7 @@ CHOICES = {
     "app.lifespan": ("auto", "on", "off"),
     "ownership.accept": ("worker", "front"),
     "ownership.lock": ("kernel", "file", "mutex"),
+    "ownership.retry": ("idempotent", "off"),
     "access_log.format": ("combined", "common", "json"),
 }  # the first replaces anything that is not among them
 

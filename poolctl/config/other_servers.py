@@ -37,6 +37,7 @@ KEYS = {
     "worker": "pool.kind",
     "accept": "ownership.accept",
     "lock": "ownership.lock",
+    "retry": "ownership.retry",
     "bind": "listen",
     "binds": "listen",
     "host": "listen",

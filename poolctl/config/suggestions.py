@@ -34,7 +34,11 @@ _COMPOSE = (
     " a file of its own; poolctl init writes one"
 )
 
-NAMED = {"ownership.accept": "half-sync/half-async", "ownership.lock": "leader/followers"}  # the word with the option
+NAMED = {  # the word with the option
+    "ownership.accept": "half-sync/half-async",
+    "ownership.lock": "leader/followers",
+    "ownership.retry": "half-sync/half-reactive",
+}
 Texts = dict[tuple[str, ...], str]  # the values below one key by their paths, each as it would be written
 
 

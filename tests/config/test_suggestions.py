@@ -62,7 +62,7 @@ def test_every_typo_of_one_letter_gets_a_suggestion(word: str) -> None:
 def test_every_answer_leads_to_an_existing_key() -> None:
     options = {axis: set(SHORT.get(axis, ())) | {"use", "lifespan"} for axis in AXES}
     options["pool"] = {"kind", "size", "threads"}
-    options["ownership"] = {"use", "accept", "lock"}
+    options["ownership"] = {"use", "accept", "lock", "retry"}
     options["protocol"] = {field.name for field in fields(part_class("protocol", "http"))}
     for known in (*KEYS.values(), *INSIDE.values()):
         first, *rest = known.split(".")

@@ -73,6 +73,20 @@ def test_status_of_a_server(serve: Serve, place: dict[str, str], name: str, kind
     assert os.listdir(place["RUNTIME_DIRECTORY"]) == []
 
 
+def test_status_counts_retries(serve: Serve, place: dict[str, str], name: str) -> None:
+    topology = {"name": name, "app": "demo", "pool": {"kind": "process", "size": 2}}
+    topology |= {"ownership": {"use": "half-sync/half-reactive", "retry": "idempotent"}}
+    server = serve(topology, environment=place)
+    assert "retried" not in status(place, name).stdout
+    with Client(server.port) as client:
+        client.ask("/sleep?seconds=0.5")
+        (busy,) = server.wait_until_busy()
+        os.kill(busy, signal.SIGKILL)
+        assert client.answer().process != busy
+    assert told(place, name)["retried"] == 1
+    assert "  1 request retried because a worker died\n" in status(place, name).stdout
+
+
 def test_status_shows_busy_workers_and_faults_of_a_strategy(
     serve: Serve, tmp_path: Path, place: dict[str, str], name: str
 ) -> None:

@@ -27,11 +27,12 @@ UNENDABLE = {
 
 
 def http_only_findings(
-    tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic] = ()
+    tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic] = (), *, retries: bool = False
 ) -> Iterator[Diagnostic]:
-    """The findings about ``access_log``, ``forwarded``, ``timeouts.request`` and ``recycle``, unless they have others.
+    """The findings about ``access_log``, ``forwarded``, ``timeouts.request``, ``recycle`` and ``ownership.retry``,
+    unless they have others.
 
-    ``pool`` is None where it is unknown. ``found`` has the findings so far.
+    ``pool`` is None where it is unknown. ``found`` has the findings so far. ``retries``: the ownership has the option.
     """
     protocol = service.protocol
     for key, about in ABOUT.items():
@@ -41,6 +42,8 @@ def http_only_findings(
             yield Diagnostic("PC301", message, tree.at_key((key,)), "leave it out", (label,))
     yield from _request(tree, service, pool, found)
     yield from _recycle(tree, pool, found)
+    if retries:
+        yield from _retry(tree, service, pool, found)
     yield from _directives(tree, found)
 
 
@@ -69,6 +72,20 @@ def _request(tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagn
     if reason:
         help_ = "leave it out" if service.owns_connection else "leave it out, or use pool: process"
         yield Diagnostic("PC301", f"timeouts.request: {reason}", tree.at_key(path), help_)
+
+
+def _retry(tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings about ``ownership.retry``."""
+    path = ("ownership", "retry")
+    if not _set(tree, path, found):
+        return
+    if service.protocol != "http":
+        message = f"ownership.retry: only HTTP tells which requests may be repeated; the protocol is {service.protocol}"
+        label = Label(tree.at_value(("app",)), f"the app is {service.app}")
+        yield Diagnostic("PC301", message, tree.at_key(path), "leave it out", (label,))
+    elif pool == "thread":
+        message = "ownership.retry: threads die together, with their process and its front, so none is left to retry"
+        yield Diagnostic("PC301", message, tree.at_key(path), "leave it out, or use pool: process")
 
 
 def _recycle(tree: Tree, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:

@@ -23,6 +23,7 @@ from poolctl.assembly.fitting.combination import (
     OWNERSHIPS,
     POOL_OPTIONS,
     POOLS,
+    REACTIVE,
     SERVICES,
     Combination,
     Offer,
@@ -82,7 +83,8 @@ class Judgement:
         self.combination = self._fit()
         if "app" in self._understood:
             pool = self.choices.get("pool", Choice("process")).name if self._known_pool else None
-            self._found += list(http_only_findings(tree, self._service(), pool, self._found))
+            retries = "ownership" in self._understood - self.plugins.keys() and choices["ownership"].name == REACTIVE
+            self._found += list(http_only_findings(tree, self._service(), pool, self._found, retries=retries))
             ownership = self.combination.ownership if self.combination else None
             self._found += list(elastic_findings(tree, self.choices.get("pool"), ownership, self._found))
         if not self._found and not tree.findings:

@@ -11,6 +11,7 @@ from poolctl.runtime.ownership.half_sync_half_async.front import ProcessHandingF
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import ProcessTaskExecutor
 from poolctl.runtime.ownership.half_sync_half_reactive.first_byte import FirstByte
 from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
+from poolctl.runtime.ownership.half_sync_half_reactive.retrying import RetryingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX, Sessions
 from poolctl.runtime.ownership.half_sync_half_reactive.turns import Turns, turns
 from poolctl.runtime.serving.connection_loop import ConnectionLoop
@@ -40,8 +41,9 @@ class BetweenProcesses(Medium):
         self._inboxes.append(made)
         return made
 
-    def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
-        return ProcessLendingFront(
+    def lending_front(self, site: Workshop, life: Life, *, retries: bool = False) -> FrontThatLends:
+        front = RetryingFront if retries else ProcessLendingFront
+        return front(
             life.lifeline,
             site.protocol,
             site.router(),

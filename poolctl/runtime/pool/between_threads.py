@@ -43,7 +43,9 @@ class BetweenThreads(Medium):
         self._inboxes.append(made)
         return made
 
-    def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
+    def lending_front(self, site: Workshop, life: Life, *, retries: bool = False) -> FrontThatLends:
+        if retries:
+            raise ValueError("a front cannot retry the requests of threads: they die with it")
         self._front = ThreadLendingFront(
             life.lifeline, site.protocol, site.router(), site.timeouts, site.at_once, site.waiting
         )

@@ -14,7 +14,8 @@ method changes what is on offer and what waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from os import close
 from time import monotonic
@@ -63,8 +64,8 @@ class Router:
         self._only = inboxes[0] if len(inboxes) == 1 else None
         self._pulls = dispatch.pull and self._only is not None  # free workers take tasks: pick is not called
         self.queues = dispatch.pull and not self._pulls  # the queue is here
-        self._row = row if row is not None else memoryview(bytearray(8 * ROW)).cast("q")
-        self._row[WAITING] = 0
+        self.row = row if row is not None else memoryview(bytearray(8 * ROW)).cast("q")
+        self.row[WAITING] = 0
         self._remembers = affinity.remembers
         self._chosen: dict[Hashable, Inbox] = {}
         self._vacant = set(vacant)  # inboxes without a worker: it is dead, or leaves
@@ -127,7 +128,7 @@ class Router:
         entry = Waiting(task, connection, item, fds, holder)
         if self.queues and self.waiting:
             self.waiting.append(entry)  # all workers are full, and older tasks go first
-            self._row[WAITING] = len(self.waiting)
+            self.row[WAITING] = len(self.waiting)
             return NOWHERE
         full: list[Inbox] = []
         if not self._place(entry, full):
@@ -222,6 +223,25 @@ class Router:
             self._open(self.inboxes[index])
         return self.retry()
 
+    @contextmanager
+    def elsewhere(self, task: Task, connection: int) -> Iterator[None]:
+        """While a connection's last task is routed again because its worker died: keep to the other inboxes, if any is
+        on offer, and let the task's key go along. The notice that the dead worker's inbox has left comes later."""
+        dead = self._last.get(connection)
+        if dead is None:  # all workers take from the only inbox
+            yield
+            return
+        key = self._affinity.key(task, connection) if self._remembers else None
+        if key is not None and self._chosen.get(key) is dead:
+            del self._chosen[key]
+        offered = dead.view in self._offer
+        self._offer = tuple(each for each in self._offer if each is not dead.view) or self._offer
+        try:
+            yield
+        finally:
+            if offered and dead.index not in self._full:
+                self._open(dead)
+
     def finished(self, connection: int, now: float) -> None:
         """Report to the strategy that the last task of a connection is done or lost. ``now``: seconds of the monotonic
         clock."""
@@ -241,7 +261,7 @@ class Router:
                 entry = self.waiting.popleft()
                 if not self._place(entry, full, first=True):
                     break
-        self._row[WAITING] = self._kept()
+        self.row[WAITING] = self._kept()
         return full
 
     def _let_choose(self, full: list[Inbox]) -> None:

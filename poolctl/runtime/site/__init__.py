@@ -164,8 +164,9 @@ class Site(Protocol):
         """Return a function that returns whether another process has an idle thread and fewer connections than this
         worker's."""
 
-    def lending_front(self, life: Life) -> FrontThatLends:
-        """Return a front that lends connections, ready to take them back."""
+    def lending_front(self, life: Life, *, retries: bool = False) -> FrontThatLends:
+        """Return a front that lends connections, ready to take them back. ``retries``: an idempotent request whose
+        worker process died goes to another one, once."""
 
     def handing_front(self, life: Life) -> FrontThatHandsOver:
         """Return a front that hands connections over."""

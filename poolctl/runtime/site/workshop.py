@@ -53,8 +53,8 @@ class Medium(ABC):
         for it in a poller; ``threads``: its workers are the threads of one process."""
 
     @abstractmethod
-    def lending_front(self, site: Workshop, life: Life) -> FrontThatLends:
-        """Return a front that lends connections, ready to take them back."""
+    def lending_front(self, site: Workshop, life: Life, *, retries: bool = False) -> FrontThatLends:
+        """Return a front that lends connections, ready to take them back. ``retries``: see ``Site.lending_front``."""
 
     @abstractmethod
     def handing_front(self, site: Workshop, life: Life) -> FrontThatHandsOver:
@@ -164,9 +164,10 @@ class Workshop(SiteData):
 
     # made by the medium: fronts, and the parts that take tasks or connections from them
 
-    def lending_front(self, life: Life) -> FrontThatLends:
-        """Return a front that lends connections, ready to take them back."""
-        front = self.medium.lending_front(self, life)
+    def lending_front(self, life: Life, *, retries: bool = False) -> FrontThatLends:
+        """Return a front that lends connections, ready to take them back. ``retries``: an idempotent request whose
+        worker process died goes to another one, once."""
+        front = self.medium.lending_front(self, life, retries=retries)
         front.join_moves(self.moves, self.shared_listeners)
         return front
 

@@ -221,6 +221,35 @@ def test_tasks_are_put_back_before_those_that_came_later(made: list[ProcessInbox
     assert made[0].take()[0] == b"1"
 
 
+def test_a_lost_task_goes_elsewhere_and_its_key_goes_along(made: list[ProcessInbox]) -> None:
+    way = ways(made, Client())
+    assert [way.send("a", 1), way.send("b", 2)] == [0, 1]
+    with way.router.elsewhere(Task(peer("a"), 0.0), 1):
+        assert [way.send("c", number) for number in (3, 4, 5)] == [2, 2, 2]  # a client stays
+        assert way.send("d", 6) == 1
+        assert way.send("a", 1) == 2
+    assert way.send("a", 7) == 2
+    assert way.send("e", 8) == 0  # which is on offer again
+    with way.router.elsewhere(Task(peer("b"), 0.0), 9):  # had no task
+        assert way.send("b", 9) == 1
+
+
+def test_a_lost_task_goes_to_the_only_inbox_on_offer(made: list[ProcessInbox]) -> None:
+    way = ways(made, Connection())
+    assert way.send(connection=1) == 0
+    for index in (1, 2):
+        way.router.left(index)
+    with way.router.elsewhere(Task(peer("a"), 0.0), 1):
+        assert way.send(connection=1) == 0
+    way.router.left(0)
+    with way.router.elsewhere(Task(peer("a"), 0.0), 1):
+        assert way.send(connection=1) == 0
+    way.router.joined(2)
+    with way.router.elsewhere(Task(peer("a"), 0.0), 1):
+        assert way.send(connection=1) == 2
+    assert [way.send(connection=number) for number in (2, 3)] == [2, 2]  # the dead are not on offer again
+
+
 def test_the_last_inbox_to_leave_is_on_offer_only_until_another_joins(made: list[ProcessInbox]) -> None:
     way = ways(made, Request())
     for index in range(3):
@@ -230,3 +259,18 @@ def test_the_last_inbox_to_leave_is_on_offer_only_until_another_joins(made: list
     assert [way.send() for _ in range(2)] == [1, 1]
     way.router.joined(2)
     assert {way.send() for _ in range(2)} == {1, 2}
+
+
+def test_an_inbox_that_fills_while_a_lost_task_goes_elsewhere(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    assert way.send(connection=1) == 0
+    way.router.left(1)
+    way.router.left(2)
+    with way.router.elsewhere(Task(peer("a"), 0.0), 1):
+        while way.send(connection=1, item=BULK) is not None:
+            pass
+    assert len(way.router.waiting) == 1
+    assert way.send(connection=2) is None  # it is not on offer again before it has room
+    way.empty(0)
+    assert way.router.room(0) == []
+    assert not way.router.waiting

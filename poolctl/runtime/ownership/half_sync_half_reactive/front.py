@@ -110,7 +110,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         try:
             self._send(client, ticket, flags, request)
         except BaseException:  # it was not sent, so it would never come back
-            del lent[ticket]
+            lent.pop(ticket, None)
             self.expected_back.discard(ticket)
             client.ticket = 0
             raise
@@ -164,6 +164,10 @@ class LendingFront(AcceptingLoop[None], ABC):
         elif rest is not None:
             rest.close()
         self.rooms.retry()
+
+    def lost(self, ticket: int) -> None:
+        """The worker with this ticket died before it sent a byte of the response."""
+        self.died(ticket, began=False)
 
     def died(self, ticket: int, began: bool, status: int = 502) -> None:
         """The worker with this ticket is dead: close its connection if ``began``, otherwise answer ``status``."""

@@ -114,7 +114,7 @@ class ProcessLendingFront(LendingFront):
     def notice(self, kind: int, number: int) -> None:
         """Act on a notice about workers."""
         if kind == LOST:
-            self.died(number, began=False)
+            self.lost(number)
         elif kind == BEGAN:
             self.died(number, began=True)
         elif kind == OVERDUE:

@@ -3,13 +3,23 @@ with the reads in the front, the simulated Proactor of You Shuang's book, ch. 8)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from poolctl.runtime.channels.inbox import bells
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.ownership import Ownership, Work
 from poolctl.runtime.site import Front, Site
+
+Retry = Annotated[
+    Literal["off", "idempotent"],
+    Field(
+        description="idempotent: a GET, HEAD, OPTIONS, TRACE, PUT or DELETE whose worker process died before it sent a"
+        " byte goes to another one, once"
+    ),
+]
 
 
 @dataclass
@@ -17,11 +27,13 @@ class HalfSyncHalfReactive(Ownership):
     """Slow clients cost no worker, and no request waits behind another while a worker is free."""
 
     like: ClassVar[str] = "half-sync/half-reactive"
+    retry: Retry = field(default="off", kw_only=True)  # a plugin's subclass may add options without a default
+
     has_front: ClassVar[bool] = True
     lends: ClassVar[bool] = True
 
     def front(self, site: Site, life: Life) -> Front:
-        front = site.lending_front(life)
+        front = site.lending_front(life, retries=self.retry == "idempotent")
         for listener in site.shared_listeners:
             front.welcome(listener)
         return front

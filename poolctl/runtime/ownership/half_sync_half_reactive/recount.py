@@ -28,8 +28,8 @@ class Lender(Protocol):
     def take_back(self) -> None:
         """Take back the connections that have come back."""
 
-    def died(self, ticket: int, *, began: bool) -> None:
-        """The worker that had this ticket died. ``began``: a byte of the response was sent."""
+    def lost(self, ticket: int) -> None:
+        """The worker that had this ticket died before it sent a byte of the response."""
 
 
 class Recount:
@@ -62,5 +62,5 @@ class Recount:
             return False  # a worker that has just taken a task will have noted it by the next look
         for ticket in self.suspects:
             self.inbox.row[SENT] -= 1  # no worker has counted it as taken
-            self.front.died(ticket, began=False)
+            self.front.lost(ticket)
         return True

@@ -26,6 +26,9 @@ TOKEN_CHARACTERS = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwx
 METHOD_BYTES = 64  # bytes of the longest method that is passed to apps
 # CONNECT requests a tunnel; PRI is reserved, so that no server serves it (RFC 9113, 11.6).
 NOT_SERVED = (b"CONNECT", b"PRI")
+# The methods with which several identical requests intend the effect of one (RFC 9110, 9.2.2), up to their end; case
+# matters (9.1).
+IDEMPOTENT = (b"GET ", b"HEAD ", b"OPTIONS ", b"TRACE ", b"PUT ", b"DELETE ")
 
 good_hosts: set[bytes] = set()  # at most MEMO_HOSTS; any thread may add. Saves matching _HOST
 
@@ -48,6 +51,11 @@ def own_method(head: bytes) -> bytes:
     """Return the method of a head; empty if the request line is malformed or the method is not passed to apps."""
     line = _LINE.match(head)
     return b"" if line is None or line[1] in NOT_SERVED or len(line[1]) > METHOD_BYTES else line[1]
+
+
+def idempotent(request: bytes) -> bool:
+    """Return whether a request may be repeated if its response is lost. ``request``: its first 8 bytes or more."""
+    return request.startswith(IDEMPOTENT)
 
 
 def refusal_of(head: bytes) -> Failure:

@@ -8,113 +8,28 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness.front_rig import Client, FrontRig
 from harness.no_descriptor import no_descriptor
+from harness.process_front_rig import GET, REST, ProcessFrontRig
 
 from poolctl.runtime.affinity.header import Header
-from poolctl.runtime.buffers.outbound import Outbound
-from poolctl.runtime.channels.inbox import ProcessInbox
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, NOTICE, OVERDUE, Notices
-from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, PART, RECORD, TICKET_KEPT, TICKET_MISSED
-from poolctl.runtime.channels.returns import Returns
+from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEFT, LOST, OVERDUE
+from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, TICKET_KEPT, TICKET_MISSED
 from poolctl.runtime.dispatch.least_loaded import LeastLoaded
-from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
-from poolctl.runtime.ownership.half_sync_half_reactive.records import Leftovers
 from poolctl.runtime.ownership.half_sync_half_reactive.sessions import INDEX
 from poolctl.runtime.ownership.half_sync_half_reactive.untaken import LATE_SECONDS, Computing
 from poolctl.runtime.protocol.http.protocol import Http
-from poolctl.runtime.scoreboard import DONE, SENT, TAKEN, TICKET
+from poolctl.runtime.scoreboard import DONE, SENT
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, FINISHING, IDLE, SENDING
-from poolctl.runtime.system.channel import LEVEL, RIGHTS, descriptors
+from poolctl.runtime.system.channel import descriptors
 from poolctl.runtime.system.poller import HUP, IN
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-REST = b"the rest of an answer"
-
-
-class Rig(FrontRig):
-    """With the channels that lead back."""
-
-    front: ProcessLendingFront
-
-    def __init__(self, *, learns: bool = False, awaited: bool = False, **options: Any) -> None:
-        self.returns = Returns(learns=learns)
-        self.notices = Notices()
-        ways = {"returns": self.returns, "notices": self.notices.reader, "awaited": awaited}
-        super().__init__(ProcessLendingFront, inbox=ProcessInbox, **ways, **options)
-
-    def lent(self) -> Client:
-        """A client whose connection is lent, and which the poller has."""
-        client = self.client()
-        client.send(GET)
-        assert client.phase is ANSWERING
-        return client
-
-    def tell(self, ticket: int, bits: int = 0) -> None:
-        """What a worker writes."""
-        os.write(self.returns.writer, RECORD.pack(ticket << 2 | bits))
-
-    def leave(self, ticket: int, bits: int = 0, data: bytes = REST) -> None:
-        """A worker gives back what its client has not taken."""
-        left = Outbound()
-        left.add(data)
-        parts, files = left.to_parts()
-        words = [RECORD.pack(ticket << 2 | bits), *(PART.pack(*part) for part in parts)]
-        packed = b"".join(file.to_bytes(4, "little") for file in files)
-        self.returns.left_writer.sendmsg(words, [(LEVEL, RIGHTS, packed)])
-        left.close()
-
-    def left(self) -> None:
-        """The front hears of that."""
-        handler = self.front.handlers[self.returns.left_reader.fileno()]
-        assert isinstance(handler, Leftovers)
-        self.front.deliver(handler, IN, None)
-
-    def notice(self, kind: int, number: int) -> None:
-        """The mold says something of a worker."""
-        self.notices.writer.send(NOTICE.pack(kind, number))
-        self.front.deliver(self.front.handlers[self.notices.reader.fileno()], IN, None)
-
-    def take(self, number: int = 0) -> tuple[int, bytes]:
-        """As a worker that notes it: the ticket, and the request."""
-        inbox = self.inboxes[number]
-        message, ancillary = inbox.take()
-        for fd in descriptors(ancillary):
-            os.close(fd)
-        ticket, _, length, _ = HEAD.unpack_from(message)
-        self.workers[number][TAKEN] += 1
-        self.workers[number][TICKET] = ticket << 1
-        return ticket, message[HEAD.size + length :]
-
-    def desert(self) -> None:
-        """The mold and all workers are dead."""
-        for fd in (self.returns.writer, self.returns.urgent_writer):
-            os.close(fd)
-        self.returns.left_writer.close()
-        self.returns.writer = self.returns.urgent_writer = -1
-
-    def close(self) -> None:
-        super().close()
-        for inbox in self.inboxes:
-            inbox.reader.close()
-            inbox.writer.close()
-        for fd in (
-            self.returns.reader, self.returns.writer, self.returns.urgent_reader, self.returns.urgent_writer,
-        ):  # fmt: skip
-            if fd >= 0:
-                os.close(fd)
-        more = (self.returns.left_writer, self.returns.left_reader, self.notices.writer, self.notices.reader)
-        for sock in (*more, self.returns.told, self.returns.sessions):
-            if sock is not None:
-                sock.close()
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Rig]]:
-    made: list[Rig] = []
+def make() -> Iterator[Callable[..., ProcessFrontRig]]:
+    made: list[ProcessFrontRig] = []
 
-    def one(**options: Any) -> Rig:
-        made.append(Rig(**options))
+    def one(**options: Any) -> ProcessFrontRig:
+        made.append(ProcessFrontRig(**options))
         return made[-1]
 
     yield one
@@ -123,14 +38,14 @@ def make() -> Iterator[Callable[..., Rig]]:
 
 
 @pytest.fixture
-def rig(make: Callable[..., Rig]) -> Rig:
+def rig(make: Callable[..., ProcessFrontRig]) -> ProcessFrontRig:
     return make()
 
 
 # ---- the way there
 
 
-def test_a_request_and_its_connection_travel_in_one_message(rig: Rig) -> None:
+def test_a_request_and_its_connection_travel_in_one_message(rig: ProcessFrontRig) -> None:
     client = rig.lent()
     message, ancillary = rig.inboxes[0].take()
     (fd,) = descriptors(ancillary)
@@ -143,7 +58,7 @@ def test_a_request_and_its_connection_travel_in_one_message(rig: Rig) -> None:
     assert client.read() == b"from the worker"
 
 
-def test_a_large_request_travels_in_a_file(rig: Rig) -> None:
+def test_a_large_request_travels_in_a_file(rig: ProcessFrontRig) -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
     client = rig.client()
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
@@ -161,7 +76,7 @@ def test_a_large_request_travels_in_a_file(rig: Rig) -> None:
 # ---- the way back
 
 
-def test_kept_and_nobody_hurries(rig: Rig) -> None:
+def test_kept_and_nobody_hurries(rig: ProcessFrontRig) -> None:
     client = rig.lent()
     rig.tell(client.ticket, TICKET_KEPT)
     assert rig.returns.reader not in rig.front.handlers  # it does not wake the front
@@ -172,7 +87,7 @@ def test_kept_and_nobody_hurries(rig: Rig) -> None:
     assert not rig.front.lent
 
 
-def test_many_records_are_read_at_once(rig: Rig) -> None:
+def test_many_records_are_read_at_once(rig: ProcessFrontRig) -> None:
     kept, closed, missed = rig.lent(), rig.lent(), rig.lent()
     rig.tell(kept.ticket, TICKET_KEPT)
     rig.tell(12345, TICKET_KEPT)  # of a front that died
@@ -187,7 +102,7 @@ def test_many_records_are_read_at_once(rig: Rig) -> None:
     assert not rig.front.lent
 
 
-def test_what_is_expected_back_wakes_the_front_until_it_is_back(rig: Rig) -> None:
+def test_what_is_expected_back_wakes_the_front_until_it_is_back(rig: ProcessFrontRig) -> None:
     client, other = rig.lent(), rig.lent()
     client.send(GET)
     other.send(GET)
@@ -202,7 +117,7 @@ def test_what_is_expected_back_wakes_the_front_until_it_is_back(rig: Rig) -> Non
     rig.front.deliver(records, IN, None)  # nothing is there
 
 
-def test_the_end_of_the_records_is_no_record(rig: Rig) -> None:
+def test_the_end_of_the_records_is_no_record(rig: ProcessFrontRig) -> None:
     client = rig.lent()
     client.send(GET)
     records = rig.front.handlers[rig.returns.reader]
@@ -213,7 +128,7 @@ def test_the_end_of_the_records_is_no_record(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_leftovers_are_sent_on(rig: Rig, keep: bool) -> None:
+def test_leftovers_are_sent_on(rig: ProcessFrontRig, keep: bool) -> None:
     client = rig.lent()
     rig.leave(client.ticket, TICKET_KEPT * keep)
     rig.left()
@@ -222,14 +137,14 @@ def test_leftovers_are_sent_on(rig: Rig, keep: bool) -> None:
     assert client.phase is (IDLE if keep else CLOSED)
 
 
-def test_leftovers_of_a_front_that_died_are_closed(rig: Rig) -> None:
+def test_leftovers_of_a_front_that_died_are_closed(rig: ProcessFrontRig) -> None:
     before = len(os.listdir("/proc/self/fd"))
     rig.leave(12345)
     rig.left()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_leftovers_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_leftovers_for_which_no_descriptor_is_left(rig: ProcessFrontRig, caplog: pytest.LogCaptureFixture) -> None:
     client = rig.lent()
     rig.leave(client.ticket, TICKET_KEPT)
     with no_descriptor():
@@ -240,13 +155,13 @@ def test_leftovers_for_which_no_descriptor_is_left(rig: Rig, caplog: pytest.LogC
     assert not rig.front.lent
 
 
-def test_the_end_of_the_leftovers(rig: Rig) -> None:
+def test_the_end_of_the_leftovers(rig: ProcessFrontRig) -> None:
     rig.returns.left_writer.close()
     rig.left()
     assert rig.returns.left_reader.fileno() not in rig.front.handlers
 
 
-def test_desertion(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_desertion(rig: ProcessFrontRig, caplog: pytest.LogCaptureFixture) -> None:
     """What has come back counts; what has not never will."""
     back, lost = rig.lent(), rig.lent()
     rig.tell(back.ticket, TICKET_KEPT)
@@ -259,7 +174,7 @@ def test_desertion(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     assert "all workers are gone" in caplog.text
 
 
-def test_a_session_that_a_worker_has_begun(make: Callable[..., Rig]) -> None:
+def test_a_session_that_a_worker_has_begun(make: Callable[..., ProcessFrontRig]) -> None:
     protocol = Http()
     protocol.inspected = True
     rig = make(learns=True, inboxes=2, affinity=Header("session", unknown="refuse"), protocol=protocol)
@@ -278,7 +193,7 @@ def test_a_session_that_a_worker_has_begun(make: Callable[..., Rig]) -> None:
 
 
 @pytest.mark.parametrize(("kind", "words"), [(LOST, b"HTTP/1.1 502"), (BEGAN, b""), (OVERDUE, b"HTTP/1.1 504")])
-def test_a_ticket_of_a_dead_worker(rig: Rig, kind: int, words: bytes) -> None:
+def test_a_ticket_of_a_dead_worker(rig: ProcessFrontRig, kind: int, words: bytes) -> None:
     client, other = rig.lent(), rig.lent()
     rig.notice(kind, client.ticket)
     rig.notice(kind, 12345)
@@ -287,13 +202,13 @@ def test_a_ticket_of_a_dead_worker(rig: Rig, kind: int, words: bytes) -> None:
     assert other.phase is ANSWERING
 
 
-def test_the_end_of_the_notices(rig: Rig) -> None:
+def test_the_end_of_the_notices(rig: ProcessFrontRig) -> None:
     rig.notices.writer.close()
     rig.front.deliver(rig.front.handlers[rig.notices.reader.fileno()], HUP, None)
     assert rig.notices.reader.fileno() not in rig.front.handlers
 
 
-def test_a_task_that_a_worker_took_and_never_noted(rig: Rig) -> None:
+def test_a_task_that_a_worker_took_and_never_noted(rig: ProcessFrontRig) -> None:
     """It died between its receiving a message and its writing that down: a recount finds out which one it was."""
     lost, taken, lies = rig.lent(), rig.lent(), rig.lent()
     rig.inboxes[0].take()
@@ -313,7 +228,7 @@ def test_a_task_that_a_worker_took_and_never_noted(rig: Rig) -> None:
     assert rig.inboxes[0].row[SENT] == 2  # what was lost counts no more
 
 
-def test_what_lies_in_the_inbox_of_a_dead_worker_goes_to_another(make: Callable[..., Rig]) -> None:
+def test_what_lies_in_the_inbox_of_a_dead_worker_goes_to_another(make: Callable[..., ProcessFrontRig]) -> None:
     rig = make(inboxes=2, dispatch=LeastLoaded(), awaited=True)
     assert rig.router.queues is False  # tasks are bound: what lies there is its successor's
     lies = [rig.lent() for _ in range(4)]
@@ -327,7 +242,7 @@ def test_what_lies_in_the_inbox_of_a_dead_worker_goes_to_another(make: Callable[
     assert {each.phase for each in (*lies, later)} == {ANSWERING}
 
 
-def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., Rig]) -> None:
+def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., ProcessFrontRig]) -> None:
     rig = make(inboxes=2)  # a shared queue: it is in the front
     first, second, third = rig.lent(), rig.lent(), rig.lent()
     assert [len(rig.router.waiting), *(inbox.waiting for inbox in rig.inboxes)] == [1, 1, 1]
@@ -348,7 +263,7 @@ def test_reclaimed_tasks_are_first_in_the_queue_again(make: Callable[..., Rig]) 
     assert rig.take(1) == (first.ticket, GET)
 
 
-def test_a_reclaimed_file_goes_along(make: Callable[..., Rig]) -> None:
+def test_a_reclaimed_file_goes_along(make: Callable[..., ProcessFrontRig]) -> None:
     rig = make(inboxes=2)
     client = rig.client()
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
@@ -370,7 +285,7 @@ def test_a_reclaimed_file_goes_along(make: Callable[..., Rig]) -> None:
 # ---- workers that take nothing
 
 
-def test_an_event_loop_that_computes_is_relieved(make: Callable[..., Rig]) -> None:
+def test_an_event_loop_that_computes_is_relieved(make: Callable[..., ProcessFrontRig]) -> None:
     rig = make(inboxes=2, slots=2, awaited=True)
     assert isinstance(rig.front.untaken, Computing)
     first, second, third, fourth = (rig.lent() for _ in range(4))

@@ -24,7 +24,7 @@ class Front:
         self.router = Router(SharedQueue(), Request(), [self.inbox], 100)
         self.lent: dict[int, object] = {}
         self.back: list[int] = []
-        self.lost: list[tuple[int, bool]] = []
+        self.reported: list[int] = []
 
     def lend(self, ticket: int) -> None:
         self.lent[ticket] = client = object()
@@ -35,9 +35,9 @@ class Front:
             del self.lent[ticket]
         self.back.clear()
 
-    def died(self, ticket: int, *, began: bool) -> None:
+    def lost(self, ticket: int) -> None:
         del self.lent[ticket]
-        self.lost.append((ticket, began))
+        self.reported.append(ticket)
 
     def take(self, ticket: int = 0) -> None:
         """A worker takes the oldest task, and notes its ticket; 0: it is killed before that."""
@@ -58,7 +58,7 @@ def test_a_task_that_was_taken_and_never_noted_is_lost(front: Front) -> None:
     front.take()
     recount = Recount(front, front.inbox)
     assert [recount.look(), recount.look()] == [False, True]
-    assert front.lost == [(5, False)]
+    assert front.reported == [5]
     assert front.inbox.row[SENT] == 0  # no worker has counted it as taken
 
 
@@ -68,7 +68,7 @@ def test_a_task_that_is_still_in_the_inbox_is_not_lost(front: Front) -> None:
     assert [recount.look() for _ in range(3)] == [False] * 3
     front.take(5)  # by the successor
     assert recount.look()
-    assert front.lost == []
+    assert front.reported == []
 
 
 def test_a_task_that_comes_back_is_not_lost(front: Front) -> None:
@@ -78,7 +78,7 @@ def test_a_task_that_comes_back_is_not_lost(front: Front) -> None:
     assert not recount.look()
     front.back = [5]
     assert recount.look()
-    assert front.lost == []
+    assert front.reported == []
 
 
 def test_a_newer_task_in_flight_shows_that_the_older_were_taken(front: Front) -> None:
@@ -91,7 +91,7 @@ def test_a_newer_task_in_flight_shows_that_the_older_were_taken(front: Front) ->
     front.take()  # 5, and the worker dies
     front.take(6)
     assert [recount.look(), recount.look()] == [False, True]
-    assert front.lost == [(5, False)]
+    assert front.reported == [5]
 
 
 def test_there_is_nothing_to_recount_where_nothing_is_lent(front: Front) -> None:
