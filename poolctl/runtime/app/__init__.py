@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from poolctl.runtime.app.asgi.output import AsgiOutput, WebSocketOutput
     from poolctl.runtime.app.awaited import AppLife, Exchange, WebSocketCall
+    from poolctl.runtime.app.refusal_page import RefusalPage  # only in development
     from poolctl.runtime.protocol.http.request import HttpRequest
     from poolctl.runtime.protocol.websocket.conversation import WebSocketConversation  # wsproto is optional
 
@@ -29,6 +30,7 @@ class Surroundings:
     multiprocess: bool  # whether other processes serve the same app
     private: tuple[str, ...] = ()  # absolute paths of files that must not be published, such as the topology's own
     is_topology: Callable[[bytes], bool] | None = None  # whether a file with this text is private too
+    page: RefusalPage | None = None  # in development: answers browsers while a reload is refused
 
 
 class App(ABC):

@@ -212,6 +212,8 @@ class Asgi(ExchangeApp):
     def load(self, surroundings: Surroundings) -> None:
         """Import the application. Raises AppError."""
         self._application: Application = load_asgi(self.target)
+        if surroundings.page is not None:
+            self._application = surroundings.page.wrap_asgi(self._application)
         self._state: dict[str, Any] = {}
 
     def life(self, events: AbstractEventLoop) -> Lifespan:

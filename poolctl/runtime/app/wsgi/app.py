@@ -66,6 +66,8 @@ class WsgiApp(App):
         self._surroundings = surroundings
         self._reported: set[str] = set()
         self._application: Application = self.find()
+        if surroundings.page is not None:
+            self._application = surroundings.page.wrap_wsgi(self._application)
 
     def serve(self, request: HttpRequest, out: Output) -> bool:
         """Call the application and send its response. Return whether the connection may be kept."""
