@@ -24,6 +24,7 @@ ASSEMBLE = [
 FOREIGN = {
     "options.py: options.__pydantic_config__",  # the way of pydantic
     "user_traceback.py: shown.stack",  # a traceback of the standard library, shortened
+    "development.py: SourceFileLoader.path_stats",  # of the loaders of all modules: only in development
     "finish.py: known.atexit",  # what CPython and multiprocessing keep for the end of a process
     "finish.py: process._children",
     "process.py: threading.current_thread().name",  # as ps and py-spy show it

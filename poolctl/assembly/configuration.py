@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from poolctl.assembly.describe import assembled
+from poolctl.assembly.development import distrust_bytecode, with_short_drain
 from poolctl.assembly.doors import tls_contexts
 from poolctl.assembly.environment.limits import descriptors, raise_descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
@@ -30,6 +32,7 @@ from poolctl.supervision.configuration import Configuration, Reviewer
 if TYPE_CHECKING:
     from poolctl.config.address import Address
     from poolctl.runtime.access_log.log import AccessLog
+    from poolctl.runtime.app.refusal_page import RefusalPage
 
 log = logging.getLogger("poolctl")
 
@@ -46,11 +49,16 @@ class ServerConfiguration(Configuration):
         reviewer: Reviewer | None = None,
         before: ServerConfiguration | None = None,
         size: int | None = None,
+        page: RefusalPage | None = None,
     ) -> None:
         """``before``: the configuration that this one replaces, whose open sockets and log it goes on with. ``size``:
-        workers that the file has, if the parts have others. Raises PoolctlError, and then has closed what it opened."""
+        workers that the file has, if the parts have others. ``page``: that of development; None in production. Raises
+        PoolctlError, and then has closed what it opened."""
+        if page is not None:
+            parts = with_short_drain(parts)
         topology = parts.topology
-        self.parts, self.host, self.moves, self.reviewer = parts, host, moves, reviewer
+        self.parts, self.host, self.moves, self.reviewer, self.page = parts, host, moves, reviewer, page
+        self.since: float = before.since if before else time.time()  # seconds since 1970: the start of the server
         self.name = topology.name
         self.workers, self.most = parts.workers, parts.most
         self.size = parts.workers if size is None else size
@@ -134,8 +142,10 @@ class ServerConfiguration(Configuration):
     def build(self) -> ServerPlan:
         if isinstance(self.parts.app, AsyncApp):
             import_event_loop_code(self.host)
+        if self.page is not None:
+            distrust_bytecode(self.since)
         self.host.apply()
-        parts = self.parts.here()
+        parts = replace(self.parts.here(), page=self.page)
         return ServerPlan(parts, self.groups, self.contexts, self.access, self.board, self.moves)
 
     def announce(self) -> None:
@@ -167,7 +177,7 @@ class ServerConfiguration(Configuration):
     def successor(self, made: Any) -> ServerConfiguration:
         parts, reviewer = made
         host = self.host.successor(parts.topology, parts.module_folder)
-        return ServerConfiguration(parts, host, self.moves, reviewer, before=self)
+        return ServerConfiguration(parts, host, self.moves, reviewer, before=self, page=self.page)
 
     def resized(self, size: int) -> ServerConfiguration:
         parts = self.parts
@@ -176,7 +186,7 @@ class ServerConfiguration(Configuration):
         pool: Any = parts.pool
         chosen = replace(parts.combination, size=size)
         parts = replace(parts, workers=size, most=size, pool=replace(pool, size=size), combination=chosen)
-        return ServerConfiguration(parts, self.host, self.moves, self.reviewer, before=self, size=self.size)
+        return ServerConfiguration(parts, self.host, self.moves, self.reviewer, self, self.size, self.page)
 
     def discard(self, other: Configuration | None) -> None:
         theirs = other if isinstance(other, ServerConfiguration) else None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from poolctl.assembly.plugins.plugin import Plugin
     from poolctl.runtime.affinity import Affinity
     from poolctl.runtime.app import App
+    from poolctl.runtime.app.refusal_page import RefusalPage
     from poolctl.runtime.dispatch import Dispatch
     from poolctl.runtime.ownership import Ownership
     from poolctl.runtime.pool import Pool
@@ -87,6 +88,7 @@ class MadeParts:
     app: App
     private: tuple[str, ...] = ()
     is_topology: Callable[[bytes], bool] | None = None
+    page: RefusalPage | None = None  # in development: answers browsers while a reload is refused
 
     @property
     def protocol(self) -> Protocol:

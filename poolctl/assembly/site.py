@@ -89,7 +89,8 @@ def _rows_of(
 
 
 def _surroundings(parts: MadeParts) -> Surroundings:
-    return Surroundings(parts.pool.multithread, parts.pool.multiprocess, parts.private, parts.is_topology)
+    pool = parts.pool
+    return Surroundings(pool.multithread, pool.multiprocess, parts.private, parts.is_topology, parts.page)
 
 
 def _timeouts(topology: Topology) -> Timeouts:

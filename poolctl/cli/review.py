@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from poolctl.supervision.configuration import ExitCode, Review
+from poolctl.supervision.configuration import ExitCode, Review, WatchedFiles
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement
@@ -25,6 +25,24 @@ class Given:
     inputs: Inputs
     judgement: Judgement
     folder: str
+
+    @property
+    def watched(self) -> WatchedFiles:
+        """The files of the topology, and the folders in which the app's own modules are searched."""
+        from poolctl.config.paths import files_read, module_folder
+        from poolctl.supervision.python_access import python_folders
+
+        topology = self.judgement.topology
+        assert topology is not None  # it is served
+        plugins = [each.reference.path for each in self.judgement.plugins.values() if each.reference.path]
+        base = os.path.abspath(os.path.join(self.folder, topology.directory))
+        given = f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{topology.environment.get('PYTHONPATH', '')}"
+        others = python_folders()  # modules of others, poolctl included
+        path = [each for each in map(os.path.abspath, filter(None, given.split(os.pathsep))) if each not in others]
+        return WatchedFiles(
+            tuple(dict.fromkeys([*files_read(self.judgement.tree), *plugins])),
+            tuple(dict.fromkeys([base, module_folder(self.judgement.tree) or base, *path])),
+        )
 
     def explain(self, report: Report) -> str:
         """Describe a failed start as `validate` would, if the app is the reason; otherwise return an empty string."""

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 EX_CONFIG = 78  # sysexits.h; for a systemd unit with RestartPreventExitStatus=78
 
 
-def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen = None, sets: Sets = None) -> None:
+Watched = Annotated[
+    bool, typer.Option("--watch", help="For development: reload whenever the code or the topology changes.")
+]
+
+
+def run(
+    file: TopologyArgument = "",
+    overlays: Overlays = None,
+    listen: Listen = None,
+    sets: Sets = None,
+    watch: Watched = False,
+) -> None:
     """Serve a topology in the foreground.
 
     Without FILE it serves topology.yaml in this folder. For an app (shop:app, shop.py) it makes and prints a topology.
@@ -40,6 +51,8 @@ def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen =
         level = level_in(os.environ)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=VARIABLE) from None
+    if watch and "-" in (file, *(overlays or ())):
+        raise typer.BadParameter("standard input cannot be read again; name a file", param_hint="--watch")
     given = resolve_inputs(file, overlays, sets, listen, imports=True)
     file = given.file
     try:
@@ -59,7 +72,7 @@ def run(file: TopologyArgument = "", overlays: Overlays = None, listen: Listen =
     from poolctl.cli.review import Given
 
     try:
-        status = serve(parts, Given(given, judgement, os.getcwd()))
+        status = serve(parts, Given(given, judgement, os.getcwd()), watch=watch)
     except PoolctlError as error:
         logging.getLogger("poolctl").error("%s", error)
         raise typer.Exit(1) from None

@@ -197,8 +197,8 @@ KEYS = {
 }
 
 _RELOAD = (
-    "poolctl does not watch files: `poolctl reload` runs changed code without a failed request; during development"
-    " a watcher can call it, for instance watchfiles 'poolctl reload' ."
+    "during development, `poolctl run FILE --watch` reloads whenever code or topology change; in production,"
+    " `poolctl reload` runs changed code without a failed request"
 )
 _METRICS = (
     "poolctl exports no metrics yet: use `poolctl status --format json` for the counters of a running server, and"

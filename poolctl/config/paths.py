@@ -10,7 +10,7 @@ own folder nothing is changed, so messages show a path as it was written.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -42,9 +42,20 @@ def module_folder(tree: Tree) -> str:
 
 def private_files(tree: Tree) -> tuple[str, ...]:
     """The absolute paths of the files that a topology was read from, and of its keys, PID file and access log."""
+    return _files(tree, lambda path: path[-1] in PRIVATE)
+
+
+def files_read(tree: Tree) -> tuple[str, ...]:
+    """The absolute paths of the files that a topology was read from, and of its TLS files: the server reads them when
+    it starts and when it reloads."""
+    return _files(tree, lambda path: "tls" in path)
+
+
+def _files(tree: Tree, wanted: Callable[[Sequence[str | int]], bool]) -> tuple[str, ...]:
+    """The absolute paths of the files that a topology was read from, and of those that it names at ``wanted`` keys."""
     files = [name for name, source in tree.sources.items() if source.is_file and not name.startswith("<")]
     base = str(tree.value_at(("directory",)) or "") if tree.has(("directory",)) else ""
-    paths = [path for path in _paths(tree) if path[-1] in PRIVATE and tree.has(path)]
+    paths = [path for path in _paths(tree) if wanted(path) and tree.has(path)]
     named = [value for path in paths if isinstance(value := tree.value_at(path), str)]
     return tuple(map(os.path.abspath, [*files, *(os.path.join(base, each) for each in named)]))
 

@@ -33,8 +33,21 @@ class Review:
     made: Any = None
 
 
+@dataclass(frozen=True)
+class WatchedFiles:
+    """What a configuration was made from, as absolute paths. ``folders``: those with code of the app, including all
+    folders in them."""
+
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+
 class Reviewer(Protocol):
     """Knows where a configuration comes from: files, and options of the command line."""
+
+    @property
+    def watched(self) -> WatchedFiles:
+        """The files and folders whose changes are changes of the server, in development."""
 
     def explain(self, report: Report) -> str:
         """Return the message for a generation that could not start; empty: the report's own text."""

@@ -199,10 +199,10 @@ class Control:
 
     # Transactions
 
-    def start(self, name: str, arguments: dict[str, Any], who: str) -> Transaction:
+    def start(self, name: str, arguments: dict[str, Any], who: str, *, quiet: bool = False) -> Transaction:
         """Begin a transaction without a client, and return it. ``who``: what asked for it, for instance SIGHUP. If it
-        is refused the log says why."""
-        transaction = Transaction(self.commands[name], who, self._events)
+        is refused the log says why. ``quiet``: whoever asked for it writes to the log."""
+        transaction = Transaction(self.commands[name], who, self._events, quiet=quiet)
         self._begin(transaction, arguments)
         return transaction
 
@@ -214,7 +214,7 @@ class Control:
                 transaction.client and transaction.client.peer,
             )
             where = {"uid": peer.uid, "asked_by": peer.pid} if peer else {}
-            self._events.record(Kind.COMMAND, text, logging.INFO, command=command.name, **where)
+            self._events.record(Kind.COMMAND, text, transaction.level(logging.INFO), command=command.name, **where)
         try:
             self._admit(transaction)
         except Refused as refused:

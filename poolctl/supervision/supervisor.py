@@ -32,7 +32,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
 
@@ -50,6 +50,10 @@ from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
 from poolctl.supervision.roster import PoolState
 from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
+from poolctl.supervision.watch import FileWatch
+
+if TYPE_CHECKING:
+    from poolctl.runtime.app.refusal_page import RefusalPage  # only in development
 
 log = logging.getLogger("poolctl")
 
@@ -74,12 +78,14 @@ class Supervisor:
         configuration: Configuration,
         *,
         control: Mode = "off",
+        page: RefusalPage | None = None,
     ) -> None:
         """Nothing is started yet.
 
         Args:
             configuration: what to run.
             control: which commands the control socket takes; off: there is none.
+            page: in development, where browsers see why a reload was refused; then each change of a file is a reload.
         """
         self.configuration = configuration
         self.name = configuration.name
@@ -99,6 +105,8 @@ class Supervisor:
         # Generations that finish their requests in flight: their front hung, or a reload has replaced them.
         self.retiring: list[Generation] = []
         self.reload: Reload | None = None
+        self.watch = FileWatch(self, page)
+        self.waiting = False  # in development: nothing can be started before a file changes
         self.hung_up = False  # a SIGHUP came; during another change it waits, since the file may have changed after it
         self.outworn = ""  # why the current generation is due to be replaced; during another change it waits
         self.more = 0  # workers that signals have asked for, or below 0 no longer want; during another change they wait
@@ -143,6 +151,7 @@ class Supervisor:
                 self.events.record(Kind.SERVER_STOPPED, text % self.name, level, status=self.exit_code)
                 return self.exit_code
         finally:
+            self.watch.close()
             self._kill()  # nothing is left to kill, unless an error ended the loop
             self.control.end(reading=False)  # again, in case an error ended the loop
             self.control.end(reading=True)
@@ -150,12 +159,11 @@ class Supervisor:
 
     def status(self) -> dict[str, Any]:
         """Return what the server is, and what it is doing."""
-        state = "stopping" if self.stopping else "running" if self.generation and self.generation.ready else "starting"
         pool = self.pool()
         return {
             "name": self.name,
             "pid": os.getpid(),
-            "state": state,
+            "state": self._state(),
             "generation": self.number,
             "retiring": len(self.retiring),
             "uptime_seconds": round(time.time() - self.started, 1),
@@ -181,6 +189,11 @@ class Supervisor:
             "drained": list(state.drained),
         }
 
+    def _state(self) -> str:
+        if self.stopping or self.waiting:
+            return "stopping" if self.stopping else "waiting for a change"
+        return "running" if self.generation and self.generation.ready else "starting"
+
     def _notify(self) -> None:
         """Tell the service manager what has changed, and that the loop runs."""
         if self.notifier.on:
@@ -193,6 +206,8 @@ class Supervisor:
             return f"cannot start: {self.failure.text.strip().rpartition(chr(10))[2]}"
         if self.stopping:
             return f"draining for up to {self.drain:g} s"
+        if self.waiting:
+            return "the app cannot be started; waiting for a change"
         if not self.generation or not self.generation.ready:
             return f"starting generation {self.number or 1}"
         earlier = len(self.retiring)
@@ -204,6 +219,7 @@ class Supervisor:
     def reloaded(self, code: ExitCode, text: str) -> None:
         """A reload has ended: whether it succeeded or not, the server is ready."""
         self.refusal = text.partition("\n")[0] if code else ""
+        self.watch.reloaded(code, text)
         if self.announced and not self.stopping:
             self.notifier.ready(self._line())
 
@@ -211,12 +227,12 @@ class Supervisor:
         """Sleep until there is something to do. Returns the descriptors with an event."""
         now = time.monotonic()
         due = [orphans.deadline for orphans in self.orphans] + [self.notifier.due, self.deadline, self.control.due()]
-        due += [retired.deadline for retired in self.retiring]
-        if self.generation is None and self.exit_code is None:
+        due += [self.watch.due, *(retired.deadline for retired in self.retiring)]
+        if self.generation is None and self.exit_code is None and not self.waiting:
             due.append(self.due)
         if self.admitting:
             due.append(now + PEEK_SECONDS)
-        watched = [orphans.presence for orphans in self.orphans]
+        watched = [*self.watch.descriptors, *(orphans.presence for orphans in self.orphans)]
         generations = [*self.retiring, *self._starting()]
         watched += [each.reader.fileno() for each in generations if each.reader.fileno() >= 0]
         if self.reload:
@@ -271,6 +287,7 @@ class Supervisor:
         figures = self.configuration.figures()
         self.cut_off = figures.get("in_flight", 0) + figures.get("waiting", 0)
         self.events.record(Kind.SIGNAL, f"{why}: stopping at once", logging.WARNING, reason=why)
+        self.watch.close()
         if self.reload:
             self.reload.abandon("the server is being stopped")
         self.exit_code = 128 + number
@@ -282,6 +299,7 @@ class Supervisor:
         self.events.record(Kind.STOP_STARTED, text, logging.INFO, reason=why)
         self.stopping, self.stopping_since = True, time.monotonic()
         server_stop.announce()
+        self.watch.close()
         self.notifier.stopping(self._line())
         now = time.monotonic()
         self.deadline = now + self.drain + MARGIN_SECONDS
@@ -334,6 +352,7 @@ class Supervisor:
                 self.orphans.append(generation.orphans(time.monotonic()))
                 self.replaced.append(generation.configuration)
         now = time.monotonic()
+        self.watch.died(dead, now)
         self._handle_retired(dead, now)
         if now >= self.deadline and self.generation:
             text = f"{self.name} was still running {self.drain + MARGIN_SECONDS:g} s after the stop; killed"
@@ -492,8 +511,12 @@ class Supervisor:
         first = "" if failure.plain else "cannot load the app:\n"
         sys.stderr.write(explained(self.configuration, failure) or f"{first}{failure.text}\n")
         sys.stderr.flush()
-        self.exit_code, self.failure = BOOT_FAILED, failure
-        self.notifier.stopping(self._line())
+        if self.watch.on:
+            log.warning("%s cannot start; waiting for a change", self.name)
+            self.waiting, self.failure, self.early = True, None, 0
+        else:
+            self.exit_code, self.failure = BOOT_FAILED, failure
+            self.notifier.stopping(self._line())
         self._kill()
 
     # Starts
@@ -504,13 +527,14 @@ class Supervisor:
         self.control.close_inherited()
         for generation in [*self.retiring, *self._starting()]:
             generation.close_inherited()
+        self.watch.close_inherited()
         if self.reload:
             self.reload.close_inherited()
         for orphans in self.orphans:
             os.close(orphans.presence)
 
     def _start_missing(self) -> None:
-        if self.generation or self.exit_code is not None or time.monotonic() < self.due:
+        if self.generation or self.waiting or self.exit_code is not None or time.monotonic() < self.due:
             return
         try:
             self.generation = self.fork(self.configuration)
@@ -549,13 +573,14 @@ class Supervisor:
             caller.finish(ExitCode.REFUSED, "the server is being stopped")
         elif self.reload is not None:
             caller.finish(ExitCode.REFUSED, f"another reload is {self.reload.step.value}, since {self.reload.took}")
-        elif self.generation is None or self.generation.ready is None:
+        elif not self.waiting and (self.generation is None or self.generation.ready is None):
             caller.finish(ExitCode.REFUSED, "the server is still starting")
         else:
             self.reload = Reload(self, caller, wait=wait, dry=dry, size=size)
             self.reload.begin()
 
     def _go_on_with_reload(self) -> None:
+        self.watch.turn(time.monotonic())
         if self.reload is not None:
             self.reload.turn(time.monotonic())
             if self.reload.over:
@@ -569,10 +594,19 @@ class Supervisor:
         if self.more and self.control.at_work is None:
             more, self.more = self.more, 0
             self.control.start("scale", {"to": f"{more:+d}"}, "SIGTTIN" if more > 0 else "SIGTTOU")
+        if self.watch.asks and self.control.at_work is None:
+            self.watch.begin()
+
+    def withdraw(self, why: str) -> None:
+        """Give up the start of the first generation, and wait for a change. ``why``: what has happened."""
+        self.waiting, self.failure, self.early = True, None, 0
+        if self.generation:
+            self.give_up(self.generation, why)
+            self.generation = None
 
     def give_up(self, generation: Generation, why: str) -> None:
         """Kill a generation that never served."""
-        generation.ends_because(f"the reload failed: {why}")
+        generation.ends_because(f"it was given up: {why}")
         generation.kill()
         self.retiring.append(generation)
         self.replaced.append(generation.configuration)
@@ -588,7 +622,8 @@ class Supervisor:
         self.admitting += [each for each in before.listeners if each not in kept]
         self._is_ready(generation)
         self.configuration.announce()
-        self.refusal = ""
+        self.refusal, self.announced, self.waiting = "", True, False
+        self.watch.serves()
         self.notifier.ready(self._line())
         if old is not None:
             old.ends_because(f"a reload replaced it by generation {generation.number}")

@@ -64,8 +64,11 @@ class Command:
 class Transaction:
     """A command at work. ``who``: who asked for it. Times are monotonic seconds."""
 
-    def __init__(self, command: Command, who: str, events: Events, client: ControlClient | None = None) -> None:
-        self.command, self.who, self.client = command, who, client
+    def __init__(
+        self, command: Command, who: str, events: Events, client: ControlClient | None = None, *, quiet: bool = False
+    ) -> None:
+        """``quiet``: the log has its lines at the level debug only, since whoever began it tells of it."""
+        self.command, self.who, self.client, self._quiet = command, who, client, quiet
         self.started = time.monotonic()
         self.due = inf  # when the loop must wake for the next step
         self._step: Callable[[float], None] | None = None
@@ -97,7 +100,7 @@ class Transaction:
     def say(self, text: str, /, **figures: Any) -> None:
         """Report progress to the client, if there still is one; of a transaction that a signal began, to the log."""
         if self.client is None:
-            log.info("%s: %s", self.command.name, text)
+            log.log(self.level(logging.INFO), "%s: %s", self.command.name, text)
         self.send({"says": text, **figures})
 
     def send(self, line: dict[str, Any]) -> None:
@@ -122,9 +125,13 @@ class Transaction:
             self.client.send(last_line(exit_code, **line), time.monotonic(), last=True)
         if self.command.changes:
             ended = f"{self.command.name} ({self.who}) ended after {self.seconds:.1f} s with exit code {exit_code}"
-            level = logging.WARNING if exit_code else logging.INFO
+            level = self.level(logging.WARNING if exit_code else logging.INFO)
             where = {"command": self.command.name, "status": exit_code, "reason": text or None}
             self._events.record(Kind.COMMAND_DONE, f"{ended}: {text}" if text else ended, level, **where)
+
+    def level(self, usual: int) -> int:
+        """Return the level of a line about it in the log."""
+        return logging.DEBUG if self._quiet else usual
 
     def shown(self) -> dict[str, Any]:
         """Return what the status says about it."""

@@ -194,7 +194,7 @@ def test_unknown_words(what: str, fix: str) -> None:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("reload", "reload: poolctl does not watch files"),
+        ("reload", "reload: during development, `poolctl run FILE --watch`"),
         ("max-requests", "max-requests: called recycle.requests here\n\nrecycle.requests: "),
         ("daemon", "daemon: poolctl stays in the foreground"),
         ("workers", "workers: called pool.size here\n\npool.size is an option of:\n"),

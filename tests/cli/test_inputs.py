@@ -222,7 +222,7 @@ def test_a_topology_in_another_folder_finds_its_app(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("explain reload", "poolctl does not watch files"),
+        ("explain reload", "poolctl run FILE --watch"),
         ("explain workers", "workers: called pool.size here"),
         ("explain gunicorn", "{wsgi: MODULE:CALLABLE}"),
         ("plugin show least-loadd", 'did you mean "least-loaded"?'),

@@ -18,7 +18,7 @@ from poolctl.config.option_suggestions import as_options, suggest_options
 from poolctl.config.other_servers import ANSWERS, KEYS, LETTERS
 
 NOT_YET = {
-    "--reload": "does not watch files",
+    "--reload": "poolctl run FILE --watch",
     "--max-requests-jitter 100": "jitter: 0.2",
     "--log-level debug": "no level or format to choose yet",
     "--daemon": "stays in the foreground",
@@ -100,7 +100,7 @@ def test_all_unknown_options_are_reported_together(shop_folder: Path) -> None:
     words = ["--reload", "-w", "4", "--ssl-keyfile", "k.pem", "--ssl-certfile", "c.pem", "shop:app"]
     done = poolctl("run", *words, cwd=shop_folder)
     assert "poolctl run: unknown options --reload, -w, --ssl-keyfile, --ssl-certfile\n" in done.stderr
-    assert "help: --reload: poolctl does not watch files" in done.stderr
+    assert "help: --reload: during development, `poolctl run FILE --watch`" in done.stderr
     assert "listen: {at: tcp://HOST:PORT, tls: {key: k.pem, certificate: c.pem}}" in done.stderr
     assert done.stderr.count("help: ") == 3
 

@@ -32,7 +32,8 @@ class Server:
     """One running topology: a mapping, or the path of a file.
 
     ``listen`` defaults to a free port. ``path`` is a folder of apps, put on PYTHONPATH. Leaving the context kills
-    whatever is left and checks the log for tracebacks, unless ``tracebacks`` says that they are expected.
+    whatever is left and checks the log for tracebacks, unless ``tracebacks`` says that they are expected. ``words``:
+    further options of the command.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Server:
         environment: Mapping[str, str] | None = None,
         tracebacks: bool = False,
         prefix: tuple[str, ...] = (),
+        words: tuple[str, ...] = (),
     ) -> None:
         if isinstance(topology, Mapping):
             file = folder / f"t{id(self):x}.yaml"
@@ -59,7 +61,7 @@ class Server:
         self.log = ""
         self._changed = threading.Condition()
         self.process = self._start(
-            ["run", str(file), *listen, *options],
+            ["run", str(file), *listen, *options, *words],
             {"PYTHONPATH": os.pathsep.join(paths), **(environment or {})},
             folder,
             prefix,
