@@ -41,7 +41,7 @@ from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 QUIET_SECONDS: Final = 1.0  # seconds between two lines about retries; those in between are counted
-TOKEN_BYTES: Final = max(map(len, IDEMPOTENT))  # bytes that tell whether a request is idempotent
+METHOD_TOKEN_BYTES: Final = max(map(len, IDEMPOTENT))  # bytes that tell whether a request is idempotent
 
 
 class Loans(dict[int, HeldConnection]):
@@ -103,7 +103,7 @@ class RetryingFront(ProcessLendingFront):
         if isinstance(request, bytes):
             if idempotent(request):
                 self.lent.kept[ticket] = request
-        elif idempotent(os.pread(request.fileno(), TOKEN_BYTES, 0)):
+        elif idempotent(os.pread(request.fileno(), METHOD_TOKEN_BYTES, 0)):
             try:
                 self.lent.kept[ticket] = os.fdopen(os.dup(request.fileno()), "rb")
             except OSError as error:
