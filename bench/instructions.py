@@ -5,7 +5,8 @@ whatever else the machine does, so it shows changes that a clock cannot. Needs v
     python -m bench.instructions . ../other log-heads   this tree beside another one, in one of the cases
 
 Counted is the user code of the process that serves; the kernel's is not, nor that of the loop that waits, except in the
-cases at-once and next-round, which compare two ways to begin a task. The cost of one request is the difference between
+cases asgi-owned, which is a whole round of a worker and its clients, and at-once and next-round, which compare two ways
+to begin a task. The cost of one request is the difference between
 two numbers of them, each in a process forked for it.
 """
 
@@ -31,6 +32,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FEW, MANY = 200, 1000  # requests
+CLIENTS = 20  # with connections of their own, in the case asgi-owned
 BEFORE = (
     "httptools",
     "pydantic",
@@ -169,6 +171,70 @@ def serve_async(heads: Heads, count: int, *, new: bool = False) -> None:
             raise AssertionError("it waits")
 
 
+class Clients:
+    """Clients with a kept connection each, as a callback of the event loop that serves them: in each of its rounds they
+    read their responses and send their next requests, ``count`` in all; then they close, and so does ``lifeline``."""
+
+    def __init__(self, loop: Any, row: memoryview, count: int, lifeline: int) -> None:
+        self.loop, self.row, self.count, self.lifeline = loop, row, count, lifeline
+        self.sent = 0
+        self.request = next(same())
+        self.mine: list[socket.socket] = []
+
+    def connect(self) -> int:
+        """Return the descriptor of another connection, for the server."""
+        client, server = socket.socketpair()
+        server.setblocking(False)
+        self.mine.append(client)
+        return server.detach()
+
+    def turn(self) -> None:
+        """Take one round, once all requests are answered."""
+        from poolctl.runtime.scoreboard import REQUESTS
+
+        if self.row[REQUESTS] == self.sent:
+            if self.sent >= self.count:
+                os.close(self.lifeline)
+                for client in self.mine:
+                    client.close()
+                return
+            for client in self.mine:
+                if self.sent:
+                    client.recv(65536)
+                client.send(self.request)
+            self.sent += len(self.mine)
+        self.loop.events.call_soon(self.turn)
+
+
+def own(count: int) -> None:
+    """Serve ``count`` requests on kept connections of a worker that owns them, with an ASGI app that never waits: from
+    the poller's event to the end of the task."""
+    from poolctl.runtime.app import Surroundings
+    from poolctl.runtime.app.asgi.app import Asgi
+    from poolctl.runtime.lifeline import Life
+    from poolctl.runtime.listen.door import Door
+    from poolctl.runtime.protocol.http.protocol import Http
+    from poolctl.runtime.serving.service import Service
+    from poolctl.runtime.serving_async.kinds import connection_of
+    from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
+    from poolctl.runtime.task import Peer
+    from poolctl.runtime.timeouts import Timeouts
+
+    app = Asgi(f"{__name__}:asgi", lifespan="off")
+    app.load(Surroundings(multithread=False, multiprocess=True))
+    lifeline, end = os.pipe()
+    life = Life(lifeline, 30.0, lambda: None)
+    # in a time that stands still no sweep is due: their number would depend on the machine
+    loop = AsyncConnectionLoop(life, Timeouts(), CLIENTS, app, connection_of(app), clock=lambda: 0.0)
+    protocol, row = Http(), memoryview(bytearray(8 * 64)).cast("q")
+    service, door = Service(app, protocol, row, loop.lifespan.context), Door(protocol)
+    clients = Clients(loop, row, count, end)
+    for _ in range(CLIENTS):
+        loop.accept(clients.connect(), Peer("127.0.0.1", "40000", "127.0.0.1", "8000"), service, door)
+    loop.events.call_soon(clients.turn)
+    loop.run(service)
+
+
 class LoopOfConnection:
     """Stands for the loop of a connection."""
 
@@ -195,6 +261,7 @@ def begin(count: int, make: Callable[[], asyncio.AbstractEventLoop], *, at_once:
     events = make()
     start = TaskStart(events, Context())
     reader, writer = socket.socketpair()
+    start_one = start.at_once if at_once else getattr(start, "task", start)  # in an older tree it is called itself
     left = count
 
     async def work() -> None:
@@ -207,7 +274,7 @@ def begin(count: int, make: Callable[[], asyncio.AbstractEventLoop], *, at_once:
 
     def readable() -> None:
         reader.recv(1)
-        (start.at_once if at_once else start)(work(), "request")
+        start_one(work(), "request")
 
     events.add_reader(reader.fileno(), readable)
     writer.send(b"x")
@@ -232,6 +299,7 @@ CASES: dict[str, Callable[[int], None]] = {
     "asgi-same": lambda count: serve_async(same(), count),
     "asgi-paths": lambda count: serve_async(paths(), count),
     "asgi-heads": lambda count: serve_async(heads(), count),
+    "asgi-owned": own,
     "log-same": lambda count: serve(same(), count, access="combined"),
     "log-paths": lambda count: serve(paths(), count, access="combined"),
     "log-heads": lambda count: serve(heads(), count, access="combined"),

@@ -54,15 +54,11 @@ L = TypeVar("L", bound=ServedLoop)
 
 
 class Connection(ClientConnection[Service, L], Generic[L]):
-    """Reads, lets the app answer requests in order, and keeps the bytes that the client does not take.
-
-    ``again``: more bytes may be readable, for which an edge-triggered poller reports no further event. ``hung``: an
-    edge also reported the client's end of file, which follows the readable bytes.
-    """
+    """Reads, lets the app answer requests in order, and keeps the bytes that the client does not take."""
 
     delivery = Delivery.EDGE
 
-    __slots__ = ("again", "conversation", "hung", "loop")
+    __slots__ = ("conversation", "loop")
 
     def __init__(self, loop: L, fd: int, conversation: Conversation) -> None:
         # ClientConnection.__init__ inlined: saves 2 % of a request on a new connection
@@ -78,8 +74,6 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.since = loop.now
         self.loop = loop
         self.conversation = conversation
-        self.again = False
-        self.hung = False
 
     @property
     def incoming(self) -> Conversation:
@@ -129,8 +123,6 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         conversation = self.conversation
         if data:
             conversation.receive(data)
-            if len(data) == READ_BYTES or self.hung:
-                self.again = True
         else:
             conversation.ended()
             self.leaving = True

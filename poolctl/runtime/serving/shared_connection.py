@@ -14,6 +14,7 @@ from poolctl.runtime.listen.door import Mover
 from poolctl.runtime.loop.source import NO_DESCRIPTOR, Source
 from poolctl.runtime.protocol import Conversation
 from poolctl.runtime.scoreboard import DONE
+from poolctl.runtime.serving.client_connection import READ_BYTES
 from poolctl.runtime.serving.connection import Connection, ServedLoop
 from poolctl.runtime.serving.leaving import BROKEN
 from poolctl.runtime.serving.phases import CLOSED
@@ -31,12 +32,17 @@ class SharedConnection(Connection[ServedLoop]):
 
     Edges may come while it is being served. A thread that gets one first sets ``again``, then tries the lock; a thread
     that has the lock first releases it, then looks at ``again``. So one of the two serves what came in between.
+
+    ``again``: more bytes may be readable, for which the poller reports no further edge. ``hung``: an edge also reported
+    the client's end of file, which follows the readable bytes.
     """
 
-    __slots__ = ("_broken", "_turn")
+    __slots__ = ("_broken", "_turn", "again", "hung")
 
     def __init__(self, loop: ServedLoop, fd: int, conversation: Conversation) -> None:
         super().__init__(loop, fd, conversation)
+        self.again = False
+        self.hung = False
         self._turn = Lock()
         self._broken = 0  # the events of an edge that reported a reset
 
@@ -68,9 +74,14 @@ class SharedConnection(Connection[ServedLoop]):
     def _serve(self, service: Service) -> None:
         """Serve under the lock, and keep it while the loop handles an exception."""
         try:
-            super().on_event(IN | self._broken, service)
+            Connection.on_event(self, IN | self._broken, service)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.loop.fail(self, service, error)
+
+    def _received(self, data: bytes, service: Service) -> None:
+        if len(data) == READ_BYTES or (self.hung and data):
+            self.again = True
+        Connection._received(self, data, service)
 
     def expire(self, now: float, service: Service) -> None:
         if self._turn.acquire(blocking=False):

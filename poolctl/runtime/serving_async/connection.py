@@ -42,7 +42,8 @@ AHEAD_REQUESTS = 64  # requests that wait for the one in flight, beyond which re
 
 class AsyncConnection(TaskConnection):
     """While the app has a request, the connection reads ahead as far as there is room, and notices the client's end.
-    ``http``: its conversation; ``refused``: the status with which the request was refused; 0: it was not."""
+    ``http``: its conversation; ``refused``: the status with which a request was refused, which is then its last; 0:
+    none was."""
 
     __slots__ = (
         "_answering", "_drained", "_news", "_started", "_waited", "app", "exchange", "http", "refused", "request",
@@ -175,8 +176,12 @@ class AsyncConnection(TaskConnection):
     def _has_more(self) -> bool:
         """Whether there is something to do without a complete request."""
         conversation = self.http
-        more = self.leaving or conversation.failure or conversation.successor is not None or conversation.pending
-        return bool(more)
+        return (
+            self.leaving
+            or conversation.failure is not None
+            or conversation.successor is not None
+            or conversation.pending
+        )
 
     def _unanswered(self, service: Service) -> None:
         successor = self.http.successor
@@ -221,12 +226,11 @@ class AsyncConnection(TaskConnection):
         self.request = request
         self.phase = ANSWERING
         self.began = False
-        self.refused = 0
-        if self.mask == 0:
+        if not self.mask:
             self._listen()
         self._started = self.service.begin()
         self.exchange = exchange = self.app.exchange(request, self)
-        self.task = task = self.loop.start(attend(exchange, self, self.loop, self.service), REQUEST_TASK)
+        self.task = task = self.loop.start.task(attend(exchange, self, self.loop, self.service), REQUEST_TASK)
         if EAGER and self.exchange is not exchange:
             self.task = None
             if not task.done():
@@ -256,8 +260,7 @@ class AsyncConnection(TaskConnection):
         """The request is done. ``keep``: whether the connection may be kept."""
         service, conversation = self.service, self.http
         service.end(self._started)
-        refusal = self.refused or (conversation.successor is None and conversation.failure) or 0
-        if service.entries is not None and (self.began or not refusal):  # a refusal writes its own line
+        if service.entries is not None and not self._refusal:  # a refusal writes its own line
             service.note(self.request, self.observer if self.began else None, self._started)
         self.task = self.exchange = None
         self.since = self.loop.now
@@ -271,18 +274,32 @@ class AsyncConnection(TaskConnection):
             inflow.fail()
             conversation.inflow = None
         if not keep or self.presence is GONE:
-            self._end(0 if self.began else refusal, unread=unread)
+            self._end(unread=unread)
         elif self.outbound is not None:
             self.phase = SENDING
             self.loop.modify(self, OUT)
         else:
             self.phase = IDLE
-            if not self._answering and (conversation.requests or self._has_more()):
+            if not self._answering and (
+                conversation.requests
+                # _has_more inlined: saves 1 % of a request (docs/performance.md)
+                or self.leaving
+                or conversation.failure
+                or conversation.successor
+                or conversation.pending
+            ):
                 self.loop.soon(self, self._go_on)  # not in the middle of a step of the app
 
-    def _end(self, refusal: int, *, unread: bool) -> None:
-        """End a connection that is not kept. ``refusal``: the status to answer with if nothing was sent; ``unread``:
-        the client is still sending a body."""
+    @property
+    def _refusal(self) -> int:
+        """The status to answer the request with instead of the app, which has sent nothing; 0: the app answers it."""
+        if self.began:
+            return 0
+        return self.refused or (self.http.successor is None and self.http.failure) or 0
+
+    def _end(self, *, unread: bool) -> None:
+        """End a connection that is not kept. ``unread``: the client is still sending a body."""
+        refusal = self._refusal
         requests = self.http.requests
         unread = unread or bool(requests)
         requests.clear()

@@ -178,7 +178,7 @@ class Http2Connection(TaskConnection):
             return
         out = TaskStream(self, stream, self.service)
         out.exchange = exchange = self.app.exchange(stream.request, out)
-        task = self.loop.start(attend(exchange, out, self.loop, self.service), REQUEST_TASK)
+        task = self.loop.start.task(attend(exchange, out, self.loop, self.service), REQUEST_TASK)
         if not task.done():
             if out.exchange is not exchange:
                 self.loop.after.add(task)

@@ -53,7 +53,7 @@ class TaskConnection(Connection[TaskLoop]):
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Begin a task with this work. The work sets ``task`` to None at its end."""
         self.phase = ANSWERING
-        task = self.loop.start(work, name)
+        task = self.loop.start.task(work, name)
         if not task.done() and self.phase is ANSWERING:
             self.task = task
 
@@ -93,7 +93,7 @@ class TaskConnection(Connection[TaskLoop]):
         if self.phase is ANSWERING:
             self._came_meanwhile(data)
         else:
-            super()._received(data, service)
+            Connection._received(self, data, service)
 
     def _came_meanwhile(self, data: bytes) -> None:
         """Process bytes, or the end of file, that came while the app has a request."""

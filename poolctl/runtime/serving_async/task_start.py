@@ -25,7 +25,7 @@ def answers(task: Task[Any] | None) -> bool:
 
 
 class TaskStart:
-    """Called with a coroutine and a name, it begins a task and returns it. ``context``: the context of the app's start;
+    """``task`` begins a task with a coroutine and a name, and returns it. ``context``: the context of the app's start;
     each task gets a copy, and nothing runs in the original."""
 
     def __init__(self, events: asyncio.AbstractEventLoop, context: Context) -> None:
@@ -35,14 +35,14 @@ class TaskStart:
 
     if sys.version_info >= (3, 12):
 
-        def __call__(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
+        def task(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
             """Begin a task."""
             return Task(work, loop=self._events, name=name, context=self.context.copy(), eager_start=True)
 
-        at_once = __call__
+        at_once = task
     else:
 
-        def __call__(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
+        def task(self, work: Coroutine[Any, Any, None], name: str) -> Task[None]:
             """Begin a task; its first step runs in the next round of the event loop."""
             return Task(work, loop=self._events, name=name, context=self.context.copy())
 

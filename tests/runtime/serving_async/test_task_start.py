@@ -24,7 +24,7 @@ def test_no_task_sees_what_another_has_set() -> None:
     async def begin() -> None:
         WORD.set("of the task that begins them")
         start = TaskStart(asyncio.get_running_loop(), context)
-        await asyncio.gather(start(sets("one"), REQUEST_TASK), start(sets("two"), REQUEST_TASK))
+        await asyncio.gather(start.task(sets("one"), REQUEST_TASK), start.task(sets("two"), REQUEST_TASK))
 
     asyncio.run(begin())
     assert sorted(seen) == ["of the start", "of the start", "one", "two"]
@@ -39,7 +39,7 @@ def test_a_task_of_the_app_is_told_from_one_that_answers() -> None:
 
     async def begin() -> None:
         start = TaskStart(asyncio.get_running_loop(), copy_context())
-        await start(note(), REQUEST_TASK)
+        await start.task(note(), REQUEST_TASK)
         await asyncio.create_task(note())
 
     asyncio.run(begin())

@@ -137,7 +137,7 @@ class HttpExchange(HttpResponse):
                 if self._state == SEND_BODY and out.outbound is not None:
                     await out.until_drained()
                 return
-            if self._unasked:
+            if self.request.inflow is not None and self._unasked:  # without a body, that call is saved
                 out.last = True
             self._state = SEND_NOTHING
             self.only(body)

@@ -26,17 +26,17 @@ class ScopeMemo:
     same target.
     """
 
-    __slots__ = ("_headers", "_line", "_lowered", "_target", "_template", "_tls")
+    __slots__ = ("_headers", "_lowered", "_target", "_template", "_tls")
 
     def __init__(self, peer: Peer, scheme: str) -> None:
         self._headers: object = None
         self._lowered: list[tuple[bytes, bytes]] = []
         self._target: object = None
-        self._line = ("", b"", b"")  # path, raw_path and query_string of this target
         self._tls = {**TLS, "client_cert_name": peer.subject or None} if scheme == "https" else None
         self._template: dict[str, Any] = {
-            **dict.fromkeys(("asgi", "method", "headers", "state", "extensions")),  # set for each request; listed here,
-            **dict.fromkeys(("http_version", "path", "raw_path", "query_string")),  # so that no copy has to grow
+            # set for each request, or each new target; listed here, so that no copy has to grow
+            **dict.fromkeys(("http_version", "asgi", "method", "headers", "state", "extensions")),
+            **dict.fromkeys(("path", "raw_path", "query_string")),
             "type": "http",
             "scheme": scheme,
             "root_path": "",
@@ -51,10 +51,10 @@ class ScopeMemo:
             self._lowered = [(name.lower(), value) for name, value in request.headers]
             self._headers = request.headers
         if request.target is not self._target:
-            self._line = _line(request.target)
+            line = self._template
+            line["path"], line["raw_path"], line["query_string"] = _line(request.target)
             self._target = request.target
         scope = self._template.copy()
-        scope["path"], scope["raw_path"], scope["query_string"] = self._line
         scope["http_version"] = request.version
         scope["asgi"] = ASGI_VERSION.copy()
         scope["method"] = request.method

@@ -25,7 +25,6 @@ class HttpWorkerHalf(HttpReader):
 
     scheme: str = "http"
     multiplexed: ClassVar[bool] = False
-    successor: Conversation | None = None
 
     def __init__(self, http: HttpLimits, peer: Peer, origins: Origins | None = None) -> None:
         HttpReader.__init__(self, http)
@@ -33,6 +32,7 @@ class HttpWorkerHalf(HttpReader):
         self.peer = peer
         self.memo: Any = None
         self.origins = origins
+        self.successor: Conversation | None = None
 
     @property
     def stalled(self) -> bool:

@@ -16,6 +16,7 @@ MEMO_ENTRIES: Final = 1024  # entries of each memo; a full one is emptied, and w
 MEMO_LINE_BYTES: Final = 256  # bytes of a header that is remembered
 
 ORDINARY, HAS_LENGTH, HAS_DATE, HAS_SERVER, HAS_CLOSE = 0, 1, 2, 4, 8
+HAS_SERVER_OR_DATE = HAS_SERVER | HAS_DATE
 _KINDS = {"content-length": HAS_LENGTH, "date": HAS_DATE, "server": HAS_SERVER}
 # RFC 9110, 7.6.1; an app must not send them (PEP 3333, "Other HTTP Features").
 HOP_BY_HOP = frozenset(

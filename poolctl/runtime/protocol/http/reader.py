@@ -66,13 +66,16 @@ class HttpReader:
         """Parse bytes from the client, split anywhere."""
         # The usual case first: exactly one head, and nothing pending.
         if (
-            0 < data.find(HEAD_END) == len(data) - 4
+            data
             and data[0] > 64
             and not (self._held or self._body or self.failure or self._over)
             and len(data) <= self._limit
         ):
-            self._take_head(data, True)
-        elif data and not self.failure and not self._over:
+            _, end, rest = data.partition(HEAD_END)  # its arguments cost less than those of find
+            if end and not rest:
+                self._take_head(data, True)
+                return
+        if data and not self.failure and not self._over:
             self._read(data)
 
     def ended(self) -> None:

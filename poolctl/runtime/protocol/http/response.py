@@ -13,9 +13,8 @@ from typing import Any, Final
 from poolctl.runtime.buffers.file_range import read_range
 from poolctl.runtime.protocol.http.encode import (
     HAS_CLOSE,
-    HAS_DATE,
     HAS_LENGTH,
-    HAS_SERVER,
+    HAS_SERVER_OR_DATE,
     MEMO_ENTRIES,
     MEMO_LINE_BYTES,
     Line,
@@ -272,7 +271,7 @@ class HttpResponse:
             lines += b"Connection: close\r\n"
         elif not newest:
             lines += b"Connection: keep-alive\r\n"
-        common = server_or_date(kinds) if kinds & (HAS_SERVER | HAS_DATE) else server_and_date()
+        common = server_or_date(kinds) if kinds & HAS_SERVER_OR_DATE else server_and_date()
         return b"%b%b%b\r\n" % (status.encoded, common, lines)
 
 
