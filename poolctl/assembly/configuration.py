@@ -60,6 +60,8 @@ class ServerConfiguration(Configuration):
         self.parts, self.host, self.moves, self.reviewer, self.page = parts, host, moves, reviewer, page
         self.since: float = before.since if before else time.time()  # seconds since 1970: the start of the server
         self.name = topology.name
+        self.ready = topology.reload.ready
+        self.follows = before is not None
         self.workers, self.most = parts.workers, parts.most
         self.size = parts.workers if size is None else size
         self.drain = topology.timeouts.drain
@@ -146,7 +148,7 @@ class ServerConfiguration(Configuration):
             distrust_bytecode(self.since)
         self.host.apply()
         parts = replace(self.parts.here(), page=self.page)
-        return ServerPlan(parts, self.groups, self.contexts, self.access, self.board, self.moves)
+        return ServerPlan(parts, self.groups, self.contexts, self.access, self.board, self.moves, beside=self.follows)
 
     def announce(self) -> None:
         for sock, program in self._to_steer:

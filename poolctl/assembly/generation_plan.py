@@ -68,9 +68,11 @@ class ServerPlan(Plan):
         access: AccessLog | None = None,
         board: Board | None = None,
         moves: Moves | None = None,
+        *,
+        beside: bool = False,
     ) -> None:
         """``contexts``: TLS contexts of the addresses. ``board``: where the supervisor reads the scoreboard. ``moves``:
-        the server's channel for connections that move between generations."""
+        the server's channel for connections that move between generations. ``beside``: it starts beside another one."""
         topology = parts.topology
         for protocol in parts.protocols:
             protocol.provision(provisions(parts, access))
@@ -81,6 +83,7 @@ class ServerPlan(Plan):
         self.name = topology.name
         self.drain = topology.timeouts.drain
         self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
+        self.surge = topology.reload.surge if beside else None
         self.recycle = recycle_limits(topology.recycle)
         self.scale = scale_limits(parts)
         self.site = site = build_site(parts, listeners, doors, access, board, moves)

@@ -90,7 +90,8 @@ def _rows_of(
 
 def _surroundings(parts: MadeParts) -> Surroundings:
     pool = parts.pool
-    return Surroundings(pool.multithread, pool.multiprocess, parts.private, parts.is_topology, parts.page)
+    warm = parts.topology.reload.warm
+    return Surroundings(pool.multithread, pool.multiprocess, parts.private, parts.is_topology, parts.page, warm)
 
 
 def _timeouts(topology: Topology) -> Timeouts:

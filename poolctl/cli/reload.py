@@ -12,14 +12,14 @@ from poolctl.cli.transact import Lines, show_lines, transact
 from poolctl.config.diagnostic import printable
 
 EX_CONFIG = 78  # sysexits.h: the topology is not valid
-DEFAULT_WAIT = "60s"
 
 
 def reload(
     what: ServerArgument = "",
     wait: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the new workers may take to become ready.")
-    ] = DEFAULT_WAIT,
+        str,
+        typer.Option(metavar="TIME", help="How long the new workers may take to become ready; otherwise reload.ready."),
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and check the topology and show what changes; change nothing.")
     ] = False,
@@ -35,11 +35,11 @@ def reload(
     from poolctl.config.units import seconds
 
     try:
-        patience = seconds(wait)
+        given: dict[str, Any] = {"wait": seconds(wait)} if wait else {}
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--wait") from None
     found = one(what, invalid=EX_CONFIG)
-    _end(str(found), transact(found, "reload", Lines(), wait=patience, dry_run=dry_run), dry_run=dry_run)
+    _end(str(found), transact(found, "reload", Lines(), **given, dry_run=dry_run), dry_run=dry_run)
 
 
 def _end(server: str, line: dict[str, Any], *, dry_run: bool) -> None:

@@ -43,7 +43,7 @@ NUMBERS = {
     "backlog": (1, 65535, "2048"),
     "recycle.requests": (1, 10**12, "10000"),
 }
-TIMES = ("protocol.websocket_ping", "recycle.age", "recycle.least", "scale.wait", "scale.idle")
+TIMES = ("protocol.websocket_ping", "recycle.age", "recycle.least", "reload.ready", "scale.wait", "scale.idle")
 SWITCHES = ("protocol.http2", "protocol.websocket_deflate", "preload")
 CHOICES = {
     "pool.kind": ("process", "thread"),

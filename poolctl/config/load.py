@@ -15,7 +15,7 @@ from poolctl.config.gather import gather
 from poolctl.config.listen import Entry
 from poolctl.config.model import AXES, SHORT, Choice, LimitsSection, TimeoutsSection, Topology
 from poolctl.config.part import without_plugins
-from poolctl.config.pool_keys import RecycleSection, ScaleSection
+from poolctl.config.pool_keys import RecycleSection, ReloadSection, ScaleSection
 from poolctl.config.sources import Inputs, default_name
 from poolctl.config.tls import Certificate, Clients, Tls
 from poolctl.config.tree import Path, Tree
@@ -112,6 +112,7 @@ NESTED: dict[str, type[BaseModel]] = {
     "forwarded": ForwardedSection,
     "recycle": RecycleSection,
     "scale": ScaleSection,
+    "reload": ReloadSection,
 }
 
 

@@ -13,7 +13,7 @@ from poolctl.config.host import Account, Environment, Folder, Umask
 from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.listen import Listen
 from poolctl.config.part import Part, instance_of, of_axis
-from poolctl.config.pool_keys import RecycleSection, ScaleSection
+from poolctl.config.pool_keys import RecycleSection, ReloadSection, ScaleSection, read_reload
 from poolctl.config.units import Bytes, Seconds, Timeout, TimeoutOrOff
 
 # Words that may be keys themselves, and the option that their value then is: `app: {wsgi: shop:app}`.
@@ -144,6 +144,15 @@ class Topology(Part):
         BeforeValidator(read_forwarded),
         Field(description="which proxies are trusted to name their clients; off: none"),
     ] = None
+    reload: Annotated[
+        ReloadSection,
+        BeforeValidator(read_reload),
+        Field(
+            default_factory=ReloadSection,
+            description="how new workers start beside the old ones in a reload; to reload whenever code changes, use"
+            " poolctl run FILE --watch",
+        ),
+    ]
     scale: Annotated[
         ScaleSection,
         Field(default_factory=ScaleSection, description="when a pool with size: {min, max} changes its size"),

@@ -251,9 +251,7 @@ _FOREGROUND = "poolctl stays in the foreground: let a service manager such as sy
 ONE = "a file is one topology with its keys at the top level: remove this key, and dedent the keys below it"
 
 ANSWERS = {
-    **dict.fromkeys(
-        ("reload", "autoreload", "reloader", "reloaddir", "reloaddirs", "reloadengine", "reloadextrafiles"), _RELOAD
-    ),
+    **dict.fromkeys(("autoreload", "reloader", "reloaddir", "reloaddirs", "reloadengine", "reloadextrafiles"), _RELOAD),
     **dict.fromkeys(("reloadincludes", "reloaddelay", "watch", "hotreload", "usereloader", "pyautoreload"), _RELOAD),
     **dict.fromkeys(("touchreload", "debug", "dev"), _RELOAD),
     **dict.fromkeys(
@@ -390,6 +388,7 @@ SWITCHES = {
 
 # Options that mean something else than the key of the same name.
 OPTIONS = {
+    "reload": _RELOAD,
     "config": "name the topology without an option, poolctl run FILE; poolctl init writes one",
     "http": "leave it out: poolctl has its own HTTP parser",
     "app": "name the app without an option: poolctl run MODULE:CALLABLE",

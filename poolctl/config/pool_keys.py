@@ -1,11 +1,54 @@
-"""The keys ``recycle`` and ``scale``: when workers are replaced, and when there are more of them or fewer."""
+"""The keys ``reload``, ``scale`` and ``recycle``: how workers start, how many there are, and when they are replaced."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from poolctl.config.invalid_value import InvalidValue
 from poolctl.config.part import Part
-from poolctl.config.units import BytesOrOff, CountOrOff, LongTimeOrOff, Seconds
+from poolctl.config.units import BytesOrOff, CountOrOff, LongTimeOrOff, Seconds, Timeout
+
+
+def read_target(value: Any) -> str:
+    """The target of a request: a path with an optional query. Raises InvalidValue."""
+    if not isinstance(value, str) or not re.fullmatch(r"/[!-~]{0,2000}", value) or "#" in value:
+        raise InvalidValue("expected a path that begins with /, with a query if need be", "for instance /health")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def read_reload(value: Any) -> Any:
+    """The mapping as given. Raises InvalidValue for a switch, which other servers have under this name."""
+    if isinstance(value, bool | str | int):
+        help_ = "leave it out; to reload whenever code or topology change, start the server as poolctl run FILE --watch"
+        raise InvalidValue("expected a mapping of keys", help_)
+    return value
+
+
+class ReloadSection(Part):
+    """How a new generation starts beside the old one."""
+
+    surge: Annotated[
+        CountOrOff, Field(description="how many workers may be starting at the same time; off: all of them")
+    ] = None
+    warm: Annotated[
+        tuple[Annotated[str, BeforeValidator(read_target)], ...],
+        BeforeValidator(_listed),
+        Field(strict=False, max_length=100, description="GET requests that a worker answers before it is ready"),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "pattern": "^/"},
+                    {"type": "array", "items": {"type": "string", "pattern": "^/"}, "maxItems": 100},
+                ]
+            }
+        ),
+    ] = ()
+    ready: Annotated[Timeout, Field(description="how long new workers may take to become ready")] = 60.0
 
 
 class ScaleSection(Part):

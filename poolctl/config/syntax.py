@@ -38,7 +38,7 @@ class Mistake(NamedTuple):
 
 OWNERS = (
     "app|protocol|pool|ownership|dispatch|affinity|listen|tls|clients"
-    "|limits|timeouts|access_log|forwarded|environment|recycle|scale"
+    "|limits|timeouts|access_log|forwarded|environment|recycle|scale|reload"
 )  # keys whose values are mappings
 NO_SPACE = r"^\s*(?:- )?(?P<key>[A-Za-z_][\w-]*):(?P<value>[^\s/][^:]*|[^\s/].*)$"
 MISTAKES = (

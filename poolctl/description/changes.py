@@ -70,10 +70,11 @@ RULES = (
     ),
     ChangeRule(("user", "group"), "generation", "a process sets its user once, when it starts"),
     ChangeRule(
-        ("limits.", "timeouts.", "access_log", "access_log.", "forwarded", "forwarded.", "recycle.", "scale."),
+        ("limits.", "timeouts.", "access_log", "access_log.", "forwarded", "forwarded."),
         "generation",
         "processes read it at their start",
     ),
+    ChangeRule(("reload.", "scale.", "recycle."), "generation", "the mold reads it at its start"),
 )
 
 

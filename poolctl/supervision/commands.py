@@ -10,7 +10,7 @@ from poolctl.supervision.configuration import ExitCode
 from poolctl.supervision.control import Control
 from poolctl.supervision.events import Ring
 from poolctl.supervision.pool_commands import PooledServer, pool_commands
-from poolctl.supervision.reload import LONGEST_WAIT_SECONDS, WAIT_SECONDS
+from poolctl.supervision.reload import LONGEST_WAIT_SECONDS
 from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction
 
 FOLLOWERS = 8  # clients that follow events; the other places at the control socket are left for commands
@@ -156,8 +156,8 @@ class ReloadCommand:
 
     def begin(self, arguments: dict[str, Any]) -> None:
         """Begin the reload. ``wait``: seconds that the new generation has to become ready."""
-        wait = float(arguments.get("wait", WAIT_SECONDS))
-        if not 0 < wait <= LONGEST_WAIT_SECONDS:
+        wait: float | None = arguments.get("wait")
+        if wait is not None and not 0 < wait <= LONGEST_WAIT_SECONDS:
             raise Refused(f"wait is not between 0 and {LONGEST_WAIT_SECONDS:g} seconds", "correct the value")
         self._dry = arguments.get("dry_run", False)
         self._supervisor.start_reload(self, wait=wait, dry=self._dry)

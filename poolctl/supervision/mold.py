@@ -407,8 +407,12 @@ class Mold:
     # Starts
 
     def _fork_missing(self, now: float) -> None:
+        starting = sum(bool(child.pid) and child.ready is None for child in self.children)
         for child in self.children:
+            if self.plan.surge is not None and starting >= self.plan.surge:
+                return  # the next one when one of these is ready
             if self._missing(child) and child.due <= now:
+                starting += 1
                 try:
                     self._fork(child, now)
                 except OSError as error:

@@ -21,6 +21,7 @@ class Plan(ABC):
     inherited: frozenset[int] = frozenset()  # descriptors of the server that every role keeps
     drain: float  # seconds
     request: float | None = None  # seconds that a request may take before its process is killed; None: unlimited
+    surge: int | None = None  # processes that may be starting at the same time; None: all
     scale: ScaleLimits | None = None  # how the number of workers changes by itself; None: it does not
     recycle: RecycleLimits | None = None  # when workers are replaced; None: never
     reopen: Callable[[], None] | None = None  # reopens the log file, in whichever process it is called

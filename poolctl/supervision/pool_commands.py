@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from poolctl.supervision.configuration import Configuration, ExitCode
 from poolctl.supervision.generation import Generation
-from poolctl.supervision.reload import LONGEST_WAIT_SECONDS, WAIT_SECONDS, Caller
+from poolctl.supervision.reload import LONGEST_WAIT_SECONDS, Caller
 from poolctl.supervision.roster import PoolState
 from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction
 
@@ -35,7 +35,7 @@ class PooledServer(Protocol):
     generation: Generation | None
     stopping: bool
 
-    def start_reload(self, caller: Caller, *, wait: float, dry: bool = False, size: int | None = None) -> None:
+    def start_reload(self, caller: Caller, *, wait: float | None, dry: bool = False, size: int | None = None) -> None:
         """Begin to replace the current generation by one of the file as it is now, or by one with so many workers."""
 
     def reloaded(self, code: ExitCode, text: str) -> None:
@@ -69,7 +69,7 @@ class PoolChange:
         self._before = PoolState()
         self._said, self._next = "", -inf
         self._deadline = inf
-        self._wait = WAIT_SECONDS
+        self._wait = inf
 
     def begin(self, given: Mapping[str, Any]) -> None:
         """Begin the change. Raises Refused."""
@@ -91,7 +91,7 @@ class PoolChange:
 
     def patience(self, generation: Generation) -> float:
         """Return how long it may take, in seconds, unless the caller says otherwise."""
-        return WAIT_SECONDS
+        return generation.configuration.ready
 
     def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
         """Give the order, or finish. Raises Refused."""
@@ -215,7 +215,8 @@ class Recycle(PoolChange):
 
     def patience(self, generation: Generation) -> float:
         workers = max(generation.pool.size, 1)
-        return min(workers * (WAIT_SECONDS + generation.configuration.drain), LONGEST_WAIT_SECONDS)
+        configuration = generation.configuration
+        return min(workers * (configuration.ready + configuration.drain), LONGEST_WAIT_SECONDS)
 
     def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
         worker, reason = given.get("worker", -1), given.get("reason", "") or f"recycled ({self._transaction.who})"
@@ -238,7 +239,7 @@ class DrainWorker(PoolChange):
     """`drain`: one worker gets nothing more, and leaves when it has finished what it has."""
 
     def patience(self, generation: Generation) -> float:
-        return generation.configuration.drain + WAIT_SECONDS
+        return generation.configuration.drain + generation.configuration.ready
 
     def ask(self, given: Mapping[str, Any], pool: PoolState) -> None:
         if (worker := given.get("worker", -1)) < 0:

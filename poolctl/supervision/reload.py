@@ -38,7 +38,6 @@ from poolctl.supervision.restart import cause
 REVIEW_SECONDS = 30.0  # seconds that reading and judging the file may take, checks of plugins included
 REVIEW_BYTES = 1 << 24  # bytes of a pickled review
 LONGEST_WAIT_SECONDS = 86400.0  # that a caller may ask for
-WAIT_SECONDS = 60.0  # seconds that a new generation has to become ready, unless the caller says otherwise
 
 
 class Step(Enum):
@@ -87,12 +86,13 @@ class Reload:
         server: ReloadedServer,
         caller: Caller,
         *,
-        wait: float = WAIT_SECONDS,
+        wait: float | None = None,
         dry: bool = False,
         size: int | None = None,
     ) -> None:
-        """``wait``: seconds that the new generation has to become ready; ``dry``: review only; ``size``: do not read
-        the file, but start a generation of the same configuration with so many workers."""
+        """``wait``: seconds that the new generation has to become ready; None: as its configuration says; ``dry``:
+        review only; ``size``: do not read the file, but start a generation of the same configuration with so many
+        workers."""
         self._size = size
         self._server, self._caller, self._wait, self._dry = server, caller, wait, dry
         self.step = Step.REVIEWING
@@ -204,6 +204,7 @@ class Reload:
             self.abandon(f"cannot fork the new mold: {error.strerror}")
             return
         self.step = Step.STARTING
+        self._wait = configuration.ready if self._wait is None else self._wait
         self.deadline = time.monotonic() + self._wait
         self._number = self.candidate.number
         self._caller.say(f"generation {self._number} starts beside the current one")

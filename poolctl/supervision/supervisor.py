@@ -45,7 +45,7 @@ from poolctl.supervision.events import Event, Events, Kind, Ring, ending, one_li
 from poolctl.supervision.generation import Generation, Orphans
 from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
 from poolctl.supervision.notify import Notifier
-from poolctl.supervision.reload import WAIT_SECONDS, Caller, Reload, explained
+from poolctl.supervision.reload import Caller, Reload, explained
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
 from poolctl.supervision.roster import PoolState
@@ -563,7 +563,7 @@ class Supervisor:
     # Reloads
 
     def start_reload(
-        self, caller: Caller, *, wait: float = WAIT_SECONDS, dry: bool = False, size: int | None = None
+        self, caller: Caller, *, wait: float | None = None, dry: bool = False, size: int | None = None
     ) -> None:
         """Begin to replace the current generation by one of the file as it is now, or, with ``size``, by one that has
         so many workers. The caller gets the outcome."""

@@ -194,7 +194,8 @@ def test_unknown_words(what: str, fix: str) -> None:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("reload", "reload: during development, `poolctl run FILE --watch`"),
+        ("auto-reload", "auto-reload: during development, `poolctl run FILE --watch`"),
+        ("reload", "reload: how new workers start beside the old ones in a reload; to reload whenever code changes"),
         ("max-requests", "max-requests: called recycle.requests here\n\nrecycle.requests: "),
         ("daemon", "daemon: poolctl stays in the foreground"),
         ("workers", "workers: called pool.size here\n\npool.size is an option of:\n"),

@@ -8,7 +8,7 @@ from poolctl.config.address import parse_address
 from poolctl.config.diagnostic import Unreadable
 from poolctl.config.load import Document, default_name, load
 from poolctl.config.model import AXES, SHORT, Choice, LimitsSection, TimeoutsSection, Topology
-from poolctl.config.pool_keys import RecycleSection
+from poolctl.config.pool_keys import RecycleSection, ReloadSection
 
 GALLERY = Path(__file__).parents[2] / "topologies"
 
@@ -157,6 +157,7 @@ def test_full_yaml_has_every_key_with_its_default() -> None:
     assert set(found.tree.value()["limits"]) == set(LimitsSection.model_fields)
     assert set(found.tree.value()["timeouts"]) == set(TimeoutsSection.model_fields)
     assert set(found.tree.value()["recycle"]) == set(RecycleSection.model_fields)
+    assert set(found.tree.value()["reload"]) == set(ReloadSection.model_fields)
     plain = Topology(name="full", app=Choice("demo"))
     for key in set(Topology.model_fields) - {"app", *AXES}:
         assert getattr(found.topology, key) == getattr(plain, key), key

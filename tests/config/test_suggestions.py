@@ -30,7 +30,7 @@ NESTED = {
     "forwarded": ForwardedSection,
 }
 DIFFERENT = (
-    "reload reloads log logs mounts server cpu_affinity metrics log_level api map port host time node mode root path"
+    "log logs mounts server cpu_affinity metrics log_level api map port host time node mode root path"
     " list env proto pull tag cert ssl size cache uploads group_id blog dialog tool cool debug type"
 )
 
@@ -109,7 +109,7 @@ def test_keys_of_a_topology_are_not_those_of_other_servers(key: str) -> None:
         ("ssl_certfile", "a.pem", "write listen: {at: tcp://HOST:PORT, tls: {certificate: a.pem}}"),
         ("wsgi_app", "shop:app", "write app: {wsgi: shop:app}"),
         ("lifespan", "off", "write app: {asgi: MODULE:CALLABLE, lifespan: off}"),
-        ("reload", True, "poolctl run FILE --watch"),
+        ("autoreload", True, "poolctl run FILE --watch"),
         ("reload_dirs", ["."], "poolctl run FILE --watch"),
         ("max_requests", 1000, "write recycle: {requests: 1000}"),
         ("max_requests_jitter", 50, "jitter: 0.2"),

@@ -19,6 +19,7 @@ ABOUT = {
 
 
 # Pools in which a request that takes too long cannot be ended.
+WARMED = ("wsgi", "asgi")
 UNENDABLE = {
     "thread": "a thread cannot be ended alone, and ending its process would end all other requests in it",
     "thread-per-connection": "a thread cannot be ended alone, and ending its process would end all other clients",
@@ -93,6 +94,20 @@ def _recycle(tree: Tree, pool: str | None, found: Sequence[Diagnostic]) -> Itera
     if pool in BASELINES and _set(tree, ("recycle",), found):
         message = f"recycle: pool {pool} has no workers that could be replaced"
         yield Diagnostic("PC301", message, tree.at_key(("recycle",)), "leave it out, or use pool: process")
+
+
+def warm_findings(tree: Tree, service: Offer, pool: str | None, found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings about ``reload.warm``."""
+    path = ("reload", "warm")
+    if not _set(tree, path, found) or not tree.value_at(path):
+        return
+    if service.app not in WARMED:
+        message = f"reload.warm: apps {' and '.join(WARMED)} answer warm requests, not {service.app}"
+        label = Label(tree.at_value(("app",)), f"the app is {service.app}")
+        yield Diagnostic("PC301", message, tree.at_key(path), "leave it out", (label,))
+    elif pool in BASELINES:
+        message = f"reload.warm: pool {pool} has no workers that could be warmed"
+        yield Diagnostic("PC301", message, tree.at_key(path), "leave it out, or use pool: process")
 
 
 def elastic_findings(

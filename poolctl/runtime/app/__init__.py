@@ -31,6 +31,7 @@ class Surroundings:
     private: tuple[str, ...] = ()  # absolute paths of files that must not be published, such as the topology's own
     is_topology: Callable[[bytes], bool] | None = None  # whether a file with this text is private too
     page: RefusalPage | None = None  # in development: answers browsers while a reload is refused
+    warm: tuple[str, ...] = ()  # targets of the requests that a worker answers before it is ready
 
 
 class App(ABC):
@@ -59,6 +60,11 @@ class App(ABC):
         Raises AppError with a clear message if the target is missing or of the wrong kind. Exceptions of the user's
         code pass through unchanged.
         """
+
+    def warm(self) -> None:  # noqa: B027  # most have nothing to warm
+        """Answer the warm requests of the surroundings. Called in each worker process after ``load``, before it is
+        ready; an async app answers them at the end of its startup instead. Raises AppError if the worker is not ready,
+        and whatever the user's code raises."""
 
     @abstractmethod
     def serve(self, request: Any, out: Output) -> bool:

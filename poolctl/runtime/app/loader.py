@@ -23,3 +23,8 @@ class Loader:
             self.app.load(self._surroundings)
             threads.settle()
             self.context = copy_context()
+
+    def warm(self) -> None:
+        """Have the app answer its warm requests, in a copy of the context as for any request. Raises as `load`."""
+        assert self.context is not None  # it was loaded
+        self.context.copy().run(self.app.warm)

@@ -69,6 +69,7 @@ class Process(Pool):
         def run(life: Life) -> None:
             life.enforce()
             site.load()
+            site.warm()
             if ownership.has_front:
                 do_not_preempt()
             first, *others = ownership.work(site, worker, life)

@@ -48,6 +48,7 @@ class Thread(Pool):
     def _run(self, site: Site, ownership: Ownership, life: Life) -> None:
         life.enforce()
         site.load()
+        site.warm()
         inboxes = [inbox for inbox in site.inboxes if isinstance(inbox, ThreadInbox)]  # all: this medium made them
         for inbox in inboxes:
             inbox.renew()

@@ -147,6 +147,9 @@ class Site(Protocol):
         """Import the app, unless this process or the mold has done so. Raises AppError, and any exception of the user's
         code."""
 
+    def warm(self) -> None:
+        """Have the app answer its warm requests, in a worker and after ``load``. Raises as ``load``."""
+
     def service(self, worker: int, thread: int = 0) -> Service:
         """Return the service of one worker thread, with its row of the scoreboard."""
 

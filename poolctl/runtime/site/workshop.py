@@ -79,6 +79,10 @@ class Workshop(SiteData):
         """Import the app, unless this process or the mold has done so."""
         self.loader.load()
 
+    def warm(self) -> None:
+        """Have the app answer its warm requests. Called in a worker after ``load``."""
+        self.loader.warm()
+
     def service(self, worker: int, thread: int = 0, *observers: Observer | None) -> Service:
         """Return the service of one worker thread, with its row. ``observers``: called with its responses."""
         name = str(worker) if self.threads == 1 else f"{worker}/{thread}"

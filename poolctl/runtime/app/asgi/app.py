@@ -215,10 +215,11 @@ class Asgi(ExchangeApp):
         if surroundings.page is not None:
             self._application = surroundings.page.wrap_asgi(self._application)
         self._state: dict[str, Any] = {}
+        self._warm = surroundings.warm
 
     def life(self, events: AbstractEventLoop) -> Lifespan:
         """Return the lifespan of the application in one event loop."""
-        return Lifespan(self._application, self.lifespan, events)
+        return Lifespan(self._application, self.lifespan, events, self._warm)
 
     def serve(self, request: Any, out: Output) -> bool:
         """Raise TypeError: this app is asynchronous."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -19,7 +19,15 @@ class Lifespan:
     """``state``: set by the application; each request gets a copy. ``context``: the context variables in which the
     startup runs; each request runs in a copy."""
 
-    def __init__(self, application: Callable[..., Any], mode: str, events: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        mode: str,
+        events: asyncio.AbstractEventLoop,
+        warm: Sequence[str] = (),
+    ) -> None:
+        """``warm``: targets of the requests that the application answers at the end of its startup."""
+        self._warm = warm
         self.state: dict[str, Any] = {}
         self.context: Context = copy_context()
         self._application = application
@@ -31,10 +39,20 @@ class Lifespan:
         self._answer: asyncio.Future[dict[str, Any] | BaseException | None]
 
     async def startup(self) -> None:
-        """Return when the application has started. Raises AppError if it reports a failure; under ``lifespan: on`` also
-        if it ignores the event, and whatever it raises."""
-        if self._mode == "off":
-            return
+        """Return when the application has started and answered the warm requests. Raises AppError if it reports a
+        failure or a warm request fails, and whatever it raises then; under ``lifespan: on`` also if it ignores the
+        event, and whatever it raises."""
+        if self._mode != "off":
+            await self._begin()
+        if self._warm:
+            from poolctl.runtime.app.warm import warm_asgi  # few topologies have warm requests
+
+            for target in self._warm:
+                await asyncio.Task(
+                    warm_asgi(self._application, target, self.state), loop=self._events, context=self.context.copy()
+                )
+
+    async def _begin(self) -> None:
         answer = await self._send_event(STARTUP)
         if answer is None and self._mode == "on":
             raise AppError(

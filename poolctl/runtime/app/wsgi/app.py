@@ -69,6 +69,12 @@ class WsgiApp(App):
         if surroundings.page is not None:
             self._application = surroundings.page.wrap_wsgi(self._application)
 
+    def warm(self) -> None:
+        if self._surroundings.warm:
+            from poolctl.runtime.app.warm import warm_wsgi  # few topologies have warm requests
+
+            warm_wsgi(self._application, self._surroundings.warm)
+
     def serve(self, request: HttpRequest, out: Output) -> bool:
         """Call the application and send its response. Return whether the connection may be kept."""
         conversation = request.conversation
