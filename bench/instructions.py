@@ -238,7 +238,7 @@ def own(count: int) -> None:
 class LoopOfConnection:
     """Stands for the loop of a connection."""
 
-    draining = False
+    draining = noticing = False
     now = 0.0
 
 

@@ -66,6 +66,9 @@ class TimeoutsSection(Part):
     write: Annotated[Timeout, Field(description="for a client that does not read")] = 30.0
     body: Annotated[Timeout, Field(description="for a request body, before limits.body_rate applies")] = 20.0
     request: Annotated[TimeoutOrOff, Field(description="for the app to answer a request; off: no limit")] = None
+    notice: Annotated[
+        Seconds, Field(ge=0, le=86400, description="between the signal to stop and the drain; meanwhile all is served")
+    ] = 0.0
     drain: Annotated[Seconds, Field(ge=0, le=86400, description="for requests in flight when the server stops")] = 30.0
 
 

@@ -22,6 +22,7 @@ class CommandedServer(PooledServer, Protocol):
 
     ring: Ring
     control: Control
+    notice_over: float  # when the drain begins, in monotonic seconds
     cut_off: int  # requests in flight when everything was killed
     exit_code: int | None  # once it is known
 
@@ -110,7 +111,7 @@ class StopCommand:
         transaction.proceed(self._step, self._at_end)
         if arguments.get("now"):
             supervisor.stop_now("stop --now")
-        elif not supervisor.stopping:
+        elif not supervisor.stopping and not supervisor.noticing:
             supervisor.stop("stop")
         self._step(time.monotonic())
 
@@ -121,6 +122,10 @@ class StopCommand:
         self._said = now
         self._transaction.wake_at(now + SAY_SECONDS)
         supervisor = self._supervisor
+        if supervisor.noticing:
+            left = supervisor.notice_over - now
+            self._transaction.say(f"still serving for {left:.1f} s, then draining", notice=round(left, 3))
+            return
         figures = supervisor.status()
         counts = {key: int(figures.get(key, 0)) for key in ("in_flight", "waiting", "after_response")}
         words = [f"{counts['in_flight'] or 'no'} request{'s' * (counts['in_flight'] != 1)} in flight"]

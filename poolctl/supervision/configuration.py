@@ -69,6 +69,7 @@ class Configuration(ABC):
     drain: float
     reopen: Callable[[], None] | None = None
     reviewer: Reviewer | None = None  # None: it cannot be reloaded
+    notice: float = 0.0  # seconds between the request to stop and the beginning of the drain
     ready: float = 60.0  # seconds that a new generation of it has to become ready
     size: int = 0  # workers, as the file says
     workers: int = 0  # workers with which its generations begin

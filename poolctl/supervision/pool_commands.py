@@ -35,6 +35,10 @@ class PooledServer(Protocol):
     generation: Generation | None
     stopping: bool
 
+    @property
+    def noticing(self) -> bool:
+        """Whether the server will stop soon."""
+
     def start_reload(self, caller: Caller, *, wait: float | None, dry: bool = False, size: int | None = None) -> None:
         """Begin to replace the current generation by one of the file as it is now, or by one with so many workers."""
 
@@ -74,7 +78,7 @@ class PoolChange:
     def begin(self, given: Mapping[str, Any]) -> None:
         """Begin the change. Raises Refused."""
         generation = self._supervisor.generation
-        if self._supervisor.stopping:
+        if self._supervisor.stopping or self._supervisor.noticing:
             raise Refused("the server is being stopped")
         if generation is None or generation.ready is None:
             raise Refused("the server is still starting", "try again when poolctl status says that it is running")

@@ -116,6 +116,7 @@ class Supervisor:
         self.failure: Report | None = None  # of the first generation
         self.stopping = False
         self.stopping_since = inf
+        self.notice_over = inf  # when the drain begins, once a stop was asked for that has a notice
         self.cut_off = 0  # requests in flight when a second signal killed everything
         self.crowded = inf  # after a stop: until when new clients may join the queues
         self.admitting: list[socket.socket] = []  # listening sockets that are to be shut, and are not yet
@@ -140,6 +141,8 @@ class Supervisor:
                     ready = self._sleep()
                     for number in self.signals.take():
                         self._handle_signal(number)
+                    if time.monotonic() >= self.notice_over:
+                        self.stop("the notice is over")
                     self._handle_exits()
                     self._go_on_with_reload()
                     self._shut_listeners()
@@ -190,8 +193,8 @@ class Supervisor:
         }
 
     def _state(self) -> str:
-        if self.stopping or self.waiting:
-            return "stopping" if self.stopping else "waiting for a change"
+        if self.stopping or self.noticing or self.waiting:
+            return "stopping" if self.stopping or self.noticing else "waiting for a change"
         return "running" if self.generation and self.generation.ready else "starting"
 
     def _notify(self) -> None:
@@ -204,6 +207,8 @@ class Supervisor:
         """Return the state in one line, for the service manager."""
         if self.exit_code == BOOT_FAILED and self.failure:
             return f"cannot start: {self.failure.text.strip().rpartition(chr(10))[2]}"
+        if self.noticing:
+            return "about to stop; everything is still served"
         if self.stopping:
             return f"draining for up to {self.drain:g} s"
         if self.waiting:
@@ -220,7 +225,7 @@ class Supervisor:
         """A reload has ended: whether it succeeded or not, the server is ready."""
         self.refusal = text.partition("\n")[0] if code else ""
         self.watch.reloaded(code, text)
-        if self.announced and not self.stopping:
+        if self.announced and not self.stopping and not self.noticing:
             self.notifier.ready(self._line())
 
     def _sleep(self) -> set[int]:
@@ -232,6 +237,7 @@ class Supervisor:
             due.append(self.due)
         if self.admitting:
             due.append(now + PEEK_SECONDS)
+        due.append(self.notice_over)
         watched = [*self.watch.descriptors, *(orphans.presence for orphans in self.orphans)]
         generations = [*self.retiring, *self._starting()]
         watched += [each.reader.fileno() for each in generations if each.reader.fileno() >= 0]
@@ -293,8 +299,18 @@ class Supervisor:
         self.exit_code = 128 + number
         self._kill()
 
+    @property
+    def noticing(self) -> bool:
+        """Whether a stop was asked for, and everything is still served for `timeouts.notice`."""
+        return self.notice_over < inf
+
     def stop(self, why: str) -> None:
-        """Begin to drain, and stop when every request in flight is answered. ``why``: a signal, or a command."""
+        """Begin to drain, and stop when every request in flight is answered; before that, if the topology says so, give
+        notice. ``why``: a signal, or a command. A second call during the notice ends it."""
+        if self.configuration.notice and self.announced and not self.noticing:
+            self._give_notice(why, self.configuration.notice)
+            return
+        self.notice_over = inf
         text = f"{why}: draining for up to {self.drain:g} s"
         self.events.record(Kind.STOP_STARTED, text, logging.INFO, reason=why)
         self.stopping, self.stopping_since = True, time.monotonic()
@@ -311,6 +327,15 @@ class Supervisor:
             self.generation.end()
         elif self.exit_code is None:
             self.exit_code = 0
+
+    def _give_notice(self, why: str, seconds: float) -> None:
+        text = f"{why}: still serving for {seconds:g} s (timeouts.notice), then draining"
+        self.events.record(Kind.STOP_STARTED, text, logging.INFO, reason=why)
+        self.notice_over = time.monotonic() + seconds
+        server_stop.give_notice()
+        self.notifier.stopping(self._line())
+        if self.reload:
+            self.reload.abandon("the server is being stopped")
 
     def _shut_listeners(self) -> None:
         """After a stop, and for addresses that a reload has removed: shut every listening socket whose queue is empty,
@@ -567,9 +592,9 @@ class Supervisor:
     ) -> None:
         """Begin to replace the current generation by one of the file as it is now, or, with ``size``, by one that has
         so many workers. The caller gets the outcome."""
-        if self.announced and not self.stopping and not dry:
+        if self.announced and not self.stopping and not self.noticing and not dry:
             self.notifier.reloading()
-        if self.stopping or self.exit_code is not None:
+        if self.stopping or self.noticing or self.exit_code is not None:
             caller.finish(ExitCode.REFUSED, "the server is being stopped")
         elif self.reload is not None:
             caller.finish(ExitCode.REFUSED, f"another reload is {self.reload.step.value}, since {self.reload.took}")

@@ -63,7 +63,7 @@ class Needs:
         self.judgement, self.topology = judgement, judgement.topology
         self.name = self.topology.name
         self.listen = self.topology.listen
-        self.drain = self.topology.timeouts.drain
+        self.drain = self.topology.timeouts.notice + self.topology.timeouts.drain  # seconds that a stop may take
         self.descriptors = descriptors(self.topology.limits.connections, any(each.tls for each in self.listen))
         self.user_code = judgement.combination.service.app not in OWN_APPS or bool(judgement.plugins)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, Protocol, runtime_checkable
 
+from poolctl.runtime.listen import server_stop
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import AnyHandler, Handler, S
 from poolctl.runtime.protocol import Conversation, Framer
@@ -106,6 +107,14 @@ class Movable(Protocol):
         """Pass the connection on if it is idle; unless the channel is full, the handler leaves its loop."""
 
 
+@runtime_checkable
+class Warned(Protocol):
+    """A handler that can tell its client that the server will stop."""
+
+    def notice(self, service: Any) -> None:
+        """End after the next response, which says so."""
+
+
 class AcceptingLoop(Loop[S]):
     """A loop that accepts clients. ``limit``: most clients at once; others are turned away with a 503. ``open``: the
     number of clients now. ``shared``, ``loops``, ``clock``, ``poller``: see ``Loop``. With a service, its row counts
@@ -128,6 +137,7 @@ class AcceptingLoop(Loop[S]):
         self.open = 0
         self.moves: Mover | None = None
         self.moving = False  # it drains, and connections that are idle move to other processes
+        self.noticing = False  # it will drain, and every response is the last of its connection
 
     def accept(self, fd: int, peer: Peer, service: S, door: Door) -> None:
         """Count a new connection and take it through its door, or turn it away if the limit is reached."""
@@ -164,10 +174,28 @@ class AcceptingLoop(Loop[S]):
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail_newcomer(fd, service, error)
 
+    # the notice before a stop (timeouts.notice)
+
+    def _sweep(self, now: float, service: S) -> None:
+        if server_stop.noticed() and not self.draining:
+            self._give_notice(service)
+        super()._sweep(now, service)
+
+    def _give_notice(self, service: S) -> None:
+        """Tell the clients, new ones too, with their next response."""
+        self.noticing = True
+        for handler in list(self.handlers.values()):
+            if isinstance(handler, Warned):
+                try:
+                    handler.notice(service)
+                except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
+                    self.fail(handler, service, error)
+
     def drain(self, service: S) -> None:
         """Drain; connections that can move do so at their next idle moment instead of ending."""
         if self.draining:
             return
+        self.noticing = False
         self.moving = self.moves is not None and self.moves.open
         super().drain(service)
         if self.moving:

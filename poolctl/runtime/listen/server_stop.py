@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import mmap
 
-_announced = mmap.mmap(-1, 1)  # shared with all processes forked later
+_announced = mmap.mmap(-1, 2)  # shared with all processes forked later: whether it stops, and whether it will soon
 
 
 def reset() -> None:
     """Note that the server is starting."""
-    _announced[0] = 0
+    _announced[:] = bytes(2)
+
+
+def give_notice() -> None:
+    """Note that the server will stop soon: everything is served, and each response says that it is the last."""
+    _announced[1] = 1
+
+
+def noticed() -> bool:
+    """Return whether the server will stop soon, or is stopping."""
+    return bool(_announced[1])
 
 
 def announce() -> None:

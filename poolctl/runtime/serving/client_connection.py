@@ -56,6 +56,7 @@ class ClientLoop(Protocol):
 
     now: float  # when the last wait ended, on the monotonic clock
     moving: bool  # it drains, and idle connections move to other processes
+    noticing: bool  # it will drain, and each response is the last of its connection
     timeouts: Timeouts
 
     @property
@@ -200,7 +201,13 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
     def stays(self, service: S) -> bool:
         """Whether the connection, though it leaves, waits for one more request, whose response says that it is the
         last."""
-        return self.loop.moving and not self.last and self.patient(service)
+        return (self.loop.moving or self.loop.noticing) and not self.last and self.patient(service)
+
+    def notice(self, service: S) -> None:
+        """The server will stop: end after the next response, which says so. A connection with streams of their own goes
+        on until the stop."""
+        if not self.leaving and self.patient(service):
+            self.leaving = True
 
     @property
     @abstractmethod

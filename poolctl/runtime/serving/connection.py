@@ -69,7 +69,7 @@ class Connection(ClientConnection[Service, L], Generic[L]):
         self.fd = fd
         self.mask = IN
         self.watched = False
-        self.leaving = loop.draining and not loop.moving
+        self.leaving = loop.noticing or (loop.draining and not loop.moving)
         self.phase = NEW
         self.since = loop.now
         self.loop = loop

@@ -37,6 +37,7 @@ class Recorder:
             inboxes=[],
             shared_listeners=[SimpleNamespace(fd=40)],
             load=lambda: note("load"),
+            warm=lambda: note("warm"),
             sockets=lambda: {50, 51},
         )
         self.ownership: Any = SimpleNamespace(
@@ -152,7 +153,7 @@ def test_a_worker_is_ready_when_all_of_its_threads_can_serve() -> None:
     made = Recorder(works=3)
     _, role, _ = Process(size=2, threads=3).roles(made.site, made.ownership)
     role.run(made.life)
-    assert made.calls[:3] == ["enforce", "load", "work 0"]
+    assert made.calls[:4] == ["enforce", "load", "warm", "work 0"]
     assert "ready" in made.calls
     assert sorted(call for call in made.calls if call.startswith("runs")) == [
         "runs in worker 0.0",
@@ -173,7 +174,7 @@ def test_threads_begin_in_their_own_threads_and_then_the_front_runs() -> None:
     made = Recorder()
     (role,) = Thread(size=2).roles(made.site, made.ownership)
     role.run(made.life)
-    assert made.calls[:3] == ["enforce", "load", "front"]
+    assert made.calls[:4] == ["enforce", "load", "warm", "front"]
     assert {"work 0", "work 1", "runs in worker 0", "runs in worker 1"} <= set(made.calls)
     assert max(made.calls.index(f"work {worker}") for worker in range(2)) < made.calls.index("ready")
     assert made.calls.index("ready") < made.calls.index("front runs None")

@@ -6,7 +6,7 @@ import os
 import stat
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -208,6 +208,7 @@ class Asgi(ExchangeApp):
     concurrency: Annotated[
         int, Field(ge=1, le=4096, description="requests lent to one worker at the same time (half-sync/half-reactive)")
     ] = 100
+    _warm: tuple[str, ...] = field(default=(), init=False, repr=False)  # targets of the surroundings
 
     def load(self, surroundings: Surroundings) -> None:
         """Import the application. Raises AppError."""

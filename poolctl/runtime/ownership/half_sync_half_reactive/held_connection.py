@@ -67,7 +67,7 @@ class HeldConnection(ClientConnection[None, HoldingFront]):
     __slots__ = ("ahead", "came", "conversation", "door", "framer", "intro", "loop", "peer", "presence", "ticket")
 
     def __init__(self, front: HoldingFront, fd: int, peer: Peer, door: Door) -> None:
-        ClientConnection.__init__(self, fd, front.now, leaving=front.draining and not front.moving)
+        ClientConnection.__init__(self, fd, front.now, leaving=front.noticing or (front.draining and not front.moving))
         self.loop = front
         self.peer = peer
         self.door = door
