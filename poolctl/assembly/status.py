@@ -15,9 +15,11 @@ from poolctl.assembly.resolve import Parts
 from poolctl.runtime import scoreboard
 from poolctl.runtime.scoreboard import (
     AFTER,
+    CLOSED_IDLE,
     DONE,
     FAILED,
     FAULTS,
+    MOVED,
     PID,
     REQUESTS,
     RETRIED,
@@ -73,6 +75,8 @@ def _figures(board: Scoreboard) -> dict[str, Any]:
         "after_response": sum(row[AFTER] for row in rows),
         "waiting": board.front()[WAITING] + max(sum(inboxes) - taken, 0) if inboxes else 0,
         "retried": board.front()[RETRIED],
+        "moved": sum(row[MOVED] for row in [board.front(), *rows]),
+        "closed_idle": sum(row[CLOSED_IDLE] for row in [board.front(), *rows]),
         "plugin_faults": board.front()[FAULTS],
         "workers": workers[:SHOWN],
     }

@@ -38,7 +38,10 @@ SLOTS: Final = 5  # rows of one worker
 WAITING: Final = 6  # tasks that wait in the front itself
 WANTED: Final = 7  # workers that there are to be, as the mold says; 0: it has not said so yet
 RETRIED: Final = 8  # requests that went to another worker because theirs had died
-ROW: Final = 64  # cells per row, so that rows of different writers share no cache line (8 x 64 = 512 bytes)
+# of a worker thread, and of a front that holds connections
+MOVED: Final = 64  # connections that have moved to other processes
+CLOSED_IDLE: Final = 65  # connections that a drain has ended without a response that says so
+ROW: Final = 72  # cells per row, so that rows of different writers share no cache line (8 x 72 = 576 bytes)
 
 STARTING, READY, VACANT = 0, 1, 2  # values of STATE; VACANT: no worker has this number
 

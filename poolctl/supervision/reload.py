@@ -21,7 +21,7 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
 from typing import Protocol
@@ -232,8 +232,9 @@ class Reload:
             self.candidate = None
             self.abandon(f"the new mold {cause(status)} before its workers were ready")
         elif generation is self._old:
-            lost = "; unfinished requests of the old one were cut off" if status else ""
-            self._finish(ExitCode.DONE, f"generation {self._number} serves ({self.took}){lost}")
+            figures = generation.configuration.figures()
+            text = f"generation {self._number} serves ({lost(status)}, {connections(figures)}, {self.took})"
+            self._finish(ExitCode.DONE, text)
 
     # the end
 
@@ -267,3 +268,15 @@ class Reload:
 def explained(configuration: Configuration, failure: Report) -> str:
     """Return the message for a generation that could not start; empty: the report's own text."""
     return configuration.reviewer.explain(failure) if configuration.reviewer else ""
+
+
+def lost(status: int) -> str:
+    """Return what became of the requests that were in flight when a generation began to drain. ``status``: of its
+    mold."""
+    return "unfinished requests were cut off" if status else "0 failed"
+
+
+def connections(figures: Mapping[str, int]) -> str:
+    """Return what became of the connections of a generation that has drained."""
+    closed, moved = figures.get("closed_idle", 0), figures.get("moved", 0)
+    return f"{closed} connection{'s' * (closed != 1)} closed, {moved} moved"

@@ -73,7 +73,7 @@ class Watched:
 
     def reloads(self, generation: int) -> None:
         """Wait until a generation serves after a reload."""
-        self.log(rf"reloaded: generation {generation} serves \([0-9.]+ s\)")
+        self.log(rf"reloaded: generation {generation} serves \((.*, )?[0-9.]+ s\)")
 
     def asked(self, *headers: str, method: str = "GET") -> Response:
         with Client(self.server.port) as client:

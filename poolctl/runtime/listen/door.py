@@ -137,6 +137,7 @@ class AcceptingLoop(Loop[S]):
         self.open = 0
         self.moves: Mover | None = None
         self.moving = False  # it drains, and connections that are idle move to other processes
+        self.front_row: memoryview | None = None  # of a front: its row of the scoreboard
         self.noticing = False  # it will drain, and every response is the last of its connection
 
     def accept(self, fd: int, peer: Peer, service: S, door: Door) -> None:

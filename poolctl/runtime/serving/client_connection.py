@@ -18,6 +18,7 @@ from poolctl.runtime.listen.door import Mover
 from poolctl.runtime.loop.draining import NEWCOMER_SECONDS
 from poolctl.runtime.loop.source import AnyHandler, Delivery, S
 from poolctl.runtime.protocol import Coming
+from poolctl.runtime.scoreboard import CLOSED_IDLE, MOVED
 from poolctl.runtime.serving.pace import drips
 from poolctl.runtime.serving.phases import (
     ANSWERING,
@@ -57,6 +58,7 @@ class ClientLoop(Protocol):
     now: float  # when the last wait ended, on the monotonic clock
     moving: bool  # it drains, and idle connections move to other processes
     noticing: bool  # it will drain, and each response is the last of its connection
+    front_row: memoryview | None  # of a front, whose connections have no service: its row of the scoreboard
     timeouts: Timeouts
 
     @property
@@ -165,6 +167,7 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         elif waited > (timeouts.idle if phase is IDLE else timeouts.head):
             self._overdue(now, "timeouts.idle" if phase is IDLE else "timeouts.head", service)
         elif self.leaving and waited > NEWCOMER_SECONDS and not self.stays(service):
+            self.tally(CLOSED_IDLE, service)
             self._overdue(now, DRAIN, service)
 
     def _expire_answering(self, now: float, service: S) -> None:
@@ -223,6 +226,7 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         if self.idle and not self.leaving and self.portable(service) and self.loop.remove(self):
             if moves.send(self.fd, *self._introduction(service)):
                 self.say_moved()
+                self.tally(MOVED, service)
                 self._let_go(service)
                 close(self.fd)
             else:
@@ -246,7 +250,14 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         if self.phase is not READING:
             self.since = self.loop.now
         if self.phase in WAITS_FOR_REQUEST:
+            self.tally(CLOSED_IDLE, service)
             self.loop.wake(self)
+
+    def tally(self, cell: int, service: S) -> None:
+        """Count what a drain does with connections."""
+        row = self.loop.front_row if service is None else service.row
+        if row is not None:
+            row[cell] += 1
 
     # the log: why a connection ends, in sweeps and at a stop only
 

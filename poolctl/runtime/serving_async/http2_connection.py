@@ -16,6 +16,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.outbound import TURN_BYTES
 from poolctl.runtime.protocol.http2.streaming import IncomingStream, StreamingHttp2
 from poolctl.runtime.protocol.output import ENDED, GONE, HERE
+from poolctl.runtime.scoreboard import CLOSED_IDLE
 from poolctl.runtime.serving.client_connection import DRAIN, READ_BYTES
 from poolctl.runtime.serving.connection import Connection
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE, SENDING
@@ -293,6 +294,7 @@ class Http2Connection(TaskConnection):
 
     def drain(self, service: Service) -> None:
         """End after the requests received so far."""
+        self.tally(CLOSED_IDLE, service)
         self.say_draining()
         self.leaving = True
         self.go_on()

@@ -21,6 +21,7 @@ from poolctl.errors import ClientGone
 from poolctl.runtime.app.awaited import WebSocketCall
 from poolctl.runtime.protocol.output import GONE
 from poolctl.runtime.protocol.websocket.conversation import ABNORMAL, FAILURE, RESTART, WebSocketConversation
+from poolctl.runtime.scoreboard import CLOSED_IDLE
 from poolctl.runtime.serving.client_connection import READ_BYTES
 from poolctl.runtime.serving.phases import CLOSED, IDLE
 from poolctl.runtime.serving.service import WEBSOCKET, Service, Work
@@ -271,6 +272,7 @@ class WebSocketConnection(TaskConnection):
 
     def drain(self, service: Service) -> None:
         """Send a close frame with the code for a restart; the app sees it as it sees any close."""
+        self.tally(CLOSED_IDLE, service)
         self.say_draining()
         self.leaving = True
         self.part()

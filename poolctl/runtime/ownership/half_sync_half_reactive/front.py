@@ -56,6 +56,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         super().__init__(lifeline, timeouts, limit, clock=clock, poller=poller)
         self.protocol = protocol
         self.router = router
+        self.front_row = router.row
         self.waiting = waiting
         self.lent: dict[int, HeldConnection] = {}
         # A front that replaces a dead one must not mistake the old front's tickets for its own.
