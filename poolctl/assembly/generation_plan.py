@@ -13,7 +13,16 @@ from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.site import build_site
 from poolctl.assembly.status import Board
 from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
-from poolctl.runtime.channels.notices import BEGAN, DIED_IDLE, INBOX_JOINED, INBOX_LEAVES, INBOX_LEFT, LOST, OVERDUE
+from poolctl.runtime.channels.notices import (
+    BEGAN,
+    DIED_IDLE,
+    INBOX_JOINED,
+    INBOX_LEAVES,
+    INBOX_LEFT,
+    LOST,
+    OVERDUE,
+    leaver,
+)
 from poolctl.runtime.dispatch import built_in
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
@@ -102,7 +111,7 @@ class ServerPlan(Plan):
         listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
         self.notifies = between_processes and (listens or len(site.inboxes) > 1)
         self.vacant = site.vacant  # inboxes whose workers are dead, or leave, or are not there yet
-        self.leaving: set[int] = set()  # inboxes whose workers leave
+        self.leaving: dict[int, int] = {}  # inboxes whose workers leave, with the pid of each
         self.roles: list[Role] = parts.pool.roles(site, ownership)
         self._fixed = fixed(parts.combination, parts.workers, parts.most)
         for worker in range(site.size, site.workers):
@@ -133,8 +142,8 @@ class ServerPlan(Plan):
     def ready(self, role: Role) -> None:
         """Notify the front that an inbox has a reader again."""
         if not role.stage:  # a new front may not have been told
-            for index in self.leaving:
-                self.site.notices.send(INBOX_LEAVES, index)
+            for index, pid in self.leaving.items():
+                self.site.notices.send(INBOX_LEAVES, leaver(pid, index))
         elif self.vacant and role.rows and self._inbox(role).index in self.vacant:
             self.vacant.discard(self._inbox(role).index)
             self.site.notices.send(INBOX_JOINED, self._inbox(role).index)
@@ -153,17 +162,17 @@ class ServerPlan(Plan):
     def starts(self, role: Role) -> None:
         self._mark(role.rows[0] // self.site.slots, STARTING)
 
-    def leaves(self, role: Role) -> None:
+    def leaves(self, role: Role, pid: int) -> None:
         """Notify the front, so that it gives this worker no more tasks, and an end behind those that it has."""
         if self.bound(role):
             index = self._inbox(role).index
             self.vacant.add(index)
-            self.leaving.add(index)
-            self.site.notices.send(INBOX_LEAVES, index)
+            self.leaving[index] = pid
+            self.site.notices.send(INBOX_LEAVES, leaver(pid, index))
 
     def left(self, role: Role) -> None:
         if self.bound(role):
-            self.leaving.discard(self._inbox(role).index)
+            self.leaving.pop(self._inbox(role).index, None)
         self._mark(role.rows[0] // self.site.slots, VACANT)
 
     def bound(self, role: Role) -> bool:

@@ -397,7 +397,7 @@ class Mold:
             text = f"{child.name} (pid {child.pid}) leaves: {child.leaving}"
             where = {"role": child.role.name, "pid": child.pid, "reason": child.leaving}
             self.events.record(Kind.ROLE_LEAVES, text, logging.INFO, **where)
-            self.plan.leaves(child.role)
+            self.plan.leaves(child.role, child.pid)
             child.tell_to_leave(now + self.plan.drain)
 
     def _has_left(self, child: Child) -> None:

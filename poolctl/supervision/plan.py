@@ -46,8 +46,8 @@ class Plan(ABC):
     def starts(self, role: Role) -> None:  # noqa: B027  # most plans have nothing to do
         """Called in the mold before a process of a worker is forked."""
 
-    def leaves(self, role: Role) -> None:  # noqa: B027  # as above
-        """Called in the mold when a worker is told to leave while others go on."""
+    def leaves(self, role: Role, pid: int) -> None:  # noqa: B027  # as above
+        """Called in the mold when the process of a worker is told to leave while others go on."""
 
     def left(self, role: Role) -> None:  # noqa: B027  # as above
         """Called in the mold when such a worker has left: its number is empty."""

@@ -20,6 +20,7 @@ import struct
 import termios
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from os import getpid
 from typing import Any, Final
 
 from poolctl.runtime.channels.bell import Bell
@@ -33,6 +34,13 @@ CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # received descriptors ar
 AT_ONCE = DONTWAIT | CLOEXEC
 FD = struct.Struct("i")
 FDS = struct.Struct("ii")
+END = struct.Struct("<i")  # what one reader finds at its end: the process; shorter than any task
+
+
+def ends(message: bytes) -> bool:
+    """Return whether a message that is no task is the end for this process: an end of file, or an `END` that names it.
+    Others were meant for a process that has died before it took them."""
+    return not message or END.unpack(message)[0] == getpid()
 
 
 class Inbox(ABC):
@@ -70,9 +78,9 @@ class Inbox(ABC):
     def empty(self) -> bool:
         """Whether every task that was put into it has been taken."""
 
-    def end_one(self) -> bool:
-        """Put an end of file for one reader behind the tasks that are queued: a worker leaves while others go on.
-        Returns False when the inbox is full."""
+    def end_one(self, pid: int) -> bool:
+        """Put an end for one reader of a process behind the tasks that are queued: this worker leaves while others go
+        on. Returns False when the inbox is full."""
         raise TypeError(f"the workers of a {type(self).__name__} leave together")
 
     @abstractmethod
@@ -120,16 +128,16 @@ class ProcessInbox(Inbox):
         return True
 
     def take(self, flags: int = CLOEXEC) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-        """Return (message, ancillary data) of the oldest task; an empty message is the end of file.
+        """Return (message, ancillary data) of the oldest task, or of an end: see `ends`.
 
         Waits, unless ``flags`` are AT_ONCE: then raises BlockingIOError if the inbox is empty.
         """
         message, ancillary, _, _ = self._recvmsg(MESSAGE_BYTES, CONTROL_BYTES, flags)
         return message, ancillary
 
-    def end_one(self) -> bool:
+    def end_one(self, pid: int) -> bool:
         try:
-            self._send((b"",))
+            self._send((END.pack(pid),))
         except OSError as error:
             if error.errno in FULL_ERRORS:
                 return False
@@ -138,13 +146,14 @@ class ProcessInbox(Inbox):
 
     def reclaim(self) -> list[tuple[bytes, list[int]]]:
         """Take back the tasks that no worker has taken; for the front, which sent them. Returns (message, descriptors)
-        of each, oldest first."""
+        of each, oldest first. Ends that it finds are dropped: their readers have died, or will get others."""
         found = []
         with contextlib.suppress(BlockingIOError):
             while (taken := self.take(AT_ONCE))[0]:
                 message, ancillary = taken
-                self.row[SENT] -= 1
-                found.append((message, descriptors(ancillary)))
+                if len(message) > END.size:
+                    self.row[SENT] -= 1
+                    found.append((message, descriptors(ancillary)))
         return found
 
 

@@ -25,7 +25,14 @@ OVERDUE = 2  # of a worker that was killed because its request took too long, an
 DIED_IDLE = 3  # a worker of this inbox has died, and had noted no ticket
 INBOX_LEFT = 4  # all workers of this inbox have died
 INBOX_JOINED = 5  # this inbox has a worker again
+# The number is `leaver` of a process and the index of its inbox:
 INBOX_LEAVES = 6  # the worker of this inbox leaves: it takes the tasks that are in it, and needs an end behind them
+MOST_INBOXES = 1 << 16
+
+
+def leaver(pid: int, index: int) -> int:
+    """Return the number for INBOX_LEAVES; divmod by MOST_INBOXES returns both again."""
+    return pid * MOST_INBOXES + index
 
 
 class Notices:

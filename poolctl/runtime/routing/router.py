@@ -70,7 +70,7 @@ class Router:
         self._chosen: dict[Hashable, Inbox] = {}
         self._vacant = set(vacant)  # inboxes without a worker: it is dead, or leaves
         self._offer = tuple(inbox.view for inbox in inboxes if inbox.index not in self._vacant)
-        self._ends: dict[int, int] = {}  # inboxes whose worker leaves: how many of its threads have no end yet
+        self._ends: dict[int, list[int]] = {}  # inboxes whose worker leaves: its pid for each thread without an end yet
         self._full: set[int] = set()  # inboxes that were reported full, until ``room`` is called for them
         self._held: dict[int, deque[Waiting]] = {}  # by the index of a full inbox: entries bound to it
         self._last: dict[int, Inbox] = {}  # the inbox of a connection's last task, if there are several inboxes
@@ -162,12 +162,15 @@ class Router:
         if "left" in self._hooks:
             self._dispatch.left(view)
 
-    def leaves(self, index: int, readers: int, reclaim: Callable[[Inbox], None] | None = None) -> list[Inbox]:
+    def leaves(
+        self, index: int, pid: int, readers: int, reclaim: Callable[[Inbox], None] | None = None
+    ) -> list[Inbox]:
         """Stop offering an inbox whose worker leaves while others go on, and have it end behind its tasks: the worker
-        takes those. ``readers``: how many threads wait for the end. ``reclaim``: takes the tasks out first. Returns the
-        inboxes that turned out to be full."""
+        takes those. ``pid``, ``readers``: its process, and how many of its threads wait for the end. ``reclaim``: takes
+        the tasks out first. Returns the inboxes that turned out to be full."""
         inbox = self.inboxes[index]
-        self.left(index)
+        if index not in self._vacant:
+            self.left(index)
         self._offer = tuple(each for each in self._offer if each is not inbox.view)  # even if it was the last one
         for key in [key for key, bound in self._chosen.items() if bound is inbox]:
             del self._chosen[key]
@@ -175,16 +178,17 @@ class Router:
         if reclaim is not None:
             reclaim(inbox)
         full: list[Inbox] = []
-        self._ends[index] = readers
+        self._ends[index] = [pid] * readers
         self._put_ends(inbox, full)
         return full + self.retry()
 
     def _put_ends(self, inbox: Inbox, full: list[Inbox]) -> None:
-        while self._ends.get(inbox.index):
-            if not inbox.end_one():
+        left = self._ends.get(inbox.index, [])
+        while left:
+            if not inbox.end_one(left[-1]):
                 self._close(inbox, full)
                 return
-            self._ends[inbox.index] -= 1
+            left.pop()
 
     def joined(self, index: int) -> list[Inbox]:
         """Offer an inbox that has a worker again. Returns the inboxes that turned out to be full."""

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from harness.machine import PATIENCE
 
-from poolctl.runtime.channels.inbox import AT_ONCE, MESSAGE_BYTES, Inbox, ProcessInbox, RingingInbox, ThreadInbox
+from poolctl.runtime.channels.inbox import (
+    AT_ONCE,
+    MESSAGE_BYTES,
+    Inbox,
+    ProcessInbox,
+    RingingInbox,
+    ThreadInbox,
+    ends,
+)
 from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
 from poolctl.runtime.system.channel import descriptors
 
@@ -185,6 +193,50 @@ def test_the_end_is_an_empty_message_after_what_lies_in_it(make: Make) -> None:
     inbox.put(b"last")
     inbox.writer.close()
     assert [inbox.take()[0] for _ in range(3)] == [b"last", b"", b""]
+
+
+def test_an_end_names_its_process_and_others_pass_it(make: Make) -> None:
+    inbox = make(ProcessInbox)
+    inbox.put(b"a task that is longer than an end")
+    assert inbox.end_one(os.getpid() + 1)  # of one that died before it took it
+    assert inbox.end_one(os.getpid())
+    assert inbox.waiting == inbox.load == 1  # ends are not tasks
+    assert not inbox.empty
+    _, stale, own = (inbox.take(AT_ONCE)[0] for _ in range(3))
+    assert [ends(message) for message in (stale, own, b"")] == [False, True, True]
+    assert inbox.empty
+
+
+def test_a_full_one_takes_no_end_until_there_is_room(make: Make) -> None:
+    inbox = make(ProcessInbox)
+    fill(inbox, b"x" * 1000)
+    assert not inbox.end_one(1)
+    while inbox.take(AT_ONCE)[0] and not inbox.end_one(1):
+        pass
+    assert inbox.end_one(1)
+
+
+def test_where_nobody_reads_an_end_is_an_error(make: Make) -> None:
+    inbox = make(ProcessInbox)
+    inbox.reader.close()
+    with pytest.raises(BrokenPipeError):
+        inbox.end_one(1)
+
+
+def test_what_is_reclaimed_are_the_tasks_before_and_behind_an_end(make: Make) -> None:
+    inbox = make(ProcessInbox)
+    inbox.put(b"the first task of two")
+    inbox.end_one(1)
+    inbox.put(b"the other task of two")
+    assert inbox.reclaim() == [(b"the first task of two", []), (b"the other task of two", [])]
+    assert inbox.load == 0
+    assert inbox.empty
+
+
+@pytest.mark.parametrize("kind", [ThreadInbox, RingingInbox])
+def test_threads_of_one_process_leave_together(make: Make, kind: type[Inbox]) -> None:
+    with pytest.raises(TypeError, match="leave together"):
+        make(kind).end_one(1)
 
 
 def test_putting_where_nobody_can_ever_take_is_an_error_and_not_fullness(make: Make) -> None:

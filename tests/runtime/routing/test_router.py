@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from random import Random
 
 import pytest
 
@@ -13,9 +15,10 @@ from poolctl.runtime.affinity.client import Client
 from poolctl.runtime.affinity.connection import Connection
 from poolctl.runtime.affinity.path import Path
 from poolctl.runtime.affinity.request import Request
-from poolctl.runtime.channels.inbox import ProcessInbox
+from poolctl.runtime.channels.inbox import AT_ONCE, END, Inbox, ProcessInbox
 from poolctl.runtime.dispatch.round_robin import RoundRobin
 from poolctl.runtime.dispatch.shared_queue import SharedQueue
+from poolctl.runtime.inbox_view import InboxView
 from poolctl.runtime.protocol.http.request import HttpRequest
 from poolctl.runtime.routing.router import Router, Waiting
 from poolctl.runtime.scoreboard import DONE, TAKEN, Scoreboard
@@ -274,3 +277,185 @@ def test_an_inbox_that_fills_while_a_lost_task_goes_elsewhere(made: list[Process
     way.empty(0)
     assert way.router.room(0) == []
     assert not way.router.waiting
+
+
+# a worker leaves while the others go on
+
+
+def tasks(inbox: ProcessInbox) -> list[bytes]:
+    """Everything that is in an inbox, ends too."""
+    found = []
+    with suppress(BlockingIOError):
+        while message := inbox.take(AT_ONCE)[0]:
+            found.append(message)
+    return found
+
+
+def test_the_end_of_a_worker_that_leaves_is_behind_its_tasks(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    assert [way.send() for _ in range(3)] == [0, 1, 2]
+    assert way.router.leaves(1, 4711, 2) == []
+    assert tasks(made[1]) == [b"x", END.pack(4711), END.pack(4711)]
+    assert [way.send() for _ in range(4)] == [0, 2, 0, 2]
+    assert made[1].load == 1
+
+
+def test_even_the_last_inbox_on_offer_is_offered_no_longer(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    for index in (0, 1):
+        way.router.left(index)
+    way.router.leaves(2, 1, 1)
+    assert way.send() is None
+    assert len(way.router.waiting) == 1
+    assert way.router.joined(0) == []
+    assert made[0].load == 1
+
+
+@pytest.mark.parametrize("affinity", [Client(), Connection()], ids=["client", "connection"])
+def test_what_was_bound_to_a_worker_that_leaves_is_bound_elsewhere(
+    made: list[ProcessInbox], affinity: Affinity
+) -> None:
+    way = ways(made, affinity)
+    assert [way.send("a", 1), way.send("b", 2)] == [0, 1]
+    way.router.leaves(0, 1, 1)
+    assert way.send("a", 1) == 2
+    assert way.send("a", 1) == 2
+    assert way.send("b", 2) == 1
+
+
+def test_a_session_that_a_leaving_worker_begins_is_not_bound_to_it(made: list[ProcessInbox]) -> None:
+    way = ways(made, Client())
+    way.router.leaves(0, 1, 1)
+    way.router.bind("127.0.0.9", 0)
+    assert way.send("127.0.0.9") == 1
+
+
+def test_a_full_inbox_ends_as_soon_as_it_has_room_and_its_held_tasks_go_elsewhere(made: list[ProcessInbox]) -> None:
+    way = ways(made, Client())
+    assert way.send("a") == 0
+    full: list[ProcessInbox] = []
+    while way.router.empty:
+        full += way.router.route(peer("a"), 0.0, 0, BULK)  # type: ignore[arg-type]
+    assert full == [made[0]]
+    before = made[0].waiting
+    assert way.router.leaves(0, 4711, 2) == []  # somebody waits for room in it already
+    assert way.router.empty
+    assert made[1].load + made[2].load == 1
+    assert made[0].waiting == before
+    assert END.pack(4711) not in tasks(made[0])
+    assert way.router.room(0) == []
+    assert tasks(made[0]) == [END.pack(4711)] * 2
+    assert way.router.room(0) == []
+    assert tasks(made[0]) == []
+
+
+def test_a_worker_that_joins_again_gets_no_end_of_its_predecessor(made: list[ProcessInbox]) -> None:
+    way = ways(made, Request())
+    while made[0].put(BULK):
+        pass
+    assert way.router.leaves(0, 4711, 1) == [made[0]]
+    assert way.router.joined(0) == []
+    tasks(made[0])
+    assert way.router.room(0) == []
+    assert tasks(made[0]) == []
+    assert 0 in {way.send() for _ in range(3)}
+
+
+def test_a_queue_takes_back_the_tasks_of_a_worker_that_leaves(made: list[ProcessInbox]) -> None:
+    queue = Router(SharedQueue(), Request(), made, LIMIT)
+    for number in range(4):
+        queue.route(peer("a"), 0.0, number, b"task %d of a queue" % number)
+
+    def reclaim(inbox: Inbox) -> None:
+        assert isinstance(inbox, ProcessInbox)
+        queue.put_back(Waiting(Task(peer("a")), 0, message, (), -1) for message, _ in inbox.reclaim())
+
+    queue.leaves(0, 4711, 1, reclaim)
+    assert tasks(made[0]) == [END.pack(4711)]
+    assert made[0].load == 0
+    assert [entry.item for entry in queue.waiting] == [b"task 0 of a queue", b"task 3 of a queue"]
+
+
+class Listening(RoundRobin):
+    """Tells what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, int]] = []
+
+    def joined(self, inbox: InboxView) -> None:
+        self.told.append(("joined", inbox.index))
+
+    def left(self, inbox: InboxView) -> None:
+        self.told.append(("left", inbox.index))
+
+
+def test_a_strategy_is_told_once_of_each_that_leaves_and_of_none_that_never_joined(made: list[ProcessInbox]) -> None:
+    strategy = Listening()
+    router = Router(strategy, Request(), made, LIMIT, vacant=[2])
+    router.left(1)  # it has died
+    router.leaves(1, 0, 1)  # and is to leave,
+    router.leaves(1, 4711, 1)  # as its successor is
+    router.leaves(0, 4712, 1)
+    router.joined(2)
+    assert strategy.told == [("joined", 0), ("joined", 1), ("left", 1), ("left", 0), ("joined", 2)]
+
+
+def test_numbers_without_a_worker_are_not_offered(made: list[ProcessInbox]) -> None:
+    router = Router(RoundRobin(), Request(), made, LIMIT, vacant=[1, 2])
+    way = Ways(router, made)
+    assert [way.send() for _ in range(3)] == [0, 0, 0]
+    router.joined(2)
+    assert {way.send() for _ in range(2)} == {0, 2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_task_is_lost_or_doubled_whatever_comes_and_goes(made: list[ProcessInbox], seed: int) -> None:
+    """Workers join, die and leave in any order while tasks come; at the end everything that was routed was taken once,
+    and no worker has found a task behind its end."""
+    draw = Random(seed)
+    way = ways(made, draw.choice([Request(), Client(), Connection()]))
+    alive: dict[int, int] = dict.fromkeys(range(3), 0)  # index: pid of those that have joined
+    leaving: dict[int, int] = {}
+    sent: list[bytes] = []
+    got: list[bytes] = []
+
+    def work(index: int) -> None:
+        for message in tasks(made[index]):
+            if len(message) > END.size:
+                got.append(message)
+                made[index].workers[0][TAKEN] += 1
+                made[index].workers[0][DONE] += 1
+            elif END.unpack(message)[0] == leaving.get(index):
+                del leaving[index]
+        way.router.room(index)
+
+    for pid in range(1, 300):
+        index = draw.randrange(3)
+        step = draw.choice(["route", "route", "route", "work", "leave", "join", "die"])
+        if step == "route":
+            sent.append(b"task %020d" % pid + bytes(draw.choice([0, 60000])))
+            way.router.route(peer(str(draw.randrange(4))), 0.0, draw.randrange(4), sent[-1])
+        elif step == "work" and (index in alive or index in leaving):
+            work(index)
+        elif step == "leave" and index in alive:
+            del alive[index]
+            leaving[index] = pid
+            way.router.leaves(index, pid, 1)
+        elif step == "die" and index in alive:
+            way.router.left(index)
+            way.router.joined(index)  # its successor
+        elif step == "join" and index not in alive and index not in leaving:
+            alive[index] = pid
+            way.router.joined(index)
+    for _ in range(200):
+        for index in [*leaving, *alive]:
+            work(index)
+    for index in set(range(3)) - alive.keys():
+        way.router.joined(index)
+    for _ in range(200):
+        for index in range(3):
+            work(index)
+    assert not leaving
+    assert way.router.empty
+    assert sorted(got) == sent

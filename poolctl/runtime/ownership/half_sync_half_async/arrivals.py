@@ -10,9 +10,10 @@ import contextlib
 import errno
 import logging
 import socket
+import struct
 from os import write
 
-from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox
+from poolctl.runtime.channels.inbox import AT_ONCE, ProcessInbox, RingingInbox, ends
 from poolctl.runtime.channels.parcel import HEAD, RECORD, TICKET_ACCEPTED, introduced
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
@@ -97,10 +98,12 @@ class ProcessArrivals(Arrivals):
             message, ancillary = self.take(AT_ONCE)
         except BlockingIOError:
             return  # another worker was faster
-        if not message:
-            self.loop.remove(self)
+        try:
+            ticket, flags, length, _ = HEAD.unpack_from(message)
+        except struct.error:  # it is no task
+            if ends(message):
+                self.loop.remove(self)
             return
-        ticket, flags, length, _ = HEAD.unpack_from(message)
         peer, number = introduced(message[HEAD.size : HEAD.size + length], self.servers)
         fds = descriptors(ancillary)
         if fds and flags:

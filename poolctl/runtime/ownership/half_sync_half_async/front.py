@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from os import read
 
 from poolctl.runtime.channels.inbox import Inbox
-from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEAVES, INBOX_LEFT, Attention
+from poolctl.runtime.channels.notices import INBOX_JOINED, INBOX_LEAVES, INBOX_LEFT, MOST_INBOXES, Attention
 from poolctl.runtime.channels.parcel import FLAG_MOVED, HEAD, introduction, server_end
 from poolctl.runtime.listen.door import Door
 from poolctl.runtime.listen.listener import Listener
@@ -122,7 +122,8 @@ class HandingFront(Loop[None], ABC):
         if kind == INBOX_LEFT:
             self.router.left(number)
         elif kind == INBOX_LEAVES:
-            self.rooms.wait_for(self.router.leaves(number, 1))
+            pid, index = divmod(number, MOST_INBOXES)
+            self.rooms.wait_for(self.router.leaves(index, pid, 1))
         elif kind == INBOX_JOINED:
             self.rooms.wait_for(self.router.joined(number))
 

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import struct
 from abc import ABC, abstractmethod
 from asyncio import current_task, set_event_loop
 from collections.abc import Hashable, Sequence
@@ -29,7 +30,7 @@ from weakref import WeakSet
 from poolctl.errors import ClientGone
 from poolctl.runtime.app import ExchangeApp
 from poolctl.runtime.buffers.observer import Observer
-from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox
+from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox, ends
 from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, RECORD, TICKET_MISSED, introduced
 from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.lifeline import Life
@@ -373,9 +374,10 @@ class AsyncProcessExecutor(AsyncTaskExecutor[bytes]):
 
     def take(self) -> bool:
         message, ancillary = self._take(AT_ONCE)
-        if not message:
-            return False
-        ticket, flags, length, sent = HEAD.unpack_from(message)
+        try:
+            ticket, flags, length, sent = HEAD.unpack_from(message)
+        except struct.error:  # it is no task
+            return not ends(message)
         start = HEAD.size + length
         intro = message[HEAD.size : start]
         data: bytes | BinaryIO

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Final
 from poolctl.errors import ClientGone
 from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.buffers.outbound import Outbound, Sending
-from poolctl.runtime.channels.inbox import FD, ProcessInbox, ThreadInbox
+from poolctl.runtime.channels.inbox import FD, ProcessInbox, ThreadInbox, ends
 from poolctl.runtime.channels.parcel import (
     FLAG_ENDED,
     FLAG_FILE,
@@ -202,11 +202,14 @@ class ProcessTaskExecutor:
         for stint in self._stints():
             for taken in stint:
                 message, ancillary = take()
-                if not message:
-                    return
+                try:
+                    ticket, flags, length, sent = HEAD.unpack_from(message)
+                except struct.error:  # it is no task
+                    if ends(message):
+                        return
+                    continue
                 if taken is not None:
                     taken()
-                ticket, flags, length, sent = HEAD.unpack_from(message)
                 row[TICKET] = ticket << 1
                 row[TAKEN] += 1
                 serve(ticket, flags, sent, message, HEAD.size + length, ancillary, out)

@@ -19,6 +19,7 @@ from poolctl.runtime.channels.notices import (
     INBOX_LEAVES,
     INBOX_LEFT,
     LOST,
+    MOST_INBOXES,
     OVERDUE,
     Attention,
 )
@@ -126,9 +127,10 @@ class ProcessLendingFront(LendingFront):
             if self.router.queues:
                 self._reclaim(self.router.inboxes[number])
         elif kind == INBOX_LEAVES:
-            inbox = self.router.inboxes[number]
-            readers = 1 if self._awaited else inbox.capacity
-            self.rooms.wait_for(self.router.leaves(number, readers, self._reclaim if self.router.queues else None))
+            pid, index = divmod(number, MOST_INBOXES)
+            readers = 1 if self._awaited else self.router.inboxes[index].capacity
+            reclaim = self._reclaim if self.router.queues else None
+            self.rooms.wait_for(self.router.leaves(index, pid, readers, reclaim))
         elif kind == INBOX_JOINED:
             self.rooms.wait_for(self.router.joined(number))
 

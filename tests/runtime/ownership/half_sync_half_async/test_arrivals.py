@@ -229,3 +229,15 @@ def test_connections_dropped_for_want_of_a_descriptor_are_counted_and_said_now_a
     made.turn(ticket=0)
     assert "dropped 4 connections so far" in caplog.text
     made.close()
+
+
+def test_an_end_of_its_own_ends_it_and_one_of_a_dead_process_does_not() -> None:
+    rig = Rig(threads=False)
+    rig.inbox.end_one(os.getpid() + 1)
+    rig.event()
+    assert rig.loop.calls == []
+    rig.inbox.end_one(os.getpid())
+    rig.event()
+    assert rig.loop.calls == ["remove"]
+    assert rig.counted == (0, 0)
+    rig.close()

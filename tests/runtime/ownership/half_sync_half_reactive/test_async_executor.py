@@ -39,7 +39,9 @@ Does = Callable[[Any, Any, Any], Awaitable[None]]
 class Rig(TaskRig):
     """With an executor, and an app that answers each request by its path."""
 
-    def __init__(self, *, slots: int = 4, request: float | None = None, drain: float = 30.0) -> None:
+    def __init__(
+        self, *, slots: int = 4, request: float | None = None, drain: float = 30.0, shared: bool = False
+    ) -> None:
         super().__init__(Http())
         self.seen: list[tuple[int, bytes]] = []
         self.protocol.witness = lambda status, peer, line: self.seen.append((status, line))
@@ -48,10 +50,20 @@ class Rig(TaskRig):
         self.slots = [row() for _ in range(slots)]
         self.service = Service(self.app, self.protocol, self.row)
         self.stop, self.stops = os.pipe()
-        life = Life(-1, drain, lambda: None, self.stop)
+        self.leave, self.leaves = os.pipe()
+        life = Life(-1, drain, lambda: None, self.stop, self.leave)
         timeouts = Timeouts(request=request, drain=drain)
         self.executor = AsyncProcessExecutor(
-            self.inbox, self.service, self.slots, timeouts, life, [self.listener], self.returns, None, self.events
+            self.inbox,
+            self.service,
+            self.slots,
+            timeouts,
+            life,
+            [self.listener],
+            self.returns,
+            None,
+            self.events,
+            shared=shared,
         )
 
     def run(self, *, end: bool = True) -> None:
@@ -66,13 +78,16 @@ class Rig(TaskRig):
 
     def close(self) -> None:
         super().close()
-        os.close(self.stop)
-        if self.stops >= 0:
-            os.close(self.stops)
+        for fd in {self.stop, self.leave, self.stops, self.leaves} - {-1}:
+            os.close(fd)
 
     def begin_stop(self) -> None:
         os.close(self.stops)
         self.stops = -1
+
+    def begin_leave(self) -> None:
+        os.close(self.leaves)
+        self.leaves = -1
 
 
 @pytest.fixture
@@ -694,3 +709,52 @@ def test_between_threads(caplog: pytest.LogCaptureFixture) -> None:
     assert [client.phase for client in (wrong, kept, unread)] == [IDLE, CLOSED, IDLE]
     assert not rig.front.lent
     rig.close()
+
+
+# ---- a worker that leaves while others go on
+
+
+def test_a_worker_that_leaves_finishes_what_it_has_and_takes_nothing_more(make: Callable[..., Rig]) -> None:
+    rig = make(shared=True)
+    steps: list[int] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        rig.begin_leave()
+        await passes(1)
+        later.append(rig.put(GET)[0])
+        await passes(2)
+        steps.append(rig.executor.stopping.step)
+        await ok(scope, receive, send)
+
+    later: list[int] = []
+    rig.app.answer = answer
+    ticket, client = rig.put(GET)
+    rig.run(end=False)
+    assert steps == [TOLD]
+    assert read(client).endswith(b"ok")
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
+    assert len(rig.inbox.reclaim()) == len(later) == 1
+
+
+def test_one_with_nothing_to_do_leaves_at_once(make: Callable[..., Rig]) -> None:
+    rig = make(shared=True)
+    rig.begin_leave()
+    rig.run(end=False)
+    assert rig.records() == []
+
+
+def test_with_an_inbox_of_its_own_it_takes_what_is_before_its_end(rig: Rig) -> None:
+    rig.begin_leave()
+    rig.inbox.end_one(os.getpid() + 1)  # of a predecessor that was killed
+    ticket, _ = rig.put(GET)
+    rig.inbox.end_one(os.getpid())
+    rig.run(end=False)
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
+
+
+def test_a_stop_and_a_leave_at_once(make: Callable[..., Rig]) -> None:
+    rig = make(shared=True)
+    rig.begin_leave()
+    rig.begin_stop()
+    rig.run()
+    assert rig.records() == []
