@@ -24,6 +24,8 @@ from poolctl.runtime.system import forked, threads
 
 log = logging.getLogger("poolctl")
 
+LEAVE_SECONDS = 0.02  # seconds between two calls for a worker that is to leave
+
 
 @dataclass(frozen=True)
 class Life:
@@ -52,11 +54,10 @@ class Life:
         return threads.start(run, name, daemon=False)
 
     def when_leaving(self, call: Callable[[], None]) -> None:
-        """Have this called when the worker is to leave, in the thread that `enforce` starts: for one that waits where
-        no loop watches ``leave``. May be called twice."""
+        """Have this called while the worker is to leave, again and again until it has left, in the thread that
+        `enforce` starts: for one that waits where no loop watches ``leave``. It must not wait: the thread watches the
+        lifeline too."""
         self._leavers.append(call)
-        if self.leave >= 0 and _ended(self.leave):
-            call()
 
     def enforce(self) -> None:
         """Exit when draining takes too long, even if every loop of this process is stuck. Called before the app is
@@ -68,16 +69,18 @@ class Life:
         for descriptor in {self.lifeline, self.leave} - {-1}:
             ended.register(descriptor, POLLIN)
         # not read(): an event loop that watches the pipe makes it non-blocking for every process
-        while self.lifeline not in {descriptor for descriptor, _ in ended.poll()}:
-            ended.unregister(self.leave)
+        patience, said = None, ""
+        while self.lifeline not in {descriptor for descriptor, _ in ended.poll(patience)}:
+            if patience is None:
+                patience = LEAVE_SECONDS * 1000
+                ended.unregister(self.leave)
             for call in list(self._leavers):
-                call()
+                try:
+                    call()
+                except OSError as error:  # out of file descriptors, which may be over at the next call
+                    if said != str(error):
+                        said = str(error)
+                        log.error("cannot leave yet: %s", error)
         sleep(self.drain)
         log.warning("still busy %g s after the stop: exiting with unfinished work", self.drain)
         _exit(1)
-
-
-def _ended(descriptor: int) -> bool:
-    poller = poll()
-    poller.register(descriptor, POLLIN)
-    return bool(poller.poll(0))

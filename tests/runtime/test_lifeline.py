@@ -44,3 +44,66 @@ def test_a_thread_that_raises_ends_its_role() -> None:
 
 def test_a_thread_that_ends_does_not() -> None:
     assert role("life.thread(lambda: None, 'one').join(); os._exit(7)") == (7, "")
+
+
+LEAVES = """
+leaves, tell = os.pipe()
+life = Life(reader, 0.05, lambda: None, leave=leaves)
+calls = []
+"""
+
+
+def test_who_is_to_leave_is_called_until_it_has_left() -> None:
+    script = """
+life.when_leaving(lambda: (calls.append(1), os._exit(7) if len(calls) > 2 else None))
+life.enforce()
+time.sleep(0.2)
+print(calls, file=sys.stderr)
+os.close(tell)
+while True: time.sleep(1)
+"""
+    assert role(LEAVES + script) == (7, "[]\n")
+
+
+def test_who_says_so_only_when_it_is_to_leave_already() -> None:
+    """Its app was imported meanwhile; and its call comes in another thread than its own."""
+    script = """
+import threading
+life.enforce()
+os.close(tell)
+time.sleep(0.2)
+here = threading.get_ident()
+life.when_leaving(lambda: os._exit(7 if threading.get_ident() != here else 8))
+while True: time.sleep(1)
+"""
+    assert role(LEAVES + script) == (7, "")
+
+
+def test_one_that_leaves_and_is_stuck_ends_when_its_mold_is_dead() -> None:
+    script = """
+life.when_leaving(lambda: calls.append(1))
+life.enforce()
+os.close(tell)
+while not calls: time.sleep(0.01)
+os.close(writer)
+while True: time.sleep(1)
+"""
+    status, log = role(LEAVES + script)
+    assert status == 1
+    assert "still busy 0.05 s after the stop" in log
+
+
+def test_a_call_that_finds_no_descriptor_is_repeated() -> None:
+    script = """
+def leave():
+    calls.append(1)
+    if len(calls) > 3:
+        os._exit(7)
+    raise OSError(24, "Too many open files")
+
+life.when_leaving(leave)
+life.enforce()
+os.close(tell)
+while True: time.sleep(1)
+"""
+    assert role(LEAVES + script) == (7, "cannot leave yet: [Errno 24] Too many open files\n")

@@ -50,7 +50,7 @@ from poolctl.runtime.serving.leaving import LEFT_EARLY, WAITED_SECONDS, left, st
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.system import forked
 from poolctl.runtime.system.channel import LEVEL, RIGHTS, descriptors
-from poolctl.runtime.system.interrupt import end_reads
+from poolctl.runtime.system.interrupt import end_reads, interrupt
 
 log = logging.getLogger("poolctl")
 INET, STREAM, WRITING = int(AF_INET), int(SOCK_STREAM), int(SHUT_WR)  # enums are slow to convert
@@ -156,21 +156,26 @@ class ProcessTaskExecutor:
         self._doors = [listener.door for listener in listeners]
         self._returns = returns
         self._known: dict[bytes, Conversation] = {}
-        self._thread = get_ident()  # the one that makes it runs it
-        self._over = False
+        self._thread = 0  # the one that runs it, while it does
+        self._leaves = False
         self._stints: Callable[[], Iterable[Iterator[Step]]] = turns.stints if turns is not None else alone
 
     def leave(self) -> None:
-        """Leave an inbox from which other workers take too. Called in another thread than `run`; a task that was just
-        taken is served first."""
-        end_reads(self._inbox.reader.fileno(), self._thread, lambda: self._over)
+        """Leave an inbox from which other workers take too. Called in another thread than `run`, until that has
+        returned; a task that was just taken is served first, and not disturbed."""
+        if not self._leaves:
+            end_reads(self._inbox.reader.fileno())
+            self._leaves = True
+        if (thread := self._thread) and not self._service.row[TICKET]:
+            interrupt(thread)
 
     def run(self) -> None:
         """Serve until the inbox ends."""
+        self._thread = get_ident()
         try:
             self._run()
         finally:
-            self._over = True
+            self._thread = 0
 
     def _run(self) -> None:
         out, stumbles = Borrowed(self._service.observer), 0

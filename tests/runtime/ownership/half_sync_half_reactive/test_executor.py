@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from harness.front_rig import FrontRig
+from harness.machine import PATIENCE
 from harness.no_descriptor import no_descriptor
 from harness.phase_rig import PEER, Answering, row
+from harness.server import wait_until
 from harness.task_rig import LONG_AGO, TaskRig, answering, at_end, read
 
 from poolctl.errors import ClientGone
@@ -24,6 +28,7 @@ from poolctl.runtime.channels.parcel import (
     TICKET_MISSED,
     introduction,
 )
+from poolctl.runtime.ownership.half_sync_half_reactive import executor
 from poolctl.runtime.ownership.half_sync_half_reactive.executor import (
     KNOWN_CONVERSATIONS,
     MAX_WORKER_FAILURES,
@@ -38,6 +43,7 @@ from poolctl.runtime.scoreboard import DONE, FAILED, REQUESTS, SINCE, TAKEN, TIC
 from poolctl.runtime.serving.leaving import LEFT_EARLY
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED, IDLE
 from poolctl.runtime.serving.service import Service
+from poolctl.runtime.system.interrupt import allow_interrupts
 
 GET = b"GET /path HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -461,3 +467,84 @@ def test_an_introduction_says_who_the_client_is(rig: Rig) -> None:
     assert peer.subject == "CN=Ann Example,O=A B"
     assert (peer.client_host, peer.client_port) == PEER[:2]
     assert (peer.server_host, peer.server_port) == (rig.listener.server_host, rig.listener.server_port)
+
+
+# a worker that leaves while others go on
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGURG makes system calls of this process return, as in a worker."""
+    before = signal.getsignal(signal.SIGURG)
+    allow_interrupts()
+    yield
+    signal.signal(signal.SIGURG, before)
+
+
+def leave_until_it_has(rig: Rig, thread: threading.Thread) -> None:
+    """What the thread does that watches the lifeline."""
+    while thread.is_alive():
+        rig.executor.leave()
+        thread.join(0.02)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_one_that_sleeps_on_the_inbox_of_all_leaves_it_to_the_others(rig: Rig) -> None:
+    other = rig.inbox.reader.dup()
+    ticket, _ = rig.put(GET)
+    thread = threading.Thread(target=rig.executor.run)
+    thread.start()
+    wait_until(lambda: rig.row[DONE], "its task")
+    leave_until_it_has(rig, thread)
+    later, _ = rig.put(GET)
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
+    with other:
+        message = other.recv(65536)
+    assert HEAD.unpack_from(message)[0] == later
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_request_in_flight_is_finished_and_its_app_not_interrupted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on, wakes = threading.Event(), threading.Event(), []
+    monkeypatch.setattr(executor, "interrupt", wakes.append)
+
+    def answer(request: Any, out: Any) -> bool:
+        begun.set()
+        goes_on.wait(PATIENCE)
+        out.send(OK)
+        return True
+
+    rig.app.answer = answer
+    ticket, client = rig.put(GET)
+    thread = threading.Thread(target=rig.executor.run)
+    thread.start()
+    assert begun.wait(PATIENCE)
+    for _ in range(3):
+        rig.executor.leave()
+    assert wakes == []
+    goes_on.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert read(client) == OK
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
+
+
+def test_one_that_leaves_before_it_runs_takes_nothing(rig: Rig) -> None:
+    """Its app was imported meanwhile."""
+    rig.put(GET)
+    rig.executor.leave()
+    rig.executor.run()
+    assert rig.counts() == (0, 0, 0, 0)
+
+
+def test_an_end_of_its_own_is_the_end_and_one_of_a_dead_process_is_not(rig: Rig) -> None:
+    rig.inbox.end_one(os.getpid() + 1)
+    (ticket, client), _ = rig.put(GET), rig.inbox.end_one(os.getpid())
+    later, _ = rig.put(GET)
+    rig.executor.run()
+    assert read(client) == OK
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
+    ((message, _),) = rig.inbox.reclaim()
+    assert HEAD.unpack_from(message)[0] == later
