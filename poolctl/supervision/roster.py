@@ -9,6 +9,8 @@ worker is ready the old worker leaves: one after the other. `drain` makes one wo
 until `resume`.
 
 Pure: the mold forks, tells workers to leave, and reports; this decides whom. Times are monotonic seconds.
+
+The file is long because orders and steps change the same few workers.
 """
 
 from __future__ import annotations
@@ -80,6 +82,7 @@ class Replacement:
     new: Child
     reason: str
     since: float
+    leaves: bool = False  # the old one has been told to leave; until then there are two for one
 
 
 class Roster:
@@ -154,11 +157,18 @@ class Roster:
             if count < size:
                 self._vacancy().hire()
             else:
-                new = self.replacement and self.replacement.new
-                victim = [child for child in self.workers if child.wanted and child is not new][-1]
-                if self.replacement and self.replacement.old is victim:
-                    self.replacement = None
-                victim.let_go(reason)
+                self._dismissed().let_go(reason)
+
+    def _dismissed(self) -> Child:
+        """The worker that leaves when there is one too many: one that does not serve, or that with the highest
+        number."""
+        change = self.replacement
+        new = change.new if change and not change.leaves else None
+        wanted = [child for child in self.workers if child.wanted and child is not new]
+        victim = next((child for child in reversed(wanted) if not child.serves), wanted[-1])
+        if change and change.old is victim:
+            self.replacement = None
+        return victim
 
     @property
     def _replaces(self) -> bool:
@@ -174,7 +184,7 @@ class Roster:
     def _count(self) -> int:
         """The workers that there will be when the replacement that is under way is over."""
         return sum(child.wanted for child in self.workers) - (
-            self.replacement is not None and self.replacement.old.wanted
+            self.replacement is not None and not self.replacement.leaves
         )
 
     def _vacancy(self) -> Child:
@@ -188,7 +198,7 @@ class Roster:
             self.refused = self.fixed
             return
         queued = [child for child, _ in self._queue]
-        if self.replacement:
+        if self.replacement and not self.replacement.leaves:
             queued.append(self.replacement.old)
         self._queue += [(child, reason) for child in workers if child not in queued]
 
@@ -201,6 +211,8 @@ class Roster:
             self.refused = f"worker {self.workers.index(child)} is the only one"
         elif self.replacement and child in (self.replacement.old, self.replacement.new):
             self.refused = f"worker {self.workers.index(child)} is being recycled"
+        elif not any(other.serves for other in self.workers if other is not child):
+            self.refused = "no other worker is ready"
         else:
             self.size -= 1
             child.drain(reason)
@@ -218,20 +230,24 @@ class Roster:
         at_work = self.replacement
         if at_work is None:
             self._replace_next(now)
-        elif at_work.old.wanted and at_work.new.serves:
+        elif at_work.leaves:
+            if not at_work.old.leaving:
+                self.replacement = None
+                self._replace_next(now)
+        elif at_work.new.serves:
             at_work.old.let_go(at_work.reason)
-        elif at_work.old.absent or not at_work.new.wanted:
-            self.replacement = None
-            self._replace_next(now)
-        elif at_work.old.wanted and (
-            at_work.new.policy.deaths >= REPLACEMENT_DEATHS or now - at_work.since > REPLACEMENT_SECONDS
-        ):
-            died = at_work.new.policy.deaths >= REPLACEMENT_DEATHS
-            why = "died" if died else f"was not ready within {REPLACEMENT_SECONDS:g} s"
-            self.refused = f"the worker that was to replace {at_work.old.name} {why}"
-            at_work.new.let_go(self.refused)
-            self._queue.clear()
-            self.replacement = None
+            at_work.leaves = True
+        elif at_work.new.policy.deaths >= REPLACEMENT_DEATHS:
+            self._give_up(at_work, "died")
+        elif now - at_work.since > REPLACEMENT_SECONDS:
+            self._give_up(at_work, f"was not ready within {REPLACEMENT_SECONDS:g} s")
+
+    def _give_up(self, at_work: Replacement, why: str) -> None:
+        """The old worker goes on, and so do those that were to be replaced after it."""
+        self.refused = f"the worker that was to replace {at_work.old.name} {why}"
+        at_work.new.let_go(self.refused)
+        self._queue.clear()
+        self.replacement = None
 
     def _replace_next(self, now: float) -> None:
         while self._queue and not self._queue[0][0].wanted:
@@ -245,5 +261,5 @@ class Roster:
     @property
     def due(self) -> float:
         """When `step` is needed at the latest, without an event."""
-        waits = self.replacement is not None and self.replacement.old.wanted
-        return self.replacement.since + REPLACEMENT_SECONDS if self.replacement and waits else inf
+        at_work = self.replacement
+        return inf if at_work is None or at_work.leaves else at_work.since + REPLACEMENT_SECONDS
