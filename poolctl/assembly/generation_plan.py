@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from os import close
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from poolctl.assembly.fitting.seats import fixed
 from poolctl.assembly.resolve import MadeParts
 from poolctl.assembly.site import build_site
 from poolctl.assembly.status import Board
-from poolctl.runtime.channels.inbox import Inbox, ThreadInbox
+from poolctl.runtime.channels.inbox import Inbox, ProcessInbox, ThreadInbox
 from poolctl.runtime.channels.notices import (
     BEGAN,
     DIED_IDLE,
@@ -23,12 +24,14 @@ from poolctl.runtime.channels.notices import (
     OVERDUE,
     leaver,
 )
+from poolctl.runtime.channels.parcel import HEAD
 from poolctl.runtime.dispatch import built_in
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.protocol import Provisions, unseen
 from poolctl.runtime.scoreboard import (
     CHOOSING,
     DONE,
+    LEAVING,
     REQUESTS,
     SINCE,
     STARTING,
@@ -111,7 +114,9 @@ class ServerPlan(Plan):
         listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
         self.notifies = between_processes and (listens or len(site.inboxes) > 1)
         self.vacant = site.vacant  # inboxes whose workers are dead, or leave, or are not there yet
-        self.leaving: dict[int, int] = {}  # inboxes whose workers leave, with the pid of each
+        self.leaving: dict[int, int] = {}  # inboxes whose workers leave, with the pid of each, or 0: it has died
+        # inboxes into which the front may put tasks: their workers have joined, and have not left
+        self.joined = set(range(len(site.inboxes))) - self.vacant if between_processes else set()
         self.roles: list[Role] = parts.pool.roles(site, ownership)
         self._fixed = fixed(parts.combination, parts.workers, parts.most)
         for worker in range(site.size, site.workers):
@@ -144,9 +149,11 @@ class ServerPlan(Plan):
         if not role.stage:  # a new front may not have been told
             for index, pid in self.leaving.items():
                 self.site.notices.send(INBOX_LEAVES, leaver(pid, index))
-        elif self.vacant and role.rows and self._inbox(role).index in self.vacant:
-            self.vacant.discard(self._inbox(role).index)
-            self.site.notices.send(INBOX_JOINED, self._inbox(role).index)
+        elif self.vacant and role.rows and (index := self._inbox(role).index) in self.vacant:
+            self.vacant.discard(index)
+            self.leaving.pop(index, None)  # it was hired again before it could leave
+            self.joined.add(index)
+            self.site.notices.send(INBOX_JOINED, index)
 
     @property
     def size(self) -> int:
@@ -163,23 +170,45 @@ class ServerPlan(Plan):
         self._mark(role.rows[0] // self.site.slots, STARTING)
 
     def leaves(self, role: Role, pid: int) -> None:
-        """Notify the front, so that it gives this worker no more tasks, and an end behind those that it has."""
+        """Notify the front, so that it gives this worker no more tasks, and an end behind those that it has. An inbox
+        that the front does not use yet gets its end here."""
+        if pid:
+            self._mark(role.rows[0] // self.site.slots, LEAVING)
         if self.bound(role):
             index = self._inbox(role).index
-            self.vacant.add(index)
-            self.leaving[index] = pid
-            self.site.notices.send(INBOX_LEAVES, leaver(pid, index))
+            if pid or index not in self.leaving:
+                self.vacant.add(index)
+                self.leaving[index] = pid
+                self.site.notices.send(INBOX_LEAVES, leaver(pid, index))
+        elif len(self.site.inboxes) > 1:
+            inbox = self._inbox(role)
+            for _ in range(inbox.capacity):
+                inbox.end_one(pid)
 
     def left(self, role: Role) -> None:
         if self.bound(role):
-            self.leaving.pop(self._inbox(role).index, None)
+            index = self._inbox(role).index
+            self.leaving.pop(index, None)
+            self.joined.discard(index)
         self._mark(role.rows[0] // self.site.slots, VACANT)
 
     def bound(self, role: Role) -> bool:
-        if len(self.site.inboxes) <= 1 or not role.stage or not role.rows:
-            return False
-        index = self._inbox(role).index
-        return index not in self.vacant or index in self.leaving
+        several = len(self.site.inboxes) > 1 and bool(role.stage and role.rows)
+        return several and self._inbox(role).index in self.joined
+
+    def owes(self, role: Role) -> bool:
+        inbox = self._inbox(role)
+        return inbox.waiting > 0 and not inbox.empty
+
+    def abandon(self, role: Role) -> None:
+        inbox = self._inbox(role)
+        assert isinstance(inbox, ProcessInbox)  # its workers are processes
+        for message, fds in inbox.reclaim():
+            ticket = HEAD.unpack_from(message)[0]
+            if self.lends:
+                self.site.notices.send(LOST, ticket)
+            for fd in fds:
+                close(fd)
 
     def _mark(self, worker: int, state: int) -> None:
         for slot in range(self.site.slots):

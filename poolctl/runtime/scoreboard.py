@@ -43,7 +43,7 @@ MOVED: Final = 64  # connections that have moved to other processes
 CLOSED_IDLE: Final = 65  # connections that a drain has ended without a response that says so
 ROW: Final = 72  # cells per row, so that rows of different writers share no cache line (8 x 72 = 576 bytes)
 
-STARTING, READY, VACANT = 0, 1, 2  # values of STATE; VACANT: no worker has this number
+STARTING, READY, VACANT, LEAVING = 0, 1, 2, 3  # values of STATE; VACANT: no worker has this number
 
 
 class Scoreboard:

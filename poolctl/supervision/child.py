@@ -50,6 +50,7 @@ class Child:
         self._close_leaver()
         served = 0.0 if self.ready is None else now - self.ready
         self.pid, self.ready, self.status = 0, None, None
+        self.told, self.deadline = False, inf
         return now - self.born, served
 
     @property
@@ -68,7 +69,10 @@ class Child:
         return self.ready is not None and not self.leaving
 
     def hire(self, place: int = -1) -> None:
-        """Fill the number. ``place``: of the worker that it replaces; -1: its own."""
+        """Fill the number. ``place``: of the worker that it replaces; -1: its own. A worker that is to leave and does
+        not know it stays; another one leaves first."""
+        if not self.told:
+            self.leaving = ""
         self.wanted, self.due, self.policy, self.place = True, 0.0, RestartPolicy(), place
 
     def tell_to_leave(self, deadline: float) -> None:
@@ -102,3 +106,4 @@ class Child:
     def let_go(self, reason: str) -> None:
         """Empty the number once the worker has left."""
         self.wanted, self.leaving = False, reason
+        self.policy, self.due = RestartPolicy(), 0.0  # a successor that serves what waits for it is needed now

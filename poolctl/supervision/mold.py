@@ -62,6 +62,7 @@ FORCED = 1  # exit status: a request in flight was lost
 BOOT_FAILED = 3  # exit status: the reason was reported to the supervisor
 MAX_FAILURES = 100  # of turns in a row; a mold that cannot complete a turn any more must be replaced
 OVERDUE_REASON = "a request took longer than timeouts.request"
+LEAVING_DEATHS = 3  # of a worker that is to leave, or its successors: then nobody serves what waits for it
 SPIN_SECONDS = 0.01  # seconds; failures that are further apart are not counted as a row
 
 
@@ -242,7 +243,7 @@ class Mold:
             if unexpected:
                 self.status = FORCED
             return
-        if child.leaving and not (status and self.plan.bound(child.role)):
+        if child.leaving and not (self.plan.bound(child.role) and (status or self.plan.owes(child.role))):
             text = f"{child.name} (pid {pid}) has left: {child.leaving}"
             level = logging.WARNING if status else None
             self.events.record(Kind.ROLE_ENDED, text, level, reason=child.leaving, **where)
@@ -390,10 +391,19 @@ class Mold:
 
     def _tell_to_leave(self, child: Child, now: float) -> None:
         """Make a worker leave; one that has tasks of its own but no process gets one that serves them first."""
-        if not child.pid:
-            if not self.plan.bound(child.role):
-                self._has_left(child)
-        elif child.ready is not None or not self.plan.bound(child.role):  # a successor must first serve what waits
+        bound = self.plan.bound(child.role)
+        if not child.pid and not bound:
+            self._has_left(child)
+        elif not child.pid and child.policy.deaths >= LEAVING_DEATHS:
+            self.plan.abandon(child.role)
+            text = f"{child.name} has left: none of its successors lived to serve what waited for it"
+            self.events.record(Kind.ROLE_ENDED, text, logging.ERROR, role=child.role.name, reason=child.leaving)
+            self._has_left(child)
+        elif not child.pid:
+            self.plan.leaves(child.role, 0)
+        elif child.ready is None and bound:  # a successor must first serve what waits
+            child.deadline = min(child.deadline, now + self.plan.drain)
+        else:
             text = f"{child.name} (pid {child.pid}) leaves: {child.leaving}"
             where = {"role": child.role.name, "pid": child.pid, "reason": child.leaving}
             self.events.record(Kind.ROLE_LEAVES, text, logging.INFO, **where)

@@ -47,7 +47,8 @@ class Plan(ABC):
         """Called in the mold before a process of a worker is forked."""
 
     def leaves(self, role: Role, pid: int) -> None:  # noqa: B027  # as above
-        """Called in the mold when the process of a worker is told to leave while others go on."""
+        """Called in the mold when the process of a worker is told to leave while others go on. ``pid``: 0 if it has
+        died before; then it has a successor, which serves what waits, and leaves too."""
 
     def left(self, role: Role) -> None:  # noqa: B027  # as above
         """Called in the mold when such a worker has left: its number is empty."""
@@ -55,6 +56,14 @@ class Plan(ABC):
     def bound(self, role: Role) -> bool:
         """Whether tasks may wait for this worker that no other can take."""
         return False
+
+    def owes(self, role: Role) -> bool:
+        """Whether tasks do wait for a worker that is `bound`."""
+        return False
+
+    def abandon(self, role: Role) -> None:  # noqa: B027  # as above
+        """Called in the mold when the tasks that wait for a worker that is `bound` cannot be served: none of its
+        successors lives."""
 
     def ready(self, role: Role) -> None:  # noqa: B027  # most plans have nothing to do
         """Called in the mold when a role's process is ready."""
