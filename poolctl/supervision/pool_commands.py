@@ -26,6 +26,7 @@ from poolctl.supervision.roster import PoolState
 from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction
 
 MOST_WORKERS = 4096
+REASON_CHARACTERS = 200  # of a reason that the caller gives
 
 
 class PooledServer(Protocol):
@@ -77,7 +78,9 @@ class PoolChange:
 
     def begin(self, given: Mapping[str, Any]) -> None:
         """Begin the change. Raises Refused."""
-        generation = self._supervisor.generation
+        generation, reason = self._supervisor.generation, given.get("reason", "")
+        if len(reason) > REASON_CHARACTERS or not reason.isprintable():
+            raise Refused(f"a reason is one line of at most {REASON_CHARACTERS} characters", "shorten it")
         if self._supervisor.stopping or self._supervisor.noticing:
             raise Refused("the server is being stopped")
         if generation is None or generation.ready is None:

@@ -618,6 +618,9 @@ class Supervisor:
             self.control.start("recycle", {"reason": reason}, reason)
         if self.more and self.control.at_work is None:
             more, self.more = self.more, 0
+            size = (self.pool() or {"size": 1})["size"]
+            if size > 1:  # however many came, the last worker stays
+                more = max(more, 1 - size)
             self.control.start("scale", {"to": f"{more:+d}"}, "SIGTTIN" if more > 0 else "SIGTTOU")
         if self.watch.asks and self.control.at_work is None:
             self.watch.begin()
