@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from select import select
 
@@ -16,8 +17,10 @@ from harness.ports import quiet_port
 from poolctl.config.address import Address
 from poolctl.errors import PoolctlError
 from poolctl.runtime.listen.door import Door
-from poolctl.runtime.listen.listener import Listener, open_group, open_listener
+from poolctl.runtime.listen.listener import Listener, open_group, open_listener, resize_group, shut
 from poolctl.runtime.protocol.lines import Lines
+from poolctl.runtime.system import bpf
+from poolctl.runtime.system.bpf import random_of
 from poolctl.runtime.task import Peer
 
 DOOR = Door(Lines())
@@ -248,3 +251,103 @@ def test_a_group_shares_one_port(stack: ExitStack) -> None:
 def test_a_group_cannot_be_of_unix_sockets(tmp_path: Path) -> None:
     with pytest.raises(PoolctlError, match="possible for tcp:// only, not for unix://"):
         open_group(Address("unix", path=str(tmp_path / "shop.sock")), 8, 2, [])
+
+
+def drained(listeners: list[Listener], stack: ExitStack) -> int:
+    """Accept everything that is queued; how many there were."""
+    count = 0
+    while ready := select([each.fd for each in listeners], [], [], 0)[0]:
+        for listener in listeners:
+            if listener.fd in ready:
+                accept(stack, listener)
+                count += 1
+    return count
+
+
+@pytest.mark.parametrize("program", [[], random_of(2)], ids=["hash", "program"])
+def test_a_group_grows_and_the_new_sockets_get_nobody_before_it_takes_effect(
+    stack: ExitStack, program: list[tuple[int, int, int, int]]
+) -> None:
+    before = [stack.enter_context(sock) for sock in open_group(LOOPBACK, 64, 2, program)]
+    address = Address("tcp", host="127.0.0.1", port=before[0].getsockname()[1])
+    after, effect = resize_group(before, address, 64, 4, program and random_of(4))
+    for sock in after[2:]:
+        stack.enter_context(sock)
+    assert after[:2] == before
+    old, new = [Listener(sock, DOOR) for sock in before], [Listener(sock, DOOR) for sock in after[2:]]
+    for _ in range(40):
+        connect(stack, old[0])
+    assert (drained(new, stack), drained(old, stack)) == (0, 40)
+    bpf.attach(after[0], effect)
+    for _ in range(60):
+        connect(stack, old[0])
+    found = drained(new, stack)
+    assert 0 < found < 60  # each chance is 1/2: all on one side once in 2 ** 59 runs
+    assert drained(old, stack) == 60 - found
+
+
+@pytest.mark.parametrize("program", [[], random_of(4)], ids=["hash", "program"])
+def test_a_group_shrinks_and_those_that_leave_get_nobody_from_then_on(
+    stack: ExitStack, program: list[tuple[int, int, int, int]]
+) -> None:
+    before = [stack.enter_context(sock) for sock in open_group(LOOPBACK, 64, 4, program)]
+    address = Address("tcp", host="127.0.0.1", port=before[0].getsockname()[1])
+    after, effect = resize_group(before, address, 64, 2, program and random_of(2))
+    assert after == before[:2]
+    staying, leaving = [Listener(sock, DOOR) for sock in after], [Listener(sock, DOOR) for sock in before[2:]]
+    bpf.attach(after[0], effect)
+    for _ in range(40):
+        connect(stack, staying[0])
+    assert (drained(leaving, stack), drained(staying, stack)) == (0, 40)
+    for listener in leaving:
+        assert shut(listener.sock)
+    for _ in range(40):
+        connect(stack, staying[0])
+    assert drained(staying, stack) == 40
+
+
+def test_no_client_is_lost_while_a_group_grows_and_shrinks(stack: ExitStack) -> None:
+    """Clients that connect all the time, and workers that accept from their own sockets: as a server does it, old
+    sockets are shut when nobody waits there."""
+    group = open_group(LOOPBACK, 64, 2, [])
+    address = Address("tcp", host="127.0.0.1", port=group[0].getsockname()[1])
+    over, failed, answered = threading.Event(), [], []
+
+    def client() -> None:
+        while not over.is_set():
+            try:
+                with socket.create_connection(("127.0.0.1", address.port), PATIENCE) as sock:
+                    assert sock.recv(1) == b"x"
+                answered.append(1)
+            except (OSError, AssertionError) as error:
+                failed.append(repr(error))
+
+    def serve(sockets: list[socket.socket]) -> None:
+        """Answer who waits."""
+        for sock in select(sockets, [], [], 0.001)[0]:
+            with suppress(BlockingIOError), sock.accept()[0] as accepted:
+                accepted.send(b"x")
+
+    for sock in group:
+        sock.setblocking(False)
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    for size in (4, 3, 6, 1, 2, 5, 2) * 3:
+        leaving = group[size:]
+        group, effect = resize_group(group, address, 64, size, [])
+        for sock in group:
+            sock.setblocking(False)
+        bpf.attach(group[0], effect)
+        seen = len(answered)
+        while leaving or len(answered) < seen + 20:
+            serve([*group, *leaving])
+            for sock in [each for each in leaving if shut(each)]:
+                leaving.remove(sock)
+                sock.close()
+    over.set()
+    while any(thread.is_alive() for thread in clients):
+        serve(group)
+    for sock in group:
+        sock.close()
+    assert failed == []
