@@ -102,7 +102,7 @@ class Mold:
         self.supervisor, self.lifeline = supervisor, lifeline
         self.outbox = Outbox(supervisor)
         self.events = Events(self._report_event)
-        self.signals = Signals(signal.SIGCHLD, signal.SIGUSR1)
+        self.signals = Signals(signal.SIGCHLD, signal.SIGUSR1, last=True)
         self.reports, self.reporter = channel()
         self.readers, self.writers = map(list, zip(*(os.pipe() for _ in range(LAST_STAGE + 1)), strict=True))
         self.ended = -1  # the last stage whose lifeline is closed

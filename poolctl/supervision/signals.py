@@ -59,10 +59,13 @@ def ignore_from_now_on(number: int, frame: FrameType | None) -> None:
 
 
 class Signals:
-    """The recording handlers of one process, installed for the duration of a `with` block."""
+    """The recording handlers of one process, installed for the duration of a `with` block. ``last``: the process ends
+    after it, and ignores these signals from then on: they must neither kill it before it has its exit status, nor stop
+    it (SIGTTIN, SIGTTOU)."""
 
-    def __init__(self, *numbers: signal.Signals) -> None:
+    def __init__(self, *numbers: signal.Signals, last: bool = False) -> None:
         self.numbers = numbers
+        self._last = last
         self.reader, self.writer = os.pipe()
         forked.hold({self.reader, self.writer})
         os.set_blocking(self.reader, False)
@@ -86,7 +89,9 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._handlers.items():
-            set_handler(number, handler if handler is not None else signal.SIG_DFL)
+            ignored = self._last and number != signal.SIGCHLD  # which harms nobody
+            before = handler if handler is not None else signal.SIG_DFL
+            set_handler(number, signal.SIG_IGN if ignored else before)
         set_wakeup_fd(self._wakeup)
         self.close()
 

@@ -131,7 +131,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve until a signal stops the server. Returns the exit code."""
         setproctitle(f"poolctl: supervisor {self.name}")
-        self.signals = Signals(*SUPERVISED)
+        self.signals = Signals(*SUPERVISED, last=True)
         self.notifier = Notifier.from_environment(os.environ)
         self.control = Control(self.name, commands(self), self.events, self.control_mode)
         self.events.record(Kind.SERVER_STARTED, f"{self.name} started", pid=os.getpid())

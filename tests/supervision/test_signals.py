@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from math import inf
 
@@ -57,6 +59,21 @@ def test_previous_handlers_are_restored() -> None:
     with Signals(signal.SIGTERM, signal.SIGINT):
         assert signal.getsignal(signal.SIGINT) != before[1]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_the_last_ones_leave_nothing_that_ends_or_stops_the_process() -> None:
+    """In a process of its own: before, each of these ended it, or froze it between its last line and its end."""
+    script = """
+import os, signal
+from poolctl.supervision.signals import SUPERVISED, Signals
+with Signals(*SUPERVISED, last=True):
+    pass
+for number in SUPERVISED:
+    os.kill(os.getpid(), number)
+raise SystemExit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", script], timeout=within(30), check=False)
+    assert done.returncode == 7
 
 
 def test_blocked_signals_arrive_afterwards() -> None:
