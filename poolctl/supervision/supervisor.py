@@ -238,6 +238,8 @@ class Supervisor:
         if self.admitting:
             due.append(now + PEEK_SECONDS)
         due.append(self.notice_over)
+        if (self.hung_up or self.more) and self.control.at_work is None:
+            due.append(now)  # what they waited for has ended at the end of the last turn
         watched = [*self.watch.descriptors, *(orphans.presence for orphans in self.orphans)]
         generations = [*self.retiring, *self._starting()]
         watched += [each.reader.fileno() for each in generations if each.reader.fileno() >= 0]
