@@ -10,7 +10,16 @@ from harness.server import Server
 
 def peak(pid: int) -> int:
     """The peak memory of a process in KiB (VmHWM, proc(5))."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])  # type: ignore[index]
+    return _figure(pid, "VmHWM")
+
+
+def resident(pid: int) -> int:
+    """The memory of a process now, in KiB (VmRSS, proc(5))."""
+    return _figure(pid, "VmRSS")
+
+
+def _figure(pid: int, name: str) -> int:
+    return int(re.search(rf"{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])  # type: ignore[index]
 
 
 def peaks(server: Server) -> dict[int, int]:

@@ -162,9 +162,7 @@ class Router:
         if "left" in self._hooks:
             self._dispatch.left(view)
 
-    def leaves(
-        self, index: int, pid: int, readers: int, reclaim: Callable[[Inbox], None] | None = None
-    ) -> list[Inbox]:
+    def leaves(self, index: int, pid: int, readers: int, reclaim: Callable[[Inbox], None] | None = None) -> list[Inbox]:
         """Stop offering an inbox whose worker leaves while others go on, and have it end behind its tasks: the worker
         takes those. ``pid``, ``readers``: its process, and how many of its threads wait for the end. ``reclaim``: takes
         the tasks out first. Returns the inboxes that turned out to be full."""
