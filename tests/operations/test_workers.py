@@ -1,5 +1,5 @@
-"""`poolctl scale`, `recycle`, `drain` and `resume` with real servers: what they print and exit with, what they change, and
-what status and events say of it."""
+"""`poolctl scale`, `recycle`, `drain` and `resume` with real servers: what they print and exit with, what they change,
+and what status and events say of it."""
 
 from __future__ import annotations
 

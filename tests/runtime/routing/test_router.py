@@ -409,53 +409,63 @@ def test_numbers_without_a_worker_are_not_offered(made: list[ProcessInbox]) -> N
     assert {way.send() for _ in range(2)} == {0, 2}
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_task_is_lost_or_doubled_whatever_comes_and_goes(made: list[ProcessInbox], seed: int) -> None:
-    """Workers join, die and leave in any order while tasks come; at the end everything that was routed was taken once,
-    and no worker has found a task behind its end."""
-    draw = Random(seed)
-    way = ways(made, draw.choice([Request(), Client(), Connection()]))
-    alive: dict[int, int] = dict.fromkeys(range(3), 0)  # index: pid of those that have joined
-    leaving: dict[int, int] = {}
-    sent: list[bytes] = []
-    got: list[bytes] = []
+class Shift:
+    """Workers that join, die and leave in any order while tasks come."""
 
-    def work(index: int) -> None:
-        for message in tasks(made[index]):
+    def __init__(self, made: list[ProcessInbox], seed: int) -> None:
+        self.draw = Random(seed)
+        self.way = ways(made, self.draw.choice([Request(), Client(), Connection()]))
+        self.alive = {0, 1, 2}
+        self.leaving: dict[int, int] = {}  # index: pid
+        self.sent: list[bytes] = []
+        self.got: list[bytes] = []
+
+    def work(self, index: int) -> None:
+        """The worker of an inbox takes what is there, to its end if it leaves."""
+        inbox = self.way.inboxes[index]
+        for message in tasks(inbox):
             if len(message) > END.size:
-                got.append(message)
-                made[index].workers[0][TAKEN] += 1
-                made[index].workers[0][DONE] += 1
-            elif END.unpack(message)[0] == leaving.get(index):
-                del leaving[index]
-        way.router.room(index)
+                self.got.append(message)
+                inbox.workers[0][TAKEN] += 1
+                inbox.workers[0][DONE] += 1
+            elif END.unpack(message)[0] == self.leaving.get(index):
+                del self.leaving[index]
+        self.way.router.room(index)
 
-    for pid in range(1, 300):
-        index = draw.randrange(3)
+    def step(self, number: int) -> None:
+        index, router, draw = self.draw.randrange(3), self.way.router, self.draw
         step = draw.choice(["route", "route", "route", "work", "leave", "join", "die"])
         if step == "route":
-            sent.append(b"task %020d" % pid + bytes(draw.choice([0, 60000])))
-            way.router.route(peer(str(draw.randrange(4))), 0.0, draw.randrange(4), sent[-1])
-        elif step == "work" and (index in alive or index in leaving):
-            work(index)
-        elif step == "leave" and index in alive:
-            del alive[index]
-            leaving[index] = pid
-            way.router.leaves(index, pid, 1)
-        elif step == "die" and index in alive:
-            way.router.left(index)
-            way.router.joined(index)  # its successor
-        elif step == "join" and index not in alive and index not in leaving:
-            alive[index] = pid
-            way.router.joined(index)
+            self.sent.append(b"task %020d" % number + bytes(draw.choice([0, 60000])))
+            router.route(peer(str(draw.randrange(4))), 0.0, draw.randrange(4), self.sent[-1])
+        elif step == "work" and (index in self.alive or index in self.leaving):
+            self.work(index)
+        elif step == "leave" and index in self.alive:
+            self.alive.discard(index)
+            self.leaving[index] = number
+            router.leaves(index, number, 1)
+        elif step == "die" and index in self.alive:
+            router.left(index)
+            router.joined(index)  # its successor
+        elif step == "join" and index not in self.alive and index not in self.leaving:
+            self.alive.add(index)
+            router.joined(index)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_task_is_lost_or_doubled_whatever_comes_and_goes(made: list[ProcessInbox], seed: int) -> None:
+    """At the end everything that was routed was taken once, and no worker that leaves is left without its end."""
+    shift = Shift(made, seed)
+    for number in range(1, 300):
+        shift.step(number)
     for _ in range(200):
-        for index in [*leaving, *alive]:
-            work(index)
-    for index in set(range(3)) - alive.keys():
-        way.router.joined(index)
+        for index in [*shift.leaving, *shift.alive]:
+            shift.work(index)
+    assert not shift.leaving
+    for index in {0, 1, 2} - shift.alive:
+        shift.way.router.joined(index)
     for _ in range(200):
         for index in range(3):
-            work(index)
-    assert not leaving
-    assert way.router.empty
-    assert sorted(got) == sent
+            shift.work(index)
+    assert shift.way.router.empty
+    assert sorted(shift.got) == shift.sent

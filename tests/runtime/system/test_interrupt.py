@@ -1,5 +1,5 @@
-"""Ending the wait of a thread that sleeps in recvmsg, with real threads: in processes of their own, for the handler of a
-signal belongs to a process."""
+"""Ending the wait of a thread that sleeps in recvmsg, with real threads: in processes of their own, for the handler of
+a signal belongs to a process."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ print(found)
 
 
 def test_others_that_read_the_same_channel_go_on() -> None:
-    """Only the number has another meaning, in this process: what is sent stays for the others, and nobody reads EPIPE."""
+    """Only the number has another meaning, in this process: what is sent stays for the others."""
     script = """
 allow_interrupts()
 thread, other = start(), os.dup(reader.fileno())

@@ -504,9 +504,7 @@ def test_one_that_sleeps_on_the_inbox_of_all_leaves_it_to_the_others(rig: Rig) -
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_a_request_in_flight_is_finished_and_its_app_not_interrupted(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_in_flight_is_finished_and_its_app_not_interrupted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, goes_on, wakes = threading.Event(), threading.Event(), []
     monkeypatch.setattr(executor, "interrupt", wakes.append)
 
