@@ -6,15 +6,19 @@ import contextlib
 import os
 import re
 import signal
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from harness.client import Client
 from harness.forms import short
 from harness.load import Load
 from harness.memory import resident
-from harness.server import Serve, Server, ask, wait_until
+from harness.server import PATIENCE, Serve, Server, alive, ask, wait_until
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from faults.models import ALL, HSHR, Model
 
@@ -275,4 +279,73 @@ def test_fifty_rounds_leave_nothing(name: str, serve: Serve) -> None:
     assert load.failures == []
     wait_until(lambda: held(server) == before, f"what there was before: {before}, and not {held(server)}")
     assert memory(server) <= 1.1 * used
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("patch", ["gevent", "short timeout"])
+@pytest.mark.parametrize("name", short(SLOW, ("hshr-processes",)))
+def test_workers_of_a_patched_library_leave_at_once(name: str, patch: str, preload: bool, serve: Serve) -> None:
+    model, _ = KINDS[name]
+    keys = {"app": {"wsgi": "patching:application"}, "preload": preload}
+    server = serve(model.topology(2) | keys, environment={"PATCH": patch})
+    asked(server, "scale", to="4")
+    asked(server, "scale", to="1")
+    asked(server, "recycle")
+    assert "killed" not in server.log
+    with Client(server.port) as client:
+        assert client.get().status == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", short(SLOW, ("hshr-processes",)))
+def test_children_of_the_app_hold_no_worker_that_leaves(name: str, serve: Serve) -> None:
+    model, _ = KINDS[name]
+    server = serve(model.topology(2) | {"app": {"wsgi": "forking:application"}})
+    children: list[int] = []
+    for _ in range(4):
+        with Client(server.port) as client:
+            client.ask("/?way=child", close=True)
+            children.append(int(client.answer().body))
+    before = set(server.pids("worker"))
+    asked(server, "recycle", wait=PATIENCE)
+    assert not before & set(server.pids("worker"))
+    assert "killed" not in server.log
+    assert server.stop() == 0
+    for pid in children:
+        wait_until(lambda pid=pid: not alive(pid), f"the end of child {pid}")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", short(SLOW, ("lf-processes",)))
+def test_clients_of_tls_lose_nothing_when_workers_leave(name: str, serve: Serve, tmp_path: Path) -> None:
+    """Their connections cannot move: behind a front they stay there, and elsewhere each ends with a response that says
+    so."""
+    authority, trusted = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trusted)
+    issued = authority.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    files = {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
+    server = begun(serve, name, 2, listen={"at": "tcp://127.0.0.1:0", "tls": files})
+    with Load(server.port, idle=2, short=1, tls=trusted) as load:
+        for words in ({"do": "scale", "to": "4"}, {"do": "scale", "to": "1"}, {"do": "recycle"}):
+            asked(server, **words)
+            load.goes_on(20)
+    assert load.failures == []
+    assert "killed" not in server.log
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["lf-processes", "hsha-front-processes", "hsha-worker-processes"])
+def test_websockets_of_a_worker_that_leaves_are_told(name: str, serve: Serve) -> None:
+    model, _ = KINDS[name]
+    server = serve(model.topology(2) | {"app": {"asgi": "coming:app"}})
+    with connect(f"ws://127.0.0.1:{server.port}/", open_timeout=PATIENCE) as client:
+        client.send("a")
+        assert int(client.recv(PATIENCE)) in server.pids("worker")
+        asked(server, "recycle")
+        with pytest.raises(ConnectionClosed):
+            client.recv(PATIENCE)
+        assert client.close_code == 1012
+    assert "killed" not in server.log
     assert server.stop() == 0
