@@ -3,8 +3,9 @@
     mold  holds the write end of one pipe for each stage of roles, and of one for each worker
     role  holds the read end; nothing is ever written, so the only event is the end of file
 
-The end of its own pipe tells a worker that it leaves while the others go on. So it takes nothing that others can take,
-finishes what it has, and passes idle connections on.
+A byte in its own pipe tells a worker that it leaves while the others go on. So it takes nothing that others can take,
+finishes what it has, and passes idle connections on. An end of file without a byte is the death of the mold: then the
+lifeline ends too, all workers leave, and nobody else would take what they share.
 
 The loops register the read end in their poller. But a worker may be stuck in the user's code when the end comes, so
 that no loop runs, and a dead mold cannot end it. So in each role that runs user code one thread waits for the end of
@@ -35,7 +36,7 @@ class Life:
     drain: float  # seconds from that end of file to the end of the process, whatever is still in flight
     ready: Callable[[], None]  # to be called once, when the role can serve
     stop: int = -1  # descriptor; readable when the stop begins: workers behind a front drain after the front has exited
-    leave: int = -1  # descriptor; readable when this worker is to leave while the others go on
+    leave: int = -1  # descriptor; says when this worker is to leave while the others go on: `told_to_leave`
     place: int = -1  # the number of the worker whose place in a reuse-port group this one takes
     _leavers: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
 
@@ -72,8 +73,10 @@ class Life:
         patience, said = None, ""
         while self.lifeline not in {descriptor for descriptor, _ in ended.poll(patience)}:
             if patience is None:
-                patience = LEAVE_SECONDS * 1000
                 ended.unregister(self.leave)
+                if not told_to_leave(self.leave):
+                    continue
+                patience = LEAVE_SECONDS * 1000
             for call in list(self._leavers):
                 try:
                     call()
@@ -84,3 +87,11 @@ class Life:
         sleep(self.drain)
         log.warning("still busy %g s after the stop: exiting with unfinished work", self.drain)
         _exit(1)
+
+
+def told_to_leave(descriptor: int) -> bool:
+    """Return whether a worker is to leave while the others go on. Called when there is an event of ``Life.leave``,
+    which may also be that the mold has died. Takes nothing out of the pipe, at which several look."""
+    poller = poll()
+    poller.register(descriptor, POLLIN)
+    return any(event & POLLIN for _, event in poller.poll(0))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from os import close
+from os import close, write
 
 from poolctl.supervision.plan import Role
 from poolctl.supervision.restart import RestartPolicy
@@ -30,7 +31,7 @@ class Child:
     leaving: str = ""  # why it is to leave, from then on until it has left
     told: bool = False  # the process knows that it is to leave
     drained: bool = False  # its number stays empty until an operator says otherwise
-    leaver: int = -1  # the write end of the pipe whose end tells the process to leave
+    leaver: int = -1  # the write end of the pipe in which a byte tells the process to leave
     deadline: float = inf  # when a process that is to leave is killed
 
     @property
@@ -78,6 +79,8 @@ class Child:
     def tell_to_leave(self, deadline: float) -> None:
         """Tell the process to leave. ``deadline``: when it is killed."""
         self.told, self.deadline = True, deadline
+        with suppress(BrokenPipeError):  # it has left already, by the end in its inbox
+            write(self.leaver, b"x")  # an end of file alone would be that of the mold
         self._close_leaver()
 
     def _close_leaver(self) -> None:

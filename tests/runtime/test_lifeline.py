@@ -59,7 +59,7 @@ life.when_leaving(lambda: (calls.append(1), os._exit(7) if len(calls) > 2 else N
 life.enforce()
 time.sleep(0.2)
 print(calls, file=sys.stderr)
-os.close(tell)
+os.write(tell, b"x"); os.close(tell)
 while True: time.sleep(1)
 """
     assert role(LEAVES + script) == (7, "[]\n")
@@ -70,7 +70,7 @@ def test_who_says_so_only_when_it_is_to_leave_already() -> None:
     script = """
 import threading
 life.enforce()
-os.close(tell)
+os.write(tell, b"x"); os.close(tell)
 time.sleep(0.2)
 here = threading.get_ident()
 life.when_leaving(lambda: os._exit(7 if threading.get_ident() != here else 8))
@@ -83,7 +83,7 @@ def test_one_that_leaves_and_is_stuck_ends_when_its_mold_is_dead() -> None:
     script = """
 life.when_leaving(lambda: calls.append(1))
 life.enforce()
-os.close(tell)
+os.write(tell, b"x"); os.close(tell)
 while not calls: time.sleep(0.01)
 os.close(writer)
 while True: time.sleep(1)
@@ -103,7 +103,22 @@ def leave():
 
 life.when_leaving(leave)
 life.enforce()
-os.close(tell)
+os.write(tell, b"x"); os.close(tell)
 while True: time.sleep(1)
 """
     assert role(LEAVES + script) == (7, "cannot leave yet: [Errno 24] Too many open files\n")
+
+
+def test_one_whose_mold_dies_does_not_leave_what_it_shares_to_others() -> None:
+    """All pipes end at once, in any order."""
+    script = """
+life.when_leaving(lambda: os._exit(8))
+life.enforce()
+os.close(tell)
+time.sleep(0.2)
+os.close(writer)
+while True: time.sleep(1)
+"""
+    status, log = role(LEAVES + script)
+    assert status == 1
+    assert "still busy 0.05 s after the stop" in log

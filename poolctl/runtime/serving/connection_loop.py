@@ -14,6 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol, Self, TypeAlias, TypeVar
 
+from poolctl.runtime.lifeline import told_to_leave
 from poolctl.runtime.listen.door import AcceptingLoop, Door
 from poolctl.runtime.loop.source import Handler, Lifeline, Source
 from poolctl.runtime.serving.leaving import WAITED_SECONDS, state
@@ -77,7 +78,7 @@ class ConnectionLoop(AcceptingLoop[Service]):
         super()._sweep(now, service)
 
     def leave_with(self, leave: int) -> None:
-        """Drain at the end of file of this descriptor too (``Life.leave``). Called before the loop runs."""
+        """Drain when this descriptor says so, too (``Life.leave``). Called before the loop runs."""
         if leave >= 0:
             self.add_source(Leave(self, leave))
 
@@ -101,11 +102,14 @@ class ConnectionLoop(AcceptingLoop[Service]):
 
 
 class Leave(Lifeline[Service]):
-    """The pipe whose end of file makes this worker leave while others go on."""
+    """The pipe that makes this worker leave while others go on."""
 
     loop: ConnectionLoop
 
     def on_event(self, events: int, service: Service) -> None:
+        if not told_to_leave(self.fd):
+            self.loop.remove(self)  # the mold is dead; the lifeline ends too
+            return
         for source in self.loop.left_to_others:
             self.loop.remove(source)
         super().on_event(events, service)

@@ -33,7 +33,7 @@ from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.channels.inbox import AT_ONCE, FD, ProcessInbox, RingingInbox, ends
 from poolctl.runtime.channels.parcel import FLAG_FILE, HEAD, RECORD, TICKET_MISSED, introduced
 from poolctl.runtime.channels.returns import Returns
-from poolctl.runtime.lifeline import Life
+from poolctl.runtime.lifeline import Life, told_to_leave
 from poolctl.runtime.listen.listener import Listener
 from poolctl.runtime.loop.loop import SWEEP_SECONDS
 from poolctl.runtime.loop.source import NO_DESCRIPTOR
@@ -214,6 +214,8 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         """This worker leaves while others go on: they take what is in an inbox that is shared, and any other inbox
         ends."""
         self.events.remove_reader(self._leave)
+        if not told_to_leave(self._leave):
+            return  # the mold is dead; the inbox ends too
         self.stopping.begin(self.events, self._context)
         if self._shared and not self._ended:
             self._ended = True

@@ -86,6 +86,10 @@ class Rig(TaskRig):
         self.stops = -1
 
     def begin_leave(self) -> None:
+        os.write(self.leaves, b"x")
+        self.end_mold()
+
+    def end_mold(self) -> None:
         os.close(self.leaves)
         self.leaves = -1
 
@@ -758,3 +762,12 @@ def test_a_stop_and_a_leave_at_once(make: Callable[..., Rig]) -> None:
     rig.begin_stop()
     rig.run()
     assert rig.records() == []
+
+
+def test_one_whose_mold_dies_serves_what_is_in_the_inbox_of_all(make: Callable[..., Rig]) -> None:
+    """All its readers end, so nobody else would."""
+    rig = make(shared=True)
+    rig.end_mold()
+    ticket, _ = rig.put(GET)
+    rig.run()
+    assert rig.records() == [ticket << 2 | TICKET_KEPT]
