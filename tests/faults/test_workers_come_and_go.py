@@ -60,6 +60,7 @@ def staying(server: Server) -> list[int]:
 
 def held(server: Server) -> tuple[int, list[int]]:
     """What may not grow: processes, and the descriptors of those that stay."""
+    Client(server.port).close()  # wakes the front, which else learns later of the last connections that came back
     wait_until(lambda: len(server.pids("mold")) == 1, "the end of earlier molds")
     return len(server.tree()), [len(os.listdir(f"/proc/{pid}/fd")) for pid in staying(server)]
 
