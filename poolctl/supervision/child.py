@@ -33,6 +33,7 @@ class Child:
     drained: bool = False  # its number stays empty until an operator says otherwise
     leaver: int = -1  # the write end of the pipe in which a byte tells the process to leave
     deadline: float = inf  # when a process that is to leave is killed
+    stillborn: int = 0  # of a worker that is to leave, how many of its successors died before they were ready, in a row
 
     @property
     def name(self) -> str:
@@ -50,6 +51,7 @@ class Child:
         """Forget the process, which was reaped. Returns how long it lived and how long it served, in seconds."""
         self._close_leaver()
         served = 0.0 if self.ready is None else now - self.ready
+        self.stillborn = self.stillborn + 1 if self.ready is None else 0
         self.pid, self.ready, self.status = 0, None, None
         self.told, self.deadline = False, inf
         return now - self.born, served
@@ -109,4 +111,5 @@ class Child:
     def let_go(self, reason: str) -> None:
         """Empty the number once the worker has left."""
         self.wanted, self.leaving = False, reason
-        self.policy, self.due = RestartPolicy(), 0.0  # a successor that serves what waits for it is needed now
+        # if a successor is needed, which serves what waits for it, then now
+        self.policy, self.due, self.stillborn = RestartPolicy(), 0.0, 0

@@ -62,7 +62,7 @@ FORCED = 1  # exit status: a request in flight was lost
 BOOT_FAILED = 3  # exit status: the reason was reported to the supervisor
 MAX_FAILURES = 100  # of turns in a row; a mold that cannot complete a turn any more must be replaced
 OVERDUE_REASON = "a request took longer than timeouts.request"
-LEAVING_DEATHS = 3  # of a worker that is to leave, or its successors: then nobody serves what waits for it
+STILLBORN = 3  # successors in a row of a worker that is to leave: then nobody serves what waits for it
 SPIN_SECONDS = 0.01  # seconds; failures that are further apart are not counted as a row
 
 
@@ -394,7 +394,7 @@ class Mold:
         bound = self.plan.bound(child.role)
         if not child.pid and not bound:
             self._has_left(child)
-        elif not child.pid and child.policy.deaths >= LEAVING_DEATHS:
+        elif not child.pid and child.stillborn >= STILLBORN:
             self.plan.abandon(child.role)
             text = f"{child.name} has left: none of its successors lived to serve what waited for it"
             self.events.record(Kind.ROLE_ENDED, text, logging.ERROR, role=child.role.name, reason=child.leaving)

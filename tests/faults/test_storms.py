@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -195,3 +196,24 @@ def test_a_stop_in_a_storm(name: str, serve: Serve) -> None:
         server.signal(signal.SIGTERM)
         assert server.wait() == 0, server.log
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+@pytest.mark.parametrize("name", short(FRONTS, ("hshr-pushed",)))
+def test_a_front_that_stands_still_while_workers_leave(name: str, serve: Serve) -> None:
+    """They are killed when their time is over, and their successors too, until it hears of them; nothing is lost."""
+    server = begun(serve, name, 4, timeouts={"drain": 0.5})
+    (front,) = server.pids("front")
+    with Load(server.port) as load:
+        os.kill(front, signal.SIGSTOP)
+        finished: list[dict[str, Any]] = []
+        thread = threading.Thread(target=lambda: finished.append(last(server, "scale", to="2", wait=PATIENCE)))
+        thread.start()
+        time.sleep(2)  # four times their time to leave
+        os.kill(front, signal.SIGCONT)
+        thread.join(PATIENCE)
+        assert [each["exit"] for each in finished] == [0]
+        load.goes_on()
+    assert server.pids("front") == [front]
+    assert load.failures == []
+    at_rest(server, 2)
+    assert server.stop() == 0
