@@ -1,4 +1,7 @@
-"""The plan of one generation: the roles that the mold runs, and its notices to the front about workers."""
+"""The plan of one generation: the roles that the mold runs, and its notices to the front about workers.
+
+The file is long because what the mold asks about a worker, and tells a front of it, depends on one set of inboxes.
+"""
 
 from __future__ import annotations
 

@@ -85,6 +85,11 @@ class Child:
             write(self.leaver, b"x")  # an end of file alone would be that of the mold
         self._close_leaver()
 
+    def limit_start(self, deadline: float) -> None:
+        """Have the process, which is to leave once it has started and served what waits for it, killed by this time if
+        it does not start."""
+        self.deadline = min(self.deadline, deadline)
+
     def _close_leaver(self) -> None:
         if self.leaver >= 0:
             close(self.leaver)

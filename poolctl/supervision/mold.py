@@ -402,7 +402,7 @@ class Mold:
         elif not child.pid:
             self.plan.leaves(child.role, 0)
         elif child.ready is None and bound:  # a successor must first serve what waits
-            child.deadline = min(child.deadline, now + self.plan.drain)
+            child.limit_start(now + self.plan.drain)
         else:
             text = f"{child.name} (pid {child.pid}) leaves: {child.leaving}"
             where = {"role": child.role.name, "pid": child.pid, "reason": child.leaving}

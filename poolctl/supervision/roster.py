@@ -84,6 +84,11 @@ class Replacement:
     since: float
     leaves: bool = False  # the old one has been told to leave; until then there are two for one
 
+    def dismiss(self) -> None:
+        """Let the old worker go: the new one serves."""
+        self.old.let_go(self.reason)
+        self.leaves = True
+
 
 class Roster:
     """The workers of one mold. ``size``: how many there are at first; ``fixed``: why their number cannot change."""
@@ -235,8 +240,7 @@ class Roster:
                 self.replacement = None
                 self._replace_next(now)
         elif at_work.new.serves:
-            at_work.old.let_go(at_work.reason)
-            at_work.leaves = True
+            at_work.dismiss()
         elif at_work.new.policy.deaths >= REPLACEMENT_DEATHS:
             self._give_up(at_work, "died")
         elif now - at_work.since > REPLACEMENT_SECONDS:

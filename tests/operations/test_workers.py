@@ -62,30 +62,30 @@ class Workers:
 
 
 @pytest.fixture
-def two(serve: Serve, tmp_path: Path) -> Workers:
+def managed(serve: Serve, tmp_path: Path) -> Workers:
     return Workers(serve, tmp_path)
 
 
-def test_scale_and_what_status_says_of_it(two: Workers) -> None:
-    two.does("scale", "4", says=f"2 -> 4 workers {SECONDS}")
-    assert two.numbers == [0, 1, 2, 3]
-    assert len(two.server.pids("worker")) == 4
-    shown = two.run("status").stdout
+def test_scale_and_what_status_says_of_it(managed: Workers) -> None:
+    managed.does("scale", "4", says=f"2 -> 4 workers {SECONDS}")
+    assert managed.numbers == [0, 1, 2, 3]
+    assert len(managed.server.pids("worker")) == 4
+    shown = managed.run("status").stdout
     assert "4 workers, where the topology has 2" in shown
     assert "4 processes" in shown
-    two.does("scale", "4", says="it has 4 workers already\n")
-    two.does("scale", "--", "-1", says=f"4 -> 3 workers {SECONDS}")
-    two.does("scale", "+1", says=f"3 -> 4 workers {SECONDS}")
-    two.does("scale", "1", says=f"4 -> 1 worker {SECONDS}")
-    assert two.numbers == [0]
-    two.does("scale", "auto", says=f"1 -> 2 workers {SECONDS}")
-    assert "where the topology has" not in two.run("status").stdout
-    assert (two.pool["size"], two.pool["in_file"]) == (2, 2)
-    reasons = [event["reason"] for event in two.events("role-leaves")]
+    managed.does("scale", "4", says="it has 4 workers already\n")
+    managed.does("scale", "--", "-1", says=f"4 -> 3 workers {SECONDS}")
+    managed.does("scale", "+1", says=f"3 -> 4 workers {SECONDS}")
+    managed.does("scale", "1", says=f"4 -> 1 worker {SECONDS}")
+    assert managed.numbers == [0]
+    managed.does("scale", "auto", says=f"1 -> 2 workers {SECONDS}")
+    assert "where the topology has" not in managed.run("status").stdout
+    assert (managed.pool["size"], managed.pool["in_file"]) == (2, 2)
+    reasons = [event["reason"] for event in managed.events("role-leaves")]
     assert [re.sub(r"pid \d+", "pid", each) for each in reasons] == [
         "scaled to 3 workers (uid 0, pid)", *["scaled to 1 worker (uid 0, pid)"] * 3
     ]  # fmt: skip
-    assert two.server.stop() == 0
+    assert managed.server.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -109,21 +109,21 @@ def test_numbers_that_are_none(serve_once: Serve, tmp_path: Path, to: str, says:
     assert server.status()["pool"]["size"] == 2
 
 
-def test_scale_beyond_the_numbers_of_a_generation_takes_a_new_one(two: Workers) -> None:
-    with Client(two.server.port) as kept:
+def test_scale_beyond_the_numbers_of_a_generation_takes_a_new_one(managed: Workers) -> None:
+    with Client(managed.server.port) as kept:
         kept.get()
-        done = two.run("scale", "6")
+        done = managed.run("scale", "6")
         assert done.returncode == 0
         assert "this generation has numbers for 4 workers, so a new one is needed" in done.stderr
         assert kept.get().status == 200
     assert re.search(rf"generation 2 serves {SECONDS}", done.stdout)
-    assert two.numbers == [0, 1, 2, 3, 4, 5]
-    assert (two.pool["size"], two.pool["in_file"]) == (6, 2)
-    two.does("scale", "1", says=f"6 -> 1 worker {SECONDS}")
-    two.does("scale", "auto", says=f"1 -> 2 workers {SECONDS}")
-    assert two.run("reload").returncode == 0
-    assert (two.pool["size"], two.pool["in_file"]) == (2, 2)
-    assert two.server.stop() == 0
+    assert managed.numbers == [0, 1, 2, 3, 4, 5]
+    assert (managed.pool["size"], managed.pool["in_file"]) == (6, 2)
+    managed.does("scale", "1", says=f"6 -> 1 worker {SECONDS}")
+    managed.does("scale", "auto", says=f"1 -> 2 workers {SECONDS}")
+    assert managed.run("reload").returncode == 0
+    assert (managed.pool["size"], managed.pool["in_file"]) == (2, 2)
+    assert managed.server.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -182,28 +182,28 @@ def test_time_that_passes_goes_back(serve: Serve, tmp_path: Path) -> None:
     assert slow.server.stop() == 0
 
 
-def test_recycle(two: Workers) -> None:
-    before = two.server.pids("worker")
-    two.does("recycle", "--worker", "0", "--reason", "looks odd", says=f"1 worker recycled {SECONDS}")
-    assert len(set(before) & set(two.server.pids("worker"))) == 1
-    (event,) = two.events("role-leaves")
+def test_recycle(managed: Workers) -> None:
+    before = managed.server.pids("worker")
+    managed.does("recycle", "--worker", "0", "--reason", "looks odd", says=f"1 worker recycled {SECONDS}")
+    assert len(set(before) & set(managed.server.pids("worker"))) == 1
+    (event,) = managed.events("role-leaves")
     assert (event["role"], event["reason"]) == ("worker 0", "looks odd")
-    two.does("recycle", says=f"2 workers recycled {SECONDS}")
-    assert not set(before) & set(two.server.pids("worker"))
-    two.refused("recycle", "--worker", "7", says=r"error: there is no worker 7; the workers are \d, \d")
-    assert two.run("recycle", "--worker", "-1").returncode == 2
-    assert two.server.stop() == 0
+    managed.does("recycle", says=f"2 workers recycled {SECONDS}")
+    assert not set(before) & set(managed.server.pids("worker"))
+    managed.refused("recycle", "--worker", "7", says=r"error: there is no worker 7; the workers are \d, \d")
+    assert managed.run("recycle", "--worker", "-1").returncode == 2
+    assert managed.server.stop() == 0
 
 
-def test_a_reason_is_one_short_line(two: Workers) -> None:
+def test_a_reason_is_one_short_line(managed: Workers) -> None:
     says = "error: a reason is one line of at most 200 characters; shorten it"
-    two.refused("recycle", "--reason", "x" * 201, says=says)
-    two.refused("recycle", "--reason", "x\n2026-01-01 error", says=says)
+    managed.refused("recycle", "--reason", "x" * 201, says=says)
+    managed.refused("recycle", "--reason", "x\n2026-01-01 error", says=says)
     for reason in ("x" * 40_000, "\ud800"):
-        (last,) = ask(two.server.control_socket(), "recycle", reason=reason)
+        (last,) = ask(managed.server.control_socket(), "recycle", reason=reason)
         assert (last["exit"], last["error"]) == (1, says[7:].partition(";")[0])
-    two.does("recycle", "--reason", "ä€😀" * 66, says=f"2 workers recycled {SECONDS}")
-    assert two.server.stop() == 0
+    managed.does("recycle", "--reason", "ä€😀" * 66, says=f"2 workers recycled {SECONDS}")
+    assert managed.server.stop() == 0
 
 
 def test_drain_and_resume(serve: Serve, tmp_path: Path) -> None:
@@ -237,59 +237,61 @@ def test_drain_and_resume(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_does_not_leave_is_killed_after_the_time_to_drain(serve: Serve, tmp_path: Path) -> None:
-    two = Workers(serve, tmp_path, timeouts={"drain": "500ms"})
-    with Client(two.server.port) as stuck:
+    managed = Workers(serve, tmp_path, timeouts={"drain": "500ms"})
+    with Client(managed.server.port) as stuck:
         stuck.ask("/sleep?seconds=60")
-        two.server.wait_until_busy()
-        (worker,) = [each["worker"] for each in two.server.status()["workers"] if each["busy_seconds"]]
-        two.does("drain", "--worker", str(worker), says=rf"worker {worker} is drained; 1 worker left {SECONDS}")
+        managed.server.wait_until_busy()
+        (worker,) = [each["worker"] for each in managed.server.status()["workers"] if each["busy_seconds"]]
+        managed.does("drain", "--worker", str(worker), says=rf"worker {worker} is drained; 1 worker left {SECONDS}")
         assert stuck.answer().status == 502
-    two.server.wait_for_log(rf"worker {two.name} {worker} \(pid \d+\) had not left after 0.5 s; killed")
-    assert two.server.stop() == 0
+    managed.server.wait_for_log(rf"worker {managed.name} {worker} \(pid \d+\) had not left after 0.5 s; killed")
+    assert managed.server.stop() == 0
 
 
-def test_signals_add_up(two: Workers) -> None:
-    two.server.signal(signal.SIGTTIN)
-    two.server.wait_for_log(r"scale \(SIGTTIN\) ended after .* with exit code 0: 2 -> 3 workers")
-    two.server.signal(signal.SIGTTOU)
-    two.server.wait_for_log(r"scale \(SIGTTOU\) ended after .* with exit code 0: 3 -> 2 workers")
+def test_signals_add_up(managed: Workers) -> None:
+    managed.server.signal(signal.SIGTTIN)
+    managed.server.wait_for_log(r"scale \(SIGTTIN\) ended after .* with exit code 0: 2 -> 3 workers")
+    managed.server.signal(signal.SIGTTOU)
+    managed.server.wait_for_log(r"scale \(SIGTTOU\) ended after .* with exit code 0: 3 -> 2 workers")
     for size in (3, 4):
-        two.server.signal(signal.SIGTTIN)
-        wait_until(lambda size=size: two.pool["size"] == size and two.pool["ready"] == size, f"{size} workers")  # type: ignore[misc]
-    with Client(two.server.port) as busy:  # while it is drained, signals wait
+        managed.server.signal(signal.SIGTTIN)
+        wait_until(lambda size=size: managed.pool["size"] == size and managed.pool["ready"] == size, f"{size} workers")  # type: ignore[misc]
+    with Client(managed.server.port) as busy:  # while it is drained, signals wait
         busy.ask("/sleep?seconds=1")
-        two.server.wait_until_busy()
-        (worker,) = [each["worker"] for each in two.server.status()["workers"] if each["busy_seconds"]]
-        thread = threading.Thread(target=lambda: two.run("drain", "--worker", str(worker)))
+        managed.server.wait_until_busy()
+        (worker,) = [each["worker"] for each in managed.server.status()["workers"] if each["busy_seconds"]]
+        thread = threading.Thread(target=lambda: managed.run("drain", "--worker", str(worker)))
         thread.start()
-        wait_until(lambda: two.server.status()["at_work"], "the drain at work")
+        wait_until(lambda: managed.server.status()["at_work"], "the drain at work")
         for _ in range(9):
-            two.server.signal(signal.SIGTTOU)
+            managed.server.signal(signal.SIGTTOU)
             time.sleep(0.02)  # or several would be one
         thread.join()
         busy.answer()
-    wait_until(lambda: two.pool["size"] == two.pool["ready"] == len(two.server.pids("worker")) == 1, "one worker")
-    two.server.signal(signal.SIGTTOU)
-    two.server.wait_for_log(r"scale \(SIGTTOU\) ended after .* with exit code 1: a pool has between 1 and 4096")
-    assert get(two.server.port).status == 200
-    assert two.server.stop() == 0
+    wait_until(
+        lambda: managed.pool["size"] == managed.pool["ready"] == len(managed.server.pids("worker")) == 1, "one worker"
+    )
+    managed.server.signal(signal.SIGTTOU)
+    managed.server.wait_for_log(r"scale \(SIGTTOU\) ended after .* with exit code 1: a pool has between 1 and 4096")
+    assert get(managed.server.port).status == 200
+    assert managed.server.stop() == 0
 
 
-def test_one_change_at_a_time(two: Workers) -> None:
-    with Client(two.server.port) as busy:
+def test_one_change_at_a_time(managed: Workers) -> None:
+    with Client(managed.server.port) as busy:
         busy.ask("/sleep?seconds=1")
-        two.server.wait_until_busy()
-        (worker,) = [each["worker"] for each in two.server.status()["workers"] if each["busy_seconds"]]
-        thread = threading.Thread(target=lambda: two.run("drain", "--worker", str(worker)))
+        managed.server.wait_until_busy()
+        (worker,) = [each["worker"] for each in managed.server.status()["workers"] if each["busy_seconds"]]
+        thread = threading.Thread(target=lambda: managed.run("drain", "--worker", str(worker)))
         thread.start()
-        wait_until(lambda: two.server.status()["at_work"], "the drain at work")
+        wait_until(lambda: managed.server.status()["at_work"], "the drain at work")
         for words in (("scale", "4"), ("recycle",), ("resume",), ("reload",)):
-            done = two.run(*words)
+            done = managed.run(*words)
             assert done.returncode == 1
             assert "drain has been at work for" in done.stderr
         thread.join()
         assert busy.answer().status == 200
-    assert two.server.stop() == 0
+    assert managed.server.stop() == 0
 
 
 def test_a_socket_that_only_tells_changes_nothing(serve: Serve, tmp_path: Path) -> None:
@@ -304,15 +306,15 @@ def test_a_socket_that_only_tells_changes_nothing(serve: Serve, tmp_path: Path) 
 
 
 def test_a_reload_goes_back_to_the_file(serve: Serve, tmp_path: Path) -> None:
-    two = Workers(serve, tmp_path, ownership="reuse-port", listen=f"tcp://127.0.0.1:{quiet_port()}")
+    managed = Workers(serve, tmp_path, ownership="reuse-port", listen=f"tcp://127.0.0.1:{quiet_port()}")
     (file,) = tmp_path.glob("*.yaml")
     for size in (4, 2, 3):  # under reuse-port too
-        file.write_text(yaml.safe_dump(two.keys | {"pool": {"kind": "process", "size": size}}))
-        assert two.run("reload").returncode == 0
-        assert two.pool["size"] == two.pool["in_file"] == len(two.numbers) == size
-        found = {get(two.server.port).process for _ in range(60)}
-        assert found == set(two.server.pids("worker"))
-    assert two.server.stop() == 0
+        file.write_text(yaml.safe_dump(managed.keys | {"pool": {"kind": "process", "size": size}}))
+        assert managed.run("reload").returncode == 0
+        assert managed.pool["size"] == managed.pool["in_file"] == len(managed.numbers) == size
+        found = {get(managed.server.port).process for _ in range(60)}
+        assert found == set(managed.server.pids("worker"))
+    assert managed.server.stop() == 0
 
 
 def test_no_such_server(tmp_path: Path) -> None:
