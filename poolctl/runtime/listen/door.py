@@ -140,11 +140,15 @@ class AcceptingLoop(Loop[S]):
         self.front_row: memoryview | None = None  # of a front: its row of the scoreboard
         self.noticing = False  # it will drain, and every response is the last of its connection
 
+    def full(self) -> bool:
+        """Whether the limit, at which the loop seems to be, is still what it was."""
+        return True
+
     def accept(self, fd: int, peer: Peer, service: S, door: Door) -> None:
         """Count a new connection and take it through its door, or turn it away if the limit is reached."""
         if service is not None:
             service.row[TAKEN] += 1
-        if self.open >= self.limit:
+        if self.open >= self.limit and self.full():
             if service is not None:
                 service.row[DONE] += 1
             self.turn_away(fd, door.busy(peer))

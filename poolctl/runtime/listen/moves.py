@@ -178,4 +178,4 @@ def adopt_in(loop: AcceptingLoop[S], moves: Moves, listeners: Sequence[Listener]
     def on_moved(fd: int, peer: Peer, service: S, number: int) -> None:
         loop.adopt(fd, peer, service, listeners[number].door)
 
-    MovedConnections(loop, moves, listeners, on_moved, lambda: loop.open < loop.limit)
+    MovedConnections(loop, moves, listeners, on_moved, lambda: loop.open < loop.limit or not loop.full())

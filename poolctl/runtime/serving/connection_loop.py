@@ -69,8 +69,14 @@ class ConnectionLoop(AcceptingLoop[Service]):
         self._wary = 0.0
 
     def limit_by(self, limit: Callable[[], int]) -> None:
-        """Ask for the limit on connections again at each sweep: it depends on how many workers there are."""
+        """Ask for the limit on connections again at each sweep, and when it is reached: it depends on how many workers
+        there are."""
         self._current_limit = limit
+
+    def full(self) -> bool:
+        if self._current_limit is not None:
+            self.limit = self._current_limit()
+        return self.open >= self.limit
 
     def _sweep(self, now: float, service: Service) -> None:
         if self._current_limit is not None:
