@@ -141,8 +141,8 @@ class AcceptingLoop(Loop[S]):
         self.noticing = False  # it will drain, and every response is the last of its connection
 
     def full(self) -> bool:
-        """Whether the limit, at which the loop seems to be, is still what it was."""
-        return True
+        """Whether the limit is reached. Asked only when ``open`` has reached ``limit``, which a subclass may renew."""
+        return self.open >= self.limit
 
     def accept(self, fd: int, peer: Peer, service: S, door: Door) -> None:
         """Count a new connection and take it through its door, or turn it away if the limit is reached."""
