@@ -200,7 +200,8 @@ def test_a_stop_in_a_storm(name: str, serve: Serve) -> None:
 
 @pytest.mark.parametrize("name", short(FRONTS, ("hshr-pushed",)))
 def test_a_front_that_stands_still_while_workers_leave(name: str, serve: Serve) -> None:
-    """They are killed when their time is over, and their successors too, until it hears of them; nothing is lost."""
+    """They are killed when their time is over, and their successors too, until it hears of them. What they have at that
+    moment is lost: a request where the front holds the connections. Nobody waits for ever."""
     server = begun(serve, name, 4, timeouts={"drain": 0.5})
     (front,) = server.pids("front")
     with Load(server.port) as load:
@@ -214,6 +215,7 @@ def test_a_front_that_stands_still_while_workers_leave(name: str, serve: Serve) 
         assert [each["exit"] for each in finished] == [0]
         load.goes_on()
     assert server.pids("front") == [front]
-    assert load.failures == []
+    assert not [each for each in load.failures if "timed out" in each]
+    assert len(load.failures) <= 4 or not KINDS[name][0].lends  # of two workers and their last successors
     at_rest(server, 2)
     assert server.stop() == 0
