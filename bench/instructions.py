@@ -129,6 +129,7 @@ def serve(
     from poolctl.runtime.app import Surroundings
     from poolctl.runtime.app.wsgi.app import WsgiApp
     from poolctl.runtime.protocol.http.protocol import Http
+    from poolctl.runtime.scoreboard import ROW
     from poolctl.runtime.serving.service import Service
     from poolctl.runtime.task import Peer
 
@@ -136,7 +137,7 @@ def serve(
         def find(self) -> Any:
             return app
 
-    made, protocol, row = Hello(), Http(), memoryview(bytearray(8 * 64)).cast("q")
+    made, protocol, row = Hello(), Http(), memoryview(bytearray(8 * ROW)).cast("q")
     made.load(Surroundings(multithread=False, multiprocess=True))
     entries = Entries(AccessLog(access, "/dev/null"), "0") if access else None
     service = Service(made, protocol, row, Context(), entries)
@@ -214,6 +215,7 @@ def own(count: int) -> None:
     from poolctl.runtime.lifeline import Life
     from poolctl.runtime.listen.door import Door
     from poolctl.runtime.protocol.http.protocol import Http
+    from poolctl.runtime.scoreboard import ROW
     from poolctl.runtime.serving.service import Service
     from poolctl.runtime.serving_async.kinds import connection_of
     from poolctl.runtime.serving_async.loop import AsyncConnectionLoop
@@ -226,7 +228,7 @@ def own(count: int) -> None:
     life = Life(lifeline, 30.0, lambda: None)
     # in a time that stands still no sweep is due: their number would depend on the machine
     loop = AsyncConnectionLoop(life, Timeouts(), CLIENTS, app, connection_of(app), clock=lambda: 0.0)
-    protocol, row = Http(), memoryview(bytearray(8 * 64)).cast("q")
+    protocol, row = Http(), memoryview(bytearray(8 * ROW)).cast("q")
     service, door = Service(app, protocol, row, loop.lifespan.context), Door(protocol)
     clients = Clients(loop, row, count, end)
     for _ in range(CLIENTS):

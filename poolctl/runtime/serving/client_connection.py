@@ -249,8 +249,9 @@ class ClientConnection(Sending, ABC, Generic[S, L]):
         self.leaving = True
         if self.phase is not READING:
             self.since = self.loop.now
-        if self.phase in WAITS_FOR_REQUEST:
+        if self.phase is IDLE:
             self.tally(CLOSED_IDLE, service)
+        if self.phase in WAITS_FOR_REQUEST:
             self.loop.wake(self)
 
     def tally(self, cell: int, service: S) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from harness.machine import PATIENCE
 from harness.no_descriptor import no_descriptor
-from harness.phase_rig import PEER, TIMEOUTS, Answering, Rig
+from harness.phase_rig import PEER, TIMEOUTS, Answering, Rig, row
 from harness.task_rig import answering, at_end, read
 
 from poolctl.errors import ClientGone
@@ -54,7 +54,7 @@ class SharedRig(Rig):
             poller=self.poller,
         )
         protocol = protocol or Http()
-        self.service = Service(self.app, protocol, memoryview(bytearray(512)).cast("q"))
+        self.service = Service(self.app, protocol, row())
         self.door = Door(protocol)
         self.others: list[threading.Thread] = []
 
