@@ -18,6 +18,7 @@ from poolctl.assembly.environment.limits import descriptors, raise_descriptors
 from poolctl.assembly.fitting.combination import REUSE_PORT
 from poolctl.assembly.generation_plan import ServerPlan
 from poolctl.assembly.host import Host
+from poolctl.assembly.open_sockets import OpenSocket, OpenSockets
 from poolctl.assembly.resolve import Parts
 from poolctl.assembly.status import Board
 from poolctl.errors import PoolctlError
@@ -28,6 +29,7 @@ from poolctl.runtime.listen.listener import address_of, open_group, open_listene
 from poolctl.runtime.listen.moves import Moves
 from poolctl.runtime.system.bpf import Instruction, attach
 from poolctl.supervision.configuration import Configuration, Reviewer
+from poolctl.supervision.totals import Meter
 
 if TYPE_CHECKING:
     from poolctl.config.address import Address
@@ -50,10 +52,11 @@ class ServerConfiguration(Configuration):
         before: ServerConfiguration | None = None,
         size: int | None = None,
         page: RefusalPage | None = None,
+        opened: OpenSockets | None = None,
     ) -> None:
-        """``before``: the configuration that this one replaces, whose open sockets and log it goes on with. ``size``:
-        workers that the file has, if the parts have others. ``page``: that of development; None in production. Raises
-        PoolctlError, and then has closed what it opened."""
+        """``before``: the configuration that this one replaces, whose open sockets and log it goes on with. ``opened``:
+        those of a server that goes on here. ``size``: workers that the file has, if the parts have others. ``page``:
+        that of development; None in production. Raises PoolctlError, and then has closed what it opened."""
         if page is not None:
             parts = with_short_drain(parts)
         topology = parts.topology
@@ -66,13 +69,14 @@ class ServerConfiguration(Configuration):
         self.size = parts.workers if size is None else size
         self.drain = topology.timeouts.drain
         raise_descriptors(descriptors(topology.limits.connections, any(address.tls for address in topology.listen)))
+        opened = before.opened() if before else opened or OpenSockets(passed=take_passed(os.environ))
         # by systemd, whatever the addresses are: those of a later configuration may differ
-        self.passed: list[Passed] = before.passed if before else take_passed(os.environ)
+        self.passed: list[Passed] = opened.passed
         self.groups: list[list[socket.socket]] = []  # of each address
         self._to_steer: list[tuple[socket.socket, list[Instruction]]] = []  # a socket of each group that is resized
         self.access: AccessLog | None = None
         try:
-            self._open_listeners(before)
+            self._open_listeners(opened)
             report_unused(self.passed, topology.listen)
             self.access = self._open_access_log(before)
             self.contexts = tls_contexts(parts)
@@ -89,21 +93,18 @@ class ServerConfiguration(Configuration):
         pairs = zip(self.groups, self.parts.topology.listen, strict=False)  # fewer groups if one could not be opened
         return [sock for group, address in pairs if not address.passed for sock in group]
 
-    def _open_listeners(self, before: ServerConfiguration | None) -> None:
-        """Open a socket for each address, or under reuse-port one for each worker, unless ``before`` has them."""
+    def _open_listeners(self, opened: OpenSockets) -> None:
+        """Open a socket for each address, or under reuse-port one for each worker, unless one is open."""
         topology, parts = self.parts.topology, self.parts
         named = {address.name for address in topology.listen if address.name}
-        kept: dict[str, list[list[socket.socket]]] = {}
-        for address, group in zip(before.parts.topology.listen, before.groups, strict=True) if before else ():
-            kept.setdefault(str(address), []).append(group)
         for address in topology.listen:
             if address.scheme == "systemd":  # which sockets it has depends on the names of the others
                 group = open_passed(address.name, named, topology.backlog, self.passed)
-            elif kept.get(str(address)):
-                group = self._as_large(kept[str(address)].pop(0), address)
+            elif kept := opened.take(address, grouped=self._grouped):
+                group = self._as_large(kept, address)
                 for sock in group:
                     sock.listen(topology.backlog)  # may be called again (listen(2)), for another backlog
-            elif parts.combination.ownership != REUSE_PORT:
+            elif not self._grouped:
                 group = [open_listener(address, topology.backlog)]
             else:
                 group = open_group(address, topology.backlog, parts.workers, self._program())
@@ -115,12 +116,22 @@ class ServerConfiguration(Configuration):
 
     def _as_large(self, group: list[socket.socket], address: Address) -> list[socket.socket]:
         """Return an open group with as many sockets as there are workers, from when this configuration serves."""
-        if self.parts.combination.ownership != REUSE_PORT or len(group) == self.parts.workers:
+        if not self._grouped or len(group) == self.parts.workers:
             return group
         backlog = self.parts.topology.backlog
         group, program = resize_group(group, address, backlog, self.parts.workers, self._program())
         self._to_steer.append((group[0], program))
         return group
+
+    @property
+    def _grouped(self) -> bool:
+        return self.parts.combination.ownership == REUSE_PORT
+
+    def opened(self) -> OpenSockets:
+        """Return the open sockets, for the configuration that replaces this one."""
+        pairs = zip(self.parts.topology.listen, self.groups, strict=True)
+        opened = [OpenSocket.of(address, group, grouped=self._grouped) for address, group in pairs]
+        return OpenSockets([each for each in opened if not each.at.startswith("systemd")], self.passed)
 
     def _open_access_log(self, before: ServerConfiguration | None) -> AccessLog | None:
         settings = self.parts.topology.access_log
@@ -147,6 +158,7 @@ class ServerConfiguration(Configuration):
         if self.page is not None:
             distrust_bytecode(self.since)
         self.host.apply()
+        self.moves.page.close_descriptor()
         parts = replace(self.parts.here(), page=self.page)
         return ServerPlan(parts, self.groups, self.contexts, self.access, self.board, self.moves, beside=self.follows)
 
@@ -175,6 +187,33 @@ class ServerConfiguration(Configuration):
 
     def figures(self, workers: int = 0) -> dict[str, Any]:
         return {"assembly": assembled(self.parts.combination, workers or self.workers), **self.board.figures()}
+
+    def meter(self) -> Meter:
+        return self.board.meter()
+
+    def bequest(self) -> tuple[dict[str, Any], set[int]]:
+        content, fds = self.opened().bequest()
+        ends = [self.moves.writer.fileno(), self.moves.reader.fileno()]
+        return {**content, "moves": ends, "page": self.moves.page.fd}, {*fds, *ends, self.moves.page.fd}
+
+    def take_over(self) -> list[int]:
+        self.host.take_over()
+        self.moves.belongs_to(os.getpid())
+        return [sock.fileno() for sock in self.listeners]
+
+    def release(self) -> None:
+        self.host.release()
+
+    def resume(self, failed: int) -> None:
+        self.moves.belongs_to(os.getpid())
+        self.moves.allow(self.parts.ownership is not None)
+        self.host.resume(failed)
+
+    def leave(self) -> None:
+        self.discard(None)
+        self.moves.close()
+        for each in self.passed:
+            os.close(each.fd)
 
     def successor(self, made: Any) -> ServerConfiguration:
         parts, reviewer = made

@@ -14,10 +14,11 @@ from poolctl.runtime.system.pid_file import PidFile
 
 
 @contextmanager
-def host_settings(topology: Topology, module_folder: str = "") -> Iterator[Host]:
+def host_settings(topology: Topology, module_folder: str = "", replaced: int = 0) -> Iterator[Host]:
     """Apply the supervisor's umask, working directory and PID file, which the other processes inherit, for a run.
 
-    Yields the Host with the rest for the mold. ``module_folder`` is searched first for the app's modules. Raises
+    Yields the Host with the rest for the mold. ``module_folder`` is searched first for the app's modules. ``replaced``:
+    the process that this one is to replace in an upgrade, which has the PID file until ``Host.take_over``. Raises
     PoolctlError that names the key which cannot be applied.
     """
     identity = Identity.find(topology.user, topology.group)
@@ -27,7 +28,7 @@ def host_settings(topology: Topology, module_folder: str = "") -> Iterator[Host]
         enter(topology.directory)
     pid_file = PidFile(topology.pid_file) if topology.pid_file else None
     if pid_file:
-        pid_file.write()
+        pid_file.write(replaced)
     try:
         yield Host(topology, identity, pid_file, module_folder)
     finally:
@@ -64,6 +65,22 @@ class Host:
     def successor(self, topology: Topology, module_folder: str) -> Host:
         """Return the settings of a topology that replaces this one. Raises PoolctlError."""
         return Host(topology, Identity.find(topology.user, topology.group), self._pid_file, module_folder)
+
+    def take_over(self) -> None:
+        """In the supervisor of an upgrade: the PID file is this process's from now on. Raises OSError."""
+        if self._pid_file:
+            self._pid_file.place()
+
+    def release(self) -> None:
+        """In a supervisor that an upgrade has replaced: remove the PID file, unless it is the other one's now."""
+        if self._pid_file:
+            self._pid_file.remove()
+
+    def resume(self, failed: int) -> None:
+        """After an upgrade that has failed: the PID file is this process's, not that of the failed one, which is gone.
+        Raises PoolctlError and OSError."""
+        if self._pid_file:
+            self._pid_file.restore(failed)
 
     def apply(self) -> None:
         """In a new mold, before any code of the app runs: switch to the file's user, and set environment and module

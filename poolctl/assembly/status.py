@@ -33,6 +33,7 @@ from poolctl.runtime.scoreboard import (
     WAITING,
     Scoreboard,
 )
+from poolctl.supervision.totals import Meter
 
 SHOWN = 512  # workers that are listed; the totals cover all of them
 
@@ -50,6 +51,17 @@ class Board:
     def renew(self) -> None:
         """Allocate new memory before a generation is forked. The previous generation keeps its own."""
         self.memory = mmap.mmap(-1, self._size)
+
+    def meter(self) -> Meter:
+        """Return what reads the counts of the generation that is forked next, as long as anybody wants to know."""
+        memory = self.memory
+
+        def counts() -> dict[str, int]:
+            board = scoreboard.read(memory)
+            rows = [board.worker(row) for row in range(board.workers)] if board else []
+            return {"requests": sum(row[REQUESTS] for row in rows), "failed": sum(row[FAILED] for row in rows)}
+
+        return counts
 
     def fits(self, inboxes: int, workers: int) -> bool:
         """Whether there is room for a scoreboard of this size."""

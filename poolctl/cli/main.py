@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # The command poolctl NAME is the function or group NAME in the module NAME. In the order of --help.
 COMMANDS = (
     "init", "validate", "run", "explain", "config", "diff", "schema", "status", "events", "reload", "scale", "recycle",
-    "drain", "resume", "stop", "export", "plugin",
+    "drain", "resume", "upgrade", "stop", "export", "plugin",
 )  # fmt: skip
 # Commands of other servers, and what to type here instead.
 OTHER_SERVERS = {

@@ -196,7 +196,27 @@ def statuses(sockets: Iterable[Located]) -> tuple[list[tuple[Located, dict[str, 
         except NoAnswer as error:
             echo(f"warning: {found} does not answer on {found.path}: {error}", err=True)
             silent.append(found)
-    return answered, silent
+    return [each for each in answered if not _is_replaced(each, answered)], silent
+
+
+def _is_replaced(server: tuple[Located, dict[str, Any]], every: list[tuple[Located, dict[str, Any]]]) -> bool:
+    """Whether this is one of two supervisors of a server, in the moment of an upgrade, and not the one in charge."""
+    found, status = server
+    return status.get("state") == "upgrading" and any(
+        found.name == other.name and theirs.get("state") != "upgrading" for other, theirs in every
+    )
+
+
+def look(what: str, invalid: int = INVALID) -> tuple[str, list[Located], list[tuple[Located, dict[str, Any]]], bool]:
+    """Return the name that ``what`` means, all sockets, the status of each server that is meant, and whether others do
+    not answer."""
+    for _ in range(2):  # in the moment of an upgrade the socket that was found is that of the process before
+        sockets = control_sockets()
+        name, matching = named(what, sockets, invalid)
+        answered, silent = statuses(matching)
+        if answered or silent or not matching:
+            break
+    return name, sockets, answered, bool(silent)
 
 
 def named(what: str, sockets: Iterable[Located], invalid: int = INVALID) -> tuple[str, list[Located]]:
@@ -227,9 +247,7 @@ def _name_of_topology(what: str, invalid: int) -> str:
 
 def one(what: str, invalid: int = INVALID) -> Located:
     """Return the one running server that is meant. Without it, or with several, print an error and exit with 1."""
-    sockets = control_sockets()
-    name, matching = named(what, sockets, invalid)
-    answered, silent = statuses(matching)
+    name, sockets, answered, silent = look(what, invalid)
     if not answered and silent:
         raise typer.Exit(FAILED)  # the warning has said all
     if not answered:

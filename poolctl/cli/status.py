@@ -9,7 +9,7 @@ import typer
 
 from poolctl.cli.arguments import TextOrJson
 from poolctl.cli.output import echo, terminal_width
-from poolctl.cli.servers import NOT_RUNNING, ServerArgument, control_sockets, named, not_running, statuses
+from poolctl.cli.servers import NOT_RUNNING, ServerArgument, look, not_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +27,7 @@ def status(
     """
     import json
 
-    sockets = control_sockets()
-    name, matching = named(what, sockets)
-    answered, silent = statuses(matching)
+    name, sockets, answered, silent = look(what)
     found = [each for _, each in answered]
     if form is TextOrJson.JSON:
         echo(json.dumps(found, indent=2), wrap=False)

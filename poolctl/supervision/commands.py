@@ -1,4 +1,5 @@
-"""The commands of the control socket: status, events, stop and reload. Those about workers are in pool_commands.py."""
+"""The commands of the control socket: status, events, stop and reload, and the table of all. Those about workers are in
+pool_commands.py, the upgrade is in upgrade_command.py."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from poolctl.supervision.configuration import ExitCode
 from poolctl.supervision.control import Control
 from poolctl.supervision.events import Ring
 from poolctl.supervision.pool_commands import PooledServer, pool_commands
-from poolctl.supervision.reload import LONGEST_WAIT_SECONDS
-from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction
+from poolctl.supervision.reload import Caller
+from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction, seconds_to_wait
+from poolctl.supervision.upgrade_command import UpgradeCommand
 
 FOLLOWERS = 8  # clients that follow events; the other places at the control socket are left for commands
 CUT_OFF = 1  # exit code of a stop: unfinished requests were cut off
@@ -42,6 +44,12 @@ class CommandedServer(PooledServer, Protocol):
     def stopping_seconds(self) -> float:
         """Return how long the stop has taken so far."""
 
+    def start_upgrade(self, caller: Caller, wait: float | None) -> None:
+        """Begin to replace this supervisor by one of the installed version."""
+
+    def reloaded(self, code: ExitCode, text: str, change: str = "reload") -> None:
+        """A reload, or another change, has ended."""
+
 
 def commands(supervisor: CommandedServer) -> list[Command]:
     """Return the commands of a supervisor."""
@@ -60,6 +68,11 @@ def commands(supervisor: CommandedServer) -> list[Command]:
             arguments={"wait": float, "dry_run": bool},
         ),
         *pool_commands(supervisor),
+        Command(
+            "upgrade",
+            lambda asked, given: UpgradeCommand(supervisor, asked).begin(given),
+            arguments={"wait": float},
+        ),
     ]
 
 
@@ -161,9 +174,7 @@ class ReloadCommand:
 
     def begin(self, arguments: dict[str, Any]) -> None:
         """Begin the reload. ``wait``: seconds that the new generation has to become ready."""
-        wait: float | None = arguments.get("wait")
-        if wait is not None and not 0 < wait <= LONGEST_WAIT_SECONDS:
-            raise Refused(f"wait is not between 0 and {LONGEST_WAIT_SECONDS:g} seconds", "correct the value")
+        wait = seconds_to_wait(arguments)
         self._dry = arguments.get("dry_run", False)
         self._supervisor.start_reload(self, wait=wait, dry=self._dry)
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from poolctl.supervision.plan import Plan
 from poolctl.supervision.reports import Report
+from poolctl.supervision.totals import Meter, nothing_counted
 
 
 class ExitCode(IntEnum):
@@ -94,6 +95,31 @@ class Configuration(ABC):
         """Return what the newest generation of this configuration is doing, for status. ``workers``: how many it has;
         0: as many as it began with."""
         return {}
+
+    def meter(self) -> Meter:
+        """Return what reads the counts of the generation that is forked next; called after ``prepare``."""
+        return nothing_counted
+
+    def bequest(self) -> tuple[dict[str, Any], set[int]]:
+        """Return what the supervisor needs that an upgrade starts, as JSON, and all descriptors that this names."""
+        return {}, set()
+
+    def take_over(self) -> list[int]:
+        """Called in the supervisor that an upgrade has started: what names the supervisor's process names this one from
+        now on. Returns the descriptors of all ``listeners``. Raises OSError, and then nothing has changed."""
+        return []
+
+    def release(self) -> None:  # noqa: B027  # not every configuration names the supervisor
+        """Called in a supervisor that an upgrade replaces: remove what names this process, unless it is the other's
+        now."""
+
+    def leave(self) -> None:  # noqa: B027  # not every configuration opens something
+        """Called at the end of a supervisor that an upgrade has replaced: close everything, without an effect on the
+        server, which goes on elsewhere."""
+
+    def resume(self, failed: int) -> None:  # noqa: B027  # not every configuration names the supervisor
+        """Called in a supervisor that an upgrade has not replaced: what names the supervisor's process names this one.
+        ``failed``: the process that is gone. Raises PoolctlError and OSError."""
 
     def successor(self, made: Any) -> Configuration:
         """Return the configuration of a review, with the sockets of all addresses that it has in common with this one.

@@ -51,18 +51,26 @@ Mode = Literal["full", "read", "off"]
 class Control:
     """The supervisor's end of the control socket. Without a socket it still runs transactions that signals begin."""
 
-    def __init__(self, name: str, commands: Iterable[Command], events: Events, mode: Mode = "full") -> None:
-        """``name``: the server's. A socket that cannot be created is logged, and the server runs without it."""
+    def __init__(
+        self, name: str, commands: Iterable[Command], events: Events, mode: Mode = "full", *, listens: bool = True
+    ) -> None:
+        """``name``: the server's. ``listens``: now, otherwise from ``listen`` on."""
+        self.name, self.retired = name, ""
         self.commands = {command.name: command for command in commands}
         self.mode, self._events = mode, events
         self.sock: socket.socket | None = None
         self.path = ""
         self.clients: list[ControlClient] = []
         self.transactions: list[Transaction] = []
-        if mode == "off":
+        if listens:
+            self.listen()
+
+    def listen(self) -> None:
+        """Create the socket. If that fails it is logged, and the server runs without it."""
+        if self.mode == "off":
             return
         try:
-            self.sock, self.path = listening(name)
+            self.sock, self.path = listening(self.name)
         except OSError as error:
             log.info("no control socket, so poolctl status cannot see this server: %s", error)
 
@@ -75,10 +83,9 @@ class Control:
 
     def interest(self) -> dict[int, int]:
         """Return the descriptors to poll, and the events for each."""
-        if self.sock is None:
-            return {}
         self._forget()  # those that were closed since the last turn
-        return {self.sock.fileno(): POLLIN} | {client.fileno(): client.interest() for client in self.clients}
+        listener = {self.sock.fileno(): POLLIN} if self.sock is not None else {}
+        return listener | {client.fileno(): client.interest() for client in self.clients}
 
     def due(self) -> float:
         """Return when `turn` must be called at the latest, in monotonic seconds."""
@@ -226,6 +233,8 @@ class Control:
     def _admit(self, transaction: Transaction) -> None:
         """Raise Refused if the transaction may not begin."""
         command, other = transaction.command, self.at_work
+        if command.changes and self.retired:
+            raise Refused(self.retired, "repeat the command")
         if command.changes and self.mode == "read" and transaction.client:
             fix = "set control: full, or send a signal to the supervisor"
             raise Refused(f"{command.name} is not allowed by control: read", fix)
@@ -252,14 +261,20 @@ class Control:
             transaction.fail("the server has stopped")
         self._forget()
 
+    def retire(self, why: str) -> None:
+        """Take no more clients: another process has the control socket of this server now. Those that are connected get
+        their answers, and a reason for what this process does not do any more."""
+        self.retired = why
+        if self.sock is not None:
+            self._accept(self.sock, time.monotonic())
+            self.sock.close()
+            self.sock = None
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
     def close(self) -> None:
         """Remove the socket, and close all connections once their clients have taken their last lines."""
-        if self.sock is None:
-            return
-        self.sock.close()
-        self.sock = None
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)
+        self.retire("the server has stopped")
         until = time.monotonic() + FLUSH_SECONDS
         while (left := [each for each in self.clients if each.interest() & POLLOUT]) and time.monotonic() < until:
             poller = poll()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -57,6 +57,7 @@ class Kind(StrEnum):
     STOP_STARTED = "stop-started"
     DRAIN_EXPIRED = "drain-expired"  # processes that were still busy were killed
     SERVER_STOPPED = "server-stopped"
+    SERVER_REPLACED = "server-replaced"  # an upgrade: another process is the supervisor
     EVENTS_LOST = "events-lost"  # a mold had more than the supervisor took
 
 
@@ -65,7 +66,7 @@ class Event:
     """Something that happened. ``where``: what it happened to, as far as that applies: generation, role, pid, status
     (the exit status) or signal, reason, uid, command."""
 
-    kind: Kind
+    kind: str  # a Kind, or that of another version of poolctl, which an upgrade has replaced
     text: str
     time: float = field(default_factory=time.time)  # seconds since 1970
     where: dict[str, Any] = field(default_factory=dict)
@@ -115,6 +116,13 @@ class Ring:
         """Keep an event, numbered, in place of the oldest."""
         self.last += 1
         self._events.append(replace(event, number=self.last))
+
+    def continue_from(self, events: Iterable[Event], last: int) -> None:
+        """Put the events of an earlier supervisor before those of this one. ``last``: the number of its newest."""
+        own, self.last = list(self._events), last - len(events := list(events))
+        self._events.clear()
+        for event in [*events, *own]:
+            self.add(event)
 
     def since(self, number: int) -> Iterator[Event]:
         """Return the events that came after the event of this number, oldest first; 0: all that are kept."""

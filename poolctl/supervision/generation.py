@@ -29,6 +29,7 @@ from poolctl.supervision.configuration import Configuration
 from poolctl.supervision.fork import fork
 from poolctl.supervision.reports import Report, channel, give_order, receive
 from poolctl.supervision.roster import Order, PoolState
+from poolctl.supervision.totals import Meter, nothing_counted
 
 
 class Generation:
@@ -41,10 +42,12 @@ class Generation:
             OSError: the mold cannot be forked.
         """
         self.configuration = configuration
+        self.meter = configuration.meter()
         self.number = number
         self.deadline = inf  # when it is killed, since it should have drained
         self.born = time.monotonic()
         self.ready: float | None = None
+        self.serves = False  # one of its roles is ready, and may have clients
         self.reason = ""  # why it ended, once that is known
         self.pool = PoolState()  # what the mold has reported last
         self.ordered = 0  # the number of the last order
@@ -97,6 +100,11 @@ class Generation:
         """Record that all of its roles are ready."""
         self.ready = time.monotonic()
 
+    def role_ready(self) -> bool:
+        """Record that one of its roles is ready, and may have clients. Returns whether it is the first one."""
+        first, self.serves = not self.serves, True
+        return first
+
     def ends_because(self, reason: str) -> None:
         """Record why it ends; the first reason counts."""
         self.reason = self.reason or reason
@@ -121,7 +129,7 @@ class Generation:
     def orphans(self, deadline: float) -> Orphans:
         """Return the roles that the mold, which has been reaped, may have left behind."""
         self.close_links()
-        return Orphans(self.pid, self.presence, deadline, self.configuration, self.number, self.reason)
+        return Orphans(self.pid, self.presence, deadline, self.configuration, self.number, self.reason, self.meter)
 
     def kill(self) -> None:
         """Kill the mold, which is not reaped yet, and all its roles."""
@@ -140,6 +148,7 @@ class Orphans:
     configuration: Configuration
     number: int = 0  # of the generation
     reason: str = ""  # why it ended
+    meter: Meter = nothing_counted
 
     def alive(self) -> bool:
         """Whether one of the processes still runs. Nothing is ever written to the pipe, so readable means EOF."""

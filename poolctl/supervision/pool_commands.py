@@ -21,9 +21,16 @@ from typing import Any, Protocol
 
 from poolctl.supervision.configuration import Configuration, ExitCode
 from poolctl.supervision.generation import Generation
-from poolctl.supervision.reload import LONGEST_WAIT_SECONDS, Caller
+from poolctl.supervision.reload import Caller
 from poolctl.supervision.roster import PoolState
-from poolctl.supervision.transaction import SAY_SECONDS, Command, Refused, Transaction
+from poolctl.supervision.transaction import (
+    LONGEST_WAIT_SECONDS,
+    SAY_SECONDS,
+    Command,
+    Refused,
+    Transaction,
+    seconds_to_wait,
+)
 
 MOST_WORKERS = 4096
 REASON_CHARACTERS = 200  # of a reason that the caller gives
@@ -85,9 +92,7 @@ class PoolChange:
             raise Refused("the server is being stopped")
         if generation is None or generation.ready is None:
             raise Refused("the server is still starting", "try again when poolctl status says that it is running")
-        self._wait = float(given.get("wait", self.patience(generation)))
-        if not 0 < self._wait <= LONGEST_WAIT_SECONDS:
-            raise Refused(f"wait is not between 0 and {LONGEST_WAIT_SECONDS:g} seconds", "correct the value")
+        self._wait = seconds_to_wait(given) or self.patience(generation)
         pool = generation.pool
         if not pool.size:  # its workers are threads of one process, or it has none
             workers = generation.configuration.workers

@@ -37,7 +37,6 @@ from poolctl.supervision.restart import cause
 
 REVIEW_SECONDS = 30.0  # seconds that reading and judging the file may take, checks of plugins included
 REVIEW_BYTES = 1 << 24  # bytes of a pickled review
-LONGEST_WAIT_SECONDS = 86400.0  # that a caller may ask for
 
 
 class Step(Enum):
@@ -71,7 +70,7 @@ class ReloadedServer(Protocol):
         if it has died meanwhile."""
 
     def give_up(self, generation: Generation, why: str) -> None:
-        """Kill a generation that never served."""
+        """End a generation that was not ready."""
 
     def close_inherited(self) -> None:
         """In a forked process: close what belongs to the supervisor alone."""

@@ -28,18 +28,10 @@ Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 # Signals that other servers handle and this one does not yet, with what the log says about each.
 UNUSED = {
-    signal.SIGUSR2: "upgrading without a restart is not available yet",
     signal.SIGTTOU: "the terminal sent it, because this process writes to it in the background",
 }
-SUPERVISED = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGCHLD,
-    signal.SIGUSR1,
-    signal.SIGTTIN,
-    *UNUSED,
-)
+CHANGING = (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN)  # each begins a change of the server
+SUPERVISED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, *CHANGING, *UNUSED)
 
 
 def nothing(number: int, frame: FrameType | None) -> None:
@@ -76,7 +68,7 @@ class Signals:
     def __enter__(self) -> Self:
         self._wakeup = set_wakeup_fd(self.writer, warn_on_full_buffer=False)
         for number in self.numbers:
-            if number in (signal.SIGHUP, signal.SIGTTIN, *UNUSED) and handler_of(number) == signal.SIG_IGN:
+            if number in (*CHANGING, *UNUSED) and handler_of(number) == signal.SIG_IGN:
                 continue  # the caller ignores it on purpose, for instance nohup
             handler = ignore_from_now_on if number == signal.SIGTTOU else nothing
             self._handlers[number] = set_handler(number, handler)

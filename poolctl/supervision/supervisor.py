@@ -9,13 +9,14 @@ something is due; then it handles, in this order, signals, exited children, a re
 file is long because that one loop owns all of it.
 
 Exit codes
-    0    stopped; every request in flight was answered
+    0    stopped, and every request in flight was answered; or an upgrade has replaced this supervisor
     1    stopped, but a process had to be killed, or died, while draining
     3    the first generation could not start
     130  a second SIGINT, or 143, a second SIGTERM: killed without draining
 
 A generation whose front hangs in plugin code retires: the next one starts beside it. A reload (reload.py) starts the
-generation of the next configuration beside the current one, which retires when the new one is ready.
+generation of the next configuration beside the current one, which retires when the new one is ready. An upgrade
+(upgrade.py) does the same with another supervisor, which this one then leaves the server to (takeover.py).
 
 When a mold is killed its roles become orphans and drain without it, while the next generation serves. They are killed
 when their time to drain is over, and a stop waits for them.
@@ -36,20 +37,28 @@ from typing import TYPE_CHECKING, Any
 
 from setproctitle import setproctitle
 
+from poolctl.errors import PoolctlError
 from poolctl.runtime.listen import server_stop
 from poolctl.runtime.listen.listener import shut
+from poolctl.runtime.system.prctl import adopt_orphans
 from poolctl.supervision.commands import commands
 from poolctl.supervision.configuration import Configuration, ExitCode
 from poolctl.supervision.control import Control, Mode
 from poolctl.supervision.events import Event, Events, Kind, Ring, ending, one_line
+from poolctl.supervision.first_process import accompany
 from poolctl.supervision.generation import Generation, Orphans
+from poolctl.supervision.handover import Link
+from poolctl.supervision.launch import Launch
 from poolctl.supervision.mold import BOOT_FAILED, FORCED, HUNG_SECONDS
 from poolctl.supervision.notify import Notifier
-from poolctl.supervision.reload import Caller, Reload, explained
+from poolctl.supervision.reload import REVIEW_SECONDS, Caller, Reload, explained
 from poolctl.supervision.reports import Report
 from poolctl.supervision.restart import EARLY_DEATHS, RestartPolicy, cause, when
 from poolctl.supervision.roster import PoolState
 from poolctl.supervision.signals import SUPERVISED, UNUSED, Signals
+from poolctl.supervision.takeover import Takeover, TakeoverStep
+from poolctl.supervision.totals import Totals
+from poolctl.supervision.upgrade import Upgrade
 from poolctl.supervision.watch import FileWatch
 
 if TYPE_CHECKING:
@@ -73,12 +82,14 @@ END_MESSAGES: dict[int, tuple[int | None, str]] = {
 class Supervisor:
     """Runs a server until a signal stops it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  # all that the loop knows
         self,
         configuration: Configuration,
         *,
         control: Mode = "off",
         page: RefusalPage | None = None,
+        launch: Launch | None = None,
+        takeover: Takeover | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -86,20 +97,26 @@ class Supervisor:
             configuration: what to run.
             control: which commands the control socket takes; off: there is none.
             page: in development, where browsers see why a reload was refused; then each change of a file is a reload.
+            launch: how this process was started; None: an upgrade is not possible.
+            takeover: the upgrade that has started this process.
         """
         self.configuration = configuration
         self.name = configuration.name
+        self.launch = launch
+        self.takeover = takeover
         self.ring = Ring()
-        self.events = Events(self.ring.add)
+        self.events = Events(self._keep)
         self.control_mode = control
         self.control: Control  # from `run` on
         self.notifier = Notifier()
-        self.refusal = ""  # why the last reload was refused, until one is not
+        self.refusal = ""  # why the last change was refused, until one is not
         self.started = time.time()
-        server_stop.reset()
+        self.totals = Totals()
+        if takeover is None:
+            server_stop.reset()
         self.policy = RestartPolicy()
         self.generation: Generation | None = None
-        self.number = 0  # of the last generation
+        self.number: int = takeover.state["number"] if takeover else 0  # of the last generation
         self.due = 0.0  # when to start the next generation, while there is none
         self.orphans: list[Orphans] = []
         # Generations that finish their requests in flight: their front hung, or a reload has replaced them.
@@ -110,6 +127,10 @@ class Supervisor:
         self.hung_up = False  # a SIGHUP came; during another change it waits, since the file may have changed after it
         self.outworn = ""  # why the current generation is due to be replaced; during another change it waits
         self.more = 0  # workers that signals have asked for, or below 0 no longer want; during another change they wait
+        self.upgrade: Upgrade | None = None
+        self.upgrade_asked = False  # a SIGUSR2 came; during another change it waits
+        self.leaving: Upgrade | None = None  # whose process is the server now; this one drains
+        self.accompanied: tuple[Link, Link] | None = None  # this end and a later supervisor's, if this process stays
         self.replaced: list[Configuration] = []  # those of retiring generations and orphans
         self.announced = False
         self.early = 0  # deaths without a report, before anything was ready
@@ -130,14 +151,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until a signal stops the server. Returns the exit code."""
-        setproctitle(f"poolctl: supervisor {self.name}")
-        self.signals = Signals(*SUPERVISED, last=True)
-        self.notifier = Notifier.from_environment(os.environ)
-        self.control = Control(self.name, commands(self), self.events, self.control_mode)
-        self.events.record(Kind.SERVER_STARTED, f"{self.name} started", pid=os.getpid())
+        self._begin()
         try:
             with self.signals:
-                while self.exit_code is None or self.generation or self.orphans or self.retiring:
+                while self.exit_code is None or not self.drained or self._ending():
                     ready = self._sleep()
                     for number in self.signals.take():
                         self._handle_signal(number)
@@ -145,11 +162,14 @@ class Supervisor:
                         self.stop("the notice is over")
                     self._handle_exits()
                     self._go_on_with_reload()
+                    self._go_on_with_upgrade()
                     self._shut_listeners()
                     self._start_missing()
                     self._notify()
                     self.control.turn(ready)
                 self.control.end(reading=False)
+                if self.leaving:
+                    return self._leave(self.leaving)
                 level, text = END_MESSAGES.get(self.exit_code, (None, "%s stopped at once"))
                 self.events.record(Kind.SERVER_STOPPED, text % self.name, level, status=self.exit_code)
                 return self.exit_code
@@ -159,6 +179,25 @@ class Supervisor:
             self.control.end(reading=False)  # again, in case an error ended the loop
             self.control.end(reading=True)
             self.control.close()
+            if self.takeover and self.takeover.first and not self.leaving:
+                self.takeover.first.send("exit", code=self.exit_code)
+
+    def _begin(self) -> None:
+        """Take the title, the signals, the control socket and the service manager's variables."""
+        setproctitle(f"poolctl: supervisor {self.name}")
+        self.signals = Signals(*SUPERVISED, last=True)
+        self.manager = self.notifier = Notifier.from_environment(os.environ)
+        self.control = Control(self.name, commands(self), self.events, self.control_mode, listens=self.takeover is None)
+        if self.takeover is None:
+            self.events.record(Kind.SERVER_STARTED, f"{self.name} started", pid=os.getpid())
+        else:
+            self.notifier = Notifier()  # until this process is the server
+
+    def _ending(self) -> bool:
+        """Whether another supervisor has yet to end, before this one may."""
+        return (self.upgrade is not None and not self.upgrade.over) or (
+            self.takeover is not None and self.takeover.drains
+        )
 
     def status(self) -> dict[str, Any]:
         """Return what the server is, and what it is doing."""
@@ -171,6 +210,7 @@ class Supervisor:
             "retiring": len(self.retiring),
             "uptime_seconds": round(time.time() - self.started, 1),
             "at_work": self.control.at_work and self.control.at_work.shown(),
+            "total": self.counted(),
             "pool": pool,
             **self.configuration.figures(pool["size"] if pool else 0),
         }
@@ -195,7 +235,14 @@ class Supervisor:
     def _state(self) -> str:
         if self.stopping or self.noticing or self.waiting:
             return "stopping" if self.stopping or self.noticing else "waiting for a change"
+        if self.leaving or (self.takeover and not self.takeover.alone):
+            return "upgrading"  # another process is the server
         return "running" if self.generation and self.generation.ready else "starting"
+
+    def counted(self) -> dict[str, int]:
+        """Return what all generations have counted since the server started."""
+        running = [each.meter for each in (*self._starting(), *self.retiring)]
+        return self.totals.with_running([*running, *(each.meter for each in self.orphans)])
 
     def _notify(self) -> None:
         """Tell the service manager what has changed, and that the loop runs."""
@@ -218,12 +265,12 @@ class Supervisor:
         earlier = len(self.retiring)
         parts = [f"{earlier} earlier generation{'s' * (earlier > 1)} draining"] if earlier else []
         parts += ["starting new workers for a reload"] if self.reload and self.reload.candidate else []
-        parts += [f"the last reload was refused: {self.refusal}"] if self.refusal else []
+        parts += [self.refusal] if self.refusal else []
         return "; ".join([self.configuration.summary(), *parts])
 
-    def reloaded(self, code: ExitCode, text: str) -> None:
-        """A reload has ended: whether it succeeded or not, the server is ready."""
-        self.refusal = text.partition("\n")[0] if code else ""
+    def reloaded(self, code: ExitCode, text: str, change: str = "reload") -> None:
+        """A reload, or another change, has ended: whether it succeeded or not, the server is ready."""
+        self.refusal = f"the last {change} was refused: {text.partition(chr(10))[0]}" if code else ""
         self.watch.reloaded(code, text)
         if self.announced and not self.stopping and not self.noticing:
             self.notifier.ready(self._line())
@@ -246,6 +293,12 @@ class Supervisor:
         if self.reload:
             due.append(self.reload.deadline)
             watched += self.reload.watched
+        if self.upgrade:
+            due.append(self.upgrade.deadline)
+            watched += self.upgrade.watched
+        if self.takeover:
+            due += [self.takeover.until] if self.takeover.drains else []
+            watched += self.takeover.watched
         return self.signals.wait(watched, min(due) - now, self.control.interest())
 
     def _starting(self) -> list[Generation]:
@@ -258,7 +311,9 @@ class Supervisor:
     def _handle_signal(self, number: signal.Signals) -> None:
         if number == signal.SIGCHLD:
             return  # it only wakes the loop: waitpid says which children exited
-        if number == signal.SIGUSR1:
+        if self.leaving:
+            self._pass_on(number, self.leaving)
+        elif number == signal.SIGUSR1:
             self._reopen()
         elif number == signal.SIGHUP:
             self.hung_up = True
@@ -266,6 +321,8 @@ class Supervisor:
             self.more += 1
         elif number == signal.SIGTTOU and signal.getsignal(number) != signal.SIG_IGN:
             self.more -= 1
+        elif number == signal.SIGUSR2:
+            self.upgrade_asked = True
         elif number in UNUSED:
             text = f"{number.name} ignored: {UNUSED[number]}"
             self.events.record(Kind.SIGNAL, text, logging.WARNING, signal=number.name)
@@ -296,10 +353,22 @@ class Supervisor:
         self.cut_off = figures.get("in_flight", 0) + figures.get("waiting", 0)
         self.events.record(Kind.SIGNAL, f"{why}: stopping at once", logging.WARNING, reason=why)
         self.watch.close()
-        if self.reload:
-            self.reload.abandon("the server is being stopped")
+        self._abandon_changes()
+        if self.takeover:
+            self.takeover.cut_off()
         self.exit_code = 128 + number
         self._kill()
+
+    def give_way(self) -> None:
+        """End, since the other supervisor goes on. A mold that may have clients drains; that supervisor sees to it."""
+        if self.generation and not self.generation.serves:
+            self.generation.kill()
+        self.generation, self.exit_code = None, 128 + signal.SIGTERM
+
+    def _abandon_changes(self) -> None:
+        for change in (self.reload, self.upgrade):
+            if change:
+                change.abandon("the server is being stopped")
 
     @property
     def noticing(self) -> bool:
@@ -309,6 +378,10 @@ class Supervisor:
     def stop(self, why: str) -> None:
         """Begin to drain, and stop when every request in flight is answered; before that, if the topology says so, give
         notice. ``why``: a signal, or a command. A second call during the notice ends it."""
+        if self.takeover and self.takeover.pending:  # another supervisor is the server, and is not to be stopped
+            self.takeover.fail(1, f"{why} has ended the new supervisor")
+            self.give_way()
+            return
         if self.configuration.notice and self.announced and not self.noticing:
             self._give_notice(why, self.configuration.notice)
             return
@@ -323,8 +396,7 @@ class Supervisor:
         self.deadline = now + self.drain + MARGIN_SECONDS
         self.crowded = now + UNIX_QUEUE_SECONDS
         self.admitting = [*self.admitting, *self.configuration.listeners]
-        if self.reload:
-            self.reload.abandon("the server is being stopped")
+        self._abandon_changes()
         if self.generation:
             self.generation.end()
         elif self.exit_code is None:
@@ -336,8 +408,7 @@ class Supervisor:
         self.notice_over = time.monotonic() + seconds
         server_stop.give_notice()
         self.notifier.stopping(self._line())
-        if self.reload:
-            self.reload.abandon("the server is being stopped")
+        self._abandon_changes()
 
     def _shut_listeners(self) -> None:
         """After a stop, and for addresses that a reload has removed: shut every listening socket whose queue is empty,
@@ -381,6 +452,10 @@ class Supervisor:
         now = time.monotonic()
         self.watch.died(dead, now)
         self._handle_retired(dead, now)
+        if self.upgrade and self.upgrade.pid in dead:
+            self.upgrade.exited(dead[self.upgrade.pid])
+        if now >= self.deadline and self.takeover:
+            self.takeover.cut_off()
         if now >= self.deadline and self.generation:
             text = f"{self.name} was still running {self.drain + MARGIN_SECONDS:g} s after the stop; killed"
             self.events.record(Kind.DRAIN_EXPIRED, text, logging.ERROR, reason="timeouts.drain")
@@ -390,6 +465,7 @@ class Supervisor:
             orphans.kill()
             os.close(orphans.presence)
             self.orphans.remove(orphans)
+            self.totals.add(orphans.meter())
             text = f"generation {orphans.number} of {self.name} ended: {orphans.reason}"
             self.events.record(Kind.GENERATION_ENDED, text, generation=orphans.number, reason=orphans.reason)
         self._discard_replaced()
@@ -404,6 +480,8 @@ class Supervisor:
             self.orphans.append(retired.orphans(late if dead[retired.pid] else now))
             if self.reload:
                 self.reload.ended(retired, dead[retired.pid])
+            if self.leaving and dead[retired.pid]:
+                self.leaving.forced()
         for retired in [each for each in self.retiring if now >= each.deadline]:
             text = f"generation {retired.number} of {self.name} did not end in time; killed"
             where = {"generation": retired.number, "reason": "timeouts.drain"}
@@ -432,10 +510,19 @@ class Supervisor:
                 return dead
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
+    def _keep(self, event: Event) -> None:
+        """Keep an event, in the supervisor that is the server."""
+        self.ring.add(event)
+        if self.leaving and self.leaving.link:
+            self.leaving.link.send("event", wait=False, event=event.sent())
+
     def _keep_event(self, generation: Generation, report: Report) -> None:
         """Keep what happened in a mold, which has logged it."""
         if report.kind == "event":
-            self.ring.add(Event.received(report.event, generation.number))
+            event = Event.received(report.event, generation.number)
+            if event.kind == Kind.ROLE_READY and generation.role_ready() and self.takeover:
+                self.takeover.serves()
+            self._keep(event)
 
     def _handle_report(self, generation: Generation, report: Report) -> None:
         if report.kind == "event":
@@ -461,7 +548,9 @@ class Supervisor:
             self._retire(generation, report)
             return
         self._is_ready(generation)
-        if not self.announced:
+        if self.takeover and self.takeover.pending:
+            self.takeover.ready()
+        elif not self.announced:
             self.announced = True
             self.configuration.announce()
             self.notifier.ready(self._line())
@@ -536,8 +625,12 @@ class Supervisor:
 
     def _give_up(self, failure: Report) -> None:
         first = "" if failure.plain else "cannot load the app:\n"
-        sys.stderr.write(explained(self.configuration, failure) or f"{first}{failure.text}\n")
-        sys.stderr.flush()
+        text = explained(self.configuration, failure) or f"{first}{failure.text}\n"
+        if self.takeover and self.takeover.pending:
+            self.takeover.fail(1, text)
+        else:
+            sys.stderr.write(text)
+            sys.stderr.flush()
         if self.watch.on:
             log.warning("%s cannot start; waiting for a change", self.name)
             self.waiting, self.failure, self.early = True, None, 0
@@ -555,8 +648,11 @@ class Supervisor:
         for generation in [*self.retiring, *self._starting()]:
             generation.close_inherited()
         self.watch.close_inherited()
-        if self.reload:
-            self.reload.close_inherited()
+        for other in (self.reload, self.upgrade, self.takeover):
+            if other:
+                other.close_inherited()
+        for link in self.accompanied or ():
+            link.close()
         for orphans in self.orphans:
             os.close(orphans.presence)
 
@@ -585,6 +681,8 @@ class Supervisor:
         generation = Generation(configuration, self.number, close_inherited)
         text = f"generation {self.number} of {self.name} started"
         self.events.record(Kind.GENERATION_STARTED, text, generation=self.number, pid=generation.pid)
+        if self.takeover:
+            self.takeover.forked(generation)
         return generation
 
     # Reloads
@@ -635,9 +733,12 @@ class Supervisor:
             self.generation = None
 
     def give_up(self, generation: Generation, why: str) -> None:
-        """Kill a generation that never served."""
+        """End a generation that was not ready. If some of its workers were, their clients move to the current one."""
         generation.ends_because(f"it was given up: {why}")
-        generation.kill()
+        if generation.serves and generation is not self.generation:
+            generation.end(time.monotonic() + generation.configuration.drain + MARGIN_SECONDS)
+        else:
+            generation.kill()
         self.retiring.append(generation)
         self.replaced.append(generation.configuration)
 
@@ -660,3 +761,156 @@ class Supervisor:
             old.end(time.monotonic() + before.drain + MARGIN_SECONDS)
             self.retiring.append(old)
         return old
+
+    # Upgrades: the supervisor that leaves
+
+    def start_upgrade(self, caller: Caller, wait: float | None) -> None:
+        """Begin to replace this supervisor by one of the installed version. The caller gets the outcome. ``wait``:
+        seconds until it is ready; None: those of a reload, and what reading the file may take."""
+        if self.stopping or self.noticing or self.exit_code is not None:
+            caller.finish(ExitCode.REFUSED, "the server is being stopped")
+        elif self.takeover and self.takeover.step is not TakeoverStep.DONE:
+            caller.finish(ExitCode.REFUSED, f"process {self.takeover.pid}, which this one has replaced, still drains")
+        elif self.generation is None or self.generation.ready is None:
+            caller.finish(ExitCode.REFUSED, "the server is still starting")
+        else:
+            self.notifier.reloading("starting a new supervisor")
+            self.upgrade = Upgrade(self, caller, wait or self.configuration.ready + REVIEW_SECONDS)
+            self.upgrade.begin()
+
+    def _go_on_with_upgrade(self) -> None:
+        if self.takeover:
+            self.takeover.turn(self)
+            if self.takeover.forsaken and not self.stopping and not self.leaving:
+                self.stop("the first process was killed")
+        if self.upgrade:
+            self.upgrade.turn(time.monotonic())
+            if self.upgrade.over and self.upgrade is not self.leaving:
+                self.upgrade = None
+        follows = self.takeover and self.takeover.step is not TakeoverStep.DONE
+        if self.upgrade_asked and self.control.at_work is None and not follows:
+            self.upgrade_asked = False
+            self.control.start("upgrade", {}, "SIGUSR2")
+
+    def state(self) -> dict[str, Any]:
+        """Return what the new supervisor goes on with."""
+        return {
+            "number": self.number,
+            "started": self.started,
+            "total": self.counted(),
+            "events": [event.sent() for event in self.ring.since(0)],
+            "last_event": self.ring.last,
+        }
+
+    def stays(self) -> Link | None:
+        """Return the end of a link for the new supervisor if somebody waits for the end of this process, or of the
+        first one; None if nobody does."""
+        if self.takeover and self.takeover.first:
+            return self.takeover.first
+        if self.notifier.on and os.getpid() != 1:
+            return None  # the service manager follows
+        if self.accompanied is None:
+            self.accompanied = Link.pair()
+            adopt_orphans(True)  # before there are any
+        return self.accompanied[1]
+
+    def hand_over(self, upgrade: Upgrade, listening: list[int], version: str) -> None:
+        """Drain: the process of this upgrade is the server from now on, and listens on these descriptors."""
+        self.leaving = upgrade
+        text = f"{self.name} goes on as process {upgrade.pid} ({version})"
+        self.events.record(Kind.SERVER_REPLACED, text, logging.INFO, pid=upgrade.pid)
+        self.control.retire(text)
+        try:
+            self.configuration.release()
+        except OSError as error:
+            log.error("cannot remove the PID file of %s: %s", self.name, error)
+        self.notifier.main_pid(upgrade.pid)
+        self.notifier = Notifier()
+        if self.takeover and self.takeover.first:
+            self.takeover.first.send("process", pid=upgrade.pid)
+        assert upgrade.link is not None  # it has just said that it serves
+        upgrade.link.send("alone")
+        for asked, number in ((self.hung_up, signal.SIGHUP), (self.upgrade_asked, signal.SIGUSR2)):
+            if asked:
+                self._pass_on(number, upgrade)
+        for _ in range(abs(self.more)):
+            self._pass_on(signal.SIGTTIN if self.more > 0 else signal.SIGTTOU, upgrade)
+        self.hung_up, self.upgrade_asked, self.more = False, False, 0
+        self.admitting += [each for each in self.configuration.listeners if each.fileno() not in listening]
+        self.exit_code = 0
+        if self.generation:
+            self.generation.ends_because(f"an upgrade replaced it: process {upgrade.pid} serves")
+            self.generation.end(time.monotonic() + self.drain + MARGIN_SECONDS)
+            self.retiring.append(self.generation)
+            self.generation = None
+
+    def _pass_on(self, number: signal.Signals, upgrade: Upgrade) -> None:
+        """Pass a signal on to the supervisor that has replaced this one."""
+        if number == signal.SIGUSR1:
+            self._reopen()
+        if not upgrade.reaped:
+            os.kill(upgrade.pid, number)
+
+    def resume(self, failed: int) -> None:
+        """An upgrade has failed, and its process has ended, which may have called itself the supervisor."""
+        if not self.stopping and not self.noticing:
+            server_stop.reset()
+        try:
+            self.configuration.resume(failed)
+        except (OSError, PoolctlError) as error:
+            log.error("the PID file of %s is not restored: %s", self.name, error)
+
+    def kill_draining(self) -> None:
+        """Kill everything that drains."""
+        self._kill()
+
+    def add_orphans(self, orphans: Orphans, *, serving: bool) -> None:
+        """End the roles of a new supervisor that is gone. ``serving``: they may have clients, which move to the current
+        generation."""
+        late = time.monotonic() + self.drain + MARGIN_SECONDS if serving else 0.0
+        self.orphans.append(replace(orphans, deadline=late))
+
+    @property
+    def drained(self) -> bool:
+        """Whether no generation is left."""
+        return not (self.generation or self.retiring or self.orphans)
+
+    def _leave(self, upgrade: Upgrade) -> int:
+        """End, or stay for whoever waits for this process. Returns the exit code."""
+        if upgrade.link:
+            upgrade.link.send("ended", total=self.counted())
+            upgrade.link.close()
+        self.control.end(reading=True)
+        self.control.close()
+        self.configuration.leave()
+        if self.accompanied is None:
+            return 0
+        ours, theirs = self.accompanied
+        theirs.close()
+        return accompany(self.name, upgrade.pid, ours, self.signals)
+
+    # Upgrades: the supervisor that takes over
+
+    def take_over(self, state: dict[str, Any]) -> list[int]:
+        """Make control socket and PID file this process's own, and go on with the counters of the state. Returns the
+        listening descriptors. Raises PoolctlError if that is not possible; then nothing has changed."""
+        if self.stopping or self.generation is None or self.generation.ready is None:
+            raise PoolctlError("its workers have ended again; see the server's log")
+        listening = self.configuration.take_over()
+        self.control.listen()
+        self.started = state["started"]
+        self.totals.continue_from(state["total"])
+        self.ring.continue_from([Event(**each) for each in state["events"]], state["last_event"])
+        self.announced = True
+        self.configuration.announce()
+        return listening
+
+    def serves_alone(self) -> None:
+        """Report to the service manager."""
+        self.notifier = self.manager
+        self.notifier.ready(self._line())
+
+    def predecessor_ended(self, total: dict[str, int]) -> None:
+        """The supervisor that leaves has ended. ``total``: its last figures; empty: it was killed."""
+        if total:
+            self.totals.continue_from(total)

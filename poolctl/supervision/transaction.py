@@ -39,6 +39,7 @@ log = logging.getLogger("poolctl")
 
 COMMAND_FAILED, WRONG_USE = 1, 2  # exit codes
 SAY_SECONDS = 1.0  # between two lines about the progress of a command
+LONGEST_WAIT_SECONDS = 86400.0  # that a caller may ask for
 
 
 class Refused(Exception):
@@ -152,3 +153,12 @@ class Transaction:
 def last_line(exit_code: int, **more: Any) -> dict[str, Any]:
     """Return the last line of an answer."""
     return {"poolctl": PROTOCOL_VERSION, "done": True, "exit": exit_code, **more}
+
+
+def seconds_to_wait(arguments: Mapping[str, Any]) -> float | None:
+    """Return the argument `wait` of a command: how long new processes may take to become ready; None: as the topology
+    says. Raises Refused."""
+    wait: float | None = arguments.get("wait")
+    if wait is not None and not 0 < wait <= LONGEST_WAIT_SECONDS:
+        raise Refused(f"wait is not between 0 and {LONGEST_WAIT_SECONDS:g} seconds", "correct the value")
+    return wait

@@ -403,19 +403,13 @@ def test_a_stop_does_not_wait_for_clients_to_the_end(serve: Serve, name: str) ->
     assert "killed" not in server.log
 
 
-@pytest.mark.parametrize("name", ["SIGUSR2"])
-def test_a_signal_that_means_nothing_yet_is_a_warning_and_changes_nothing(serve: Serve, name: str) -> None:
-    number = signal.Signals[name]
-    if signal.getsignal(number) == signal.SIG_IGN:
-        pytest.skip("whoever started the tests has it ignored, as nohup does, and so have the servers")
+def test_signals_for_the_supervisor_change_nothing_in_the_others(serve: Serve) -> None:
+    """As those send them who name a program."""
     _, server = begin(serve, "hshr-processes", 2)
     before = server.tree()
-    server.signal(number)
-    server.wait_for_log(f"{name} ignored: .* not available yet")
-    if name == "SIGUSR2":  # as those send it who name a program
-        for pid in before[1:]:
-            os.kill(pid, number)
-            os.kill(pid, signal.SIGHUP)
+    for pid in before[1:]:
+        os.kill(pid, signal.SIGUSR2)
+        os.kill(pid, signal.SIGHUP)
     with Client(server.port) as client:
         assert client.get().status == 200
     assert server.tree() == before

@@ -211,6 +211,7 @@ def _command(request: dict[str, Any], stderr: int, stdout: int = -1) -> None:
     sys.stderr = _stream(2, "backslashreplace")
     sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["poolctl", *request["words"]]
+    sys.orig_argv = [sys.executable, "-m", *sys.argv]  # as it would be typed
     code: Any = 1
     try:
         main()

@@ -183,7 +183,9 @@ class Server:
     def control_socket(self) -> Path:
         """The path of its control socket."""
         folder = self.environment.get("RUNTIME_DIRECTORY") or control_socket.folders()[0]
-        (path,) = Path(folder).glob(f"*.{self.pid}{control_socket.SUFFIX}")
+        pids = [self.pid, *self.pids("supervisor")]  # another one after an upgrade
+        paths = [path for pid in dict.fromkeys(pids) for path in Path(folder).glob(f"*.{pid}{control_socket.SUFFIX}")]
+        (path,) = paths
         return path
 
     def busy(self) -> list[int]:

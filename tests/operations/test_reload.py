@@ -13,58 +13,19 @@ from pathlib import Path
 
 import pytest
 import trustme
-import yaml
 from cryptography import x509
 from harness.client import Client, get
 from harness.commands import poolctl
 from harness.ports import quiet_port
-from harness.server import Serve, Server, wait_until
+from harness.server import Serve, wait_until
+from harness.shop import APP, OTHER, Shop
 
-APP = """
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Length", "3")])
-    return [b"one"]
-"""
-# of another length: Python takes a file of the same second and length for unchanged
-OTHER = APP.replace("one", "other").replace("3", "5")
 LIFESPAN = """
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no database"})
 """
-
-
-class Shop:
-    """A server with its topology and app in a folder, which a test changes."""
-
-    def __init__(self, serve: Serve, folder: Path, **keys: object) -> None:
-        self.folder = folder
-        self.name = f"r{uuid.uuid4().hex[:8]}"  # commands find the servers of other tests too
-        self.keys: dict[str, object] = {
-            "name": self.name,
-            "app": {"wsgi": "shop:app"},
-            "listen": f"tcp://127.0.0.1:{quiet_port()}",
-            "pool": {"kind": "process", "size": 2},
-            **keys,
-        }
-        (folder / "shop.py").write_text(APP)
-        self.server: Server = serve(self.keys, tracebacks=True)  # those of the app
-        (self.file,) = folder.glob("*.yaml")
-
-    def write(self, **keys: object) -> None:
-        self.keys.update(keys)
-        self.file.write_text(yaml.safe_dump(self.keys))
-
-    def code(self, text: str) -> None:
-        (self.folder / "shop.py").write_text(text)
-
-    def reload(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return poolctl("reload", self.name, *options, cwd=self.folder)
-
-    @property
-    def body(self) -> bytes:
-        return get(self.server.port).body
 
 
 @pytest.fixture

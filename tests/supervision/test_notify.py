@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from math import inf
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 from harness.client import Client
 from harness.machine import PATIENCE
-from harness.server import Server
+from harness.server import Server, alive, descendants, title, wait_until
 
 from poolctl.supervision.notify import MAX_STATUS, STATUS_SECONDS, Notifier
+
+SO_PASSCRED, SCM_CREDENTIALS = 16, 2  # Linux; socket(7), unix(7)
 
 
 class Manager:
@@ -215,6 +218,57 @@ def test_a_reload_is_reported_whether_it_succeeds_or_not(manager: Manager, tmp_p
         server.signal(signal.SIGTERM)
         manager.hear_until("STOPPING=1")
         assert server.process.wait(PATIENCE) == 0
+
+
+def test_the_service_manager_follows_an_upgrade(manager: Manager, tmp_path: Path) -> None:
+    """With NotifyAccess=main it listens to the main process only: to the old one until that has named the new one."""
+    manager.sock.setsockopt(socket.SOL_SOCKET, SO_PASSCRED, 1)
+    heard: list[tuple[int, list[str]]] = []
+
+    def hear_until(line: str) -> list[str]:
+        while True:
+            data, beside, _, _ = manager.sock.recvmsg(4096, socket.CMSG_SPACE(12))
+            (pid,) = {struct.unpack("3i", each)[0] for _, kind, each in beside if kind == SCM_CREDENTIALS}
+            heard.append((pid, data.decode().split("\n")))
+            if heard[-1][1][0].startswith(line):
+                return heard[-1][1]
+
+    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "200000"}
+    with Server({"app": "demo", "pool": {"kind": "process", "size": 1}}, tmp_path, environment=environment) as server:
+        hear_until("READY=1")
+        server.tree()
+        environment["WATCHDOG_PID"] = str(server.pid)  # of no meaning for the new one
+        server.signal(signal.SIGUSR2)
+        hear_until("RELOADING=1")
+        (main,) = hear_until("MAINPID=")
+        new = int(main.removeprefix("MAINPID="))
+        try:
+            assert hear_until("READY=1")[1].startswith("STATUS=serving on ")
+            hear_until("WATCHDOG=1")
+            assert server.process.wait(PATIENCE) == 0
+            moment = [lines for _, lines in heard].index([main])
+            assert {pid for pid, _ in heard[: moment + 1]} == {server.pid}
+            assert {pid for pid, _ in heard[moment + 1 :]} == {new}
+            assert title(new).startswith("poolctl: supervisor ")
+            with Client(server.port) as client:
+                assert client.get().status == 200
+            os.kill(new, signal.SIGTERM)
+            hear_until("STOPPING=1")
+        finally:
+            server._seen.update(descendants(new))
+        wait_until(lambda: not alive(new), "the end of the new supervisor")
+
+
+def test_an_upgrade_that_fails_is_reported(manager: Manager, tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text("app: demo\npool: {kind: process, size: 1}\n")
+    with Server(file, tmp_path, environment={"NOTIFY_SOCKET": manager.address}) as server:
+        manager.hear_until("READY=1")
+        file.write_text("app: nonsense\n")
+        server.signal(signal.SIGUSR2)
+        manager.hear_until("RELOADING=1")
+        assert ": 1 process; the last upgrade was refused: " in manager.hear_until("READY=1")[-1][1]
+        assert server.stop() == 0
 
 
 def test_a_server_that_cannot_start_says_why(manager: Manager, tmp_path: Path) -> None:

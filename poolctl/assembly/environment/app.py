@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from poolctl.assembly.plugins.plugin import Plugin
 from poolctl.assembly.sandbox.child import Result, run_in_child
-from poolctl.assembly.sandbox.descendants import die_with_parent
 from poolctl.assembly.sandbox.stack_dump import StackDump
 from poolctl.config.choice import path_of_option
 from poolctl.config.diagnostic import Diagnostic
+from poolctl.runtime.system.prctl import die_with_parent
 
 if TYPE_CHECKING:
     from poolctl.assembly.judging.judge import Judgement

@@ -93,7 +93,7 @@ def _without_report(reference: Reference, result: Result) -> Unusable:
 def _inspect(reference: Reference, options: Mapping[str, Any] | None) -> Report:
     """The report: "described" with JSON, or "unusable" with a message, a help and a traceback."""
     from poolctl.assembly.plugins.load import PluginError, load
-    from poolctl.assembly.sandbox.descendants import die_with_parent
+    from poolctl.runtime.system.prctl import die_with_parent
 
     die_with_parent()
     try:

@@ -1,15 +1,15 @@
-"""The descendants of a child process: adopted when their parent dies, and killed with the child (prctl(2))."""
+"""The descendants of a child process: adopted when their parent dies, and killed with the child."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 from collections.abc import Iterator
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+from poolctl.runtime.system.prctl import adopt_orphans
+
 ROUNDS = 100  # rounds of killing, as killed processes may leave children
 
 
@@ -24,7 +24,7 @@ def reaping_descendants() -> Iterator[None]:
         yield
         return
     before = _children()
-    _control(PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans(True)
     try:
         yield
     finally:
@@ -34,19 +34,7 @@ def reaping_descendants() -> Iterator[None]:
                 _end(pid)
             if not left:
                 break
-        _control(PR_SET_CHILD_SUBREAPER, 0)
-
-
-def die_with_parent() -> None:
-    """Make the kernel kill this process when its parent dies. A change of user resets this."""
-    if sys.platform.startswith("linux"):
-        _control(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _control(option: int, value: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), 0, 0, 0):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        adopt_orphans(False)
 
 
 def _children() -> set[int]:

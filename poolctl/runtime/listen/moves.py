@@ -7,19 +7,20 @@ its next request but a descriptor and a peer, so both travel (SCM_RIGHTS, unix(7
 meanwhile wait in the socket. What has a state in its process stays there until it ends: TLS, HTTP/2, WebSockets.
 
 There is one channel for the life of the server, so that connections also outlive a generation that ends before the next
-one is ready. Nothing moves while the whole server stops, or if the supervisor is gone.
+one is ready, and a supervisor that an upgrade replaces. Nothing moves while the whole server stops, or if the
+supervisor is gone.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import mmap
 import os
 from collections.abc import Callable, Sequence
 from os import close
 from socket import AF_UNIX
 from socket import socket as Socket
+from typing import Final
 
 from poolctl.runtime.channels.inbox import AT_ONCE, FD
 from poolctl.runtime.listen import server_stop
@@ -28,24 +29,29 @@ from poolctl.runtime.listen.listener import Listener, own_end
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import S, Source
 from poolctl.runtime.system.channel import CONTROL_BYTES, LEVEL, RIGHTS, channel, descriptors
+from poolctl.runtime.system.shared_page import SharedPage
 from poolctl.runtime.task import NOBODY, Peer
 
 log = logging.getLogger("poolctl")
 MOVE_BYTES = 65536  # bytes of the longest message; those of a peer are a few hundred
 ANY_HOST = ("0.0.0.0", "::")
+MOVES_TAKEN: Final = 1  # the cell that says whether the current generation takes moved connections
+SUPERVISOR: Final = 2  # the cell with the pid of the supervisor
 
 OnMoved = Callable[[int, Peer, S, int], None]  # called with descriptor, peer, service and number of the address
 
 
 class Moves:
-    """The channel. The supervisor makes it, and every process inherits both ends."""
+    """The channel. The supervisor makes it, or takes it over, and every process inherits both ends."""
 
-    def __init__(self) -> None:
-        self.writer, self.reader = channel()
+    def __init__(self, page: SharedPage | None = None, ends: tuple[Socket, Socket] | None = None) -> None:
+        """``page``: the server's memory. ``ends``: the writing and the reading end of a server that goes on here."""
+        self.writer, self.reader = ends or channel()
         self.writer.setblocking(False)
         self.reader.setblocking(False)
-        self._supervisor = os.getpid()
-        self._taken = mmap.mmap(-1, 1)  # shared with all processes forked later
+        self.page = page or SharedPage()
+        if ends is None:
+            self.belongs_to(os.getpid())
 
     @property
     def descriptors(self) -> set[int]:
@@ -54,12 +60,17 @@ class Moves:
 
     def allow(self, taken: bool) -> None:
         """Called in the supervisor. ``taken``: the current generation takes moved connections."""
-        self._taken[0] = taken
+        self.page.cells[MOVES_TAKEN] = taken
+
+    def belongs_to(self, supervisor: int) -> None:
+        """Note the pid of the supervisor, without which nothing moves."""
+        self.page.cells[SUPERVISOR] = supervisor
 
     @property
     def open(self) -> bool:
         """Whether a process that leaves may pass its connections on: another process takes them."""
-        return bool(self._taken[0]) and not server_stop.announced() and _lives(self._supervisor)
+        cells = self.page.cells
+        return bool(cells[MOVES_TAKEN]) and not server_stop.announced() and _lives(cells[SUPERVISOR])
 
     def send(self, fd: int, protocol: str, peer: Peer) -> bool:
         """Pass a connection on; the caller then closes its own descriptor. Returns False, and has done nothing, if the
@@ -87,8 +98,15 @@ class Moves:
 
     def close_all(self) -> None:
         """Close the connections that no process has taken, at the end of the server."""
+        if self.reader.fileno() < 0:
+            return  # the server goes on in another process
         while (taken := self.take()) is not None:
             close(taken[0])
+
+    def close(self) -> None:
+        """Close this process's ends."""
+        self.writer.close()
+        self.reader.close()
 
 
 def _lives(pid: int) -> bool:

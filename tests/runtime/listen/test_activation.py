@@ -131,6 +131,26 @@ def test_a_reload_takes_another_of_the_sockets(listening: list[socket.socket], t
                 assert client.get().status == 200
 
 
+def test_an_upgrade_keeps_the_sockets(listening: list[socket.socket], tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    file = tmp_path / "shop.yaml"
+    text = "app: {wsgi: shop:application}\npool: {kind: process, size: 1}\nlisten: "
+    file.write_text(f"{text}systemd://web\n")
+    web, admin = listening[:2]
+    with launched(["run", str(file)], [web, admin], "web:admin") as process:
+        serves_on(process)
+        for number, (name, sock) in enumerate((("admin", admin), ("web", web))):  # from the start, and taken over
+            file.write_text(f"{text}systemd://{name}\n")
+            process.send_signal(signal.SIGUSR2)
+            assert serves_on(process)[0] == f"http://127.0.0.1:{port(sock)}"
+            assert process.stderr is not None
+            while "with exit code 0" not in process.stderr.readline():
+                pass
+            with Client(port(sock)) as client:
+                assert client.get().body == b"[] []\n", number
+    assert all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in listening)  # systemd's copies
+
+
 def test_a_socket_that_no_address_uses_is_reported(listening: list[socket.socket], tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text("app: demo\npool: {kind: process, size: 1}\nlisten: systemd://web\n")

@@ -88,7 +88,7 @@ def test_nothing_moves_without_a_supervisor(moves: Moves) -> None:
     if not pid:
         os._exit(0)
     os.waitpid(pid, 0)
-    moves._supervisor = pid
+    moves.belongs_to(pid)
     assert not moves.open
 
 

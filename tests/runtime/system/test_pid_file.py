@@ -103,3 +103,49 @@ def test_who_put_its_own_there_keeps_it(tmp_path: Path) -> None:
     file.remove()
     file.close()
     assert path.read_text() == "1\n"
+
+
+def test_a_process_takes_over_that_of_the_one_it_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "shop.pid"
+    process = holder(path)
+    file = PidFile(str(path))
+    file.write(process.pid)
+    assert path.read_text() == f"{process.pid}\n"  # until it is the server
+    assert len(os.listdir(tmp_path)) == 2
+    file.place()
+    file.place()
+    assert path.read_text() == f"{os.getpid()}\n"
+    process.communicate()
+    assert os.listdir(tmp_path) == ["shop.pid"]
+    file.remove()
+    file.close()
+    assert os.listdir(tmp_path) == []
+
+
+def test_one_that_does_not_take_over_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "shop.pid"
+    process = holder(path)
+    file = PidFile(str(path))
+    file.write(process.pid)
+    file.remove()
+    file.close()
+    assert os.listdir(tmp_path) == ["shop.pid"]
+    with pytest.raises(PoolctlError, match="stop it first"):
+        PidFile(str(path)).write(process.pid + 1)  # it replaces another one
+    process.communicate()
+
+
+def test_it_is_restored_after_one_that_has_failed(tmp_path: Path) -> None:
+    path = tmp_path / "shop.pid"
+    file = PidFile(str(path))
+    file.write()
+    (tmp_path / "shop.pid.99999999").write_text("99999999\n")  # killed before it took over
+    file.restore(99999999)
+    assert path.read_text() == f"{os.getpid()}\n"
+    (tmp_path / "new").write_text("99999999\n")
+    (tmp_path / "new").rename(path)  # and afterwards
+    file.restore(99999999)
+    assert path.read_text() == f"{os.getpid()}\n"
+    file.remove()
+    file.close()
+    assert os.listdir(tmp_path) == []
