@@ -6,7 +6,7 @@ The file is long because what the mold asks about a worker, and tells a front of
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import close
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ from poolctl.runtime.scoreboard import (
     CHOOSING,
     DONE,
     LEAVING,
+    OPEN,
     REQUESTS,
     SINCE,
     STARTING,
@@ -47,7 +48,7 @@ from poolctl.runtime.scoreboard import (
 )
 from poolctl.runtime.system import forked
 from poolctl.supervision.elastic import PoolLoad, ScaleLimits
-from poolctl.supervision.plan import Plan, Role
+from poolctl.supervision.plan import Lateness, Plan, Role
 from poolctl.supervision.recycling import RecycleLimits
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class ServerPlan(Plan):
         if topology.preload:
             site.load()
         self.lends = ownership is not None and ownership.lends
+        self.has_front = ownership is not None and ownership.has_front
         # A front that chooses among inboxes must know which of them have no reader.
         between_processes = bool(site.inboxes) and not isinstance(site.inboxes[0], ThreadInbox)
         listens = bool(site.dispatch.hooks & {"joined", "left"}) or site.affinity.forgets
@@ -230,10 +232,33 @@ class ServerPlan(Plan):
         since: int = self.site.scoreboard.front()[CHOOSING]
         return (monotonic_ns() - since) / 1e9 if since else 0.0
 
-    def overdue(self, role: Role) -> float:
-        """Seconds that a role's oldest request has taken, if that exceeds the limit; else 0."""
-        longest = max((held(self.site.scoreboard.worker(row)) for row in role.rows), default=0.0)
-        return longest if self.request is not None and longest > self.request else 0.0
+    def overdue(self, role: Role, *, draining: bool) -> Lateness | None:
+        late = self._late(role.rows)
+        if not late:
+            return None
+        others = 0
+        for first in range(role.rows[0], role.rows[-1] + 1, self.site.slots):  # of each worker
+            rows = range(first, first + self.site.slots)
+            stuck = [row for row in rows if row in late]
+            if len(stuck) < len(rows):  # otherwise nobody can finish what it has
+                cells = [self.site.scoreboard.worker(row) for row in rows]
+                others += sum(row[TAKEN] - row[DONE] for row in cells) - len(stuck)
+                others += self._awaits(first // self.site.slots, alone=not role.stage)
+        if draining and self.lends:
+            everywhere = self._late(range(self.site.workers * self.site.slots))
+            others += max(0, self.site.scoreboard.front()[OPEN] - len(everywhere))
+        front = self.has_front and not role.stage
+        return Lateness(max(late.values()), max(0, others), len(late) == len(role.rows) and not front)
+
+    def _late(self, rows: Iterable[int]) -> dict[int, float]:
+        """The rows whose request has taken longer than the limit, with the seconds."""
+        taken = {row: held(self.site.scoreboard.worker(row)) for row in rows}
+        return {row: seconds for row, seconds in taken.items() if self.request is not None and seconds > self.request}
+
+    def _awaits(self, worker: int, *, alone: bool) -> int:
+        """The tasks that only this worker can take. ``alone``: all workers are in one process."""
+        inboxes = self.site.inboxes
+        return max(0, self.site.inbox(worker).waiting) if len(inboxes) > 1 or (inboxes and alone) else 0
 
     def requests(self, role: Role) -> int:
         return sum(self.site.scoreboard.worker(row)[REQUESTS] for row in role.rows)

@@ -67,7 +67,7 @@ def leader_followers(answers: Answers, when: str = "") -> Design:
         "{kind: thread, size: auto}",
         f"{waits}, and a waiting thread needs no core. auto is the number of cores plus 4, at most 32; a number sets "
         f"how many requests are answered at the same time.{shared} {capital(ONE_INTERPRETER)}. "
-        "timeouts.request does not work for threads, which cannot be killed.",
+        "A thread that hangs has its process replaced (timeouts.request).",
         "waiting threads need no core" + (", and threads share the app's data" if shared else ""),
     )
     ownership = KeyLine(
@@ -118,7 +118,7 @@ def half_reactive_threads(answers: Answers) -> Design:
         f"{{kind: process, size: auto, threads: {THREADS}}}",
         f"One process per core with {THREADS} threads each, because a waiting request leaves the core to others. "
         f"{capital(ONE_INTERPRETER)}. A process that crashes loses only the requests of its own threads, and a process "
-        "that hangs can be killed (timeouts.request).",
+        "that hangs can be replaced (timeouts.request).",
         f"threads for waiting requests; {ONE_INTERPRETER}",
     )
     dispatch = _shared_queue(f"{capital(FREE_THREAD)}. {WAITS_IN_FRONT}", FREE_THREAD)

@@ -1,31 +1,37 @@
 """The link of a role with the mold that forked it: an end of file means stop, and follows from the mold's death too.
 
-    mold  holds the write end of one pipe for each stage of roles, and of one for each worker
-    role  holds the read end; nothing is ever written, so the only event is the end of file
+    mold  holds the write end of one pipe for each stage of roles, of one for each worker, and of one for each process
+          with scoreboard rows
+    role  holds the read end; nothing is ever written into those of stages, so their only event is the end of file
 
 A byte in its own pipe tells a worker that it leaves while the others go on. So it takes nothing that others can take,
 finishes what it has, and passes idle connections on. An end of file without a byte is the death of the mold: then the
-lifeline ends too, all workers leave, and nobody else would take what they share.
+lifeline ends too, all workers leave, and nobody else would take what they share. A byte in the last one tells a process
+that the mold is about to kill it: it writes what it was doing to the log, and kills itself.
 
 The loops register the read end in their poller. But a worker may be stuck in the user's code when the end comes, so
 that no loop runs, and a dead mold cannot end it. So in each role that runs user code one thread waits for the end of
-file too, and ends the process when the time to drain is over.
+file too, and ends the process when the time to drain is over. Before that it logs what the process was doing, once.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from os import _exit
+from math import ceil, inf
+from os import _exit, getpid, kill, read
 from select import POLLIN, poll
-from time import sleep
+from signal import SIGKILL, SIGUSR2
+from time import monotonic
 
 from poolctl.runtime.system import forked, threads
 
 log = logging.getLogger("poolctl")
 
 LEAVE_SECONDS = 0.02  # seconds between two calls for a worker that is to leave
+STDERR = 2  # the descriptor
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,9 @@ class Life:
     stop: int = -1  # descriptor; readable when the stop begins: workers behind a front drain after the front has exited
     leave: int = -1  # descriptor; says when this worker is to leave while the others go on: `told_to_leave`
     place: int = -1  # the number of the worker whose place in a reuse-port group this one takes
+    end: int = -1  # descriptor; a byte arrives when the process is about to be killed
     _leavers: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
+    _witnesses: list[Callable[[], int]] = field(default_factory=list, repr=False, compare=False)
 
     def thread(self, work: Callable[[], None], name: str) -> threads.Started:
         """Start a thread of the role. If it raises, the process exits and the mold starts another one, so that a pool
@@ -60,33 +68,68 @@ class Life:
         lifeline too."""
         self._leavers.append(call)
 
+    def when_ended(self, describe: Callable[[], int]) -> None:
+        """Have this called before the process is ended with unfinished work, in the thread that `enforce` starts: it
+        logs the requests in flight, and returns how many it has found."""
+        self._witnesses.append(describe)
+
     def enforce(self) -> None:
         """Exit when draining takes too long, even if every loop of this process is stuck. Called before the app is
         imported, because the import itself may never end."""
-        threads.watch(self._leave_in_time, "lifeline")
+        stacks_on_signal()
+        threads.watch(self._watch, "lifeline")
 
-    def _leave_in_time(self) -> None:
-        ended = poll()
-        for descriptor in {self.lifeline, self.leave} - {-1}:
-            ended.register(descriptor, POLLIN)
-        # not read(): an event loop that watches the pipe makes it non-blocking for every process
-        patience, said = None, ""
-        while self.lifeline not in {descriptor for descriptor, _ in ended.poll(patience)}:
-            if patience is None:
-                ended.unregister(self.leave)
-                if not told_to_leave(self.leave):
-                    continue
-                patience = LEAVE_SECONDS * 1000
-            for call in list(self._leavers):
-                try:
-                    call()
-                except OSError as error:  # out of file descriptors, which may be over at the next call
-                    if said != str(error):
-                        said = str(error)
-                        log.error("cannot leave yet: %s", error)
-        sleep(self.drain)
+    def _watch(self) -> None:
+        events, deadline, leaves, said = poll(), inf, False, ""
+        for descriptor in {self.lifeline, self.leave, self.end} - {-1}:
+            events.register(descriptor, POLLIN)
+        while (left := deadline - monotonic()) > 0:
+            wait = min(left, LEAVE_SECONDS) if leaves else left
+            # not read(), but for `end`: an event loop that watches a pipe makes it non-blocking for every process
+            found = {descriptor for descriptor, _ in events.poll(None if wait == inf else ceil(wait * 1000))}
+            for descriptor in found:
+                events.unregister(descriptor)
+            if self.end in found and read(self.end, 1):  # or else the mold is dead, and the lifeline has ended too
+                self._describe()
+                kill(getpid(), SIGKILL)
+            if self.leave in found:
+                leaves = told_to_leave(self.leave)
+            if self.lifeline in found:
+                deadline = monotonic() + self.drain
+            if leaves and deadline == inf:
+                said = self._call_leavers(said)
         log.warning("still busy %g s after the stop: exiting with unfinished work", self.drain)
+        self._describe()
         _exit(1)
+
+    def _call_leavers(self, said: str) -> str:
+        """``said``: the error that was logged last. Returns the one that is now."""
+        for call in list(self._leavers):
+            try:
+                call()
+            except OSError as error:  # out of file descriptors, which may be over at the next call
+                if said != str(error):
+                    said = str(error)
+                    log.error("cannot leave yet: %s", error)
+        return said
+
+    def _describe(self) -> None:
+        found = 0
+        for describe in list(self._witnesses):
+            try:
+                found += describe()
+            except BaseException:
+                log.exception("cannot log what this process is doing")
+        if self._witnesses and not found:
+            log.warning("unfinished: no request was found in the Python frames; the stacks of all threads:")
+            faulthandler.dump_traceback(STDERR, all_threads=True)
+
+
+def stacks_on_signal() -> None:
+    """Have SIGUSR2 write the bare stacks of all threads to standard error, even while C code holds the interpreter."""
+    if hasattr(faulthandler, "register"):
+        faulthandler.unregister(SIGUSR2)  # an app may have registered it before the fork, which has reset the handler
+        faulthandler.register(SIGUSR2, STDERR, all_threads=True)
 
 
 def told_to_leave(descriptor: int) -> bool:

@@ -38,6 +38,7 @@ SLOTS: Final = 5  # rows of one worker
 WAITING: Final = 6  # tasks that wait in the front itself
 WANTED: Final = 7  # workers that there are to be, as the mold says; 0: it has not said so yet
 RETRIED: Final = 8  # requests that went to another worker because theirs had died
+OPEN: Final = 9  # clients of a front that lends and drains
 # of a worker thread, and of a front that holds connections
 MOVED: Final = 64  # connections that have moved to other processes
 CLOSED_IDLE: Final = 65  # connections that a drain has ended without a response that says so

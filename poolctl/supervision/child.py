@@ -12,6 +12,37 @@ from os import close, write
 from poolctl.supervision.plan import Role
 from poolctl.supervision.restart import RestartPolicy
 
+END_SECONDS = 0.5  # seconds that a process has to log what it is doing, and to end
+BARE_SECONDS = 0.1  # seconds that a process which did not has to write its bare stacks
+
+
+class Pipes:
+    """The pipes from the mold to a process that is being forked."""
+
+    def __init__(self) -> None:
+        self._readers: list[int] = []
+        self._writers: list[int] = []
+
+    def make(self, needed: bool) -> tuple[int, int]:
+        """Return the ends of a new pipe, or -1 twice if none is needed. Raises OSError."""
+        if not needed:
+            return -1, -1
+        reader, writer = os.pipe()
+        self._readers.append(reader)
+        self._writers.append(writer)
+        return reader, writer
+
+    def close_readers(self) -> None:
+        """The process has been forked."""
+        for descriptor in self._readers:
+            close(descriptor)
+
+    def close_all(self) -> None:
+        """The process cannot be forked."""
+        self.close_readers()
+        for descriptor in self._writers:
+            close(descriptor)
+
 
 @dataclass
 class Child:
@@ -23,7 +54,13 @@ class Child:
     due: float = 0.0  # while none runs: when to fork the next
     born: float = 0.0  # when the process was forked
     ready: float | None = None  # when the process became ready to serve; None: not yet
-    killed: bool = False  # whether the mold has killed the process because it took too long
+    killed: bool = False  # whether the mold ends the process because it took too long
+    finished: bool = False  # it is ended because of requests that take too long, and has nothing else left
+    ender: int = -1  # the write end of the pipe that has the process log what it is doing, and end
+    asked: bool = False  # it was asked to do so
+    signalled: bool = False  # it got a signal that has it write its bare stacks
+    kill_at: float = inf  # when it is signalled, and then killed, because it has not done so
+    overdue_again: float = 0.0  # of a process that is replaced since a request takes too long: when to try again
     status: int | None = None  # the exit status of a process that has ended and is about to be forgotten
     place: int = -1  # of a worker: its place in a reuse-port group, its own number at first
     # of a worker, whose number may be empty:
@@ -40,16 +77,21 @@ class Child:
         """The process title without the program's name, as log lines show it."""
         return self.role.title.removeprefix("poolctl: ")
 
-    def started(self, pid: int, now: float, leaver: int = -1) -> None:
+    def started(self, pid: int, now: float, leaver: int = -1, ender: int = -1) -> None:
         """Record a process that was forked for the role. ``leaver``: closed when the process is to leave, or has
         ended."""
-        self.leaver = leaver
+        self.leaver, self.ender = leaver, ender
+        self.finished, self.asked, self.signalled, self.kill_at, self.overdue_again = False, False, False, inf, 0.0
         self.pid, self.born, self.ready, self.status, self.killed = pid, now, None, None, False
         self.told, self.deadline = False, inf
 
     def exited(self, now: float) -> tuple[float, float]:
         """Forget the process, which was reaped. Returns how long it lived and how long it served, in seconds."""
         self._close_leaver()
+        if self.ender >= 0:
+            close(self.ender)
+            self.ender = -1
+        self.kill_at = inf
         served = 0.0 if self.ready is None else now - self.ready
         self.stillborn = self.stillborn + 1 if self.ready is None else 0
         self.pid, self.ready, self.status = 0, None, None
@@ -108,10 +150,37 @@ class Child:
         """Allow the number to be filled again."""
         self.drained = False
 
-    def kill(self) -> None:
-        """Kill the process, which is not reaped yet, because its time to leave is over."""
-        self.deadline = inf
-        os.kill(self.pid, signal.SIGKILL)
+    def end(self, now: float) -> None:
+        """Have the process, which is not reaped yet, log what it is doing and end. One that does not is killed by
+        `end_slow`."""
+        if not self.asked:
+            self.asked, self.deadline, self.kill_at = True, inf, now + END_SECONDS
+            try:
+                os.write(self.ender, b"\0")
+            except OSError:  # it has closed its end, or has none: fronts run nothing that the log should show
+                self.kill_at = now
+
+    def end_overdue(self, now: float, *, finished: bool) -> None:
+        """As `end`, for a process with requests that take too long. ``finished``: it has nothing else left."""
+        self.killed, self.finished = True, finished
+        self.end(now)
+
+    def wait_for_successor(self, again: float) -> bool:
+        """The process is to be replaced; if that fails, it is tried ``again``. Returns whether it has failed before."""
+        failed, self.overdue_again = self.overdue_again > 0, again
+        return failed
+
+    def end_slow(self, now: float) -> None:
+        """If the process, which is not reaped yet, has not ended in time, have it write its bare stacks, then kill
+        it."""
+        if now < self.kill_at:
+            return
+        if self.signalled or self.ender < 0:
+            self.kill_at = inf
+            os.kill(self.pid, signal.SIGKILL)
+        else:
+            self.signalled, self.kill_at = True, now + BARE_SECONDS
+            os.kill(self.pid, signal.SIGUSR2)  # see Life: it needs no interpreter
 
     def let_go(self, reason: str) -> None:
         """Empty the number once the worker has left."""

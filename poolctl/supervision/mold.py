@@ -13,7 +13,10 @@ children, the next stage of a stop.
 A stop (or the supervisor's death, which looks the same) has two stages. First the lifeline of stage 0 is closed: its
 roles take no more work and exit when the work they took is done; a worker that dies meanwhile is still replaced. Then
 the plan closes the descriptors on which stage 1 must see EOF, and the lifeline of stage 1 is closed. Processes that
-still run when the time to drain is over are killed.
+still run when the time to drain is over are ended.
+
+A process that takes too long is ended in steps, none of which the loop waits for: a byte in a pipe has it log what it
+is doing and kill itself; a signal has it write its bare stacks, if its interpreter does not run; then it is killed.
 
 Not guaranteed: when the mold itself is killed all lifelines end at the same time, so the stages overlap. A stop that is
 requested while the plan is being built (the app is being imported) takes effect when it is built.
@@ -39,11 +42,11 @@ from time import sleep
 
 from poolctl.runtime.pool.finish import begin, finish
 from poolctl.runtime.system import forked
-from poolctl.supervision.child import Child
+from poolctl.supervision.child import Child, Pipes
 from poolctl.supervision.elastic import Elastic
 from poolctl.supervision.events import Event, Events, Kind, ending
 from poolctl.supervision.fork import fork, reap
-from poolctl.supervision.plan import Plan
+from poolctl.supervision.plan import Lateness, Plan
 from poolctl.supervision.recycling import SAMPLE_SECONDS, Memory, Recycling, WorkerFigures
 from poolctl.supervision.reports import Outbox, Report, channel, failure, receive, receive_orders, send
 from poolctl.supervision.restart import EARLY_DEATHS, cause, when
@@ -63,6 +66,7 @@ BOOT_FAILED = 3  # exit status: the reason was reported to the supervisor
 MAX_FAILURES = 100  # of turns in a row; a mold that cannot complete a turn any more must be replaced
 OVERDUE_REASON = "a request took longer than timeouts.request"
 STILLBORN = 3  # successors in a row of a worker that is to leave: then nobody serves what waits for it
+REPLACE_AGAIN_SECONDS = 60.0  # seconds between two attempts to replace a process with such a request
 SPIN_SECONDS = 0.01  # seconds; failures that are further apart are not counted as a row
 
 
@@ -140,12 +144,13 @@ class Mold:
         finally:
             now = time.monotonic()
             self._handle_exits(now)
-            self._kill_overdue()
+            self._end_overdue(now)
             self._kill_hanging(now)
             if self.deadline is None:
                 self._change_workers(now)
             self._fork_missing(now)
             self._drain(now)
+            self._end_slow(now)
 
     def _turn_failed(self, error: BaseException) -> None:
         """Log the error and continue. Raises it when too many turns in a row have failed."""
@@ -160,6 +165,7 @@ class Mold:
     def _sleep(self) -> None:
         """Sleep until there is something to do. A stop begins here, because its event arrives here."""
         due = [child.due for child in self.children if self._missing(child)]
+        due += [child.kill_at for child in self.children]
         if self.deadline is None:
             due += [each.due for each in (self.recycling, self.elastic) if each]
             due += [self.roster.due, *(child.deadline for child in self.children)]
@@ -243,7 +249,8 @@ class Mold:
             if unexpected:
                 self.status = FORCED
             return
-        if child.leaving and not (self.plan.bound(child.role) and (status or self.plan.owes(child.role))):
+        owes = self.plan.bound(child.role) and ((status and not child.finished) or self.plan.owes(child.role))
+        if child.leaving and not owes:
             text = f"{child.name} (pid {pid}) has left: {child.leaving}"
             level = logging.WARNING if status else None
             self.events.record(Kind.ROLE_ENDED, text, level, reason=child.leaving, **where)
@@ -273,21 +280,53 @@ class Mold:
 
     # Children that take too long
 
-    def _kill_overdue(self) -> None:
-        """Kill workers whose request takes longer than ``timeouts.request``: blocking code cannot be interrupted. The
-        plan decides what their clients get, when the exit is handled."""
+    def _end_overdue(self, now: float) -> None:
+        """End processes whose request takes longer than ``timeouts.request``: blocking code cannot be interrupted. One
+        whose other threads go on is replaced first, and ended when it has finished everything else. The plan decides
+        what the clients of overdue requests get, when the exit is handled."""
         if self.plan.request is None:
             return
+        draining = self.deadline is not None
         for child in self.children:
-            if child.pid and child.status is None and not child.killed and (seconds := self.plan.overdue(child.role)):
-                child.killed = True
-                worker = f"{child.name} (pid {child.pid})"
-                text = (
-                    f"{worker} spent {seconds:.1f} s on a request (timeouts.request: {self.plan.request:g} s); killed"
-                )
-                where = {"role": child.role.name, "pid": child.pid, "reason": OVERDUE_REASON}
-                self.events.record(Kind.ROLE_OVERDUE, text, logging.ERROR, **where)
-                os.kill(child.pid, signal.SIGKILL)
+            if not child.pid or child.status is not None or child.asked:
+                continue
+            overdue = self.plan.overdue(child.role, draining=draining)
+            if overdue is None:
+                continue
+            if overdue.stuck:
+                self._say_overdue(child, overdue, "killed")
+            elif not (draining or child.told):
+                self._replace_overdue(child, overdue, now)
+                continue
+            elif overdue.others or now < self._drains_since(child) + CHECK_SECONDS:  # until it has heard of it
+                continue
+            child.end_overdue(now, finished=not overdue.stuck)
+
+    def _drains_since(self, child: Child) -> float:
+        """When a process was told to leave, or to stop with the others."""
+        return (child.deadline if self.deadline is None else self.deadline) - self.plan.drain
+
+    def _replace_overdue(self, child: Child, overdue: Lateness, now: float) -> None:
+        """Have a process replaced. If that fails, or takes long because others are replaced first, it is logged from
+        time to time, and tried again."""
+        if child.leaving or now < child.overdue_again:
+            return
+        again = child.wait_for_successor(now + REPLACE_AGAIN_SECONDS)
+        self._say_overdue(child, overdue, "still not replaced; trying again" if again else "replacing it")
+        if child.works and self.roster.state.replaces:
+            self.roster.recycle([child], OVERDUE_REASON)
+        else:  # by the next generation
+            self.outbox.send(Report("recycle", f"{child.name}: {OVERDUE_REASON}"))
+
+    def _say_overdue(self, child: Child, overdue: Lateness, then: str) -> None:
+        spent = f"spent {overdue.seconds:.1f} s on a request (timeouts.request: {self.plan.request:g} s)"
+        where = {"role": child.role.name, "pid": child.pid, "reason": OVERDUE_REASON}
+        self.events.record(Kind.ROLE_OVERDUE, f"{child.name} (pid {child.pid}) {spent}; {then}", logging.ERROR, **where)
+
+    def _end_slow(self, now: float) -> None:
+        for child in self.children:
+            if child.pid and child.status is None:
+                child.end_slow(now)
 
     def _kill_hanging(self, now: float) -> None:
         """Make a front that does not return from plugin code log its traceback, then kill it.
@@ -341,7 +380,7 @@ class Mold:
                 text = f"{child.name} (pid {child.pid}) had not left after {self.plan.drain:g} s; killed"
                 where = {"role": child.role.name, "pid": child.pid, "reason": "timeouts.drain"}
                 self.events.record(Kind.DRAIN_EXPIRED, text, logging.WARNING, **where)
-                child.kill()
+                child.end(now)
         if roster.state != self.told:
             self.told = roster.state
             self.plan.sized(self.told.size)
@@ -437,37 +476,39 @@ class Mold:
 
     def _fork(self, child: Child, now: float) -> None:
         """Fork a process for a role. Raises OSError."""
-        if not child.works:
-            child.started(fork(partial(self._become, child, -1)), now)
-            return
-        self.plan.starts(child.role)
-        leave, leaver = os.pipe()
+        if child.works:
+            self.plan.starts(child.role)
+        pipes = Pipes()
         try:
-            child.started(fork(partial(self._become, child, leave, leaver)), now, leaver)
+            leave, leaver = pipes.make(child.works)
+            end, ender = pipes.make(bool(child.role.rows))
+            pid = fork(partial(self._become, child, leave, end, (leaver, ender)))
         except OSError:
-            close(leaver)
+            pipes.close_all()
             raise
-        finally:
-            close(leave)
+        child.started(pid, now, leaver, ender)
+        pipes.close_readers()
 
-    def _become(self, child: Child, leave: int, leaver: int = -1) -> int:
-        """In the new process: close every descriptor that the role does not keep, and run the role. ``leave``,
-        ``leaver``: both ends of the pipe that tells the role to leave; -1: it leaves with all others."""
+    def _become(self, child: Child, leave: int, end: int, mine: tuple[int, int]) -> int:
+        """In the new process: close every descriptor that the role does not keep, and run the role. ``leave``, ``end``:
+        see Life; ``mine``: the other ends, which the mold keeps."""
         role = child.role
         self.signals.close()
         self.supervisor.close()
         self.reports.close()
         close(self.lifeline)
         others = [reader for stage, reader in enumerate(self.readers) if stage not in (0, role.stage)]
-        others += [each for each in (leaver, *(other.leaver for other in self.children)) if each >= 0]
+        kept = [each for other in self.children for each in (other.leaver, other.ender)]
+        others += [each for each in (*mine, *kept) if each >= 0]
         for descriptor in (*others, *self.writers[self.ended + 1 :], *(self.plan.owned - role.keeps)):
             close(descriptor)
         if self.plan.reopen:
             on_reopen(self.plan.reopen)
         reader, stop = self.readers[role.stage], self.readers[0]
-        links = {reader, stop, leave, self.reporter.fileno(), self.presence} - {-1}
+        links = {reader, stop, leave, end, self.reporter.fileno(), self.presence} - {-1}
         forked.hold({*role.keeps, *self.plan.inherited, *links}, only=True)
-        return play(role, reader, self.plan.drain, self.reporter, stop, leave=leave, place=child.place)
+        drain, place = self.plan.drain, child.place
+        return play(role, reader, drain, self.reporter, stop, leave=leave, place=place, end=end)
 
     # Stops
 
@@ -484,12 +525,15 @@ class Mold:
             close(self.writers[self.ended])
         if now >= self.deadline and not self.forced:
             self.forced = True
-            self._kill_busy()
+            self._end_busy(now)
 
-    def _kill_busy(self) -> None:
+    def _end_busy(self, now: float) -> None:
         busy = [f"{child.name} (pid {child.pid})" for child in self.children if child.pid]
         if busy and self.status != BOOT_FAILED:
             text = f"still busy after draining for {self.plan.drain:g} s; killed: {', '.join(busy)}"
             self.events.record(Kind.DRAIN_EXPIRED, text, logging.WARNING, reason="timeouts.drain")
             self.status = FORCED
-        self._kill()
+        self.ended = LAST_STAGE
+        for child in self.children:
+            if child.pid and child.status is None:  # not reaped, so the pid is still the child's
+                child.end(now)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from poolctl.runtime.role import Role
 from poolctl.supervision.elastic import PoolLoad, ScaleLimits
 from poolctl.supervision.recycling import RecycleLimits
 
-__all__ = ["Plan", "Role"]
+__all__ = ["Lateness", "Plan", "Role"]
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """A process with requests that take too long."""
+
+    seconds: float  # that the oldest one has taken
+    others: int  # requests, tasks and connections of the process, or of a front that drains, that can still be finished
+    stuck: bool  # each thread of the process has such a request, so that nothing else can be finished or begun
 
 
 class Plan(ABC):
@@ -20,7 +30,7 @@ class Plan(ABC):
     owned: set[int]  # every descriptor that poolctl opened: listeners, channels; not those of the user's app
     inherited: frozenset[int] = frozenset()  # descriptors of the server that every role keeps
     drain: float  # seconds
-    request: float | None = None  # seconds that a request may take before its process is killed; None: unlimited
+    request: float | None = None  # seconds that a request may take before its process is ended; None: unlimited
     surge: int | None = None  # processes that may be starting at the same time; None: all
     scale: ScaleLimits | None = None  # how the number of workers changes by itself; None: it does not
     recycle: RecycleLimits | None = None  # when workers are replaced; None: never
@@ -77,10 +87,10 @@ class Plan(ABC):
         """Called in the mold if the plan ``guards``: seconds that the front has spent in plugin code; 0: it is not."""
         return 0.0
 
-    def overdue(self, role: Role) -> float:
-        """Called in the mold if ``request`` is set: seconds that the role's oldest request in flight has taken, if that
-        is longer than ``request``; otherwise 0."""
-        return 0.0
+    def overdue(self, role: Role, *, draining: bool) -> Lateness | None:
+        """Called in the mold if ``request`` is set: what a role is doing of whose requests in flight at least one has
+        taken longer than ``request``; otherwise None. ``draining``: the generation drains."""
+        return None
 
     def load(self, roles: Sequence[Role]) -> PoolLoad:
         """Called in the mold if ``scale`` is set: what these workers are doing."""

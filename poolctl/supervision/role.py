@@ -1,8 +1,8 @@
 """Inside a role's process: from the fork to its exit.
 
 Open descriptors: stdio, the role's share of the plan's, the read ends of its stage's lifeline, of the first stage's and
-of a worker's own pipe, the write end of its generation's presence pipe, and until the role is ready the channel for its
-report. The mold's code has closed all others before `play` is called.
+of a process's own pipes, the write end of its generation's presence pipe, and until the role is ready the channel for
+its report. The mold's code has closed all others before `play` is called.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from setproctitle import setproctitle
 
 from poolctl.runtime.lifeline import Life
 from poolctl.runtime.pool.finish import begin, finish
+from poolctl.runtime.serving.last_words import log_threads
 from poolctl.runtime.system import forked
 from poolctl.supervision.plan import Role
 from poolctl.supervision.reports import Report, failure, send
@@ -60,16 +61,20 @@ def play(
     *,
     leave: int = -1,
     place: int = -1,
+    end: int = -1,
 ) -> int:
     """Run the role until its lifeline ends, or it has left. ``stop``: the lifeline of the first stage; ``leave``,
-    ``place``: see Life. Returns the exit status."""
+    ``place``, ``end``: see Life. Returns the exit status."""
     setproctitle(role.title)
     threading.current_thread().name = role.name
     random.seed()  # all roles are copies of one process
     begin()
     ready = Ready(reporter)
     try:
-        role.run(Life(lifeline, drain, ready, stop, leave, place))
+        life = Life(lifeline, drain, ready, stop, leave, place, end)
+        if role.rows:
+            life.when_ended(log_threads)
+        role.run(life)
     except BaseException as error:  # noqa: BLE001  # SystemExit too: an app must not end its worker silently
         forked.leave()
         ready.failed(error)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
 import traceback
 
+from poolctl.runtime.system.user_frames import is_user_frame, user_part
 from poolctl.supervision.python_access import advice, effective_user, first_inaccessible, python_folders
-
-_POOLCTL = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_IMPORTLIB = os.path.dirname(importlib.__file__) + os.sep
-_FROZEN = "<frozen importlib"
 
 
 def user_traceback(error: BaseException) -> str:
@@ -65,14 +60,6 @@ def summary_line(error: BaseException) -> str:
 def _shorten(shown: traceback.TracebackException | None) -> None:
     """Shorten the stacks of this exception and of those that led to it; ``from_exception`` has cut circular chains."""
     while shown is not None:
-        frames = list(shown.stack)
-        first = next((at for at, frame in enumerate(frames) if is_user_frame(frame.filename)), len(frames))
-        own = [frame for frame in frames[first:] if not frame.filename.startswith((_FROZEN, _IMPORTLIB))]
-        shown.stack = traceback.StackSummary.from_list(own)
+        shown.stack = traceback.StackSummary.from_list(user_part(shown.stack))
         _shorten(shown.__cause__)
         shown = shown.__context__
-
-
-def is_user_frame(filename: str) -> bool:
-    """Whether a frame belongs neither to poolctl nor to the import machinery."""
-    return not filename.startswith((_FROZEN, _IMPORTLIB, _POOLCTL))

@@ -39,16 +39,17 @@ def held(pid: int, port: int) -> dict[str, int]:
 
 
 # Every role: the lifeline and the presence. Every loop of epoll: the pipe by which its threads learn of its end.
-# A worker has the lifeline of the front too, by which it hears at once that the server stops. Everybody: both ends of
-# the channel by which connections move, and the memory that says whether they may.
+# A worker has the lifeline of the front too, by which it hears at once that the server stops, and two pipes by which it
+# is told to leave and to end. Everybody: both ends of the channel by which connections move, and the memory that says
+# whether they may.
 ROLE = {"/memfd": 1}
 LOOP = {**ROLE, "pipe": 4, "eventpoll": 1}
-WORKER = {**LOOP, "pipe": 5}
+WORKER = {**LOOP, "pipe": 7}
 EXPECTED: dict[str, dict[str, dict[str, int]]] = {
     # An inbox to read; three ways back: two pipes, and a socket for files. No loop, no listener.
     "hshr-processes": {
         "front": {**LOOP, "pipe": 6, "listener": 1, "socket": 5},
-        "worker": {**ROLE, "pipe": 5, "socket": 4},
+        "worker": {**ROLE, "pipe": 7, "socket": 4},
     },
     # The front writes to an inbox, and reads what turns were taken and who died; a worker has no listener.
     "hsha-front-processes": {
@@ -58,7 +59,7 @@ EXPECTED: dict[str, dict[str, dict[str, int]]] = {
     # As above, but a worker accepts and tells so.
     "hsha-worker-processes": {
         "front": {**LOOP, "pipe": 5, "listener": 1, "socket": 4},
-        "worker": {**WORKER, "pipe": 6, "listener": 1, "socket": 3},
+        "worker": {**WORKER, "pipe": 8, "listener": 1, "socket": 3},
     },
     "lf-processes": {"worker": {**WORKER, "listener": 1, "socket": 2}},
     # One listener of its own; not those of the others.

@@ -104,6 +104,14 @@ class Client:
         """One line, for protocols of lines; empty at the end."""
         return self._file.readline()
 
+    def until_end(self) -> bytes:
+        """What comes before the connection ends, by close or reset."""
+        data = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := self.sock.recv(65536):
+                data += piece
+        return data
+
     def at_end(self) -> bool:
         """Wait for what comes next: whether it is the end of the connection, by close or reset."""
         try:

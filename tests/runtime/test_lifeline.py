@@ -122,3 +122,52 @@ while True: time.sleep(1)
     status, log = role(LEAVES + script)
     assert status == 1
     assert "still busy 0.05 s after the stop" in log
+
+
+ENDED = """
+import signal, threading
+asked, asks = os.pipe()
+life = Life(reader, 0.05, lambda: None, end=asked)
+def describe():
+    os.write(2, b"one is left\\n")
+    return found
+life.when_ended(describe)
+"""
+
+
+def test_a_role_that_is_to_end_describes_itself_and_does() -> None:
+    status, log = role(ENDED + "found = 1; life.enforce(); os.write(asks, b'x')\nwhile True: time.sleep(1)")
+    assert (status, log) == (-9, "one is left\n")
+
+
+def test_a_role_that_finds_no_request_writes_its_bare_stacks() -> None:
+    status, log = role(ENDED + "found = 0; life.enforce(); os.write(asks, b'x')\nwhile True: time.sleep(1)")
+    assert status == -9
+    assert "no request was found" in log
+    assert 'File "<string>"' in log
+
+
+def test_a_description_that_fails_does_not_keep_a_role() -> None:
+    status, log = role(ENDED + "life.enforce(); os.write(asks, b'x')\nwhile True: time.sleep(1)")
+    assert status == -9
+    assert "NameError" in log
+
+
+def test_the_end_of_the_mold_is_not_an_order_to_end() -> None:
+    status, log = role(ENDED + "found = 1; life.enforce(); os.close(asks); time.sleep(0.2); os._exit(7)")
+    assert (status, log) == (7, "")
+
+
+def test_a_role_whose_time_is_over_describes_itself_once() -> None:
+    script = "found = 1; life.enforce(); os.close(writer); time.sleep(0.04); os.write(asks, b'x')"
+    status, log = role(ENDED + script + "\nwhile True: time.sleep(1)")
+    assert status in (1, -9)
+    assert log.count("one is left") == 1
+
+
+def test_a_signal_writes_the_bare_stacks_while_the_interpreter_is_held() -> None:
+    before = "import faulthandler; faulthandler.register(signal.SIGUSR2); signal.signal(signal.SIGUSR2, print)\n"
+    script = "found = 1; life.enforce(); os.kill(os.getpid(), signal.SIGUSR2); os._exit(7)"
+    status, log = role(ENDED + before + script)
+    assert status == 7
+    assert "most recent call first" in log

@@ -20,15 +20,6 @@ LIMIT = {"timeouts": {"request": "500ms"}}
 KILLED = r"worker \S+ \d \(pid (\d+)\) spent [\d.]+ s on a request \(timeouts.request: 0.5 s\); killed"
 
 
-def until_end(client: Client) -> bytes:
-    """What comes before the connection ends, by close or reset."""
-    data = b""
-    with suppress(ConnectionResetError):
-        while piece := client.sock.recv(65536):
-            data += piece
-    return data
-
-
 def test_a_lent_request_that_takes_too_long_gets_a_504_and_its_worker_is_replaced(serve: Serve) -> None:
     server = serve({**WSGI, **PROCESSES, **LIMIT})
     with Client(server.port) as hung, Client(server.port) as begun, Client(server.port) as kept:
@@ -39,7 +30,7 @@ def test_a_lent_request_that_takes_too_long_gets_a_504_and_its_worker_is_replace
         assert hung.answer().status == 504
         assert 0.4 < time.monotonic() - started < within(4)
         assert hung.at_end()
-        assert b"begun" in until_end(begun)
+        assert b"begun" in begun.until_end()
         server.wait_for_log(KILLED, 2)
         server.wait_for_log("restarting now", 2)
         assert kept.get().status == 200, "the others keep their connections"
@@ -50,7 +41,7 @@ def test_a_connection_whose_request_takes_too_long_ends_with_its_worker(serve: S
     server = serve({**WSGI, **PROCESSES, **LIMIT, "ownership": "half-sync/half-async"})
     with Client(server.port) as hung:
         hung.ask("/hang")
-        assert until_end(hung) == b""
+        assert hung.until_end() == b""
         server.wait_for_log(KILLED)
         assert get(server.port).status == 200
     assert server.stop() == 0
@@ -77,7 +68,7 @@ def test_a_task_that_takes_too_long_is_cancelled_and_its_client_gets_a_504(serve
         assert hung.answer().status == 504
         assert 0.4 < time.monotonic() - started < within(4)
         assert hung.at_end()
-        assert b"begun" in until_end(begun)
+        assert b"begun" in begun.until_end()
         assert streams.get(f"http://127.0.0.1:{server.port}/", timeout=PATIENCE).text == "0", "the connection goes on"
     server.wait_for_log("the app was cancelled", 3)
     server.wait_for_log(r"GET /hang HTTP/\S+ took longer than timeouts.request \(0.5 s\): cancelled", 2)
@@ -95,7 +86,7 @@ def test_a_lent_request_of_an_awaited_app_is_cancelled(serve: Serve) -> None:
         assert kept.get().status == 200
         assert hung.answer().status == 504
         assert hung.at_end()
-        assert b"begun" in until_end(begun)
+        assert b"begun" in begun.until_end()
         server.wait_for_log(r"longer than timeouts.request \(0.5 s\): cancelled", 2)
         assert kept.get().status == 200
     assert server.tree() == before
@@ -109,7 +100,7 @@ def test_a_message_that_takes_too_long_ends_its_connection(serve: Serve) -> None
         for _ in range(8):  # longer than the limit, all together
             busy.send(b"0.1\n")
             assert busy.line() == b"0.1\n"
-        assert until_end(hung) == b""
+        assert hung.until_end() == b""
         server.wait_for_log(r"a request took longer than timeouts.request \(0.5 s\): cancelled")
         busy.send(b"0\n")
         assert busy.line() == b"0\n"

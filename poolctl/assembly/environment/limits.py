@@ -45,9 +45,9 @@ def affordable(each: int) -> int:
 
 
 def to_start(judgement: Judgement) -> int:
-    """The descriptors that the mold needs before the first client connects: one for each worker, by which it is told to
-    leave; two for each inbox, and a bell where threads take turns; or under reuse-port a socket for each address and
-    worker. Measured with 2 to 128 workers."""
+    """The descriptors that the mold needs before the first client connects: two for each worker, by which it is told to
+    leave and to end; two for each inbox, and a bell where threads take turns; or under reuse-port a socket for each
+    address and worker. Measured with 2 to 128 workers."""
     topology, chosen = judgement.topology, judgement.combination
     assert topology is not None
     assert chosen is not None
@@ -56,11 +56,11 @@ def to_start(judgement: Judgement) -> int:
         return START + addresses
     workers = judgement.workers
     if chosen.ownership == REUSE_PORT:
-        return START + addresses * workers + workers
+        return START + (addresses + 2) * workers
     own = chosen.ownership in FRONTED and (chosen.dispatch != "shared-queue" or chosen.queues_in_front)
     bell = chosen.ownership == REACTIVE and (chosen.threads or 1) > 1 and not chosen.service.asynchronous
     inboxes = seats(chosen, workers, judgement.most) if own else 0
-    return START + addresses + judgement.most + (2 + bell) * inboxes
+    return START + addresses + 2 * judgement.most + (2 + bell) * inboxes
 
 
 def check(judgement: Judgement) -> Iterator[Diagnostic]:

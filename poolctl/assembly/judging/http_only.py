@@ -21,8 +21,7 @@ ABOUT = {
 # Pools in which a request that takes too long cannot be ended.
 WARMED = ("wsgi", "asgi")
 UNENDABLE = {
-    "thread": "a thread cannot be ended alone, and ending its process would end all other requests in it",
-    "thread-per-connection": "a thread cannot be ended alone, and ending its process would end all other clients",
+    "thread-per-connection": "requests are not timed in a thread that serves a single client",
     "process-per-connection": "requests are not timed in a process that serves a single client",
 }
 

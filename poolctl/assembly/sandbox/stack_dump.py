@@ -9,7 +9,7 @@ import os
 import re
 from typing import Self
 
-from poolctl.supervision.user_traceback import is_user_frame
+from poolctl.runtime.system.user_frames import is_user_frame
 
 MAX_DUMP = 65536  # bytes that a pipe holds, pipe(7)
 FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)  # CPython, Python/traceback.c

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import close
 from typing import ClassVar
 
@@ -68,7 +68,7 @@ def _serve(loop: Loop[Service], site: Site, life: Life, fd: int, peer: Peer, doo
     for other in loop.handlers:
         if other != life.lifeline:
             close(other)
-    life.enforce()
+    replace(life, end=-1).enforce()  # the mold asks the process that accepts
     serve_only(site, life, fd, peer, passing_service(site), door)
 
 

@@ -15,6 +15,7 @@ import asyncio
 import importlib.util
 import logging
 import threading
+from _thread import get_ident
 from asyncio import all_tasks, current_task, new_event_loop, set_event_loop, wait
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
@@ -28,6 +29,7 @@ from poolctl.runtime.loop.source import Handler, Source
 from poolctl.runtime.serving.connection_loop import ConnectionLoop, NewConnection
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
+from poolctl.runtime.serving_async.last_words import log_cancelled, log_tasks, stack_of
 from poolctl.runtime.serving_async.overdue import Overdue
 from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
 from poolctl.runtime.serving_async.task_connection import TaskConnection
@@ -116,6 +118,7 @@ class AsyncConnectionLoop(ConnectionLoop):
             self.add(Stop(self, life.stop))
         self.lifespan = app.life(self.events)
         self.start = started(self.events, self.lifespan)
+        life.when_ended(partial(log_tasks, self.events, get_ident()))
 
     def run(self, service: Service) -> None:
         """Serve until drained, then let the app shut down."""
@@ -241,12 +244,13 @@ class AsyncConnectionLoop(ConnectionLoop):
         in_flight = {key: (task, each) for each in self._connections() for key, task in each.in_flight.items()}
         holders = dict(in_flight.values())
         for task in late.look({key: task for key, (task, _) in in_flight.items()}, now):
+            stack = stack_of(task)
             try:
                 what = holders[task].cancel_overdue(task)
             except Exception as error:  # noqa: BLE001  # the boundary, which logs it
                 self.fail(holders[task], self._service, error)
             else:
-                log.error("%s took longer than timeouts.request (%g s): cancelled", what, late.limit)
+                log_cancelled(what, late.limit, stack)
         for task in late.deaf:
             if not self.after.full:
                 self._guarded(holders[task], partial(holders[task].detach, task))

@@ -8,8 +8,6 @@ whether workers are processes or threads, so the pool's medium chooses them.
 
 from __future__ import annotations
 
-import faulthandler
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from poolctl.runtime.buffers.observer import Observer
 from poolctl.runtime.channels.inbox import Inbox
 from poolctl.runtime.dispatch import built_in
 from poolctl.runtime.dispatch.guarded import Guarded
-from poolctl.runtime.lifeline import Life
+from poolctl.runtime.lifeline import Life, stacks_on_signal
 from poolctl.runtime.listen.moves import adopt_in
 from poolctl.runtime.loop.loop import Loop
 from poolctl.runtime.loop.source import Source
@@ -111,8 +109,7 @@ class Workshop(SiteData):
         dispatch = self.dispatch
         if not built_in(dispatch):
             dispatch = Guarded(dispatch, self.scoreboard.enter_front())
-            if hasattr(faulthandler, "register"):  # with this signal the mold makes a hung front print its stacks
-                faulthandler.register(signal.SIGUSR2, all_threads=True)
+            stacks_on_signal()  # the mold sends the signal to a front that hangs
         return Router(
             dispatch, affinity or self.affinity, self.inboxes, self.waiting, self.scoreboard.front(), self.vacant
         )

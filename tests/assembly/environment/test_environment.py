@@ -633,10 +633,10 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("more", "needed"),
         [
-            pytest.param("dispatch: least-loaded", 32 + 1 + 16 + 2 * 33, marks=pytest.mark.slow),
-            pytest.param("ownership: reuse-port", 32 + 16 + 16, marks=pytest.mark.slow),
-            ("dispatch: shared-queue", 32 + 1 + 16),
-            ("pool: {kind: process, size: 16, threads: 2}", 32 + 1 + 16 + 3 * 33),
+            pytest.param("dispatch: least-loaded", 32 + 1 + 2 * 16 + 2 * 33, marks=pytest.mark.slow),
+            pytest.param("ownership: reuse-port", 32 + 16 + 2 * 16, marks=pytest.mark.slow),
+            ("dispatch: shared-queue", 32 + 1 + 2 * 16),
+            ("pool: {kind: process, size: 16, threads: 2}", 32 + 1 + 2 * 16 + 3 * 33),
         ],
     )
     def test_too_few_descriptors_to_start(self, folder: Path, more: str, needed: int) -> None:
@@ -656,9 +656,9 @@ class TestLimits:
 
     def test_validate_counts_descriptors_too(self, folder: Path) -> None:
         Path("shop.yaml").write_text("app: demo\nlisten: tcp://127.0.0.1:0\npool: {kind: process, size: 16}\n")
-        done = with_descriptors(48, "validate")
+        done = with_descriptors(64, "validate")
         assert done.returncode == 1
-        assert "error[PC430]: the server needs 49 descriptors to start, but only 48 are allowed" in done.stdout
+        assert "error[PC430]: the server needs 65 descriptors to start, but only 64 are allowed" in done.stdout
 
     def test_the_backlog_of_the_kernel(self, folder: Path) -> None:
         allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())

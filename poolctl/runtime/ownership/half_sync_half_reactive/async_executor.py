@@ -18,10 +18,12 @@ import contextlib
 import logging
 import os
 import struct
+from _thread import get_ident
 from abc import ABC, abstractmethod
 from asyncio import current_task, set_event_loop
 from collections.abc import Hashable, Sequence
 from contextvars import copy_context
+from functools import partial
 from os import close, write
 from time import monotonic
 from typing import BinaryIO, Generic
@@ -53,6 +55,7 @@ from poolctl.runtime.serving.leaving import WAITED_SECONDS
 from poolctl.runtime.serving.service import Service
 from poolctl.runtime.serving_async.afterwork import Afterwork
 from poolctl.runtime.serving_async.boundary import attend
+from poolctl.runtime.serving_async.last_words import log_cancelled, log_tasks, stack_of
 from poolctl.runtime.serving_async.loop import CANCEL_AGAIN_SECONDS, leave, make_event_loop, started
 from poolctl.runtime.serving_async.overdue import TOO_LATE, Overdue
 from poolctl.runtime.serving_async.stopping import CANCELLED, Stopping, run_until
@@ -107,6 +110,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         self.after.row = service.row
         self.stopping = Stopping(timeouts.drain, self._stopped)
         self._start = started(self.events, self.lifespan)
+        life.when_ended(partial(log_tasks, self.events, get_ident()))
         self._own: set[int] = set()  # the descriptors of its poller
         forked.register(self)
 
@@ -182,7 +186,7 @@ class AsyncTaskExecutor(ABC, Generic[L]):
         }
         for task in overdue.look(ours, self.events.time()):
             lent = self._of(task)
-            log.error("%s took longer than timeouts.request (%g s): cancelled", lent.line, overdue.limit)
+            log_cancelled(lent.line, overdue.limit, stack_of(task))
             lent.refused = TOO_LATE
             task.cancel()
         for task in overdue.deaf:

@@ -31,6 +31,7 @@ from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.output import Presence
 from poolctl.runtime.routing.room import Rooms
 from poolctl.runtime.routing.router import Router
+from poolctl.runtime.scoreboard import OPEN
 from poolctl.runtime.serving.phases import ANSWERING, CLOSED
 from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Peer, Task
@@ -125,11 +126,17 @@ class LendingFront(AcceptingLoop[None], ABC):
         return SWEEP_SECONDS if patience is None and self.lent else patience
 
     def _drained(self, quiet: bool, service: None) -> None:
+        self._count_open()
         super()._drained(quiet, service)
         if not self.listening and not self.open:
             for fd in list(self.sources):
                 self.remove(self.handlers[fd])
             super()._drained(quiet, service)
+
+    def _count_open(self) -> None:
+        """Tell the mold how many clients there are; those that have left count while a worker has their request."""
+        left = sum(client.phase is CLOSED for client in self.lent.values())
+        self.router.row[OPEN] = self.open + left
 
     def expect_back(self, client: HeldConnection) -> bool:
         """From now on the return of this lent connection needs attention at once, for instance since bytes have come.
@@ -142,6 +149,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         return False
 
     def drain(self, service: None) -> None:
+        self._count_open()
         super().drain(service)
         self.hurries = True
         for client in list(self.lent.values()):

@@ -1,0 +1,79 @@
+"""What the threads of this process are doing, for the log: a record for each request in flight, written before the
+process is ended.
+
+    sys._current_frames() --> the frame of Service.answer in each thread --> its request, and the stack above it
+
+Nothing is kept for this while requests are served: the frames have it all. They are those of the interpreter, so a
+request is missing where ``Service`` is compiled (Cython, mypyc), or
+where a greenlet has it that is not running; then ``Life`` writes the bare stacks of all threads instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from time import monotonic_ns
+from types import FrameType
+from typing import Any
+
+from poolctl.runtime.scoreboard import SINCE
+from poolctl.runtime.serving.service import Service
+from poolctl.runtime.system.user_frames import formatted, frames_within
+
+log = logging.getLogger("poolctl")
+
+REQUEST_CHARACTERS = 200  # of a request line
+_ANSWER = getattr(Service.answer, "__code__", None)
+_CONVERSE = getattr(Service.converse, "__code__", None)
+
+
+def log_threads() -> int:
+    """Log what each thread is doing that serves a request or a conversation. Returns how many there are."""
+    now = monotonic_ns()
+    found = list(_serving())
+    for thread, innermost, answering in found:
+        held = answering.f_locals
+        since = held["self"].row[SINCE]
+        seconds = (now - since) / 1e9 if since else 0.0
+        what = shown(held["request"]) if "request" in held else f"a conversation with {held['peer'].client}"
+        log_unfinished(thread, what, seconds, formatted(frames_within(answering, innermost)))
+    return len(found)
+
+
+def log_unfinished(worker: str, what: str, seconds: float, stack: str) -> None:
+    """Log one request in flight. ``seconds``: since when; 0: not known."""
+    since = f" for {seconds:.1f} s" if seconds else ""
+    log.warning(
+        "unfinished: %s has been busy%s with %s; its stack, most recent call last:\n%s", worker, since, what, stack
+    )
+
+
+def shown(request: Any) -> str:
+    """Return a request as one printable line: method and target of an HTTP request, or the beginning of a message."""
+    if hasattr(request, "target"):
+        return printable(f"{request.method} {request.target.decode('latin-1')}")
+    return f"the message {printable(request.decode('latin-1'))}" if isinstance(request, bytes) else "a request"
+
+
+def printable(line: str) -> str:
+    """Return a line of a client with at most REQUEST_CHARACTERS and no control characters."""
+    cut = line[:REQUEST_CHARACTERS].encode("unicode_escape").decode()
+    return f"{cut}..." if len(line) > REQUEST_CHARACTERS else cut
+
+
+def thread_name(ident: int) -> str:
+    """Return the name of a thread. Takes no lock: one of its threads may hang in anything."""
+    known: dict[int, Any] = vars(threading).get("_active", {})
+    return str(getattr(known.get(ident), "name", "")) or f"thread {ident}"
+
+
+def _serving() -> Iterator[tuple[str, FrameType, FrameType]]:
+    """The name, the innermost frame and the frame of the service of each thread that serves."""
+    for ident, innermost in sys._current_frames().items():
+        frame: FrameType | None = innermost
+        while frame is not None and frame.f_code is not _ANSWER and frame.f_code is not _CONVERSE:
+            frame = frame.f_back
+        if frame is not None:
+            yield thread_name(ident), innermost, frame
