@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from poolctl.errors import PoolctlError
 from poolctl.runtime.listen import server_stop
-from poolctl.runtime.system import bpf
+from poolctl.runtime.system import bpf, forked
 from poolctl.runtime.system.bind import bind_tcp, held_by_nobody
 from poolctl.runtime.system.identity import group_number, user_number
 from poolctl.runtime.task import Peer
@@ -79,6 +79,11 @@ class Listener:
         if type(address) is tuple:
             return fd, Peer(address[0], str(address[1]), self.server_host, self.server_port)
         return fd, Peer("", "", self.server_host, self.server_port)
+
+    def release(self) -> None:
+        """Close this process's descriptor: other processes use the socket."""
+        forked.release({self.fd})
+        self.sock.close()
 
     def deafen(self) -> None:
         """If the server is stopping, admit no new client to the queue; clients already queued are still accepted."""

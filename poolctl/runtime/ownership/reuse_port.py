@@ -23,6 +23,8 @@ class ReusePort(Ownership):
         place = life.place if life.place >= 0 else worker
         for group in site.listeners:
             listen(loop, group[place], loop.accept)
+            for listener in [*group[:place], *group[place + 1 :]] if site.workers > site.size else ():
+                listener.release()
         return site.threads_of(loop, worker)
 
     def front_keeps(self, site: Site) -> set[int]:
