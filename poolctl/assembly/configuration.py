@@ -64,7 +64,7 @@ class ServerConfiguration(Configuration):
         self.since: float = before.since if before else time.time()  # seconds since 1970: the start of the server
         self.name = topology.name
         self.ready, self.notice = topology.reload.ready, topology.timeouts.notice
-        self.follows = before is not None
+        self.follows = before is not None or opened is not None
         self.workers, self.most = parts.workers, parts.most
         self.size = parts.workers if size is None else size
         self.drain = topology.timeouts.drain

@@ -99,6 +99,7 @@ class ServerPlan(Plan):
         self.name = topology.name
         self.drain = topology.timeouts.drain
         self.request = None if parts.app.asynchronous else topology.timeouts.request  # tasks are cancelled instead
+        self.beside = beside
         self.surge = topology.reload.surge if beside else None
         self.recycle = recycle_limits(topology.recycle)
         self.scale = scale_limits(parts)

@@ -12,7 +12,7 @@ from os import close, write
 from poolctl.supervision.plan import Role
 from poolctl.supervision.restart import RestartPolicy
 
-END_SECONDS = 0.5  # seconds that a process has to log what it is doing, and to end
+LAST_WORDS_SECONDS = 0.5  # seconds that a process has to log what it is doing, and to end
 BARE_SECONDS = 0.1  # seconds that a process which did not has to write its bare stacks
 
 
@@ -154,7 +154,7 @@ class Child:
         """Have the process, which is not reaped yet, log what it is doing and end. One that does not is killed by
         `end_slow`."""
         if not self.asked:
-            self.asked, self.deadline, self.kill_at = True, inf, now + END_SECONDS
+            self.asked, self.deadline, self.kill_at = True, inf, now + LAST_WORDS_SECONDS
             try:
                 os.write(self.ender, b"\0")
             except OSError:  # it has closed its end, or has none: fronts run nothing that the log should show

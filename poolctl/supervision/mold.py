@@ -196,7 +196,14 @@ class Mold:
 
     def _missing(self, child: Child) -> bool:
         expected = child.wanted or (bool(child.leaving) and self.plan.bound(child.role))
-        return not child.pid and expected and child.role.stage > self.ended
+        return not child.pid and expected and child.role.stage > self.ended and not self._too_early(child)
+
+    def _too_early(self, child: Child) -> bool:
+        """Whether a front has to wait. Beside another generation, which serves, it accepts no client before every
+        worker has been ready: the clients would wait for the app's import, and be lost if that fails."""
+        alone = not child.role.stage and not child.role.rows
+        waits = self.plan.beside and alone and not self.announced and self.deadline is None
+        return waits and any(each.ready is None for each in self.roster.workers if each.wanted)
 
     # Exits
 

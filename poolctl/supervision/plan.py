@@ -31,6 +31,7 @@ class Plan(ABC):
     inherited: frozenset[int] = frozenset()  # descriptors of the server that every role keeps
     drain: float  # seconds
     request: float | None = None  # seconds that a request may take before its process is ended; None: unlimited
+    beside: bool = False  # another generation serves while this one starts
     surge: int | None = None  # processes that may be starting at the same time; None: all
     scale: ScaleLimits | None = None  # how the number of workers changes by itself; None: it does not
     recycle: RecycleLimits | None = None  # when workers are replaced; None: never

@@ -15,7 +15,7 @@ import pytest
 from harness.machine import PATIENCE
 
 from poolctl.runtime.system import forked
-from poolctl.supervision.child import BARE_SECONDS, END_SECONDS, Child
+from poolctl.supervision.child import BARE_SECONDS, LAST_WORDS_SECONDS, Child
 from poolctl.supervision.mold import CHECK_SECONDS, REPLACE_AGAIN_SECONDS, Mold
 from poolctl.supervision.plan import Lateness, Plan, Role
 from poolctl.supervision.reports import receive
@@ -198,14 +198,14 @@ DEAF = "signal.signal(signal.SIGUSR2, signal.SIG_IGN)"
 
 
 def test_a_process_ends_itself() -> None:
-    assert ended(LISTENS, END_SECONDS / 2) == (7, "")
+    assert ended(LISTENS, LAST_WORDS_SECONDS / 2) == (7, "")
 
 
 def test_one_that_closed_its_end_is_killed_at_once() -> None:
     assert ended(f"os.close(end)\n{DEAF}", 0.0, BARE_SECONDS)[0] == -signal.SIGKILL
 
 
-STEPS = END_SECONDS / 2, END_SECONDS, END_SECONDS + BARE_SECONDS
+STEPS = LAST_WORDS_SECONDS / 2, LAST_WORDS_SECONDS, LAST_WORDS_SECONDS + BARE_SECONDS
 
 
 def test_one_that_does_not_end_itself_writes_its_bare_stacks_and_is_killed() -> None:
