@@ -80,7 +80,10 @@ class LendingFront(AcceptingLoop[None], ABC):
     def serve(self, fd: int, peer: Peer, service: None, door: Door) -> None:
         """Serve a connection that has come through its door."""
         try:
-            HeldConnection(self, fd, peer, door).begin()
+            client = HeldConnection(self, fd, peer, door)
+            client.begin()
+            if self.draining and client.phase is not CLOSED:  # it has come through its door since then
+                client.drain(None)
         except BaseException as error:  # noqa: BLE001  # the boundary, which logs it
             self.fail_newcomer(fd, service, error)
 
