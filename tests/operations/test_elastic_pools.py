@@ -63,15 +63,23 @@ def test_a_pool_grows_with_the_load_and_shrinks_after_it(serve: Serve, tmp_path:
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("ownership", [*GROWING, "reuse-port"])
+ALONE, THREADS = {"size": 1}, {"kind": "thread", "size": 2}
+MORE = [(each, {"size": 2}) for each in GROWING[1:]]
+MORE += [(each, pool) for pool in (ALONE, THREADS) for each in (*GROWING, "reuse-port")]
+
+
 @pytest.mark.parametrize(
-    "pool", [{"size": 2}, pytest.param({"size": 1}, marks=pytest.mark.slow), {"kind": "thread", "size": 2}], ids=str
+    ("ownership", "pool"),
+    [
+        (GROWING[0], {"size": 2}),
+        ("reuse-port", {"size": 2}),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in MORE if each != ("reuse-port", THREADS)),
+    ],
+    ids=str,
 )
 def test_workers_are_recycled_under_load_and_no_request_fails(
     serve: Serve, tmp_path: Path, ownership: str, pool: dict[str, Any]
 ) -> None:
-    if ownership == "reuse-port" and pool.get("kind") == "thread":
-        pytest.skip("a process listens once on a port")
     server = begin(serve, tmp_path, ownership=ownership, pool=pool, recycle={"requests": 200, "least": 0})
     with Load(server.port) as load:
         wait_until(lambda: server.log.count("(recycle.requests)") >= 6, "three replacements")

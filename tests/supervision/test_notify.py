@@ -55,7 +55,7 @@ class Manager:
         return False
 
 
-@pytest.fixture(params=["path", "abstract"])
+@pytest.fixture(params=["path", pytest.param("abstract", marks=pytest.mark.slow)])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
     made = Manager(str(tmp_path / "notify") if request.param == "path" else f"@poolctl-test-{os.getpid()}")
     with made.sock:

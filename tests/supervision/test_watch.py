@@ -1,4 +1,4 @@
-"""The supervisor's side of the watcher. tests/operations/test_watch.py has what follows from it in real servers."""
+"""The supervisor's side of the watcher. tests/faults/test_watching.py has what follows from it in real servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets the page of a refused reload, and what is in it. tests/operations/test_watch.py has it in real servers."""
+"""Who gets the page of a refused reload, and what is in it. tests/faults/test_watching.py has it in real servers."""
 
 from __future__ import annotations
 
