@@ -184,9 +184,9 @@ class ReloadCommand:
 
     def finish(self, code: ExitCode, text: str) -> None:
         """Report the end, to whoever asked and to the supervisor."""
+        if not self._dry:
+            self._supervisor.reloaded(code, text)  # first: who has the answer sees what follows from it
         if code:
             self._transaction.fail(text, "", int(code))
         else:
             self._transaction.finish(0, text, seconds=round(self._transaction.seconds, 3))
-        if not self._dry:
-            self._supervisor.reloaded(code, text)

@@ -171,11 +171,11 @@ class PoolChange:
 
     def finish(self, code: ExitCode, text: str) -> None:
         """Report the end of the new generation's start."""
+        self._supervisor.reloaded(code, text)
         if code:
             self._transaction.fail(text, "", int(code))
         else:
             self._transaction.finish(0, text, seconds=round(self._transaction.seconds, 3))
-        self._supervisor.reloaded(code, text)
 
 
 class Scale(PoolChange):
