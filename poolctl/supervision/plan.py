@@ -58,7 +58,7 @@ class Plan(ABC):
         """Called in the mold before a process of a worker is forked."""
 
     def leaves(self, role: Role, pid: int) -> None:  # noqa: B027  # as above
-        """Called in the mold when the process of a worker is told to leave while others go on. ``pid``: 0 if it has
+        """Called in the mold when the process of a worker has to leave while others go on. ``pid``: 0 if it has
         died before; then it has a successor, which serves what waits, and leaves too."""
 
     def left(self, role: Role) -> None:  # noqa: B027  # as above

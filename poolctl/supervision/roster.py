@@ -106,7 +106,7 @@ class Roster:
 
     @property
     def state(self) -> PoolState:
-        """What the supervisor is told."""
+        """Return the state that the mold reports to the supervisor."""
         wanted = [child for child in self.workers if child.wanted]
         return PoolState(
             order=self.order,

@@ -39,8 +39,8 @@ def held(pid: int, port: int) -> dict[str, int]:
 
 
 # Every role: the lifeline and the presence. Every loop of epoll: the pipe by which its threads learn of its end.
-# A worker has the lifeline of the front too, by which it hears at once that the server stops, and two pipes by which it
-# is told to leave and to end. Everybody: both ends of the channel by which connections move, and the memory that says
+# A worker has the lifeline of the front too, by which it hears at once that the server stops, and two pipes that make
+# it leave or end. Everybody: both ends of the channel by which connections move, and the memory that says
 # whether they may.
 ROLE = {"/memfd": 1}
 LOOP = {**ROLE, "pipe": 4, "eventpoll": 1}

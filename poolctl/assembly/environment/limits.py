@@ -45,9 +45,9 @@ def affordable(each: int) -> int:
 
 
 def to_start(judgement: Judgement) -> int:
-    """The descriptors that the mold needs before the first client connects: two for each worker, by which it is told to
-    leave and to end; two for each inbox, and a bell where threads take turns; or under reuse-port a socket for each
-    address and worker. Measured with 2 to 128 workers."""
+    """The descriptors that the mold needs before the first client connects: two for each worker, to make it leave or
+    end; two for each inbox, and a bell where threads take turns; or under reuse-port a socket for each address and
+    worker. Measured with 2 to 128 workers."""
     topology, chosen = judgement.topology, judgement.combination
     assert topology is not None
     assert chosen is not None

@@ -377,7 +377,7 @@ def test_a_queue_takes_back_the_tasks_of_a_worker_that_leaves(made: list[Process
 
 
 class Listening(RoundRobin):
-    """Tells what it is told."""
+    """Records the calls of its hooks."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -59,7 +59,7 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.router = router
         self.front_row = router.row
         self.waiting = waiting
-        self.lent: dict[int, HeldConnection] = {}
+        self.lent = self._loans()
         # A front that replaces a dead one must not mistake the old front's tickets for its own.
         self.tickets = itertools.count(os.getpid() << 32 | 1)
         self.expected_back: set[int] = set()  # tickets whose return needs attention at once
@@ -67,6 +67,10 @@ class LendingFront(AcceptingLoop[None], ABC):
         self.refuses = router.refuses
         self.tells = router.observes  # does the strategy need to know at once when a task is done?
         self.hurries = self.tells  # must every return be noticed at once?
+
+    def _loans(self) -> dict[int, HeldConnection]:
+        """Return the table of lent connections, by ticket."""
+        return {}
 
     def welcome(self, listener: Listener) -> None:
         """Accept the connections of a listener."""

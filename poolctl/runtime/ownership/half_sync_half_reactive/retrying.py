@@ -20,24 +20,17 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import Callable
 from time import monotonic
 from typing import Any, BinaryIO, Final
 
-from poolctl.runtime.channels.returns import Returns
 from poolctl.runtime.ownership.half_sync_half_reactive.front_process import ProcessLendingFront
 from poolctl.runtime.ownership.half_sync_half_reactive.held_connection import HeldConnection
-from poolctl.runtime.protocol import Protocol
 from poolctl.runtime.protocol.http.line import IDEMPOTENT, idempotent
 from poolctl.runtime.protocol.output import GONE
-from poolctl.runtime.routing.router import Router
 from poolctl.runtime.scoreboard import RETRIED
 from poolctl.runtime.serving.leaving import left, state
 from poolctl.runtime.serving.phases import CLOSED
-from poolctl.runtime.system.poller import Poller
 from poolctl.runtime.task import Task
-from poolctl.runtime.timeouts import Timeouts
 
 log = logging.getLogger("poolctl")
 QUIET_SECONDS: Final = 1.0  # seconds between two lines about retries; those in between are counted
@@ -67,37 +60,12 @@ class Loans(dict[int, HeldConnection]):
 class RetryingFront(ProcessLendingFront):
     """Keeps idempotent requests while they are lent."""
 
-    def __init__(
-        self,
-        lifeline: int,
-        protocol: Protocol,
-        router: Router,
-        timeouts: Timeouts,
-        limit: int,
-        waiting: int,
-        returns: Returns,
-        notices: socket.socket,
-        *,
-        awaited: bool = False,
-        clock: Callable[[], float] = monotonic,
-        poller: Poller | None = None,
-    ) -> None:
-        super().__init__(
-            lifeline,
-            protocol,
-            router,
-            timeouts,
-            limit,
-            waiting,
-            returns,
-            notices,
-            awaited=awaited,
-            clock=clock,
-            poller=poller,
-        )
-        self.lent: Loans = Loans()
-        self._unsaid = 0  # retries that no line of the log has counted
-        self._quiet_until = 0.0
+    lent: Loans
+    _unsaid = 0  # retries that no line of the log has counted
+    _quiet_until = 0.0
+
+    def _loans(self) -> Loans:
+        return Loans()
 
     def _send(self, client: HeldConnection, ticket: int, flags: int, request: bytes | BinaryIO) -> None:
         if isinstance(request, bytes):
